@@ -37,7 +37,7 @@ from service.jobs.planning.speed import assumed_speed
 from service.models.parsers import detect_reasoning_parser, detect_tool_call_parser
 from service.training.contract.hyperparameters import RESOLVED
 from service.training.model.shape import ModelShape
-from service.worker.gpu_share import for_training
+from service.worker.gpu_share import training_capacity
 
 GPUS_GIB, MACHINE_GIB = (24, 48, 80), 128
 ALL_GPUS_GIB = (8, 12, 16, *GPUS_GIB)
@@ -106,7 +106,7 @@ def fit(shape: ModelShape, gib: int, context: int) -> Fit:
     shared = engine(shape, memory, "share", context)
     weights = 2 * shape.parameters
     budget = trainer_budget(settings(gpu_sharing="share"), memory, [weights])
-    left = for_training(gpu, settings(trainer_memory_bytes=budget))
+    left = training_capacity(gpu, settings(trainer_memory_bytes=budget))
     together = shared is not None and training(shape, left).fits
     both = "share" if together else "time-slice" if alone.fits and made else "–"
     return Fit(alone, made, both)

@@ -34,7 +34,7 @@ from service.jobs import routes as job_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.sweeps import routes as sweep_routes
-from service.lifespan import opened
+from service.lifespan import open_resources
 from service.models import routes as model_routes
 from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
@@ -43,10 +43,9 @@ from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
 from service.web import health, reference_pages
-from service.web.allowed_methods import refusals
 from service.web.audit import AuditTrail
-from service.web.http import RequestContext, install_error_handlers
-from service.web.middleware import BodyLimit, allow_origins
+from service.web.error_handlers import install_error_handlers, method_refusals
+from service.web.middleware import BodyLimit, RequestContext, allow_origins
 from service.web.openapi.document import describe
 from service.web.side_port import serve_metrics
 from service.webhooks import routes as webhook_routes
@@ -99,7 +98,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(opened(app.state, settings, app.offer))
+            await stack.enter_async_context(open_resources(app.state, settings, app.offer))
             if with_metrics_port:
                 await stack.enter_async_context(
                     serve_metrics(
@@ -118,7 +117,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         redirect_slashes=False,  # clients of JSON would follow, or get an answer without a body
     )
     app.state.settings = settings
-    install_error_handlers(app)
+    install_error_handlers(app, other_paths=PATHS)
     app.router.routes.extend(_routes())
     app.add_middleware(
         BodyLimit,
@@ -135,7 +134,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
 
 @cache
 def _routes() -> list[BaseRoute]:
-    """Return the routes of all rooms. Building them takes 70 ms, longer than most tests."""
+    """Return the routes of all packages. Building them takes 70 ms, longer than most tests."""
     every = APIRouter(generate_unique_id_function=lambda route: route.name)
     for module in (
         file_routes,
@@ -171,4 +170,4 @@ def _routes() -> list[BaseRoute]:
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)
-    return [*refusals(every.routes), *every.routes]
+    return [*method_refusals(every.routes), *every.routes]

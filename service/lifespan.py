@@ -63,7 +63,7 @@ from service.webhooks.records import Webhooks
 
 
 @asynccontextmanager
-async def opened(
+async def open_resources(
     state: State, settings: Settings, offer: Callable[[Gateway | None], None]
 ) -> AsyncIterator[None]:
     """Open the resources of an API process, and put them into `state` for its routes.

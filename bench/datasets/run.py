@@ -85,16 +85,18 @@ def near_duplicates(files: dict[str, Path]) -> str:
 
 
 def report(files: dict[str, Path]) -> str:
-    from service.datasets.report.analysis import AnalysisOptions, analyze
+    from service.datasets.contract import ReportSpec
+    from service.datasets.report.analysis import analyze
 
     tokenizers = {"base": files["tokenizer"]} if "tokenizer" in files else {}
-    made = analyze(
-        files["report"],
-        options=AnalysisOptions(processes=2),
+    spec = ReportSpec(
+        path=files["report"],
+        result=files["mixed"].parent / "report.json",
+        processes=2,
         tokenizers=tokenizers,
-        context_lengths=[512],
-        work=files["mixed"].parent,
+        context_lengths=(512,),
     )
+    made = analyze(spec)
     return f"{made.rows} rows, {len(made.languages)} languages, {len(tokenizers)} tokenizer(s)"
 
 

@@ -13,8 +13,8 @@ from service.core.errors import BadRequest
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, list_of
 
 router = APIRouter(prefix="/v1/organization", tags=["Audit log"])
 

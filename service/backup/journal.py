@@ -37,8 +37,8 @@ import msgspec
 
 from service import __version__
 from service.backup import contents, snapshot
-from service.backup.contents import BackupError, Damaged
-from service.backup.snapshot import Delta, Saved, Snapshot, Tracked
+from service.backup.contents import BackupError, Damaged, Saved
+from service.backup.snapshot import Delta, Snapshot, Tracked
 from service.backup.target import id_at
 from service.core import ids, metrics
 from service.core.leases import Held, Leases

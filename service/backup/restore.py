@@ -26,9 +26,9 @@ from redis.exceptions import ResponseError
 
 from service.backup import contents
 from service.backup.backup import each
-from service.backup.contents import BackupError, Damaged, Manifest, SavedObject
+from service.backup.contents import BackupError, Damaged, Manifest, Saved, SavedObject
 from service.backup.journal import INSTALLATION, not_of_journal
-from service.backup.snapshot import DROPPED, Saved, is_ephemeral
+from service.backup.snapshot import DROPPED, is_ephemeral
 from service.backup.target import Target
 from service.core import startup_checks
 from service.core.records import PREFIX

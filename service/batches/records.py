@@ -1,15 +1,25 @@
-"""Redis records of batches. Their results are kept in parts (parted_work.py, results.py)."""
+"""Redis records of batches. Their results are kept in parts (work/parts.py, results.py).
+
+    validating → failed
+    validating → in_progress → finalizing → completed | expired | failed
+    validating | in_progress → cancelling → cancelled
+
+While a batch is finalizing or cancelling, a worker writes its files. A lost attempt, or one that a
+worker hands back, continues as the next attempt; the status stays.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
-from service.core import ids
+from service.core import ids, metrics, queue
 from service.core.records import Stored
-from service.inference.background.parted_work import PartedRecord, PartedWork
+from service.files.records import Files
+from service.work.parts import PartedRecord, PartedStore
+from service.work.records import Kind, WorkEnded
 
-FUNCTION: Final = "run_batch"  # the task's name in the queue of batches
 WINDOW_S: Final = 24 * 3600
 
 
@@ -26,9 +36,7 @@ class BatchStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-FINAL: Final = frozenset(
-    {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
-)
+_CANCELLABLE: Final = frozenset({BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS})
 
 
 class BatchFault(Stored):
@@ -65,12 +73,22 @@ class BatchTally(Stored):
 class BatchRecord(PartedRecord):
     """A batch. `ending` is the final status that its worker is preparing, once that is known."""
 
-    name = "batches"
+    work = Kind(
+        noun="batch",
+        collection="batches",
+        function="run_batch",
+        lane=queue.BATCHES,
+        id_prefix=ids.BATCH,
+        doing="another request had a result",
+        interrupted="batch_interrupted",
+        event="batch",
+        gauge=metrics.BATCHES_UNFINISHED,
+    )
+    final = frozenset(
+        {BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
+    )
+    failed = BatchStatus.FAILED
     parts_name = "batch-parts"
-    id_prefix = ids.BATCH
-    function = FUNCTION
-    event = "batch"
-    final = FINAL
 
     key_id: str  # whose usage it is
     endpoint: str
@@ -94,14 +112,85 @@ class BatchRecord(PartedRecord):
     expired_at: int | None = None
     cancelling_at: int | None = None
     cancelled_at: int | None = None
-    fruitless_attempts: int = 0
 
     def reads(self, file_id: str) -> bool:
         """Whether this is the batch's input file."""
         return self.input_file_id == file_id
 
+    def begin(self, total: int, model: str, now_s: int) -> Self:
+        """Begin to answer the requests of a valid file, unless the batch is being cancelled."""
+        if self.status is not BatchStatus.VALIDATING:
+            return self
+        return self.progressed(
+            status=BatchStatus.IN_PROGRESS, in_progress_at=now_s, total=total, model=model
+        )
 
-class Batches(PartedWork[BatchRecord]):
+    def reject(self, faults: Sequence[BatchFault], now_s: int) -> Self:
+        """Fail a batch without results."""
+        return self.model_copy(
+            update={"status": BatchStatus.FAILED, "failed_at": now_s, "errors": tuple(faults)}
+        )
+
+    def advance(self, more: BatchTally) -> Self:
+        """Add results to the counters."""
+        return self.progressed(tally=self.tally.plus(more))
+
+    def finalize(self, ending: BatchStatus, now_s: int, faults: Sequence[BatchFault] = ()) -> Self:
+        """Prepare the end, unless the batch is being cancelled."""
+        if self.status is BatchStatus.CANCELLING:
+            return self
+        return self.model_copy(
+            update={
+                "status": BatchStatus.FINALIZING,
+                "finalizing_at": now_s,
+                "ending": ending,
+                "errors": tuple(faults),
+            }
+        )
+
+    def finish(self, now_s: int, *, output: str | None, errors: str | None) -> Self:
+        """End the batch with its files."""
+        assert self.ending is not None
+        return self.model_copy(
+            update={
+                "status": self.ending,
+                f"{self.ending}_at": now_s,
+                "output_file_id": output,
+                "error_file_id": errors,
+            }
+        )
+
+    def cancel(self, now_s: int) -> Self:
+        """Cancel the batch. Raises WorkEnded if it has ended or is about to."""
+        if self.status is BatchStatus.CANCELLING:
+            return self
+        if self.status not in _CANCELLABLE:
+            raise WorkEnded(self)
+        return self.model_copy(
+            update={
+                "status": BatchStatus.CANCELLING,
+                "cancelling_at": now_s,
+                "ending": BatchStatus.CANCELLED,
+            }
+        )
+
+    def given_up(self, code: str, message: str, now_s: int) -> Self:
+        """Fail the batch. Another attempt writes its results, unless that is what failed.
+
+        So the record is not final if requests may have results.
+        """
+        fault = BatchFault(code=code, message=message)
+        if self.status is not BatchStatus.IN_PROGRESS:
+            return self.reject([fault], now_s)
+        failing = self.finalize(BatchStatus.FAILED, now_s, [fault])
+        return failing.next_attempt(fruitless_attempts=0)
+
+
+class Batches(PartedStore[BatchRecord]):
     """The batches of all projects."""
 
-    kind = BatchRecord
+    record = BatchRecord
+
+    def __init__(self, files: Files) -> None:
+        super().__init__(files.redis)
+        self.files = files

@@ -4,39 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header
 
-from service.batches import lifecycle
 from service.batches.input_lines import MAX_INPUT_BYTES
 from service.batches.records import WINDOW_S, Batches, BatchRecord
 from service.batches.schemas import BatchObject, CreateBatch
 from service.core import ids, tracing
 from service.core.claims import Claim
-from service.core.errors import BadRequest, Conflict, NotFound
-from service.core.records import Missing
-from service.core.unfinished import check_room
+from service.core.errors import BadRequest, NotFound
 from service.files.records import Purpose
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/batches", tags=["Batches"])
 
 Store = Annotated[Batches, Depends(resource("batches"))]
 
 
-def _unknown(batch_id: str) -> NotFound:
-    return NotFound(f"No such batch: {batch_id[:80]}", param="batch_id")
+BATCH = Resource("batch")
 
 
 async def _existing(batch_id: str, caller: Caller, store: Store) -> BatchRecord:
-    found = await store.get(caller.project_id, batch_id)
-    if found is None:
-        raise _unknown(batch_id)
-    return found
+    return BATCH.get_or_404(await store.get(caller.project_id, batch_id), batch_id)
 
 
 Existing = Annotated[BatchRecord, Depends(_existing)]
@@ -82,18 +76,10 @@ async def create_batch(
     summary="List batches",
     openapi_extra=needs(Permission.BATCHES_READ),
 )
-async def list_batches(
-    caller: Caller,
-    store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> ListOf[BatchObject]:
+async def list_batches(caller: Caller, store: Store, paging: Paged) -> ListOf[BatchObject]:
     """List the project's batches, newest first."""
-    try:
-        page = await store.records.page(caller.project_id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("batch") from e
-    return list_of([BatchObject.of(record) for record in page.items], page.has_more)
+    page = store.records.page(caller.project_id, **paging.bounds)
+    return await BATCH.list(page, BatchObject.of)
 
 
 @router.get(
@@ -118,16 +104,8 @@ async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
     usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if the
     batch has ended or is `finalizing`.
     """
-    try:
-        changed = await store.change(batch, lambda record: lifecycle.cancel(record, ids.now_s()))
-    except Missing as e:
-        raise _unknown(batch.id) from e
-    except lifecycle.BatchEnded as e:
-        raise Conflict(
-            f"The batch {batch.id} is {e.status} and cannot be cancelled.",
-            code="invalid_batch_status",
-        ) from e
-    return BatchObject.of(changed)
+    with BATCH.cancelling(batch.id):
+        return BatchObject.of(await store.change(batch, lambda record: record.cancel(ids.now_s())))
 
 
 async def _check_file(file_id: str, caller: Principal, store: Batches) -> None:

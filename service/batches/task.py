@@ -1,35 +1,265 @@
-"""The `run_batch` task: answers the requests of batches on this worker."""
+"""The `run_batch` task: check the file of a batch, answer its requests, and write its files.
+
+Results that are finished at the same time are stored as one part and recorded in one transaction. A
+worker that dies loses at most the requests that it was working on, and those whose results wait to
+be stored.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
 
-from service.batches import lifecycle
-from service.batches.attempt import Attempt
-from service.batches.lifecycle import BatchSuperseded
-from service.batches.records import Batches, BatchFault, BatchRecord
+from service.batches.input_lines import BatchRequest, InputInvalid, check, read_requests
+from service.batches.records import Batches, BatchFault, BatchRecord, BatchStatus, BatchTally
 from service.batches.request_work import RequestWork, Rules
+from service.batches.results import Kind, PartWriter, Result, line_without_answer, write_file
+from service.core import ids, metrics
+from service.core.records import Missing
+from service.core.storage import StorageMissing
 from service.files.curation.child_runner import DeskFailed
-from service.files.curation.scratch import scratch_folder
-from service.inference.background.calls import BATCH_PRIORITY
-from service.inference.background.engine_task import Resources
-from service.inference.background.parted_task import PartedTask
+from service.files.curation.scratch import fetch, scratch_folder
+from service.files.records import FileRecord
+from service.inference.background.calls import BATCH_PRIORITY, Resources
+from service.inference.background.crew import Crew
 from service.inference.gateway.parameters import RequestRules
 from service.models.parsers import ToolCallParsers
+from service.models.registry import ModelRegistry
+from service.work.records import AttemptSuperseded
+from service.work.task import ResumableTask
+
+log = logging.getLogger(__name__)
+_NOT_SENT: Final = {
+    BatchStatus.EXPIRED: (
+        "batch_expired",
+        "This request could not be executed before the completion window expired.",
+    ),
+    BatchStatus.CANCELLED: (
+        "batch_cancelled",
+        "This request was not executed because the batch was cancelled.",
+    ),
+}
+
+_RESULTS_MISSING: Final = "Results of the batch are no longer in storage."
 
 
-class RunBatch(PartedTask[BatchRecord]):
+class BatchFailed(Exception):
+    """The batch cannot continue; results of its requests are kept."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.faults = [BatchFault(code=code, message=message, param=param)]
+
+
+class BatchAttempt:
+    """Runs one attempt. `run()` ends with the batch, or after `stop()`."""
+
+    def __init__(
+        self,
+        record: BatchRecord,
+        *,
+        batches: Batches,
+        registry: ModelRegistry,
+        work_on: Callable[[BatchRecord], RequestWork],
+        max_body_bytes: int,
+        concurrency: int,
+        folder: Path,
+    ) -> None:
+        self._record = record
+        self._batches = batches
+        self._files = batches.files
+        self._registry = registry
+        self._work_on = work_on
+        self._max_body_bytes = max_body_bytes
+        self._concurrency = concurrency
+        self._input = folder / "input.jsonl"
+        self._writer = PartWriter(batches.files.storage, record)
+        self._crew: Crew[BatchRequest, Result] | None = None
+        self._running: asyncio.Task[Any] | None = None
+        self._is_over = False  # by a cancellation or the end of the window
+        self.stopped = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the batch has a final status."""
+        return self._record.is_final
+
+    async def run(self) -> None:
+        """Process the rest of the batch, and end it unless stopped.
+
+        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk is
+        full.
+        """
+        self._running = asyncio.current_task()
+        try:
+            if self._record.status is BatchStatus.VALIDATING:
+                await self._validate()
+            if self._record.status is BatchStatus.IN_PROGRESS:
+                await self._answer_all()
+        except BatchFailed as e:
+            await self._fail(e.faults)
+        if not self.stopped and not self.ended:
+            await self._finish()
+
+    def stop(self) -> None:
+        """Drop the requests that are being worked on. Finished results are still stored.
+
+        `run()` is canceled if it works on no requests.
+        """
+        self.stopped = True
+        if self._crew is not None:
+            self._crew.stop()
+        elif self._running is not None:
+            self._running.cancel()
+
+    def notice(self, current: BatchRecord) -> None:
+        """Begin no more requests once the batch is being cancelled or its window has ended."""
+        if current.status is BatchStatus.CANCELLING or ids.now_s() >= current.expires_at:
+            self._is_over = True
+            if self._crew is not None:
+                self._crew.stop()
+
+    async def _validate(self) -> None:
+        await self._fetch()
+        endpoint = self._record.endpoint
+        try:
+            found = await asyncio.to_thread(check, self._input, endpoint, self._max_body_bytes)
+        except InputInvalid as e:
+            await self._fail(e.faults)
+            return
+        if await self._registry.resolve(self._record.project_id, found.model) is None:
+            message = f"The model '{found.model[:200]}' does not exist or you do not have access "
+            raise BatchFailed("model_not_found", f"{message}to it.", "body.model")
+        await self._change(lambda record: record.begin(found.requests, found.model, ids.now_s()))
+
+    async def _fetch(self) -> None:
+        """Download the input file unless it is there. Raises BatchFailed."""
+        if self._input.exists():
+            return
+        file_id = self._record.input_file_id
+        file = await self._files.get(self._record.project_id, file_id, ids.now_s())
+        if file is None:
+            message = f"The input file {file_id} was deleted, or it expired."
+            raise BatchFailed("file_not_found", message, "input_file_id")
+        try:
+            await fetch(self._files.storage, file, self._input)
+        except DeskFailed as e:
+            raise BatchFailed(e.code, e.message, "input_file_id") from e
+
+    async def _answer_all(self) -> None:
+        await self._fetch()
+        done = _numbers(await self._batches.parts(self._record))
+        self.notice(self._record)
+        if not self._is_over:
+            self._crew = Crew(self._work_on(self._record).result, self._store)
+            unanswered = read_requests(self._input, self._max_body_bytes, done)
+            await self._crew.run(unanswered, self._concurrency)
+            self._crew = None
+        if not self.stopped:
+            await self._change(lambda record: record.finalize(*_end_of(record)))
+
+    async def _store(self, results: list[Result]) -> None:
+        more = BatchTally()
+        for result in results:
+            more = more.plus(result.tally)
+        parts = await self._writer.write(results)
+        self._record = await self._batches.add_parts(
+            self._record, lambda record: record.advance(more), parts
+        )
+        metrics.BATCH_REQUESTS.cell("completed").inc(more.completed)
+        metrics.BATCH_REQUESTS.cell("failed").inc(more.failed)
+
+    async def _finish(self) -> None:
+        """Write the files and end the batch."""
+        parts = await self._batches.parts(self._record)
+        unsent = await self._unsent(_numbers(parts))
+        try:
+            written = await self._write_files(parts, unsent)
+        except StorageMissing:
+            log.exception("%s: results are no longer in storage", self._record.id)
+            fault = BatchFault(code="results_missing", message=_RESULTS_MISSING)
+            await self._change(lambda record: record.reject([fault], ids.now_s()))
+            return
+        files = [file for file in written if file is not None]
+        output, errors = (None if file is None else file.id for file in written)
+        try:
+            self._record = await self._batches.change_own(
+                self._record,
+                lambda record: record.finish(ids.now_s(), output=output, errors=errors),
+                lambda pipe, _: self._files.write_all_new(pipe, files),
+            )
+        except (AttemptSuperseded, Missing):
+            # After any other error, the transaction may have been made, so its files stay.
+            for file in files:
+                await self._files.discard(file.project_id, file.id)
+            raise
+
+    async def _write_files(
+        self, parts: Collection[str], unsent: Sequence[bytes]
+    ) -> tuple[FileRecord | None, FileRecord | None]:
+        """Store the output file and the error file. Raises StorageMissing if a part is gone."""
+        output = await write_file(self._files, self._record, Kind.OUTPUT, parts)
+        try:
+            errors = await write_file(self._files, self._record, Kind.ERROR, parts, unsent)
+        except BaseException:
+            if output is not None:
+                await self._files.discard(output.project_id, output.id)
+            raise
+        return output, errors
+
+    async def _unsent(self, done: Collection[int]) -> list[bytes]:
+        """Return the lines of the requests without a result, if the batch did not send them."""
+        reason = _NOT_SENT.get(self._record.ending or self._record.status)
+        if reason is None or self._record.total == len(done):
+            return []
+        try:
+            await self._fetch()
+        except BatchFailed as e:
+            log.info("%s: the requests without a result are unknown: %s", self._record.id, e)
+            return []
+        requests = read_requests(self._input, self._max_body_bytes, done)
+        return [line_without_answer(request.custom_id, *reason) for request in requests]
+
+    async def _fail(self, faults: Sequence[BatchFault]) -> None:
+        """Fail the batch, or begin to if it may have results."""
+
+        def change(record: BatchRecord) -> BatchRecord:
+            if record.status is BatchStatus.VALIDATING:
+                return record.reject(faults, ids.now_s())
+            return record.finalize(BatchStatus.FAILED, ids.now_s(), faults)
+
+        await self._change(change)
+
+    async def _change(self, change: Callable[[BatchRecord], BatchRecord]) -> None:
+        self._record = await self._batches.change_own(self._record, change)
+
+
+def _end_of(record: BatchRecord) -> tuple[BatchStatus, int]:
+    """Return how a batch that no worker processes ends, and the time."""
+    is_whole = record.tally.done == record.total
+    return BatchStatus.COMPLETED if is_whole else BatchStatus.EXPIRED, ids.now_s()
+
+
+def _numbers(parts: dict[str, list[int]]) -> set[int]:
+    return {number for numbers in parts.values() for number in numbers}
+
+
+class RunBatch(ResumableTask[BatchRecord]):
     """Answers the requests of batches on this worker."""
 
-    noun = "batch"
-    passing = (*PartedTask.passing, DeskFailed)
-    superseded = BatchSuperseded
+    passing = (*ResumableTask.passing, DeskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._batches = Batches(resources.files)
-        super().__init__(resources, self._batches, resources.settings.batch_requests_at_once)
+        super().__init__(self._batches, resources.leases)
+        self._registry = resources.registry
+        self._settings = resources.settings
+        self._access = resources.access
         self._rules = Rules(
             catalogue=self._registry.catalogue,
             tools=ToolCallParsers(self._settings.tool_call_parser),
@@ -37,15 +267,19 @@ class RunBatch(PartedTask[BatchRecord]):
             max_body_bytes=self._settings.max_inference_body_bytes,
         )
 
+    async def _clear(self, record: BatchRecord) -> None:
+        await self._batches.parts_remain(record)  # a part may have been stored since
+
     @asynccontextmanager
-    async def _attempt(self, record: BatchRecord) -> AsyncIterator[Attempt]:
+    async def _attempt(self, record: BatchRecord) -> AsyncIterator[BatchAttempt]:
         async with scratch_folder(self._settings.scratch / record.id) as folder:
-            yield Attempt(
+            yield BatchAttempt(
                 record,
                 batches=self._batches,
                 registry=self._registry,
                 work_on=self._work_on,
                 max_body_bytes=self._settings.max_inference_body_bytes,
+                concurrency=self._settings.batch_requests_at_once,
                 folder=folder,
             )
 
@@ -60,14 +294,3 @@ class RunBatch(PartedTask[BatchRecord]):
         )
         assert record.model is not None
         return RequestWork(record.endpoint, record.model, calls, self._rules)
-
-    @staticmethod
-    def _released(current: BatchRecord, own: BatchRecord) -> BatchRecord:
-        return lifecycle.hand_back(lifecycle.fenced(current, own))
-
-    @staticmethod
-    def _given_up(
-        current: BatchRecord, own: BatchRecord, code: str, message: str, now_s: int
-    ) -> BatchRecord:
-        fault = BatchFault(code=code, message=message)
-        return lifecycle.give_up(lifecycle.fenced(current, own), fault, now_s)

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
-from service.jobs.planning.machines import shape_of
+from service.jobs.planning.machines import read_shape
 from service.jobs.planning.memory_plan import advice, plan
 from service.models.catalogue import BaseModelEntry
 from service.standalone.placement import PlacedEngine, Placement, place, wanted_engines
@@ -118,7 +118,7 @@ def _trainings(
 def _training(
     entry: BaseModelEntry, machine: Capacity, settings: Settings, row_tokens: int
 ) -> dict[str, Any]:
-    if (shape := shape_of(entry)) is None:
+    if (shape := read_shape(entry)) is None:
         return {"model": entry.id, "fits": None}
     training = usual_training(entry, settings, row_tokens)
     there = plan(training, shape, machine)

@@ -100,7 +100,7 @@ def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per
                 path, spec.out, spec.format, processes=processes, max_issues=spec.max_issues
             )
         case ReportSpec():
-            return _report(spec)
+            return _report(spec, progress)
         case PreviewSpec():
             with uncollected_imports():
                 from service.datasets.preview.make import make_preview
@@ -108,40 +108,15 @@ def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per
         case CleanSpec():
             with uncollected_imports():
                 from service.datasets.cleaning.clean import clean
-            return clean(
-                path,
-                spec.out,
-                spec.options,
-                file_format=spec.format,
-                recognizers=spec.recognizers,
-                decisions=spec.decisions,
-                processes=processes,
-                progress=progress,
-            )
+            return clean(spec, progress=progress)
         case DiffSpec():
             with uncollected_imports():
-                from service.datasets.versions.compare import Version, compare_files
-            return compare_files(
-                Version(path, spec.format, spec.stored_rows),
-                Version(spec.other, spec.other_format, spec.other_stored_rows),
-                spec.out,
-                lineage=spec.lineage,
-                recognizers=spec.recognizers,
-                processes=processes,
-                progress=progress,
-            )
+                from service.datasets.versions.compare import compare_files
+            return compare_files(spec, progress=progress)
         case MergeSpec():
             with uncollected_imports():
                 from service.datasets.versions.merge import merge
-            return merge(
-                path,
-                spec.out,
-                spec.sources,
-                spec.options,
-                max_bytes=spec.max_bytes,
-                processes=processes,
-                progress=progress,
-            )
+            return merge(spec, progress=progress)
         case MeasureSpec():
             with uncollected_imports():
                 from service.datasets.report.token_stats import measure
@@ -166,9 +141,9 @@ def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per
             return search(path, spec.result.parent, spec.match, spec.format, processes=processes)
 
 
-def _report(spec: ReportSpec) -> Report:
+def _report(spec: ReportSpec, progress: _Reporter) -> Report:
     with uncollected_imports():
-        from service.datasets.report.analysis import AnalysisOptions, analyze
+        from service.datasets.report.analysis import analyze
         from service.datasets.report.render import to_html, to_markdown
         from service.datasets.report.row_section import ShownRows
 
@@ -178,26 +153,7 @@ def _report(spec: ReportSpec) -> Report:
         if spec.markdown is not None:
             _write(spec.markdown, to_markdown(report, title=title).encode())
 
-    return analyze(
-        spec.path,
-        options=AnalysisOptions(
-            format=spec.format,
-            validation_format=spec.validation_format,
-            near_threshold=spec.near_threshold,
-            recognizers=spec.recognizers,
-            max_issues=spec.max_issues,
-            processes=spec.processes,
-        ),
-        tokenizers=spec.tokenizers,
-        context_lengths=spec.context_lengths,
-        validation=spec.validation,
-        progress=_Reporter(),
-        work=spec.result.parent,
-        index=spec.index,
-        stored_rows=spec.stored_rows,
-        render=render,
-        title=spec.title,
-    )
+    return analyze(spec, progress=progress, render=render)
 
 
 class _Reporter:

@@ -18,7 +18,7 @@ from service.core import ids
 from service.core.records import PREFIX, Collection, Record, Stored
 from service.core.redis import Client, reply, rewriting
 from service.core.redis.rewriting import Rewrite
-from service.core.unfinished import read_unfinished
+from service.work.unfinished import read_unfinished
 
 UNFINISHED: Final = f"{PREFIX}:erasures-unfinished"
 EXPIRED: Final = "expires_after"

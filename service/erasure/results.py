@@ -40,7 +40,7 @@ class ResultEraser:
 
     async def erase_eval(self, record: EvalRecord, key_id: str) -> str | None:
         """Delete an eval with all its runs and their output items. Runs in progress stop."""
-        runs = self._evals.runs(record.id)
+        runs = self._evals.runs.collection(record.id)
         found = await runs.get_many(record.project_id, await runs.ids(record.project_id))
         erasure = await self._deletions.planned(
             record.project_id,
@@ -53,7 +53,7 @@ class ResultEraser:
         )
         if not await self._evals.delete(record, partial(self._deletions.add, record=erasure)):
             return None
-        await self._evals.delete_runs_of(record.project_id, record.id)
+        await self._evals.runs.remove_all(record.project_id, record.id)
         await self._deletions.try_to_complete(erasure)
         return erasure.id
 
@@ -69,7 +69,7 @@ class ResultEraser:
             known={},
         )
         added = partial(self._deletions.add, record=erasure)
-        if not await self._evals.delete_run(run.place, added):
+        if not await self._evals.runs.remove(run.place, added):
             return None
         await self._deletions.try_to_complete(erasure)
         return erasure.id

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from service.core.errors import NotFound
-from service.core.records import Missing
 from service.erasure.records import Erasures
 from service.erasure.schemas import ErasureReceiptObject
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, NewestFirst, Resource
 
 router = APIRouter(prefix="/v1/erasure_receipts", tags=["Erasure"])
 
 Store = Annotated[Erasures, Depends(resource("erasures"))]
+
+RECEIPT = Resource("erasure receipt", "receipt_id")
 
 
 @router.get(
@@ -28,9 +28,7 @@ Store = Annotated[Erasures, Depends(resource("erasures"))]
 async def list_receipts(
     caller: Caller,
     store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Literal["asc", "desc"] = "desc",
+    paging: NewestFirst,
     subject_id: Annotated[
         str | None,
         Query(
@@ -41,17 +39,9 @@ async def list_receipts(
 ) -> ListOf[ErasureReceiptObject]:
     """List the receipts of what the project deleted and of what expired, newest first by default:
     files, models and checkpoints, exports, evals and their runs."""
-    try:
-        page = await store.records.page(
-            caller.project_id,
-            after=after,
-            limit=limit,
-            where=None if subject_id is None else lambda r: r.subject_id == subject_id,
-            oldest_first=order == "asc",
-        )
-    except Missing as e:
-        raise unknown_after("receipt") from e
-    return list_of([ErasureReceiptObject.of(record) for record in page.items], page.has_more)
+    where = None if subject_id is None else lambda r: r.subject_id == subject_id
+    page = store.records.page(caller.project_id, **paging.bounds, where=where)
+    return await RECEIPT.list(page, ErasureReceiptObject.of)
 
 
 @router.get(
@@ -70,6 +60,4 @@ async def retrieve_receipt(receipt_id: str, caller: Caller, store: Store) -> Era
     `finetuned-server erasure verify` checks it without this service.
     """
     record = await store.get(caller.project_id, receipt_id)
-    if record is None:
-        raise NotFound(f"No such erasure receipt: {receipt_id[:80]}", param="receipt_id")
-    return ErasureReceiptObject.of(record)
+    return ErasureReceiptObject.of(RECEIPT.get_or_404(record, receipt_id))

@@ -262,13 +262,13 @@ def _stored(body: CreateEvalRun) -> dict[str, Any]:
 
 
 async def _check_room(record: EvalRecord, evals: Evals, settings: Settings) -> None:
-    if await evals.count_runs(record.project_id, record.id) >= settings.max_runs_per_eval:
+    if await evals.runs.count(record.project_id, record.id) >= settings.max_runs_per_eval:
         raise BadRequest(
             f"The eval has {settings.max_runs_per_eval} runs, the maximum. Delete some.",
             code="too_many_runs",
         )
     most = settings.max_unfinished_eval_runs_per_project
-    if await evals.count_unfinished(record.project_id) >= most:
+    if await evals.runs.count_unfinished(record.project_id) >= most:
         raise RateLimited(
             f"The project has {most} unfinished runs, the maximum. Try again when some have ended.",
             code="too_many_unfinished_runs",
@@ -287,7 +287,7 @@ async def _store(
         lines = [msgspec.json.encode(item) for item in items]
         await storage.put_bytes(run.source_key, b"\n".join(lines))
     try:
-        return await evals.create_run(run, claim)
+        return await evals.runs.create(run, claim)
     except ClaimLost:
         await storage.delete_prefix(run.folder)
         raise

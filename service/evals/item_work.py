@@ -22,7 +22,7 @@ from service.evals.data_sources import (
 from service.evals.judge import RunJudge
 from service.evals.outcomes import Outcome
 from service.evals.prompts import Message, PromptFailed
-from service.evals.records import ItemStatus, RunFailure
+from service.evals.records import ItemStatus
 from service.evals.sampling import Sampled, Sampler, given_sample
 from service.evals.tally import CriterionCounts, Tally, counted_labels
 from service.grading.grade import grade
@@ -30,6 +30,7 @@ from service.grading.model_graders import PythonRunner
 from service.grading.results import GraderError, GraderResult, ItemFailed
 from service.grading.schemas import Grader
 from service.inference.background.calls import EngineCalls, ModelGone, ModelUsage, SampleFailed
+from service.work.records import WorkError
 
 log = logging.getLogger(__name__)
 _GRADER_FAILED: Final = GraderResult(
@@ -72,7 +73,7 @@ class ItemWork:
             raise
         except Exception:
             log.exception("an item could not be sampled")
-            failure = RunFailure(code="internal_error", message="The service failed on this item.")
+            failure = WorkError(code="internal_error", message="The service failed on this item.")
         judge = RunJudge(self._calls)
         results = [] if failure else await self._grade(row["item"], sampled, judge)
         status = _status(failure, results)
@@ -136,7 +137,7 @@ class ItemWork:
         )
 
     def _sample(
-        self, messages: Sequence[Message], sampled: Sampled, failure: RunFailure | None
+        self, messages: Sequence[Message], sampled: Sampled, failure: WorkError | None
     ) -> dict[str, Any]:
         """The sample as the API shows it. What is unknown of a given answer is empty."""
         sample, params, usage = sampled.sample, self._plan.params, sampled.usage
@@ -165,15 +166,15 @@ class ItemWork:
         }
 
 
-def _failure(error: SampleFailed | PromptFailed | ItemFailed) -> RunFailure:
+def _failure(error: SampleFailed | PromptFailed | ItemFailed) -> WorkError:
     if isinstance(error, SampleFailed):
-        return RunFailure(code=error.code, message=error.message)
+        return WorkError(code=error.code, message=error.message)
     if isinstance(error, ItemFailed):
-        return RunFailure(code=error.error.code, message=error.error.message)
-    return RunFailure(code="invalid_prompt", message=str(error))
+        return WorkError(code=error.error.code, message=error.error.message)
+    return WorkError(code="invalid_prompt", message=str(error))
 
 
-def _status(failure: RunFailure | None, results: Sequence[GraderResult]) -> ItemStatus:
+def _status(failure: WorkError | None, results: Sequence[GraderResult]) -> ItemStatus:
     if failure is not None or any(result.errors for result in results):
         return "error"
     return "pass" if all(result.passed for result in results) else "fail"

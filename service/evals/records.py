@@ -15,24 +15,25 @@ are written in one transaction, which is fenced by the run's attempt.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, ids, outbox, queue
-from service.core.attempts import NumberedRecord
+from service.core import clock, ids, metrics, queue
 from service.core.claims import Claim
+from service.core.leases import Leases
 from service.core.outbox import Event
-from service.core.records import PREFIX, Also, Collection, Missing, Record, Stored
+from service.core.records import PREFIX, Also, Collection, Missing, Record, Unreadable
 from service.core.redis import Client, Purpose, reply, rewriting, text, writing_for
-from service.core.unfinished import count_unfinished, read_unfinished
+from service.core.storage import Storage
 from service.evals.tally import Tally
+from service.work.records import Kind, ResumedRecord, WorkEnded, WorkError
+from service.work.store import WorkStore
 
-FUNCTION: Final = "run_eval"  # the task's name in the queue of evaluations
-UNFINISHED: Final = f"{PREFIX}:eval-runs-unfinished"
 DELETED: Final = f"{PREFIX}:evals-deleted"
 _NUMBER_CHARS: Final = 5  # of an item in its ID
 _PAGE: Final = 100
@@ -50,7 +51,6 @@ class RunStatus(StrEnum):
     FAILED = "failed"
 
 
-FINAL: Final = frozenset({RunStatus.COMPLETED, RunStatus.CANCELED, RunStatus.FAILED})
 _EVENTS: Final = {
     RunStatus.COMPLETED: "eval.run.succeeded",
     RunStatus.CANCELED: "eval.run.canceled",
@@ -67,13 +67,6 @@ class EvalRecord(Record):
     item_schema: dict[str, Any]
     include_sample_schema: bool
     testing_criteria: list[dict[str, Any]]
-
-
-class RunFailure(Stored):
-    """Reason why a run failed, as shown in the API."""
-
-    code: str
-    message: str
 
 
 class RunPlace(NamedTuple):
@@ -94,8 +87,21 @@ class RunPlace(NamedTuple):
         return f"{PREFIX}:{self.project_id}:eval-items:{self.run_id}"
 
 
-class RunRecord(NumberedRecord):
+class RunRecord(ResumedRecord):
     """A run of an eval. `data_source` is as requested, without the items of the request."""
+
+    work = Kind(
+        noun="run",
+        collection="eval-runs",
+        function="run_eval",
+        lane=queue.EVALS,
+        id_prefix=ids.EVAL_RUN,
+        doing="another item had an outcome",
+        interrupted="run_interrupted",
+        event="eval.run",
+    )
+    final = frozenset({RunStatus.COMPLETED, RunStatus.CANCELED, RunStatus.FAILED})
+    failed = RunStatus.FAILED
 
     eval_id: str
     key_id: str  # whose usage it is
@@ -104,25 +110,19 @@ class RunRecord(NumberedRecord):
     data_source: dict[str, Any]
     model: str | None
     status: RunStatus = RunStatus.QUEUED
-    error: RunFailure | None = None
+    error: WorkError | None = None
     items: int | None = None  # known once a worker has checked them
     tally: Tally = Tally()
     started_at: int | None = None
     finished_at: int | None = None
     attempt_started_at: int | None = None
     attempt_started_with: int = 0  # outcomes of earlier attempts
-    fruitless_attempts: int = 0
     trace: dict[str, str] | None = None
 
     @property
-    def subject(self) -> str:
-        """The run's name in the queue and in leases."""
-        return f"{self.eval_id}/{self.id}"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the run has a final status."""
-        return self.status in FINAL
+    def parents(self) -> tuple[str, ...]:
+        """The eval."""
+        return (self.eval_id,)
 
     @property
     def place(self) -> RunPlace:
@@ -144,6 +144,42 @@ class RunRecord(NumberedRecord):
         """The storage key of the items that came with the request."""
         return f"{self.folder}/source.jsonl"
 
+    def start(self, now_s: int) -> Self:
+        """Mark the run as in progress when a worker takes the attempt."""
+        return self.model_copy(
+            update={
+                "status": RunStatus.IN_PROGRESS,
+                "started_at": self.started_at or now_s,
+                "attempt_started_at": now_s,
+                "attempt_started_with": self.tally.done,
+            }
+        )
+
+    def advance(self, more: Tally) -> Self:
+        """Add outcomes to the counters."""
+        return self.progressed(tally=self.tally.plus(more))
+
+    def complete(self, now_s: int) -> Self:
+        """Complete the run. Raises ValueError if items are missing, which would be a bug."""
+        if self.tally.done != self.items:
+            raise ValueError(f"{self.tally.done} of {self.items} items have an outcome")
+        return self.ended(RunStatus.COMPLETED, now_s)
+
+    def cancel(self, now_s: int) -> Self:
+        """Cancel the run. Raises WorkEnded if it has ended."""
+        if self.is_final:
+            raise WorkEnded(self)
+        return self.ended(RunStatus.CANCELED, now_s)
+
+    def estimated_finish(self, now_s: int) -> int | None:
+        """Return when the run is expected to end, by the pace of its attempt; None if unknown."""
+        if self.status is not RunStatus.IN_PROGRESS or self.items is None:
+            return None
+        began, done = self.attempt_started_at, self.tally.done - self.attempt_started_with
+        if began is None or done <= 0:
+            return None
+        return now_s + round((self.items - self.tally.done) * max(now_s - began, 1) / done)
+
 
 class ItemRow(msgspec.Struct, frozen=True, array_like=True):
     """Where the outcome of an item is: a range of bytes of a chunk in the run's folder."""
@@ -162,129 +198,63 @@ class ItemPage(msgspec.Struct, frozen=True):
     has_more: bool
 
 
-Change = Callable[[RunRecord], RunRecord]
 _rows = msgspec.json.Decoder(ItemRow)
 
 
-class Evals:
-    """All evals and runs, by project."""
+class Runs(WorkStore[RunRecord]):
+    """All runs, by project and eval."""
+
+    record = RunRecord
 
     def __init__(self, redis: Client) -> None:
-        self.redis = redis
-        self.evals = Collection(redis, "evals", EvalRecord)
+        super().__init__(redis)
+        self._evals = Collection(redis, "evals", EvalRecord)
 
-    def runs(self, eval_id: str) -> Collection[RunRecord]:
-        """The runs of one eval."""
-        return Collection(self.redis, f"eval-runs:{eval_id}", RunRecord)
-
-    @staticmethod
-    def by_update(project_id: str) -> str:
-        """The Redis key of the project's evals in the order of their last updates."""
-        return f"{PREFIX}:{project_id}:evals-updated"
-
-    async def get(self, project_id: str, eval_id: str) -> EvalRecord | None:
-        """The project's eval with this ID, or None."""
-        return (
-            await self.evals.get(project_id, eval_id) if ids.is_valid(eval_id, ids.EVAL) else None
-        )
+    def collection(self, *parents: str) -> Collection[RunRecord]:
+        """Return the runs of one eval."""
+        return Collection(self.redis, ":".join((self.kind.collection, *parents)), RunRecord)
 
     async def get_run(self, project_id: str, eval_id: str, run_id: str) -> RunRecord | None:
         """The eval's run with this ID, or None."""
         if not ids.is_valid(eval_id, ids.EVAL) or not ids.is_valid(run_id, ids.EVAL_RUN):
             return None
-        return await self.runs(eval_id).get(project_id, run_id)
+        return await self.collection(eval_id).get(project_id, run_id)
 
-    async def count(self, project_id: str) -> int:
-        """The number of the project's evals."""
-        return int(await self.redis.zcard(self.evals.index(project_id)))
-
-    async def count_runs(self, project_id: str, eval_id: str) -> int:
+    async def count(self, project_id: str, eval_id: str) -> int:
         """The number of an eval's runs."""
-        return int(await self.redis.zcard(self.runs(eval_id).index(project_id)))
-
-    async def count_unfinished(self, project_id: str) -> int:
-        """The number of the project's runs without a final status."""
-        return await count_unfinished(self.redis, UNFINISHED, project_id)
+        return int(await self.redis.zcard(self.collection(eval_id).index(project_id)))
 
     async def create(
-        self, record: EvalRecord, claim: Claim[EvalRecord] | None = None
-    ) -> EvalRecord:
-        """Store a new eval. Raises ClaimLost."""
-        claim = claim or Claim()
-
-        def also(pipe: Pipeline) -> None:
-            self._updated(pipe, record)
-            claim.settle(pipe, record)
-
-        return await self.evals.create(record, also=also, check=claim.check)
-
-    async def update(
-        self, project_id: str, eval_id: str, change: Callable[[EvalRecord], EvalRecord]
-    ) -> EvalRecord:
-        """Change an eval. Raises Missing."""
-        return await self.evals.update(project_id, eval_id, change, also=self._updated)
-
-    def _updated(self, pipe: Pipeline, record: EvalRecord) -> None:
-        pipe.zadd(self.by_update(record.project_id), {record.id: clock.now()})
-
-    async def create_run(self, run: RunRecord, claim: Claim[RunRecord] | None = None) -> RunRecord:
+        self,
+        record: RunRecord,
+        claim: Claim[RunRecord] | None = None,
+        also: Also = lambda _: None,
+    ) -> RunRecord:
         """Store a new run and enqueue it.
 
         Raises Missing if its eval has been deleted, and ClaimLost.
         """
         claim = claim or Claim()
 
-        def also(pipe: Pipeline, _: EvalRecord) -> None:
-            self.runs(run.eval_id).add(pipe, run)
-            pipe.sadd(UNFINISHED, run.place.member)
-            claim.settle(pipe, run)
+        def together(pipe: Pipeline, _: EvalRecord) -> None:
+            self.add(pipe, record)
+            claim.settle(pipe, record)
+            also(pipe)
 
         # The eval is written back as it is, so that its deletion and this cannot both succeed.
-        await self.evals.update(
-            run.project_id, run.eval_id, lambda record: record, also=also, check=claim.check
+        await self._evals.update(
+            record.project_id, record.eval_id, lambda found: found, also=together, check=claim.check
         )
         with queue.left_to_the_reconciler():
-            await self.enqueue(run)
-        return run
-
-    async def enqueue(self, run: RunRecord) -> None:
-        """Enqueue the run's attempt unless it is already queued."""
-        await queue.enqueue(
-            self.redis, queue.EVALS, FUNCTION, run.project_id, run.subject, run.attempt
-        )
-
-    async def change(
-        self,
-        run: RunRecord,
-        change: Change,
-        also: Callable[[Pipeline, RunRecord], None] = lambda _, __: None,
-    ) -> RunRecord:
-        """Change a run atomically. Exceptions of `change` propagate. Raises Missing.
-
-        Every change of a run's record goes through this method. A change to a final status also
-        writes the end of the run to the outbox.
-        """
-        was_final = False
-
-        def noting(current: RunRecord) -> RunRecord:
-            nonlocal was_final
-            was_final = current.status in FINAL
-            return change(current)
-
-        def together(pipe: Pipeline, after: RunRecord) -> None:
-            if after.status in FINAL and not was_final:
-                pipe.srem(UNFINISHED, after.place.member)
-                outbox.add(pipe, _end_of(after))
-            also(pipe, after)
-
-        return await self.runs(run.eval_id).update(run.project_id, run.id, noting, also=together)
+            await self.enqueue(record)
+        return record
 
     async def add_outcomes(
-        self, run: RunRecord, change: Change, rows: Mapping[int, ItemRow]
+        self, run: RunRecord, change: Callable[[RunRecord], RunRecord], rows: Mapping[int, ItemRow]
     ) -> RunRecord:
         """Add outcomes of items together with the change of the run's counters.
 
-        Raises QuotaExceeded.
+        Raises as `change_own`, and QuotaExceeded.
         """
         key = run.place.items_key
 
@@ -295,7 +265,7 @@ class Evals:
                 pipe.zadd(f"{key}:{row.status}", {str(number): place})
 
         with writing_for(Purpose.EXTEND):
-            return await self.change(run, change, also)
+            return await self.change_own(run, change, also)
 
     async def finished_items(self, run: RunRecord) -> set[int]:
         """The numbers of the items that have an outcome."""
@@ -338,14 +308,103 @@ class Evals:
             if raw is not None
         ]
 
-    async def unfinished(self) -> list[RunRecord]:
-        """All readable runs without a final status. Entries of ended or deleted ones go."""
-        return await read_unfinished(
-            self.redis,
-            UNFINISHED,
-            lambda parts: self.runs(parts[1]),
-            lambda run: run.status not in FINAL,
+    async def remove(self, place: RunPlace, also: Also = lambda _: None) -> bool:
+        """Delete a run. The sweep then removes its objects. Returns False if it is gone."""
+        key = place.items_key
+
+        def together(pipe: Pipeline) -> None:
+            pipe.delete(key, *(f"{key}:{status}" for status in ("all", "pass", "fail", "error")))
+            pipe.srem(self.kind.unfinished_key, place.member)
+            pipe.sadd(DELETED, place.member)
+            rewriting.request(pipe)
+            also(pipe)
+
+        runs = self.collection(place.eval_id)
+        return await runs.delete(place.project_id, place.run_id, also=together)
+
+    async def forget_deleted(self, run: RunRecord) -> None:
+        """If the run has been deleted, note that objects of it may be in storage."""
+        if await self.collection(run.eval_id).get(run.project_id, run.id) is None:
+            await reply(self.redis.sadd(DELETED, run.place.member))
+
+    def observe(self, unfinished: Sequence[RunRecord]) -> None:
+        """Set the gauges of unfinished runs."""
+        for status in (RunStatus.QUEUED, RunStatus.IN_PROGRESS):
+            number = sum(run.status is status for run in unfinished)
+            metrics.EVAL_RUNS_UNFINISHED.cell(status).set(number)
+
+    async def sweep(self, storage: Storage, _leases: Leases, _now_s: int) -> None:
+        """Remove what deleted evals and runs left in Redis and storage."""
+        for member in sorted(text(found) for found in await reply(self.redis.smembers(DELETED))):
+            with contextlib.suppress(Unreadable):
+                await self._sweep(storage, member)
+
+    async def _sweep(self, storage: Storage, member: str) -> None:
+        project_id, eval_id, *run = member.split("/")
+        if run:
+            is_deleted = await self.collection(eval_id).get(project_id, run[0]) is None
+        else:
+            is_deleted = await self._evals.get(project_id, eval_id) is None
+        if is_deleted:
+            if not run:
+                await self.remove_all(project_id, eval_id)
+            await storage.delete_prefix("/".join([project_id, "evals", eval_id, *run]))
+        await reply(self.redis.srem(DELETED, member))
+
+    async def remove_all(self, project_id: str, eval_id: str) -> None:
+        """Delete all runs of a deleted eval."""
+        index = self.collection(eval_id).index(project_id)
+        while found := await self.redis.zrange(index, 0, _PAGE - 1):
+            for run_id in found:
+                await self.remove(RunPlace(project_id, eval_id, text(run_id)))
+
+    def _end_of(self, record: RunRecord) -> Event:
+        return super()._end_of(record).model_copy(update={"type": _EVENTS[record.status]})
+
+
+class Evals:
+    """All evals, by project, and their runs."""
+
+    def __init__(self, redis: Client) -> None:
+        self.redis = redis
+        self.evals = Collection(redis, "evals", EvalRecord)
+        self.runs = Runs(redis)
+
+    @staticmethod
+    def by_update(project_id: str) -> str:
+        """The Redis key of the project's evals in the order of their last updates."""
+        return f"{PREFIX}:{project_id}:evals-updated"
+
+    async def get(self, project_id: str, eval_id: str) -> EvalRecord | None:
+        """The project's eval with this ID, or None."""
+        return (
+            await self.evals.get(project_id, eval_id) if ids.is_valid(eval_id, ids.EVAL) else None
         )
+
+    async def count(self, project_id: str) -> int:
+        """The number of the project's evals."""
+        return int(await self.redis.zcard(self.evals.index(project_id)))
+
+    async def create(
+        self, record: EvalRecord, claim: Claim[EvalRecord] | None = None
+    ) -> EvalRecord:
+        """Store a new eval. Raises ClaimLost."""
+        claim = claim or Claim()
+
+        def also(pipe: Pipeline) -> None:
+            self._updated(pipe, record)
+            claim.settle(pipe, record)
+
+        return await self.evals.create(record, also=also, check=claim.check)
+
+    async def update(
+        self, project_id: str, eval_id: str, change: Callable[[EvalRecord], EvalRecord]
+    ) -> EvalRecord:
+        """Change an eval. Raises Missing."""
+        return await self.evals.update(project_id, eval_id, change, also=self._updated)
+
+    def _updated(self, pipe: Pipeline, record: EvalRecord) -> None:
+        pipe.zadd(self.by_update(record.project_id), {record.id: clock.now()})
 
     async def delete(self, record: EvalRecord, also: Also = lambda _: None) -> bool:
         """Delete an eval. The sweep then removes its runs. Returns False if it is gone."""
@@ -356,39 +415,6 @@ class Evals:
             also(pipe)
 
         return await self.evals.delete(record.project_id, record.id, also=together)
-
-    async def delete_run(self, place: RunPlace, also: Also = lambda _: None) -> bool:
-        """Delete a run. The sweep then removes its objects. Returns False if it is gone."""
-        key = place.items_key
-
-        def together(pipe: Pipeline) -> None:
-            pipe.delete(key, *(f"{key}:{status}" for status in ("all", "pass", "fail", "error")))
-            pipe.srem(UNFINISHED, place.member)
-            pipe.sadd(DELETED, place.member)
-            rewriting.request(pipe)
-            also(pipe)
-
-        return await self.runs(place.eval_id).delete(place.project_id, place.run_id, also=together)
-
-    async def forget_deleted(self, run: RunRecord) -> None:
-        """If the run has been deleted, note that objects of it may be in storage."""
-        if await self.runs(run.eval_id).get(run.project_id, run.id) is None:
-            await reply(self.redis.sadd(DELETED, run.place.member))
-
-    async def deleted(self) -> list[str]:
-        """The deleted evals and runs whose objects may be in storage."""
-        return sorted(text(member) for member in await reply(self.redis.smembers(DELETED)))
-
-    async def delete_runs_of(self, project_id: str, eval_id: str) -> None:
-        """Delete all runs of a deleted eval."""
-        index = self.runs(eval_id).index(project_id)
-        while found := await self.redis.zrange(index, 0, _PAGE - 1):
-            for run_id in found:
-                await self.delete_run(RunPlace(project_id, eval_id, text(run_id)))
-
-    async def swept(self, member: str) -> None:
-        """Note that nothing of a deleted eval or run is left in storage."""
-        await reply(self.redis.srem(DELETED, member))
 
 
 def item_id(run: RunRecord, number: int) -> str:
@@ -403,14 +429,3 @@ def item_number(run: RunRecord, id_: str) -> int | None:
     if not id_.startswith(prefix) or len(number) != _NUMBER_CHARS:
         return None
     return int(number) if number.isascii() and number.isdigit() else None
-
-
-def _end_of(run: RunRecord) -> Event:
-    """The event of a final run. A run ends once, so its event has the run's own ID."""
-    return Event(
-        id=ids.WEBHOOK_EVENT + run.id.removeprefix(ids.EVAL_RUN),
-        project_id=run.project_id,
-        created_at=run.finished_at or ids.now_s(),
-        type=_EVENTS[run.status],
-        subject_id=run.id,
-    )

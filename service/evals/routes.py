@@ -11,10 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from service.config import Settings
 from service.core import ids
 from service.core.claims import Claim
-from service.core.errors import BadRequest, Conflict, NotFound
-from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.evals import lifecycle
 from service.evals.creation import create_eval, create_run, items_of
 from service.evals.outcomes import read_outcomes
 from service.evals.records import (
@@ -39,9 +36,9 @@ from service.files.records import Files
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import once
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paging, Resource, list_of, ordered_paging
 
 router = APIRouter(prefix="/v1/evals", tags=["Evals"])
 _RUNS = "/{eval_id}/runs"
@@ -59,19 +56,15 @@ EraseRun = Annotated[
     Callable[[RunRecord, str], Awaitable[str | None]], Depends(resource("erase_run"))
 ]
 """Deletes an eval or a run for a key, and returns the ID of the receipt, or None if it is gone."""
-Limit = Annotated[int, Query(ge=1, le=100)]
-Order = Annotated[Literal["asc", "desc"], Query(description="Sort order by time.")]
+ByTime = Annotated[Paging, ordered_paging("asc", description="Sort order by time.")]
 
-
-def _unknown(what: str, id_: str, param: str) -> NotFound:
-    return NotFound(f"No such {what}: {id_[:80]}", param=param)
+EVAL = Resource("eval")
+RUN = Resource("run")
+OUTPUT_ITEM = Resource("output item")
 
 
 async def _existing(eval_id: str, caller: Caller, store: Store) -> EvalRecord:
-    record = await store.get(caller.project_id, eval_id)
-    if record is None:
-        raise _unknown("eval", eval_id, "eval_id")
-    return record
+    return EVAL.get_or_404(await store.get(caller.project_id, eval_id), eval_id)
 
 
 # Found before the body is read, so that another project's eval is 404 for any request.
@@ -79,10 +72,7 @@ Existing = Annotated[EvalRecord, Depends(_existing)]
 
 
 async def _existing_run(run_id: str, record: Existing, store: Store) -> RunRecord:
-    run = await store.get_run(record.project_id, record.id, run_id)
-    if run is None:
-        raise _unknown("run", run_id, "run_id")
-    return run
+    return RUN.get_or_404(await store.runs.get_run(record.project_id, record.id, run_id), run_id)
 
 
 ExistingRun = Annotated[RunRecord, Depends(_existing_run)]
@@ -123,26 +113,15 @@ async def create(
 async def list_evals(
     caller: Caller,
     store: Store,
-    after: str | None = None,
-    limit: Limit = 20,
-    order: Order = "asc",
+    paging: ByTime,
     order_by: Annotated[
         Literal["created_at", "updated_at"], Query(description="Time to order by.")
     ] = "created_at",
 ) -> ListOf[EvalObject]:
     """List the project's evals, oldest first by default."""
     by_update = store.by_update(caller.project_id) if order_by == "updated_at" else None
-    try:
-        page = await store.evals.page(
-            caller.project_id,
-            after=after,
-            limit=limit,
-            oldest_first=order == "asc",
-            index=by_update,
-        )
-    except Missing as e:
-        raise unknown_after("eval") from e
-    return list_of([EvalObject.of(record) for record in page.items], page.has_more)
+    page = store.evals.page(caller.project_id, **paging.bounds, index=by_update)
+    return await EVAL.list(page, EvalObject.of)
 
 
 @router.get(
@@ -170,12 +149,10 @@ async def update(record: Existing, store: Store, body: UpdateEval | None = None)
         changes["name"] = body.name or ""
     if "metadata" in body.model_fields_set:
         changes["metadata"] = body.metadata or {}
-    try:
+    with EVAL.existing(record.id):
         changed = await store.update(
             record.project_id, record.id, lambda current: current.model_copy(update=changes)
         )
-    except Missing as e:
-        raise _unknown("eval", record.id, "eval_id") from e
     return EvalObject.of(changed)
 
 
@@ -244,24 +221,15 @@ async def list_runs(
     request: Request,
     record: Existing,
     store: Store,
-    after: str | None = None,
-    limit: Limit = 20,
-    order: Order = "asc",
+    paging: ByTime,
     status: Annotated[RunStatus | None, Query(description="Status to filter by.")] = None,
 ) -> ListOf[EvalRunObject]:
     """List the runs of an eval, oldest first by default. A page can have fewer runs than `limit` if
     their requests contain many items.
     """
-    try:
-        page = await store.runs(record.id).page(
-            record.project_id,
-            after=after,
-            limit=limit,
-            where=None if status is None else lambda run: run.status is status,
-            oldest_first=order == "asc",
-        )
-    except Missing as e:
-        raise unknown_after("run") from e
+    where = None if status is None else lambda run: run.status is status
+    runs = store.runs.collection(record.id)
+    page = await RUN.read(runs.page(record.project_id, **paging.bounds, where=where))
     shown, is_whole = await _shown(request, record, page.items)
     return list_of(shown, page.has_more or not is_whole)
 
@@ -310,14 +278,8 @@ async def cancel_run_by_path(
 async def _canceled(
     request: Request, record: EvalRecord, run: RunRecord, store: Evals
 ) -> EvalRunObject:
-    try:
-        canceled = await store.change(run, lambda r: lifecycle.cancel(r, ids.now_s()))
-    except Missing as e:
-        raise _unknown("run", run.id, "run_id") from e
-    except lifecycle.RunEnded as e:
-        raise Conflict(
-            f"The run {run.id} is {e.status} and cannot be canceled.", code="invalid_run_status"
-        ) from e
+    with RUN.cancelling(run.id):
+        canceled = await store.runs.change(run, lambda current: current.cancel(ids.now_s()))
     return await _one(request, record, canceled)
 
 
@@ -344,9 +306,7 @@ async def list_items(
     request: Request,
     run: ExistingRun,
     store: Store,
-    after: str | None = None,
-    limit: Limit = 20,
-    order: Order = "asc",
+    paging: ByTime,
     status: Annotated[
         Literal["pass", "fail", "failed", "error"] | None,
         Query(description="Status to filter by. `failed` is the same as `fail`."),
@@ -356,18 +316,17 @@ async def list_items(
     progress.
     """
     number = None
-    if after is not None and (number := item_number(run, after)) is None:
-        raise _no_item_after()
-    try:
-        page = await store.items(
+    if paging.after is not None and (number := item_number(run, paging.after)) is None:
+        raise OUTPUT_ITEM.unknown_after()
+    page = await OUTPUT_ITEM.read(
+        store.runs.items(
             run,
             status="fail" if status == "failed" else status,
             after=number,
-            limit=limit,
-            oldest_first=order == "asc",
+            limit=paging.limit,
+            oldest_first=paging.oldest_first,
         )
-    except Missing as e:
-        raise _no_item_after() from e
+    )
     files = cast("Files", request.app.state.files)
     found = await read_outcomes(files.storage, run, page)
     return list_of([OutputItemObject.of(run, *outcome) for outcome in found], page.has_more)
@@ -384,18 +343,14 @@ async def retrieve_item(
 ) -> OutputItemObject:
     """Retrieve an output item: the item, the prompt, the answer, and each grader's result."""
     number = item_number(run, output_item_id)
-    row = None if number is None else await store.item(run, number)
+    row = None if number is None else await store.runs.item(run, number)
     found = []
     if number is not None and row is not None:
         files = cast("Files", request.app.state.files)
         found = await read_outcomes(files.storage, run, ItemPage([(number, row)], False))
     if not found:
-        raise _unknown("output item", output_item_id, "output_item_id")
+        raise OUTPUT_ITEM.not_found(output_item_id)
     return OutputItemObject.of(run, *found[0])
-
-
-def _no_item_after() -> BadRequest:
-    return unknown_after("output item")
 
 
 def _dump(shown: EvalObject | EvalRunObject) -> dict[str, Any]:
@@ -405,7 +360,7 @@ def _dump(shown: EvalObject | EvalRunObject) -> dict[str, Any]:
 async def _one(request: Request, record: EvalRecord, run: RunRecord) -> EvalRunObject:
     shown, _ = await _shown(request, record, [run])
     if not shown:
-        raise _unknown("run", run.id, "run_id")
+        raise RUN.not_found(run.id)
     return shown[0]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
@@ -12,30 +13,57 @@ from fastapi.responses import StreamingResponse
 from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
-from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
-from service.core.unfinished import check_room
 from service.exporting import EXTRA, EXTRA_FORMATS, QUANTIZED_FORMATS
-from service.exports import lifecycle
 from service.exports.archive import MEDIA_TYPE
-from service.exports.byte_ranges import ByteRange, Unsatisfiable, requested
-from service.exports.records import (
-    KEPT_S,
-    MAX_UNFINISHED,
-    ExportRecord,
-    Exports,
-    ExportStatus,
-)
+from service.exports.records import KEPT_S, MAX_UNFINISHED, ExportRecord, Exports, ExportStatus
 from service.exports.schemas import CreateExport, ExportDeleted, ExportObject
 from service.fleet import workers
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, NewestFirst, Resource
+from service.work.records import WorkEnded
+from service.work.unfinished import check_room
+
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})", re.IGNORECASE)
+
+
+class Unsatisfiable(Exception):
+    """The range is outside the content."""
+
+
+class ByteRange(NamedTuple):
+    """The bytes from `start` up to, but not including, `end`."""
+
+    start: int
+    end: int
+
+
+def requested(header: str | None, size: int) -> ByteRange | None:
+    """Return the range that a `Range` header asks for; None for all bytes.
+
+    A header with several ranges or another unit is ignored, as the standard allows. Raises
+    Unsatisfiable.
+    """
+    found = None if header is None else _RANGE.fullmatch(header.strip())
+    if found is None or not (found["first"] or found["last"]):
+        return None
+    if not found["first"]:  # the last bytes
+        wanted = ByteRange(max(size - int(found["last"]), 0), size)
+    else:
+        last = min(int(found["last"]), size - 1) if found["last"] else size - 1
+        if found["last"] and int(found["last"]) < int(found["first"]):
+            return None  # malformed
+        wanted = ByteRange(int(found["first"]), last + 1)
+    if wanted.start >= wanted.end:
+        raise Unsatisfiable
+    return wanted
+
 
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
 _QUANTIZATION = "q8_0"
@@ -51,15 +79,11 @@ EraseExport = Annotated[
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
 
 
-def _unknown(export_id: str) -> NotFound:
-    return NotFound(f"No such export: {export_id[:80]}", param="export_id")
+EXPORT = Resource("export")
 
 
 async def _existing(export_id: str, caller: Caller, store: Store) -> ExportRecord:
-    found = await store.get(caller.project_id, export_id)
-    if found is None:
-        raise _unknown(export_id)
-    return found
+    return EXPORT.get_or_404(await store.get(caller.project_id, export_id), export_id)
 
 
 Existing = Annotated[ExportRecord, Depends(_existing)]
@@ -108,24 +132,17 @@ async def create_export(
 async def list_exports(
     caller: Caller,
     store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Literal["asc", "desc"] = "desc",
+    paging: NewestFirst,
     model: Annotated[str | None, Query(description="Model to filter by.")] = None,
 ) -> ListOf[ExportObject]:
     """List the project's exports, newest first by default."""
     now_s = ids.now_s()
-    try:
-        page = await store.records.page(
-            caller.project_id,
-            after=after,
-            limit=limit,
-            where=lambda r: r.expires_at > now_s and model in (None, r.model),
-            oldest_first=order == "asc",
-        )
-    except Missing as e:
-        raise unknown_after("export") from e
-    return list_of([ExportObject.of(record) for record in page.items], page.has_more)
+    page = store.records.page(
+        caller.project_id,
+        **paging.bounds,
+        where=lambda r: r.expires_at > now_s and model in (None, r.model),
+    )
+    return await EXPORT.list(page, ExportObject.of)
 
 
 @router.get(
@@ -209,16 +226,14 @@ async def download_export(
 )
 async def cancel_export(export: Existing, store: Store) -> ExportObject:
     """Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended."""
-    try:
-        cancelled = await store.change(export, lambda r: lifecycle.cancel(r, ids.now_s()))
-    except Missing as e:
-        raise _unknown(export.id) from e
-    except lifecycle.ExportEnded as e:
-        raise Conflict(
-            f"The export {export.id} is {e.status} and cannot be cancelled.",
-            code="invalid_export_status",
-        ) from e
-    return ExportObject.of(cancelled)
+
+    def cancel(current: ExportRecord) -> ExportRecord:
+        if current.is_final:
+            raise WorkEnded(current)
+        return current.ended(ExportStatus.CANCELLED, ids.now_s())
+
+    with EXPORT.cancelling(export.id):
+        return ExportObject.of(await store.change(export, cancel))
 
 
 @router.delete(
@@ -235,7 +250,7 @@ async def delete_export(
     """
     receipt = await erase_export(export, caller.key_id)
     if receipt is None:
-        raise _unknown(export.id)
+        raise EXPORT.not_found(export.id)
     return ExportDeleted(id=export.id, receipt=receipt)
 
 

@@ -1,4 +1,7 @@
-"""The `export_model` task: take an attempt under a lease, and end the export or hand it back."""
+"""The `export_model` task: take an attempt under a lease, and end the export or hand it back.
+
+The artifact is written and proven by a child process, which is killed with its worker.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,110 @@ import contextlib
 import errno
 import logging
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from service.core import ids
-from service.core.records import Missing
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import QUOTA, StorageError, StorageFull, StorageMissing
-from service.exporting import Evaluation, ExportSpec, Progress, Reference
-from service.exports import archive, child, lifecycle, references
+from service.core.child import Child, environment
+from service.core.storage import QUOTA, StorageFull, StorageMissing
+from service.exporting import (
+    Evaluation,
+    ExportSpec,
+    Failed,
+    Progress,
+    Reference,
+    Succeeded,
+    parse_message,
+)
+from service.exports import archive, references
 from service.exports.archive import Archive
-from service.exports.child import ExportFailed
-from service.exports.lifecycle import ExportSuperseded
-from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports
+from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports, ExportStatus
 from service.files.curation.child_runner import DeskFailed
 from service.files.curation.scratch import scratch_folder
-from service.inference.background.calls import ModelGone
-from service.inference.background.engine_task import CancelableTask, Resources
+from service.inference.background.calls import ModelGone, Resources
 from service.jobs.evaluation.examples import fetch_data
 from service.jobs.evaluation.job_data import FileGone
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
+from service.work.task import CancelableTask
+
+_LIMIT_S: Final = 6 * 3600
+# GPUs of the machine are full of engines and trainers.
+_NO_GPU: Final = {"CUDA_VISIBLE_DEVICES": ""}
+
+OnProgress = Callable[[Progress], Awaitable[None]]
+
+
+class ExportFailed(Exception):
+    """The export fails for a reason that its owner or the operator can change."""
+
+    def __init__(
+        self, code: str, message: str, *, proof: dict[str, Any] | None = None, **prompts: str | None
+    ) -> None:
+        super().__init__(code)
+        self.error = ExportError.model_validate({"code": code, "message": message, **prompts})
+        self.proof = proof
+
+
+async def run(spec: ExportSpec, folder: Path, on_progress: OnProgress) -> Succeeded:
+    """Run an export in a child process and return its result. Raises ExportFailed.
+
+    The spec and the log are written to `folder`. The process is killed when this is canceled.
+    """
+    file = folder / "spec.json"
+    file.write_text(spec.model_dump_json(), "utf-8")
+    child = await Child.start(
+        [sys.executable, "-m", "service.exporting", str(file)],
+        env={**environment(), **_NO_GPU},
+        stderr=folder / "export.log",
+    )
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            outcome = await _followed(child, on_progress)
+            code = await child.wait()
+    except TimeoutError as e:
+        message = f"The export took longer than {_LIMIT_S // 3600} hours and was ended."
+        raise ExportFailed("timed_out", message) from e
+    finally:
+        await child.kill()
+    if isinstance(outcome, Succeeded) and code == 0:
+        return outcome
+    raise _failure(outcome if isinstance(outcome, Failed) else None, code)
+
+
+async def _followed(child: Child, on_progress: OnProgress) -> Succeeded | Failed | None:
+    """Report the progress and return the last message; None if the process died before it."""
+    async for line in child.lines():
+        try:
+            message = parse_message(line)
+        except ValidationError:
+            return None  # killed in the middle of a line
+        if not isinstance(message, Progress):
+            return message
+        await on_progress(message)
+    return None
+
+
+def _failure(failed: Failed | None, code: int) -> ExportFailed:
+    if failed is None:
+        hint = " The system may have ended it because memory ran out." if code == -9 else ""
+        message = f"The process of the export ended with {code} before its result.{hint}"
+        return ExportFailed("process_died", message)
+    return ExportFailed(
+        failed.code,
+        failed.message,
+        proof=None if failed.proof is None else failed.proof.model_dump(),
+        expected_prompt=failed.expected_prompt,
+        rendered_prompt=failed.rendered_prompt,
+    )
+
 
 log = logging.getLogger(__name__)
 _PROGRESS_EVERY_S: Final = 1.0
@@ -42,66 +124,49 @@ _FREE_SPACE: Final = "The operator must free space before you try again."
 class ExportModel(CancelableTask[ExportRecord]):
     """Exports trained models on this worker, one at a time: each may need the model's memory."""
 
-    superseded = ExportSuperseded
+    failures = (ModelGone,)
 
     def __init__(self, jobs: Jobs, resources: Resources) -> None:
-        super().__init__(resources)
-        self._jobs = jobs
         self._exports = Exports(jobs.redis)
+        super().__init__(self._exports, resources.leases)
+        self._jobs = jobs
         self._evaluations = Evaluations(jobs.redis)
+        self._files = resources.files
+        self._registry = resources.registry
+        self._storage = resources.storage
+        self._settings = resources.settings
+        self._access = resources.access
         self._turn = asyncio.Semaphore(1)
-
-    async def _find(self, project_id: str, subject: str) -> ExportRecord | None:
-        return await self._exports.get(project_id, subject)
-
-    async def _hand_back(self, record: ExportRecord) -> None:
-        after = await self._exports.change(record, _own(record, lifecycle.hand_back))
-        await self._exports.enqueue(after)
 
     async def _clear(self, record: ExportRecord) -> None:
         await self._exports.sweep_again(record)
 
     async def _work(self, record: ExportRecord) -> None:
         async with self._turn:
-            record = await self._exports.change(record, _own(record, lifecycle.start))
+            in_progress = {"status": ExportStatus.IN_PROGRESS, "progress": None}
+            record = await self._exports.change_own(
+                record, lambda current: current.model_copy(update=in_progress)
+            )
             log.info("%s: attempt %d begins", record.id, record.attempt)
-            await self._run(record)
-
-    async def _run(self, record: ExportRecord) -> None:
-        try:
-            made, proof = await self._export(record)
-        except ExportFailed as e:
-            await self._fail(record, e.error, e.proof)
-        except ModelGone as e:
-            await self._fail(record, ExportError(code=e.code, message=e.message))
-        except (*REDIS_ERRORS, StorageError, Missing, ExportSuperseded):
-            raise  # continued by another attempt, or no longer relevant
-        except Exception:
-            # An internal error: report it once instead of retrying forever.
-            log.exception("%s failed", record.id)
-            message = f"The service failed on this export. Give the operator its ID: {record.id}."
-            await self._fail(record, ExportError(code="internal_error", message=message))
-        else:
-            now_s = ids.now_s()
-            await self._exports.change(
-                record,
-                _own(
+            try:
+                made, proof = await self._export(record)
+            except ExportFailed as e:
+                log.warning("%s failed: %s", record.id, e.error.code)
+                await self._end(record, ExportStatus.FAILED, error=e.error, proof=e.proof)
+            else:
+                await self._end(
                     record,
-                    lifecycle.succeed,
-                    now_s,
+                    ExportStatus.SUCCEEDED,
                     key=made.key,
                     bytes=made.bytes,
                     sha256=made.sha256,
                     proof=proof,
-                ),
-            )
+                )
 
-    async def _fail(
-        self, record: ExportRecord, error: ExportError, proof: dict[str, Any] | None = None
-    ) -> None:
-        log.warning("%s failed: %s", record.id, error.code)
-        now_s = ids.now_s()
-        await self._exports.change(record, _own(record, lifecycle.fail, error, now_s, proof))
+    async def _end(self, record: ExportRecord, status: ExportStatus, **result: Any) -> None:
+        await self._exports.change_own(
+            record, lambda current: current.ended(status, ids.now_s(), **result)
+        )
 
     async def _export(self, record: ExportRecord) -> tuple[Archive, dict[str, Any]]:
         """Write the artifact, prove it and store its archive. Raises ExportFailed."""
@@ -131,7 +196,7 @@ class ExportModel(CancelableTask[ExportRecord]):
                         "threads": max(1, (os.cpu_count() or 1) // 2),
                     }
                 )
-                result = await child.run(spec, folder, note)
+                result = await run(spec, folder, note)
                 await note(Progress(step="packing", done=0, total=1))
                 await self._served(record)  # nothing is stored for a model that was deleted
                 made = await archive.store(
@@ -222,17 +287,9 @@ class _Noting:
             return
         self._step, self._at_s = progress.step, now_s
         shown = ExportProgress(step=progress.step, done=progress.done, total=progress.total)
-        change = _own(self._record, lifecycle.advance, shown)
-        await self._exports.change(self._record, change)
-
-
-def _own(
-    record: ExportRecord, change: Callable[..., ExportRecord], *args: Any, **fields: Any
-) -> Callable[[ExportRecord], ExportRecord]:
-    """Return a change that is made only while the record is that of our own attempt."""
-    return lambda current: change(
-        lifecycle.same_attempt(current, record), record.attempt, *args, **fields
-    )
+        await self._exports.change_own(
+            self._record, lambda current: current.model_copy(update={"progress": shown})
+        )
 
 
 @contextlib.contextmanager

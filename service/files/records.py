@@ -16,30 +16,29 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 from redis.asyncio.client import Pipeline
 
 from service import __version__
 from service.core import ids, metrics, queue
-from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX, Also, Collection, Labels, Page, Record, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
-from service.core.unfinished import read_unfinished
 from service.datasets.formats.options import RowFormat
 from service.files.documents import read_with
+from service.work.records import Kind, RestartedRecord
+from service.work.store import WorkStore
 
 log = logging.getLogger(__name__)
 
-FUNCTION: Final = "check_file"  # the name of the check in the cpu queue
 EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by expiration time
-UNCHECKED = f"{PREFIX}:files-unchecked"  # "project/file" of files awaiting their check
 _WRITTEN_IN_S = 24 * 3600  # a file whose record is not written by then never will be
 
 
@@ -66,8 +65,21 @@ class Purpose(StrEnum):
 CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checked after upload
 
 
-class FileRecord(AttemptedRecord):
+class FileRecord(RestartedRecord):
     """A file record. The file's bytes are in storage, and the attempts are those at its check."""
+
+    work = Kind(
+        noun="file",
+        collection="files",
+        function="check_file",
+        lane=queue.CPU,
+        id_prefix=ids.FILE,
+        doing="checked this file",
+        interrupted="check_interrupted",
+        unfinished="files-unchecked",
+    )
+    final = frozenset({FileStatus.PROCESSED, FileStatus.ERROR})
+    failed = FileStatus.ERROR
 
     filename: str
     purpose: Purpose
@@ -119,6 +131,10 @@ class FileRecord(AttemptedRecord):
             parts.append(self.purpose)
         encoded = msgspec.json.encode(parts, order="sorted")
         return hashlib.sha256(encoded).hexdigest()
+
+    def given_up(self, code: str, message: str, now_s: int) -> Self:
+        """Return the record after a check that failed."""
+        return self.model_copy(update={"status": self.failed, "status_details": message})
 
     def expired(self, now_s: int) -> bool:
         """Whether the file has expired."""
@@ -184,13 +200,46 @@ def _twins_key(project_id: str) -> str:
     return f"{PREFIX}:{project_id}:files-by-meaning"
 
 
+class Checks(WorkStore[FileRecord]):
+    """The checks of all files."""
+
+    record = FileRecord
+
+    async def find(self, project_id: str, subject: str) -> FileRecord | None:
+        """Return the file, or None if it does not exist or has expired."""
+        record = await super().find(project_id, subject)
+        return None if record is None or record.expired(ids.now_s()) else record
+
+    async def finish(self, own: FileRecord, outcome: CheckOutcome) -> None:
+        """Store a check's outcome. Raises AttemptSuperseded and Missing."""
+
+        def also(pipe: Pipeline, after: FileRecord) -> None:
+            if outcome.certain:
+                pipe.hset(_twins_key(after.project_id), own.meaning, after.id)
+
+        update = outcome.fields()
+        await self.change_own(own, lambda current: current.model_copy(update=update), also)
+        metrics.FILES_CHECKED.cell(outcome.status).inc()
+
+    async def lose(self, own: FileRecord, most_lost: int) -> FileRecord:
+        """Enqueue the next attempt after the worker died, or give up."""
+        after = await super().lose(own, most_lost)
+        if after.is_final:
+            metrics.FILES_CHECKED.cell(after.status).inc()
+        return after
+
+    def _is_unfinished(self, record: FileRecord) -> bool:
+        return super()._is_unfinished(record) and not record.expired(ids.now_s())
+
+
 class Files:
     """All files, by project."""
 
     def __init__(self, redis: Client, storage: Storage) -> None:
         self.redis = redis
         self.storage = storage
-        self.records = Collection(redis, "files", FileRecord)
+        self.checks = Checks(redis)
+        self.records = self.checks.records
         self._labels = Labels(self.records, lambda file: [file.purpose])
         self._leftovers = Leftovers(redis, "files")
 
@@ -237,12 +286,17 @@ class Files:
         self.records.add(pipe, record)
         self._note(pipe, record)
 
+    def write_all_new(self, pipe: Pipeline, records: Sequence[FileRecord]) -> None:
+        """Add the commands that register files to a transaction."""
+        for record in records:
+            self.write_new(pipe, record)
+
     def _note(self, pipe: Pipeline, record: FileRecord) -> None:
         member = f"{record.project_id}/{record.id}"
         self._labels.add(pipe, record)
         self._leftovers.forget(pipe, member)
         if record.status is FileStatus.UPLOADED:
-            pipe.sadd(UNCHECKED, member)
+            pipe.sadd(self.checks.kind.unfinished_key, member)
         if record.expires_at is not None:
             pipe.zadd(EXPIRING, {member: record.expires_at})
 
@@ -280,55 +334,6 @@ class Files:
         checked = twin is not None and twin.status is not FileStatus.UPLOADED
         return twin if checked else None
 
-    async def finish_check(self, record: FileRecord, outcome: CheckOutcome) -> None:
-        """Store a check's outcome. Does nothing if another attempt is the current one."""
-
-        def change(current: FileRecord) -> FileRecord:
-            if not current.is_attempt_of(record) or current.status is not FileStatus.UPLOADED:
-                return current
-            return current.model_copy(update=outcome.fields())
-
-        def also(pipe: Pipeline, after: FileRecord) -> None:
-            if not after.is_attempt_of(record):
-                return  # the current attempt needs its mark
-            pipe.srem(UNCHECKED, f"{record.project_id}/{record.id}")
-            if outcome.certain:
-                pipe.hset(_twins_key(record.project_id), record.meaning, record.id)
-
-        await self.records.update(record.project_id, record.id, change, also=also)
-
-    async def enqueue_check(self, record: FileRecord) -> None:
-        """Enqueue the check's attempt unless it is already queued."""
-        await queue.enqueue(
-            self.redis, queue.CPU, FUNCTION, record.project_id, record.id, record.attempt
-        )
-
-    async def lose_check(self, record: FileRecord, most_lost: int) -> None:
-        """Start the next attempt of a check whose worker died, or end the check. Raises Missing."""
-        if record.is_hopeless(most_lost):
-            reason = died_while_it("checked this file")
-            outcome = CheckOutcome(FileStatus.ERROR, reason, certain=False)
-            await self.finish_check(record, outcome)
-            metrics.FILES_CHECKED.cell(outcome.status).inc()
-            return
-
-        def change(current: FileRecord) -> FileRecord:
-            if not current.is_attempt_of(record):
-                return current  # another reconciler was faster
-            return current.model_copy(update=record.next_attempt(is_lost=True))
-
-        after = await self.records.update(record.project_id, record.id, change)
-        await self.enqueue_check(after)
-
-    async def unchecked(self, now_s: int) -> list[FileRecord]:
-        """Return all readable files that are not checked yet."""
-        return await read_unfinished(
-            self.redis,
-            UNCHECKED,
-            lambda _: self.records,
-            lambda file: file.status is FileStatus.UPLOADED and not file.expired(now_s),
-        )
-
     async def writers(self, record: FileRecord) -> list[str]:
         """Return the leases of the check and the tasks that may write to the file's folder."""
         tasks = await Collection(self.redis, tasks_of(record.id), Record).ids(record.project_id)
@@ -341,7 +346,7 @@ class Files:
         writers = await self.writers(record)
 
         def together(pipe: Pipeline) -> None:
-            pipe.srem(UNCHECKED, member)
+            pipe.srem(self.checks.kind.unfinished_key, member)
             pipe.zrem(EXPIRING, member)
             self._labels.remove(pipe, record)
             # The entry may point to a twin; then the next such file is merely checked again.

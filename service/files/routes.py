@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,7 +12,6 @@ from fastapi.responses import Response, StreamingResponse
 from service.core import ids
 from service.core.backpressure import Slots
 from service.core.errors import NotFound
-from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.files.body import BYTES, FILE_BODY, body_of
 from service.files.records import FileRecord, Files, Purpose
@@ -20,9 +19,9 @@ from service.files.schemas import FileDeleted, FileObject
 from service.files.upload import enqueue_check, receive
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, long_list, unknown_after
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paging, Resource, long_list, ordered_paging
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
 
@@ -36,15 +35,15 @@ EraseFile = Annotated[Callable[..., Awaitable[FileDeleted]], Depends(resource("e
 """Deletes a file for a key: `erase_file(record, key_id, cascade=…)`."""
 UploadSlots = Annotated[Slots, Depends(resource("upload_slots"))]
 
+FILE = Resource("File object", "id")
+
 
 async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
     """The project's file. Raises NotFound if it does not exist."""
     record = None
     if ids.is_valid(file_id, ids.FILE):
         record = await store.get(project_id, file_id, ids.now_s())
-    if record is None:
-        raise NotFound(f"No such File object: {file_id[:80]}", param="id")
-    return record
+    return FILE.get_or_404(record, file_id)
 
 
 @router.post(
@@ -83,23 +82,13 @@ async def create_file(
 async def list_files(
     caller: Caller,
     store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
-    order: Literal["asc", "desc"] = "desc",
+    paging: Annotated[Paging, ordered_paging("desc", default=10_000, most=10_000)],
     purpose: Annotated[Purpose | None, Query(description="Purpose to filter by.")] = None,
 ) -> Response:
     """List the project's files, newest first by default. Expired files are omitted."""
-    try:
-        page = await store.page(
-            caller.project_id,
-            ids.now_s(),
-            after=after,
-            limit=limit,
-            oldest_first=order == "asc",
-            purpose=purpose,
-        )
-    except Missing as e:
-        raise unknown_after("file") from e
+    page = await FILE.read(
+        store.page(caller.project_id, ids.now_s(), **paging.bounds, purpose=purpose)
+    )
     return await long_list(page.items, FileObject.of, page.has_more)
 
 

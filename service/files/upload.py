@@ -112,7 +112,7 @@ async def enqueue_check(files: Files, record: FileRecord) -> None:
     """Enqueue the check of a file if it needs one."""
     if record.status is FileStatus.UPLOADED:
         with queue.left_to_the_reconciler():
-            await files.enqueue_check(record)
+            await files.checks.enqueue(record)
 
 
 def purpose_of(given: str | None) -> Purpose:

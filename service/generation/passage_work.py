@@ -1,36 +1,150 @@
-"""Work on one passage: the model writes rows, and each row is checked."""
+"""Work on one passage: how much is asked about it, what the model writes, and what is kept of it.
+
+A passage has to support a row, as far as words show it: numbers, names, and echoes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import unicodedata
 import zlib
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import chain, zip_longest
+from typing import Any, Final, NamedTuple
 
+from service.datasets.duplicates.compare import decisive_terms, names, parse_text
+from service.datasets.duplicates.minhash import normalize
+from service.datasets.duplicates.wording import strip_punctuation
 from service.datasets.passages.passage import Passage
 from service.datasets.text.languages import is_detected
+from service.datasets.text.segments import units
 from service.generation import prompts
-from service.generation.answers import (
+from service.generation.documents import GenerationFailed
+from service.generation.records import Dropped, GenerationRecord, GenerationTally, RowKind
+from service.generation.rows import (
     A,
     Malformed,
     Pair,
     Pairs,
     Rewrite,
+    Row,
     Verdict,
     parsed,
     stripped,
 )
-from service.generation.documents import GenerationFailed
-from service.generation.plan import Task
-from service.generation.records import Dropped, GenerationRecord, GenerationTally, RowKind
-from service.generation.rows import Row
-from service.generation.support import is_echo, missing_facts
 from service.grading.language import language_score, normalize_tag
 from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
+from service.verdict.answer_facts import numbers
 from service.verdict.retrieval import Index
+
+_COPIED: Final = 0.9  # share of a passage that an answer must not repeat
+# From this share of capitalized words, a language gives all nouns a capital letter, as German does.
+_NOUNS: Final = 0.2
+# Facts that an answer may have as grammar alone.
+_GRAMMAR_WORDS: Final = """
+no not never none nothing neither nor without unless except one first second half am pm may
+tidak bukan belum tanpa satu không chưa một nein nicht kein keine keinen pas sans sin
+不 没 沒 未 非 无 無 ない なし ません 없 않 못 아니 หนึ่ง
+"""
+_GRAMMAR: Final = frozenset(_GRAMMAR_WORDS.split())
+
+
+def missing_facts(pair: Pair, passage: str) -> frozenset[str]:
+    """Return the facts of an answer that are neither in the passage nor in the question."""
+    given, answer = (_plain(text) for text in (f"{passage}\n{pair.question}", pair.answer))
+    lacking = numbers(answer) - numbers(given)
+    folded = given.casefold()
+    named = set(decisive_terms(strip_punctuation(normalize(answer)))) - _GRAMMAR
+    if not _capitalizes_nouns(given):
+        named |= names(answer)
+    return frozenset(lacking | {name for name in named if name not in folded})
+
+
+def _capitalizes_nouns(text: str) -> bool:
+    return len(names(text)) > _NOUNS * len(set(units(text)))
+
+
+def is_echo(pair: Pair, passage: str) -> bool:
+    """Whether the answer repeats the question or the whole passage."""
+    answer, asked, text = (parse_text(t).said for t in (pair.answer, pair.question, passage))
+    return answer == asked or (answer in text and len(answer) >= _COPIED * len(text))
+
+
+def _plain(text: str) -> str:
+    """Return a text in NFKC, with ASCII digits."""
+    text = unicodedata.normalize("NFKC", text)
+    if text.isascii():
+        return text
+    values = ((char, unicodedata.decimal(char, None)) for char in text)
+    return "".join(char if value is None else str(value) for char, value in values)
+
+
+_MOST_QUESTIONS: Final = 5  # about one passage
+# A model that refuses every second question helps nobody, so other kinds are more frequent.
+_PASSAGES_A_REFUSAL: Final = 4
+
+
+class Task(NamedTuple):
+    """The requests about a passage: questions, with or without rewrites, and a refusal."""
+
+    number: int
+    passage: Passage
+    questions: int
+    rewrites: bool
+    refusal: bool
+
+
+def tasks(
+    passages: Sequence[Passage], kinds: Collection[RowKind], n: int, seed: int
+) -> tuple[Task, ...]:
+    """Return a task for each passage, in an order that depends on the seed alone.
+
+    Documents take turns, and the passages of each are spread over it.
+    """
+    asks = bool({RowKind.QUESTIONS, RowKind.REWRITES} & set(kinds))
+    questions = max(1, min(_MOST_QUESTIONS, -(-2 * n // max(1, len(passages))))) if asks else 0
+    return tuple(
+        Task(
+            number,
+            passage,
+            questions,
+            rewrites=RowKind.REWRITES in kinds,
+            refusal=RowKind.REFUSALS in kinds and (not asks or number % _PASSAGES_A_REFUSAL == 0),
+        )
+        for number, passage in enumerate(_in_turn(passages, seed))
+    )
+
+
+def rows_a_passage(kinds: Collection[RowKind], questions: int) -> float:
+    """Return the number of rows that a passage has if nothing is dropped."""
+    of_questions = questions * sum(kind in kinds for kind in (RowKind.QUESTIONS, RowKind.REWRITES))
+    if RowKind.REFUSALS not in kinds:
+        return of_questions
+    return of_questions + 1 / _PASSAGES_A_REFUSAL if of_questions else 1
+
+
+def _in_turn(passages: Sequence[Passage], seed: int) -> list[Passage]:
+    by_document: dict[int, list[Passage]] = defaultdict(list)
+    for passage in passages:
+        by_document[passage.document].append(passage)
+    chance = random.Random(f"{seed}")  # noqa: S311
+    documents = [by_document[number] for number in sorted(by_document)]
+    chance.shuffle(documents)
+    spread = [[some[at] for at in _spread(len(some), chance)] for some in documents]
+    return [one for one in chain(*zip_longest(*spread)) if one is not None]
+
+
+def _spread(count: int, chance: random.Random) -> list[int]:
+    """Return the places 0 to count - 1 in an order whose every beginning is spread evenly."""
+    bits = max(1, (count - 1).bit_length())
+    offset = chance.randrange(count)
+    reversed_ = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
+    return [(place + offset) % count for place in reversed_ if place < count]
+
 
 _CHAT: Final = "/v1/chat/completions"
 _SEARCHED: Final = 3  # passages in which the answer to a refused question is searched

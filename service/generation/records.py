@@ -1,19 +1,28 @@
-"""Redis records of generations. Their rows are kept in parts (parted_work.py, rows.py)."""
+"""Redis records of generations. Their rows are kept in parts (work/parts.py, rows.py).
+
+    queued → failed
+    queued → in_progress → completed | failed
+    queued | in_progress → cancelling → cancelled
+
+Once the `ending` of a generation is known, a worker writes its file. A lost attempt, or one that a
+worker hands back, continues as the next attempt; the status stays.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from pydantic import Field
+from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import ids, metrics, queue
 from service.core.records import Stored
 from service.core.redis import rewriting
-from service.inference.background.parted_work import PartedRecord, PartedWork
-
-FUNCTION: Final = "generate_rows"  # the task's name in the queue of batches
+from service.files.records import Files
+from service.work.parts import PartedRecord, PartedStore
+from service.work.records import Kind, WorkEnded
 
 
 class GenerationStatus(StrEnum):
@@ -27,9 +36,7 @@ class GenerationStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-FINAL: Final = frozenset(
-    {GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELLED}
-)
+_CANCELLABLE: Final = frozenset({GenerationStatus.QUEUED, GenerationStatus.IN_PROGRESS})
 
 
 class RowKind(StrEnum):
@@ -97,12 +104,22 @@ class GenerationTally(Stored):
 class GenerationRecord(PartedRecord):
     """A generation. `ending` is the final status that its worker is preparing, once it is known."""
 
-    name = "generations"
+    work = Kind(
+        noun="generation",
+        collection="generations",
+        function="generate_rows",
+        lane=queue.BATCHES,
+        id_prefix=ids.GENERATION,
+        doing="another passage was done",
+        interrupted="generation_interrupted",
+        event="dataset.generation",
+        gauge=metrics.GENERATIONS_UNFINISHED,
+    )
+    final = frozenset(
+        {GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELLED}
+    )
+    failed = GenerationStatus.FAILED
     parts_name = "generation-parts"
-    id_prefix = ids.GENERATION
-    function = FUNCTION
-    event = "dataset.generation"
-    final = FINAL
 
     key_id: str  # whose usage it is
     documents: tuple[str, ...]
@@ -125,18 +142,88 @@ class GenerationRecord(PartedRecord):
     failed_at: int | None = None
     cancelling_at: int | None = None
     cancelled_at: int | None = None
-    fruitless_attempts: int = 0
 
     def reads(self, file_id: str) -> bool:
         """Whether this is one of the generation's documents."""
         return file_id in self.documents
 
+    def begin(self, passages: int, now_s: int) -> Self:
+        """Begin to ask about the documents, unless the generation is being cancelled."""
+        if self.status is not GenerationStatus.QUEUED:
+            return self
+        return self.progressed(
+            status=GenerationStatus.IN_PROGRESS, in_progress_at=now_s, passages=passages
+        )
 
-class Generations(PartedWork[GenerationRecord]):
+    def reject(self, fault: GenerationFault, now_s: int) -> Self:
+        """Fail a generation without rows."""
+        return self.model_copy(
+            update={"status": GenerationStatus.FAILED, "failed_at": now_s, "error": fault}
+        )
+
+    def advance(self, more: GenerationTally) -> Self:
+        """Add passages to the counters."""
+        return self.progressed(tally=self.tally.plus(more))
+
+    def complete(self, incomplete: IncompleteReason | None) -> Self:
+        """Prepare the end once all questions are asked, unless it is being cancelled."""
+        if self.ending is not None:
+            return self
+        return self.model_copy(
+            update={"ending": GenerationStatus.COMPLETED, "incomplete": incomplete}
+        )
+
+    def fail(self, fault: GenerationFault) -> Self:
+        """Prepare the failure of a generation that may have rows, unless it is being cancelled."""
+        if self.status is GenerationStatus.CANCELLING:
+            return self
+        return self.model_copy(update={"ending": GenerationStatus.FAILED, "error": fault})
+
+    def finish(self, now_s: int, *, output: str | None) -> Self:
+        """End the generation with its file."""
+        assert self.ending is not None
+        return self.model_copy(
+            update={
+                "status": self.ending,
+                f"{self.ending}_at": now_s,
+                "output_file_id": output,
+            }
+        )
+
+    def cancel(self, now_s: int) -> Self:
+        """Cancel the generation. Raises WorkEnded if it has ended or is about to."""
+        if self.status is GenerationStatus.CANCELLING:
+            return self
+        if self.status not in _CANCELLABLE or self.ending is not None:
+            raise WorkEnded(self)
+        return self.model_copy(
+            update={
+                "status": GenerationStatus.CANCELLING,
+                "cancelling_at": now_s,
+                "ending": GenerationStatus.CANCELLED,
+            }
+        )
+
+    def given_up(self, code: str, message: str, now_s: int) -> Self:
+        """Fail the generation. Another attempt writes its rows, unless that is what failed.
+
+        So the record is not final if there may be rows.
+        """
+        fault = GenerationFault(code=code, message=message)
+        if self.status is not GenerationStatus.IN_PROGRESS or self.ending is not None:
+            return self.reject(fault, now_s)
+        return self.fail(fault).next_attempt(fruitless_attempts=0)
+
+
+class Generations(PartedStore[GenerationRecord]):
     """The generations of all projects."""
 
-    kind = GenerationRecord
+    record = GenerationRecord
 
-    async def delete(self, record: GenerationRecord) -> bool:
-        """Delete a generation that has ended; its file is kept. Returns False if it was gone."""
-        return await self.records.delete(record.project_id, record.id, also=rewriting.request)
+    def __init__(self, files: Files) -> None:
+        super().__init__(files.redis)
+        self.files = files
+
+    def _on_deleted(self, pipe: Pipeline, record: GenerationRecord) -> None:
+        super()._on_deleted(pipe, record)
+        rewriting.request(pipe)

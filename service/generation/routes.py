@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header
 
 from service.core import ids, tracing
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
-from service.core.records import Missing
-from service.core.unfinished import check_room
-from service.generation import lifecycle
 from service.generation.documents import check_documents
 from service.generation.records import GenerationRecord, Generations
 from service.generation.schemas import CreateGeneration, DatasetGeneration, GenerationDeleted
@@ -19,9 +16,10 @@ from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/datasets", tags=["Data sets"])
 
@@ -29,15 +27,12 @@ Store = Annotated[Generations, Depends(resource("generations"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
-def _unknown(generation_id: str) -> NotFound:
-    return NotFound(f"No such generation: {generation_id[:80]}", param="generation_id")
+GENERATION = Resource("generation")
 
 
 async def _existing(generation_id: str, caller: Caller, store: Store) -> GenerationRecord:
     found = await store.get(caller.project_id, generation_id)
-    if found is None:
-        raise _unknown(generation_id)
-    return found
+    return GENERATION.get_or_404(found, generation_id)
 
 
 Existing = Annotated[GenerationRecord, Depends(_existing)]
@@ -87,17 +82,11 @@ async def generate(
     openapi_extra=needs(Permission.FILES_READ),
 )
 async def list_generations(
-    caller: Caller,
-    store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    caller: Caller, store: Store, paging: Paged
 ) -> ListOf[DatasetGeneration]:
     """List the project's generations, newest first."""
-    try:
-        page = await store.records.page(caller.project_id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("generation") from e
-    return list_of([DatasetGeneration.of(record) for record in page.items], page.has_more)
+    page = store.records.page(caller.project_id, **paging.bounds)
+    return await GENERATION.list(page, DatasetGeneration.of)
 
 
 @router.get(
@@ -122,17 +111,8 @@ async def cancel_generation(generation: Existing, store: Store) -> DatasetGenera
     the file, which usually takes seconds, and then `cancelled`. Returns 409 if the generation has
     ended or is about to.
     """
-    try:
-        changed = await store.change(
-            generation, lambda record: lifecycle.cancel(record, ids.now_s())
-        )
-    except Missing as e:
-        raise _unknown(generation.id) from e
-    except lifecycle.GenerationEnded as e:
-        raise Conflict(
-            f"The generation {generation.id} is {e.status} and cannot be cancelled.",
-            code="invalid_generation_status",
-        ) from e
+    with GENERATION.cancelling(generation.id):
+        changed = await store.change(generation, lambda record: record.cancel(ids.now_s()))
     return DatasetGeneration.of(changed)
 
 
@@ -153,7 +133,7 @@ async def delete_generation(generation: Existing, store: Store) -> GenerationDel
             code="invalid_generation_status",
         )
     if not await store.delete(generation):
-        raise _unknown(generation.id)
+        raise GENERATION.not_found(generation.id)
     return GenerationDeleted(id=generation.id)
 
 

@@ -1,4 +1,6 @@
-"""Rows of a generation: in parts in storage while it is in progress, and in its file at the end.
+"""Rows of a generation: parsed strictly, without near duplicates, and kept in parts in storage.
+
+At the end of the generation, its parts become a file.
 
 {project}/generations/{id}/{part}    rows as JSON Lines, written once and never changed
 """
@@ -7,14 +9,71 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
+import numpy as np
 
 from service.core import ids
 from service.core.storage import Storage
+from service.datasets.duplicates.compare import Wording, compare_all, parse_text
+from service.datasets.duplicates.minhash import PERMUTATIONS, Signatures, signatures
+from service.datasets.limits import NEAR_THRESHOLD
 from service.files.records import FileRecord, Files, Purpose, new_record
-from service.generation.answers import Pair
 from service.generation.records import GenerationRecord, RowKind
+
+_MAX_QUESTION_CHARS: Final = 1_000
+_MAX_ANSWER_CHARS: Final = 4_000
+
+
+class Malformed(ValueError):
+    """The answer does not match its schema."""
+
+
+class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question and its answer."""
+
+    question: str
+    answer: str
+
+
+class Pairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Questions and their answers."""
+
+    rows: list[Pair]
+
+
+class Rewrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question in other words."""
+
+    question: str
+
+
+class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The outcome of a check."""
+
+    verdict: Literal["yes", "no"]
+
+
+A = TypeVar("A", Pair, Pairs, Rewrite, Verdict)
+
+
+def parsed(body: dict[str, Any], kind: type[A]) -> A:
+    """Return the content of a chat completion. Raises Malformed."""
+    try:
+        content = body["choices"][0]["message"]["content"]
+        return msgspec.json.decode(content, type=kind)
+    except (LookupError, TypeError, msgspec.DecodeError, UnicodeError, RecursionError) as e:
+        raise Malformed from e
+
+
+def stripped(pair: Pair) -> Pair:
+    """Return a pair without white space at its ends. Raises Malformed if a text is no text."""
+    question, answer = pair.question.strip(), pair.answer.strip()
+    fits = len(question) <= _MAX_QUESTION_CHARS and len(answer) <= _MAX_ANSWER_CHARS
+    if not (question and answer and fits) or "\0" in question + answer:
+        raise Malformed
+    return Pair(question, answer)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -132,3 +191,50 @@ async def write_file(
         await files.discard(file.project_id, file.id)
         raise
     return file
+
+
+_CANDIDATES: Final = 0.45  # share of equal values in signatures from which rows are compared
+
+
+class Kept:
+    """The rows so far. A row that means the same as one of them is a duplicate.
+
+    Rows with the same question are duplicates whatever they answer, because a model cannot learn
+    two answers to it.
+    """
+
+    def __init__(self, rows: Iterable[Pair] = ()) -> None:
+        self._texts: list[tuple[Wording, Wording]] = []
+        self._asked: set[str] = set()
+        self._signatures: Signatures = np.empty((64, PERMUTATIONS), dtype=np.uint32)
+        for row in rows:
+            self._add(row, _signature(row))
+
+    def add(self, row: Pair) -> bool:
+        """Keep a row unless it is a duplicate. Returns whether it is kept."""
+        question, answer = parse_text(row.question), parse_text(row.answer)
+        if question.said in self._asked:
+            return False
+        signature = _signature(row)
+        known = self._signatures[: len(self._texts)]
+        shares = (known == signature).mean(axis=1)
+        for place in np.flatnonzero(shares >= _CANDIDATES):
+            found = compare_all((question, answer), self._texts[place], threshold=NEAR_THRESHOLD)
+            if found is not None and found.same:
+                return False
+        self._add(row, signature)
+        return True
+
+    def _add(self, row: Pair, signature: Signatures) -> None:
+        if len(self._texts) == len(self._signatures):
+            self._signatures = np.concatenate([self._signatures, np.empty_like(self._signatures)])
+        self._signatures[len(self._texts)] = signature
+        self._texts.append((parse_text(row.question), parse_text(row.answer)))
+        self._asked.add(self._texts[-1][0].said)
+
+
+def _signature(row: Pair) -> Signatures:
+    first: Signatures = signatures(
+        [f"{parse_text(row.question).said} {parse_text(row.answer).said}"]
+    )[0]
+    return first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from service.thoughts import take_out
+from service.reasoning import take_out
 
 Row = dict[str, Any]
 Message = dict[str, Any]

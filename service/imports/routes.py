@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header
 
 from service.core import ids
 from service.core.claims import Claim
@@ -20,11 +20,13 @@ from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of
 from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource
 
 router = APIRouter(prefix="/v1", tags=["Models"])
+
+IMPORT = Resource("import")
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
@@ -80,17 +82,12 @@ async def import_model(
     openapi_extra=needs(Permission.FILES_READ),
 )
 async def list_imports(
-    file_id: str,
-    caller: Caller,
-    files: Store,
-    tasks: TaskStore,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
 ) -> ListOf[ModelImport]:
     """List the imports of an archive, newest first. They are deleted with the file."""
     file = await existing(files, caller.project_id, file_id)
-    page = await page_of_tasks(tasks, file, TaskKind.IMPORT, "import", after, limit)
-    return list_of([ModelImport.of(task) for task in page.items], page.has_more)
+    page = page_of_tasks(tasks, file, TaskKind.IMPORT, paging)
+    return await IMPORT.list(page, ModelImport.of)
 
 
 @router.get(
@@ -106,7 +103,7 @@ async def retrieve_import(
     between the adapter's folder and the base model; or the reason why it failed.
     """
     file = await existing(files, caller.project_id, file_id)
-    return ModelImport.of(await task_of(tasks, file, import_id, ids.MODEL_IMPORT, "import"))
+    return ModelImport.of(await task_of(tasks, file, import_id, ids.MODEL_IMPORT, IMPORT))
 
 
 async def _archive(files: Files, caller: Principal, file_id: str) -> FileRecord:

@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.files.curation.records import Task, TaskFailure, TaskState
+from service.files.curation.records import Task, TaskState
+from service.files.curation.schemas import TaskFailure
 
 
 class ImportOptions(msgspec.Struct, frozen=True):
@@ -96,6 +97,6 @@ class ModelImport(BaseModel):
             base_model=options.base_model,
             suffix=options.suffix,
             status=task.state,
-            error=task.error,
+            error=TaskFailure.of(task),
             **result,
         )

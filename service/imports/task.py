@@ -17,7 +17,7 @@ from service.core.records import Missing
 from service.datasets.contract import UnpackedAdapter, UnpackSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.outputs import Outputs, StoredAdapter
-from service.files.curation.records import Task, Tasks, TaskSuperseded
+from service.files.curation.records import Task, Tasks
 from service.files.curation.scratch import fetch
 from service.files.records import FileRecord, Files
 from service.imports.schemas import ImportOptions
@@ -32,6 +32,7 @@ from service.models.model_folder import folder_fault
 from service.models.records import ModelOrigin, ModelRecord
 from service.models.registry import ModelRegistry
 from service.training.contract.adapter_config import CONFIG, WEIGHTS
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 # The engine uses the base model's tokenizer and template, so those of the archive are not kept.
@@ -141,7 +142,7 @@ class ImportAdapter:
 
         try:
             await self._tasks.finish(task, result=result, also=also)
-        except (Missing, TaskSuperseded):
+        except (Missing, AttemptSuperseded):
             await self._outputs.discard_adapter(task, stored)
             raise
         except BaseException:

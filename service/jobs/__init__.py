@@ -1,1 +1,4 @@
-"""Fine-tuning jobs: the API, the job lifecycle, and the events of a running job."""
+"""Fine-tuning jobs: the API, the lifecycle, planning, the queue, attempts, sweeps and tracking.
+
+A job reads files and base models, and its attempts use the contract of `training`.
+"""

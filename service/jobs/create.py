@@ -14,7 +14,7 @@ from service.core.redis import Client
 from service.files.records import FileRecord, Files, Purpose
 from service.jobs import graders
 from service.jobs.planning.hyperparameters import Base, Data, resolve
-from service.jobs.planning.machines import planned, shape_of, trainers
+from service.jobs.planning.machines import online_trainers, plan_on_best, read_shape
 from service.jobs.planning.memory_plan import Training
 from service.jobs.records import JobRecord, Jobs, MixedFile, NewEvent, Status
 from service.jobs.schemas.create import (
@@ -208,7 +208,7 @@ def requested_hyperparameters(body: CreateJob) -> Requested:
 
 
 def _check_evaluated(body: CreateJob, hyperparameters: Requested) -> None:
-    """Reject what is for the evaluation of a job that has none, or not of this kind."""
+    """Reject options of the evaluation that the job does not have or use."""
     method = METHODS[body.method_name]
     is_held_out = body.validation_file or hyperparameters.validation_share is not None
     for param, what in (("gate", "A gate"), ("baseline_prompt", "A baseline_prompt")):
@@ -280,10 +280,10 @@ async def check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> Non
 
     Memory that depends on the data is checked when the job is prepared.
     """
-    shape = shape_of(entry)
+    shape = read_shape(entry)
     if shape is None:
         return
-    online, method = await trainers(redis), METHODS[job.method]
+    online, method = await online_trainers(redis), METHODS[job.method]
     # Each GPU of a worker needs a row of the batch, and several GPUs hold a larger base model.
     batch_size = job.hyperparameters.batch_size
     if batch_size == "auto":
@@ -296,7 +296,7 @@ async def check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> Non
         base=Base(entry.context_length, entry.parameters),
     ).chosen
     training = Training(least, job.method, longest=_MIN_LENGTH, tokens_at_once=_MIN_LENGTH)
-    there = planned(training, shape, online)
+    there = plan_on_best(training, shape, online)
     if there is not None and there.refusal is not None:
         raise BadRequest(there.refusal, param="model", code="does_not_fit")
 

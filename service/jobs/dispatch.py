@@ -26,6 +26,7 @@ from service.jobs.planning.machines import fits_on
 from service.jobs.records import JobRecord, Jobs, NewEvent, Status, UnfinishedJob
 from service.models.catalogue import Catalogue, CatalogueError
 from service.web import audit_trail
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _WANTED = f"{PREFIX}:dispatch-wanted"
@@ -83,11 +84,11 @@ class Dispatcher:
         queued = [job.id for job in jobs if job.status is Status.QUEUED]
         if not queued:
             return {}
-        places = await self._positions.get("all")
-        if not places.keys() >= set(queued):  # some were queued after the read
+        positions = await self._positions.get("all")
+        if not positions.keys() >= set(queued):  # some were queued after the read
             self._positions.forget("all")
-            places = await self._positions.get("all")
-        return {job_id: places[job_id] for job_id in queued if job_id in places}
+            positions = await self._positions.get("all")
+        return {job_id: positions[job_id] for job_id in queued if job_id in positions}
 
     async def _read_positions(self, _: str) -> dict[str, int]:
         return queue_positions(await self._jobs.unfinished(), self._max_running)
@@ -176,7 +177,7 @@ class Dispatcher:
         """Say in an event, once, that a job waits for a worker with more memory."""
         if job is None or job.awaits_memory or any(self._fits(job, w) for w in online):
             return
-        with contextlib.suppress(lifecycle.AttemptSuperseded, Missing):
+        with contextlib.suppress(AttemptSuperseded, Missing):
             await self._jobs.change(
                 job.project_id,
                 job.id,

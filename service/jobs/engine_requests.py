@@ -36,7 +36,9 @@ _AWAY = frozenset({401, 403, 408, 429, 502, 503, 504})
 _CODE = re.compile(r"[a-zA-Z_]{1,64}")
 WARM_UPS = f"{PREFIX}:warm-ups"
 _POLL_S = 1.0
-_AT_ONCE = 8  # an engine may take a minute to answer, and must not delay the models of others
+_MAX_CONCURRENT = (
+    8  # an engine may take a minute to answer, and must not delay the models of others
+)
 _PAGE = 100
 _LEASE_ATTEMPT = 1  # leases require an attempt number; warm-ups have none
 
@@ -121,7 +123,7 @@ class WarmUps:
         self._upstreams = upstreams
         self._served = settings.upstreams
         self._on_round = on_round
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._woken = asyncio.Event()
 
     def wake(self) -> None:

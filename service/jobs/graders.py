@@ -76,12 +76,12 @@ async def check_rows(grader: Grader, storage: Storage, file: FileRecord) -> None
     """Check a grader against the rows of a training file, if they are known. Raises BadRequest."""
     if file.row_format != "reinforcement" or file.status is not FileStatus.PROCESSED:
         return  # the preparation of the job looks at it
-    for misfit in await misfits_of(grader, storage, file):
+    for misfit in await find_misfits(grader, storage, file):
         if misfit.is_everywhere:
             raise BadRequest(str(misfit), param=misfit.param, code="invalid_grader")
 
 
-async def misfits_of(grader: Grader, storage: Storage, file: FileRecord) -> list[Misfit]:
+async def find_misfits(grader: Grader, storage: Storage, file: FileRecord) -> list[Misfit]:
     """Return what the grader reads and the first rows of a checked file lack."""
     stream = await storage.stream(file.canonical_key, 0, _FIRST_BYTES)
     return misfits(grader, _items(await _lines(stream)))

@@ -18,6 +18,7 @@ from typing import Any
 
 from service.jobs.records import FINAL, JobFailure, JobRecord, MemorySettings, Status
 from service.training.contract.hyperparameters import REQUESTED, Resolved
+from service.work.records import AttemptSuperseded
 
 _UNPLANNED = MemorySettings()
 
@@ -33,10 +34,6 @@ class NotAllowed(Exception):
         super().__init__(f"a job that is {self.state} cannot {action}")
 
 
-class AttemptSuperseded(Exception):
-    """The attempt is no longer the job's current one, or the job's status has changed."""
-
-
 def prepare(
     job: JobRecord,
     chosen: Resolved,
@@ -47,7 +44,7 @@ def prepare(
 ) -> JobRecord:
     """Queue a job whose files are valid. Raises AttemptSuperseded unless it is validating files."""
     if job.status is not Status.VALIDATING:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job.model_copy(
         update={
             "status": Status.QUEUED,
@@ -66,7 +63,7 @@ def lose_preparation(job: JobRecord, attempt: int, most_lost: int, now_s: int) -
     The job fails after `most_lost` such attempts.
     """
     if job.status is not Status.VALIDATING or job.attempt != attempt:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     lost = job.fruitless_attempts + 1
     if lost >= most_lost:
         message = (
@@ -81,14 +78,14 @@ def lose_preparation(job: JobRecord, attempt: int, most_lost: int, now_s: int) -
 def requeue(job: JobRecord, attempt: int) -> JobRecord:
     """Requeue a job whose worker took the queue entry but died before starting the attempt."""
     if job.attempt != attempt or job.status is not Status.QUEUED:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return _queue_next(job)
 
 
 def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
     """Mark the job as running when a worker takes the attempt."""
     if job.attempt != attempt or job.status not in (Status.QUEUED, Status.RUNNING):
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job.model_copy(update={"status": Status.RUNNING, "started_at": job.started_at or now_s})
 
 
@@ -100,21 +97,21 @@ def set_memory(job: JobRecord, memory: MemorySettings) -> JobRecord:
 def await_memory(job: JobRecord) -> JobRecord:
     """Note that no online worker has enough memory. Raises AttemptSuperseded if that is known."""
     if job.status is not Status.QUEUED or job.awaits_memory:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job.model_copy(update={"awaits_memory": True})
 
 
 def require_running(job: JobRecord, attempt: int) -> JobRecord:
     """Return the record if this attempt may write to it. Raises AttemptSuperseded otherwise."""
     if job.attempt != attempt or job.status is not Status.RUNNING:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job
 
 
 def require_attempt(job: JobRecord, own: JobRecord) -> JobRecord:
     """Return the record if it is still of our own attempt. Raises AttemptSuperseded otherwise."""
     if not job.is_attempt_of(own):
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return job
 
 
@@ -171,7 +168,7 @@ def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecor
     """
     now, later = (math.inf if share is None else share for share in (job.pause_after, pause_after))
     if job.status in FINAL or later <= now:
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     passing = job.model_copy(update={"pause_after": pause_after, "waits_for_sweep": False})
     if not job.waits_for_sweep:
         return passing
@@ -240,7 +237,7 @@ def record_progress(job: JobRecord, attempt: int, held_out_loss: float | None = 
 def fail(job: JobRecord, attempt: int | None, failure: JobFailure, now_s: int) -> JobRecord:
     """Fail the job. `attempt` is None if no worker has it yet."""
     if job.status in FINAL or (attempt is not None and job.attempt != attempt):
-        raise AttemptSuperseded
+        raise AttemptSuperseded(job.id)
     return _end(job, Status.FAILED, now_s).model_copy(update={"error": failure})
 
 

@@ -28,7 +28,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation, outbox
-from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Labels, Page, Record, Stored, parse_known
@@ -39,11 +38,12 @@ from service.jobs.tracking.records import MlflowRun, TrackedRuns
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName
 from service.training.contract.spec import Sharding
+from service.work.records import AttemptedRecord
 
 ACTIVE = f"{PREFIX}:jobs-active"
 WITH_METRICS = f"{PREFIX}:jobs-with-metrics"
 _MAX_EVENTS = 20_000
-_READ_AT_ONCE = 500
+_PAGE = 500
 _NO_METADATA = "none"
 
 
@@ -98,7 +98,7 @@ class MixedFile(Stored):
     weight: float
 
 
-class JobRecord(NumberedRecord):
+class JobRecord(AttemptedRecord):
     """A fine-tuning job."""
 
     project_name: str
@@ -351,7 +351,7 @@ class Jobs:
         """
         active = [pair for pair in await self.active() if project_id in (None, pair[0])]
         jobs: list[UnfinishedJob] = []
-        for some in batched(active, _READ_AT_ONCE):
+        for some in batched(active, _PAGE):
             found = await self.redis.mget([self.records.key(*pair) for pair in some])
             jobs += _unfinished((job for _, job in some), found)
         return jobs

@@ -21,7 +21,7 @@ _COLUMNS = {
     "valid_mean_token_accuracy": "valid_mean_token_accuracy",
 }
 _REWARDS = {name: name for name in ("train_reward_mean", "valid_reward_mean")}
-_AT_ONCE = 20  # jobs in a round, so that it does not delay other work
+_MAX_JOBS = 20  # jobs in a round, so that it does not delay other work
 
 
 async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
@@ -71,7 +71,7 @@ async def remove_old_metrics(jobs: Jobs, files: Files, ended_before_s: float) ->
     Metrics that are not in the job's MLflow run yet are kept until a later round.
     """
     tracked_runs = TrackedRuns(jobs.redis)
-    due = jobs.redis.zrangebyscore(WITH_METRICS, "-inf", ended_before_s, start=0, num=_AT_ONCE)
+    due = jobs.redis.zrangebyscore(WITH_METRICS, "-inf", ended_before_s, start=0, num=_MAX_JOBS)
     for member in await reply(due):
         project_id, job_id = text(member).split("/", 1)
         if await tracked_runs.is_unfinished(project_id, job_id):

@@ -13,7 +13,6 @@ from fastapi.responses import StreamingResponse
 from service.core import ids, queue
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
-from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs import lifecycle
@@ -27,10 +26,10 @@ from service.jobs.schemas.jobs import CheckpointObject, EventObject, JobObject
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Paging, Resource, list_of, paging
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
 estimates = APIRouter(prefix="/v1/fine_tuning", tags=["Fine-tuning"])
@@ -52,15 +51,23 @@ Changes = Annotated[JobChanges, Depends(resource("job_changes"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 Dispatch = Annotated[Dispatcher, Depends(resource("dispatcher"))]
-Limit = Annotated[int, Query(ge=1, le=100)]
+CheckpointPaging = Annotated[Paging, paging(default=10)]
+
+
+class _Jobs(Resource):
+    def not_found(self, id_: str) -> NotFound:
+        # OpenAI's words
+        return NotFound(f"Could not find fine tune: {id_[:80]}", param="fine_tuning_job_id")
+
+
+CHECKPOINT = Resource("checkpoint")
+EVENT = Resource("event")
+JOB = _Jobs("job")
 
 
 async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
     """Return the project's job. Raises NotFound if it does not exist."""
-    job = await store.get(project_id, job_id)
-    if job is None:
-        raise _unknown(job_id)
-    return job
+    return JOB.get_or_404(await store.get(project_id, job_id), job_id)
 
 
 @estimates.post(
@@ -148,19 +155,16 @@ async def list_jobs(
     caller: Caller,
     store: Store,
     dispatcher: Dispatch,
-    after: str | None = None,
-    limit: Limit = 20,
+    paging: Paged,
 ) -> ListOf[JobObject]:
     """List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use
     `metadata=null` for jobs without metadata.
     """
-    try:
-        page = await store.page(
-            caller.project_id, after=after, limit=limit, metadata=_metadata_of(request)
-        )
-    except Missing as e:
-        raise unknown_after("job") from e
-    return list_of(await _shown(dispatcher, page.items), page.has_more)
+    metadata = _metadata_of(request)
+    page = await JOB.read(
+        store.page(caller.project_id, after=paging.after, limit=paging.limit, metadata=metadata)
+    )
+    return list_of(await _with_positions(dispatcher, page.items), page.has_more)
 
 
 @router.get(
@@ -176,7 +180,7 @@ async def retrieve_job(
     fine-tuned model or the error.
     """
     job = await existing(store, caller.project_id, job_id)
-    return (await _shown(dispatcher, [job]))[0]
+    return (await _with_positions(dispatcher, [job]))[0]
 
 
 @router.post(
@@ -189,15 +193,14 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     """Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are
     kept. Returns 409 if the job has already ended.
     """
-    job = await _act(
+    job = await _change_status(
         store,
+        dispatcher,
         caller.project_id,
         job_id,
         lambda job: lifecycle.cancel(job, ids.now_s()),
         lambda _: "The job was cancelled",
     )
-    with queue.left_to_the_reconciler():
-        await dispatcher.dispatch()
     return JobObject.of(job)
 
 
@@ -216,9 +219,9 @@ async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispa
     job succeeds. Returns 409 if the job is pausing, is paused, has ended, or is still validating
     its files.
     """
-    job = await _act(store, caller.project_id, job_id, lifecycle.pause, _pause_event)
-    with queue.left_to_the_reconciler():
-        await dispatcher.dispatch()
+    job = await _change_status(
+        store, dispatcher, caller.project_id, job_id, lifecycle.pause, _pause_event
+    )
     return JobObject.of(job)
 
 
@@ -233,17 +236,16 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     is still pausing also continues, without losing a step. Returns 409 if the job is neither paused
     nor pausing.
     """
-    job = await _act(
+    job = await _change_status(
         store,
+        dispatcher,
         caller.project_id,
         job_id,
         lambda job: lifecycle.resume(job, ids.now_s()),
         lambda _: "The job was resumed",
     )
-    with queue.left_to_the_reconciler():
-        await dispatcher.dispatch()
     try:
-        return (await _shown(dispatcher, [job]))[0]
+        return (await _with_positions(dispatcher, [job]))[0]
     except REDIS_ERRORS:
         return JobObject.of(job)  # it is resumed; only its position in the queue is not known
 
@@ -267,8 +269,7 @@ async def list_events(
     caller: Caller,
     store: Store,
     changes: Changes,
-    after: str | None = None,
-    limit: Limit = 20,
+    paging: Paged,
     stream: Annotated[
         bool, Query(description="Whether to stream the events as server-sent events.")
     ] = False,
@@ -282,9 +283,9 @@ async def list_events(
     sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
     """
     job = await existing(store, caller.project_id, job_id)
-    cursor = last_event_id if stream and last_event_id else after
+    cursor = last_event_id if stream and last_event_id else paging.after
     if cursor is not None and not _EVENT_ID.fullmatch(cursor):
-        raise unknown_after("event")
+        raise EVENT.unknown_after()
     if stream:
         return StreamingResponse(
             server_sent_events(
@@ -293,7 +294,7 @@ async def list_events(
             media_type="text/event-stream",
             headers={"x-accel-buffering": "no"},
         )
-    events, has_more = await store.events_before(job.project_id, job.id, cursor, limit)
+    events, has_more = await store.events_before(job.project_id, job.id, cursor, paging.limit)
     return list_of([EventObject.of(e) for e in events], has_more)
 
 
@@ -304,43 +305,40 @@ async def list_events(
     openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
 async def list_checkpoints(
-    job_id: str,
-    caller: Caller,
-    store: Store,
-    after: str | None = None,
-    limit: Limit = 10,
+    job_id: str, caller: Caller, store: Store, paging: CheckpointPaging
 ) -> ListOf[CheckpointObject]:
     """List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in
     inference requests, pass its `fine_tuned_model_checkpoint` as the model name.
     """
     job = await existing(store, caller.project_id, job_id)
-    try:
-        page = await store.checkpoints(job.id).page(job.project_id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("checkpoint") from e
-    return list_of([CheckpointObject.of(c) for c in page.items], page.has_more)
+    page = store.checkpoints(job.id).page(job.project_id, **paging.bounds)
+    return await CHECKPOINT.list(page, CheckpointObject.of)
 
 
-async def _act(
+async def _change_status(
     store: Jobs,
+    dispatcher: Dispatcher,
     project_id: str,
     job_id: str,
     change: Callable[[JobRecord], JobRecord],
     message: Callable[[JobRecord], str],
 ) -> JobRecord:
+    """Change a job's status with an event, and dispatch. Raises NotFound or Conflict."""
     if not ids.is_valid(job_id, ids.JOB):
-        raise _unknown(job_id)
+        raise JOB.not_found(job_id)
     try:
-        return await store.change(
-            project_id, job_id, change, events=lambda job: [NewEvent(message=message(job))]
-        )
-    except Missing as e:
-        raise _unknown(job_id) from e
+        with JOB.existing(job_id):
+            job = await store.change(
+                project_id, job_id, change, events=lambda job: [NewEvent(message=message(job))]
+            )
     except lifecycle.NotAllowed as e:
         raise Conflict(
             f"The job {job_id} is {e.state} and cannot {e.action}.",
             code="invalid_job_status",
         ) from e
+    with queue.left_to_the_reconciler():
+        await dispatcher.dispatch()
+    return job
 
 
 def _pause_event(job: JobRecord) -> str:
@@ -349,14 +347,10 @@ def _pause_event(job: JobRecord) -> str:
     return "The job was paused"
 
 
-async def _shown(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:
+async def _with_positions(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:
     """Build the API objects of the jobs, with their queue positions."""
-    places = await dispatcher.positions(jobs)
-    return [JobObject.of(job, places.get(job.id)) for job in jobs]
-
-
-def _unknown(job_id: str) -> NotFound:
-    return NotFound(f"Could not find fine tune: {job_id[:80]}", param="fine_tuning_job_id")
+    positions = await dispatcher.positions(jobs)
+    return [JobObject.of(job, positions.get(job.id)) for job in jobs]
 
 
 def _metadata_of(request: Request) -> dict[str, str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
@@ -18,8 +18,8 @@ from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import Base, ModelDeleted, ModelObject
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, long_list, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paging, Resource, long_list, paging
 
 router = APIRouter(prefix="/v1/models", tags=["Models"])
 _MAX_MODELS = 100_000  # about 20 MB in one response
@@ -47,8 +47,7 @@ async def list_models(
     registry: Registry,
     serves: Serves,
     capabilities: CapabilitiesOf,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=_MAX_MODELS)] = _MAX_MODELS,
+    paging: Annotated[Paging, paging(_MAX_MODELS, _MAX_MODELS)],
 ) -> Response:
     """List the catalog's base models, the project's aliases, its trained models, and those that
     other projects share with it, newest first.
@@ -62,12 +61,12 @@ async def list_models(
     bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
     try:
         if caller.models is None:
-            page = await _page(registry, caller.project_id, bases, after, limit)
+            page = await _page(registry, caller.project_id, bases, paging.after, paging.limit)
         else:
             named = await _named(registry, caller.project_id, bases, caller.models)
-            page = _part(named, after, limit)
+            page = _part(named, paging.after, paging.limit)
     except Missing as e:
-        raise unknown_after("model") from e
+        raise Resource("model").unknown_after() from e
     return await long_list(
         page.items, lambda model: _shown(model, caller.project_name, known), page.has_more
     )

@@ -15,13 +15,15 @@ from service.models.sharing import ModelPermission
 from service.projects.records import Projects
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paging, Resource, list_of, paging
 
 router = APIRouter(prefix="/v1/fine_tuning/checkpoints", tags=["Models"])
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 ProjectStore = Annotated[Projects, Depends(resource("projects"))]
+
+PERMISSION = Resource("permission")
 
 
 class CreatePermissions(BaseModel):
@@ -132,9 +134,8 @@ async def list_permissions(
     model: str,
     owner: Owner,
     registry: Registry,
+    paging: Annotated[Paging, paging(default=10)],
     project_id: Annotated[str | None, Query(description="Project to filter by.")] = None,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 10,
     order: Literal["ascending", "descending"] = "descending",
 ) -> ListOf[PermissionObject]:
     """List the permissions of other projects to use a trained model. Keys with the roles `admin`
@@ -144,13 +145,11 @@ async def list_permissions(
     def matches(permission: ModelPermission) -> bool:
         return permission.model == model and project_id in (None, permission.grantee)
 
-    try:
-        page = await registry.sharing.records.page(
-            owner, after=after, limit=limit, where=matches, oldest_first=order == "ascending"
-        )
-    except Missing as e:
-        raise unknown_after("permission") from e
-    return list_of(list(map(PermissionObject.from_record, page.items)), page.has_more)
+    oldest_first = order == "ascending"
+    page = registry.sharing.records.page(
+        owner, after=paging.after, limit=paging.limit, where=matches, oldest_first=oldest_first
+    )
+    return await PERMISSION.list(page, PermissionObject.from_record)
 
 
 @router.delete(
@@ -168,5 +167,5 @@ async def delete_permission(
     is_id = ids.is_valid(permission_id, ids.MODEL_PERMISSION)
     found = await registry.sharing.records.get(owner, permission_id) if is_id else None
     if found is None or found.model != model or not await registry.sharing.revoke(found):
-        raise NotFound(f"No such permission: {permission_id[:80]}", param="permission_id")
+        raise PERMISSION.not_found(permission_id)
     return PermissionDeleted(id=permission_id)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends
 
 from service.core import ids
-from service.core.errors import Conflict, NotFound
-from service.core.records import Missing
+from service.core.errors import Conflict
 from service.projects.account_schemas import (
     AccountKeyObject,
     CreateAccountKey,
@@ -18,15 +17,15 @@ from service.projects.account_schemas import (
     UpdateServiceAccount,
 )
 from service.projects.records import Project, ProjectArchived
-from service.projects.routes import Existing, Limit, archived_error, expiry_in, require_rights
+from service.projects.routes import Existing, archived_error, expiry_in, require_rights
 from service.projects.schemas import Deleted
 from service.projects.service_accounts import AccountRole, ServiceAccount, ServiceAccounts
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource
 
 router = APIRouter(
     prefix="/v1/organization/projects/{project_id}/service_accounts", tags=["Projects"]
@@ -34,20 +33,16 @@ router = APIRouter(
 
 Store = Annotated[ServiceAccounts, Depends(resource("service_accounts"))]
 
+SERVICE_ACCOUNT = Resource("service account")
+
 
 async def _account(project: Existing, service_account_id: str, store: Store) -> ServiceAccount:
     is_id = ids.is_valid(service_account_id, ids.SERVICE_ACCOUNT)
     account = await store.records.get(project.id, service_account_id) if is_id else None
-    if account is None:
-        _not_found(service_account_id)
-    return account
+    return SERVICE_ACCOUNT.get_or_404(account, service_account_id)
 
 
 Account = Annotated[ServiceAccount, Depends(_account)]
-
-
-def _not_found(account_id: str) -> NoReturn:
-    raise NotFound(f"No such service account: {account_id[:80]}", param="service_account_id")
 
 
 def _require_rights_of(caller: Principal, role: AccountRole, doing: str) -> None:
@@ -89,14 +84,11 @@ async def create_account(
     openapi_extra=needs(Permission.API_KEYS_READ),
 )
 async def list_accounts(
-    project: Existing, store: Store, after: str | None = None, limit: Limit = 20
+    project: Existing, store: Store, paging: Paged
 ) -> ListOf[ServiceAccountObject]:
     """List the project's service accounts, newest first."""
-    try:
-        page = await store.records.page(project.id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("service account") from e
-    return list_of(list(map(ServiceAccountObject.from_record, page.items)), page.has_more)
+    page = store.records.page(project.id, **paging.bounds)
+    return await SERVICE_ACCOUNT.list(page, ServiceAccountObject.from_record)
 
 
 @router.get(
@@ -126,10 +118,8 @@ async def update_account(
     for required in (account.role, role):
         if required is not None:
             _require_rights_of(caller, required, "change")
-    try:
+    with SERVICE_ACCOUNT.existing(account.id):
         return ServiceAccountObject.from_record(await store.update(account, body.name, role))
-    except Missing:
-        _not_found(account.id)
 
 
 @router.delete(
@@ -142,10 +132,8 @@ async def delete_account(account: Account, store: Store, caller: Caller) -> Dele
     """Delete a service account and revoke all of its keys. Everything that they created is kept."""
     for key in await store.keys_of(account):
         require_rights(caller, key.role, "revoke")
-    try:
+    with SERVICE_ACCOUNT.existing(account.id):
         await store.delete(account)
-    except Missing:
-        _not_found(account.id)
     return Deleted(id=account.id, object="organization.project.service_account.deleted")
 
 
@@ -186,9 +174,8 @@ async def _new_key(
     store: ServiceAccounts,
 ) -> AccountKeyObject:
     try:
-        made = await store.create_key(project, account, name, expiry_in(expires_in_s))
+        with SERVICE_ACCOUNT.existing(account.id):
+            made = await store.create_key(project, account, name, expiry_in(expires_in_s))
     except ProjectArchived as e:
         raise archived_error(project) from e
-    except Missing:
-        _not_found(account.id)
     return AccountKeyObject.from_record(*made)

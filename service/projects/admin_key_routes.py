@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
 from service.core import ids
 from service.core.errors import NotFound
-from service.core.records import Missing
 from service.projects.account_schemas import AdminKeyObject, CreateAdminKey, NewAdminKeyObject
 from service.projects.records import ApiKey, Role
-from service.projects.routes import Limit, Store, Uses, expiry_in
+from service.projects.routes import Store, Uses, expiry_in
 from service.projects.schemas import Deleted
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, OldestFirst, Resource, list_of
 
 router = APIRouter(prefix="/v1/organization/admin_api_keys", tags=["Projects"])
+
+ADMIN_KEY = Resource("admin key", "key_id")
 
 
 async def _existing(key_id: str, store: Store, _: Caller) -> ApiKey:
     for key in await store.admin_keys() if ids.is_valid(key_id, ids.KEY) else ():
         if key.id == key_id:
             return key
-    raise NotFound(f"No such admin key: {key_id[:80]}", param="key_id")
+    raise ADMIN_KEY.not_found(key_id)
 
 
 Existing = Annotated[ApiKey, Depends(_existing)]
@@ -57,24 +58,12 @@ async def create_admin_key(body: CreateAdminKey, store: Store, caller: Caller) -
     openapi_extra=needs(Permission.ORGANIZATION_READ),
 )
 async def list_admin_keys(
-    store: Store,
-    uses: Uses,
-    _: Caller,
-    after: str | None = None,
-    limit: Limit = 20,
-    order: Literal["asc", "desc"] = "asc",
+    store: Store, uses: Uses, _: Caller, paging: OldestFirst
 ) -> ListOf[AdminKeyObject]:
     """List the keys of all projects with the role `admin`, oldest first by default."""
     keys = await store.admin_keys()
-    if order == "desc":
-        keys.reverse()
-    if after is not None:
-        places = [place for place, key in enumerate(keys) if key.id == after]
-        if not places:
-            raise unknown_after("admin key")
-        keys = keys[places[0] + 1 :]
-    shown = [await _shown(key, uses) for key in keys[:limit]]
-    return list_of(shown, len(keys) > limit)
+    page, has_more = ADMIN_KEY.slice(keys, paging)
+    return list_of([await _shown(key, uses) for key in page], has_more)
 
 
 @router.get(
@@ -99,10 +88,8 @@ async def delete_admin_key(key: Existing, store: Store) -> Deleted:
 
     If it was the last one, create another on the server, with `finetuned-server keys create`.
     """
-    try:
+    with ADMIN_KEY.existing(key.id):
         await store.revoke_key(key.project_id, key.id)
-    except Missing as e:
-        raise NotFound(f"No such admin key: {key.id}", param="key_id") from e
     return Deleted(id=key.id, object="organization.admin_api_key.deleted")
 
 

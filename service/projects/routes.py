@@ -8,8 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
-from service.core.errors import BadRequest, Conflict, Forbidden, NotFound
-from service.core.records import Missing
+from service.core.errors import BadRequest, Conflict, Forbidden
 from service.projects.records import (
     INSTALLATION,
     MAX_OLD_SECRETS,
@@ -39,8 +38,8 @@ from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Capture, Principal
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource, list_of
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 _FIELDS_OF_PROJECT_ADMINS: Final = frozenset({"capture"})
@@ -48,7 +47,9 @@ _FIELDS_OF_PROJECT_ADMINS: Final = frozenset({"capture"})
 Store = Annotated[Projects, Depends(resource("projects"))]
 Uses = Annotated[KeyUses, Depends(resource("key_uses"))]
 InStorage = Annotated[StorageUse, Depends(resource("storage_use"))]
-Limit = Annotated[int, Query(ge=1, le=100)]
+
+PROJECT = Resource("project")
+KEY = Resource("key")
 
 
 async def _existing(store: Store, project_id: str, caller: Caller) -> Project:
@@ -56,16 +57,10 @@ async def _existing(store: Store, project_id: str, caller: Caller) -> Project:
     is_visible = project_id == caller.project_id or caller.may(Permission.ORGANIZATION_READ)
     is_id = ids.is_valid(project_id, ids.PROJECT)
     project = await store.get(project_id) if is_visible and is_id else None
-    if project is None:
-        raise NotFound(f"No such project: {project_id[:80]}", param="project_id")
-    return project
+    return PROJECT.get_or_404(project, project_id)
 
 
 Existing = Annotated[Project, Depends(_existing)]
-
-
-def _no_key(key_id: str) -> NotFound:
-    return NotFound(f"No such key: {key_id[:80]}", param="key_id")
 
 
 def require_rights(caller: Principal, role: Role, doing: str) -> None:
@@ -128,18 +123,14 @@ async def list_projects(
     store: Store,
     use: InStorage,
     _: Caller,
-    after: str | None = None,
-    limit: Limit = 20,
+    paging: Paged,
     include_archived: Annotated[
         bool, Query(description="Whether to include archived projects and those being deleted.")
     ] = False,
 ) -> ListOf[ProjectObject]:
     """List all projects of this installation, newest first."""
     where = None if include_archived else _is_active
-    try:
-        page = await store.projects.page(INSTALLATION, after=after, limit=limit, where=where)
-    except Missing as e:
-        raise unknown_after("project") from e
+    page = await PROJECT.read(store.projects.page(INSTALLATION, **paging.bounds, where=where))
     sizes = await use.totals([project.id for project in page.items])
     left = [await _left(project, store) for project in page.items]
     return list_of(list(map(ProjectObject.from_record, page.items, sizes, left)), page.has_more)
@@ -323,13 +314,10 @@ async def create_key(
     openapi_extra=needs(Permission.API_KEYS_READ),
 )
 async def list_keys(
-    project: Existing, store: Store, uses: Uses, after: str | None = None, limit: Limit = 20
+    project: Existing, store: Store, uses: Uses, paging: Paged
 ) -> ListOf[KeyObject]:
     """List the project's API keys, newest first, without their secrets."""
-    try:
-        page = await store.keys.page(project.id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("key") from e
+    page = await KEY.read(store.keys.page(project.id, **paging.bounds))
     last_used = await uses.last(project.id, [key.id for key in page.items])
     return list_of(list(map(KeyObject.from_record, page.items, last_used)), page.has_more)
 
@@ -343,9 +331,7 @@ async def list_keys(
 async def retrieve_key(project: Existing, key_id: str, store: Store, uses: Uses) -> KeyObject:
     """Retrieve an API key without its secret."""
     key = await store.keys.get(project.id, key_id) if ids.is_valid(key_id, ids.KEY) else None
-    if key is None:
-        raise _no_key(key_id)
-    return await _shown(key, uses)
+    return await _shown(KEY.get_or_404(key, key_id), uses)
 
 
 @router.post(
@@ -364,11 +350,9 @@ async def update_key(
     `"unlimited"` removes the limit.
     """
     if not ids.is_valid(key_id, ids.KEY):
-        raise _no_key(key_id)
-    try:
+        raise KEY.not_found(key_id)
+    with KEY.existing(key_id):
         key = await store.change_key(project.id, key_id, partial(_updated, caller, body))
-    except Missing as e:
-        raise _no_key(key_id) from e
     return await _shown(key, uses)
 
 
@@ -423,16 +407,15 @@ async def rotate_key(
     If a response is lost, repeat the request: the secret in use stays valid.
     """
     if not ids.is_valid(key_id, ids.KEY):
-        raise _no_key(key_id)
+        raise KEY.not_found(key_id)
     try:
-        key, secret = await store.rotate_key(
-            project.id,
-            key_id,
-            overlap_s=(body or RotateKey()).overlap_seconds,
-            check=lambda key: require_rights(caller, key.role, "rotate"),
-        )
-    except Missing as e:
-        raise _no_key(key_id) from e
+        with KEY.existing(key_id):
+            key, secret = await store.rotate_key(
+                project.id,
+                key_id,
+                overlap_s=(body or RotateKey()).overlap_seconds,
+                check=lambda key: require_rights(caller, key.role, "rotate"),
+            )
     except TooManySecrets as e:
         raise Conflict(
             f"More than {MAX_OLD_SECRETS} secrets of the key are still valid. End them with a "
@@ -452,11 +435,9 @@ async def rotate_key(
 async def delete_key(project: Existing, key_id: str, store: Store, caller: Caller) -> Deleted:
     """Revoke an API key permanently. It stops working everywhere within seconds."""
     if not ids.is_valid(key_id, ids.KEY):
-        raise _no_key(key_id)
-    try:
+        raise KEY.not_found(key_id)
+    with KEY.existing(key_id):
         await store.revoke_key(
             project.id, key_id, lambda key: require_rights(caller, key.role, "revoke")
         )
-    except Missing as e:
-        raise _no_key(key_id) from e
     return Deleted(id=key_id, object="organization.project.api_key.deleted")

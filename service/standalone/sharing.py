@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
-from service.jobs.planning.machines import shape_of
+from service.jobs.planning.machines import read_shape
 from service.jobs.planning.memory_plan import Training, plan
 from service.models.catalogue import BaseModelEntry
 from service.standalone.placement import Placement, Sharing, Wanted, place
@@ -83,7 +83,7 @@ def _missing(
         return f"the engine of {engine.model} does not fit next to a training"
     machine = machine_of(placement, settings, has_bf16)
     for entry in entries:
-        if (shape := shape_of(entry)) is None:
+        if (shape := read_shape(entry)) is None:
             return f"what a training of {entry.id} needs is unknown"
         there = plan(usual_training(entry, settings), shape, machine)
         if not there.fits:

@@ -1,8 +1,8 @@
 """``python -m service.training SPEC.json``: one training run in a child process.
 
 If the spec sets `gpus`, this process starts one process of the same kind per GPU and passes each a
-second argument (`launcher.RankSpec`). If it has a second argument of its own (`launcher.Cluster`), it
-has a Ray cluster start them.
+second argument (`launcher.RankSpec`). If it has a second argument of its own
+(`launcher.Cluster`), it has a Ray cluster start them.
 """
 
 from __future__ import annotations

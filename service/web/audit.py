@@ -2,7 +2,7 @@
 
 What changes records is recorded in its transaction (web/audit_trail.py). For all other requests of
 routes that declare an event, the entry is written when the answer begins. If Redis does not take
-it, the answer is 503 instead: nobody gets data whose reading went unrecorded.
+it, the answer is 503 instead, so no data is read without a record.
 
 Anybody can send wrong keys, so the entries about refusals are bounded. Of the refusals for the same
 reason, of the same client and key, the first in a minute is recorded before it is answered. The

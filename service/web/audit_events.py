@@ -132,7 +132,7 @@ class AuditEvent(StrEnum):
 
     @property
     def is_read(self) -> bool:
-        """Whether the event is that somebody got data, and not that something changed."""
+        """Whether the event is a read of data, not a change."""
         return self.endswith(".read")
 
 

@@ -58,7 +58,7 @@ def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
     authenticator: Authenticator = request.app.state.authenticator
     route = request.scope["route"]
     permission = needed_by(route)
-    if permission is None:  # answers nobody
+    if permission is None:
         raise RuntimeError(f"the route {route.path} declares no permission")
     event = event_of(route)
 

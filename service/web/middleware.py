@@ -1,16 +1,23 @@
-"""ASGI middleware: limits on JSON bodies, spans of requests, and CORS."""
+"""ASGI middleware: IDs, logs and metrics of requests, limits on JSON bodies, spans, and CORS.
+
+It is plain ASGI, so that streams pass through it unbuffered.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import time
 from collections.abc import Container, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.core import tracing
+from service.core import ids, logs, metrics, tracing
+from service.core.metric_types import OTHER
+from service.web import safe_headers
 
 _READ_THEMSELVES = re.compile(
     r"/v1/(?:files|uploads/[^/]+/parts|chat/completions|completions|responses|embeddings)"
@@ -21,6 +28,61 @@ _PASSED_ON = (b"traceparent", b"tracestate")
 _READABLE = ("etag", "retry-after", "x-request-id", "x-should-retry", "content-disposition")
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 _REMEMBERED_S = 600
+log = logging.getLogger(__name__)
+_REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class RequestContext:
+    """Gives each request an ID, and logs and counts its response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle an ASGI event."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _incoming_id(scope) or ids.request_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = [h for h in message.get("headers", ()) if h[0] != b"x-request-id"]
+                identified = (b"x-request-id", request_id.encode())
+                message["headers"] = [*own, *safe_headers.missing(own), identified]
+            await send(message)
+
+        with logs.bound(logs.request_id, request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            finally:
+                _observe(scope, status, time.perf_counter() - started)
+
+
+def _incoming_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return bytes(value).decode()
+    return None
+
+
+def _observe(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "unmatched")
+    method = scope["method"] if scope["method"] in _METHODS else OTHER  # clients can send any text
+    metrics.HTTP_REQUESTS.cell(method, route, str(status)).inc()
+    metrics.HTTP_SECONDS.cell(method, route).observe(seconds)
+    log.info(
+        "%s %s %d",
+        scope["method"],
+        route,
+        status,
+        extra={"duration_ms": round(seconds * 1000, 1)},
+    )
 
 
 class BodyLimit:

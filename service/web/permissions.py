@@ -2,7 +2,7 @@
 
 This is the only place that says which role may do what. A route declares the permission that it
 needs in its decorator, `openapi_extra=needs(Permission.FILES_READ)`, and `deps.principal` compares
-it with the caller's role. A route that declares none answers nobody. Beside the permission, a route
+it with the caller's role. A route that declares none cannot be used. Beside the permission, a route
 declares the event of the audit log that a request leaves, unless it neither changes anything nor
 reads training data: `needs(Permission.FILES_WRITE, AuditEvent.FILE_CREATED)`.
 """

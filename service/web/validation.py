@@ -157,7 +157,7 @@ def inside_of(value: object, part: str | int) -> tuple[object] | None:
 
 
 def _said(alike: Sequence[Mapping[str, Any]]) -> str:
-    """Return what is wrong with a value, of which no member of a union allows it."""
+    """Describe why a value is invalid, by the errors of all members of a union."""
     first = alike[0]
     if first["type"] in OWN_WORDS:
         return str(first["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -6,16 +6,15 @@ import asyncio
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 
 from service.core import ids
-from service.core.errors import BadRequest, Conflict, NotFound, Unavailable
+from service.core.errors import BadRequest, Conflict, Unavailable
 from service.core.outbox import Event
-from service.core.records import Missing
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource, list_of
 from service.webhooks.records import (
     MAX_ENDPOINTS,
     MAX_LOGGED,
@@ -46,7 +45,6 @@ _SETTING = "FINETUNED_WEBHOOK_ALLOWED_HOSTS"
 _ENDPOINT = "/webhook_endpoints/{webhook_endpoint_id}"
 _TEST_GRACE_S = 5.0  # for a worker to start the delivery
 Store = Annotated[Webhooks, Depends(resource("webhooks"))]
-Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 def sample_subject(event_type: EventType | str) -> str:
@@ -102,19 +100,13 @@ async def _allowed_hosts(settings: AppSettings) -> AllowedHosts:
 
 Hosts = Annotated[AllowedHosts, Depends(_allowed_hosts)]
 
+ENDPOINT = Resource("webhook endpoint")
+DELIVERY = Resource("delivery")
+
 
 async def _existing(webhook_endpoint_id: str, caller: Caller, store: Store) -> Endpoint:
     endpoint = await store.get(caller.project_id, webhook_endpoint_id)
-    if endpoint is None:
-        raise _unknown(webhook_endpoint_id)
-    return endpoint
-
-
-def _unknown(endpoint_id: str) -> NotFound:
-    return NotFound(
-        f"No such webhook endpoint: {endpoint_id[:80]}",
-        param="webhook_endpoint_id",
-    )
+    return ENDPOINT.get_or_404(endpoint, webhook_endpoint_id)
 
 
 # Looked up before the body is validated, so that another project's endpoint always answers 404.
@@ -182,14 +174,11 @@ async def create_endpoint(
     openapi_extra=needs(Permission.WEBHOOKS_READ),
 )
 async def list_endpoints(
-    caller: Caller, store: Store, after: str | None = None, limit: Limit = 20
+    caller: Caller, store: Store, paging: Paged
 ) -> ListOf[WebhookEndpointObject]:
     """List the project's webhook endpoints, newest first, without their secrets."""
-    try:
-        page = await store.endpoints.page(caller.project_id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("webhook endpoint") from e
-    return list_of([WebhookEndpointObject.from_record(e) for e in page.items], page.has_more)
+    page = store.endpoints.page(caller.project_id, **paging.bounds)
+    return await ENDPOINT.list(page, WebhookEndpointObject.from_record)
 
 
 @router.get(
@@ -220,12 +209,10 @@ async def update_endpoint(
     if body.url is not None:
         _check_url(body.url, hosts)
     event_types = None if body.event_types is None else _distinct(body.event_types)
-    try:
+    with ENDPOINT.existing(endpoint.id):
         changed = await store.update(
             endpoint, name=body.name, url=body.url, event_types=event_types
         )
-    except Missing as e:
-        raise _unknown(endpoint.id) from e
     return WebhookEndpointObject.from_record(changed)
 
 
@@ -242,7 +229,7 @@ async def delete_endpoint(
     progress may still arrive.
     """
     if not await store.delete(caller.project_id, webhook_endpoint_id):
-        raise _unknown(webhook_endpoint_id)
+        raise ENDPOINT.not_found(webhook_endpoint_id)
     return WebhookEndpointDeleted(id=webhook_endpoint_id)
 
 
@@ -260,10 +247,8 @@ async def rotate_secret(
     contains the new secret, which is not shown again.
     """
     keep_old = (body or RotateWebhookEndpointSecret()).keep_old_secret_active_for_24_hours
-    try:
+    with ENDPOINT.existing(endpoint.id):
         changed = await store.rotate_secret(endpoint, keep_old=keep_old)
-    except Missing as e:
-        raise _unknown(endpoint.id) from e
     return WebhookEndpointWithSecretObject.with_secret(changed)
 
 
@@ -309,15 +294,14 @@ async def test_endpoint(
     openapi_extra=needs(Permission.WEBHOOKS_READ),
 )
 async def list_deliveries(
-    endpoint: Existing, store: Store, after: str | None = None, limit: Limit = 20
+    endpoint: Existing, store: Store, paging: Paged
 ) -> ListOf[WebhookDeliveryObject]:
     """List the latest attempts to deliver events to an endpoint, newest first. The log keeps 100
     attempts and expires 30 days after the last one. Extension of OpenAI's API.
     """
-    try:
-        attempts, has_more = await store.log(endpoint.address, after, limit)
-    except Missing as e:
-        raise unknown_after("delivery") from e
+    attempts, has_more = await DELIVERY.read(
+        store.log(endpoint.address, paging.after, paging.limit)
+    )
     return list_of([WebhookDeliveryObject.from_record(a) for a in attempts], has_more)
 
 

@@ -1,1 +1,4 @@
-"""The worker: arq on the cpu and gpu queues, plus the reconciler that recovers lost work."""
+"""The worker process: arq on each queue, the reconciler that recovers lost work, and health probes.
+
+It may import all domains, and nothing imports it but the command line.
+"""

@@ -81,7 +81,7 @@ class QueueWorker(Worker):
             return
         await self.sem.acquire()  # free, because fewer than `max_jobs` tasks run
         self.job_counter += 1
-        # arq compares the score with the clock of this host when a task is to run again later.
+        # To delay a task, arq compares the score with the clock of this host.
         local_ms = int(time.time() * 1000) - taken.now_ms
         task = self.loop.create_task(self.run_job(task_id, taken.due_ms + local_ms))
         task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())

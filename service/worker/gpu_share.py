@@ -9,8 +9,8 @@ from service.inference.engine.sizing_inputs import engines_bytes
 from service.models.catalogue import Catalogue
 
 
-def with_budget(settings: Settings, catalogue: Catalogue, machine: Capacity) -> Settings:
-    """Settings that limit trainers to the part of a shared GPU that its engines leave free."""
+def limit_trainer_memory(settings: Settings, catalogue: Catalogue, machine: Capacity) -> Settings:
+    """Limit the memory of trainers to the part of a shared GPU that its engines leave free."""
     if machine.device != "cuda" or settings.gpu_sharing == "separate" or settings.ray_address:
         return settings
     served = engines_bytes(catalogue.all())
@@ -18,8 +18,8 @@ def with_budget(settings: Settings, catalogue: Catalogue, machine: Capacity) -> 
     return settings.model_copy(update={"trainer_memory_bytes": budget})
 
 
-def for_training(machine: Capacity, settings: Settings) -> Capacity:
-    """Capacity of each training, so that jobs are planned for the memory that is free."""
+def training_capacity(machine: Capacity, settings: Settings) -> Capacity:
+    """Return the capacity of each training: jobs are planned for the memory that is free."""
     if settings.ray_address is not None:
         return _of_cluster(settings)
     budget, memory = settings.trainer_memory_bytes, machine.memory_bytes
@@ -39,7 +39,7 @@ def for_training(machine: Capacity, settings: Settings) -> Capacity:
 
 
 def _of_cluster(settings: Settings) -> Capacity:
-    """Capacity of a training on a Ray cluster, as the operator states it.
+    """Return the capacity of a training on a Ray cluster, as the operator states it.
 
     The nodes may start only when a training waits for them, so they are not measured.
     """

@@ -37,7 +37,7 @@ class LeaderElection:
 
     @contextlib.asynccontextmanager
     async def lead(self, name: str) -> AsyncIterator[None]:
-        """Run a round inside the block. Raises Held if another worker does, or did a moment ago."""
+        """Run a round inside the block. Raises Held if another worker runs it, or just did."""
         # A new holder name per round, so that reconcilers in one process exclude each other too.
         leases = Leases(self._redis, ids.random_part(), lease_s=self._lease_s)
         taken = f"{PREFIX}:turn-taken:{name}"

@@ -32,8 +32,7 @@ from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.fleet.ray_cluster import require_ray
-from service.inference.background.calls import EngineAccess
-from service.inference.background.engine_task import Resources
+from service.inference.background.calls import EngineAccess, Resources
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.pacing import chat_budget_ms
@@ -51,7 +50,7 @@ from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer, FanOut
 from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
-from service.worker.gpu_share import for_training, with_budget
+from service.worker.gpu_share import limit_trainer_memory, training_capacity
 from service.worker.probes import LoopLiveness, serve_probes
 from service.worker.queue_tasks import QueueTasks
 from service.worker.reconciler import Reconciler
@@ -101,7 +100,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, queues: Sequence[str]) -> None:
         catalogue, machine = Catalogue(settings.models_file), measure()
-        settings = with_budget(settings, catalogue, machine)
+        settings = limit_trainer_memory(settings, catalogue, machine)
         self._settings = settings
         self._queues = queues
         self._redis = connect(
@@ -142,7 +141,7 @@ class WorkerProcess:
                 name=settings.worker_name,
                 queues=tuple(queues),
                 makes_gguf=not missing_packages(),
-                **for_training(machine, settings).model_dump(),
+                **training_capacity(machine, settings).model_dump(),
             ),
         )
         self._upstreams = Upstreams.from_settings(settings)

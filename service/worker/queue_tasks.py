@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from arq.worker import Function, func
 
-from service.batches.records import FUNCTION as RUN_BATCH
+from service.batches.records import Batches
 from service.batches.task import RunBatch
 from service.erasure.eraser import Eraser
-from service.erasure.search.records import FUNCTION as ERASE_ROWS
+from service.erasure.search.records import Searches
 from service.erasure.search.task import EraseRows
-from service.evals.records import FUNCTION as RUN_EVAL
-from service.evals.run import RunEval
-from service.exports.records import FUNCTION as EXPORT_MODEL
+from service.evals.records import Evals
+from service.evals.task import RunEval
+from service.exports.records import Exports
 from service.exports.task import ExportModel
 from service.files.curation.check import CheckFile
 from service.files.curation.cleaning import MakeCleaning
 from service.files.curation.curate import Curate
 from service.files.curation.measure import MakeMeasure
 from service.files.curation.preview import MakePreview
-from service.files.curation.records import FUNCTION as CURATE_FILE
-from service.files.curation.records import TaskKind
+from service.files.curation.records import TaskKind, Tasks
 from service.files.curation.report import MakeReport
 from service.files.curation.versions.diff import MakeDiff
 from service.files.curation.versions.merge import MakeMerge
-from service.files.records import FUNCTION as CHECK_FILE
-from service.generation.records import FUNCTION as GENERATE_ROWS
+from service.files.records import Files
+from service.generation.records import Generations
 from service.generation.task import GenerateRows
 from service.imports.task import ImportAdapter
-from service.inference.background.engine_task import Resources
-from service.jobs.advice.records import FUNCTION as ADVISE_TRAINING
+from service.inference.background.calls import Resources
+from service.jobs.advice.records import AdviceStore
 from service.jobs.advice.task import AdviseTraining
 from service.jobs.attempt.train_task import TrainTask
 from service.jobs.dispatch import Dispatcher
-from service.jobs.evaluation.records import FUNCTION as EVALUATE_JOB
+from service.jobs.evaluation.records import Evaluations
 from service.jobs.evaluation.task import EvaluateJob
 from service.jobs.planning.prepare_task import PrepareTask
 from service.jobs.planning.training_files import CountOverlap
 from service.jobs.records import Jobs
+from service.work.store import WorkStore
+from service.work.task import WorkTask
 
 if TYPE_CHECKING:
     from arq.typing import WorkerCoroutine
@@ -73,22 +74,19 @@ class QueueTasks:
         generate_rows = GenerateRows(resources)
         self._functions = {
             "cpu": [
-                _function(CHECK_FILE, check_file.run),
-                _function(CURATE_FILE, _curate(resources).run),
-                _function(ERASE_ROWS, erase_rows.run),
+                _work(check_file),
+                _work(_curate(resources)),
+                _work(erase_rows),
                 _function("prepare_job", prepare_job.run, max_tries=_PREPARE_TRIES),
             ],
             "gpu": [_function("train", train.run)],
             "evals": [
-                _function(RUN_EVAL, run_eval.run),
-                _function(EVALUATE_JOB, self.evaluate_job.run),
-                _function(ADVISE_TRAINING, advise_training.run),
-                _function(EXPORT_MODEL, export_model.run),
+                _work(run_eval),
+                _work(self.evaluate_job),
+                _work(advise_training),
+                _work(export_model),
             ],
-            "batches": [
-                _function(RUN_BATCH, run_batch.run),
-                _function(GENERATE_ROWS, generate_rows.run),
-            ],
+            "batches": [_work(run_batch), _work(generate_rows)],
         }
         self._handing_back = (
             train,
@@ -128,6 +126,26 @@ def _curate(resources: Resources) -> Curate:
             TaskKind.IMPORT: ImportAdapter(files, registry, settings),
         },
     )
+
+
+def stores_of(files: Files) -> tuple[WorkStore[Any], ...]:
+    """Return the stores of all kinds of background work. Jobs are not among them."""
+    redis = files.redis
+    return (
+        files.checks,
+        Tasks(redis),
+        Evaluations(redis),
+        AdviceStore(redis),
+        Exports(redis),
+        Evals(redis).runs,
+        Batches(files),
+        Generations(files),
+        Searches(redis),
+    )
+
+
+def _work(task: WorkTask[Any]) -> Function:
+    return _function(task.kind.function, task.run)
 
 
 def _function(name: str, run: Callable[..., Awaitable[None]], *, max_tries: int = 1) -> Function:

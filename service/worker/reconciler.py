@@ -3,11 +3,10 @@
 Records are written before queue entries, and a worker may die at any moment. Every few seconds, a
 worker therefore compares records with queues and leases:
 
-- If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job,
-  an advice, an export, an evaluation run, a batch or a generation is missing, it is enqueued (arq
-  rejects duplicates). Queued jobs are dispatched to free GPU workers.
+- If the queue entry of background work (work/) or of a job's validation is missing, it is enqueued
+  (arq rejects duplicates). Queued jobs are dispatched to free GPU workers.
 - Trials of sweeps that have waited for each other continue or are cancelled.
-- What projects have that are to be deleted is deleted.
+- The data of deleted projects is removed.
 - What the storage has of a project is counted again if that is uncertain, and once a day.
 - Expired files, advice, exports and stored chats are deleted, as are the parts of uploads that
   have ended, the outputs of cleanings that were not finished, files that were never registered, the
@@ -33,37 +32,22 @@ from functools import partial
 from typing import Any
 
 from service.backup import journal
-from service.batches.lifecycle import BatchSuperseded
-from service.batches.records import Batches
 from service.config import Settings
-from service.core import ids, local_disk, metrics, queue
+from service.core import ids, local_disk, metrics
 from service.core.leases import Held, Leases
-from service.core.queue import EntryState, TaskId
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
 from service.erasure.erasing import Erasing
-from service.erasure.search.records import SearchSuperseded
-from service.evals import deletion as eval_deletion
-from service.evals.lifecycle import RunSuperseded
-from service.evals.records import Evals
-from service.exports import deletion as export_deletion
-from service.exports.lifecycle import ExportSuperseded
-from service.exports.records import Exports
 from service.files.curation.outputs import Outputs
-from service.files.curation.records import TaskSuperseded
 from service.files.records import Files
 from service.files.stored_chats.records import Captures
 from service.files.uploads.records import Uploads
-from service.generation.lifecycle import GenerationSuperseded
-from service.generation.records import Generations
-from service.jobs.advice.records import AdviceStore, AdviceSuperseded
 from service.jobs.attempt.reinforcement.policy import remove_rounds
 from service.jobs.checkpoints import remove_leftovers
 from service.jobs.dispatch import Dispatcher
-from service.jobs.evaluation.records import EvaluationSuperseded
-from service.jobs.lifecycle import AttemptSuperseded
 from service.jobs.records import Jobs
+from service.jobs.recovery import JobRecovery, observe
 from service.jobs.result_files import remove_old_metrics
 from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
@@ -72,24 +56,15 @@ from service.models.registry import adapter_leftovers
 from service.models.sharing import Sharing
 from service.projects.deletion import ProjectDeletions
 from service.projects.records import Projects
-from service.worker.job_repairs import JobRepairs, observe
+from service.work.records import AttemptSuperseded
+from service.work.recovery import DeadEntries, LostAttempts, Recovery
+from service.work.store import WorkStore
 from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
-from service.worker.lost_attempts import LostAttempts
-from service.worker.unfinished_work import Kind, kinds_of_work
+from service.worker.queue_tasks import stores_of
 
 log = logging.getLogger(__name__)
-_PROGRESSED = (
-    AttemptSuperseded,
-    RunSuperseded,
-    AdviceSuperseded,
-    EvaluationSuperseded,
-    TaskSuperseded,
-    ExportSuperseded,
-    BatchSuperseded,
-    GenerationSuperseded,
-    SearchSuperseded,
-    Missing,
-)
+_PROGRESSED = (AttemptSuperseded, Missing, Unreadable)
+
 # Gauges of the whole installation, which a round sets.
 _GAUGES = (
     metrics.JOBS_UNFINISHED,
@@ -130,12 +105,7 @@ class Reconciler:
         self._files = files
         self._uploads = Uploads(redis, files)
         self._outputs = Outputs(files)
-        self._evals = Evals(redis)
-        self._advices = AdviceStore(redis)
         self._sweeps = Sweeps(jobs)
-        self._exports = Exports(redis)
-        self._batches = Batches(files)
-        self._generations = Generations(files)
         self._erasing = erasing
         self._captures = Captures(redis, files.storage)
         self._leases = leases
@@ -154,12 +124,13 @@ class Reconciler:
         self._every_s = settings.reconcile_every_s
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
-        self._kinds = kinds_of_work(redis, jobs, files)
+        self._stores = stores_of(files)
         self._election = LeaderElection(
             redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s
         )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
-        self._job_repairs = JobRepairs(jobs, self._lost_attempts, self._most_lost)
+        self._recovery = Recovery(redis, self._lost_attempts, self._most_lost, self._logged_errors)
+        self._job_recovery = JobRecovery(jobs, self._lost_attempts, self._most_lost)
         self._dead_entries = DeadEntries(redis, self._lost_attempts)
 
     async def run(self) -> None:
@@ -182,7 +153,7 @@ class Reconciler:
         await self._release(self._own_steps())
 
     async def run_round(self) -> None:
-        """Run the parts of a round that no other worker runs, or has run a moment ago.
+        """Run the parts of a round that no other worker runs or has just run.
 
         A worker that waits for storage keeps no other one from the repairs.
         """
@@ -199,7 +170,7 @@ class Reconciler:
         await self._release(self._own_steps())
 
     async def _release(self, steps: Iterable[tuple[str, Step]]) -> None:
-        """Run what deletes what nobody needs, also when the memory of Redis is full."""
+        """Run steps that delete data. They may write even if the memory of Redis is full."""
         with writing_for(Purpose.RELEASE):
             await self._run(steps)
 
@@ -209,8 +180,8 @@ class Reconciler:
                 await step()
 
     def _repairs(self) -> Iterator[tuple[str, Step]]:
-        for kind in self._kinds:
-            yield kind.function, partial(self._every, kind)
+        for store in self._stores:
+            yield store.kind.function, partial(self._recovery.continue_all, store)
         for step in (
             self._every_job,
             self._every_sweep,
@@ -232,10 +203,6 @@ class Reconciler:
             self._sweep_adapters,
             self._remove_old_metrics,
             self._sweep_outputs,
-            self._sweep_evals,
-            self._sweep_exports,
-            self._sweep_batches,
-            self._sweep_generations,
             self._sweep_captures,
             self._rewrite_files,
             self._delete_projects,
@@ -243,6 +210,8 @@ class Reconciler:
             self._count_records,
         ):
             yield step.__name__, step
+        for store in self._stores:
+            yield store.kind.collection, partial(self._sweep_work, store)
 
     def _own_steps(self) -> Iterator[tuple[str, Step]]:
         """What depends on this worker: its machine, and whether it has the signing key."""
@@ -254,38 +223,19 @@ class Reconciler:
         self._on_step()
         try:
             yield
-        except (*_PROGRESSED, Unreadable):
+        except _PROGRESSED:
             pass  # it progressed on its own, or only a newer version can read it
         except (*REDIS_ERRORS, StorageError):
             raise
         except Exception:
             log.exception("not reconciled: %s", what)
 
-    async def _every(self, kind: Kind) -> None:
-        """Enqueue all work of a kind that no worker does."""
-        unfinished = await kind.unfinished()
-        kind.observe(unfinished)
-        tasks = [queue.task_id(kind.function, r.subject, r.attempt) for r in unfinished]
-        states = await queue.states(self._redis, tasks)
-        for record, state in zip(unfinished, states, strict=True):
-            if state is not EntryState.WAITING:
-                with self._logged_errors(record.subject):
-                    await self._repair(kind, record, state)
-
-    async def _repair(self, kind: Kind, record: Any, state: EntryState) -> None:
-        if state is EntryState.ABSENT:
-            await kind.enqueue(record)
-        elif await self._lost_attempts.lost(
-            kind.lane, kind.function, record.subject, record.attempt
-        ):
-            await kind.lose(record, self._most_lost)
-
     async def _every_job(self) -> None:
         unfinished = await self._jobs.unfinished()
         observe(unfinished, ids.now_s())
-        for project_id, job_id in await self._job_repairs.to_repair(unfinished):
+        for project_id, job_id in await self._job_recovery.to_repair(unfinished):
             with self._logged_errors(job_id):
-                await self._job_repairs.repair(project_id, job_id)
+                await self._job_recovery.repair(project_id, job_id)
 
     async def _every_sweep(self) -> None:
         unfinished = await self._sweeps.unfinished()
@@ -320,7 +270,6 @@ class Reconciler:
                 metrics.PROJECT_RECORD_BYTES.cell(project.name).set(size)
 
     async def _delete_expired(self) -> None:
-        await self._advices.delete_expired(ids.now_s())
         await self._erasing.expiry.sweep(ids.now_s())
         await self._captures.delete_expired(ids.now_s())
 
@@ -346,21 +295,8 @@ class Reconciler:
     async def _sweep_outputs(self) -> None:
         await self._outputs.sweep(self._leases, self._patience_s)
 
-    async def _sweep_evals(self) -> None:
-        for member in await self._evals.deleted():
-            with self._logged_errors(member):
-                await eval_deletion.sweep(self._evals, self._files.storage, member)
-
-    async def _sweep_exports(self) -> None:
-        for member in await self._exports.to_sweep():
-            with self._logged_errors(member):
-                await export_deletion.sweep(self._exports, self._files.storage, member)
-
-    async def _sweep_batches(self) -> None:
-        await self._batches.sweep(self._leases, ids.now_s())
-
-    async def _sweep_generations(self) -> None:
-        await self._generations.sweep(self._leases, ids.now_s())
+    async def _sweep_work(self, store: WorkStore[Any]) -> None:
+        await store.sweep(self._files.storage, self._leases, ids.now_s())
 
     async def _sweep_captures(self) -> None:
         await self._captures.sweep(ids.now_s())
@@ -389,32 +325,3 @@ class Reconciler:
         """Delete what dead workers on this machine left of users' data."""
         for name in await asyncio.to_thread(local_disk.sweep, self._scratch):
             log.warning("the scratch folder of a dead worker is deleted: %s", name)
-
-
-class DeadEntries:
-    """Removes queue entries of workers that died with work that nobody is waiting for.
-
-    A running task keeps its entry, and the mark that a worker took it, for as long as it runs. If
-    its worker is killed and the work is then cancelled or deleted, no record leads to the entry.
-    arq looks at the first entries of a queue only, so enough of them would block it.
-
-    An entry is removed in the second round that finds it without a lease. Between the two, the
-    reconciler has dealt with all lost attempts at unfinished work, and removed their entries.
-    """
-
-    def __init__(self, redis: Client, lost_attempts: LostAttempts) -> None:
-        self._redis = redis
-        self._lost_attempts = lost_attempts
-        self._found: set[tuple[str, TaskId]] = set()
-
-    async def sweep(self) -> None:
-        """Remove the entries that this and the last round found. Run it after lost attempts."""
-        found = {
-            (lane, task)
-            for lane in queue.QUEUES.values()
-            for task in await queue.taken(self._redis, lane)
-            if await self._lost_attempts.unheld(task.subject_id, task.attempt)
-        }
-        for lane, task in found & self._found:
-            await self._lost_attempts.lost(lane, *task)
-        self._found = found

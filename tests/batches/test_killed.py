@@ -14,9 +14,6 @@ import openai
 import pytest
 from aiohttp import web
 
-from service.batches import lifecycle
-from service.batches.attempt import Attempt
-from service.batches.lifecycle import BatchSuperseded
 from service.batches.records import (
     Batches,
     BatchFault,
@@ -26,10 +23,12 @@ from service.batches.records import (
 )
 from service.batches.request_work import RequestWork
 from service.batches.results import Kind, PartWriter, Result, line_of
+from service.batches.task import BatchAttempt
 from service.config import Settings
 from service.core import ids, queue
 from service.core.outbox import OUTBOX
 from service.inference.background.crew import WAITING
+from service.work.records import AttemptSuperseded, WorkEnded
 from tests.batches.conftest import (
     AT_ONCE,
     DONE_S,
@@ -123,7 +122,7 @@ async def batch(sdk: openai.AsyncOpenAI, api: Api) -> BatchRecord:
     shown = await created(sdk, requests(3))
     project = await api.app.state.projects.by_name("acme")
     found = await api.app.state.batches.get(project.id, shown.id)
-    return await api.app.state.batches.change(found, lambda r: lifecycle.begin(r, 3, "m", 1))
+    return await api.app.state.batches.change(found, lambda r: r.begin(3, "m", 1))
 
 
 async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, batch: BatchRecord):
@@ -131,11 +130,11 @@ async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, batch: Batc
     one = BatchTally(completed=1)
 
     def advance(record: BatchRecord) -> BatchRecord:
-        return lifecycle.advance(lifecycle.fenced(record, batch), one)
+        return record.advance(one)
 
     await batches.add_parts(batch, advance, {"a1-x-000001.output": [0]})
-    await batches.change(batch, lambda r: lifecycle.lose(r, 1, 3, 1))
-    with pytest.raises(BatchSuperseded):
+    await batches.change(batch, lambda r: r.fenced(r).after_loss(3, 1))
+    with pytest.raises(AttemptSuperseded):
         await batches.add_parts(batch, advance, {"a1-x-000002.output": [1]})
     after = await batches.get(batch.project_id, batch.id)
     assert after is not None
@@ -147,11 +146,9 @@ async def test_the_end_of_a_batch_is_one_event(api: Api, batch: BatchRecord):
     batches: Batches = api.app.state.batches
     redis = api.app.state.redis
     await batches.add_parts(batch, lambda r: r, {"a1-x-000001.output": [0]})
-    ending = await batches.change(batch, lambda r: lifecycle.finalize(r, BatchStatus.COMPLETED, 2))
+    ending = await batches.change(batch, lambda r: r.finalize(BatchStatus.COMPLETED, 2))
     assert not await redis.exists(OUTBOX)
-    await batches.finish(
-        ending, lambda r: lifecycle.finish(r, 3, output=None, errors=None), outputs=[]
-    )
+    await batches.change_own(ending, lambda r: r.finish(3, output=None, errors=None))
     await batches.change(batch, lambda r: r.model_copy(update={"metadata": {}}))
     (event,) = [json.loads(member) for member in await redis.zrange(OUTBOX, 0, -1)]
     assert (event["type"], event["subject_id"]) == ("batch.completed", batch.id)
@@ -163,9 +160,11 @@ async def test_the_end_of_a_batch_is_one_event(api: Api, batch: BatchRecord):
 class CanceledAfterwards(Batches):
     """Batches whose worker is canceled while it waits for the answer to the last transaction."""
 
-    async def finish(self, *args: Any, **kwargs: Any) -> BatchRecord:
-        await super().finish(*args, **kwargs)
-        raise asyncio.CancelledError
+    async def change_own(self, *args: Any, **kwargs: Any) -> BatchRecord:
+        after = await super().change_own(*args, **kwargs)
+        if after.is_final:
+            raise asyncio.CancelledError
+        return after
 
 
 async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
@@ -176,22 +175,23 @@ async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
     line = line_of("request-0", status=200, body={"id": "x"})
     result = Result(0, Kind.OUTPUT, line, BatchTally(completed=1))
     parts = await PartWriter(state.files.storage, batch).write([result])
-    await batches.add_parts(batch, lambda r: lifecycle.advance(r, result.tally), parts)
-    last = await batches.change(batch, lambda r: lifecycle.finalize(r, BatchStatus.COMPLETED, 2))
+    await batches.add_parts(batch, lambda r: r.advance(result.tally), parts)
+    last = await batches.change(batch, lambda r: r.finalize(BatchStatus.COMPLETED, 2))
 
     def no_work(_: BatchRecord) -> RequestWork:
         raise AssertionError("all requests have results")
 
-    attempt = Attempt(
+    attempt = BatchAttempt(
         last,
         batches=batches,
         registry=state.registry,
         work_on=no_work,
         max_body_bytes=1000,
+        concurrency=1,
         folder=tmp_path,
     )
     with pytest.raises(asyncio.CancelledError):
-        await attempt.run(1)
+        await attempt.run()
     done = await sdk.batches.retrieve(batch.id)
     assert done.status == "completed"
     assert (await results(sdk, done.output_file_id)).keys() == {"request-0"}
@@ -229,38 +229,38 @@ def record(**fields: Any) -> BatchRecord:
 
 
 def test_a_cancellation_wins():
-    started = lifecycle.begin(record(), 10, "m", 100)
+    started = record().begin(10, "m", 100)
     assert (started.status, started.in_progress_at) == (BatchStatus.IN_PROGRESS, 100)
-    cancelling = lifecycle.cancel(started, 101)
-    assert lifecycle.cancel(cancelling, 102) == cancelling
+    cancelling = started.cancel(101)
+    assert cancelling.cancel(102) == cancelling
     for kept in (
-        lifecycle.begin(cancelling, 10, "m", 103),
-        lifecycle.finalize(cancelling, BatchStatus.COMPLETED, 103),
+        cancelling.begin(10, "m", 103),
+        cancelling.finalize(BatchStatus.COMPLETED, 103),
     ):
         assert kept == cancelling
-    done = lifecycle.finish(cancelling, 104, output="file-b", errors=None)
+    done = cancelling.finish(104, output="file-b", errors=None)
     assert (done.status, done.cancelled_at, done.output_file_id) == ("cancelled", 104, "file-b")
-    finalizing = lifecycle.finalize(started, BatchStatus.EXPIRED, 105)
+    finalizing = started.finalize(BatchStatus.EXPIRED, 105)
     for ended_batch in (done, finalizing):
-        with pytest.raises(lifecycle.BatchEnded):
-            lifecycle.cancel(ended_batch, 106)
-    with pytest.raises(BatchSuperseded):
-        lifecycle.fenced(done, started)
+        with pytest.raises(WorkEnded):
+            ended_batch.cancel(106)
+    with pytest.raises(AttemptSuperseded):
+        done.fenced(started)
 
 
 def test_a_batch_that_kills_its_workers_fails_with_the_results_that_it_has():
-    started = lifecycle.begin(record(), 10, "m", 100)
-    lost = lifecycle.lose(started, 1, 2, 101)
+    started = record().begin(10, "m", 100)
+    lost = started.after_loss(2, 101)
     assert (lost.attempt, lost.status) == (2, BatchStatus.IN_PROGRESS)
-    failing = lifecycle.lose(lost, 2, 2, 102)
+    failing = lost.after_loss(2, 102)
     assert (failing.attempt, failing.status) == (3, BatchStatus.FINALIZING)
     assert (failing.ending, failing.fruitless_attempts) == (BatchStatus.FAILED, 0)
-    again = lifecycle.lose(failing, 3, 2, 103)
-    given_up = lifecycle.lose(again, 4, 2, 104)
+    again = failing.after_loss(2, 103)
+    given_up = again.after_loss(2, 104)
     assert (given_up.status, given_up.failed_at) == (BatchStatus.FAILED, 104)
-    assert [fault.code for fault in given_up.errors] == [lifecycle.INTERRUPTED]
-    with pytest.raises(BatchSuperseded):
-        lifecycle.lose(given_up, 4, 2, 105)
-    failed = lifecycle.finish(failing, 106, output="file-b", errors=None)
+    assert [fault.code for fault in given_up.errors] == [BatchRecord.work.interrupted]
+    with pytest.raises(AttemptSuperseded):
+        given_up.fenced(given_up)
+    failed = failing.finish(106, output="file-b", errors=None)
     assert (failed.status, failed.failed_at) == (BatchStatus.FAILED, 106)
-    assert lifecycle.give_up(record(), FAULT, 107).errors == (FAULT,)
+    assert record().given_up(FAULT.code, FAULT.message, 107).errors == (FAULT,)

@@ -9,7 +9,7 @@ import pytest
 
 from service.core.records import Collection, Record
 from service.core.redis import Client, connect
-from service.core.unfinished import read_unfinished
+from service.work.unfinished import read_unfinished
 
 KEY = "unfinished"
 

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from service.core import queue
 from service.core.leases import Leases
 from service.core.records import Unreadable
-from service.files.curation.records import UNFINISHED
+from service.files.curation.records import Task
 from service.files.records import EXPIRING, tasks_of
 from service.files.uploads.records import DUE
 from service.fleet import workers
@@ -112,7 +112,7 @@ async def test_files_tasks_and_uploads_hold_up_no_other(
     assert report.status_code == 202
     begun = {"filename": "f", "purpose": "fine-tune", "bytes": 9, "mime_type": "text/plain"}
     pending = (await http.post("/v1/uploads", json=begun)).json()["id"]
-    for member in await state.redis.smembers(UNFINISHED):
+    for member in await state.redis.smembers(Task.work.unfinished_key):
         task_id = member.decode().rpartition("/")[2]
         await rewrite(f"finetuned:{project}:{tasks_of(strange)}:{task_id}", kind="poem")
     await rewrite(state.files.records.key(project, strange), status="quarantined")
@@ -153,7 +153,7 @@ async def test_an_event_of_an_unknown_level_is_left_out(api: Api, http, create):
 async def test_a_fault_with_one_record_holds_up_no_other(api: Api, create, reconciler, caplog):
     first, second = await create(), await create()
     checked: list[str] = []
-    repairs = reconciler._job_repairs
+    repairs = reconciler._job_recovery
     repair = repairs.repair
 
     async def faulty(project_id: str, job_id: str) -> None:

@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.datasets.contract import ConvertResult
+from service.datasets.cleaning import clean as cleaning
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract import CleanResult, CleanSpec, ConvertResult, ReportSpec
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions, RowFormat
+from service.datasets.report import analysis
+from service.datasets.report.analysis import Render
+from service.datasets.report.report import Report
 from service.datasets.rows.canonical import canonical_block
 
 # Runs a spec and then prints its own peak resident set and that of its children. Its
@@ -67,3 +72,17 @@ def run(
 def errors(result: ConvertResult) -> list[tuple[str, int | None, str]]:
     """Return the code, line and JSON Pointer of each error."""
     return [(i.code, i.line, i.pointer) for i in result.validation.issues if i.severity == "error"]
+
+
+def analyze(
+    path: Path | str, *, work: Path, render: Render | None = None, **options: Any
+) -> Report:
+    """Return the report on a file."""
+    spec = ReportSpec(path=Path(path), result=work / "report.json", **options)
+    return analysis.analyze(spec, render=render)
+
+
+def clean(path: Path, out: Path, options: CleanOptions | None = None, **more: Any) -> CleanResult:
+    """Clean a file into the folder `out`."""
+    chosen, result = options or CleanOptions(), out.with_name("result.json")
+    return cleaning.clean(CleanSpec(path=path, out=out, result=result, options=chosen, **more))

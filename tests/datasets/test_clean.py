@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError
 from service.datasets.checks.validate import validate_file
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyze
-from tests.datasets.support import chat
+from tests.datasets.support import analyze, chat, clean
 
 
 def words(seed: int, count: int = 12) -> str:
@@ -42,9 +40,8 @@ def run(
     else:
         source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     out = folder / "out"
-    result = clean(
-        source, out, CleanOptions(**options), file_format=file_format, processes=processes
-    )
+    chosen = file_format or FormatOptions()
+    result = clean(source, out, CleanOptions(**options), format=chosen, processes=processes)
     files = [result.train, result.validation, result.diff]
     read = [
         [json.loads(line) for line in Path(file.path).read_bytes().splitlines()] if file else []

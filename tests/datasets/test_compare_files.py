@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
-from service.datasets.versions.compare import Version, compare_files
+from service.datasets.contract import DiffSpec
+from service.datasets.versions.compare import compare_files
 from service.datasets.versions.diff import (
     CHANGES,
     INDEX,
@@ -24,7 +24,7 @@ from service.datasets.versions.diff import (
     unpack,
 )
 from tests.conftest import chat_line
-from tests.datasets.support import run_measured
+from tests.datasets.support import clean, run_measured
 
 OPEN = chat_line("When do you open?", "At nine, every day but Monday.")
 PARK = chat_line("Where can I park?", "Behind the house, for two hours.")
@@ -45,8 +45,12 @@ def compared(folder: Path, before: list[str], after: list[str], **options: Any) 
     for name, rows in (("before", before), ("after", after)):
         (folder / name).write_text("\n".join(rows), "utf-8")
     (folder / "out").mkdir(exist_ok=True)
-    versions = Version(folder / "before"), Version(folder / "after")
-    return compare_files(*versions, folder / "out", **options)
+    paths: dict[str, Any] = {
+        "path": folder / "before",
+        "other": folder / "after",
+        "out": folder / "out",
+    }
+    return compare_files(DiffSpec(result=folder / "result.json", **paths, **options))
 
 
 def changes(folder: Path) -> list[tuple[str, int | None, int | None]]:
@@ -148,12 +152,14 @@ def test_what_a_cleaning_made_of_a_row_is_its_version(tmp_path):
     for is_validation, output in ((False, made.train), (True, made.validation)):
         out = tmp_path / f"out-{is_validation}"
         out.mkdir()
-        diff = compare_files(
-            Version(tmp_path / "source"),
-            Version(Path(output.path)),
-            out,
+        spec = DiffSpec(
+            path=tmp_path / "source",
+            other=Path(output.path),
+            out=out,
+            result=tmp_path / "result.json",
             lineage=Lineage(Path(made.diff.path), is_validation=is_validation),
         )
+        diff = compare_files(spec)
         assert diff.before.broken_rows == 1
         entries = unpack((out / CHANGES).read_bytes())
         lines += [e.row.line for e in entries if e.change == "changed" and e.row]

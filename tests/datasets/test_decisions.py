@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
 from tests.conftest import chat_line
+from tests.datasets.support import clean
 
 ROWS = [
     chat_line("When do you open?", "At nine."),  # line 1

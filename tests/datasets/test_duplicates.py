@@ -10,8 +10,8 @@ import pytest
 
 from service.datasets.duplicates.groups import contradictions, equal_groups, near_groups, near_pairs
 from service.datasets.duplicates.minhash import PERMUTATIONS, SignatureStack, normalize, signatures
-from service.datasets.report.analysis import analyze
 from tests.conftest import chat_line
+from tests.datasets.support import analyze
 
 
 def runs(text: str, length: int) -> set[str]:

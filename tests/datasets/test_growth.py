@@ -15,10 +15,10 @@ import pytest
 import zstandard
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
+from tests.datasets.support import clean
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,7 @@ GROWING: dict[str, Callable[[], tuple[bytes, FormatOptions]]] = {
 @pytest.mark.parametrize("make", GROWING.values(), ids=GROWING.keys())
 @pytest.mark.parametrize(
     "into",
-    [convert, lambda source, out, options: clean(source, out, file_format=options)],
+    [convert, lambda source, out, options: clean(source, out, format=options)],
     ids=["convert", "clean"],
 )
 def test_a_file_that_grows_too_far_is_refused(tmp_path: Path, make, into) -> None:

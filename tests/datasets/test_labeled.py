@@ -15,12 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.datasets.checks.validate import validate_file
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions, ContradictionRule
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
-from tests.datasets.support import errors, jsonl, run
+from tests.datasets.support import analyze, clean, errors, jsonl, run
 
 USER, GOOD, BAD = (
     {"role": role, "content": text}

@@ -10,12 +10,11 @@ import msgspec
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult
 from service.datasets.formats.convert import convert
-from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_html, to_markdown
+from tests.datasets.support import analyze, clean
 
 MY_NUMBER = "123456789018"
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.datasets.checks.issues import DatasetError
+from service.datasets.contract import MergeSpec
 from service.datasets.versions.diff import MergeOptions, MergeResult, MergeSource, RowOfFile
 from service.datasets.versions.merge import merge
 from tests.conftest import chat_line
@@ -44,7 +45,15 @@ def merged(
     for name, given in files.items():
         (folder / name).write_text("\n".join(given), "utf-8")
     chosen = sources or [MergeSource(name) for name in files]
-    result = merge(folder, folder / "out", chosen, MergeOptions(**options), max_bytes=max_bytes)
+    spec = MergeSpec(
+        path=folder,
+        result=folder / "result.json",
+        out=folder / "out",
+        sources=tuple(chosen),
+        options=MergeOptions(**options),
+        max_bytes=max_bytes,
+    )
+    result = merge(spec)
     rows, diff = (Path(file.path).read_text("utf-8") for file in (result.merged, result.diff))
     assert (result.merged.rows, result.diff.rows) == (rows.count("\n"), diff.count("\n"))
     return result, rows.splitlines(), [json.loads(line) for line in diff.splitlines()]

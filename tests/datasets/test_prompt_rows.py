@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
-from tests.datasets.support import errors, jsonl, run
+from tests.datasets.support import analyze, clean, errors, jsonl, run
 
 USER = {"role": "user", "content": "日本の首都は？"}
 ANSWER = {"role": "assistant", "content": "東京です。"}

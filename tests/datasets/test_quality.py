@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
 from service.datasets.report.report import Advice
 from tests.conftest import chat_line
 from tests.datasets.quality_cases.score import scores, second_scores
+from tests.datasets.support import analyze
 
 
 def test_reports_find_the_answers_that_should_not_be_learned():

@@ -13,11 +13,10 @@ import pytest
 
 from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.checks.issues import DatasetError
-from service.datasets.report.analysis import AnalysisOptions, analyze
 from service.datasets.report.duplicates import shared_rows
 from service.datasets.report.render import to_html, to_markdown
 from service.datasets.report.report import Report
-from tests.datasets.support import chat
+from tests.datasets.support import analyze, chat
 
 RealRows = Callable[[str], list[dict[str, Any]]]
 
@@ -318,7 +317,7 @@ def test_processes_change_nothing(
         report_of(
             tmp_path,
             rows,
-            options=AnalysisOptions(processes=count),
+            processes=count,
             tokenizers=tokenizers,
             context_lengths=[32],
         )

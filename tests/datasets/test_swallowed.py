@@ -12,14 +12,13 @@ import openpyxl
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.encodings import decode
 from service.datasets.formats.options import FormatOptions
 from tests.datasets.file_cases.encodings import encoded
-from tests.datasets.support import jsonl
+from tests.datasets.support import clean, jsonl
 
 
 def run(

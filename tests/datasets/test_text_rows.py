@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.formats.options import FormatOptions
-from service.datasets.report.analysis import analyze
 from service.datasets.report.render import to_markdown
-from tests.datasets.support import jsonl, run
+from tests.datasets.support import analyze, clean, jsonl, run
 
 TEXTS = ["The ship sails at noon.", "午後に船が出ます。"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.datasets.report.analysis import analyze
 from service.datasets.report.token_stats import measure
+from tests.datasets.support import analyze
 from tests.datasets.test_templates import PLAIN, STRICT, folder_of
 
 CALL: dict[str, Any] = {

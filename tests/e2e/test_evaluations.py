@@ -15,7 +15,7 @@ from service.grading.model_graders import JudgeAnswer
 from service.inference.background.calls import EngineAccess, EngineCalls
 from service.inference.upstreams import Upstreams
 from service.jobs.evaluation.engine import EvaluationEngine
-from service.jobs.evaluation.judging import AnswerJudge
+from service.jobs.evaluation.scoring import AnswerJudge
 from service.standalone.up import DEMO_MODEL
 from service.usage.meter import Meter
 from tests.conftest import Api

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.erasure.search.records import MATCH_KEY, UNFINISHED
+from service.erasure.search.records import MATCH_KEY, SearchRecord
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 
@@ -88,7 +88,7 @@ async def test_rows_about_a_person_are_found_then_erased(api: Api, chats, work, 
         async for key in api.app.state.redis.scan_iter("finetuned:*erasure*"):
             if await api.app.state.redis.type(key) == b"string" and key != MATCH_KEY.encode():
                 assert text not in (await api.app.state.redis.get(key)).decode()
-    assert not await api.app.state.redis.exists(UNFINISHED)
+    assert not await api.app.state.redis.exists(SearchRecord.work.unfinished_key)
 
 
 async def test_a_row_is_found_by_its_digest_and_a_file_without_rows_left_is_deleted(api, work):

@@ -15,11 +15,10 @@ from aiohttp import web
 
 from service.config import Settings
 from service.core import ids, queue
-from service.evals import lifecycle
-from service.evals.lifecycle import RunSuperseded
 from service.evals.records import Evals, ItemRow, RunRecord, RunStatus
 from service.evals.tally import Tally
 from service.inference.background.crew import WAITING
+from service.work.records import AttemptSuperseded, WorkEnded
 from tests.cached import ROOT
 from tests.conftest import Api
 from tests.evals.conftest import (
@@ -99,30 +98,30 @@ async def test_kill_9_repeats_and_loses_no_item(
 async def run(http, eval_id, api: Api) -> RunRecord:
     shown = await made(http, f"/v1/evals/{eval_id}/runs", sampled(items(3)))
     project = await api.app.state.projects.by_name("acme")
-    found = await api.app.state.evals.get_run(project.id, eval_id, shown["id"])
+    found = await api.app.state.evals.runs.get_run(project.id, eval_id, shown["id"])
     assert found is not None
     return found
 
 
 async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, run: RunRecord):
     evals: Evals = api.app.state.evals
-    started = await evals.change(run, lambda r: lifecycle.start(r, 1, 1))
+    started = await evals.runs.change(run, lambda r: r.start(1))
     one = Tally(passed=1)
     rows = {0: ItemRow("pass", 1, "a1-x.jsonl", 0, 2)}
-    await evals.add_outcomes(started, lambda r: lifecycle.advance(r, 1, one), rows)
-    await evals.change(run, lambda r: lifecycle.lose(r, 1, 3, 1))
+    await evals.runs.add_outcomes(started, lambda r: r.advance(one), rows)
+    await evals.runs.change(run, lambda r: r.after_loss(3, 1))
     late = {1: ItemRow("pass", 1, "a1-x.jsonl", 0, 2)}
     for act in (
-        lambda r: lifecycle.advance(r, 1, one),
-        lambda r: lifecycle.hand_back(r, 1),
-        lambda r: lifecycle.complete(r, 1, 1),
+        lambda r: r.advance(one),
+        lambda r: r.next_attempt(),
+        lambda r: r.complete(1),
     ):
-        with pytest.raises(RunSuperseded):
-            await evals.add_outcomes(started, act, late)
-    after = await evals.get_run(run.project_id, run.eval_id, run.id)
+        with pytest.raises(AttemptSuperseded):
+            await evals.runs.add_outcomes(started, act, late)
+    after = await evals.runs.get_run(run.project_id, run.eval_id, run.id)
     assert after is not None
     assert (after.attempt, after.tally.done) == (2, 1)
-    assert await evals.finished_items(run) == {0}
+    assert await evals.runs.finished_items(run) == {0}
 
 
 async def test_a_run_that_kills_its_workers_fails_in_the_end(
@@ -130,18 +129,18 @@ async def test_a_run_that_kills_its_workers_fails_in_the_end(
 ):
     evals: Evals = api.app.state.evals
     for attempt in (1, 2, 3):
-        await evals.change(run, lambda r: lifecycle.start(r, attempt, 1))  # noqa: B023
+        await evals.runs.change(run, lambda r: r.start(1))
         await _taken(api, run, attempt)
         async with asyncio.timeout(DONE_S):
             while True:
                 await reconciler.once()
-                current = await evals.get_run(run.project_id, run.eval_id, run.id)
+                current = await evals.runs.get_run(run.project_id, run.eval_id, run.id)
                 assert current is not None
                 if current.attempt > attempt or current.status is RunStatus.FAILED:
                     break
                 await asyncio.sleep(0.1)
     shown = (await http.get(f"/v1/evals/{run.eval_id}/runs/{run.id}")).json()
-    assert (shown["status"], shown["error"]["code"]) == ("failed", lifecycle.INTERRUPTED)
+    assert (shown["status"], shown["error"]["code"]) == ("failed", RunRecord.work.interrupted)
     assert current is not None
     assert current.attempt == 3
 
@@ -188,24 +187,23 @@ def test_the_state_machine():
         data_source={"source": {"type": "file_id", "id": "file-a"}},
         model=None,
     )
-    started = lifecycle.start(run, 1, 100)
-    assert lifecycle.estimated_finish(started, 101) is None
-    counted = lifecycle.counted(started, 1, 10)
-    some = lifecycle.advance(counted, 1, Tally(passed=1, failed=1))
-    assert lifecycle.estimated_finish(some, 110) == 150  # 5 s an item, 8 items to go
+    started = run.start(100)
+    assert started.estimated_finish(101) is None
+    counted = started.model_copy(update={"items": 10})
+    some = counted.advance(Tally(passed=1, failed=1))
+    assert some.estimated_finish(110) == 150  # 5 s an item, 8 items to go
     with pytest.raises(ValueError, match="2 of 10 items"):
-        lifecycle.complete(some, 1, 120)
-    second = lifecycle.start(lifecycle.hand_back(some, 1), 2, 200)
+        some.complete(120)
+    second = some.next_attempt().start(200)
     assert (second.started_at, second.attempt_started_with) == (100, 2)
-    assert lifecycle.estimated_finish(second, 210) is None
-    whole = lifecycle.advance(second, 2, Tally(passed=7, errored=1))
-    done = lifecycle.complete(whole, 2, 220)
+    assert second.estimated_finish(210) is None
+    whole = second.advance(Tally(passed=7, errored=1))
+    done = whole.complete(220)
     assert (done.status, done.finished_at) == (RunStatus.COMPLETED, 220)
-    with pytest.raises(lifecycle.RunEnded):
-        lifecycle.cancel(done, 221)
-    for attempt in (1, 2):
-        with pytest.raises(RunSuperseded):
-            lifecycle.start(done, attempt, 221)
-    lost = lifecycle.lose(started, 1, 3, 101)
+    with pytest.raises(WorkEnded):
+        done.cancel(221)
+    with pytest.raises(AttemptSuperseded):
+        done.fenced(done)
+    lost = started.after_loss(3, 101)
     assert (lost.attempt, lost.fruitless_attempts, lost.status) == (2, 1, RunStatus.IN_PROGRESS)
-    assert lifecycle.lose(lost, 2, 2, 101).status is RunStatus.FAILED
+    assert lost.after_loss(2, 101).status is RunStatus.FAILED

@@ -10,7 +10,7 @@ import pytest
 from openai.types import EvalCreateResponse, EvalListResponse, EvalRetrieveResponse
 from openai.types.evals import RunCreateResponse, RunListResponse
 
-from service.evals.records import DELETED, UNFINISHED, Evals
+from service.evals.records import DELETED, RunRecord
 from tests.conftest import BASE_MODEL, Api, upload
 from tests.evals.conftest import (
     DONE_S,
@@ -349,9 +349,8 @@ async def test_nothing_is_left_of_what_is_deleted(http, eval_id, api: Api, work)
     assert (await http.get("/v1/evals")).json()["data"] == []
     redis, storage = api.app.state.redis, api.app.state.storage
     async with work("cpu"):
-        evals = Evals(redis)
         async with asyncio.timeout(DONE_S):
-            while await evals.deleted() or await redis.smembers(UNFINISHED):
+            while await redis.exists(DELETED, RunRecord.work.unfinished_key):
                 await asyncio.sleep(0.05)
     project = (await api.app.state.projects.by_name("acme")).id
     assert await storage.keys(f"{project}/evals") == []

@@ -7,9 +7,9 @@ import hashlib
 import pytest
 
 from service.core import ids
-from service.exports.byte_ranges import ByteRange, Unsatisfiable, requested
-from service.exports.deletion import sweep
+from service.core.leases import Leases
 from service.exports.records import MAX_UNFINISHED
+from service.exports.routes import ByteRange, Unsatisfiable, requested
 from service.fleet.workers import Worker, announce
 from tests.conftest import BASE_MODEL, Api
 from tests.exports.conftest import EXPORTS, MODEL, made, register, succeeded
@@ -159,7 +159,6 @@ async def test_expired_and_deleted_exports_leave_no_objects(http, api: Api):
     assert await api.app.state.erasing.expiry.sweep(ids.now_s()) == 1
     await http.delete(f"{EXPORTS}/{deleted.id}")
     await exports.sweep_again(kept)
-    for member in await exports.to_sweep():
-        await sweep(exports, storage, member)
+    await exports.sweep(storage, Leases(exports.redis, "w", lease_s=1), ids.now_s())
     assert await exports.to_sweep() == []
     assert await storage.keys(f"{kept.project_id}/exports") == [kept.key]

@@ -17,14 +17,13 @@ import pytest
 
 from service.core import outbox
 from service.core.storage import StorageFull
-from service.exports import archive, lifecycle
-from service.exports.child import ExportFailed
-from service.exports.lifecycle import ExportSuperseded
+from service.exports import archive
 from service.exports.records import ExportStatus
 from service.exports.references import _row_answer, general_questions, held_out_questions
-from service.exports.task import _full_disk_reported
+from service.exports.task import ExportFailed, _full_disk_reported
 from service.files.curation.scratch import scratch_folder
 from service.grading.examples import examples_of
+from service.work.records import AttemptSuperseded
 from tests.cached import ROOT
 from tests.conftest import Api
 from tests.exports.conftest import (
@@ -162,18 +161,16 @@ async def test_the_state_machine(api: Api, http):
     queued = (await succeeded(api, b"")).model_copy(
         update={"status": ExportStatus.QUEUED, "key": None}
     )
-    started = lifecycle.start(queued, 1)
-    for late in (0, 2):
-        with pytest.raises(ExportSuperseded):
-            lifecycle.start(queued, late)
-    lost = lifecycle.lose(started, 1, 2, 7)
+    lost = queued.model_copy(update={"status": ExportStatus.IN_PROGRESS}).after_loss(2, 7)
     assert (lost.status, lost.attempt, lost.lost_attempts) == ("queued", 2, 1)
-    failed = lifecycle.lose(lifecycle.start(lost, 2), 2, 2, 7)
+    with pytest.raises(AttemptSuperseded):
+        lost.fenced(queued)
+    failed = lost.after_loss(2, 7)
     assert (failed.status, failed.finished_at) == ("failed", 7)
     assert failed.error is not None
-    assert failed.error.code == lifecycle.INTERRUPTED
-    with pytest.raises(lifecycle.ExportEnded):
-        lifecycle.cancel(failed, 8)
+    assert failed.error.code == "export_interrupted"
+    with pytest.raises(AttemptSuperseded):
+        failed.fenced(failed)
 
 
 def test_prompts_are_plain_text_at_even_distances():

@@ -14,7 +14,7 @@ from service.exporting import missing_packages
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs.records import Status
-from service.worker.job_repairs import observe
+from service.jobs.recovery import observe
 from tests.jobs.test_fair_share import brief
 
 

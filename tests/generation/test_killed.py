@@ -13,8 +13,6 @@ import pytest
 
 from service.config import Settings
 from service.core import ids
-from service.generation import lifecycle
-from service.generation.lifecycle import GenerationSuperseded
 from service.generation.records import (
     GenerationFault,
     GenerationRecord,
@@ -23,6 +21,7 @@ from service.generation.records import (
     GenerationTally,
     RowKind,
 )
+from service.work.records import AttemptSuperseded, WorkEnded
 from tests.cached import ROOT
 from tests.conftest import Api
 from tests.evals.conftest import Engine
@@ -117,7 +116,7 @@ async def generation(http: httpx.AsyncClient, api: Api) -> GenerationRecord:
     shown = await created(http, await document(http, handbook(1)))
     project = await api.app.state.projects.by_name("acme")
     found = await api.app.state.generations.get(project.id, shown["id"])
-    return await api.app.state.generations.change(found, lambda r: lifecycle.begin(r, 3, 1))
+    return await api.app.state.generations.change(found, lambda r: r.begin(3, 1))
 
 
 async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, generation: GenerationRecord):
@@ -125,11 +124,11 @@ async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, generation:
     more = GenerationTally(asked=1, kept=1, dropped={"echo": 1})
 
     def advance(record: GenerationRecord) -> GenerationRecord:
-        return lifecycle.advance(lifecycle.fenced(record, generation), more)
+        return record.advance(more)
 
     await generations.add_parts(generation, advance, {"a1-x-000001.jsonl": [0]})
-    await generations.change(generation, lambda r: lifecycle.lose(r, 1, 3, 1))
-    with pytest.raises(GenerationSuperseded):
+    await generations.change(generation, lambda r: r.fenced(r).after_loss(3, 1))
+    with pytest.raises(AttemptSuperseded):
         await generations.add_parts(generation, advance, {"a1-x-000002.jsonl": [1]})
     after = await generations.get(generation.project_id, generation.id)
     assert after is not None
@@ -155,40 +154,40 @@ def record(**fields: Any) -> GenerationRecord:
 
 
 def test_a_cancellation_wins():
-    started = lifecycle.begin(record(), 5, 100)
+    started = record().begin(5, 100)
     assert (started.status, started.in_progress_at) == (GenerationStatus.IN_PROGRESS, 100)
-    cancelling = lifecycle.cancel(started, 101)
-    assert lifecycle.cancel(cancelling, 102) == cancelling
+    cancelling = started.cancel(101)
+    assert cancelling.cancel(102) == cancelling
     for kept in (
-        lifecycle.begin(cancelling, 5, 103),
-        lifecycle.complete(cancelling, None),
-        lifecycle.fail(cancelling, FAULT),
+        cancelling.begin(5, 103),
+        cancelling.complete(None),
+        cancelling.fail(FAULT),
     ):
         assert kept == cancelling
-    done = lifecycle.finish(cancelling, 104, output="file-b")
+    done = cancelling.finish(104, output="file-b")
     assert (done.status, done.cancelled_at, done.output_file_id) == ("cancelled", 104, "file-b")
-    ending = lifecycle.complete(started, None)
+    ending = started.complete(None)
     for ended_one in (done, ending):
-        with pytest.raises(lifecycle.GenerationEnded):
-            lifecycle.cancel(ended_one, 105)
-    with pytest.raises(GenerationSuperseded):
-        lifecycle.fenced(done, started)
+        with pytest.raises(WorkEnded):
+            ended_one.cancel(105)
+    with pytest.raises(AttemptSuperseded):
+        done.fenced(started)
 
 
 def test_a_generation_that_kills_its_workers_fails_with_the_rows_that_it_has():
-    started = lifecycle.begin(record(), 5, 100)
-    lost = lifecycle.lose(started, 1, 2, 101)
+    started = record().begin(5, 100)
+    lost = started.after_loss(2, 101)
     assert (lost.attempt, lost.status) == (2, GenerationStatus.IN_PROGRESS)
-    failing = lifecycle.lose(lost, 2, 2, 102)
+    failing = lost.after_loss(2, 102)
     assert (failing.attempt, failing.status) == (3, GenerationStatus.IN_PROGRESS)
     assert (failing.ending, failing.fruitless_attempts) == (GenerationStatus.FAILED, 0)
-    again = lifecycle.lose(failing, 3, 2, 103)
-    given_up = lifecycle.lose(again, 4, 2, 104)
+    again = failing.after_loss(2, 103)
+    given_up = again.after_loss(2, 104)
     assert (given_up.status, given_up.failed_at) == (GenerationStatus.FAILED, 104)
     assert given_up.error is not None
-    assert given_up.error.code == lifecycle.INTERRUPTED
-    with pytest.raises(GenerationSuperseded):
-        lifecycle.lose(given_up, 4, 2, 105)
-    failed = lifecycle.finish(failing, 106, output="file-b")
+    assert given_up.error.code == GenerationRecord.work.interrupted
+    with pytest.raises(AttemptSuperseded):
+        given_up.fenced(given_up)
+    failed = failing.finish(106, output="file-b")
     assert (failed.status, failed.failed_at) == (GenerationStatus.FAILED, 106)
-    assert lifecycle.give_up(record(), FAULT, 107).error == FAULT
+    assert record().given_up(FAULT.code, FAULT.message, 107).error == FAULT

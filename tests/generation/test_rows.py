@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 
 from service.datasets.passages.passage import Passage
-from service.generation.answers import Malformed, Pair, Pairs, Verdict, parsed, stripped
-from service.generation.duplicates import Kept
-from service.generation.plan import rows_a_passage, tasks
+from service.generation.passage_work import is_echo, missing_facts, rows_a_passage, tasks
 from service.generation.prompts import questions
 from service.generation.records import RowKind
-from service.generation.support import is_echo, missing_facts
+from service.generation.rows import Kept, Malformed, Pair, Pairs, Verdict, parsed, stripped
 
 ALL = tuple(RowKind)
 

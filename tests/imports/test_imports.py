@@ -15,13 +15,14 @@ from service.core import ids
 from service.core.leases import Leases
 from service.core.records import Missing
 from service.files.curation.outputs import NOTED, Outputs
-from service.files.curation.records import Task, Tasks, TaskState, TaskSuperseded
+from service.files.curation.records import Task, Tasks, TaskState
 from service.files.records import FileRecord
 from service.imports.task import ImportAdapter
 from service.jobs.dispatch import Dispatcher
 from service.models.adapter_check import BaseLayout, check_adapter
 from service.models.adapters import highest_recorded_rank
 from service.models.registry import ModelRegistry
+from service.work.records import AttemptSuperseded
 from service.worker.reconciler import Reconciler
 from tests.adapters import PAIR, Q, adapter, base_folder, tar_of, zip_of
 from tests.conftest import BASE_MODEL, Api, upload
@@ -209,7 +210,9 @@ async def task(api: Api, http: httpx.AsyncClient) -> Task:
     """An import that no worker has taken."""
     started = await begun(http, tar_of(adapter()))
     owner = await api.app.state.projects.by_name("acme")
-    task = await Tasks(api.app.state.redis).of(started["file_id"]).get(owner.id, started["id"])
+    task = (
+        await Tasks(api.app.state.redis).collection(started["file_id"]).get(owner.id, started["id"])
+    )
     assert task is not None
     return task
 
@@ -266,7 +269,7 @@ async def test_a_kill_between_bytes_and_record_is_repaired(
     assert servable is not None
     assert (await api.app.state.storage.manifest(servable.artifact)).digest == servable.digest
     # The presumed dead attempt comes back: it registers nothing.
-    await run_until(api, task, tmp_path / "late", TaskSuperseded)
+    await run_until(api, task, tmp_path / "late", AttemptSuperseded)
     assert len(stored(api)) == 3
 
 

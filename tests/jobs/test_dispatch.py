@@ -23,11 +23,13 @@ from service.jobs.records import JobRecord, Jobs, Status
 from service.worker.main import WorkerProcess
 from tests.conftest import Api
 from tests.jobs.planning.test_estimate import gpu, large_model
-from tests.jobs.planning.test_on_worker import prepared
+from tests.jobs.planning.test_machines import prepared
 from tests.jobs.test_fair_share import job
 from tests.jobs.test_jobs import JOBS, create, until, upload
 
 pytestmark = pytest.mark.slow
+# So that a job which only a later round of the reconciler would find fails the test.
+SELDOM = {"reconcile_every_s": 600.0}
 
 
 @dataclass
@@ -226,10 +228,6 @@ async def test_a_dispatcher_that_was_killed_holds_up_the_others_for_seconds_only
         await here.redis.pexpire("finetuned:lease:dispatch", 1)
         await asyncio.sleep(0.05)
         assert await here.dispatch() == ["a1:1"]
-
-
-# So that a job which only a later round of the reconciler would find fails the test.
-SELDOM = {"reconcile_every_s": 600.0}
 
 
 @pytest.fixture

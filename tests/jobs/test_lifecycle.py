@@ -7,6 +7,7 @@ import pytest
 from service.jobs import lifecycle
 from service.jobs.records import FINAL, JobFailure, JobRecord, MemorySettings, Status
 from service.training.contract.hyperparameters import RESOLVED
+from service.work.records import AttemptSuperseded
 
 NOW = 1_800_000_000
 FAILURE = JobFailure(code="x", message="y")
@@ -60,7 +61,7 @@ def test_each_action_is_allowed_from_exactly_its_statuses(action, status):
     if status in allowed:
         act(job(status))
     else:
-        with pytest.raises((lifecycle.NotAllowed, lifecycle.AttemptSuperseded)):
+        with pytest.raises((lifecycle.NotAllowed, AttemptSuperseded)):
             act(job(status))
 
 
@@ -68,7 +69,7 @@ def test_each_action_is_allowed_from_exactly_its_statuses(action, status):
 def test_an_older_attempt_can_write_nothing(action):
     """Attempt 1 returns when the job is at attempt 2."""
     act, _ = ACTIONS[action]
-    with pytest.raises(lifecycle.AttemptSuperseded):
+    with pytest.raises(AttemptSuperseded):
         act(job(Status.RUNNING, attempt=2))
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from service.batches.records import BatchRecord
 from service.core import ids
-from service.evals import lifecycle
 from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
 from service.exports.records import ExportRecord, ExportStatus
@@ -250,10 +249,10 @@ async def evaluated_by(acme: httpx.AsyncClient, api: Api) -> dict[str, str]:
     run = (await acme.post(f"/v1/evals/{eval_id}/runs", json=body)).json()
     project = await api.app.state.projects.by_name("acme")
     evals = api.app.state.evals
-    record = await evals.get_run(project.id, eval_id, run["id"])
-    await evals.change(record, lambda r: lifecycle.start(r, 1, 1))
+    record = await evals.runs.get_run(project.id, eval_id, run["id"])
+    await evals.runs.change(record, lambda r: r.start(1))
     row = ItemRow("pass", 1, "a1-x.jsonl", 0, 2)
-    await evals.add_outcomes(record, lambda r: lifecycle.advance(r, 1, Tally(passed=1)), {0: row})
+    await evals.runs.add_outcomes(record, lambda r: r.advance(Tally(passed=1)), {0: row})
     await api.app.state.storage.put_bytes(f"{record.folder}/items/a1-x.jsonl", b"{}")
     return {"eval": eval_id, "run": run["id"], "output_item": item_id(record, 0)}
 

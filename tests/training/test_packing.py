@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.training import Noted, Started, Warned
-from tests.training.test_tokens import TOOLS
+from tests.training.test_tokenization import TOOLS
 
 from .conftest import write_chats
 

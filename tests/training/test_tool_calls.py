@@ -14,7 +14,7 @@ from service.training.data.load import encode_corpus, load_data
 from service.training.data.rows import Chat, read_chats, read_preferences
 from service.training.data.tokenization import ChatEncoder
 from tests.lazy import Lazy
-from tests.training.test_tokens import TOOLS
+from tests.training.test_tokenization import TOOLS
 
 transformers = Lazy("transformers")
 models = Lazy("service.training.model.models")

@@ -7,7 +7,7 @@ import pytest
 from service.config import GIB, Settings
 from service.fleet.workers import Capacity
 from service.models.catalogue import BaseModelEntry, Catalogue
-from service.worker.gpu_share import for_training, with_budget
+from service.worker.gpu_share import limit_trainer_memory, training_capacity
 
 GPU = Capacity(device="cuda", device_name="H", gpus=1, memory_bytes=24 * GIB)
 CPU = Capacity(device="cpu", device_name="C", gpus=0, memory_bytes=24 * GIB)
@@ -31,23 +31,23 @@ def catalogue(tmp_path) -> Catalogue:
 
 
 def test_a_shared_gpu_is_planned_for_in_part(catalogue):
-    settings = with_budget(Settings(gpu_sharing="share"), catalogue, GPU)
+    settings = limit_trainer_memory(Settings(gpu_sharing="share"), catalogue, GPU)
     assert settings.trainer_memory_bytes == int((0.90 - 0.45) * 24 * GIB)
-    assert for_training(GPU, settings).memory_bytes == settings.trainer_memory_bytes
+    assert training_capacity(GPU, settings).memory_bytes == settings.trainer_memory_bytes
 
 
 def test_a_gpu_of_ones_own_and_a_cpu_are_planned_for_whole(catalogue):
     for machine, sharing in ((GPU, "separate"), (CPU, "share")):
-        settings = with_budget(Settings(gpu_sharing=sharing), catalogue, machine)
+        settings = limit_trainer_memory(Settings(gpu_sharing=sharing), catalogue, machine)
         assert settings.trainer_memory_bytes is None
-        assert for_training(machine, settings) == machine
+        assert training_capacity(machine, settings) == machine
 
 
 def test_the_engine_of_a_merged_model_takes_its_part(catalogue):
     settings = Settings(gpu_sharing="share", gpu_memory_utilization=0.3)
-    alone = with_budget(settings, catalogue, GPU).trainer_memory_bytes
+    alone = limit_trainer_memory(settings, catalogue, GPU).trainer_memory_bytes
     catalogue.set_merged("ft:two:acme:voice:ab12cd", True)
-    beside = with_budget(settings, catalogue, GPU).trainer_memory_bytes
+    beside = limit_trainer_memory(settings, catalogue, GPU).trainer_memory_bytes
     assert alone is not None
     assert beside is not None
     assert alone - beside == pytest.approx(0.3 * 24 * GIB, abs=2)
@@ -60,15 +60,15 @@ def test_a_ray_cluster_has_the_capacity_that_the_operator_states(catalogue):
         trainer_memory_bytes=80 * GIB,
         gpu_sharing="share",
     )
-    settings = with_budget(settings, catalogue, GPU)
+    settings = limit_trainer_memory(settings, catalogue, GPU)
     for machine in (GPU, CPU):
-        capacity = for_training(machine, settings)
+        capacity = training_capacity(machine, settings)
         assert (capacity.device, capacity.gpus, capacity.sharding) == ("cuda", 16, "auto")
         assert capacity.memory_bytes == 80 * GIB
         assert (capacity.gpus_for(4), capacity.gpus_for(64)) == (4, 16)
     alone = settings.model_copy(update={"trainer_gpus": 1, "ray_device": "cpu"})
-    assert for_training(GPU, alone).sharding is None
-    assert for_training(GPU, alone).device == "cpu"
+    assert training_capacity(GPU, alone).sharding is None
+    assert training_capacity(GPU, alone).device == "cpu"
 
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "10.0.0.1:6379", "ray://[fd00::1]:10001"])
@@ -89,11 +89,14 @@ def test_the_number_of_gpus_of_a_ray_cluster_is_required():
 
 def test_a_training_uses_all_gpus_or_as_many_as_set():
     four = GPU.model_copy(update={"gpus": 4})
-    assert (for_training(four, Settings()).gpus, for_training(four, Settings()).sharding) == (
+    assert (
+        training_capacity(four, Settings()).gpus,
+        training_capacity(four, Settings()).sharding,
+    ) == (
         4,
         "auto",
     )
-    assert for_training(four, Settings()).device_name == "4 × H"
-    assert for_training(four, Settings(trainer_gpus=2, trainer_sharding="ddp")).gpus == 2
-    assert for_training(four, Settings(trainer_gpus=1)) == four  # whose other GPUs are not used
-    assert for_training(four, Settings(trainer_gpus=1)).gpus_for(8) == 1
+    assert training_capacity(four, Settings()).device_name == "4 × H"
+    assert training_capacity(four, Settings(trainer_gpus=2, trainer_sharding="ddp")).gpus == 2
+    assert training_capacity(four, Settings(trainer_gpus=1)) == four
+    assert training_capacity(four, Settings(trainer_gpus=1)).gpus_for(8) == 1

@@ -21,8 +21,8 @@ from service.fleet.redis_metrics import observe_redis
 from service.jobs import lifecycle
 from service.jobs.dispatch import Dispatcher
 from service.jobs.engine_requests import WARM_UPS
-from service.jobs.outcomes import fail, lose
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
+from service.jobs.recovery import fail, lose
 from service.webhooks.schemas import EventType
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api

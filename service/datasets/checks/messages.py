@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from service import thoughts
+from service import reasoning
 from service.datasets.checks.issues import RowIssues, pointer_to, printable
 from service.datasets.checks.negative_labels import check_negative_fields
 from service.datasets.rows.lines import exceeded_limit, kind_of
@@ -214,7 +214,7 @@ FIELDS: dict[str, frozenset[str]] = {
     "system": _COMMON,
     "developer": _COMMON,
     "user": _COMMON,
-    "assistant": _COMMON | {"tool_calls", "function_call", "refusal", *thoughts.FIELDS},
+    "assistant": _COMMON | {"tool_calls", "function_call", "refusal", *reasoning.FIELDS},
     "tool": _COMMON | {"tool_call_id"},
     "function": _COMMON,
 }
@@ -281,7 +281,7 @@ def _check_weight(found: RowIssues, message: dict[str, Any], role: str, at: str)
 
 
 def _check_thoughts(found: RowIssues, message: dict[str, Any], at: str) -> None:
-    for field in thoughts.FIELDS:
+    for field in reasoning.FIELDS:
         thought = take(found, message, at, field, str)
         if thought:
             check_text(found, thought, pointer_to(at, field))

@@ -10,7 +10,7 @@ import re
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -20,19 +20,18 @@ import numpy as np
 
 from service.datasets.checks.issues import DatasetError, RowIssues, refuse
 from service.datasets.checks.rows import check_row
-from service.datasets.cleaning.options import CleanOptions
 from service.datasets.cleaning.split import split_rows
 from service.datasets.cleaning.text import TextCleaner
-from service.datasets.contract import CleanResult, ConvertResult
+from service.datasets.contract import CleanResult, CleanSpec, ConvertResult
 from service.datasets.duplicates.groups import Rows
 from service.datasets.formats.convert import prepare
-from service.datasets.formats.options import FormatOptions, RowFormat
+from service.datasets.formats.options import RowFormat
 from service.datasets.output import DigestWriter
-from service.datasets.personal_data.kinds import CustomKinds, Recognizer
+from service.datasets.personal_data.kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.duplicates import Conflict, find_similar_rows
-from service.datasets.report.features import FeatureOptions
+from service.datasets.report.features import HASHES_ONLY
 from service.datasets.rows.canonical import canonical_line, encode
 from service.datasets.rows.lines import canonical_rows
 
@@ -157,18 +156,8 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _MAX_BROKEN_ROWS = 1_000_000
 
 
-def clean(
-    path: Path | str,
-    out_dir: Path | str,
-    options: CleanOptions | None = None,
-    *,
-    file_format: FormatOptions | None = None,
-    recognizers: Sequence[Recognizer] = (),
-    decisions: Path | None = None,
-    processes: int = 1,
-    progress: Progress | None = None,
-) -> CleanResult:
-    """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `out_dir`.
+def clean(spec: CleanSpec, *, progress: Progress | None = None) -> CleanResult:
+    """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `spec.out`.
 
     What `recognizers` describe is personal data as well. `decisions` is a file with a `Decision`
     on each line.
@@ -176,34 +165,17 @@ def clean(
     Raises DatasetError if the file as a whole cannot be read, or if it has broken rows and
     `drop_broken` is false.
     """
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".clean-") as work:
-        return _Cleaning(
-            Path(path),
-            folder,
-            Path(work),
-            options or CleanOptions(),
-            file_format or FormatOptions(),
-            recognizers,
-            decisions,
-            processes,
-            progress,
-        ).run()
+    spec.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=spec.out, prefix=".clean-") as work:
+        return _Cleaning(spec, Path(work), progress).run()
 
 
 @dataclass
 class _Cleaning:
     """One cleaning run. The diff is kept in memory: it is small compared to the data."""
 
-    path: Path
-    out: Path
+    spec: CleanSpec
     work: Path
-    options: CleanOptions
-    format: FormatOptions
-    recognizers: Sequence[Recognizer]
-    decisions: Path | None
-    processes: int
     progress: Progress | None
     protected: Collection[int] = ()
     entries: list[DiffEntry] = field(default_factory=list)
@@ -211,22 +183,22 @@ class _Cleaning:
     changed_rows: int = 0
 
     def run(self) -> CleanResult:
-        options = self.options
+        options = self.spec.options
         canonical, cleaned = self.work / "canonical", self.work / "cleaned"
         prepared = prepare(
-            self.path,
+            self.spec.path,
             canonical,
-            self.format,
-            processes=self.processes,
+            self.spec.format,
+            processes=self.spec.processes,
             max_issues=_MAX_BROKEN_ROWS,
             only_errors=True,
         )
         row_format = prepared.result.facts.row_format
-        limit = self.format.limit_bytes(prepared.result.facts.bytes)
+        limit = self.spec.format.limit_bytes(prepared.result.facts.bytes)
         broken = _first_errors(prepared.result)
         lines = prepared.lines
-        if self.decisions is not None:
-            decisions = Decisions(self.decisions, row_format)
+        if self.spec.decisions is not None:
+            decisions = Decisions(self.spec.decisions, row_format)
             decisions.check(lines, broken)
             canonical, lines = self._decide(decisions, canonical, lines, limit)
             broken = {
@@ -241,14 +213,9 @@ class _Cleaning:
             cleaned,
             len(lines),
             self.work,
-            FeatureOptions(
-                # Only a split by language needs languages, whose model takes 0.4 s to load.
-                languages=options.validation_share > 0,
-                personal_data=False,
-                mojibake=False,
-                quality=False,
-            ),
-            processes=self.processes,
+            # Only a split by language needs languages, whose model takes 0.4 s to load.
+            msgspec.structs.replace(HASHES_ONLY, languages=options.validation_share > 0),
+            processes=self.spec.processes,
             progress=self.progress,
         )
         dropped, linked = self._drop_alike(collected, lines)
@@ -282,7 +249,7 @@ class _Cleaning:
         return target, lines
 
     def _drop_broken(self, first: Mapping[int, str]) -> None:
-        if first and not self.options.drop_broken:
+        if first and not self.spec.options.drop_broken:
             line = min(first)
             raise refuse("broken_row", line, cause=first[line])
         for line, code in first.items():
@@ -292,11 +259,11 @@ class _Cleaning:
         self, source: Path, target: DigestWriter, source_lines: array[int], row_format: RowFormat
     ) -> array[int]:
         """Clean each text and return the source lines of the rows that remain valid."""
-        options = self.options
+        options = self.spec.options
         redactor = Redactor(
             options.personal_data,
             possible=options.possible_personal_data,
-            custom=CustomKinds(self.recognizers),
+            custom=CustomKinds(self.spec.recognizers),
         )
         cleaner = TextCleaner(options, redactor)
         if cleaner.learns:
@@ -323,7 +290,7 @@ class _Cleaning:
     def _drop_alike(
         self, collected: Collected, lines: array[int]
     ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Rows]]:
-        options, features = self.options, collected.features
+        options, features = self.spec.options, collected.features
         likeness = find_similar_rows(collected, near_threshold=options.near_threshold)
         dropped = np.zeros(len(features), dtype=bool)
         if options.exact_duplicates:
@@ -352,7 +319,7 @@ class _Cleaning:
         Ties go to the first row.
         """
         group, found = conflict
-        features, rule = collected.features[group], self.options.contradictions
+        features, rule = collected.features[group], self.spec.options.contradictions
         if rule == "drop":
             self._drop(group, None, "contradiction", lines, dropped)
             return
@@ -405,12 +372,12 @@ class _Cleaning:
         return CleanResult(
             source=source,
             train=to_train.publish(
-                self.out / "train.jsonl", len(lines) - int(dropped.sum()) - rows_held
+                self.spec.out / "train.jsonl", len(lines) - int(dropped.sum()) - rows_held
             ),
-            validation=to_validation.publish(self.out / "validation.jsonl", rows_held)
-            if self.options.validation_share > 0
+            validation=to_validation.publish(self.spec.out / "validation.jsonl", rows_held)
+            if self.spec.options.validation_share > 0
             else None,
-            diff=to_diff.publish(self.out / "diff.jsonl", len(self.entries)),
+            diff=to_diff.publish(self.spec.out / "diff.jsonl", len(self.entries)),
             dropped=dict(
                 sorted(Counter(e.reason for e in self.entries if e.action == "dropped").items())
             ),

@@ -171,7 +171,7 @@ class Reading:
         """Read the file. Raises DatasetError if it cannot be read as a whole."""
         self.unpacked = unpack_source(path, work, self.options, self._log)
         self.opened = open_container(self.unpacked.path, work, self.options, self._log)
-        records = self._noted(read_records(self.opened, self.options, self._log, head=self.head))
+        records = self._note(read_records(self.opened, self.options, self._log, head=self.head))
         try:
             self.looked = sample_records(records, self.opened.container, self.options)
             self.meaning = interpret_columns(self.looked, self.options, self._log)
@@ -181,7 +181,7 @@ class Reading:
         log_unused(self.meaning, self._log)
         self._show_rows(self.opened, self.meaning)
 
-    def found(self) -> FoundFormat | None:
+    def describe_format(self) -> FoundFormat | None:
         """Return the format of the file as far as it is known."""
         if self.unpacked is None or self.opened is None:
             return None
@@ -199,7 +199,7 @@ class Reading:
             unused_columns=unused[:_MAX_UNUSED_COLUMNS],
         )
 
-    def _noted(self, records: Iterator[Record]) -> Iterator[Record]:
+    def _note(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in records:
             if len(self._records) < self._limit:
                 self._records.append(record)
@@ -473,7 +473,7 @@ def make_preview(path: Path, options: FormatOptions, *, limit: int, work: Path) 
         except DatasetError as e:
             error = cut_issue(e.issue)
         return Preview(
-            found=reading.found(),
+            found=reading.describe_format(),
             error=error,
             rows=reading.rows,
             findings=[cut_issue(issue) for issue in log.issues],

@@ -9,18 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.checks.validate import ValidationReport
 from service.datasets.duplicates.groups import Lines
 from service.datasets.report.collect import Collected
-from service.datasets.report.report import (
-    Advice,
-    GroupStats,
-    OverlapStats,
-    Share,
-    SystemPrompts,
-    TokenizerFit,
-    TokenStats,
-)
+from service.datasets.report.report import Advice, Report
 from service.datasets.text.languages import UNKNOWN, language_name
 
 
@@ -70,10 +61,9 @@ _QUALITY = {
 
 
 class Figures(NamedTuple):
-    """Figures that the advice rules evaluate."""
+    """What the advice rules evaluate: the report so far, and figures that it does not have."""
 
-    validation: ValidationReport
-    rows: int
+    report: Report
     distinct_answers: int
     class_rows: list[int]
     rarest_class: list[int]
@@ -82,15 +72,6 @@ class Figures(NamedTuple):
     personal_rows: int
     mojibake_rows: int
     quality_rows: dict[str, list[int]]
-    exact: GroupStats
-    near: GroupStats
-    same_form: GroupStats
-    contradictions: GroupStats
-    overlap: OverlapStats | None
-    system_prompts: SystemPrompts
-    languages: list[Share]
-    tokens: list[TokenStats]
-    fit: list[TokenizerFit]
     tool_rows: ToolRows
 
 
@@ -104,55 +85,55 @@ def _share(part: int, whole: int) -> float:
 
 
 def _broken_rows(f: Figures) -> Iterator[Advice]:
-    broken = f.validation.rows - f.validation.valid_rows
+    broken = f.report.validation.rows - f.report.validation.valid_rows
     if not broken:
         return
-    errors = [issue for issue in f.validation.issues if issue.severity == "error"]
+    errors = [issue for issue in f.report.validation.issues if issue.severity == "error"]
     codes = {issue.code for issue in errors}
-    top = max(codes, key=lambda code: (f.validation.counts[code], code), default="")
+    top = max(codes, key=lambda code: (f.report.validation.counts[code], code), default="")
     fix = next((issue.fix for issue in errors if issue.code == top), "")
     yield Advice(
         "fix_broken_rows",
         f"Fix {broken} broken row(s) first",
         f"They cannot be trained on. The most common error is {top.replace('_', ' ')}: {fix}",
-        {"broken_rows": broken, "share": _share(broken, f.validation.rows)},
+        {"broken_rows": broken, "share": _share(broken, f.report.validation.rows)},
         [issue.line for issue in errors if issue.line is not None][:_LINES],
     )
 
 
 def _too_few(f: Figures) -> Iterator[Advice]:
-    if f.rows < _MIN_ROWS:
+    if f.report.rows < _MIN_ROWS:
         yield Advice(
             "too_few_rows",
-            f"{f.rows} rows are too few for a job",
+            f"{f.report.rows} rows are too few for a job",
             f"A job needs {_MIN_ROWS}; a clear effect starts at {_FEW_ROWS} to 100 good rows.",
-            {"rows": f.rows, "needed": _MIN_ROWS},
+            {"rows": f.report.rows, "needed": _MIN_ROWS},
         )
-    elif f.rows < _FEW_ROWS:
+    elif f.report.rows < _FEW_ROWS:
         yield Advice(
             "too_few_rows",
-            f"{f.rows} rows are few",
+            f"{f.report.rows} rows are few",
             f"Collect {_FEW_ROWS} to 100 that show what the model gets wrong today, before "
             "tuning anything else.",
-            {"rows": f.rows, "suggested": _FEW_ROWS},
+            {"rows": f.report.rows, "suggested": _FEW_ROWS},
         )
 
 
 def _contradictions(f: Figures) -> Iterator[Advice]:
-    if not f.contradictions.groups:
+    if not f.report.contradictions.groups:
         return
-    if f.validation.format == "labeled":
-        title = f"{f.contradictions.groups} answer(s) are labeled both good and bad"
+    if f.report.validation.format == "labeled":
+        title = f"{f.report.contradictions.groups} answer(s) are labeled both good and bad"
         text = "Conflicting labels cancel each other out. Keep one label for each answer"
     else:
-        title = f"{f.contradictions.groups} question(s) have conflicting answers"
+        title = f"{f.report.contradictions.groups} question(s) have conflicting answers"
         text = "The model learns the average of conflicting answers. Keep one for each question"
     yield Advice(
         "contradictions",
         title,
         f"{text}; the clean call can do this, by a rule that you choose.",
-        {"questions": f.contradictions.groups, "rows": f.contradictions.rows},
-        [lines[0] for lines in f.contradictions.examples[:_LINES]],
+        {"questions": f.report.contradictions.groups, "rows": f.report.contradictions.rows},
+        [lines[0] for lines in f.report.contradictions.examples[:_LINES]],
     )
 
 
@@ -163,30 +144,33 @@ def _personal(f: Figures) -> Iterator[Advice]:
             f"{f.personal_rows} row(s) contain personal data",
             "A tuned model can repeat what it saw. Redact it with the clean call, with masks or "
             "with pseudonyms that are consistent throughout the file.",
-            {"rows": f.personal_rows, "share": _share(f.personal_rows, f.rows)},
+            {"rows": f.personal_rows, "share": _share(f.personal_rows, f.report.rows)},
         )
 
 
 def _overlap(f: Figures) -> Iterator[Advice]:
-    if f.overlap is not None and f.overlap.exact + f.overlap.near + f.overlap.contained:
-        count = f.overlap.exact + f.overlap.near + f.overlap.contained
+    if (
+        f.report.overlap is not None
+        and f.report.overlap.exact + f.report.overlap.near + f.report.overlap.contained
+    ):
+        count = f.report.overlap.exact + f.report.overlap.near + f.report.overlap.contained
         yield Advice(
             "overlap",
             f"{count} row(s) of the validation file are also in the training file",
             "The validation loss will look better than it is. Remove them from one of the files.",
             {
-                "exact": f.overlap.exact,
-                "near": f.overlap.near,
-                "contained": f.overlap.contained,
-                "of": f.overlap.rows,
+                "exact": f.report.overlap.exact,
+                "near": f.report.overlap.near,
+                "contained": f.report.overlap.contained,
+                "of": f.report.overlap.rows,
             },
-            [lines[0] for lines in f.overlap.examples[:_LINES]],
+            [lines[0] for lines in f.report.overlap.examples[:_LINES]],
         )
 
 
 def _truncation(f: Figures) -> Iterator[Advice]:
     """Advise only on the longest context, because a shorter one is the trainer's choice."""
-    for stats in f.tokens[:1]:
+    for stats in f.report.tokens[:1]:
         limit = max(stats.truncated_rows, default=0)
         rows = stats.truncated_rows.get(limit, 0)
         if rows * 100 >= stats.rows > 0:
@@ -201,21 +185,26 @@ def _truncation(f: Figures) -> Iterator[Advice]:
 
 
 def _uniform(f: Figures) -> Iterator[Advice]:
-    extra = f.exact.extra_rows + f.near.extra_rows
-    if f.rows >= _MIN_ROWS and extra * 5 >= f.rows:
+    extra = f.report.exact_duplicates.extra_rows + f.report.near_duplicates.extra_rows
+    if f.report.rows >= _MIN_ROWS and extra * 5 >= f.report.rows:
         yield Advice(
             "too_uniform",
-            f"{extra} of {f.rows} rows are copies or near copies of others",
+            f"{extra} of {f.report.rows} rows are copies or near copies of others",
             "Copies count double. The clean call drops identical rows, and near copies with "
             "`near_duplicates`. Write rows that ask different things.",
             {
-                "exact": f.exact.extra_rows,
-                "near": f.near.extra_rows,
-                "share": _share(extra, f.rows),
+                "exact": f.report.exact_duplicates.extra_rows,
+                "near": f.report.near_duplicates.extra_rows,
+                "share": _share(extra, f.report.rows),
             },
-            [lines[0] for lines in (f.exact.examples + f.near.examples)[:_LINES]],
+            [
+                lines[0]
+                for lines in (
+                    f.report.exact_duplicates.examples + f.report.near_duplicates.examples
+                )[:_LINES]
+            ],
         )
-    elif f.rows >= _FEW_ROWS and f.distinct_answers * 10 <= f.rows:
+    elif f.report.rows >= _FEW_ROWS and f.distinct_answers * 10 <= f.report.rows:
         yield from _few_answers(f)
 
 
@@ -225,33 +214,33 @@ def _few_answers(f: Figures) -> Iterator[Advice]:
         yield Advice(
             "class_imbalance",
             f"The {f.distinct_answers} classes are not balanced",
-            f"The most frequent answer is in {largest} of {f.rows} rows ({largest / f.rows:.0%}), "
-            f"the rarest in {smallest}. The model learns to prefer the frequent one: add rows of "
-            "the rare ones, or leave out some of the others.",
+            f"The most frequent answer is in {largest} of {f.report.rows} rows "
+            f"({largest / f.report.rows:.0%}), the rarest in {smallest}. The model learns to "
+            "prefer the frequent one: add rows of the rare ones, or leave out some of the others.",
             {
                 "classes": f.distinct_answers,
                 "largest": largest,
                 "smallest": smallest,
-                "largest_share": _share(largest, f.rows),
+                "largest_share": _share(largest, f.report.rows),
             },
             f.rarest_class[:_LINES],
         )
     else:
         yield Advice(
             "few_answers",
-            f"{f.rows} rows have only {f.distinct_answers} different answers",
+            f"{f.report.rows} rows have only {f.distinct_answers} different answers",
             "If this is meant to sort inputs into classes, they are balanced well enough. If not, "
             "the model will learn to say little else.",
-            {"answers": f.distinct_answers, "rows": f.rows},
+            {"answers": f.distinct_answers, "rows": f.report.rows},
         )
 
 
 def _facts(f: Figures) -> Iterator[Advice]:
     if (
-        f.rows >= 20
-        and len(f.factual_rows) * 2 >= f.rows
-        and f.distinct_prompts * 10 >= f.rows * 9
-        and f.distinct_answers * 2 >= f.rows
+        f.report.rows >= 20
+        and len(f.factual_rows) * 2 >= f.report.rows
+        and f.distinct_prompts * 10 >= f.report.rows * 9
+        and f.distinct_answers * 2 >= f.report.rows
     ):
         yield Advice(
             "facts_to_look_up",
@@ -259,22 +248,26 @@ def _facts(f: Figures) -> Iterator[Advice]:
             "Short answers with figures that differ from question to question are knowledge, "
             "which changes and which tuning teaches poorly. Try retrieval (RAG) first; tune "
             "for tone, form and language.",
-            {"factual_rows": len(f.factual_rows), "share": _share(len(f.factual_rows), f.rows)},
+            {
+                "factual_rows": len(f.factual_rows),
+                "share": _share(len(f.factual_rows), f.report.rows),
+            },
             f.factual_rows[:_LINES],
         )
 
 
 def _prompting(f: Figures) -> Iterator[Advice]:
-    prompts = f.system_prompts
-    if prompts.distinct == 1 and prompts.top_share >= 0.95 and f.rows < _PROMPTING_ROWS:
+    prompts = f.report.system_prompts
+    if prompts.distinct == 1 and prompts.top_share >= 0.95 and f.report.rows < _PROMPTING_ROWS:
         yield Advice(
             "try_prompting",
             "One system prompt may be enough",
-            f"All rows share a system prompt and there are {f.rows} of them. Try that prompt "
-            "with three to five of the rows as examples; tune if the base model still fails.",
-            {"rows": f.rows, "share_with_prompt": prompts.top_share},
+            f"All rows share a system prompt and there are {f.report.rows} of them. Try that "
+            "prompt with three to five of the rows as examples; tune if the base model still "
+            "fails.",
+            {"rows": f.report.rows, "share_with_prompt": prompts.top_share},
         )
-    elif prompts.distinct > 1 and prompts.distinct * 2 <= f.rows:
+    elif prompts.distinct > 1 and prompts.distinct * 2 <= f.report.rows:
         yield Advice(
             "one_system_prompt",
             f"The file contains {prompts.distinct} system prompts",
@@ -285,12 +278,14 @@ def _prompting(f: Figures) -> Iterator[Advice]:
 
 
 def _languages(f: Figures) -> Iterator[Advice]:
-    odd = f.languages[1:] if f.languages and f.languages[0].share >= 0.9 else []
+    odd = (
+        f.report.languages[1:] if f.report.languages and f.report.languages[0].share >= 0.9 else []
+    )
     odd = [share for share in odd if share.name != UNKNOWN and share.share < 0.02]
-    if odd and f.rows >= 20:
+    if odd and f.report.rows >= 20:
         yield Advice(
             "stray_languages",
-            f"A few rows are not in {language_name(f.languages[0].name)}",
+            f"A few rows are not in {language_name(f.report.languages[0].name)}",
             "Look at the rows in "
             + ", ".join(language_name(s.name) for s in odd[:5])
             + ": they are too few "
@@ -325,8 +320,8 @@ def _quality(f: Figures) -> Iterator[Advice]:
 
 
 def _tokenizers(f: Figures) -> Iterator[Advice]:
-    for share in f.languages:
-        fits = [fit for fit in f.fit if fit.language == share.name]
+    for share in f.report.languages:
+        fits = [fit for fit in f.report.tokenizer_fit if fit.language == share.name]
         if share.name == UNKNOWN or share.share < 0.05 or not fits:
             continue
         name = language_name(share.name)
@@ -360,7 +355,7 @@ def _tool_rows(f: Figures) -> Iterator[Advice]:
         f"Train {rows} row(s) with tools on another base model",
         f"The chat template of {models} does not render tool calls and results: a model trained "
         f"on these rows learns to give empty answers, so a job is refused.",
-        {"tool_rows": rows, "share": _share(rows, f.rows)},
+        {"tool_rows": rows, "share": _share(rows, f.report.rows)},
         f.tool_rows.lines[:_LINES],
     )
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
+from service.datasets.checks.issues import Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
+from service.datasets.contract import ReportSpec
 from service.datasets.duplicates.groups import Lines, Rows
-from service.datasets.formats.options import FormatOptions
-from service.datasets.limits import NEAR_THRESHOLD
-from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds, Recognizer
+from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
 from service.datasets.personal_data.redact import Redactor, learn_conversation
 from service.datasets.quality.find import CODES
 from service.datasets.quality.scores import TENTHS, score, weight
@@ -88,79 +87,58 @@ _FEW_ROWS = 20
 _MAX_LEARNED_BYTES = 1024 * 1024
 
 
-class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Options for reading and analyzing a data set."""
-
-    format: FormatOptions = FormatOptions()
-    validation_format: FormatOptions = FormatOptions()
-    near_threshold: float = NEAR_THRESHOLD
-    recognizers: tuple[Recognizer, ...] = ()
-    max_issues: int = MAX_LISTED
-    processes: int = 1
+Render = Callable[[Report, ShownRows, str], None]
+"""Writes a report with the rows to show, and a title without personal data."""
 
 
 def analyze(
-    path: Path | str,
-    *,
-    options: AnalysisOptions | None = None,
-    tokenizers: Mapping[str, Path] | None = None,
-    context_lengths: Sequence[int] = (),
-    validation: Path | str | None = None,
-    progress: Progress | None = None,
-    work: Path | None = None,
-    index: Path | None = None,
-    stored_rows: str | None = None,
-    render: Callable[[Report, ShownRows, str], None] | None = None,
-    title: str = "Data set report",
+    spec: ReportSpec, *, progress: Progress | None = None, render: Render | None = None
 ) -> Report:
-    """Read the data set at `path` and return a report on it.
+    """Read a data set and return a report on it.
 
-    `tokenizers` maps models to tokenizer.json files. Truncation issues are reported for the
-    first model only. `validation` is a second data set, whose rows are searched for in the
-    first. Temporary files, about as large as the data, go to `work`. An index of the rows is
-    written to the folder `index`, with the canonical rows unless `stored_rows` is their SHA-256.
-    `render` is called with the report, the rows to show with their texts, and the `title` without
-    personal data.
-    Raises DatasetError if a file as a whole cannot be read.
+    Truncation issues are reported for the first tokenizer only. Temporary files, about as large as
+    the data, go to the folder of the spec's result. Raises DatasetError if a file as a whole cannot
+    be read.
     """
-    chosen = options or AnalysisOptions()
-    models = {model: Path(where) for model, where in (tokenizers or {}).items()}
-    redactor = Redactor("mask", custom=CustomKinds(chosen.recognizers))
+    redactor = Redactor("mask", custom=CustomKinds(spec.recognizers))
     log = IssueLog(MAX_ISSUES, code_limit=MAX_ISSUES_A_CODE)
-    with tempfile.TemporaryDirectory(dir=work, prefix="report-") as folder:
-        read = _read(
-            Path(path), Path(folder), chosen, models, progress, max_issues=MAX_ISSUES_A_CODE
+    with tempfile.TemporaryDirectory(dir=spec.result.parent, prefix="report-") as name:
+        folder = Path(name)
+        features = FeatureOptions(tokenizers=spec.tokenizers, recognizers=spec.recognizers)
+        read = read_file(
+            spec.path,
+            folder,
+            spec.format,
+            features,
+            max_issues=MAX_ISSUES_A_CODE,
+            processes=spec.processes,
+            progress=progress,
         )
         _learn(redactor, read.collected)
         shared: OverlapStats | None = None
         shared_pairs: list[RowPair] = []
-        if validation is not None:
-            of_held = msgspec.structs.replace(chosen, format=chosen.validation_format)
-            held = _read(
-                Path(validation),
-                Path(folder) / "held",
-                of_held,
-                {},
-                None,
-                max_issues=chosen.max_issues,
+        if spec.validation is not None:
+            held = read_file(
+                spec.validation,
+                folder / "held",
+                spec.validation_format,
+                FeatureOptions(recognizers=spec.recognizers),
+                max_issues=spec.max_issues,
+                processes=spec.processes,
             )
             _learn(redactor, held.collected)
-            found = overlap(read.collected, held.collected, near_threshold=chosen.near_threshold)
+            found = overlap(read.collected, held.collected, near_threshold=spec.near_threshold)
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
                 found, read.collected, read.lines, held.collected, held.lines, redactor
             )
-        report = _report(read, chosen, models, context_lengths, shared, shared_pairs, log, redactor)
+        report = _report(read, spec, shared, shared_pairs, log, redactor)
         if render is not None:
-            issues = _all_issues(read, log)
-            render(
-                report,
-                shown_rows(read.lines, read.collected, issues, redactor),
-                redactor.redact_title(title),
-            )
-        if index is not None:
-            _write_index(index, read, log, stored_rows)
+            shown = shown_rows(read.lines, read.collected, _all_issues(read, log), redactor)
+            render(report, shown, redactor.redact_title(spec.title))
+        if spec.index is not None:
+            _write_index(spec.index, read, log, spec.stored_rows)
         return report
 
 
@@ -201,40 +179,18 @@ def _valid_rows(lines: Lines, collected: Collected) -> Iterator[ValidRow]:
             yield ValidRow(line, length, names[language])
 
 
-def _read(
-    path: Path,
-    folder: Path,
-    options: AnalysisOptions,
-    tokenizers: dict[str, Path],
-    progress: Progress | None,
-    *,
-    max_issues: int,
-) -> FileRows:
-    return read_file(
-        path,
-        folder,
-        options.format,
-        FeatureOptions(tokenizers=tokenizers, recognizers=options.recognizers),
-        max_issues=max_issues,
-        processes=options.processes,
-        progress=progress,
-    )
-
-
 def _report(
     read: FileRows,
-    options: AnalysisOptions,
-    tokenizers: Mapping[str, Path],
-    context_lengths: Sequence[int],
+    spec: ReportSpec,
     overlap: OverlapStats | None,
     shared_pairs: list[RowPair],
     log: IssueLog,
     redactor: Redactor,
 ) -> Report:
-    collected, lines, models = read.collected, read.lines, list(tokenizers)
+    collected, lines, models = read.collected, read.lines, list(spec.tokenizers)
     features = collected.features
     likeness = find_similar_rows(
-        collected, near_threshold=options.near_threshold, processes=options.processes
+        collected, near_threshold=spec.near_threshold, processes=spec.processes
     )
     is_labeled = read.result.facts.row_format == "labeled"
     code = "label_contradiction" if is_labeled else "contradiction"
@@ -244,7 +200,7 @@ def _report(
         likeness.similarities,
         asked=contradicting,
         alike=[*likeness.near, *likeness.same_form],
-        processes=options.processes,
+        processes=spec.processes,
     )
     log_groups(log, code, contradicting, lines, measured.of_questions)
     log_groups(log, "exact_duplicate", likeness.exact, lines, measured.of_copies)
@@ -255,13 +211,38 @@ def _report(
     log_mojibake(collected, lines, log)
     log_quality(collected, lines, log)
     prompts = system_prompts(collected, lines, log)
-    tokens = token_stats(collected, models, context_lengths, lines, log)
+    tokens = token_stats(collected, models, spec.context_lengths, lines, log)
     personal, possible = _personal_data(collected, lines, log)
-    tool_rows = log_tool_rows(collected, tokenizers, lines, log)
+    tool_rows = log_tool_rows(collected, spec.tokenizers, lines, log)
     class_rows, rarest = _answers(collected, lines)
-    figures = Figures(
-        validation=_listed(read.result.validation, options.max_issues),
+    report = Report(
+        version=REPORT_VERSION,
+        source=read.result.facts,
+        validation=_listed(read.result.validation, spec.max_issues),
         rows=len(features),
+        turns=distribution(features["turns"]),
+        characters=distribution(features["chars"]),
+        answer_characters=distribution(features["answer_chars"]),
+        tokens=tokens,
+        tokenizer_fit=tokenizer_fit(collected, models),
+        languages=language_shares(collected),
+        scripts=script_shares(collected),
+        exact_duplicates=group_stats(likeness.exact, lines),
+        near_duplicates=group_stats(likeness.near, lines),
+        same_form=group_stats(likeness.same_form, lines),
+        contradictions=group_stats(contradicting, lines),
+        overlap=overlap,
+        personal_data=personal,
+        possible_personal_data=possible,
+        system_prompts=prompts,
+        findings=tuple(log.issues[: spec.max_issues]),
+        finding_counts=log.counts,
+        advice=[],
+        pairs=[*row_pairs(likeness, collected, lines, redactor), *shared_pairs],
+        scores=row_scores(lines, read.result.validation, _of_rows(read, log)),
+    )
+    figures = Figures(
+        report,
         distinct_answers=len(class_rows),
         class_rows=class_rows,
         rarest_class=rarest,
@@ -270,43 +251,9 @@ def _report(
         personal_rows=int((features["personal"] > 0).sum()),
         mojibake_rows=int(features["mojibake"].sum()),
         quality_rows=_quality_rows(collected, lines),
-        exact=group_stats(likeness.exact, lines),
-        near=group_stats(likeness.near, lines),
-        same_form=group_stats(likeness.same_form, lines),
-        contradictions=group_stats(contradicting, lines),
-        overlap=overlap,
-        system_prompts=prompts,
-        languages=language_shares(collected),
-        tokens=tokens,
-        fit=tokenizer_fit(collected, models),
         tool_rows=tool_rows,
     )
-    return Report(
-        version=REPORT_VERSION,
-        source=read.result.facts,
-        validation=figures.validation,
-        rows=figures.rows,
-        turns=distribution(features["turns"]),
-        characters=distribution(features["chars"]),
-        answer_characters=distribution(features["answer_chars"]),
-        tokens=tokens,
-        tokenizer_fit=figures.fit,
-        languages=figures.languages,
-        scripts=script_shares(collected),
-        exact_duplicates=figures.exact,
-        near_duplicates=figures.near,
-        same_form=figures.same_form,
-        contradictions=figures.contradictions,
-        overlap=overlap,
-        personal_data=personal,
-        possible_personal_data=possible,
-        system_prompts=prompts,
-        findings=tuple(log.issues[: options.max_issues]),
-        finding_counts=log.counts,
-        advice=advise(figures),
-        pairs=[*row_pairs(likeness, collected, lines, redactor), *shared_pairs],
-        scores=row_scores(lines, read.result.validation, _of_rows(read, log)),
-    )
+    return msgspec.structs.replace(report, advice=advise(figures))
 
 
 def _rare_forms(likeness: SimilarRows, rows: int) -> list[Rows]:

@@ -26,7 +26,7 @@ from service.datasets.duplicates.minhash import MIX, PERMUTATIONS, SignatureStac
 from service.datasets.duplicates.row_texts import RowTexts
 from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.report.collect import Collected, collect
-from service.datasets.report.features import UNLABELED, FeatureArray, FeatureOptions
+from service.datasets.report.features import HASHES_ONLY, UNLABELED, FeatureArray
 from service.datasets.report.report import GroupStats
 
 Similarity = Callable[[int, int], float | None]
@@ -214,11 +214,6 @@ _COMPARED = 5
 # Training rows of a group that are considered. More than this many similar rows are a template.
 _CONSIDERED = 5_000
 
-# Of all features of rows, only the hashes and signatures are compared.
-_COMPARED_FEATURES = FeatureOptions(
-    languages=False, personal_data=False, mojibake=False, quality=False
-)
-
 RowMap = dict[int, int]
 """Validation row -> training row."""
 
@@ -253,7 +248,7 @@ def shared_rows(train: Path, held: Path, work: Path, *, processes: int = 1) -> S
         folder.mkdir()
         with path.open("rb") as lines:
             rows = sum(1 for line in lines if line.strip())
-        return collect(path, rows, folder, _COMPARED_FEATURES, processes=processes)
+        return collect(path, rows, folder, HASHES_ONLY, processes=processes)
 
     with tempfile.TemporaryDirectory(dir=work, prefix="overlap-") as made:
         of_train, of_held = read(train, Path(made) / "train"), read(held, Path(made) / "held")

@@ -150,6 +150,12 @@ class FeatureOptions(msgspec.Struct, frozen=True):
     quality: bool = True
 
 
+HASHES_ONLY: Final = FeatureOptions(
+    languages=False, personal_data=False, mojibake=False, quality=False
+)
+"""What a comparison of rows needs: their hashes and signatures."""
+
+
 class FindingPlace(NamedTuple):
     """Location of personal data of one kind. `row` counts from 0 within its block."""
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.contract import Measures
 from service.datasets.duplicates.groups import Lines
 from service.datasets.report.collect import Collected, collect
-from service.datasets.report.features import TOKEN_KINDS, FeatureOptions
+from service.datasets.report.features import HASHES_ONLY, TOKEN_KINDS
 from service.datasets.report.report import Distribution, Histogram, TokenizerFit, TokenStats
 from service.datasets.rows.templates import takes_tools
 
@@ -123,13 +124,8 @@ def tokenizer_fit(collected: Collected, models: Sequence[str]) -> list[Tokenizer
 
 def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Measures:
     """Measure a canonical file with `rows` rows. Raises DatasetError for a broken tokenizer."""
-    options = FeatureOptions(
-        tokenizers={"model": tokenizer},
-        signatures=False,
-        languages=False,
-        personal_data=False,
-        mojibake=False,
-        quality=False,
+    options = msgspec.structs.replace(
+        HASHES_ONLY, tokenizers={"model": tokenizer}, signatures=False
     )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".measure-") as work:
         collected = collect(path, rows, Path(work), options, processes=processes)

@@ -26,7 +26,7 @@ from service.datasets.formats.options import RowFormat
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import Batch, FileSlice, LongLine, parse, read_batches
 from service.datasets.rows.typed_rows import DeveloperMessage, item_of
-from service.thoughts import put_in
+from service.reasoning import put_in
 
 encode = msgspec.json.Encoder().encode
 # Matches an escaped NUL, among others, which makes a row invalid even if its structure is plain.

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog
+from service.datasets.contract import DiffSpec
 from service.datasets.duplicates.groups import Hashes, Rows
-from service.datasets.formats.options import FormatOptions
-from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
+from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.report.collect import Collected, FileRows, Progress, read_file
 from service.datasets.report.features import GOOD, UNLABELED, FeatureArray, FeatureOptions
 from service.datasets.report.outliers import language_shares, system_prompts
@@ -273,49 +273,33 @@ def _numbered(values: Any) -> Any:
     return keys
 
 
-class Version(NamedTuple):
-    """A file to compare: its path, format, and the SHA-256 of its rows if they are stored."""
-
-    path: Path
-    format: FormatOptions = FormatOptions()
-    stored_rows: str | None = None
-
-
-def compare_files(
-    before: Version,
-    after: Version,
-    out: Path,
-    *,
-    lineage: Lineage | None = None,
-    recognizers: tuple[Recognizer, ...] = (),
-    processes: int = 1,
-    progress: Progress | None = None,
-) -> Diff:
-    """Compare two files, and write the index of the rows that differ to the folder `out`.
+def compare_files(spec: DiffSpec, *, progress: Progress | None = None) -> Diff:
+    """Compare two files, and write the index of the rows that differ to the folder `spec.out`.
 
     Time and memory are those of reading the two files one after the other: rows are matched by
     their hashes. Raises DatasetError if a file as a whole cannot be read.
     """
     features = FeatureOptions(
-        signatures=False, mojibake=False, quality=False, recognizers=recognizers
+        signatures=False, mojibake=False, quality=False, recognizers=spec.recognizers
     )
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix="diff-") as work:
+    files = ((spec.path, spec.format, "before"), (spec.other, spec.other_format, "after"))
+    with tempfile.TemporaryDirectory(dir=spec.out.parent, prefix="diff-") as work:
         one, other = (
             read_file(
-                version.path,
+                path,
                 Path(work) / name,
-                version.format,
+                file_format,
                 features,
-                processes=processes,
+                processes=spec.processes,
                 progress=progress,
             )
-            for name, version in (("before", before), ("after", after))
+            for path, file_format, name in files
         )
-        known = _known_pairs(lineage, one, other)
+        known = _known_pairs(spec.lineage, one, other)
         matched = match(one.collected.features, other.collected.features, known)
         of = statistics(one, other)
         drift = shifts(of, one, other)
-        _write_index(out, matched, (one, before), (other, after))
+        _write_index(spec, matched, one, other)
     changed, removed, added = map(len, (matched.changed, matched.removed, matched.added))
     return Diff(
         summary=summary(matched.unchanged, changed, removed, added, drift),
@@ -355,23 +339,24 @@ def _known_pairs(lineage: Lineage | None, source: FileRows, made: FileRows) -> P
     return np.stack((rows, made_rows), axis=1)
 
 
-def _write_index(
-    out: Path, matched: Matched, one: tuple[FileRows, Version], other: tuple[FileRows, Version]
-) -> None:
-    has_texts = [read.result.sha256 != version.stored_rows for read, version in (one, other)]
+def _write_index(spec: DiffSpec, matched: Matched, one: FileRows, other: FileRows) -> None:
+    has_texts = one.result.sha256 != spec.stored_rows
+    has_other_texts = other.result.sha256 != spec.other_stored_rows
     changed = matched.changed
     entries = chain(
-        map(Entry, _locate(one[0], changed[:, 0]), _locate(other[0], changed[:, 1])),
-        (Entry(row, None) for row in _locate(one[0], matched.removed)),
-        (Entry(None, row) for row in _locate(other[0], matched.added)),
+        map(Entry, _locate(one, changed[:, 0]), _locate(other, changed[:, 1])),
+        (Entry(row, None) for row in _locate(one, matched.removed)),
+        (Entry(None, row) for row in _locate(other, matched.added)),
     )
-    with (out / CHANGES).open("wb") as file:
+    with (spec.out / CHANGES).open("wb") as file:
         file.writelines(map(pack, entries))
     counts = (len(matched.changed), len(matched.removed), len(matched.added))
-    (out / INDEX).write_bytes(msgspec.json.encode(DiffIndex(*counts, *has_texts)))
-    for (read, _), has, name in ((one, has_texts[0], TEXTS), (other, has_texts[1], OTHER_TEXTS)):
-        if has:
-            read.collected.path.replace(out / name)
+    index = DiffIndex(*counts, has_texts, has_other_texts)
+    (spec.out / INDEX).write_bytes(msgspec.json.encode(index))
+    if has_texts:
+        one.collected.path.replace(spec.out / TEXTS)
+    if has_other_texts:
+        other.collected.path.replace(spec.out / OTHER_TEXTS)
 
 
 def _locate(read: FileRows, rows: Rows) -> Iterator[RowPlace]:

@@ -14,10 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import xxhash
 
 from service.datasets.checks.issues import DatasetError, refuse
+from service.datasets.contract import MergeSpec
 from service.datasets.duplicates.groups import Rows
 from service.datasets.formats.convert import Prepared, prepare
 from service.datasets.formats.options import RowFormat
@@ -25,7 +27,7 @@ from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.output import DigestWriter
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.duplicates import find_conflicts
-from service.datasets.report.features import GOOD, UNLABELED, FeatureOptions
+from service.datasets.report.features import GOOD, HASHES_ONLY, UNLABELED
 from service.datasets.report.outliers import language_shares
 from service.datasets.rows.lines import canonical_rows
 from service.datasets.text.languages import UNKNOWN
@@ -136,34 +138,26 @@ class _Rows(NamedTuple):
     lines: Rows
 
 
-def merge(
-    folder: Path,
-    out: Path,
-    sources: Sequence[MergeSource],
-    options: MergeOptions,
-    *,
-    max_bytes: int,
-    processes: int = 1,
-    progress: Progress | None = None,
-) -> MergeResult:
-    """Write merged.jsonl and diff.jsonl to the folder `out`. The files are in `folder`, by ID.
+def merge(spec: MergeSpec, *, progress: Progress | None = None) -> MergeResult:
+    """Write merged.jsonl and diff.jsonl to `spec.out`. The files are in `spec.path`, by ID.
 
     Raises DatasetError if a file cannot be read or has broken rows, if their rows have different
     formats or all the same label, or if all of them together have more than `max_bytes`.
     """
+    out, sources = spec.out, spec.sources
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".merge-") as name:
         work = Path(name)
-        rows = _gather(folder, work, sources, max_bytes, processes)
+        rows = _gather(spec, work)
         collected = collect(
             rows.path,
             len(rows.lines),
             work,
-            FeatureOptions(languages=True, personal_data=False, mojibake=False, quality=False),
-            processes=processes,
+            msgspec.structs.replace(HASHES_ONLY, languages=True),
+            processes=spec.processes,
             progress=progress,
         )
-        fates, firsts = choose(collected, rows.owners, sources, options)
+        fates, firsts = choose(collected, rows.owners, sources, spec.options)
         _check_labels(collected, fates)
         conflicts = _conflicts(collected, rows, fates, sources)
         merged = DigestWriter(work / "merged")
@@ -188,16 +182,15 @@ def merge(
         )
 
 
-def _gather(
-    folder: Path, work: Path, sources: Sequence[MergeSource], max_bytes: int, processes: int
-) -> _Rows:
+def _gather(spec: MergeSpec, work: Path) -> _Rows:
     """Write the rows of all files to one file."""
+    sources = spec.sources
     path, part = work / "rows", work / "part"
     lines, counts = array("I"), []
     row_format: RowFormat | None = None
     with path.open("wb") as whole:
         for source in sources:
-            read = _read(source, folder, part, processes)
+            read = _read(source, spec.path, part, spec.processes)
             found = read.result.facts.row_format
             if row_format not in (None, found):
                 raise refuse(
@@ -207,8 +200,8 @@ def _gather(
                     first=sources[0].id,
                     expected=row_format or "",
                 )
-            if whole.tell() + read.result.bytes > max_bytes:
-                raise refuse("merge_too_large", limit=max_bytes)
+            if whole.tell() + read.result.bytes > spec.max_bytes:
+                raise refuse("merge_too_large", limit=spec.max_bytes)
             row_format = found
             with part.open("rb") as rows:
                 shutil.copyfileobj(rows, whole)

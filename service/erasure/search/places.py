@@ -7,6 +7,8 @@ names and descriptions. Weights and states of trainings are left out: no text ca
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
@@ -17,7 +19,32 @@ from service.core.redis import Client, text
 from service.core.storage import Storage, StorageMissing
 from service.datasets.contract import RowMatch
 from service.erasure.search.records import FoundPlace
-from service.erasure.search.texts import Texts
+
+
+class Texts:
+    """The forms in which bytes may have what a search looks for."""
+
+    def __init__(self, match: RowMatch) -> None:
+        text = match.value
+        forms = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+        forms |= {html.escape(text), text.replace('"', '""')}
+        self._forms = () if match.kind == "row_sha256" else tuple(f.encode() for f in forms)
+        self._longest = max(map(len, self._forms), default=0)
+
+    def are_in(self, data: bytes) -> bool:
+        """Whether the bytes have one of the forms."""
+        return any(form in data for form in self._forms)
+
+    async def are_in_stream(self, chunks: AsyncIterator[bytes]) -> bool:
+        """Whether the chunks have one of the forms, also across their borders."""
+        rest = b""
+        async for chunk in chunks:
+            window = rest + chunk
+            if self.are_in(window):
+                return True
+            rest = window[-(self._longest - 1) :] if self._longest > 1 else b""
+        return False
+
 
 _SCANNED_AT_ONCE: Final = 500
 _READ_AT_ONCE: Final = 100

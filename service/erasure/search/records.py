@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -22,14 +21,12 @@ import msgspec
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.attempts import AttemptedRecord, died_while_it
-from service.core.records import PREFIX, Collection, Stored
-from service.core.redis import Client, reply, rewriting
-from service.core.unfinished import count_unfinished, read_unfinished
+from service.core.records import PREFIX, Stored
+from service.core.redis import reply, rewriting
 from service.datasets.contract import RowMatch
+from service.work.records import Kind, RestartedRecord, WorkError
+from service.work.store import WorkStore
 
-FUNCTION: Final = "erase_rows"  # the task's name in the cpu queue
-UNFINISHED: Final = f"{PREFIX}:erasure-searches-unfinished"
 MATCH_KEY: Final = f"{PREFIX}:erasure-match-key"
 MAX_UNFINISHED: Final = 4  # of a project
 _MATCH_KEPT_S = 7 * 24 * 3600
@@ -41,13 +38,6 @@ class SearchStatus(StrEnum):
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     FAILED = "failed"
-
-
-class SearchFailure(Stored):
-    """Reason why a search failed."""
-
-    code: str
-    message: str
 
 
 class FoundFile(Stored):
@@ -85,8 +75,20 @@ class FoundChats(Stored):
     error: str | None = None
 
 
-class SearchRecord(AttemptedRecord):
+class SearchRecord(RestartedRecord):
     """A search for rows in all files and stored chats of a project."""
+
+    work = Kind(
+        noun="search",
+        collection="erasure-searches",
+        function="erase_rows",
+        lane=queue.CPU,
+        id_prefix=ids.ERASURE_SEARCH,
+        doing="searched the files",
+        interrupted="erasure_interrupted",
+    )
+    final = frozenset({SearchStatus.COMPLETED, SearchStatus.FAILED})
+    failed = SearchStatus.FAILED
 
     key_id: str  # which asked for it
     match_kind: str
@@ -100,30 +102,16 @@ class SearchRecord(AttemptedRecord):
     found: tuple[FoundFile, ...] = ()
     places: tuple[FoundPlace, ...] = ()
     chats: FoundChats | None = None  # None until they are searched
-    error: SearchFailure | None = None
+    error: WorkError | None = None
     finished_at: int | None = None
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the search has a final status."""
-        return self.status is not SearchStatus.IN_PROGRESS
 
-
-class SearchSuperseded(Exception):
-    """The search has ended, or another attempt runs it."""
-
-
-Change = Callable[[SearchRecord], SearchRecord]
-
-
-class Searches:
+class Searches(WorkStore[SearchRecord]):
     """The searches of all projects."""
 
-    def __init__(self, redis: Client) -> None:
-        self.redis = redis
-        self.records = Collection(redis, "erasure-searches", SearchRecord)
+    record = SearchRecord
 
-    async def create(
+    async def begin(
         self, project_id: str, key_id: str, match: RowMatch, *, apply: bool, cascade: bool
     ) -> SearchRecord:
         """Store a new search and enqueue it."""
@@ -137,79 +125,15 @@ class Searches:
             apply=apply,
             cascade=cascade,
         )
-
-        def also(pipe: Pipeline) -> None:
-            pipe.sadd(UNFINISHED, _member(record))
-            pipe.set(_match(record), msgspec.json.encode(match), ex=_MATCH_KEPT_S)
-
-        await self.records.create(record, also=also)
-        with queue.left_to_the_reconciler():
-            await self.enqueue(record)
-        return record
-
-    async def get(self, project_id: str, search_id: str) -> SearchRecord | None:
-        """Return the project's search with this ID, or None."""
-        if not ids.is_valid(search_id, ids.ERASURE_SEARCH):
-            return None
-        return await self.records.get(project_id, search_id)
+        looked_for = msgspec.json.encode(match)
+        return await self.create(
+            record, also=lambda pipe: pipe.set(_match(record), looked_for, ex=_MATCH_KEPT_S)
+        )
 
     async def match(self, record: SearchRecord) -> RowMatch | None:
         """Return what an unfinished search looks for; None if that is too long ago."""
         stored = await reply(self.redis.get(_match(record)))
         return None if stored is None else msgspec.json.decode(stored, type=RowMatch)
-
-    async def enqueue(self, record: SearchRecord) -> None:
-        """Enqueue the attempt unless it is already queued."""
-        await queue.enqueue(
-            self.redis, queue.CPU, FUNCTION, record.project_id, record.id, record.attempt
-        )
-
-    async def change(
-        self, record: SearchRecord, change: Change, also: Callable[[Pipeline], object] | None = None
-    ) -> SearchRecord:
-        """Change a search that this attempt still runs. Raises SearchSuperseded and Missing."""
-
-        def together(pipe: Pipeline, after: SearchRecord) -> None:
-            if after.is_final:
-                pipe.srem(UNFINISHED, _member(after))
-                pipe.delete(_match(after))
-                rewriting.request(pipe)
-            if also is not None:
-                also(pipe)
-
-        return await self.records.update(
-            record.project_id, record.id, lambda now: change(_fenced(now, record)), also=together
-        )
-
-    async def end(self, record: SearchRecord, error: SearchFailure | None = None) -> SearchRecord:
-        """Write the final status. Raises SearchSuperseded and Missing."""
-        status = SearchStatus.COMPLETED if error is None else SearchStatus.FAILED
-        update = {"status": status, "error": error, "finished_at": ids.now_s()}
-        return await self.change(record, lambda now: now.model_copy(update=update))
-
-    async def lose(self, record: SearchRecord, most_lost: int) -> None:
-        """Enqueue the next attempt of a search whose worker died, or fail the search.
-
-        Raises SearchSuperseded and Missing.
-        """
-        if record.is_hopeless(most_lost):
-            message = died_while_it("searched the files")
-            await self.end(record, SearchFailure(code="erasure_interrupted", message=message))
-            return
-        after = await self.change(
-            record, lambda now: now.model_copy(update=now.next_attempt(is_lost=True))
-        )
-        await self.enqueue(after)
-
-    async def waiting(self, project_id: str) -> int:
-        """Return the number of the project's unfinished searches."""
-        return await count_unfinished(self.redis, UNFINISHED, project_id)
-
-    async def unfinished(self) -> list[SearchRecord]:
-        """Return all readable unfinished searches."""
-        return await read_unfinished(
-            self.redis, UNFINISHED, lambda _: self.records, lambda record: not record.is_final
-        )
 
     async def _digest(self, project_id: str, match: RowMatch) -> str:
         await reply(self.redis.set(MATCH_KEY, secrets.token_bytes(32), nx=True))
@@ -218,15 +142,10 @@ class Searches:
         text = f"{project_id}\n{match.kind}\n{match.value}".encode()
         return hmac.new(key, text, hashlib.sha256).hexdigest()
 
-
-def _fenced(current: SearchRecord, record: SearchRecord) -> SearchRecord:
-    if current.is_final or not current.is_attempt_of(record):
-        raise SearchSuperseded(record.id)
-    return current
-
-
-def _member(record: SearchRecord) -> str:
-    return f"{record.project_id}/{record.id}"
+    def _on_ended(self, pipe: Pipeline, record: SearchRecord) -> None:
+        super()._on_ended(pipe, record)
+        pipe.delete(_match(record))
+        rewriting.request(pipe)
 
 
 def _match(record: SearchRecord) -> str:

@@ -6,8 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.core.errors import NotFound
-from service.core.unfinished import check_room
 from service.datasets.contract import RowMatch
 from service.erasure.erasing import Erasing
 from service.erasure.search.records import MAX_UNFINISHED, Searches
@@ -15,11 +13,15 @@ from service.erasure.search.schemas import CreateErasure, ErasureObject
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
+from service.web.resources import Resource
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/organization/erasure", tags=["Erasure"])
 
 Store = Annotated[Searches, Depends(resource("erasure_searches"))]
 Eraser = Annotated[Erasing, Depends(resource("erasing"))]
+
+ERASURE = Resource("erasure")
 
 
 @router.post(
@@ -49,13 +51,13 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: Store) -> E
     if body.cascade:
         caller.require(Permission.MODEL_WRITE)
     check_room(
-        await store.waiting(caller.project_id),
+        await store.count_unfinished(caller.project_id),
         MAX_UNFINISHED,
         "erasures",
         code="too_many_erasures",
     )
     match = RowMatch(kind=body.match.type, value=body.match.value)
-    record = await store.create(
+    record = await store.begin(
         caller.project_id, caller.key_id, match, apply=body.apply, cascade=body.cascade
     )
     return ErasureObject.of(record)
@@ -72,8 +74,7 @@ async def retrieve_erasure(
 ) -> ErasureObject:
     """Retrieve the progress of an erasure, the files and models that it found, and what it did."""
     record = await store.get(caller.project_id, erasure_id)
-    if record is None:
-        raise NotFound(f"No such erasure: {erasure_id[:80]}", param="erasure_id")
+    record = ERASURE.get_or_404(record, erasure_id)
     ended_at = record.finished_at
     rewrite = None if ended_at is None else await erasing.rewriter.covering(ended_at)
     return ErasureObject.of(record, rewrite)

@@ -18,29 +18,77 @@ import msgspec
 from service.config import Settings
 from service.core import ids
 from service.core.errors import Conflict
-from service.core.leases import Held, Leases
-from service.core.records import Missing, Unreadable
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError, StorageMissing
+from service.core.leases import Leases
+from service.core.records import Unreadable
+from service.core.redis import batched
+from service.core.storage import Storage, StorageMissing
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec, FoundRows, RowMatch, SearchSpec
 from service.datasets.formats.options import canonical_facts
 from service.erasure.eraser import Eraser
-from service.erasure.search.places import PlaceSearch
+from service.erasure.search.places import PlaceSearch, Texts
 from service.erasure.search.records import (
     FoundChats,
     FoundFile,
     Searches,
-    SearchFailure,
     SearchRecord,
-    SearchSuperseded,
+    SearchStatus,
 )
-from service.erasure.search.stored_chats import StoredChats
-from service.erasure.search.texts import Texts
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, scratch_folder
 from service.files.records import FileRecord, Files, FileStatus, Purpose
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import CaptureRecord, Captures
+from service.work.task import ShortTask, WorkFailed
+
+_AT_ONCE = 64
+
+
+class StoredChats:
+    """Finds stored chats as rows of files are found, and in their metadata."""
+
+    def __init__(self, captures: Captures, desk: Desk, scratch: Path) -> None:
+        self._captures = captures
+        self._desk = desk
+        self._scratch = scratch
+
+    async def find(self, project_id: str, search_id: str, match: RowMatch) -> list[CaptureRecord]:
+        """Return the chats that match. Raises DeskFailed and StorageError."""
+        records = await self._captures.every(project_id)
+        if not records:
+            return []
+        async with scratch_folder(self._scratch / f"{search_id}-chats") as folder:
+            written = await self._write(records, folder / "content")
+            spec = SearchSpec(
+                path=folder / "content",
+                result=folder / "found.json",
+                match=match,
+                format=self._desk.format_of(None),
+            )
+            lines = set((await self._desk.run(spec)).lines) if written else set()
+        said = {record.id for line, record in enumerate(written, 1) if line in lines}
+        texts = Texts(match)
+        return [r for r in records if r.id in said or _is_described(r, texts)]
+
+    async def _write(self, records: Sequence[CaptureRecord], path: Path) -> list[CaptureRecord]:
+        """Write the rows of chats to a file, and return those that are in it."""
+        written = []
+        with path.open("wb") as sink:
+            for some in batched(records, _AT_ONCE):
+                for record, chat in await self._captures.read_all(some):
+                    sink.write(msgspec.json.encode(chat.row) + b"\n")
+                    written.append(record)
+        return written
+
+    async def delete(self, project_id: str, chat_ids: Sequence[str]) -> None:
+        """Delete chats. Those that are gone are skipped."""
+        records = await self._captures.records.get_many(project_id, chat_ids)
+        await self._captures.delete(records)
+
+
+def _is_described(record: CaptureRecord, texts: Texts) -> bool:
+    """Whether the metadata of a chat has a text."""
+    return texts.are_in(msgspec.json.encode(record.metadata))
+
 
 log = logging.getLogger(__name__)
 MAX_LINES: Final = 1000  # that the search lists of a file
@@ -48,13 +96,13 @@ MAX_PLACES: Final = 1000
 _ONLY_THESE: Final = CleanOptions(exact_duplicates=False)
 
 
-class EraseRows:
+class EraseRows(ShortTask[SearchRecord]):
     """Runs searches."""
 
     def __init__(self, files: Files, leases: Leases, settings: Settings, eraser: Eraser) -> None:
         self._files = files
         self._searches = Searches(files.redis)
-        self._leases = leases
+        super().__init__(self._searches, leases)
         self._scratch = settings.scratch
         self._desk = Desk(settings)
         self._eraser = eraser
@@ -62,36 +110,20 @@ class EraseRows:
         captures = Captures(files.redis, files.storage)
         self._chats = StoredChats(captures, self._desk, self._scratch)
 
-    async def run(
-        self, _ctx: dict[str, Any], project_id: str, search_id: str, attempt: int
-    ) -> None:
-        """Run an attempt of a search. One that has ended is skipped."""
-        try:
-            async with self._leases.hold(search_id, attempt):
-                record = await self._searches.get(project_id, search_id)
-                if record is not None and record.attempt == attempt and not record.is_final:
-                    await self._run(record)
-        except (Held, Missing, SearchSuperseded) as e:
-            log.info("%s is no longer this worker's to finish: %s", search_id, type(e).__name__)
+    async def _work(self, record: SearchRecord) -> None:
+        match = await self._searches.match(record)
+        if match is None:
+            message = "The search waited for a worker for too long. Start it again."
+            raise WorkFailed("expired", message)
+        await self._every_file(record, match)
+        await self._elsewhere(record, match)
+        await self._searches.change_own(
+            record, lambda now: now.ended(SearchStatus.COMPLETED, ids.now_s())
+        )
 
-    async def _run(self, record: SearchRecord) -> None:
-        try:
-            match = await self._searches.match(record)
-            if match is None:
-                message = "The search waited for a worker for too long. Start it again."
-                await self._searches.end(record, SearchFailure(code="expired", message=message))
-                return
-            await self._every_file(record, match)
-            await self._elsewhere(record, match)
-            await self._searches.end(record)
-        except (*REDIS_ERRORS, StorageError, Missing, SearchSuperseded):
-            raise  # retried later, or no longer relevant
-        except Exception as e:  # noqa: BLE001 - the log must not have its text
-            # An internal error: report it once instead of retrying forever. Its text may have what
-            # is looked for.
-            log.error("%s failed: %s", record.id, type(e).__name__)
-            message = f"The service failed on this search. Give the operator its id: {record.id}."
-            await self._searches.end(record, SearchFailure(code="internal_error", message=message))
+    def _log_internal(self, record: SearchRecord, error: Exception) -> None:
+        # The text of the error may have what is looked for.
+        log.error("%s failed: %s", record.id, type(error).__name__)
 
     async def _every_file(self, record: SearchRecord, match: RowMatch) -> None:
         replaced = tuple(found for found in record.found if found.new_file or found.is_erased)
@@ -99,7 +131,7 @@ class EraseRows:
         ours = {found.new_file for found in replaced}
         todo = [file_id for file_id in file_ids if file_id not in ours]
         begun = {"found": replaced, "files_total": len(todo), "files_done": 0}
-        await self._searches.change(record, lambda now: now.model_copy(update=begun))
+        await self._searches.change_own(record, lambda now: now.model_copy(update=begun))
         await self._every_chat(record, match)
         for found in replaced:
             if not found.is_erased:
@@ -111,7 +143,7 @@ class EraseRows:
                 file = None
             if file is not None:
                 await self._one_file(record, file, match)
-            await self._searches.change(
+            await self._searches.change_own(
                 record,
                 lambda now, done=done: now.model_copy(update={"files_done": done}),  # type: ignore[misc]
             )
@@ -119,7 +151,7 @@ class EraseRows:
     async def _elsewhere(self, record: SearchRecord, match: RowMatch) -> None:
         places = await self._places.find(record.project_id, match)
         update = {"places": tuple(places[:MAX_PLACES])}
-        await self._searches.change(record, lambda now: now.model_copy(update=update))
+        await self._searches.change_own(record, lambda now: now.model_copy(update=update))
 
     async def _every_chat(self, record: SearchRecord, match: RowMatch) -> None:
         """Find stored chats. They are noted before they are deleted, for an attempt after this."""
@@ -138,7 +170,7 @@ class EraseRows:
             await self._note_chats(record, found.model_copy(update={"is_erased": True}))
 
     async def _note_chats(self, record: SearchRecord, found: FoundChats) -> None:
-        await self._searches.change(record, lambda now: now.model_copy(update={"chats": found}))
+        await self._searches.change_own(record, lambda now: now.model_copy(update={"chats": found}))
 
     async def _one_file(self, record: SearchRecord, file: FileRecord, match: RowMatch) -> None:
         try:
@@ -151,7 +183,7 @@ class EraseRows:
                     await self._note(record, found)
         except DeskFailed as e:
             log.warning("%s cannot be searched: %s", file.id, e.code)
-            await self._searches.change(
+            await self._searches.change_own(
                 record,
                 lambda now: now.model_copy(
                     update={"unreadable_files": (*now.unreadable_files, file.id)}
@@ -202,10 +234,10 @@ class EraseRows:
             await self._files.storage.put_file(new.content_key, Path(cleaned.train.path))
             await self._files.put_manifest(new)
             found = found.model_copy(update={"new_file": new.id})
-            await self._searches.change(
+            await self._searches.change_own(
                 record,
                 lambda now: _with(now, found),
-                also=lambda pipe: self._files.write_new(pipe, new),
+                also=lambda pipe, _: self._files.write_new(pipe, new),
             )
         else:
             await self._note(record, found)
@@ -241,7 +273,7 @@ class EraseRows:
         await self._note(record, found.model_copy(update=_frozen(update)))
 
     async def _note(self, record: SearchRecord, found: FoundFile) -> None:
-        await self._searches.change(record, lambda now: _with(now, found))
+        await self._searches.change_own(record, lambda now: _with(now, found))
 
 
 def _with(record: SearchRecord, found: FoundFile) -> SearchRecord:

@@ -7,76 +7,55 @@ not checked again.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from service.config import Settings
-from service.core import ids, metrics
-from service.core.leases import Held, Leases
-from service.core.records import Missing
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import QuotaExceeded, StorageError, StorageMissing
+from service.core import ids
+from service.core.leases import Leases
+from service.core.storage import StorageMissing
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, scratch_folder
 from service.files.records import CheckOutcome, FileRecord, Files, FileStatus, Purpose
+from service.work.task import ShortTask
 
-log = logging.getLogger(__name__)
 _SHOWN = 3
 
 
-class CheckFile:
+class CheckFile(ShortTask[FileRecord]):
     """The `check_file` task: moves a file from uploaded to processed, or to error with details."""
 
+    failures = (DeskFailed,)
+
     def __init__(self, files: Files, leases: Leases, settings: Settings) -> None:
+        super().__init__(files.checks, leases)
         self._files = files
-        self._leases = leases
         self._scratch = settings.scratch
         self._desk = Desk(settings)
 
-    async def run(self, _ctx: dict[str, Any], project_id: str, file_id: str, attempt: int) -> None:
-        """Run the task. A file that is gone or already checked is skipped."""
-        try:
-            async with self._leases.hold(file_id, attempt):
-                record = await self._files.get(project_id, file_id, ids.now_s())
-                if record is None or record.attempt != attempt:
-                    return
-                if record.status is FileStatus.UPLOADED:
-                    outcome = await self._outcome(record)
-                    await self._finish(record, outcome)
-                    metrics.FILES_CHECKED.cell(outcome.status).inc()
-        except (Held, Missing):
-            return  # another worker holds it, or the file was deleted
+    async def _work(self, record: FileRecord) -> None:
+        await self._files.checks.finish(record, await self._outcome(record))
 
-    async def _finish(self, record: FileRecord, outcome: CheckOutcome) -> None:
-        try:
-            await self._files.finish_check(record, outcome)
-        except Missing:  # the file was deleted while this ran: remove what was stored since
+    async def _fail(self, record: FileRecord, error: Any) -> None:
+        certain = isinstance(error, DeskFailed) and error.certain
+        outcome = CheckOutcome(FileStatus.ERROR, error.message, certain=certain)
+        await self._files.checks.finish(record, outcome)
+
+    async def _clear(self, record: FileRecord) -> None:
+        if await self._files.records.get(record.project_id, record.id) is None:
+            # The file was deleted while this ran: remove what was stored since.
             await self._files.storage.delete_prefix(record.folder)
-            raise
 
     async def _outcome(self, record: FileRecord) -> CheckOutcome:
-        try:
-            twin = await self._files.checked_twin(record, ids.now_s())
-            if twin is not None and (outcome := await self._same_as(twin, record)) is not None:
-                return outcome
-            async with scratch_folder(self._scratch / record.id) as folder:
-                return await self._check(record, folder)
-        except DeskFailed as e:
-            return CheckOutcome(FileStatus.ERROR, e.message, certain=e.certain)
-        except QuotaExceeded as e:
-            return CheckOutcome(FileStatus.ERROR, str(e), certain=False)
-        except (*REDIS_ERRORS, StorageError):
-            raise  # retried later
-        except Exception:
-            # An internal error: report it once instead of retrying forever.
-            log.exception("the check of %s failed", record.id)
-            message = f"The service failed on this file. Give the operator its id: {record.id}."
-            return CheckOutcome(FileStatus.ERROR, message, certain=False)
+        twin = await self._files.checked_twin(record, ids.now_s())
+        if twin is not None and (outcome := await self._same_as(twin, record)) is not None:
+            return outcome
+        async with scratch_folder(self._scratch / record.id) as folder:
+            return await self._check(record, folder)
 
     async def _same_as(self, twin: FileRecord, record: FileRecord) -> CheckOutcome | None:
         """The twin's outcome, with its canonical rows copied; None if those rows are gone."""

@@ -10,15 +10,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from service.config import Settings
-from service.core import ids, unfinished
+from service.core import ids
 from service.core.errors import BadRequest, NotFound
-from service.core.records import Missing, Page
+from service.core.records import Page
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import FileRecord
 from service.files.routes import Store, existing
 from service.web.auth import Principal
 from service.web.deps import resource
-from service.web.http import unknown_after
+from service.web.resources import Paging, Resource
+from service.work import unfinished
 
 _RETRY_S = 1
 
@@ -28,7 +29,7 @@ TaskStore = Annotated[Tasks, Depends(resource("curation"))]
 async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> None:
     """Raise RateLimited if the project has reached its limit of unfinished tasks."""
     unfinished.check_room(
-        await tasks.waiting(caller.project_id),
+        await tasks.count_unfinished(caller.project_id),
         settings.max_file_tasks_per_project,
         "tasks on files",
         code="too_many_file_tasks",
@@ -38,7 +39,7 @@ async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> Non
 
 async def asked_for(requested: Task, tasks: Tasks, settings: Settings, caller: Principal) -> Task:
     """The requested task: in progress or completed. Raises BadRequest if it failed."""
-    if await tasks.of(requested.file_id).get(caller.project_id, requested.id) is None:
+    if await tasks.collection(requested.file_id).get(caller.project_id, requested.id) is None:
         await check_room(settings, tasks, caller)
     task = await tasks.asked_for(requested)
     if task.error is not None and task.state is TaskState.FAILED:
@@ -73,22 +74,19 @@ def with_head(task: Task, kind: str, content: bytes, **more: Any) -> bytes:
 
 
 async def page_of_tasks(
-    tasks: Tasks, file: FileRecord, kind: TaskKind, noun: str, after: str | None, limit: int
+    tasks: Tasks, file: FileRecord, kind: TaskKind, paging: Paging
 ) -> Page[Task]:
-    """Return tasks of one kind on a file, newest first. Raises BadRequest if `after` is unknown."""
-    try:
-        return await tasks.of(file.id).page(
-            file.project_id, after=after, limit=limit, where=lambda task: task.kind is kind
-        )
-    except Missing as e:
-        raise unknown_after(noun) from e
+    """Return tasks of one kind on a file. Raises Missing if `paging.after` is unknown."""
+    return await tasks.collection(file.id).page(
+        file.project_id, **paging.bounds, where=lambda task: task.kind is kind
+    )
 
 
-async def task_of(tasks: Tasks, file: FileRecord, task_id: str, prefix: str, noun: str) -> Task:
+async def task_of(
+    tasks: Tasks, file: FileRecord, task_id: str, prefix: str, resource: Resource
+) -> Task:
     """Return the task on a file whose ID has this prefix. Raises NotFound."""
     task = None
     if ids.is_valid(task_id, prefix):
-        task = await tasks.of(file.id).get(file.project_id, task_id)
-    if task is None:
-        raise NotFound(f"No such {noun}: {task_id[:80]}", param=f"{noun}_id")
-    return task
+        task = await tasks.collection(file.id).get(file.project_id, task_id)
+    return resource.get_or_404(task, task_id)

@@ -24,8 +24,9 @@ from service.core.leases import Leases
 from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import reply, text
 from service.core.storage import Manifest
-from service.files.curation.records import Task, Tasks, TaskState, TaskSuperseded
+from service.files.curation.records import Task, Tasks, TaskState
 from service.files.records import FileRecord, Files
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Outputs:
     async def finish(self, task: Task, result: dict[str, Any], outputs: Sequence[Output]) -> None:
         """Store the outputs, then register them and finish the task in one transaction.
 
-        Raises TaskSuperseded, and Missing if the task's file was deleted.
+        Raises AttemptSuperseded, and Missing if the task's file was deleted.
         """
         await self.store(task, outputs)
 
@@ -119,7 +120,7 @@ class Outputs:
 
         try:
             await self._tasks.finish(task, result=result, also=also)
-        except (Missing, TaskSuperseded):
+        except (Missing, AttemptSuperseded):
             await self.discard(task, outputs)
             raise
         except BaseException:
@@ -169,7 +170,7 @@ class Outputs:
         return swept
 
     async def _is_left(self, note: _Note, leases: Leases, patience_s: float) -> bool:
-        task = await self._tasks.of(note.source_id).get(note.project_id, note.task_id)
+        task = await self._tasks.collection(note.source_id).get(note.project_id, note.task_id)
         if task is not None and note.may_be_registered(task):
             return False
         subject = f"{note.source_id}/{note.task_id}"

@@ -40,12 +40,14 @@ from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource
 
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
+
+CLEANING = Resource("cleaning")
 
 _MEDIA = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
 # The page contains inline styles only: no scripts, fonts or images.
@@ -265,7 +267,7 @@ async def list_rows(
     try:
         page = await RowReader(files.storage, file, task).page(wanted)
     except UnknownLine as e:
-        raise unknown_after("row", has="line") from e
+        raise Resource("row", label="line").unknown_after() from e
     except OldIndex:
         restarted = await tasks.restart(task)
         return pending(ReportPending(id=restarted.id, file_id=restarted.file_id))
@@ -326,17 +328,12 @@ async def clean_file(
     openapi_extra=needs(Permission.FILES_READ),
 )
 async def list_cleanings(
-    file_id: str,
-    caller: Caller,
-    files: Store,
-    tasks: TaskStore,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
 ) -> ListOf[CleaningObject]:
     """List a file's cleanings, newest first."""
     file = await existing(files, caller.project_id, file_id)
-    page = await page_of_tasks(tasks, file, TaskKind.CLEANING, "cleaning", after, limit)
-    return list_of([CleaningObject.of(task) for task in page.items], page.has_more)
+    page = page_of_tasks(tasks, file, TaskKind.CLEANING, paging)
+    return await CLEANING.list(page, CleaningObject.of)
 
 
 @router.get(
@@ -352,7 +349,7 @@ async def retrieve_cleaning(
     by reason. `diff_file` describes each affected row.
     """
     file = await existing(files, caller.project_id, file_id)
-    return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, "cleaning"))
+    return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, CLEANING))
 
 
 def _models(registry: ModelRegistry, requested: str | None) -> list[str]:

@@ -16,10 +16,23 @@ from service.datasets.cleaning.options import (
 from service.datasets.preview.preview import Preview
 from service.datasets.report.report import Report
 from service.datasets.versions.diff import Diff
-from service.files.curation.records import Task, TaskFailure, TaskState
+from service.files.curation.records import Task, TaskState
 from service.files.schemas import FormatFields
 
 _DEFAULTS = CleanOptions()
+
+
+class TaskFailure(BaseModel):
+    """Reason a task failed."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, task: Task) -> TaskFailure | None:
+        """Return why a task failed; None if it did not."""
+        error = task.error
+        return None if error is None else cls(code=error.code, message=error.message)
 
 
 class ReportPending(BaseModel):
@@ -252,7 +265,7 @@ class CleaningObject(BaseModel):
             file_id=task.file_id,
             status=task.state,
             options=task.options,
-            error=task.error,
+            error=TaskFailure.of(task),
             **(task.result or {}),
         )
 

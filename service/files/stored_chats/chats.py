@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from service.thoughts import FIELDS as THOUGHTS
+from service.reasoning import FIELDS as THOUGHTS
 
 _SAMPLING: Final = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"),

@@ -19,7 +19,7 @@ from service.files.stored_chats.chats import (
     metadata_of,
     sampling_of,
 )
-from service.thoughts import FIELDS as THOUGHTS
+from service.reasoning import FIELDS as THOUGHTS
 
 _TEXTS: Final = frozenset({"input_text", "output_text", "text"})
 _ENDS: Final = frozenset({"response.completed", "response.incomplete"})

@@ -6,7 +6,7 @@ The gateway answers `POST`. A chat is stored only if the project's capture is on
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.types import Scope
@@ -31,8 +31,8 @@ from service.files.upload import clean_name, enqueue_check
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, OldestFirst, Resource, list_of
 
 _LIST: Final = "/v1/chat/completions"
 _LIST_METHODS: Final = frozenset({"GET", "DELETE"})
@@ -41,8 +41,6 @@ router = APIRouter(prefix="/v1", tags=["Stored chats"])
 
 Store = Annotated[Captures, Depends(resource("captures"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
-Order = Annotated[Literal["asc", "desc"], Query()]
-Limit = Annotated[int, Query(ge=1, le=100)]
 Model = Annotated[str | None, Query(max_length=512, description="Model to filter by.")]
 
 _METADATA: Final = re.compile(r"metadata\[(.+)\]")
@@ -99,9 +97,7 @@ async def list_chats(
     request: Request,
     caller: Caller,
     store: Store,
-    after: str | None = None,
-    limit: Limit = 20,
-    order: Order = "asc",
+    paging: OldestFirst,
     model: Model = None,
 ) -> ListOf[StoredChatObject]:
     """List the stored chat completions of the project, oldest first by default. Personal data in
@@ -112,17 +108,14 @@ async def list_chats(
         for name, value in request.query_params.items()
         if (found := _METADATA.fullmatch(name))
     }
-    try:
-        page = await store.page(
+    page = await Resource("chat completion").read(
+        store.page(
             caller.project_id,
             model=model,
             where=lambda record: has_metadata(record, wanted),
-            after=after,
-            limit=limit,
-            oldest_first=order == "asc",
+            **paging.bounds,
         )
-    except Missing as e:
-        raise unknown_after("chat completion") from e
+    )
     chats = await store.read_all(page.items)
     audit_trail.count(chat_completions=len(chats))
     return list_of([StoredChatObject.of(record, chat) for record, chat in chats], page.has_more)
@@ -188,23 +181,12 @@ async def delete_chat(record: Existing, store: Store) -> StoredChatDeleted:
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.STORED_CHAT_READ),
 )
 async def list_messages(
-    record: Existing,
-    store: Store,
-    after: str | None = None,
-    limit: Limit = 20,
-    order: Order = "asc",
+    record: Existing, store: Store, paging: OldestFirst
 ) -> ListOf[StoredChatMessage]:
     """List the messages of the request of a stored chat completion, oldest first by default."""
     messages = StoredChatMessage.all_of(await _stored(store, record))
-    if order == "desc":
-        messages.reverse()
-    start = 0
-    if after is not None:
-        known = [message.id for message in messages]
-        if after not in known:
-            raise unknown_after("message")
-        start = known.index(after) + 1
-    return list_of(messages[start : start + limit], len(messages) > start + limit)
+    page, has_more = Resource("message").slice(messages, paging)
+    return list_of(list(page), has_more)
 
 
 @router.post(

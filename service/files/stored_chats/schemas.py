@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.files.stored_chats.records import MAX_PER_PROJECT, CaptureRecord
 from service.files.stored_chats.redaction import StoredChat
-from service.thoughts import take_out
+from service.reasoning import take_out
 from service.web.validation import Metadata
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=512)]

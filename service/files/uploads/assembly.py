@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 
 from service.core import ids, metrics
-from service.core.errors import NO_RETRY, BadRequest, NotFound, TooLarge
+from service.core.errors import NO_RETRY, BadRequest, TooLarge
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.files.body import Body
@@ -22,11 +22,9 @@ from service.files.uploads.records import (
     must_have_room,
     part_key,
 )
+from service.web.resources import Resource
 
-
-def not_found(upload_id: str) -> NotFound:
-    """The error for an ID that does not belong to the project."""
-    return NotFound(f"No such Upload object: {upload_id[:80]}", param="upload_id")
+UPLOAD = Resource("Upload object", "upload_id")
 
 
 async def take_part(
@@ -69,7 +67,7 @@ async def take_part(
         raise
     except Missing as e:
         await uploads.storage.delete(key)
-        raise not_found(upload.id) from e
+        raise UPLOAD.not_found(upload.id) from e
     metrics.UPLOADED_BYTES.cell().inc(size)
     return part
 
@@ -89,7 +87,7 @@ async def complete(
         # Another request may have ended the upload in the meantime.
         current = await uploads.get(upload.project_id, upload.id, ids.now_s())
         if current is None:
-            raise not_found(upload.id) from None
+            raise UPLOAD.not_found(upload.id) from None
         if current.status is not UploadStatus.COMPLETED:
             must_be_pending(current)
             raise

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
 from service.core.errors import BadRequest, RateLimited
-from service.core.records import Missing
 from service.files.body import body_of, described
 from service.files.routes import UploadSlots
 from service.files.upload import clean_name, enqueue_check
@@ -28,9 +27,9 @@ from service.files.uploads.schemas import (
 )
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, list_of
 
 router = APIRouter(prefix="/v1/uploads", tags=["Uploads"])
 
@@ -42,9 +41,7 @@ async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecor
     upload = None
     if ids.is_valid(upload_id, ids.UPLOAD):
         upload = await store.get(caller.project_id, upload_id, ids.now_s())
-    if upload is None:
-        raise assembly.not_found(upload_id)
-    return upload
+    return assembly.UPLOAD.get_or_404(upload, upload_id)
 
 
 Existing = Annotated[UploadRecord, Depends(_existing)]
@@ -179,9 +176,7 @@ async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
     """
     if upload.status is not UploadStatus.CANCELLED:
         must_be_pending(upload)
-        try:
+        with assembly.UPLOAD.existing(upload.id):
             upload = await store.end(upload, UploadStatus.CANCELLED, ids.now_s())
-        except Missing as e:
-            raise assembly.not_found(upload.id) from e
     await store.purge(upload)
     return UploadObject.of(upload)

@@ -20,7 +20,10 @@ from service.config import Settings
 from service.config.limits import Limits
 from service.core import tracing
 from service.core.errors import ApiError, BadGateway, RateLimited
+from service.core.leases import Leases
 from service.core.records import Stored
+from service.core.storage import Storage
+from service.files.records import Files
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, EngineRequest, map_error
 from service.inference.gateway.request_body import cache_salts, with_fields
 from service.inference.upstreams import Upstreams
@@ -367,3 +370,15 @@ class EngineAccess:
             priority=priority,
             is_batch=is_batch,
         )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the tasks of a worker share."""
+
+    files: Files
+    registry: ModelRegistry
+    storage: Storage
+    leases: Leases
+    settings: Settings
+    access: EngineAccess

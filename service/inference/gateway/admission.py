@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from service.inference.gateway import request_body
+from service.inference.gateway.engine_errors import EngineRequest
 from service.inference.gateway.parameters import check_tools
 from service.inference.gateway.request_body import salt_members
 from service.inference.gateway.request_types import Request
@@ -29,8 +30,8 @@ class AdmittedRequest:
     """An admitted request and its state."""
 
     __slots__ = (
-        *("adapter", "admission", "body", "caller", "model", "path"),
-        *("size", "slot", "streamed", "tap", "usage"),
+        *("_for_errors", "_tap", "adapter", "admission", "body", "caller", "model", "path"),
+        *("size", "slot", "streamed", "usage"),
     )
 
     def __init__(
@@ -39,7 +40,7 @@ class AdmittedRequest:
         path: str,
         model: ServableModel,
         body: bytes,
-        tap: UsageTap,
+        tap: UsageTap | None,
         admission: Admission,
         *,
         output_limit: int | None,
@@ -61,13 +62,27 @@ class AdmittedRequest:
         )
         """Arguments of `FairQueue.take`: the project, and the tokens, answers and bytes."""
         self.streamed = admission.streamed
-        self.tap = tap
-        """Finds the usage in a response that arrives in parts."""
+        self._tap = tap
+        self._for_errors: EngineRequest | None = None
         self.usage: Usage | None = None
         """The usage of a response that arrived complete."""
         self.admission = admission
         self.slot: Slot | None = None
         """Slot at the engine, if the request has one."""
+
+    @property
+    def tap(self) -> UsageTap:
+        """Finds the usage in a response that arrives in parts."""
+        if self._tap is None:
+            self._tap = UsageTap(strip=False)
+        return self._tap
+
+    @property
+    def for_errors(self) -> EngineRequest:
+        """The request as errors of the engine need it."""
+        if self._for_errors is None:
+            self._for_errors = EngineRequest(self.model.name, self.path, self.body)
+        return self._for_errors
 
 
 class Admissions:
@@ -102,9 +117,11 @@ class Admissions:
         if request.offers_tools:
             check_tools(found.model, self._registry.catalogue, self._tools)
         streamed, limit = request.streamed, request.output_limit
-        tap = _tap(request, path) if streamed else UsageTap(strip=False)
+        tap = _tap(request, path) if streamed else None
         salt_member = self._salt_member(caller.project_id)
-        for_engine = _for_engine(body, request, found, salt_member, with_usage=tap.strips)
+        for_engine = _for_engine(
+            body, request, found, salt_member, with_usage=tap is not None and tap.strips
+        )
         if admission is None:
             admission = self._meter.admit(
                 caller,

@@ -102,23 +102,27 @@ class AsgiClient:
         self._send = send
         self._timeout_s = timeout_s
         self._messages: deque[Message] = deque()
-        self._is_complete = False
+        self._is_complete = self._is_aborted = False
         self._changed = asyncio.Event()
+        self._sender: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Send what is written until the response is complete, or the client disconnects."""
+        self._sender = asyncio.current_task()
         try:
-            while True:
+            while not self._is_complete or self._messages:
                 await self._changed.wait()
                 self._changed.clear()
                 while self._messages:
                     await self._send(self._messages[0])
                     self._messages.popleft()
-                if self._is_complete:
-                    return
                 if self.responder is not None:
                     self.responder.client_ready()
+        except asyncio.CancelledError:
+            if not self._is_aborted or self._sender is None:
+                raise
+            self._sender.uncancel()  # it was canceled here
         finally:
             if self._watch is not None:
                 self._watch.cancel()
@@ -156,10 +160,10 @@ class AsgiClient:
         self._put({"type": "http.response.body", "body": body})
 
     def abort(self) -> None:
-        """Return without a complete response. The server closes the connection."""
-        self._is_complete = True
-        self._messages.clear()
-        self._changed.set()
+        """Let `run` return without a complete response. The server closes the connection."""
+        if not self._is_aborted and self._sender is not None:
+            self._is_aborted = True
+            self._sender.cancel()  # it may wait for a client that does not read
 
     def _put(self, message: Message) -> None:
         self._messages.append(message)

@@ -35,7 +35,6 @@ from service.inference.gateway.admission import Admissions, AdmittedRequest
 from service.inference.gateway.client import Client, RequestNotes
 from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
-    EngineRequest,
     leading_error,
     map_error,
     map_events,
@@ -105,36 +104,32 @@ class Resources:
 class Exchange:
     """A request and its response."""
 
-    __slots__ = (
-        *("_answer", "_at_event_start", "_client", "_copy", "_error", "_is_over", "_is_stream"),
-        *("_live", "_notes", "_replica", "_request", "_resources", "_sent", "_stalled", "_task"),
-        *("arrived", "first_byte_s", "request_id", "status"),
-    )
+    first_byte_s: float | None = None
+    status = 0
+    """Status of the response in the end; 0 until it begins."""
+    _task: asyncio.Task[None] | None = None
+    _request: AdmittedRequest | None = None
+    _answer: Answer | None = None
+    _replica: Replica | None = None
+    """The replica that the request was sent to."""
+    _error = b""
+    """What has arrived of an engine's error."""
+    _copy: ChatCopy | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    """Timer of a client that does not read."""
+    _is_stream = _is_over = False
+    _at_event_start = True
 
     def __init__(
         self, resources: Resources, client: Client, notes: RequestNotes, live: set[Exchange]
     ) -> None:
         """`live` has the requests that are being answered."""
         self.arrived = time.perf_counter()
-        self.first_byte_s: float | None = None
         self.request_id = notes.request_id or ids.request_id()
-        self.status = 0
-        """Status of the response in the end; 0 until it begins."""
         self._resources = resources
         self._client = client
         self._notes = notes
         self._live = live
-        self._task: asyncio.Task[None] | None = None
-        self._request: AdmittedRequest | None = None
-        self._sent: EngineRequest | None = None
-        self._answer: Answer | None = None
-        self._replica: Replica | None = None
-        self._error = b""
-        """What has arrived of an engine's error."""
-        self._copy: ChatCopy | None = None
-        self._stalled: asyncio.TimerHandle | None = None
-        self._is_stream = self._is_over = False
-        self._at_event_start = True
 
     @property
     def seconds(self) -> float:
@@ -181,13 +176,12 @@ class Exchange:
 
     async def _admit_and_send(self) -> None:
         try:
-            self._request = request = await self._admitted()
-            self._sent = EngineRequest(request.model.name, request.path, request.body)
+            self._request = request = await self._admit()
             await self._send(request)
         except Exception as e:  # noqa: BLE001 — `fail` logs what is unexpected
             self.fail(e)
 
-    async def _admitted(self) -> AdmittedRequest:
+    async def _admit(self) -> AdmittedRequest:
         used, client, path = self._resources, self._client, self._client.path
         if client.method != "POST" or path not in PATHS:
             raise _not_served(client.method, path)
@@ -295,7 +289,7 @@ class Exchange:
             else:
                 raise failure
         elif answer.status >= 300:
-            self._take_error(answer, chunk)
+            self._take_error(answer, request, chunk)
         elif self.status:
             self._write(request, chunk, has_ended=has_ended)
         else:
@@ -312,13 +306,12 @@ class Exchange:
         else:
             answer.listen(self._relay)
 
-    def _take_error(self, answer: Answer, chunk: bytes) -> None:
+    def _take_error(self, answer: Answer, request: AdmittedRequest, chunk: bytes) -> None:
         self._error += chunk
         if answer.ended or len(self._error) >= MAX_ERROR_BYTES:
             body = self._error[:MAX_ERROR_BYTES]
             answer.note_error(body)
-            assert self._sent is not None
-            raise map_error(answer.status, body, self._sent)
+            raise map_error(answer.status, body, request.for_errors)
 
     def _begin(
         self, answer: Answer, request: AdmittedRequest, chunk: bytes, *, has_ended: bool
@@ -330,7 +323,7 @@ class Exchange:
         content_type = answer.headers.get(b"content-type", b"application/json")
         length = answer.headers.get(b"content-length")
         self._is_stream = content_type.startswith(b"text/event-stream")
-        if self._is_stream and self._sent and (error := leading_error(chunk, self._sent)):
+        if self._is_stream and (error := leading_error(chunk, request.for_errors)):
             self._is_stream = False
             raise error
         self.first_byte_s = self.seconds
@@ -354,11 +347,12 @@ class Exchange:
         self._write(request, chunk, has_ended=has_ended)
 
     def _write(self, request: AdmittedRequest, chunk: bytes, *, has_ended: bool) -> None:
-        body = request.tap.pass_on(chunk)
+        tap = request.tap
+        body = tap.pass_on(chunk)
         if has_ended:
-            body += request.tap.finish()
-        assert self._sent is not None
-        body = map_events(body, self._sent)
+            body += tap.finish()
+        if self._is_stream:
+            body = map_events(body, request.for_errors)
         if body:
             self._at_event_start = body.endswith(b"\n\n")
             if self._copy is not None:
@@ -430,13 +424,13 @@ class Exchange:
             self._answer.close()
         if self._resources.reports:
             self._resources.reports.end(self)
+        seconds = self.seconds
         if self._request is not None:
-            self._resources.admissions.end(
-                self._request, self.status, self.first_byte_s, self.seconds
-            )
+            admissions = self._resources.admissions
+            admissions.end(self._request, self.status, self.first_byte_s, seconds)
         if self._copy is not None:
             self._copy.end(self.status)
-        _observe(self._client.method, self._client.path, self.status, self.seconds)
+        _observe(self._client.method, self._client.path, self.status, seconds)
 
 
 @coroutine

@@ -4,7 +4,7 @@
 `discovery` finds, `client` and `connection` speak HTTP.
 """
 
-from service.inference.upstreams.client import NotSent, Timeouts, header_lines
-from service.inference.upstreams.upstreams import Answer, Upstreams
+from service.inference.upstreams.client import Answer, NotSent, Timeouts, header_lines
+from service.inference.upstreams.upstreams import Upstreams
 
 __all__ = ["Answer", "NotSent", "Timeouts", "Upstreams", "header_lines"]

@@ -29,6 +29,8 @@ _KEEPALIVE_S = 30.0
 _MAX_IDLE = 512  # idle connections kept per engine
 _TICK_S = 0.25
 _HEALTH_BYTES = 4096
+# The guard's error code (engine/guard.py), also used in its health check's response.
+_ASLEEP = b'"engine_sleeping"'
 _FAILURES = (ConnectionLost, NotHttp, Silent)
 
 
@@ -51,13 +53,16 @@ class Timeouts:
     between_chunks_s: float = 120.0
 
 
-class EngineAnswer:
+class Answer:
     """A request that is sent to an engine, and its response. Close it after use.
 
     Either await `answered()` and then `read()`, or `listen`.
     """
 
-    __slots__ = ("_connection", "_failed", "_is_closed", "_pool", "_started", "_timeouts")
+    __slots__ = (
+        *("_connection", "_failed", "_is_closed", "_pool", "_started", "_timeouts"),
+        *("is_asleep", "on_close"),
+    )
 
     def __init__(self, connection: Connection, pool: _Pool, timeouts: Timeouts) -> None:
         self._connection = connection
@@ -65,6 +70,10 @@ class EngineAnswer:
         self._timeouts = timeouts
         self._started = self._is_closed = False
         self._failed: ApiError | NotSent | None = None
+        self.is_asleep = False
+        """Whether the response is that of a sleeping engine."""
+        self.on_close: Callable[[Answer], None] | None = None
+        """Called once, when the exchange ends."""
 
     @property
     def status(self) -> int:
@@ -126,17 +135,28 @@ class EngineAnswer:
         return chunk
 
     async def read_all(self, limit_bytes: int) -> bytes:
-        """Read the body up to a limit. Meant for error responses."""
+        """Read the body up to a limit.
+
+        Raises GatewayTimeout if it does not arrive in time, and Unavailable if the engine dies.
+        """
         chunks, size = [], 0
         while size < limit_bytes and (chunk := await self.read()):
             chunks.append(chunk)
             size += len(chunk)
-        return b"".join(chunks)[:limit_bytes]
+        body = b"".join(chunks)[:limit_bytes]
+        self.note_error(body)
+        return body
+
+    def note_error(self, body: bytes) -> None:
+        """Look at the body of an error. A sleeping engine should get no more requests."""
+        self.is_asleep = self.status == 503 and _ASLEEP in body
 
     def close(self) -> None:
         """End the exchange. If unread bytes remain, the connection is closed and vLLM stops."""
         if not self._is_closed:
             self._is_closed = True
+            if self.on_close is not None:
+                self.on_close(self)
             self._connection.listen(None)
             self._pool.put_back(self._connection)
 
@@ -181,9 +201,7 @@ class EngineClient:
             pool.close()
         self._pools.clear()
 
-    async def post(
-        self, url: str, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> EngineAnswer:
+    async def post(self, url: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post the body to the engine at `url`. The caller must `close()` the answer.
 
         Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
@@ -192,7 +210,7 @@ class EngineClient:
         head = self._head(pool, path, header_lines(headers), len(body))
         return await self._exchange(pool, head, body)
 
-    def begin(self, url: str, path: str, body: bytes, lines: str) -> EngineAnswer | None:
+    def begin(self, url: str, path: str, body: bytes, lines: str) -> Answer | None:
         """Post the body on an idle connection, or return None if there is none.
 
         `lines` are those of the headers. The answer has not arrived yet.
@@ -202,7 +220,7 @@ class EngineClient:
         if connection is None:
             return None
         connection.begin(self._head(pool, path, lines, len(body)), body)
-        return EngineAnswer(connection, pool, self._timeouts)
+        return Answer(connection, pool, self._timeouts)
 
     def _head(self, pool: _Pool, path: str, lines: str, body_bytes: int) -> bytes:
         start = pool.heads.get(path)
@@ -226,13 +244,13 @@ class EngineClient:
             return False
         return answer.status == 200
 
-    async def _exchange(self, pool: _Pool, head: bytes, body: bytes) -> EngineAnswer:
+    async def _exchange(self, pool: _Pool, head: bytes, body: bytes) -> Answer:
         """Send a request, on a new connection if none is idle or all turn out to be closed."""
         while True:
             kept = pool.take()
             connection = kept or await pool.connect(self._timeouts.connect_s)
             connection.begin(head, body)
-            answer = EngineAnswer(connection, pool, self._timeouts)
+            answer = Answer(connection, pool, self._timeouts)
             try:
                 await answer.answered()
             except BaseException as e:

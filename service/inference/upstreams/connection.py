@@ -124,8 +124,11 @@ class Connection(asyncio.Protocol):
         The exchange fails if nothing arrives within `timeout_s`. None ends this.
         """
         self._listener = listener
+        if listener is None:
+            self.deadline = NO_DEADLINE
+            return
         self.deadline = self._loop.time() + timeout_s
-        if self.error is not None and listener is not None:
+        if self.error is not None:
             self._loop.call_soon(self._wake)
 
     async def answered(self, timeout_s: float) -> None:
@@ -284,10 +287,10 @@ class Connection(asyncio.Protocol):
     async def _wait(self, timeout_s: float) -> None:
         if self.error is not None:
             raise self.error
-        waiter = self._loop.create_future()
-        self.listen(lambda: waiter.done() or waiter.set_result(None), timeout_s)
+        changed = asyncio.Event()
+        self.listen(changed.set, timeout_s)
         try:
-            await waiter
+            await changed.wait()
         finally:
             self.listen(None)
 

@@ -26,7 +26,7 @@ from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailabl
 from service.inference.api_processes import share
 from service.inference.headers import ADAPTER
 from service.inference.upstreams.client import (
-    EngineAnswer,
+    Answer,
     EngineClient,
     NotSent,
     Timeouts,
@@ -37,107 +37,6 @@ from service.inference.upstreams.fair_queue import FairQueue
 from service.inference.upstreams.health import Fault, Policy
 from service.inference.upstreams.replicas import Probes, Replica, Replicas
 from service.models.records import base_of
-
-# The guard's error code (engine/guard.py), also used in its health check's response.
-_ASLEEP = b'"engine_sleeping"'
-
-
-class Answer:
-    """A request that is sent to a replica, and its response. Close it after use."""
-
-    __slots__ = ("_answer", "_is_asleep", "_is_closed", "_replica", "_replicas", "_term")
-
-    def __init__(
-        self, answer: EngineAnswer, replicas: Replicas, replica: Replica, term: int
-    ) -> None:
-        """`term` is what `replicas.take` returned."""
-        self._answer = answer
-        self._replicas = replicas
-        self._replica = replica
-        self._term = term
-        self._is_closed = self._is_asleep = False
-
-    @property
-    def status(self) -> int:
-        """Status of the response; 0 until it is known."""
-        return self._answer.status
-
-    @property
-    def headers(self) -> Mapping[bytes, bytes]:
-        """Response headers. Names are in lower case."""
-        return self._answer.headers
-
-    @property
-    def ended(self) -> bool:
-        """Whether all bytes have been read."""
-        return self._answer.ended
-
-    @property
-    def failure(self) -> ApiError | NotSent | None:
-        """Why the rest of the response cannot be received."""
-        return self._answer.failure
-
-    def listen(self, listener: Callable[[], object] | None) -> None:
-        """Call `listener` when something changes, as `EngineAnswer.listen` does."""
-        self._answer.listen(listener)
-
-    def at_hand(self) -> bytes:
-        """Return the bytes that are already available."""
-        return self._answer.at_hand()
-
-    async def read(self) -> bytes:
-        """Return the next bytes as received; empty at the end. Raises as `read_all`."""
-        return await self._answer.read()
-
-    async def read_all(self, limit_bytes: int) -> bytes:
-        """Read the body up to a limit.
-
-        Raises GatewayTimeout if it does not arrive in time, and Unavailable if the engine dies.
-        """
-        body = await self._answer.read_all(limit_bytes)
-        self.note_error(body)
-        return body
-
-    def note_error(self, body: bytes) -> None:
-        """Look at the body of an error. A sleeping engine gets no more requests."""
-        self._is_asleep = self.status == 503 and _ASLEEP in body
-
-    def close(self) -> None:
-        """End the exchange. If unread bytes remain, the connection is closed and vLLM stops."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._report()
-        self._answer.close()
-        self._replicas.release(self._replica)
-
-    def _report(self) -> None:
-        answer, replicas = self._answer, self._replicas
-        if self._is_asleep:  # like a failed probe, but sooner
-            replicas.probed(self._replica, False)
-        elif answer.ended:
-            # A 500 says nothing about the engine: the request itself may be the cause, and probes
-            # check the engine's health.
-            if answer.status < 500:
-                replicas.succeeded(self._replica, self._term)
-        elif (failure := answer.failure) is not None and not isinstance(failure, NotSent):
-            # Neither an abandoned response nor a kept connection that turns out to be closed says
-            # anything about the engine.
-            report_failure(replicas, self._replica, self._term, failure)
-
-
-def report_failure(
-    replicas: Replicas, replica: Replica, term: int, failure: ApiError | NotSent
-) -> None:
-    """Report a request that got no response, or only a part of it."""
-    if isinstance(failure, NotSent):
-        replicas.refused(replica, term)
-    elif isinstance(failure, GatewayTimeout):
-        replicas.failed(replica, term, Fault.SILENT)
-    else:
-        is_garbage = isinstance(failure, BadGateway)
-        replicas.failed(replica, term, Fault.GARBAGE if is_garbage else Fault.LOST)
-
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +169,8 @@ class Upstreams:
         answer = self._client.begin(replica.url, path, body, lines)
         if answer is None:
             return None
-        return Answer(answer, served.replicas, replica, served.replicas.take(replica))
+        answer.on_close = _reporter(served.replicas, replica, served.replicas.take(replica))
+        return answer
 
     def _candidates(self, base: str, adapter: str | None) -> list[Route]:
         """Return the engines to try in order, each with the adapter it has to load."""
@@ -358,9 +258,10 @@ class Upstreams:
         except BaseException as e:
             replicas.release(replica)
             if isinstance(e, ApiError | NotSent):
-                report_failure(replicas, replica, term, e)
+                _report_failure(replicas, replica, term, e)
             raise
-        return Answer(answer, replicas, replica, term)
+        answer.on_close = _reporter(replicas, replica, term)
+        return answer
 
 
 class ServedModel:
@@ -412,6 +313,42 @@ class ServedModel:
     def _on_change(self, urls: Sequence[str]) -> None:
         self.replicas.set_urls(urls)
         self._probes.follow(self.replicas.members)
+
+
+def _reporter(replicas: Replicas, replica: Replica, term: int) -> Callable[[Answer], None]:
+    """Return what reports the outcome of an answer to the replica's health.
+
+    `term` is what `replicas.take` returned.
+    """
+
+    def report(answer: Answer) -> None:
+        if answer.is_asleep:  # like a failed probe, but sooner
+            replicas.probed(replica, False)
+        elif answer.ended:
+            # A 500 says nothing about the engine: the request itself may be the cause, and probes
+            # check the engine's health.
+            if answer.status < 500:
+                replicas.succeeded(replica, term)
+        elif (failure := answer.failure) is not None and not isinstance(failure, NotSent):
+            # Neither an abandoned response nor a kept connection that turns out to be closed says
+            # anything about the engine.
+            _report_failure(replicas, replica, term, failure)
+        replicas.release(replica)
+
+    return report
+
+
+def _report_failure(
+    replicas: Replicas, replica: Replica, term: int, failure: ApiError | NotSent
+) -> None:
+    """Report a request that got no response, or only a part of it."""
+    if isinstance(failure, NotSent):
+        replicas.refused(replica, term)
+    elif isinstance(failure, GatewayTimeout):
+        replicas.failed(replica, term, Fault.SILENT)
+    else:
+        is_garbage = isinstance(failure, BadGateway)
+        replicas.failed(replica, term, Fault.GARBAGE if is_garbage else Fault.LOST)
 
 
 Route = tuple[ServedModel, str | None]

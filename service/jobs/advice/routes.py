@@ -10,8 +10,7 @@ from fastapi import APIRouter, Depends, Header
 from service.config import Settings
 from service.core import ids
 from service.core.claims import Claim
-from service.core.errors import BadRequest, Conflict, NotFound, NotReady
-from service.core.unfinished import check_room
+from service.core.errors import BadRequest, Conflict, NotReady
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, AdviceStore
 from service.jobs.advice.schemas import AdviceDeleted, AdviceObject, CreateAdvice
@@ -23,6 +22,8 @@ from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import Resource
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/fine_tuning/advice", tags=["Fine-tuning"])
 
@@ -30,12 +31,11 @@ Store = Annotated[AdviceStore, Depends(resource("advice_store"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
+ADVICE = Resource("advice")
+
 
 async def _existing(advice_id: str, caller: Caller, store: Store) -> AdviceRecord:
-    found = await store.get(caller.project_id, advice_id)
-    if found is None:
-        raise NotFound(f"No such advice: {advice_id[:80]}", param="advice_id")
-    return found
+    return ADVICE.get_or_404(await store.get(caller.project_id, advice_id), advice_id)
 
 
 Existing = Annotated[AdviceRecord, Depends(_existing)]
@@ -67,7 +67,7 @@ async def create_advice(
 
     async def make(claim: Claim[AdviceRecord]) -> AdviceRecord:
         record = await _checked(body, caller, files, registry, settings)
-        waiting = await store.waiting(caller.project_id)
+        waiting = await store.count_unfinished(caller.project_id)
         check_room(waiting, MAX_UNFINISHED, "advice", code="too_many_advice")
         return await store.create(record, claim)
 
@@ -99,7 +99,7 @@ async def delete_advice(advice: Existing, store: Store) -> AdviceDeleted:
     after it was created.
     """
     if not await store.delete(advice):
-        raise NotFound(f"No such advice: {advice.id}", param="advice_id")
+        raise ADVICE.not_found(advice.id)
     return AdviceDeleted(id=advice.id)
 
 

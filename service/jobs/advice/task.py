@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
-from service.core.records import Missing
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import StorageError
+from service.core.tasks import gather
 from service.datasets.contract import ReportSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.files.records import FileRecord, FileStatus
+from service.grading.examples import Example, Message
 from service.grading.sandbox.sandbox import Sandbox
-from service.inference.background.calls import ModelGone
-from service.inference.background.engine_task import CancelableTask, Resources
-from service.jobs.advice.measure import measure
-from service.jobs.advice.records import AdviceFailure, AdviceRecord, AdviceStore, AdviceSuperseded
+from service.inference.background.calls import ModelGone, Resources
+from service.jobs.advice.records import AdviceRecord, AdviceStatus, AdviceStore
+from service.jobs.evaluation.best_prompt import best_prompt
+from service.jobs.evaluation.columns import answer_limit
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
-from service.jobs.evaluation.examples import Data, answers_at_once, read_data
+from service.jobs.evaluation.examples import Data, answers_at_once, cluster_of, read_data, sample
 from service.jobs.evaluation.job_data import HeldOut
+from service.jobs.evaluation.measure import compared
 from service.jobs.evaluation.scoring import Scoring
 from service.jobs.planning.job_plan import estimate
 from service.jobs.records import JobRecord
@@ -31,54 +31,100 @@ from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.hyperparameters import REQUESTED
 from service.training.contract.methods import METHODS, MethodName
-from service.verdict.comparison import Comparison
+from service.verdict.comparison import BASE, PROMPT, Answer, Column, Comparison
 from service.verdict.results import Finding
+from service.verdict.retrieval import Answered, retrieval_signs
+from service.work.task import CancelableTask, WorkFailed
 
-log = logging.getLogger(__name__)
+MOST_ROWS: Final = 40
+"""Rows that base model and best prompt answer. They take about a minute on a CPU."""
+
+_SHARE: Final = 3  # at most a third of the rows; prompts are made of the others
+
+
+def divide(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
+    """Return the rows to ask and the other rows, which have other questions."""
+    asked = sample(examples, min(MOST_ROWS, len(examples) // _SHARE), seed)
+    questions = {cluster_of(example) for example in asked}
+    return asked, [example for example in examples if cluster_of(example) not in questions]
+
+
+async def measure(
+    record: AdviceRecord,
+    entry: BaseModelEntry,
+    examples: Sequence[Example],
+    *,
+    engine: EvaluationEngine,
+    scoring: Scoring,
+) -> Comparison | None:
+    """Ask the base model, with and without the best prompt, and search the other rows.
+
+    Returns None if there are too few rows. Raises EngineAway and ModelGone.
+    """
+    asked, others = divide(examples, record.seed)
+    if not asked:
+        return None
+    max_tokens = answer_limit(asked)
+    best = await best_prompt(
+        others,
+        asked,
+        engine=engine,
+        scoring=scoring,
+        entry=entry,
+        max_tokens=max_tokens,
+        seed=record.seed,
+    )
+
+    async def answers(prompts: Sequence[Sequence[Message]]) -> list[Answer]:
+        async def ask(prompt: Sequence[Message]) -> Answer:
+            return await engine.answer(record.model, prompt, max_tokens=max_tokens)
+
+        return await scoring.score(await gather(ask, prompts), asked)
+
+    scored = {BASE: await answers([row.prompt for row in asked])}
+    columns = [Column(name=BASE, model=record.model)]
+    if best is not None:
+        prompts = [best.prompts.messages(best.candidate, row.prompt) for row in asked]
+        scored[PROMPT] = await answers(prompts)
+        lines = best.candidate.lines
+        columns.append(Column(name=PROMPT, model=record.model, example_lines=lines))
+    said = [Answered(row, answer.text) for row, answer in zip(asked, scored[BASE], strict=True)]
+    return Comparison(
+        job_id=record.id,
+        model=record.model,
+        base_model=record.model,
+        created_at=ids.now_s(),
+        columns=columns,
+        metrics=scoring.metrics,
+        rows=compared(asked, scored),
+        train_rows=len(others),
+        retrieval=await asyncio.to_thread(retrieval_signs, others, asked, unseen=said),
+    )
+
+
 _POLL_S = 1.0
-
-
-class _Failed(Exception):
-    """The advice fails for a reason that its owner can change."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code)
-        self.failure = AdviceFailure(code=code, message=message)
 
 
 class AdviseTraining(CancelableTask[AdviceRecord]):
     """The `advise_training` task: takes an advice from in progress to its end."""
 
-    superseded = AdviceSuperseded
+    failures = (DeskFailed, TrainingFailure, ModelGone)
 
     def __init__(self, resources: Resources) -> None:
-        super().__init__(resources)
+        self._files = resources.files
+        super().__init__(AdviceStore(self._files.redis), resources.leases)
+        self._registry = resources.registry
+        self._storage = resources.storage
+        self._settings = resources.settings
+        self._access = resources.access
         self._desk = Desk(self._settings)
-        self._advices = AdviceStore(self._files.redis)
-
-    async def _find(self, project_id: str, subject: str) -> AdviceRecord | None:
-        return await self._advices.get(project_id, subject)
-
-    async def _hand_back(self, record: AdviceRecord) -> None:
-        await self._advices.hand_back(record)
 
     async def _work(self, record: AdviceRecord) -> None:
-        try:
-            result = await self._advise(record)
-        except _Failed as e:
-            await self._advices.end(record, error=e.failure)
-        except (DeskFailed, TrainingFailure, ModelGone) as e:
-            await self._advices.end(record, error=AdviceFailure(code=e.code, message=e.message))
-        except (*REDIS_ERRORS, StorageError, Missing, AdviceSuperseded):
-            raise  # retried later, or no longer relevant
-        except Exception:
-            # An internal error: report it once instead of retrying forever.
-            log.exception("%s failed", record.id)
-            message = f"The service failed on this advice. Give the operator its ID: {record.id}."
-            failure = AdviceFailure(code="internal_error", message=message)
-            await self._advices.end(record, error=failure)
-        else:
-            await self._advices.end(record, result=result)
+        result = await self._advise(record)
+        await self._store.change_own(
+            record,
+            lambda current: current.ended(AdviceStatus.COMPLETED, ids.now_s(), result=result),
+        )
 
     async def _advise(self, record: AdviceRecord) -> dict[str, Any]:
         # Importing it loads numpy, which the api imports only if a grader needs it.
@@ -103,10 +149,10 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
     async def _inputs(self, record: AdviceRecord) -> tuple[FileRecord, BaseModelEntry]:
         file = await self._files.get(record.project_id, record.training_file, ids.now_s())
         if file is None or file.status is not FileStatus.PROCESSED:
-            raise _Failed("file_not_found", f"The file {record.training_file} was deleted.")
+            raise WorkFailed("file_not_found", f"The file {record.training_file} was deleted.")
         entry = self._registry.catalogue.get(record.model)
         if entry is None or record.model not in self._settings.upstreams:
-            raise _Failed("not_served", f"No engine serves the base model {record.model}.")
+            raise WorkFailed("not_served", f"No engine serves the base model {record.model}.")
         return file, entry
 
     async def _data(self, file: FileRecord, record: AdviceRecord, folder: Path) -> Data:
@@ -142,7 +188,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
                 return await measure(record, entry, data.training, engine=engine, scoring=scoring)
         except EngineAway as e:
             message = f"The engine of {record.model} gave no answers: {e}."
-            raise _Failed("engine_unavailable", message) from e
+            raise WorkFailed("engine_unavailable", message) from e
 
     async def _estimate(
         self, record: AdviceRecord, file: FileRecord, entry: BaseModelEntry

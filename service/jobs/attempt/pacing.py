@@ -31,7 +31,7 @@ class Pacing:
         self._rested_s = 0.0
 
     @contextlib.asynccontextmanager
-    async def reporting_to(self, child: Child) -> AsyncIterator[None]:
+    async def report_chats_to(self, child: Child) -> AsyncIterator[None]:
         """Report the chats to a trainer during a block."""
 
         async def report() -> None:

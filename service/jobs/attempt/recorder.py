@@ -18,11 +18,11 @@ from service.core import ids, metrics, tracing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage
 from service.files.records import Files
-from service.jobs import checkpoints, lifecycle, outcomes
+from service.jobs import checkpoints, lifecycle, recovery
 from service.jobs.attempt.pacing import Pacing
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
 from service.jobs.planning.machines import can_shard
-from service.jobs.planning.memory_plan import in_words, smaller_plan
+from service.jobs.planning.memory_plan import describe_settings, smaller_plan
 from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, NewEvent
 from service.jobs.result_files import write_results
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
     FINISHED = "finished"  # the job has a final status, already recorded
     STOPPED = "stopped"  # stopped on request; progress is stored
-    WAITS = "waits"  # stopped by itself, at a point where it waits for other trials of its sweep
+    WAITS = "waits"  # stopped at a rung, to wait for the other trials of its sweep
     REQUEUED = "requeued"  # the next attempt uses other settings, already recorded
     LOST = "lost"  # the trainer died; another attempt may succeed
 
@@ -78,7 +78,7 @@ class AttemptRecorder:
         self._evaluations = Evaluations(jobs.redis)
         self._evaluation: JobEvaluation | None = None
 
-    async def started(self, message: Started) -> None:
+    async def record_start(self, message: Started) -> None:
         """Record that the model and the data are loaded."""
         self._progress.begin(message)
         if self.pacing:
@@ -94,7 +94,7 @@ class AttemptRecorder:
             data=message.model_dump(exclude={"type"}, exclude_none=True),
         )
 
-    async def step(self, message: StepDone) -> None:
+    async def record_step(self, message: StepDone) -> None:
         """Record a completed optimizer step."""
         self._progress.advance(message)
         if self.pacing:
@@ -125,7 +125,7 @@ class AttemptRecorder:
             ),
         )
 
-    async def checkpoint(self, step: int, folder: Path, message: CheckpointSaved) -> None:
+    async def record_checkpoint(self, step: int, folder: Path, message: CheckpointSaved) -> None:
         """Store a checkpoint from the local disk and register it as a model."""
         name = checkpoint_name(self.model, step)
         rank = await asyncio.to_thread(rank_of, folder)
@@ -176,7 +176,7 @@ class AttemptRecorder:
         message, data = self.pacing.summary()
         return [NewEvent(message=message, data=data)]
 
-    async def succeeded(self, message: Succeeded) -> None:
+    async def record_success(self, message: Succeeded) -> None:
         """Store the final adapter, then complete the job and register its model atomically."""
         artifact, manifest = await checkpoints.put_adapter(
             self._storage,
@@ -229,7 +229,7 @@ class AttemptRecorder:
             with contextlib.suppress(*REDIS_ERRORS):
                 await self._evaluations.enqueue(self._evaluation)
 
-    async def failed(self, message: Failed) -> Outcome:
+    async def record_failure(self, message: Failed) -> Outcome:
         """Handle a trainer failure: fail the job, or allow another attempt if that may succeed."""
         if message.code == "invalid_checkpoint":
             await checkpoints.forget_newest_checkpoint(self._jobs, self.job)
@@ -264,8 +264,8 @@ class AttemptRecorder:
             lambda job: lifecycle.retry_smaller(job, self.number, plan),
             NewEvent(
                 message=(
-                    f"{what}. Attempt {self.number + 1} continues {in_words(plan)}, with the same "
-                    f"batches and the same result"
+                    f"{what}. Attempt {self.number + 1} continues {describe_settings(plan)}, "
+                    "with the same batches and the same result"
                 ),
                 level="warn",
                 data={"code": "out_of_memory", **plan._asdict()},
@@ -275,7 +275,7 @@ class AttemptRecorder:
 
     async def fail(self, failure: JobFailure, data: dict[str, Any] | None = None) -> None:
         """Fail the job; `data` is added to its event."""
-        await outcomes.fail(self._jobs, self.job, self.number, failure, data)
+        await recovery.fail(self._jobs, self.job, self.number, failure, data)
 
     async def event(
         self, message: str, level: Any = "info", data: dict[str, Any] | None = None
@@ -404,19 +404,19 @@ class Phases:
         self._began = 0.0
         self._span = tracing.Span()
 
-    def enter(self, phase: Phase, **facts: tracing.Value) -> None:
-        """Enter a phase; `facts` are attributes of the phase that ends."""
-        self.end(**facts)
+    def enter(self, phase: Phase, **attributes: tracing.Value) -> None:
+        """Enter a phase; `attributes` are attributes of the phase that ends."""
+        self.end(**attributes)
         self._current, self._began = phase, time.monotonic()
         # The trainer talks only to the worker, so the worker records the spans for it.
         self._span = tracing.begin(f"{'trainer' if phase in _OF_TRAINER else 'job'}.{phase}")
 
-    def end(self, **facts: tracing.Value) -> None:
-        """End the current phase, if any; `facts` become its attributes."""
+    def end(self, **attributes: tracing.Value) -> None:
+        """End the current phase, if any; `attributes` become its attributes."""
         if self._current is None:
             return
         metrics.JOB_SECONDS.cell(self._current).observe(time.monotonic() - self._began)
-        self._span.set(**facts)
+        self._span.set(**attributes)
         self._span.end()
         self._current = None
 

@@ -3,7 +3,7 @@
 The trainer scores a few rows with and without the finished adapter. Here the engine scores the
 same tokens under the adapter's name and under the base model's name. If the engine accepts an
 adapter but responds like the base model, or differs from the trainer, it would serve a model that
-nobody trained.
+was not trained.
 """
 
 from __future__ import annotations

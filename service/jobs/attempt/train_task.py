@@ -24,13 +24,14 @@ from service.jobs import lifecycle
 from service.jobs.attempt.recorder import Outcome, record_wait
 from service.jobs.attempt.trainer_process import TrainingAttempt
 from service.jobs.dispatch import Dispatcher
-from service.jobs.outcomes import fail, lose
-from service.jobs.planning.machines import fits_on, plan_on, words_of
+from service.jobs.planning.machines import describe_plan, fits_on, plan_on
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.recovery import fail, lose
 from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.registry import ModelRegistry
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _LOOK_S = 1.0  # poll interval for a cancel or a pause
@@ -75,7 +76,7 @@ class TrainTask:
         with logs.bound(logs.job_id, job_id):
             try:
                 async with self._presence.training(queue.task_id("train", job_id, attempt)):
-                    await self._leased(project_id, job_id, attempt)
+                    await self._run_leased(project_id, job_id, attempt)
             finally:
                 await self._dispatcher.dispatch()  # this worker is free, or the job is queued again
 
@@ -94,11 +95,11 @@ class TrainTask:
             return True  # the task ends at once
         return fits_on(job, entry, self._presence.worker, self._settings.tokens_at_once)
 
-    async def _leased(self, project_id: str, job_id: str, attempt: int) -> None:
+    async def _run_leased(self, project_id: str, job_id: str, attempt: int) -> None:
         try:
             async with self._leases.hold(job_id, attempt) as lease_lost:
                 await self._train(project_id, job_id, attempt, lease_lost)
-        except (Held, Missing, lifecycle.AttemptSuperseded):
+        except (Held, Missing, AttemptSuperseded):
             log.info("attempt %d is no longer this worker's to run", attempt)
 
     async def _train(
@@ -106,18 +107,18 @@ class TrainTask:
     ) -> None:
         if self.draining.is_set():
             return  # the job stays queued; a later round dispatches it to another worker
-        words: list[str] = []
+        texts: list[str] = []
 
         def start(job: JobRecord) -> JobRecord:
             started = lifecycle.start(job, number, ids.now_s())
-            words[:], planned = self._planned_here(started)
+            texts[:], planned = self._plan_here(started)
             return planned
 
         job = await self._jobs.change(
             project_id,
             job_id,
             start,
-            events=lambda job: [_started_event(job), *(NewEvent(message=text) for text in words)],
+            events=lambda job: [_started_event(job), *(NewEvent(message=text) for text in texts)],
         )
         _observe_wait(job)
         entry = self._catalogue.get(job.model)
@@ -141,10 +142,10 @@ class TrainTask:
         )
         log.info("attempt %d begins: %s", number, job.model)
         began = time.monotonic()
-        outcome = await self._measured(attempt, lease_lost)
+        outcome = await self._run_measured(attempt, lease_lost)
         seconds = time.monotonic() - began
         log.info("attempt %d %s after %.1f s", number, outcome, seconds)
-        await self._after(job, outcome)
+        await self._record_outcome(job, outcome)
         await self._advance_sweep(job)
 
     def _entry(self, model: str) -> BaseModelEntry | None:
@@ -153,8 +154,8 @@ class TrainTask:
         except CatalogueError:
             return None  # the attempt reports it
 
-    def _planned_here(self, job: JobRecord) -> tuple[list[str], JobRecord]:
-        """Plan the job's memory for this worker. Returns what changes in words, and the job."""
+    def _plan_here(self, job: JobRecord) -> tuple[list[str], JobRecord]:
+        """Plan the job's memory for this worker. Returns messages about changes, and the job."""
         entry, worker = self._entry(job.model), self._presence.worker
         found = entry and plan_on(job, entry, worker, self._settings.tokens_at_once)
         if not found or not found.fits:
@@ -162,9 +163,11 @@ class TrainTask:
         planned = lifecycle.set_memory(job, found.settings)
         if planned.memory_settings == job.memory_settings:
             return [], planned
-        return [f"Planned again for this worker: {'; '.join(words_of(found, worker))}"], planned
+        return [
+            f"Planned again for this worker: {'; '.join(describe_plan(found, worker))}"
+        ], planned
 
-    async def _measured(self, attempt: TrainingAttempt, lease_lost: asyncio.Event) -> Outcome:
+    async def _run_measured(self, attempt: TrainingAttempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt with metrics and a trace span around it."""
         job = attempt.job
         facts: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
@@ -174,7 +177,7 @@ class TrainTask:
             began = time.monotonic()
             metrics.JOBS_RUNNING.cell().inc()
             try:
-                outcome = await self._watched(attempt, lease_lost)
+                outcome = await self._run_watched(attempt, lease_lost)
             finally:
                 metrics.JOB_SECONDS.cell("attempt").observe(time.monotonic() - began)
                 metrics.JOBS_RUNNING.cell().inc(-1)
@@ -187,7 +190,7 @@ class TrainTask:
                 span.fail("attempt_lost")
             return outcome
 
-    async def _watched(self, attempt: TrainingAttempt, lease_lost: asyncio.Event) -> Outcome:
+    async def _run_watched(self, attempt: TrainingAttempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt, and end it if the job, the lease or the worker requires that."""
         running = asyncio.create_task(attempt.run())
         watch = partial(self._watch, attempt, running, lease_lost)
@@ -245,25 +248,15 @@ class TrainTask:
             return None
         return job
 
-    async def _after(self, job: JobRecord, outcome: Outcome) -> None:
-        number = job.attempt
-        if outcome is Outcome.STOPPED:
+    async def _record_outcome(self, job: JobRecord, outcome: Outcome) -> None:
+        if outcome in (Outcome.STOPPED, Outcome.WAITS):
+            waits = outcome is Outcome.WAITS
+            release = lifecycle.wait_for_sweep if waits else lifecycle.hand_back
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda current: lifecycle.hand_back(
-                    lifecycle.require_attempt(current, job), number
-                ),
-                events=self._handed_back_events,
-            )
-        elif outcome is Outcome.WAITS:
-            await self._jobs.change(
-                job.project_id,
-                job.id,
-                lambda current: lifecycle.wait_for_sweep(
-                    lifecycle.require_attempt(current, job), number
-                ),
-                events=self._handed_back_events,
+                lambda current: release(lifecycle.require_attempt(current, job), job.attempt),
+                events=self._hand_back_events,
             )
         elif outcome is Outcome.LOST:
             metrics.JOB_ATTEMPTS_LOST.cell("trainer_died").inc()
@@ -275,7 +268,7 @@ class TrainTask:
             with contextlib.suppress(*REDIS_ERRORS, Unreadable, Missing):
                 await advance(self._sweeps, job.project_id, job.sweep)
 
-    def _handed_back_events(self, job: JobRecord) -> list[NewEvent]:
+    def _hand_back_events(self, job: JobRecord) -> list[NewEvent]:
         if job.waits_for_sweep:
             message = "The trainer stopped; the trial waits for the others of its sweep"
         elif job.status is Status.PAUSED:

@@ -33,7 +33,7 @@ from service.jobs.attempt.reinforcement.rounds import Rounds, create_rounds
 from service.jobs.attempt.serving_check import ServingCheck
 from service.jobs.checkpoints import get_newest_checkpoint, write_passport
 from service.jobs.graders import parse_grader
-from service.jobs.planning.training_files import join_rows, mixture_of, training_files
+from service.jobs.planning.training_files import build_mixture, join_rows, training_files
 from service.jobs.records import JobFailure, JobRecord, Jobs
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
@@ -178,7 +178,7 @@ class TrainingAttempt:
         return self._outcome
 
     def _report_chats(self, child: Child) -> contextlib.AbstractAsyncContextManager[None]:
-        return self._pacing.reporting_to(child) if self._pacing else contextlib.nullcontext()
+        return self._pacing.report_chats_to(child) if self._pacing else contextlib.nullcontext()
 
     async def fail(self, failure: JobFailure) -> None:
         """Fail the job after `run` has raised. Raises AttemptSuperseded."""
@@ -263,7 +263,7 @@ class TrainingAttempt:
                 for file, record in zip(files[1:], records[1:], strict=True)
             ]
         joined = await asyncio.to_thread(join_rows, paths, self._dir / "training.jsonl")
-        return joined, mixture_of(files, records)
+        return joined, build_mixture(files, records)
 
     async def _local_rows(self, file_id: str, param: str, name: str) -> tuple[FileRecord, Path]:
         """Download the rows of a file."""
@@ -363,13 +363,15 @@ class TrainingAttempt:
                 level = "warn" if isinstance(message, Warned) else "info"
                 await self._recorder.event(message.message, level, {"code": message.code})
             case StepDone():
-                await self._recorder.step(message)
+                await self._recorder.record_step(message)
             case SamplesWanted():
                 assert self._rounds is not None  # the job has a grader
                 self._rounds.begin(message)
             case CheckpointSaved():
                 if await self._admit(Path(message.path), message):
-                    await self._recorder.checkpoint(message.step, Path(message.path), message)
+                    await self._recorder.record_checkpoint(
+                        message.step, Path(message.path), message
+                    )
             case Stopped():
                 self._outcome = Outcome.WAITS if message.is_pause_point else Outcome.STOPPED
             case Succeeded():
@@ -379,10 +381,10 @@ class TrainingAttempt:
                 if await self._admit(Path(message.adapter_path), message):
                     await self._give_gpu_back()
                     if await self._serving_check.passes(message):
-                        await self._recorder.succeeded(message)
+                        await self._recorder.record_success(message)
                     self._outcome = Outcome.FINISHED
             case Failed():
-                self._outcome = await self._recorder.failed(self._cause(message))
+                self._outcome = await self._recorder.record_failure(self._cause(message))
 
     async def _admit(self, adapter: Path, message: CheckpointSaved | Succeeded) -> bool:
         """Check that the engine can serve the adapter, and write its passport."""
@@ -412,7 +414,7 @@ class TrainingAttempt:
             if not fits:
                 return
         self._phases.enter("training", steps=message.total_steps, examples=message.examples)
-        await self._recorder.started(message)
+        await self._recorder.record_start(message)
 
     async def _fits(self, adapter: Path) -> bool:
         """Check that the engine can serve the adapter. If not, the job fails and is stopped."""
@@ -463,7 +465,7 @@ class TrainingAttempt:
     async def _end_after_death(self, code: int) -> None:
         """Record that the trainer ended without saying how the run ended."""
         if code == EXIT_FAILED and self._has_printed_out_of_memory():
-            self._outcome = await self._recorder.failed(_NO_MEMORY)
+            self._outcome = await self._recorder.record_failure(_NO_MEMORY)
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         log.warning("the trainer %s; its last output is in the log", how)

@@ -16,8 +16,7 @@ from service.core.storage import Storage, StorageMissing
 from service.core.tasks import gather
 from service.grading.examples import Example, Message
 from service.jobs.evaluation.engine import EvaluationEngine, Likelihood
-from service.jobs.evaluation.progress import Progress
-from service.jobs.evaluation.records import JobEvaluation
+from service.jobs.evaluation.records import JobEvaluation, Progress
 from service.verdict.comparison import Answer, with_calls
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -13,7 +13,7 @@ from service.datasets.contract import OverlapSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch_rows
 from service.files.records import FileRecord, Files
-from service.jobs.planning.training_files import join_rows, mixture_of, training_files
+from service.jobs.planning.training_files import build_mixture, join_rows, training_files
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS, MethodRows
 from service.training.contract.spec import MixedRows
@@ -164,7 +164,7 @@ async def _fetch_training(
     joined = await asyncio.to_thread(
         join_rows, [path for _, path in found], folder / "training.jsonl"
     )
-    return joined, mixture_of(given, [record for record, _ in found])
+    return joined, build_mixture(given, [record for record, _ in found])
 
 
 async def _fetch(job: JobRecord, file_id: str, files: Files, path: Path) -> tuple[FileRecord, Path]:

@@ -17,9 +17,8 @@ from service.jobs.evaluation.columns import Columns, Scored, answer_limit, refer
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.examples import Data, cluster_of, sample
 from service.jobs.evaluation.probes import measure_forgetting, measure_memorization
-from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.prompt_search import Candidate
-from service.jobs.evaluation.records import JobEvaluation, Phase
+from service.jobs.evaluation.records import JobEvaluation, Phase, Progress
 from service.jobs.evaluation.scoring import Scoring, language_of
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry

@@ -8,20 +8,22 @@ What an evaluation measured is stored below the adapter's folder, so it is delet
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, Self
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue
-from service.core.attempts import AttemptedRecord
-from service.core.records import PREFIX, Collection, Stored
+from service.core import ids, metrics, queue
+from service.core.records import Stored
 from service.core.redis import Client
-from service.core.unfinished import read_unfinished
+from service.jobs.records import Jobs, NewEvent
+from service.verdict.comparison import BASE, PROMPT, TUNED, Answer
+from service.verdict.gate import fault
+from service.work.records import Kind, RestartedRecord, WorkError
+from service.work.store import WorkStore
 
-FUNCTION = "evaluate_job"  # the task's name in the queue of evals
-UNFINISHED = f"{PREFIX}:job-evaluations-unfinished"
+_CODE = "evaluation"
 _SUBJECT = "evaluation:"
 FORMS = {"json": "comparison.json", "html": "report.html", "md": "report.md"}
 
@@ -46,13 +48,6 @@ class Phase(StrEnum):
     FORGETTING = "forgetting"
 
 
-class EvaluationFailure(Stored):
-    """Reason why an evaluation failed or was skipped."""
-
-    code: str
-    message: str
-
-
 class GateFault(Stored):
     """A condition of a job's gate that its evaluation does not meet.
 
@@ -72,8 +67,23 @@ class GateOutcome(Stored):
     failed: tuple[GateFault, ...]
 
 
-class JobEvaluation(AttemptedRecord):
+class JobEvaluation(RestartedRecord):
     """The evaluation of one job. `id` is the job's ID."""
+
+    work = Kind(
+        noun="evaluation",
+        collection="job-evaluations",
+        function="evaluate_job",
+        lane=queue.EVALS,
+        id_prefix=ids.JOB,
+        doing="evaluated this job",
+        interrupted="evaluation_interrupted",
+        gauge=metrics.JOB_EVALUATIONS_UNFINISHED,
+    )
+    final = frozenset(
+        {EvaluationStatus.COMPLETED, EvaluationStatus.FAILED, EvaluationStatus.SKIPPED}
+    )
+    failed = EvaluationStatus.FAILED
 
     model: str
     artifact: str
@@ -81,16 +91,11 @@ class JobEvaluation(AttemptedRecord):
     phase: Phase = Phase.WAITING
     rows: int | None = None
     baseline_prompt: str | None = None  # instead of that of the job
-    error: EvaluationFailure | None = None
+    error: WorkError | None = None
     verdict: dict[str, Any] | None = None
     figures: dict[str, float | str] | None = None  # by the key of a gate
     gate: GateOutcome | None = None  # of the job's gate
     finished_at: int | None = None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the evaluation has a final status."""
-        return self.status is not EvaluationStatus.IN_PROGRESS
 
     @property
     def subject(self) -> str:
@@ -106,9 +111,10 @@ class JobEvaluation(AttemptedRecord):
         """Return the storage key of one of the evaluation's files."""
         return f"{self.folder}/{name}"
 
-
-class EvaluationSuperseded(Exception):
-    """The evaluation has ended, or another attempt runs it."""
+    def next_attempt(self, **fields: Any) -> Self:
+        """Return the record with the next attempt. Columns that are finished are kept."""
+        again = {"status": EvaluationStatus.IN_PROGRESS, "phase": Phase.WAITING}
+        return super().next_attempt(**again, error=None, finished_at=None, **fields)
 
 
 def job_of(subject: str) -> str:
@@ -116,121 +122,91 @@ def job_of(subject: str) -> str:
     return subject.removeprefix(_SUBJECT)
 
 
-class Evaluations:
-    """The evaluations of all jobs, by project."""
+class Evaluations(WorkStore[JobEvaluation]):
+    """The evaluations of all jobs, by project. The end of one adds events to its job."""
+
+    record = JobEvaluation
 
     def __init__(self, redis: Client) -> None:
-        self.redis = redis
-        self.records = Collection(redis, "job-evaluations", JobEvaluation)
+        super().__init__(redis)
+        self._jobs = Jobs(redis)
 
-    def add(self, pipe: Pipeline, evaluation: JobEvaluation) -> None:
-        """Add a new evaluation to the transaction that ends its job."""
-        self.records.add(pipe, evaluation)
-        pipe.sadd(UNFINISHED, _member(evaluation))
+    async def find(self, project_id: str, subject: str) -> JobEvaluation | None:
+        """Return the evaluation with this name in the queue, or None."""
+        return await self.records.get(project_id, job_of(subject))
 
-    async def get(self, project_id: str, job_id: str) -> JobEvaluation | None:
-        """Return the evaluation of the project's job, or None."""
-        return await self.records.get(project_id, job_id)
-
-    async def enqueue(self, evaluation: JobEvaluation) -> None:
-        """Enqueue the evaluation's attempt unless it is already queued."""
-        await queue.enqueue(
-            self.redis,
-            queue.EVALS,
-            FUNCTION,
-            evaluation.project_id,
-            evaluation.subject,
-            evaluation.attempt,
-        )
-
-    async def change(
-        self,
-        evaluation: JobEvaluation,
-        also: Callable[[Pipeline], Any] | None = None,
-        **fields: Any,
-    ) -> JobEvaluation:
-        """Change fields of an evaluation that this attempt still runs.
-
-        A status other than `in_progress` ends it. Raises EvaluationSuperseded and Missing.
-        """
-
-        def change(current: JobEvaluation) -> JobEvaluation:
-            if current.is_final or not current.is_attempt_of(evaluation):
-                raise EvaluationSuperseded(evaluation.id)
-            after = current.model_copy(update=fields)
-            finished_at = ids.now_s() if after.is_final else None
-            return after.model_copy(update={"finished_at": finished_at})
-
-        def together(pipe: Pipeline, after: JobEvaluation) -> None:
-            if after.is_final:
-                pipe.srem(UNFINISHED, _member(after))
-            if also is not None:
-                also(pipe)
-
-        return await self.records.update(
-            evaluation.project_id, evaluation.id, change, also=together
-        )
-
-    async def delete(self, evaluation: JobEvaluation) -> None:
-        """Delete the record of an evaluation. Its worker stops."""
-
-        def also(pipe: Pipeline) -> None:
-            pipe.srem(UNFINISHED, _member(evaluation))
-
-        await self.records.delete(evaluation.project_id, evaluation.id, also=also)
-
-    async def restart(
-        self, evaluation: JobEvaluation, baseline_prompt: str | None = None
-    ) -> JobEvaluation:
-        """Start an evaluation again that has ended. Raises Missing.
-
-        A prompt of the user's replaces an earlier one.
-        """
-        prompt = baseline_prompt or evaluation.baseline_prompt
-        return await self._start_next(evaluation, lost_attempts=0, baseline_prompt=prompt)
-
-    async def hand_back(self, evaluation: JobEvaluation) -> None:
-        """Start the next attempt of an evaluation whose worker stopped on purpose.
-
-        Raises Missing.
-        """
-        await self._start_next(evaluation, lost_attempts=evaluation.lost_attempts)
-
-    async def start_after_loss(self, evaluation: JobEvaluation) -> None:
-        """Start the next attempt of an evaluation whose worker died. Raises Missing."""
-        await self._start_next(evaluation, lost_attempts=evaluation.lost_attempts + 1)
-
-    async def _start_next(
-        self, evaluation: JobEvaluation, *, lost_attempts: int, **more: Any
-    ) -> JobEvaluation:
-        def change(current: JobEvaluation) -> JobEvaluation:
-            if not current.is_attempt_of(evaluation):
-                return current  # another process restarted it already
-            return current.model_copy(
-                update={
-                    "attempt": current.attempt + 1,
-                    "lost_attempts": lost_attempts,
-                    "status": EvaluationStatus.IN_PROGRESS,
-                    "phase": Phase.WAITING,
-                    "error": None,
-                    "finished_at": None,
-                    **more,
-                }
-            )
-
-        def also(pipe: Pipeline, after: JobEvaluation) -> None:
-            pipe.sadd(UNFINISHED, _member(after))
-
-        after = await self.records.update(evaluation.project_id, evaluation.id, change, also=also)
-        await self.enqueue(after)
+    async def lose(self, own: JobEvaluation, most_lost: int) -> JobEvaluation:
+        """Enqueue the next attempt after the worker died, or give up."""
+        after = await super().lose(own, most_lost)
+        if after.is_final:
+            metrics.JOB_EVALUATIONS.cell(after.status).inc()
         return after
 
-    async def unfinished(self) -> list[JobEvaluation]:
-        """Return all readable evaluations that have not ended."""
-        return await read_unfinished(
-            self.redis, UNFINISHED, lambda _: self.records, lambda one: not one.is_final
+    def _on_ended(self, pipe: Pipeline, record: JobEvaluation) -> None:
+        super()._on_ended(pipe, record)
+        self._jobs.add_events(pipe, record.project_id, record.id, _events_of_end(record))
+
+
+def event(text: str, level: Literal["info", "warn"] = "info", **data: Any) -> NewEvent:
+    """Return an event of a job about its evaluation."""
+    return NewEvent(message=f"Evaluation: {text}", level=level, data={"code": _CODE, **data})
+
+
+def _events_of_end(record: JobEvaluation) -> list[NewEvent]:
+    text = "completed" if record.verdict is None else record.verdict["sentence"]
+    if record.error is not None:
+        text = f"{record.status}: {record.error.message}"
+    is_failed = record.status is EvaluationStatus.FAILED
+    events = [event(text, "warn" if is_failed else "info", status=record.status)]
+    if record.gate is not None:
+        events.append(_gate_event(record.gate))
+    return events
+
+
+def _gate_event(gate: GateOutcome) -> NewEvent:
+    failed = [fault(one.key, one.condition, one.measured, one.reason) for one in gate.failed]
+    if not failed:
+        return event("the gate passed", gate="passed")
+    return event(f"the gate failed: {'; '.join(failed)}", level="warn", gate="failed")
+
+
+_COLUMNS = {BASE: "base model", PROMPT: "base model with the best prompt", TUNED: "tuned model"}
+
+
+class Progress:
+    """Reports what one attempt at an evaluation does.
+
+    An event is written in the transaction that checks the attempt, so that an attempt that was
+    given up reports nothing. The methods raise AttemptSuperseded and Missing.
+    """
+
+    def __init__(self, evaluations: Evaluations, jobs: Jobs, evaluation: JobEvaluation) -> None:
+        self._evaluations = evaluations
+        self._jobs = jobs
+        self._evaluation = evaluation
+
+    async def begin(self, rows: int) -> JobEvaluation:
+        """Report the number of rows that are evaluated, and return the changed record."""
+        return await self._change(
+            event(f"started on {rows} held-out rows", rows=rows), {"rows": rows}
         )
 
+    async def enter(self, phase: Phase) -> None:
+        """Report the phase that begins."""
+        await self._evaluations.change_own(
+            self._evaluation, lambda current: current.model_copy(update={"phase": phase})
+        )
 
-def _member(evaluation: JobEvaluation) -> str:
-    return f"{evaluation.project_id}/{evaluation.id}"
+    async def answered(self, column: str, answers: Sequence[Answer]) -> None:
+        """Report that a column has its answers."""
+        given = sum(answer.error is None for answer in answers)
+        name = _COLUMNS.get(column, column)
+        text = f"{name} answered {given} of {len(answers)} rows"
+        await self._change(event(text, column=column, answered=given, rows=len(answers)), {})
+
+    async def _change(self, news: NewEvent, fields: dict[str, Any]) -> JobEvaluation:
+        return await self._evaluations.change_own(
+            self._evaluation,
+            lambda current: current.model_copy(update=fields),
+            lambda pipe, after: self._jobs.add_events(pipe, after.project_id, after.id, [news]),
+        )

@@ -7,7 +7,8 @@ no memorized answers. Forgetting is measured as usual.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -22,13 +23,43 @@ from service.grading.tool_call import find_written_calls
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.examples import cluster_of
+from service.jobs.evaluation.job_data import HeldOut, JobFiles, rows_of
 from service.jobs.evaluation.measure import row_notes
 from service.jobs.evaluation.probes import measure_forgetting
-from service.jobs.evaluation.progress import Progress
-from service.jobs.evaluation.prompts import Prompts
-from service.jobs.evaluation.records import JobEvaluation, Phase
+from service.jobs.evaluation.records import JobEvaluation, Phase, Progress
 from service.jobs.records import JobRecord
 from service.verdict.comparison import BASE, TUNED, Answer, Column, Comparison, Metric, Row
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts `held_out` as examples without an answer, and what the grader knows about each.
+
+    `items` has the latter by line, and `trained` is the number of training rows.
+    """
+
+    examples: list[Example]
+    items: dict[int, dict[str, Any]]
+    trained: int
+    held_out: HeldOut
+
+
+def read_prompts(files: JobFiles, held_out: HeldOut) -> Prompts:
+    """Read the held-out prompts of a job."""
+    rows = [] if files.training is None else list(rows_of(files.training))
+    source = rows if held_out.source in (None, files.training) else list(rows_of(held_out.source))
+    found = {place + 1: msgspec.json.decode(source[place]) for place in held_out.places}
+    return Prompts(
+        [_example(line, row) for line, row in found.items()],
+        {line: row["item"] for line, row in found.items()},
+        len(rows) - len(held_out.trained_without),
+        held_out,
+    )
+
+
+def _example(line: int, row: dict[str, Any]) -> Example:
+    return Example(line, tuple(row["messages"]), "", tools=tuple(row.get("tools") or ()))
+
 
 REWARD: Final = "reward"
 

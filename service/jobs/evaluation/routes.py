@@ -97,8 +97,9 @@ async def restart_evaluation(
             code="evaluation_in_progress",
         )
     try:
-        prompt = None if body is None else body.baseline_prompt
-        return JobEvaluationObject.of(await evaluations.restart(evaluation, prompt))
+        # A prompt of the user's replaces an earlier one.
+        prompt = (body and body.baseline_prompt) or evaluation.baseline_prompt
+        return JobEvaluationObject.of(await evaluations.restart(evaluation, baseline_prompt=prompt))
     except Missing as e:
         raise NotFound("The evaluation was deleted.", code="evaluation_not_found") from e
 

@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.evaluation.records import (
-    EvaluationFailure,
     EvaluationStatus,
     GateOutcome,
     JobEvaluation,
@@ -16,6 +15,7 @@ from service.jobs.evaluation.records import (
 from service.jobs.schemas.create import BaselinePrompt
 from service.models.aliases.schemas import GATE_EXAMPLE
 from service.verdict.results import VerdictKind
+from service.work.records import WorkError
 
 
 class VerdictObject(BaseModel):
@@ -152,7 +152,7 @@ class RestartEvaluation(BaseModel):
     baseline_prompt: BaselinePrompt | None = None
 
 
-def _error(failure: EvaluationFailure | None) -> EvaluationErrorObject | None:
+def _error(failure: WorkError | None) -> EvaluationErrorObject | None:
     if failure is None:
         return None
     return EvaluationErrorObject(code=failure.code, message=failure.message)

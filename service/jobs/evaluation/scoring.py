@@ -1,23 +1,147 @@
-"""Scores of the answers, by graders that fit what the answers of the data look like."""
+"""Scores of the answers, by graders that fit what the answers of the data look like.
+
+Texts may be scored by a judge: a model that compares each answer with the row's own, in both
+orders.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, Literal, NoReturn
+import asyncio
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 import msgspec
 
 from service.core.tasks import gather
 from service.datasets.text.languages import UNKNOWN, detect
 from service.grading.default_graders import applies, graders_for, item_of
-from service.grading.examples import Example, Row
-from service.grading.grade import grade
-from service.grading.model_graders import GraderTools, JudgeFailed, PythonRunner
-from service.grading.results import Sample
+from service.grading.examples import Example, Row, examples_of
+from service.grading.grade import GraderTools, Sample, grade
+from service.grading.model_graders import Judge, JudgeFailed, PythonRunner, pairwise
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
 from service.grading.tool_call import find_written_calls
-from service.jobs.evaluation.judging import AnswerJudge
 from service.verdict.comparison import Answer, Metric
+from service.verdict.memorization import given_text
+
+_WON: Final = {"a": 1.0, "tie": 0.5, "b": 0.0}
+_MOST_PAIRS: Final = 50  # to calibrate by; 41 of 50 are 69 to 90% with 95% confidence
+_LEAST_PAIRS: Final = 10
+_Z: Final = 1.96
+
+
+class Pair(NamedTuple):
+    """Two answers to a prompt, of which the first is known to be better."""
+
+    prompt: str
+    better: str
+    worse: str
+
+
+class Calibration(NamedTuple):
+    """How often a judge preferred the better of two answers; a tie counts as half.
+
+    `is_human` is whether people said which is better. Otherwise, the worse one answers another
+    question.
+    """
+
+    right: float
+    pairs: int
+    is_human: bool
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the judge is right more often than at random (Wilson's interval)."""
+        if not self.pairs:
+            return False
+        n, share = self.pairs, self.right / self.pairs
+        margin = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+        return (share + _Z**2 / (2 * n) - margin) / (1 + _Z**2 / n) > 0.5
+
+    def __str__(self) -> str:
+        right = f"{self.right:g} of {self.pairs}"
+        if self.is_human:
+            return f"it agreed with people on {right} pairs of answers"
+        return (
+            f"it preferred the answer to the question over that to another one in {right} pairs; "
+            "the rows have no preferences of people to compare it with"
+        )
+
+
+class AnswerJudge:
+    """A judge of answers. `model` is the model that is asked, at most `at_once` times at once."""
+
+    def __init__(self, judge: Judge, model: str, at_once: int) -> None:
+        self._model = model
+        self._judge = judge
+        self._slots = asyncio.Semaphore(at_once)
+        self._judged: dict[Pair, float | None] = {}
+
+    @property
+    def unusable(self) -> int:
+        """Number of pairs for which the judge gave no usable answer."""
+        return sum(won is None for won in self._judged.values())
+
+    async def score(self, row: Example, answer: str) -> float | None:
+        """Return 1 if an answer is better than the row's own, 0 if it is worse, 0.5 for a tie.
+
+        Returns None if the judge gives no usable answer.
+        """
+        if answer.strip() == row.answer.strip():
+            return _WON["tie"]
+        if not answer.strip():
+            return _WON["b"]
+        return await self._won(Pair(given_text(row.prompt), answer, row.answer))
+
+    async def calibrate(self, rows: Sequence[dict[str, Any]], seed: int) -> Calibration:
+        """Compare the judge with people if the rows say what they prefer, or else with the rows."""
+        pairs, is_human = list(_preferences(rows)), True
+        if len(pairs) < _LEAST_PAIRS:
+            pairs, is_human = list(_mismatched(examples_of(rows))), False
+        draw = random.Random(seed)  # noqa: S311 - reproducible, not a key
+        pairs = draw.sample(pairs, min(_MOST_PAIRS, len(pairs)))
+        # An answer that cannot be read is no agreement.
+        right = [won or 0.0 for won in await gather(self._won, pairs)]
+        return Calibration(sum(right), len(pairs), is_human)
+
+    async def _won(self, pair: Pair) -> float | None:
+        if pair not in self._judged:
+            async with self._slots:
+                try:
+                    found = await pairwise(self._judge, self._model, *pair)
+                except JudgeFailed:
+                    self._judged[pair] = None
+                else:
+                    self._judged[pair] = _WON[found.winner]
+        return self._judged[pair]
+
+
+def _preferences(rows: Sequence[dict[str, Any]]) -> Iterator[Pair]:
+    """Yield the pairs of answers of which people said which is better."""
+    judged: defaultdict[str, dict[bool, str]] = defaultdict(dict)
+    for row in rows:
+        if "preferred_output" in row:
+            prompt = given_text(row["input"]["messages"])
+            better, worse = (
+                given_text(row[name]) for name in ("preferred_output", "non_preferred_output")
+            )
+            yield Pair(prompt, better, worse)
+        elif row.get("label") is not None:
+            *asked, answer = row["messages"]
+            judged[given_text(asked)][row["label"]] = given_text([answer])
+    for prompt, answers in judged.items():
+        if len(answers) == 2:
+            yield Pair(prompt, answers[True], answers[False])
+
+
+def _mismatched(examples: Sequence[Example]) -> Iterator[Pair]:
+    """Yield each answer with one that belongs to another question."""
+    for one, other in zip(examples, [*examples[1:], *examples[:1]], strict=True):
+        if one.answer.strip() and other.answer.strip() not in ("", one.answer.strip()):
+            yield Pair(given_text(one.prompt), one.answer, other.answer)
+
 
 JUDGE: Final = "judge"
 """Name of the metric of a judge: how often an answer is preferred to the row's own."""

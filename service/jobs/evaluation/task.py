@@ -3,126 +3,106 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from typing import Any
 
 from redis.asyncio.client import Pipeline
 
-from service.core import logs, metrics
+from service.core import ids, logs, metrics
 from service.core.records import Missing
-from service.core.redis import REDIS_ERRORS
-from service.core.storage import QUOTA, QuotaExceeded, StorageError
 from service.evals.judge import RunJudge
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import scratch_folder
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
-from service.inference.background.calls import ModelGone
-from service.inference.background.engine_task import CancelableTask, Resources
+from service.inference.background.calls import ModelGone, Resources
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, answers_at_once, fetch_data, sample
 from service.jobs.evaluation.job_data import FileGone, HeldOut, fetch_held_out
-from service.jobs.evaluation.judging import AnswerJudge
 from service.jobs.evaluation.measure import Evaluator, is_base
-from service.jobs.evaluation.progress import Progress
-from service.jobs.evaluation.prompts import read_prompts
 from service.jobs.evaluation.records import (
-    EvaluationFailure,
     Evaluations,
     EvaluationStatus,
-    EvaluationSuperseded,
     JobEvaluation,
+    Progress,
     job_of,
 )
 from service.jobs.evaluation.results import Conclusion, store
-from service.jobs.evaluation.rewards import RewardEvaluator
-from service.jobs.evaluation.scoring import Scoring
+from service.jobs.evaluation.rewards import RewardEvaluator, read_prompts
+from service.jobs.evaluation.scoring import AnswerJudge, Scoring
 from service.jobs.graders import parse_grader
 from service.jobs.planning.hyperparameters import answer_tokens
 from service.jobs.records import JobRecord, Jobs
 from service.models.catalogue import BaseModelEntry
 from service.models.records import write_figures
 from service.training.contract.failures import TrainingFailure
+from service.work.records import WorkError
+from service.work.task import CancelableTask, WorkFailed
 
-log = logging.getLogger(__name__)
 _GONE = "model_not_found"
 # The comparison with the trainer is at the end of the training. Evaluations add events after it.
 _NEWEST_EVENTS = 500
 _MOST_CHECKPOINTS = 100  # that are looked at
 
 
-class _Ended(Exception):
-    """The evaluation ends without a result."""
-
-    def __init__(self, status: EvaluationStatus, code: str, message: str) -> None:
-        super().__init__(code)
-        self.status = status
-        self.failure = EvaluationFailure(code=code, message=message)
+class _Skipped(WorkFailed):
+    """The evaluation ends without a result, although nothing failed."""
 
 
 class EvaluateJob(CancelableTask[JobEvaluation]):
     """The `evaluate_job` task: takes an evaluation from in progress to its end."""
 
-    superseded = EvaluationSuperseded
-
     def __init__(self, jobs: Jobs, resources: Resources) -> None:
-        super().__init__(resources)
-        self._jobs = jobs
         self._evaluations = Evaluations(jobs.redis)
+        super().__init__(self._evaluations, resources.leases)
+        self._jobs = jobs
+        self._files = resources.files
+        self._registry = resources.registry
+        self._storage = resources.storage
+        self._settings = resources.settings
+        self._access = resources.access
         self._desk = Desk(self._settings)
 
     def _logged(self, _subject: str) -> AbstractContextManager[object]:
         return logs.bound(logs.job_id, job_of(_subject))
 
-    async def _find(self, project_id: str, subject: str) -> JobEvaluation | None:
-        return await self._evaluations.get(project_id, job_of(subject))
-
-    async def _hand_back(self, record: JobEvaluation) -> None:
-        await self._evaluations.hand_back(record)
-
     async def _work(self, record: JobEvaluation) -> None:
         progress = Progress(self._evaluations, self._jobs, record)
-        try:
-            found = await self._evaluate(record, progress)
-        except _Ended as e:
-            status, is_failed = e.status, e.status is EvaluationStatus.FAILED
-            if e.failure.code == _GONE:
-                await self._storage.delete_prefix(record.folder)
-            text = f"{status}: {e.failure.message}"
-            await progress.end(
-                text, "warn" if is_failed else "info", status=status, error=e.failure
-            )
-        except QuotaExceeded as e:
-            status = EvaluationStatus.FAILED
-            failure = EvaluationFailure(code=QUOTA, message=str(e))
-            await progress.end(f"failed: {e}", "warn", status=status, error=failure)
-        except (*REDIS_ERRORS, StorageError, Missing, EvaluationSuperseded):
-            raise  # retried later, or no longer relevant
-        except Exception:
-            # An internal error: report it once instead of retrying forever.
-            log.exception("the evaluation failed")
-            status = EvaluationStatus.FAILED
-            message = "The service failed on this evaluation. Give the operator the job's ID."
-            failure = EvaluationFailure(code="internal_error", message=message)
-            await progress.end(f"failed: {message}", "warn", status=status, error=failure)
-        else:
-            status = EvaluationStatus.COMPLETED
-            await progress.end(
-                found.verdict["sentence"],
-                status=status,
-                verdict=found.verdict,
-                figures=found.figures,
-                gate=found.gate,
-                also=partial(_write_figures, evaluation=record, found=found),
-            )
+        found = await self._evaluate(record, progress)
+        await self._end(
+            record,
+            EvaluationStatus.COMPLETED,
+            lambda pipe, after: _write_figures(pipe, after, found),
+            verdict=found.verdict,
+            figures=found.figures,
+            gate=found.gate,
+        )
+
+    async def _fail(self, record: JobEvaluation, error: Any) -> None:
+        if error.code == _GONE:
+            await self._storage.delete_prefix(record.folder)
+        is_skipped = isinstance(error, _Skipped)
+        status = EvaluationStatus.SKIPPED if is_skipped else EvaluationStatus.FAILED
+        failure = WorkError(code=error.code, message=error.message)
+        await self._end(record, status, error=failure)
+
+    async def _end(
+        self,
+        record: JobEvaluation,
+        status: EvaluationStatus,
+        also: Callable[[Pipeline, JobEvaluation], None] = lambda _, __: None,
+        **fields: Any,
+    ) -> None:
+        await self._evaluations.change_own(
+            record, lambda current: current.ended(status, ids.now_s(), **fields), also
+        )
         metrics.JOB_EVALUATIONS.cell(status).inc()
 
     async def _evaluate(self, evaluation: JobEvaluation, progress: Progress) -> Conclusion:
-        """Measure, judge and store, and return the conclusion. Raises _Ended."""
+        """Measure, judge and store, and return the conclusion. Raises WorkFailed."""
         job = await self._jobs.get(evaluation.project_id, evaluation.id)
         if job is None:
             raise Missing(evaluation.id)
@@ -130,7 +110,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         if job.grader is not None:
             return await self._evaluate_rewards(evaluation, job, parse_grader(job.grader), progress)
         folder = self._settings.scratch / f"evaluation-{job.id}"
-        with _ended_without_data():
+        with _failing_without_data():
             async with scratch_folder(folder):
                 data = await fetch_data(job, self._files, folder, self._desk)
         engine = EvaluationEngine(
@@ -139,13 +119,13 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
             concurrency=self._settings.eval_requests_at_once,
             answers_at_once=answers_at_once(self._settings, entry, data),
         )
-        with _ended_without_engine(job.model):
+        with _failing_without_engine(job.model):
             uses_tools = any(example.uses_tools for example in data.held_out)
             if not uses_tools or not await engine.reads_tool_calls():
                 data = data.without_tools()
             rows = sample(data.held_out, self._settings.evaluation_rows, job.seed)
             if not rows:
-                raise _skipped("no_held_out_rows", _nothing_to_ask(data, job.model))
+                raise _Skipped("no_held_out_rows", _nothing_to_ask(data, job.model))
             evaluation = await progress.begin(len(rows))
             async with Sandbox() as sandbox:
                 scoring = Scoring(data.rows, sandbox)
@@ -188,9 +168,9 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
     async def _evaluate_rewards(
         self, evaluation: JobEvaluation, job: JobRecord, grader: Grader, progress: Progress
     ) -> Conclusion:
-        """Measure by the job's own grader, judge and store. Raises _Ended."""
+        """Measure by the job's own grader, judge and store. Raises WorkFailed."""
         folder = self._settings.scratch / f"evaluation-{job.id}"
-        with _ended_without_data():
+        with _failing_without_data():
             async with scratch_folder(folder):
                 files, held_out = await fetch_held_out(job, self._files, folder, self._desk)
                 prompts = await asyncio.to_thread(read_prompts, files, held_out)
@@ -200,8 +180,8 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         )
         rows = sample(prompts.examples, self._settings.evaluation_rows, job.seed)
         if not rows:
-            raise _skipped("no_held_out_rows", _nothing_left(held_out))
-        with _ended_without_engine(job.model):
+            raise _Skipped("no_held_out_rows", _nothing_left(held_out))
+        with _failing_without_engine(job.model):
             if any(row.tools for row in rows):
                 await engine.reads_tool_calls()
             evaluation = await progress.begin(len(rows))
@@ -234,20 +214,20 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         return await store(self._storage, evaluation, comparison, job.gate)
 
     async def _served(self, evaluation: JobEvaluation, job: JobRecord) -> BaseModelEntry:
-        """Return the base model. Raises _Ended if no engine serves it and the tuned model."""
+        """Return the base model. Raises WorkFailed if no engine serves it and the tuned model."""
         if self._settings.evaluation_rows == 0:
-            raise _skipped("evaluations_disabled", "The operator turned evaluations off.")
+            raise _Skipped("evaluations_disabled", "The operator turned evaluations off.")
         entry = self._registry.catalogue.get(job.model)
         if entry is None or job.model not in self._settings.upstreams:
-            raise _skipped("not_served", f"No engine serves the base model {job.model}.")
+            raise _Skipped("not_served", f"No engine serves the base model {job.model}.")
         if await self._registry.find(job.project_id, evaluation.model) is None:
-            raise _skipped(_GONE, f"The model {evaluation.model} was deleted.")
+            raise _Skipped(_GONE, f"The model {evaluation.model} was deleted.")
         return entry
 
     async def _checkpoints(self, evaluation: JobEvaluation, job: JobRecord) -> list[Checkpoint]:
         model = await self._registry.models.get(job.project_id, evaluation.model)
         if model is None:
-            raise _skipped(_GONE, f"The model {evaluation.model} was deleted.")
+            raise _Skipped(_GONE, f"The model {evaluation.model} was deleted.")
         page = await self._jobs.checkpoints(job.id).page(job.project_id, limit=_MOST_CHECKPOINTS)
         known = [
             record
@@ -302,31 +282,23 @@ def _nothing_left(found: Data | HeldOut) -> str:
 
 
 @contextmanager
-def _ended_without_data() -> Iterator[None]:
-    """Raise _Ended if the job's rows cannot be read."""
+def _failing_without_data() -> Iterator[None]:
+    """Raise WorkFailed if the job's rows cannot be read."""
     try:
         yield
     except FileGone as e:
-        raise _failed("file_not_found", f"The file {e.file_id} was deleted.") from e
+        raise WorkFailed("file_not_found", f"The file {e.file_id} was deleted.") from e
     except (DeskFailed, TrainingFailure) as e:
-        raise _failed(e.code, e.message) from e
+        raise WorkFailed(e.code, e.message) from e
 
 
 @contextmanager
-def _ended_without_engine(model: str) -> Iterator[None]:
-    """Raise _Ended if the engine gives no answers, or the tuned model is deleted."""
+def _failing_without_engine(model: str) -> Iterator[None]:
+    """Raise WorkFailed if the engine gives no answers, or the tuned model is deleted."""
     try:
         yield
     except EngineAway as e:
         message = f"The engine of {model} gave no answers: {e}."
-        raise _failed("engine_unavailable", message) from e
+        raise WorkFailed("engine_unavailable", message) from e
     except ModelGone as e:
-        raise _skipped(e.code, e.message) from e
-
-
-def _skipped(code: str, message: str) -> _Ended:
-    return _Ended(EvaluationStatus.SKIPPED, code, message)
-
-
-def _failed(code: str, message: str) -> _Ended:
-    return _Ended(EvaluationStatus.FAILED, code, message)
+        raise _Skipped(e.code, e.message) from e

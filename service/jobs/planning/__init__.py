@@ -1,1 +1,4 @@
-"""Job planning before a run: hyperparameters, memory, duration, and the training data."""
+"""The plan of a job before it runs: files, hyperparameters, memory and duration.
+
+`hyperparameters.py` and `memory_plan.py` are pure.
+"""

@@ -87,7 +87,7 @@ def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base)
         rate = base_rate(base.parameters) * METHODS[method].learning_rate_factor
         rate *= found["learning_rate_multiplier"]
         found["learning_rate"] = rate
-        why.append(f"learning_rate auto → {rate:g}: {_size_words(base)}, {method}")
+        why.append(f"learning_rate auto → {rate:g}: {_describe_size(base)}, {method}")
     if requested.warm_start is None:
         found["lora"] = _lora(requested.lora, data.rows)
         if requested.lora.r == "auto":
@@ -135,7 +135,7 @@ def _lora(requested: LoraOptions, rows: int) -> LoraOptions:
     return requested.model_copy(update={"r": rank, "alpha": alpha})
 
 
-def _size_words(base: Base) -> str:
+def _describe_size(base: Base) -> str:
     if base.parameters is None:
         return "a base model of unknown size"
     return f"a base model of {base.parameters / 1e9:.2g} billion parameters"

@@ -12,7 +12,7 @@ from service.core.errors import BadRequest, NotReady
 from service.core.redis import Client
 from service.files.records import Files
 from service.jobs.planning.hyperparameters import Base, answer_tokens, resolve
-from service.jobs.planning.machines import Planned, planned, shape_of, trainers
+from service.jobs.planning.machines import MachinePlan, online_trainers, plan_on_best, read_shape
 from service.jobs.planning.memory_plan import Training
 from service.jobs.planning.speed import Duration, SpeedKey, Speeds
 from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles, Inputs
@@ -38,7 +38,7 @@ class JobPlan:
     chosen: Resolved
     reasons: tuple[str, ...]
     run: RunEstimate
-    machine: Planned | None
+    machine: MachinePlan | None
     duration: Duration | None
     memory: MemorySettings
     longest_row: int | None
@@ -68,9 +68,9 @@ async def resolve_and_plan(
     reasons = (*inputs.reasons, *resolution.reasons, *_sampled(chosen))
     longest = None if inputs.longest is None else inputs.longest + answer_tokens(chosen)
     machine, duration, memory = None, None, MemorySettings()
-    if (shape := shape_of(entry)) is not None:
+    if (shape := read_shape(entry)) is not None:
         training = Training(chosen, job.method, longest, tokens_at_once)
-        machine = planned(training, shape, await trainers(redis))
+        machine = plan_on_best(training, shape, await online_trainers(redis))
         memory = machine.plan.settings if machine is not None else memory
     else:
         reasons = (*reasons, _UNKNOWN_SHAPE)
@@ -119,7 +119,7 @@ class MemoryObject(BaseModel):
     )
 
     @classmethod
-    def from_plan(cls, machine: Planned) -> Self:
+    def from_plan(cls, machine: MachinePlan) -> Self:
         """Build the API object from a plan."""
         plan = machine.plan
         return cls(**asdict(plan.memory), total=plan.needed, available=plan.available)
@@ -222,7 +222,7 @@ class EstimateObject(BaseModel):
         )
 
 
-def _gpus(machine: Planned) -> int:
+def _gpus(machine: MachinePlan) -> int:
     return 0 if machine.worker.device == "cpu" else machine.plan.gpus
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 from service.core.redis import Client
 from service.fleet import workers
 from service.fleet.workers import Capacity, Worker
-from service.jobs.planning.memory_plan import Limits, MemoryPlan, Training, advice, best, fits, plan
+from service.jobs.planning.memory_plan import (
+    Limits,
+    MemoryPlan,
+    Training,
+    advice,
+    find_best,
+    fits,
+    plan,
+)
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.model.shape import ModelShape, UnknownShape
@@ -18,7 +26,7 @@ _GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Planned:
+class MachinePlan:
     """Plan on the machine with the most free room for the training."""
 
     worker: Worker
@@ -37,12 +45,12 @@ class Planned:
             f"{self.advice}"
         )
 
-    def words(self) -> list[str]:
+    def describe(self) -> list[str]:
         """Return event messages on the memory and the settings that make the training fit."""
-        return words_of(self.plan, self.worker)
+        return describe_plan(self.plan, self.worker)
 
 
-def words_of(there: MemoryPlan, worker: Worker) -> list[str]:
+def describe_plan(there: MemoryPlan, worker: Worker) -> list[str]:
     """Return event messages on the memory of a plan and the settings that make it fit."""
     of = "" if there.available is None else f" of {there.available / _GIB:.1f}"
     where = worker.device_name
@@ -66,26 +74,28 @@ def words_of(there: MemoryPlan, worker: Worker) -> list[str]:
     return reasons
 
 
-async def trainers(redis: Client) -> list[Worker]:
+async def online_trainers(redis: Client) -> list[Worker]:
     """Return the online workers that run trainings."""
     return [worker for worker in await workers.alive(redis) if "gpu" in worker.queues]
 
 
 async def can_shard(redis: Client, batch_size: int) -> bool:
     """Return whether an online worker can divide the base model among several GPUs."""
-    return any(worker.shards(batch_size) for worker in await trainers(redis))
+    return any(worker.shards(batch_size) for worker in await online_trainers(redis))
 
 
-def planned(training: Training, shape: ModelShape, machines: list[Worker]) -> Planned | None:
+def plan_on_best(
+    training: Training, shape: ModelShape, machines: list[Worker]
+) -> MachinePlan | None:
     """Return the plan on the machine with the most room, or None if no machine is online."""
-    found = best(machines, lambda machine: plan(training, shape, machine))
+    found = find_best(machines, lambda machine: plan(training, shape, machine))
     if found is None:
         return None
     worker, there = found
-    return Planned(worker, there, None if there.fits else advice(training, shape, worker))
+    return MachinePlan(worker, there, None if there.fits else advice(training, shape, worker))
 
 
-def shape_of(entry: BaseModelEntry) -> ModelShape | None:
+def read_shape(entry: BaseModelEntry) -> ModelShape | None:
     """Return the base model's dimensions, or None if its folder is missing or lacks them."""
     try:
         stamp = (entry.path / "config.json").stat().st_mtime_ns
@@ -126,7 +136,7 @@ def fits_on(
 def _training(
     job: JobRecord, entry: BaseModelEntry, tokens_at_once: int | None
 ) -> tuple[Training, ModelShape] | None:
-    if job.longest_row is None or (shape := shape_of(entry)) is None:
+    if job.longest_row is None or (shape := read_shape(entry)) is None:
         return None
     return Training(job.resolved, job.method, job.longest_row, tokens_at_once), shape
 

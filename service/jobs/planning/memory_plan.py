@@ -120,7 +120,7 @@ def plan(
 
 
 def _is_bold(candidate: MemoryPlan, training: Training, machine: Capacity) -> bool:
-    """Whether parts that nobody asked for are large and leave little memory."""
+    """Return whether the batch parts are larger than usual and leave little memory."""
     usual = max(tokens_at_once(machine.device), _least(training))
     if training.tokens_at_once is not None or candidate.tokens_at_once <= usual:
         return False
@@ -264,7 +264,9 @@ def _host_bytes(
     return max(found) or None
 
 
-def best(machines: Sequence[M], plan_of: Callable[[M], MemoryPlan]) -> tuple[M, MemoryPlan] | None:
+def find_best(
+    machines: Sequence[M], plan_of: Callable[[M], MemoryPlan]
+) -> tuple[M, MemoryPlan] | None:
     """Return the machine with the most room and its plan, or None if there are no machines."""
     plans = [(machine, plan_of(machine)) for machine in machines]
 
@@ -306,7 +308,7 @@ def smaller_plan(
     return MemorySettings(None, True, sharding="fsdp") if can_shard else None
 
 
-def in_words(plan: MemorySettings) -> str:
+def describe_settings(plan: MemorySettings) -> str:
     """Return how the next attempt continues, for an event."""
     parts = []
     if plan.tokens_at_once is not None:

@@ -17,12 +17,13 @@ from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.attempt.recorder import record_wait
 from service.jobs.dispatch import Dispatcher
-from service.jobs.outcomes import fail
 from service.jobs.planning.job_plan import JobPlan, resolve_and_plan
 from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.recovery import fail
 from service.models.catalogue import Catalogue
 from service.training.contract.methods import METHODS
+from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _WAIT_FOR_FILE_S = 0.5
@@ -53,7 +54,7 @@ class PrepareTask:
             try:
                 async with self._leases.hold(job_id, attempt):
                     await self._prepare(project_id, job_id, attempt)
-            except (Held, Missing, lifecycle.AttemptSuperseded):
+            except (Held, Missing, AttemptSuperseded):
                 return
 
     async def _prepare(self, project_id: str, job_id: str, attempt: int) -> None:
@@ -97,7 +98,7 @@ class PrepareTask:
         messages = (
             "Files validated, moving job to queued state",
             *plan.reasons,
-            *(machine.words() if machine else ()),
+            *(machine.describe() if machine else ()),
             *overlap,
             *_without_evaluation(job),
         )

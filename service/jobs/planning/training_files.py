@@ -20,7 +20,7 @@ from service.files.curation.measure import measure_task, measures_of
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.curation.scratch import fetch_rows, other_file
 from service.files.records import FileRecord, Files, FileStatus
-from service.jobs.graders import misfits_of, parse_grader
+from service.jobs.graders import find_misfits, parse_grader
 from service.jobs.planning.hyperparameters import Data
 from service.jobs.records import JobFailure, JobRecord
 from service.models.catalogue import BaseModelEntry
@@ -51,7 +51,7 @@ def training_files(job: JobRecord) -> list[TrainingFile]:
     return [TrainingFile(job.training_file, "training_file"), *mixed]
 
 
-def mixture_of(
+def build_mixture(
     files: Sequence[TrainingFile], records: Sequence[FileRecord]
 ) -> tuple[MixedRows, ...]:
     """Return the mixture of the files, in their order; empty if there is only one file."""
@@ -257,7 +257,7 @@ class InputFiles:
         """Return what some rows lack for the grader. Raises CannotTrain if all lack it."""
         if job.grader is None:
             return ()
-        found = await misfits_of(parse_grader(job.grader), self._files.storage, file)
+        found = await find_misfits(parse_grader(job.grader), self._files.storage, file)
         for misfit in found:
             if misfit.is_everywhere:
                 raise CannotTrain("invalid_grader", str(misfit), misfit.param)

@@ -1,8 +1,8 @@
 """Successive halving: which trials of a sweep train on, and which are stopped.
 
 Trials train up to a rung and wait there. Once all of a group have, the better half trains on to the
-next rung, and the rest are stopped. So what is decided depends only on the losses, and not on the
-number of workers, or on which trial came first.
+next rung, and the rest are stopped. So decisions depend only on the losses, and not on the number
+of workers or the order of the trials.
 
 A group has the trials with the same number of epochs: these have seen the same rows, at the same
 point of the schedule of the learning rate. A shorter training would otherwise look worse at a third
@@ -26,6 +26,7 @@ from service.core.records import Missing
 from service.jobs import lifecycle
 from service.jobs.records import FINAL, JobRecord, NewEvent, Status
 from service.jobs.sweeps.records import SweepRecord, Sweeps, SweepStatus, Trial
+from service.work.records import AttemptSuperseded
 
 # Shares of the steps. Trainings store three checkpoints, so trials wait at the first two of them.
 RUNGS: Final = (1 / 3, 2 / 3)
@@ -51,7 +52,7 @@ def first_rungs(trials: Sequence[Trial]) -> tuple[Trial, ...]:
 
 
 class SweepEnded(Exception):
-    """The sweep has ended by itself, which does not allow the action."""
+    """The sweep has ended, so it cannot be cancelled."""
 
     def __init__(self, record: SweepRecord) -> None:
         super().__init__(f"the sweep {record.id} is {record.status}")
@@ -191,7 +192,7 @@ async def _apply(sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobReco
         job = jobs[trial.job_id]
         if job.status in FINAL:
             continue
-        with contextlib.suppress(lifecycle.NotAllowed, lifecycle.AttemptSuperseded, Missing):
+        with contextlib.suppress(lifecycle.NotAllowed, AttemptSuperseded, Missing):
             if record.status is SweepStatus.CANCELLING:
                 await _cancel(sweeps, job, f"The sweep {record.id} was cancelled")
             elif trial.stopped is not None:

@@ -19,9 +19,9 @@ from service.core import ids, outbox
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Record, Stored
-from service.core.unfinished import count_unfinished, read_unfinished
 from service.jobs.records import JobRecord, Jobs, MixedFile, NewEvent
 from service.training.contract.methods import MethodName
+from service.work.unfinished import count_unfinished, read_unfinished
 
 UNFINISHED: Final = f"{PREFIX}:sweeps-unfinished"
 MAX_UNFINISHED: Final = 10  # of a project

@@ -6,14 +6,12 @@ import contextlib
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header
 
 from service.core import queue
 from service.core.claims import Claim
-from service.core.errors import Conflict, NotFound
-from service.core.records import Missing
+from service.core.errors import Conflict
 from service.core.redis import REDIS_ERRORS
-from service.core.unfinished import check_room
 from service.files.records import Files
 from service.jobs.create import check_queue
 from service.jobs.dispatch import Dispatcher
@@ -26,9 +24,10 @@ from service.jobs.sweeps.schemas import CreateSweep, SweepObject
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import comparable, created_once
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource, list_of
+from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/fine_tuning/sweeps", tags=["Fine-tuning"])
 
@@ -39,15 +38,11 @@ Dispatch = Annotated[Dispatcher, Depends(resource("dispatcher"))]
 _Created = tuple[SweepRecord, Sequence[JobRecord]]
 
 
-def _unknown(sweep_id: str) -> NotFound:
-    return NotFound(f"No such sweep: {sweep_id[:80]}", param="sweep_id")
+SWEEP = Resource("sweep")
 
 
 async def _existing(sweep_id: str, caller: Caller, store: Store) -> SweepRecord:
-    found = await store.get(caller.project_id, sweep_id)
-    if found is None:
-        raise _unknown(sweep_id)
-    return found
+    return SWEEP.get_or_404(await store.get(caller.project_id, sweep_id), sweep_id)
 
 
 Existing = Annotated[SweepRecord, Depends(_existing)]
@@ -113,17 +108,9 @@ async def create_sweep(
     summary="List sweeps",
     openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
-async def list_sweeps(
-    caller: Caller,
-    store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> ListOf[SweepObject]:
+async def list_sweeps(caller: Caller, store: Store, paging: Paged) -> ListOf[SweepObject]:
     """List the project's sweeps, newest first."""
-    try:
-        page = await store.records.page(caller.project_id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("sweep") from e
+    page = await SWEEP.read(store.records.page(caller.project_id, **paging.bounds))
     shown = [SweepObject.of((record, await store.trials(record))) for record in page.items]
     return list_of(shown, page.has_more)
 

@@ -1,7 +1,7 @@
 """Loop that sends the metrics of jobs to MLflow. It runs in each cpu worker.
 
 A job's events are its outbox: whatever the server or a worker does, they stay until the run has
-them, and the training neither waits nor notices. Each turn sends what is new since the last one,
+them, and the training neither waits nor notices. Each sync sends what is new since the last one,
 under the lease of the job. If a worker dies in between, another repeats its last request, which
 adds nothing: MLflow keeps equal metrics once, and the run is found by the ID of the job.
 """
@@ -26,11 +26,11 @@ from service.jobs.tracking.records import MlflowRun, RunSuperseded, TrackedRun, 
 
 log = logging.getLogger(__name__)
 _POLL_S = 2.0
-_AT_ONCE = 16
-_LOOKED_AT = 200  # of those that are due; other workers serve some of them
+_MAX_CONCURRENT = 16
+_DUE_PAGE = 200  # of those that are due; other workers serve some of them
 _STARTED_S = 5.0  # until the next look at a job that has started
 _WAITING_S = 30.0  # at a job that waits or is paused
-_EVENTS_AT_ONCE = 50  # with up to 20 numbers each; MLflow takes 1000 in a request
+_EVENTS_PER_REQUEST = 50  # with up to 20 numbers each; MLflow takes 1000 in a request
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 3600.0
 _MAX_EXPONENT = 10
 _JITTER = 0.2  # spreads the retries of runs that failed at the same time
@@ -81,13 +81,13 @@ class Tracker:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def once(self) -> None:
-        """Take a turn for each job that is due, and wait for the ends of all turns."""
+        """Sync each job that is due, and wait until all are synced."""
         await self._start_due()
         await asyncio.gather(*self._running.values())
 
     async def _start_due(self) -> None:
-        for project_id, job_id in await self._runs.due(_LOOKED_AT):
-            if len(self._running) >= _AT_ONCE:
+        for project_id, job_id in await self._runs.due(_DUE_PAGE):
+            if len(self._running) >= _MAX_CONCURRENT:
                 break
             if job_id not in self._running:
                 task = asyncio.create_task(self._serve(project_id, job_id), name=job_id)
@@ -95,10 +95,10 @@ class Tracker:
                 task.add_done_callback(lambda done: self._running.pop(done.get_name()))
 
     async def _serve(self, project_id: str, job_id: str) -> None:
-        """Take a turn for a job. An unexpected error delays only this job."""
+        """Sync a job. An unexpected error delays only this job."""
         try:
             async with self._leases.hold(f"tracking:{job_id}", _LEASE_ATTEMPT):
-                await self._turn(project_id, job_id)
+                await self._sync(project_id, job_id)
         except (Held, RunSuperseded, Missing):
             pass  # another worker does it, or has done it
         except REDIS_ERRORS as e:
@@ -109,7 +109,7 @@ class Tracker:
             with contextlib.suppress(*REDIS_ERRORS):
                 await self._runs.postpone(project_id, job_id, _LAST_RETRY_S)
 
-    async def _turn(self, project_id: str, job_id: str) -> None:
+    async def _sync(self, project_id: str, job_id: str) -> None:
         # The job before its events: if it has ended, they include its last metrics.
         job = await self._jobs.get(project_id, job_id)
         run = await self._runs.records.get(project_id, job_id)
@@ -176,7 +176,7 @@ class Tracker:
         The trainer decides some parameters when it starts.
         """
         while events := await self._jobs.events_after(
-            job.project_id, job.id, run.cursor, _EVENTS_AT_ONCE
+            job.project_id, job.id, run.cursor, _EVENTS_PER_REQUEST
         ):
             new = mlflow.metrics_of(events)
             if new and not run.has_parameters:
@@ -191,13 +191,13 @@ class Tracker:
     async def _send_parameters(
         self, server: Mlflow, run_id: str, job: JobRecord, run: TrackedRun
     ) -> TrackedRun:
-        # Read again: the trainer may have decided some after this turn began.
+        # Read again: the trainer may have decided some after this sync began.
         current = await self._jobs.get(job.project_id, job.id) or job
         await server.log(run_id, params=mlflow.parameters_of(current))
         return await self._runs.replace(run, run.model_copy(update={"has_parameters": True}))
 
     async def _failed(self, job: JobRecord, failure: MlflowFailed) -> None:
-        """Delay the next turn, or give up. An event reports each kind of problem once."""
+        """Delay the next sync, or give up. An event reports each kind of problem once."""
         run = await self._runs.records.get(job.project_id, job.id)
         if run is None:
             return

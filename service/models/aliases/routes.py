@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Response
 from starlette.convertors import Convertor, register_url_convertor
 
 from service.core.errors import ApiError, BadRequest, Conflict, NotFound
@@ -28,9 +28,9 @@ from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import AliasChange, AliasDeleted, AliasObject, SetAlias
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource, list_of
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
 Store = Annotated[Aliases, Depends(resource("aliases"))]
@@ -94,18 +94,10 @@ IfMatchOrNew = Annotated[Expected, Depends(_expected_or_new)]
     summary="List aliases",
     openapi_extra=needs(Permission.ALIASES_READ),
 )
-async def list_aliases(
-    caller: Caller,
-    store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> ListOf[AliasObject]:
+async def list_aliases(caller: Caller, store: Store, paging: Paged) -> ListOf[AliasObject]:
     """List the project's aliases, newest first, with their target models."""
-    try:
-        page = await store.records.page(caller.project_id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("alias", has="name") from e
-    return list_of([AliasObject.from_record(r) for r in page.items], page.has_more)
+    page = store.records.page(caller.project_id, **paging.bounds)
+    return await Resource("alias", label="name").list(page, AliasObject.from_record)
 
 
 @router.get(

@@ -136,7 +136,7 @@ def _warnings(encoded: Encoded) -> list[WarningCode]:
         "rows_truncated": encoded.truncated,
         "rows_split": encoded.split,
         "turns_not_supervised": encoded.skipped_turns > 0,
-        "thoughts_not_rendered": not encoded.thoughts_rendered,
+        "thoughts_not_rendered": not encoded.reasoning_rendered,
         "prompt_mismatch": encoded.prompt_mismatch,
         "end_of_turn_added": encoded.end_of_turn_added,
     }
@@ -176,7 +176,7 @@ def _message(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> st
             "read as context, without loss"
         ),
         "thoughts_not_rendered": (
-            f"{some} contain thoughts that the model's chat template leaves out; the model learns "
+            f"{some} contain reasoning that the model's chat template leaves out; the model learns "
             "their answers only"
         ),
         "prompt_mismatch": (

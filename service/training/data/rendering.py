@@ -30,7 +30,7 @@ from typing import Any, Final, NamedTuple
 from jinja2 import TemplateError
 
 from service.chat_content import ContentFormat, choose_content_format, with_content_format
-from service.thoughts import FIELDS, take_out
+from service.reasoning import FIELDS, take_out
 from service.training.contract.child_process import die_with_parent
 
 TIMEOUT_S: Final = 10.0
@@ -240,36 +240,36 @@ def _rendered(
 
 
 Message = dict[str, Any]
-PROBED: Final = "probed thought"
+PROBED: Final = "probed reasoning"
 PROBE: Final[tuple[Message, ...]] = (
     {"role": "user", "content": "A question"},
     {"role": "assistant", "content": "An answer", **dict.fromkeys(FIELDS, PROBED)},
 )
-"""A conversation whose thought is in the fields that templates read."""
+"""A conversation whose reasoning is in the fields that templates read."""
 _OPENED: Final = re.compile(r"<think>\s*\Z")
 _END: Final = "</think>"
 
 
 def in_fields(message: Message) -> Message:
-    """Move the thought in the content of an assistant's message to the fields of templates."""
+    """Move the reasoning in the content of an assistant's message to the fields of templates."""
     if message["role"] != "assistant":
         return message
-    thought, answer = take_out(message["content"])
-    if not thought:
+    reasoning, answer = take_out(message["content"])
+    if not reasoning:
         return message
-    return {**message, "content": answer, **dict.fromkeys(FIELDS, thought)}
+    return {**message, "content": answer, **dict.fromkeys(FIELDS, reasoning)}
 
 
-def thought_of(message: Message) -> str:
-    """Return what the assistant thought before this message, or an empty text."""
+def reasoning_of(message: Message) -> str:
+    """Return the assistant's reasoning before this message, or an empty text."""
     return message.get(FIELDS[0]) or take_out(message["content"])[0]
 
 
-def after_prompt(prompt: str, through: str, thought: str) -> str:
+def after_prompt(prompt: str, through: str, reasoning: str) -> str:
     """Return the render that ends with a turn, so that it continues the prompt.
 
-    If the prompt opens a thought that the template does not write in rows, as DeepSeek R1's, the
-    thought is written here, and may be empty.
+    If the prompt opens reasoning that the template does not write in rows, as DeepSeek R1's, the
+    reasoning is written here, and may be empty.
     """
     opened = _OPENED.search(prompt)
     if opened is None or through.startswith(prompt):
@@ -277,5 +277,5 @@ def after_prompt(prompt: str, through: str, thought: str) -> str:
     before = prompt[: opened.start()]
     if not through.startswith(before) or _END in through[len(before) :]:
         return through
-    written = f"{thought}\n{_END}" if thought else _END
+    written = f"{reasoning}\n{_END}" if reasoning else _END
     return f"{prompt}{written}\n\n{through[len(before) :].lstrip()}"

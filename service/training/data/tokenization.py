@@ -4,7 +4,7 @@ Templates rarely mark what the assistant wrote, so it is located by rendering. F
 the prompt is the render of everything before it plus the generation prompt, and "through" is the
 render that ends with the turn. If both are prefixes of the whole conversation's render, the
 characters between them are what serving would have generated. If they are not (for example, because
-the template drops old thinking), each supervised turn becomes its own sample: the prompt that
+the template drops old reasoning), each supervised turn becomes its own sample: the prompt that
 serving would have sent, followed by the turn.
 """
 
@@ -144,7 +144,7 @@ class Encoded:
     samples: tuple[Sample, ...] = ()
     rendered: bool = True
     calls_rendered: bool = True
-    thoughts_rendered: bool = True
+    reasoning_rendered: bool = True
     truncated: bool = False
     split: bool = False
     skipped_turns: int = 0
@@ -159,7 +159,7 @@ class _Turn:
     prompt: str
     through: str
     ends: bool  # whether a token ends the turn
-    thinks: bool = True  # whether the turn contains what the assistant thought, if anything
+    thinks: bool = True  # whether the turn contains the assistant's reasoning, if any
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ class ChatEncoder:
         }
         self._specials = tuple(special.union(tokenizer.all_special_tokens))
         self._added = frozenset(tokenizer.added_tokens_decoder)
-        self._takes_thoughts = self._writes_thoughts()
+        self._takes_reasoning = self._writes_reasoning()
 
     def encode(self, chat: Chat) -> Encoded:
         """Encode `chat` into samples.
@@ -202,7 +202,7 @@ class ChatEncoder:
         If the template rejects the chat, `rendered` is false; if the template omits its tool calls,
         `calls_rendered` is false. In both cases there are no samples.
         """
-        if self._takes_thoughts:
+        if self._takes_reasoning:
             chat = replace(chat, messages=tuple(map(rendering.in_fields, chat.messages)))
         places = [place for place in chat.supervised if place]  # a request is never empty
         everything = Part(len(chat.messages))
@@ -228,7 +228,7 @@ class ChatEncoder:
             skipped_turns=skipped,
             prompt_mismatch=not all(turn.through.startswith(turn.prompt) for turn in turns),
             end_of_turn_added=not all(turn.ends for turn in turns),
-            thoughts_rendered=all(turn.thinks for turn in turns),
+            reasoning_rendered=all(turn.thinks for turn in turns),
         )
 
     def encode_prompt(self, chat: Chat) -> Encoded:
@@ -236,7 +236,7 @@ class ChatEncoder:
 
         A prompt of more than the maximum length is not cut, but left out: it would be another one.
         """
-        if self._takes_thoughts:
+        if self._takes_reasoning:
             chat = replace(chat, messages=tuple(map(rendering.in_fields, chat.messages)))
         everything = Part(len(chat.messages), prompt=True)
         text = self._render(chat, [everything])[everything]
@@ -291,13 +291,13 @@ class ChatEncoder:
         # The line feed after the end-of-turn token comes from the template, not from the model.
         stripped = through.rstrip()
         ends = stripped.endswith(self._specials)
-        thought = rendering.thought_of(chat.messages[place])
-        written = rendering.after_prompt(prompt, stripped if ends else through, thought)
+        reasoning = rendering.reasoning_of(chat.messages[place])
+        written = rendering.after_prompt(prompt, stripped if ends else through, reasoning)
         said = written[_shared_length(prompt, written) :]
-        return _Turn(prompt, written, ends=ends, thinks=thought in said)
+        return _Turn(prompt, written, ends=ends, thinks=reasoning in said)
 
-    def _writes_thoughts(self) -> bool:
-        """Whether the template writes thoughts that messages have in fields of their own."""
+    def _writes_reasoning(self) -> bool:
+        """Whether the template writes reasoning that messages have in fields of their own."""
         probe = Part(2)
         text = self._render(Chat(line=0, messages=rendering.PROBE, supervised=()), [probe])[probe]
         return text is not None and rendering.PROBED in text

@@ -15,7 +15,7 @@ from service.garbage_collection import quick_imports
 from service.offline import VARIABLES
 
 
-def dequantise(source: Path, target: Path) -> None:
+def dequantize(source: Path, target: Path) -> None:
     """Write the model of a GGUF file into `target` as a Hugging Face folder."""
     import gguf
 
@@ -41,4 +41,4 @@ def dequantise(source: Path, target: Path) -> None:
 
 if __name__ == "__main__":
     os.environ |= VARIABLES
-    dequantise(Path(sys.argv[1]), Path(sys.argv[2]))
+    dequantize(Path(sys.argv[1]), Path(sys.argv[2]))

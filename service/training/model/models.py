@@ -60,7 +60,7 @@ class ComputeDevice:
 def choose_device() -> ComputeDevice:
     """Choose CUDA if available, else the CPU, with the dtype of most models there.
 
-    `settle_dtype` changes it for the others.
+    `choose_dtype` changes it for the others.
     """
     if torch.cuda.is_available():
         device, has_bf16 = "cuda", torch.cuda.is_bf16_supported(including_emulation=False)

@@ -46,7 +46,7 @@ def describe(
 ) -> None:
     """Serve the complete document on `/openapi.json`.
 
-    `schemas` makes the schemas that no pydantic model defines, when somebody asks for the document.
+    `schemas` creates the schemas that no pydantic model defines, when the document is requested.
     `routes` describe the operations that bypass FastAPI.
     """
 

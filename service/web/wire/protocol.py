@@ -141,7 +141,7 @@ class HandledRequest:
     def respond(self, status: int, headers: bytes, body: bytes) -> None:
         """Send a complete response. `headers` has a line for each header, such as the length."""
         self.response_started = True
-        self._write(self._head(status, headers), body)
+        self._write(self._head(status, headers) + body)
         self._complete()
 
     def begin(self, status: int, headers: bytes, *, has_length: bool) -> None:
@@ -179,9 +179,9 @@ class HandledRequest:
         close = b"" if self.keep_alive else b"connection: close\r\n"
         return b"%b%b%b%b\r\n" % (STATUS_LINE[status], default, headers, close)
 
-    def _write(self, *parts: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         if not self.disconnected:
-            self._connection.transport.write(b"".join(parts))
+            self._connection.transport.write(data)
 
     def _complete(self) -> None:
         self.responder = None
@@ -286,11 +286,11 @@ class HttpProtocol(HttpToolsProtocol):
             and is_fresh
             and (found := head.pattern.match(data)) is not None  # type: ignore[union-attr]
             and (self.cycle is None or self.cycle.response_complete)
-            and self._may_handle(head.path)
+            and (handler := self._handler_of(head.path)) is not None
         ):
-            request = HandledRequest(self, head, found[1])
+            self._handled = request = HandledRequest(self, head, found[1])
             self.cycle = request  # type: ignore[assignment]
-            self._handle(request)
+            handler.handle(request)
             return
         self._repeatable = None
         self._parse(data)
@@ -361,7 +361,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start to answer a request whose head is complete, when all before it are answered."""
-        if self._may_handle(cycle.scope["path"]) and cycle.keep_alive:
+        if self._handler_of(cycle.scope["path"]) is not None and cycle.keep_alive:
             head = RequestHead.of(cycle.scope)
             if head is not None and int(head.length) <= _MAX_HANDLED_BYTES:
                 self._arriving = head, cycle, app
@@ -370,15 +370,13 @@ class HttpProtocol(HttpToolsProtocol):
                 return
         super()._start_asgi_task(cycle, app)
 
-    def _may_handle(self, path: str) -> bool:
-        application = self.application
-        handler = None if application is None else application.handler
-        return (
-            handler is not None
-            and path in handler.paths
-            and not self.flow.write_paused  # a task waits until the client reads
-            and not self.transport.is_closing()
-        )
+    def _handler_of(self, path: str) -> Handler | None:
+        """Return what handles requests to a path now, if anything does."""
+        if self.application is None or (handler := self.application.handler) is None:
+            return None
+        # A task waits until the client reads.
+        is_ready = not self.flow.write_paused and not self.transport.is_closing()
+        return handler if is_ready and path in handler.paths else None
 
     def _handle_arrived(self, data: bytes = b"") -> None:
         """Handle a request if its body is complete. `data` is the packet with nothing else."""
@@ -387,7 +385,8 @@ class HttpProtocol(HttpToolsProtocol):
         (head, cycle, app), self._arriving = self._arriving, None
         if self._is_refused or cycle.disconnected:
             return
-        if not self._may_handle(head.path):
+        handler = self._handler_of(head.path)
+        if handler is None:
             super()._start_asgi_task(cycle, app)
             return
         request = HandledRequest(self, head, bytes(cycle.body))
@@ -397,13 +396,8 @@ class HttpProtocol(HttpToolsProtocol):
             if data:
                 head.learn(data)
                 self._repeatable = head if head.pattern is not None else None
-        self._handle(request)
-
-    def _handle(self, request: HandledRequest) -> None:
-        assert self.application is not None
-        assert self.application.handler is not None
         self._handled = request
-        self.application.handler.handle(request)
+        handler.handle(request)
 
     def on_response_complete(self) -> None:
         """Handle the end of a response.

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import finetuned
 import pytest
@@ -13,7 +14,6 @@ from finetuned.types import EventObject
 
 from service.core import ids
 from service.jobs.evaluation.records import (
-    EvaluationFailure,
     Evaluations,
     EvaluationStatus,
     JobEvaluation,
@@ -22,6 +22,7 @@ from service.jobs.evaluation.records import (
 from service.jobs.evaluation.results import store
 from service.jobs.records import JobRecord, NewEvent, Status
 from service.verdict.comparison import Comparison
+from service.work.records import WorkError
 from tests.clients.python.commands import Cli
 from tests.conftest import BASE_MODEL, Api
 
@@ -135,13 +136,15 @@ class Evaluating:
             await pipe.execute()
 
     async def enter(self, phase: Phase, rows: int) -> None:
-        await self._store.change(self.evaluation, phase=phase, rows=rows)
+        update = {"phase": phase, "rows": rows}
+        await self._store.change_own(
+            self.evaluation, lambda current: current.model_copy(update=update)
+        )
 
     async def complete(self, comparison: Comparison, gate: dict[str, str] | None = None) -> None:
         found = await store(self._storage, self.evaluation, comparison, gate or {})
-        await self._store.change(
-            self.evaluation,
-            status=EvaluationStatus.COMPLETED,
+        await self._end(
+            EvaluationStatus.COMPLETED,
             verdict=found.verdict,
             figures=found.figures,
             gate=found.gate,
@@ -153,8 +156,12 @@ class Evaluating:
         await self.complete(comparison, gate)
 
     async def end(self, status: EvaluationStatus, code: str, message: str) -> None:
-        failure = EvaluationFailure(code=code, message=message)
-        await self._store.change(self.evaluation, status=status, error=failure)
+        await self._end(status, error=WorkError(code=code, message=message))
+
+    async def _end(self, status: EvaluationStatus, **fields: Any) -> None:
+        await self._store.change_own(
+            self.evaluation, lambda current: current.ended(status, ids.now_s(), **fields)
+        )
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from service.datasets.report.analysis import analyze
 from service.datasets.report.report import Report
+from tests.datasets.support import analyze
 
 Pairs = set[tuple[int, int]]
 _HERE = Path(__file__).parent

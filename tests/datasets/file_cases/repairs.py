@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from service.datasets.cleaning.clean import clean
 from service.datasets.cleaning.options import CleanOptions
 from tests.datasets.file_cases.cases import Case, Pairs, Row, chats, jsonl
 from tests.datasets.file_cases.encodings import TEXTS
+from tests.datasets.support import clean
 
 KEPT: dict[str, Pairs] = {
     "name forms": [("社長のお名前は？", "\ufa19谷\ufa1a雄と、渡\ufa50と書きます。")],

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from service.datasets.report.analysis import analyze
+from tests.datasets.support import analyze
 
 _HERE = Path(__file__).parent
 _SCHEMA = {

@@ -8,7 +8,8 @@ import pytest
 
 from service.core import ids
 from service.core.records import Missing
-from service.files.curation.records import Task, Tasks, TaskSuperseded
+from service.files.curation.records import Task, Tasks
+from service.work.records import AttemptSuperseded
 from tests.conftest import Api, chat_line, checked, upload
 from tests.small_disk import small_disk
 
@@ -193,14 +194,14 @@ async def test_an_attempt_that_was_overtaken_writes_nothing(api: Api, http, put)
     file_id = await put(DATA)
     cleaning = (await http.post(f"/v1/files/{file_id}/clean", json={})).json()
     project = (await tasks.redis.keys("finetuned:*:files"))[0].decode().split(":")[1]
-    old = await tasks.of(file_id).get(project, cleaning["id"])
+    old = await tasks.collection(file_id).get(project, cleaning["id"])
     assert isinstance(old, Task)
     new = await tasks.restart(old)
     assert new.attempt == 2
-    with pytest.raises(TaskSuperseded):
+    with pytest.raises(AttemptSuperseded):
         await tasks.finish(old, result={})
     await tasks.finish(new, result={})
-    with pytest.raises(TaskSuperseded):
+    with pytest.raises(AttemptSuperseded):
         await tasks.finish(new, result={})
     await http.delete(f"/v1/files/{file_id}")
     with pytest.raises(Missing):

@@ -111,7 +111,7 @@ async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, 
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
     curate = Curate(state.files, leases, api.settings, {TaskKind.MEASURE: work})
     await curate.run({}, file.project_id, task.subject, task.attempt)
-    ended = await Tasks(state.redis).of(file.id).get(file.project_id, task.id)
+    ended = await Tasks(state.redis).collection(file.id).get(file.project_id, task.id)
     assert ended is not None
     assert ended.state is TaskState.FAILED
     assert ended.error is not None

@@ -17,8 +17,9 @@ from service.datasets.contract import CleanResult, ConvertResult
 from service.datasets.formats.options import canonical_facts
 from service.datasets.output import OutputFile
 from service.files.curation.cleaning import MakeCleaning
-from service.files.curation.records import Task, TaskKind, Tasks, TaskState, TaskSuperseded
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.work.records import AttemptSuperseded
 from tests.conftest import Api
 from tests.files_below import files_below
 from tests.lossy import Road, road_to
@@ -88,7 +89,7 @@ def made(tmp_path: Path) -> CleanResult:
 
 
 async def ended(api: Api) -> Task:
-    found = await Tasks(api.app.state.redis).of(SOURCE.id).get(PROJECT, "clean-1")
+    found = await Tasks(api.app.state.redis).collection(SOURCE.id).get(PROJECT, "clean-1")
     assert found is not None
     return found
 
@@ -128,7 +129,7 @@ async def test_its_files_stay_where_redis_goes_away_at_the_same_time(
 
 async def test_an_attempt_that_was_superseded_leaves_nothing(api: Api, cleaning, task, made):
     await Tasks(api.app.state.redis).restart(task)
-    with pytest.raises(TaskSuperseded):
+    with pytest.raises(AttemptSuperseded):
         await cleaning._keep(task, SOURCE, made)
     assert await left(api) == []
 

@@ -14,8 +14,7 @@ from service.core.storage import Storage
 from service.datasets.checks.issues import make_issue
 from service.datasets.report.row_index import ValidRow, write_index
 from service.files.curation.records import Task, TaskKind
-from service.files.curation.row_texts import MAX_PAGE_BYTES
-from service.files.curation.rows import RowReader, Wanted
+from service.files.curation.rows import MAX_PAGE_BYTES, RowReader, Wanted
 from service.files.records import FileRecord, FileStatus, Purpose
 from tests.conftest import Api, chat_line, checked
 

@@ -168,10 +168,8 @@ async def test_a_check_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api: 
     file = record("table.csv", data)
     await state.storage.put_bytes(file.content_key, data)
     check = CheckFile(state.files, leases, api.settings)
-    outcome = await check._outcome(file)
-    assert outcome.status is FileStatus.PROCESSED
     with pytest.raises(Missing):
-        await check._finish(file, outcome)
+        await check._conclude(file, check._work(file))
     assert stored(api) == []
 
 
@@ -191,4 +189,4 @@ async def test_a_task_that_is_created_while_its_file_is_deleted_goes_too(api: Ap
     leases = Leases(state.redis, "me", lease_s=30)
     await Curate(state.files, leases, api.settings, {}).run({}, PROJECT, late.subject, 1)
     assert await tasks.unfinished() == []
-    assert await tasks.of(source.id).get(PROJECT, late.id) is None
+    assert await tasks.collection(source.id).get(PROJECT, late.id) is None

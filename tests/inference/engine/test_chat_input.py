@@ -12,7 +12,7 @@ import pytest
 
 from service.datasets.rows.canonical import canonical_chat
 from service.datasets.rows.templates import content_format
-from service.thoughts import take_out
+from service.reasoning import take_out
 from service.training.data.rows import to_chat
 from service.training.data.tokenization import ChatEncoder
 from tests.lazy import Lazy
@@ -130,7 +130,7 @@ def test_the_trained_prompt_is_the_served_one(
         encoded = encoder.encode(to_chat(1, canonical_chat(json.loads(json.dumps(row)))))
         request = json.loads(json.dumps({**row, "messages": row["messages"][:-1]}))
         for message in request["messages"]:
-            if case == "thoughts" and encoder._takes_thoughts and message["role"] == "assistant":
+            if case == "thoughts" and encoder._takes_reasoning and message["role"] == "assistant":
                 message["reasoning"], message["content"] = take_out(message["content"])
         prompt = served(request, form, tokenizer, model_config)
         if encoded.rendered and encoded.calls_rendered:

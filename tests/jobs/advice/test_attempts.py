@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from service.core import ids, queue
+from service.core.leases import Leases
 from service.jobs.advice.records import AdviceStore
 from tests.cached import ROOT
 from tests.conftest import BASE_MODEL, Api
@@ -87,7 +88,8 @@ async def test_expired_advice_is_deleted(http, api: Api, file_id):
         project, advice["id"], lambda r: r.model_copy(update={"expires_at": ids.now_s() - 1})
     )
     assert (await http.get(f"{ADVICE}/{advice['id']}")).status_code == 404
-    await store.delete_expired(advice["expires_at"])
+    leases = Leases(store.redis, "w", lease_s=1)
+    await store.sweep(api.app.state.storage, leases, advice["expires_at"])
     assert await store.records.get(project, advice["id"]) is None
     assert await store.unfinished() == []
 

@@ -8,15 +8,12 @@ import pytest
 
 from service.core.redis import Client, connect
 from service.core.storage import Storage
-from service.evals import lifecycle as run_lifecycle
-from service.evals.lifecycle import RunSuperseded
 from service.evals.records import RunRecord
-from service.exports import lifecycle as export_lifecycle
-from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportRecord
-from service.files.curation.records import Task, TaskKind, Tasks, TaskSuperseded
-from service.jobs import checkpoints, lifecycle, outcomes
+from service.files.curation.records import Task, TaskKind, Tasks
+from service.jobs import checkpoints, lifecycle, recovery
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
+from service.work.records import AttemptSuperseded
 from tests.jobs.test_fair_share import job
 
 FAILURE = JobFailure(code="x", message="It failed.")
@@ -32,7 +29,7 @@ async def redis(redis_url) -> AsyncIterator[Client]:
 
 async def next_attempt(jobs: Jobs, running: JobRecord) -> JobRecord:
     """Lose an attempt, and start the next one."""
-    queued = await outcomes.lose(jobs, running, 9)
+    queued = await recovery.lose(jobs, running, 9)
     return await jobs.change(
         queued.project_id, queued.id, lambda j: lifecycle.start(j, queued.attempt, 1)
     )
@@ -53,10 +50,10 @@ async def twins(redis) -> tuple[JobRecord, JobRecord]:
 async def test_the_forgotten_attempt_of_a_job_writes_nothing(redis, twins):
     jobs, (forgotten, known) = Jobs(redis), twins
     assert forgotten.attempt == known.attempt == 2
-    with pytest.raises(lifecycle.AttemptSuperseded):
-        await outcomes.fail(jobs, forgotten, forgotten.attempt, FAILURE)
-    with pytest.raises(lifecycle.AttemptSuperseded):
-        await outcomes.lose(jobs, forgotten, 9)
+    with pytest.raises(AttemptSuperseded):
+        await recovery.fail(jobs, forgotten, forgotten.attempt, FAILURE)
+    with pytest.raises(AttemptSuperseded):
+        await recovery.lose(jobs, forgotten, 9)
     assert await jobs.get(known.project_id, known.id) == known
 
 
@@ -92,12 +89,12 @@ async def test_the_forgotten_attempt_of_a_task_writes_nothing(redis):
             options={},
         )
     )
-    key = tasks.of(task.file_id).key(task.project_id, task.id)
+    key = tasks.collection(task.file_id).key(task.project_id, task.id)
     kept = await redis.get(key)
     forgotten = await tasks.restart(task)
     await redis.set(key, kept)
     known = await tasks.restart(task)
-    with pytest.raises(TaskSuperseded):
+    with pytest.raises(AttemptSuperseded):
         await tasks.finish(forgotten)
     await tasks.finish(known)
 
@@ -113,9 +110,9 @@ def test_the_forgotten_attempts_of_exports_and_runs_write_nothing():
     )  # fmt: skip
     second = {"attempt": 2}
     forgotten, known = [export.model_copy(update=second).changed_from(export) for _ in range(2)]
-    with pytest.raises(ExportSuperseded):
-        export_lifecycle.same_attempt(known, forgotten)
+    with pytest.raises(AttemptSuperseded):
+        known.fenced(forgotten)
     assert forgotten.attempt_name != known.attempt_name
     lost, current = [run.model_copy(update=second).changed_from(run) for _ in range(2)]
-    with pytest.raises(RunSuperseded):
-        run_lifecycle.same_attempt(current, lost)
+    with pytest.raises(AttemptSuperseded):
+        current.fenced(lost)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from service.core import ids, queue
-from service.jobs.attempt.recorder import AttemptRecorder
+from service.jobs.attempt.recorder import AttemptRecorder, StepProgress
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import JobRecord, Status
-from service.training.contract.protocol import Succeeded
+from service.training.contract.protocol import StepDone, Succeeded
 from tests.conftest import BASE_MODEL, Api
 
 
@@ -49,7 +50,9 @@ async def succeed(api: Api, job: JobRecord, folder: Path) -> AttemptRecorder:
     )
     folder.mkdir()
     (folder / "adapter_config.json").write_text("{}", "utf-8")
-    await recorder.succeeded(Succeeded(adapter_path=str(folder), trained_tokens=100, final_step=3))
+    await recorder.record_success(
+        Succeeded(adapter_path=str(folder), trained_tokens=100, final_step=3)
+    )
     return recorder
 
 
@@ -68,3 +71,32 @@ async def test_the_model_has_the_gate_of_its_job(api: Api, job, tmp_path):
     assert model.gate == {"gain": ">=5"}
     manifest = await api.app.state.storage.manifest(model.artifact)
     assert manifest.meta["gate"] == {"gain": ">=5"}
+
+
+def step(number: int, trained_tokens: int) -> StepDone:
+    return StepDone(
+        step=number,
+        total_steps=3,
+        train_loss=1.0,
+        train_mean_token_accuracy=0.5,
+        learning_rate=1e-4,
+        tokens_per_second=1.0,
+        trained_tokens=trained_tokens,
+    )
+
+
+def test_one_step_has_no_speed():
+    """It includes the warm-up. A speed of 0 would make each later estimate fail."""
+    progress = StepProgress()
+    progress.advance(step(1, 500))
+    assert progress.tokens_per_second is None
+
+
+def test_the_speed_counts_the_steps_after_the_first():
+    progress = StepProgress()
+    progress.advance(step(1, 500))
+    time.sleep(0.01)
+    progress.advance(step(2, 800))
+    speed = progress.tokens_per_second
+    assert speed is not None
+    assert 0 < speed <= 300 / 0.01

@@ -40,6 +40,7 @@ from service.training.contract.samples import (
     read_answers,
     write_lines,
 )
+from service.work.records import AttemptSuperseded
 from tests.http_server import http_server
 from tests.jobs.test_fair_share import job as queued_job
 
@@ -146,7 +147,7 @@ def sampler(upstreams: Upstreams, *, patience_s: float = 60, told: Any = None) -
             told.append(reason)
 
     return EngineSampler(
-        upstreams, BASE, salt="salt", at_once=64, patience_s=patience_s, on_wait=on_wait
+        upstreams, BASE, salt="salt", concurrency=64, patience_s=patience_s, on_wait=on_wait
     )
 
 
@@ -381,7 +382,7 @@ async def test_a_round_that_loses_its_job_says_so(tmp_path, job, jobs, storage, 
             rounds.begin(wanted)
             await child.wait()
 
-    with pytest.raises(lifecycle.AttemptSuperseded):
+    with pytest.raises(AttemptSuperseded):
         await run()
     current = await jobs.get(job.project_id, job.id)
     assert current is not None

@@ -15,6 +15,7 @@ from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEv
 from service.jobs.records import CheckpointRecord, JobRecord, Status
 from service.projects.records import Role
 from service.verdict.comparison import Comparison
+from service.work.records import AttemptSuperseded
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 from tests.metrics.samples import current, value
 from tests.quota import leave_room
@@ -430,12 +431,10 @@ async def test_a_job_without_an_evaluation_is_404(job, http):
 
 
 async def test_an_ended_evaluation_is_never_changed_by_an_old_attempt(api: Api, evaluation):
-    from service.jobs.evaluation.records import EvaluationSuperseded
-
     store = Evaluations(api.app.state.redis)
     await store.restart(evaluation)
-    with pytest.raises(EvaluationSuperseded):
-        await store.change(evaluation, status=EvaluationStatus.COMPLETED)
+    with pytest.raises(AttemptSuperseded):
+        await store.change_own(evaluation, lambda old: old.ended(EvaluationStatus.COMPLETED, 1))
     current = await store.get(evaluation.project_id, evaluation.id)
     assert current is not None
     assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)

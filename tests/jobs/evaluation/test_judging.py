@@ -9,7 +9,7 @@ import pytest
 
 from service.grading.examples import examples_of
 from service.grading.model_graders import JudgeAnswer, JudgeFailed
-from service.jobs.evaluation.judging import AnswerJudge, Calibration
+from service.jobs.evaluation.scoring import AnswerJudge, Calibration
 
 
 def chat(question: str, answer: str, **more: object) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 from scripts.open_models import OPEN_MODELS
 from service.fleet import workers
 from service.fleet.workers import Capacity, Worker
-from service.jobs.planning.machines import planned
+from service.jobs.planning.machines import plan_on_best
 from service.jobs.planning.memory_plan import Training, advice, plan
 from service.jobs.planning.speed import SpeedKey, Speeds, assumed_speed
 from service.training.contract.hyperparameters import RESOLVED
@@ -126,7 +126,7 @@ def test_a_70b_qlora_fits_four_gpus_of_24_gib_that_share_it(large_llama):
     assert (found.fits, found.gpus, found.sharding) == (True, 4, "fsdp")
     assert found.host_bytes == pytest.approx(4 * 37 * GIB, rel=0.02)
     worker = Worker(name="w", queues=("gpu",), **gpus(4, 24).model_dump())
-    there = planned(of_1024_tokens(), large_llama, [worker])
+    there = plan_on_best(of_1024_tokens(), large_llama, [worker])
     assert there is not None
     assert there.refusal is None
     words = " ".join(there.words())
@@ -180,7 +180,7 @@ def tiny(settings, tiny_model_path: Path) -> None:
 
 
 def test_a_model_that_float16_cannot_hold_is_planned_in_float32_on_a_t4(llama):
-    """`tests/training/test_half.py` shows that the trainer computes it so."""
+    """`tests/training/test_float16.py` shows that the trainer computes it so."""
     t4 = gpu(160).model_copy(update={"has_bf16": False})
     gemma = replace(llama, model_type="gemma2")
     asked = training(quantization="none")

@@ -11,6 +11,7 @@ from service.core import outbox
 from service.jobs import lifecycle
 from service.jobs.records import Status
 from service.jobs.sweeps.halving import advance
+from service.work.records import AttemptSuperseded
 from tests.conftest import BASE_MODEL, Api, checked, upload
 from tests.faults.children import ScriptedTrainer
 from tests.jobs.sweeps.conftest import RATES, SHARE, SWEEPS, ended
@@ -260,7 +261,7 @@ async def test_an_older_view_of_a_sweep_moves_no_trial_back(api: Api, http, file
     )
     await advance(api.app.state.sweeps, project, sweep["id"])
     assert (await store.get(project, trial["job_id"])).pause_after == 2 / 3
-    with pytest.raises(lifecycle.AttemptSuperseded):
+    with pytest.raises(AttemptSuperseded):
         lifecycle.pass_rung(ahead, 1 / 3, 1)
     assert lifecycle.pass_rung(ahead, None, 1).pause_after is None
 

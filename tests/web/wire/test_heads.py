@@ -73,6 +73,7 @@ def known() -> RequestHead:
 
 
 KNOWN = known()
+assert KNOWN.pattern is not None
 PATTERN = KNOWN.pattern
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 
-from service.core.errors import BadRequest, Conflict, NotFound
-from service.core.records import Missing
+from service.core.errors import BadRequest, Conflict
 from service.datasets.personal_data.kinds import KINDS, POSSIBLE
 from service.files.curation.recognizers.records import MAX_RECOGNIZERS, Recognizers, TooMany
 from service.files.curation.recognizers.schemas import (
@@ -18,14 +17,16 @@ from service.files.curation.recognizers.schemas import (
 )
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource
 
 router = APIRouter(prefix="/v1/recognizers", tags=["Data sets"])
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 Store = Annotated[Recognizers, Depends(resource("recognizers"))]
+
+RECOGNIZER = Resource("recognizer", "recognizer", label="name")
 
 
 @router.get(
@@ -34,18 +35,10 @@ Store = Annotated[Recognizers, Depends(resource("recognizers"))]
     summary="List recognizers",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.RECOGNIZER_READ),
 )
-async def list_recognizers(
-    caller: Caller,
-    store: Store,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> ListOf[RecognizerObject]:
+async def list_recognizers(caller: Caller, store: Store, paging: Paged) -> ListOf[RecognizerObject]:
     """List the project's recognizers, newest first."""
-    try:
-        page = await store.records.page(caller.project_id, after=after, limit=limit)
-    except Missing as e:
-        raise unknown_after("recognizer", has="name") from e
-    return list_of([RecognizerObject.of(record) for record in page.items], page.has_more)
+    page = store.records.page(caller.project_id, **paging.bounds)
+    return await RECOGNIZER.list(page, RecognizerObject.of)
 
 
 @router.get(
@@ -57,9 +50,7 @@ async def list_recognizers(
 async def retrieve_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerObject:
     """Retrieve a recognizer with its pattern and terms."""
     record = await store.records.get(caller.project_id, recognizer)
-    if record is None:
-        raise _unknown(recognizer)
-    return RecognizerObject.of(record)
+    return RecognizerObject.of(RECOGNIZER.get_or_404(record, recognizer))
 
 
 @router.put(
@@ -99,7 +90,7 @@ async def set_recognizer(
 async def delete_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerDeleted:
     """Delete a recognizer. Files that were cleaned with it remain as they are."""
     if not await store.delete(caller.project_id, recognizer):
-        raise _unknown(recognizer)
+        raise RECOGNIZER.not_found(recognizer)
     return RecognizerDeleted(id=recognizer)
 
 
@@ -116,7 +107,3 @@ def _check_name(name: str) -> None:
             param="recognizer",
             code="recognizer_name_reserved",
         )
-
-
-def _unknown(name: str) -> NotFound:
-    return NotFound(f"No such recognizer: {name[:80]}", param="recognizer")

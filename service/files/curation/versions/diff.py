@@ -71,7 +71,7 @@ class MakeDiff:
         """How a cleaning made the other file from the file; None if that is not known."""
         if other.cleaning is None or other.derived_from != file.id:
             return None
-        cleaning = await self._tasks.of(file.id).get(file.project_id, other.cleaning)
+        cleaning = await self._tasks.collection(file.id).get(file.project_id, other.cleaning)
         if cleaning is None or cleaning.state is not TaskState.COMPLETED or cleaning.result is None:
             return None
         if "format" in cleaning.options:  # its lines are those of another reading

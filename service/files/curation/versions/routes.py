@@ -40,12 +40,14 @@ from service.files.upload import clean_name
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller
-from service.web.http import ListOf, list_of
 from service.web.idempotency import comparable, created_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, Paged, Resource
 
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
+
+MERGE = Resource("merge")
 
 _DIFF = {"schema": {"$ref": "#/components/schemas/FileDiff"}}
 _PENDING: dict[str, Any] = {
@@ -201,17 +203,12 @@ async def merge_files(
     openapi_extra=needs(Permission.FILES_READ),
 )
 async def list_merges(
-    file_id: str,
-    caller: Caller,
-    files: Store,
-    tasks: TaskStore,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
 ) -> ListOf[MergeObject]:
     """List the merges whose first file this is, newest first. They are deleted with the file."""
     file = await existing(files, caller.project_id, file_id)
-    page = await page_of_tasks(tasks, file, TaskKind.MERGE, "merge", after, limit)
-    return list_of([MergeObject.of(task) for task in page.items], page.has_more)
+    page = page_of_tasks(tasks, file, TaskKind.MERGE, paging)
+    return await MERGE.list(page, MergeObject.of)
 
 
 @router.get(
@@ -227,7 +224,7 @@ async def retrieve_merge(
     conflicts between the files. `file_id` is the first of the merged files.
     """
     file = await existing(files, caller.project_id, file_id)
-    return MergeObject.of(await task_of(tasks, file, merge_id, ids.MERGE, "merge"))
+    return MergeObject.of(await task_of(tasks, file, merge_id, ids.MERGE, MERGE))
 
 
 async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> None:

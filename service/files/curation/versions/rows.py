@@ -21,7 +21,7 @@ from service.datasets.versions.diff import (
     unpack,
 )
 from service.files.curation.records import Task
-from service.files.curation.row_texts import bounded, read_range, read_rows
+from service.files.curation.rows import bounded, read_range, read_rows
 from service.files.records import FileRecord
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.datasets.versions.diff import Balance, Change, MergeOptions
-from service.files.curation.records import Task, TaskFailure, TaskState
+from service.files.curation.records import Task, TaskState
+from service.files.curation.schemas import TaskFailure
 
 _DEFAULTS = MergeOptions()
 
@@ -176,7 +177,7 @@ class MergeObject(BaseModel):
             finished_at=task.finished_at,
             file_id=task.file_id,
             status=task.state,
-            error=task.error,
+            error=TaskFailure.of(task),
             **task.options,
             **(task.result or {}),
         )

@@ -24,7 +24,7 @@ _FILES = frozenset({"adapter_config.json", "adapter_model.safetensors"})
 
 
 class Policy:
-    """The adapter that an attempt samples from at present."""
+    """The adapter that an attempt currently samples from."""
 
     def __init__(
         self, job: JobRecord, redis: Client, storage: Storage, signer: SigningKey | None = None

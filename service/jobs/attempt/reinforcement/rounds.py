@@ -39,7 +39,7 @@ from service.jobs.attempt.reinforcement.sampling import EngineSampler, SamplingF
 from service.jobs.graders import parse_grader
 from service.jobs.records import JobFailure, JobRecord
 from service.models.adapters import load_signing_key
-from service.thoughts import take_out
+from service.reasoning import take_out
 from service.training.contract.protocol import Purpose, SamplesCommand, SamplesWanted, encode
 from service.training.contract.samples import (
     Answer,
@@ -216,7 +216,7 @@ def create_rounds(
         upstreams,
         job.model,
         salt=access.salt(job.project_id),
-        at_once=settings.eval_requests_at_once,
+        concurrency=settings.eval_requests_at_once,
         patience_s=settings.eval_engine_patience_s,
         on_wait=wait,
     )

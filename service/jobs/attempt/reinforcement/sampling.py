@@ -38,8 +38,8 @@ class SamplingFailed(Exception):
 class EngineSampler:
     """Samples answers of one base model and its adapters.
 
-    `at_once` is the number of answers that are sampled at the same time, and `patience_s` how long
-    an engine is waited for. `on_wait` is called when that begins.
+    `concurrency` is the number of answers that are sampled at a time, and `patience_s` how long to
+    wait for an engine. `on_wait` is called when a wait begins.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class EngineSampler:
         base: str,
         *,
         salt: str,
-        at_once: int,
+        concurrency: int,
         patience_s: float,
         on_wait: Callable[[str], Awaitable[None]],
     ) -> None:
         self._upstreams = upstreams
         self._base = base
         self._salt = salt
-        self._slots = asyncio.Semaphore(max(1, at_once // _ANSWERS_PER_REQUEST))
+        self._slots = asyncio.Semaphore(max(1, concurrency // _ANSWERS_PER_REQUEST))
         self._patience_s = patience_s
         self._patience = Patience(patience_s)
         self._on_wait = on_wait

@@ -1,4 +1,4 @@
-"""What an assistant thought before its answer, in a training row.
+"""Reasoning of an assistant before its answer, in training rows.
 
 Canonical rows have it in the content, as most data sets do: `<think>…</think>`, then the answer.
 """
@@ -15,13 +15,13 @@ _TAGGED: Final = re.compile(r"\A\s*<think>(?P<thought>.*?)</think>\s*", re.DOTAL
 
 
 def take_out(content: str) -> tuple[str, str]:
-    """Return the thought at the beginning of a content, without its tags, and the answer."""
+    """Return the reasoning at the beginning of a content, without its tags, and the answer."""
     found = _TAGGED.match(content)
     return ("", content) if found is None else (found["thought"].strip(), content[found.end() :])
 
 
 def put_in(message: Mapping[str, Any], content: str) -> str:
-    """Return the content of a message preceded by the thought in one of its fields, if any."""
+    """Return the content of a message preceded by the reasoning in one of its fields, if any."""
     thought = next((message[name].strip() for name in FIELDS if message.get(name)), "")
     if not thought or _TAGGED.match(content):
         return content

@@ -1,14 +1,27 @@
-"""Repairs of jobs: lost preparations and trainings, and preparations that are in no queue."""
+"""Recovery of jobs: lost preparations and trainings, and preparations that are in no queue.
+
+A failed or lost attempt is recorded once, with an event of the job.
+"""
 
 from __future__ import annotations
 
-from service.core import metrics, queue
+from typing import Any
+
+from service.core import ids, metrics, queue
 from service.core.queue import EntryState
 from service.core.redis import reply
 from service.jobs import lifecycle
-from service.jobs.outcomes import lose, lose_preparation
-from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status, UnfinishedJob
-from service.worker.lost_attempts import LostAttempts
+from service.jobs.records import (
+    ACTIVE,
+    FINAL,
+    JobFailure,
+    JobRecord,
+    Jobs,
+    NewEvent,
+    Status,
+    UnfinishedJob,
+)
+from service.work.recovery import LostAttempts
 
 _PREPARE, _TRAIN = "prepare_job", "train"
 _TASKS = {Status.VALIDATING: _PREPARE}
@@ -20,7 +33,7 @@ _WAITS = {
 }
 
 
-class JobRepairs:
+class JobRecovery:
     """Continues jobs whose worker died. The dispatcher enqueues trainings."""
 
     def __init__(self, jobs: Jobs, lost_attempts: LostAttempts, most_lost: int) -> None:
@@ -76,6 +89,67 @@ class JobRepairs:
             await lose(self._jobs, job, self._most_lost)
 
 
+async def fail(
+    jobs: Jobs,
+    job: JobRecord,
+    attempt: int | None,
+    failure: JobFailure,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Fail the job; `attempt` is None if no worker has it yet. Raises AttemptSuperseded."""
+    event = _failure_event(failure, data)
+
+    def own(current: JobRecord) -> JobRecord:
+        return current if attempt is None else lifecycle.require_attempt(current, job)
+
+    await jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.fail(own(current), attempt, failure, ids.now_s()),
+        events=lambda _: [event],
+    )
+
+
+async def lose_preparation(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
+    """Record a lost attempt at preparing the job. The next one starts, or the job fails."""
+    return await jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.lose_preparation(
+            lifecycle.require_attempt(current, job), job.attempt, most_lost, ids.now_s()
+        ),
+        events=lambda after: [_failure_event(after.error)] if after.error is not None else [],
+    )
+
+
+async def lose(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
+    """Record a lost attempt. The next one is queued, or the job is paused or fails."""
+
+    def events(after: JobRecord) -> list[NewEvent]:
+        if after.error is not None:
+            return [_failure_event(after.error)]
+        if after.status is Status.PAUSED:
+            then = "the job is paused at the newest checkpoint"
+        else:
+            then = f"attempt {after.attempt} continues from the newest checkpoint"
+        return [
+            NewEvent(
+                message=f"Attempt {job.attempt} was lost; {then}",
+                level="warn",
+                data={"attempt": after.attempt},
+            )
+        ]
+
+    return await jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.lose(
+            lifecycle.require_attempt(current, job), job.attempt, most_lost, ids.now_s()
+        ),
+        events=events,
+    )
+
+
 def observe(unfinished: list[UnfinishedJob], now_s: int) -> None:
     """Set the gauges for jobs that are not in a final state."""
     for status in Status:
@@ -84,3 +158,8 @@ def observe(unfinished: list[UnfinishedJob], now_s: int) -> None:
             metrics.JOBS_UNFINISHED.cell(status).set(number)
     waits = (now_s - (j.queued_at or now_s) for j in unfinished if j.status is Status.QUEUED)
     metrics.OLDEST_QUEUED_JOB_SECONDS.cell().set(max(waits, default=0))
+
+
+def _failure_event(failure: JobFailure, data: dict[str, Any] | None = None) -> NewEvent:
+    details = {"code": failure.code, **(data or {})}
+    return NewEvent(message=failure.message, level="error", data=details)

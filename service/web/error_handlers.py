@@ -1,29 +1,21 @@
-"""Parts that all HTTP responses share: request IDs, error bodies, metrics, lists.
-
-The middleware is plain ASGI so that streams pass through it unbuffered.
-"""
+"""Answers every failure with an error body in OpenAI's format."""
 
 from __future__ import annotations
 
-import asyncio
 import html
-import json
 import logging
-import re
 import shlex
-import time
-from collections.abc import Callable, Sequence
-from typing import Final, Generic, Literal, Protocol, TypeVar
+from collections.abc import Container, Iterable, Sequence
+from typing import TypeGuard
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, Field
 from redis.exceptions import OutOfMemoryError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
-from service.core import ids, logs, metrics
 from service.core.errors import (
     BY_STATUS,
     ApiError,
@@ -34,85 +26,21 @@ from service.core.errors import (
     Unavailable,
     broken_json,
 )
-from service.core.metric_types import OTHER
-from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
+from service.core.redis import REDIS_ERRORS, Unconfirmed, why
 from service.core.storage import StorageError, StorageFull
 from service.core.storage.errors import no_room, redis_full
 from service.web import safe_headers
-from service.web.allowed_methods import allowed_methods
 from service.web.openai_only import instead
 from service.web.validation import from_validation
 
 log = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
-T = TypeVar("T")
-F = TypeVar("F")
-_SHOWN_AT_ONCE = 100  # takes 2 ms
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class RequestContext:
-    """ASGI middleware that gives each request an ID, and logs and counts its response."""
+def install_error_handlers(app: FastAPI, *, other_paths: Container[str] = ()) -> None:
+    """Answer every failure with an error body in OpenAI's format.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle an ASGI event."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id = _incoming_id(scope) or ids.request_id()
-        scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 500
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                own = [h for h in message.get("headers", ()) if h[0] != b"x-request-id"]
-                identified = (b"x-request-id", request_id.encode())
-                message["headers"] = [*own, *safe_headers.missing(own), identified]
-            await send(message)
-
-        with logs.bound(logs.request_id, request_id):
-            try:
-                await self.app(scope, receive, send_with_id)
-            finally:
-                _observe(scope, status, time.perf_counter() - started)
-
-
-def _incoming_id(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return bytes(value).decode()
-    return None
-
-
-def _observe(scope: Scope, status: int, seconds: float) -> None:
-    route = getattr(scope.get("route"), "path", "unmatched")
-    method = scope["method"] if scope["method"] in _METHODS else OTHER  # clients can send any text
-    metrics.HTTP_REQUESTS.cell(method, route, str(status)).inc()
-    metrics.HTTP_SECONDS.cell(method, route).observe(seconds)
-    log.info(
-        "%s %s %d",
-        scope["method"],
-        route,
-        status,
-        extra={"duration_ms": round(seconds * 1000, 1)},
-    )
-
-
-BELOW_V1: Final = frozenset(
-    {"aliases", "batches", "chat", "completions", "datasets", "embeddings", "erasure_receipts"}
-    | {"evals", "exports", "files", "fine_tuning", "models", "organization", "recognizers"}
-    | {"responses", "uploads", "webhook_endpoints", "webhook_event_types", "whoami"}
-)
-"""The first part of each path below `/v1`."""
-
-
-def install_error_handlers(app: FastAPI) -> None:
-    """Answer every failure with an error body in OpenAI's format."""
+    `other_paths` are those of routes that bypass FastAPI.
+    """
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> Response:
@@ -133,7 +61,8 @@ def install_error_handlers(app: FastAPI) -> None:
         code = {NotFound: "unknown_url", BadRequest: "invalid_body"}.get(kind)
         methods = allowed_methods(app.routes, request.scope) if kind is MethodNotAllowed else []
         headers = {"allow": ", ".join(methods)} if methods else error.headers
-        found = kind(_http_message(request, error, methods), code=code, headers=headers)
+        message = _http_message(request, error, methods, other_paths)
+        found = kind(message, code=code, headers=headers)
         return JSONResponse(found.body(), error.status_code, headers=found.headers)
 
     async def away(_: Request, error: Exception) -> JSONResponse:
@@ -203,10 +132,19 @@ def _key_needed(request: Request, error: ApiError) -> HTMLResponse:
     return HTMLResponse(page, status_code=error.status, headers=error.headers)
 
 
-def _http_message(request: Request, error: HTTPException, methods: Sequence[str]) -> str:
+def _http_message(
+    request: Request,
+    error: HTTPException,
+    methods: Sequence[str],
+    other_paths: Container[str],
+) -> str:
     path = request.url.path[:200]
     if error.status_code == 404:
-        return f"Unknown request URL: {request.method} {path}.{_hint(path)}"
+        right = f"/v1{request.url.path}"
+        routes = request.app.routes
+        is_served = bool(allowed_methods(routes, {**request.scope, "path": right}))
+        lacks_v1 = is_served or right in other_paths
+        return f"Unknown request URL: {request.method} {path}.{_hint(path, lacks_v1=lacks_v1)}"
     if error.status_code == 405:
         use = f"; use {' or '.join(methods)}" if methods else ""
         return f"Method {request.method} is not allowed on {path}{use}."
@@ -215,12 +153,12 @@ def _http_message(request: Request, error: HTTPException, methods: Sequence[str]
     return str(error.detail)
 
 
-def _hint(path: str) -> str:
+def _hint(path: str, *, lacks_v1: bool) -> str:
     """Return what to do about a wrong URL, or instead of what only OpenAI has."""
     if len(path) > 1 and path.endswith("/"):
         return " Leave out the '/' at its end, or add an ID."
     first, _, rest = path.lstrip("/").partition("/")
-    if first in BELOW_V1:
+    if lacks_v1:
         return " The base URL lacks '/v1': it ends in '/v1', as OpenAI's does."
     if first == "v1" and rest.startswith("v1/"):
         return " The base URL has '/v1' twice."
@@ -228,63 +166,49 @@ def _hint(path: str) -> str:
     return f" {what}" if what else ""
 
 
-class Identified(Protocol):
-    """An API object with an ID."""
+def allowed_methods(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """Return the methods of the routes whose template describes a request's path most closely.
 
-    id: str
-
-    def model_dump_json(self, *, by_alias: bool) -> str:
-        """Return the object as JSON."""
-        ...
-
-
-class ListOf(BaseModel, Generic[T]):
-    """A page of objects, in the format of OpenAI's lists."""
-
-    object: Literal["list"] = "list"
-    data: list[T]
-    has_more: bool
-    first_id: str | None = None
-    last_id: str | None = Field(
-        default=None, description="ID of the last object. The value of `after` for the next page."
-    )
-
-
-def list_of(items: list[T], has_more: bool) -> ListOf[T]:
-    """Build a list response. The SDKs request the next page with `after=<last_id>`."""
-    identified = [getattr(item, "id", None) for item in items]
-    return ListOf(
-        data=items,
-        has_more=has_more,
-        first_id=identified[0] if identified else None,
-        last_id=identified[-1] if identified else None,
-    )
-
-
-async def long_list(
-    found: Sequence[F], shown: Callable[[F], Identified], has_more: bool
-) -> Response:
-    """Build a list response with up to thousands of objects, as `list_of` does for few.
-
-    `shown` makes the API object of each. Yields to other requests between batches.
+    Starlette's own `allow` header has only those of the first route that matches.
     """
-    objects: list[bytes] = []
-    ids_: list[str] = []
-    for some in batched(found, _SHOWN_AT_ONCE):
-        for item in map(shown, some):
-            objects.append(item.model_dump_json(by_alias=True).encode())
-            ids_.append(item.id)
-        await asyncio.sleep(0)
-    page = {
-        "has_more": has_more,
-        "first_id": ids_[0] if ids_ else None,
-        "last_id": ids_[-1] if ids_ else None,
-    }
-    data = b",".join(objects)
-    body = b'{"object":"list","data":[%b],%b' % (data, json.dumps(page).encode().removeprefix(b"{"))
-    return Response(body, media_type="application/json")
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if _is_served(route) and route.matches(scope)[0] is not Match.NONE:
+            found.setdefault(route.path, set()).update(route.methods or ())
+    return sorted(found[min(found, key=_vagueness)]) if found else []
 
 
-def unknown_after(noun: str, *, has: str = "id") -> BadRequest:
-    """Return the error of a list whose parameter `after` names no object."""
-    return BadRequest(f"No {noun} has the {has} given in 'after'.", param="after")
+def method_refusals(routes: Sequence[BaseRoute]) -> list[Route]:
+    """Return routes that answer 405 to the methods that a path does not have.
+
+    They must come first: otherwise, a path such as `/files/merge` has the methods of
+    `/files/{file_id}` too, for the file `merge`.
+    """
+    served: dict[str, set[str]] = {}
+    for route in filter(_is_served, routes):
+        served.setdefault(route.path, set()).update(route.methods or ())
+    return [
+        Route(path, _refuse, methods=sorted(others), include_in_schema=False)
+        for path, methods in served.items()
+        if "{" not in path and (others := _matching(path, routes) - methods - {"HEAD"})
+    ]
+
+
+def _matching(path: str, routes: Iterable[BaseRoute]) -> set[str]:
+    """Return the methods of all routes that match a path."""
+    scope = {"type": "http", "method": "GET", "path": path}
+    found = (r for r in filter(_is_served, routes) if r.matches(scope)[0] is not Match.NONE)
+    return {method for route in found for method in route.methods or ()}
+
+
+def _is_served(route: BaseRoute) -> TypeGuard[Route]:
+    return isinstance(route, Route) and route.endpoint is not _refuse
+
+
+async def _refuse(_: Request) -> Response:
+    raise HTTPException(405)
+
+
+def _vagueness(template: str) -> tuple[int, int]:
+    """Order of templates that match the same path: `/files/merge` precedes `/files/{file_id}`."""
+    return template.count("{"), -len(template)

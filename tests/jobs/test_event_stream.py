@@ -18,6 +18,8 @@ from service.projects.records import INSTALLATION, digest_of
 from tests.conftest import BASE_MODEL, Api
 
 JOBS = "/v1/fine_tuning/jobs"
+# Shorter than the time after which a stream reads without having been woken.
+PUSHED_S = 25
 
 
 @pytest.fixture
@@ -69,10 +71,6 @@ async def test_a_stream_ends_with_an_error_once_its_key_or_project_is_gone(
             assert not others.done()
             await other.post(f"{JOBS}/{job_id}/cancel")
             assert (await asyncio.wait_for(others, 60))[-1] == "[DONE]"
-
-
-# Shorter than the time after which a stream reads without having been woken.
-PUSHED_S = 25
 
 
 @pytest.fixture

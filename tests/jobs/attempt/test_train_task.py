@@ -19,6 +19,7 @@ from tests.jobs.test_methods import ended
 from tests.training.forked import ForkedChild, refuse_parts_above
 
 pytestmark = pytest.mark.slow
+SUPERVISOR = Failed(code="internal_error", message="Processes ended without a message.")
 
 
 async def test_file_deleted_before_the_training_fails_the_job_at_once(api: Api, http, chats, work):
@@ -86,9 +87,6 @@ class PrintingChild:
             f"sys.stdout.write({self._message!r}); sys.exit(1)"
         )
         return await Child.start([sys.executable, "-S", "-c", command], **options)
-
-
-SUPERVISOR = Failed(code="internal_error", message="Processes ended without a message.")
 
 
 @pytest.mark.parametrize("message", [b"", encode(SUPERVISOR)], ids=["one", "several"])

@@ -189,7 +189,7 @@ def test_a_template_that_rewrites_history_gives_a_sample_for_each_turn(tokenizer
 def test_a_thought_that_the_prompt_opens_is_ended(tokenizer, said, continued):
     encoded = encode(tokenizer, chat(("user", "a"), ("assistant", said)), template=MISMATCHED)
     (sample,) = encoded.samples
-    assert encoded.thoughts_rendered
+    assert encoded.reasoning_rendered
     assert not encoded.prompt_mismatch
     assert tokenizer.decode(sample.input_ids).endswith(
         f"<|im_start|>assistant\n<think>\n{continued}"

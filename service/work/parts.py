@@ -1,0 +1,108 @@
+"""Work that keeps what it has in parts, until its end makes files of them.
+
+    finetuned:{project}:{parts name}:{id}   hash: part → numbers of what it has the results of
+    finetuned:{collection}-leftover         "project/id" of ended work whose parts remain
+
+Parts are in storage. A part and the counters of its record are recorded in one transaction, which
+is fenced by the record's attempt. The end, the files, and the removal of the parts are one
+transaction, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeVar
+
+import msgspec
+from redis.asyncio.client import Pipeline
+
+from service.core import ids
+from service.core.leases import Leases
+from service.core.records import PREFIX
+from service.core.redis import Client, Purpose, reply, text, writing_for
+from service.core.storage import Storage
+from service.core.storage.leftovers import Leftovers
+from service.work.records import ResumedRecord
+from service.work.store import WorkStore
+
+_numbers: Final = msgspec.json.Decoder(list[int])
+
+
+class PartedRecord(ResumedRecord):
+    """Record of such work."""
+
+    parts_name: ClassVar[str]
+
+    trace: dict[str, str] | None = None
+
+    @property
+    def folder(self) -> str:
+        """The storage folder of the parts."""
+        return f"{self.project_id}/{self.work.collection}/{self.id}"
+
+    @property
+    def parts_key(self) -> str:
+        """The Redis key of the parts."""
+        return f"{PREFIX}:{self.project_id}:{self.parts_name}:{self.id}"
+
+    def reads(self, file_id: str) -> bool:
+        """Whether the work reads this file."""
+        raise NotImplementedError
+
+
+R = TypeVar("R", bound=PartedRecord)
+
+
+class PartedStore(WorkStore[R]):
+    """The work of one kind, of all projects."""
+
+    def __init__(self, redis: Client) -> None:
+        super().__init__(redis)
+        self._leftovers = Leftovers(redis, self.kind.collection)
+
+    async def add_parts(
+        self, own: R, change: Callable[[R], R], parts: Mapping[str, Sequence[int]]
+    ) -> R:
+        """Record parts in storage together with the change of the counters.
+
+        Raises as `change_own`, and QuotaExceeded.
+        """
+        rows: dict[Any, Any] = {name: msgspec.json.encode(ns) for name, ns in parts.items()}
+        with writing_for(Purpose.EXTEND):
+            return await self.change_own(
+                own, change, lambda pipe, after: pipe.hset(after.parts_key, mapping=rows)
+            )
+
+    async def parts(self, record: R) -> dict[str, list[int]]:
+        """Return the numbers of what is done, by the part that has its results."""
+        found = await reply(self.redis.hgetall(record.parts_key))
+        return {text(name): _numbers.decode(numbers) for name, numbers in sorted(found.items())}
+
+    async def needing(self, project_id: str, file_id: str) -> list[str]:
+        """Return the IDs of the project's unfinished work that reads a file."""
+        members = await reply(self.redis.smembers(self.kind.unfinished_key))
+        places = [text(member).split("/", 1) for member in sorted(members)]
+        found = await self.records.get_many(project_id, [i for p, i in places if p == project_id])
+        return [one.id for one in found if one.reads(file_id) and not one.is_final]
+
+    async def parts_remain(self, record: R) -> None:
+        """Note that a stopped attempt at ended work may have left parts."""
+        current = await self.records.get(record.project_id, record.id)
+        if current is None or current.is_final:
+            await self._leftovers.noted(record.member, ids.now_s())
+
+    async def sweep(self, storage: Storage, leases: Leases, now_s: int) -> None:
+        """Remove the parts of ended work that no worker may still write."""
+        for member in await self._leftovers.due(now_s):
+            project_id, work_id = member.split("/", 1)
+            record = await self.records.get(project_id, work_id)
+            if record is not None and not record.is_final:
+                await self._leftovers.removed(member)
+            elif not await leases.is_held(work_id):
+                await storage.delete_prefix(f"{project_id}/{self.kind.collection}/{work_id}")
+                await self._leftovers.removed(member)
+
+    def _on_ended(self, pipe: Pipeline, record: R) -> None:
+        super()._on_ended(pipe, record)
+        pipe.delete(record.parts_key)
+        self._leftovers.note(pipe, record.member, ids.now_s())
