@@ -121,7 +121,7 @@ class BatchRecord(PartedRecord):
         """Begin to answer the requests of a valid file, unless the batch is being cancelled."""
         if self.status is not BatchStatus.VALIDATING:
             return self
-        return self.progressed(
+        return self.make_progress(
             status=BatchStatus.IN_PROGRESS, in_progress_at=now_s, total=total, model=model
         )
 
@@ -133,7 +133,7 @@ class BatchRecord(PartedRecord):
 
     def advance(self, more: BatchTally) -> Self:
         """Add results to the counters."""
-        return self.progressed(tally=self.tally.plus(more))
+        return self.make_progress(tally=self.tally.plus(more))
 
     def finalize(self, ending: BatchStatus, now_s: int, faults: Sequence[BatchFault] = ()) -> Self:
         """Prepare the end, unless the batch is being cancelled."""
@@ -174,7 +174,7 @@ class BatchRecord(PartedRecord):
             }
         )
 
-    def given_up(self, code: str, message: str, now_s: int) -> Self:
+    def give_up(self, code: str, message: str, now_s: int) -> Self:
         """Fail the batch. Another attempt writes its results, unless that is what failed.
 
         So the record is not final if requests may have results.

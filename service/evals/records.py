@@ -157,19 +157,19 @@ class RunRecord(ResumedRecord):
 
     def advance(self, more: Tally) -> Self:
         """Add outcomes to the counters."""
-        return self.progressed(tally=self.tally.plus(more))
+        return self.make_progress(tally=self.tally.plus(more))
 
     def complete(self, now_s: int) -> Self:
         """Complete the run. Raises ValueError if items are missing, which would be a bug."""
         if self.tally.done != self.items:
             raise ValueError(f"{self.tally.done} of {self.items} items have an outcome")
-        return self.ended(RunStatus.COMPLETED, now_s)
+        return self.end(RunStatus.COMPLETED, now_s)
 
     def cancel(self, now_s: int) -> Self:
         """Cancel the run. Raises WorkEnded if it has ended."""
         if self.is_final:
             raise WorkEnded(self)
-        return self.ended(RunStatus.CANCELED, now_s)
+        return self.end(RunStatus.CANCELED, now_s)
 
     def estimated_finish(self, now_s: int) -> int | None:
         """Return when the run is expected to end, by the pace of its attempt; None if unknown."""

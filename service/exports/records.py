@@ -105,9 +105,9 @@ class ExportRecord(RestartedRecord):
         """Return the record with the next attempt, which starts again."""
         return super().next_attempt(status=ExportStatus.QUEUED, progress=None, **fields)
 
-    def ended(self, status: StrEnum, now_s: int, **fields: Any) -> Self:
+    def end(self, status: StrEnum, now_s: int, **fields: Any) -> Self:
         """Return the record with a final status."""
-        return super().ended(status, now_s, progress=None, **fields)
+        return super().end(status, now_s, progress=None, **fields)
 
 
 class Exports(WorkStore[ExportRecord]):

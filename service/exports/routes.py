@@ -230,7 +230,7 @@ async def cancel_export(export: Existing, store: Store) -> ExportObject:
     def cancel(current: ExportRecord) -> ExportRecord:
         if current.is_final:
             raise WorkEnded(current)
-        return current.ended(ExportStatus.CANCELLED, ids.now_s())
+        return current.end(ExportStatus.CANCELLED, ids.now_s())
 
     with EXPORT.cancelling(export.id):
         return ExportObject.of(await store.change(export, cancel))

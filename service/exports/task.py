@@ -165,7 +165,7 @@ class ExportModel(CancelableTask[ExportRecord]):
 
     async def _end(self, record: ExportRecord, status: ExportStatus, **result: Any) -> None:
         await self._exports.change_own(
-            record, lambda current: current.ended(status, ids.now_s(), **result)
+            record, lambda current: current.end(status, ids.now_s(), **result)
         )
 
     async def _export(self, record: ExportRecord) -> tuple[Archive, dict[str, Any]]:

@@ -132,7 +132,7 @@ class FileRecord(RestartedRecord):
         encoded = msgspec.json.encode(parts, order="sorted")
         return hashlib.sha256(encoded).hexdigest()
 
-    def given_up(self, code: str, message: str, now_s: int) -> Self:
+    def give_up(self, code: str, message: str, now_s: int) -> Self:
         """Return the record after a check that failed."""
         return self.model_copy(update={"status": self.failed, "status_details": message})
 

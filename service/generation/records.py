@@ -151,7 +151,7 @@ class GenerationRecord(PartedRecord):
         """Begin to ask about the documents, unless the generation is being cancelled."""
         if self.status is not GenerationStatus.QUEUED:
             return self
-        return self.progressed(
+        return self.make_progress(
             status=GenerationStatus.IN_PROGRESS, in_progress_at=now_s, passages=passages
         )
 
@@ -163,7 +163,7 @@ class GenerationRecord(PartedRecord):
 
     def advance(self, more: GenerationTally) -> Self:
         """Add passages to the counters."""
-        return self.progressed(tally=self.tally.plus(more))
+        return self.make_progress(tally=self.tally.plus(more))
 
     def complete(self, incomplete: IncompleteReason | None) -> Self:
         """Prepare the end once all questions are asked, unless it is being cancelled."""
@@ -204,7 +204,7 @@ class GenerationRecord(PartedRecord):
             }
         )
 
-    def given_up(self, code: str, message: str, now_s: int) -> Self:
+    def give_up(self, code: str, message: str, now_s: int) -> Self:
         """Fail the generation. Another attempt writes its rows, unless that is what failed.
 
         So the record is not final if there may be rows.

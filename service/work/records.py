@@ -128,7 +128,7 @@ class WorkRecord(AttemptedRecord):
         """Name of the work in the sets of all projects."""
         return "/".join((self.project_id, *self.parents, self.id))
 
-    def fenced(self, own: Self) -> Self:
+    def require_attempt(self, own: Self) -> Self:
         """Return the record if it is still of the attempt `own`. Raises AttemptSuperseded."""
         if self.is_final or not self.is_attempt_of(own):
             raise AttemptSuperseded(self.id)
@@ -138,20 +138,20 @@ class WorkRecord(AttemptedRecord):
         """Return the record with the next attempt, which a worker has to take."""
         return self.model_copy(update={"attempt": self.attempt + 1, **fields})
 
-    def restarted(self, **fields: Any) -> Self:
+    def restart(self, **fields: Any) -> Self:
         """Return the record with the next attempt, as a user asked for."""
         return self.next_attempt(**fields)
 
-    def ended(self, status: StrEnum, now_s: int, **fields: Any) -> Self:
+    def end(self, status: StrEnum, now_s: int, **fields: Any) -> Self:
         """Return the record with a final status."""
         final = {self.status_field: status, "finished_at": now_s}
         return self.model_copy(update={**final, **fields})
 
-    def given_up(self, code: str, message: str, now_s: int) -> Self:
+    def give_up(self, code: str, message: str, now_s: int) -> Self:
         """Return the record after an error that would also end the next attempt."""
-        return self.ended(self.failed, now_s, error=WorkError(code=code, message=message))
+        return self.end(self.failed, now_s, error=WorkError(code=code, message=message))
 
-    def after_loss(self, most_lost: int, now_s: int) -> Self:
+    def lose_attempt(self, most_lost: int, now_s: int) -> Self:
         """Return the record after its worker died: with the next attempt, or given up."""
         raise NotImplementedError
 
@@ -161,11 +161,11 @@ class RestartedRecord(WorkRecord):
 
     lost_attempts: int = 0
 
-    def restarted(self, **fields: Any) -> Self:
+    def restart(self, **fields: Any) -> Self:
         """Return the record with the next attempt, as a user asked for."""
         return self.next_attempt(lost_attempts=0, **fields)
 
-    def after_loss(self, most_lost: int, now_s: int) -> Self:
+    def lose_attempt(self, most_lost: int, now_s: int) -> Self:
         """Return the record after its worker died: with the next attempt, or given up."""
         lost = self.lost_attempts + 1
         if lost < most_lost:
@@ -174,7 +174,7 @@ class RestartedRecord(WorkRecord):
             f"The worker died several times while it {self.work.doing}. The worker's log has the "
             "cause; it may need more memory."
         )
-        after = self.given_up(self.work.interrupted, message, now_s)
+        after = self.give_up(self.work.interrupted, message, now_s)
         return after.model_copy(update={"lost_attempts": lost})
 
 
@@ -186,11 +186,11 @@ class ResumedRecord(WorkRecord):
 
     fruitless_attempts: int = 0
 
-    def progressed(self, **fields: Any) -> Self:
+    def make_progress(self, **fields: Any) -> Self:
         """Return the record after progress."""
         return self.model_copy(update={**fields, "fruitless_attempts": 0})
 
-    def after_loss(self, most_lost: int, now_s: int) -> Self:
+    def lose_attempt(self, most_lost: int, now_s: int) -> Self:
         """Return the record after its worker died: with the next attempt, or given up."""
         fruitless = self.fruitless_attempts + 1
         if fruitless < most_lost:
@@ -199,4 +199,4 @@ class ResumedRecord(WorkRecord):
             f"The worker died {fruitless} times in a row before {self.work.doing}. The worker's "
             "log has the cause; it may need more memory."
         )
-        return self.given_up(self.work.interrupted, message, now_s)
+        return self.give_up(self.work.interrupted, message, now_s)

@@ -122,12 +122,12 @@ class WorkStore(Generic[R]):
 
     async def change_own(self, own: R, change: Callable[[R], R], also: Also[R] = _nothing) -> R:
         """Change the record of a worker's own attempt. Raises AttemptSuperseded and Missing."""
-        return await self.change(own, lambda current: change(current.fenced(own)), also)
+        return await self.change(own, lambda current: change(current.require_attempt(own)), also)
 
     async def give_up(self, own: R, code: str, message: str) -> None:
         """End the work of a worker's own attempt with an error. Raises as `change_own`."""
         after = await self.change_own(
-            own, lambda current: current.given_up(code, message, ids.now_s())
+            own, lambda current: current.give_up(code, message, ids.now_s())
         )
         await self._enqueue_unfinished(after)
 
@@ -138,7 +138,7 @@ class WorkStore(Generic[R]):
     async def lose(self, own: R, most_lost: int) -> R:
         """Enqueue the next attempt after the worker died, or give up. Raises as `change_own`."""
         after = await self.change_own(
-            own, lambda current: current.after_loss(most_lost, ids.now_s())
+            own, lambda current: current.lose_attempt(most_lost, ids.now_s())
         )
         await self._enqueue_unfinished(after)
         return after
@@ -149,7 +149,7 @@ class WorkStore(Generic[R]):
         def change(current: R) -> R:
             if not current.is_attempt_of(record):
                 return current
-            return current.restarted(**fields)
+            return current.restart(**fields)
 
         after = await self.change(record, change)
         await self.enqueue(after)

@@ -133,7 +133,7 @@ async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, batch: Batc
         return record.advance(one)
 
     await batches.add_parts(batch, advance, {"a1-x-000001.output": [0]})
-    await batches.change(batch, lambda r: r.fenced(r).after_loss(3, 1))
+    await batches.change(batch, lambda r: r.require_attempt(r).lose_attempt(3, 1))
     with pytest.raises(AttemptSuperseded):
         await batches.add_parts(batch, advance, {"a1-x-000002.output": [1]})
     after = await batches.get(batch.project_id, batch.id)
@@ -245,22 +245,22 @@ def test_a_cancellation_wins():
         with pytest.raises(WorkEnded):
             ended_batch.cancel(106)
     with pytest.raises(AttemptSuperseded):
-        done.fenced(started)
+        done.require_attempt(started)
 
 
 def test_a_batch_that_kills_its_workers_fails_with_the_results_that_it_has():
     started = record().begin(10, "m", 100)
-    lost = started.after_loss(2, 101)
+    lost = started.lose_attempt(2, 101)
     assert (lost.attempt, lost.status) == (2, BatchStatus.IN_PROGRESS)
-    failing = lost.after_loss(2, 102)
+    failing = lost.lose_attempt(2, 102)
     assert (failing.attempt, failing.status) == (3, BatchStatus.FINALIZING)
     assert (failing.ending, failing.fruitless_attempts) == (BatchStatus.FAILED, 0)
-    again = failing.after_loss(2, 103)
-    given_up = again.after_loss(2, 104)
+    again = failing.lose_attempt(2, 103)
+    given_up = again.lose_attempt(2, 104)
     assert (given_up.status, given_up.failed_at) == (BatchStatus.FAILED, 104)
     assert [fault.code for fault in given_up.errors] == [BatchRecord.work.interrupted]
     with pytest.raises(AttemptSuperseded):
-        given_up.fenced(given_up)
+        given_up.require_attempt(given_up)
     failed = failing.finish(106, output="file-b", errors=None)
     assert (failed.status, failed.failed_at) == (BatchStatus.FAILED, 106)
-    assert record().given_up(FAULT.code, FAULT.message, 107).errors == (FAULT,)
+    assert record().give_up(FAULT.code, FAULT.message, 107).errors == (FAULT,)

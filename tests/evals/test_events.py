@@ -22,7 +22,7 @@ def complete(run: RunRecord) -> RunRecord:
     ("end", "event_type"),
     [
         (complete, "eval.run.succeeded"),
-        (lambda run: run.given_up("invalid_item", "Line 1", 7), "eval.run.failed"),
+        (lambda run: run.give_up("invalid_item", "Line 1", 7), "eval.run.failed"),
         (lambda run: run.cancel(7), "eval.run.canceled"),
     ],
 )

@@ -109,7 +109,7 @@ async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, run: RunRec
     one = Tally(passed=1)
     rows = {0: ItemRow("pass", 1, "a1-x.jsonl", 0, 2)}
     await evals.runs.add_outcomes(started, lambda r: r.advance(one), rows)
-    await evals.runs.change(run, lambda r: r.after_loss(3, 1))
+    await evals.runs.change(run, lambda r: r.lose_attempt(3, 1))
     late = {1: ItemRow("pass", 1, "a1-x.jsonl", 0, 2)}
     for act in (
         lambda r: r.advance(one),
@@ -203,7 +203,7 @@ def test_the_state_machine():
     with pytest.raises(WorkEnded):
         done.cancel(221)
     with pytest.raises(AttemptSuperseded):
-        done.fenced(done)
-    lost = started.after_loss(3, 101)
+        done.require_attempt(done)
+    lost = started.lose_attempt(3, 101)
     assert (lost.attempt, lost.fruitless_attempts, lost.status) == (2, 1, RunStatus.IN_PROGRESS)
-    assert lost.after_loss(2, 101).status is RunStatus.FAILED
+    assert lost.lose_attempt(2, 101).status is RunStatus.FAILED

@@ -161,16 +161,16 @@ async def test_the_state_machine(api: Api, http):
     queued = (await succeeded(api, b"")).model_copy(
         update={"status": ExportStatus.QUEUED, "key": None}
     )
-    lost = queued.model_copy(update={"status": ExportStatus.IN_PROGRESS}).after_loss(2, 7)
+    lost = queued.model_copy(update={"status": ExportStatus.IN_PROGRESS}).lose_attempt(2, 7)
     assert (lost.status, lost.attempt, lost.lost_attempts) == ("queued", 2, 1)
     with pytest.raises(AttemptSuperseded):
-        lost.fenced(queued)
-    failed = lost.after_loss(2, 7)
+        lost.require_attempt(queued)
+    failed = lost.lose_attempt(2, 7)
     assert (failed.status, failed.finished_at) == ("failed", 7)
     assert failed.error is not None
     assert failed.error.code == "export_interrupted"
     with pytest.raises(AttemptSuperseded):
-        failed.fenced(failed)
+        failed.require_attempt(failed)
 
 
 def test_prompts_are_plain_text_at_even_distances():

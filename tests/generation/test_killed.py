@@ -127,7 +127,7 @@ async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, generation:
         return record.advance(more)
 
     await generations.add_parts(generation, advance, {"a1-x-000001.jsonl": [0]})
-    await generations.change(generation, lambda r: r.fenced(r).after_loss(3, 1))
+    await generations.change(generation, lambda r: r.require_attempt(r).lose_attempt(3, 1))
     with pytest.raises(AttemptSuperseded):
         await generations.add_parts(generation, advance, {"a1-x-000002.jsonl": [1]})
     after = await generations.get(generation.project_id, generation.id)
@@ -171,23 +171,23 @@ def test_a_cancellation_wins():
         with pytest.raises(WorkEnded):
             ended_one.cancel(105)
     with pytest.raises(AttemptSuperseded):
-        done.fenced(started)
+        done.require_attempt(started)
 
 
 def test_a_generation_that_kills_its_workers_fails_with_the_rows_that_it_has():
     started = record().begin(5, 100)
-    lost = started.after_loss(2, 101)
+    lost = started.lose_attempt(2, 101)
     assert (lost.attempt, lost.status) == (2, GenerationStatus.IN_PROGRESS)
-    failing = lost.after_loss(2, 102)
+    failing = lost.lose_attempt(2, 102)
     assert (failing.attempt, failing.status) == (3, GenerationStatus.IN_PROGRESS)
     assert (failing.ending, failing.fruitless_attempts) == (GenerationStatus.FAILED, 0)
-    again = failing.after_loss(2, 103)
-    given_up = again.after_loss(2, 104)
+    again = failing.lose_attempt(2, 103)
+    given_up = again.lose_attempt(2, 104)
     assert (given_up.status, given_up.failed_at) == (GenerationStatus.FAILED, 104)
     assert given_up.error is not None
     assert given_up.error.code == GenerationRecord.work.interrupted
     with pytest.raises(AttemptSuperseded):
-        given_up.fenced(given_up)
+        given_up.require_attempt(given_up)
     failed = failing.finish(106, output="file-b")
     assert (failed.status, failed.failed_at) == (GenerationStatus.FAILED, 106)
-    assert record().given_up(FAULT.code, FAULT.message, 107).error == FAULT
+    assert record().give_up(FAULT.code, FAULT.message, 107).error == FAULT

@@ -118,7 +118,7 @@ class EraseRows(ShortTask[SearchRecord]):
         await self._every_file(record, match)
         await self._elsewhere(record, match)
         await self._searches.change_own(
-            record, lambda now: now.ended(SearchStatus.COMPLETED, ids.now_s())
+            record, lambda now: now.end(SearchStatus.COMPLETED, ids.now_s())
         )
 
     def _log_internal(self, record: SearchRecord, error: Exception) -> None:

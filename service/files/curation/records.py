@@ -118,7 +118,7 @@ class Tasks(WorkStore[Task]):
         """
         await self.change_own(
             task,
-            lambda current: current.ended(TaskState.COMPLETED, ids.now_s(), result=result),
+            lambda current: current.end(TaskState.COMPLETED, ids.now_s(), result=result),
             lambda pipe, _: also(pipe),
         )
 

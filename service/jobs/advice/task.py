@@ -123,7 +123,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         result = await self._advise(record)
         await self._store.change_own(
             record,
-            lambda current: current.ended(AdviceStatus.COMPLETED, ids.now_s(), result=result),
+            lambda current: current.end(AdviceStatus.COMPLETED, ids.now_s(), result=result),
         )
 
     async def _advise(self, record: AdviceRecord) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         **fields: Any,
     ) -> None:
         await self._evaluations.change_own(
-            record, lambda current: current.ended(status, ids.now_s(), **fields), also
+            record, lambda current: current.end(status, ids.now_s(), **fields), also
         )
         metrics.JOB_EVALUATIONS.cell(status).inc()
 

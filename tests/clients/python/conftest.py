@@ -160,7 +160,7 @@ class Evaluating:
 
     async def _end(self, status: EvaluationStatus, **fields: Any) -> None:
         await self._store.change_own(
-            self.evaluation, lambda current: current.ended(status, ids.now_s(), **fields)
+            self.evaluation, lambda current: current.end(status, ids.now_s(), **fields)
         )
 
 

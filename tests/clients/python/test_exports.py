@@ -41,7 +41,7 @@ async def finish(api, export_id: str, sha256: str | None = None) -> None:
         "merged_onto": {"base": "bf16", "bf16_difference": 0.029, "nf4_difference": 0.29},
     }
     done = {"key": key, "bytes": len(content), "sha256": digest, "proof": proof}
-    await api.app.state.exports.change(record, lambda r: r.ended(ExportStatus.SUCCEEDED, 7, **done))
+    await api.app.state.exports.change(record, lambda r: r.end(ExportStatus.SUCCEEDED, 7, **done))
 
 
 async def test_the_methods_of_exports(api, client, tmp_path):
@@ -85,7 +85,7 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
             await finish(api, record.id)
         else:
             error = ExportError(code="disk_full", message="The worker's disk is full.")
-            await store.change(record, lambda r: r.ended(ExportStatus.FAILED, 7, error=error))
+            await store.change(record, lambda r: r.end(ExportStatus.FAILED, 7, error=error))
         return kept
 
     monkeypatch.setattr(store, "create", created)

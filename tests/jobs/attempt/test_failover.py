@@ -111,8 +111,8 @@ def test_the_forgotten_attempts_of_exports_and_runs_write_nothing():
     second = {"attempt": 2}
     forgotten, known = [export.model_copy(update=second).changed_from(export) for _ in range(2)]
     with pytest.raises(AttemptSuperseded):
-        known.fenced(forgotten)
+        known.require_attempt(forgotten)
     assert forgotten.attempt_name != known.attempt_name
     lost, current = [run.model_copy(update=second).changed_from(run) for _ in range(2)]
     with pytest.raises(AttemptSuperseded):
-        current.fenced(lost)
+        current.require_attempt(lost)

@@ -434,7 +434,7 @@ async def test_an_ended_evaluation_is_never_changed_by_an_old_attempt(api: Api, 
     store = Evaluations(api.app.state.redis)
     await store.restart(evaluation)
     with pytest.raises(AttemptSuperseded):
-        await store.change_own(evaluation, lambda old: old.ended(EvaluationStatus.COMPLETED, 1))
+        await store.change_own(evaluation, lambda old: old.end(EvaluationStatus.COMPLETED, 1))
     current = await store.get(evaluation.project_id, evaluation.id)
     assert current is not None
     assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)
