@@ -34,8 +34,7 @@ from service.inference.engine.sizing import (
 from service.inference.engine.sizing_inputs import quantized_bytes
 from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
 from service.jobs.planning.speed import assumed_speed
-from service.models.reasoning import detect_reasoning_parser
-from service.models.tools import detect_parser
+from service.models.parsers import detect_reasoning_parser, detect_tool_call_parser
 from service.training.contract.hyperparameters import RESOLVED
 from service.training.model.shape import ModelShape
 from service.worker.gpu_share import training_capacity
@@ -168,7 +167,7 @@ def parsers_of(template: str | None) -> tuple[str, str]:
     source = resources.files("trl") / "chat_templates" / f"{template}.jinja"
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "chat_template.jinja").write_text(source.read_text("utf-8"), "utf-8")
-        found = detect_parser(Path(folder)), detect_reasoning_parser(Path(folder))
+        found = detect_tool_call_parser(Path(folder)), detect_reasoning_parser(Path(folder))
     tools, thoughts = (f"`{parser}`" if parser else "no" for parser in found)
     return tools, thoughts
 

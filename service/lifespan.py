@@ -46,15 +46,13 @@ from service.jobs.event_stream import JobChanges
 from service.jobs.records import Jobs
 from service.jobs.sweeps.records import Sweeps
 from service.models.aliases.changes import Aliases
-from service.models.capabilities import Capabilities
 from service.models.catalogue import Catalogue
+from service.models.parsers import Capabilities
 from service.models.registry import ModelRegistry
-from service.projects.principals import find_principal
-from service.projects.quota import Quotas
-from service.projects.records import Projects
+from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts
 from service.projects.storage_use import StorageUse
-from service.projects.tokens import MAX_TOKEN_CHARS, Tokens
+from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, find_principal
 from service.projects.uses import KeyUses
 from service.usage.meter import Meter
 from service.web.audit import ModelRequests, Refusals

@@ -105,8 +105,8 @@ class Results:
         """Judge the stored comparison of a training again, if there is one."""
         import msgspec
 
-        from service.evaluation.comparison import Comparison
-        from service.evaluation.verdict import judge
+        from service.verdict.comparison import Comparison
+        from service.verdict.verdict import judge
 
         path = self._comparisons / f"{training.name}.json"
         if path.exists():

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from service.evaluation.comparison import (
+from service.verdict.comparison import (
     BASE,
     PROMPT,
     TUNED,
@@ -31,13 +31,11 @@ from service.evaluation.comparison import (
     Metric,
     Row,
 )
-from service.evaluation.evidence import is_better, is_worse
-from service.evaluation.results import Difference, Verdict, VerdictKind
-from service.evaluation.statistics.clusters import Clusters
-from service.evaluation.statistics.intervals import difference_interval
-from service.evaluation.statistics.quantiles import t_quantile
-from service.evaluation.thresholds import LEAST_CLUSTERS
-from service.evaluation.verdict import judge
+from service.verdict.evidence import is_better, is_worse
+from service.verdict.intervals import Clusters, difference_interval, t_quantile
+from service.verdict.results import Difference, Verdict, VerdictKind
+from service.verdict.thresholds import LEAST_CLUSTERS
+from service.verdict.verdict import judge
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -121,7 +119,7 @@ class Evaluation:
     @property
     def over_prompt(self) -> Clusters:
         """Differences between the tuned model and the prompt."""
-        return Clusters.of((self.tuned - self.prompt).tolist(), self.prompts.tolist())
+        return Clusters.group((self.tuned - self.prompt).tolist(), self.prompts.tolist())
 
     @property
     def interval(self) -> tuple[float, float]:

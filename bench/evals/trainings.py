@@ -17,7 +17,7 @@ from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 from bench.evals import words
 from bench.evals.service import ROOT, Pair
-from service.evaluation.memorization.canaries import make_canaries
+from service.verdict.canaries import make_canaries
 
 Ask = Callable[[Sequence[str]], list[str | None]]
 """Returns the base model's own answers to questions, None for one that does not end by itself."""

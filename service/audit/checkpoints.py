@@ -1,4 +1,4 @@
-"""Checkpoints: what the audit log was at a time, signed.
+"""Checkpoints: the signed state of the audit log at a time.
 
 The format is that of transparency logs (https://c2sp.org/tlog-checkpoint), so that their tools and
 witnesses can read it: the log's name, its number of entries, the root of their Merkle tree,
@@ -8,6 +8,10 @@ which the tree can be continued when the entries before it were deleted. Then co
 own number, which entries may have been deleted because of their age, how many days entries are
 kept, and the keys that signed checkpoints before these had numbers.
 
+The tree has the hashes of RFC 6962 (section 2.1). Only its right edge is kept: it is all that is
+needed to add leaves and to compute the root. Packages for such trees keep all of a tree, which
+grows without end here.
+
 Checkpoints of version 0.2.0 have no line after the edge. Their number is 0.
 """
 
@@ -16,11 +20,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from service.audit.merkle import Edge
 from service.core.encryption.signing import PublicKey, SigningKey
 
 _SIGNED: Final = "— "
@@ -28,6 +31,46 @@ _ED25519: Final = b"\1"
 _TIME, _SEGMENT, _DIGEST, _EDGE = "time ", "segment ", "sha256 ", "edge"
 _NUMBER, _PRUNED, _KEPT, _EARLIER = "number ", "pruned ", "kept-days ", "earlier-keys"
 _UNNUMBERED: Final = (f"{_NUMBER}0", f"{_PRUNED}0", f"{_KEPT}0", _EARLIER)
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """Return the hash of a leaf."""
+    return hashlib.sha256(b"\0" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash of an inner node."""
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+class Edge:
+    """The right edge of a tree: the roots of its full subtrees, the largest first."""
+
+    def __init__(self, size: int = 0, hashes: Iterable[bytes] = ()) -> None:
+        """Create an edge. Raises ValueError if a tree of this size has another number of them."""
+        self.size = size
+        self.hashes = list(hashes)
+        if len(self.hashes) != size.bit_count():
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} full subtrees")
+
+    def add(self, leaves: Iterable[bytes]) -> None:
+        """Add leaves to the tree."""
+        for data in leaves:
+            found, rest = leaf_hash(data), self.size
+            while rest & 1:
+                found = node_hash(self.hashes.pop(), found)
+                rest >>= 1
+            self.hashes.append(found)
+            self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root of the tree."""
+        if not self.hashes:
+            return hashlib.sha256().digest()
+        *others, found = self.hashes
+        for left in reversed(others):
+            found = node_hash(left, found)
+        return found
 
 
 class BadCheckpoint(ValueError):
@@ -56,7 +99,7 @@ class Checkpoint:
     """The public keys that signed the checkpoints without a number."""
 
     @classmethod
-    def of(
+    def after(
         cls, origin: str, edge: Edge, before: Self | None, *, time: int, segment: str, sha256: str
     ) -> Self:
         """Describe a tree after some entries were added to it."""
@@ -122,14 +165,14 @@ class Checkpoint:
         return Edge(self.size, self.edge)
 
 
-def signed(checkpoint: Checkpoint, key: SigningKey) -> str:
+def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> str:
     """Return the signed note of a checkpoint."""
     text = checkpoint.text()
     signature = _hint(checkpoint.origin, key.public) + key.sign_bytes(text.encode())
     return f"{text}\n{_SIGNED}{checkpoint.origin} {_base64(signature)}\n"
 
 
-def verified_by_any(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
+def verify_with_any(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
     """Parse a note that one of these keys has signed. Raises BadCheckpoint."""
     problem = BadCheckpoint("there is no key to verify it with")
     for key in keys:

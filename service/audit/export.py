@@ -8,9 +8,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from service.audit.places import ROOM, places_in
-from service.audit.query import Filters
-from service.audit.sealed import believed
+from service.audit.log import Filters
+from service.audit.stored_log import ROOM, list_folders, valid_entries
 from service.core.redis import Client
 from service.core.storage import Storage, StorageMissing
 from service.web import audit_trail
@@ -37,15 +36,15 @@ async def entries(storage: Storage, redis: Client, filters: Filters) -> AsyncGen
     Raises REDIS_ERRORS and StorageError.
     """
     # Redis first: an entry that is sealed in between is then found twice, and none is missed.
-    unsealed = [*believed([fields for _, fields in await redis.xrange(STREAM)])]
+    unsealed = [*valid_entries([fields for _, fields in await redis.xrange(STREAM)])]
     recent: set[str] = set()
     for day in await storage.folders(ROOM):
-        places, _ = places_in(await storage.keys(f"{ROOM}/{day}"))
+        folders, _ = list_folders(await storage.keys(f"{ROOM}/{day}"))
         recent.clear()
-        for place in places:
-            for name in place.segments:
+        for folder in folders:
+            for name in folder.segments:
                 try:
-                    data = await storage.get_bytes(place.key(name))
+                    data = await storage.get_bytes(folder.key(name))
                 except StorageMissing:
                     continue
                 for line in data.splitlines():

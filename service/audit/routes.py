@@ -7,8 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from service.audit.log import AuditLog
-from service.audit.query import Filters, UnknownCursor
+from service.audit.log import AuditLog, Filters, UnknownCursor
 from service.audit.schemas import AuditLogObject
 from service.core.errors import BadRequest
 from service.web import audit_trail
@@ -141,7 +140,7 @@ async def list_audit_logs(
         param = "after" if after is not None else "before"
         raise BadRequest(f"No entry has the id given in '{param}'.", param=param) from e
     audit_trail.count(entries=len(found.entries))
-    return list_of(list(map(AuditLogObject.of, found.entries)), found.has_more)
+    return list_of(list(map(AuditLogObject.from_entry, found.entries)), found.has_more)
 
 
 def _given(*lists: list[str]) -> frozenset[str] | None:

@@ -43,7 +43,7 @@ class AuditActor(BaseModel):
     session: ActorSession | None = None
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
+    def from_entry(cls, entry: Entry) -> Self:
         """Build the actor of an entry."""
         actor = entry.actor
         if actor.kind == "api_key":
@@ -116,7 +116,7 @@ class AuditLogObject(BaseModel):
     result: AuditResult
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
+    def from_entry(cls, entry: Entry) -> Self:
         """Build the API object of an entry."""
         origin = entry.origin
         fields: dict[str, Any] = {entry.type: _details(entry)}
@@ -125,7 +125,7 @@ class AuditLogObject(BaseModel):
             type=entry.type,
             effective_at=int(entry.at),
             project=AuditProject(id=entry.project_id) if entry.project_id else None,
-            actor=AuditActor.of(entry),
+            actor=AuditActor.from_entry(entry),
             objects=list(entry.objects),
             counts=entry.counts,
             request=AuditRequest(

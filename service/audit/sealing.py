@@ -24,18 +24,25 @@ from typing import Final
 
 from redis.asyncio.client import Pipeline
 
-from service.audit.checkpoints import BadCheckpoint, Checkpoint, digest_of, signed, verified_by_any
-from service.audit.places import (
+from service.audit.checkpoints import (
+    BadCheckpoint,
+    Checkpoint,
+    digest_of,
+    sign_checkpoint,
+    verify_with_any,
+)
+from service.audit.stored_log import (
     CHECKPOINT,
     HEADS,
     ROOM,
-    Place,
+    LogFolder,
     day_of,
     head_key,
     heads_in,
-    places_in,
+    list_folders,
+    recently_sealed,
+    valid_entries,
 )
-from service.audit.sealed import believed, recently_sealed
 from service.core import clock, ids
 from service.core.encryption.signing import InstallationKey, PublicKey, SigningKey
 from service.core.records import PREFIX
@@ -99,14 +106,14 @@ class Sealer:
         Raises BadCheckpoint, REDIS_ERRORS, StorageError and SigningKeyError.
         """
         await self._redis.set(_SEALER, self._token)  # first: now nobody else replaces the head
-        places, _ = places_in(await self._storage.keys(ROOM))
+        folders, _ = list_folders(await self._storage.keys(ROOM))
         heads, _ = heads_in(await self._storage.keys(HEADS))
         in_redis = (await reply(self._redis.get(HEAD)) or b"").decode("utf-8", "replace")
         self._earlier = None if heads else await self._key_in_redis()
-        keys = self._keys(is_new=self._earlier is not None or not (in_redis or heads or places))
+        keys = self._keys(is_new=self._earlier is not None or not (in_redis or heads or folders))
         notes = [in_redis, await self._newest_head(heads, keys)]
-        with_checkpoint = [place for place in places if CHECKPOINT in place.names]
-        notes += [await self._note_at(place.key(CHECKPOINT)) for place in with_checkpoint[-1:]]
+        with_checkpoint = [folder for folder in folders if CHECKPOINT in folder.names]
+        notes += [await self._note_at(folder.key(CHECKPOINT)) for folder in with_checkpoint[-1:]]
         self._note, self._head = _newest(notes, keys)
         head = self._head
         self._origin = head.origin if head else f"finetuned-audit-{ids.random_part(12)}"
@@ -117,15 +124,15 @@ class Sealer:
         self._own = self._events(head, keys)
         size = head.size if head else 0
         self._unused = [
-            place.key(name)
-            for place in places
-            if place.number == size and CHECKPOINT not in place.names
-            for name in place.segments
+            folder.key(name)
+            for folder in folders
+            if folder.number == size and CHECKPOINT not in folder.names
+            for name in folder.segments
         ]
         if head is not None:
             await self._restore_heads(with_checkpoint, keys, heads[-1] if heads else 0)
-            await self._complete(head, places)
-            self._sealed = await recently_sealed(self._redis, self._storage, places)
+            await self._complete(head, folders)
+            self._sealed = await recently_sealed(self._redis, self._storage, folders)
         if heads:
             await self._redis.delete(_EARLIER_KEY)
 
@@ -169,30 +176,30 @@ class Sealer:
         return found
 
     async def _restore_heads(
-        self, places: Sequence[Place], keys: Sequence[PublicKey], newest: int
+        self, folders: Sequence[LogFolder], keys: Sequence[PublicKey], newest: int
     ) -> None:
         """Write heads that a backup lacks, because they were written after it had listed heads."""
-        for place in places[:-_MOST_HEADS:-1]:
-            note = await self._note_at(place.key(CHECKPOINT))
+        for folder in folders[:-_MOST_HEADS:-1]:
+            note = await self._note_at(folder.key(CHECKPOINT))
             try:
-                checkpoint = verified_by_any(note, keys)
+                checkpoint = verify_with_any(note, keys)
             except BadCheckpoint:
                 return
             if checkpoint.number <= newest:
                 return
             await self._storage.create_bytes(head_key(checkpoint.number), note.encode())
 
-    async def _complete(self, head: Checkpoint, places: Sequence[Place]) -> None:
+    async def _complete(self, head: Checkpoint, folders: Sequence[LogFolder]) -> None:
         """Write what the worker that sealed the head has not written, and remove unused files."""
-        mine = [p for p in places if p.number < head.size and head.segment in p.names][-1:]
-        for place in mine:
-            await self._storage.put_bytes(place.key(CHECKPOINT), self._note.encode())
-            place.names.add(CHECKPOINT)
-        for place in places:
-            if place in mine or (CHECKPOINT not in place.names and place.number < head.size):
-                for name in place.segments:
+        mine = [p for p in folders if p.number < head.size and head.segment in p.names][-1:]
+        for folder in mine:
+            await self._storage.put_bytes(folder.key(CHECKPOINT), self._note.encode())
+            folder.names.add(CHECKPOINT)
+        for folder in folders:
+            if folder in mine or (CHECKPOINT not in folder.names and folder.number < head.size):
+                for name in folder.segments:
                     if name != head.segment:
-                        await self._storage.delete(place.key(name))
+                        await self._storage.delete(folder.key(name))
         if not mine:
             log.error(
                 "the audit log was rolled back, or its newest entries were lost: storage lacks "
@@ -217,7 +224,7 @@ class Sealer:
             if age_s < self._every_s:
                 return 0
         new: dict[str, bytes] = {}  # a client may have written an entry twice
-        for entry, line in believed([fields for _, fields in found]):
+        for entry, line in valid_entries([fields for _, fields in found]):
             if entry.id not in self._sealed:
                 new.setdefault(entry.id, line)
         old, pruned = await self._old_segments()
@@ -236,20 +243,20 @@ class Sealer:
 
     async def _seal(self, lines: list[bytes], stream_ids: list[bytes], pruned: int) -> None:
         size = self._head.size if self._head else 0
-        place = Place(day_of(audit_trail.decode(lines[0]).at), size)
+        folder = LogFolder(day_of(audit_trail.decode(lines[0]).at), size)
         segment = f"{ids.random_part()}.jsonl"
-        await self._storage.put_bytes(place.key(segment), b"".join(line + b"\n" for line in lines))
+        await self._storage.put_bytes(folder.key(segment), b"".join(line + b"\n" for line in lines))
         checkpoint = self._checkpoint(lines, segment, pruned)
-        note = signed(checkpoint, self._key.get())
+        note = sign_checkpoint(checkpoint, self._key.get())
         try:
             await self._require_turn()
             await self._create_head(checkpoint.number, note)
         except (Overtaken, BadCheckpoint):
-            await self._storage.delete(place.key(segment))
+            await self._storage.delete(folder.key(segment))
             raise
         await self._replace(note, stream_ids)
         self._head, self._note, self._own = checkpoint, note, []
-        await self._storage.put_bytes(place.key(CHECKPOINT), note.encode())
+        await self._storage.put_bytes(folder.key(CHECKPOINT), note.encode())
         for key in self._unused:
             await self._storage.delete(key)
         self._unused = []
@@ -261,7 +268,7 @@ class Sealer:
         edge = self._head.tree() if self._head else Checkpoint.empty()
         edge.add(lines)
         time = max(clock.now_s(), self._head.time if self._head else 0)
-        found = Checkpoint.of(
+        found = Checkpoint.after(
             self._origin, edge, self._head, time=time, segment=segment, sha256=digest_of(lines)
         )
         earlier = found.earlier_keys if self._earlier is None else (self._earlier.raw,)
@@ -327,28 +334,28 @@ class Sealer:
         today, head = day_of(clock.now()), self._head
         if head is None or not self._kept_days or self._pruned_on == today:
             return [], 0
-        found, _ = places_in(await self._storage.keys(ROOM))
-        places = [p for p in found if CHECKPOINT in p.names and p.number < head.size]
+        found, _ = list_folders(await self._storage.keys(ROOM))
+        folders = [p for p in found if CHECKPOINT in p.names and p.number < head.size]
         oldest_s = clock.now() - self._kept_days * _DAY_S
-        first, end, pruned = 0, len(places), 0
+        first, end, pruned = 0, len(folders), 0
         try:
             while first < end:  # a checkpoint is at least as new as the one before it
                 middle = (first + end) // 2
-                checkpoint = await self._checkpoint_in(places[middle])
+                checkpoint = await self._checkpoint_in(folders[middle])
                 if checkpoint.time < oldest_s:
                     first, pruned = middle + 1, checkpoint.size
                 else:
                     end = middle
-            if first and pruned != [*(p.number for p in places), head.size][first]:
+            if first and pruned != [*(p.number for p in folders), head.size][first]:
                 raise BadCheckpoint("the entries after the old ones are missing")
         except BadCheckpoint as e:
             log.error("old entries of the audit log are not deleted: %s", e)
             first = pruned = 0
         self._pruned_on = today
-        return [place.key(name) for place in places[:first] for name in place.segments], pruned
+        return [folder.key(name) for folder in folders[:first] for name in folder.segments], pruned
 
-    async def _checkpoint_in(self, place: Place) -> Checkpoint:
-        return Checkpoint.parse(await self._note_at(place.key(CHECKPOINT)))
+    async def _checkpoint_in(self, folder: LogFolder) -> Checkpoint:
+        return Checkpoint.parse(await self._note_at(folder.key(CHECKPOINT)))
 
 
 def _event(
@@ -370,7 +377,7 @@ def _event(
 def _is_head(note: str, number: int, keys: Sequence[PublicKey]) -> bool:
     """Whether one of these keys has signed a checkpoint with this number."""
     try:
-        return verified_by_any(note, keys).number == number
+        return verify_with_any(note, keys).number == number
     except BadCheckpoint:
         return False
 
@@ -391,7 +398,7 @@ def _newest(notes: Sequence[str], keys: Sequence[PublicKey]) -> tuple[str, Check
             continue
         is_signed = True
         try:
-            verified_by_any(note, keys)
+            verify_with_any(note, keys)
         except BadCheckpoint as e:
             problem, is_signed = e, False
         found.append((is_signed, checkpoint.number, checkpoint.size, note, checkpoint))

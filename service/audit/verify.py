@@ -14,19 +14,18 @@ from typing import Final
 
 import msgspec
 
-from service.audit.checkpoints import BadCheckpoint, Checkpoint, verified_by_any
-from service.audit.merkle import Edge
-from service.audit.places import (
+from service.audit.checkpoints import BadCheckpoint, Checkpoint, Edge, verify_with_any
+from service.audit.stored_log import (
     CHECKPOINT,
     HEADS,
     ROOM,
-    Place,
+    LogFolder,
     day_of,
+    earlier_keys,
     head_key,
     heads_in,
-    places_in,
+    list_folders,
 )
-from service.audit.sealed import earlier_keys
 from service.core import clock
 from service.core.encryption.keyring import INSTALLATION, name_of
 from service.core.encryption.master import MasterKeyError
@@ -92,15 +91,15 @@ class _Walk:
         self.roots: dict[int, bytes] = {}
         self.found = Findings()
 
-    async def through(self, places: Sequence[Place], heads: Sequence[int]) -> None:
+    async def through(self, folders: Sequence[LogFolder], heads: Sequence[int]) -> None:
         self._earlier = await earlier_keys(self._storage, self._keys)
-        for place in places:
-            if CHECKPOINT in place.names:
-                await self._step(place, place.key(CHECKPOINT))
-            elif place is not places[-1]:
-                self._problem(place, "has no checkpoint")
+        for folder in folders:
+            if CHECKPOINT in folder.names:
+                await self._step(folder, folder.key(CHECKPOINT))
+            elif folder is not folders[-1]:
+                self._problem(folder, "has no checkpoint")
             elif heads:
-                await self._last(place, head_key(heads[-1]))
+                await self._last(folder, head_key(heads[-1]))
         self.found.entries = self._edge.size
         for first, checkpoint in self._lacks:
             if (problem := self._why_not_deleted(first, checkpoint)) is not None:
@@ -108,11 +107,11 @@ class _Walk:
             else:
                 self.found.deleted = max(self.found.deleted, checkpoint.size)
 
-    async def _last(self, place: Place, head: str) -> None:
+    async def _last(self, folder: LogFolder, head: str) -> None:
         """Verify entries that are sealed by a head, and whose checkpoint is not there yet."""
         with contextlib.suppress(BadCheckpoint):
-            if self._signed(await self._bytes(head)).segment in place.names:
-                await self._step(place, head)
+            if self._signed(await self._bytes(head)).segment in folder.names:
+                await self._step(folder, head)
 
     async def newest_head(self, numbers: Sequence[int]) -> None:
         """Compare the newest head with the newest checkpoint stored with entries."""
@@ -143,82 +142,82 @@ class _Walk:
                 f"{len(missing):,} heads are missing, the first of which is {head_key(missing[0])}"
             )
 
-    async def _step(self, place: Place, key: str) -> None:
+    async def _step(self, folder: LogFolder, key: str) -> None:
         try:
             checkpoint = self._signed(await self._bytes(key))
         except (BadCheckpoint, StorageMissing) as e:
-            self._problem(place, f"has a checkpoint that is not valid: {e}")
+            self._problem(folder, f"has a checkpoint that is not valid: {e}")
             return
         before = self.found.newest
         if before is not None:
-            self._compare(place, before, checkpoint)
+            self._compare(folder, before, checkpoint)
         if checkpoint.number and checkpoint.number != (before.number if before else 0) + 1:
-            self._problem(place, f"has the checkpoint {checkpoint.number}, which is not the next")
+            self._problem(folder, f"has the checkpoint {checkpoint.number}, which is not the next")
         if checkpoint.time > clock.now() + _CLOCKS_DIFFER_S:
-            self._problem(place, "has a checkpoint from the future")
+            self._problem(folder, "has a checkpoint from the future")
         if checkpoint.pruned > (before.pruned if before else 0):
             self._deletions.append(
                 _Deletion(checkpoint.pruned, checkpoint.time, checkpoint.kept_days)
             )
-        if place.number != self._edge.size:
-            first, last = sorted((place.number, self._edge.size))
+        if folder.number != self._edge.size:
+            first, last = sorted((folder.number, self._edge.size))
             self.found.problems.append(f"entries {first} to {last - 1} are missing or duplicated")
-        await self._read(place, checkpoint)
+        await self._read(folder, checkpoint)
         self.found.newest = checkpoint
         self.roots[checkpoint.size] = checkpoint.root
         self._edge = checkpoint.tree()
 
-    def _compare(self, place: Place, before: Checkpoint, checkpoint: Checkpoint) -> None:
+    def _compare(self, folder: LogFolder, before: Checkpoint, checkpoint: Checkpoint) -> None:
         """Compare a checkpoint with the one before it."""
         if checkpoint.origin != before.origin:
-            self._problem(place, f"belongs to another log, {checkpoint.origin}")
+            self._problem(folder, f"belongs to another log, {checkpoint.origin}")
         if checkpoint.time < before.time:
-            self._problem(place, "is older than the one before it")
+            self._problem(folder, "is older than the one before it")
         if before.number and not checkpoint.number:
-            self._problem(place, "has a checkpoint without a number after one that has a number")
+            self._problem(folder, "has a checkpoint without a number after one that has a number")
         if checkpoint.pruned < before.pruned:
-            self._problem(place, "takes back which entries were deleted")
+            self._problem(folder, "takes back which entries were deleted")
         if before.number and checkpoint.kept_days != before.kept_days:
             self.found.notes.append(
                 f"since {day_of(checkpoint.time)}, entries are kept {_kept(checkpoint.kept_days)} "
                 f"instead of {_kept(before.kept_days)}"
             )
 
-    async def _read(self, place: Place, checkpoint: Checkpoint) -> None:
+    async def _read(self, folder: LogFolder, checkpoint: Checkpoint) -> None:
         """Compare the entries of a folder with its checkpoint."""
-        for name in place.segments:
+        for name in folder.segments:
             if name != checkpoint.segment:
-                self._problem(place, f"has a file that is not part of the log: {name}")
-        if checkpoint.segment not in place.names:
-            self._lacks.append((place.number, checkpoint))
+                self._problem(folder, f"has a file that is not part of the log: {name}")
+        if checkpoint.segment not in folder.names:
+            self._lacks.append((folder.number, checkpoint))
             return
         try:
-            data = await self._bytes(place.key(checkpoint.segment))
+            data = await self._bytes(folder.key(checkpoint.segment))
         except StorageMissing:  # deleted since it was listed, or its data key was erased
-            self._lacks.append((place.number, checkpoint))
+            self._lacks.append((folder.number, checkpoint))
             return
         except BadCheckpoint as e:
-            self._problem(place, f"has entries that cannot be read: {e}")
+            self._problem(folder, f"has entries that cannot be read: {e}")
             return
         self.found.segments += 1
         if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
-            self._problem(place, "does not have the entries that were sealed")
+            self._problem(folder, "does not have the entries that were sealed")
             return
         lines = data.split(b"\n")[:-1]
         self._edge.add(lines)
         if (self._edge.size, self._edge.root()) != (checkpoint.size, checkpoint.root):
-            self._problem(place, "does not continue the log before it")
+            self._problem(folder, "does not continue the log before it")
         for line in lines:
-            self._note(place, line, checkpoint)
+            self._note(folder, line, checkpoint)
 
-    def _note(self, place: Place, line: bytes, checkpoint: Checkpoint) -> None:
+    def _note(self, folder: LogFolder, line: bytes, checkpoint: Checkpoint) -> None:
         try:
             entry = audit_trail.decode(line)
         except (msgspec.DecodeError, msgspec.ValidationError):
-            self._problem(place, "has an entry that cannot be read")
+            self._problem(folder, "has an entry that cannot be read")
             return
         if entry.id in self._ids:
-            self._problem(place, f"has the entry {entry.id} twice")
+            self._problem(folder, f"has the entry {entry.id} twice")
         self._ids.add(entry.id)
         if entry.type == AuditEvent.PRUNED and not checkpoint.number:
             # Version 0.2.0 states deletions only here, and deleted by the day of the first entry.
@@ -269,14 +268,14 @@ class _Walk:
     def _signed(self, note: bytes) -> Checkpoint:
         text = note.decode("utf-8", "replace")
         try:
-            return verified_by_any(text, self._keys)
+            return verify_with_any(text, self._keys)
         except BadCheckpoint:
             if not self._earlier or Checkpoint.parse(text).number:
                 raise
-        return verified_by_any(text, self._earlier)
+        return verify_with_any(text, self._earlier)
 
-    def _problem(self, place: Place, what: str) -> None:
-        self.found.problems.append(f"{place.folder} {what}")
+    def _problem(self, folder: LogFolder, what: str) -> None:
+        self.found.problems.append(f"{folder.path} {what}")
 
 
 def _kept(days: int) -> str:
@@ -300,9 +299,9 @@ async def verify(
     Raises KeyMissing and StorageError.
     """
     heads, _ = heads_in(await storage.keys(HEADS))  # first: their entries are there already
-    places, unknown = places_in(await storage.keys(ROOM))
+    folders, unknown = list_folders(await storage.keys(ROOM))
     walk = _Walk(storage, keys, least_days=least_days, unstated_days=unstated_days)
-    await walk.through(places, heads)
+    await walk.through(folders, heads)
     await walk.newest_head(heads)
     heads, not_heads = heads_in(await storage.keys(HEADS))  # and what was sealed since
     walk.gaps(heads)

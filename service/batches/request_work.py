@@ -25,8 +25,8 @@ from service.inference.gateway.engine_errors import model_not_found
 from service.inference.gateway.parameters import RequestRules, check_tools
 from service.inference.gateway.request_body import with_fields
 from service.models.catalogue import Catalogue
+from service.models.parsers import ToolCallParsers
 from service.models.registry import ServableModel
-from service.models.tools import ToolCallParsers
 
 log = logging.getLogger(__name__)
 

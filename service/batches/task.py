@@ -28,8 +28,8 @@ from service.files.records import FileRecord
 from service.inference.background.calls import BATCH_PRIORITY, Resources
 from service.inference.background.crew import Crew
 from service.inference.gateway.parameters import RequestRules
+from service.models.parsers import ToolCallParsers
 from service.models.registry import ModelRegistry
-from service.models.tools import ToolCallParsers
 from service.work.records import AttemptSuperseded
 from service.work.task import ResumableTask
 

@@ -144,7 +144,7 @@ def export(
 
     async def write(storage: Storage, redis: Client) -> int:
         from service.audit import export as exporting
-        from service.audit.query import Filters
+        from service.audit.log import Filters
         from service.cli.connections import Chore, record
         from service.web.audit_events import AuditEvent
 

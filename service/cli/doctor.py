@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from service.audit.witness import NO_WITNESS
+from service.audit.sealing_loop import NO_WITNESS
 from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
@@ -35,8 +35,7 @@ from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.inference.engine.sizing_inputs import engines_bytes, gather
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
-from service.models.serving import serving_fault
-from service.models.weights import folder_fault
+from service.models.model_folder import folder_fault, serving_fault
 from service.projects.records import Projects
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, place, summary, wanted_engines

@@ -79,7 +79,7 @@ def _summary(receipt: dict[str, Any]) -> str:
 
 async def _own_keys(data_dir: Path | None) -> list[PublicKey]:
     """The public key of this installation, and those that it signed with earlier."""
-    from service.audit.sealed import earlier_keys
+    from service.audit.stored_log import earlier_keys
     from service.cli.connections import open_storage
     from service.core.storage import StorageError
 

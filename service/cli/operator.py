@@ -41,14 +41,13 @@ from service.inference.engine.merged import MergeFailed, folder_name, prepare, s
 from service.jobs.checkpoints import adapters_of, folder_of
 from service.jobs.records import FINAL, Jobs
 from service.models import add
+from service.models.adapters import load_signing_key
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
 from service.models.inspect import ModelRefused
-from service.models.reasoning import ReasoningParsers
+from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
 from service.models.registry import ModelRegistry
-from service.models.signatures import signer
-from service.models.sources.found import Report
-from service.models.tools import ToolCallParsers
+from service.models.sources.manifest import Report
 from service.projects.records import Projects
 from service.standalone.layout import DataLayout
 from service.training.model.base_folder import read_config, unquantizable, untrainable
@@ -214,9 +213,9 @@ def add_model(
         serving_quantization=serving_quantization,
         serving_path=serving_path,
     )
-    parser = ToolCallParsers(Settings().tool_call_parser).of(entry)
+    parser = ToolCallParsers(Settings().tool_call_parser).choose(entry)
     tools = f"tool calls parsed by '{parser}'" if parser else "no tool calls"
-    thoughts = ReasoningParsers(Settings().reasoning_parser).of(entry)
+    thoughts = ReasoningParsers(Settings().reasoning_parser).choose(entry)
     thinking = f", thoughts parsed by '{thoughts}'" if thoughts else ""
     return (
         f"added {entry.id}: {entry.parameters or 0:,} parameters, license {entry.license}, context "
@@ -355,7 +354,7 @@ def _settings(data_dir: Path | None) -> Settings:
 async def sign_models(data_dir: Path | None) -> str:
     """Sign all trained models that have no signature. Raises ValueError without a key."""
     settings = Settings()
-    key = signer(settings.signing_key_file)
+    key = load_signing_key(settings.signing_key_file)
     if key is None:
         raise ValueError("there is no key to sign with: set FINETUNED_SIGNING_KEY_FILE")
     async with open_redis(data_dir) as redis:

@@ -18,7 +18,7 @@ import msgspec
 from pydantic import ValidationError
 
 from service.audit.checkpoints import BadCheckpoint
-from service.audit.sealed import Survived, survived
+from service.audit.stored_log import LogState, compare_with_redis
 from service.backup.replay import Replayed
 from service.cli.common import public_key, time_text
 from service.cli.connections import Chore, record
@@ -27,17 +27,16 @@ from service.core.encryption.signing import SigningKeyError
 from service.core.records import Unreadable
 from service.core.redis import Client
 from service.core.storage import MANIFEST, Storage, StorageCorrupt, StorageError, StorageMissing
-from service.evaluation.comparison import Comparison
 from service.files.records import FileRecord, Files
 from service.jobs.evaluation.records import FORMS
 from service.jobs.evaluation.results import figures_by_model
-from service.models import figures
 from service.models.catalogue import Catalogue
-from service.models.records import NAME, ModelRecord
+from service.models.records import NAME, ModelRecord, read_figures, write_figures
 from service.models.registry import ModelRegistry
 from service.projects.records import NameTaken, Projects
 from service.training.contract.adapter_config import CONFIG
 from service.training.contract.hyperparameters import highest_rank
+from service.verdict.comparison import Comparison
 from service.web.audit_events import AuditEvent
 
 log = logging.getLogger(__name__)
@@ -168,14 +167,14 @@ class Rebuild:
         for name, found in measured.items():
             if await self._is_without_figures(project_id, name):
                 async with self._redis.pipeline(transaction=True) as pipe:
-                    figures.write(pipe, project_id, name, found)
+                    write_figures(pipe, project_id, name, found)
                     await pipe.execute()
                 self.restored["figures"] += 1
 
     async def _is_without_figures(self, project_id: str, model: str) -> bool:
         if await self._registered(project_id, model) is None:
             return False
-        return await figures.read(self._redis, project_id, model) is None
+        return await read_figures(self._redis, project_id, model) is None
 
     async def _registered(self, project_id: str, model: str) -> ModelRecord | None:
         try:
@@ -207,7 +206,7 @@ class RebuiltLog:
         except SigningKeyError:
             keys = []
         try:
-            found = await survived(self._redis, self._storage, keys)
+            found = await compare_with_redis(self._redis, self._storage, keys)
         except (BadCheckpoint, msgspec.DecodeError, StorageError) as e:
             self.lines.append(f"the audit log in storage cannot be read ({e}): run 'audit verify'")
         else:
@@ -219,7 +218,7 @@ class RebuiltLog:
         await record(self._redis, AuditEvent.INSTALLATION_REBUILT, Chore(counts=counts))
 
 
-def _lines(found: Survived, whole_until: float) -> list[str]:
+def _lines(found: LogState, whole_until: float) -> list[str]:
     lines = []
     if found.sealed or found.unsealed:
         lines.append(

@@ -1,11 +1,11 @@
-"""Background tasks: loops that survive failures, and tasks that end when canceled."""
+"""Asyncio tasks: loops that survive failures, cancellation, and concurrent calls."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from service.core import metrics
 
@@ -44,3 +44,21 @@ async def end(task: asyncio.Task[Any]) -> None:
         task.cancel()
     if not task.cancelled():
         task.result()
+
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+async def gather(call: Callable[[S], Awaitable[T]], over: Iterable[S]) -> list[T]:
+    """Return the results of concurrent calls, in order. The first error cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(_coroutine(call(one))) for one in over]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [made.result() for made in calls]
+
+
+async def _coroutine(awaitable: Awaitable[T]) -> T:
+    return await awaitable

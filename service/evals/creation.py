@@ -30,8 +30,7 @@ from service.evals.records import EvalRecord, Evals, RunRecord
 from service.evals.schemas import CreateEval, CreateEvalRun
 from service.files.records import Files, FileStatus, Purpose
 from service.grading.check import check
-from service.grading.errors import GraderInvalid
-from service.grading.results import threshold
+from service.grading.results import GraderInvalid, pass_threshold
 from service.grading.schemas import Grader
 from service.inference.gateway.tools import (
     chat_format,
@@ -155,7 +154,7 @@ def _defined(grader: Grader) -> dict[str, Any]:
     """The grader as it is stored, with the threshold that applies: the SDK's types require one."""
     stored = grader.model_dump(mode="json", exclude_none=True)
     if "pass_threshold" in type(grader).model_fields:
-        stored["pass_threshold"] = threshold(grader)
+        stored["pass_threshold"] = pass_threshold(grader)
     return stored
 
 

@@ -18,16 +18,16 @@ from service.core.backpressure import Slots
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.evals.graders_schemas import GraderRun, RunGrader, ValidatedGrader, ValidateGrader
 from service.grading.check import check, judges
-from service.grading.errors import GraderInvalid
 from service.grading.grade import GraderTools, Sample, grade
-from service.grading.judges import (
+from service.grading.model_graders import (
     EMBEDDINGS,
     Embedded,
     JudgeAnswer,
     JudgeFailed,
+    judge_failure,
     parse_embeddings,
-    refused,
 )
+from service.grading.results import GraderInvalid
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.models.registry import ModelRegistry
@@ -101,7 +101,7 @@ class CallersJudge:
             raise RateLimited(_detail(response.body).message, headers=response.retry_headers)
         if response.status != 200:
             detail = _detail(response.body)
-            raise refused(detail.code, detail.param, detail.message)
+            raise judge_failure(detail.code, detail.param, detail.message)
         return response.body
 
     async def _post(self, path: str, body: bytes) -> _Response:
@@ -201,7 +201,7 @@ async def run(
     """
     await _check(body.grader, caller.project_id, registry)
     judge = CallersJudge(request.app.gateway, request.headers, _request_id(request))
-    sample = Sample.of(body.model_sample)
+    sample = Sample.from_text(body.model_sample)
     async with running.one(caller.project_id), Sandbox() as sandbox:
         tools = GraderTools(judge, sandbox, judge.embed)
         result = await grade(body.grader, body.item or {}, sample, tools)

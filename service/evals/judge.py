@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.evals.sampling import CHAT
-from service.grading.judges import (
+from service.grading.model_graders import (
     EMBEDDINGS,
     Embedded,
     GraderTools,
     JudgeAnswer,
     JudgeFailed,
     PythonRunner,
+    judge_failure,
     parse_embeddings,
-    refused,
 )
 from service.inference.background.calls import (
     Answered,
@@ -57,7 +57,7 @@ class RunJudge:
             answered = await self._calls.ask(model, path, fields, limit)
         except (SampleFailed, ModelGone) as e:
             error = e.error if isinstance(e, SampleFailed) else None
-            raise refused(e.code, error.param if error else None, e.message) from e
+            raise judge_failure(e.code, error.param if error else None, e.message) from e
         known = self.usage.get(answered.model, ModelUsage())
         self.usage[answered.model] = known.plus(answered.usage)
         return answered

@@ -11,7 +11,7 @@ from service.grading.templates import (
     Variable,
     check_variables,
     lookup,
-    parse,
+    parse_template,
     parse_variable,
 )
 
@@ -47,14 +47,17 @@ def render(messages: InputMessages, item: Mapping[str, Any]) -> list[Message]:
     if isinstance(messages, ItemReferenceMessages):
         return _given(lookup(parse_variable(messages.item_reference), {"item": item}))
     return [
-        {"role": _role(message.role), "content": parse(message.text).render({"item": item})}
+        {
+            "role": _role(message.role),
+            "content": parse_template(message.text).render({"item": item}),
+        }
         for message in messages.template
     ]
 
 
 def _check_text(param: str, text: str, item_schema: Mapping[str, Any]) -> None:
     try:
-        variables = list(parse(text).variables)
+        variables = list(parse_template(text).variables)
         if sampled := next((v for v in variables if v.namespace == "sample"), None):
             raise PromptInvalid(param, _no_sample(sampled))
         check_variables(text, item_schema)

@@ -17,7 +17,7 @@ from service.evals.data_sources import (
     SampledDataSource,
 )
 from service.evals.prompts import Message
-from service.grading.samples import Sample, parse_json
+from service.grading.results import Sample, parse_json
 from service.inference.background.calls import Answered, EngineCalls, ModelUsage, SampleFailed
 
 CHAT: Final = "/v1/chat/completions"
@@ -120,7 +120,7 @@ def _of_chat(answered: Answered) -> Sample:
     message = choice.get("message")
     if not isinstance(message, dict):
         raise _UNUSABLE
-    return Sample.of(
+    return Sample.from_text(
         message.get("content") or "",
         tool_calls=_calls(message.get("tool_calls")),
         model=answered.model,
@@ -140,7 +140,7 @@ def _of_response(answered: Answered) -> Sample:
             function = {"name": part.get("name"), "arguments": part.get("arguments")}
             calls.append({"id": part.get("call_id"), "type": "function", "function": function})
     whole = "tool_calls" if calls else "stop"
-    return Sample.of(
+    return Sample.from_text(
         "".join(texts),
         tool_calls=calls or None,
         model=answered.model,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.core.records import Stored
-from service.grading.confusion import OTHER, ConfusionTable, Counts, table_of
+from service.grading.labels import OTHER, ConfusionTable, Counts, confusion_table
 from service.grading.results import LabelPair
 from service.inference.background.calls import ModelUsage
 
@@ -38,7 +38,7 @@ class CriterionCounts(Stored):
     @property
     def confusion(self) -> ConfusionTable | None:
         """Table of the labels, or None if there are none or too many."""
-        return table_of(self.labels) if self.labels else None
+        return confusion_table(self.labels) if self.labels else None
 
     def plus(self, other: CriterionCounts) -> CriterionCounts:
         """The sum of both."""

@@ -14,7 +14,7 @@ from service.exporting.contract import (
     Reference,
     ScoredTokens,
 )
-from service.grading.chrf import chrf
+from service.grading.text_similarity import chrf
 
 _SHOWN_CHARS: Final = 20_000
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from service.core.tasks import gather
 from service.evals.sampling import CHAT
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Message, spread
-from service.evaluation.general import items
 from service.exporting import ChatMessage, Reference, ScoredTokens
+from service.grading.examples import Example, Message, spread
 from service.inference.background.calls import EngineCalls, SampleFailed
+from service.verdict.forgetting import general_items
 
 MOST: Final = 8
 _ANSWER_TOKENS: Final = 64
@@ -49,7 +49,7 @@ def held_out_questions(examples: Sequence[Example]) -> list[Question]:
 
 def general_questions(languages: Sequence[str]) -> list[Question]:
     """Return general prompts in the languages of a base model, or in English."""
-    found = items(languages, 2) or items(["en"], MOST)
+    found = general_items(languages, 2) or general_items(["en"], MOST)
     return [Question(({"role": "user", "content": item.prompt},)) for item in found[:MOST]]
 
 

@@ -22,8 +22,6 @@ from service.datasets.duplicates.wording import strip_punctuation
 from service.datasets.passages.passage import Passage
 from service.datasets.text.languages import is_detected
 from service.datasets.text.segments import units
-from service.evaluation.bm25 import Index
-from service.evaluation.facts import numbers
 from service.generation import prompts
 from service.generation.documents import GenerationFailed
 from service.generation.records import Dropped, GenerationRecord, GenerationTally, RowKind
@@ -38,8 +36,10 @@ from service.generation.rows import (
     parsed,
     stripped,
 )
-from service.grading.language import normalize_tag, score
+from service.grading.language import language_score, normalize_tag
 from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
+from service.verdict.answer_facts import numbers
+from service.verdict.retrieval import Index
 
 _COPIED: Final = 0.9  # share of a passage that an answer must not repeat
 # From this share of capitalized words, a language gives all nouns a capital letter, as German does.
@@ -382,4 +382,4 @@ def _is_in(language: str | None, text: str) -> bool:
     """Whether a text is in a language, as far as that can be detected."""
     if language is None or not is_detected(normalize_tag(language)):
         return True
-    return score(text, language) > 0
+    return language_score(text, language) > 0

@@ -1,1 +1,4 @@
-"""Graders: how an answer of a model is scored. Pure: no settings, store or HTTP."""
+"""Grades answers: scores of one item by OpenAI's graders and ours, and their definitions.
+
+Pure: models that judge and the sandbox for Python sources come from the caller (`GraderTools`).
+"""

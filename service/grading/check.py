@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from service.grading import formula, json_schema, label, language, tool_call
-from service.grading.errors import GraderInvalid
+from service.grading import formula, json_schema, language, tool_call
+from service.grading.labels import normalize_label
+from service.grading.results import GraderInvalid
 from service.grading.sandbox.modules import SourceInvalid, imported_modules
 from service.grading.schemas import (
     ChrfGrader,
@@ -21,7 +22,7 @@ from service.grading.schemas import (
     TextSimilarityGrader,
     ToolCallGrader,
 )
-from service.grading.templates import TemplateInvalid, check_variables, parse
+from service.grading.templates import TemplateInvalid, check_variables, parse_template
 
 COSINE_NEEDS_MODEL = (
     "The metric 'cosine' compares embeddings. Name a model of this server that creates them "
@@ -123,7 +124,7 @@ def _check_schema(grader: JsonSchemaGrader) -> None:
 
 
 def _check_labels(labels: list[str]) -> set[str]:
-    normalized = {label.normalize_label(name) for name in labels}
+    normalized = {normalize_label(name) for name in labels}
     if len(normalized) < len(labels):
         raise GraderInvalid(
             "labels", "Two labels differ only in case, spaces or surrounding punctuation."
@@ -136,14 +137,14 @@ def _check_reference(grader: LabelGrader | LanguageGrader | ToolCallGrader) -> N
     labels = None
     if isinstance(grader, LabelGrader) and grader.labels is not None:
         labels = _check_labels(grader.labels)
-    if any(parse(grader.reference).variables):
+    if any(parse_template(grader.reference).variables):
         return
     try:
         if isinstance(grader, LanguageGrader):
             language.normalize_tag(grader.reference)
         elif isinstance(grader, ToolCallGrader):
             tool_call.parse_calls(grader.reference)
-        elif labels is not None and label.normalize_label(grader.reference) not in labels:
+        elif labels is not None and normalize_label(grader.reference) not in labels:
             raise GraderInvalid("reference", "The reference is not one of the labels.")
     except (language.TagInvalid, tool_call.CallsInvalid) as error:
         raise GraderInvalid("reference", str(error)) from error

@@ -8,22 +8,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.grading import (
-    chrf,
     formula,
-    human_labels,
     json_schema,
-    label,
     language,
     model_graders,
-    string_check,
     text_similarity,
     tool_call,
 )
-from service.grading.check import COSINE_NEEDS_MODEL, check
-from service.grading.errors import GraderError, GraderInvalid, ItemFailed
-from service.grading.judges import GraderTools, Judge, JudgeAnswer, JudgeFailed, PythonRunner
-from service.grading.results import GraderResult, LabelPair, threshold
-from service.grading.samples import Sample
+from service.grading.check import COSINE_NEEDS_MODEL
+from service.grading.labels import compare_labels, parse_human_label, pass_label
+from service.grading.model_graders import GraderTools
+from service.grading.results import (
+    GraderError,
+    GraderResult,
+    ItemFailed,
+    LabelPair,
+    Sample,
+    pass_threshold,
+)
 from service.grading.schemas import (
     ChrfGrader,
     Grader,
@@ -39,22 +41,21 @@ from service.grading.schemas import (
     TextSimilarityGrader,
     ToolCallGrader,
 )
-from service.grading.templates import TemplateInvalid, VariableMissing, parse
+from service.grading.templates import TemplateInvalid, VariableMissing, parse_template
 
-__all__ = [
-    "GraderError",
-    "GraderInvalid",
-    "GraderResult",
-    "GraderTools",
-    "Judge",
-    "JudgeAnswer",
-    "JudgeFailed",
-    "LabelPair",
-    "PythonRunner",
-    "Sample",
-    "check",
-    "grade",
-]
+
+def compare_texts(grader: StringCheckGrader, text: str, reference: str) -> float:
+    """Return 1.0 if the comparison holds, else 0.0."""
+    match grader.operation:
+        case "eq":
+            holds = text == reference
+        case "ne":
+            holds = text != reference
+        case "like":
+            holds = reference in text
+        case "ilike":
+            holds = reference.casefold() in text.casefold()
+    return float(holds)
 
 
 async def grade(
@@ -90,7 +91,7 @@ class _Item:
             case MultiGrader():
                 return await self._combine(grader)
             case LabelGrader():
-                pair = label.compare(
+                pair = compare_labels(
                     self._render(grader.input), self._render(grader.reference), grader.labels
                 )
                 score = float(pair.given == pair.expected)
@@ -108,7 +109,7 @@ class _Item:
             case TextSimilarityGrader(model=str(model)):
                 return await self._compare_embeddings(grader, model)
             case StringCheckGrader():
-                return _scored(grader, string_check.score(grader, *self._pair(grader)))
+                return _scored(grader, compare_texts(grader, *self._pair(grader)))
             case _:
                 # In a thread, since long texts take up to a second.
                 text, reference = self._pair(grader)
@@ -129,13 +130,13 @@ class _Item:
 
     async def _judge(self, grader: LabelModelGrader | ScoreModelGrader) -> GraderResult:
         messages = [self._message(message) for message in grader.input]
-        human = human_labels.parse(grader, self._human_label(grader))
+        human = parse_human_label(grader, self._human_label(grader))
         if isinstance(grader, LabelModelGrader):
             given, answer = await model_graders.label(grader, messages, self.tools.judge)
             score = float(given in grader.passing_labels)
         else:
             score, answer = await model_graders.score(grader, messages, self.tools.judge)
-            given = human_labels.outcome(grader, score)
+            given = pass_label(grader, score)
         return replace(
             _scored(grader, score),
             sample={"output_text": answer.text, "model": answer.model},
@@ -148,7 +149,7 @@ class _Item:
         if grader.human_label is None:
             return ""
         try:
-            return parse(grader.human_label).render(self.scope)
+            return parse_template(grader.human_label).render(self.scope)
         except VariableMissing:
             return ""
         except TemplateInvalid as error:
@@ -179,7 +180,7 @@ class _Item:
             score = formula.evaluate(grader.calculate_output, scores)
         except ItemFailed as failure:
             return replace(result, errors=(failure.error,))
-        return replace(result, score=score, passed=score >= threshold(grader))
+        return replace(result, score=score, passed=score >= pass_threshold(grader))
 
     async def _part(self, grader: Grader) -> GraderResult:
         try:
@@ -202,7 +203,7 @@ class _Item:
 
     def _render(self, text: str) -> str:
         try:
-            return parse(text).render(self.scope)
+            return parse_template(text).render(self.scope)
         except TemplateInvalid as error:
             raise ItemFailed("invalid_variable_error", str(error)) from error
 
@@ -218,12 +219,12 @@ def _compare(
                 raise ItemFailed("other_error", COSINE_NEEDS_MODEL)
             return text_similarity.similarity(grader.evaluation_metric, text, reference)
         case ChrfGrader():
-            return chrf.chrf(text, reference)
+            return text_similarity.chrf(text, reference)
         case ToolCallGrader():
             return tool_call.score(text, reference)
         case LanguageGrader():
-            return language.score(text, reference)
+            return language.language_score(text, reference)
 
 
 def _scored(grader: Grader, score: float) -> GraderResult:
-    return GraderResult(score, passed=score >= threshold(grader))
+    return GraderResult(score, passed=score >= pass_threshold(grader))

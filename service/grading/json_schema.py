@@ -13,9 +13,8 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from service.grading.errors import ItemFailed
-from service.grading.judges import PythonRunner
-from service.grading.samples import parse_json
+from service.grading.model_graders import PythonRunner
+from service.grading.results import ItemFailed, parse_json
 
 _SOURCE: Final = """
 import jsonschema_rs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from service.grading.errors import ItemFailed
+from service.grading.results import ItemFailed
 
 _TAG: Final = re.compile(r"([a-z]{2,3})(?:[-_]([a-z0-9]{2,8}))*", re.IGNORECASE)
 _TRADITIONAL: Final = frozenset({"hant", "tw", "hk", "mo"})
@@ -39,7 +39,7 @@ def normalize_tag(tag: str) -> str:
     return _ALIASES.get(language, language)
 
 
-def score(text: str, expected: str) -> float:
+def language_score(text: str, expected: str) -> float:
     """Return 1.0 if the text is in the expected language, else 0.0. Raises ItemFailed.
 
     A text too short to identify passes, because nothing shows that its language is wrong. An empty

@@ -1,11 +1,11 @@
-"""The result of a grader on one item, and when a score passes."""
+"""Samples, the results of graders on them, and the errors of graders."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Self
 
-from service.grading.errors import GraderError
 from service.grading.schemas import (
     ChrfGrader,
     Grader,
@@ -14,6 +14,46 @@ from service.grading.schemas import (
     ScoreModelGrader,
     TextSimilarityGrader,
 )
+
+ErrorCode = Literal[
+    "formula_parse_error",
+    "sample_parse_error",
+    "truncated_observation_error",
+    "unresponsive_reward_error",
+    "invalid_variable_error",
+    "other_error",
+    "python_grader_server_error",
+    "python_grader_runtime_error",
+    "model_grader_server_error",
+    "model_grader_refusal_error",
+    "model_grader_parse_error",
+]
+"""Fields of `metadata.errors` in OpenAI's response to a run of a grader."""
+
+
+class GraderInvalid(ValueError):
+    """The grader's definition is unusable. `param` is the path of the field in the grader."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+        self.message = message
+
+
+@dataclass(frozen=True)
+class GraderError:
+    """Reason why one item could not be graded."""
+
+    code: ErrorCode
+    message: str
+
+
+class ItemFailed(Exception):
+    """One item cannot be graded. `grade` turns it into a result with an error."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.error = GraderError(code, message)
 
 
 @dataclass(frozen=True)
@@ -43,7 +83,7 @@ class GraderResult:
     labels: LabelPair | None = None
 
 
-def threshold(grader: Grader) -> float:
+def pass_threshold(grader: Grader) -> float:
     """Return the lowest score that passes. Scores on a scale pass at its middle by default."""
     given: float | None = getattr(grader, "pass_threshold", None)
     if given is not None:
@@ -55,3 +95,53 @@ def threshold(grader: Grader) -> float:
             return 0.5
         case _:
             return 1.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An answer of a model, sampled or given. Tool calls have the shape of chat completions."""
+
+    output_text: str
+    output_json: Any | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str,
+        *,
+        tool_calls: list[dict[str, Any]] | None = None,
+        model: str | None = None,
+        finish_reason: str | None = None,
+    ) -> Self:
+        """Build a sample from a text, which is parsed if it is JSON."""
+        return cls(text, parse_json(text), tool_calls, model, finish_reason)
+
+    def scope(self) -> dict[str, Any]:
+        """Return the `sample` namespace of templates. `output_json` is absent without JSON."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.output_text}
+        if self.tool_calls:
+            message["tool_calls"] = self.tool_calls
+        choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
+        scope: dict[str, Any] = {
+            "output_text": self.output_text,
+            "output_tools": self.tool_calls or [],
+            "choices": [choice],
+            "model": self.model,
+            "finish_reason": self.finish_reason,
+        }
+        return scope if self.output_json is None else {**scope, "output_json": self.output_json}
+
+
+def parse_json(text: str) -> Any | None:
+    """Parse a JSON text. Returns None if it is not JSON, or nested too deeply to parse."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

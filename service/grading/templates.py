@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from service.grading.errors import ErrorCode, ItemFailed
+from service.grading.results import ErrorCode, ItemFailed
 
 NAMESPACES: Final = ("item", "sample")
 SAMPLE_FIELDS: Final = (
@@ -90,7 +90,7 @@ class Template:
 
 
 @lru_cache(maxsize=1024)
-def parse(text: str) -> Template:
+def parse_template(text: str) -> Template:
     """Parse a template. Raises TemplateInvalid."""
     parts: list[str | Variable] = []
     end = 0
@@ -157,7 +157,7 @@ def check_variables(
     `item_schema` is the JSON Schema of the items, or None if it is unknown. `has_sample` is whether
     there is an answer to grade.
     """
-    for variable in parse(text).variables:
+    for variable in parse_template(text).variables:
         if variable.namespace == "sample" and not has_sample:
             raise TemplateInvalid(
                 f"{_quoted(str(variable))} has no value: nothing is sampled. Use 'item.' or set "

@@ -7,11 +7,11 @@ divided by the length of the longer list, so that missing and superfluous calls 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from service.grading.errors import ItemFailed
-from service.grading.samples import parse_json
+from service.grading.results import ItemFailed, parse_json
 
 MAX_CALLS: Final = 64
 
@@ -94,3 +94,58 @@ def _call(entry: Any) -> Call:
         parsed = parse_json(arguments) if arguments.strip() else {}
         arguments = parsed if isinstance(parsed, dict) else {"": arguments}
     return Call(function["name"], arguments if isinstance(arguments, dict) else {})
+
+
+_MAX_CHARS: Final = 100_000
+_MAX_TRIES: Final = 1000  # each may read up to the end: a text of brackets would take seconds
+_ARGUMENTS: Final = ("arguments", "parameters")  # Llama's templates write `parameters`
+
+
+def find_written_calls(text: str) -> list[dict[str, Any]]:
+    """Return the tool calls in a text, in the shape of chat completions; at most `MAX_CALLS`.
+
+    Only the first thousand brackets are tried as the beginning of a call.
+    """
+    found: list[dict[str, Any]] = []
+    decoder, place = json.JSONDecoder(), 0
+    text = text[:_MAX_CHARS]
+    for _ in range(_MAX_TRIES):
+        place = _next(text, place)
+        if place < 0 or len(found) >= MAX_CALLS:
+            break
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            place += 1
+            continue
+        calls = [_written_call(one) for one in (value if isinstance(value, list) else [value])]
+        known = [call for call in calls if call is not None]
+        whole = bool(known) and len(known) == len(calls)
+        found += known if whole else []
+        place = end if whole else place + 1
+    return found[:MAX_CALLS]
+
+
+def _next(text: str, place: int) -> int:
+    """Return the place of the next object or array, or -1."""
+    places = [at for at in (text.find("{", place), text.find("[", place)) if at >= 0]
+    return min(places, default=-1)
+
+
+def _written_call(value: Any) -> dict[str, Any] | None:
+    if not isinstance(value, dict):
+        return None
+    function = value.get("function", value)
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        return None
+    for key in _ARGUMENTS:
+        arguments = function.get(key)
+        if isinstance(arguments, str):
+            arguments = parse_json(arguments)
+        if isinstance(arguments, dict):
+            written = json.dumps(arguments, ensure_ascii=False)
+            return {
+                "type": "function",
+                "function": {"name": function["name"], "arguments": written},
+            }
+    return None

@@ -15,8 +15,7 @@ from service.files.curation.records import Task, TaskKind
 from service.files.records import FileRecord, Files, Purpose
 from service.files.routes import Store, existing
 from service.imports.schemas import CreateModelImport, ImportOptions, ModelImport
-from service.models.new_names import checked_suffix, new_tag
-from service.models.records import model_name
+from service.models.records import clean_suffix, model_name, new_tag
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
@@ -132,6 +131,6 @@ def _options(body: CreateModelImport, caller: Principal, registry: ModelRegistry
             param="base_model",
             code="model_not_found",
         )
-    suffix = checked_suffix(body.suffix)
+    suffix = clean_suffix(body.suffix)
     name = model_name(entry.id, caller.project_name, suffix or "", new_tag())
     return ImportOptions(base_model=entry.id, suffix=suffix, model=name)

@@ -21,16 +21,16 @@ from service.files.curation.records import Task, Tasks
 from service.files.curation.scratch import fetch
 from service.files.records import FileRecord, Files
 from service.imports.schemas import ImportOptions
-from service.models import ranks
 from service.models.adapter_check import (
     AdapterMismatch,
     BaseLayout,
     check_adapter,
 )
+from service.models.adapters import note_rank, rank_of
 from service.models.catalogue import BaseModelEntry
+from service.models.model_folder import folder_fault
 from service.models.records import ModelOrigin, ModelRecord
 from service.models.registry import ModelRegistry
-from service.models.weights import folder_fault
 from service.training.contract.adapter_config import CONFIG, WEIGHTS
 from service.work.records import AttemptSuperseded
 
@@ -117,7 +117,7 @@ class ImportAdapter:
 
         def check() -> int:
             check_adapter(adapter, BaseLayout.read(entry.path), max_rank=self._max_rank)
-            return ranks.rank_of(adapter)
+            return rank_of(adapter)
 
         try:
             return await asyncio.to_thread(check)
@@ -137,7 +137,7 @@ class ImportAdapter:
     ) -> None:
         def also(pipe: Pipeline) -> None:
             self._registry.add(pipe, record)
-            ranks.note(pipe, record.base_model, rank)
+            note_rank(pipe, record.base_model, rank)
             self._outputs.register_adapter(pipe, task, stored)
 
         try:

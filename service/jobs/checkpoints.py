@@ -31,7 +31,7 @@ from service.core.storage import Manifest, Storage, StorageCorrupt, StorageMissi
 from service.core.storage.leftovers import Leftovers
 from service.jobs.records import FINAL, CheckpointRecord, JobRecord, Jobs
 from service.models.catalogue import BaseModelEntry
-from service.models.template import template_digest
+from service.models.model_folder import template_digest
 from service.training.model.base_folder import base_digest
 
 PASSPORT = "passport.json"

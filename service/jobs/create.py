@@ -25,7 +25,7 @@ from service.jobs.schemas.create import (
 )
 from service.jobs.tracking.records import MlflowRun
 from service.models.catalogue import BaseModelEntry
-from service.models.new_names import checked_suffix, new_tag
+from service.models.records import clean_suffix, new_tag
 from service.models.registry import ModelRegistry
 from service.training.contract.hyperparameters import REQUESTED, Requested
 from service.training.contract.methods import METHODS
@@ -102,7 +102,7 @@ async def build_job(
         mixed_files=tuple(
             MixedFile(file=mixed.file, weight=mixed.weight) for mixed in body.mixed_files or ()
         ),
-        suffix=checked_suffix(body.suffix),
+        suffix=clean_suffix(body.suffix),
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         metadata=body.metadata,
         priority=body.priority,

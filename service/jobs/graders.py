@@ -13,9 +13,9 @@ from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
 from service.files.records import FileRecord, FileStatus
 from service.grading.check import check, judges, templates
-from service.grading.errors import GraderInvalid, ItemFailed
+from service.grading.results import GraderInvalid, ItemFailed
 from service.grading.schemas import Grader, MultiGrader
-from service.grading.templates import Variable, lookup, parse
+from service.grading.templates import Variable, lookup, parse_template
 from service.models.registry import ModelRegistry
 
 PARAM: Final = "method.reinforcement.grader"
@@ -105,7 +105,7 @@ def _item_variables(grader: Grader, at: str) -> Iterator[tuple[str, Variable]]:
     for param, text in templates(grader):
         if param == "human_label":
             continue
-        for variable in parse(text).variables:
+        for variable in parse_template(text).variables:
             if variable.namespace == "item":
                 yield f"{at}.{param}", variable
 

@@ -1,1 +1,5 @@
-"""Models: the catalog of base models and the registry of trained adapters."""
+"""Models: the catalog of base models, the registry of trained ones, sharing, and aliases.
+
+`sources/` adds base models from folders, bundles, OCI layouts and caches; `aliases/` are names
+that can be promoted, split and rolled back. Knows projects, but neither files nor jobs.
+"""

@@ -18,11 +18,9 @@ from service.models.catalogue import (
     check_id,
 )
 from service.models.inspect import ModelRefused, inspect_folder
-from service.models.serving import serving_fault
-from service.models.sources.bring import brought
-from service.models.sources.card import read_card
-from service.models.sources.found import Report
-from service.models.weights import folder_fault, header
+from service.models.model_folder import folder_fault, header, serving_fault
+from service.models.sources.bring import bring_model, read_card
+from service.models.sources.manifest import Report
 from service.training.model.base_folder import weight_files
 
 
@@ -55,7 +53,7 @@ def add_model(
         if license_id is None:
             raise ModelRefused(f"{source.name} has no model card: add --license")
         source = _from_gguf(source, target)
-    with brought(source, target, revision, report) as found:
+    with bring_model(source, target, revision, report) as found:
         facts = inspect_folder(found.folder)
         length = _context_length(facts.context_length, context_length)
         parameters = count_parameters(found.folder)

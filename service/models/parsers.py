@@ -1,12 +1,32 @@
-"""vLLM's parsers of what base models write: as declared in the catalog, or else as detected."""
+"""Capabilities of base models, and vLLM's parsers of what they write: tool calls and reasoning.
+
+They are as declared in the catalog, or else as detected from the chat template: it is asked to
+write a tool call and reasoning, and the parser is chosen by what surrounds them. A template that
+does not write calls does not show the model its tools either.
+
+A parser takes all text before the end of the reasoning for reasoning. So a template in `<think>`
+style counts only if each answer comes after one, which may be empty: otherwise, an answer without
+reasoning would be taken for reasoning.
+"""
 
 from __future__ import annotations
 
 import functools
+import re
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, Self
 
+from service.config import Settings
+from service.datasets.rows.templates import (
+    NAME,
+    THOUGHT,
+    VALUE,
+    Thinking,
+    rendered_call,
+    rendered_thinking,
+    takes_tools,
+)
 from service.models.catalogue import BaseModelEntry
 
 NO_PARSER: Final = "none"
@@ -16,6 +36,37 @@ _TEMPLATES: Final = (
     "chat_template.jinja",
     "tokenizer_config.json",
 )
+_JSON = rf'\{{"name": "{NAME}", "%s": \{{"word": "{VALUE}"\}}\}}'
+_PYTHON = rf"\[{NAME}\(word=[\"']{VALUE}[\"']\)\]"
+# vLLM's name of each parser, and how its models write a call. The first match counts.
+_CALL_FORMATS: Final = {
+    "hermes": rf"<tool_call>\s*{_JSON % 'arguments'}\s*</tool_call>",
+    "qwen3_coder": rf"<tool_call>\s*<function={NAME}>\s*<parameter=word>\s*{VALUE}\s*</parameter>",
+    "glm45": rf"<tool_call>{NAME}\s*<arg_key>word</arg_key>\s*<arg_value>{VALUE}</arg_value>",
+    "mistral": rf'\[TOOL_CALLS\]\s*(\[\{{"name": "{NAME}"|{NAME}(\[ARGS\])?\{{)',
+    "openai": rf"to=functions\.{NAME}<\|channel\|>commentary",
+    "gemma4": rf"<\|tool_call>call:{NAME}\{{",
+    "lfm2": rf"<\|tool_call_start\|>{_PYTHON}<\|tool_call_end\|>",
+    "phi4_mini_json": rf"functools\[{_JSON % 'arguments'}\]",
+    "llama3_json": rf"(?<!\[){_JSON % 'parameters'}",
+    "pythonic": _PYTHON,
+}
+_CALL_PATTERNS: Final = {parser: re.compile(pattern) for parser, pattern in _CALL_FORMATS.items()}
+# vLLM's name of each parser, and how its models write a thought. The first match counts.
+_REASONING_FORMATS: Final = {
+    "openai_gptoss": rf"<\|channel\|>analysis<\|message\|>{THOUGHT}",
+    "gemma4": rf"<\|channel>thought\n{THOUGHT}",
+    "mistral": rf"\[THINK\]{THOUGHT}\[/THINK\]",
+}
+_REASONING_PATTERNS: Final = {
+    parser: re.compile(pattern) for parser, pattern in _REASONING_FORMATS.items()
+}
+_THOUGHT: Final = re.compile(rf"(?P<glm><\|assistant\|>)?\s*<think>\s*{THOUGHT}\s*</think>")
+_NO_THOUGHT: Final = re.compile(r"<think>\s*</think>")
+# Nemotron's templates write an empty thought without line feeds, also before earlier answers.
+_NEMOTRON: Final = "<think></think>"
+_OPENED: Final = re.compile(r"<think>\s*\Z")
+Capability = Literal["tools", "reasoning"]
 
 
 class Detected(NamedTuple):
@@ -43,7 +94,7 @@ class Parsers(ABC):
     def detect(folder: Path) -> Detected:
         """Return what the chat template in a base model's folder shows."""
 
-    def of(self, entry: BaseModelEntry) -> str | None:
+    def choose(self, entry: BaseModelEntry) -> str | None:
         """Return vLLM's name of the model's parser, or None if it needs none."""
         return self._known(entry).parser
 
@@ -74,3 +125,93 @@ def _changed(file: Path) -> int:
         return file.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+def detect_tool_call_parser(folder: Path) -> str | None:
+    """Return vLLM's name of the parser for a base model's folder; None if it calls no tools."""
+    written = rendered_call(folder)
+    if written is None:
+        return None
+    return next((name for name, form in _CALL_PATTERNS.items() if form.search(written)), None)
+
+
+class ToolCallParsers(Parsers):
+    """The parsers of tool calls of base models."""
+
+    def declared(self, entry: BaseModelEntry) -> str | None:
+        """Return what the catalog declares."""
+        return entry.tool_call_parser
+
+    @staticmethod
+    def detect(folder: Path) -> Detected:
+        """Return what the chat template in a base model's folder shows."""
+        parser = detect_tool_call_parser(folder)
+        return Detected(parser, parser is not None or takes_tools(folder) is not None)
+
+    def calls_tools(self, entry: BaseModelEntry) -> bool | None:
+        """Return whether the model calls tools; None if its folder cannot be read from here."""
+        return self.are_needed(entry)
+
+
+def detect_reasoning_parser(folder: Path) -> str | None:
+    """Return vLLM's name of the parser for a base model's folder; None if it does not think."""
+    found = rendered_thinking(folder)
+    return None if found is None else _reasoning_parser(found)
+
+
+def _reasoning_parser(found: Thinking) -> str | None:
+    written = found.thought or ""
+    for name, form in _REASONING_PATTERNS.items():
+        if form.search(written):
+            return name
+    is_opened = _OPENED.search(found.prompt) is not None
+    thought = _THOUGHT.search(written)
+    if thought is None:
+        return "deepseek_r1" if is_opened else None
+    if not is_opened and not _NO_THOUGHT.search(found.answer):
+        return None
+    if thought["glm"]:
+        return "glm45"
+    return "nemotron_v3" if _NEMOTRON in found.history else "qwen3"
+
+
+class ReasoningParsers(Parsers):
+    """The parsers of thoughts of base models."""
+
+    def declared(self, entry: BaseModelEntry) -> str | None:
+        """Return what the catalog declares."""
+        return entry.reasoning_parser
+
+    @staticmethod
+    def detect(folder: Path) -> Detected:
+        """Return what the chat template in a base model's folder shows."""
+        found = rendered_thinking(folder)
+        return Detected(None if found is None else _reasoning_parser(found), found is not None)
+
+    def thinks(self, entry: BaseModelEntry) -> bool | None:
+        """Return whether the model thinks; None if its folder cannot be read from here."""
+        return self.are_needed(entry)
+
+
+class Capabilities:
+    """The capabilities of base models, as declared in the catalog or shown by their templates."""
+
+    def __init__(self, tools: ToolCallParsers, reasoning: ReasoningParsers) -> None:
+        self.tools = tools
+        self._reasoning = reasoning
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Capabilities with the parsers that the operator chose."""
+        return cls(
+            ToolCallParsers(settings.tool_call_parser),
+            ReasoningParsers(settings.reasoning_parser),
+        )
+
+    def find(self, entry: BaseModelEntry) -> list[Capability] | None:
+        """Return a model's capabilities; None if its folder cannot be read from here."""
+        calls_tools = self.tools.calls_tools(entry)
+        if calls_tools is None:
+            return None
+        found: list[Capability] = ["tools"] if calls_tools else []
+        return [*found, "reasoning"] if self._reasoning.thinks(entry) else found

@@ -22,12 +22,11 @@ from service.core.records import PREFIX, Also, Collection, Missing, Page, parse
 from service.core.redis import Client, reply, text
 from service.core.redis.transactions import Write, commit
 from service.core.storage.leftovers import Leftovers
-from service.models import drafts, figures, ranks
+from service.models.adapters import DRAFT_NAME, Draft, find_draft, note_rank, sign_adapter
 from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue
-from service.models.records import NAME, ModelKind, ModelRecord, is_checkpoint
+from service.models.records import NAME, ModelKind, ModelRecord, forget_figures, is_checkpoint
 from service.models.sharing import Sharing
-from service.models.signatures import sign
 
 log = logging.getLogger(__name__)
 _OWNERS = f"{PREFIX}:model-owners"  # name → project ID; names of deleted models are kept
@@ -117,8 +116,8 @@ class ModelRegistry:
 
     async def resolve_adapter(self, name: str) -> ServableModel | None:
         """The adapter with this name in any project, or a draft, for the resolver inside vLLM."""
-        if drafts.NAME.fullmatch(name):
-            draft = await drafts.find(self.redis, name)
+        if DRAFT_NAME.fullmatch(name):
+            draft = await find_draft(self.redis, name)
             return None if draft is None else _of_draft(name, draft)
         owner = await self.owner(name)
         record = None if owner is None else await self.models.get(owner, name)
@@ -144,7 +143,7 @@ class ModelRegistry:
         """Return the record of an adapter with its signature, if this process signs."""
         if self._signer is None:
             return record
-        signature = sign(self._signer, record.id, record.base_model, record.digest)
+        signature = sign_adapter(self._signer, record.id, record.base_model, record.digest)
         return record.model_copy(update={"signature": signature})
 
     async def sign_all(self) -> AsyncIterator[str]:
@@ -168,7 +167,7 @@ class ModelRegistry:
         async with self.redis.pipeline(transaction=True) as pipe:
             self.add(pipe, record)
             if rank is not None:
-                ranks.note(pipe, record.base_model, rank)
+                note_rank(pipe, record.base_model, rank)
             await pipe.execute()
         self.forget(record.project_id, record.id)
 
@@ -260,7 +259,7 @@ class ModelRegistry:
             assert found is not None
             self.models.remove(pipe, project_id, name)
             self.leftovers.note(pipe, found.artifact, ids.now_s())
-            figures.forget(pipe, project_id, name)
+            forget_figures(pipe, project_id, name)
             invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
             also(pipe)
 
@@ -344,7 +343,7 @@ def users_key(project_id: str, model: str) -> str:
     return f"{PREFIX}:{project_id}:model-aliases:{model}"
 
 
-def _of_draft(name: str, draft: drafts.Draft) -> ServableModel:
+def _of_draft(name: str, draft: Draft) -> ServableModel:
     return ServableModel(
         name=name,
         base_model=draft.base_model,

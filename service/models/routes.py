@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
 from service.models.aliases.records import AliasRecord
-from service.models.capabilities import Capabilities
+from service.models.parsers import Capabilities
 from service.models.records import ModelRecord, project_of
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import Base, ModelDeleted, ModelObject
@@ -57,7 +57,7 @@ async def list_models(
     contains all models unless `limit` is set; to page, pass the last `id` of the previous page as
     `after`. A key that may only use some models gets only these.
     """
-    known = {entry.id: Base(entry, capabilities.of(entry)) for entry in registry.catalogue.all()}
+    known = {entry.id: Base(entry, capabilities.find(entry)) for entry in registry.catalogue.all()}
     bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
     try:
         if caller.models is None:
@@ -159,12 +159,14 @@ async def retrieve_model(
         raise _unknown(model)
     entry = registry.catalogue.get(model)
     if entry is not None:
-        return ModelObject.of_base(Base(entry, capabilities.of(entry)), available=serves(entry.id))
+        return ModelObject.of_base(
+            Base(entry, capabilities.find(entry)), available=serves(entry.id)
+        )
     record = await registry.get(caller.project_id, model)
     record = record or await registry.shared(caller.project_id, model)
     if record is not None:
         entry = registry.catalogue.get(record.base_model)
-        base = None if entry is None else Base(entry, capabilities.of(entry))
+        base = None if entry is None else Base(entry, capabilities.find(entry))
         return ModelObject.of_adapter(record, project_of(record.id) or "", base)
     alias = await registry.alias(caller.project_id, model)
     if alias is not None:

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import TargetShare, shares
-from service.models.capabilities import Capability
 from service.models.catalogue import BaseModelEntry
+from service.models.parsers import Capability
 from service.models.records import ModelOrigin, ModelRecord
 
 

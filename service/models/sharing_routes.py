@@ -45,7 +45,7 @@ class PermissionObject(BaseModel):
     project_id: str = Field(description="ID of the project that may use the model.")
 
     @classmethod
-    def of(cls, permission: ModelPermission) -> PermissionObject:
+    def from_record(cls, permission: ModelPermission) -> PermissionObject:
         """The API object for a record."""
         return cls(
             id=permission.id, created_at=permission.created_at, project_id=permission.grantee
@@ -121,7 +121,7 @@ async def create_permissions(
         ]
     except Missing as e:
         raise _no_model(model) from e
-    return list_of(list(map(PermissionObject.of, made)), has_more=False)
+    return list_of(list(map(PermissionObject.from_record, made)), has_more=False)
 
 
 @router.get(
@@ -149,7 +149,7 @@ async def list_permissions(
     page = registry.sharing.records.page(
         owner, after=paging.after, limit=paging.limit, where=matches, oldest_first=oldest_first
     )
-    return await PERMISSION.list(page, PermissionObject.of)
+    return await PERMISSION.list(page, PermissionObject.from_record)
 
 
 @router.delete(

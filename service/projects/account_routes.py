@@ -17,7 +17,7 @@ from service.projects.account_schemas import (
     UpdateServiceAccount,
 )
 from service.projects.records import Project, ProjectArchived
-from service.projects.routes import Existing, archived, expiry_in, require_rights
+from service.projects.routes import Existing, archived_error, expiry_in, require_rights
 from service.projects.schemas import Deleted
 from service.projects.service_accounts import AccountRole, ServiceAccount, ServiceAccounts
 from service.web import audit_trail
@@ -67,12 +67,14 @@ async def create_account(
     try:
         account = await store.create(project, body.name, role)
     except ProjectArchived as e:
-        raise archived(project) from e
+        raise archived_error(project) from e
     key = None
     if not is_alone:
         with audit_trail.recorded_as(AuditEvent.API_KEY_CREATED):
             key = await _new_key(project, account, body.name, body.expires_in_seconds, store)
-    return NewServiceAccountObject(**ServiceAccountObject.of(account).model_dump(), api_key=key)
+    return NewServiceAccountObject(
+        **ServiceAccountObject.from_record(account).model_dump(), api_key=key
+    )
 
 
 @router.get(
@@ -86,7 +88,7 @@ async def list_accounts(
 ) -> ListOf[ServiceAccountObject]:
     """List the project's service accounts, newest first."""
     page = store.records.page(project.id, **paging.bounds)
-    return await SERVICE_ACCOUNT.list(page, ServiceAccountObject.of)
+    return await SERVICE_ACCOUNT.list(page, ServiceAccountObject.from_record)
 
 
 @router.get(
@@ -97,7 +99,7 @@ async def list_accounts(
 )
 async def retrieve_account(account: Account) -> ServiceAccountObject:
     """Retrieve a service account."""
-    return ServiceAccountObject.of(account)
+    return ServiceAccountObject.from_record(account)
 
 
 @router.post(
@@ -117,7 +119,7 @@ async def update_account(
         if required is not None:
             _require_rights_of(caller, required, "change")
     with SERVICE_ACCOUNT.existing(account.id):
-        return ServiceAccountObject.of(await store.update(account, body.name, role))
+        return ServiceAccountObject.from_record(await store.update(account, body.name, role))
 
 
 @router.delete(
@@ -175,5 +177,5 @@ async def _new_key(
         with SERVICE_ACCOUNT.existing(account.id):
             made = await store.create_key(project, account, name, expiry_in(expires_in_s))
     except ProjectArchived as e:
-        raise archived(project) from e
-    return AccountKeyObject.of(*made)
+        raise archived_error(project) from e
+    return AccountKeyObject.from_record(*made)

@@ -66,7 +66,7 @@ class AccountKeyObject(BaseModel):
     value: str = Field(description="Secret of the key, shown only once.")
 
     @classmethod
-    def of(cls, key: ApiKey, secret: str) -> Self:
+    def from_record(cls, key: ApiKey, secret: str) -> Self:
         """The API object for a new key."""
         return cls(
             id=key.id,
@@ -90,7 +90,7 @@ class ServiceAccountObject(BaseModel):
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
 
     @classmethod
-    def of(cls, account: ServiceAccount) -> Self:
+    def from_record(cls, account: ServiceAccount) -> Self:
         """The API object for a record."""
         return cls(
             id=account.id, name=account.name, role=account.role, created_at=account.created_at
@@ -146,7 +146,7 @@ class AdminKeyObject(BaseModel):
     project_id: str = Field(description="ID of the project to which the key belongs.")
 
     @classmethod
-    def of(cls, key: ApiKey, last_used_at: int | None) -> Self:
+    def from_record(cls, key: ApiKey, last_used_at: int | None) -> Self:
         """The API object for a record."""
         return cls(
             id=key.id,

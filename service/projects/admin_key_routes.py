@@ -48,7 +48,7 @@ async def create_admin_key(body: CreateAdminKey, store: Store, caller: Caller) -
     key, secret = await store.create_key(
         project, body.name, Role.ADMIN, expires_at=expiry_in(body.expires_in_seconds)
     )
-    return NewAdminKeyObject(**AdminKeyObject.of(key, None).model_dump(), value=secret)
+    return NewAdminKeyObject(**AdminKeyObject.from_record(key, None).model_dump(), value=secret)
 
 
 @router.get(
@@ -95,4 +95,4 @@ async def delete_admin_key(key: Existing, store: Store) -> Deleted:
 
 async def _shown(key: ApiKey, uses: Uses) -> AdminKeyObject:
     [last_used_at] = await uses.last(key.project_id, [key.id])
-    return AdminKeyObject.of(key, last_used_at)
+    return AdminKeyObject.from_record(key, last_used_at)

@@ -27,11 +27,14 @@ from service.config.limits import (
     ProjectLimits,
     StoredLimits,
     StoredProjectLimits,
+    ceiling,
 )
 from service.core import ids, invalidation
+from service.core.cache import LookupCache
 from service.core.records import PREFIX, Check, Collection, Missing, Record, Stored, parse
 from service.core.redis import Client, reply, text
 from service.core.redis.transactions import Write, commit
+from service.core.storage import QuotaExceeded
 from service.projects import uses
 from service.web.auth import Capture, CaptureManager
 from service.web.permissions import Role as Role  # noqa: PLC0414 - part of a key
@@ -435,3 +438,27 @@ def _unpoint(pipe: Pipeline, key: ApiKey) -> None:
 
 def _new_secret() -> str:
     return SECRET_PREFIX + secrets.token_urlsafe(32)
+
+
+class Quotas:
+    """How many bytes projects may have. Changes are known everywhere within `cache_s`."""
+
+    def __init__(self, projects: Projects, default: ProjectLimits, *, cache_s: float) -> None:
+        self._projects = LookupCache(projects.get, ttl_s=cache_s)
+        self._default = default
+
+    async def storage(self, project_id: str) -> int | None:
+        """Return the quota of a project in storage; None if it has none.
+
+        Raises QuotaExceeded for a project that is being deleted or was.
+        """
+        project = await self._projects.get(project_id)
+        if project is None or project.deleting_since is not None:
+            raise QuotaExceeded(f"The project {project_id} was deleted: it cannot store anything.")
+        return ceiling(project.limits.or_default(self._default).storage_bytes)
+
+    async def records(self, project_id: str) -> int | str | None:
+        """Return the quota of a project in Redis, `unlimited`, or None for the default."""
+        project = await self._projects.get(project_id)
+        limits = self._default if project is None else project.limits.or_default(self._default)
+        return limits.record_bytes

@@ -73,7 +73,7 @@ def require_rights(caller: Principal, role: Role, doing: str) -> None:
         )
 
 
-def archived(project: Project) -> Conflict:
+def archived_error(project: Project) -> Conflict:
     """The error of a request for a key of an archived project."""
     return Conflict(
         f"The project '{project.name}' is archived, so it cannot get new keys. Create another "
@@ -104,7 +104,7 @@ async def create_project(body: CreateProject, store: Store, _: Caller) -> Projec
     for the project next.
     """
     try:
-        return ProjectObject.of(await store.create(body.name, body.limits), 0)
+        return ProjectObject.from_record(await store.create(body.name, body.limits), 0)
     except NameTaken as e:
         raise Conflict(
             f"The project name '{body.name}' is taken; names are never reused.",
@@ -133,7 +133,7 @@ async def list_projects(
     page = await PROJECT.read(store.projects.page(INSTALLATION, **paging.bounds, where=where))
     sizes = await use.totals([project.id for project in page.items])
     left = [await _left(project, store) for project in page.items]
-    return list_of(list(map(ProjectObject.of, page.items, sizes, left)), page.has_more)
+    return list_of(list(map(ProjectObject.from_record, page.items, sizes, left)), page.has_more)
 
 
 def _is_active(project: Project) -> bool:
@@ -272,7 +272,7 @@ def _require_other(project: Project, caller: Principal, doing: str) -> None:
 
 async def _described(project: Project, store: Projects, use: StorageUse) -> ProjectObject:
     [storage_bytes] = await use.totals([project.id])
-    return ProjectObject.of(project, storage_bytes, await _left(project, store))
+    return ProjectObject.from_record(project, storage_bytes, await _left(project, store))
 
 
 @router.post(
@@ -303,8 +303,8 @@ async def create_key(
             allowed_ips=_tuple(body.allowed_ips),
         )
     except ProjectArchived as e:
-        raise archived(project) from e
-    return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
+        raise archived_error(project) from e
+    return NewKeyObject(**KeyObject.from_record(key).model_dump(), value=secret)
 
 
 @router.get(
@@ -319,7 +319,7 @@ async def list_keys(
     """List the project's API keys, newest first, without their secrets."""
     page = await KEY.read(store.keys.page(project.id, **paging.bounds))
     last_used = await uses.last(project.id, [key.id for key in page.items])
-    return list_of(list(map(KeyObject.of, page.items, last_used)), page.has_more)
+    return list_of(list(map(KeyObject.from_record, page.items, last_used)), page.has_more)
 
 
 @router.get(
@@ -383,7 +383,7 @@ def expiry_in(seconds: int | None) -> int | None:
 
 async def _shown(key: ApiKey, uses: KeyUses) -> KeyObject:
     [last_used_at] = await uses.last(key.project_id, [key.id])
-    return KeyObject.of(key, last_used_at)
+    return KeyObject.from_record(key, last_used_at)
 
 
 @router.post(

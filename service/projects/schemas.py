@@ -19,6 +19,7 @@ ModelNames = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=512)]],
     Field(min_length=1, max_length=100),
 ]
+Lifetime = Annotated[int, Field(ge=1, le=10 * 366 * _DAY_S)]
 
 
 def _network(text: str) -> str:
@@ -29,7 +30,6 @@ AllowedIps = Annotated[
     list[Annotated[str, StringConstraints(max_length=64), AfterValidator(_network)]],
     Field(min_length=1, max_length=100, examples=[["192.0.2.0/24", "2001:db8::/32"]]),
 ]
-Lifetime = Annotated[int, Field(ge=1, le=10 * 366 * _DAY_S)]
 
 
 class CreateProject(BaseModel):
@@ -131,7 +131,9 @@ class ProjectObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, project: Project, storage_bytes: int, objects_left: int | None = None) -> Self:
+    def from_record(
+        cls, project: Project, storage_bytes: int, objects_left: int | None = None
+    ) -> Self:
         """The API object for a record."""
         return cls(
             status=_status(project),
@@ -289,7 +291,7 @@ class KeyObject(BaseModel):
     owner_project_access: Literal["active"] = "active"
 
     @classmethod
-    def of(cls, key: ApiKey, last_used_at: int | None = None) -> Self:
+    def from_record(cls, key: ApiKey, last_used_at: int | None = None) -> Self:
         """The API object for a record."""
         owner_id = key.service_account_id or key.id
         holder = KeyHolder(id=owner_id, name=key.name, role=key.role, created_at=key.created_at)

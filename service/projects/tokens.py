@@ -7,27 +7,151 @@ was verified is kept until the token expires or the keys change, by the digest o
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
+import logging
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import aiohttp
 import msgspec
 from joserfc import jwt
 from joserfc.errors import ClaimError, ExpiredTokenError, JoseError, MissingClaimError
+from joserfc.jwk import KeySet
 
 from service.config import OidcGrant, Settings
 from service.core import clock
-from service.core.errors import Unauthenticated
-from service.projects.provider_keys import ProviderKeys
-from service.projects.records import Projects, Role
+from service.core.errors import Unauthenticated, Unavailable
+from service.core.networks import network
+from service.projects.records import Projects, Role, digest_of
 from service.web.auth import Principal
 
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S: Final = 4.0
+_MAX_BYTES: Final = 1024 * 1024
+_MAX_AGE_S: Final = 3600.0
+_PAUSE_S: Final = 10.0
+_ASYMMETRIC: Final = ("RSA", "EC", "OKP")
 MAX_TOKEN_CHARS: Final = 16 * 1024
 _MOST_KEPT: Final = 10_000
 _MAX_SUBJECT_CHARS: Final = 255
+
+
+class KeysUnreadable(Exception):
+    """The keys cannot be read."""
+
+
+class ProviderKeys:
+    """The keys at a place: a path, or a URL that begins with `https://` or `http://`."""
+
+    def __init__(self, place: str, *, pause_s: float = _PAUSE_S) -> None:
+        self.version = 0
+        """Changes with the keys."""
+        self._place = place
+        self._pause_s = pause_s
+        self._keys: KeySet | None = None
+        self._raw = b""
+        self._read_at = self._tried_at = float("-inf")
+        self._changed_ns = 0
+        self._reading = asyncio.Lock()
+
+    async def having(self, kid: str | None) -> KeySet | None:
+        """Return the keys if one has this ID, or if there is only one and `kid` is None.
+
+        Raises Unavailable if the keys were never read.
+        """
+        if self._is_stale(kid):
+            async with self._reading:
+                if self._is_stale(kid):
+                    await self._refresh()
+        if self._keys is None:
+            raise Unavailable(
+                "The keys of the identity provider cannot be read. Try again in a few seconds, or "
+                "use an API key. The operator should check FINETUNED_OIDC_JWKS.",
+                code="identity_provider_unavailable",
+            )
+        return self._keys if self._has(kid) else None
+
+    def _has(self, kid: str | None) -> bool:
+        keys = self._keys.keys if self._keys else []
+        return len(keys) == 1 if kid is None else any(key.kid == kid for key in keys)
+
+    def _is_stale(self, kid: str | None) -> bool:
+        if not self._is_url:
+            return self._changed_at() != self._changed_ns
+        now = time.monotonic()
+        if now - self._tried_at < self._pause_s:
+            return False
+        return now - self._read_at > _MAX_AGE_S or not self._has(kid)
+
+    @property
+    def _is_url(self) -> bool:
+        return self._place.startswith(("https://", "http://"))
+
+    def _changed_at(self) -> int:
+        try:
+            return Path(self._place).stat().st_mtime_ns
+        except OSError:
+            return -1
+
+    async def _refresh(self) -> None:
+        """Read the keys. After a failure, those read before stay in use."""
+        self._tried_at = time.monotonic()
+        try:
+            if self._is_url:
+                raw = await _fetched(self._place)
+            else:
+                self._changed_ns = self._changed_at()
+                raw = await asyncio.to_thread(Path(self._place).read_bytes)
+            keys = _parsed(raw)
+        except (KeysUnreadable, OSError) as e:
+            log.warning("the keys of the identity provider cannot be read: %s", e)
+            return
+        self._read_at = self._tried_at
+        if raw != self._raw:
+            self._keys, self._raw = keys, raw
+            self.version += 1
+
+
+async def _fetched(url: str) -> bytes:
+    """Read a URL, without following redirects. Raises KeysUnreadable."""
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.get(url, allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                raise KeysUnreadable(f"the answer has the status {response.status}")
+            raw = await response.content.read(_MAX_BYTES)
+            while chunk := await response.content.read(_MAX_BYTES):
+                raw += chunk
+                if len(raw) > _MAX_BYTES:
+                    raise KeysUnreadable(f"the answer has more than {_MAX_BYTES} bytes")
+            return raw
+    except (aiohttp.ClientError, TimeoutError) as e:
+        raise KeysUnreadable(type(e).__name__) from e
+
+
+def _parsed(raw: bytes) -> KeySet:
+    """Parse a JWKS, and keep what can verify signatures. Raises KeysUnreadable."""
+    try:
+        listed = msgspec.json.decode(raw, type=dict[str, Any]).get("keys")
+        usable = [key for key in listed or () if _verifies(key)]
+        return KeySet.import_key_set({"keys": usable})
+    except (msgspec.DecodeError, msgspec.ValidationError, JoseError, TypeError, ValueError) as e:
+        raise KeysUnreadable("there is no JWKS with an RSA, EC or OKP key for signatures") from e
+
+
+def _verifies(key: Any) -> bool:
+    is_known = isinstance(key, dict) and key.get("kty") in _ASYMMETRIC
+    return is_known and key.get("use", "sig") == "sig"
 
 
 class _Verified(NamedTuple):
@@ -213,3 +337,33 @@ def _invalid(what: str) -> Unauthenticated:
 def _id_of(issuer: str, subject: str) -> str:
     """Return the ID of a bearer, which usage and limits record instead of a key's."""
     return f"oidc_{hashlib.sha256(f'{issuer} {subject}'.encode()).hexdigest()[:24]}"
+
+
+def find_principal(
+    projects: Projects, tokens: Tokens | None = None
+) -> Callable[[str], Awaitable[Principal | None]]:
+    """A function that looks up the owner of a secret, or the bearer of a token."""
+
+    async def find(secret: str) -> Principal | None:
+        if tokens is not None and is_token(secret):
+            return await tokens.principal(secret)
+        digest = digest_of(secret)
+        found = await projects.find_key(digest)
+        if found is None:
+            return None
+        key, project = found
+        return Principal(
+            key_id=key.id,
+            project_id=project.id,
+            project_name=project.name,
+            role=key.role,
+            models=None if key.models is None else frozenset(key.models),
+            expires_at=key.expiry_of(digest),
+            networks=None if key.allowed_ips is None else tuple(map(network, key.allowed_ips)),
+            key_limits=key.limits,
+            project_limits=project.limits,
+            capture=project.capture,
+            is_archived=project.archived_at is not None,
+        )
+
+    return find

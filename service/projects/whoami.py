@@ -15,7 +15,7 @@ from service.projects.records import ApiKey, Projects
 from service.projects.schemas import KeyObject, ProjectObject
 from service.projects.storage_use import StorageUse
 from service.projects.uses import KeyUses
-from service.usage.current import CurrentUse, current_use
+from service.usage.limits import CurrentUse, current_use
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs
@@ -40,7 +40,7 @@ class Allowance(BaseModel):
     concurrent_streams: LimitUse
 
     @classmethod
-    def of(cls, limits: Limits, use: CurrentUse) -> Self:
+    def from_use(cls, limits: Limits, use: CurrentUse) -> Self:
         """The API object for effective limits and their use."""
 
         def limited(limit: int | str | None, used: int) -> LimitUse:
@@ -116,8 +116,8 @@ async def retrieve_caller(
     allowance = await _allowance(redis, project.id, limits)
     quota = LimitUse(limit=ceiling(limits.storage_bytes), used=storage_bytes)
     return CallerObject(
-        api_key=KeyObject.of(key, last_used_at),
-        project=ProjectObject.of(project, storage_bytes),
+        api_key=KeyObject.from_record(key, last_used_at),
+        project=ProjectObject.from_record(project, storage_bytes),
         api_key_limits=await _allowance(
             redis, key.id, key.limits.or_default(settings.default_key_limits)
         ),
@@ -145,4 +145,4 @@ def _of_token(caller: Principal) -> ApiKey | None:
 
 
 async def _allowance(redis: Client, subject_id: str, limits: Limits) -> Allowance:
-    return Allowance.of(limits, await current_use(redis, subject_id, limits, now()))
+    return Allowance.from_use(limits, await current_use(redis, subject_id, limits, now()))

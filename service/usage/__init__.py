@@ -6,7 +6,7 @@ costs no round trip. A limit may be exceeded by what other replicas admit within
 interval; the excess delays later requests.
 """
 
+from service.usage.accounts import Served
 from service.usage.meter import Admission, Meter
-from service.usage.served import Served
 
 __all__ = ["Admission", "Meter", "Served"]

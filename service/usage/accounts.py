@@ -1,15 +1,39 @@
-"""Usage per key and model since the last exchange: plain integers, updated on every response."""
+"""Outcomes of requests, and their usage per key and model since the last exchange.
+
+The counts are plain integers, updated on every response.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
+
 from service.core import metrics
 from service.core.metric_types import Cell
-from service.usage.counts import Counts
-from service.usage.served import CLIENT_GONE, Served
-from service.usage.subjects import Subject
+from service.usage.limits import Subject
+from service.usage.sums import Counts
 from service.web.auth import Principal
 
+CLIENT_GONE: Final = 499
+"""Status of a request whose client disconnected, as in nginx. No client receives it."""
 _MAX_SERIES = 1024  # models that one key may use within a second before counting gets slower
+
+
+class Served(msgspec.Struct):
+    """Outcome of a request. `base_model` is empty if no model was found for it."""
+
+    model: str
+    base_model: str
+    kind: str
+    status: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    first_byte_s: float | None
+    seconds: float
+    streamed: bool
+    batch: bool = False
 
 
 class Account:

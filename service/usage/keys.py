@@ -15,7 +15,7 @@ hours.
 from __future__ import annotations
 
 from service.core.records import PREFIX
-from service.usage.rows import Width
+from service.usage.sums import Width
 
 _DAY_S = 24 * 3600
 KEPT_S: dict[Width, int] = {"1m": 2 * _DAY_S, "1h": 400 * _DAY_S}

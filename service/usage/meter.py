@@ -24,13 +24,20 @@ from service.core import metrics, tasks
 from service.core.clock import now
 from service.core.errors import Busy
 from service.core.metric_types import BoundedLabel
-from service.usage import refusals
-from service.usage.accounts import Account, Series
-from service.usage.counts import Counts
+from service.usage.accounts import CLIENT_GONE, Account, Series, Served
 from service.usage.exchange import UsageExchange
-from service.usage.served import CLIENT_GONE, Served
-from service.usage.subjects import Hit, Scope, Subject
-from service.usage.waiting import WAIT_S, LimitLines, Wanted
+from service.usage.limit_queue import WAIT_S, LimitQueues, WaitingRequest
+from service.usage.limits import (
+    Headers,
+    Hit,
+    RequestCost,
+    Scope,
+    Subject,
+    limit_error,
+    rate_limit_headers,
+    split_headers,
+)
+from service.usage.sums import Counts
 from service.web.auth import Principal
 
 log = logging.getLogger(__name__)
@@ -69,9 +76,9 @@ class Admission:
         self.streamed = streamed
 
     @property
-    def headers(self) -> refusals.Headers:
+    def headers(self) -> Headers:
         """The `x-ratelimit-*` headers of the response."""
-        return refusals.headers(self.header_lines)
+        return split_headers(self.header_lines)
 
 
 class Meter:
@@ -101,7 +108,7 @@ class Meter:
         self._next_sweep_s = clock() + _SWEEP_EVERY_S
         self._in_flight_ttl_s = in_flight_ttl_s
         self._task: asyncio.Task[None] | None = None
-        self._lines = LimitLines(self._admit_next, self._release, wait_s=wait_s)
+        self._queues = LimitQueues(self._admit_next, self._release, wait_s=wait_s)
 
     @classmethod
     def from_settings(cls, redis: Redis, settings: Settings) -> Self:
@@ -165,7 +172,7 @@ class Meter:
             if max_tokens is not None and max_tokens > 0:
                 estimate += min(max_tokens, _MAX_OUTPUT_ESTIMATE)
             self._take(account, answers, estimate, streamed=streamed, is_next=is_next)
-            header_lines = refusals.header_lines(key, project)
+            header_lines = rate_limit_headers(key, project)
         key.in_flight += answers
         project.in_flight += answers
         if streamed:
@@ -184,14 +191,14 @@ class Meter:
         answers: int = 1,
     ) -> Admission:
         """Wait until a request may be in progress, then admit it as `admit` does."""
-        wanted = Wanted(caller, body_bytes, max_tokens, streamed, answers)
+        wanted = WaitingRequest(caller, body_bytes, max_tokens, streamed, answers)
         account = self._accounts.get(caller.key_id) or self._account(caller)
         try:
-            return await self._lines.wait(wanted, account.project, account.label)
+            return await self._queues.wait(wanted, account.project, account.label)
         except Busy as e:
             raise self._refusal(account, wanted, e) from None
 
-    def _refusal(self, account: Account, wanted: Wanted, why: Busy) -> Busy:
+    def _refusal(self, account: Account, wanted: WaitingRequest, why: Busy) -> Busy:
         """Return the error for a request that got no place, with the limit that it waited for."""
         now_s, answers = self._clock(), wanted.answers
         subject, hit = account.key, account.key.refusal(answers, 0, now_s, streamed=wanted.streamed)
@@ -200,17 +207,17 @@ class Meter:
             hit = subject.refusal(answers, 0, now_s, streamed=wanted.streamed)
         hit = hit or "concurrent_requests"  # of those that wait
         metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
-        cost = refusals.RequestCost(answers, 0)
-        error = refusals.refuse(subject, hit, cost, now_s, account.key, account.project)
+        cost = RequestCost(answers, 0)
+        error = limit_error(subject, hit, cost, now_s, account.key, account.project)
         message = f"{error.message} {why.message} Please try again later."
         return Busy(message, scope=subject.scope, headers={**error.headers, **why.headers})
 
     @property
     def waiting(self) -> int:
         """Number of requests that wait until they may be in progress."""
-        return self._lines.waiting
+        return self._queues.waiting
 
-    def _admit_next(self, wanted: Wanted) -> Admission:
+    def _admit_next(self, wanted: WaitingRequest) -> Admission:
         account = self._accounts.get(wanted.caller.key_id)
         return self.admit(
             wanted.caller if account is None else account.caller,  # with the newest limits
@@ -236,7 +243,7 @@ class Meter:
             project.streams -= 1
         account.in_flight.value -= 1
         if project.waiting:
-            self._lines.fill(project)
+            self._queues.fill(project)
         if key.tokens is not None or project.tokens is not None:
             _correct(admission, served)
         if not served.base_model:
@@ -261,16 +268,16 @@ class Meter:
                 for subject in limited:
                     subject.forget_elsewhere()
             raise
-        self._fill_lines()
+        self._fill_queues()
         if self._clock() > self._next_sweep_s:
             self._forget_idle()
 
-    def _fill_lines(self) -> None:
+    def _fill_queues(self) -> None:
         """Admit who may be in progress because of what ended elsewhere, or of new limits."""
-        if self._lines.waiting:
+        if self._queues.waiting:
             for subject in [*self._subjects.values()]:
                 if subject.waiting:
-                    self._lines.fill(subject)
+                    self._queues.fill(subject)
 
     async def _run(self) -> None:
         is_away = False
@@ -299,8 +306,8 @@ class Meter:
                 other.take(answers, tokens)
                 return
             subject = other
-        cost = refusals.RequestCost(answers, tokens)
-        error = refusals.refuse(subject, hit, cost, now_s, account.key, account.project)
+        cost = RequestCost(answers, tokens)
+        error = limit_error(subject, hit, cost, now_s, account.key, account.project)
         if not isinstance(error, Busy):  # those are counted if they do not get a place
             metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
         raise error

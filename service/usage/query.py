@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from service.core.errors import BadRequest
-from service.usage.counts import Counts
 from service.usage.keys import KEPT_S
-from service.usage.rows import WIDTH_S, Group, Width
 from service.usage.schemas import BucketWidth, GroupBy, UsageBucket, UsageResult
+from service.usage.sums import WIDTH_S, Counts, Group, Width
 
 BUCKET_S: dict[BucketWidth, int] = {"1m": 60, "1h": 3600, "1d": 24 * 3600}
 # Default and maximum number of buckets per page, as in OpenAI's API.

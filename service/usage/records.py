@@ -1,4 +1,4 @@
-"""Read access to the usage records in Redis."""
+"""Stored usage records in Redis, and the pages of the usage API that are built from them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from redis.asyncio import Redis
 
 from service.core.redis import text
 from service.usage import keys
-from service.usage.counts import Counts
-from service.usage.rows import Group, Width
+from service.usage.query import BucketSums, Filters, Spans, page_at
+from service.usage.schemas import UsageBucket, UsagePage
+from service.usage.sums import Counts, Group, Width
 
 _HASHES_AT_ONCE = 50
+# A page ends early, after a complete bucket, once it holds this many results.
+_MAX_RESULTS = 5_000
+_KEPT_SPANS_AT_ONCE = 60
 
 
 class UsageRecords:
@@ -54,3 +58,28 @@ class UsageRecords:
             for project_id in known
             if projects is None or text(project_id) in projects
         ]
+
+
+async def read_page(
+    records: UsageRecords,
+    spans: Spans,
+    filters: Filters,
+    projects: Collection[str] | None,
+    *,
+    max_results: int = _MAX_RESULTS,
+) -> UsagePage:
+    """The page with the requested buckets, for these projects or for all if None."""
+    data: list[UsageBucket] = []
+    starts, bucket_s, results = spans.starts, spans.bucket_s, 0
+    at_once = max(1, _KEPT_SPANS_AT_ONCE // len(spans.kept_starts(0)))
+    for at in range(0, len(starts), at_once):
+        sums = {start_s: BucketSums(filters) for start_s in starts[at : at + at_once]}
+        kept = [kept_s for start_s in sums for kept_s in spans.kept_starts(start_s)]
+        async for group, counts in records.read(spans.kept_width, kept, projects):
+            sums[group.start_s - group.start_s % bucket_s].add(group, counts)
+        for start_s, bucket in sums.items():
+            results += len(bucket)
+            data.append(bucket.bucket(start_s, start_s + bucket_s))
+            if results >= max_results and start_s != starts[-1]:
+                return UsagePage(data=data, has_more=True, next_page=page_at(start_s + bucket_s))
+    return UsagePage(data=data, has_more=spans.next_page is not None, next_page=spans.next_page)

@@ -1,6 +1,6 @@
 """Delivery loop for webhook events. It runs in each cpu worker.
 
-Each round starts a task for each endpoint that has a due delivery; `fan_out.py` creates deliveries.
+Each round starts a task for each endpoint that has a due delivery; `FanOut` creates deliveries.
 The task holds the endpoint's lease while it sends. Only one worker at a time sends to an endpoint,
 and a slow endpoint does not delay the others. If a worker dies, its delivery stays due, and another
 worker repeats it after the lease expires. An event therefore arrives at least once, always with the
@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from service.config import Settings
 from service.core import ids, metrics
 from service.core.leases import Held, Leases
+from service.core.outbox import Command, Event
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, Client, why
-from service.webhooks.allowed_hosts import AllowedHosts
-from service.webhooks.backoff import Backoff
 from service.webhooks.records import (
     Attempt,
     Delivery,
@@ -30,14 +31,32 @@ from service.webhooks.records import (
     Outcome,
     Webhooks,
 )
-from service.webhooks.schedule import Address
-from service.webhooks.sender import Result, Sender
+from service.webhooks.schedule import DUE, Address
+from service.webhooks.sender import AllowedHosts, Result, Sender
 
+_FACTOR = 8
+_MAX_DELAY_S = 6 * 3600
+_JITTER = 0.2  # spreads the retries of deliveries that failed at the same time
 log = logging.getLogger(__name__)
 _POLL_S = 1.0
 _MAX_CONCURRENT = 64  # requests per worker; each is one small POST
 _FAULT_DELAY_S = 60.0
 _LEASE_ATTEMPT = 1  # leases require an attempt number; endpoints have none
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Exponential backoff. With the default settings, 8 attempts take about 18 hours."""
+
+    base_s: float
+    max_attempts: int
+
+    def delay_s(self, attempt: int) -> float | None:
+        """Seconds from failed attempt number `attempt` to the next, or None after the last."""
+        if attempt >= self.max_attempts:
+            return None
+        delay_s: float = min(self.base_s * _FACTOR ** (attempt - 1), _MAX_DELAY_S)
+        return delay_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
 
 
 class Deliverer:
@@ -196,3 +215,33 @@ def _outcome(result: Result, delay_s: float | None) -> Outcome:
     if result.gone:
         return Outcome.DISABLED
     return Outcome.FAILED if delay_s is None else Outcome.RETRYING
+
+
+class FanOut:
+    """Reader of the outbox that creates the deliveries of an event."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+
+    async def __call__(self, event: Event) -> list[Command]:
+        """Return the commands that store the event's deliveries, due now."""
+        endpoints = await self._webhooks.subscribed(event.project_id, event.type)
+        if not endpoints:
+            return []
+        now_s = str(await self._webhooks.schedule.now_s())
+        return [
+            command for endpoint in endpoints for command in self._delivery(endpoint, event, now_s)
+        ]
+
+    def _delivery(self, endpoint: Endpoint, event: Event, now_s: str) -> list[Command]:
+        project_id, address = endpoint.project_id, endpoint.address
+        deliveries = self._webhooks.deliveries(endpoint.id)
+        record = Delivery(
+            id=event.id, project_id=project_id, created_at=event.created_at, event=event
+        )
+        return [
+            ["SET", deliveries.key(project_id, event.id), record.model_dump_json()],
+            ["ZADD", deliveries.index(project_id), now_s, event.id],
+            ["ZADD", address.due_key, now_s, event.id],
+            ["ZADD", DUE, "LT", now_s, address.member],
+        ]

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from service.core import ids
 from service.core.errors import BadRequest, Conflict, Unavailable
+from service.core.outbox import Event
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource, list_of
-from service.webhooks.allowed_hosts import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
-from service.webhooks.events import EventType
-from service.webhooks.records import MAX_ENDPOINTS, Endpoint, TooMany, Webhooks
+from service.webhooks.records import (
+    MAX_ENDPOINTS,
+    MAX_LOGGED,
+    Attempt,
+    Delivery,
+    Endpoint,
+    TooMany,
+    Webhooks,
+)
 from service.webhooks.schemas import (
     CreateWebhookEndpoint,
+    EventType,
     RotateWebhookEndpointSecret,
     TestWebhookEndpoint,
     UpdateWebhookEndpoint,
@@ -26,19 +37,67 @@ from service.webhooks.schemas import (
     WebhookEndpointWithSecretObject,
     WebhookEventTypesObject,
 )
-from service.webhooks.testing import attempt_of_sample
+from service.webhooks.sender import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 
+_POLL_S = 0.1
 router = APIRouter(prefix="/v1", tags=["Webhooks"])
 _SETTING = "FINETUNED_WEBHOOK_ALLOWED_HOSTS"
 _ENDPOINT = "/webhook_endpoints/{webhook_endpoint_id}"
 _TEST_GRACE_S = 5.0  # for a worker to start the delivery
+Store = Annotated[Webhooks, Depends(resource("webhooks"))]
+
+
+def sample_subject(event_type: EventType | str) -> str:
+    """The ID of the job, sweep, run, export, batch or generation in a sample event."""
+    kinds = {
+        "fine_tuning.sweep": ids.SWEEP,
+        "eval.run": ids.EVAL_RUN,
+        "export": ids.EXPORT,
+        "batch": ids.BATCH,
+        "dataset.generation": ids.GENERATION,
+    }
+    return f"{kinds.get(event_type.rpartition('.')[0], ids.JOB)}{'0' * 24}"
+
+
+async def attempt_of_sample(
+    webhooks: Webhooks, endpoint: Endpoint, event_type: EventType, timeout_s: float
+) -> Attempt | None:
+    """Send a sample event and return the attempt.
+
+    If no worker sends the event within `timeout_s` seconds, withdraws it and returns None.
+    """
+    event = Event(
+        id=ids.new(ids.WEBHOOK_EVENT),
+        project_id=endpoint.project_id,
+        created_at=ids.now_s(),
+        type=event_type,
+        subject_id=sample_subject(event_type),
+    )
+    delivery = Delivery(
+        id=event.id,
+        project_id=event.project_id,
+        created_at=event.created_at,
+        event=event,
+        test=True,
+    )
+    deadline = time.monotonic() + timeout_s
+    await webhooks.add(endpoint.address, delivery)
+    try:
+        while time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_S)
+            attempts, _ = await webhooks.log(endpoint.address, None, MAX_LOGGED)
+            for attempt in attempts:
+                if attempt.event_id == event.id:
+                    return attempt
+        return None
+    finally:
+        await webhooks.withdraw(endpoint.address, delivery)
 
 
 async def _allowed_hosts(settings: AppSettings) -> AllowedHosts:
     return AllowedHosts(settings.webhook_allowed_hosts)
 
 
-Store = Annotated[Webhooks, Depends(resource("webhooks"))]
 Hosts = Annotated[AllowedHosts, Depends(_allowed_hosts)]
 
 ENDPOINT = Resource("webhook endpoint")
@@ -119,7 +178,7 @@ async def list_endpoints(
 ) -> ListOf[WebhookEndpointObject]:
     """List the project's webhook endpoints, newest first, without their secrets."""
     page = store.endpoints.page(caller.project_id, **paging.bounds)
-    return await ENDPOINT.list(page, WebhookEndpointObject.of)
+    return await ENDPOINT.list(page, WebhookEndpointObject.from_record)
 
 
 @router.get(
@@ -132,7 +191,7 @@ async def retrieve_endpoint(endpoint: Existing) -> WebhookEndpointObject:
     """Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
     events.
     """
-    return WebhookEndpointObject.of(endpoint)
+    return WebhookEndpointObject.from_record(endpoint)
 
 
 @router.post(
@@ -154,7 +213,7 @@ async def update_endpoint(
         changed = await store.update(
             endpoint, name=body.name, url=body.url, event_types=event_types
         )
-    return WebhookEndpointObject.of(changed)
+    return WebhookEndpointObject.from_record(changed)
 
 
 @router.delete(
@@ -243,7 +302,7 @@ async def list_deliveries(
     attempts, has_more = await DELIVERY.read(
         store.log(endpoint.address, paging.after, paging.limit)
     )
-    return list_of([WebhookDeliveryObject.of(a) for a in attempts], has_more)
+    return list_of([WebhookDeliveryObject.from_record(a) for a in attempts], has_more)
 
 
 @router.get(

@@ -50,7 +50,7 @@ class Address(NamedTuple):
         return f"{PREFIX}:{self.project_id}:webhook-due:{self.webhook_id}"
 
     @classmethod
-    def of(cls, member: bytes) -> Address:
+    def parse(cls, member: bytes) -> Address:
         """Parse an endpoint's name in the set of endpoints."""
         project_id, webhook_id = text(member).split("/", 1)
         return cls(project_id, webhook_id)
@@ -73,7 +73,7 @@ class Schedule:
         while True:
             members = await self._redis.zrangebyscore(DUE, "-inf", now_s, start, _PAGE)
             for member in members:
-                yield Address.of(member)
+                yield Address.parse(member)
             if len(members) < _PAGE:
                 return
             start += _PAGE
@@ -110,5 +110,5 @@ class Schedule:
         members = await self._redis.zrange(DUE, 0, -1)
         async with self._redis.pipeline(transaction=False) as pipe:
             for member in members:
-                pipe.zcard(Address.of(member).due_key)
+                pipe.zcard(Address.parse(member).due_key)
             return sum(await pipe.execute()) if members else 0

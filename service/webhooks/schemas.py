@@ -1,22 +1,63 @@
-"""Wire types of webhook endpoints, in OpenAI's format.
+"""Wire types of webhook endpoints and events, in OpenAI's format.
 
 `status` and the delivery log are extensions.
 """
 
 from __future__ import annotations
 
+import json
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.webhooks.events import EventType
+from service.core.outbox import Event
 from service.webhooks.records import Attempt, Endpoint
 from service.webhooks.signing import hint
 
 _EXAMPLE_URL = "https://hooks.example.com/finetuned"
-
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class EventType(StrEnum):
+    """Event types that an endpoint can subscribe to."""
+
+    SUCCEEDED = "fine_tuning.job.succeeded"
+    FAILED = "fine_tuning.job.failed"
+    CANCELLED = "fine_tuning.job.cancelled"
+    SWEEP_SUCCEEDED = "fine_tuning.sweep.succeeded"
+    SWEEP_FAILED = "fine_tuning.sweep.failed"
+    SWEEP_CANCELLED = "fine_tuning.sweep.cancelled"
+    EVAL_SUCCEEDED = "eval.run.succeeded"
+    EVAL_FAILED = "eval.run.failed"
+    EVAL_CANCELED = "eval.run.canceled"
+    EXPORT_SUCCEEDED = "export.succeeded"
+    EXPORT_FAILED = "export.failed"
+    EXPORT_CANCELLED = "export.cancelled"
+    BATCH_COMPLETED = "batch.completed"
+    BATCH_FAILED = "batch.failed"
+    BATCH_EXPIRED = "batch.expired"
+    BATCH_CANCELLED = "batch.cancelled"
+    GENERATION_COMPLETED = "dataset.generation.completed"
+    GENERATION_FAILED = "dataset.generation.failed"
+    GENERATION_CANCELLED = "dataset.generation.cancelled"
+
+
+def payload(event: Event) -> str:
+    """The request body of an event as JSON. It contains ids, but no text from the job."""
+    return json.dumps(
+        {
+            "id": event.id,
+            "object": "event",
+            "created_at": event.created_at,
+            "type": event.type,
+            "data": {"id": event.subject_id},
+        },
+        separators=(",", ":"),
+    )
+
+
 # Strict types of pydantic would refuse the text of an enum's member.
 EventTypeName = Annotated[EventType, Field(strict=False)]
 EventTypes = Annotated[list[EventTypeName], Field(min_length=1)]
@@ -95,7 +136,7 @@ class WebhookEndpointObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Self:
+    def from_record(cls, endpoint: Endpoint) -> Self:
         """Convert a record to its wire type."""
         return cls(
             id=endpoint.id,
@@ -117,7 +158,7 @@ class WebhookEndpointWithSecretObject(WebhookEndpointObject):
     @classmethod
     def with_secret(cls, endpoint: Endpoint) -> Self:
         """Convert a record whose secret is new to its wire type."""
-        fields = WebhookEndpointObject.of(endpoint).model_dump()
+        fields = WebhookEndpointObject.from_record(endpoint).model_dump()
         return cls(**fields, signing_secret=endpoint.secret)
 
 
@@ -168,7 +209,7 @@ class WebhookDeliveryObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, attempt: Attempt) -> Self:
+    def from_record(cls, attempt: Attempt) -> Self:
         """Convert a record to its wire type."""
         return cls.model_validate(attempt.model_dump())
 

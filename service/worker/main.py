@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from service import __version__
-from service.audit.keeper import Keeper
+from service.audit.sealing_loop import SealingLoop
 from service.backup.journal import Journal
 from service.config import Settings
 from service.core import clock, logs, metrics, outbox, queue, tasks, tracing
@@ -41,15 +41,13 @@ from service.jobs.dispatch import Dispatcher
 from service.jobs.engine_requests import WarmUps, request_warm_up
 from service.jobs.records import Jobs
 from service.jobs.tracking.tracker import Tracker
+from service.models.adapters import load_signing_key
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from service.models.signatures import signer
-from service.projects.quota import Quotas
-from service.projects.records import Projects
+from service.projects.records import Projects, Quotas
 from service.projects.storage_use import StorageUse
 from service.usage.meter import Meter
-from service.webhooks.deliverer import Deliverer
-from service.webhooks.fan_out import FanOut
+from service.webhooks.deliverer import Deliverer, FanOut
 from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
 from service.worker.gpu_share import limit_trainer_memory, training_capacity
@@ -127,7 +125,7 @@ class WorkerProcess:
         leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)
         jobs, files = Jobs(self._redis), Files(self._redis, storage)
         registry = ModelRegistry(
-            self._redis, catalogue, cache_s=0, signer=signer(settings.signing_key_file)
+            self._redis, catalogue, cache_s=0, signer=load_signing_key(settings.signing_key_file)
         )
         erasing = Erasing(
             files,
@@ -214,7 +212,7 @@ class WorkerProcess:
             every_s=settings.journal_every_s,
             on_round=lambda: self._liveness.beat("journal"),
         )
-        self._audit = Keeper(
+        self._audit = SealingLoop(
             self._redis, storage, settings, on_round=lambda: self._liveness.beat("audit log")
         )
         self._stopping = asyncio.Event()

@@ -51,7 +51,7 @@ from service.jobs.recovery import JobRecovery, observe
 from service.jobs.result_files import remove_old_metrics
 from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
-from service.models.aliases import gains
+from service.models.aliases.gates import read_gains
 from service.models.registry import adapter_leftovers
 from service.models.sharing import Sharing
 from service.projects.deletion import ProjectDeletions
@@ -245,7 +245,7 @@ class Reconciler:
                 await advance(self._sweeps, sweep.project_id, sweep.id)
 
     async def _observe_aliases(self) -> None:
-        found = await gains.read(self._redis, self._most_aliases)
+        found = await read_gains(self._redis, self._most_aliases)
         metrics.ALIAS_GAIN_POINTS.clear()
         for labels, points in found.items():
             metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from service.app import create_app
-from service.audit import requests
+from service.audit import sealing_loop
 from service.config import Settings
 from service.core import clock
 from service.core.redis import connect
@@ -260,7 +260,8 @@ async def test_requests_to_models_are_counted_by_key_and_minute(api: Api):
         keys.audited("proj_a", "key_b", minute, batch=False): 1,
     }
     await redis.hset(keys.AUDITED, mapping=counts)
-    assert [await requests.record(redis), await requests.record(redis)] == [2, 0]
+    written = [await sealing_loop.record_model_requests(redis) for _ in range(2)]
+    assert written == [2, 0]
     assert len(await redis.hgetall(keys.AUDITED)) == 1  # this minute has not ended
     async with await api.client("acme", Role.AUDITOR) as auditor:
         found = await logged(auditor, event_types="model.requested")

@@ -19,16 +19,12 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from service.audit import export
-from service.audit.checkpoints import BadCheckpoint, Checkpoint, digest_of, signed
-from service.audit.keeper import Keeper
-from service.audit.log import AuditLog
-from service.audit.merkle import Edge
-from service.audit.places import HEADS, ROOM, Place, day_of
-from service.audit.query import Filters
-from service.audit.sealed import earlier_keys
+from service.audit.checkpoints import BadCheckpoint, Checkpoint, Edge, digest_of, sign_checkpoint
+from service.audit.log import AuditLog, Filters
 from service.audit.sealing import HEAD, WITNESSED, Overtaken, Sealer
+from service.audit.sealing_loop import SealingLoop, Witness
+from service.audit.stored_log import HEADS, ROOM, LogFolder, day_of, earlier_keys
 from service.audit.verify import Findings, KeyMissing, verify
-from service.audit.witness import Witness
 from service.cli import key_tasks
 from service.cli.app import app as cli
 from service.config import Settings
@@ -87,7 +83,7 @@ class Log:
 
     async def sealer(self, **changed: Any) -> Sealer:
         settings = self.settings.model_copy(update=changed)
-        sealer = Keeper(self.redis, self.storage, settings).sealer()
+        sealer = SealingLoop(self.redis, self.storage, settings).sealer()
         await sealer.resume()
         return sealer
 
@@ -482,7 +478,7 @@ async def test_a_signed_deletion_covers_only_what_it_names(aged: Log, folder: Pa
     # Anyone who has the key can sign that young entries were old, but not their age.
     head = Checkpoint.parse(kept.decode())
     key = InstallationKey(aged.settings.signing_key).get()
-    lie = signed(replace(head, pruned=7), key)
+    lie = sign_checkpoint(replace(head, pruned=7), key)
     for path in (note, folder.with_name(HEADS) / f"{head.number:012}"):
         path.write_text(lie)
     await aged.redis.set(HEAD, lie)
@@ -591,7 +587,7 @@ async def test_a_forged_checkpoint_in_redis_is_not_continued(log: Log, redis: Cl
     await log.seal(2)
     head = Checkpoint.parse((await redis.get(HEAD)).decode())
     forged = replace(head, number=9, time=head.time + 1)
-    await redis.set(HEAD, signed(forged, SigningKey.generate()))
+    await redis.set(HEAD, sign_checkpoint(forged, SigningKey.generate()))
     await log.seal(1)
     found = await log.verify()
     assert (found.problems, found.entries) == ([], 3)
@@ -613,7 +609,7 @@ class Older:
         lines = [fields[b"entry"] for _, fields in await log.redis.xrange(audit_trail.STREAM)]
         lines += [entry.encode() for entry in more]
         await log.redis.delete(audit_trail.STREAM)
-        place = Place(day_of(audit_trail.decode(lines[0]).at), self._edge.size)
+        folder = LogFolder(day_of(audit_trail.decode(lines[0]).at), self._edge.size)
         segment = f"x{self._edge.size}.jsonl"
         self._edge.add(lines)
         checkpoint = Checkpoint(
@@ -625,9 +621,9 @@ class Older:
             digest_of(lines),
             tuple(self._edge.hashes),
         )
-        note = signed(checkpoint, self.key)
-        await log.storage.put_bytes(place.key(segment), b"".join(line + b"\n" for line in lines))
-        await log.storage.put_bytes(place.key("checkpoint"), note.encode())
+        note = sign_checkpoint(checkpoint, self.key)
+        await log.storage.put_bytes(folder.key(segment), b"".join(line + b"\n" for line in lines))
+        await log.storage.put_bytes(folder.key("checkpoint"), note.encode())
         await log.redis.set(HEAD, note)
         await log.redis.set("finetuned:signing-key", self.key.pem)
 
@@ -823,7 +819,7 @@ async def test_what_is_not_sealed_is_told_although_nobody_can_seal_it(
     late = settings.model_copy(update={"audit_seal_every_s": -60.0})
     for metric in (metrics.AUDIT_UNSEALED, metrics.AUDIT_OVERDUE, metrics.AUDIT_TO_WITNESS):
         metric.cell().set(0)
-    keeping = asyncio.create_task(Keeper(redis, storage, late).run())
+    keeping = asyncio.create_task(SealingLoop(redis, storage, late).run())
     async with asyncio.timeout(60):
         while metrics.AUDIT_OVERDUE.cell().value < 60:
             await asyncio.sleep(0.01)
@@ -843,7 +839,7 @@ async def test_the_worker_seals_and_keys_made_on_the_server_are_recorded(
     monkeypatch.setenv("FINETUNED_REDIS_URL", settings.redis_url.get_secret_value())
     await key_tasks.create_key(None, "clinic", "pipeline", "trainer")
     soon = settings.model_copy(update={"audit_seal_every_s": 0.001})
-    keeping = asyncio.create_task(Keeper(redis, storage, soon).run())
+    keeping = asyncio.create_task(SealingLoop(redis, storage, soon).run())
     async with asyncio.timeout(60):
         while await redis.get(HEAD) is None:
             await asyncio.sleep(0.01)

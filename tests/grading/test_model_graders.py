@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.grading.judges import JudgeFailed
-from service.grading.model_graders import pairwise
+from service.grading.model_graders import JudgeFailed, pairwise
 from service.grading.results import LabelPair
 from tests.grading.test_schemas import LABEL, SCORE
 from tests.grading.tools import Answers, graded

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.grading.confusion import confusion
-from service.grading.grade import Sample
-from service.grading.label import normalize_label
-from service.grading.results import LabelPair
+from service.grading.labels import confusion, normalize_label
+from service.grading.results import LabelPair, Sample
 from tests.grading.similar_texts import DIFFERENT
 from tests.grading.tools import graded
 
@@ -94,7 +92,7 @@ WEATHER = _call("weather", city="Oslo", days=3)
 )
 async def test_tool_call(given: list[Any], expected_call: Any, score: float) -> None:
     body = {"type": "tool_call", "name": "t", "reference": "{{item.call}}"}
-    result = await graded(body, {"call": expected_call}, Sample.of("", tool_calls=given))
+    result = await graded(body, {"call": expected_call}, Sample.from_text("", tool_calls=given))
     assert result.score == pytest.approx(score)
     assert result.passed == (score == 1)
     assert result.errors == ()
@@ -109,7 +107,9 @@ async def test_tool_calls_in_the_text_of_an_answer() -> None:
 
 async def test_a_reference_that_is_no_tool_call_is_an_error() -> None:
     body = {"type": "tool_call", "name": "t", "reference": "{{item.call}}"}
-    result = await graded(body, {"call": "weather in Oslo"}, Sample.of("", tool_calls=[WEATHER]))
+    result = await graded(
+        body, {"call": "weather in Oslo"}, Sample.from_text("", tool_calls=[WEATHER])
+    )
     assert [error.code for error in result.errors] == ["other_error"]
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.grading.errors import ItemFailed
-from service.grading.samples import Sample
-from service.grading.templates import TemplateInvalid, check_variables, parse
+from service.grading.results import ItemFailed, Sample
+from service.grading.templates import TemplateInvalid, check_variables, parse_template
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 ITEM: dict[str, Any] = {
@@ -23,8 +22,8 @@ ITEM: dict[str, Any] = {
 
 
 def render(text: str, answer: str = '{"x": [1, 2]}') -> str:
-    sample = Sample.of(answer, tool_calls=[CALL], model="m", finish_reason="stop")
-    return parse(text).render({"item": ITEM, "sample": sample.scope()})
+    sample = Sample.from_text(answer, tool_calls=[CALL], model="m", finish_reason="stop")
+    return parse_template(text).render({"item": ITEM, "sample": sample.scope()})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +53,7 @@ def test_renders(text: str, expected: str) -> None:
 
 def test_inserted_text_is_not_expanded_again() -> None:
     scope = {"item": {"a": "{{item.b}}", "b": "secret"}}
-    assert parse("{{item.a}}").render(scope) == "{{item.b}}"
+    assert parse_template("{{item.a}}").render(scope) == "{{item.b}}"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_an_answer_that_is_not_json_is_named() -> None:
 )
 def test_a_wrong_template_is_refused(text: str, message: str) -> None:
     with pytest.raises(TemplateInvalid, match=message) as refused:
-        parse(text)
+        parse_template(text)
     assert len(str(refused.value)) < 300
 
 

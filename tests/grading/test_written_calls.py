@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.grading.written_calls import written_calls
+from service.grading.tool_call import find_written_calls
 
 
 def call(name: str, **arguments: Any) -> dict[str, Any]:
@@ -47,14 +47,14 @@ WEATHER = call("weather", city="Oslo")
     ],
 )  # fmt: skip
 def test_written_calls(text: str, expected: list[dict[str, Any]]) -> None:
-    assert written_calls(text) == expected
+    assert find_written_calls(text) == expected
 
 
 def test_few_of_many_brackets_are_tried() -> None:
     written = '{"name": "a", "arguments": {}}'
-    assert written_calls("{" * 900 + written) == [call("a")]
-    assert written_calls("{" * 1000 + written) == []
+    assert find_written_calls("{" * 900 + written) == [call("a")]
+    assert find_written_calls("{" * 1000 + written) == []
 
 
 def test_the_number_of_calls_is_limited() -> None:
-    assert len(written_calls('{"name": "a", "arguments": {}}' * 1000)) == 64
+    assert len(find_written_calls('{"name": "a", "arguments": {}}' * 1000)) == 64

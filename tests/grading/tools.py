@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from service.grading.grade import GraderResult, GraderTools, JudgeAnswer, Sample, grade
-from service.grading.judges import JudgeFailed
+from service.grading.grade import grade
+from service.grading.model_graders import GraderTools, JudgeAnswer, JudgeFailed
+from service.grading.results import GraderResult, Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 
@@ -40,5 +41,5 @@ async def graded(
     """Grade an item by the grader of a JSON body."""
     async with Sandbox() as sandbox:
         tools = GraderTools(judge or Answers(), sandbox)
-        given = Sample.of(sample) if isinstance(sample, str) else sample
+        given = Sample.from_text(sample) if isinstance(sample, str) else sample
         return await grade(GRADER.validate_python(body), item, given, tools)

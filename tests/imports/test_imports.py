@@ -19,8 +19,8 @@ from service.files.curation.records import Task, Tasks, TaskState
 from service.files.records import FileRecord
 from service.imports.task import ImportAdapter
 from service.jobs.dispatch import Dispatcher
-from service.models import ranks
 from service.models.adapter_check import BaseLayout, check_adapter
+from service.models.adapters import highest_recorded_rank
 from service.models.registry import ModelRegistry
 from service.work.records import AttemptSuperseded
 from service.worker.reconciler import Reconciler
@@ -99,7 +99,7 @@ async def test_an_imported_adapter_is_a_model(api: Api, http, work, tmp_path):
     assert stored(api) == [
         "README.md", "adapter_config.json", "adapter_model.safetensors", "manifest.json",
     ]  # fmt: skip
-    assert await ranks.highest(registry.redis, BASE_MODEL) == 8
+    assert await highest_recorded_rank(registry.redis, BASE_MODEL) == 8
     assert not await registry.redis.exists(NOTED)
 
     assert (await http.delete(f"/v1/files/{done['file_id']}")).status_code == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.core.redis import connect
-from service.models import ranks
+from service.models.adapters import highest_recorded_rank, note_rank, rank_of
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from service.models import ranks
 )
 def test_the_rank_of_an_adapter_is_its_layers_highest(tmp_path, config, rank):
     (tmp_path / "adapter_config.json").write_text(config)
-    assert ranks.rank_of(tmp_path) == rank
+    assert rank_of(tmp_path) == rank
 
 
 async def test_the_highest_is_kept_by_base_model(redis_url):
@@ -26,7 +26,11 @@ async def test_the_highest_is_kept_by_base_model(redis_url):
     await redis.flushdb()
     for base, rank in (("one", 8), ("one", 32), ("two", 64), ("one", 16)):
         async with redis.pipeline(transaction=True) as pipe:
-            ranks.note(pipe, base, rank)
+            note_rank(pipe, base, rank)
             await pipe.execute()
-    assert [await ranks.highest(redis, name) for name in ("one", "two", "none")] == [32, 64, 0]
+    assert [await highest_recorded_rank(redis, name) for name in ("one", "two", "none")] == [
+        32,
+        64,
+        0,
+    ]
     await redis.aclose(close_connection_pool=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.models.catalogue import BaseModelEntry
-from service.models.reasoning import ReasoningParsers, detect_reasoning_parser
+from service.models.parsers import ReasoningParsers, detect_reasoning_parser
 from tests.models.folders import with_template
 
 # It writes thoughts in rows, but not an empty one before an answer without.
@@ -53,10 +53,10 @@ def test_an_answer_without_a_thought_is_never_taken_for_one(tmp_path):
 def test_the_catalog_comes_before_the_setting_and_both_before_the_template(tmp_path):
     folder = with_template(tmp_path, "qwen3")
     parsers = ReasoningParsers("granite")
-    assert parsers.of(entry(folder, "deepseek_r1")) == "deepseek_r1"
-    assert parsers.of(entry(folder)) == "granite"
-    assert parsers.of(entry(folder, "none")) is None
+    assert parsers.choose(entry(folder, "deepseek_r1")) == "deepseek_r1"
+    assert parsers.choose(entry(folder)) == "granite"
+    assert parsers.choose(entry(folder, "none")) is None
     assert parsers.thinks(entry(folder, "none")) is False
-    assert ReasoningParsers().of(entry(folder)) == "qwen3"
+    assert ReasoningParsers().choose(entry(folder)) == "qwen3"
     assert ReasoningParsers("none").thinks(entry(folder)) is False
     assert ReasoningParsers().thinks(entry(tmp_path / "on-another-machine")) is None

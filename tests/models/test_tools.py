@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.models.catalogue import BaseModelEntry
-from service.models.tools import ToolCallParsers, detect_parser
+from service.models.parsers import ToolCallParsers, detect_tool_call_parser
 from tests.models.folders import with_template
 
 MISTRAL = """\
@@ -56,7 +56,7 @@ def own_template(folder: Path, template: str) -> Path:
     ],
 )
 def test_the_parser_follows_from_a_real_models_template(template, parser, tmp_path):
-    assert detect_parser(with_template(tmp_path, template)) == parser
+    assert detect_tool_call_parser(with_template(tmp_path, template)) == parser
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_the_parser_follows_from_a_real_models_template(template, parser, tmp_pa
     [(MISTRAL, "mistral"), (PHI, "phi4_mini_json"), (PYTHONIC, "pythonic"), (OWN, None)],
 )
 def test_the_parser_follows_from_a_template(template, parser, tmp_path):
-    assert detect_parser(own_template(tmp_path, template)) == parser
+    assert detect_tool_call_parser(own_template(tmp_path, template)) == parser
 
 
 def test_the_catalog_comes_before_the_setting_and_both_before_the_template(tmp_path):
     folder = with_template(tmp_path, "qwen3")
     parsers = ToolCallParsers("mistral")
-    assert parsers.of(entry(folder, "llama3_json")) == "llama3_json"
-    assert parsers.of(entry(folder)) == "mistral"
-    assert parsers.of(entry(folder, "none")) is None
+    assert parsers.choose(entry(folder, "llama3_json")) == "llama3_json"
+    assert parsers.choose(entry(folder)) == "mistral"
+    assert parsers.choose(entry(folder, "none")) is None
     assert parsers.calls_tools(entry(folder, "none")) is False
-    assert ToolCallParsers().of(entry(folder)) == "hermes"
+    assert ToolCallParsers().choose(entry(folder)) == "hermes"
     assert ToolCallParsers("none").calls_tools(entry(folder)) is False
 
 

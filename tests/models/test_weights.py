@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.models.weights import folder_fault
+from service.models.model_folder import folder_fault
 from tests.models.folders import model_folder
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -8,8 +8,8 @@ import pytest
 
 from service.app import create_app
 from service.config.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
-from service.projects.principals import find_principal
 from service.projects.records import ApiKey, Project, Projects, Role
+from service.projects.tokens import find_principal
 from tests.conftest import Api, running
 
 ROOT = "/v1/organization/projects"

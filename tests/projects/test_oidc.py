@@ -20,9 +20,8 @@ from pydantic import ValidationError
 
 from service.config import OidcGrant, Settings
 from service.core.errors import Unauthenticated
-from service.projects.provider_keys import ProviderKeys
 from service.projects.records import Role
-from service.projects.tokens import Tokens
+from service.projects.tokens import ProviderKeys, Tokens
 from tests.conftest import Api
 from tests.http_server import http_server
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.models.reasoning import detect_reasoning_parser
+from service.models.parsers import detect_reasoning_parser
 from service.training.data.load import encode_corpus
 from service.training.data.rows import Chat
 from service.training.data.tokenization import IGNORED, ChatEncoder

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.usage.buckets import MAX_DEBT, Bucket
+from service.usage.limits import MAX_DEBT, Bucket
 
 steps = st.lists(st.tuples(st.integers(0, 30_000), st.integers(-200, 400)), min_size=1, max_size=40)
 

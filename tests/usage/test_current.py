@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.config.limits import NO_LIMITS, Limits
-from service.usage.current import CurrentUse, current_use
+from service.usage.limits import CurrentUse, current_use
 from tests.usage.conftest import NOON, caller
 
 

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from service.core.errors import RateLimited
 from service.core.redis import connect
-from service.usage import Meter, keys, rows
-from service.usage.counts import Counts
+from service.usage import Meter, keys
+from service.usage.sums import Counts, PendingRows
 from tests.usage.conftest import NOON, caller, served
 
 
@@ -385,7 +385,7 @@ async def test_a_span_has_bounded_groups_and_the_rest_share_one(replica, redis):
 
 
 def test_rows_that_wait_are_bounded_and_minutes_go_first():
-    waiting = rows.PendingRows(max_rows=5)
+    waiting = PendingRows(max_rows=5)
     one = Counts(requests=1)
     for minute in range(10):
         waiting.add(7200 + minute * 60, "p", "k", "m", one)

@@ -8,7 +8,7 @@ import pytest
 
 from service.config.limits import Limits
 from service.core.errors import RateLimited
-from service.usage.refusals import duration
+from service.usage.limits import duration
 from tests.usage.conftest import caller, served
 
 

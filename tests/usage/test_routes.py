@@ -10,9 +10,8 @@ from openai import AsyncOpenAI
 
 from service.projects.records import Projects, Role
 from service.usage import Meter
-from service.usage.pages import read_page
 from service.usage.query import Filters, spans
-from service.usage.records import UsageRecords
+from service.usage.records import UsageRecords, read_page
 from service.usage.schemas import UsagePage
 from tests.conftest import Api
 from tests.usage.conftest import Clock, Replica, caller

@@ -13,10 +13,10 @@ from yarl import URL
 from service.config import Settings
 from service.core import ids
 from service.core.outbox import Event
-from service.webhooks.allowed_hosts import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
-from service.webhooks.backoff import Backoff
-from service.webhooks.events import EventType, payload
+from service.webhooks.deliverer import Backoff
 from service.webhooks.records import Endpoint
+from service.webhooks.schemas import EventType, payload
+from service.webhooks.sender import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 from service.webhooks.signing import new_secret, signed_headers
 
 

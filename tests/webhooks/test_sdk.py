@@ -11,7 +11,7 @@ import pytest
 from service.core import ids
 from service.jobs.records import Status
 from service.webhooks.records import OLD_SECRET_LIFETIME_S, Webhooks
-from service.webhooks.testing import sample_subject
+from service.webhooks.routes import sample_subject
 from tests.conftest import Api
 from tests.webhooks.conftest import EVENT_TYPES, Maker, Receiver, logged, until
 

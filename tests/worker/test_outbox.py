@@ -23,7 +23,7 @@ from service.jobs.dispatch import Dispatcher
 from service.jobs.engine_requests import WARM_UPS
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
 from service.jobs.recovery import fail, lose
-from service.webhooks.events import EventType
+from service.webhooks.schemas import EventType
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from html import escape
 from itertools import starmap
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.report.parts import (
+from service.datasets.report.report import Advice, Distribution, GroupStats, PersonalData, Report
+from service.datasets.report.row_section import (
+    COLUMNS,
+    ShownRows,
+    row_section,
+    run_text,
+    runs,
+    words,
+)
+from service.datasets.text.languages import UNKNOWN, language_name
+from service.reports.render import (
     Bars,
     Heading,
     Paragraph,
     Part,
     Table,
-    markdown_text,
-    page,
-    part_to_html,
-    part_to_markdown,
+    read_template,
+    render_html,
+    render_markdown,
 )
-from service.datasets.report.report import Advice, Distribution, GroupStats, PersonalData, Report
-from service.datasets.report.row_section import ShownRows, row_section, run_text, runs, words
-from service.datasets.text.languages import language_name
 
+_PACKAGE = "service.datasets.report"
 _MAX_ISSUES_A_CODE = 5
 _PAIRS = {
     "near_duplicate": "near duplicate",
@@ -37,14 +43,22 @@ _NAMES = "Names of people count only next to a title or a phrase such as “my n
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:
     """Render the report as Markdown."""
     body = [*parts(report), *_issues(report)]
-    return "\n\n".join([f"# {markdown_text(title)}", *map(part_to_markdown, body)]) + "\n"
+    return render_markdown("report.md.jinja", package=_PACKAGE, title=title, parts=body)
 
 
 def to_html(report: Report, *, shown: ShownRows = _NO_ROWS, title: str = "Data set report") -> str:
     """Render the report as a single self-contained HTML page, with the rows to show."""
     section = row_section(report, shown)
-    body = [f"<h1>{escape(title)}</h1>", *map(part_to_html, parts(report)), section.html]
-    return page(title=title, body="\n".join(body), style=section.style)
+    return render_html(
+        "report.html.jinja",
+        package=_PACKAGE,
+        title=title,
+        style=read_template("rows.css", _PACKAGE) + section.style,
+        parts=list(parts(report)),
+        section=section,
+        columns=COLUMNS,
+        unknown=UNKNOWN,
+    )
 
 
 def parts(report: Report) -> Iterator[Part]:

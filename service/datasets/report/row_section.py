@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
-from importlib.resources import files
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,6 +27,11 @@ from service.datasets.text.languages import UNKNOWN, language_name
 OF_HELD = frozenset(["overlap", "meaning_overlap"])
 """Codes of issues whose lines are those of the validation file."""
 
+COLUMNS: Final = (
+    "What", "Found", "For each 100 rows", "Lowers a score by", "How to fix", "Lines",
+)  # fmt: skip
+_MAX_CHOICES = 60
+_OPEN_RUNS = 12
 MAX_ROWS = 1_000
 # Masking takes about 1 ms per kilobyte, so these limits keep the page within a few seconds.
 _MAX_BYTES, _MAX_ROW_BYTES = 4 * 1024 * 1024, 64 * 1024
@@ -206,20 +209,23 @@ def run_text(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}–{last}"
 
 
-_STYLE: Final = files(__package__).joinpath("row_section.css").read_text("utf-8")
-_COLUMNS = ("What", "Found", "For each 100 rows", "Lowers a score by", "How to fix", "Lines")
-_MAX_CHOICES = 60
-_OPEN_RUNS = 12
+class LineRun(NamedTuple):
+    """A run of lines as text. If `is_shown`, the page has the row of the line `first`."""
+
+    text: str
+    first: int = 0
+    is_shown: bool = False
 
 
-class Section(NamedTuple):
-    """HTML, and the style that it needs."""
+class FindingKind(NamedTuple):
+    """A kind of finding: the cells of its table row, and its lines, of which many are folded."""
 
-    html: str
-    style: str
+    cells: tuple[str, ...]
+    lines: list[LineRun]
+    more_lines: list[LineRun]
 
 
-class _Filter(NamedTuple):
+class Filter(NamedTuple):
     """A choice of rows by a property: its title, and the values with the most rows."""
 
     title: str
@@ -230,18 +236,64 @@ class _Filter(NamedTuple):
         """Class of the rows with a value, and id of its radio button. Empty if it has none."""
         return f"{self.name}-{[*self.rows].index(value)}" if value in self.rows else ""
 
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the radio buttons. They precede the rows, so that style rules refer to both."""
+        return [f"{self.name}-all", *map(self.css_class, self.rows)]
+
+    @property
+    def style(self) -> str:
+        """Rules that hide the other rows, and that mark the label of the choice."""
+        ids = self.ids
+        hiding = "".join(
+            f"#{name}:checked~ol>:not(.{name}):not(:target){{display:none}}" for name in ids[1:]
+        )
+        states = {"checked": "{background:var(--line)}", "focus-visible": "{outline:2px solid}"}
+        return hiding + "".join(
+            ",".join(f"#{name}:{state}~.filters [for={name}]" for name in ids) + style
+            for state, style in states.items()
+        )
+
+
+class Section(NamedTuple):
+    """The findings by kind, those of the file itself, and the rows with language and classes.
+
+    `rest` says which rows are not shown. Filters with one value are left out.
+    """
+
+    kinds: list[FindingKind]
+    of_file: list[Issue]
+    rows: list[tuple[ShownRow, str, str]]
+    rest: str
+    filters: list[Filter]
+    style: str
+
 
 def row_section(report: Report, shown: ShownRows) -> Section:
     """Return the sections on findings and on rows."""
     languages = _filter("Language", "language", (_language(row) for row in shown.rows))
     found = (kind for row in shown.rows for kind in _kinds(row))
-    filters = (languages, _filter("Finding", "finding", found))
-    html = "\n".join((*_findings(report, shown), *_rows(shown, filters)))
-    return Section(html, _STYLE + "".join(map(_rules, filters)))
+    findings = _filter("Finding", "finding", found)
+    issues = (*report.validation.issues, *report.findings)
+    return Section(
+        kinds=list(_finding_kinds(report, shown)),
+        of_file=[issue for issue in issues if issue.line is None],
+        rows=[
+            (row, _language(row), " ".join(filter(None, _classes(row, languages, findings))))
+            for row in shown.rows
+        ],
+        rest=_rest(shown),
+        filters=[one for one in (languages, findings) if len(one.rows) > 1],
+        style=languages.style + findings.style,
+    )
 
 
-def _filter(title: str, name: str, values: Iterable[str]) -> _Filter:
-    return _Filter(title, name, dict(Counter(values).most_common(_MAX_CHOICES)))
+def _filter(title: str, name: str, values: Iterable[str]) -> Filter:
+    return Filter(title, name, dict(Counter(values).most_common(_MAX_CHOICES)))
+
+
+def _classes(row: ShownRow, languages: Filter, findings: Filter) -> list[str]:
+    return [languages.css_class(_language(row)), *map(findings.css_class, _kinds(row))]
 
 
 def _language(row: ShownRow) -> str:
@@ -254,151 +306,37 @@ def _kinds(row: ShownRow) -> list[str]:
     return list(dict.fromkeys(words(issue.code) for issue in row.issues))
 
 
-def _findings(report: Report, shown: ShownRows) -> Iterator[str]:
+def _rest(shown: ShownRows) -> str:
+    if len(shown.rows) == shown.total:
+        return ""
+    return (
+        f"Of {shown.total:,} such rows, {len(shown.rows):,} are shown, some of each kind; GET "
+        "/v1/files/{id}/rows lists all."
+    )
+
+
+def _finding_kinds(report: Report, shown: ShownRows) -> Iterator[FindingKind]:
     counts = {**report.validation.counts, **report.finding_counts}
-    yield "<h2>Findings</h2>"
-    if not counts:
-        yield "<p>None.</p>"
-        return
-    head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
     anchors = {row.line for row in shown.rows}
-    ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    rows = "".join(_kind(code, count, report, shown, anchors) for code, count in ranked)
-    yield (
-        '<div class="wide prose" role="region" aria-label="Findings by kind" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-    of_file = [
-        issue for issue in (*report.validation.issues, *report.findings) if issue.line is None
-    ]
-    if of_file:
-        yield f'<ul class="found">{"".join(map(_of_file, of_file))}</ul>'
+    for code, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
+        linked = anchors if code not in OF_HELD else set[int]()  # lines of the other file
+        lines = _lines(shown.lines.get(code, []), count, linked)
+        cells = (
+            words(code),
+            f"{count:,}",
+            f"{100 * count / max(report.validation.rows, 1):.1f}",
+            f"{weight(code).points:g}",
+            CHECKS[code].fix,
+        )
+        yield FindingKind(cells, lines[:_OPEN_RUNS], lines[_OPEN_RUNS:])
 
 
-def _kind(code: str, count: int, report: Report, shown: ShownRows, anchors: set[int]) -> str:
-    share = 100 * count / max(report.validation.rows, 1)
-    linked = anchors if code not in OF_HELD else set[int]()  # lines of the other file
-    cells = (
-        escape(words(code)),
-        f"{count:,}",
-        f"{share:.1f}",
-        f"{weight(code).points:g}",
-        escape(CHECKS[code].fix),
-        _lines(shown.lines.get(code, []), count, linked),
-    )
-    named = zip(_COLUMNS, cells, strict=True)
-    row = "".join(f'<td data-label="{name}">{cell}</td>' for name, cell in named)
-    return f"<tr>{row}</tr>"
-
-
-def _lines(lines: Sequence[int], count: int, anchors: set[int]) -> str:
-    """Return all lines as ranges, many of them folded, with links to the rows that are shown."""
-    written = [
-        f'<a href="#row-{first}">{run_text(first, last)}</a>'
-        if first in anchors
-        else run_text(first, last)
+def _lines(lines: Sequence[int], count: int, anchors: set[int]) -> list[LineRun]:
+    """Return all lines as ranges, linked to the rows that are shown."""
+    found = [
+        LineRun(run_text(first, last), first, is_shown=first in anchors)
         for first, last in runs(lines)
     ]
     if lines and len(lines) < count:
-        written.append(f"and {count - len(lines):,} more")
-    first, rest = ", ".join(written[:_OPEN_RUNS]), written[_OPEN_RUNS:]
-    if not rest:
-        return first
-    return f"{first} <details><summary>and more lines</summary>{', '.join(rest)}</details>"
-
-
-def _of_file(issue: Issue) -> str:
-    return f'<li class="{issue.severity}">{escape(issue.message)} {escape(issue.fix)}</li>'
-
-
-def _rows(shown: ShownRows, filters: tuple[_Filter, _Filter]) -> Iterator[str]:
-    languages, findings = filters
-    if not shown.rows:
-        return
-    yield "<h2>Rows with findings</h2>"
-    rest = ""
-    if len(shown.rows) < shown.total:
-        rest = (
-            f" Of {shown.total:,} such rows, {len(shown.rows):,} are shown, some of each kind; GET "
-            "/v1/files/{id}/rows lists all."
-        )
-    yield (
-        "<p>The lowest scores come first. Personal data that was found is masked, and long texts "
-        f"are cut in the middle.{rest}</p>"
-    )
-    yield '<div class="rows">'
-    used = [one for one in filters if len(one.rows) > 1]
-    yield from map(_buttons, used)
-    yield f'<div class="filters">{"".join(map(_labels, used))}</div>'
-    yield "<ol>"
-    for row in shown.rows:
-        classes = [languages.css_class(_language(row)), *map(findings.css_class, _kinds(row))]
-        yield _row(row, " ".join(filter(None, classes)))
-    yield "</ol></div>"
-
-
-def _buttons(one: _Filter) -> str:
-    """Return the radio buttons, which precede the rows so that style rules can refer to both."""
-    ids = [f"{one.name}-all", *map(one.css_class, one.rows)]
-    return "".join(
-        f'<input type="radio" name="{one.name}" id="{name}"{" checked" * (n == 0)}>'
-        for n, name in enumerate(ids)
-    )
-
-
-def _labels(one: _Filter) -> str:
-    labels = "".join(
-        f'<label for="{one.css_class(value)}">{escape(value)} <small>{count:,}</small></label>'
-        for value, count in one.rows.items()
-    )
-    return f'<p>{one.title}: <label for="{one.name}-all">all</label>{labels}</p>'
-
-
-def _rules(one: _Filter) -> str:
-    """Return the rules that hide the other rows, and that mark the label of the choice."""
-    ids = [*map(one.css_class, one.rows)]
-    hiding = "".join(
-        f"#{name}:checked~ol>:not(.{name}):not(:target){{display:none}}" for name in ids
-    )
-    states = {"checked": "{background:var(--line)}", "focus-visible": "{outline:2px solid}"}
-    return hiding + "".join(
-        ",".join(f"#{name}:{state}~.filters [for={name}]" for name in (f"{one.name}-all", *ids))
-        + style
-        for state, style in states.items()
-    )
-
-
-def _row(row: ShownRow, classes: str) -> str:
-    language = f" · {escape(_language(row))}" if row.text is not None else ""
-    found = "".join(_finding(issue, row.others) for issue in row.issues)
-    return (
-        f'<li class="{classes}" id="row-{row.line}">'
-        f"<h3>Line {row.line:,} <small>score {row.score:g}{language}</small></h3>"
-        f'<ul class="found">{found}</ul>{_text(row.text)}</li>'
-    )
-
-
-def _finding(issue: Issue, others: dict[int, ShownText]) -> str:
-    place = f" <small>{escape(issue.pointer)}</small>" if issue.pointer else ""
-    other = None if issue.other_line is None else others.get(issue.other_line)
-    compared = ""
-    if other is not None and issue.code != "exact_duplicate":
-        alike = "" if issue.similarity is None else f", similarity {issue.similarity:.0%}"
-        compared = (
-            f"<details><summary>Line {issue.other_line:,}{alike}</summary>{_text(other)}</details>"
-        )
-    return f'<li class="{issue.severity}">{escape(issue.message)}{place}{compared}</li>'
-
-
-def _text(text: ShownText | None) -> str:
-    if text is None:
-        return ""
-    if not text.turns:
-        return "<p><small>The row is too large to show here.</small></p>"
-    language = f' lang="{escape(text.language)}"' if text.language != UNKNOWN else ""
-    return f'<div class="text"{language}>{"".join(map(_turn, text.turns))}</div>'
-
-
-def _turn(turn: ShownTurn) -> str:
-    left_out = f"<p><small>… {turn.left_out:,} more …</small></p>" if turn.left_out else ""
-    return f'{left_out}<p dir="auto"><b>{escape(turn.role)}</b> {escape(turn.text)}</p>'
+        found.append(LineRun(f"and {count - len(lines):,} more"))
+    return found

@@ -15,7 +15,7 @@ from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.curation.scratch import fetch_rows
 from service.files.records import FileRecord, Files
 from service.models.catalogue import BaseModelEntry, Catalogue
-from service.models.template import template_digest
+from service.models.model_folder import template_digest
 
 
 def measure_task(file: FileRecord, model: BaseModelEntry) -> Task:

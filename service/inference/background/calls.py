@@ -30,8 +30,8 @@ from service.inference.upstreams import Upstreams
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ServableModel
 from service.projects.records import Projects
+from service.usage.accounts import Served
 from service.usage.meter import Meter
-from service.usage.served import Served
 from service.web.auth import Principal
 from service.web.permissions import Role
 

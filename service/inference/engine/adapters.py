@@ -32,11 +32,10 @@ from service.core.encryption.signing import PublicKey
 from service.core.records import Unreadable
 from service.core.redis import REDIS_ERRORS, why
 from service.core.storage import Manifest, StorageCorrupt, StorageError
-from service.models import drafts
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from service.models.adapters import DRAFT_NAME, signature_fault
 from service.models.records import NAME
 from service.models.registry import ModelRegistry, ServableModel
-from service.models.signatures import fault
 
 Fetch = Callable[[str, Path], Awaitable[Manifest]]
 """Downloads the folder artifact at a storage prefix to a path, completely or not at all."""
@@ -340,7 +339,7 @@ class Adapters:
         return known
 
     async def _look_up(self, name: str) -> ServableModel | None:
-        if not (NAME.fullmatch(name) or drafts.NAME.fullmatch(name)):
+        if not (NAME.fullmatch(name) or DRAFT_NAME.fullmatch(name)):
             return None
         try:
             model = await self.registry.resolve_adapter(name)
@@ -374,7 +373,7 @@ class Adapters:
     def _check_signature(self, model: ServableModel, digest: str) -> None:
         if self._key is None:
             return
-        wrong = fault(self._key, model.name, model.base_model, digest, model.signature)
+        wrong = signature_fault(self._key, model.name, model.base_model, digest, model.signature)
         if wrong is not None:
             self._known.pop(model.name, None)  # it may be signed by the next request
             raise self._as_broken(model.name, wrong)

@@ -43,14 +43,12 @@ from service.inference.engine.server import HEADLESS
 from service.inference.engine.sizing import BaseModelSizes, Sizes, SizingError, SizingInputs, size
 from service.inference.engine.sizing_inputs import gather
 from service.inference.engine.vllm_options import OptionError, parallel, with_options
-from service.models import ranks
 from service.models.adapter_check import AdapterMismatch, BaseLayout
+from service.models.adapters import highest_recorded_rank
 from service.models.catalogue import BaseModelEntry, Catalogue
-from service.models.reasoning import ReasoningParsers
+from service.models.model_folder import folder_fault, serving_fault
+from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
-from service.models.serving import serving_fault
-from service.models.tools import ToolCallParsers
-from service.models.weights import folder_fault
 from service.training.model.base_folder import has_second_form
 
 
@@ -165,8 +163,8 @@ def engine_command(
         *_format_flags(path),
         *_quantization_flags(sizes.base),
         *_lora_flags(model.path, sizes),
-        *_tool_flags(ToolCallParsers(settings.tool_call_parser).of(model)),
-        *_reasoning_flags(ReasoningParsers(settings.reasoning_parser).of(model)),
+        *_tool_flags(ToolCallParsers(settings.tool_call_parser).choose(model)),
+        *_reasoning_flags(ReasoningParsers(settings.reasoning_parser).choose(model)),
         *_where_it_listens(settings, port),
         *_machine_flags(settings, machine, sizes),
         *flags(),
@@ -450,7 +448,7 @@ async def highest_rank(settings: Settings, model_id: str) -> int | None:
     url = settings.redis_url.get_secret_value()
     redis = connect(url, retries=0, timeout_s=_STORE_PATIENCE_S)
     try:
-        return await ranks.highest(redis, model_id)
+        return await highest_recorded_rank(redis, model_id)
     except REDIS_ERRORS:
         return None
     finally:

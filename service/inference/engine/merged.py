@@ -26,9 +26,9 @@ from service.core.local_disk import sync_tree
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage, StorageError
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from service.models.adapters import load_verifying_key, signature_fault
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.registry import ModelRegistry, ServableModel
-from service.models.signatures import fault, verifier
 from service.training.contract.hyperparameters import RANKS
 
 log = logging.getLogger(__name__)
@@ -89,9 +89,9 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
             f"there is no model '{name}': it was deleted, or never trained here. Remove it with "
             "'finetuned-server models unmerge'"
         )
-    key = verifier(settings.adapter_key_file)
+    key = load_verifying_key(settings.adapter_key_file)
     if key is not None and (
-        wrong := fault(key, name, model.base_model, model.digest, model.signature)
+        wrong := signature_fault(key, name, model.base_model, model.digest, model.signature)
     ):
         raise MergeFailed(f"'{name}' cannot be served: {wrong}")
     expected = _Note(name, model.digest, str(entry.path))

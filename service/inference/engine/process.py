@@ -38,9 +38,9 @@ from service.core.storage import Storage
 from service.inference.engine.adapters import AdapterCache, Adapters, AdapterUnavailable
 from service.inference.engine.merged import until_deleted
 from service.inference.engine.sleep import Sleeper
+from service.models.adapters import load_verifying_key
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from service.models.signatures import verifier
 
 log = logging.getLogger(__name__)
 Pause = Callable[[], Awaitable[object]]
@@ -172,7 +172,7 @@ def adapters() -> Adapters:
         base_model=os.environ[MODEL_VARIABLE],
         base_path=Path(os.environ.get(LAYOUT_PATH_VARIABLE) or os.environ[MODEL_PATH_VARIABLE]),
         max_rank=settings.lora_rank_limit,
-        key=verifier(settings.adapter_key_file),
+        key=load_verifying_key(settings.adapter_key_file),
     )
 
 

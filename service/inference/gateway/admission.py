@@ -11,11 +11,11 @@ from service.inference.gateway.request_body import salt_members
 from service.inference.gateway.request_types import Request
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams.fair_queue import Slot
+from service.models.parsers import ToolCallParsers
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
-from service.models.tools import ToolCallParsers
+from service.usage.accounts import Served
 from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter
-from service.usage.served import Served
 from service.web.auth import Principal
 
 RESPONSES: Final = "/v1/responses"

@@ -16,8 +16,8 @@ from service.inference.gateway.client import AsgiClient, RequestNotes
 from service.inference.gateway.exchange import ChatCopies, Exchange, Resources
 from service.inference.gateway.parameters import PATHS, RequestRules
 from service.inference.upstreams import Upstreams
+from service.models.parsers import ToolCallParsers
 from service.models.registry import ModelRegistry
-from service.models.tools import ToolCallParsers
 from service.usage.meter import Meter
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.inference.gateway import request_body
 from service.inference.upstreams import header_lines
-from service.usage.refusals import headers as header_pairs
+from service.usage.limits import split_headers as header_pairs
 from service.web.wire.protocol import Responder
 
 _FORWARDED: Final = (b"traceparent", b"tracestate")

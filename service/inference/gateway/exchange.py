@@ -46,7 +46,7 @@ from service.inference.gateway.usage_tap import usage_of
 from service.inference.upstreams import Answer, NotSent, Upstreams, header_lines
 from service.inference.upstreams.replicas import Replica
 from service.models.registry import ModelRegistry
-from service.usage.served import CLIENT_GONE
+from service.usage.accounts import CLIENT_GONE
 from service.web import safe_headers
 from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal

@@ -34,8 +34,8 @@ from service.inference.gateway.request_types import (
     ResponseRequest,
 )
 from service.models.catalogue import Catalogue
+from service.models.parsers import ToolCallParsers
 from service.models.registry import ServableModel
-from service.models.tools import ToolCallParsers
 
 _Text = str | None
 _Flag = bool | None

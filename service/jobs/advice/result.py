@@ -9,11 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from service.core.redis import Client
-from service.evaluation.advice import conclude
-from service.evaluation.comparison import PROMPT, Comparison
-from service.evaluation.recommendation import Finding
-from service.models import figures
-from service.models.records import base_of, is_checkpoint
+from service.models.records import base_of, is_checkpoint, read_all_figures
+from service.verdict.advice import conclude
+from service.verdict.comparison import PROMPT, Comparison
+from service.verdict.results import Finding
 
 _LEAST_JOBS: Final = 3
 
@@ -72,7 +71,7 @@ async def expected_gain(
     key = f"{metric}_gain_over_prompt"
     gains = [
         float(measured[key])
-        for model, measured in (await figures.read_all(redis, project_id)).items()
+        for model, measured in (await read_all_figures(redis, project_id)).items()
         if base_of(model) == base_model and not is_checkpoint(model) and key in measured
     ]
     if len(gains) < _LEAST_JOBS:

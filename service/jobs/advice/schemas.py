@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.evaluation.recommendation import Recommendation
 from service.jobs.advice.records import AdviceRecord, AdviceStatus
 from service.jobs.planning.job_plan import EstimateObject
+from service.verdict.results import Recommendation
 
 
 class CreateAdvice(BaseModel):

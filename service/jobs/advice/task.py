@@ -9,15 +9,12 @@ from typing import Any, Final
 
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
+from service.core.tasks import gather
 from service.datasets.contract import ReportSpec
-from service.evaluation.comparison import BASE, PROMPT, Answer, Column, Comparison
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Message
-from service.evaluation.recommendation import Finding
-from service.evaluation.retrieval import Answered, retrieval_signs
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.files.records import FileRecord, FileStatus
+from service.grading.examples import Example, Message
 from service.grading.sandbox.sandbox import Sandbox
 from service.inference.background.calls import ModelGone, Resources
 from service.jobs.advice.records import AdviceRecord, AdviceStatus, AdviceStore
@@ -34,6 +31,9 @@ from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.hyperparameters import REQUESTED
 from service.training.contract.methods import METHODS, MethodName
+from service.verdict.comparison import BASE, PROMPT, Answer, Column, Comparison
+from service.verdict.results import Finding
+from service.verdict.retrieval import Answered, retrieval_signs
 from service.work.task import CancelableTask, WorkFailed
 
 MOST_ROWS: Final = 40

@@ -26,7 +26,7 @@ from service.jobs.planning.memory_plan import describe_settings, smaller_plan
 from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, NewEvent
 from service.jobs.result_files import write_results
-from service.models import ranks
+from service.models.adapters import note_rank, rank_of
 from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
 from service.training.contract.methods import METHODS
@@ -128,7 +128,7 @@ class AttemptRecorder:
     async def record_checkpoint(self, step: int, folder: Path, message: CheckpointSaved) -> None:
         """Store a checkpoint from the local disk and register it as a model."""
         name = checkpoint_name(self.model, step)
-        rank = await asyncio.to_thread(ranks.rank_of, folder)
+        rank = await asyncio.to_thread(rank_of, folder)
         stored = await checkpoints.put_checkpoint(
             self._storage, self.job, step, folder, self._meta(name, step)
         )
@@ -158,7 +158,7 @@ class AttemptRecorder:
             records.add(pipe, record)
             if not same_step:
                 self._registry.add(pipe, model)
-                ranks.note(pipe, self.job.model, rank)
+                note_rank(pipe, self.job.model, rank)
 
         await self._change(
             lambda job: lifecycle.record_progress(job, self.number, _held_out_loss(message)),

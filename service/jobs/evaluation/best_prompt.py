@@ -8,16 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from service.core.tasks import gather
 from service.datasets.rows.templates import takes_system
-from service.evaluation.comparison import Answer
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example
-from service.evaluation.memorization.personal import given_text
-from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
-from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
+from service.grading.examples import Example
 from service.jobs.evaluation.engine import EvaluationEngine
+from service.jobs.evaluation.prompt_search import (
+    SLICE_ROWS,
+    Candidate,
+    Limits,
+    PromptSet,
+    search,
+    selection_slice,
+)
 from service.jobs.evaluation.scoring import Scoring
 from service.models.catalogue import BaseModelEntry
+from service.verdict.comparison import Answer
+from service.verdict.memorization import given_text
 
 _CHARS_PER_TOKEN: Final = 3.0
 _DEFAULT_CONTEXT: Final = 2048

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison
-from service.evaluation.gate import figures
 from service.jobs.records import CheckpointRecord
+from service.verdict.comparison import BASE, PROMPT, TUNED, Comparison
+from service.verdict.gate import figures
 
 
 @dataclass(frozen=True)

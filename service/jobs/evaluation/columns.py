@@ -13,11 +13,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from service.core.storage import Storage, StorageMissing
-from service.evaluation.comparison import Answer, with_calls
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Message
+from service.core.tasks import gather
+from service.grading.examples import Example, Message
 from service.jobs.evaluation.engine import EvaluationEngine, Likelihood
 from service.jobs.evaluation.records import JobEvaluation, Progress
+from service.verdict.comparison import Answer, with_calls
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from service.evaluation.comparison import Answer
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Message
-from service.grading.tool_call import parse_calls
-from service.grading.written_calls import written_calls
+from service.core.tasks import gather
+from service.grading.examples import Example, Message
+from service.grading.tool_call import find_written_calls, parse_calls
 from service.inference.background.calls import Answered, EngineCalls, SampleFailed
+from service.verdict.comparison import Answer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -195,7 +194,7 @@ class EvaluationEngine:
             log.info("the engine does not accept tools: %s", e)
             return False
         entries = [_only_entry(entry) for entry in scores[start:] if entry]
-        written = written_calls("".join(entry.get("decoded_token") or "" for entry in entries))
+        written = find_written_calls("".join(entry.get("decoded_token") or "" for entry in entries))
         return parse_calls(json.dumps(written)) == parse_calls(json.dumps(_CALL))
 
     def _offered(self, tools: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.evaluation.examples import Example, examples_of
 from service.files.curation.child_runner import Desk
 from service.files.records import Files
+from service.grading.examples import Example, examples_of
 from service.jobs.evaluation.job_data import HeldOut, fetch_held_out, rows_of
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
-from service.models.reasoning import ReasoningParsers
+from service.models.parsers import ReasoningParsers
 
 Row = dict[str, Any]
 

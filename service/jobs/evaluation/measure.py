@@ -7,7 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.core import ids
-from service.evaluation.comparison import (
+from service.core.tasks import gather
+from service.grading.examples import Example, Message
+from service.inference.background.calls import ModelGone
+from service.jobs.attempt.serving_check import MOST_LOST
+from service.jobs.evaluation.best_prompt import BestPrompt, best_prompt
+from service.jobs.evaluation.checkpoints import Checkpoint
+from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of
+from service.jobs.evaluation.engine import EvaluationEngine
+from service.jobs.evaluation.examples import Data, cluster_of, sample
+from service.jobs.evaluation.probes import measure_forgetting, measure_memorization
+from service.jobs.evaluation.prompt_search import Candidate
+from service.jobs.evaluation.records import JobEvaluation, Phase, Progress
+from service.jobs.evaluation.scoring import Scoring, language_of
+from service.jobs.records import JobRecord
+from service.models.catalogue import BaseModelEntry
+from service.verdict.comparison import (
     BASE,
     PROMPT,
     TUNED,
@@ -18,22 +33,7 @@ from service.evaluation.comparison import (
     Retrieval,
     Row,
 )
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Message
-from service.evaluation.prompts.candidates import Candidate
-from service.evaluation.retrieval import Answered, retrieval_signs
-from service.inference.background.calls import ModelGone
-from service.jobs.attempt.serving_check import MOST_LOST
-from service.jobs.evaluation.best_prompt import BestPrompt, best_prompt
-from service.jobs.evaluation.checkpoints import Checkpoint
-from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of
-from service.jobs.evaluation.engine import EvaluationEngine
-from service.jobs.evaluation.examples import Data, cluster_of, sample
-from service.jobs.evaluation.probes import measure_forgetting, measure_memorization
-from service.jobs.evaluation.records import JobEvaluation, Phase, Progress
-from service.jobs.evaluation.scoring import Scoring, language_of
-from service.jobs.records import JobRecord
-from service.models.catalogue import BaseModelEntry
+from service.verdict.retrieval import Answered, retrieval_signs
 
 # The least share of the training's effect by which the engine's two models must differ. An engine
 # whose base model has the adapter in it shows none.

@@ -6,24 +6,28 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from service.evaluation.comparison import (
+from service.core.tasks import gather
+from service.grading.examples import Example, Message
+from service.jobs.evaluation.engine import EvaluationEngine
+from service.jobs.evaluation.examples import Data
+from service.verdict.canaries import count_returned, planted_canaries
+from service.verdict.comparison import (
     BASE,
     TUNED,
     Answer,
     Forgetting,
     Memorization,
 )
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Message
-from service.evaluation.general.choices import score_choices
-from service.evaluation.general.forgetting import forgetting
-from service.evaluation.general.items import Item, items
-from service.evaluation.memorization.canaries import count_returned, planted_canaries
-from service.evaluation.memorization.continuations import Probe, choose_probes, judge
-from service.evaluation.memorization.personal import Reply, given_text, leaked_rows
-from service.evaluation.memorization.summary import summarize
-from service.jobs.evaluation.engine import EvaluationEngine
-from service.jobs.evaluation.examples import Data
+from service.verdict.forgetting import Item, general_items, score_choices, summarize_forgetting
+from service.verdict.memorization import (
+    Probe,
+    Reply,
+    choose_probes,
+    compare_continuations,
+    given_text,
+    leaked_rows,
+    summarize,
+)
 
 _PROBED_ROWS: Final = 32
 _CONTINUED_TOKENS: Final = 64
@@ -67,8 +71,8 @@ async def measure_memorization(
 
     def conclude() -> Memorization:
         return summarize(
-            judge(probes, tuned, base, data.training),
-            control=judge(control, *unseen, rows),
+            compare_continuations(probes, tuned, base, data.training),
+            control=compare_continuations(control, *unseen, rows),
             canaries_planted=len(canaries),
             canaries_returned=count_returned(canaries, secrets),
             personal=leaked_rows(data.training_rows, replies, data.training_lines),
@@ -115,7 +119,7 @@ async def measure_forgetting(engine: EvaluationEngine, model: str, rows: int) ->
     An evaluation of few `rows` asks fewer items, so that it takes no longer than its rows deserve.
     Returns None if the engine does not return probabilities. Raises EngineAway.
     """
-    asked = items(n=min(_ITEMS_PER_LANGUAGE, 1 + rows // _ROWS_PER_ITEM))
+    asked = general_items(n=min(_ITEMS_PER_LANGUAGE, 1 + rows // _ROWS_PER_ITEM))
 
     async def score(name: str) -> list[float | None]:
         async def one(item: Item) -> float | None:
@@ -132,7 +136,7 @@ async def measure_forgetting(engine: EvaluationEngine, model: str, rows: int) ->
     if not known:
         return None
     kept, before, after = map(list, zip(*known, strict=True))
-    return forgetting(kept, before, after)
+    return summarize_forgetting(kept, before, after)
 
 
 async def _right_share(engine: EvaluationEngine, model: str, item: Item) -> float | None:

@@ -17,9 +17,9 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, metrics, queue
 from service.core.records import Stored
 from service.core.redis import Client
-from service.evaluation.comparison import BASE, PROMPT, TUNED, Answer
-from service.evaluation.gate import fault
 from service.jobs.records import Jobs, NewEvent
+from service.verdict.comparison import BASE, PROMPT, TUNED, Answer
+from service.verdict.gate import fault
 from service.work.records import Kind, RestartedRecord, WorkError
 from service.work.store import WorkStore
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from service.core.storage import Storage
-from service.evaluation.comparison import Comparison
-from service.evaluation.gate import apply_gate, figures, parse_gate
-from service.evaluation.results import Verdict
 from service.jobs.evaluation.checkpoints import checkpoint_figures
 from service.jobs.evaluation.records import FORMS, GateFault, GateOutcome, JobEvaluation
+from service.verdict.comparison import Comparison
+from service.verdict.gate import apply_gate, figures, parse_gate
+from service.verdict.results import Verdict
 
 NO_GATE: Final[Mapping[str, str]] = {}
 
@@ -73,9 +73,8 @@ def gate_outcome(
 
 def _conclude(comparison: Comparison, gate: Mapping[str, str]) -> tuple[Verdict, dict[str, bytes]]:
     # Importing these loads numpy, which the api imports only if a grader needs it.
-    from service.evaluation.report.html import to_html
-    from service.evaluation.report.markdown import to_markdown
-    from service.evaluation.verdict import judge
+    from service.verdict.report.render import to_html, to_markdown
+    from service.verdict.verdict import judge
 
     verdict = judge(comparison)
     result = apply_gate(parse_gate(gate), figures(comparison)) if gate else None

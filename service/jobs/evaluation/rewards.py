@@ -13,13 +13,13 @@ from typing import Any, Final, Literal
 import msgspec
 
 from service.core import ids
-from service.evaluation.comparison import BASE, TUNED, Answer, Column, Comparison, Metric, Row
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example
-from service.grading.grade import Sample, grade
-from service.grading.judges import GraderTools
+from service.core.tasks import gather
+from service.grading.examples import Example
+from service.grading.grade import grade
+from service.grading.model_graders import GraderTools
+from service.grading.results import Sample
 from service.grading.schemas import Grader, ScoreModelGrader
-from service.grading.written_calls import written_calls
+from service.grading.tool_call import find_written_calls
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.examples import cluster_of
@@ -28,6 +28,7 @@ from service.jobs.evaluation.measure import row_notes
 from service.jobs.evaluation.probes import measure_forgetting
 from service.jobs.evaluation.records import JobEvaluation, Phase, Progress
 from service.jobs.records import JobRecord
+from service.verdict.comparison import BASE, TUNED, Answer, Column, Comparison, Metric, Row
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,8 @@ class RewardEvaluator:
         """Return the answer with its reward, or without a score if it cannot be graded."""
         if answer.error is not None:
             return answer
-        calls = answer.tool_calls or (written_calls(answer.text) if row.tools else [])
-        sample = Sample.of(
+        calls = answer.tool_calls or (find_written_calls(answer.text) if row.tools else [])
+        sample = Sample.from_text(
             answer.text, tool_calls=calls or None, finish_reason=answer.finish_reason
         )
         item = self._prompts.items[row.line]

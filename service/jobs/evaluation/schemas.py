@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.evaluation.results import VerdictKind
 from service.jobs.evaluation.records import (
     EvaluationStatus,
     GateOutcome,
@@ -15,6 +14,7 @@ from service.jobs.evaluation.records import (
 )
 from service.jobs.schemas.create import BaselinePrompt
 from service.models.aliases.schemas import GATE_EXAMPLE
+from service.verdict.results import VerdictKind
 from service.work.records import WorkError
 
 

@@ -15,17 +15,16 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 import msgspec
 
+from service.core.tasks import gather
 from service.datasets.text.languages import UNKNOWN, detect
-from service.evaluation.comparison import Answer, Metric
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example, Row, examples_of
-from service.evaluation.graders import applies, graders_for, item_of
-from service.evaluation.memorization.personal import given_text
+from service.grading.default_graders import applies, graders_for, item_of
+from service.grading.examples import Example, Row, examples_of
 from service.grading.grade import GraderTools, Sample, grade
-from service.grading.judges import Judge, JudgeFailed, PythonRunner
-from service.grading.model_graders import pairwise
+from service.grading.model_graders import Judge, JudgeFailed, PythonRunner, pairwise
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
-from service.grading.written_calls import written_calls
+from service.grading.tool_call import find_written_calls
+from service.verdict.comparison import Answer, Metric
+from service.verdict.memorization import given_text
 
 _WON: Final = {"a": 1.0, "tie": 0.5, "b": 0.0}
 _MOST_PAIRS: Final = 50  # to calibrate by; 41 of 50 are 69 to 90% with 95% confidence
@@ -190,8 +189,8 @@ class Scoring:
         if answer.error is not None:
             return answer
         # A prompt may show calls in another form than the template's, which no parser expects.
-        calls = answer.tool_calls or (written_calls(answer.text) if row.tools else [])
-        sample = Sample.of(answer.text, tool_calls=calls)
+        calls = answer.tool_calls or (find_written_calls(answer.text) if row.tools else [])
+        sample = Sample.from_text(answer.text, tool_calls=calls)
         scores: dict[str, float | None] = {}
         passed: bool | None = None
         for grader in self._graders:

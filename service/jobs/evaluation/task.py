@@ -36,8 +36,8 @@ from service.jobs.evaluation.scoring import AnswerJudge, Scoring
 from service.jobs.graders import parse_grader
 from service.jobs.planning.hyperparameters import answer_tokens
 from service.jobs.records import JobRecord, Jobs
-from service.models import figures
 from service.models.catalogue import BaseModelEntry
+from service.models.records import write_figures
 from service.training.contract.failures import TrainingFailure
 from service.work.records import WorkError
 from service.work.task import CancelableTask, WorkFailed
@@ -253,7 +253,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
 def _write_figures(pipe: Pipeline, evaluation: JobEvaluation, found: Conclusion) -> None:
     measured = {**found.checkpoints, evaluation.model: found.figures}
     for model, of_model in measured.items():
-        figures.write(pipe, evaluation.project_id, model, of_model)
+        write_figures(pipe, evaluation.project_id, model, of_model)
 
 
 def _nothing_to_ask(data: Data, model: str) -> str:

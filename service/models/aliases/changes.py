@@ -20,8 +20,7 @@ from service.core import ids, invalidation
 from service.core.records import Missing, parse, parse_known
 from service.core.redis import reply
 from service.core.redis.transactions import Decide, Write, commit
-from service.models.aliases import gains
-from service.models.aliases.gates import GateFailed, failed_conditions
+from service.models.aliases.gates import GateFailed, failed_conditions, forget_alias, note_change
 from service.models.aliases.records import (
     AliasRecord,
     Change,
@@ -267,7 +266,7 @@ class Aliases:
 
         def write(pipe: Pipeline) -> None:
             self.records.add(pipe, after)
-            gains.note(pipe, after)
+            note_change(pipe, after)
             for target in before:
                 pipe.srem(users_key(project_id, target.model), name)
             for target in after.targets:
@@ -282,7 +281,7 @@ class Aliases:
         project_id, name = current.project_id, current.id
         self.records.remove(pipe, project_id, name)
         pipe.delete(history_key(project_id, name))
-        gains.forget(pipe, project_id, name)
+        forget_alias(pipe, project_id, name)
         for target in current.targets:
             pipe.srem(users_key(project_id, target.model), name)
         invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)

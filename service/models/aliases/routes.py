@@ -33,6 +33,10 @@ from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource, list_of
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
+Store = Annotated[Aliases, Depends(resource("aliases"))]
+_WITH_ETAG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Alias object.", "headers": headers("etag")}
+}
 
 
 class _AliasName(Convertor[str]):
@@ -80,12 +84,8 @@ def _expected_or_new(
     return Expected(exists=False)
 
 
-Store = Annotated[Aliases, Depends(resource("aliases"))]
 IfMatch = Annotated[Expected, Depends(_expected)]
 IfMatchOrNew = Annotated[Expected, Depends(_expected_or_new)]
-_WITH_ETAG: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Alias object.", "headers": headers("etag")}
-}
 
 
 @router.get(
@@ -97,7 +97,7 @@ _WITH_ETAG: dict[int | str, dict[str, Any]] = {
 async def list_aliases(caller: Caller, store: Store, paging: Paged) -> ListOf[AliasObject]:
     """List the project's aliases, newest first, with their target models."""
     page = store.records.page(caller.project_id, **paging.bounds)
-    return await Resource("alias", label="name").list(page, AliasObject.of)
+    return await Resource("alias", label="name").list(page, AliasObject.from_record)
 
 
 @router.get(
@@ -110,7 +110,7 @@ async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasC
     """List an alias's last 100 changes, newest first: the targets, the time and the API key."""
     await _existing(store, caller.project_id, name)
     changes = await store.history(caller.project_id, name)
-    return list_of([AliasChange.of(c) for c in changes], has_more=False)
+    return list_of([AliasChange.from_record(c) for c in changes], has_more=False)
 
 
 @router.post(
@@ -227,7 +227,7 @@ async def _existing(store: Aliases, project_id: str, name: str) -> AliasRecord:
 
 def _answer(record: AliasRecord, response: Response) -> AliasObject:
     response.headers["etag"] = f'"{record.etag}"'
-    return AliasObject.of(record)
+    return AliasObject.from_record(record)
 
 
 def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:

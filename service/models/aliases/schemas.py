@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from service.evaluation.gate import MAX_CONDITIONS, GateInvalid, parse_gate
 from service.models.aliases.records import AliasRecord, Change, Target
+from service.verdict.gate import MAX_CONDITIONS, GateInvalid, parse_gate
 
 _EXAMPLE = "ft:smollm2-135m-instruct:acme:support:{}"
 GATE_EXAMPLE = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}
@@ -125,7 +125,7 @@ class AliasObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, record: AliasRecord) -> Self:
+    def from_record(cls, record: AliasRecord) -> Self:
         """The API object for a record."""
         return cls(
             id=record.id,
@@ -183,7 +183,7 @@ class AliasChange(BaseModel):
     )
 
     @classmethod
-    def of(cls, change: Change) -> Self:
+    def from_record(cls, change: Change) -> Self:
         """The API object for a change."""
         return cls(
             id=change.id,

@@ -7,22 +7,80 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
+
+import yaml
 
 from service.models.inspect import ModelRefused
-from service.models.sources import hub_cache, manifest, oci
-from service.models.sources.digests import Checksum
-from service.models.sources.folder import find_in_folder
-from service.models.sources.found import FoundModel, Report, listed
-from service.models.sources.manifest import Manifest, ModelFile
-from service.models.sources.read_bundle import unpack_bundle
-from service.models.sources.staging import publish, require_space, staged, take
+from service.models.sources import hub_cache, oci
+from service.models.sources.archives import unpack_bundle
+from service.models.sources.files import Checksum, choose, is_digest, require_weights
+from service.models.sources.manifest import (
+    FoundFile,
+    FoundModel,
+    Manifest,
+    ModelFile,
+    Report,
+    list_names,
+    read_manifest,
+    verify_files,
+)
+from service.models.sources.staging import publish, require_space, stage_folder, take
 
+# Where huggingface_hub notes commit, digest and time of each download, one per line.
+_NOTES: Final = Path(".cache", "huggingface", "download")
 _ARCHIVE: Final = re.compile(r"\.(?:tar|tgz)(?:\.\w+)?$")
+_MAX_BYTES: Final = 1024 * 1024
+_FRONT: Final = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+
+
+class _Note(NamedTuple):
+    commit: str | None = None
+    digest: str | None = None
+
+
+def find_in_folder(folder: Path) -> FoundModel:
+    """Find the model in a folder. Raises ModelRefused if it has no weights in safetensors form."""
+    folder = folder.resolve()
+    made = read_manifest(folder)
+    files = (file for file in folder.rglob("*") if file.is_file())
+    choice = choose(path for path in (_relative(file, folder) for file in files) if path)
+    require_weights(folder.name, choice)
+    known = {file.path: file.sha256 for file in made.files} if made else {}
+    notes = {path: _note(folder, path) for path in choice.taken}
+    commits = {note.commit for note in notes.values()} - {None}
+    return FoundModel(
+        name=made.name if made else folder.name,
+        revision=made.revision if made else (commits.pop() if len(commits) == 1 else None),
+        files=tuple(
+            FoundFile(path, folder / path, known.get(path) or note.digest, str(folder))
+            for path, note in notes.items()
+        ),
+        left_out=choice.left_out,
+        card_folder=folder,
+    )
+
+
+def _relative(file: Path, folder: Path) -> str | None:
+    """Return a file's path in its folder; None for what tools hide there."""
+    path = file.relative_to(folder)
+    return None if path.parts[0] in {".cache", ".git"} else path.as_posix()
+
+
+def _note(folder: Path, path: str) -> _Note:
+    """Return the note of a file's download. It is empty if the file was changed afterwards."""
+    try:
+        commit, digest, time_s = (folder / _NOTES / f"{path}.metadata").read_text().split()[:3]
+        if (folder / path).stat().st_mtime - 1 > float(time_s):
+            return _Note()
+    except (OSError, ValueError):
+        return _Note()
+    return _Note(commit, digest if is_digest(digest) else None)
 
 
 @dataclass(frozen=True)
-class Brought:
+class BroughtModel:
     """A model in a folder. `keep` gives the folder its final place and returns that."""
 
     folder: Path
@@ -52,7 +110,9 @@ def _require_no_revision(source: Path, revision: str | None) -> None:
 
 
 @contextmanager
-def brought(source: Path, target: Path, revision: str | None, report: Report) -> Iterator[Brought]:
+def bring_model(
+    source: Path, target: Path, revision: str | None, report: Report
+) -> Iterator[BroughtModel]:
     """Bring a model to this machine's disk and verify it, but do not keep it yet.
 
     A plain folder is used in place. Everything else is unpacked next to `target`, which appears
@@ -61,37 +121,37 @@ def brought(source: Path, target: Path, revision: str | None, report: Report) ->
     repository = hub_cache.repository(source)
     if source.is_file():
         _require_no_revision(source, revision)
-        with staged(target, _ARCHIVE.sub("", source.name)) as folder:
+        with stage_folder(target, _ARCHIVE.sub("", source.name)) as folder:
             made = unpack_bundle(source, folder, report)
             yield _staged(folder, target, made)
     elif repository is not None:
         found = hub_cache.find_in_cache(source, repository, revision)
-        with staged(target, found.name.replace("/", "--")) as folder:
+        with stage_folder(target, found.name.replace("/", "--")) as folder:
             yield _staged(folder, target, _take_all(found, folder, report))
     elif oci.is_layout(source):
-        with staged(target, source.resolve().name) as folder:
+        with stage_folder(target, source.resolve().name) as folder:
             made, left_out = oci.unpack_layout(source, folder, revision, report)
             if left_out:
-                report(f"left out {listed(left_out)}")
+                report(f"left out {list_names(left_out)}")
             yield _staged(folder, target, made)
     else:
         _require_no_revision(source, revision)
         yield _in_place(source.resolve(), report)
 
 
-def _staged(folder: Path, target: Path, made: Manifest) -> Brought:
+def _staged(folder: Path, target: Path, made: Manifest) -> BroughtModel:
     def keep() -> Path:
         publish(folder, target, made)
         return target
 
-    return Brought(folder, made.license, keep)
+    return BroughtModel(folder, made.license, keep)
 
 
-def _in_place(folder: Path, report: Report) -> Brought:
+def _in_place(folder: Path, report: Report) -> BroughtModel:
     """Use a folder where it is. `keep` verifies its files, if their digests were noted once."""
     if not folder.is_dir():
         raise ModelRefused(f"there is no file or folder {folder}")
-    made = manifest.read(folder)
+    made = read_manifest(folder)
 
     def keep() -> Path:
         known = [file for file in find_in_folder(folder).files if file.known]
@@ -99,13 +159,13 @@ def _in_place(folder: Path, report: Report) -> Brought:
             size = sum(file.size for file in known)
             report(f"verifying {len(known)} files, {size / 1e9:,.1f} GB")
         if made is not None:
-            manifest.verify(folder, made)
+            verify_files(folder, made)
         else:
             for file in known:
                 file.digest()
         return folder
 
-    return Brought(folder, made.license if made else None, keep)
+    return BroughtModel(folder, made.license if made else None, keep)
 
 
 def _take_all(found: FoundModel, folder: Path, report: Report) -> Manifest:
@@ -120,3 +180,41 @@ def _take_all(found: FoundModel, folder: Path, report: Report) -> Manifest:
         digest = checksum.checked(file.path, file.where)
         files.append(ModelFile(path=file.path, size=file.size, sha256=digest))
     return Manifest(name=found.name, revision=found.revision, files=tuple(files))
+
+
+class Card(NamedTuple):
+    """What a model card says; None and empty if it does not."""
+
+    license: str | None = None
+    languages: tuple[str, ...] = ()
+
+
+def read_card(folder: Path) -> Card:
+    """Read the card in a model's folder. A card that cannot be read says nothing."""
+    try:
+        with (folder / "README.md").open("rb") as source:
+            text = source.read(_MAX_BYTES).decode("utf-8", errors="replace")
+        front = _FRONT.match(text)
+        fields = yaml.safe_load(front[1]) if front else None
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return Card()
+    return Card(_license(fields), _languages(fields)) if isinstance(fields, dict) else Card()
+
+
+def _license(fields: dict[str, Any]) -> str | None:
+    """Return the identifier of the license; for `other`, its name."""
+    found = fields.get("license")
+    if isinstance(found, list) and len(found) == 1:
+        [found] = found
+    if found == "other":
+        found = fields.get("license_name")
+    return found.strip()[:128] or None if isinstance(found, str) else None
+
+
+def _languages(fields: dict[str, Any]) -> tuple[str, ...]:
+    found = fields.get("language")
+    named = found if isinstance(found, list) else [found]
+    # YAML reads the code of Norwegian as false.
+    codes = ["no" if code is False else code for code in named]
+    plain = [code for code in codes if isinstance(code, str) and _LANGUAGE.fullmatch(code)]
+    return tuple(dict.fromkeys(plain))

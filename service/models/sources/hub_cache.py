@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from service.models.inspect import ModelRefused
-from service.models.sources.digests import is_digest
-from service.models.sources.found import FoundFile, FoundModel, listed
-from service.models.sources.names import choose, require_weights
+from service.models.sources.files import choose, is_digest, require_weights
+from service.models.sources.manifest import FoundFile, FoundModel, list_names
 
 _PREFIX: Final = "models--"
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -58,7 +57,7 @@ def _repository_in(source: Path) -> Path | None:
     hub = source / "hub" if (source / "hub").is_dir() else source
     models = sorted(folder for folder in hub.glob(f"{_PREFIX}*") if (folder / "snapshots").is_dir())
     if len(models) > 1:
-        names = listed(tuple(folder.name for folder in models))
+        names = list_names(tuple(folder.name for folder in models))
         raise ModelRefused(
             f"{source} is a Hugging Face cache with {len(models)} models ({names}): name one, as "
             f"{models[0]}"
@@ -99,7 +98,7 @@ def _commit(repository: Path, name: str, revision: str | None) -> str:
         return commit
     if revision is None and len(snapshots) == 1 and _COMMIT.fullmatch(snapshots[0]):
         return snapshots[0]
-    there = listed((*known, *snapshots)) or "none"
+    there = list_names((*known, *snapshots)) or "none"
     raise ModelRefused(
         f"the cache has no revision '{asked}' of {name} (there: {there}): name one with "
         f"--revision, or download it with 'hf download {name} --revision {asked}'"

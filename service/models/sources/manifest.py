@@ -6,24 +6,29 @@ It is the first entry of a bundle, and lies in each folder that `models add` mad
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.models.inspect import ModelRefused
-from service.models.sources.digests import CHUNK_BYTES, Checksum
-from service.models.sources.names import (
+from service.models.sources.files import (
+    CHUNK_BYTES,
     MANIFEST,
     MAX_FILES,
+    Checksum,
     belongs,
     checked_path,
     require_size,
 )
 
 FORMAT: Final = 1
-MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024
 _Text = Annotated[str, Field(min_length=1, max_length=256)]
+Report = Callable[[str], None]
+"""Prints a line about what is being done, because large models take minutes."""
 
 
 class ModelFile(BaseModel):
@@ -62,7 +67,7 @@ class Manifest(BaseModel):
         return json.dumps(self.model_dump(mode="json"), indent=2).encode() + b"\n"
 
 
-def parse(content: bytes, where: str) -> Manifest:
+def parse_manifest(content: bytes, where: str) -> Manifest:
     """Parse a manifest from outside. Raises ModelRefused."""
     try:
         found = json.loads(content)
@@ -90,15 +95,15 @@ def parse(content: bytes, where: str) -> Manifest:
     return manifest
 
 
-def read(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in a folder, if there is one. Raises ModelRefused."""
     file = folder / MANIFEST
-    if not file.is_file() or file.stat().st_size > MAX_BYTES:
+    if not file.is_file() or file.stat().st_size > MAX_MANIFEST_BYTES:
         return None
-    return parse(file.read_bytes(), str(folder))
+    return parse_manifest(file.read_bytes(), str(folder))
 
 
-def verify(folder: Path, manifest: Manifest) -> None:
+def verify_files(folder: Path, manifest: Manifest) -> None:
     """Compare all files of a folder with a manifest. Raises ModelRefused for a difference."""
     for listed in manifest.files:
         file = folder / listed.path
@@ -109,3 +114,48 @@ def verify(folder: Path, manifest: Manifest) -> None:
             while chunk := source.read(CHUNK_BYTES):
                 checksum.update(chunk)
         checksum.checked(listed.path, str(folder))
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file, and the digest by which its store names it, if it does."""
+
+    path: str
+    file: Path
+    known: str | None
+    where: str
+
+    @property
+    def size(self) -> int:
+        return self.file.stat().st_size
+
+    def digest(self) -> str:
+        """Read the file and return its SHA-256 digest. Raises ModelRefused if it is damaged."""
+        checksum = Checksum(self.size, self.known)
+        with self.file.open("rb") as source:
+            while chunk := source.read(CHUNK_BYTES):
+                checksum.update(chunk)
+        return checksum.checked(self.path, self.where)
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model in a folder or a cache. `card_folder` contains its files under their own names."""
+
+    name: str
+    revision: str | None
+    files: tuple[FoundFile, ...]
+    left_out: tuple[str, ...]
+    card_folder: Path
+
+    def in_words(self, verb: str) -> str:
+        """Return a line about what is done with the model, and which files are left out."""
+        size = sum(file.size for file in self.files) / 1e9
+        done = f"{verb} {len(self.files)} files of {self.name}, {size:,.1f} GB"
+        return f"{done}, without {list_names(self.left_out)}" if self.left_out else done
+
+
+def list_names(names: tuple[str, ...]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

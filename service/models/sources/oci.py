@@ -17,21 +17,22 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from service.models.inspect import ModelRefused
-from service.models.sources.digests import CHUNK_BYTES, Checksum, HashedReader
-from service.models.sources.found import Report, listed
-from service.models.sources.manifest import Manifest, ModelFile
-from service.models.sources.names import (
+from service.models.sources.archives import entries
+from service.models.sources.files import (
+    CHUNK_BYTES,
     MANIFEST,
     MAX_FILES,
     WEIGHTS,
+    Checksum,
+    HashedReader,
     belongs,
     checked_path,
     choose,
     require_size,
     require_weights,
 )
+from service.models.sources.manifest import Manifest, ModelFile, Report, list_names
 from service.models.sources.staging import require_space, take, write
-from service.models.sources.tar import entries
 
 _MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 _MAX_NAME_CHARS: Final = 256
@@ -144,7 +145,7 @@ class _Layout:
         if len(usable) > 1 and all(m.platform for m in usable):
             usable = [m for m in usable if m.platform and m.platform.architecture == machine]
         if len({m.digest for m in usable}) != 1:
-            there = f" (tags there: {listed(tags)})" if tags else ""
+            there = f" (tags there: {list_names(tags)})" if tags else ""
             asked = f"'{revision}'" if revision else "just one"
             raise ModelRefused(
                 f"{self._layout} does not have {asked} of its images{there}: name a tag with "
@@ -264,9 +265,8 @@ class _Layout:
             require_weights(str(self._layout), choose([*self._files, *self._others]))
             raise ModelRefused(f"{self._layout} has no folder with a config.json and weights")
         if len(roots) > 1:
-            raise ModelRefused(
-                f"{self._layout} has several models ({listed(tuple(roots))}): pack one at a time"
-            )
+            names = list_names(tuple(roots))
+            raise ModelRefused(f"{self._layout} has several models ({names}): pack one at a time")
         return "" if roots[0] == "." else roots[0]
 
 

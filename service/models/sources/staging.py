@@ -14,15 +14,14 @@ from typing import Final
 from service.config import GIB
 from service.core.local_disk import sync_folder, sync_tree
 from service.models.inspect import ModelRefused
-from service.models.sources import manifest
-from service.models.sources.digests import CHUNK_BYTES, Checksum
-from service.models.sources.names import MANIFEST
+from service.models.sources.files import CHUNK_BYTES, MANIFEST, Checksum
+from service.models.sources.manifest import Manifest, read_manifest, verify_files
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
-def staged(target: Path, name: str) -> Iterator[Path]:
+def stage_folder(target: Path, name: str) -> Iterator[Path]:
     """Create an empty folder called `name`, in a hidden folder next to `target`.
 
     It is deleted on exit, and so is what a killed process left of the same target. Raises
@@ -103,7 +102,7 @@ def take(source: Path, target: Path, checksum: Checksum) -> None:
             checksum.update(chunk)
 
 
-def publish(folder: Path, target: Path, made: manifest.Manifest) -> None:
+def publish(folder: Path, target: Path, made: Manifest) -> None:
     """Give a complete folder its name, after all of it is on the disk.
 
     If the target exists, a killed process made it, or the catalog lost its entry. It is kept if it
@@ -112,12 +111,12 @@ def publish(folder: Path, target: Path, made: manifest.Manifest) -> None:
     (folder / MANIFEST).write_bytes(made.encoded())
     sync_tree(folder)
     if target.exists():
-        if manifest.read(target) != made:
+        if read_manifest(target) != made:
             raise ModelRefused(
                 f"{target} exists and has other files: remove the folder if no model of the "
                 "catalog is there, or choose another --id"
             )
-        manifest.verify(target, made)
+        verify_files(target, made)
         return
     folder.rename(target)
     sync_folder(target.parent)

@@ -16,14 +16,11 @@ from typing import Final
 
 from service.core.local_disk import sync_folder
 from service.models.inspect import ModelRefused, inspect_folder
-from service.models.sources.bring import find
-from service.models.sources.card import read_card
-from service.models.sources.digests import CHUNK_BYTES, Checksum, HashedReader
-from service.models.sources.found import FoundModel, Report
-from service.models.sources.manifest import Manifest, ModelFile
-from service.models.sources.names import MANIFEST
+from service.models.model_folder import folder_fault
+from service.models.sources.bring import find, read_card
+from service.models.sources.files import CHUNK_BYTES, MANIFEST, Checksum, HashedReader
+from service.models.sources.manifest import FoundModel, Manifest, ModelFile, Report
 from service.models.sources.staging import disk_errors, require_space
-from service.models.weights import folder_fault
 
 _SUFFIX: Final = ".tar"
 _NAME: Final = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -20,8 +20,7 @@ from finetuned_migrate.openai.report import Row
 from finetuned_migrate.openai.request import method_of, obstacles
 from finetuned_migrate.openai.source import OldModel
 
-from service.evaluation.statistics.clusters import Clusters
-from service.evaluation.statistics.intervals import difference_interval
+from service.verdict.intervals import Clusters, difference_interval
 from tests.clients.migrate.openai_account import KEY, MODEL, OTHER, Account
 from tests.clients.python.commands import Cli
 from tests.conftest import BASE_MODEL
@@ -249,7 +248,7 @@ def test_the_interval_is_that_of_evaluations(rows):
     random = np.random.default_rng(rows)
     for skew in (0.0, 1.0):
         values = (random.normal(0, 0.1, rows) + skew * random.exponential(0.2, rows)).tolist()
-        expected = difference_interval(Clusters.of(values, range(rows)), 0.6)
+        expected = difference_interval(Clusters.group(values, range(rows)), 0.6)
         assert interval(values, 0.6) == pytest.approx(expected, abs=1e-3)
 
 

@@ -13,7 +13,6 @@ import pytest
 from finetuned.types import EventObject
 
 from service.core import ids
-from service.evaluation.comparison import Comparison
 from service.jobs.evaluation.records import (
     Evaluations,
     EvaluationStatus,
@@ -22,6 +21,7 @@ from service.jobs.evaluation.records import (
 )
 from service.jobs.evaluation.results import store
 from service.jobs.records import JobRecord, NewEvent, Status
+from service.verdict.comparison import Comparison
 from service.work.records import WorkError
 from tests.clients.python.commands import Cli
 from tests.conftest import BASE_MODEL, Api

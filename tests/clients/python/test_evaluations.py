@@ -11,14 +11,14 @@ import pytest
 from finetuned.cli.evaluation import tell_verdict
 from finetuned.cli.output import Out
 
-from service.evaluation.comparison import Memorization
 from service.jobs.evaluation.records import EvaluationStatus, Phase
 from service.jobs.records import Status
+from service.verdict.comparison import Memorization
 from tests.clients.python.commands import PROGRAM
 from tests.clients.python.terminal import Terminal
 from tests.conftest import BASE_MODEL
-from tests.evaluation.build import build
 from tests.models.aliases.conftest import evaluate, register
+from tests.verdict.build import build
 
 pytestmark = pytest.mark.slow
 

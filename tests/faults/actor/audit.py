@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from service.audit.log import AuditLog
-from service.audit.query import Filters
+from service.audit.log import AuditLog, Filters
 from service.audit.sealing import HEAD, Overtaken
 from service.audit.verify import verify
 from service.core.encryption.signing import InstallationKey

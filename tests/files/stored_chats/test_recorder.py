@@ -19,8 +19,7 @@ from service.files.stored_chats import recorder as recording
 from service.files.stored_chats.recorder import Recorder
 from service.files.stored_chats.records import EXPIRING, CaptureRecord, Captures
 from service.files.stored_chats.redaction import CHATS, RESPONSES
-from service.projects.quota import Quotas
-from service.projects.records import Project, Projects
+from service.projects.records import Project, Projects, Quotas
 from service.projects.storage_use import StorageUse
 from service.web.auth import Capture, Principal
 from service.web.permissions import Role

@@ -1,4 +1,4 @@
-"""vLLM's parsers, as chosen by service/models/tools.py, read the calls of chat templates."""
+"""vLLM's parsers, as chosen by service/models/parsers.py, read the calls of chat templates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.datasets.rows.templates import NAME, VALUE, rendered_call
-from service.models.tools import detect_parser
+from service.models.parsers import detect_tool_call_parser
 from tests.models.folders import with_template
 
 # What a template writes before the model's answer, so that only the answer is parsed.
@@ -32,7 +32,7 @@ def test_vllm_reads_the_call_that_the_template_writes(name: str, tmp_path: Path,
     protocol = pytest.importorskip("vllm.entrypoints.openai.chat_completion.protocol")
     chosen, before = CASES[name]
     folder = with_template(tmp_path, name)
-    assert detect_parser(folder) == chosen
+    assert detect_tool_call_parser(folder) == chosen
     text = written_answer(rendered_call(folder) or "", before)
     tool = {"type": "function", "function": {"name": NAME, "parameters": {"type": "object"}}}
     request = protocol.ChatCompletionRequest(

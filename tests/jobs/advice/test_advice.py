@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from service.models import figures
+from service.models.records import write_figures
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 from tests.jobs.advice.conftest import ADVICE, advised
 from tests.jobs.evaluation.conftest import ScriptedEngine
@@ -109,7 +109,7 @@ async def test_earlier_models_show_the_gain_to_expect(http, work, file_of, api: 
     async with api.app.state.redis.pipeline(transaction=True) as pipe:
         for tag, gain in gains.items():
             name = f"ft:{BASE_MODEL}:acme::{tag}"
-            figures.write(pipe, project, name, {"chrf_gain_over_prompt": gain})
+            write_figures(pipe, project, name, {"chrf_gain_over_prompt": gain})
         await pipe.execute()
     found = await advised(http, work, await file_of(voiced(60)))
     assert found["expected_gain"] == {"points": 20, "low": 10, "high": 40, "models": 3}

@@ -18,7 +18,7 @@ from service.core.child import Child
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.files.records import Files
-from service.grading.judges import GraderTools, JudgeFailed
+from service.grading.model_graders import GraderTools, JudgeFailed
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.inference.background.calls import PRIORITY

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.evaluation.concurrency import gather
-from service.evaluation.examples import Example
+from service.core.tasks import gather
+from service.grading.examples import Example
 from service.jobs.evaluation.engine import EngineAway
 
 from .conftest import BASE, TUNED

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from service.core import ids, queue
-from service.evaluation.comparison import Comparison
 from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEvaluation
 from service.jobs.records import CheckpointRecord, JobRecord, Status
 from service.projects.records import Role
+from service.verdict.comparison import Comparison
 from service.work.records import AttemptSuperseded
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 from tests.metrics.samples import current, value

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from service.evaluation.examples import examples_of
-from service.grading.judges import JudgeAnswer, JudgeFailed
+from service.grading.examples import examples_of
+from service.grading.model_graders import JudgeAnswer, JudgeFailed
 from service.jobs.evaluation.scoring import AnswerJudge, Calibration
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from service.evaluation.comparison import Answer
-from service.evaluation.examples import examples_of
+from service.grading.examples import examples_of
 from service.grading.sandbox.sandbox import Sandbox
 from service.jobs.evaluation.columns import answer_limit
 from service.jobs.evaluation.measure import is_base as verified
 from service.jobs.evaluation.scoring import Scoring
+from service.verdict.comparison import Answer
 
 GOOD = {"trainer_move": 2.69, "engine_move": 2.46, "base_gap": 0.8, "followed": 0.94}
 

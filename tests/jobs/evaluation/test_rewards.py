@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from service.core import ids
-from service.evaluation.comparison import Comparison
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
 from service.jobs.records import JobRecord, Status
+from service.verdict.comparison import Comparison
 from tests.conftest import BASE_MODEL, Api, checked, upload
 
 from .conftest import TUNED, ScriptedEngine, tuned_model

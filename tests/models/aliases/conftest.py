@@ -12,8 +12,7 @@ import pytest
 from service.app import create_app
 from service.config import Settings
 from service.core import ids
-from service.models import figures
-from service.models.records import ModelRecord
+from service.models.records import ModelRecord, write_figures
 from service.models.registry import ModelRegistry
 from tests.conftest import BASE_MODEL, Api, running
 
@@ -56,7 +55,7 @@ async def evaluate(api: Api, model: str, project: str = "acme", **measured: floa
     """Write the figures of a model's completed evaluation."""
     owner = await api.app.state.projects.by_name(project)
     async with api.app.state.redis.pipeline(transaction=True) as pipe:
-        figures.write(pipe, owner.id, model, measured)
+        write_figures(pipe, owner.id, model, measured)
         await pipe.execute()
 
 

@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 
 from service.core.leases import Leases
 from service.jobs.dispatch import Dispatcher
-from service.models.aliases import gains
+from service.models.aliases.gates import read_gains
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL
 from tests.models.aliases.conftest import evaluate
@@ -31,12 +31,12 @@ async def test_gains_of_models_splits_and_base_models(api, http, redis, new_mode
     }.items():
         shares = [{"model": model, "weight": weight} for model, weight in targets]
         assert (await http.put(f"/v1/aliases/{name}", json={"targets": shares})).status_code == 200
-    assert await gains.read(redis, 10) == {
+    assert await read_gains(redis, 10) == {
         ("acme", "whole"): 30,
         ("acme", "split"): 20,
         ("acme", "canary"): -1,
     }
-    assert await gains.read(redis, 0) == {}
+    assert await read_gains(redis, 0) == {}
 
 
 async def test_the_gauge_follows_changes_and_is_bounded(api, http, redis, new_model):

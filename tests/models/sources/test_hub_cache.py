@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.models.inspect import ModelRefused
-from service.models.sources.card import Card, read_card
+from service.models.sources.bring import Card, read_card
 from tests.models.sources.stores import COMMIT, NAME, WEIGHTS, Shelf, hub_cache, kept
 from tests.small_disk import small_disk
 

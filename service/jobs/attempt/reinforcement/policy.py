@@ -17,8 +17,7 @@ from service.core.redis import REDIS_ERRORS, Client
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
 from service.jobs.records import JobRecord, Jobs, Status
-from service.models import drafts
-from service.models.signatures import sign
+from service.models.adapters import Draft, draft_name, put_draft, remove_draft, sign_adapter
 
 _CLOSE_S = 10.0
 _FILES = frozenset({"adapter_config.json", "adapter_model.safetensors"})
@@ -48,23 +47,23 @@ class Policy:
         if adapter is None:
             return self._job.model
         self._number += 1
-        name = drafts.draft_name(self._job.id, self._job.attempt_name, self._number)
+        name = draft_name(self._job.id, self._job.attempt_name, self._number)
         await self._leftovers.noted(_member(self._job), ids.now_s())
         self._name = name
         artifact = f"{self._folder}/{self._number}/adapter"
         manifest = await self._storage.put_folder(artifact, adapter, only=_FILES.__contains__)
         signature = None
         if self._signer is not None:
-            signature = sign(self._signer, name, self._job.model, manifest.digest)
-        draft = drafts.Draft(self._job.model, artifact, manifest.digest, signature)
-        await drafts.put(self._redis, name, draft)
+            signature = sign_adapter(self._signer, name, self._job.model, manifest.digest)
+        draft = Draft(self._job.model, artifact, manifest.digest, signature)
+        await put_draft(self._redis, name, draft)
         return name
 
     async def withdraw(self) -> None:
         """Remove the adapter from the engines and from storage."""
         if self._name is None:
             return
-        await drafts.remove(self._redis, self._name)
+        await remove_draft(self._redis, self._name)
         await self._storage.delete_prefix(self._folder)
         await self._leftovers.removed(_member(self._job))
         self._name = None

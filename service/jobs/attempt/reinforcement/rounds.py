@@ -23,13 +23,14 @@ from service.core import metrics, tasks
 from service.core.child import Child
 from service.core.redis import Client
 from service.core.storage import Storage
+from service.core.tasks import gather
 from service.evals.judge import RunJudge
-from service.evaluation.concurrency import gather
-from service.grading.grade import Sample, grade
-from service.grading.judges import GraderTools
+from service.grading.grade import grade
+from service.grading.model_graders import GraderTools
+from service.grading.results import Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
-from service.grading.written_calls import written_calls
+from service.grading.tool_call import find_written_calls
 from service.inference.background.calls import EngineAccess
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.recorder import AttemptRecorder
@@ -37,7 +38,7 @@ from service.jobs.attempt.reinforcement.policy import Policy
 from service.jobs.attempt.reinforcement.sampling import EngineSampler, SamplingFailed
 from service.jobs.graders import parse_grader
 from service.jobs.records import JobFailure, JobRecord
-from service.models.signatures import signer
+from service.models.adapters import load_signing_key
 from service.reasoning import take_out
 from service.training.contract.protocol import Purpose, SamplesCommand, SamplesWanted, encode
 from service.training.contract.samples import (
@@ -220,7 +221,7 @@ def create_rounds(
         on_wait=wait,
     )
     rewards = Rewards(parse_grader(job.grader), Rows(files), lambda: RunJudge(calls).tools(sandbox))
-    policy = Policy(job, redis, storage, signer(settings.signing_key_file))
+    policy = Policy(job, redis, storage, load_signing_key(settings.signing_key_file))
     setup = SamplingSetup(policy, sampler if samples_on_engine else None, rewards)
     return Rounds(setup, sandbox, warn=report, fail=recorder.fail)
 
@@ -299,9 +300,9 @@ class Rewards:
         async with self._slots:
             row = self._rows[answer]
             text = _without_reasoning(answer.text)
-            sample = Sample.of(
+            sample = Sample.from_text(
                 text,
-                tool_calls=(written_calls(text) or None) if row.has_tools else None,
+                tool_calls=(find_written_calls(text) or None) if row.has_tools else None,
                 finish_reason=answer.finish_reason,
             )
             result = await grade(self._grader, row.item, sample, self._tools())

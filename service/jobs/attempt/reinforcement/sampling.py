@@ -11,7 +11,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from service.evaluation.concurrency import gather
+from service.core.tasks import gather
 from service.inference.background.calls import PRIORITY, Patience
 from service.inference.upstreams import Upstreams
 from service.jobs.engine_requests import EngineAway, EngineRefused, complete

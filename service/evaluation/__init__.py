@@ -1,1 +1,0 @@
-"""Conclusions of an evaluation: comparison, statistics, verdict, gate and report."""

@@ -1,1 +1,0 @@
-"""Statistics of paired scores: intervals, tests, power and multiple comparisons."""

@@ -1,0 +1,140 @@
+"""Types of the conclusions: differences, scores, verdict, result of a gate, and advice.
+
+The API imports this module, so it does without numpy.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Mean paired difference between the scores of two columns, `a` minus `b`.
+
+    All differences are on the scale of scores, from -1 to 1, and positive if `a` is better, also
+    for metrics where a lower score is better. `low` and `high` are the limits of the 95% confidence
+    interval. `adjusted_p` is `p_value` after Holm's correction over the comparisons that answer the
+    same question. `n` is the number of rows that both columns answered; `missing` is the number of
+    other rows. `better`, `equal` and `worse` count the `n` rows by the sign of their difference,
+    and `much_worse` those that lost at least 20 points. `standard_error` and `detectable`, the
+    smallest difference that the verdict's rules find with 80% probability, are null if there are
+    too few clusters.
+    """
+
+    metric: str
+    a: str
+    b: str
+    language: str | None = None
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    adjusted_p: float
+    n: int
+    clusters: int
+    missing: int = 0
+    better: int
+    equal: int
+    worse: int
+    much_worse: int = 0
+    standard_error: float | None = None
+    detectable: float | None = None
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Mean score of a column, from 0 to 1, with its 95% confidence interval over `n` rows."""
+
+    column: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    missing: int = 0
+
+
+class VerdictKind(StrEnum):
+    """Kind of verdict."""
+
+    SERVE = "serve"
+    PROMPT = "prompt"
+    RETRIEVAL = "retrieval"
+    WORSE = "worse"
+    MEMORIZED = "memorized"
+    FORGOT = "forgot"
+    OVERFIT = "overfit"
+    SOLVED_ALREADY = "solved_already"
+    NO_GAIN = "no_gain"
+    CANNOT_TELL = "cannot_tell"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Conclusion of an evaluation: one sentence with its numbers, and what to do.
+
+    `warnings` are sentences about findings that do not change the verdict. `rows_needed` is the
+    number of additional held-out rows to collect if the kind is "cannot_tell". `differences` are
+    all comparisons that the verdict is based on.
+    """
+
+    kind: VerdictKind
+    sentence: str
+    recommendation: str
+    warnings: list[str] = []
+    rows_needed: int | None = None
+    differences: list[Difference] = []
+
+
+class ConditionResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of one condition of a gate, such as "chrf_gain": ">=5".
+
+    `key` is the figure that it applies to, such as "chrf_gain_low". `measured` is null if the
+    evaluation did not measure the figure; the condition then fails, and `reason` explains it.
+    """
+
+    key: str
+    condition: str
+    measured: float | str | None = None
+    passed: bool
+    reason: str | None = None
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of a gate, which passes if all its conditions do."""
+
+    passed: bool
+    conditions: list[ConditionResult]
+
+
+class Recommendation(StrEnum):
+    """Recommended action: a training, or what to do first or instead."""
+
+    TRAIN = "train"
+    PROMPT = "prompt"
+    RETRIEVAL = "retrieval"
+    COLLECT = "collect"
+    FIX_DATA = "fix_data"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A piece of advice of the file's report: its code and its title."""
+
+    code: str
+    title: str
+
+
+class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do, in one sentence with its figures, and the figures.
+
+    `headroom` are the points (0 to 100) from the better of base and prompt to a perfect score,
+    which no training can exceed. The scores are None if no row could be asked.
+    """
+
+    recommendation: Recommendation
+    sentence: str
+    metric: str | None = None
+    base: Score | None = None
+    prompt: Score | None = None
+    prompt_gain: Difference | None = None
+    headroom: float | None = None

@@ -1,0 +1,173 @@
+"""Answers of a keyword search (BM25) over the training rows, without any training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from service.datasets.text.segments import terms, units
+from service.grading.examples import Example
+from service.verdict.answer_facts import FactFinder, answers_are_facts, contains_facts
+from service.verdict.canaries import is_canary
+from service.verdict.comparison import Retrieval
+
+K1: Final = 1.5
+B: Final = 0.75
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Integers = np.ndarray[Any, np.dtype[np.int32]]
+TOP: Final = 3
+"""Number of rows that a search returns, which fit into any prompt."""
+RIGHT_F1: Final = 0.6
+"""Overlap of words from which an answer says the same as the row's own."""
+SAME_FACT_F1: Final = 0.3
+"""The same for an answer that contains all facts of the row's own."""
+MAX_ROWS: Final = 100_000
+"""Training rows that are searched."""
+
+
+class Index:
+    """An index of texts. Searching it does not change it."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.size = len(texts)
+        places: dict[str, list[int]] = {}
+        counts: dict[str, list[int]] = {}
+        lengths = np.zeros(len(texts), dtype=np.float32)
+        for place, text in enumerate(texts):
+            said = terms(text)
+            lengths[place] = len(said)
+            for term, count in Counter(said).items():
+                places.setdefault(term, []).append(place)
+                counts.setdefault(term, []).append(count)
+        mean = float(lengths.mean()) if len(texts) else 0.0
+        penalty = K1 * (1 - B + B * lengths / (mean or 1.0))
+        self._postings: dict[str, tuple[Integers, Floats]] = {}
+        for term, found in places.items():
+            at = np.array(found, dtype=np.int32)
+            frequency = np.array(counts[term], dtype=np.float32)
+            idf = np.log1p((self.size - len(at) + 0.5) / (len(at) + 0.5))
+            self._postings[term] = (
+                at,
+                (idf * frequency / (frequency + penalty[at])).astype(np.float32),
+            )
+
+    def scores(self, query: str) -> Floats:
+        """Return the score of each text for a query."""
+        scores = np.zeros(self.size, dtype=np.float32)
+        for term in terms(query):
+            if (posting := self._postings.get(term)) is not None:
+                scores[posting[0]] += posting[1]
+        return scores
+
+    def search(self, query: str, k: int) -> list[int]:
+        """Return the places of up to `k` texts that share a term with the query, best first.
+
+        Equal scores are in the order of the texts.
+        """
+        scores = self.scores(query)
+        best = np.argsort(-scores, kind="stable")[: max(k, 0)]
+        return [int(place) for place in best if scores[place] > 0]
+
+
+class Searched(NamedTuple):
+    """The result for one held-out row.
+
+    `lines` are the training rows that the search returned, best first. `found` is the line of the
+    first whose answer is right, or None.
+    """
+
+    line: int
+    lines: list[int]
+    found: int | None
+
+
+class Answered(NamedTuple):
+    """A row, and what the tuned model answers to its prompt."""
+
+    row: Example
+    answer: str
+
+
+class Search:
+    """A search for the questions of held-out rows in the questions and answers of training rows."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        kept = [one for one in examples[:MAX_ROWS] if one.answer and not is_canary(one)]
+        self._examples = kept
+        self._index = Index([f"{one.question}\n{one.answer}" for one in kept])
+        self._checker = AnswerChecker(kept)
+
+    def nearest(self, question: str, k: int = TOP) -> list[Example]:
+        """Return the training examples that match a question best."""
+        return [self._examples[place] for place in self._index.search(question, k)]
+
+    def answer(self, row: Example, k: int = TOP) -> Searched:
+        """Search for a held-out row's question and check the answers against its own."""
+        found = self.nearest(row.question, k)
+        right = (one.line for one in found if self._checker.is_right(row, one.answer))
+        return Searched(row.line, [one.line for one in found], next(right, None))
+
+    def answer_all(self, rows: Sequence[Example], k: int = TOP) -> list[Searched]:
+        """Search for each held-out row."""
+        return [self.answer(row, k) for row in rows]
+
+
+def retrieval_signs(
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
+    *,
+    seen: Sequence[Answered] = (),
+    unseen: Sequence[Answered] = (),
+) -> Retrieval:
+    """Return the signs that a search over the training rows would do better than training.
+
+    `examples` are those of the training file. `seen` are some of them with the tuned model's
+    answers, and `unseen` are held-out rows with its answers.
+    """
+    checker = AnswerChecker(examples)
+    found = Search(examples).answer_all(held_out)
+    facts = answers_are_facts(held_out, examples)
+    return Retrieval(
+        rows=len(held_out),
+        facts=sum(one.is_fact for one in facts),
+        only_facts=sum(one.is_only_fact for one in facts),
+        found=sum(one.found is not None for one in found),
+        seen_rows=len(seen),
+        seen_right=sum(checker.is_right(*one) for one in seen),
+        unseen_rows=len(unseen),
+        unseen_right=sum(checker.is_right(*one) for one in unseen),
+    )
+
+
+class AnswerChecker:
+    """Checks whether an answer says the same as a row's own, in particular its facts."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        """`examples` are the training rows, which show what belongs to the form of an answer."""
+        self._finder = FactFinder(examples)
+
+    def is_right(self, row: Example, answer: str) -> bool:
+        """Whether an answer has a row's facts, and most of its words beyond the form.
+
+        If the row's answer is a fact, then its numbers, codes, and names decide, and the words
+        between them may differ.
+        """
+        facts = self._finder.facts(row)
+        if facts.is_fact and not contains_facts(answer, facts):
+            return False
+        similarity = unit_f1(answer, row.answer, without=self._finder.form)
+        return similarity >= (SAME_FACT_F1 if facts.is_fact else RIGHT_F1)
+
+
+def unit_f1(answer: str, reference: str, without: Collection[str] = ()) -> float:
+    """Return the F1 score (0 to 1) of the words or characters that two texts have in common."""
+    said = Counter(unit for unit in units(answer) if unit not in without)
+    expected = Counter(unit for unit in units(reference) if unit not in without)
+    common = (said & expected).total()
+    if not common:
+        return float(not said and not expected)
+    return 2 * common / (said.total() + expected.total())
