@@ -10,7 +10,7 @@ from typing import TypeVar
 from service.core import ids, queue
 from service.core.redis import Client
 from service.core.storage import Storage
-from service.evals.records import EvalRecord, Evals, RunRecord, RunStatus
+from service.evals.records import EvalRecord, Evals, RunRecord, Runs, RunStatus
 from service.exports.records import ExportRecord, Exports, ExportStatus
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import FileRecord, Files, FileStatus, Purpose
@@ -211,7 +211,7 @@ class Fill:
                 model=None,
                 status=RunStatus.FAILED if failed else RunStatus.COMPLETED,
             )
-            await store.collection(last.id).create(run)
+            await Runs(self._redis).collection(last.id).create(run)
 
         await _each(list(range(runs)), add)
         return last

@@ -17,6 +17,17 @@ PATH = "/v1/chat/completions"
 of = RequestHead.of
 
 
+def body_of(request: HandledRequest) -> bytes:
+    assert request.body is not None
+    return request.body
+
+
+def reading(client: Client) -> asyncio.ReadTransport:
+    transport = client.writer.transport
+    assert isinstance(transport, asyncio.ReadTransport)
+    return transport
+
+
 def request(body: bytes, path: str = PATH, extra: bytes = b"") -> bytes:
     head = b"POST %b HTTP/1.1\r\nhost: a\r\n%bcontent-length: %d\r\n\r\n"
     return head % (path.encode(), extra, len(body)) + body
@@ -36,7 +47,7 @@ class Application:
         self.ready = asyncio.Event()
 
     def handle(self, request: HandledRequest) -> None:
-        self.taken.append(request.body)
+        self.taken.append(body_of(request))
         assert (request.method, request.path, request.scope["path"]) == ("POST", PATH, PATH)
         request.responder = self
         asyncio.get_running_loop().create_task(self.answer(request))
@@ -51,7 +62,7 @@ class Application:
         await self.waits.wait()
         if self.gone.is_set():
             return
-        body = request.body
+        body = body_of(request)
         if body == b"stream":
             await self.stream(request)
         elif body == b"break":
@@ -186,7 +197,7 @@ async def test_requests_sent_before_the_response_are_answered_in_order():
 async def test_thousands_of_requests_in_a_packet_are_answered_in_order():
     class Immediate(Application):
         def handle(self, request: HandledRequest) -> None:
-            body = request.body
+            body = body_of(request)
             request.respond(200, b"content-length: %d\r\n" % len(body), body)
 
     bodies = [b"%d" % number for number in range(3000)]
@@ -210,14 +221,14 @@ async def test_a_client_that_leaves_is_reported():
 async def test_a_client_that_does_not_read_gets_no_more_until_it_does():
     app = Application()
     async with connected(app) as client:
-        client.writer.transport.pause_reading()
+        reading(client).pause_reading()
         client.writer.write(request(b"stream"))
         async with asyncio.timeout(60):
             await app.took(1)
             while not app.ready.is_set() and not app.waits.is_set():
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
-        client.writer.transport.resume_reading()
+        reading(client).resume_reading()
         size = 0
         async with asyncio.timeout(60):
             await client.reader.readuntil(b"\r\n\r\n")
