@@ -19,8 +19,9 @@ from service.core.tasks import gather
 from service.datasets.text.languages import UNKNOWN, detect
 from service.grading.default_graders import applies, graders_for, item_of
 from service.grading.examples import Example, Row, examples_of
-from service.grading.grade import GraderTools, Sample, grade
-from service.grading.model_graders import Judge, JudgeFailed, PythonRunner, pairwise
+from service.grading.grade import grade
+from service.grading.model_graders import GraderTools, Judge, JudgeFailed, PythonRunner, pairwise
+from service.grading.results import Sample
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
 from service.grading.tool_call import find_written_calls
 from service.verdict.comparison import Answer, Metric
