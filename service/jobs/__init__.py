@@ -1,4 +1,5 @@
 """Fine-tuning jobs: the API, the lifecycle, planning, the queue, attempts, sweeps and tracking.
 
-A job reads files and base models, and its attempts use the contract of `training`.
+`checkpoints.py` decides from which checkpoint a training resumes. A job reads files and base
+models, and its attempts use the contract of `training`.
 """
