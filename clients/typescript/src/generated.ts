@@ -296,8 +296,8 @@ export interface paths {
          * @description List rows, each with its content, its quality score, and what the report found in it. A page
          *     has at most 4 MiB of rows, so it may have fewer rows than `limit`.
          *
-         *     The rows come from the report with the same `model` and `encoder`, which the first request
-         *     starts: the response is 202 until it is ready. At most 100,000 findings are kept for each code.
+         *     The rows come from the report with the same `model`, which the first request starts: the
+         *     response is 202 until it is ready. At most 100,000 findings are kept for each code.
          *     A broken row is listed with its findings only.
          *
          *     Required permission: `data.read`.
@@ -8458,9 +8458,8 @@ export interface components {
          *         have in common in the same order, from 0 to 1, without punctuation and politeness. For
          *         `contradiction`, only the questions count. In the texts, personal data that was found is masked,
          *         and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
-         *         come from an encoder: they have few words in common, and `similarity` is that of the questions
-         *         to the encoder. For `overlap` and `meaning_overlap`, `line` refers to the validation file, and
-         *         `other_line` to the training file.
+         *         occur only in reports of earlier versions. For `overlap` and `meaning_overlap`, `line` refers to
+         *         the validation file, and `other_line` to the training file.
          */
         RowPair: {
             /** @enum {unknown} */
@@ -8485,14 +8484,7 @@ export interface components {
                 [key: string]: number;
             };
         };
-        /**
-         * @description Pairs of rows whose questions mean the same in other words, according to an encoder.
-         *
-         *         `same_meaning` counts pairs whose answers say the same, `contradictions` pairs whose answers do
-         *         not, and `overlap` rows of the validation file that mean the same as a training row. `questions`
-         *         is the number of different questions that were compared, and `skipped` of those that were not,
-         *         because they are too long or the encoder knows none of their words.
-         */
+        /** @description Rows that a text encoder called equal in meaning, in reports of earlier versions. */
         MeaningStats: {
             encoder: string;
             questions: number;
@@ -8998,6 +8990,11 @@ export interface operations {
         parameters: {
             query?: {
                 /**
+                 * @description Purpose to filter by.
+                 * @example fine-tune
+                 */
+                purpose?: components["schemas"]["Purpose"] | null;
+                /**
                  * @description Cursor for pagination: the `last_id` of the previous page.
                  * @example file-xm4fml4zi9ys2jmp3fbkl1dj
                  */
@@ -9012,11 +9009,6 @@ export interface operations {
                  * @example asc
                  */
                 order?: "asc" | "desc";
-                /**
-                 * @description Purpose to filter by.
-                 * @example fine-tune
-                 */
-                purpose?: components["schemas"]["Purpose"] | null;
             };
             header?: never;
             path?: never;
@@ -9513,7 +9505,10 @@ export interface operations {
                 model?: string | null;
                 /** @description ID of a validation file to check for shared rows. */
                 validation_file?: string | null;
-                /** @description Encoder of the installation that finds rows that mean the same in other words. By default, only words are compared. */
+                /**
+                 * @deprecated
+                 * @description Text encoder. No longer supported: requests that set it are rejected.
+                 */
                 encoder?: string | null;
                 /**
                  * @description Format of the report: JSON, HTML or Markdown.
@@ -9590,7 +9585,10 @@ export interface operations {
                 limit?: number;
                 /** @description Base model whose tokenizer counts tokens; all base models if omitted. */
                 model?: string | null;
-                /** @description Encoder of the installation that finds rows that mean the same in other words. By default, only words are compared. */
+                /**
+                 * @deprecated
+                 * @description Text encoder. No longer supported: requests that set it are rejected.
+                 */
                 encoder?: string | null;
             };
             header?: never;
@@ -10451,6 +10449,11 @@ export interface operations {
     listFineTuningEvents: {
         parameters: {
             query?: {
+                /**
+                 * @description Whether to stream the events as server-sent events.
+                 * @example true
+                 */
+                stream?: boolean;
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
@@ -10458,11 +10461,6 @@ export interface operations {
                  * @example 6
                  */
                 limit?: number;
-                /**
-                 * @description Whether to stream the events as server-sent events.
-                 * @example true
-                 */
-                stream?: boolean;
             };
             header?: {
                 /**
@@ -10973,6 +10971,8 @@ export interface operations {
             query?: {
                 /** @description Project to filter by. */
                 project_id?: string | null;
+                /** @description Sort order by creation time. `desc` returns the newest first. */
+                order?: "ascending" | "descending";
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
@@ -10980,8 +10980,6 @@ export interface operations {
                  * @example 10
                  */
                 limit?: number;
-                /** @description Sort order by creation time. `desc` returns the newest first. */
-                order?: "ascending" | "descending";
             };
             header?: never;
             path: {
@@ -11186,6 +11184,8 @@ export interface operations {
     listExports: {
         parameters: {
             query?: {
+                /** @description Model to filter by. */
+                model?: string | null;
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
@@ -11195,8 +11195,6 @@ export interface operations {
                 limit?: number;
                 /** @description Sort order by creation time. `desc` returns the newest first. */
                 order?: "asc" | "desc";
-                /** @description Model to filter by. */
-                model?: string | null;
             };
             header?: never;
             path?: never;
@@ -11418,6 +11416,8 @@ export interface operations {
     listErasureReceipts: {
         parameters: {
             query?: {
+                /** @description Deleted object whose receipts to return: a file, for example. */
+                subject_id?: string | null;
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
@@ -11427,8 +11427,6 @@ export interface operations {
                 limit?: number;
                 /** @description Sort order by creation time. `desc` returns the newest first. */
                 order?: "asc" | "desc";
-                /** @description Deleted object whose receipts to return: a file, for example. */
-                subject_id?: string | null;
             };
             header?: never;
             path?: never;
@@ -11774,6 +11772,8 @@ export interface operations {
     listProjects: {
         parameters: {
             query?: {
+                /** @description Whether to include archived projects and those being deleted. */
+                include_archived?: boolean;
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
@@ -11781,8 +11781,6 @@ export interface operations {
                  * @example 20
                  */
                 limit?: number;
-                /** @description Whether to include archived projects and those being deleted. */
-                include_archived?: boolean;
             };
             header?: never;
             path?: never;
@@ -12615,6 +12613,8 @@ export interface operations {
     listEvals: {
         parameters: {
             query?: {
+                /** @description Time to order by. */
+                order_by?: "created_at" | "updated_at";
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
@@ -12627,8 +12627,6 @@ export interface operations {
                  * @example asc
                  */
                 order?: "asc" | "desc";
-                /** @description Time to order by. */
-                order_by?: "created_at" | "updated_at";
             };
             header?: never;
             path?: never;
@@ -12796,17 +12794,17 @@ export interface operations {
     getEvalRuns: {
         parameters: {
             query?: {
+                /**
+                 * @description Status to filter by.
+                 * @example canceled
+                 */
+                status?: components["schemas"]["RunStatus"] | null;
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /** @description Maximum number of objects per page. */
                 limit?: number;
                 /** @description Sort order by time. */
                 order?: "asc" | "desc";
-                /**
-                 * @description Status to filter by.
-                 * @example canceled
-                 */
-                status?: components["schemas"]["RunStatus"] | null;
             };
             header?: never;
             path: {
@@ -13036,6 +13034,8 @@ export interface operations {
     getEvalRunOutputItems: {
         parameters: {
             query?: {
+                /** @description Status to filter by. `failed` is the same as `fail`. */
+                status?: ("pass" | "fail" | "failed" | "error") | null;
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /** @description Maximum number of objects per page. */
@@ -13045,8 +13045,6 @@ export interface operations {
                  * @example asc
                  */
                 order?: "asc" | "desc";
-                /** @description Status to filter by. `failed` is the same as `fail`. */
-                status?: ("pass" | "fail" | "failed" | "error") | null;
             };
             header?: never;
             path: {
@@ -13880,6 +13878,8 @@ export interface operations {
     listChatCompletions: {
         parameters: {
             query?: {
+                /** @description Model to filter by. */
+                model?: string | null;
                 /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
@@ -13889,8 +13889,6 @@ export interface operations {
                 limit?: number;
                 /** @description Sort order by creation time. `desc` returns the newest first. */
                 order?: "asc" | "desc";
-                /** @description Model to filter by. */
-                model?: string | null;
                 /** @description Metadata to filter by, as `metadata[key]=value`. */
                 metadata?: {
                     [key: string]: string;

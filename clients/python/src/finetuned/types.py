@@ -4166,9 +4166,8 @@ class RowPair(Model):
         have in common in the same order, from 0 to 1, without punctuation and politeness. For
         `contradiction`, only the questions count. In the texts, personal data that was found is masked,
         and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
-        come from an encoder: they have few words in common, and `similarity` is that of the questions
-        to the encoder. For `overlap` and `meaning_overlap`, `line` refers to the validation file, and
-        `other_line` to the training file.
+        occur only in reports of earlier versions. For `overlap` and `meaning_overlap`, `line` refers to
+        the validation file, and `other_line` to the training file.
     """
 
     kind: Literal[
@@ -4203,12 +4202,7 @@ class Scores(Model):
 
 class MeaningStats(Model):
     """
-    Pairs of rows whose questions mean the same in other words, according to an encoder.
-
-        `same_meaning` counts pairs whose answers say the same, `contradictions` pairs whose answers do
-        not, and `overlap` rows of the validation file that mean the same as a training row. `questions`
-        is the number of different questions that were compared, and `skipped` of those that were not,
-        because they are too long or the encoder knows none of their words.
+    Rows that a text encoder called equal in meaning, in reports of earlier versions.
     """
 
     encoder: str
