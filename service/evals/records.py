@@ -15,7 +15,6 @@ are written in one transaction, which is fenced by the run's attempt.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -27,12 +26,12 @@ from service.core import clock, ids, metrics, queue
 from service.core.claims import Claim
 from service.core.leases import Leases
 from service.core.outbox import Event
-from service.core.records import PREFIX, Also, Collection, Missing, Record, Unreadable
+from service.core.records import PREFIX, Also, Collection, Missing, Record
 from service.core.redis import Client, Purpose, reply, rewriting, text, writing_for
 from service.core.storage import Storage
 from service.evals.tally import Tally
 from service.work.records import Kind, ResumedRecord, WorkEnded, WorkError
-from service.work.store import WorkStore
+from service.work.store import Guard, WorkStore, skip_unreadable
 
 DELETED: Final = f"{PREFIX}:evals-deleted"
 _NUMBER_CHARS: Final = 5  # of an item in its ID
@@ -333,10 +332,12 @@ class Runs(WorkStore[RunRecord]):
             number = sum(run.status is status for run in unfinished)
             metrics.EVAL_RUNS_UNFINISHED.cell(status).set(number)
 
-    async def sweep(self, storage: Storage, _leases: Leases, _now_s: int) -> None:
+    async def sweep(
+        self, storage: Storage, _leases: Leases, _now_s: int, guard: Guard = skip_unreadable
+    ) -> None:
         """Remove what deleted evals and runs left in Redis and storage."""
         for member in sorted(text(found) for found in await reply(self.redis.smembers(DELETED))):
-            with contextlib.suppress(Unreadable):
+            with guard(member):
                 await self._sweep(storage, member)
 
     async def _sweep(self, storage: Storage, member: str) -> None:

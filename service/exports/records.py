@@ -10,7 +10,6 @@ The archive of an export is one object in storage. Its name contains the attempt
 
 from __future__ import annotations
 
-import contextlib
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -19,11 +18,11 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, metrics, queue
 from service.core.expiring import read_expired
 from service.core.leases import Leases
-from service.core.records import PREFIX, Stored, Unreadable
+from service.core.records import PREFIX, Stored
 from service.core.redis import reply, text
 from service.core.storage import Storage
 from service.work.records import Kind, RestartedRecord, WorkError
-from service.work.store import WorkStore
+from service.work.store import Guard, WorkStore, skip_unreadable
 
 EXPIRING: Final = f"{PREFIX}:exports-expiring"
 TO_SWEEP: Final = f"{PREFIX}:exports-swept"
@@ -136,11 +135,13 @@ class Exports(WorkStore[ExportRecord]):
         """Note that a stopped attempt may have left objects."""
         await reply(self.redis.sadd(TO_SWEEP, record.member))
 
-    async def sweep(self, storage: Storage, _leases: Leases, _now_s: int) -> None:
+    async def sweep(
+        self, storage: Storage, _leases: Leases, _now_s: int, guard: Guard = skip_unreadable
+    ) -> None:
         """Delete the objects of deleted exports, and of those that ended without an archive."""
         for member in await self.to_sweep():
             project_id, export_id = member.split("/", 1)
-            with contextlib.suppress(Unreadable):
+            with guard(member):
                 record = await self.records.get(project_id, export_id)
                 if record is None or (record.is_final and record.key is None):
                     await storage.delete_prefix(f"{project_id}/exports/{export_id}")

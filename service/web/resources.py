@@ -182,7 +182,7 @@ class Resource:
                 yield
         except WorkEnded as e:
             raise Conflict(
-                f"The {self.noun} {id_} is {e.status} and cannot be cancelled.",
+                f"The {self.noun} {id_} has already ended with status '{e.status}'.",
                 code=f"invalid_{self.noun}_status",
             ) from e
 

@@ -23,7 +23,7 @@ from service.core.redis import Client, Purpose, reply, text, writing_for
 from service.core.storage import Storage
 from service.core.storage.leftovers import Leftovers
 from service.work.records import ResumedRecord
-from service.work.store import WorkStore
+from service.work.store import Guard, WorkStore, skip_unreadable
 
 _numbers: Final = msgspec.json.Decoder(list[int])
 
@@ -91,16 +91,22 @@ class PartedStore(WorkStore[R]):
         if current is None or current.is_final:
             await self._leftovers.noted(record.member, ids.now_s())
 
-    async def sweep(self, storage: Storage, leases: Leases, now_s: int) -> None:
+    async def sweep(
+        self, storage: Storage, leases: Leases, now_s: int, guard: Guard = skip_unreadable
+    ) -> None:
         """Remove the parts of ended work that no worker may still write."""
         for member in await self._leftovers.due(now_s):
-            project_id, work_id = member.split("/", 1)
-            record = await self.records.get(project_id, work_id)
-            if record is not None and not record.is_final:
-                await self._leftovers.removed(member)
-            elif not await leases.is_held(work_id):
-                await storage.delete_prefix(f"{project_id}/{self.kind.collection}/{work_id}")
-                await self._leftovers.removed(member)
+            with guard(member):
+                await self._sweep(storage, leases, member)
+
+    async def _sweep(self, storage: Storage, leases: Leases, member: str) -> None:
+        project_id, work_id = member.split("/", 1)
+        record = await self.records.get(project_id, work_id)
+        if record is not None and not record.is_final:
+            await self._leftovers.removed(member)
+        elif not await leases.is_held(work_id):
+            await storage.delete_prefix(f"{project_id}/{self.kind.collection}/{work_id}")
+            await self._leftovers.removed(member)
 
     def _on_ended(self, pipe: Pipeline, record: R) -> None:
         super()._on_ended(pipe, record)

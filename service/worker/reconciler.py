@@ -296,7 +296,7 @@ class Reconciler:
         await self._outputs.sweep(self._leases, self._patience_s)
 
     async def _sweep_work(self, store: WorkStore[Any]) -> None:
-        await store.sweep(self._files.storage, self._leases, ids.now_s())
+        await store.sweep(self._files.storage, self._leases, ids.now_s(), self._logged_errors)
 
     async def _sweep_captures(self) -> None:
         await self._captures.sweep(ids.now_s())

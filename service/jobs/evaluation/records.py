@@ -158,7 +158,8 @@ def _events_of_end(record: JobEvaluation) -> list[NewEvent]:
         text = f"{record.status}: {record.error.message}"
     is_failed = record.status is EvaluationStatus.FAILED
     events = [event(text, "warn" if is_failed else "info", status=record.status)]
-    if record.gate is not None:
+    # An evaluation that was started again still has the outcome of the one before.
+    if record.status is EvaluationStatus.COMPLETED and record.gate is not None:
         events.append(_gate_event(record.gate))
     return events
 
