@@ -302,7 +302,7 @@ MAX_ERROR_BYTES = 64 * 1024
 # service does not use, only grammars cause it. A failing engine reports something else.
 _GAVE_UP = "Internal server error"
 # Matches only at the start of a line: JSON escapes line breaks.
-_ERROR_MARK = b'data: {"error":'
+ERROR_MARK = b'data: {"error":'
 _ERROR_EVENT = re.compile(rb'^data: (\{"error":.*\})$', re.MULTILINE)
 # vLLM's answer to `tools` without a parser names its own options, which a client cannot set.
 _NO_TOOL_PARSER = "--enable-auto-tool-choice"
@@ -368,7 +368,7 @@ def leading_error(chunk: bytes, request: EngineRequest) -> ApiError | None:
 
 def map_events(chunk: bytes, request: EngineRequest) -> bytes:
     """Replace the engine's errors in a chunk of a stream with errors for the client."""
-    if _ERROR_MARK not in chunk:
+    if ERROR_MARK not in chunk:
         return chunk
 
     def replacement(found: re.Match[bytes]) -> bytes:

@@ -34,6 +34,7 @@ from service.inference.gateway import request_body
 from service.inference.gateway.admission import Admissions, AdmittedRequest
 from service.inference.gateway.client import Client, RequestNotes
 from service.inference.gateway.engine_errors import (
+    ERROR_MARK,
     MAX_ERROR_BYTES,
     leading_error,
     map_error,
@@ -311,7 +312,8 @@ class Exchange:
         if answer.ended or len(self._error) >= MAX_ERROR_BYTES:
             body = self._error[:MAX_ERROR_BYTES]
             answer.note_error(body)
-            raise map_error(answer.status, body, request.for_errors)
+            with logs.bound(logs.request_id, self.request_id):
+                raise map_error(answer.status, body, request.for_errors)
 
     def _begin(
         self, answer: Answer, request: AdmittedRequest, chunk: bytes, *, has_ended: bool
@@ -323,9 +325,12 @@ class Exchange:
         content_type = answer.headers.get(b"content-type", b"application/json")
         length = answer.headers.get(b"content-length")
         self._is_stream = content_type.startswith(b"text/event-stream")
-        if self._is_stream and (error := leading_error(chunk, request.for_errors)):
-            self._is_stream = False
-            raise error
+        if self._is_stream and ERROR_MARK in chunk:
+            with logs.bound(logs.request_id, self.request_id):
+                error = leading_error(chunk, request.for_errors)
+            if error is not None:
+                self._is_stream = False
+                raise error
         self.first_byte_s = self.seconds
         self.status = status = answer.status
         headers = b"content-type: %b\r\nx-request-id: %b\r\n%b%b%b" % (
@@ -351,8 +356,9 @@ class Exchange:
         body = tap.pass_on(chunk)
         if has_ended:
             body += tap.finish()
-        if self._is_stream:
-            body = map_events(body, request.for_errors)
+        if self._is_stream and ERROR_MARK in body:
+            with logs.bound(logs.request_id, self.request_id):
+                body = map_events(body, request.for_errors)
         if body:
             self._at_event_start = body.endswith(b"\n\n")
             if self._copy is not None:

@@ -383,7 +383,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._arriving is None or self._arriving[1].more_body:
             return
         (head, cycle, app), self._arriving = self._arriving, None
-        if self._is_refused or cycle.disconnected:
+        if cycle.disconnected:  # not if a later request was refused, which waits for this one
             return
         handler = self._handler_of(head.path)
         if handler is None:

@@ -85,6 +85,28 @@ async def test_a_body_that_does_not_end_is_408(gateway, engine, begun):
 
 
 @BOTH_WAYS
+async def test_a_client_that_does_not_take_complete_responses_is_let_go(gateway, engine):
+    async def reply(_: web.Request) -> web.Response:
+        return web.json_response({"text": "x" * 60_000})
+
+    engine.reply = reply
+    client = await gateway(client_timeout_s=0.5)
+    _, writer = await asyncio.open_connection(*address(client.url))
+    assert isinstance(writer.transport, asyncio.Transport)
+    writer.transport.pause_reading()
+    writer.write(request(json.dumps(CHAT).encode()) * 300)  # more than the kernel's buffers hold
+    async with asyncio.timeout(10):
+        answered = -1
+        while answered != len(engine.seen):  # until the gateway waits for the client
+            answered = len(engine.seen)
+            await asyncio.sleep(0.3)
+        assert answered < 300
+        while any("run_asgi" in repr(task.get_coro()) for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.1)
+    writer.transport.abort()
+
+
+@BOTH_WAYS
 async def test_a_client_that_closes_its_half_is_gone(gateway, engine):
     client = await gateway()
     engine.reply = endless

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import pytest
 from starlette.types import Scope
 
 from service.web.wire.heads import RequestHead
@@ -285,3 +286,13 @@ async def test_a_body_that_does_not_arrive_is_408():
         told = await asyncio.wait_for(client.reader.read(), 60)
     assert told.startswith(b"HTTP/1.1 408 ")
     assert app.taken == []
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_requests_before_malformed_bytes_in_the_same_packet_are_answered(number):
+    app = Application()
+    async with connected(app) as client:
+        client.writer.write(request(b"one") * number + b"garbage\r\n\r\n")
+        told = await asyncio.wait_for(client.reader.read(), 5)
+    assert told.count(b"HTTP/1.1 200 OK") == number
+    assert told.endswith(b"one")
