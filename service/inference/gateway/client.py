@@ -115,10 +115,7 @@ class AsgiClient:
                 await self._changed.wait()
                 self._changed.clear()
                 while self._messages:
-                    # The responder has its own time limit until the response is complete.
-                    limit_s = self._timeout_s if self.responder is None else None
-                    async with asyncio.timeout(limit_s):
-                        await self._send(self._messages[0])
+                    await self._send(self._messages[0])
                     self._messages.popleft()
                 if self.responder is not None:
                     self.responder.client_ready()
@@ -126,8 +123,6 @@ class AsgiClient:
             if not self._is_aborted or self._sender is None:
                 raise
             self._sender.uncancel()  # it was canceled here
-        except TimeoutError:
-            return  # the client does not read the end of the response; the server closes
         finally:
             if self._watch is not None:
                 self._watch.cancel()

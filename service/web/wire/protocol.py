@@ -225,6 +225,8 @@ class HttpProtocol(HttpToolsProtocol):
     """A request for the handler, until its body is complete."""
     _handled: HandledRequest | None = None
     """The request that the handler responds to."""
+    _unread: asyncio.TimerHandle | None = None
+    """Timer of a client that does not read."""
 
     @classmethod
     def with_limits(
@@ -259,18 +261,39 @@ class HttpProtocol(HttpToolsProtocol):
         if self.connection_limits is not None and self._host is not None:
             self.connection_limits.leave(self._host)
             self._host = None
-        for timer in (self._timer, self.timeout_keep_alive_task):
+        for timer in (self._timer, self._unread, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
-        self._timer = self.timeout_keep_alive_task = self._arriving = None
+        self._timer = self._unread = self.timeout_keep_alive_task = self._arriving = None
         if self._handled is not None:
             self._handled.disconnected = True
             if self._handled.responder is not None:
                 self._handled.responder.client_gone()
 
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read, for a limited time.
+
+        Neither a response that is waiting to be sent nor a close would ever end otherwise.
+        """
+        super().pause_writing()
+        self._await_reader()
+
+    def _await_reader(self) -> None:
+        unread_bytes = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(self.client_timeout_s, self._check_reader, unread_bytes)
+
+    def _check_reader(self, unread_bytes: int) -> None:
+        if self.transport.get_write_buffer_size() != unread_bytes:
+            self._await_reader()  # it reads, but slowly
+        else:
+            self.transport.abort()
+
     def resume_writing(self) -> None:
         """Continue to write to a client that has read what was sent."""
         super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
         if self._handled is not None and self._handled.responder is not None:
             self._handled.responder.client_ready()
 

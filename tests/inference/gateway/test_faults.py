@@ -84,7 +84,6 @@ async def test_a_body_that_does_not_end_is_408(gateway, engine, begun):
     writer.close()
 
 
-@BOTH_WAYS
 async def test_a_client_that_does_not_take_complete_responses_is_let_go(gateway, engine):
     async def reply(_: web.Request) -> web.Response:
         return web.json_response({"text": "x" * 60_000})
