@@ -76,7 +76,7 @@ class HttpSettings(BaseModel):
         default=60.0,
         gt=0,
         description="Time for a client to send a request's head, and its body. An upload may take "
-        "longer while data keeps arriving. Also the time to read each part of an inference "
+        "longer while data keeps arriving. Also the time to read each part of a "
         "response.",
     )
 
