@@ -125,8 +125,8 @@ class HandledRequest:
         self.body: bytes | None = body
 
     async def read(self, limit_bytes: int) -> bytes:
-        """Return the body. It is always there."""
-        raise NotImplementedError
+        """Return the body, which arrived before the request was handled."""
+        return self.body or b""
 
     @property
     def scope(self) -> dict[str, Any]:
