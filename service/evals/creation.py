@@ -30,7 +30,8 @@ from service.evals.records import EvalRecord, Evals, RunRecord
 from service.evals.schemas import CreateEval, CreateEvalRun
 from service.files.records import Files, FileStatus, Purpose
 from service.grading.check import check
-from service.grading.results import GraderInvalid, pass_threshold
+from service.grading.errors import GraderInvalid
+from service.grading.results import pass_threshold
 from service.grading.schemas import Grader
 from service.inference.gateway.tools import (
     chat_format,

@@ -18,6 +18,7 @@ from service.core.backpressure import Slots
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.evals.graders_schemas import GraderRun, RunGrader, ValidatedGrader, ValidateGrader
 from service.grading.check import check, judges
+from service.grading.errors import GraderInvalid
 from service.grading.grade import grade
 from service.grading.model_graders import (
     EMBEDDINGS,
@@ -28,7 +29,7 @@ from service.grading.model_graders import (
     judge_failure,
     parse_embeddings,
 )
-from service.grading.results import GraderInvalid, Sample
+from service.grading.results import Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.models.registry import ModelRegistry

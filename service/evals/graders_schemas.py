@@ -6,7 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from service.grading.results import GraderError, GraderResult
+from service.grading.errors import GraderError
+from service.grading.results import GraderResult
 from service.grading.schemas import Grader
 
 MAX_SAMPLE_CHARS = 500_000

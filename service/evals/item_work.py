@@ -25,9 +25,10 @@ from service.evals.prompts import Message, PromptFailed
 from service.evals.records import ItemStatus
 from service.evals.sampling import Sampled, Sampler, given_sample
 from service.evals.tally import CriterionCounts, Tally, counted_labels
+from service.grading.errors import GraderError, ItemFailed
 from service.grading.grade import grade
 from service.grading.model_graders import PythonRunner
-from service.grading.results import GraderError, GraderResult, ItemFailed
+from service.grading.results import GraderResult
 from service.grading.schemas import Grader
 from service.inference.background.calls import EngineCalls, ModelGone, ModelUsage, SampleFailed
 from service.work.records import WorkError

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.grading import formula, json_schema, language, tool_call
+from service.grading.errors import GraderInvalid
 from service.grading.labels import normalize_label
-from service.grading.results import GraderInvalid
 from service.grading.sandbox.modules import SourceInvalid, imported_modules
 from service.grading.schemas import (
     ChrfGrader,

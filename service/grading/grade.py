@@ -16,16 +16,10 @@ from service.grading import (
     tool_call,
 )
 from service.grading.check import COSINE_NEEDS_MODEL
+from service.grading.errors import GraderError, ItemFailed
 from service.grading.labels import compare_labels, parse_human_label, pass_label
 from service.grading.model_graders import GraderTools
-from service.grading.results import (
-    GraderError,
-    GraderResult,
-    ItemFailed,
-    LabelPair,
-    Sample,
-    pass_threshold,
-)
+from service.grading.results import GraderResult, LabelPair, Sample, pass_threshold
 from service.grading.schemas import (
     ChrfGrader,
     Grader,

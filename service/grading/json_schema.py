@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from service.grading.errors import ItemFailed
 from service.grading.model_graders import PythonRunner
-from service.grading.results import ItemFailed, parse_json
+from service.grading.results import parse_json
 
 _SOURCE: Final = """
 import jsonschema_rs

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from service.grading.results import ItemFailed, LabelPair, pass_threshold
+from service.grading.errors import ItemFailed
+from service.grading.results import LabelPair, pass_threshold
 from service.grading.schemas import LabelModelGrader, ScoreModelGrader
 from service.grading.text_similarity import narrow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from service.grading.results import ItemFailed
+from service.grading.errors import ItemFailed
 
 _TAG: Final = re.compile(r"([a-z]{2,3})(?:[-_]([a-z0-9]{2,8}))*", re.IGNORECASE)
 _TRADITIONAL: Final = frozenset({"hant", "tw", "hk", "mo"})

@@ -17,8 +17,9 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from service.grading.errors import ItemFailed
 from service.grading.labels import normalize_label
-from service.grading.results import ItemFailed, parse_json
+from service.grading.results import parse_json
 from service.grading.schemas import JudgeSamplingParams, LabelModelGrader, ScoreModelGrader
 
 EMBEDDINGS: Final = "/v1/embeddings"

@@ -1,11 +1,12 @@
-"""Samples, the results of graders on them, and the errors of graders."""
+"""Samples, and the results of graders on them."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from service.grading.errors import GraderError
 from service.grading.schemas import (
     ChrfGrader,
     Grader,
@@ -14,46 +15,6 @@ from service.grading.schemas import (
     ScoreModelGrader,
     TextSimilarityGrader,
 )
-
-ErrorCode = Literal[
-    "formula_parse_error",
-    "sample_parse_error",
-    "truncated_observation_error",
-    "unresponsive_reward_error",
-    "invalid_variable_error",
-    "other_error",
-    "python_grader_server_error",
-    "python_grader_runtime_error",
-    "model_grader_server_error",
-    "model_grader_refusal_error",
-    "model_grader_parse_error",
-]
-"""Fields of `metadata.errors` in OpenAI's response to a run of a grader."""
-
-
-class GraderInvalid(ValueError):
-    """The grader's definition is unusable. `param` is the path of the field in the grader."""
-
-    def __init__(self, param: str, message: str) -> None:
-        super().__init__(message)
-        self.param = param
-        self.message = message
-
-
-@dataclass(frozen=True)
-class GraderError:
-    """Reason why one item could not be graded."""
-
-    code: ErrorCode
-    message: str
-
-
-class ItemFailed(Exception):
-    """One item cannot be graded. `grade` turns it into a result with an error."""
-
-    def __init__(self, code: ErrorCode, message: str) -> None:
-        super().__init__(message)
-        self.error = GraderError(code, message)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from service.grading.results import ErrorCode, ItemFailed
+from service.grading.errors import ErrorCode, ItemFailed
 
 NAMESPACES: Final = ("item", "sample")
 SAMPLE_FIELDS: Final = (

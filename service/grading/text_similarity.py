@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from service.grading.results import ItemFailed
+from service.grading.errors import ItemFailed
 from service.grading.schemas import TextMetric
 
 # Blocks of scripts that put no spaces between words: Thai, Lao, Tibetan, Myanmar, Khmer, kana, Han.

@@ -11,7 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from service.grading.results import ItemFailed, parse_json
+from service.grading.errors import ItemFailed
+from service.grading.results import parse_json
 
 MAX_CALLS: Final = 64
 

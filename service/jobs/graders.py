@@ -13,7 +13,7 @@ from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
 from service.files.records import FileRecord, FileStatus
 from service.grading.check import check, judges, templates
-from service.grading.results import GraderInvalid, ItemFailed
+from service.grading.errors import GraderInvalid, ItemFailed
 from service.grading.schemas import Grader, MultiGrader
 from service.grading.templates import Variable, lookup, parse_template
 from service.models.registry import ModelRegistry

@@ -24,7 +24,8 @@ from service.evals.tally import (
     Tally,
     counted_labels,
 )
-from service.grading.results import ItemFailed, LabelPair
+from service.grading.errors import ItemFailed
+from service.grading.results import LabelPair
 from service.inference.background.calls import Answered, ModelUsage, Patience, SampleFailed
 
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "seed": 42}

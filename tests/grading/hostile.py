@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from service.grading.results import ItemFailed
+from service.grading.errors import ItemFailed
 from service.grading.sandbox.sandbox import Sandbox
 
 _HEAD = """

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.grading.check import check
-from service.grading.results import GraderInvalid
+from service.grading.errors import GraderInvalid
 from tests.grading.test_formula import MULTI
 from tests.grading.test_schemas import LABEL, OURS, PYTHON, SCORE, SIMILAR, STRING
 from tests.grading.tools import GRADER

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.grading.errors import ItemFailed
 from service.grading.formula import FormulaInvalid, check_formula, evaluate
-from service.grading.results import ItemFailed
 from tests.grading.test_schemas import SIMILAR, STRING
 from tests.grading.tools import Answers, graded
 

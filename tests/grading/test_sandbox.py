@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.grading.results import ItemFailed
+from service.grading.errors import ItemFailed
 from service.grading.sandbox import seccomp
 from service.grading.sandbox.modules import SourceInvalid, imported_modules
 from service.grading.sandbox.sandbox import MAX_REQUEST_BYTES, Sandbox, why_unavailable

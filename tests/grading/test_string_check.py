@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from service.grading.check import check
+from service.grading.errors import GraderInvalid
 from service.grading.grade import grade
 from service.grading.model_graders import GraderTools
-from service.grading.results import GraderInvalid, Sample
+from service.grading.results import Sample
 from service.grading.schemas import StringCheckGrader
 
 

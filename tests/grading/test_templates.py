@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.grading.results import ItemFailed, Sample
+from service.grading.errors import ItemFailed
+from service.grading.results import Sample
 from service.grading.templates import TemplateInvalid, check_variables, parse_template
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}

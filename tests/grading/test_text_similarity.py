@@ -14,7 +14,7 @@ from rouge_score.tokenizers import Tokenizer
 from sacrebleu import sentence_bleu, sentence_chrf
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
-from service.grading.results import ItemFailed
+from service.grading.errors import ItemFailed
 from service.grading.text_similarity import MAX_CHARS, _NoSynonyms, chrf, similarity, spaced, words
 from tests.grading.similar_texts import CODE, DIFFERENT, TEXTS, UNSPACED
 from tests.grading.tools import graded

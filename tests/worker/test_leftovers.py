@@ -220,10 +220,10 @@ def test_the_parts_of_a_task_id():
 HOLDS = """
 import asyncio, sys
 from pathlib import Path
-from service.core import scratch
+from service.core import local_disk
 
 async def main():
-    async with scratch.claimed(Path(sys.argv[1])) as folder:
+    async with local_disk.claimed(Path(sys.argv[1])) as folder:
         (folder / "rows.jsonl").write_text("a customer's text")
         print("ready", flush=True)
         await asyncio.sleep(600)

@@ -23,7 +23,7 @@ from tests.conftest import Api
 async def test_each_sweep_beats_and_an_error_with_one_does_not_keep_the_others(
     api: Api, monkeypatch: Any, key: str, folder: str
 ):
-    """Thousands may wait for a slow storage. The probe of the worker must not fail meanwhile."""
+    """Thousands may wait for a slow storage, during which the worker's probe must not fail."""
     state, names = api.app.state, [f"x-{number}" for number in range(5)]
     steps: list[int] = []
     seen: list[tuple[str, int]] = []

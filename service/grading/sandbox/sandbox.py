@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Self
 
-from service.grading.results import ItemFailed
+from service.grading.errors import ItemFailed
 from service.grading.sandbox.modules import EXTRA, SourceInvalid, imported_modules, library_of
 
 ITEM_TIMEOUT_S: Final = 20.0
