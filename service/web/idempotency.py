@@ -15,7 +15,7 @@ import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -133,7 +133,11 @@ async def created_once(
     def answer(record: T) -> dict[str, Any]:
         return shape.of(record).model_dump(mode="json")
 
-    return shape.model_validate(await once(redis, project_id, key, body, make, answer))
+    stored = await once(redis, project_id, key, body, make, answer)
+    # A version that does not know the newest fields may have stored the answer.
+    fields = cast("type[BaseModel]", shape).model_fields
+    required = (name for name, field in fields.items() if field.is_required())
+    return shape.model_validate(dict.fromkeys(required) | stored)
 
 
 async def _claim(redis: Client, place: str, digest: str, pending: str) -> dict[str, Any] | None:

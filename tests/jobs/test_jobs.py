@@ -297,6 +297,20 @@ async def test_idempotency_key_makes_one_job(http, file_id):
     assert other.headers["x-should-retry"] == "false"
 
 
+async def test_an_answer_that_an_older_version_stored_lacks_new_fields(api, http, file_id):
+    headers = {"idempotency-key": "abc"}
+    body = {"model": BASE_MODEL, "training_file": file_id}
+    first = (await http.post(JOBS, json=body, headers=headers)).json()
+    redis = api.app.state.redis
+    (key,) = [key async for key in redis.scan_iter("*:idempotency:*")]
+    stored = json.loads(await redis.get(key))
+    del stored["answer"]["user_provided_suffix"]
+    await redis.set(key, json.dumps(stored))
+    again = await http.post(JOBS, json=body, headers=headers)
+    assert again.status_code == 200, again.text
+    assert again.json() == first
+
+
 async def test_list_pages_and_filters_by_metadata(http, file_id):
     tagged = await create(http, file_id, metadata={"team": "a b"})
     plain = await create(http, file_id)
