@@ -62,7 +62,7 @@ class OutsideSettings(BaseModel):
 
 
 class AuditSettings(BaseModel):
-    """The audit log: what it has, how long, and who else sees its checkpoints."""
+    """The audit log: its contents, its retention, and the witness of its checkpoints."""
 
     audit_kept_days: int = Field(
         default=400,

@@ -160,12 +160,6 @@ def modules_of(folder: Path) -> list[str]:
     return [*_pairs(tensor_shapes(folder / WEIGHTS))]
 
 
-def tensor_names(module: str) -> tuple[str, str]:
-    """The names of a module's two LoRA tensors, A and B, in an adapter file."""
-    a, b = (f"base_model.model.{module}.lora_{side}.weight" for side in "AB")
-    return a, b
-
-
 def _check_config(folder: Path, max_rank: int) -> AdapterConfig:
     try:
         config = AdapterConfig.read(folder)

@@ -182,7 +182,7 @@ class Reading:
         self._show_rows(self.opened, self.meaning)
 
     def describe_format(self) -> FoundFormat | None:
-        """Return the format of the file as far as it is known."""
+        """Return what is known about the format of the file."""
         if self.unpacked is None or self.opened is None:
             return None
         columns = self.meaning.named if self.meaning is not None else {}

@@ -37,7 +37,7 @@ class Conversation(NamedTuple):
 
     @property
     def every_turn(self) -> list[Turn]:
-        """The turns, those of the rejected answer, and the texts beside."""
+        """All texts: of the turns, of the rejected answer, and of other fields."""
         return [*self.turns, *self.rejected, *self.beside]
 
     @property

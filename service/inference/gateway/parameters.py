@@ -43,7 +43,6 @@ _Whole = int | None
 _Object = dict[str, msgspec.Raw] | None
 _List = list[msgspec.Raw] | None
 _Number = float | None
-_Any = msgspec.Raw
 _Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
 _Ids = Annotated[list[int], Meta(max_length=128)] | None
 _TokenId = Annotated[str, Meta(pattern="^[0-9]{1,19}$")]

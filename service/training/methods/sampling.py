@@ -198,7 +198,7 @@ _PAD: Final = 0  # masked, so any id works
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One answer that is to be sampled."""
+    """An answer to sample."""
 
     request: SampleRequest
     index: int

@@ -316,7 +316,7 @@ def _forward(before: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _plain_adapter(layer: Any, x: Tensor) -> str | None:
-    """Return the adapter whose product is to be added. None if that is left to PEFT."""
+    """Return the adapter whose product must be added, or None if PEFT adds it."""
     if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
         return None
     (name,) = layer.active_adapters
