@@ -37,7 +37,7 @@ class Conversation(NamedTuple):
 
     @property
     def every_turn(self) -> list[Turn]:
-        """All texts: of the turns, of the rejected answer, and of other fields."""
+        """All turns, including those of the rejected answer and of other fields."""
         return [*self.turns, *self.rejected, *self.beside]
 
     @property
