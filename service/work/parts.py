@@ -23,7 +23,7 @@ from service.core.redis import Client, Purpose, reply, text, writing_for
 from service.core.storage import Storage
 from service.core.storage.leftovers import Leftovers
 from service.work.records import ResumedRecord
-from service.work.store import Guard, WorkStore, skip_unreadable
+from service.work.store import WorkStore
 
 _numbers: Final = msgspec.json.Decoder(list[int])
 
@@ -91,15 +91,12 @@ class PartedStore(WorkStore[R]):
         if current is None or current.is_final:
             await self._leftovers.noted(record.member, ids.now_s())
 
-    async def sweep(
-        self, storage: Storage, leases: Leases, now_s: int, guard: Guard = skip_unreadable
-    ) -> None:
-        """Remove the parts of ended work that no worker may still write."""
-        for member in await self._leftovers.due(now_s):
-            with guard(member):
-                await self._sweep(storage, leases, member)
+    async def leftovers(self, now_s: int) -> list[str]:
+        """Return the members of ended work whose parts may remain."""
+        return await self._leftovers.due(now_s)
 
-    async def _sweep(self, storage: Storage, leases: Leases, member: str) -> None:
+    async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:
+        """Delete the parts of ended work, unless a worker may still write some."""
         project_id, work_id = member.split("/", 1)
         record = await self.records.get(project_id, work_id)
         if record is not None and not record.is_final:

@@ -1,4 +1,4 @@
-"""The reconciler's rule for background work: it continues what no worker does.
+"""The reconciler's rules for background work: continue what is lost, clean up what has ended.
 
 Work that is in no queue is enqueued. An attempt that a worker took, and that has had no lease for
 long enough, is lost.
@@ -15,6 +15,7 @@ from service.core import queue
 from service.core.leases import Leases
 from service.core.queue import EntryState, TaskId
 from service.core.redis import Client
+from service.core.storage import Storage
 from service.work.store import WorkStore
 
 log = logging.getLogger(__name__)
@@ -55,11 +56,13 @@ class Recovery:
     def __init__(
         self,
         redis: Client,
+        leases: Leases,
         lost_attempts: LostAttempts,
         most_lost: int,
         logged_errors: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._redis = redis
+        self._leases = leases
         self._lost_attempts = lost_attempts
         self._most_lost = most_lost
         self._logged_errors = logged_errors
@@ -81,6 +84,12 @@ class Recovery:
                     kind.lane, kind.function, record.subject, record.attempt
                 ):
                     await store.lose(record, self._most_lost)
+
+    async def clean_up_all(self, store: WorkStore[Any], storage: Storage, now_s: int) -> None:
+        """Delete what the expired, deleted and ended work of a store left."""
+        for member in await store.leftovers(now_s):
+            with self._logged_errors(member):
+                await store.clean_up(member, storage, self._leases)
 
 
 class DeadEntries:

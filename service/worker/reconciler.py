@@ -129,7 +129,9 @@ class Reconciler:
             redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s
         )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
-        self._recovery = Recovery(redis, self._lost_attempts, self._most_lost, self._logged_errors)
+        self._recovery = Recovery(
+            redis, leases, self._lost_attempts, self._most_lost, self._logged_errors
+        )
         self._job_recovery = JobRecovery(jobs, self._lost_attempts, self._most_lost)
         self._dead_entries = DeadEntries(redis, self._lost_attempts)
 
@@ -296,7 +298,7 @@ class Reconciler:
         await self._outputs.sweep(self._leases, self._patience_s)
 
     async def _sweep_work(self, store: WorkStore[Any]) -> None:
-        await store.sweep(self._files.storage, self._leases, ids.now_s(), self._logged_errors)
+        await self._recovery.clean_up_all(store, self._files.storage, ids.now_s())
 
     async def _sweep_captures(self) -> None:
         await self._captures.sweep(ids.now_s())
