@@ -80,7 +80,7 @@ class JobRecovery:
         if await self._lost_attempts.taken_and_lost(queue.GPU, _TRAIN, job.id, job.attempt):
             # A worker took it and died before it wrote "running".
             await self._jobs.change(
-                job.project_id, job.id, lambda j: lifecycle.requeue(j, job.attempt)
+                job.project_id, job.id, lambda current: lifecycle.requeue(current, job)
             )
 
     async def _running(self, job: JobRecord) -> None:
@@ -90,39 +90,28 @@ class JobRecovery:
 
 
 async def fail(
-    jobs: Jobs,
-    job: JobRecord,
-    attempt: int | None,
-    failure: JobFailure,
-    data: dict[str, Any] | None = None,
+    jobs: Jobs, own: JobRecord, failure: JobFailure, data: dict[str, Any] | None = None
 ) -> None:
-    """Fail the job; `attempt` is None if no worker has it yet. Raises AttemptSuperseded."""
-    event = _failure_event(failure, data)
-
-    def own(current: JobRecord) -> JobRecord:
-        return current if attempt is None else lifecycle.require_attempt(current, job)
-
+    """Fail the job. `data` is added to its event. Raises AttemptSuperseded."""
     await jobs.change(
-        job.project_id,
-        job.id,
-        lambda current: lifecycle.fail(own(current), attempt, failure, ids.now_s()),
-        events=lambda _: [event],
+        own.project_id,
+        own.id,
+        lambda job: lifecycle.fail(job, own, failure, ids.now_s()),
+        events=lambda _: [_failure_event(failure, data)],
     )
 
 
-async def lose_preparation(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
+async def lose_preparation(jobs: Jobs, own: JobRecord, most_lost: int) -> JobRecord:
     """Record a lost attempt at preparing the job. The next one starts, or the job fails."""
     return await jobs.change(
-        job.project_id,
-        job.id,
-        lambda current: lifecycle.lose_preparation(
-            lifecycle.require_attempt(current, job), job.attempt, most_lost, ids.now_s()
-        ),
+        own.project_id,
+        own.id,
+        lambda job: lifecycle.lose_preparation(job, own, most_lost, ids.now_s()),
         events=lambda after: [_failure_event(after.error)] if after.error is not None else [],
     )
 
 
-async def lose(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
+async def lose(jobs: Jobs, own: JobRecord, most_lost: int) -> JobRecord:
     """Record a lost attempt. The next one is queued, or the job is paused or fails."""
 
     def events(after: JobRecord) -> list[NewEvent]:
@@ -134,18 +123,16 @@ async def lose(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
             then = f"attempt {after.attempt} continues from the newest checkpoint"
         return [
             NewEvent(
-                message=f"Attempt {job.attempt} was lost; {then}",
+                message=f"Attempt {own.attempt} was lost; {then}",
                 level="warn",
                 data={"attempt": after.attempt},
             )
         ]
 
     return await jobs.change(
-        job.project_id,
-        job.id,
-        lambda current: lifecycle.lose(
-            lifecycle.require_attempt(current, job), job.attempt, most_lost, ids.now_s()
-        ),
+        own.project_id,
+        own.id,
+        lambda job: lifecycle.lose(job, own, most_lost, ids.now_s()),
         events=events,
     )
 

@@ -52,13 +52,13 @@ async def succeeds(api: Api, http, job: JobRecord) -> None:
         job.project_id,
         job.id,
         lambda j: lifecycle.succeed(
-            j, 1, model="ft:new", result_files=(), trained_tokens=1, now_s=1
+            j, j, model="ft:new", result_files=(), trained_tokens=1, now_s=1
         ),
     )
 
 
 async def fails(api: Api, http, job: JobRecord) -> None:
-    await fail(api.app.state.jobs, job, 1, JobFailure(code="c", message="m"))
+    await fail(api.app.state.jobs, job, JobFailure(code="c", message="m"))
 
 
 async def loses_its_last_attempt(api: Api, http, job: JobRecord) -> None:

@@ -83,9 +83,7 @@ class AttemptRecorder:
         self._progress.begin(message)
         if self.pacing:
             self.pacing.begin()
-        await self._change(
-            lambda job: lifecycle.set_choices(job, self.number, message.model_dump())
-        )
+        await self._change(lambda job: lifecycle.set_choices(job, self.job, message.model_dump()))
         start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
         await self.event(
             f"Training started: {start}{message.total_steps} steps over {message.examples} "
@@ -109,7 +107,7 @@ class AttemptRecorder:
         finish = self._progress.estimated_finish(ids.now_s())
 
         def change(job: JobRecord) -> JobRecord:
-            return lifecycle.require_running(job, self.number).model_copy(
+            return lifecycle.require_running(job, self.job).model_copy(
                 update={
                     "trained_tokens": message.trained_tokens,
                     "estimated_finish": finish,
@@ -161,7 +159,7 @@ class AttemptRecorder:
                 note_rank(pipe, self.job.model, rank)
 
         await self._change(
-            lambda job: lifecycle.record_progress(job, self.number, _held_out_loss(message)),
+            lambda job: lifecycle.record_progress(job, self.job, _held_out_loss(message)),
             NewEvent(message=f"Checkpoint saved at step {step}", data={"step": step}),
             *self._paced(),
             also=also,
@@ -189,7 +187,7 @@ class AttemptRecorder:
         await self._change(
             lambda job: lifecycle.succeed(
                 job,
-                self.number,
+                self.job,
                 model=self.model,
                 adapter=artifact,
                 result_files=(results.id,),
@@ -261,7 +259,7 @@ class AttemptRecorder:
             return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.cell("out_of_memory").inc()
         await self._change(
-            lambda job: lifecycle.retry_smaller(job, self.number, plan),
+            lambda job: lifecycle.retry_smaller(job, self.job, plan),
             NewEvent(
                 message=(
                     f"{what}. Attempt {self.number + 1} continues {describe_settings(plan)}, "
@@ -275,24 +273,20 @@ class AttemptRecorder:
 
     async def fail(self, failure: JobFailure, data: dict[str, Any] | None = None) -> None:
         """Fail the job; `data` is added to its event."""
-        await recovery.fail(self._jobs, self.job, self.number, failure, data)
+        await recovery.fail(self._jobs, self.job, failure, data)
 
     async def event(
         self, message: str, level: Any = "info", data: dict[str, Any] | None = None
     ) -> None:
         """Add an event to the job."""
         await self._change(
-            lambda job: lifecycle.require_running(job, self.number),
+            lambda job: lifecycle.require_running(job, self.job),
             NewEvent(message=message, level=level, data=data or {}),
         )
 
     async def _change(self, change: Any, *events: NewEvent, also: Any = lambda _: None) -> None:
         await self._jobs.change(
-            self.job.project_id,
-            self.job.id,
-            lambda job: change(lifecycle.require_attempt(job, self.job)),
-            events=lambda _: events,
-            also=also,
+            self.job.project_id, self.job.id, change, events=lambda _: events, also=also
         )
 
     def _meta(self, name: str, step: int) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class TrainTask:
         if entry is None:
             message = f"The base model {job.model} is no longer offered."
             failure = JobFailure(code="model_not_found", message=message, param="model")
-            await fail(self._jobs, job, number, failure)
+            await fail(self._jobs, job, failure)
             return
         attempt = TrainingAttempt(
             job,
@@ -255,7 +255,7 @@ class TrainTask:
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda current: release(lifecycle.require_attempt(current, job), job.attempt),
+                lambda current: release(current, job),
                 events=self._hand_back_events,
             )
         elif outcome is Outcome.LOST:

@@ -67,7 +67,7 @@ class PrepareTask:
         except InProgress as e:
             raise Retry(defer=_WAIT_FOR_FILE_S) from e
         except CannotTrain as e:
-            await fail(self._jobs, job, None, e.failure)
+            await fail(self._jobs, job, e.failure)
             return
         except (*REDIS_ERRORS, StorageError, Missing):
             raise  # retried later, or no longer relevant
@@ -75,7 +75,7 @@ class PrepareTask:
             # An internal error: report it once instead of retrying forever.
             log.exception("the preparation failed")
             message = "The service failed to prepare this job. Give the operator the job's ID."
-            await fail(self._jobs, job, None, JobFailure(code="internal_error", message=message))
+            await fail(self._jobs, job, JobFailure(code="internal_error", message=message))
             return
         await self._queue(job, plan, overlap)
 

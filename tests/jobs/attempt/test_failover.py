@@ -72,7 +72,7 @@ async def test_the_record_of_an_older_version_is_of_the_same_attempt(redis, twin
     old = known.model_copy(update={"nonce": ""})
     await redis.set(jobs.records.key(known.project_id, known.id), old.model_dump_json())
     after = await jobs.change(
-        known.project_id, known.id, lambda j: lifecycle.require_attempt(j, known)
+        known.project_id, known.id, lambda j: lifecycle.require_running(j, known)
     )
     assert after.attempt == known.attempt
 

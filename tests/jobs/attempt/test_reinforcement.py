@@ -195,7 +195,7 @@ async def test_an_adapter_is_for_the_worker_alone_and_leaves_nothing(
 
 async def test_what_a_dead_attempt_published_is_removed(job, jobs, storage, adapter):
     await Policy(job, jobs.redis, storage).publish(adapter)
-    await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, 1, 3, 2))
+    await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, found, 3, 2))
     await remove_rounds(jobs, storage, 2**40)
     assert await storage.keys(f"{job.project_id}/jobs/{job.id}") == []
     assert await round_leftovers(jobs.redis).due(2**40) == []
@@ -363,7 +363,7 @@ async def test_a_round_that_loses_its_job_says_so(tmp_path, job, jobs, storage, 
         storage=storage,
         device_name="test",
     )
-    await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, 1, 3, 2))
+    await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, found, 3, 2))
     told = Told()
     setup = SamplingSetup(
         Policy(job, jobs.redis, storage), None, rewards(tmp_path, EQUAL, {"b": 1})

@@ -90,9 +90,9 @@ class Site:
         failure = JobFailure(code="internal_error", message=ROW_TEXT)
         ends = {
             Status.SUCCEEDED: lambda job: lifecycle.succeed(
-                job, 1, model="ft:acme", result_files=(), trained_tokens=1, now_s=now_s
+                job, job, model="ft:acme", result_files=(), trained_tokens=1, now_s=now_s
             ),
-            Status.FAILED: lambda job: lifecycle.fail(job, 1, failure, now_s),
+            Status.FAILED: lambda job: lifecycle.fail(job, job, failure, now_s),
             Status.CANCELLED: lambda job: lifecycle.cancel(job, now_s),
         }
         await self._change(ends[status], NewEvent(message=ROW_TEXT))
