@@ -154,22 +154,17 @@ class WorkerProcess:
             settings=settings,
         )
         self._chats = ChatLoad()
+        resources = Resources(files, registry, storage, leases, settings, access)
         train = TrainTask(
-            jobs=jobs,
-            files=files,
-            registry=registry,
-            catalogue=catalogue,
-            storage=storage,
-            leases=leases,
-            settings=settings,
+            jobs,
+            resources,
             presence=self._presence,
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
-            access=access,
             chats=self._chats,
         )
         self._tasks = QueueTasks(
-            Resources(files, registry, storage, leases, settings, access),
+            resources,
             jobs,
             train=train,
             eraser=erasing.eraser,

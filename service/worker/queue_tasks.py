@@ -36,8 +36,8 @@ from service.jobs.attempt.train_task import TrainTask
 from service.jobs.dispatch import Dispatcher
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.evaluation.task import EvaluateJob
+from service.jobs.planning.overlap import CountOverlap
 from service.jobs.planning.prepare_task import PrepareTask
-from service.jobs.planning.training_files import CountOverlap
 from service.jobs.records import Jobs
 from service.work.store import WorkStore
 from service.work.task import WorkTask

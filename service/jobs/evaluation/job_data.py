@@ -13,7 +13,7 @@ from service.datasets.contract import OverlapSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch_rows
 from service.files.records import FileRecord, Files
-from service.jobs.planning.training_files import build_mixture, join_rows, training_files
+from service.jobs.planning.mixture import build_mixture, join_rows, training_files
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS, MethodRows
 from service.training.contract.spec import MixedRows

@@ -14,8 +14,9 @@ from service.files.records import Files
 from service.jobs.planning.hyperparameters import Base, answer_tokens, resolve
 from service.jobs.planning.machines import MachinePlan, online_trainers, plan_on_best, read_shape
 from service.jobs.planning.memory_plan import Training
+from service.jobs.planning.mixture import Inputs
 from service.jobs.planning.speed import Duration, SpeedKey, Speeds
-from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles, Inputs
+from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles
 from service.jobs.records import JobRecord, MemorySettings
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.hyperparameters import ReinforcementHyperparameters, Resolved

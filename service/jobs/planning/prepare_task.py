@@ -15,7 +15,7 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 from service.files.records import Files
 from service.jobs import lifecycle
-from service.jobs.attempt.recorder import record_wait
+from service.jobs.attempt.progress import record_wait
 from service.jobs.dispatch import Dispatcher
 from service.jobs.planning.job_plan import JobPlan, resolve_and_plan
 from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles

@@ -218,7 +218,7 @@ async def _sample_rounds(world: World) -> None:
     train = world.worker._tasks.train
     job = await train._jobs.get(world.notes["project"], world.notes["job"])
     assert job is not None
-    policy = Policy(job, train._jobs.redis, train._storage)
+    policy = Policy(job, train._jobs.redis, train._resources.storage)
     with TemporaryDirectory() as folder, contextlib.suppress(*REDIS_ERRORS, StorageError):
         for file, content in adapter().items():
             (Path(folder) / file).write_bytes(content)

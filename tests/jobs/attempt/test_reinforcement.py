@@ -360,7 +360,6 @@ async def test_a_round_that_loses_its_job_says_so(tmp_path, job, jobs, storage, 
         jobs=jobs,
         files=Files(jobs.redis, storage),
         registry=registry,
-        storage=storage,
         device_name="test",
     )
     await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, found, 3, 2))

@@ -156,7 +156,6 @@ async def recorder(jobs: Jobs, settings: Settings) -> AttemptRecorder:
         jobs=jobs,
         files=Files(jobs.redis, storage),
         registry=ModelRegistry(jobs.redis, Catalogue(settings.models_file), cache_s=0),
-        storage=storage,
         device_name="test",
     )
 

@@ -18,11 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
-from service.config import Settings
 from service.core import metrics, tasks
 from service.core.child import Child
-from service.core.redis import Client
-from service.core.storage import Storage
 from service.core.tasks import gather
 from service.evals.judge import RunJudge
 from service.grading.grade import grade
@@ -31,7 +28,7 @@ from service.grading.results import Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.grading.tool_call import find_written_calls
-from service.inference.background.calls import EngineAccess
+from service.inference.background.calls import Resources
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.recorder import AttemptRecorder
 from service.jobs.attempt.reinforcement.policy import Policy
@@ -191,17 +188,17 @@ def _codes(graded: Graded) -> str:
 def create_rounds(
     job: JobRecord,
     recorder: AttemptRecorder,
+    resources: Resources,
     *,
-    files: Mapping[Purpose, Path],
-    samples_on_engine: bool,
-    upstreams: Upstreams,
-    access: EngineAccess,
-    storage: Storage,
-    redis: Client,
-    settings: Settings,
+    rows: Mapping[Purpose, Path],
+    upstreams: Upstreams | None,
 ) -> Rounds:
-    """Return the rounds of an attempt at a job that has a grader."""
+    """Return the rounds of an attempt at a job that has a grader.
+
+    `rows` are the canonical files of the run. `upstreams` is None if the trainer samples.
+    """
     assert job.grader is not None
+    access, settings = resources.access, resources.settings
 
     async def report(message: str, data: Mapping[str, object]) -> None:
         await recorder.event(message, "warn", dict(data))
@@ -211,18 +208,20 @@ def create_rounds(
         await report(text, {"code": "engine_away"})
 
     calls = access.calls(job.project_id, job.key_id)
-    sandbox = Sandbox()
-    sampler = EngineSampler(
-        upstreams,
-        job.model,
-        salt=access.salt(job.project_id),
-        concurrency=settings.eval_requests_at_once,
-        patience_s=settings.eval_engine_patience_s,
-        on_wait=wait,
-    )
-    rewards = Rewards(parse_grader(job.grader), Rows(files), lambda: RunJudge(calls).tools(sandbox))
-    policy = Policy(job, redis, storage, load_signing_key(settings.signing_key_file))
-    setup = SamplingSetup(policy, sampler if samples_on_engine else None, rewards)
+    sandbox, sampler = Sandbox(), None
+    if upstreams is not None:
+        sampler = EngineSampler(
+            upstreams,
+            job.model,
+            salt=access.salt(job.project_id),
+            concurrency=settings.eval_requests_at_once,
+            patience_s=settings.eval_engine_patience_s,
+            on_wait=wait,
+        )
+    rewards = Rewards(parse_grader(job.grader), Rows(rows), lambda: RunJudge(calls).tools(sandbox))
+    signer = load_signing_key(settings.signing_key_file)
+    policy = Policy(job, resources.files.redis, resources.storage, signer)
+    setup = SamplingSetup(policy, sampler, rewards)
     return Rounds(setup, sandbox, warn=report, fail=recorder.fail)
 
 
