@@ -64,28 +64,6 @@ def _line(custom_id: str, response: Any, error: Any) -> bytes:
     )
 
 
-class PartWriter:
-    """Writer of the parts of one attempt. The names of its parts are used by no other."""
-
-    def __init__(self, storage: Storage, record: BatchRecord) -> None:
-        self._storage = storage
-        self._record = record
-        self._prefix = f"{record.attempt_name}-{ids.random_part(8)}"
-        self._written = 0
-
-    async def write(self, results: Sequence[Result]) -> dict[str, list[int]]:
-        """Store results. Returns the numbers of their requests by part."""
-        parts = {}
-        self._written += 1
-        for kind in Kind:
-            if of_kind := [result for result in results if result.kind is kind]:
-                name = f"{self._prefix}-{self._written:06d}.{kind}"
-                data = b"".join(result.line + b"\n" for result in of_kind)
-                await self._storage.put_bytes(f"{self._record.folder}/{name}", data)
-                parts[name] = [result.number for result in of_kind]
-        return parts
-
-
 async def write_file(
     files: Files,
     record: BatchRecord,

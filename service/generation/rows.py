@@ -127,24 +127,6 @@ class _Line(msgspec.Struct):
 _LINES = msgspec.json.Decoder(_Line)
 
 
-class PartWriter:
-    """Writer of the parts of one attempt. The names of its parts are used by no other."""
-
-    def __init__(self, storage: Storage, record: GenerationRecord) -> None:
-        self._storage = storage
-        self._record = record
-        self._prefix = f"{record.attempt_name}-{ids.random_part(8)}"
-        self._written = 0
-
-    async def write(self, rows: Sequence[Row]) -> str:
-        """Store rows, which may be none. Returns the name of the part."""
-        self._written += 1
-        name = f"{self._prefix}-{self._written:06d}.jsonl"
-        data = b"".join(row.line() + b"\n" for row in rows)
-        await self._storage.put_bytes(f"{self._record.folder}/{name}", data)
-        return name
-
-
 async def read_lines(
     storage: Storage, record: GenerationRecord, parts: Iterable[str]
 ) -> list[bytes]:

@@ -1,23 +1,16 @@
-"""The `generate_rows` task: cut documents, have rows written about them, and write their file.
-
-Passages that are finished at the same time are stored as one part and recorded in one transaction.
-A worker that dies loses at most the passages that it was working on, and those whose results wait
-to be stored.
-"""
+"""The `generate_rows` task: cuts documents, generates rows about them, and writes their file."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from service.core import ids, metrics, queue
-from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.datasets.passages.passage import Passage
 from service.files.curation.child_runner import Desk, DeskFailed
@@ -40,10 +33,9 @@ from service.generation.records import (
     GenerationTally,
     IncompleteReason,
 )
-from service.generation.rows import Kept, PartWriter, Row, pair_of, read_lines, write_file
+from service.generation.rows import Kept, Row, pair_of, read_lines, write_file
 from service.inference.background.calls import BATCH_PRIORITY, EngineCalls, Resources
-from service.inference.background.crew import Crew
-from service.work.records import AttemptSuperseded
+from service.inference.background.parted_attempt import PartedAttempt
 from service.work.task import ResumableTask
 
 log = logging.getLogger(__name__)
@@ -51,8 +43,8 @@ log = logging.getLogger(__name__)
 _ROWS_MISSING: Final = "Rows of the generation are no longer in storage."
 
 
-class GenerationAttempt:
-    """Runs one attempt. `run()` ends with the generation, or after `stop()`."""
+class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
+    """Runs one attempt at a generation."""
 
     def __init__(
         self,
@@ -64,33 +56,15 @@ class GenerationAttempt:
         concurrency: int,
         folder: Path,
     ) -> None:
-        self._record = record
-        self._generations = generations
-        self._files = generations.files
+        super().__init__(record, generations, generations.files)
         self._calls = calls
         self._desk = desk
         self._concurrency = concurrency
         self._folder = folder
-        self._writer = PartWriter(generations.files.storage, record)
         self._passages: list[Passage] | None = None
         self._kept = Kept()
-        self._crew: Crew[Task, Outcome] | None = None
-        self._running: asyncio.Task[Any] | None = None
-        self._is_cancelled = False
-        self.stopped = False
 
-    @property
-    def ended(self) -> bool:
-        """Whether the generation has a final status."""
-        return self._record.is_final
-
-    async def run(self) -> None:
-        """Process the rest of the generation, and end it unless stopped.
-
-        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk
-        is full.
-        """
-        self._running = asyncio.current_task()
+    async def _process(self) -> None:
         try:
             if self._record.status is GenerationStatus.QUEUED:
                 found = len(await self._read())
@@ -99,26 +73,9 @@ class GenerationAttempt:
                 await self._ask_all()
         except GenerationFailed as e:
             await self._fail(e.fault)
-        if not self.stopped and not self.ended:
-            await self._finish()
 
-    def stop(self) -> None:
-        """Drop the passages that are being worked on. Finished ones are still stored.
-
-        `run()` is canceled if it works on no passages.
-        """
-        self.stopped = True
-        if self._crew is not None:
-            self._crew.stop()
-        elif self._running is not None:
-            self._running.cancel()
-
-    def notice(self, current: GenerationRecord) -> None:
-        """Begin no more passages once the generation is being cancelled."""
-        if current.status is GenerationStatus.CANCELLING:
-            self._is_cancelled = True
-            if self._crew is not None:
-                self._crew.stop()
+    def _must_end(self, current: GenerationRecord) -> bool:
+        return current.status is GenerationStatus.CANCELLING
 
     async def _read(self) -> list[Passage]:
         """Return the passages of the documents. Raises GenerationFailed."""
@@ -130,7 +87,7 @@ class GenerationAttempt:
 
     async def _ask_all(self) -> None:
         passages = await self._read()
-        parts = await self._generations.parts(self._record)
+        parts = await self._store.parts(self._record)
         try:
             lines = await read_lines(self._files.storage, self._record, parts)
         except StorageMissing as e:
@@ -153,7 +110,7 @@ class GenerationAttempt:
         self, left: Iterator[Task], work: PassageWork, budget: Budget
     ) -> IncompleteReason | None:
         """Ask about passages until there are enough rows. Returns why there are not."""
-        while not (self.stopped or self._is_cancelled):
+        while not (self.stopped or self._starts_no_more):
             wanted = self._record.n - self._record.tally.kept
             if wanted <= 0:
                 return None
@@ -164,20 +121,18 @@ class GenerationAttempt:
                 return IncompleteReason.NO_MORE_PASSAGES
             expected = rows_a_passage(self._record.kinds, some[0].questions)
             some += islice(left, math.ceil(wanted / expected) - 1)
-            self._crew = Crew(work.outcome, self._store)
-            await self._crew.run(_within(budget, some), self._concurrency)
-            self._crew = None
+            await self._work_on(_within(budget, some), work.outcome, self._concurrency)
         return None
 
-    async def _store(self, outcomes: list[Outcome]) -> None:
+    async def _keep(self, outcomes: list[Outcome]) -> None:
         more = GenerationTally()
         kept: list[Row] = []
         for outcome in outcomes:
             rows, dropped = self._chosen(outcome.rows, len(kept))
             kept += rows
             more = more.plus(outcome.tally).plus(GenerationTally(kept=len(rows), dropped=dropped))
-        part = await self._writer.write(kept)
-        self._record = await self._generations.add_parts(
+        part = await self._writer.write([row.line() for row in kept], "jsonl")
+        self._record = await self._store.add_parts(
             self._record,
             lambda record: record.advance(more),
             {part: [outcome.number for outcome in outcomes]},
@@ -200,8 +155,7 @@ class GenerationAttempt:
         return chosen, dropped
 
     async def _finish(self) -> None:
-        """Write the file and end the generation."""
-        parts = await self._generations.parts(self._record)
+        parts = await self._store.parts(self._record)
         try:
             lines = await read_lines(self._files.storage, self._record, parts)
         except StorageMissing:
@@ -212,17 +166,7 @@ class GenerationAttempt:
         file = await write_file(self._files, self._record, lines)
         files = () if file is None else (file,)
         output = None if file is None else file.id
-        try:
-            self._record = await self._generations.change_own(
-                self._record,
-                lambda record: record.finish(ids.now_s(), output=output),
-                lambda pipe, _: self._files.write_all_new(pipe, files),
-            )
-        except (AttemptSuperseded, Missing):
-            # After any other error, the transaction may have been made, so its file stays.
-            if file is not None:
-                await self._files.discard(file.project_id, file.id)
-            raise
+        await self._end(files, lambda record: record.finish(ids.now_s(), output=output))
         if file is not None:
             with queue.left_to_the_reconciler():
                 await self._files.checks.enqueue(file)
@@ -236,9 +180,6 @@ class GenerationAttempt:
             return record.fail(fault)
 
         await self._change(change)
-
-    async def _change(self, change: Callable[[GenerationRecord], GenerationRecord]) -> None:
-        self._record = await self._generations.change_own(self._record, change)
 
 
 def _within(budget: Budget, some: Iterable[Task]) -> Generator[Task]:

@@ -10,7 +10,7 @@ transaction, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -48,6 +48,24 @@ class PartedRecord(ResumedRecord):
     def reads(self, file_id: str) -> bool:
         """Whether the work reads this file."""
         raise NotImplementedError
+
+
+class PartWriter:
+    """Stores the parts of one attempt, under names that no other attempt uses."""
+
+    def __init__(self, storage: Storage, record: PartedRecord) -> None:
+        self._storage = storage
+        self._folder = record.folder
+        self._prefix = f"{record.attempt_name}-{ids.random_part(8)}"
+        self._written = 0
+
+    async def write(self, lines: Iterable[bytes], suffix: str) -> str:
+        """Store lines as the next part, and return its name."""
+        self._written += 1
+        name = f"{self._prefix}-{self._written:06d}.{suffix}"
+        data = b"".join(line + b"\n" for line in lines)
+        await self._storage.put_bytes(f"{self._folder}/{name}", data)
+        return name
 
 
 R = TypeVar("R", bound=PartedRecord)
