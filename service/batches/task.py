@@ -13,7 +13,7 @@ from typing import Final
 from service.batches.input_lines import BatchRequest, InputInvalid, check, read_requests
 from service.batches.records import Batches, BatchFault, BatchRecord, BatchStatus, BatchTally
 from service.batches.request_work import RequestWork, Rules
-from service.batches.results import Kind, Result, line_without_answer, write_file
+from service.batches.results import Result, ResultFile, unsent_line, write_file
 from service.core import ids, metrics
 from service.core.storage import StorageMissing
 from service.files.curation.child_runner import DeskFailed
@@ -42,7 +42,7 @@ _RESULTS_MISSING: Final = "Results of the batch are no longer in storage."
 
 
 class BatchFailed(Exception):
-    """The batch cannot continue; results of its requests are kept."""
+    """The batch cannot continue. The results so far are kept."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -118,17 +118,17 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
             work = self._request_work(self._record)
             await self._work_on(unanswered, work.result, self._concurrency)
         if not self.stopped:
-            await self._change(lambda record: record.finalize(*_end_of(record)))
+            await self._change(_finalize)
 
     async def _keep(self, outcomes: list[Result]) -> None:
         more = BatchTally()
         for result in outcomes:
             more = more.plus(result.tally)
         parts = {}
-        for kind in Kind:
-            if of_kind := [result for result in outcomes if result.kind is kind]:
-                name = await self._writer.write([result.line for result in of_kind], kind)
-                parts[name] = [result.number for result in of_kind]
+        for file in ResultFile:
+            if results := [result for result in outcomes if result.file is file]:
+                name = await self._writer.write([result.line for result in results], file)
+                parts[name] = [result.number for result in results]
         self._record = await self._store.add_parts(
             self._record, lambda record: record.advance(more), parts
         )
@@ -155,9 +155,9 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
         self, parts: Collection[str], unsent: Sequence[bytes]
     ) -> tuple[FileRecord | None, FileRecord | None]:
         """Store the output file and the error file. Raises StorageMissing if a part is gone."""
-        output = await write_file(self._files, self._record, Kind.OUTPUT, parts)
+        output = await write_file(self._files, self._record, ResultFile.OUTPUT, parts)
         try:
-            errors = await write_file(self._files, self._record, Kind.ERROR, parts, unsent)
+            errors = await write_file(self._files, self._record, ResultFile.ERROR, parts, unsent)
         except BaseException:
             if output is not None:
                 await self._files.discard(output.project_id, output.id)
@@ -165,7 +165,7 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
         return output, errors
 
     async def _unsent(self, done: Collection[int]) -> list[bytes]:
-        """Return the lines of the requests without a result, if the batch did not send them."""
+        """Return the lines of the requests that an expired or cancelled batch did not send."""
         reason = _NOT_SENT.get(self._record.ending or self._record.status)
         if reason is None or self._record.total == len(done):
             return []
@@ -175,10 +175,10 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
             log.info("%s: the requests without a result are unknown: %s", self._record.id, e)
             return []
         requests = read_requests(self._input, self._max_body_bytes, done)
-        return [line_without_answer(request.custom_id, *reason) for request in requests]
+        return [unsent_line(request.custom_id, *reason) for request in requests]
 
     async def _fail(self, faults: Sequence[BatchFault]) -> None:
-        """Fail the batch, or begin to if it may have results."""
+        """Fail the batch or, if it may have results, let `_finish` do so."""
 
         def change(record: BatchRecord) -> BatchRecord:
             if record.status is BatchStatus.VALIDATING:
@@ -188,10 +188,10 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
         await self._change(change)
 
 
-def _end_of(record: BatchRecord) -> tuple[BatchStatus, int]:
-    """Return how a batch that no worker processes ends, and the time."""
-    is_whole = record.tally.done == record.total
-    return BatchStatus.COMPLETED if is_whole else BatchStatus.EXPIRED, ids.now_s()
+def _finalize(record: BatchRecord) -> BatchRecord:
+    is_complete = record.tally.done == record.total
+    status = BatchStatus.COMPLETED if is_complete else BatchStatus.EXPIRED
+    return record.finalize(status, ids.now_s())
 
 
 def _numbers(parts: dict[str, list[int]]) -> set[int]:

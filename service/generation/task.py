@@ -21,8 +21,8 @@ from service.generation.passage_work import (
     Outcome,
     PassageWork,
     Task,
-    rows_a_passage,
-    tasks,
+    plan_tasks,
+    rows_per_passage,
 )
 from service.generation.records import (
     Dropped,
@@ -33,7 +33,7 @@ from service.generation.records import (
     GenerationTally,
     IncompleteReason,
 )
-from service.generation.rows import Kept, Row, pair_of, read_lines, write_file
+from service.generation.rows import Row, RowSet, pair_of, read_lines, write_file
 from service.inference.background.calls import BATCH_PRIORITY, EngineCalls, Resources
 from service.inference.background.parted_attempt import PartedAttempt
 from service.work.task import ResumableTask
@@ -62,7 +62,7 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
         self._concurrency = concurrency
         self._folder = folder
         self._passages: list[Passage] | None = None
-        self._kept = Kept()
+        self._kept = RowSet()
 
     async def _process(self) -> None:
         try:
@@ -92,14 +92,14 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
             lines = await read_lines(self._files.storage, self._record, parts)
         except StorageMissing as e:
             raise GenerationFailed("rows_missing", _ROWS_MISSING) from e
-        self._kept = Kept(pair_of(line) for line in lines)
+        self._kept = RowSet(pair_of(line) for line in lines)
         budget = Budget(self._record.max_tokens_total, self._record.tally.tokens)
         work = PassageWork(self._record, passages, self._calls, budget)
         done = {number for numbers in parts.values() for number in numbers}
         record = self._record
         left = (
             task
-            for task in tasks(passages, record.kinds, record.n, record.seed)
+            for task in plan_tasks(passages, record.kinds, record.n, record.seed)
             if task.number not in done
         )
         incomplete = await self._ask(left, work, budget)
@@ -109,7 +109,7 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
     async def _ask(
         self, left: Iterator[Task], work: PassageWork, budget: Budget
     ) -> IncompleteReason | None:
-        """Ask about passages until there are enough rows. Returns why there are not."""
+        """Ask about passages until there are enough rows. Returns the reason if there are fewer."""
         while not (self.stopped or self._starts_no_more):
             wanted = self._record.n - self._record.tally.kept
             if wanted <= 0:
@@ -119,7 +119,7 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
             some = list(islice(left, 1))
             if not some:
                 return IncompleteReason.NO_MORE_PASSAGES
-            expected = rows_a_passage(self._record.kinds, some[0].questions)
+            expected = rows_per_passage(self._record.kinds, some[0].questions)
             some += islice(left, math.ceil(wanted / expected) - 1)
             await self._work_on(_within(budget, some), work.outcome, self._concurrency)
         return None
@@ -128,7 +128,7 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
         more = GenerationTally()
         kept: list[Row] = []
         for outcome in outcomes:
-            rows, dropped = self._chosen(outcome.rows, len(kept))
+            rows, dropped = self._choose(outcome.rows, len(kept))
             kept += rows
             more = more.plus(outcome.tally).plus(GenerationTally(kept=len(rows), dropped=dropped))
         part = await self._writer.write([row.line() for row in kept], "jsonl")
@@ -140,8 +140,8 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
         metrics.GENERATED_ROWS.cell("kept").inc(more.kept)
         metrics.GENERATED_ROWS.cell("dropped").inc(sum(more.dropped.values()))
 
-    def _chosen(self, rows: Sequence[Row], others: int) -> tuple[list[Row], dict[str, int]]:
-        """Return the rows to keep, and the number of others by reason."""
+    def _choose(self, rows: Sequence[Row], others: int) -> tuple[list[Row], dict[str, int]]:
+        """Return the rows to keep, and the number of dropped ones by reason."""
         chosen: list[Row] = []
         dropped = {Dropped.DUPLICATE.value: 0, Dropped.SURPLUS.value: 0}
         room = self._record.n - self._record.tally.kept - others
@@ -172,7 +172,7 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
                 await self._files.checks.enqueue(file)
 
     async def _fail(self, fault: GenerationFault) -> None:
-        """Fail the generation, or begin to if it may have rows."""
+        """Fail the generation or, if it may have rows, let `_finish` do so."""
 
         def change(record: GenerationRecord) -> GenerationRecord:
             if record.status is GenerationStatus.QUEUED:
@@ -193,7 +193,7 @@ _PATIENCE_S: Final = 24 * 3600.0  # as long as a batch waits for an engine that 
 
 
 class GenerateRows(ResumableTask[GenerationRecord]):
-    """Makes the rows of generations on this worker."""
+    """Generates rows on this worker."""
 
     passing = (*ResumableTask.passing, DeskFailed)
 

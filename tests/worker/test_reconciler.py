@@ -11,7 +11,6 @@ from arq.constants import in_progress_key_prefix
 from service.core import queue
 from service.core.leases import Held, Leases
 from service.core.queue import EntryState
-from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import CheckOutcome, FileRecord, FileStatus
 from service.fleet import workers
 from service.fleet.capacity import measure
@@ -113,26 +112,6 @@ async def test_a_late_check_does_not_hide_the_next_attempt(api: Api, reconciler,
     assert await redis.sismember(
         FileRecord.work.unfinished_key, f"{job.project_id}/{job.training_file}"
     )
-
-
-async def test_a_task_that_kills_its_worker_fails(api: Api, reconciler, job):
-    tasks = Tasks(api.app.state.redis)
-    task = await tasks.create(
-        Task(
-            id="report-1",
-            project_id=job.project_id,
-            created_at=1,
-            file_id=job.training_file,
-            kind=TaskKind.REPORT,
-            options={},
-        )
-    )
-    for attempt in (1, 2, 3):
-        await lose(api, reconciler, Task.work.function, task.subject, attempt)
-    after = await tasks.collection(task.file_id).get(task.project_id, task.id)
-    assert after is not None
-    assert after.error is not None
-    assert (after.state, after.error.code) == (TaskState.FAILED, "task_interrupted")
 
 
 async def test_a_preparation_that_kills_its_worker_fails_the_job(api: Api, reconciler, job):

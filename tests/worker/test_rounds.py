@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,7 +10,7 @@ from prometheus_client import REGISTRY
 from service.config import Settings
 from service.core import metrics, queue
 from service.core.leases import Held, Leases
-from service.core.redis import Client, connect
+from service.core.redis import Client
 from service.core.storage import Storage
 from service.erasure.erasing import Erasing
 from service.files.records import FileRecord, Files, FileStatus, Purpose
@@ -69,11 +68,8 @@ class Site:
 
 
 @pytest.fixture
-async def site(settings: Settings) -> AsyncIterator[Site]:
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
-    yield Site(redis, settings)
-    await redis.aclose(close_connection_pool=True)
+def site(redis: Client, settings: Settings) -> Site:
+    return Site(redis, settings)
 
 
 def gauge(status: str) -> float | None:

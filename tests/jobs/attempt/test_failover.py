@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.evals.records import RunRecord
 from service.exports.records import ExportRecord
@@ -17,14 +14,6 @@ from service.work.records import AttemptSuperseded
 from tests.jobs.test_fair_share import job
 
 FAILURE = JobFailure(code="x", message="It failed.")
-
-
-@pytest.fixture
-async def redis(redis_url) -> AsyncIterator[Client]:
-    client = connect(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose(close_connection_pool=True)
 
 
 async def next_attempt(jobs: Jobs, running: JobRecord) -> JobRecord:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from service.config import Settings
 from service.core.child import Child
-from service.core.redis import connect
+from service.core.redis import Client
 from service.core.storage import Storage
 from service.files.records import Files
 from service.grading.model_graders import GraderTools, JudgeFailed
@@ -101,11 +101,8 @@ async def upstreams(engine: Engine) -> AsyncIterator[Upstreams]:
 
 
 @pytest.fixture
-async def jobs(settings: Settings) -> AsyncIterator[Jobs]:
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
-    yield Jobs(redis)
-    await redis.aclose(close_connection_pool=True)
+def jobs(redis: Client) -> Jobs:
+    return Jobs(redis)
 
 
 @pytest.fixture
