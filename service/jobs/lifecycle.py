@@ -159,7 +159,7 @@ def wait_for_sweep(job: JobRecord, own: JobRecord) -> JobRecord:
 
 
 def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecord:
-    """Let a trial train on, up to the next point where it waits, or to its end.
+    """Let a trial continue to the next rung, or to its end.
 
     Raises AttemptSuperseded if it has ended, or has passed already.
     """
@@ -208,7 +208,7 @@ def retry_smaller(job: JobRecord, own: JobRecord, smaller: MemorySettings) -> Jo
 
 
 def set_choices(job: JobRecord, own: JobRecord, choices: Mapping[str, Any]) -> JobRecord:
-    """Record what the trainer decided: the hyperparameters among `choices`."""
+    """Record the hyperparameters that the trainer decided, which are among `choices`."""
     chosen = require_running(job, own).hyperparameters
     decided = {
         name: value

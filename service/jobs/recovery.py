@@ -1,6 +1,7 @@
-"""Recovery of jobs: lost preparations and trainings, and preparations that are in no queue.
+"""Recovers jobs: lost preparations and trainings, and preparations that are in no queue.
 
-A failed or lost attempt is recorded once, with an event of the job.
+`lifecycle.py` decides when a job is given up. Each failed or lost attempt is recorded once, with an
+event of the job.
 """
 
 from __future__ import annotations
@@ -61,13 +62,13 @@ class JobRecovery:
         if job is None or job.status in FINAL:
             await reply(self._jobs.redis.srem(ACTIVE, f"{project_id}/{job_id}"))
         elif job.status is Status.VALIDATING:
-            await self._preparing(job)
+            await self._repair_validating(job)
         elif job.status is Status.QUEUED:
-            await self._queued(job)
+            await self._repair_queued(job)
         elif job.status is Status.RUNNING:
-            await self._running(job)
+            await self._repair_running(job)
 
-    async def _preparing(self, job: JobRecord) -> None:
+    async def _repair_validating(self, job: JobRecord) -> None:
         if await self._lost_attempts.taken_and_lost(queue.CPU, _PREPARE, job.id, job.attempt):
             job = await lose_preparation(self._jobs, job, self._most_lost)
             if job.status is Status.FAILED:
@@ -76,14 +77,14 @@ class JobRecovery:
             self._jobs.redis, queue.CPU, _PREPARE, job.project_id, job.id, job.attempt
         )
 
-    async def _queued(self, job: JobRecord) -> None:
+    async def _repair_queued(self, job: JobRecord) -> None:
         if await self._lost_attempts.taken_and_lost(queue.GPU, _TRAIN, job.id, job.attempt):
             # A worker took it and died before it wrote "running".
             await self._jobs.change(
                 job.project_id, job.id, lambda current: lifecycle.requeue(current, job)
             )
 
-    async def _running(self, job: JobRecord) -> None:
+    async def _repair_running(self, job: JobRecord) -> None:
         if await self._lost_attempts.lost(queue.GPU, _TRAIN, job.id, job.attempt):
             metrics.JOB_ATTEMPTS_LOST.cell("worker_died").inc()
             await lose(self._jobs, job, self._most_lost)

@@ -62,7 +62,7 @@ log = logging.getLogger(__name__)
 _REDIS_RETRIES = 120
 _REDIS_PATIENCE_S = 120.0
 _REDIS_TIMEOUT_S = 5.0
-_FAREWELL_S = 2.0
+_NOTIFY_S = 2.0
 # A loop may wait for unavailable storage, and up to two minutes for Redis.
 _STALLED_AFTER_S = 300.0
 
@@ -234,7 +234,7 @@ class WorkerProcess:
             asyncio.TaskGroup() as group,
         ):
             background = [
-                group.create_task(_unending(loop, run), name=loop)
+                group.create_task(_run_endless(loop, run), name=loop)
                 for loop, run in self._loops(arq_workers).items()
             ]
             log.info(
@@ -245,12 +245,12 @@ class WorkerProcess:
             await self._stopping.wait()
             await self._drain(list(arq_workers.values()))
             await asyncio.gather(*map(tasks.end, background), return_exceptions=True)
-            # Those that took too long, or were started by a poll that was in progress.
+            # Tasks that took too long, or that a poll in progress has started.
             if left := _running(arq_workers.values()):
                 for task in left:
                     task.cancel()
-                await asyncio.wait(left, timeout=_FAREWELL_S)
-        await _farewell(workers.leave(self._redis, self._settings.worker_name))
+                await asyncio.wait(left, timeout=_NOTIFY_S)
+        await _notify_exit(workers.leave(self._redis, self._settings.worker_name))
         await self._redis.aclose(close_connection_pool=True)
 
     def _loops(
@@ -284,7 +284,7 @@ class WorkerProcess:
         }
         return QueueWorker(
             on_poll=lambda: self._liveness.beat(f"queue {name}"),
-            functions=self._tasks.of(name),
+            functions=self._tasks.functions(name),
             queue_name=queue.QUEUES[name],
             redis_pool=self._redis,
             may_take=self._tasks.train.can_run if name == "gpu" else None,
@@ -320,7 +320,7 @@ class WorkerProcess:
         self._tasks.drain()
         for worker in arq_workers:
             worker.allow_pick_jobs = False
-        await _farewell(self._presence.stop_taking())
+        await _notify_exit(self._presence.stop_taking())
         await self._webhooks.drain()
         if running := _running(arq_workers):
             # The trainer has its own grace period, and uploading its checkpoint takes additional
@@ -340,14 +340,14 @@ def _running(arq_workers: Iterable[QueueWorker]) -> list[asyncio.Task[Any]]:
     return [t for worker in arq_workers for t in worker.tasks.values() if not t.done()]
 
 
-async def _farewell(notification: Awaitable[None]) -> None:
+async def _notify_exit(notification: Awaitable[None]) -> None:
     """Notify Redis on shutdown, without letting an unavailable Redis delay the exit."""
     with contextlib.suppress(TimeoutError, *REDIS_ERRORS):
-        async with asyncio.timeout(_FAREWELL_S):
+        async with asyncio.timeout(_NOTIFY_S):
             await notification
 
 
-async def _unending(loop: str, run: Callable[[], Awaitable[None]]) -> None:
+async def _run_endless(loop: str, run: Callable[[], Awaitable[None]]) -> None:
     """Run a loop that survives its own errors. If it ends anyway, raises RuntimeError."""
     await tasks.keep(loop, run)
     raise RuntimeError(f"the loop '{loop}' has ended")

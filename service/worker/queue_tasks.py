@@ -88,7 +88,7 @@ class QueueTasks:
             ],
             "batches": [_work(run_batch), _work(generate_rows)],
         }
-        self._handing_back = (
+        self._drained = (
             train,
             run_eval,
             self.evaluate_job,
@@ -98,13 +98,13 @@ class QueueTasks:
             generate_rows,
         )
 
-    def of(self, queue: str) -> Sequence[Function]:
+    def functions(self, queue: str) -> Sequence[Function]:
         """Return the functions that arq calls for a queue."""
         return self._functions[queue]
 
     def drain(self) -> None:
-        """Have long tasks stop, and return their work to the queue."""
-        for task in self._handing_back:
+        """Let long tasks stop and hand their work back to the queue."""
+        for task in self._drained:
             task.draining.set()
 
 

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from service.core import tasks
 from service.core.leases import Leases
 from service.core.redis import connect
-from service.worker.main import _unending
+from service.worker.main import _run_endless
 
 
 def failures(loop: str) -> float | None:
@@ -49,7 +49,7 @@ async def test_a_loop_that_returns_ends_the_worker_with_a_reason():
         return
 
     with pytest.raises(RuntimeError, match="the loop 'reconciler' has ended"):
-        await _unending("reconciler", run)
+        await _run_endless("reconciler", run)
 
 
 async def test_a_lease_that_is_renewed_no_more_is_lost(redis_url):

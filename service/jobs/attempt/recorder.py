@@ -152,14 +152,14 @@ class AttemptRecorder:
         await self._change(
             lambda job: lifecycle.record_progress(job, self.job, _held_out_loss(message)),
             NewEvent(message=f"Checkpoint saved at step {step}", data={"step": step}),
-            *self._paced(),
+            *self._pacing_events(),
             also=also,
         )
         older = [c for c in before.items if c.step < step]
         await checkpoints.delete_old_states(self._storage, older)
 
-    def _paced(self) -> list[NewEvent]:
-        """Return the event that says what a paced training gave to chats."""
+    def _pacing_events(self) -> list[NewEvent]:
+        """Return the event about the time that a paced training gave to chats, if it is paced."""
         if self.pacing is None:
             return []
         message, data = self.pacing.summary()
@@ -186,7 +186,7 @@ class AttemptRecorder:
                 now_s=ids.now_s(),
             ),
             NewEvent(message=f"New fine-tuned model created: {self.model}"),
-            *self._paced(),
+            *self._pacing_events(),
             NewEvent(message="The job has successfully completed"),
             also=lambda pipe: self._add_model(pipe, model),
         )
@@ -319,7 +319,7 @@ def _held_out_loss(message: CheckpointSaved) -> float | None:
 
 
 def _describe_step(message: StepDone) -> str:
-    """Return what a step measured that a reader looks for: losses, or mean rewards."""
+    """Return the losses or mean rewards of a step, for its event."""
     if message.train_reward_mean is not None:
         name, figures = "reward", (message.train_reward_mean, message.valid_reward_mean)
     else:

@@ -1,4 +1,4 @@
-"""The GPU task: take an attempt under a lease, run it, and record its outcome."""
+"""The `train` task: takes an attempt under a lease, runs it, and records its outcome."""
 
 from __future__ import annotations
 
@@ -155,9 +155,9 @@ class TrainTask:
     async def _run_measured(self, attempt: TrainingAttempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt with metrics and a trace span around it."""
         job = attempt.job
-        facts: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
+        attributes: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
         with tracing.span(
-            "job.attempt", parent=job.trace, kind="consumer", attempt=job.attempt, **facts
+            "job.attempt", parent=job.trace, kind="consumer", attempt=job.attempt, **attributes
         ) as span:
             began = time.monotonic()
             metrics.JOBS_RUNNING.cell().inc()

@@ -1,4 +1,4 @@
-"""One attempt at a training: its spec and local files, the trainer child process, and the outcome.
+"""Runs one attempt at a training: writes its spec and local files, and runs the trainer process.
 
 The worker never imports torch. `recorder.py` stores what the child process reports.
 """
@@ -270,7 +270,7 @@ class TrainingAttempt:
 
     @property
     def _sampling(self) -> Sampling:
-        """Who samples answers to learn from: the engine, unless it sleeps or there is none."""
+        """What samples answers: the engine, unless it sleeps or none serves the model."""
         if self.job.grader is None:
             return "engine"
         is_served = self.job.model in self._settings.upstreams and not self._engines_sleep
@@ -282,7 +282,7 @@ class TrainingAttempt:
         return self._settings.gpu_sharing == "time-slice" and self._settings.ray_address is None
 
     async def _prepare_rounds(self) -> Rounds | None:
-        """Return what answers the trainer's requests for answers and rewards, if it has any."""
+        """Return the server of the trainer's requests for samples, if the job has a grader."""
         if self.job.grader is None:
             return None
         if self._engines_sleep and any(judges(parse_grader(self.job.grader), graders.PARAM)):
@@ -307,7 +307,7 @@ class TrainingAttempt:
         )
 
     def _cluster(self) -> list[str]:
-        """Return the argument that has a Ray cluster run the trainer's processes, if one does."""
+        """Return the command-line argument that names the Ray cluster, if one runs the trainer."""
         address = self._settings.ray_address
         if address is None:
             return []
@@ -318,7 +318,7 @@ class TrainingAttempt:
         gpus = self._machine.gpus_for(batch_size)
         if self._sampling == "trainer":
             return {"gpus": 1, "sharding": "ddp"}
-        if self._machine.device == "cpu":  # whose processes represent GPUs
+        if self._machine.device == "cpu":  # processes represent GPUs
             gpus = min(self._settings.trainer_gpus or 1, batch_size)
         sharding = self._settings.trainer_sharding
         if sharding == "auto":
@@ -451,7 +451,7 @@ class TrainingAttempt:
         return has_printed_out_of_memory(_read(self._dir / "trainer.log"))
 
     async def _end_after_death(self, code: int) -> None:
-        """Record that the trainer ended without saying how the run ended."""
+        """Record that the trainer ended without a final message."""
         if code == EXIT_FAILED and self._has_printed_out_of_memory():
             self._outcome = await self._recorder.record_failure(_NO_MEMORY)
             return

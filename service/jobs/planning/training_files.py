@@ -8,7 +8,7 @@ from service.datasets.contract import Measures
 from service.files.curation.measure import measure_task, measures_of
 from service.files.curation.records import Tasks, TaskState
 from service.files.records import FileRecord, Files, FileStatus
-from service.jobs.graders import find_misfits, parse_grader
+from service.jobs.graders import find_missing_variables, parse_grader
 from service.jobs.planning.mixture import Inputs, Part, training_files
 from service.jobs.planning.overlap import overlap_task, read_overlap
 from service.jobs.records import JobFailure, JobRecord
@@ -39,7 +39,7 @@ class InputFiles:
     async def check(self, job: JobRecord, entry: BaseModelEntry) -> Inputs:
         """Return the inputs of a job. Raises CannotTrain or InProgress."""
         files = training_files(job)
-        records = [await self._checked(job, file.id, file.param) for file in files]
+        records = [await self._require_usable(job, file.id, file.param) for file in files]
         rows = records[0].rows or 0
         if rows < self._min_examples:
             raise CannotTrain(
@@ -49,12 +49,12 @@ class InputFiles:
                 "training_file",
             )
         if job.validation_file is not None:
-            await self._checked(job, job.validation_file, "validation_file")
+            await self._require_usable(job, job.validation_file, "validation_file")
         parts = [
             Part(
                 file,
                 record.rows or 0,
-                await self._measured(record, entry),
+                await self._measure(record, entry),
                 is_cut=METHODS[job.method].cuts_rows and record.row_format == "text",
             )
             for file, record in zip(files, records, strict=True)
@@ -67,14 +67,16 @@ class InputFiles:
         return Inputs(tuple(parts), notes)
 
     async def check_overlap(self, job: JobRecord) -> tuple[str, ...]:
-        """Say how many rows of the validation file are training rows too, if any are.
+        """Return a note on the validation rows that are training rows too, if any are.
 
         Raises CannotTrain if all are, and InProgress.
         """
         if job.validation_file is None:
             return ()
-        training = [await self._checked(job, one.id, one.param) for one in training_files(job)]
-        validation = await self._checked(job, job.validation_file, "validation_file")
+        training = [
+            await self._require_usable(job, one.id, one.param) for one in training_files(job)
+        ]
+        validation = await self._require_usable(job, job.validation_file, "validation_file")
         task = await self._tasks.asked_for(overlap_task(validation, training))
         if task.state is TaskState.IN_PROGRESS:
             raise InProgress(f"The rows of {validation.id} are still compared with the training.")
@@ -96,16 +98,17 @@ class InputFiles:
         return (found.describe(is_evaluated=METHODS[job.method].is_evaluated),)
 
     async def _grader_notes(self, job: JobRecord, file: FileRecord) -> tuple[str, ...]:
-        """Return what some rows lack for the grader. Raises CannotTrain if all lack it."""
+        """Return what the grader reads and some rows lack. Raises CannotTrain if all lack it."""
         if job.grader is None:
             return ()
-        found = await find_misfits(parse_grader(job.grader), self._files.storage, file)
-        for misfit in found:
-            if misfit.is_everywhere:
-                raise CannotTrain("invalid_grader", str(misfit), misfit.param)
+        found = await find_missing_variables(parse_grader(job.grader), self._files.storage, file)
+        for missing in found:
+            if missing.is_in_no_row:
+                raise CannotTrain("invalid_grader", str(missing), missing.param)
         return tuple(map(str, found))
 
-    async def _checked(self, job: JobRecord, file_id: str, param: str) -> FileRecord:
+    async def _require_usable(self, job: JobRecord, file_id: str, param: str) -> FileRecord:
+        """Return a file that the job can read. Raises CannotTrain and InProgress."""
         record = await self._files.get(job.project_id, file_id, ids.now_s())
         if record is None:
             raise CannotTrain("file_not_found", f"The file {file_id} was deleted.", param)
@@ -126,7 +129,7 @@ class InputFiles:
             )
         return record
 
-    async def _measured(self, file: FileRecord, entry: BaseModelEntry) -> Measures | None:
+    async def _measure(self, file: FileRecord, entry: BaseModelEntry) -> Measures | None:
         """Return the row lengths in the model's tokens, or None if they cannot be measured."""
         task = await self._tasks.asked_for(measure_task(file, entry))
         if task.state is TaskState.IN_PROGRESS:

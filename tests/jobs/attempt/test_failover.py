@@ -40,7 +40,7 @@ async def test_the_forgotten_attempt_of_a_job_writes_nothing(redis, twins):
     jobs, (forgotten, known) = Jobs(redis), twins
     assert forgotten.attempt == known.attempt == 2
     with pytest.raises(AttemptSuperseded):
-        await recovery.fail(jobs, forgotten, forgotten.attempt, FAILURE)
+        await recovery.fail(jobs, forgotten, FAILURE)
     with pytest.raises(AttemptSuperseded):
         await recovery.lose(jobs, forgotten, 9)
     assert await jobs.get(known.project_id, known.id) == known

@@ -1,6 +1,6 @@
-"""Rounds of a reinforcement training: the trainer requests answers to prompts with their rewards.
+"""Serves the rounds of a reinforcement training: samples answers to prompts, and grades them.
 
-The grader of the job computes the rewards.
+The trainer requests each round, and waits for the answers with their rewards.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class SamplingSetup:
 
 
 class Rounds:
-    """Answers the trainer of one attempt, while its other messages are read."""
+    """Serves the trainer of one attempt, while its other messages are read."""
 
     def __init__(
         self,
@@ -94,11 +94,10 @@ class Rounds:
 
     @contextlib.asynccontextmanager
     async def answer(self, child: Child) -> AsyncIterator[None]:
-        """Answer a trainer inside the block.
+        """Serve a trainer inside the block.
 
-        At its end, a running round is cancelled, and the adapter of the round is removed.
-
-        Raises what a round raised.
+        At the end of the block, a running round is canceled and the adapter of the round is
+        removed. Raises what a round raised.
         """
         self._child = child
         async with self._sandbox:
@@ -120,9 +119,9 @@ class Rounds:
         try:
             await self._answer(message)
         except Exception as e:  # noqa: BLE001 - raised at the end of the block
-            # Noted first: the end of the trainer cancels this task.
+            # Set before the kill, which cancels this task.
             self._error = e
-            await self._child.kill()  # nothing would answer it
+            await self._child.kill()  # it would wait forever
 
     async def _answer(self, message: SamplesWanted) -> None:
         assert self._child is not None
@@ -227,7 +226,7 @@ def create_rounds(
 
 @dataclass(frozen=True)
 class GradedRow:
-    """What a grader knows about a row, and whether the model can call tools there."""
+    """The grader's item of a row, and whether the model can call tools there."""
 
     item: dict[str, Any]
     has_tools: bool
