@@ -1,4 +1,4 @@
-"""Validates the request for a new job, as far as no worker is needed, and builds its record."""
+"""Validates the request for a new job, without a worker, and builds its record."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service.jobs.records import FINAL, JobFailure, JobRecord, MemorySettings, Status
+from service.jobs.records import JobFailure, JobRecord, MemorySettings, Status
 from service.training.contract.hyperparameters import REQUESTED, Resolved
 from service.work.records import AttemptSuperseded
 
@@ -114,7 +114,7 @@ def _require_status(job: JobRecord, own: JobRecord, status: Status) -> JobRecord
 
 def cancel(job: JobRecord, now_s: int) -> JobRecord:
     """Cancel the job. Raises NotAllowed if it has ended."""
-    if job.status in FINAL:
+    if job.is_final:
         raise NotAllowed(job, "be cancelled")
     return _end(job, Status.CANCELLED, now_s)
 
@@ -164,7 +164,7 @@ def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecor
     Raises AttemptSuperseded if it has ended, or has passed already.
     """
     now, later = (math.inf if share is None else share for share in (job.pause_after, pause_after))
-    if job.status in FINAL or later <= now:
+    if job.is_final or later <= now:
         raise AttemptSuperseded(job.id)
     passing = job.model_copy(update={"pause_after": pause_after, "waits_for_sweep": False})
     if not job.waits_for_sweep:
@@ -235,7 +235,7 @@ def record_progress(
 
 def fail(job: JobRecord, own: JobRecord, failure: JobFailure, now_s: int) -> JobRecord:
     """Fail the job."""
-    if job.status in FINAL or not job.is_attempt_of(own):
+    if job.is_final or not job.is_attempt_of(own):
         raise AttemptSuperseded(job.id)
     return _end(job, Status.FAILED, now_s).model_copy(update={"error": failure})
 

@@ -22,7 +22,7 @@ from service.config import Settings
 from service.core import clock, logs, metrics, outbox, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
-from service.core.redis import REDIS_ERRORS, Client, connect, from_json, to_json, why
+from service.core.redis import REDIS_ERRORS, connect, from_json, to_json, why
 from service.core.redis.record_quota import RecordUse
 from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
@@ -55,7 +55,7 @@ from service.worker.probes import LoopLiveness, serve_probes
 from service.worker.queue_tasks import QueueTasks
 from service.worker.reconciler import Reconciler
 
-# As often as arq reads a queue: the first user of a new model may ask within a second.
+# Poll interval of queues and the outbox: the first user of a new model may ask within a second.
 _POLL_S = 0.2
 log = logging.getLogger(__name__)
 # A training must outlive a Redis outage, so each command is retried for two minutes.
@@ -65,34 +65,6 @@ _REDIS_TIMEOUT_S = 5.0
 _NOTIFY_S = 2.0
 # A loop may wait for unavailable storage, and up to two minutes for Redis.
 _STALLED_AFTER_S = 300.0
-
-
-class OutboxReader:
-    """Hands new events to their readers, and then calls `on_processed`."""
-
-    def __init__(
-        self,
-        redis: Client,
-        readers: Sequence[outbox.Reader],
-        *,
-        on_processed: Callable[[], None],
-        on_round: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._redis = redis
-        self._readers = readers
-        self._on_processed = on_processed
-        self._on_round = on_round
-
-    async def run(self) -> None:
-        """Process events until cancelled. Rounds in which Redis is unavailable are skipped."""
-        while True:
-            self._on_round()
-            try:
-                if await outbox.process(self._redis, self._readers):
-                    self._on_processed()
-            except REDIS_ERRORS as e:
-                log.warning("Redis is unavailable, events are delayed: %s", why(e))
-            await asyncio.sleep(_POLL_S)
 
 
 class WorkerProcess:
@@ -194,12 +166,7 @@ class WorkerProcess:
         self._tracker = Tracker(
             jobs, leases, settings, on_round=lambda: self._liveness.beat("tracking")
         )
-        self._outbox = OutboxReader(
-            self._redis,
-            [FanOut(Webhooks(self._redis)), request_warm_up],
-            on_processed=self._on_new_events,
-            on_round=lambda: self._liveness.beat("outbox"),
-        )
+        self._event_readers: list[outbox.Reader] = [FanOut(Webhooks(self._redis)), request_warm_up]
         self._journal = Journal(
             self._redis,
             settings.redis_url.get_secret_value(),
@@ -265,7 +232,7 @@ class WorkerProcess:
             loops["reports of chats"] = lambda: self._chats.listen(self._redis)
         if "cpu" in self._queues:
             loops |= {
-                "outbox": self._outbox.run,
+                "outbox": self._read_outbox,
                 "webhooks": self._webhooks.run,
                 "warm-ups": self._warm_ups.run,
                 "tracking": self._tracker.run,
@@ -292,7 +259,7 @@ class WorkerProcess:
             max_jobs=slots[name],
             job_timeout=queue.TASK_TIMEOUT_S,
             keep_result=0,
-            poll_delay=0.2,
+            poll_delay=_POLL_S,
             health_check_interval=10,
             job_serializer=to_json,
             job_deserializer=from_json,
@@ -303,9 +270,17 @@ class WorkerProcess:
         """Drain and exit, as SIGTERM does."""
         self._stopping.set()
 
-    def _on_new_events(self) -> None:
-        self._webhooks.wake()
-        self._warm_ups.wake()
+    async def _read_outbox(self) -> None:
+        """Hand new events to their readers. Rounds in which Redis is unavailable are skipped."""
+        while True:
+            self._liveness.beat("outbox")
+            try:
+                if await outbox.process(self._redis, self._event_readers):
+                    self._webhooks.wake()
+                    self._warm_ups.wake()
+            except REDIS_ERRORS as e:
+                log.warning("Redis is unavailable, events are delayed: %s", why(e))
+            await asyncio.sleep(_POLL_S)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stopping.is_set():

@@ -6,9 +6,9 @@ this module chooses them. Changes that affect the result are only suggested.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from service.fleet.workers import Capacity
 from service.jobs.records import MemorySettings
@@ -24,8 +24,7 @@ from service.training.loop.estimate import (
 )
 from service.training.model.shape import Dtype, ModelShape, dtype_of
 
-M = TypeVar("M", bound=Capacity)
-
+_UNLIMITED = MemorySettings()
 # The share of a device's memory that a training may use. The rest covers the driver, the allocator
 # and the error of the estimate (within 20% where it was measured).
 _USABLE = 0.9
@@ -59,16 +58,6 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """The largest settings that a plan may have, after larger ones ran out of memory."""
-
-    tokens_at_once: int | None = None
-    gradient_checkpointing: bool = False  # whether it must be on
-    inputs_on_host: bool = False  # whether the host must keep the inputs of layers, on a GPU
-    sharded: bool = False  # whether the base model must be sharded, if there are several GPUs
-
-
-@dataclass(frozen=True)
 class MemoryPlan:
     """Settings of a training on a machine, and its memory there in bytes.
 
@@ -93,6 +82,11 @@ class MemoryPlan:
         return self.available is None or self.needed <= self.available
 
     @property
+    def room(self) -> float:
+        """Memory in bytes that the training leaves free. Infinite if unknown."""
+        return float("inf") if self.available is None else self.available - self.needed
+
+    @property
     def settings(self) -> MemorySettings:
         """The settings as a job has them."""
         return MemorySettings(
@@ -109,10 +103,16 @@ class MemoryPlan:
 
 
 def plan(
-    training: Training, shape: ModelShape, machine: Capacity, limits: Limits | None = None
+    training: Training,
+    shape: ModelShape,
+    machine: Capacity,
+    limits: MemorySettings = _UNLIMITED,
 ) -> MemoryPlan:
-    """Return the fastest plan that fits the machine, or else the one tried last, the smallest."""
-    candidate, limits = None, limits or Limits()
+    """Return the fastest plan that fits the machine, or else the one tried last, the smallest.
+
+    `limits` are the largest settings to try, after larger ones ran out of memory.
+    """
+    candidate = None
     for sharding in _shardings(training, machine, limits):
         for settings in _settings_to_try(training, machine.device, limits):
             candidate = _plan(training, shape, machine, settings, sharding)
@@ -130,7 +130,7 @@ def _leaves_little_memory(candidate: MemoryPlan, training: Training, machine: Ca
     return machine.memory_bytes is None or candidate.needed > _AMPLE * machine.memory_bytes
 
 
-def fits(training: Training, shape: ModelShape, machine: Capacity, limits: Limits) -> bool:
+def fits(training: Training, shape: ModelShape, machine: Capacity, limits: MemorySettings) -> bool:
     """Return whether `plan` finds one that fits. Faster: only the smallest plans are computed."""
     smallest = _Settings(_least(training), True, machine.device == "cuda")
     return any(
@@ -139,11 +139,13 @@ def fits(training: Training, shape: ModelShape, machine: Capacity, limits: Limit
     )
 
 
-def _shardings(training: Training, machine: Capacity, limits: Limits) -> tuple[Sharding, ...]:
+def _shardings(
+    training: Training, machine: Capacity, limits: MemorySettings
+) -> tuple[Sharding, ...]:
     """Return the ways to use the GPUs. Sharding is slower, so it comes last."""
     if not machine.shards(training.chosen.batch_size):
         return ("ddp",)
-    return ("fsdp",) if machine.sharding == "fsdp" or limits.sharded else ("ddp", "fsdp")
+    return ("fsdp",) if "fsdp" in (machine.sharding, limits.sharding) else ("ddp", "fsdp")
 
 
 def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
@@ -188,7 +190,9 @@ class _Settings(NamedTuple):
     inputs_on_host: bool
 
 
-def _settings_to_try(training: Training, device: Device, limits: Limits) -> Iterator[_Settings]:
+def _settings_to_try(
+    training: Training, device: Device, limits: MemorySettings
+) -> Iterator[_Settings]:
     """Yield the settings to try, the fastest first."""
     least = _least(training)
     most = training.tokens_at_once or most_tokens_at_once(device)
@@ -265,19 +269,6 @@ def _host_bytes(
     )
     found = (loading if sharding == "fsdp" else 0, inputs if settings.inputs_on_host else 0)
     return max(found) or None
-
-
-def find_best(
-    machines: Sequence[M], plan_of: Callable[[M], MemoryPlan]
-) -> tuple[M, MemoryPlan] | None:
-    """Return the machine with the most room and its plan, or None if there are no machines."""
-    plans = [(machine, plan_of(machine)) for machine in machines]
-
-    def room(pair: tuple[M, MemoryPlan]) -> float:
-        there = pair[1]
-        return float("inf") if there.available is None else there.available - there.needed
-
-    return max(plans, key=room, default=None)
 
 
 def smaller_plan(
