@@ -61,27 +61,25 @@ class RoundFailed(Exception):
         self.failure = failure
 
 
-@dataclass(frozen=True)
-class SamplingSetup:
-    """The adapter to sample from, the engine (None if the trainer samples), and the grader."""
-
-    policy: Policy
-    sampler: EngineSampler | None
-    rewards: Rewards
-
-
 class Rounds:
-    """Serves the trainer of one attempt, while its other messages are read."""
+    """Serves the trainer of one attempt, while its other messages are read.
+
+    `policy` publishes the adapter to sample from. `sampler` is None if the trainer samples.
+    """
 
     def __init__(
         self,
-        setup: SamplingSetup,
+        policy: Policy,
+        sampler: EngineSampler | None,
+        rewards: Rewards,
         sandbox: AbstractAsyncContextManager[object],
         *,
         warn: Callable[[str, Mapping[str, object]], Awaitable[None]],
         fail: Callable[[JobFailure], Awaitable[None]],
     ) -> None:
-        self._setup = setup
+        self._policy = policy
+        self._sampler = sampler
+        self._rewards = rewards
         self._sandbox = sandbox
         self._warn = warn
         self._fail = fail
@@ -106,7 +104,7 @@ class Rounds:
             finally:
                 if self._running is not None:
                     await tasks.end(self._running)
-                await self._setup.policy.close()
+                await self._policy.close()
         if self._error is not None:
             raise self._error
 
@@ -136,7 +134,7 @@ class Rounds:
 
     async def _run_round(self, message: SamplesWanted) -> SamplesCommand:
         asked = Path(message.requests_path)
-        graded = await self._setup.rewards.grade(await self._answers(message, asked))
+        graded = await self._rewards.grade(await self._answers(message, asked))
         if graded.all_failed:
             raise RoundFailed(_grading_failed(graded))
         await self._report(graded)
@@ -147,13 +145,12 @@ class Rounds:
     async def _answers(self, message: SamplesWanted, asked: Path) -> list[Answer]:
         if message.samples_path is not None:
             return await asyncio.to_thread(read_ungraded, Path(message.samples_path))
-        sampler = self._setup.sampler
-        assert sampler is not None  # the spec says who samples
+        assert self._sampler is not None  # the spec says who samples
         requests = await asyncio.to_thread(read_requests, asked)
         adapter = None if message.adapter_path is None else Path(message.adapter_path)
-        model = await self._setup.policy.publish(adapter)
+        model = await self._policy.publish(adapter)
         try:
-            return await sampler.sample(model, requests)
+            return await self._sampler.sample(model, requests)
         except SamplingFailed as e:
             text = f"The engine could not sample the answers to learn from: {e}."
             raise RoundFailed(JobFailure(code=e.code, message=text)) from e
@@ -220,8 +217,7 @@ def create_rounds(
     rewards = Rewards(parse_grader(job.grader), Rows(rows), lambda: RunJudge(calls).tools(sandbox))
     signer = load_signing_key(settings.signing_key_file)
     policy = Policy(job, resources.files.redis, resources.storage, signer)
-    setup = SamplingSetup(policy, sampler, rewards)
-    return Rounds(setup, sandbox, warn=report, fail=recorder.fail)
+    return Rounds(policy, sampler, rewards, sandbox, warn=report, fail=recorder.fail)
 
 
 @dataclass(frozen=True)
