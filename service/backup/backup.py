@@ -34,7 +34,7 @@ from service.core.leases import Held, Leases
 from service.core.records import PREFIX
 from service.core.redis import Client
 from service.core.storage import Storage, StorageMissing, StoredObject
-from service.core.storage.object_store import PART_BYTES
+from service.core.storage.writer import PART_BYTES
 
 T = TypeVar("T")
 _AT_ONCE: Final = 8  # a small object is held in memory: 64 MiB in total

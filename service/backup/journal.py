@@ -41,9 +41,9 @@ from service.backup.contents import BackupError, Damaged, Saved
 from service.backup.snapshot import Delta, Snapshot, Tracked
 from service.backup.target import id_at
 from service.core import ids, metrics
-from service.core.leases import Held, Leases
+from service.core.leases import run_as_leader
 from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS, Client, reply, rewriting, text, why
+from service.core.redis import Client, reply, rewriting, text
 from service.core.storage import Storage, StorageError, StoredObject
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,6 @@ JOURNALED_AT: Final = f"{PREFIX}:journaled-at"
 """The moment, in UTC seconds, until which the journal has everything."""
 
 _FORMAT: Final = 1
-_LEASE: Final = "journal"
-_LEASE_S: Final = 10.0
 _POLL_S: Final = 1.0
 _PAUSE_S: Final = 10.0
 _MOST_OBJECTS: Final = 1000
@@ -104,21 +102,21 @@ class Journal:
         self._on_round = on_round
 
     async def run(self) -> None:
-        """Write until cancelled. After an error, a new epoch begins."""
-        while True:
-            self._on_round()
-            try:
-                leases = Leases(self._redis, ids.random_part(), lease_s=_LEASE_S)
-                async with leases.hold(_LEASE, 1) as lost:
-                    while not lost.is_set():
-                        await self.write_epoch(until=lost)
-            except Held:
-                pass
-            except (BackupError, StorageError) as e:
-                log.warning("the journal is not written: %s", e)
-            except REDIS_ERRORS as e:
-                log.warning("the journal is not written: Redis is unavailable: %s", why(e))
-            await asyncio.sleep(min(_PAUSE_S, self._every_s))
+        """Write until cancelled, in one process at a time. After an error, a new epoch begins."""
+        pause_s = min(_PAUSE_S, self._every_s)
+        await run_as_leader(
+            self._redis, "journal", self._write, pause_s=pause_s, before_try=self._beat
+        )
+
+    async def _beat(self) -> None:
+        self._on_round()
+
+    async def _write(self, lost: asyncio.Event) -> None:
+        try:
+            while not lost.is_set():
+                await self.write_epoch(until=lost)
+        except (BackupError, StorageError) as e:
+            log.warning("the journal is not written: %s", e)
 
     async def write_epoch(self, until: asyncio.Event) -> None:
         """Write all records, then what changes, until the epoch is long, a rewrite is requested, or

@@ -242,6 +242,25 @@ class Collection(Generic[R]):
         keys = [self.key(project_id, i) for i in await self.ids(project_id)]
         await self.redis.delete(*keys, self.index(project_id))
 
+    async def read_expired(self, key: str, now_s: int) -> list[R]:
+        """Return the expired records of a sorted set of "project/id", scored by expiration time.
+
+        Members without a record are removed. Those that only a newer version can read are left to
+        it.
+        """
+        found: list[R] = []
+        for member in await self.redis.zrangebyscore(key, "-inf", now_s):
+            project_id, record_id = text(member).split("/", 1)
+            try:
+                record = await self.get(project_id, record_id)
+            except Unreadable:
+                continue
+            if record is None:
+                await self.redis.zrem(key, member)
+            else:
+                found.append(record)
+        return found
+
     async def page(
         self,
         project_id: str,

@@ -27,7 +27,7 @@ from service.core.storage import (
     StorageMissing,
     StorageRefused,
 )
-from service.core.storage.object_store import PART_BYTES
+from service.core.storage.writer import PART_BYTES
 from service.projects.records import INSTALLATION
 from tests.conftest import Api, running
 from tests.e2e.seaweed import BUCKET, Seaweed, seaweed

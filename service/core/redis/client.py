@@ -12,10 +12,11 @@ import json
 import re
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
@@ -33,9 +34,6 @@ from redis.exceptions import (
 
 from service.core import metrics
 from service.core.redis.connection import PatientRetry, pool_of
-
-if TYPE_CHECKING:
-    from service.core.redis.record_quota import RecordUse
 
 T = TypeVar("T")
 
@@ -113,6 +111,30 @@ class Confirmation:
     on_disk: bool = False
 
 
+class Accounting(Protocol):
+    """Counts the bytes of projects in Redis, and enforces their quotas (record_quota.py)."""
+
+    def connections(self) -> AbstractAsyncContextManager[Any]:
+        """Return a context that limits how many connections wait for room."""
+        ...
+
+    def room(self, commands: Sequence[Any]) -> AbstractAsyncContextManager[None]:
+        """Return a context that holds room for the commands of a transaction."""
+        ...
+
+    async def require(self, project_id: str) -> None:
+        """Raise QuotaExceeded or RedisFull unless the project may create something."""
+        ...
+
+    async def totals(self, project_ids: Sequence[str]) -> list[int]:
+        """Return the bytes of projects."""
+        ...
+
+    async def recount(self) -> None:
+        """Count all bytes again if that is due."""
+        ...
+
+
 class Client(ArqRedis):
     """arq's client. Its errors omit command arguments, because these contain records.
 
@@ -129,7 +151,7 @@ class Client(ArqRedis):
         super().__init__(*args, **options)
         self.patience_s = patience_s
         self.confirmation = confirmation or Confirmation()
-        self.record_use: RecordUse | None = None  # without it, nothing is refused
+        self.record_use: Accounting | None = None  # without it, nothing is refused
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command; one that releases something, even if the memory is full."""

@@ -40,8 +40,8 @@ from typing import Any, Final
 from redis.asyncio.client import Pipeline
 
 from service.core import clock, metrics
-from service.core.errors import NO_RETRY, TooLarge
-from service.core.redis import (
+from service.core.errors import NO_RETRY, QuotaExceeded, RedisFull, TooLarge
+from service.core.redis.client import (
     BEYOND_LIMIT,
     REDIS_ERRORS,
     Client,
@@ -51,7 +51,6 @@ from service.core.redis import (
     reply,
     text,
 )
-from service.core.storage.errors import QuotaExceeded, RedisFull
 
 NAME: Final = "record-bytes"
 KEPT: Final = "kept"

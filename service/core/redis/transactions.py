@@ -30,7 +30,8 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import OutOfMemoryError, ResponseError, WatchError
 
 from service.core import ids
-from service.core.redis import (
+from service.core.redis import record_quota
+from service.core.redis.client import (
     REDIS_ERRORS,
     Client,
     Confirmation,
@@ -39,7 +40,6 @@ from service.core.redis import (
     beyond_limit,
     is_refusal,
     purpose,
-    record_quota,
 )
 
 T = TypeVar("T")

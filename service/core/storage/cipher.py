@@ -13,14 +13,8 @@ from service.core.encryption import sealed
 from service.core.encryption.keyring import KeyGone, Keyring, owner_of
 from service.core.encryption.master import MasterKeyAway, MasterKeyError
 from service.core.encryption.sealed import Damaged, Header, Opener, Sealer
-from service.core.storage.errors import (
-    StorageError,
-    StorageMissing,
-    StorageRefused,
-    corrupt,
-    guard,
-    patient,
-)
+from service.core.errors import StorageError, StorageMissing, StorageRefused
+from service.core.storage.errors import corrupt, guard, patient
 
 READ_BYTES: Final = 4 * 1024 * 1024  # on S3, each read is a request
 _CHUNKS_AT_ONCE: Final = READ_BYTES // sealed.CHUNK_BYTES

@@ -7,31 +7,26 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 import obstore
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from service.core import local_disk
 from service.core.encryption.keyring import Keyring, name_of
 from service.core.encryption.master import MasterKey
+from service.core.errors import StorageError, StorageMissing, StorageRefused
 from service.core.storage.cipher import READ_BYTES, ObjectCipher, convert_key_errors
-from service.core.storage.errors import (
-    StorageError,
-    StorageMissing,
-    StorageRefused,
-    corrupt,
-    guard,
-    patient,
-)
-from service.core.storage.object_store import open_store, refusal
-from service.core.storage.writer import Accounting, Room, Writer
+from service.core.storage.errors import corrupt, guard, patient, refusal
+from service.core.storage.writer import AccountedWrite, Disk, Writer, reserve_bytes
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+    from obstore.store import RetryConfig
 
 
 MANIFEST = "manifest.json"
@@ -101,8 +96,30 @@ class WrappedKeys:
         await self._storage.put_bytes(name, data)
 
 
+class Accounting(Protocol):
+    """Counts the bytes of projects in storage, and enforces their quotas."""
+
+    def write(self, key: str, *, is_limited: bool = True) -> AccountedWrite | None:
+        """Return the accounting of a write to an object; None if it belongs to no project."""
+        ...
+
+    async def freed(self, key: str, size: int) -> None:
+        """Count deleted bytes of an object or a folder."""
+        ...
+
+    async def totals(self, project_ids: Sequence[str]) -> list[int]:
+        """Return the bytes of projects, including those of writes in progress."""
+        ...
+
+    async def recount(self, storage: Storage, project_ids: Iterable[str]) -> None:
+        """Count projects whose sum is uncertain, or a day old, from listings of the storage."""
+        ...
+
+
 _HEALTH = ".health"
 _CHUNK_BYTES = 1024 * 1024
+# About 3 s. obstore's default of 3 minutes would block a request; a worker retries for longer.
+_RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=10)}
 
 
 class Storage:
@@ -131,7 +148,7 @@ class Storage:
         self.store = store
         self.patience_s = patience_s
         self.use = use
-        self.room = Room(self.folder, use, reserve_bytes)
+        self.disk = Disk(self.folder, reserve_bytes)
         self.keyring = None if master_key is None else Keyring(master_key, WrappedKeys(self))
         self.cipher = ObjectCipher(
             store, self.keyring, only_encrypted=only_encrypted, patience_s=patience_s
@@ -151,7 +168,7 @@ class Storage:
         """Open the storage at a `file:///…` or `s3://…` URL. Raises StorageRefused if it cannot."""
         try:
             return cls(
-                open_store(url),
+                _open_store(url),
                 patience_s=patience_s,
                 use=use,
                 reserve_bytes=reserve_bytes,
@@ -167,9 +184,28 @@ class Storage:
         `expected_bytes` is the least that it will write. Raises StorageFull, and QuotaExceeded
         unless `is_limited` is False.
         """
-        writer = Writer(self, key, is_limited=is_limited)
+        write = self.use.write(key, is_limited=is_limited) if self.use else None
+        writer = Writer(self.store, key, disk=self.disk, cipher=self.cipher, write=write)
         await writer.expect(expected_bytes)
         return writer
+
+    @contextlib.asynccontextmanager
+    async def _account(
+        self, key: str, size: int, *, is_limited: bool = True
+    ) -> AsyncIterator[None]:
+        """Reserve room for an object, and count it once it is written. Raises StorageFull."""
+        await self.disk.require_space(key, size)
+        write = self.use.write(key, is_limited=is_limited) if self.use else None
+        if write is None:
+            yield
+            return
+        await reserve_bytes(write, size)
+        try:
+            yield
+        except BaseException:
+            await write.undone()
+            raise
+        await write.done(size)
 
     @property
     def folder(self) -> Path | None:
@@ -179,10 +215,10 @@ class Storage:
     @patient
     async def put_bytes(self, key: str, data: bytes, *, is_limited: bool = True) -> None:
         """Write a small object, which counts toward the quota unless `is_limited` is False."""
-        async with self.room.of(key, len(data), is_limited=is_limited):
+        async with self._account(key, len(data), is_limited=is_limited):
             stored = await self.cipher.encrypt(key, data)
             await guard("put", obstore.put_async(self.store, key, stored), key)
-            await self.sync(key)
+            await self.disk.sync(key)
 
     async def create_bytes(self, key: str, data: bytes) -> bool:
         """Write a small object, unencrypted, unless there is one. Returns whether it was written.
@@ -195,25 +231,8 @@ class Storage:
             if isinstance(e.__cause__, obstore.exceptions.AlreadyExistsError):
                 return False
             raise
-        await self.sync(key)
+        await self.disk.sync(key)
         return True
-
-    async def sync(self, key: str) -> None:
-        """Write an object in a folder to the disk, so that it survives a power failure.
-
-        An object on S3 does so once it is written. Whatever cannot be synced is removed.
-        """
-        if (folder := self.folder) is None:
-            return
-        path = folder / key
-        try:
-            await guard("sync", asyncio.to_thread(local_disk.sync, folder, path), key)
-        except StorageMissing as e:
-            # It was just written: the folder is unavailable, which is worth another try.
-            raise StorageError(f"storage lost {key} while it was written") from e
-        except StorageError:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-            raise
 
     @patient
     async def get_bytes(self, key: str) -> bytes:
@@ -347,9 +366,9 @@ class Storage:
         if self.keyring is not None:
             await self._copy_encrypted(source, target, size, is_limited=is_limited)
             return
-        async with self.room.of(target, size, is_limited=is_limited):
+        async with self._account(target, size, is_limited=is_limited):
             await guard("copy", obstore.copy_async(self.store, source, target), source)
-            await self.sync(target)
+            await self.disk.sync(target)
 
     async def _copy_encrypted(
         self, source: str, target: str, size: int, *, is_limited: bool
@@ -372,11 +391,11 @@ class Storage:
             raise ValueError("objects on S3 and encrypted ones cannot be joined")
         paths = [folder / source for source in sources]
         total = await guard("stat", asyncio.to_thread(_size_of, paths), target)
-        async with self.room.of(target, total, is_limited=False):
+        async with self._account(target, total, is_limited=False):
             joining = asyncio.to_thread(local_disk.join, paths, folder / target)
             hashing = (asyncio.to_thread(local_disk.update, digest, paths) for digest in digests)
             size, *_ = await guard("join", _all_ended(joining, *hashing), target)
-            await self.sync(target)
+            await self.disk.sync(target)
         return int(size)
 
     @patient
@@ -446,6 +465,18 @@ class Storage:
         """Raise StorageError if storage is not writable and readable."""
         await guard("put", obstore.put_async(self.store, _HEALTH, b"ok"), _HEALTH)
         await self.get_bytes(_HEALTH)
+
+
+def _open_store(url: str) -> ObjectStore:
+    """Open the store at a `file:///…` or `s3://bucket/prefix` URL.
+
+    S3's credentials, region and endpoint come from the standard `AWS_…` variables.
+    """
+    if url.startswith("file://"):
+        path = Path(url.removeprefix("file://"))
+        path.mkdir(parents=True, exist_ok=True)
+        return LocalStore(path, automatic_cleanup=True)
+    return S3Store.from_url(url, retry_config=_RETRIES)
 
 
 def _size_of(paths: Sequence[Path]) -> int:
