@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from service.cli.key_tasks import create_key
+from service.cli.keys import create_key
 from service.core.redis import connect
 from service.projects.records import KeyRevoked, Projects, Role, digest_of
 from tests.cli.test_cli import run

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from service.cli import key_tasks
+from service.cli import keys
 from service.config.limits import Limits, StoredLimits
 from service.core.records import Collection, Record, Stored
 from service.core.redis import Client, connect
@@ -88,7 +88,7 @@ def test_processes_refuse_newer_data(newer, check):
 def test_commands_refuse_newer_data(newer, monkeypatch):
     monkeypatch.setenv("FINETUNED_REDIS_URL", newer)
     with pytest.raises(NewerData, match="Start a newer finetuned"):
-        asyncio.run(key_tasks.create_key(None, "acme", "test", "member"))
+        asyncio.run(keys.create_key(None, "acme", "test", "member"))
 
 
 @pytest.fixture

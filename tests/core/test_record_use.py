@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 
 from service.app import create_app
 from service.cli import doctor
-from service.cli.key_tasks import create_key
+from service.cli.keys import create_key
 from service.config.limits import ProjectLimits
 from service.core import clock
 from service.core.redis import Client, Purpose

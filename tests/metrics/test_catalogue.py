@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from service.cli.metrics_page import page
+from service.cli.reference import metrics_page as page
 from service.core.metrics import declared
 
 ROOT = Path(__file__).parent.parent.parent
