@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.backup import restore as restoring
 from service.backup.backup import back_up
-from service.backup.contents import Manifest
+from service.backup.contents import BackupManifest
 from service.backup.replay import Replayed, replay
 from service.backup.restore import NotEmpty
 from service.backup.target import Target
@@ -88,7 +88,7 @@ async def restore(
         storage, models = _storage(data_dir), catalogue(data_dir)
         newer = Rebuild(redis, _readable(data_dir), models)
 
-        async def finish(manifest: Manifest) -> None:
+        async def finish(manifest: BackupManifest) -> None:
             if only_records:
                 await newer.run()
             details = CommandDetails((manifest.id,), {"records": manifest.records.count})
@@ -155,16 +155,16 @@ def _removed(ids: list[str]) -> list[str]:
 
 
 def _storage(data_dir: Path | None) -> Storage:
-    """The storage for copies of objects as they are, encrypted ones too."""
+    """Return the storage for copying objects unchanged, even encrypted ones."""
     return Storage.from_url(storage_url(data_dir), patience_s=_PATIENCE_S)
 
 
 def _readable(data_dir: Path | None) -> Storage:
-    """The storage for reading what encrypted objects contain."""
+    """Return the storage for reading encrypted objects."""
     return open_storage(data_dir, patience_s=_PATIENCE_S)
 
 
-def _contents(manifest: Manifest) -> str:
+def _contents(manifest: BackupManifest) -> str:
     return (
         f"{manifest.id}: {manifest.records.count:,} records of {time_text(manifest.taken_at)}, "
         f"{manifest.objects.count:,} objects, {manifest.size:,} bytes "

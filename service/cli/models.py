@@ -251,7 +251,7 @@ def _describe_added(data_dir: Path | None, entry: BaseModelEntry) -> str:
 
 
 def _how_to_serve(data_dir: Path | None, model: str) -> str:
-    """The next command, which serves a model of a standalone folder, or of the settings."""
+    """Return the next command, which serves a model."""
     if data_dir is None:
         return f"Start its engine with 'finetuned-server inference {model}'"
     return f"To serve it, start '{_up(data_dir)}' (again, if it is running)"
@@ -306,7 +306,7 @@ async def _needing(redis: Client, models: Catalogue, model_id: str) -> AsyncIter
 
 
 def _training_note(entry: BaseModelEntry) -> str:
-    """What to know before a training on this model, if there is something."""
+    """Return the limits of trainings on this model, if there are any."""
     config = read_config(entry.path) or {}
     if why := untrainable(config):
         return f" It can be served, but not trained: {why}."

@@ -110,7 +110,7 @@ class Rebuild:
             self.restored["files"] += 1
 
     async def _models(self, keys: Iterable[str]) -> list[ModelRecord]:
-        """Adapters in storage whose model names are unregistered; only the last attempt of each."""
+        """Return unregistered models whose adapters are in storage, the last attempt of each."""
         keys = list(keys)
         trained = [m for key in keys if (m := _ADAPTER.fullmatch(key))]
         imported = [m for key in keys if (m := _IMPORTED.fullmatch(key))]

@@ -140,7 +140,7 @@ class GarbageCollector:
     async def _of_job(
         self, project_id: str, job_id: str, objects: list[StoredObject]
     ) -> list[tuple[str, list[StoredObject]]]:
-        """The folders of a job that has ended, without its adapters.
+        """Return the folders of a job that has ended, without its adapters.
 
         The record of a job that is unknown may have been lost, so its adapters stay.
         """

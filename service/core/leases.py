@@ -117,19 +117,19 @@ def _key(subject: str) -> str:
     return f"{PREFIX}:lease:{subject}"
 
 
-_LEADER_LEASE_S: Final = 10.0  # a killed leader blocks the others this long
+LEADER_LEASE_S: Final = 10.0  # a killed leader blocks the others this long
 
 
 @contextlib.asynccontextmanager
 async def lead(
-    redis: Client, role: str, *, every_s: float = 0.0, lease_s: float = _LEADER_LEASE_S
+    redis: Client, role: str, *, every_s: float = 0.0, lease_s: float = LEADER_LEASE_S
 ) -> AsyncIterator[asyncio.Event]:
     """Be the only process with a role inside the block. The event is set when the lease is lost.
 
     Raises Held if another process has the role, or finished less than `every_s` ago.
     """
     # A new holder name each time, so that loops in one process exclude each other too.
-    leases = Leases(redis, ids.random_part(), lease_s=min(lease_s, _LEADER_LEASE_S))
+    leases = Leases(redis, ids.random_part(), lease_s=lease_s)
     taken = f"{PREFIX}:turn-taken:{role}"
     async with leases.hold(role, 1) as lost:
         if every_s and await redis.exists(taken):

@@ -36,7 +36,7 @@ import msgspec
 from service.backup import journal
 from service.config import Settings
 from service.core import ids, local_disk, metrics
-from service.core.leases import Held, Leases, lead
+from service.core.leases import LEADER_LEASE_S, Held, Leases, lead
 from service.core.metric_types import Gauge
 from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
@@ -130,7 +130,12 @@ class Reconciler:
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
         self._stores = stores_of(files)
-        self._lead = partial(lead, redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s)
+        self._lead = partial(
+            lead,
+            redis,
+            every_s=_PAUSE * self._every_s,
+            lease_s=min(settings.lease_s, LEADER_LEASE_S),
+        )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
         self._recovery = Recovery(redis, self._lost_attempts, self._most_lost, self._logged_errors)
         self._job_recovery = JobRecovery(jobs, self._lost_attempts, self._most_lost)

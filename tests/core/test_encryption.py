@@ -216,10 +216,10 @@ async def test_concurrent_first_writes_agree_on_one_data_key(tmp_path, master):
 
 def test_a_key_that_is_none_is_explained(tmp_path):
     with pytest.raises(MasterKeyError, match="new-master-key"):
-        LocalMasterKey.of_file(tmp_path / "missing")
+        LocalMasterKey.from_file(tmp_path / "missing")
     (tmp_path / "short").write_text("c2hvcnQ=")
     with pytest.raises(MasterKeyError, match="32 bytes"):
-        LocalMasterKey.of_file(tmp_path / "short")
+        LocalMasterKey.from_file(tmp_path / "short")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(MasterKeyError, match="has no key"):
         Settings(encryption_key_file=tmp_path / "empty").master_key()

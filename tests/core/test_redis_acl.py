@@ -19,7 +19,7 @@ from service.cli.app import app
 from service.config import Settings
 from service.core.encryption.signing import SigningKey
 from service.core.redis import Client, connect
-from service.core.redis.acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
+from service.core.redis.acl import API, ENGINE, OPERATOR, USERS, WORKER, with_credentials
 from service.core.storage import Storage
 from service.models.adapters import (
     Draft,
@@ -67,7 +67,7 @@ async def clients(server: str, folder: Path) -> AsyncIterator[Callable[[str], Cl
 
     def client(user: str) -> Client:
         password = (folder / "secrets" / user).read_text().strip()
-        return made.setdefault(user, connect(url_of(server, user, password), retries=0))
+        return made.setdefault(user, connect(with_credentials(server, user, password), retries=0))
 
     yield client
     for each in made.values():
@@ -191,7 +191,7 @@ async def test_a_worker_replaces_the_signing_key_of_version_0_2(clients, setting
 async def test_a_worker_reads_all_records_for_the_journal(server: str, folder: Path, clients):
     await clients(API).set("finetuned:-:projects:proj_b", "b")
     await clients(OPERATOR).set("other:app", "theirs")
-    url = url_of(server, WORKER, (folder / "secrets" / WORKER).read_text().strip())
+    url = with_credentials(server, WORKER, (folder / "secrets" / WORKER).read_text().strip())
     with TemporaryFile() as spool:
         taken = await snapshot.take(url, spool)
         assert b"finetuned:-:projects:proj_b" in {saved.key for saved in taken}

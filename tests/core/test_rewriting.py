@@ -12,7 +12,7 @@ import pytest
 
 from service.core import ids
 from service.core.redis import Client, connect, rewriting
-from service.core.redis.acl import WORKER, acl_lines, url_of
+from service.core.redis.acl import WORKER, acl_lines, with_credentials
 from service.core.redis.rewriting import JOURNAL, AppendOnlyFile, JournalFiles, Rewrite, Rewriter
 from service.core.storage import Storage
 from tests.core.conftest import Valkey
@@ -106,7 +106,7 @@ async def test_without_the_permission_or_the_file_the_rewrite_says_so(
     await storage.put_bytes("journal/x/y/00000000.gz", b"")
     [_, name, *rules] = acl_lines({WORKER: "secret"})[0].split(" ")
     await redis.execute_command("ACL", "SETUSER", name, *rules, "-bgrewriteaof")
-    worker = connect(url_of(valkey.url, name, "secret"))
+    worker = connect(with_credentials(valkey.url, name, "secret"))
     try:
         refused = Rewriter(worker, partial(storage.keys, JOURNAL), has_journal=False)
         found = await rewritten(redis, refused, await delete(worker, "finetuned:a"))

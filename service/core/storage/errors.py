@@ -106,7 +106,7 @@ def convert_error(error: Exception, key: str) -> tuple[StorageError, str]:
 
 
 def refusal(error: Exception) -> str | None:
-    """Return why S3 refused and how to fix it; None if it did not refuse or was not reached.
+    """Return why S3 refused and how to fix it; None if it did not refuse or cannot be reached.
 
     Only errors that an operator can fix count as refusals. Retrying does not help with those.
     """

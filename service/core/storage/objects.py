@@ -51,7 +51,7 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Contents of a folder artifact, and facts that its writer stores with it."""
+    """Contents of a folder artifact, and metadata from its writer."""
 
     files: list[FileEntry]
     meta: dict[str, Any] = {}
@@ -69,7 +69,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def stored_object(item: ObjectMeta) -> StoredObject:
-    """Return what a listing says of an object."""
+    """Convert an entry of a listing."""
     written_at = int(item["last_modified"].timestamp())
     return StoredObject(item["path"], item["size"], written_at, item["e_tag"] or "")
 
@@ -88,7 +88,7 @@ class WrappedKeys:
             return None
 
     async def create(self, name: str, data: bytes) -> bool:
-        """Write an object unless it exists: also if another process does so at the same time."""
+        """Write an object unless it exists, even if another process creates it at the same time."""
         return await self._storage.create_bytes(name, data)
 
     async def replace(self, name: str, data: bytes) -> None:
@@ -125,8 +125,8 @@ _RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=10
 class Storage:
     """Reads and writes files and folders of artifacts.
 
-    `patience_s`: how long an outage may last before an operation on one object gives up. A worker
-    waits, because hours of training depend on it; a request does not.
+    `patience_s`: how long an operation on one object is retried during an outage. A worker waits,
+    because hours of training depend on it; a request does not.
 
     `use`: counts the bytes of projects and enforces their quotas. `reserve_bytes`: what has to stay
     free on the disk of a folder; by default 1% of the disk, at most 1 GiB.
@@ -276,7 +276,7 @@ class Storage:
         await self.delete(name_of(owner))
 
     async def rewrap(self, owner: str) -> bool:
-        """Wrap a data key with the present master key. Returns False if it is so already."""
+        """Wrap a data key with the current master key. Returns False if it already is."""
         if self.keyring is None:
             return False
         with convert_key_errors(name_of(owner)):
@@ -384,7 +384,7 @@ class Storage:
     ) -> int:
         """Join objects in a folder to one, hash them on the way, and return its size.
 
-        They are expected to be deleted then, so quotas do not apply. Raises StorageMissing if one
+        The caller deletes them afterwards, so quotas do not apply. Raises StorageMissing if one
         of them does not exist, and ValueError unless `joins_in_place`.
         """
         if (folder := self.folder) is None or self.keyring is not None:
@@ -394,7 +394,7 @@ class Storage:
         async with self._account(target, total, is_limited=False):
             joining = asyncio.to_thread(local_disk.join, paths, folder / target)
             hashing = (asyncio.to_thread(local_disk.update, digest, paths) for digest in digests)
-            size, *_ = await guard("join", _all_ended(joining, *hashing), target)
+            size, *_ = await guard("join", _await_threads(joining, *hashing), target)
             await self.disk.sync(target)
         return int(size)
 
@@ -483,7 +483,7 @@ def _size_of(paths: Sequence[Path]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-async def _all_ended(*threads: Awaitable[Any]) -> list[Any]:
+async def _await_threads(*threads: Awaitable[Any]) -> list[Any]:
     """Wait until all threads have ended, even if this task is canceled, and return their results.
 
     A thread that outlived its request would write an object that nobody deletes.

@@ -24,9 +24,9 @@ _PARTS_AT_ONCE = 4  # each is held in memory
 # Time for running parts to arrive before an upload is aborted: S3 keeps parts that arrive later.
 _QUIET_S = 1.0
 _CHUNK_BYTES = 1024 * 1024
-_MOST_AHEAD_BYTES = 8 * _CHUNK_BYTES  # that a writer reserves which does not know its size
+_MAX_AHEAD_BYTES = 8 * _CHUNK_BYTES  # reserved by a writer that does not know its size
 _RESERVE_PART = 0.01
-_MOST_RESERVE_BYTES = 1024**3
+_MAX_RESERVE_BYTES = 1024**3
 
 
 class AccountedWrite(Protocol):
@@ -95,7 +95,7 @@ class Writer:
         written = self._written + len(chunk)
         if written > self._room:
             await self._disk.require_space(self._key, len(chunk))
-            ahead = min(self._written, _MOST_AHEAD_BYTES)
+            ahead = min(self._written, _MAX_AHEAD_BYTES)
             self._room = written + ahead
             if self._write is not None:
                 self._room = await reserve_bytes(self._write, written, ahead)
@@ -177,9 +177,9 @@ def _free_bytes(folder: Path, reserve_bytes: int | None) -> int | None:
     try:
         disk = shutil.disk_usage(folder)
     except OSError:
-        return None  # the write itself says what is wrong
+        return None  # the write itself will fail with the reason
     if reserve_bytes is None:
-        reserve_bytes = min(int(_RESERVE_PART * disk.total), _MOST_RESERVE_BYTES)
+        reserve_bytes = min(int(_RESERVE_PART * disk.total), _MAX_RESERVE_BYTES)
     return disk.free - reserve_bytes
 
 
