@@ -11,6 +11,8 @@ import functools
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,7 @@ CUSTOM = {
     "PrometheusRule": prometheus_operator,
     "ScaledObject": keda,
 }
+CRDS = Path(__file__).with_name("crds")
 CHECKED_ELSEWHERE = {*CUSTOM, "HTTPRoute", "RayCluster"}
 KEDA = {"enabled": True, "maxReplicas": 2}
 EVERYTHING: dict[str, Any] = {
@@ -97,6 +100,16 @@ def validate(manifest: dict[str, Any], version: str) -> None:
     kind = "-".join(filter(None, [manifest["kind"].lower(), group.split(".")[0], api_version]))
     schema = schema_contents(f"{folder(version)}/{kind}.json", version)
     Draft202012Validator(schema, registry=schemas(version)).validate(manifest)
+
+
+def validate_custom(name: str, manifest: dict[str, Any], pods: Sequence[dict[str, Any]]) -> None:
+    """Validate an object against its definition in crds/, and its pod templates."""
+    schema = json.loads((CRDS / f"{name}.json").read_text("utf-8"))
+    Draft202012Validator(schema).validate(manifest)
+    for template in pods:
+        metadata = {"name": "pod", **template.get("metadata", {})}
+        pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}
+        validate(pod, versions()[-1])
 
 
 def objects(render, profile: str | None, **options: str) -> list[dict[str, Any]]:

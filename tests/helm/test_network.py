@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.helm.support import CHART, MODEL, PROFILES
+from tests.helm.support import CHART, MODEL, PROFILES, peers, selected
 
 pytestmark = pytest.mark.slow
 
 PROMETHEUS = {"prometheus": "http://prometheus:9090"}
 MODELS = {"models": [MODEL]}
-
-
-def selected(rendered, policy) -> set[str]:
-    """Return the workloads whose pods a policy selects."""
-    wanted = policy["spec"]["podSelector"]["matchLabels"].items()
-    found = set()
-    for o in rendered.objects:
-        spec = o.get("spec", {})
-        owner = spec.get("jobTemplate", {}).get("spec", spec)  # of a CronJob
-        pod = o if o["kind"] == "Pod" else owner.get("template", {})
-        if o["kind"] in {"Deployment", "StatefulSet", "Job", "CronJob", "Pod"} and (
-            wanted <= pod["metadata"]["labels"].items()
-        ):
-            found.add(o["metadata"]["name"].removeprefix("ft-"))
-    return found
-
-
-def peers(rules: list[Any], side: str) -> set[str]:
-    """Return the components that the rules allow; `*` for everyone."""
-    found = set()
-    for rule in rules:
-        for peer in rule.get(side, [{}]):
-            labels = peer.get("podSelector", {}).get("matchLabels", {})
-            found.add(labels.get("app.kubernetes.io/component", json.dumps(peer) if peer else "*"))
-    return found
 
 
 @pytest.mark.parametrize("profile", [None, *PROFILES])
