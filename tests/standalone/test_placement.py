@@ -146,7 +146,7 @@ def test_up_starts_each_process_on_its_gpus(tmp_path, monkeypatch):
         catalogue.add(entry)
     upstreams = {"one": "http://127.0.0.1:1001", "two": "http://127.0.0.1:1002"}
     env = {"A": "b", **_env(tmp_path)}
-    engines, worker = up._on_gpus(catalogue, env, Ports(1, 2, 3), upstreams)
+    engines, worker = up._define_engines_and_worker(catalogue, env, Ports(1, 2, 3), upstreams)
     assert {name: engine.env["CUDA_VISIBLE_DEVICES"] for name, engine in engines.items()} == {
         "one": "2",
         "two": "2",
@@ -215,7 +215,7 @@ def test_up_runs_trainings_next_to_engines_if_a_budget_is_set_and_both_fit(
     if given is not None:
         monkeypatch.setenv("FINETUNED_GPU_SHARING", given)
     catalogue = Catalogue(folder_with("Qwen3-8B", tmp_path) / "models.yaml")
-    engines, worker = up._on_gpus(
+    engines, worker = up._define_engines_and_worker(
         catalogue, _env(tmp_path), Ports(1, 2, 3), {"qwen3-8b": "http://127.0.0.1:1001"}
     )
     assert worker.env["FINETUNED_GPU_SHARING"] == sharing
