@@ -182,7 +182,7 @@ async def test_urgent_changes_do_not_wait(api: Api, site: Site):
         await written()
 
 
-async def test_storage_that_is_away_delays_only_the_journal(api, site, rebuild, caplog):
+async def test_unavailable_storage_delays_only_the_journal(api, site, rebuild, caplog):
     key = await api.key()
     folder = Path(site.settings.storage_url.removeprefix("file://")) / journal.ROOM
     async with journaling(site) as written, client(api.base_url, key) as http:
@@ -296,7 +296,7 @@ async def _lose_and_rebuild(api: Api, site: Site, redis: Client, rebuild: Any) -
     assert (whole.problems, whole.entries) == ([], 3)
 
 
-async def test_the_moments_of_the_backup_and_of_the_journal_are_metrics(api: Api, site: Site):
+async def test_timestamps_of_backups_and_the_journal_are_exported(api: Api, site: Site):
     def value(name: str) -> float | None:
         return REGISTRY.get_sample_value(f"finetuned_{name}_timestamp_seconds")
 

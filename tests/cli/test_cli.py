@@ -56,7 +56,7 @@ def test_version_is_the_one_of_the_project():
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_doctor_looks_at_everything_and_sees_a_port_in_use(tmp_path):
+def test_doctor_checks_everything_and_finds_a_port_in_use(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -71,7 +71,7 @@ def test_doctor_looks_at_everything_and_sees_a_port_in_use(tmp_path):
 
 
 @pytest.mark.slow
-def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
+def test_doctor_explains_the_sizes_of_engines(tmp_path, redis_url):
     (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
     env = {"FINETUNED_REDIS_URL": redis_url, "FINETUNED_MAX_LORAS": "3"}
     done = run("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json", **env)
@@ -88,7 +88,7 @@ def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
     assert "512" in engine["how"]
 
 
-def test_doctor_tells_of_the_engine_of_a_merged_model(tmp_path, redis_url):
+def test_doctor_reports_the_engine_of_a_merged_model(tmp_path, redis_url):
     name = "ft:tiny:acme:voice:ab12cd"
     (tmp_path / "models.yaml").write_text(
         f"models:\n- {{id: tiny, path: {model_folder(tmp_path)}, license: mit, "
@@ -110,7 +110,7 @@ def doctor(tmp_path: Path, redis_url: str) -> dict[str, dict[str, str]]:
     return {f["what"]: f for f in findings}
 
 
-def test_doctor_tells_of_a_base_model_that_cannot_be_loaded(tmp_path, redis_url):
+def test_doctor_reports_a_base_model_that_cannot_be_loaded(tmp_path, redis_url):
     folders = {"whole": model_folder(tmp_path), "gone": tmp_path / "gone"}
     (tmp_path / "models.yaml").write_text(catalogue(**folders))
     found = doctor(tmp_path, redis_url)
@@ -121,7 +121,7 @@ def test_doctor_tells_of_a_base_model_that_cannot_be_loaded(tmp_path, redis_url)
 
 
 @pytest.mark.slow
-def test_doctor_tells_of_an_engine_that_does_not_come_up(tmp_path, redis_url):
+def test_doctor_reports_an_engine_that_does_not_start(tmp_path, redis_url):
     """Only loading the model reveals this problem: `up` reports it and keeps running."""
     (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
     layout = DataLayout(tmp_path)
@@ -167,7 +167,7 @@ def test_models_add_refuses_with_one_clear_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_keys_create_without_a_store_says_what_to_do(tmp_path):
+def test_keys_create_without_redis_says_what_to_do(tmp_path):
     done = run("keys", "create", "--project", "a", FINETUNED_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1
     assert "Redis cannot be reached" in done.stderr
@@ -180,7 +180,7 @@ def test_keys_create_makes_a_key_that_the_store_knows(redis_url):
     assert done.stdout.startswith("sk-ft-")
 
 
-def test_inference_of_an_unknown_model_says_so(tmp_path):
+def test_inference_of_an_unknown_model_is_an_error(tmp_path):
     done = run("inference", "nope", FINETUNED_MODELS_FILE=str(tmp_path / "m.yaml"))
     assert done.returncode == 1
     assert "nope" in done.stderr
@@ -199,7 +199,7 @@ def test_the_worker_imports_neither_torch_nor_fastapi():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_files_are_checked_as_uploads_are_without_a_service(tmp_path):
+def test_files_are_checked_without_a_service(tmp_path):
     row = '{"prompt": "Q", "completion": "A"}\n'
     good, broken, few = (tmp_path / f"{name}.jsonl" for name in ("good", "broken", "few"))
     good.write_text("".join(row.replace("Q", f"Q{n}") for n in range(10)))
@@ -330,7 +330,7 @@ def command(api: Api):
     return command
 
 
-async def test_it_lists_then_removes_what_no_record_refers_to(api: Api, http, command):
+async def test_gc_lists_and_removes_unreferenced_data(api: Api, http, command):
     storage, redis = api.app.state.files.storage, api.app.state.redis
     kept = (await upload(http, b"kept", purpose="user_data")).json()["id"]
     lost = (await upload(http, b"lost", purpose="user_data")).json()["id"]

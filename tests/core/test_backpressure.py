@@ -50,7 +50,7 @@ async def start(slots: Slots, *owners: str) -> list[Worker]:
     return workers
 
 
-async def test_work_waits_for_a_slot_in_its_order():
+async def test_work_gets_slots_in_order():
     first, second, third = await start(slots_of(1), "a", "a", "a")
     assert [w.has_slot for w in (first, second, third)] == [True, False, False]
     await first.end()
@@ -92,7 +92,7 @@ async def test_work_without_a_slot_is_refused(wait_s):
         pass
 
 
-async def test_few_may_wait():
+async def test_the_number_of_waiting_requests_is_limited():
     slots = slots_of(1)
     holder, *waiting, refused = await start(slots, *["a"] * 6)
     with pytest.raises(RateLimited):
@@ -109,7 +109,7 @@ async def test_a_failure_gives_the_slot_back():
     assert slots.held == 0
 
 
-async def test_canceled_work_gives_back_what_it_waited_for():
+async def test_canceled_work_gives_up_its_place():
     slots = slots_of(1)
     holder, waiting, next_one = await start(slots, "a", "a", "a")
     waiting.task.cancel()

@@ -10,7 +10,7 @@ from service.core.leases import Leases
 from service.core.redis import connect
 
 
-async def test_holder_cancelled_as_it_lets_go_ends_and_leaves_no_lease(redis_url: str):
+async def test_a_holder_that_is_canceled_while_releasing_leaves_no_lease(redis_url: str):
     redis = connect(redis_url)
     leases = Leases(redis, "worker", lease_s=5.0)
     held, done = asyncio.Event(), asyncio.Event()
@@ -33,7 +33,7 @@ async def test_holder_cancelled_as_it_lets_go_ends_and_leaves_no_lease(redis_url
     await redis.aclose(close_connection_pool=True)
 
 
-async def test_a_lease_that_is_renewed_no_more_is_lost(redis_url):
+async def test_a_lease_is_lost_if_its_renewal_fails(redis_url):
     """An error while renewing is treated like a lease taken by another holder."""
     redis = connect(redis_url)
 

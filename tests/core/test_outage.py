@@ -52,7 +52,7 @@ def restore(valkey, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["kill", "hang"])
-async def test_known_keys_go_on_working(api, valkey, how):
+async def test_known_keys_keep_working(api, valkey, how):
     async with await api.client() as known, await api.client("new") as unknown:
         path = f"/v1/models/{BASE_MODEL}"
         assert (await known.get(path)).status_code == 200
@@ -84,7 +84,7 @@ async def test_a_key_that_is_revoked_after_an_outage_is_refused(api, valkey, how
         assert (await client.get(path)).status_code == 401
 
 
-async def test_known_names_go_on_resolving(api, valkey):
+async def test_known_names_keep_resolving(api, valkey):
     registry, aliases = api.app.state.registry, api.app.state.aliases
     target = (Target(model=BASE_MODEL),)
     await aliases.put("proj_a", "gpt-4o-mini", target, key_id="key_a")
@@ -119,7 +119,7 @@ async def engine_url() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("how", ["kill", "hang"])
-async def test_a_chat_by_an_alias_goes_on(settings, valkey, engine_url, how):
+async def test_chats_through_an_alias_continue(settings, valkey, engine_url, how):
     """Covers the complete path: key, alias, limits, engine, accounting."""
     settings = settings.model_copy(
         update={
@@ -149,7 +149,7 @@ async def test_a_chat_by_an_alias_goes_on(settings, valkey, engine_url, how):
 
 
 @pytest.mark.parametrize("how", ["kill", "hang"])
-async def test_a_worker_told_to_end_ends(settings, valkey, how):
+async def test_a_worker_stops_during_an_outage(settings, valkey, how):
     settings = settings.model_copy(
         update={"redis_url": SecretStr(valkey.url), "worker_port": 0, "reconcile_every_s": 0.01}
     )
@@ -224,7 +224,7 @@ class Thing(Record):
     n: int = 0
 
 
-async def test_every_route_says_503_and_goes_on_after(api, valkey):
+async def test_routes_answer_503_during_a_hang_and_recover(api, valkey):
     async with await api.client(role=Role.ADMIN) as client:
         assert (await client.get("/v1/files")).status_code == 200
         valkey.hang()
@@ -298,7 +298,7 @@ async def pinged(redis: Client) -> bool:
         return False
 
 
-async def test_a_hang_in_the_midst_of_a_transaction_is_an_error(redis, valkey):
+async def test_a_hang_during_a_transaction_is_an_error(redis, valkey):
     things = Collection(redis, "things", Thing)
     await things.create(Thing(id="t", project_id="p", created_at=1))
 
@@ -312,7 +312,7 @@ async def test_a_hang_in_the_midst_of_a_transaction_is_an_error(redis, valkey):
     assert not list(redis.connection_pool._in_use_connections)
 
 
-async def test_a_subscription_waits_as_long_as_it_says(redis):
+async def test_a_subscription_has_its_own_timeout(redis):
     async with redis.pubsub() as pubsub:
         await pubsub.subscribe("news")
         assert (await pubsub.get_message(timeout=5))["type"] == "subscribe"
@@ -321,7 +321,7 @@ async def test_a_subscription_waits_as_long_as_it_says(redis):
         assert (await pubsub.get_message(timeout=5))["data"] == b"at last"
 
 
-async def test_a_task_told_to_end_while_redis_hangs_ends(redis, valkey):
+async def test_a_task_can_be_canceled_while_redis_hangs(redis, valkey):
     await redis.ping()
     valkey.hang()
     task = asyncio.create_task(redis.get("x"))
@@ -332,7 +332,7 @@ async def test_a_task_told_to_end_while_redis_hangs_ends(redis, valkey):
     valkey.go_on()
 
 
-async def test_a_worker_goes_on_after(api, valkey, caplog, monkeypatch):
+async def test_a_worker_continues_after_a_hang(api, valkey, caplog, monkeypatch):
     monkeypatch.setattr("service.worker.main._REDIS_TIMEOUT_S", 0.3)
     monkeypatch.setattr("service.worker.main._REDIS_PATIENCE_S", 0.3)
     worker = WorkerProcess(api.settings.model_copy(update={"worker_port": 0}), ["cpu"])
@@ -354,7 +354,7 @@ async def test_a_worker_goes_on_after(api, valkey, caplog, monkeypatch):
     await working
 
 
-async def test_an_answer_that_came_while_this_process_stood_still_is_read(valkey):
+async def test_an_answer_that_arrived_while_this_process_stalled_is_read(valkey):
     client = connect(valkey.url, retries=0, timeout_s=2)
     await client.ping()
     valkey.hang()

@@ -39,7 +39,7 @@ async def test_records_are_partitioned_by_project(things):
         await things.update("proj_b", "t1", lambda t: t)
 
 
-async def test_an_id_is_made_once(things):
+async def test_an_id_is_created_once(things):
     await things.create(thing(1))
     with pytest.raises(ValueError, match="exists"):
         await things.create(thing(1))
@@ -55,7 +55,7 @@ async def test_racing_updates_lose_nothing(things):
     assert (await things.get("proj_a", "t1")).n == 40
 
 
-async def test_a_change_that_refuses_writes_nothing(things):
+async def test_an_update_that_raises_writes_nothing(things):
     await things.create(thing(1))
 
     def refuse(_: Thing) -> Thing:
@@ -145,7 +145,7 @@ async def work_to_list(colored: ColoredThings, colors: Sequence[str], listed: li
     return await least_work(colored.redis, call)
 
 
-async def test_lists_are_those_of_a_scan(colored: ColoredThings):
+async def test_labeled_lists_equal_a_scan(colored: ColoredThings):
     for number in range(20):
         colors = [c for c, n in (("red", 2), ("blue", 3)) if number % n == 0]
         await colored.add(number, *colors)
@@ -160,7 +160,7 @@ async def test_lists_are_those_of_a_scan(colored: ColoredThings):
         await colored.labels.page(PROJECT, ["red"], after="t12", limit=1)
 
 
-async def test_records_of_older_versions_are_labeled_in_their_place(colored: ColoredThings):
+async def test_records_of_older_versions_are_labeled_in_order(colored: ColoredThings):
     await colored.add_as_an_older_version(1, "red")
     await colored.add(2, "red")
     await colored.add_as_an_older_version(3, "red")
@@ -215,6 +215,6 @@ async def test_a_page_reads_one_record_more_than_it_returns(colored: ColoredThin
     assert work.keys_read == 7, "the list of IDs and six records"
 
 
-async def test_the_text_of_a_label_is_in_no_key(colored: ColoredThings):
+async def test_keys_do_not_contain_the_text_of_labels(colored: ColoredThings):
     await colored.add(1, "a secret color")
     assert not [key for key in await colored.redis.keys("*") if b"secret" in key]

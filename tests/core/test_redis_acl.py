@@ -129,7 +129,7 @@ async def test_what_is_not_needed_is_refused(clients, user: str, command: str):
         await clients(user).execute_command(*command.split())
 
 
-async def test_nobody_gets_in_without_a_password(server: str):
+async def test_redis_requires_a_password(server: str):
     client = connect(server, retries=0)
     with pytest.raises(AuthenticationError):
         await client.ping()
@@ -164,7 +164,7 @@ async def test_an_engine_finds_adapters(clients, tmp_path: Path):
     assert await engine.resolve_adapter(name) is None
 
 
-async def test_the_api_makes_keys_that_no_worker_can_make(clients):
+async def test_the_api_creates_keys_and_workers_cannot(clients):
     api = Projects(clients(API))
     project = await api.create("acme")
     _, secret = await api.create_key(project, "first", Role.MEMBER)
@@ -201,6 +201,6 @@ def test_the_chart_has_the_same_users():
     assert helm_files.VALKEY_USERS.read_text("utf-8") == helm_files.valkey_users()
 
 
-def test_no_user_but_the_operator_may_do_all():
+def test_only_the_operator_may_run_every_command():
     assert set(REFUSED) == set(USERS)
     assert OPERATOR not in USERS

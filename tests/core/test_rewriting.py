@@ -99,7 +99,7 @@ async def test_a_rewrite_of_a_server_that_restarted_does_not_count(redis, rewrit
     assert await count(redis) == 1
 
 
-async def test_without_the_permission_or_the_file_the_rewrite_says_so(
+async def test_a_rewrite_reports_a_missing_permission_or_file(
     redis, tmp_path, caplog, valkey: Valkey
 ):
     storage = Storage.from_url((tmp_path / "s").as_uri())

@@ -152,7 +152,7 @@ async def test_a_master_that_was_made_a_replica_gets_no_writes(group):
         assert await redis.get("a") == b"2"
 
 
-async def test_one_sentinel_is_enough_to_ask(group):
+async def test_one_sentinel_is_enough(group):
     killed = list(group.sentinels)[:2]
     for port in killed:
         group.kill(port)

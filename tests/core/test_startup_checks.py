@@ -77,7 +77,7 @@ def test_a_cluster_is_refused():
     assert loss.startswith("cluster-enabled is yes")
 
 
-def test_a_redis_that_is_away_may_recover(caplog):
+def test_an_unavailable_redis_is_no_reason_to_exit(caplog):
     require_redis("redis://127.0.0.1:1", "refuse")
     assert "Redis is unavailable, so it was not checked: ConnectionError" in caplog.text
 

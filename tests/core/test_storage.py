@@ -53,7 +53,7 @@ async def test_folder_without_manifest_is_not_there(storage, folder, tmp_path):
     assert not (tmp_path / "back").exists()
 
 
-async def test_changed_bytes_are_noticed_and_nothing_is_left(storage, folder, tmp_path):
+async def test_changed_bytes_are_detected_and_nothing_is_left(storage, folder, tmp_path):
     await storage.put_folder("x", folder)
     await storage.put_bytes("x/a.bin", b"poison")
     with pytest.raises(StorageCorrupt):
@@ -69,7 +69,7 @@ async def test_manifest_cannot_name_a_path_outside(storage, tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
-async def test_part_of_a_folder_can_be_put(storage, folder):
+async def test_part_of_a_folder_can_be_written(storage, folder):
     manifest = await storage.put_folder("x", folder, only=lambda name: name.endswith(".txt"))
     assert [f.path for f in manifest.files] == ["deep/b.txt"]
 
@@ -95,7 +95,7 @@ async def test_delete_prefix_removes_all_below_and_nothing_else(storage, folder)
     assert await storage.get_bytes("x/ab") == b"stays"
 
 
-async def test_errors_tell_no_local_path(storage, tmp_path):
+async def test_errors_contain_no_local_path(storage, tmp_path):
     with pytest.raises(StorageMissing) as caught:
         await storage.get_bytes("nothing/here")
     assert str(tmp_path) not in str(caught.value)
@@ -127,7 +127,7 @@ async def test_patient_storage_outlasts_an_outage(tmp_path, folder):
     assert (await storage.get_folder("x", tmp_path / "back")).size == 3_000_001
 
 
-async def test_impatient_storage_says_so_at_once_and_missing_is_no_outage(tmp_path):
+async def test_storage_without_patience_fails_at_once_and_missing_is_no_outage(tmp_path):
     patient = Storage.from_url((tmp_path / "storage").as_uri(), patience_s=30)
     with pytest.raises(StorageMissing):
         async with asyncio.timeout(60):
@@ -197,7 +197,7 @@ async def join(storage: Storage, key: str) -> None:
 
 
 @pytest.mark.parametrize("put", [put_bytes, put_file, write, copy, join])
-async def test_what_is_written_and_its_folders_are_synced(storage, root, synced, put):
+async def test_objects_and_their_folders_are_synced(storage, root, synced, put):
     await put(storage, "proj_a/files/f/content")
     f = root / "proj_a/files/f"
     expected = [f / "content", f, f.parent, f.parent.parent, root]
@@ -220,7 +220,7 @@ async def test_a_disk_that_fills_while_syncing_leaves_no_object(storage, monkeyp
     assert await storage.keys("") == []
 
 
-async def test_a_folder_that_goes_away_before_the_sync_is_an_outage(storage, root, monkeypatch):
+async def test_a_folder_that_disappears_before_the_sync_is_an_outage(storage, root, monkeypatch):
     fsync: Callable[[int], None] = os.fsync
     away = root.with_name("away")
 
@@ -284,7 +284,7 @@ async def test_a_single_part_is_linked_if_the_file_system_can(storage, root, mon
     assert await storage.get_bytes("copied") == A
 
 
-async def test_folders_that_cannot_be_synced_are_no_failure(storage, monkeypatch):
+async def test_file_systems_that_cannot_sync_folders_work_too(storage, monkeypatch):
     fsync: Callable[[int], None] = os.fsync
 
     def refuse_folders(handle: int) -> None:
@@ -297,7 +297,7 @@ async def test_folders_that_cannot_be_synced_are_no_failure(storage, monkeypatch
     assert await storage.get_bytes("x/y") == A
 
 
-async def test_a_canceled_join_has_ended_when_the_request_has(storage, root):
+async def test_a_canceled_join_ends_before_its_request(storage, root):
     await storage.put_bytes("a", A)
     joining = asyncio.create_task(storage.join(["a"] * 50, "whole", [hashlib.sha256()]))
     await asyncio.sleep(0.001)

@@ -30,7 +30,7 @@ async def test_ended_task_has_run_its_cleanup():
     assert ended.is_set()
 
 
-async def test_caller_cancelled_meanwhile_ends_too():
+async def test_a_caller_that_is_canceled_during_the_wait_ends_too():
     task = asyncio.create_task(_slow_to_end(asyncio.Event()))
     caller = asyncio.create_task(end(task))
     await asyncio.sleep(0.01)
@@ -41,7 +41,7 @@ async def test_caller_cancelled_meanwhile_ends_too():
     assert task.cancelled()
 
 
-async def test_what_a_task_failed_with_is_raised():
+async def test_the_error_of_a_task_is_raised():
     async def fail() -> None:
         raise ValueError("broken")
 
@@ -51,7 +51,7 @@ async def test_what_a_task_failed_with_is_raised():
         await end(task)
 
 
-async def test_a_task_that_did_not_hear_it_is_told_again(monkeypatch, caplog):
+async def test_a_task_that_ignores_cancellation_is_canceled_again(monkeypatch, caplog):
     monkeypatch.setattr(tasks, "_CANCEL_AGAIN_S", 0.05)
 
     async def deaf() -> None:
@@ -87,7 +87,7 @@ async def test_a_loop_that_fails_starts_again(monkeypatch, caplog):
     assert "the loop 'of a test' failed and restarts" in caplog.text
 
 
-async def test_a_kept_loop_ends_when_told():
+async def test_a_kept_loop_can_be_canceled():
     async def run() -> None:
         await asyncio.Event().wait()
 

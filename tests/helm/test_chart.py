@@ -183,7 +183,7 @@ def cluster() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def test_what_the_cluster_has_is_kept(each_helm, cluster):
+def test_generated_secrets_are_kept_across_upgrades(each_helm, cluster):
     url, asked = cluster
     there = {"dry_run": "server", "kube_apiserver": url, "disable_openapi_validation": "true"}
     rendered = each_helm.template(**there)

@@ -33,7 +33,7 @@ def test_no_backups_unless_enabled(render):
     assert "backup" not in rendered.of_kind("ServiceAccount")
 
 
-def test_backups_run_on_schedule_and_restores_when_asked(render):
+def test_backups_run_on_schedule_and_restores_on_demand(render):
     values = {"enabled": True, "schedule": "30 1 * * 0", "timeZone": "Asia/Bangkok", "keep": 7}
     rendered = render({"backup": {**values, "restoreAt": "2026-11-28T02:00"}})
     backup, restore = (rendered.one("CronJob", name)["spec"] for name in ("backup", "restore"))
@@ -52,14 +52,14 @@ def test_backups_run_on_schedule_and_restores_when_asked(render):
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
-def test_a_claim_of_the_operator_is_used(render):
+def test_an_existing_volume_claim_is_used(render):
     rendered = render({"backup": {"enabled": True, "pvc": {"existingClaim": "mine"}}})
     volumes = {v["name"]: v for v in rendered.pod("CronJob", "backup")["volumes"]}
     assert volumes["backups"]["persistentVolumeClaim"] == {"claimName": "mine"}
     assert "backups" not in rendered.of_kind("PersistentVolumeClaim")
 
 
-def test_backups_on_s3_have_credentials_of_their_own(render):
+def test_backups_on_s3_have_their_own_credentials(render):
     rendered = render(S3)
     container = rendered.container("CronJob", "backup")
     assert container["args"][1] == "s3://b/p"
@@ -81,7 +81,7 @@ def test_backups_on_s3_have_credentials_of_their_own(render):
     assert not [name for name in env if name.startswith("FINETUNED_BACKUP_")]
 
 
-def test_backups_reach_redis_and_their_bucket_alone(render):
+def test_backups_reach_only_redis_and_their_bucket(render):
     rendered = render({**S3, "models": [MODEL]})
     policy = rendered.one("NetworkPolicy", "backup")
     assert selected(rendered, policy) == {"backup", "restore"}
@@ -124,7 +124,7 @@ EXPORT: dict[str, Any] = {
 }
 
 
-def test_nothing_of_it_leaves_the_cluster_unless_asked(render):
+def test_the_audit_log_stays_in_the_cluster_by_default(render):
     rendered = render({"models": [MODEL]})
     assert not rendered.of_kind("CronJob")
     assert not {"witness", "audit-export"} & {*rendered.of_kind("NetworkPolicy")}
@@ -133,7 +133,7 @@ def test_nothing_of_it_leaves_the_cluster_unless_asked(render):
 
 
 @pytest.mark.parametrize("existing", ["", "own-key"])
-def test_only_the_workers_that_seal_have_the_signing_key(render, existing: str):
+def test_only_cpu_workers_have_the_signing_key(render, existing: str):
     pools = [{"name": "both", "queues": ["cpu", "gpu"]}, {"name": "gpu"}]
     audit = {"signingKey": {"existingSecret": existing}}
     rendered = render({"models": [MODEL], "worker": {"gpuPools": pools}, "audit": audit})
@@ -155,7 +155,7 @@ def test_only_the_workers_that_seal_have_the_signing_key(render, existing: str):
     assert "FINETUNED_SIGNING_KEY_FILE" not in rendered.settings()
 
 
-def test_the_file_of_an_operator_is_used_instead(render):
+def test_a_signing_key_file_of_the_operator_is_used(render):
     file = {"SIGNING_KEY_FILE": "/elsewhere/key.pem"}
     rendered = render({"models": [MODEL], "settings": file})
     assert "FINETUNED_SIGNING_KEY_FILE" not in env_of(
@@ -166,7 +166,7 @@ def test_the_file_of_an_operator_is_used_instead(render):
     assert env_of(rendered.container("Deployment", "worker-cpu")).items() >= env.items()
 
 
-def test_the_witness_is_reached_by_cpu_workers_alone(render):
+def test_only_cpu_workers_reach_the_witness(render):
     url = "https://witness.example/checkpoints"
     rendered = render(
         {
@@ -181,7 +181,7 @@ def test_the_witness_is_reached_by_cpu_workers_alone(render):
     assert rendered.settings()["FINETUNED_AUDIT_WITNESS_URL"] == url
 
 
-def test_exports_have_what_they_need_and_no_more(render):
+def test_audit_exports_have_only_what_they_need(render):
     rendered = render(EXPORT)
     policy = rendered.one("NetworkPolicy", "audit-export")
     assert selected(rendered, policy) == {"audit-export"}

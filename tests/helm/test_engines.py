@@ -33,7 +33,7 @@ def with_merged(own=None, **base):
     }
 
 
-def test_it_has_an_engine_as_its_base_models_has(render):
+def test_a_merged_model_has_an_engine_like_its_base_model(render):
     rendered = render(with_merged({"env": {"A": "own"}}, engine=BASE_ENGINE))
     (name,) = rendered.of_kind("Deployment").keys() - {
         *("api", "worker-cpu", "worker-gpu", "vllm-tiny")
@@ -51,7 +51,7 @@ def test_it_has_an_engine_as_its_base_models_has(render):
     assert (env_of(base)["A"], env_of(base)["B"]) == ("base", "base")
 
 
-def test_what_it_says_itself_goes_before(render):
+def test_values_of_a_merged_model_override_those_of_its_base_model(render):
     own = {"replicas": 2, "gpu": {"count": 1}, "args": ["--max-num-seqs=9"]}
     rendered = render(with_merged(own, engine=BASE_ENGINE))
     name = next(n for n in rendered.of_kind("Deployment") if n.startswith("vllm-ft"))
@@ -59,7 +59,7 @@ def test_what_it_says_itself_goes_before(render):
     assert rendered.container("Deployment", name)["args"] == ["inference", NAME, "--max-num-seqs=9"]
 
 
-def test_gateway_and_catalogue_know_it(render):
+def test_the_gateway_and_the_catalog_list_a_merged_model(render):
     rendered = render(with_merged())
     upstreams = json.loads(rendered.settings()["FINETUNED_UPSTREAMS"])
     assert upstreams.keys() == {"tiny", NAME}
@@ -70,13 +70,13 @@ def test_gateway_and_catalogue_know_it(render):
     assert entry.merged == (NAME,)
 
 
-def test_it_may_be_served_without_its_base_model(render):
+def test_a_merged_model_can_be_served_without_its_base_model(render):
     rendered = render(with_merged(engine={"enabled": False}))
     assert "vllm-tiny" not in rendered.of_kind("Deployment")
     assert json.loads(rendered.settings()["FINETUNED_UPSTREAMS"]).keys() == {NAME}
 
 
-def test_the_pods_of_one_never_answer_for_the_other(render):
+def test_services_of_merged_and_base_models_select_different_pods(render):
     rendered = render(with_merged())
     selectors = [
         json.dumps(service["spec"]["selector"], sort_keys=True)
@@ -105,7 +105,7 @@ def check(manifest: Manifest) -> None:
     validate_custom("leaderworkerset", manifest, pods)
 
 
-def test_leader_worker_set_takes_the_engine(render):
+def test_leader_worker_set_accepts_the_engine(render):
     engine, _, _ = group(render)
     check(engine)
     assert (engine["metadata"]["name"], engine["spec"]["replicas"]) == ("ft-vllm-tiny-nodes", 3)

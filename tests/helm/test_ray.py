@@ -39,7 +39,7 @@ def worker_env(rendered: Any) -> dict[str, Any]:
     return env_of(rendered.container("Deployment", "worker-ray"))
 
 
-def test_kuberay_takes_the_cluster(render):
+def test_kuberay_accepts_the_cluster(render):
     cluster = render(CLUSTER).one("RayCluster", "ray")
     check(cluster)
     unknown = copy.deepcopy(cluster)
@@ -68,7 +68,7 @@ def test_nodes_have_the_gpus_and_the_models_but_no_secret_and_no_storage(render)
         assert pod["spec"]["securityContext"]["runAsNonRoot"]
 
 
-def test_groups_are_nodes_with_their_devices(render):
+def test_worker_groups_of_a_ray_cluster_have_their_devices(render):
     groups = [
         {"name": "a100", "replicas": 4, "gpu": {"count": 4, "product": "A100"}},
         {"name": "cpu", "gpu": {"count": 0}},
@@ -118,7 +118,7 @@ def test_existing_cluster_is_named_and_none_is_created(render):
     assert "RAY_AUTH_MODE" not in worker_env(render(without))
 
 
-def test_only_its_worker_reaches_the_cluster_which_reaches_nothing_else(render):
+def test_only_the_ray_worker_reaches_the_cluster(render):
     rendered = render(CLUSTER)
     ray = rendered.one("NetworkPolicy", "ray")["spec"]
     own, client = ray["ingress"]

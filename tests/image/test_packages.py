@@ -48,7 +48,7 @@ def test_each_line_has_one_version_and_hashes(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_project_asks_for_is_in_the_lock(name):
+def test_locks_contain_the_requirements_of_the_project(name):
     have = installed_before(name) | read(name)
     for wanted in map(Requirement, LOCKS[name].wanted):
         pin = have[canonicalize_name(wanted.name)]
@@ -56,7 +56,7 @@ def test_what_the_project_asks_for_is_in_the_lock(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if LOCKS[name].with_dependencies])
-def test_what_a_package_needs_is_in_the_lock_too(name):
+def test_locks_contain_all_dependencies(name):
     """pip resolves the same versions here. Packages that are not installed here are left out."""
     have = installed_before(name) | read(name)
     known = 0
@@ -160,7 +160,7 @@ def test_it_is_valid_cyclonedx(printed: str, cyclonedx: jsonschema_rs.Validator)
     assert not cyclonedx.is_valid({**bill, "unknown": 1})
 
 
-def test_it_has_each_package_once_with_its_license(printed: str):
+def test_the_bill_of_materials_has_each_package_once_with_its_license(printed: str):
     components = json.loads(printed)["components"]
     urls = [component["purl"] for component in components]
     assert len(urls) == len(set(urls))
@@ -171,7 +171,7 @@ def test_it_has_each_package_once_with_its_license(printed: str):
     assert len(unlicensed) < len(by_name) / 10, unlicensed
 
 
-def test_packages_of_the_system_are_in_it(tmp_path: Path):
+def test_the_bill_of_materials_has_system_packages(tmp_path: Path):
     status, release = tmp_path / "status", tmp_path / "os-release"
     status.write_text(
         "Package: libnuma1\nStatus: install ok installed\nVersion: 2.0.19-1+b1\n\n"

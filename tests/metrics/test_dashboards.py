@@ -18,13 +18,13 @@ from tests.metrics.boards import BOARDS, queries
 QUERIES = list(queries())
 
 
-def test_the_four_are_there():
+def test_there_are_four_dashboards():
     assert sorted(BOARDS) == ["overview", "serving", "tenants", "training"]
     assert len({board["uid"] for board in BOARDS.values()}) == 4
 
 
 @pytest.mark.parametrize("name", sorted(BOARDS))
-def test_a_board_names_no_data_source_and_no_panel_lies_on_another(name):
+def test_dashboards_have_no_fixed_data_source_and_no_overlapping_panels(name):
     board = BOARDS[name]
     sources = re.findall(r'"uid": ?"([^"]*)"', json.dumps(board["panels"]))
     assert set(sources) == {"${datasource}"}
@@ -95,7 +95,7 @@ def test_the_rules_are_valid(promtool):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_alerts_fire_when_they_should_and_not_else(promtool):
+def test_alerts_fire_only_when_they_should(promtool):
     done = subprocess.run([promtool, "test", "rules", CASES], capture_output=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
@@ -122,7 +122,7 @@ def test_every_alert_has_its_runbook(rule):
     assert rule["annotations"]["summary"].endswith(".")
 
 
-def test_the_runbook_has_no_section_of_an_alert_that_is_gone():
+def test_each_section_of_the_runbook_has_its_alert():
     sections = re.findall(r"^### (Finetuned\w+)$", OPERATIONS.read_text("utf-8"), re.MULTILINE)
     assert sections == [rule["alert"] for rule in rules()]
 
