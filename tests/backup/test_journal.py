@@ -184,7 +184,7 @@ async def test_urgent_changes_do_not_wait(api: Api, site: Site):
 
 async def test_unavailable_storage_delays_only_the_journal(api, site, rebuild, caplog):
     key = await api.key()
-    folder = Path(site.settings.storage_url.removeprefix("file://")) / journal.ROOM
+    folder = Path(site.settings.storage_url.removeprefix("file://")) / journal.FOLDER
     async with journaling(site) as written, client(api.base_url, key) as http:
         await written()
         folder.rename(aside := folder.with_name("aside"))
@@ -225,7 +225,7 @@ async def test_the_journal_of_an_emptied_redis_does_not_replace_the_one_before(a
         await written()  # after the removal of the first epoch
     after = {each.installation for each in await journal.find(storage)}
     assert after == {one.installation, two.installation}
-    assert not set(one.keys) & set(await storage.keys(journal.ROOM))
+    assert not set(one.keys) & set(await storage.keys(journal.FOLDER))
 
 
 async def test_an_interrupted_rebuild_is_repeated(api: Api, site: Site, rebuild):
