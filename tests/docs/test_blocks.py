@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.helm_tools import folder
 from tests.docs.blocks import Block
 from tests.docs.compare import assert_shown
 from tests.docs.pages import ON_THE_STACK, all_pages, blocks_of
 from tests.docs.session import BlockFailed, Session
-from tests.helm.conftest import script
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def test_data_is_well_formed(page: str) -> None:
 
 @pytest.mark.parametrize("page", ALONE)
 def test_blocks_that_need_no_server(page: str, tmp_path: Path) -> None:
-    with Session(tmp_path, paths=(script("helm_tools").folder(4),)) as session:
+    with Session(tmp_path, paths=(folder(4),)) as session:
         for block in blocks_of(page):
             session.take(block)
 
