@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.datasets.contract import ConvertSpec
+from service.datasets.contract.tasks import ConvertSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.documents import read_with
 

@@ -13,7 +13,7 @@ import pytest
 
 from service.datasets.adapter_archive import MAX_ENTRIES, unpack_adapter
 from service.datasets.checks.issues import DatasetError
-from service.datasets.contract import UnpackedAdapter
+from service.datasets.contract.tasks import UnpackedAdapter
 from tests.adapters import PAIR, adapter, base_folder, safetensors, tar_of, zip_of
 
 MAX_BYTES = 1024 * 1024

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError
 from service.datasets.checks.validate import validate_file
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult
+from service.datasets.contract.tasks import CleanOptions, CleanResult
 from service.datasets.formats.options import FormatOptions
 from tests.datasets.support import analyze, chat, clean
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import DiffSpec
-from service.datasets.versions.compare import compare_files
-from service.datasets.versions.diff import (
+from service.datasets.compare_files import compare_files
+from service.datasets.contract.tasks import CleanOptions, DiffSpec
+from service.datasets.contract.versions import (
     CHANGES,
     INDEX,
     OTHER_TEXTS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.datasets.contract import (
+from service.datasets.contract.tasks import (
     Failed,
     Measures,
     MeasureSpec,

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult
+from service.datasets.contract.tasks import CleanOptions, CleanResult
 from tests.conftest import chat_line
 from tests.datasets.support import clean
 

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError, IssueLog
-from service.datasets.contract import ConvertResult
+from service.datasets.contract.tasks import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions

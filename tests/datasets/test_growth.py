@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract.tasks import CleanOptions
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from tests.datasets.support import clean

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.datasets.checks.validate import validate_file
-from service.datasets.cleaning.options import CleanOptions, ContradictionRule
+from service.datasets.contract.tasks import CleanOptions, ContradictionRule
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.render import to_markdown
 from tests.datasets.support import analyze, clean, errors, jsonl, run

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult
+from service.datasets.contract.tasks import CleanOptions, CleanResult
 from service.datasets.formats.convert import convert
 from service.datasets.report.render import to_html, to_markdown
 from tests.datasets.support import analyze, clean

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.passages.documents import (
+from service.datasets.passages import (
     LONGEST,
-    decoded,
+    Document,
+    binary_kind,
+    decode_document,
+    extract_page_text,
     is_page,
     read_documents,
     split_passages,
-    text_of_page,
     weight,
 )
-from service.datasets.passages.passage import Document, binary_kind
 
 LONG_WORDS = "The porter keeps the key of this door in his desk. " * 15
 
@@ -76,7 +77,7 @@ PAGE = """<!DOCTYPE html>
 
 
 def test_a_page_is_read_as_its_reader_sees_it():
-    found = text_of_page(PAGE)
+    found = extract_page_text(PAGE)
     lines = [line.strip() for line in found.text.splitlines() if line.strip()]
     assert lines == [
         "## Opening\xa0hours",
@@ -103,16 +104,16 @@ def test_a_page_is_read_as_its_reader_sees_it():
     ],
 )
 def test_a_document_is_decoded_as_the_desk_does(text, codec):
-    assert decoded(text.encode(codec)) == text.removeprefix("\ufeff")
+    assert decode_document(text.encode(codec)) == text.removeprefix("\ufeff")
 
 
 def test_the_owner_and_the_page_name_the_encoding():
     page = '<html><head><meta charset="koi8-r"></head><p>Ё</p>'.encode("koi8-r")
-    assert decoded(page) is not None
-    assert "Ё" in str(decoded(page))
-    assert decoded("Žluťoučký kůň".encode("cp1250"), "cp1250") == "Žluťoučký kůň"
-    assert decoded(b"abc", "no-such-encoding") is None
-    assert decoded(b"\xff\xff", "utf-8") is None
+    assert decode_document(page) is not None
+    assert "Ё" in str(decode_document(page))
+    assert decode_document("Žluťoučký kůň".encode("cp1250"), "cp1250") == "Žluťoučký kůň"
+    assert decode_document(b"abc", "no-such-encoding") is None
+    assert decode_document(b"\xff\xff", "utf-8") is None
 
 
 @pytest.mark.parametrize(

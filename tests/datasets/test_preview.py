@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from service.datasets.contract.preview import FormatAlternatives, Preview
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from service.datasets.preview.make import make_preview
-from service.datasets.preview.preview import FormatAlternatives, Preview
+from service.datasets.preview import make_preview
 from tests.datasets.support import chat
 
 _ONE_MIB = 1024**2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from service.datasets.contract.report import Advice
 from service.datasets.report.render import to_markdown
-from service.datasets.report.report import Advice
 from tests.conftest import chat_line
 from tests.datasets.quality_cases.score import scores, second_scores
 from tests.datasets.support import analyze

@@ -13,9 +13,9 @@ import pytest
 
 from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.checks.issues import DatasetError
-from service.datasets.report.duplicates import shared_rows
+from service.datasets.contract.report import Report
+from service.datasets.duplicates.overlap import shared_rows
 from service.datasets.report.render import to_html, to_markdown
-from service.datasets.report.report import Report
 from tests.datasets.support import analyze, chat
 
 RealRows = Callable[[str], list[dict[str, Any]]]
@@ -310,7 +310,7 @@ def test_advice_follows_from_the_evidence(tmp_path: Path) -> None:
 def test_processes_change_nothing(
     tmp_path: Path, tokenizers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.datasets.report.collect._RANGE_BYTES", 2_000)
+    monkeypatch.setattr("service.datasets.file_features._RANGE_BYTES", 2_000)
     monkeypatch.setattr("service.datasets.checks.validate._RANGE_BYTES", 3_000)
     rows = [*varied(100), {"messages": 1}, *varied(20)]
     one, two = (

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from service.datasets.contract.report import Report
 from service.datasets.report.render import to_html
-from service.datasets.report.report import Report
 from service.datasets.report.row_section import ShownRows
 from tests.datasets.support import analyze, chat
 from tests.datasets.test_report import varied, write

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from service.datasets.checks.issue_codes import CHECKS
-from service.datasets.quality.scores import WEIGHTS, score, weight
+from service.datasets.quality import WEIGHTS, score, weight
 
 _DOCS = Path(__file__).parents[2] / "docs" / "data-sets.md"
 

@@ -12,8 +12,7 @@ import openpyxl
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import ConvertResult
+from service.datasets.contract.tasks import CleanOptions, ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.encodings import decode
 from service.datasets.formats.options import FormatOptions

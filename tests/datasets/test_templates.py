@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.rows.templates import is_bounded, takes_system, takes_tools
+from service.datasets.chat_templates import is_bounded, takes_system, takes_tools
 from tests.models.folders import with_template
 
 PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + eos_token }}{% endfor %}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.datasets.formats.text_records import LONGEST, read_text
-from service.datasets.passages.documents import weight
+from service.datasets.passages import weight
 from service.files.documents import read_with
 from tests.datasets.test_preview import preview
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.datasets.report.token_stats import measure
+from service.datasets.report.statistics import measure
 from tests.datasets.support import analyze
 from tests.datasets.test_templates import PLAIN, STRICT, folder_of
 

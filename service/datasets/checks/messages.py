@@ -251,7 +251,7 @@ def check_message(found: RowIssues, message: Any, at: str, trail: ToolTrail) -> 
 
 
 def is_supervised(message: dict[str, Any]) -> bool:
-    """Whether an assistant message gives the model anything to learn."""
+    """Return whether an assistant message gives the model anything to learn."""
     if message.get("weight") == 0:
         return False
     if message.get("tool_calls") or message.get("function_call"):

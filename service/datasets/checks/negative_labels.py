@@ -110,7 +110,7 @@ def as_label(value: Any) -> Any:
 
 
 def are_labels(values: Iterable[Any], *, as_text: bool) -> bool:
-    """Whether the values are all booleans, in a container of text also `true` and `false`.
+    """Return whether the values are all booleans, in a container of text also `true` and `false`.
 
     Other labels are the names of classes, say, and no judgment.
     """

@@ -22,16 +22,16 @@ from service.datasets.checks.issues import DatasetError, RowIssues, refuse
 from service.datasets.checks.rows import check_row
 from service.datasets.cleaning.split import split_rows
 from service.datasets.cleaning.text import TextCleaner
-from service.datasets.contract import CleanResult, CleanSpec, ConvertResult
+from service.datasets.contract.tasks import CleanResult, CleanSpec, ConvertResult
 from service.datasets.duplicates.groups import Rows
+from service.datasets.duplicates.similar_rows import Conflict, find_similar_rows
+from service.datasets.file_features import Collected, Progress, collect
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import RowFormat
 from service.datasets.output import DigestWriter
 from service.datasets.personal_data.kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
-from service.datasets.report.collect import Collected, Progress, collect
-from service.datasets.report.duplicates import Conflict, find_similar_rows
-from service.datasets.report.features import HASHES_ONLY
+from service.datasets.row_features import HASHES_ONLY
 from service.datasets.rows.canonical import canonical_line, encode
 from service.datasets.rows.lines import canonical_rows
 

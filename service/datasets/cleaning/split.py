@@ -9,7 +9,7 @@ import numpy as np
 import xxhash
 
 from service.datasets.duplicates.groups import Rows, join, root
-from service.datasets.report.features import FeatureArray
+from service.datasets.row_features import FeatureArray
 
 _LENGTH_CLASSES = 3
 

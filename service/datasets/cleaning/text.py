@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract.tasks import CleanOptions
 from service.datasets.personal_data.redact import Redactor, dump_json, learn_row, redact_row
-from service.datasets.report.features import is_mojibake
+from service.datasets.row_features import is_mojibake
 
 # An escape that begins a terminal sequence, such as a color, or a JIS code, is kept.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]|\x1b(?![\[\]()$])")
@@ -98,7 +98,7 @@ class TextCleaner:
 
 
 def _is_lesson(row: Row) -> bool:
-    """Whether a row is about encodings."""
+    """Return whether a row is about encodings."""
     texts: list[str] = []
 
     def note(text: str) -> str:

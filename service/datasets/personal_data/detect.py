@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from service.datasets.personal_data import credentials, names, national_ids, network
+from service.datasets.personal_data import credentials, emails_and_ips, names, national_ids
 from service.datasets.personal_data.addresses import address_signs, find_addresses
-from service.datasets.personal_data.bare_names.find import (
-    bare_name_signs,
-    find_bare_names,
-    may_hold_bare_name,
-)
 from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.credentials import find_secrets
+from service.datasets.personal_data.emails_and_ips import (
+    find_emails,
+    find_ip_addresses,
+    plain_email,
+)
 from service.datasets.personal_data.kinds import CustomKinds, re2_options
 from service.datasets.personal_data.names import (
     find_names,
@@ -28,8 +28,12 @@ from service.datasets.personal_data.names import (
     may_name_someone,
     name_signs,
 )
+from service.datasets.personal_data.names_by_list import (
+    contains_listed_name,
+    find_listed_names,
+    listed_name_signs,
+)
 from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId, find_passports
-from service.datasets.personal_data.network import find_emails, find_ip_addresses, plain_email
 from service.datasets.personal_data.phones import (
     CARD,
     clue,
@@ -49,7 +53,7 @@ class Signs(NamedTuple):
     """For each kind of personal data, whether texts may hold it."""
 
     secrets: bool = False
-    bare_names: bool = False
+    listed_names: bool = False
     announced_names: bool = False
     japanese_names: bool = False
     emails: bool = False
@@ -76,12 +80,12 @@ def _set_of(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
 
     patterns = {
         "secrets": credentials.SIGNS,
-        "bare_names": bare_name_signs(languages),
+        "listed_names": listed_name_signs(languages),
         "announced_names": name_signs(languages),
         "japanese_names": names.SIGNS if "ja" in languages else "",
-        "emails": network.EMAIL_SIGNS,
+        "emails": emails_and_ips.EMAIL_SIGNS,
         "addresses": address_signs(languages),
-        "ip_addresses": network.IP_SIGNS,
+        "ip_addresses": emails_and_ips.IP_SIGNS,
         "passports": national_ids.SIGNS,
         "numbers": NUMBER_SIGNS,
     }
@@ -173,12 +177,12 @@ def find_all(
 
 
 def may_hold_personal_data(text: str) -> bool:
-    """Whether a text, in any language, can contain personal data: a digit, an @, or a name."""
+    """Return whether a text in any language may contain personal data: a digit, an @, a name."""
     return (
         _DIGIT_OR_AT.search(text) is not None
         or may_hold_names(text)
         or may_name_someone(text)
-        or may_hold_bare_name(text)
+        or contains_listed_name(text)
     )
 
 
@@ -214,8 +218,8 @@ def _outside(found: Iterable[Found], taken: Sequence[Found]) -> Iterator[Found]:
 
 def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:
     found: list[Found] = []
-    if signs.bare_names:
-        found += [Found("person_name", *place) for place in find_bare_names(text, languages)]
+    if signs.listed_names:
+        found += [Found("person_name", *place) for place in find_listed_names(text, languages)]
     if signs.announced_names:
         named = [Found("person_name", *place) for place in find_names_by_pattern(text, languages)]
         found += _outside(named, tuple(found))

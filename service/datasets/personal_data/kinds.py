@@ -7,11 +7,13 @@ text can make it hang.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from service.datasets.personal_data.characters import to_ascii
+
+RedactMode = Literal["keep", "mask", "pseudonym"]
 
 POSSIBLE: Final = "possible_"
 """Start of the names under which possible findings of a kind are counted."""
@@ -87,7 +89,7 @@ def _places(text: str, start: str) -> Iterator[int]:
 
 
 def is_whole(text: str, start: int, end: int) -> bool:
-    """Whether `text[start:end]` is no part of a longer word in a script with spaces."""
+    """Return whether `text[start:end]` is no part of a longer word in a script with spaces."""
     before, after = text[start - 1 : start], text[end : end + 1]
     return not (_joins(before, text[start]) or _joins(text[end - 1], after))
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from service.datasets.personal_data.characters import ASCII, reveal_hidden, to_ascii
 from service.datasets.personal_data.detect import Found, spellings, without_overlap
+from service.datasets.personal_data.emails_and_ips import hidden_emails, may_hide_email, plain_email
 from service.datasets.personal_data.kinds import KINDS, SPELLED, Literals
 from service.datasets.personal_data.names import count_names, find_name_words
-from service.datasets.personal_data.network import hidden_emails, may_hide_email, plain_email
 
 # Converts to ASCII and uppercase. Each character maps to exactly one character.
 _FOLD = (
@@ -222,7 +222,7 @@ def _is_japanese(name: str, languages: tuple[str, ...]) -> bool:
 
 
 def _stands_alone(text: str, first: int, last: int) -> bool:
-    """Whether the number or code at `first` to `last` is not part of a longer one."""
+    """Return whether the number or code at `first` to `last` is not part of a longer one."""
     before, after = text[first - 1 : first], text[last + 1 : last + 2]
     return not (_continues(text[first], before) or _continues(text[last], after))
 

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from service.datasets.personal_data.bare_names.indonesian import EATERIES
+from service.datasets.personal_data.names_by_list import EATERIES, KOREAN_FAMILIES
 
 _TITLES = frozenset(
     [
@@ -33,7 +33,7 @@ _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
 
 
 def may_hold_names(text: str) -> bool:
-    """Whether a text has characters that are used in Japanese names."""
+    """Return whether a text has characters that are used in Japanese names."""
     return _HAS_KANJI_OR_KATAKANA.search(text) is not None
 
 
@@ -77,7 +77,7 @@ def find_name_words(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_name(word: Any) -> bool:
-    """Whether the dictionary marks a word as a name.
+    """Return whether the dictionary marks a word as a name.
 
     Taking all features of a word apart takes longer than finding it, and few words are names.
     """
@@ -154,11 +154,7 @@ _ZH_FAMILY: Final = (
 _ZH_GIVEN: Final = r"(?![先小女老经經])[一-龥]{1,2}"
 _ZH_TITLE: Final = r"(?:先生|女士|小姐|老师|老師|经理|經理|太太|同学|同學|医生|醫生|教授|主任)"
 
-_KO_FAMILY: Final = (
-    r"(?:남궁|황보|선우"
-    r"|[김이박최정강조윤장임한오서신권황안송류전홍고문양손배백허유남심노하곽성차주우구민진나지엄채원천방공현"
-    r"변염추도소석설길연위표명기반라왕금옥])"
-)
+_KO_FAMILY: Final = rf"(?:남궁|황보|선우|[{KOREAN_FAMILIES}])"
 _KO_NOT: Final = r"(?![가-힣]{2}자|고객사|임직원|한국인|여러분|우리들|이분들|조합원|전문가)"
 _KO_NAME: Final = rf"{_KO_NOT}{_KO_FAMILY}[가-힣]{{2}}"
 
@@ -279,7 +275,7 @@ def name_signs(languages: Iterable[str]) -> str:
 
 
 def may_name_someone(text: str) -> bool:
-    """Whether a text, in any language, contains a word that can be next to a name."""
+    """Return whether a text, in any language, contains a word that can be next to a name."""
     return any(names.needs.search(text) for names in _ALL)
 
 
@@ -326,14 +322,14 @@ class NameParts:
 
 
 def is_part(name: str, other: str) -> bool:
-    """Whether a name is a part of another one."""
+    """Return whether a name is a part of another one."""
     if _SPACELESS.search(name):
         return name != other and name in other
     return {*name.split()} < {*other.split()}
 
 
 def _begins_another(text: str, match: re.Match[str], name: str) -> bool:
-    """Whether a word of a name begins another one: the Hà of Hà Nội."""
+    """Return whether a word of a name begins another one: the Hà of Hà Nội."""
     following = _NEXT_WORD.match(text, match.end())
     return (
         match.group() in name.split()
@@ -385,5 +381,5 @@ def _is_name_part(part: str) -> bool:
 
 
 def _is_word(part: str, words: set[str]) -> bool:
-    """Whether a part of a name is in the texts in lowercase, as another word."""
+    """Return whether a part of a name is in the texts in lowercase, as another word."""
     return part.lower() != part and part.lower() in words

@@ -48,7 +48,7 @@ def _weighted(digits: str, weights: tuple[int, ...]) -> int:
 
 
 def is_singapore_nric(value: str) -> bool:
-    """Whether the check letter is valid: S, T, F, G, or M, seven digits, and the check letter."""
+    """Return whether the check letter is valid. The ID is S, T, F, G, or M, 7 digits, a letter."""
     value = value.upper()
     first, digits, last = value[0], value[1:-1], value[-1]
     total = _weighted(digits, (2, 7, 6, 5, 4, 3, 2)) + {"T": 4, "G": 4, "M": 3}.get(first, 0)
@@ -59,7 +59,7 @@ def is_singapore_nric(value: str) -> bool:
 
 
 def is_taiwan_id(value: str) -> bool:
-    """Whether the check digit is valid.
+    """Return whether the check digit is valid.
 
     The ID is a letter for the place, 1, 2, 8, or 9, seven digits, and the check digit.
     """
@@ -69,7 +69,7 @@ def is_taiwan_id(value: str) -> bool:
 
 
 def is_hong_kong_id(value: str) -> bool:
-    """Whether the check digit is valid.
+    """Return whether the check digit is valid.
 
     The ID is one or two letters, six digits, and the check digit (0–9 or A) in parentheses.
     """
@@ -81,7 +81,7 @@ def is_hong_kong_id(value: str) -> bool:
 
 
 def _is_indonesian(value: str) -> bool:
-    """Whether the ID has a valid province, and a date of birth whose day is +40 for women."""
+    """Return whether province and date of birth are valid. The day is +40 for women."""
     digits = _digits(value)
     if digits[:2] not in _INDONESIAN_PROVINCES or digits[-4:] == "0000":
         return False
@@ -93,18 +93,18 @@ def _is_mykad(value: str) -> bool:
 
 
 def _is_rrn(value: str) -> bool:
-    """Whether the check digit is valid."""
+    """Return whether the check digit is valid."""
     return _by_stdnum("kr.rrn")(_digits(value))
 
 
 def _is_rrn_by_date(value: str) -> bool:
-    """Whether the date of birth is valid. Numbers since October 2020 have no check digit."""
+    """Return whether the date of birth is valid. Numbers since October 2020 have no check digit."""
     digits = _digits(value)
     return _is_date(int(digits[:2]), int(digits[2:4]), int(digits[4:6]))
 
 
 def is_chinese_id(value: str) -> bool:
-    """Whether the province, the date of birth, and the check digit are valid.
+    """Return whether the province, the date of birth, and the check digit are valid.
 
     The county is not compared with a list: many IDs are older than the last change of counties.
     A 15-digit ID, as issued until 1999, has no check digit.
@@ -123,7 +123,7 @@ def is_chinese_id(value: str) -> bool:
 
 
 def is_vietnamese_id(value: str) -> bool:
-    """Whether the province and the digit for century and sex of a citizen ID (CCCD) are valid."""
+    """Return whether the province and the digit for century and sex (of a CCCD) are valid."""
     digits = _digits(value)
     if len(digits) == 9:  # a CMND, as issued until 2021
         return True
@@ -131,7 +131,7 @@ def is_vietnamese_id(value: str) -> bool:
 
 
 def _has_digits(value: str) -> bool:
-    """Whether the digits are more than one digit repeated. Used where there is no check digit."""
+    """Return whether there are more than two different digits, for IDs without a check digit."""
     return len(set(_digits(value))) > 2
 
 

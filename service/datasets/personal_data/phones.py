@@ -101,7 +101,7 @@ def clue(text: str, start: int, own: re.Pattern[str] | None = None) -> Clue | No
 
 
 def is_labeled_other(text: str, start: int, own: re.Pattern[str]) -> bool:
-    """Whether the word right before a number announces another kind of number, as in `SKU: …`."""
+    """Return whether the word right before a number announces another kind, such as `SKU: …`."""
     window = text[max(start - BEFORE, 0) : start]
     other = _last(OTHER, window)
     return other > _last(own, window) and len(window) - other <= _CLOSE

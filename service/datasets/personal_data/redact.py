@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from service.datasets.cleaning.options import RedactMode
 from service.datasets.personal_data.characters import readings, reveal_hidden
 from service.datasets.personal_data.detect import Found, find_all, may_hold_personal_data
-from service.datasets.personal_data.kinds import CustomKinds
+from service.datasets.personal_data.kinds import CustomKinds, RedactMode
 from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, longest
 from service.datasets.personal_data.names import NamePart, NameParts, is_part
 from service.datasets.rows.conversation import Conversation, split_row

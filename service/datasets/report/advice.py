@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
+from service.datasets.contract.report import Advice, Report
 from service.datasets.duplicates.groups import Lines
-from service.datasets.report.collect import Collected
-from service.datasets.report.report import Advice, Report
+from service.datasets.file_features import Collected
 from service.datasets.text.languages import UNKNOWN, language_name
 
 
@@ -35,7 +35,7 @@ def log_tool_rows(
     rows = [int(lines[row]) for row in np.flatnonzero(collected.features["tools"])]
     if not rows:
         return ToolRows([], [])
-    from service.datasets.rows.templates import takes_tools  # imports Jinja
+    from service.datasets.chat_templates import takes_tools  # imports Jinja
 
     lacking = [model for model, path in tokenizers.items() if takes_tools(path.parent) is False]
     for model in lacking:

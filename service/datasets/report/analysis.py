@@ -11,40 +11,30 @@ import numpy as np
 
 from service.datasets.checks.issues import Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import ReportSpec
-from service.datasets.duplicates.groups import Lines, Rows
-from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
-from service.datasets.personal_data.redact import Redactor, learn_conversation
-from service.datasets.quality.find import CODES
-from service.datasets.quality.scores import TENTHS, score, weight
-from service.datasets.report.advice import Figures, advise, log_tool_rows
-from service.datasets.report.collect import Collected, FileRows, Progress, read_file
-from service.datasets.report.duplicates import (
-    Overlap,
-    SimilarRows,
-    find_similar_rows,
-    group_stats,
-    log_groups,
-    overlap,
-)
-from service.datasets.report.features import FeatureOptions
-from service.datasets.report.outliers import (
-    language_shares,
-    log_languages,
-    log_lengths,
-    log_mojibake,
-    log_quality,
-    script_shares,
-    system_prompts,
-)
-from service.datasets.report.pairs import Similarities, overlap_pairs, overlap_stats, row_pairs
-from service.datasets.report.report import (
+from service.datasets.contract.report import (
     Histogram,
     OverlapStats,
     PersonalData,
     Report,
     RowPair,
     Scores,
+)
+from service.datasets.contract.tasks import ReportSpec
+from service.datasets.duplicates.groups import Lines, Rows
+from service.datasets.duplicates.overlap import Overlap, overlap
+from service.datasets.duplicates.similar_rows import SimilarRows, find_similar_rows
+from service.datasets.file_features import Collected, FileRows, Progress, read_file
+from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
+from service.datasets.personal_data.redact import Redactor, learn_conversation
+from service.datasets.quality import CODES, TENTHS, score, weight
+from service.datasets.report.advice import Figures, advise, log_tool_rows
+from service.datasets.report.pairs import (
+    Similarities,
+    group_stats,
+    log_groups,
+    overlap_pairs,
+    overlap_stats,
+    row_pairs,
 )
 from service.datasets.report.row_index import (
     MAX_ISSUES,
@@ -55,7 +45,19 @@ from service.datasets.report.row_index import (
     write_index,
 )
 from service.datasets.report.row_section import OF_HELD, ShownRows, shown_rows
-from service.datasets.report.token_stats import distribution, token_stats, tokenizer_fit
+from service.datasets.report.statistics import (
+    distribution,
+    language_shares,
+    log_languages,
+    log_lengths,
+    log_mojibake,
+    log_quality,
+    script_shares,
+    system_prompts,
+    token_stats,
+    tokenizer_fit,
+)
+from service.datasets.row_features import FeatureOptions
 
 
 def row_scores(

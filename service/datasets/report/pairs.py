@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+from service.datasets.checks.issues import IssueLog, make_issue
+from service.datasets.contract.report import GroupStats, OverlapStats, PairKind, RowPair
 from service.datasets.duplicates import compare
+from service.datasets.duplicates.compare import RowText
 from service.datasets.duplicates.groups import Lines, Rows
-from service.datasets.duplicates.row_texts import RowText
+from service.datasets.duplicates.overlap import Overlap
+from service.datasets.duplicates.similar_rows import SimilarRows
+from service.datasets.file_features import Collected
 from service.datasets.parallel import map_ordered
 from service.datasets.personal_data.redact import Redactor
-from service.datasets.report.collect import Collected
-from service.datasets.report.duplicates import Overlap, SimilarRows, largest_groups
-from service.datasets.report.report import OverlapStats, PairKind, RowPair
+
+Similarity = Callable[[int, int], float | None]
+"""Returns the similarity of two rows, from 0 to 1, or None if it was not measured."""
+
+_EXAMPLES = 20
+_LINES_AN_EXAMPLE = 5
+
+
+def group_stats(groups: list[Rows], lines: Lines) -> GroupStats:
+    """Return the counts of the groups, and the line numbers of the largest."""
+    rows = sum(len(group) for group in groups)
+    largest = largest_groups(groups)
+    examples = [[int(lines[row]) for row in group[:_LINES_AN_EXAMPLE]] for group in largest]
+    return GroupStats(len(groups), rows, rows - len(groups), examples)
+
+
+def largest_groups(groups: list[Rows]) -> list[Rows]:
+    """Return the largest groups, which serve as examples."""
+    return sorted(groups, key=lambda group: (-len(group), int(group[0])))[:_EXAMPLES]
+
+
+def log_groups(
+    log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines, similarity: Similarity
+) -> None:
+    """Log an issue for each row of a group except the first, with which it is compared."""
+    for group in groups:
+        first, other = int(group[0]), int(lines[group[0]])
+        for row in group[1:].tolist():
+            found = similarity(first, row)
+            log.add(make_issue(code, int(lines[row]), other=other, similarity=found))
+
 
 # A comparison takes about 0.2 ms.
 _COMPARISONS = 5_000
@@ -107,7 +140,6 @@ def similarity(one: RowText, other: RowText, *, questions_only: bool) -> float:
 
 
 _PAIRS_A_KIND, _PAIRS_A_GROUP = 50, 3
-_EXAMPLES = 20
 _TEXT_CHARS, _CHARS_BEFORE = 400, 100
 
 

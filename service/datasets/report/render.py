@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import starmap
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.report.report import Advice, Distribution, GroupStats, PersonalData, Report
+from service.datasets.contract.report import Advice, Distribution, GroupStats, PersonalData, Report
 from service.datasets.report.row_section import (
     COLUMNS,
     ShownRows,

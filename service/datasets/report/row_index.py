@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 import msgspec
 
 from service.datasets.checks.issues import Issue
-from service.datasets.quality.scores import BEST, score
+from service.datasets.quality import BEST, score
 
 ENTRIES: Final = "rows.jsonl"
 WORST: Final = "worst.jsonl"
@@ -77,7 +77,7 @@ class Block(msgspec.Struct, frozen=True):
     lowest: float = 0.0
 
     def contains(self, code: str | None, language: str | None) -> bool:
-        """Whether a row of the block has a finding with the code, and is in the language."""
+        """Return whether a row of the block has a finding with the code, and is in the language."""
         languages = self.languages if code is None else self.findings.get(code, {})
         return bool(languages) if language is None else language in languages
 

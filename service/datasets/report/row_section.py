@@ -14,12 +14,12 @@ import numpy as np
 
 from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.checks.issues import Issue, Severity
+from service.datasets.contract.report import Report
+from service.datasets.duplicates.compare import RowTexts
 from service.datasets.duplicates.groups import Lines
-from service.datasets.duplicates.row_texts import RowTexts
+from service.datasets.file_features import Collected
 from service.datasets.personal_data.redact import Redactor, learn_conversation, mask_turns
-from service.datasets.quality.scores import score, weight
-from service.datasets.report.collect import Collected
-from service.datasets.report.report import Report
+from service.datasets.quality import score, weight
 from service.datasets.report.row_index import UNREADABLE, by_line
 from service.datasets.rows.conversation import Turn
 from service.datasets.text.languages import UNKNOWN, language_name

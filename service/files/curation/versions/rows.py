@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from service.core.storage import Storage
-from service.datasets.versions.diff import (
+from service.datasets.contract.versions import (
     CHANGES,
     ENTRY_BYTES,
     INDEX,

@@ -1,11 +1,9 @@
-"""The contract between a worker and its child process `python -m service.datasets`.
+"""Specs, answers, and messages of the tasks of `python -m service.datasets`.
 
 The worker writes a `TaskSpec` to a JSON file and passes the path to the child. The child writes
 messages to standard output, one JSON object per line: any number of `Progress`, then `Succeeded`
 or `Failed`. Before `Succeeded`, it writes its answer to the spec's `result` path. The answer's
 type depends on the spec: `spec.answer_type`.
-
-Both sides import these types. None of them imports a library that reads files.
 """
 
 from __future__ import annotations
@@ -17,21 +15,52 @@ import msgspec
 
 from service.datasets.checks.issues import MAX_LISTED, Issue, refuse
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract.preview import Preview
+from service.datasets.contract.report import Report
+from service.datasets.contract.versions import Diff, Lineage, MergeOptions, MergeResult, MergeSource
 from service.datasets.formats.options import FormatOptions, SourceFacts
 from service.datasets.limits import NEAR_THRESHOLD
 from service.datasets.output import OutputFile
-from service.datasets.passages.passage import Document, Passages
-from service.datasets.personal_data.kinds import Recognizer
-from service.datasets.preview.preview import Preview
-from service.datasets.report.report import Report
-from service.datasets.versions.diff import Diff, Lineage, MergeOptions, MergeResult, MergeSource
+from service.datasets.passages import Document, Passages
+from service.datasets.personal_data.kinds import Recognizer, RedactMode
 
 A = TypeVar("A", bound=msgspec.Struct)
+ContradictionRule = Literal["keep", "first", "last", "most_common", "longest", "drop"]
+UnicodeForm = Literal["keep", "NFC", "NFKC"]
 
 
 class ProtocolError(ValueError):
     """A message or an answer of the child process does not match the contract."""
+
+
+class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Options for cleaning a data set. Of each group of duplicates, the first row is kept.
+
+    `exact_duplicates` drops rows that are identical in everything that is trained on: the
+    system prompt, the tools, all messages, the rejected answer of a preference row, and the
+    label of a labeled row.
+    `near_duplicates` also drops rows that mean the same as an earlier one, if their system
+    prompt, tools, rejected answer, and label are the same. With a `near_threshold` of 1, the rows
+    may differ only in case, spacing, punctuation, and politeness.
+    `contradictions` selects the answer to keep if a question has several, or the label to keep
+    if the same answer has both. `possible_personal_data` also redacts numbers that have the form
+    of personal data, but that no word confirms. Repairs of the text are off by default. For
+    `unicode`, NFKC also folds full-width letters and similar characters, which changes what the
+    model writes. `validation_share` is the share of rows, 0 to 0.5, to write to a second file.
+    """
+
+    drop_broken: bool = True
+    exact_duplicates: bool = True
+    near_duplicates: bool = False
+    near_threshold: float = NEAR_THRESHOLD
+    contradictions: ContradictionRule = "keep"
+    personal_data: RedactMode = "keep"
+    possible_personal_data: bool = False
+    unicode: UnicodeForm = "keep"
+    mend_mojibake: bool = False
+    drop_control_characters: bool = False
+    validation_share: float = 0.0
+    seed: int = 0
 
 
 class ConvertResult(msgspec.Struct, frozen=True):
@@ -87,8 +116,8 @@ class Measures(msgspec.Struct, frozen=True):
 class UnpackedAdapter(msgspec.Struct, frozen=True):
     """The adapter in an archive.
 
-    `base_model_name` is the base model that the adapter names, and `findings` are differences to
-    the base model that it is for. `skipped` is the number of files that are no part of an adapter.
+    `base_model_name` is the base model that the adapter's configuration names. `findings` are
+    differences from the base model that it is imported for. `skipped` counts the other files.
     """
 
     base_model_name: str | None
@@ -98,14 +127,14 @@ class UnpackedAdapter(msgspec.Struct, frozen=True):
 
 
 class RowMatch(msgspec.Struct, frozen=True):
-    """What rows to find: by what they say, by a literal text, or by the digest of a row."""
+    """The rows to find: those with a wording, with a literal text, or with a digest."""
 
     kind: Literal["text", "substring", "row_sha256"]
     value: str
 
 
 class FoundRows(msgspec.Struct, frozen=True):
-    """The lines of the rows that match, among the file's `rows` readable ones."""
+    """The lines of the rows that match. `rows` is the number of readable rows."""
 
     rows: int
     lines: list[int]
@@ -119,7 +148,7 @@ class TaskSpec(
     forbid_unknown_fields=True,
     tag_field="action",
 ):
-    """One task on one file, and where to write its answer. Paths are local to this machine.
+    """A task on a file, and the path for its answer. Paths are local to this machine.
 
     `processes` is the number of processes, and `memory_bytes` limits the address space of each.
     """
@@ -232,10 +261,10 @@ class MergeSpec(TaskSpec[MergeResult], frozen=True, kw_only=True, tag="merge"):
 
 
 class SharedRows(msgspec.Struct, frozen=True):
-    """The lines of held-out rows that also appear in the training rows, each in the first list
-    that applies: as an equal row, as one that means the same, or as a part of a conversation.
+    """Lines of the held-out rows that also appear in the training rows.
 
-    `rows` is the number of held-out rows.
+    Each line is in the first list that applies: the row equals a training row, means the same as
+    one, or is part of a training conversation. `rows` is the number of held-out rows.
     """
 
     rows: int
@@ -245,18 +274,18 @@ class SharedRows(msgspec.Struct, frozen=True):
 
     @property
     def lines(self) -> frozenset[int]:
-        """The lines of all these rows."""
+        """The lines in any of the lists."""
         return frozenset([*self.exact, *self.near, *self.contained])
 
 
 class OverlapSpec(TaskSpec[SharedRows], frozen=True, kw_only=True, tag="overlap"):
-    """Find the rows of a canonical file that appear in `training`, a canonical file too."""
+    """Find the rows of a canonical file that also appear in the canonical file `training`."""
 
     training: Path
 
 
 class MeasureSpec(TaskSpec[Measures], frozen=True, kw_only=True, tag="measure"):
-    """Measure the `rows` rows of a canonical file with the `tokenizer`, a tokenizer.json file."""
+    """Count the tokens of a canonical file with `rows` rows. `tokenizer` is a tokenizer.json."""
 
     rows: int
     tokenizer: Path
@@ -276,7 +305,7 @@ class UnpackSpec(TaskSpec[UnpackedAdapter], frozen=True, kw_only=True, tag="unpa
 
 
 class PassagesSpec(TaskSpec[Passages], frozen=True, kw_only=True, tag="passages"):
-    """Cut the documents in a folder into passages."""
+    """Split the documents in a folder into passages."""
 
     documents: tuple[Document, ...]
 
@@ -313,11 +342,11 @@ class Progress(msgspec.Struct, frozen=True, tag_field="type", tag="progress"):
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag_field="type", tag="succeeded"):
-    """The answer is written. A file that contains errors still succeeds: the answer lists them."""
+    """The answer was written. A file with errors succeeds, too: the answer lists the errors."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="failed"):
-    """The task failed with an issue of the whole file, or of one of its lines."""
+    """The task failed because of an issue of the file, or of one of its lines."""
 
     code: str
     message: str
@@ -328,14 +357,14 @@ class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="failed"):
 Message: TypeAlias = Progress | Succeeded | Failed
 
 
-def _made(kind: type, value: object) -> object:
+def _decode_path(kind: type, value: object) -> object:
     """Convert a JSON value to a type that JSON cannot represent (a path)."""
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError
 
 
-_specs: msgspec.json.Decoder[AnySpec] = msgspec.json.Decoder(AnySpec, dec_hook=_made)
+_specs: msgspec.json.Decoder[AnySpec] = msgspec.json.Decoder(AnySpec, dec_hook=_decode_path)
 _messages: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
@@ -370,4 +399,4 @@ def read_message(line: bytes) -> Message:
     try:
         return _messages.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"The child process wrote no message: {error}") from error
+        raise ProtocolError(f"The child process wrote an invalid message: {error}") from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.rows.conversation import Conversation, Said
 
 _TAIL_CHARS = 80
@@ -72,7 +74,7 @@ _ASKS_FOR_TAGS = re.compile(r"html|xml|\btags?\b|タグ|标签|標籤|태그|แ
 
 
 def is_cut_off(answer: str) -> bool:
-    """Whether an answer ends in the middle of a sentence, a list, or a block of code."""
+    """Return whether an answer ends in the middle of a sentence, a list, or a block of code."""
     if len(answer) < _MIN_CUT_CHARS:
         return False
     if answer.count(_FENCE) % 2:
@@ -85,7 +87,7 @@ def is_cut_off(answer: str) -> bool:
 
 
 def is_echo(question: str, answer: str, *, is_polite_only: bool) -> bool:
-    """Whether a normalized answer is, or begins with, the normalized question.
+    """Return whether a normalized answer is, or begins with, the normalized question.
 
     Greetings are often answered in the same words.
     """
@@ -96,7 +98,7 @@ def is_echo(question: str, answer: str, *, is_polite_only: bool) -> bool:
 
 
 def has_placeholder(answer: str) -> bool:
-    """Whether an answer contains a placeholder that someone should have filled in."""
+    """Return whether an answer contains a placeholder that someone should have filled in."""
     if _FENCE in answer or not _may_hold_placeholder(answer):
         return False
     found = _PLACEHOLDER.search(answer)
@@ -111,12 +113,12 @@ def _may_hold_placeholder(answer: str) -> bool:
 
 
 def is_null(text: str) -> bool:
-    """Whether a text is what a program writes for a missing value."""
+    """Return whether a text is what a program writes for a missing value."""
     return len(text) <= 20 and text.strip() in _NULLS
 
 
 def has_html(question: str, answer: str) -> bool:
-    """Whether an answer contains HTML that was not asked for."""
+    """Return whether an answer contains HTML that was not asked for."""
     if "<" not in answer and "&" not in answer:
         return False
     return (
@@ -183,7 +185,7 @@ _BY_ASCII_NEED = [(need, refusals) for need, refusals in _BY_NEED if need.isasci
 
 
 def is_refusal(answer: str) -> bool:
-    """Whether an answer begins by declining to answer."""
+    """Return whether an answer begins by declining to answer."""
     start = answer[:_START_CHARS].casefold()
     by_need = _BY_ASCII_NEED if start.isascii() else _BY_NEED
     found = [refusals for need, refusals in by_need if need in start]
@@ -199,7 +201,7 @@ _schemas = json.JSONDecoder()
 
 
 def is_broken(answer: str) -> bool:
-    """Whether an answer looks like JSON but is none."""
+    """Return whether an answer looks like JSON but is none."""
     text = _without_fence(answer)
     if not _LOOKS_LIKE_JSON.match(text):
         return False
@@ -211,7 +213,7 @@ def is_broken(answer: str) -> bool:
 
 
 def breaks_schema(system: str, answer: str) -> bool:
-    """Whether a system prompt contains a JSON Schema that the answer does not match."""
+    """Return whether a system prompt contains a JSON Schema that the answer does not match."""
     if '"properties"' not in system:
         return False
     validator = _schema_in(system)
@@ -219,7 +221,7 @@ def breaks_schema(system: str, answer: str) -> bool:
 
 
 def arguments_break_schema(row: dict[str, Any]) -> bool:
-    """Whether a tool call in a row has arguments that its tool does not declare."""
+    """Return whether a tool call in a row has arguments that its tool does not declare."""
     owner = row.get("input", row)
     schemas = {
         tool["function"]["name"]: tool["function"].get("parameters")
@@ -339,3 +341,83 @@ def _find_codes(row: dict[str, Any], talk: Conversation, said: list[Said]) -> It
         yield "broken_json"
     elif breaks_schema(talk.system, answer):
         yield "schema_mismatch"
+
+
+class Weight(NamedTuple):
+    """What a kind of finding takes off a score, in tenths, with the reason."""
+
+    tenths: int
+    reason: str
+
+    @property
+    def points(self) -> float:
+        """What the finding takes off, from 0 to 1."""
+        return self.tenths / TENTHS
+
+
+TENTHS: Final = 10
+BEST: Final = 1.0
+UNUSABLE: Final = Weight(TENTHS, "The row cannot be trained on.")
+NONE: Final = Weight(0, "The finding says nothing about how good the row is.")
+
+WEIGHTS: Final[Mapping[str, Weight]] = MappingProxyType(
+    {
+        # What the row teaches is wrong in any application.
+        "null_text": Weight(8, "There is no text to learn from."),
+        "same_outputs": Weight(8, "There is no preference to learn."),
+        "placeholder": Weight(6, "Users of the model would see the placeholder."),
+        "echo": Weight(6, "The question is not answered."),
+        "broken_json": Weight(6, "A program cannot read such an answer."),
+        "arguments_mismatch": Weight(6, "The tool cannot be called like this."),
+        "mojibake": Weight(6, "The letters are wrong."),
+        "cut_off_answer": Weight(5, "The model learns to stop too early."),
+        "schema_mismatch": Weight(5, "The answer or its schema is wrong."),
+        # Wrong in most applications, or one of two rows is wrong and it may be the other.
+        "refusal": Weight(4, "Most refusals are mistakes, but some are wanted."),
+        "contradiction": Weight(4, "One of two answers is wrong, perhaps the other one."),
+        "label_contradiction": Weight(4, "One of two labels is wrong, perhaps the other one."),
+        "exact_duplicate": Weight(4, "The row adds nothing, and counts twice."),
+        "unclear_label": Weight(4, "The row may be marked as one not to learn from."),
+        "rows_in_field": Weight(4, "The answer may contain other rows."),
+        # Often wrong, or right in itself and harmful in another way.
+        "personal_data": Weight(3, "The model can repeat it, and a cleaning masks it."),
+        "answer_in_other_language": Weight(3, "Users expect an answer in their language."),
+        "html": Weight(3, "Users see tags, unless the application shows HTML."),
+        "special_token": Weight(3, "It may end the answer in the middle."),
+        "wrong_language": Weight(2, "The row may belong to another data set."),
+        "near_duplicate": Weight(2, "The row adds only another wording."),
+        "truncated": Weight(2, "The end is lost, unless the context is longer."),
+        "empty_turn": Weight(2, "Something that was said is missing."),
+        "control_character": Weight(2, "The text was damaged where it was copied."),
+        "unanswered_tool_call": Weight(2, "The result of the tool is missing."),
+        "undeclared_tool": Weight(2, "The model learns to call a tool that it is not given."),
+        "mixed_encoding": Weight(2, "The letters may be wrong."),
+        # Unusual, which is not wrong by itself.
+        "very_short_answer": Weight(1, "A short answer may be complete."),
+        "very_long_row": Weight(1, "A long row may be good, and takes more memory."),
+        "system_not_first": Weight(1, "Some chat templates refuse this order."),
+        "starts_with_assistant": Weight(1, "Some chat templates refuse this order."),
+        "repeated_role": Weight(1, "Some chat templates refuse this order."),
+        "ends_without_assistant": Weight(1, "Nothing is learned from the end."),
+        "duplicate_tool": Weight(1, "One of the tools is not used."),
+        # Errors that are reported at the first of many rows, or that say something about a model.
+        "tools_not_supported": NONE,
+    }
+)
+
+
+def weight(code: str) -> Weight:
+    """Return the weight of a kind of finding. An error takes off everything."""
+    default = UNUSABLE if CHECKS[code].severity == "error" else NONE
+    return WEIGHTS.get(code, default)
+
+
+def score(codes: Iterable[str]) -> float:
+    """Return the score of a row from the codes of its findings, each of which counts once."""
+    return _score(frozenset(codes))
+
+
+@lru_cache(maxsize=4096)  # many rows have the same findings
+def _score(codes: frozenset[str]) -> float:
+    lost = sum(weight(code).tenths for code in codes)
+    return max(TENTHS - lost, 0) / TENTHS

@@ -1,11 +1,10 @@
-"""Detection of what a base model's chat template writes: tool calls and results, reasoning, system.
+"""Detects what a base model's chat template renders: tools, system messages, and reasoning.
 
-Many templates write only the content of a message. A row that calls a tool then becomes an
-empty answer, and a model trained on it learns to say nothing. To detect this, a tool call and
-its result are rendered with unique words, which are then searched for in the text. The same is
-done with a system message, and with the reasoning before an answer. A child process
-renders, with limits of time and memory (template_probe.py). What it found is kept by the content
-of the template.
+Many templates render only the content of a message. A row that calls a tool then becomes an empty
+answer, and a model trained on it learns to say nothing. To detect this, a tool call and its result
+are rendered with unique words, which must be in the rendered text. System messages and reasoning
+are tested in the same way. A child process with limits on time and memory renders
+(`chat_template_probe.py`). Results are cached by the content of the template.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ NAME, VALUE = "probed_function", "probedvalue"
 THOUGHT = "probedthought"
 SYSTEM = "probedsystem"
 _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
-_TIMEOUT_S: Final = 60.0  # on a busy machine; the child's own limit is seconds of the processor
-# Nothing else of the environment, such as secrets, is for a template.
-_PASSED_ON: Final = ("PATH", "PYTHONPATH", "PYTHONSAFEPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_TIMEOUT_S: Final = 60.0  # on a busy machine; the child limits its own CPU time
+# Templates are untrusted code, so the child gets no other variables, such as secrets.
+_ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "PYTHONSAFEPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class Thinking(NamedTuple):
-    """How a chat template writes reasoning.
+    """How a chat template renders reasoning.
 
-    `thought` is a conversation with the thought `THOUGHT`, if the template writes it. `answer` is a
-    conversation without a thought, `history` the same in the middle of a longer one, and `prompt`
-    what the model continues.
+    `thought` is a conversation with the thought `THOUGHT`, if the template renders it. `answer` is
+    a conversation without a thought, `history` the same followed by another question, and `prompt`
+    the text that the model continues.
     """
 
     thought: str | None
@@ -44,7 +43,7 @@ class Thinking(NamedTuple):
 
 
 class _Probed(NamedTuple):
-    """What a template writes. `is_bounded` is false if it exceeds the limits of the child."""
+    """What a template renders. `is_bounded` is false if it exceeds the limits of the child."""
 
     is_usable: bool = False
     is_bounded: bool = True
@@ -62,15 +61,15 @@ _UNUSABLE: Final = _Probed()
 
 
 def takes_tools(folder: Path) -> bool | None:
-    """Whether the chat template in a base model's folder writes tool calls and results.
+    """Return whether the chat template of a base model renders tool calls and results.
 
-    Returns None if this cannot be determined.
+    `folder` is the model's folder. Returns None if this cannot be determined.
     """
     return _probed(folder).takes_tools
 
 
 def takes_system(folder: Path) -> bool | None:
-    """Whether the chat template in a base model's folder writes what a system message says.
+    """Return whether the chat template of a base model renders system messages.
 
     Returns None if this cannot be determined.
     """
@@ -78,16 +77,15 @@ def takes_system(folder: Path) -> bool | None:
 
 
 def rendered_call(folder: Path) -> str | None:
-    """Return a conversation in which `NAME` is called with the argument `word`, `VALUE`.
+    """Return a rendered conversation that calls `NAME` with the argument `word` set to `VALUE`.
 
-    It is written by the chat template in a base model's folder. Returns None if the template does
-    not write calls and results, or cannot be used.
+    Returns None if the base model's chat template does not render calls and results, or is invalid.
     """
     return _probed(folder).call
 
 
 def rendered_thinking(folder: Path) -> Thinking | None:
-    """Return how the template in a model's folder writes reasoning; None without a template."""
+    """Return how the chat template of a model renders reasoning, or None without a template."""
     found = _probed(folder)
     if not found.is_usable:
         return None
@@ -95,14 +93,14 @@ def rendered_thinking(folder: Path) -> Thinking | None:
 
 
 def content_format(folder: Path) -> ContentFormat:
-    """Return the form of contents that the chat template in a base model's folder reads."""
+    """Return the form of message content that the chat template of a base model expects."""
     return _probed(folder, with_tools=False).content_format
 
 
 def is_bounded(folder: Path) -> bool:
-    """Whether the chat template in a base model's folder writes short conversations as it should.
+    """Return whether a base model's chat template renders short conversations within the limits.
 
-    One that does not takes more than 3 s of the processor or 512 MiB for them.
+    The limits are 3 s of CPU time and 512 MiB of memory.
     """
     return _probed(folder).is_bounded
 
@@ -113,20 +111,22 @@ def _probed(folder: Path, *, with_tools: bool = True) -> _Probed:
         source = _template(folder, config, with_tools=with_tools)
         if source is None:
             return _UNUSABLE
-        return _of_source(source, tuple((name, _content(config.get(name))) for name in _TOKENS))
+        return _render_in_child(
+            source, tuple((name, _content(config.get(name))) for name in _TOKENS)
+        )
     except (OSError, ValueError):
         return _UNUSABLE
 
 
 @functools.lru_cache(maxsize=64)
-def _of_source(source: str, tokens: tuple[tuple[str, str], ...]) -> _Probed:
+def _render_in_child(source: str, tokens: tuple[tuple[str, str], ...]) -> _Probed:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "service.datasets.rows.template_probe"],
+            [sys.executable, "-m", "service.datasets.chat_template_probe"],
             input=json.dumps({"template": source, "tokens": dict(tokens)}),
-            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a traceback may have the template's text
+            stderr=subprocess.DEVNULL,  # a traceback can contain the template
             text=True,
             timeout=_TIMEOUT_S,
             check=True,

@@ -1,9 +1,9 @@
-"""The child process that renders conversations with a chat template (templates.py).
+"""Renders conversations with a chat template, in a child process of `chat_templates.py`.
 
-    python -m service.datasets.rows.template_probe < INPUT > OUTPUT
+    python -m service.datasets.chat_template_probe < INPUT > OUTPUT
 
-Both are JSON: the template with its special tokens, and what it writes. A template is a program
-that comes with a model, so this process may neither run for long nor use much memory.
+Both are JSON: the template with its special tokens, and what it renders. A template is a program
+that comes with a model, so this process limits its own CPU time and memory.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from service.chat_content import choose_content_format
-from service.datasets.rows.templates import NAME, SYSTEM, THOUGHT, VALUE
+from service.datasets.chat_templates import NAME, SYSTEM, THOUGHT, VALUE
 
 CPU_S: Final = 3  # it takes 0.1 s
 MEMORY_BYTES: Final = 512 * 1024**2
-_MAX_CHARS: Final = 1024**2  # of a text, for conversations of a few words
+_MAX_CHARS: Final = 1024**2  # rendered from a few words
 _RESULT = "probedresult"
 # Mistral's templates accept only IDs of nine letters and digits.
 _CALL_ID = "probe0001"
@@ -62,7 +62,7 @@ _FOUND: dict[str, Any] = {
     "tool_call_id": _CALL_ID,
     "content": json.dumps({"word": _RESULT}),
 }
-# Templates read a thought under one of these names.
+# Templates read reasoning from one of these fields.
 _THINKING: dict[str, Any] = {
     **_ANSWER,
     "reasoning_content": THOUGHT,
@@ -84,7 +84,7 @@ _REFUSALS = (
 
 
 def main() -> None:
-    """Answer the request on stdin."""
+    """Render the template on stdin, and write the results to stdout."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     request = json.load(sys.stdin)
@@ -150,7 +150,7 @@ def _renderer(source: str, tokens: dict[str, str]) -> _Render:
 
 
 class _Generation(Extension):
-    """Supports `{% generation %}`, which marks assistant text, by rendering its content as is."""
+    """Supports `{% generation %}`, which marks assistant text: renders its content unchanged."""
 
     tags = {"generation"}  # noqa: RUF012  # same type as in jinja2
 

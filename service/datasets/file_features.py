@@ -13,14 +13,14 @@ import msgspec
 import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED
-from service.datasets.contract import ConvertResult
+from service.datasets.contract.tasks import ConvertResult
+from service.datasets.duplicates.compare import RowTexts
 from service.datasets.duplicates.groups import Lines
 from service.datasets.duplicates.minhash import PERMUTATIONS, Signatures
-from service.datasets.duplicates.row_texts import RowTexts
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.parallel import map_ordered
-from service.datasets.report.features import (
+from service.datasets.row_features import (
     FEATURES,
     TOKEN_KINDS,
     Block,

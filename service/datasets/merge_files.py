@@ -19,25 +19,25 @@ import numpy as np
 import xxhash
 
 from service.datasets.checks.issues import DatasetError, refuse
-from service.datasets.contract import MergeSpec
-from service.datasets.duplicates.groups import Rows
-from service.datasets.formats.convert import Prepared, prepare
-from service.datasets.formats.options import RowFormat
-from service.datasets.limits import NEAR_THRESHOLD
-from service.datasets.output import DigestWriter
-from service.datasets.report.collect import Collected, Progress, collect
-from service.datasets.report.duplicates import find_conflicts
-from service.datasets.report.features import GOOD, HASHES_ONLY, UNLABELED
-from service.datasets.report.outliers import language_shares
-from service.datasets.rows.lines import canonical_rows
-from service.datasets.text.languages import UNKNOWN
-from service.datasets.versions.diff import (
+from service.datasets.contract.tasks import MergeSpec
+from service.datasets.contract.versions import (
     MergedFile,
     MergeOptions,
     MergeResult,
     MergeSource,
     RowOfFile,
 )
+from service.datasets.duplicates.groups import Rows
+from service.datasets.duplicates.similar_rows import find_conflicts
+from service.datasets.file_features import Collected, Progress, collect
+from service.datasets.formats.convert import Prepared, prepare
+from service.datasets.formats.options import RowFormat
+from service.datasets.limits import NEAR_THRESHOLD
+from service.datasets.output import DigestWriter
+from service.datasets.report.statistics import language_shares
+from service.datasets.row_features import GOOD, HASHES_ONLY, UNLABELED
+from service.datasets.rows.lines import canonical_rows
+from service.datasets.text.languages import UNKNOWN
 
 TAKEN, DUPLICATE, OVER_MAXIMUM, BALANCED_OUT = range(4)
 # Few rows in a language, or of an unknown one, are no reason to leave out most of the others.

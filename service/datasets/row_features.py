@@ -308,7 +308,7 @@ def _normalize_turns(row: Conversation) -> list[str]:
 
 
 def _is_prompt(turn: Turn) -> bool:
-    """Whether a turn is a system prompt. Often, all rows have the same one."""
+    """Return whether a turn is a system prompt. Often, all rows have the same one."""
     return turn.role == "system" and len(turn.text) <= _PROMPT_CHARS
 
 
@@ -393,7 +393,7 @@ def _describe_quality(
     rows: Sequence[Conversation],
     said: Sequence[list[Said]],
 ) -> None:
-    from service.datasets.quality.find import quality_bits
+    from service.datasets.quality import quality_bits
 
     for features, source, row, turns in zip(described, sources, rows, said, strict=True):
         features["quality"] = quality_bits(source, row, turns)
@@ -432,7 +432,7 @@ def _has_mojibake(turns: Sequence[Turn]) -> bool:
 
 
 def is_mojibake(text: str) -> bool:
-    """Whether a text looks like UTF-8 that was decoded as Latin-1 or a similar encoding."""
+    """Return whether a text looks like UTF-8 that was decoded as Latin-1 or a similar encoding."""
     if text.isascii() or _MISREAD.search(text) is None:
         return False
     from ftfy.badness import is_bad
@@ -451,9 +451,9 @@ _ASKS = re.compile(
 
 
 def _is_factual(question: str, answer: str) -> bool:
-    """Whether an answer is a short fact that a question asks for: a figure, a date, or a price.
+    """Return whether an answer is a short fact that a question asks for, such as a price or date.
 
-    A figure that the question contains, such as an order number, is no fact to look up.
+    A figure from the question, such as an order number, is not a fact to look up.
     """
     if not 0 < len(answer) <= 120 or "\n" in answer:
         return False

@@ -1,4 +1,4 @@
-"""The preview of a file as plain values."""
+"""Types of the preview of a file."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class FoundFormat(msgspec.Struct, frozen=True):
 class PreviewRow(msgspec.Struct, frozen=True):
     """One of the first rows.
 
-    `record` is what was read, a value for each column, and null if the row could not be read. If
-    each row is a message, it is a conversation. `row` is the row that jobs would train on, and null
-    if there is none. Texts are cut to 2,000 characters.
+    `record` has the value of each column, and is null if the row could not be read. If each row is
+    a message, it is a conversation. `row` is the row that jobs would train on, and null if there is
+    none. Texts are truncated to 2,000 characters.
     """
 
     line: int
@@ -56,14 +56,14 @@ class HeaderRowChoice(msgspec.Struct, frozen=True):
 
 
 class EncodingChoice(msgspec.Struct, frozen=True):
-    """Encoding that the text could have, with a text as it would be read."""
+    """Encoding that the text could have, with a sample decoded in it."""
 
     encoding: str
     sample: str
 
 
 class DelimiterChoice(msgspec.Struct, frozen=True):
-    """Delimiter that splits most lines of a table into as many fields."""
+    """Delimiter that splits most lines of a table into the same number of fields."""
 
     delimiter: str
     fields: int
@@ -107,9 +107,9 @@ class FormatAlternatives(msgspec.Struct, frozen=True, omit_defaults=True):
 class Preview(msgspec.Struct, frozen=True):
     """Preview of a file: its first rows as read, and the format options that it allows.
 
-    `found` is null if the container is unknown. `error` is why the file cannot be read as a whole,
-    as far as the preview reads it; then `rows` are those before the error, or the records of which
-    the columns are not recognized. `findings` are about the file as a whole or the lines before the
+    `found` is null if the container is unknown. `error` is the reason why the file cannot be read,
+    if the preview encounters one; `rows` are then the rows before the error, or records whose
+    columns are not recognized. `findings` are about the file as a whole, or about lines before the
     first row.
     """
 

@@ -1,4 +1,4 @@
-"""Makes the preview of a file: its first rows, cut to a bounded size, and other format options."""
+"""Previews a file: its first rows, truncated to a bounded size, and other format options."""
 
 from __future__ import annotations
 
@@ -13,14 +13,27 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from service.datasets.checks.issues import DatasetError, Issue, IssueLog
+from service.datasets.contract.preview import (
+    ColumnsChoice,
+    DelimiterChoice,
+    EncodingChoice,
+    FormatAlternatives,
+    FoundFormat,
+    GroupByChoice,
+    HeaderRowChoice,
+    Preview,
+    PreviewRow,
+    ShapeChoice,
+    SheetChoice,
+)
 from service.datasets.formats.columns import (
     ColumnMeaning,
     RecordSample,
+    find_record_shape,
     holds_labels,
     holds_prompts,
     interpret_columns,
     sample_records,
-    shape_of,
 )
 from service.datasets.formats.convert import (
     OpenedFile,
@@ -38,50 +51,36 @@ from service.datasets.formats.csv_records import regular_delimiters
 from service.datasets.formats.detect import binary_container
 from service.datasets.formats.encoding_detection import plausible_codecs
 from service.datasets.formats.encodings import NAMES, decode
-from service.datasets.formats.options import FormatOptions, Shape, row_format_of
-from service.datasets.formats.records import Record
+from service.datasets.formats.options import FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import named_like
 from service.datasets.formats.table_layout import TableHead, find_layout, find_message_columns
 from service.datasets.formats.transcode import Text, to_utf8
-from service.datasets.preview.preview import (
-    ColumnsChoice,
-    DelimiterChoice,
-    EncodingChoice,
-    FormatAlternatives,
-    FoundFormat,
-    GroupByChoice,
-    HeaderRowChoice,
-    Preview,
-    PreviewRow,
-    ShapeChoice,
-    SheetChoice,
-)
 
 MAX_NAME_CHARS = 256  # the limit of names in format options
 _MAX_TEXT_CHARS = 2_000
 # The limits of one record or row. A character takes up to six bytes in JSON.
 _MAX_CHARS = 16_000
 _MAX_ITEMS = 100
-_ITEM_CHARS = 8  # what an item takes without its text, as a number or an empty list does
+_ITEM_CHARS = 8  # of an item without its text, such as a number or an empty list
 _MAX_INTEGER_BITS = 63
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _BLANKS = re.compile(r"\s+")
 
 
 def cut_value(value: Any) -> Any:
-    """Return a JSON value with long texts, lists and objects cut, and what is missing noted."""
+    """Return a JSON value with long texts, lists and objects truncated, each with a note."""
     return _Cutter().cut(value)
 
 
 def cut_text(text: str, limit: int = _MAX_TEXT_CHARS) -> str:
-    """Return valid Unicode text, cut to `limit` characters with a note of how many are missing."""
+    """Return valid Unicode text, truncated to `limit` characters with a note of the rest."""
     missing = len(text) - limit
     text = _SURROGATES.sub("\ufffd", text[:limit])
     return f"{text}… ({missing:,} more characters)" if missing > 0 else text
 
 
 def cut_name(name: str) -> str:
-    """Return the name of a column or sheet; a longer one could not be an option."""
+    """Return the name of a column or sheet, no longer than a format option may be."""
     return _SURROGATES.sub("\ufffd", name[:MAX_NAME_CHARS])
 
 
@@ -92,12 +91,12 @@ def cut_cells(cells: list[str], *, count: int, chars: int) -> list[str]:
 
 
 def cut_issue(issue: Issue) -> Issue:
-    """Return an issue without the rest of a long pointer, which contains names of columns."""
+    """Return an issue with a truncated pointer, because pointers contain names of columns."""
     return msgspec.structs.replace(issue, pointer=cut_name(issue.pointer))
 
 
 class _Cutter:
-    """Cuts one value within the limits of all its texts together."""
+    """Truncates a value within a limit on all its texts together."""
 
     def __init__(self) -> None:
         self._left = _MAX_CHARS
@@ -149,9 +148,9 @@ _MAX_UNUSED_COLUMNS = 100
 
 
 class Reading:
-    """A file that is read until `limit` rows are known, or until it cannot be read any further.
+    """Reads the first `limit` rows of a file, or as many as can be read.
 
-    What a step found is kept if a later one fails.
+    If a step fails, the results of earlier steps remain available.
     """
 
     def __init__(self, options: FormatOptions, limit: int, log: IssueLog) -> None:
@@ -159,22 +158,24 @@ class Reading:
         self.head = TableHead()
         self.unpacked: Unpacked | None = None
         self.opened: OpenedFile | None = None
-        self.looked: RecordSample | None = None
+        self.sample: RecordSample | None = None
         self.meaning: ColumnMeaning | None = None
         self.rows: list[PreviewRow] = []
         self._limit = limit
         self._log = log
         self._room = _MAX_ROWS_BYTES
-        self._records: list[Record] = []  # the first ones, as long as `looked` is unknown
+        self._records: list[Record] = []  # the first ones, until `sample` is known
 
     def read(self, path: Path, work: Path) -> None:
         """Read the file. Raises DatasetError if it cannot be read as a whole."""
         self.unpacked = unpack_source(path, work, self.options, self._log)
         self.opened = open_container(self.unpacked.path, work, self.options, self._log)
-        records = self._note(read_records(self.opened, self.options, self._log, head=self.head))
+        records = self._remember_first(
+            read_records(self.opened, self.options, self._log, head=self.head)
+        )
         try:
-            self.looked = sample_records(records, self.opened.container, self.options)
-            self.meaning = interpret_columns(self.looked, self.options, self._log)
+            self.sample = sample_records(records, self.opened.container, self.options)
+            self.meaning = interpret_columns(self.sample, self.options, self._log)
         except DatasetError:
             self._show_records()
             raise
@@ -182,7 +183,7 @@ class Reading:
         self._show_rows(self.opened, self.meaning)
 
     def describe_format(self) -> FoundFormat | None:
-        """Return what is known about the format of the file."""
+        """Return the known properties of the file's format, or None if the container is unknown."""
         if self.unpacked is None or self.opened is None:
             return None
         columns = self.meaning.named if self.meaning is not None else {}
@@ -199,15 +200,15 @@ class Reading:
             unused_columns=unused[:_MAX_UNUSED_COLUMNS],
         )
 
-    def _note(self, records: Iterator[Record]) -> Iterator[Record]:
+    def _remember_first(self, records: Iterator[Record]) -> Iterator[Record]:
         for record in records:
             if len(self._records) < self._limit:
                 self._records.append(record)
             yield record
 
     def _show_records(self) -> None:
-        """Show the records whose meaning is not known."""
-        records = self._records if self.looked is None else self.looked.first[: self._limit]
+        """Show records without rows, because their columns could not be interpreted."""
+        records = self._records if self.sample is None else self.sample.first[: self._limit]
         for record in records:
             if not self._show(record, None, _issues_of(record)):
                 break
@@ -258,9 +259,9 @@ T = TypeVar("T")
 def find_alternatives(reading: Reading, work: Path) -> FormatAlternatives:
     """Find the options with which the file could also be read. `work` is an empty folder."""
     return FormatAlternatives(
-        sheet=_where(reading, _sheets),
+        sheet=_unless_unreadable(reading, _sheets),
         header_row=_header_rows(reading),
-        encoding=_where(reading, lambda reading: _encodings(reading, work)),
+        encoding=_unless_unreadable(reading, lambda reading: _encodings(reading, work)),
         delimiter=_delimiters(reading),
         shape=_shapes(reading),
         columns=_columns(reading),
@@ -268,8 +269,8 @@ def find_alternatives(reading: Reading, work: Path) -> FormatAlternatives:
     )
 
 
-def _where(reading: Reading, find: Callable[[Reading], list[T]]) -> list[T]:
-    """Return the choices if the file can be read so far."""
+def _unless_unreadable(reading: Reading, find: Callable[[Reading], list[T]]) -> list[T]:
+    """Return the choices, or none if the file is not readable far enough to find them."""
     try:
         return find(reading)
     except DatasetError:
@@ -277,7 +278,7 @@ def _where(reading: Reading, find: Callable[[Reading], list[T]]) -> list[T]:
 
 
 def _unless_used(choices: list[T], used: Callable[[T], bool]) -> list[T]:
-    """Return the choices, or none if there is only the one that was used."""
+    """Return the choices, or none if all of them are the option that was used."""
     return [] if all(used(choice) for choice in choices) else choices
 
 
@@ -318,7 +319,7 @@ def _encodings(reading: Reading, work: Path) -> list[EncodingChoice]:
     if codec is None:
         return []
     if codec.startswith("utf") or not text.sample:
-        # What is detected in these is certain, so it is an alternative to a given encoding only.
+        # UTF encodings are certain, so they are an alternative only to an encoding that a user set.
         choices = [EncodingChoice(codec, _sample(_foreign_lines(text.path), "utf-8"))]
         return choices if given is not None and _opened_as(reading) != text.encoding else []
     used = text.encoding if given is None else _opened_as(reading)
@@ -328,13 +329,13 @@ def _encodings(reading: Reading, work: Path) -> list[EncodingChoice]:
 
 
 def _detected_text(reading: Reading, path: Path, work: Path) -> Text:
-    """Detect the encoding of a text regardless of the given one."""
+    """Detect the encoding of a text, ignoring the one that the user set."""
     options = msgspec.structs.replace(reading.options, encoding=None)
     return to_utf8(path, work / "detected", options, IssueLog(0))
 
 
 def _opened_as(reading: Reading) -> str | None:
-    """The name of the encoding in which the text was read."""
+    """Return the name of the encoding in which the text was read."""
     return reading.opened.encoding if reading.opened is not None else None
 
 
@@ -368,41 +369,41 @@ def _delimiters(reading: Reading) -> list[DelimiterChoice]:
 
 
 def _shapes(reading: Reading) -> list[ShapeChoice]:
-    if reading.looked is None:
+    if reading.sample is None:
         return []
     used = reading.meaning.shape if reading.meaning is not None else None
     choices = [
         ShapeChoice(shape, {field: cut_name(column) for field, column in fields.items()})
         for shape in get_args(Shape)
-        if (fields := _fields_as(shape, reading.looked, reading.options)) is not None
+        if (fields := _fields_as(shape, reading.sample, reading.options)) is not None
     ]
     return _unless_used(choices, lambda choice: choice.shape == used)
 
 
-def _fields_as(shape: Shape, looked: RecordSample, options: FormatOptions) -> dict[str, str] | None:
-    """The columns of the fields of a shape, or None if the columns do not form it."""
-    found = shape_of(looked, msgspec.structs.replace(options, shape=shape, group_by=None))
-    if found is None or (shape == "labeled" and not holds_labels(looked, found[1]["label"])):
+def _fields_as(shape: Shape, sample: RecordSample, options: FormatOptions) -> dict[str, str] | None:
+    """Return the column of each field of a shape, or None if the columns do not form it."""
+    found = find_record_shape(sample, msgspec.structs.replace(options, shape=shape, group_by=None))
+    if found is None or (shape == "labeled" and not holds_labels(sample, found[1]["label"])):
         return None
     if shape == "reinforcement" and not holds_prompts(
-        looked, found[1].get("messages", ""), options
+        sample, found[1].get("messages", ""), options
     ):
         return None
     return found[1]
 
 
 def _columns(reading: Reading) -> list[ColumnsChoice]:
-    looked = reading.looked
-    if looked is None or reading.meaning is not None or not looked.columns:
+    sample = reading.sample
+    if sample is None or reading.meaning is not None or not sample.columns:
         return []
-    names = [cut_name(column) for column in looked.columns[:_MAX_COLUMNS]]
-    return [ColumnsChoice(names, _candidates(looked))]
+    names = [cut_name(column) for column in sample.columns[:_MAX_COLUMNS]]
+    return [ColumnsChoice(names, _candidates(sample))]
 
 
-def _candidates(looked: RecordSample) -> dict[str, str]:
-    """The likely columns of prompts and answers, by their names or because only two hold prose."""
-    columns = looked.columns[:_MAX_COLUMNS]
-    prose = [column for column in columns if _is_prose(looked.values(column))]
+def _candidates(sample: RecordSample) -> dict[str, str]:
+    """Return the likely columns of prompts and answers: by name, or because only two have prose."""
+    columns = sample.columns[:_MAX_COLUMNS]
+    prose = [column for column in columns if _is_prose(sample.values(column))]
     found = {
         field: like[0]
         for field in ("prompt", "completion")
@@ -419,7 +420,7 @@ def _candidates(looked: RecordSample) -> dict[str, str]:
 
 
 def _is_prose(values: list[Any]) -> bool:
-    """Whether a column holds texts, most of which differ."""
+    """Return whether a column contains prose: long texts that mostly differ."""
     texts = [value for value in values if isinstance(value, str) and value.strip()]
     chars = sum(map(len, texts))
     if not texts or len(texts) * 2 < len(values) or chars < _PROSE_CHARS * len(texts):
@@ -430,21 +431,21 @@ def _is_prose(values: list[Any]) -> bool:
 
 
 def _groups(reading: Reading) -> list[GroupByChoice]:
-    if reading.looked is None:
+    if reading.sample is None:
         return []
-    looked, options = reading.looked, reading.options
+    sample, options = reading.sample, reading.options
     used = reading.meaning.named.get("group_by") if reading.meaning is not None else None
     choices = [
         GroupByChoice(cut_name(column))
-        for column in looked.columns[:_MAX_COLUMNS]
-        if find_message_columns(looked.columns, msgspec.structs.replace(options, group_by=column))
-        and _are_runs(looked.values(column))
+        for column in sample.columns[:_MAX_COLUMNS]
+        if find_message_columns(sample.columns, msgspec.structs.replace(options, group_by=column))
+        and _are_runs(sample.values(column))
     ]
     return _unless_used(choices, lambda choice: choice.group_by == used)
 
 
 def _are_runs(values: list[Any]) -> bool:
-    """Whether equal values are next to each other, as the messages of a conversation are."""
+    """Return whether equal values are consecutive, like the IDs of conversations."""
     ids = [value for value in values if value not in (None, "")]
     if not all(isinstance(value, str | int) and len(str(value)) <= _MAX_ID_CHARS for value in ids):
         return False
@@ -453,16 +454,16 @@ def _are_runs(values: list[Any]) -> bool:
 
 
 _MAX_FINDINGS = 50
-_MAX_OF_A_CODE = 5  # of the same finding, such as a line in another encoding
+_MAX_FINDINGS_PER_CODE = 5  # such as lines in another encoding
 
 
 def make_preview(path: Path, options: FormatOptions, *, limit: int, work: Path) -> Preview:
-    """Read the first `limit` rows of a file. What is wrong with the file is part of the preview.
+    """Read the first `limit` rows of a file. Errors of the file are part of the preview.
 
     Rows are read only as far as necessary, but a file is unpacked and transcoded as a whole.
     Temporary copies are created in the folder `work`.
     """
-    log = IssueLog(_MAX_FINDINGS, code_limit=_MAX_OF_A_CODE)
+    log = IssueLog(_MAX_FINDINGS, code_limit=_MAX_FINDINGS_PER_CODE)
     reading, error = Reading(options, limit, log), None
     with (
         tempfile.TemporaryDirectory(dir=work, prefix=".unpacked-") as copies,

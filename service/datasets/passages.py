@@ -1,7 +1,7 @@
-"""Documents as passages: decoded, reduced to the visible text if they are HTML, and cut.
+"""Splits documents (plain text, Markdown, HTML) into passages for a model to read.
 
-Passages are cut at headings, paragraphs and sentences, in any script, and keep their places in the
-source.
+A document is decoded, reduced to its visible text if it is HTML, and split at headings, paragraphs
+and sentences, in any script. Passages keep their positions in the source.
 """
 
 from __future__ import annotations
@@ -13,29 +13,89 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+import msgspec
 
 from service.datasets.formats.encoding_detection import by_escapes, guess_legacy
 from service.datasets.formats.encodings import by_mark, codec_for, decode
-from service.datasets.passages.passage import (
-    HEAD_BYTES,
-    Document,
-    Fault,
-    Passage,
-    Passages,
-    binary_kind,
+
+Fault = Literal["binary", "encoding", "empty"]
+"""Why a document has no passages: it is binary, no encoding fits, or it has too little text."""
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A file to read, and the encoding that its owner set."""
+
+    name: str
+    encoding: str | None = None
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """A part of a document, whose number is `document`.
+
+    `start` and `end` count characters of the decoded document. For an HTML page, they are positions
+    in its source, and `text` is the visible text.
+    """
+
+    document: int
+    start: int
+    end: int
+    text: str
+
+
+class Passages(msgspec.Struct, frozen=True):
+    """The passages of all documents, and why other documents, by number, have none."""
+
+    passages: list[Passage]
+    faults: dict[int, Fault]
+
+
+HEAD_BYTES: Final = 4096
+ACCEPTED: Final = "plain text, Markdown and HTML, in any common encoding"
+
+_SIGNATURES: Final = (
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive or an Office document"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
+    (b"{\\rtf", "a rich text (RTF) document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"PAR1", "a Parquet file"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
 )
+# Control characters that do not occur in text, unlike tab, newline, form feed, carriage return, and
+# the escape of ISO-2022. VISCII and TCVN use a few others as rare letters.
+_CONTROLS: Final = frozenset(range(32)) - {9, 10, 12, 13, 27}
+_MOST_CONTROLS: Final = 0.02
+
+
+def binary_kind(head: bytes) -> str | None:
+    """Return the kind of a binary file, such as "a PDF", or None if the file may be text."""
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature):
+            return kind
+    if by_mark(head):
+        return None
+    controls = sum(head.count(code) for code in _CONTROLS)
+    return "a binary file" if b"\0" in head or controls > _MOST_CONTROLS * len(head) else None
+
 
 _DECLARED: Final = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE
 )
 
 
-def decoded(data: bytes, encoding: str | None = None) -> str | None:
+def decode_document(data: bytes, encoding: str | None = None) -> str | None:
     """Return the text of a document, or None if no encoding fits.
 
-    `encoding` is the name that its owner gave. Without one, the mark at its start, UTF-8, the
-    encoding that an HTML page declares, and the most plausible one are tried in this order.
+    `encoding` is the name that its owner set. Without one, these are tried in order: the byte order
+    mark, UTF-8, the encoding that an HTML page declares, and the most plausible encoding.
     """
     if encoding is not None:
         return _with(data, codec_for(encoding))
@@ -75,10 +135,10 @@ _SPACES: Final = re.compile(r"[^\S\xa0]+")
 
 
 class PlainText(NamedTuple):
-    """The text of a document, and where its parts are in the source.
+    """The text of a document, and the positions of its parts in the source.
 
-    `starts` are the places in `text` at which a part begins, and `sources` those in the source.
-    The characters of a part follow each other in both, except that an entity is one character.
+    A part starts at `starts[i]` in `text` and at `sources[i]` in the source. Its characters are
+    consecutive in both, except that an entity of the source is one character.
     """
 
     text: str
@@ -86,7 +146,7 @@ class PlainText(NamedTuple):
     sources: list[int]
 
     def source_of(self, place: int) -> int:
-        """Return the place in the source of a place in the text."""
+        """Return the position in the source of a position in the text."""
         part = bisect_right(self.starts, place) - 1
         if part < 0:
             return 0
@@ -94,17 +154,17 @@ class PlainText(NamedTuple):
 
 
 def is_page(text: str) -> bool:
-    """Whether a text is an HTML page."""
+    """Return whether a text is an HTML page."""
     return _IS_PAGE.match(text) is not None
 
 
 def to_plain_text(text: str) -> PlainText:
-    """Return a text that is its own source."""
+    """Return a text without markup, which is its own source."""
     return PlainText(text, [0], [0])
 
 
-def text_of_page(source: str) -> PlainText:
-    """Return the visible text of a page: a paragraph a block, and headings as in Markdown."""
+def extract_page_text(source: str) -> PlainText:
+    """Return the visible text of a page, with a paragraph per block and Markdown headings."""
     reader = _Reader(source)
     reader.feed(source)
     reader.close()
@@ -171,7 +231,7 @@ class _Reader(HTMLParser):
         return self._lines[line - 1] + column
 
     def _between(self, text: str) -> None:
-        """Add a text that is not in the source. All of it is at one place there."""
+        """Add a text that is not in the source, at the current position."""
         at = self._at()
         for char in text:
             self._add(char, at)
@@ -184,17 +244,17 @@ class _Reader(HTMLParser):
             self._length += len(text)
 
 
-# Latin letters are about four to a token, and Chinese, Japanese and Korean characters about one, so
-# these are worth two: a passage has up to about 400 tokens.
+# A token has about four Latin letters, or about one Chinese, Japanese or Korean character, which
+# counts twice. A passage thus has up to about 400 tokens.
 LONGEST: Final = 1_600
-_ENOUGH: Final = 600  # from which the next heading or a long paragraph begins a new passage
-_LEAST_LETTERS: Final = 40  # a passage with less says too little to ask about
+_MIN_BEFORE_HEADING: Final = 600  # of a passage; the next heading then begins a new one
+_MIN_LETTERS: Final = 40  # a passage with fewer contains too little to ask about
 
 _WIDE: Final = re.compile("[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U000323af]")
 _PARAGRAPHS: Final = re.compile(r"\r?\n[^\S\r\n]*(?:\r?\n[^\S\r\n]*)+|\f")
 _LINES: Final = re.compile(r"\r?\n|\r")
 _HEADING: Final = re.compile(r"#{1,6}[^\S\n]|[^\n]{1,200}\r?\n(?:={3,}|-{3,})[^\S\n]*(?:\r?\n|\Z)")
-# The end of a sentence. Thai and its neighbors have no full stop: a space is between sentences.
+# Ends of sentences. Thai and related scripts separate sentences with a space, not a full stop.
 SENTENCES: Final = re.compile(
     "(?<=[.!?\u2026\u0964\u061f\u06d4][\"'\u201d\u2019)\\]])\\s+"
     "|(?<=[.!?\u2026\u0964\u061f\u06d4])\\s+"
@@ -207,18 +267,18 @@ _LETTERS: Final = re.compile(r"[^\W\d_]")
 
 
 class Span(NamedTuple):
-    """A part of a text. `begins` is whether it is a heading."""
+    """A part of a text. `is_heading` is whether it starts with a heading."""
 
     start: int
     end: int
-    begins: bool = False
+    is_heading: bool = False
 
 
 def split_passages(text: str) -> list[tuple[int, int]]:
     """Return the start and the end of each passage, in order.
 
-    A passage begins at a heading if the one before is long enough. Parts with too few letters
-    to ask about are left out.
+    A heading starts a new passage if the previous one is long enough. Passages with too few letters
+    are left out.
     """
     found: list[tuple[int, int]] = []
     now: Span | None = None
@@ -232,40 +292,42 @@ def split_passages(text: str) -> list[tuple[int, int]]:
             now = Span(now.start, part.end)
     if now is not None:
         found.append((now.start, now.end))
-    return [(start, end) for start, end in found if _says_something(text[start:end])]
+    return [(start, end) for start, end in found if _has_enough_letters(text[start:end])]
 
 
 def weight(text: str) -> int:
-    """Return the length of a text in letters of an alphabet."""
+    """Return the length of a text in Latin letters: a CJK character counts twice."""
     return len(text) if text.isascii() else len(text) + len(_WIDE.findall(text))
 
 
 def _is_full(text: str, now: Span, part: Span) -> bool:
     so_far = weight(text[now.start : now.end])
-    return (part.begins and so_far >= _ENOUGH) or weight(text[now.start : part.end]) > LONGEST
+    return (part.is_heading and so_far >= _MIN_BEFORE_HEADING) or weight(
+        text[now.start : part.end]
+    ) > LONGEST
 
 
-def _says_something(passage: str) -> bool:
-    return weight("".join(_LETTERS.findall(passage))) >= _LEAST_LETTERS
+def _has_enough_letters(passage: str) -> bool:
+    return weight("".join(_LETTERS.findall(passage))) >= _MIN_LETTERS
 
 
 def _parts(text: str) -> Iterator[Span]:
     """Yield paragraphs, and the parts of those that are too long."""
     for paragraph in _split(text, Span(0, len(text)), _PARAGRAPHS):
-        begins = _HEADING.match(text, paragraph.start, paragraph.end) is not None
-        for part in _short(text, paragraph, (_LINES, SENTENCES, _WORDS)):
-            yield part._replace(begins=begins and part.start == paragraph.start)
+        is_heading = _HEADING.match(text, paragraph.start, paragraph.end) is not None
+        for part in _shorten(text, paragraph, (_LINES, SENTENCES, _WORDS)):
+            yield part._replace(is_heading=is_heading and part.start == paragraph.start)
 
 
-def _short(text: str, span: Span, separators: tuple[re.Pattern[str], ...]) -> Iterator[Span]:
-    """Yield the parts of a span, cut where it must be and the separators allow."""
+def _shorten(text: str, span: Span, separators: tuple[re.Pattern[str], ...]) -> Iterator[Span]:
+    """Yield a span, split at the separators in order as far as needed to be short enough."""
     if weight(text[span.start : span.end]) <= LONGEST:
         yield span
     elif not separators:
         yield from _pieces(text, span)
     else:
         for part in _split(text, span, separators[0]):
-            yield from _short(text, part, separators[1:])
+            yield from _shorten(text, part, separators[1:])
 
 
 def _split(text: str, span: Span, separator: re.Pattern[str]) -> Iterator[Span]:
@@ -286,7 +348,7 @@ def _stripped(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _pieces(text: str, span: Span) -> Iterator[Span]:
-    """Yield pieces of a text without spaces, none of which begins with a combining mark."""
+    """Yield pieces of a text without spaces. No piece begins with a combining mark."""
     start = span.start
     while start < span.end:
         end = min(start + LONGEST // 2, span.end)
@@ -297,12 +359,12 @@ def _pieces(text: str, span: Span) -> Iterator[Span]:
 
 
 def read_documents(folder: Path, documents: tuple[Document, ...]) -> Passages:
-    """Cut the documents, which are files in the folder. Raises OSError."""
+    """Split documents, which are files in the folder, into passages. Raises OSError."""
     found: list[Passage] = []
     faults: dict[int, Fault] = {}
     for number, document in enumerate(documents):
         data = (folder / document.name).read_bytes()
-        passages = _passages(number, data, document.encoding)
+        passages = _split_document(number, data, document.encoding)
         if isinstance(passages, str):
             faults[number] = passages
         else:
@@ -310,13 +372,13 @@ def read_documents(folder: Path, documents: tuple[Document, ...]) -> Passages:
     return Passages(found, faults)
 
 
-def _passages(number: int, data: bytes, encoding: str | None) -> list[Passage] | Fault:
+def _split_document(number: int, data: bytes, encoding: str | None) -> list[Passage] | Fault:
     if binary_kind(data[:HEAD_BYTES]) is not None:
         return "binary"
-    source = decoded(data, encoding)
+    source = decode_document(data, encoding)
     if source is None:
         return "encoding"
-    text = text_of_page(source) if is_page(source) else to_plain_text(source)
+    text = extract_page_text(source) if is_page(source) else to_plain_text(source)
     found = [
         Passage(
             document=number,

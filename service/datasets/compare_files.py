@@ -12,16 +12,9 @@ import msgspec
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog
-from service.datasets.contract import DiffSpec
-from service.datasets.duplicates.groups import Hashes, Rows
-from service.datasets.personal_data.kinds import POSSIBLE
-from service.datasets.report.collect import Collected, FileRows, Progress, read_file
-from service.datasets.report.features import GOOD, UNLABELED, FeatureArray, FeatureOptions
-from service.datasets.report.outliers import language_shares, system_prompts
-from service.datasets.report.report import Distribution, Share
-from service.datasets.report.token_stats import distribution
-from service.datasets.text.languages import language_name
-from service.datasets.versions.diff import (
+from service.datasets.contract.report import Distribution, Share
+from service.datasets.contract.tasks import DiffSpec
+from service.datasets.contract.versions import (
     CHANGES,
     INDEX,
     OTHER_TEXTS,
@@ -36,6 +29,12 @@ from service.datasets.versions.diff import (
     Shift,
     pack,
 )
+from service.datasets.duplicates.groups import Hashes, Rows
+from service.datasets.file_features import Collected, FileRows, Progress, read_file
+from service.datasets.personal_data.kinds import POSSIBLE
+from service.datasets.report.statistics import distribution, language_shares, system_prompts
+from service.datasets.row_features import GOOD, UNLABELED, FeatureArray, FeatureOptions
+from service.datasets.text.languages import language_name
 
 # Answers are classes if there are few of them, and each is in many rows.
 _MAX_CLASSES, _ROWS_A_CLASS = 50, 10

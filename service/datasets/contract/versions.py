@@ -14,9 +14,9 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from service.datasets.contract.report import Distribution, Share, SystemPrompts
 from service.datasets.formats.options import FormatOptions, RowFormat
 from service.datasets.output import OutputFile
-from service.datasets.report.report import Distribution, Share, SystemPrompts
 
 INDEX: Final = "index.json"
 CHANGES: Final = "changes.bin"

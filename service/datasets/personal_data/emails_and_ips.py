@@ -58,7 +58,7 @@ def hidden_emails(text: str) -> Iterator[tuple[int, int]]:
 
 
 def may_hide_email(text: str) -> bool:
-    """Whether a text contains a disguised @ or dot."""
+    """Return whether a text contains a disguised @ or dot."""
     return any(map(text.__contains__, _MARKS)) and _MAY_HIDE.search(text) is not None
 
 
