@@ -1,4 +1,4 @@
-"""Comparison of two files: which rows differ, and which statistics shift."""
+"""Compares two files: which rows differ, and which statistics shift."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from service.datasets.contract.versions import (
     Measure,
     RowPlace,
     Shift,
-    pack,
+    encode_entry,
 )
 from service.datasets.duplicates.groups import Hashes, Rows
 from service.datasets.file_features import Collected, FileRows, Progress, read_file
@@ -36,10 +36,10 @@ from service.datasets.report.statistics import distribution, language_shares, sy
 from service.datasets.row_features import GOOD, UNLABELED, FeatureArray, FeatureOptions
 from service.datasets.text.languages import language_name
 
-# Answers are classes if there are few of them, and each is in many rows.
+# Answers are classes if they are few and each occurs in many rows.
 _MAX_CLASSES, _ROWS_A_CLASS = 50, 10
 _NAME_CHARS = 80
-# A smaller shift is not worth a sentence, and may be chance.
+# A smaller shift may be chance and is not mentioned.
 _NOTABLE = 0.02
 _MAX_SHIFTS = 100
 _LENGTHS: dict[Measure, tuple[str, str]] = {
@@ -99,7 +99,7 @@ def _class_shares(rows: Any, classes: dict[int, str]) -> list[Share]:
 
 
 def _classes(*files: Collected) -> dict[int, str]:
-    """Return the answers of files that sort inputs into classes: the name of each, by its hash."""
+    """Return the names of classes by the hash of the answer, if a file classifies inputs."""
     classes: dict[int, str] = {}
     for collected in files:
         answers, firsts = np.unique(collected.features["answer"], return_index=True)
@@ -114,7 +114,7 @@ def _classes(*files: Collected) -> dict[int, str]:
 
 
 def shifts(of: BothStatistics, before: FileRows, after: FileRows) -> list[Shift]:
-    """Return what differs between the files, the largest shift first."""
+    """Return the statistics that differ, the largest shift first."""
     if not of.before.rows or not of.after.rows:
         return []
     rows, others = before.collected.features, after.collected.features
@@ -157,14 +157,14 @@ def _shares(measure: Measure, before: list[Share], after: list[Share]) -> Iterat
 
 
 def _share(measure: Measure, name: str | None, before: float, after: float, what: str) -> Shift:
-    text = f"{what} {_moved(before, after)} from {before:.0%} to {after:.0%}"
+    text = f"{what} {_direction(before, after)} from {before:.0%} to {after:.0%}"
     size = abs(before - after)
     return Shift(measure, name, round(before, 4), round(after, 4), round(size, 4), text)
 
 
 def _length(measure: Measure, values: Any, others: Any, what: str) -> Shift:
     before, after = (_median(distribution(side)) for side in (values, others))
-    text = f"{what} {_moved(before, after)} from {before} to {after}"
+    text = f"{what} {_direction(before, after)} from {before} to {after}"
     if before == after:
         text = f"{what} stayed at {before}, but longer or shorter ones are more frequent"
     return Shift(measure, None, before, after, round(_distance(values, others), 4), text)
@@ -187,17 +187,19 @@ def _personal_data(of: BothStatistics) -> Iterator[Shift]:
     for kind in dict.fromkeys((*of.before.personal_data, *of.after.personal_data)):
         before, after = (side.personal_data.get(kind, 0) / side.rows for side in of)
         what = f"personal data of the kind {kind.replace('_', ' ')}"
-        text = f"{what} {_moved(before, after)} from {before:.2g} to {after:.2g} findings per row"
+        text = (
+            f"{what} {_direction(before, after)} from {before:.2g} to {after:.2g} findings per row"
+        )
         size = min(abs(before - after), 1.0)
         yield Shift("personal_data", kind, round(before, 4), round(after, 4), round(size, 4), text)
 
 
-def _moved(before: float, after: float) -> str:
+def _direction(before: float, after: float) -> str:
     return "rose" if after > before else "fell"
 
 
 def summary(unchanged: int, changed: int, removed: int, added: int, drift: list[Shift]) -> str:
-    """Say in one sentence how many rows differ, and what shifted most."""
+    """Return a sentence on how many rows differ, and which statistic shifted most."""
     if not (changed or removed or added):
         return "Both files have the same rows."
     kinds = {"unchanged": unchanged, "changed": changed, "removed": removed, "added": added}
@@ -212,12 +214,12 @@ def summary(unchanged: int, changed: int, removed: int, added: int, drift: list[
 Pairs = np.ndarray[Any, np.dtype[np.int64]]
 """[pair, (row of the first file, row of the second)]."""
 
-# A row whose other texts are the same is the likelier counterpart, so that comes first.
-_ALIKE = ("said", "prompt", "asked")
+# Features that match versions of a row, the most specific first.
+_MATCHING_FEATURES = ("said", "prompt", "asked")
 
 
 class Matched(NamedTuple):
-    """Numbers of unchanged rows, pairs of changed rows, and the rows that are left over."""
+    """The number of unchanged rows, the pairs of changed rows, and the unmatched rows."""
 
     unchanged: int
     changed: Pairs
@@ -226,7 +228,7 @@ class Matched(NamedTuple):
 
 
 def match(before: FeatureArray, after: FeatureArray, known: Pairs) -> Matched:
-    """Match the rows of two files. `known` has pairs of rows that come from one row."""
+    """Match the rows of two files. `known` has pairs in which a cleaning made one of the other."""
     left = np.ones(len(before), dtype=bool)
     other_left = np.ones(len(after), dtype=bool)
 
@@ -237,8 +239,8 @@ def match(before: FeatureArray, after: FeatureArray, known: Pairs) -> Matched:
 
     unchanged = take(_pairs(before["exact"], after["exact"]))
     changed = [take(known[left[known[:, 0]] & other_left[known[:, 1]]])]
-    for feature in _ALIKE:
-        # Without a question, only rows that say the same are versions of each other.
+    for feature in _MATCHING_FEATURES:
+        # Without a question, only rows with the same turns are versions of each other.
         rows = np.flatnonzero(left & ((before["asked"] != 0) | (feature == "said")))
         others = np.flatnonzero(other_left & ((after["asked"] != 0) | (feature == "said")))
         found = _pairs(before[feature][rows], after[feature][others])
@@ -253,7 +255,7 @@ def match(before: FeatureArray, after: FeatureArray, known: Pairs) -> Matched:
 
 
 def _pairs(hashes: Hashes, others: Hashes) -> Pairs:
-    """Pair the first row with a hash with the other file's first, the second with its second …"""
+    """Pair rows with equal hashes: first with first, second with second, and so on."""
     _, numbers = np.unique(np.concatenate((hashes, others)), return_inverse=True)
     one, other = _numbered(numbers[: len(hashes)]), _numbered(numbers[len(hashes) :])
     _, rows, other_rows = np.intersect1d(one, other, assume_unique=True, return_indices=True)
@@ -261,7 +263,7 @@ def _pairs(hashes: Hashes, others: Hashes) -> Pairs:
 
 
 def _numbered(values: Any) -> Any:
-    """Return a unique key for each row: its value, and how many rows before have it."""
+    """Return a unique key for each row: its value, and the number of earlier rows with it."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
@@ -275,8 +277,8 @@ def _numbered(values: Any) -> Any:
 def compare_files(spec: DiffSpec, *, progress: Progress | None = None) -> Diff:
     """Compare two files, and write the index of the rows that differ to the folder `spec.out`.
 
-    Time and memory are those of reading the two files one after the other: rows are matched by
-    their hashes. Raises DatasetError if a file as a whole cannot be read.
+    Rows are matched by hashes, so time and memory are those of reading one file after the other.
+    Raises DatasetError if a file as a whole cannot be read.
     """
     features = FeatureOptions(
         signatures=False, mojibake=False, quality=False, recognizers=spec.recognizers
@@ -320,7 +322,7 @@ class _CleaningAction(msgspec.Struct):
 
 
 def _known_pairs(lineage: Lineage | None, source: FileRows, made: FileRows) -> Pairs:
-    """Return the pairs of rows in which the second is what a cleaning made of the first."""
+    """Return the pairs of rows in which a cleaning made the second of the first."""
     none = np.zeros((0, 2), dtype=np.int64)
     if lineage is None:
         return none
@@ -348,7 +350,7 @@ def _write_index(spec: DiffSpec, matched: Matched, one: FileRows, other: FileRow
         (Entry(None, row) for row in _locate(other, matched.added)),
     )
     with (spec.out / CHANGES).open("wb") as file:
-        file.writelines(map(pack, entries))
+        file.writelines(map(encode_entry, entries))
     counts = (len(matched.changed), len(matched.removed), len(matched.added))
     index = DiffIndex(*counts, has_texts, has_other_texts)
     (spec.out / INDEX).write_bytes(msgspec.json.encode(index))
@@ -359,7 +361,7 @@ def _write_index(spec: DiffSpec, matched: Matched, one: FileRows, other: FileRow
 
 
 def _locate(read: FileRows, rows: Rows) -> Iterator[RowPlace]:
-    """Return where the rows are in their file."""
+    """Return the position of each row in its file."""
     lengths = read.collected.features["bytes"]
     starts = np.cumsum(lengths, dtype=np.int64) - lengths
     columns: tuple[Any, ...] = (read.lines[rows], starts[rows], lengths[rows])

@@ -1,4 +1,4 @@
-"""Features of all rows of a file, collected from blocks that are processed in parallel."""
+"""Collects the features of all rows of a file from blocks that are processed in parallel."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from service.datasets.rows.lines import line_ranges
 
 _RANGE_BYTES = 1024 * 1024
 _FIRST_ROWS_BYTES = 64 * 1024
-# Tokenizers process a few MB/s per core. If counting a file takes longer than this many bytes do,
-# only a sample is counted, of thousands of rows from all of the file.
+# Tokenizers process a few MB/s per core. If there are more bytes than this to count, only a sample
+# is counted: thousands of rows from the whole file.
 _TOKEN_BYTES = 24 * 1024 * 1024
 _SAMPLE_BYTES = 4 * 1024 * 1024
 _PLACES = 1_000
@@ -91,21 +91,21 @@ def collect(
     counted = size * len(options.tokenizers)
     if counted > _TOKEN_BYTES:
         options = msgspec.structs.replace(options, token_step=-(-counted // _SAMPLE_BYTES))
-    gathered = _Gathered(path, rows, work, options)
+    collector = _BlockCollector(path, rows, work, options)
     if processes > 1 and len(ranges) > 1:
         _load_models(path, options)
     blocks = map_ordered(partial(_read, path, options), ranges, processes=processes)
     for (_, end), block in zip(ranges, blocks, strict=True):
-        gathered.add(block)
+        collector.add(block)
         if progress is not None:
             progress(end, size)
-    return gathered.whole()
+    return collector.result()
 
 
 def _load_models(path: Path, options: FeatureOptions) -> None:
-    """Load what the rows need before processes are forked, so that these share it.
+    """Load the models for the first rows before forking, so that the processes share them.
 
-    The language model alone takes half a second. Which models are needed, the first rows show.
+    The language model alone takes half a second to load.
     """
     start, end = next(line_ranges(path, start=0, range_bytes=_FIRST_ROWS_BYTES))
     read_block(path, start, end, options)
@@ -115,7 +115,7 @@ def _read(path: Path, options: FeatureOptions, span: tuple[int, int]) -> Block:
     return read_block(path, *span, options)
 
 
-class _Gathered:
+class _BlockCollector:
     """Concatenates blocks of features."""
 
     def __init__(self, path: Path, rows: int, work: Path, options: FeatureOptions) -> None:
@@ -158,7 +158,7 @@ class _Gathered:
         self._exchanges.append(block.exchanges + np.array([first, 0], dtype=np.uint64))
         self._done += count
 
-    def whole(self) -> Collected:
+    def result(self) -> Collected:
         return Collected(
             self._path,
             self._features[: self._done],
@@ -174,7 +174,7 @@ class _Gathered:
 
 
 class FileRows(NamedTuple):
-    """The valid rows of a file: how they were read, their lines, and their features."""
+    """The valid rows of a file, with their lines and features, and the result of the conversion."""
 
     result: ConvertResult
     lines: Lines

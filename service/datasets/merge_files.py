@@ -1,4 +1,4 @@
-"""Merging of files into one, without duplicates, with balance, and with the conflicts found.
+"""Merges files into one: drops duplicates, balances rows, and finds conflicts.
 
 A merge is deterministic: the same files and options give the same bytes.
 """
@@ -40,44 +40,44 @@ from service.datasets.rows.lines import canonical_rows
 from service.datasets.text.languages import UNKNOWN
 
 TAKEN, DUPLICATE, OVER_MAXIMUM, BALANCED_OUT = range(4)
-# Few rows in a language, or of an unknown one, are no reason to leave out most of the others.
+# A language with a smaller share does not limit the others.
 _RARE_SHARE = 0.02
 
-Fates = np.ndarray[Any, np.dtype[np.uint8]]
-"""The result of the choice for each row."""
+Choices = np.ndarray[Any, np.dtype[np.uint8]]
+"""TAKEN for each row in the merged file, or the reason for leaving it out."""
 
 
 def choose(
     collected: Collected, owners: Rows, sources: Sequence[MergeSource], options: MergeOptions
-) -> tuple[Fates, Rows]:
-    """Return the fate of each row, and the row that each row duplicates (itself if none).
+) -> tuple[Choices, Rows]:
+    """Return the choice for each row, and the row that each row duplicates (or itself).
 
     `owners` has the number of each row's file. A row duplicates one that is taken from an earlier
     file, or an earlier one of its own file.
     """
     features = collected.features
-    fates = np.full(len(features), TAKEN, dtype=np.uint8)
+    choices = np.full(len(features), TAKEN, dtype=np.uint8)
     firsts = np.arange(len(features))
     contents = np.unique(features["exact"], return_inverse=True)[1]
     taken_with = np.full(len(features), -1)  # the row that is taken with each content
     draws = _draws(features["exact"], options.seed)
 
-    def keep(rows: Rows, most: int, fate: int) -> None:
+    def keep(rows: Rows, most: int, choice: int) -> None:
         order = np.argsort(draws[rows], kind="stable")
-        fates[rows[order[most:]]] = fate
+        choices[rows[order[most:]]] = choice
 
     for number, source in enumerate(sources):
         rows = np.flatnonzero(owners == number)
         if options.exact_duplicates:
             firsts[rows] = _firsts(rows, contents[rows], taken_with)
-            fates[rows[firsts[rows] != rows]] = DUPLICATE
+            choices[rows[firsts[rows] != rows]] = DUPLICATE
         if source.max_rows is not None:
-            keep(_taken(fates, owners == number), source.max_rows, OVER_MAXIMUM)
-        taken = _taken(fates, owners == number)
+            keep(_taken(choices, owners == number), source.max_rows, OVER_MAXIMUM)
+        taken = _taken(choices, owners == number)
         taken_with[contents[taken]] = taken
-    for rows, most in _balanced(collected, owners, fates, sources, options):
+    for rows, most in _balanced(collected, owners, choices, sources, options):
         keep(rows, most, BALANCED_OUT)
-    return fates, firsts
+    return choices, firsts
 
 
 def _firsts(rows: Rows, contents: Rows, taken_with: Rows) -> Rows:
@@ -93,35 +93,35 @@ def _draws(hashes: Any, seed: int) -> Any:
     return np.fromiter(drawn, dtype=np.uint64, count=len(hashes))
 
 
-def _taken(fates: Fates, where: Any) -> Rows:
-    return np.flatnonzero((fates == TAKEN) & where)
+def _taken(choices: Choices, where: Any) -> Rows:
+    return np.flatnonzero((choices == TAKEN) & where)
 
 
 def _balanced(
     collected: Collected,
     owners: Rows,
-    fates: Fates,
+    choices: Choices,
     sources: Sequence[MergeSource],
     options: MergeOptions,
 ) -> Iterator[tuple[Rows, int]]:
-    """Yield groups of rows, and how many of each group to take."""
+    """Yield groups of rows, and the number of rows to take of each."""
     if options.balance == "languages":
         groups = [
-            _taken(fates, collected.features["language"] == number)
+            _taken(choices, collected.features["language"] == number)
             for number, name in enumerate(collected.languages)
             if name != UNKNOWN
         ]
-        least = _RARE_SHARE * int((fates == TAKEN).sum())
+        least = _RARE_SHARE * int((choices == TAKEN).sum())
         groups = [rows for rows in groups if len(rows) >= least]
         weights = [1.0] * len(groups)
     elif options.balance == "files" or any(source.weight is not None for source in sources):
-        groups = [_taken(fates, owners == number) for number in range(len(sources))]
+        groups = [_taken(choices, owners == number) for number in range(len(sources))]
         weights = [1.0 if source.weight is None else source.weight for source in sources]
     else:
         return
     shares = [len(rows) / weight for rows, weight in zip(groups, weights, strict=True) if len(rows)]
     for rows, weight in zip(groups, weights, strict=True):
-        # Rounding errors must not cost the file that limits the others a row.
+        # Prevents a rounding error from dropping a row of the file that limits the others.
         yield rows, max(1, int(min(shares) * weight + 1e-6))
 
 
@@ -157,25 +157,25 @@ def merge(spec: MergeSpec, *, progress: Progress | None = None) -> MergeResult:
             processes=spec.processes,
             progress=progress,
         )
-        fates, firsts = choose(collected, rows.owners, sources, spec.options)
-        _check_labels(collected, fates)
-        conflicts = _conflicts(collected, rows, fates, sources)
+        choices, firsts = choose(collected, rows.owners, sources, spec.options)
+        _check_labels(collected, choices)
+        conflicts = _conflicts(collected, rows, choices, sources)
         merged = DigestWriter(work / "merged")
         with merged:
-            for fate, data in zip(fates.tolist(), canonical_rows(rows.path), strict=True):
-                if fate == TAKEN:
+            for choice, data in zip(choices.tolist(), canonical_rows(rows.path), strict=True):
+                if choice == TAKEN:
                     merged.write(data + b"\n")
         diff, entries = DigestWriter(work / "diff"), 0
         with diff:
-            for entry in _diff(rows, fates, firsts, conflicts, sources):
+            for entry in _diff(rows, choices, firsts, conflicts, sources):
                 diff.write(json.dumps(entry).encode() + b"\n")
                 entries += 1
-        taken = fates == TAKEN
+        taken = choices == TAKEN
         return MergeResult(
             merged=merged.publish(out / "merged.jsonl", int(taken.sum())),
             diff=diff.publish(out / "diff.jsonl", entries),
             row_format=rows.row_format,
-            files=list(_files(rows, fates, sources)),
+            files=list(_files(rows, choices, sources)),
             languages=language_shares(collected._replace(features=collected.features[taken])),
             conflicts=len(conflicts),
             conflict_examples=[one[:_ROWS_AN_EXAMPLE] for one in conflicts[:_EXAMPLES]],
@@ -219,28 +219,28 @@ def _read(source: MergeSource, folder: Path, part: Path, processes: int) -> Prep
             folder / source.id, part, source.format, processes=processes, only_errors=True
         )
     except DatasetError as error:
-        if error.issue.code == "worker_died":  # which says nothing about the file
+        if error.issue.code == "worker_died":  # not the file's fault
             raise
         raise refuse("unreadable_source", file=source.id, reason=error.issue.message) from error
     for issue in read.result.validation.issues:
-        # The label that a file lacks, another one may have.
+        # Another file may have the label that this one lacks.
         if issue.severity == "error" and issue.code != "one_label":
             raise refuse("broken_source", file=source.id, number=issue.line or 1, cause=issue.code)
     return read
 
 
-def _check_labels(collected: Collected, fates: Fates) -> None:
-    """Raise DatasetError if the rows that are taken are labeled and have the same label."""
-    labels = np.unique(collected.features["label"][fates == TAKEN])
+def _check_labels(collected: Collected, choices: Choices) -> None:
+    """Raise DatasetError if all taken rows have the same label."""
+    labels = np.unique(collected.features["label"][choices == TAKEN])
     if len(labels) == 1 and labels[0] != UNLABELED:
         raise refuse("one_label", label=str(bool(labels[0] == GOOD)).lower())
 
 
 def _conflicts(
-    collected: Collected, rows: _Rows, fates: Fates, sources: Sequence[MergeSource]
+    collected: Collected, rows: _Rows, choices: Choices, sources: Sequence[MergeSource]
 ) -> list[list[RowOfFile]]:
     """Return the rows of each question that several files answer differently."""
-    taken = np.flatnonzero(fates == TAKEN)
+    taken = np.flatnonzero(choices == TAKEN)
     with collected.texts() as texts:
         conflicts = find_conflicts(taken, collected.features, texts, NEAR_THRESHOLD)
     return [
@@ -252,20 +252,20 @@ def _conflicts(
 
 def _diff(
     rows: _Rows,
-    fates: Fates,
+    choices: Choices,
     firsts: Rows,
     conflicts: list[list[RowOfFile]],
     sources: Sequence[MergeSource],
 ) -> Iterator[dict[str, Any]]:
-    for row in np.flatnonzero(fates != TAKEN).tolist():
+    for row in np.flatnonzero(choices != TAKEN).tolist():
         found = _row_of(row, rows, sources)
         entry: dict[str, Any] = {
             "file": found.file_id,
             "line": found.line,
             "action": "dropped",
-            "reason": _REASONS[int(fates[row])],
+            "reason": _REASONS[int(choices[row])],
         }
-        if fates[row] == DUPLICATE:
+        if choices[row] == DUPLICATE:
             first = _row_of(int(firsts[row]), rows, sources)
             entry |= {"other_file": first.file_id, "other": first.line}
         yield entry
@@ -286,9 +286,9 @@ def _row_of(row: int, rows: _Rows, sources: Sequence[MergeSource]) -> RowOfFile:
     return RowOfFile(sources[int(rows.owners[row])].id, int(rows.lines[row]))
 
 
-def _files(rows: _Rows, fates: Fates, sources: Sequence[MergeSource]) -> Iterator[MergedFile]:
+def _files(rows: _Rows, choices: Choices, sources: Sequence[MergeSource]) -> Iterator[MergedFile]:
     for number, source in enumerate(sources):
-        counts = Counter(fates[rows.owners == number].tolist())
+        counts = Counter(choices[rows.owners == number].tolist())
         yield MergedFile(
             file_id=source.id,
             rows=counts.total(),

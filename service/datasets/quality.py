@@ -1,4 +1,4 @@
-"""Detection of answers that no model should learn, such as refusals and broken JSON."""
+"""Detects answers that a model should not learn, such as refusals, and scores rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from service.datasets.checks.issue_codes import CHECKS
-from service.datasets.rows.conversation import Conversation, Said
+from service.datasets.rows.conversation import Conversation, TurnWording
 
 _TAIL_CHARS = 80
 _MIN_CUT_CHARS = 8
@@ -31,9 +31,9 @@ _CUT = re.compile(
     r"|(?<=[\u0e00-\u0e7f])(?:และ|ของ|เพื่อ|เพราะ|โดย|กับ|คือ|เช่น))$",
     re.IGNORECASE,
 )
-_CUT_CHARS = 8  # most that it matches: a space and a word
+_CUT_CHARS = 8  # the longest match: a space and a word
 _EMPTY_ITEM = re.compile(r"\n[ \t]*(?:\d{1,3}[.)]|[-*•])$")  # a list number without its item
-# "Which letter is it? It is the letter A": a capital letter is a name.
+# A capital A is a name, as in "It is the letter A".
 _IS_NAME = re.compile(r"\sA$")
 _FENCE = "```"
 
@@ -55,7 +55,7 @@ _PLACEHOLDER = re.compile(
 )
 # Each placeholder contains one of these, or "lorem ipsum" in any case.
 _PLACEHOLDER_MARKS = ("[", "［", "<", "{{", "XXX", "TODO", "TBD", "FIXME", "〇", "○", "◯", "____")
-_MASKED = re.compile(r"\[[A-Z_]+(?:_\d+)?\]")  # what a cleaning writes for personal data
+_MASKED = re.compile(r"\[[A-Z_]+(?:_\d+)?\]")  # a label that a cleaning writes
 
 _NULLS = frozenset(
     [
@@ -113,7 +113,7 @@ def _may_hold_placeholder(answer: str) -> bool:
 
 
 def is_null(text: str) -> bool:
-    """Return whether a text is what a program writes for a missing value."""
+    """Return whether a text is a program's notation of a missing value, such as NaN."""
     return len(text) <= 20 and text.strip() in _NULLS
 
 
@@ -132,7 +132,7 @@ _START_CHARS = 160
 
 
 class _Refusals:
-    """Ways in which a language declines, and texts of which each contains one."""
+    """Patterns of refusals in a language, and texts, one of which each refusal contains."""
 
     def __init__(self, needs: tuple[str, ...], *patterns: str) -> None:
         self.needs = needs
@@ -201,7 +201,7 @@ _schemas = json.JSONDecoder()
 
 
 def is_broken(answer: str) -> bool:
-    """Return whether an answer looks like JSON but is none."""
+    """Return whether an answer looks like JSON but is invalid."""
     text = _without_fence(answer)
     if not _LOOKS_LIKE_JSON.match(text):
         return False
@@ -221,7 +221,7 @@ def breaks_schema(system: str, answer: str) -> bool:
 
 
 def arguments_break_schema(row: dict[str, Any]) -> bool:
-    """Return whether a tool call in a row has arguments that its tool does not declare."""
+    """Return whether the arguments of a tool call do not match the tool's schema."""
     owner = row.get("input", row)
     schemas = {
         tool["function"]["name"]: tool["function"].get("parameters")
@@ -304,10 +304,10 @@ CODES: Final = (
 )
 
 
-def quality_bits(row: dict[str, Any], talk: Conversation, said: list[Said]) -> int:
-    """Return a bit for each code that is found in a row, in the order of `CODES`."""
+def quality_bits(row: dict[str, Any], talk: Conversation, said: list[TurnWording]) -> int:
+    """Return a bit for each finding in a row, in the order of `CODES`."""
     first = talk.turns[0]
-    if first.role == "text":  # which is the only turn, is no answer, and ends anywhere
+    if first.role == "text":  # the only turn, not an answer, which may end anywhere
         return 1 << CODES.index("null_text") if is_null(first.text) else 0
     bits = 0
     for code in _find_codes(row, talk, said):
@@ -315,7 +315,7 @@ def quality_bits(row: dict[str, Any], talk: Conversation, said: list[Said]) -> i
     return bits
 
 
-def _find_codes(row: dict[str, Any], talk: Conversation, said: list[Said]) -> Iterator[str]:
+def _find_codes(row: dict[str, Any], talk: Conversation, said: list[TurnWording]) -> Iterator[str]:
     if talk.has_tools and arguments_break_schema(row):
         yield "arguments_mismatch"
     last = talk.last_answer

@@ -1,4 +1,4 @@
-"""Per-row features for the report and the cleaning, computed one block of rows at a time."""
+"""Computes features of rows (hashes, languages, findings, tokens), one block at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.datasets.duplicates.minhash import Signatures, normalize, signature
 from service.datasets.duplicates.wording import split_numbers, strip_punctuation, wording
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
-from service.datasets.rows.conversation import Conversation, Said, Turn, split_row
+from service.datasets.rows.conversation import Conversation, Turn, TurnWording, split_row
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
 from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from service.datasets.personal_data.kinds import CustomKinds
 
 
-# In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
+# Shorter exchanges, such as "Why?" and "Because.", occur in unrelated conversations.
 _MIN_EXCHANGE_CHARS = 10
 
 
@@ -38,7 +38,7 @@ def hash_text(text: str) -> int:
 
 
 def as_bytes(text: str) -> bytes:
-    """Return a text as UTF-8, as it is hashed."""
+    """Encode a text for hashing."""
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -46,20 +46,20 @@ hash_bytes: Final = xxhash.xxh3_64_intdigest
 """Return a 64-bit hash of bytes."""
 
 
-def what_is_said(talk: Conversation, normal: list[str]) -> list[Said]:
-    """Return what each turn says, given the normalized texts of the turns."""
-    return [_said(turn.role, plain) for turn, plain in zip(talk.turns, normal, strict=True)]
+def turn_wordings(talk: Conversation, normal: list[str]) -> list[TurnWording]:
+    """Return the wording of each turn, given the normalized texts of the turns."""
+    return [_turn_wording(turn.role, plain) for turn, plain in zip(talk.turns, normal, strict=True)]
 
 
-def _said(role: str, plain: str) -> Said:
+def _turn_wording(role: str, plain: str) -> TurnWording:
     if role == "system":  # a long text, and the same in many rows
-        return Said(role, plain, is_polite_only=False)
+        return TurnWording(role, plain, is_polite_only=False)
     text = wording(plain)
-    return Said(role, text or strip_punctuation(plain) or plain, is_polite_only=not text)
+    return TurnWording(role, text or strip_punctuation(plain) or plain, is_polite_only=not text)
 
 
-def describe_wording(row: dict[str, int], talk: Conversation, said: list[Said]) -> str:
-    """Fill in features of a row. Returns the text to sign: the form without the system."""
+def describe_wording(row: dict[str, int], talk: Conversation, said: list[TurnWording]) -> str:
+    """Fill in features of a row. Returns the text to sign: the form without the system prompt."""
     turns = [one for one in said if one.role != "system"]
     form, figures = split_numbers("\0".join([one.text for one in turns]))
     row["form"] = hash_text("\0".join([form, *[one.role for one in turns]]))
@@ -73,7 +73,7 @@ def describe_wording(row: dict[str, int], talk: Conversation, said: list[Said]) 
     return form.replace("\0", " ")
 
 
-def exchange_hashes(said: list[Said]) -> Iterator[int]:
+def exchange_hashes(said: list[TurnWording]) -> Iterator[int]:
     """Yield a hash of each question with its answer."""
     for question, answer in pairwise(said):
         if question.role == "user" and answer.role == "assistant" and not question.is_polite_only:
@@ -85,9 +85,9 @@ def exchange_hashes(said: list[Said]) -> Iterator[int]:
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 _PLACES_A_BLOCK = 50
-# System prompts of which the results are kept, because they are repeated in other rows.
+# System prompts whose results are cached, because other rows repeat them.
 _PROMPTS, _PROMPT_CHARS = 64, 16_384
-# To look for signs in a short one together with the row takes less time than to do it apart.
+# Searching a short prompt for signs together with its row is faster than searching it alone.
 _SHORT_PROMPT_CHARS = 512
 # Escapes can make a canonical line longer than its source, but never four times as long.
 _CANONICAL_LINE_BYTES = 4 * MAX_LINE_BYTES
@@ -153,7 +153,7 @@ class FeatureOptions(msgspec.Struct, frozen=True):
 HASHES_ONLY: Final = FeatureOptions(
     languages=False, personal_data=False, mojibake=False, quality=False
 )
-"""What a comparison of rows needs: their hashes and signatures."""
+"""Features for comparing rows: hashes and signatures."""
 
 
 class FindingPlace(NamedTuple):
@@ -196,34 +196,36 @@ def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Blo
                     row = _decode(line)
                     rows.append(split_row(row))
                     sources.append(row)
-                    wholes.append(hash_bytes(_trained(line, row)))
+                    wholes.append(hash_bytes(_trained_part(line, row)))
                     lengths.append(len(line) + 1)
     block = _make_block(rows, sources, wholes, options)
     block.features["bytes"] = lengths
     return block
 
 
-def _trained(line: bytes, row: dict[str, Any]) -> bytes:
-    """Return a canonical line without the parts that do not affect training."""
+def _trained_part(line: bytes, row: dict[str, Any]) -> bytes:
+    """Return a canonical line without fields that do not affect training."""
     if b'"weight":1' not in line and b'"parallel_tool_calls":' not in line:
         return line
     plain = {
-        key: value if key == "item" else _bare(value)
+        key: value if key == "item" else _drop_defaults(value)
         for key, value in row.items()
         if key != "parallel_tool_calls"
     }
     return _encode(plain)
 
 
-def _bare(part: Any) -> Any:
-    """Return a part of a row without weights of 1, which are the default."""
+def _drop_defaults(part: Any) -> Any:
+    """Return a part of a row without weights of 1 and `parallel_tool_calls`."""
     if isinstance(part, list):
         return [
             {key: value for key, value in item.items() if (key, value) != ("weight", 1)}
             for item in part
         ]
     if isinstance(part, dict):
-        return {key: _bare(item) for key, item in part.items() if key != "parallel_tool_calls"}
+        return {
+            key: _drop_defaults(item) for key, item in part.items() if key != "parallel_tool_calls"
+        }
     return part
 
 
@@ -235,8 +237,8 @@ def _make_block(
 ) -> Block:
     """Make the block of conversations, given their canonical rows and the hashes of these.
 
-    One feature is computed for all rows before the next: the code and the tables that it needs stay
-    in the caches of the processor, which takes a fifth less time than going row by row.
+    Computing one feature for all rows before the next keeps its code and tables in the CPU's
+    caches, which takes a fifth less time than computing all features row by row.
     """
     plain = [_normalize_turns(row) for row in rows]
     described = [_describe(row, texts, options) for row, texts in zip(rows, plain, strict=True)]
@@ -244,7 +246,7 @@ def _make_block(
     signed: list[str] = []
     exchanges: list[tuple[int, int]] = []
     if options.signatures:
-        said = [what_is_said(row, texts) for row, texts in zip(rows, plain, strict=True)]
+        said = [turn_wordings(row, texts) for row, texts in zip(rows, plain, strict=True)]
         signed = list(map(describe_wording, described, rows, said))
         exchanges = [(n, found) for n, turns in enumerate(said) for found in exchange_hashes(turns)]
         if options.quality:
@@ -277,9 +279,9 @@ def _make_block(
 
 
 def _columns(described: Sequence[Described]) -> FeatureArray:
-    """Return the features of rows, each described by the same names.
+    """Convert the features of rows, which all have the same names, to an array.
 
-    To set a field of a row of an array takes six times as long as to set a value of a dictionary.
+    Setting a field of an array's row takes six times as long as setting a value of a dictionary.
     """
     features = np.zeros(len(described), dtype=FEATURES)
     for name in described[0] if described else ():
@@ -391,7 +393,7 @@ def _describe_quality(
     described: Sequence[Described],
     sources: Sequence[dict[str, Any]],
     rows: Sequence[Conversation],
-    said: Sequence[list[Said]],
+    said: Sequence[list[TurnWording]],
 ) -> None:
     from service.datasets.quality import quality_bits
 
@@ -402,7 +404,7 @@ def _describe_quality(
 def _describe_personal(
     described: Sequence[Described], found: Sequence[list[tuple[str, str]]]
 ) -> tuple[Counter[str], list[FindingPlace]]:
-    """Fill in the numbers of findings of personal data. Returns those by kind, and their places."""
+    """Fill in the numbers of findings of personal data. Returns counts by kind, and places."""
     personal: Counter[str] = Counter()
     places: list[FindingPlace] = []
     for number, (features, kinds) in enumerate(zip(described, found, strict=True)):
@@ -441,7 +443,7 @@ def is_mojibake(text: str) -> bool:
 
 
 _FIGURE = re.compile(r"\d+")
-# Marks, and words of languages that ask without them.
+# Question marks, and question words of languages that do not need the mark.
 _ASKS = re.compile(
     "[?？]|ですか|ますか|何|いくら|いつ|กี่|เท่าไ|เมื่อไ|ไหน|几|多少|哪|什么|몇|언제|얼마|어디|무엇"
     r"|\b(?:what|when|how (?:many|much|long|old|far|high)|which|berapa|kapan|apa|bao nhiêu"
@@ -508,7 +510,7 @@ def _personal(
 def _findings(
     texts: list[Turn], languages: tuple[str, ...], custom: CustomKinds | None
 ) -> Iterator[tuple[Turn, DetectedData]]:
-    """Yield the findings in each text of a row, if its texts have signs of any."""
+    """Yield the findings in each text of a row, unless the texts have no signs of any kind."""
     from service.datasets.personal_data.detect import find_all, signs_in
 
     before = ""

@@ -1,4 +1,4 @@
-"""The data set report as plain values, which can be rendered in several formats."""
+"""Types of the report on a data set."""
 
 from __future__ import annotations
 
@@ -133,11 +133,11 @@ class RowPair(msgspec.Struct, frozen=True):
     """Two rows that are worth comparing.
 
     `similarity` is the share of words, or of characters in scripts without spaces, that the rows
-    have in common in the same order, from 0 to 1, without punctuation and politeness. For
-    `contradiction`, only the questions count. In the texts, personal data that was found is masked,
-    and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
-    occur only in reports of earlier versions. For `overlap` and `meaning_overlap`, `line` refers to
-    the validation file, and `other_line` to the training file.
+    have in common in the same order, from 0 to 1, ignoring punctuation and politeness. For
+    `contradiction`, only the questions count. In the texts, detected personal data is masked, and
+    long texts are truncated. The kinds `same_meaning`, `meaning_contradiction`, and
+    `meaning_overlap` occur only in reports of earlier versions. For `overlap` and
+    `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
     """
 
     kind: PairKind

@@ -1,4 +1,4 @@
-"""Results of comparisons and merges as plain values, and the index of the rows that differ.
+"""Types of comparisons and merges, and the index of the rows that differ.
 
 An index is a folder. `index.json` counts the differences, and `changes.bin` has an entry of fixed
 length for each: first the changed rows, then the removed ones, then the added ones. If the service
@@ -108,7 +108,7 @@ class DiffIndex(msgspec.Struct, frozen=True):
     has_other_texts: bool
 
     def range_of(self, change: Change | None) -> tuple[int, int]:
-        """Return the first entry of a kind of difference, and the one after the last."""
+        """Return the range of the entries of a kind of difference, or of all entries."""
         removed, added = self.changed, self.changed + self.removed
         match change:
             case "changed":
@@ -121,7 +121,7 @@ class DiffIndex(msgspec.Struct, frozen=True):
 
 
 class RowPlace(NamedTuple):
-    """A row: its line, and its place among the canonical rows of its file."""
+    """A row: its line, and the position of its canonical form in the file of canonical rows."""
 
     line: int
     start: int
@@ -151,14 +151,14 @@ class Entry(NamedTuple):
         return sum(place.bytes for place in self if place is not None)
 
 
-def pack(entry: Entry) -> bytes:
-    """Return an entry as it is stored. A line of 0 is no row."""
+def encode_entry(entry: Entry) -> bytes:
+    """Encode an entry. A row that does not exist has the line 0."""
     nothing = RowPlace(0, 0, 0)
     return _ENTRY.pack(*(entry.row or nothing), *(entry.other or nothing))
 
 
-def unpack(data: bytes) -> list[Entry]:
-    """Read stored entries."""
+def decode_entries(data: bytes) -> list[Entry]:
+    """Decode stored entries."""
     return [
         Entry(
             RowPlace(*values[:3]) if values[0] else None,
@@ -172,7 +172,7 @@ Balance = Literal["none", "files", "languages"]
 
 
 class MergeSource(msgspec.Struct, frozen=True):
-    """A file to merge, by its ID, which is its name in the folder; and how many rows to take."""
+    """A file to merge, and how many rows to take. Its ID is its name in the folder."""
 
     id: str
     format: FormatOptions = FormatOptions()
@@ -201,10 +201,10 @@ class RowOfFile(msgspec.Struct, frozen=True):
 
 
 class MergedFile(msgspec.Struct, frozen=True):
-    """What became of the rows of a file.
+    """Numbers of rows of a source file.
 
-    `rows` is their number, `taken` those in the merged file, `duplicates` those that another row
-    equals, and `left_out` those that a maximum, a weight or the balance leaves out.
+    `taken` counts rows in the merged file, `duplicates` rows that equal another row, and `left_out`
+    rows that a maximum, a weight or the balance excludes.
     """
 
     file_id: str
@@ -217,8 +217,8 @@ class MergedFile(msgspec.Struct, frozen=True):
 class MergeResult(msgspec.Struct, frozen=True):
     """The merged file, and its diff, which names each row that was left out and each conflict.
 
-    `conflicts` is the number of questions with answers in several files that do not mean the same,
-    and `conflict_examples` has the rows of the first ones. Languages are those of the merged file.
+    `conflicts` counts questions that several files answer differently, and `conflict_examples` has
+    the rows of the first ones. `languages` are those of the merged file.
     """
 
     merged: OutputFile

@@ -309,7 +309,7 @@ def _copy_lines(
         writer.write_rows(block.rows, numbers)
         if row_format == "labeled":
             for data in block.rows:
-                labels.look(data)
+                labels.add(data)
         before += block.last_line
     labels.check(log)
     return make_report(row_format, source.facts.bytes, found.rows, len(lines), log)
@@ -327,7 +327,7 @@ def _copy_rows(
         log.extend(issues)
         if data is not None:
             lines.append(row.line)
-            labels.look(data)
+            labels.add(data)
             writer.write_row(data, row.line)
     labels.check(log)
     if rows == 0:

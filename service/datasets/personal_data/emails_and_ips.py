@@ -1,4 +1,4 @@
-"""Email addresses, also those disguised from robots, and IP addresses."""
+"""Finds email addresses, including disguised ones such as `ann (at) example (dot) com`, and IPs."""
 
 from __future__ import annotations
 
@@ -72,20 +72,20 @@ def plain_email(written: str) -> str:
 
 
 def find_ip_addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the positions of IP addresses, except for those of every machine (127.0.0.1)."""
+    """Yield the positions of IP addresses, except loopback, multicast and unspecified ones."""
     if text.count(".") >= 3:
         for match in _IPV4.finditer(text):
             before = text[max(match.start() - 24, 0) : match.start()]
-            if _is_somebodys(match.group()) and not _VERSION.search(before):
+            if _is_host_address(match.group()) and not _VERSION.search(before):
                 yield match.span()
     if text.count(":") >= 3:
         for match in _IPV6.finditer(text):
             written = match.group()
-            if any(c.isdigit() for c in written) and _is_somebodys(written):
+            if any(c.isdigit() for c in written) and _is_host_address(written):
                 yield match.span()
 
 
-def _is_somebodys(written: str) -> bool:
+def _is_host_address(written: str) -> bool:
     try:
         address = ipaddress.ip_address(written)
     except ValueError:

@@ -1,8 +1,8 @@
-"""National IDs and their validation by check digits.
+"""Finds national IDs and passport numbers, and validates check digits.
 
-One in eleven random twelve-digit numbers is a valid My Number. An ID that is confirmed only
-by a check digit therefore counts only after a word that introduces it, or if it is grouped as its
-country writes it, in a text in the country's language. `COUNTRIES` is what the documentation lists.
+One in eleven random twelve-digit numbers is a valid My Number. An ID with only a check digit
+therefore counts only after a word that introduces it, or if it is grouped as usual in its country,
+in a text in the country's language. The documentation lists `COUNTRIES`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 class NationalId(NamedTuple):
     """A kind of national ID: its pattern, its validation, and the languages of its country.
 
-    `strong` IDs have a format, or several checks, that random numbers do not match. Others need
-    one of the `words` before them; `grouped` is a form that needs none in the country's languages.
+    Random numbers do not match the format and checks of `strong` IDs. Other IDs need one of the
+    `words` before them, unless they have the form `grouped` in one of the country's languages.
     """
 
     kind: str
@@ -30,12 +30,12 @@ class NationalId(NamedTuple):
     strong: bool
     grouped: re.Pattern[str] | None
     digits: int
-    """Digits in a row, with marks between them, that a text needs to contain such an ID."""
+    """Number of consecutive digits, ignoring marks between them, in such an ID."""
     has_letter: bool
 
 
 def _by_stdnum(module: str) -> Callable[[str], bool]:
-    """Return the validation in a module of stdnum, which is imported when a number needs it."""
+    """Return the validation of a module of stdnum, which is imported on first use."""
 
     def is_valid(value: str) -> bool:
         return bool(import_module(f"stdnum.{module}").is_valid(value))
@@ -147,7 +147,7 @@ def _is_date(year: int, month: int, day: int) -> bool:
     return True
 
 
-# Codes between spaces, so that no two codes together contain another one.
+# Codes separated by spaces, so that adjacent codes do not contain another one.
 _CHINESE_PROVINCES = (
     "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65"
     " 71 81 82 83"
@@ -156,7 +156,7 @@ _INDONESIAN_PROVINCES = (
     "11 12 13 14 15 16 17 18 19 21 31 32 33 34 35 36 51 52 53 61 62 63 64 65 71 72 73 74 75 76 81"
     " 82 91 92 93 94 95 96 97"
 )
-# All codes from before the mergers of 2025, which are still in the IDs.
+# Codes from before the mergers of 2025, which IDs still contain.
 _VIETNAMESE_PROVINCES = (
     "001 002 004 006 008 010 011 012 014 015 017 019 020 022 024 025 026 027 030 031 033 034 035"
     " 036 037 038 040 042 044 045 046 048 049 051 052 054 056 058 060 062 064 066 067 068 070 072"

@@ -1,4 +1,4 @@
-"""Rendering of the report as Markdown and HTML, from the same tables and histograms."""
+"""Renders the report as Markdown and HTML, from the same tables and histograms."""
 
 from __future__ import annotations
 

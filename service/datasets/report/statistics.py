@@ -1,4 +1,4 @@
-"""Statistics of numbers per row, and of tokens: lengths, truncation, and efficiency by language."""
+"""Computes statistics of a file's rows, and finds rows that deviate from most others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def distribution(values: Any) -> Distribution | None:
 
 
 def _histogram(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Histogram:
-    """Make a histogram with one bin per number if the range is small, or else geometric bins."""
+    """Return a histogram with one bin per number if the range is small, or else geometric bins."""
     low, top = int(numbers.min()), int(numbers.max())
     if top - low < _BINS:
         edges: Sequence[float] = [float(edge) for edge in range(low, top + 2)]
@@ -70,9 +70,9 @@ def token_stats(
     lines: Lines,
     log: IssueLog,
 ) -> list[TokenStats]:
-    """Return the counts of each model, and report rows that the longest context truncates.
+    """Return token counts for each model, and log rows that the longest context truncates.
 
-    Truncation is reported for the first model only.
+    Truncation is logged for the first model only.
     """
     result: list[TokenStats] = []
     for place, model in enumerate(models):
@@ -182,7 +182,7 @@ def _shares(numbers: Any, names: list[str]) -> list[Share]:
 
 
 def log_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Report rows in a very rare language, and answers in another language if those are rare."""
+    """Log rows in a very rare language, and answers in another language if those are rare."""
     features, total = collected.features, len(collected.features)
     shares = language_shares(collected)
     if total < _ENOUGH_ROWS or not shares:
@@ -200,7 +200,7 @@ def log_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
 
 
 def log_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Report rows that are very long, and answers that are very short."""
+    """Log rows that are very long, and answers that are very short."""
     if len(collected.features) < _ENOUGH_ROWS:
         return
     chars = collected.features["chars"].astype(np.int64)
@@ -222,13 +222,13 @@ def _fences(values: Any) -> tuple[float, float]:
 
 
 def log_mojibake(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Report each row whose text was decoded with the wrong encoding."""
+    """Log each row whose text was decoded with the wrong encoding."""
     for row in np.flatnonzero(collected.features["mojibake"]):
         log.add(make_issue("mojibake", int(lines[row])))
 
 
 def log_quality(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Report each row with an answer that no model should learn."""
+    """Log each row with an answer that a model should not learn."""
     bits = collected.features["quality"]
     for place, code in enumerate(CODES):
         for row in np.flatnonzero(bits & (1 << place)):
@@ -236,7 +236,7 @@ def log_quality(collected: Collected, lines: Lines, log: IssueLog) -> None:
 
 
 def system_prompts(collected: Collected, lines: Lines, log: IssueLog) -> SystemPrompts:
-    """Return statistics on the system prompts, and report an issue if they vary."""
+    """Return statistics of the system prompts, and log an issue if they vary."""
     values, first, counts = np.unique(
         collected.features["system"], return_index=True, return_counts=True
     )
