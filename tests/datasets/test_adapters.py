@@ -176,7 +176,9 @@ def test_an_adapter_at_the_top_of_the_archive_is_found(unpack: Unpack, out: Path
         ),
     ],
 )  # fmt: skip
-def test_what_is_refused(unpack: Unpack, out: Path, data: bytes, code: str, words: str) -> None:
+def test_invalid_archives_are_refused(
+    unpack: Unpack, out: Path, data: bytes, code: str, words: str
+) -> None:
     with pytest.raises(DatasetError) as caught:
         unpack(data)
     assert caught.value.issue.code == code

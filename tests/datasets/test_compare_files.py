@@ -131,7 +131,7 @@ def test_rejected_answers_and_labels_count(tmp_path):
     assert {s.name: s.rows for s in diff.after.classes} == {"good": 1, "bad": 2}
 
 
-def test_what_a_cleaning_made_of_a_row_is_its_version(tmp_path):
+def test_a_cleaned_row_matches_its_source_row(tmp_path):
     """Its question is masked as well, so that only the lineage connects the two."""
     ask = chat_line("My address is anna@example.com. Is that right?", "Yes: anna@example.com.")
     rows = [OPEN, "{broken", OPEN, ask, THAI]

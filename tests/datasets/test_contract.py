@@ -1,4 +1,4 @@
-"""The contract of the child process: what does not match it is an error that says where."""
+"""Tests of the contract of the child process: mismatches are errors that name the place."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_a_term_is_not_found_inside_a_longer_word():
     assert found("Acme Tradings", TERMS) == []
 
 
-def test_marks_in_a_term_are_no_pattern():
+def test_terms_are_not_patterns():
     assert found("a+b axb", Recognizer("code", terms=("a+b", "c.d"))) == [("code", "a+b")]
 
 

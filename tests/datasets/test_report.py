@@ -335,7 +335,7 @@ def test_an_empty_set_still_has_a_report(tmp_path: Path) -> None:
     assert to_markdown(report)
 
 
-def test_the_readable_forms_count_the_warnings_that_they_list(tmp_path: Path) -> None:
+def test_html_and_markdown_count_the_listed_warnings(tmp_path: Path) -> None:
     rows = varied(12)
     report = report_of(tmp_path, [*rows, rows[0], rows[1]])
     assert report.finding_counts == {"exact_duplicate": 2}
@@ -343,7 +343,7 @@ def test_the_readable_forms_count_the_warnings_that_they_list(tmp_path: Path) ->
         assert "0 errors, 2 warnings" in form
 
 
-def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None:
+def test_html_and_markdown_have_the_figures_and_no_text(tmp_path: Path) -> None:
     word = "Xylophonquark"
     rows = [*varied(30), chat(f"{word} {word}?", f"<script>{word}</script> a@b.example.com")]
     rows[4] = {"messages": [{"role": "<b>|boss|</b>", "content": word}]}

@@ -20,7 +20,7 @@ from service.datasets.duplicates.compare import RowTexts
 from service.datasets.duplicates.groups import Lines
 from service.datasets.file_features import Collected
 from service.datasets.personal_data.redact import Redactor, learn_conversation, mask_turns
-from service.datasets.quality import score, weight
+from service.datasets.quality import score
 from service.datasets.report.row_index import UNREADABLE, by_line
 from service.datasets.rows.conversation import Turn
 from service.datasets.text.languages import UNKNOWN, language_name
@@ -28,9 +28,8 @@ from service.datasets.text.languages import UNKNOWN, language_name
 VALIDATION_FILE_CODES = frozenset(["overlap", "meaning_overlap"])
 """Codes of issues whose lines are those of the validation file."""
 
-COLUMNS: Final = (
-    "What", "Found", "For each 100 rows", "Lowers a score by", "How to fix", "Lines",
-)  # fmt: skip
+FINDING_COLUMNS: Final = ("What", "Found", "For each 100 rows", "Lowers a score by")
+COLUMNS: Final = (*FINDING_COLUMNS, "How to fix", "Lines")
 _MAX_CHOICES = 60
 _UNFOLDED_RUNS = 12
 MAX_ROWS = 1_000
@@ -317,21 +316,26 @@ def _rest(shown: ShownRows) -> str:
 
 
 def _finding_kinds(report: Report, shown: ShownRows) -> Iterator[FindingKind]:
-    counts = {**report.validation.counts, **report.finding_counts}
     anchors = {row.line for row in shown.rows}
-    for code, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
-        linked = (
-            anchors if code not in VALIDATION_FILE_CODES else set[int]()
-        )  # lines of the other file
+    for code, count in finding_counts(report):
+        # Lines of the validation file have no anchor.
+        linked = set[int]() if code in VALIDATION_FILE_CODES else anchors
         lines = _lines(shown.lines.get(code, []), count, linked)
-        cells = (
-            words(code),
-            f"{count:,}",
-            f"{100 * count / max(report.validation.rows, 1):.1f}",
-            f"{weight(code).points:g}",
-            CHECKS[code].fix,
-        )
+        cells = (*finding_cells(report, code, count), CHECKS[code].fix)
         yield FindingKind(cells, lines[:_UNFOLDED_RUNS], lines[_UNFOLDED_RUNS:])
+
+
+def finding_counts(report: Report) -> list[tuple[str, int]]:
+    """Return the number of findings of each code, the most frequent first."""
+    counts = {**report.validation.counts, **report.finding_counts}
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+
+
+def finding_cells(report: Report, code: str, count: int) -> tuple[str, ...]:
+    """Return the cells of a kind of finding: name, number, share, and effect on scores."""
+    share = 100 * count / max(report.validation.rows, 1)
+    lost = report.scores.weights.get(code, 0) if report.scores is not None else 0
+    return words(code), f"{count:,}", f"{share:.1f}", f"{lost:g}"
 
 
 def _lines(lines: Sequence[int], count: int, anchors: set[int]) -> list[LineRun]:

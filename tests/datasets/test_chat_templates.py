@@ -81,7 +81,9 @@ def test_system_messages(template: str, takes: bool | None, tmp_path: Path) -> N
         ("{{ messages | unheard_of }}", None),
     ],
 )
-def test_what_a_template_may_ask_for(template: str, takes: bool | None, tmp_path: Path) -> None:
+def test_templates_with_special_requirements(
+    template: str, takes: bool | None, tmp_path: Path
+) -> None:
     assert takes_tools(folder_of(tmp_path, template)) is takes
 
 
@@ -108,7 +110,7 @@ def test_a_hostile_template_ends(template: str, bounded: bool, tmp_path: Path) -
     assert takes_tools(folder) is (False if template == PLAIN else None)
 
 
-def test_a_template_of_its_own_for_tools_is_the_one_that_counts(tmp_path: Path) -> None:
+def test_a_separate_template_for_tools_is_used(tmp_path: Path) -> None:
     named = [{"name": "default", "template": PLAIN}, {"name": "tool_use", "template": STRICT}]
     config = {"chat_template": named, "eos_token": {"content": "</s>"}}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
@@ -122,7 +124,7 @@ def test_a_template_of_its_own_for_tools_is_the_one_that_counts(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("config", ["", "[]", "{}", '{"chat_template": 3}'])
-def test_a_folder_without_a_template_says_nothing(config: str, tmp_path: Path) -> None:
+def test_without_a_template_nothing_is_known(config: str, tmp_path: Path) -> None:
     assert takes_tools(tmp_path) is None
     (tmp_path / "tokenizer_config.json").write_text(config)
     assert takes_tools(tmp_path) is None

@@ -1,12 +1,14 @@
-"""Tests of the limit on how much a file may expand, in every format."""
+"""Tests of the limit on expansion in every format, and of memory for large files."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -18,7 +20,7 @@ from service.datasets.checks.issues import DatasetError
 from service.datasets.contract.tasks import CleanOptions
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from tests.datasets.support import clean
+from tests.datasets.support import clean, run_measured
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +86,7 @@ def test_a_file_that_grows_too_far_is_refused(tmp_path: Path, make, into) -> Non
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != source]
 
 
-def test_the_place_and_the_limit_are_said(tmp_path: Path) -> None:
+def test_the_line_and_the_limit_are_reported(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(in_parquet("a" * MIB, 50))
     with pytest.raises(DatasetError, match=r"line [0-9]+: .* more than [0-9]+ bytes"):
@@ -100,7 +102,7 @@ HONEST: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("make", HONEST.values(), ids=HONEST.keys())
-def test_what_grows_as_honest_files_do_passes(tmp_path: Path, make: Callable[[], bytes]) -> None:
+def test_ordinary_growth_is_accepted(tmp_path: Path, make: Callable[[], bytes]) -> None:
     data, source = make(), tmp_path / "source"
     source.write_bytes(data)
     options = FormatOptions(system="Be brief. " * 80) if data[:6] == b"prompt" else FormatOptions()
@@ -109,7 +111,7 @@ def test_what_grows_as_honest_files_do_passes(tmp_path: Path, make: Callable[[],
     assert result.bytes > 7 * MIB
 
 
-def test_the_cleaning_of_texts_may_not_grow_far_either(tmp_path: Path) -> None:
+def test_the_limit_applies_to_cleaned_texts(tmp_path: Path) -> None:
     """NFKC expands this letter to eighteen."""
     source = tmp_path / "source"
     rows = [{"prompt": f"q{i}", "completion": "\ufdfa" * 700_000} for i in range(2)]
@@ -122,9 +124,45 @@ def test_the_cleaning_of_texts_may_not_grow_far_either(tmp_path: Path) -> None:
     assert caught.value.issue.code == "rows_too_large"
 
 
-def test_the_operators_limit_holds_for_rows_too(tmp_path: Path) -> None:
+def test_the_operators_limit_applies_to_rows(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(lines("b", 100))
     with pytest.raises(DatasetError) as caught:
         convert(source, tmp_path / "out", FormatOptions(max_unpacked_bytes=5_000))
     assert caught.value.issue.code == "rows_too_large"
+
+
+ROW = b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n'
+MOST_BYTES = 150 * 2**20
+# A process that reads one row needs 20 MiB, so this allows 13 bytes for each of two million rows.
+MOST_BYTES_TINY_ROWS = 45 * 2**20
+
+
+def validated(path: Path, folder: Path) -> tuple[dict[str, Any], int]:
+    """Validate a file. Returns the report and the peak memory in bytes."""
+    return run_measured({"action": "validate", "path": str(path)}, folder)
+
+
+def test_a_line_of_a_gigabyte_is_refused_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "line.jsonl"
+    with path.open("wb") as file:
+        file.write(ROW + b'{"messages": "')
+        file.truncate(2**30)  # a hole, read as NUL bytes
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + ROW)
+    report, peak = validated(path, tmp_path)
+    assert [(i["line"], i["code"]) for i in report["issues"]] == [(2, "line_too_long")]
+    assert (report["rows"], report["valid_rows"]) == (3, 2)
+    assert peak < MOST_BYTES
+
+
+def test_two_million_tiny_rows_are_read_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.jsonl"
+    block = ROW * 10_000
+    with path.open("wb") as file:
+        for _ in range(200):
+            file.write(block)
+    report, peak = validated(path, tmp_path)
+    assert (report["rows"], report["valid_rows"]) == (2_000_000, 2_000_000)
+    assert peak < MOST_BYTES_TINY_ROWS
+    path.unlink()
