@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from service.cli.common import App, fail
 from service.config import Settings
-from service.datasets.contract import ConvertSpec
+from service.datasets.contract.tasks import ConvertSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.documents import read_with
 from service.files.schemas import FormatFields
