@@ -1,4 +1,4 @@
-"""Creates and validates the IDs of objects: a prefix for each kind, and a random part.
+"""Creates and validates object IDs, with one prefix per kind.
 
 IDs become parts of Redis keys and storage paths, so only the characters below are allowed: no
 slash, no dot, no wildcard.

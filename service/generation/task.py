@@ -12,7 +12,7 @@ from typing import Final
 
 from service.core import ids, metrics, queue
 from service.core.storage import StorageMissing
-from service.datasets.passages.passage import Passage
+from service.datasets.passages import Passage
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import scratch_folder
 from service.generation.documents import GenerationFailed, read_passages

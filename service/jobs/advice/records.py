@@ -15,7 +15,6 @@ from typing import Any, Final
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX
 from service.core.redis import rewriting
@@ -75,7 +74,7 @@ class AdviceStore(WorkStore[AdviceRecord]):
 
     async def leftovers(self, now_s: int) -> list[str]:
         """Return the members of the advice that has expired."""
-        expired = await read_expired(self.redis, EXPIRING, self.records, now_s)
+        expired = await self.records.read_expired(EXPIRING, now_s)
         return [record.member for record in expired]
 
     async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:

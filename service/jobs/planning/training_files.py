@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import Measures
+from service.datasets.contract.tasks import Measures
 from service.files.curation.measure import measure_task, measures_of
 from service.files.curation.records import Tasks, TaskState
 from service.files.records import FileRecord, Files, FileStatus
