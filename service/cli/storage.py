@@ -32,7 +32,7 @@ from service.files.stored_chats.records import Captures
 from service.files.uploads.records import Uploads
 from service.generation.records import Generations
 from service.jobs.checkpoints import adapters_of, folder_of
-from service.jobs.records import FINAL, Jobs
+from service.jobs.records import Jobs
 from service.projects.records import Projects
 from service.web.audit_events import AuditEvent
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from service.datasets.contract import Measures
+from service.datasets.contract.tasks import Measures
 from service.files.records import FileRecord
 from service.jobs.planning.hyperparameters import Data
 from service.jobs.records import JobRecord

@@ -11,7 +11,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import OverlapSpec, SharedRows
+from service.datasets.contract.tasks import OverlapSpec, SharedRows
 from service.files.curation.child_runner import Desk
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.curation.scratch import fetch_rows, other_file
