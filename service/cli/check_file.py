@@ -11,8 +11,8 @@ import msgspec
 
 from service.config import Settings
 from service.datasets.contract import ConvertSpec
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.documents import read_with
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed
+from service.files.records import with_filename_hint
 
 
 async def check_file(path: Path, format: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: A002
@@ -26,17 +26,17 @@ async def check_file(path: Path, format: Mapping[str, Any] | None) -> dict[str, 
         "filename": path.name,
         "min_training_rows": settings.min_examples,
     }
-    desk = Desk(settings)
+    dataset_process = DatasetProcess(settings)
     with tempfile.TemporaryDirectory(prefix="finetuned-check-") as folder:
         spec = ConvertSpec(
             path=path.resolve(),
             out=Path(folder) / "canonical.jsonl",
-            format=desk.format_of(read_with(format, path.name)),
+            format=dataset_process.format_of(with_filename_hint(format, path.name)),
             result=Path(folder) / "result.json",
         )
         try:
-            converted = await desk.run(spec)
-        except DeskFailed as e:
+            converted = await dataset_process.run(spec)
+        except DatasetTaskFailed as e:
             return found | {"ok": False, "error": {"code": e.code, "message": e.message}}
     report = converted.validation
     return found | {

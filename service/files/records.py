@@ -16,7 +16,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -32,7 +33,6 @@ from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
 from service.datasets.formats.options import RowFormat
-from service.files.documents import read_with
 from service.work.records import Kind, RestartedRecord
 from service.work.store import WorkStore
 
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by expiration time
 _WRITTEN_IN_S = 24 * 3600  # a file whose record is not written by then never will be
+_DOCUMENT = re.compile(r".\.(?:txt|text|md|markdown)(?:\.(?:gz|zst|bz2|xz))?\Z", re.IGNORECASE)
+_TABLE_OPTIONS = {"container", "columns", "delimiter", "header_row", "group_by", "sheet"}
 
 
 class FileStatus(StrEnum):
@@ -119,14 +121,14 @@ class FileRecord(RestartedRecord):
         return self.content_key if same else f"{self.folder}/canonical.jsonl"
 
     @property
-    def reading(self) -> dict[str, Any] | None:
-        """The format options given at upload, with what the file's name says."""
-        return read_with(self.format, self.filename)
+    def read_options(self) -> dict[str, Any] | None:
+        """The format options given at upload, and the hint in the file's name."""
+        return with_filename_hint(self.format, self.filename)
 
     @property
     def meaning(self) -> str:
-        """A digest of what determines a check's outcome: content, format, purpose and version."""
-        parts = [__version__, self.sha256, self.reading]
+        """Digest of what determines a check's outcome: content, format, purpose and version."""
+        parts = [__version__, self.sha256, self.read_options]
         if self.purpose is Purpose.EVALS:
             parts.append(self.purpose)
         encoded = msgspec.json.encode(parts, order="sorted")
@@ -139,6 +141,18 @@ class FileRecord(RestartedRecord):
     def expired(self, now_s: int) -> bool:
         """Whether the file has expired."""
         return self.expires_at is not None and self.expires_at <= now_s
+
+
+def with_filename_hint(options: Mapping[str, Any] | None, filename: str) -> dict[str, Any] | None:
+    """Return the format options, with a hint if the file has the name of a text document.
+
+    A text file may still be a table or JSON Lines. The hint counts only if the content is neither,
+    and is left out if an option is that of a table.
+    """
+    given = dict(options or {})
+    if _DOCUMENT.search(filename) is None or _TABLE_OPTIONS & given.keys():
+        return given or None
+    return {**given, "is_document": True}
 
 
 def new_record(

@@ -34,8 +34,12 @@ from service.erasure.search.records import (
     SearchRecord,
     SearchStatus,
 )
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import fetch, scratch_folder
+from service.files.curation.dataset_process import (
+    DatasetProcess,
+    DatasetTaskFailed,
+    fetch,
+    scratch_folder,
+)
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.files.stored_chats.records import CaptureRecord, Captures
 from service.work.task import ShortTask, WorkFailed
@@ -46,13 +50,13 @@ _AT_ONCE = 64
 class StoredChats:
     """Finds stored chats as rows of files are found, and in their metadata."""
 
-    def __init__(self, captures: Captures, desk: Desk, scratch: Path) -> None:
+    def __init__(self, captures: Captures, dataset_process: DatasetProcess, scratch: Path) -> None:
         self._captures = captures
-        self._desk = desk
+        self._dataset_process = dataset_process
         self._scratch = scratch
 
     async def find(self, project_id: str, search_id: str, match: RowMatch) -> list[CaptureRecord]:
-        """Return the chats that match. Raises DeskFailed and StorageError."""
+        """Return the chats that match. Raises DatasetTaskFailed and StorageError."""
         records = await self._captures.every(project_id)
         if not records:
             return []
@@ -62,9 +66,9 @@ class StoredChats:
                 path=folder / "content",
                 result=folder / "found.json",
                 match=match,
-                format=self._desk.format_of(None),
+                format=self._dataset_process.format_of(None),
             )
-            lines = set((await self._desk.run(spec)).lines) if written else set()
+            lines = set((await self._dataset_process.run(spec)).lines) if written else set()
         said = {record.id for line, record in enumerate(written, 1) if line in lines}
         texts = Texts(match)
         return [r for r in records if r.id in said or _is_described(r, texts)]
@@ -104,11 +108,11 @@ class EraseRows(ShortTask[SearchRecord]):
         self._searches = Searches(files.redis)
         super().__init__(self._searches, leases)
         self._scratch = settings.scratch
-        self._desk = Desk(settings)
+        self._dataset_process = DatasetProcess(settings)
         self._eraser = eraser
         self._places = PlaceSearch(files.redis, files.storage)
         captures = Captures(files.redis, files.storage)
-        self._chats = StoredChats(captures, self._desk, self._scratch)
+        self._chats = StoredChats(captures, self._dataset_process, self._scratch)
 
     async def _work(self, record: SearchRecord) -> None:
         match = await self._searches.match(record)
@@ -158,7 +162,7 @@ class EraseRows(ShortTask[SearchRecord]):
         before = record.chats or FoundChats(matches=0)
         try:
             chats = await self._chats.find(record.project_id, record.id, match)
-        except DeskFailed as e:
+        except DatasetTaskFailed as e:
             log.warning("stored chats cannot be searched: %s", e.code)
             await self._note_chats(record, before.model_copy(update={"error": e.message}))
             return
@@ -181,7 +185,7 @@ class EraseRows(ShortTask[SearchRecord]):
                     name = _name_of(file, match)
                     found = FoundFile(file_id=file.id, filename=name, purpose=file.purpose)
                     await self._note(record, found)
-        except DeskFailed as e:
+        except DatasetTaskFailed as e:
             log.warning("%s cannot be searched: %s", file.id, e.code)
             await self._searches.change_own(
                 record,
@@ -194,8 +198,8 @@ class EraseRows(ShortTask[SearchRecord]):
         self, record: SearchRecord, file: FileRecord, match: RowMatch, folder: Path
     ) -> None:
         path = await fetch(self._files.storage, file, folder / "content")
-        file_format = self._desk.format_of(file.format)
-        rows = await self._desk.run(
+        file_format = self._dataset_process.format_of(file.format)
+        rows = await self._dataset_process.run(
             SearchSpec(path=path, result=folder / "found.json", match=match, format=file_format)
         )
         if not rows.lines:
@@ -247,12 +251,12 @@ class EraseRows(ShortTask[SearchRecord]):
         decisions = folder / "decisions.jsonl"
         dropped = (json.dumps({"line": line, "action": "drop"}) for line in lines)
         decisions.write_text("\n".join(dropped))
-        return await self._desk.run(
+        return await self._dataset_process.run(
             CleanSpec(
                 path=folder / "content",
                 out=folder / "out",
                 result=folder / "cleaned.json",
-                format=self._desk.format_of(file.format),
+                format=self._dataset_process.format_of(file.format),
                 options=_ONLY_THESE,
                 decisions=decisions,
             )

@@ -18,8 +18,12 @@ from service.core.leases import Leases
 from service.core.storage import StorageMissing
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import fetch, scratch_folder
+from service.files.curation.dataset_process import (
+    DatasetProcess,
+    DatasetTaskFailed,
+    fetch,
+    scratch_folder,
+)
 from service.files.records import CheckOutcome, FileRecord, Files, FileStatus, Purpose
 from service.work.task import ShortTask
 
@@ -29,19 +33,19 @@ _SHOWN = 3
 class CheckFile(ShortTask[FileRecord]):
     """The `check_file` task: moves a file from uploaded to processed, or to error with details."""
 
-    failures = (DeskFailed,)
+    failures = (DatasetTaskFailed,)
 
     def __init__(self, files: Files, leases: Leases, settings: Settings) -> None:
         super().__init__(files.checks, leases)
         self._files = files
         self._scratch = settings.scratch
-        self._desk = Desk(settings)
+        self._dataset_process = DatasetProcess(settings)
 
     async def _work(self, record: FileRecord) -> None:
         await self._files.checks.finish(record, await self._outcome(record))
 
     async def _fail(self, record: FileRecord, error: Any) -> None:
-        certain = isinstance(error, DeskFailed) and error.certain
+        certain = isinstance(error, DatasetTaskFailed) and error.certain
         outcome = CheckOutcome(FileStatus.ERROR, error.message, certain=certain)
         await self._files.checks.finish(record, outcome)
 
@@ -75,10 +79,10 @@ class CheckFile(ShortTask[FileRecord]):
         spec = ConvertSpec(
             path=await fetch(self._files.storage, record, folder / "content"),
             out=canonical,
-            format=self._desk.format_of(record.reading),
+            format=self._dataset_process.format_of(record.read_options),
             result=folder / "result.json",
         )
-        outcome = _judged(await self._desk.run(spec))
+        outcome = _judged(await self._dataset_process.run(spec))
         if outcome.canonical is not None:
             kept = record.model_copy(update=outcome.fields())
             if kept.canonical_key != kept.content_key:
@@ -90,7 +94,7 @@ class CheckFile(ShortTask[FileRecord]):
             path=await fetch(self._files.storage, record, folder / "content"),
             result=folder / "result.json",
         )
-        report = await self._desk.run(spec)
+        report = await self._dataset_process.run(spec)
         return CheckOutcome(
             status=FileStatus.PROCESSED if report.ok else FileStatus.ERROR,
             status_details=None if report.ok else _faults(report),

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 from service.config import Settings
 from service.core import ids, metrics
 from service.core.leases import Leases
-from service.files.curation.child_runner import DeskFailed
+from service.files.curation.dataset_process import DatasetTaskFailed, scratch_folder
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
-from service.files.curation.scratch import scratch_folder
 from service.files.records import FileRecord, Files
 from service.work.task import ShortTask
 
@@ -19,13 +18,13 @@ class Work(Protocol):
     """Executor of one kind of task."""
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Execute the task in a scratch folder and finish it. Raises DeskFailed."""
+        """Execute the task in a scratch folder and finish it. Raises DatasetTaskFailed."""
 
 
 class Curate(ShortTask[Task]):
     """The `curate_file` task: moves a task from in progress to completed or failed."""
 
-    failures = (DeskFailed,)
+    failures = (DatasetTaskFailed,)
 
     def __init__(
         self, files: Files, leases: Leases, settings: Settings, kinds: dict[TaskKind, Work]

@@ -33,7 +33,7 @@ _GAP_BYTES = 64 * 1024  # what is read at once may contain as many bytes of othe
 
 
 class Sized(Protocol):
-    """What refers to rows of a known length."""
+    """An entry of an index that refers to rows of a known length."""
 
     @property
     def bytes(self) -> int: ...
@@ -77,6 +77,19 @@ async def read_rows(storage: Storage, key: str, places: Iterable[Place]) -> dict
 async def read_range(storage: Storage, key: str, start: int, end: int) -> bytes:
     """Return the bytes from `start` to `end` of an object. Raises StorageMissing."""
     return b"".join([chunk async for chunk in await storage.stream(key, start, end)])
+
+
+def encode_page(rows: Sequence[dict[str, Any]], *, has_more: bool) -> bytes:
+    """Encode a page of a list."""
+    return msgspec.json.encode(
+        {
+            "object": "list",
+            "data": rows,
+            "has_more": has_more,
+            "first_id": rows[0]["id"] if rows else None,
+            "last_id": rows[-1]["id"] if rows else None,
+        }
+    )
 
 
 def _neighbors(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
@@ -218,16 +231,8 @@ def _matching(data: bytes, part: _Part, wanted: Wanted) -> list[RowEntry]:
 
 
 def _response(entries: Sequence[RowEntry], texts: dict[int, bytes], *, has_more: bool) -> bytes:
-    data = [_object(entry, texts.get(entry.line)) for entry in entries]
-    return msgspec.json.encode(
-        {
-            "object": "list",
-            "data": data,
-            "has_more": has_more,
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
-        }
-    )
+    rows = [_object(entry, texts.get(entry.line)) for entry in entries]
+    return encode_page(rows, has_more=has_more)
 
 
 def _object(entry: RowEntry, row: bytes | None) -> dict[str, Any]:

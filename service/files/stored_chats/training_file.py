@@ -14,7 +14,7 @@ from service.core.errors import BadRequest, TooLarge
 from service.core.redis import batched
 from service.files.records import FileRecord, Files, Purpose, new_record
 from service.files.stored_chats.records import CaptureRecord, Captures
-from service.files.stream_to_storage import disk_full_errors, write_stream
+from service.files.upload import disk_full_errors, write_stream
 
 _AT_ONCE: Final = 64
 _TOO_LARGE: Final = TooLarge("The file is too large.")  # the quota limits it

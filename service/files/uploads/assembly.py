@@ -12,7 +12,7 @@ from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.files.body import Body
 from service.files.records import FileRecord, new_record
-from service.files.stream_to_storage import Digest, disk_full_errors, write_stream
+from service.files.upload import Digest, disk_full_errors, write_stream
 from service.files.uploads.records import (
     PartRecord,
     UploadRecord,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
 from service.core.errors import BadRequest, RateLimited
-from service.files.body import body_of, described
+from service.files.body import body_of, body_schema
 from service.files.routes import UploadSlots
 from service.files.upload import clean_name, enqueue_check
 from service.files.uploads import assembly
@@ -109,7 +109,7 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     operation_id="addUploadPart",
     summary="Add a part",
     openapi_extra=needs(
-        Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=described("data", {})
+        Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=body_schema("data", {})
     ),
     responses=_ENDED,
 )

@@ -15,19 +15,18 @@ from service.core.storage import StorageMissing
 from service.datasets.versions.diff import Change
 from service.files.curation.file_tasks import (
     TaskStore,
-    asked_for,
     check_room,
-    named_file,
-    page_of_tasks,
+    encode_result,
+    get_or_start,
+    get_task,
+    list_tasks,
     pending,
-    task_of,
-    with_head,
+    require_named_file,
 )
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
-from service.files.curation.versions.diff import DIFF, diff_task
-from service.files.curation.versions.rows import diff_rows
+from service.files.curation.versions.diff import DIFF, diff_task, read_diff_rows
 from service.files.curation.versions.schemas import (
     DiffPending,
     DiffRowObject,
@@ -35,7 +34,7 @@ from service.files.curation.versions.schemas import (
     MergeRequest,
 )
 from service.files.records import FileRecord, Files, FileStatus, Purpose
-from service.files.routes import Store, existing
+from service.files.routes import Store, require_file
 from service.files.upload import clean_name
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
@@ -101,7 +100,7 @@ async def retrieve_diff(
     except StorageMissing as e:
         await tasks.restart(task)
         raise NotFound(_LOST) from e
-    made = with_head(task, "file.diff", content, other_file=other_file)
+    made = encode_result(task, "file.diff", content, other_file=other_file)
     return Response(made, media_type="application/json")
 
 
@@ -145,7 +144,7 @@ async def list_diff_rows(
     if isinstance(task, DiffPending):
         return pending(task)
     try:
-        page = await diff_rows(
+        page = await read_diff_rows(
             files.storage, pair, task, change=change, after=int(after or 0), limit=limit
         )
     except StorageMissing as e:
@@ -206,8 +205,8 @@ async def list_merges(
     file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
 ) -> ListOf[MergeObject]:
     """List the merges whose first file this is, newest first. They are deleted with the file."""
-    file = await existing(files, caller.project_id, file_id)
-    page = page_of_tasks(tasks, file, TaskKind.MERGE, paging)
+    file = await require_file(files, caller.project_id, file_id)
+    page = list_tasks(tasks, file, TaskKind.MERGE, paging)
     return await MERGE.list(page, MergeObject.of)
 
 
@@ -223,8 +222,8 @@ async def retrieve_merge(
     """Retrieve a merge's status, its output files, what became of the rows of each file, and the
     conflicts between the files. `file_id` is the first of the merged files.
     """
-    file = await existing(files, caller.project_id, file_id)
-    return MergeObject.of(await task_of(tasks, file, merge_id, ids.MERGE, MERGE))
+    file = await require_file(files, caller.project_id, file_id)
+    return MergeObject.of(await get_task(tasks, file, merge_id, ids.MERGE, MERGE))
 
 
 async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> None:
@@ -233,7 +232,7 @@ async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> 
     A file of labeled answers may be in error for the lack of a label that another file has.
     Whether it has other faults, the merge finds out.
     """
-    file = await named_file(files, caller, file_id, param)
+    file = await require_named_file(files, caller, file_id, param)
     _require_rows(file, param)
     if file.row_format != "labeled":
         _require_no_error(file, param)
@@ -241,7 +240,7 @@ async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> 
 
 async def _source(files: Files, caller: Principal, file_id: str, param: str) -> FileRecord:
     """A training file that a parameter names. Raises NotFound, and BadRequest if it is unfit."""
-    file = await named_file(files, caller, file_id, param)
+    file = await require_named_file(files, caller, file_id, param)
     _require_rows(file, param)
     _require_no_error(file, param)
     return file
@@ -279,7 +278,7 @@ async def _compared(
     # The rows of the later file are stored when its check ends. A copy of them next to the earlier
     # file would outlive the later one.
     if other.status is not FileStatus.UPLOADED:
-        task = await asked_for(task, tasks, settings, caller)
+        task = await get_or_start(task, tasks, settings, caller)
         if task.state is TaskState.COMPLETED:
             return task
     return DiffPending(id=task.id, file_id=file.id, other_file=other.id)
@@ -289,6 +288,6 @@ async def _pair(
     files: Files, caller: Principal, file_id: str, other_id: str
 ) -> tuple[FileRecord, FileRecord]:
     """The files to compare. Raises NotFound, and BadRequest if they cannot be compared."""
-    file = await existing(files, caller.project_id, file_id)
+    file = await require_file(files, caller.project_id, file_id)
     _require_rows(file, "file_id")
     return file, await _source(files, caller, other_id, "other_file")
