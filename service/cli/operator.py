@@ -33,7 +33,7 @@ from service.core.storage import MANIFEST, Storage, StoredObject
 from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.records import Files
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import StoredChats
 from service.files.uploads.records import Uploads
 from service.generation.records import Generations
 from service.inference.engine.launch import EngineConfigError, claim_cache
@@ -85,7 +85,7 @@ class Collector:
             "exports": Exports(redis).records.get,
             "batches": Batches(files).records.get,
             "generations": Generations(files).records.get,
-            "captures": Captures(redis, storage).records.get,
+            "captures": StoredChats(redis, storage).records.get,
         }
 
     async def find(self, *, older_than_s: int) -> Garbage:

@@ -58,8 +58,8 @@ async def receipt_of(http: httpx.AsyncClient, receipt_id: str) -> dict[str, Any]
 
 async def finish_erasures(api: Api) -> None:
     """What the reconciler of a worker does."""
-    await api.app.state.erasing.completion.rewrite()
-    await api.app.state.erasing.completion.sweep()
+    await api.app.state.eraser.deletions.rewrite()
+    await api.app.state.eraser.deletions.sweep()
 
 
 async def signed(api: Api, http: httpx.AsyncClient, receipt_id: str) -> dict[str, Any]:
@@ -257,7 +257,7 @@ async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: 
     member = {f"{export.project_id}/{export.id}": export.expires_at}
     await redis.zadd("finetuned:exports-expiring", member)
     await redis.delete(audit_trail.STREAM)
-    assert await api.app.state.erasing.expiry.sweep(export.expires_at) == 2
+    assert await api.app.state.eraser.erase_expired(export.expires_at) == 2
 
     for subject, subject_id, sha256 in (
         ("file", file["id"], hashlib.sha256(chats(12)).hexdigest()),
@@ -281,7 +281,7 @@ async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: 
         ("export.deleted", "finetuned", "applied"),
     ]
     assert file["id"] in entries[0].objects
-    assert await api.app.state.erasing.expiry.sweep(export.expires_at) == 0
+    assert await api.app.state.eraser.erase_expired(export.expires_at) == 0
 
 
 async def test_exports_and_checkpoints_leave_receipts_too(api: Api, http, chats):
@@ -342,12 +342,12 @@ async def test_a_cascade_needs_the_permission_to_delete_models(api: Api, chats):
 async def test_without_the_key_a_worker_that_has_it_signs_later(api: Api, http, chats):
     """Only workers of the cpu queue have the key, by default."""
     state, file = api.app.state, (await upload(http, chats(3), "user_data")).json()
-    key, state.erasing.completion._key = state.erasing.completion._key, None
+    key, state.eraser.deletions._key = state.eraser.deletions._key, None
     gone = (await http.delete(f"/v1/files/{file['id']}")).json()
     receipt = await receipt_of(http, gone["receipts"][0])
     assert (receipt["status"], receipt["signature"]) == ("in_progress", None)
     assert stored(api) == []
-    state.erasing.completion._key = key
+    state.eraser.deletions._key = key
     await finish_erasures(api)
     verify(await receipt_of(http, receipt["id"]), await public_key(api))
 

@@ -229,9 +229,9 @@ async def test_expired_file_is_gone_and_its_bytes_are_deleted(api: Api, http):
     fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     file = (await upload(http, b"x", "user_data", **fields)).json()
     kept = (await upload(http, b"y", "user_data")).json()
-    expiry = api.app.state.erasing.expiry
-    assert await expiry.sweep(file["expires_at"] - 1) == 0
-    assert await expiry.sweep(file["expires_at"]) == 1
+    eraser = api.app.state.eraser
+    assert await eraser.erase_expired(file["expires_at"] - 1) == 0
+    assert await eraser.erase_expired(file["expires_at"]) == 1
     assert (await http.get(f"/v1/files/{file['id']}")).status_code == 404
     assert [f["id"] for f in (await http.get("/v1/files")).json()["data"]] == [kept["id"]]
     assert len(_files_below(api.settings.data_dir / "storage")) == 2  # content and manifest

@@ -26,7 +26,6 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.contract import CleanResult, CleanSpec, FoundRows, RowMatch, SearchSpec
 from service.datasets.formats.options import canonical_facts
 from service.erasure.eraser import Eraser
-from service.erasure.search.places import PlaceSearch, Texts
 from service.erasure.search.records import (
     FoundChats,
     FoundFile,
@@ -34,6 +33,7 @@ from service.erasure.search.records import (
     SearchRecord,
     SearchStatus,
 )
+from service.erasure.search.text_scan import EncodedText, TextScan
 from service.files.curation.dataset_process import (
     DatasetProcess,
     DatasetTaskFailed,
@@ -41,23 +41,27 @@ from service.files.curation.dataset_process import (
     scratch_folder,
 )
 from service.files.records import FileRecord, Files, FileStatus, Purpose
-from service.files.stored_chats.records import CaptureRecord, Captures
+from service.files.stored_chats.records import StoredChatRecord, StoredChats
 from service.work.task import ShortTask, WorkFailed
 
 _AT_ONCE = 64
 
 
-class StoredChats:
+class ChatSearch:
     """Finds stored chats as rows of files are found, and in their metadata."""
 
-    def __init__(self, captures: Captures, dataset_process: DatasetProcess, scratch: Path) -> None:
-        self._captures = captures
+    def __init__(
+        self, stored_chats: StoredChats, dataset_process: DatasetProcess, scratch: Path
+    ) -> None:
+        self._stored_chats = stored_chats
         self._dataset_process = dataset_process
         self._scratch = scratch
 
-    async def find(self, project_id: str, search_id: str, match: RowMatch) -> list[CaptureRecord]:
+    async def find(
+        self, project_id: str, search_id: str, match: RowMatch
+    ) -> list[StoredChatRecord]:
         """Return the chats that match. Raises DatasetTaskFailed and StorageError."""
-        records = await self._captures.every(project_id)
+        records = await self._stored_chats.list_all(project_id)
         if not records:
             return []
         async with scratch_folder(self._scratch / f"{search_id}-chats") as folder:
@@ -70,28 +74,30 @@ class StoredChats:
             )
             lines = set((await self._dataset_process.run(spec)).lines) if written else set()
         said = {record.id for line, record in enumerate(written, 1) if line in lines}
-        texts = Texts(match)
+        texts = EncodedText(match)
         return [r for r in records if r.id in said or _is_described(r, texts)]
 
-    async def _write(self, records: Sequence[CaptureRecord], path: Path) -> list[CaptureRecord]:
+    async def _write(
+        self, records: Sequence[StoredChatRecord], path: Path
+    ) -> list[StoredChatRecord]:
         """Write the rows of chats to a file, and return those that are in it."""
         written = []
         with path.open("wb") as sink:
             for some in batched(records, _AT_ONCE):
-                for record, chat in await self._captures.read_all(some):
+                for record, chat in await self._stored_chats.read_all(some):
                     sink.write(msgspec.json.encode(chat.row) + b"\n")
                     written.append(record)
         return written
 
     async def delete(self, project_id: str, chat_ids: Sequence[str]) -> None:
         """Delete chats. Those that are gone are skipped."""
-        records = await self._captures.records.get_many(project_id, chat_ids)
-        await self._captures.delete(records)
+        records = await self._stored_chats.records.get_many(project_id, chat_ids)
+        await self._stored_chats.delete(records)
 
 
-def _is_described(record: CaptureRecord, texts: Texts) -> bool:
+def _is_described(record: StoredChatRecord, texts: EncodedText) -> bool:
     """Whether the metadata of a chat has a text."""
-    return texts.are_in(msgspec.json.encode(record.metadata))
+    return texts.is_in(msgspec.json.encode(record.metadata))
 
 
 log = logging.getLogger(__name__)
@@ -110,9 +116,9 @@ class EraseRows(ShortTask[SearchRecord]):
         self._scratch = settings.scratch
         self._dataset_process = DatasetProcess(settings)
         self._eraser = eraser
-        self._places = PlaceSearch(files.redis, files.storage)
-        captures = Captures(files.redis, files.storage)
-        self._chats = StoredChats(captures, self._dataset_process, self._scratch)
+        self._places = TextScan(files.redis, files.storage)
+        stored_chats = StoredChats(files.redis, files.storage)
+        self._chats = ChatSearch(stored_chats, self._dataset_process, self._scratch)
 
     async def _work(self, record: SearchRecord) -> None:
         match = await self._searches.match(record)
@@ -316,11 +322,11 @@ async def _contains(storage: Storage, file: FileRecord, match: RowMatch) -> bool
     if match.kind == "row_sha256":
         return False
     try:
-        return await Texts(match).are_in_stream(await storage.stream(file.content_key))
+        return await EncodedText(match).is_in_stream(await storage.stream(file.content_key))
     except StorageMissing:
         return False
 
 
 def _name_of(file: FileRecord, match: RowMatch) -> str:
     """The name of a file, or its ID if the name has the text."""
-    return file.id if Texts(match).are_in(file.filename.encode()) else file.filename
+    return file.id if EncodedText(match).is_in(file.filename.encode()) else file.filename

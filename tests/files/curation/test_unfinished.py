@@ -83,7 +83,7 @@ def reconciler(api: Api, leases: Leases) -> Reconciler:
     state = api.app.state
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
     return Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
     )
 
 
