@@ -251,7 +251,7 @@ def _numbers(parts: dict[str, list[int]]) -> set[int]:
 class RunBatch(ResumableTask[BatchRecord]):
     """Answers the requests of batches on this worker."""
 
-    passing = (*ResumableTask.passing, DatasetTaskFailed)
+    transient = (*ResumableTask.transient, DatasetTaskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._batches = Batches(resources.files)
@@ -267,7 +267,7 @@ class RunBatch(ResumableTask[BatchRecord]):
         )
 
     async def _clear(self, record: BatchRecord) -> None:
-        await self._batches.parts_remain(record)  # a part may have been stored since
+        await self._batches.note_leftover_parts(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: BatchRecord) -> AsyncIterator[BatchAttempt]:

@@ -1,4 +1,4 @@
-"""`/v1/files`: upload, list, retrieve, content, delete."""
+"""`/v1/files`: upload, list, retrieve, download and delete files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FILE = Resource("File object", "id")
 
 
 async def require_file(store: Files, project_id: str, file_id: str) -> FileRecord:
-    """The project's file. Raises NotFound if it does not exist."""
+    """Return the project's file. Raises NotFound."""
     record = None
     if ids.is_valid(file_id, ids.FILE):
         record = await store.get(project_id, file_id, ids.now_s())

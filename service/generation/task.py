@@ -253,7 +253,7 @@ _PATIENCE_S: Final = 24 * 3600.0  # as long as a batch waits for an engine that 
 class GenerateRows(ResumableTask[GenerationRecord]):
     """Makes the rows of generations on this worker."""
 
-    passing = (*ResumableTask.passing, DatasetTaskFailed)
+    transient = (*ResumableTask.transient, DatasetTaskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._generations = Generations(resources.files)
@@ -263,7 +263,7 @@ class GenerateRows(ResumableTask[GenerationRecord]):
         self._dataset_process = DatasetProcess(self._settings)
 
     async def _clear(self, record: GenerationRecord) -> None:
-        await self._generations.parts_remain(record)  # a part may have been stored since
+        await self._generations.note_leftover_parts(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: GenerationRecord) -> AsyncIterator[GenerationAttempt]:

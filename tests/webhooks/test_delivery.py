@@ -21,7 +21,7 @@ from service.core import ids, outbox
 from service.core.outbox import Event
 from service.jobs import lifecycle
 from service.jobs.records import Status
-from service.webhooks.records import MAX_LOGGED, Attempt, Delivery
+from service.webhooks.records import MAX_LOGGED, Delivery, DeliveryAttempt
 from service.webhooks.schedule import DUE
 from tests.conftest import Api
 from tests.metrics.samples import Since
@@ -224,7 +224,7 @@ async def test_the_log_is_bounded_and_pages(http, api: Api, maker: Maker, receiv
         Delivery(id=event.id, project_id=maker.project_id, created_at=1, event=event)
     )
     for number in range(1, MAX_LOGGED + 6):
-        attempt = Attempt(
+        attempt = DeliveryAttempt(
             created_at=1, event_id=event.id, event_type="t", attempt=number, outcome="retrying"
         )
         await webhooks.retry(endpoint.address, delivery, attempt, 1e12)

@@ -15,7 +15,7 @@ from service.core import ids
 from service.core.outbox import Event
 from service.webhooks.deliverer import Backoff
 from service.webhooks.records import Endpoint
-from service.webhooks.schemas import EventType, payload
+from service.webhooks.schemas import EventType, event_payload
 from service.webhooks.sender import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 from service.webhooks.signing import new_secret, signed_headers
 
@@ -94,7 +94,7 @@ def event() -> Event:
 
 
 def test_both_libraries_verify_a_signature():
-    secret, body = new_secret(), payload(event())
+    secret, body = new_secret(), event_payload(event())
     headers = signed_headers([secret], "evt_a", ids.now_s(), body)
     verified = OpenAI(api_key="-", webhook_secret=secret).webhooks.unwrap(body, headers)
     assert isinstance(verified, FineTuningJobSucceededWebhookEvent)

@@ -1,4 +1,4 @@
-"""`/v1/files/preview`, and `report`, `rows` and `clean` below `/v1/files/{id}`."""
+"""`/v1/files/preview`, and `/report`, `/rows` and `/clean` of `/v1/files/{id}`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from service.files.curation.preview import PreviewOptions, preview_key, preview_
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind, TaskState
 from service.files.curation.report import FORMS, ReportOptions, report_task
-from service.files.curation.rows import OldIndex, RowReader, Sort, UnknownLine, Wanted
+from service.files.curation.rows import OldIndex, RowQuery, RowReader, Sort, UnknownLine
 from service.files.curation.schemas import (
     CleaningObject,
     CleanRequest,
@@ -179,7 +179,7 @@ async def retrieve_report(
     file = await require_file(files, caller.project_id, file_id)
     if validation_file is not None:
         await require_named_file(files, caller, validation_file, "validation_file")
-    _refuse_encoder(encoder)
+    _reject_encoder(encoder)
     options = ReportOptions(_models(registry, model), validation_file)
     digest = await recognizers.digest(caller.project_id)
     requested = report_task(file, options, digest)
@@ -257,15 +257,15 @@ async def list_rows(
             param="issue",
             code="invalid_value",
         )
-    _refuse_encoder(encoder)
+    _reject_encoder(encoder)
     options = ReportOptions(_models(registry, model))
     requested = report_task(file, options, await recognizers.digest(caller.project_id))
     task = await get_or_start(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
         return pending(ReportPending(id=task.id, file_id=task.file_id))
-    wanted = Wanted(int(after or 0), limit, issue, language, sort, max_score)
+    query = RowQuery(int(after or 0), limit, issue, language, sort, max_score)
     try:
-        page = await RowReader(files.storage, file, task).page(wanted)
+        page = await RowReader(files.storage, file, task).page(query)
     except UnknownLine as e:
         raise Resource("row", label="line").unknown_after() from e
     except OldIndex:
@@ -299,9 +299,9 @@ async def clean_file(
     the file and the cleaning that they come from.
     """
     file = await require_file(files, caller.project_id, file_id)
-    asked = body or CleanRequest()
-    if asked.decisions_file is not None:
-        await require_named_file(files, caller, asked.decisions_file, "decisions_file")
+    request = body or CleanRequest()
+    if request.decisions_file is not None:
+        await require_named_file(files, caller, request.decisions_file, "decisions_file")
 
     async def make(claim: Claim[Task]) -> Task:
         await check_room(settings, tasks, caller)
@@ -311,11 +311,11 @@ async def clean_file(
             created_at=ids.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
-            options=asked.options(),
+            options=request.options(),
         )
         return await tasks.create(task, claim)
 
-    raw = f"{file.id} {asked.model_dump_json()}".encode()
+    raw = f"{file.id} {request.model_dump_json()}".encode()
     return await created_once(
         CleaningObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )
@@ -353,7 +353,7 @@ async def retrieve_cleaning(
 
 
 def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
-    """The base models whose tokenizers measure the file: the requested one, or all."""
+    """Return the base models whose tokenizers count tokens: the requested one, or all."""
     offered = [entry.id for entry in registry.catalogue.all()]
     if requested is None:
         return offered
@@ -366,7 +366,7 @@ def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
     return [requested]
 
 
-def _refuse_encoder(requested: str | None) -> None:
+def _reject_encoder(requested: str | None) -> None:
     if requested is not None:
         raise BadRequest(
             f"The installation has no encoder '{requested[:80]}': reports no longer compare rows "

@@ -17,7 +17,7 @@ from service.files.uploads.records import (
     UploadRecord,
     Uploads,
     UploadStatus,
-    must_be_pending,
+    require_pending,
 )
 from service.files.uploads.schemas import (
     UploadComplete,
@@ -122,7 +122,7 @@ async def add_part(
     """
     body = body_of(request, "data")
     async with slots.one(upload.project_id):
-        part = await assembly.take_part(
+        part = await assembly.receive_part(
             store, upload, body, max_part_bytes=settings.max_upload_part_bytes
         )
     return UploadPartObject.of(part)
@@ -175,7 +175,7 @@ async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
     cannot be canceled; delete its file instead.
     """
     if upload.status is not UploadStatus.CANCELLED:
-        must_be_pending(upload)
+        require_pending(upload)
         with assembly.UPLOAD.existing(upload.id):
             upload = await store.end(upload, UploadStatus.CANCELLED, ids.now_s())
     await store.purge(upload)

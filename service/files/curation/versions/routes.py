@@ -1,4 +1,4 @@
-"""`/v1/files/merge`, and `diff` and `merges` below `/v1/files/{id}`."""
+"""`/v1/files/merge`, and `/diff` and `/merges` of `/v1/files/{id}`."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def retrieve_diff(
     the same diff, until a recognizer of the project changes.
     """
     pair = await _pair(files, caller, file_id, other_file)
-    task = await _compared(pair, caller, tasks, recognizers, settings)
+    task = await _compare(pair, caller, tasks, recognizers, settings)
     if isinstance(task, DiffPending):
         return pending(task)
     try:
@@ -140,7 +140,7 @@ async def list_diff_rows(
     is 202 until it is ready.
     """
     pair = await _pair(files, caller, file_id, other_file)
-    task = await _compared(pair, caller, tasks, recognizers, settings)
+    task = await _compare(pair, caller, tasks, recognizers, settings)
     if isinstance(task, DiffPending):
         return pending(task)
     try:
@@ -177,7 +177,7 @@ async def merge_files(
 
     async def make(claim: Claim[Task]) -> Task:
         for number, one in enumerate(body.files):
-            await _merged(files, caller, one.file_id, f"files.{number}.file_id")
+            await _check_mergeable(files, caller, one.file_id, f"files.{number}.file_id")
         await check_room(settings, tasks, caller)
         task = Task(
             id=ids.new(ids.MERGE),
@@ -226,11 +226,11 @@ async def retrieve_merge(
     return MergeObject.of(await get_task(tasks, file, merge_id, ids.MERGE, MERGE))
 
 
-async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> None:
+async def _check_mergeable(files: Files, caller: Principal, file_id: str, param: str) -> None:
     """Raise NotFound, or BadRequest if a parameter names a file that cannot be merged.
 
-    A file of labeled answers may be in error for the lack of a label that another file has.
-    Whether it has other faults, the merge finds out.
+    A file of labeled answers may be in error because it lacks a label that another file has. The
+    merge finds other errors.
     """
     file = await require_named_file(files, caller, file_id, param)
     _require_rows(file, param)
@@ -238,8 +238,8 @@ async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> 
         _require_no_error(file, param)
 
 
-async def _source(files: Files, caller: Principal, file_id: str, param: str) -> FileRecord:
-    """A training file that a parameter names. Raises NotFound, and BadRequest if it is unfit."""
+async def _require_source(files: Files, caller: Principal, file_id: str, param: str) -> FileRecord:
+    """Return the training file that a parameter names. Raises NotFound and BadRequest."""
     file = await require_named_file(files, caller, file_id, param)
     _require_rows(file, param)
     _require_no_error(file, param)
@@ -265,14 +265,14 @@ def _require_rows(file: FileRecord, param: str) -> None:
         )
 
 
-async def _compared(
+async def _compare(
     pair: tuple[FileRecord, FileRecord],
     caller: Principal,
     tasks: Tasks,
     recognizers: Recognizers,
     settings: Settings,
 ) -> Task | DiffPending:
-    """The completed comparison of two files, which is started if there is none."""
+    """Return the completed comparison of two files, or start it."""
     file, other = pair
     task = diff_task(file, other, await recognizers.digest(caller.project_id))
     # The rows of the later file are stored when its check ends. A copy of them next to the earlier
@@ -287,7 +287,7 @@ async def _compared(
 async def _pair(
     files: Files, caller: Principal, file_id: str, other_id: str
 ) -> tuple[FileRecord, FileRecord]:
-    """The files to compare. Raises NotFound, and BadRequest if they cannot be compared."""
+    """Return the files to compare. Raises NotFound, and BadRequest if they are unsuitable."""
     file = await require_file(files, caller.project_id, file_id)
     _require_rows(file, "file_id")
-    return file, await _source(files, caller, other_id, "other_file")
+    return file, await _require_source(files, caller, other_id, "other_file")
