@@ -49,7 +49,7 @@ async def list_receipts(
     files, models and checkpoints, exports, evals and their runs."""
     where = None if subject_id is None else lambda r: r.subject_id == subject_id
     page = store.records.page(caller.project_id, **paging.bounds, where=where)
-    return await RECEIPT.list(page, ErasureReceiptObject.of)
+    return await RECEIPT.list(page, ErasureReceiptObject.from_record)
 
 
 @router.get(
@@ -70,7 +70,7 @@ async def retrieve_receipt(
     `finetuned-server erasure verify` checks it without this service.
     """
     record = await store.get(caller.project_id, receipt_id)
-    return ErasureReceiptObject.of(RECEIPT.get_or_404(record, receipt_id))
+    return ErasureReceiptObject.from_record(RECEIPT.get_or_404(record, receipt_id))
 
 
 @router.post(
@@ -109,7 +109,7 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: SearchStore
     record = await store.begin(
         caller.project_id, caller.key_id, match, apply=body.apply, cascade=body.cascade
     )
-    return ErasureObject.of(record)
+    return ErasureObject.from_record(record)
 
 
 @router.get(
@@ -126,4 +126,4 @@ async def retrieve_erasure(
     record = ERASURE.get_or_404(record, erasure_id)
     ended_at = record.finished_at
     rewrite = None if ended_at is None else await eraser.deletions.rewriter.covering(ended_at)
-    return ErasureObject.of(record, rewrite)
+    return ErasureObject.from_record(record, rewrite)

@@ -207,7 +207,7 @@ async def run(
     async with running.one(caller.project_id), Sandbox() as sandbox:
         tools = GraderTools(judge, sandbox, judge.embed)
         result = await grade(body.grader, body.item or {}, sample, tools)
-    return GraderRun.of(body.grader, result)
+    return GraderRun.from_result(body.grader, result)
 
 
 @router.post(

@@ -195,7 +195,7 @@ class CheckOutcome(msgspec.Struct, frozen=True):
     certain: bool = True
 
     @classmethod
-    def of(cls, record: FileRecord) -> Self:
+    def from_record(cls, record: FileRecord) -> Self:
         """Return the outcome of a check that has ended."""
         names = (name for name in cls.__struct_fields__ if name != "certain")
         return cls(**{name: getattr(record, name) for name in names})

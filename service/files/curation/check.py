@@ -63,7 +63,7 @@ class CheckFile(ShortTask[FileRecord]):
 
     async def _copy_outcome(self, twin: FileRecord, record: FileRecord) -> CheckOutcome | None:
         """Copy the twin's canonical rows, and return its outcome; None if the rows are gone."""
-        outcome = CheckOutcome.of(twin)
+        outcome = CheckOutcome.from_record(twin)
         if twin.canonical is not None and twin.canonical_key != twin.content_key:
             target = record.model_copy(update=outcome.fields()).canonical_key
             try:

@@ -95,7 +95,7 @@ class _Note(msgspec.Struct, frozen=True):
     output_id: str  # of a file or an adapter
 
     @classmethod
-    def of(cls, task: Task, output_id: str) -> _Note:
+    def for_output(cls, task: Task, output_id: str) -> _Note:
         return cls(task.project_id, task.file_id, task.id, task.attempt, output_id)
 
     @classmethod
@@ -129,7 +129,7 @@ class Outputs:
     async def store(self, task: Task, outputs: Iterable[Output]) -> None:
         """Write the bytes and manifests of the outputs. Deletes them on an error."""
         outputs = list(outputs)
-        members = [_Note.of(task, output.record.id).member for output in outputs]
+        members = [_Note.for_output(task, output.record.id).member for output in outputs]
         await reply(self._redis.sadd(NOTED, *members))
         try:
             for output in outputs:
@@ -143,7 +143,7 @@ class Outputs:
         """Add the commands that register the outputs as files to a transaction."""
         for output in outputs:
             self._files.write_new(pipe, output.record)
-            pipe.srem(NOTED, _Note.of(task, output.record.id).member)
+            pipe.srem(NOTED, _Note.for_output(task, output.record.id).member)
 
     async def finish(self, task: Task, result: dict[str, Any], outputs: Sequence[Output]) -> None:
         """Store the outputs, then register them and complete the task in one transaction.
@@ -168,13 +168,13 @@ class Outputs:
     async def discard(self, task: Task, outputs: Iterable[Output]) -> None:
         """Delete the bytes of outputs that can no longer be registered."""
         for output in outputs:
-            await self._delete(_Note.of(task, output.record.id))
+            await self._delete(_Note.for_output(task, output.record.id))
 
     async def store_adapter(
         self, task: Task, path: Path, *, meta: dict[str, Any], only: Callable[[str], bool]
     ) -> StoredAdapter:
         """Write the files in `path` that `only` accepts as an adapter. Deletes it on an error."""
-        note = _Note.of(task, ids.new(ids.ADAPTER))
+        note = _Note.for_output(task, ids.new(ids.ADAPTER))
         await reply(self._redis.sadd(NOTED, note.member))
         try:
             manifest = await self._files.storage.put_folder(note.folder, path, meta=meta, only=only)
@@ -185,11 +185,11 @@ class Outputs:
 
     def register_adapter(self, pipe: Pipeline, task: Task, adapter: StoredAdapter) -> None:
         """Remove the note of an adapter in the transaction that registers its model."""
-        pipe.srem(NOTED, _Note.of(task, adapter.id).member)
+        pipe.srem(NOTED, _Note.for_output(task, adapter.id).member)
 
     async def discard_adapter(self, task: Task, adapter: StoredAdapter) -> None:
         """Delete the bytes of an adapter that can no longer be registered."""
-        await self._delete(_Note.of(task, adapter.id))
+        await self._delete(_Note.for_output(task, adapter.id))
 
     async def sweep(self, leases: Leases, patience_s: float) -> int:
         """Delete the outputs of attempts that ended without registering them; return their number.

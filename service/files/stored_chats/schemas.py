@@ -131,7 +131,7 @@ class StoredChatObject(_Shown):
     )
 
     @classmethod
-    def of(cls, record: StoredChatRecord, chat: StoredChat) -> Self:
+    def from_record(cls, record: StoredChatRecord, chat: StoredChat) -> Self:
         """The API object for a record and the stored chat."""
         answer = chat.row["messages"][-1]
         reasoning, content = take_out(answer.get("content") or "")

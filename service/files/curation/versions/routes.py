@@ -207,7 +207,7 @@ async def list_merges(
     """List the merges whose first file this is, newest first. They are deleted with the file."""
     file = await require_file(files, caller.project_id, file_id)
     page = list_tasks(tasks, file, TaskKind.MERGE, paging)
-    return await MERGE.list(page, MergeObject.of)
+    return await MERGE.list(page, MergeObject.from_record)
 
 
 @router.get(
@@ -223,7 +223,7 @@ async def retrieve_merge(
     conflicts between the files. `file_id` is the first of the merged files.
     """
     file = await require_file(files, caller.project_id, file_id)
-    return MergeObject.of(await get_task(tasks, file, merge_id, ids.MERGE, MERGE))
+    return MergeObject.from_record(await get_task(tasks, file, merge_id, ids.MERGE, MERGE))
 
 
 async def _check_mergeable(files: Files, caller: Principal, file_id: str, param: str) -> None:
