@@ -39,7 +39,7 @@ from service.generation.records import Generations
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.jobs.checkpoints import adapters_of, folder_of
-from service.jobs.records import FINAL, Jobs
+from service.jobs.records import Jobs
 from service.models import add
 from service.models.adapters import load_signing_key
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
@@ -134,7 +134,7 @@ class Collector:
             job = await self._jobs.get(project_id, job_id)
         except Unreadable:
             return []
-        if job is None or job.status not in FINAL:
+        if job is None or not job.is_final:
             return []
         served = await adapters_of(self._jobs, job)
         folders: dict[str, list[StoredObject]] = defaultdict(list)

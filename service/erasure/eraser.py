@@ -24,7 +24,7 @@ from service.files.records import FileRecord, Files
 from service.files.schemas import FileDeleted
 from service.jobs import lifecycle
 from service.jobs.evaluation.records import Evaluations
-from service.jobs.records import FINAL, JobRecord, Jobs, NewEvent
+from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry, users_key
 from service.web import audit_trail
@@ -241,7 +241,7 @@ class Eraser:
                 )
 
     async def _cancel(self, job: JobRecord) -> None:
-        if job.status in FINAL:
+        if job.is_final:
             return
         with contextlib.suppress(lifecycle.NotAllowed, Missing):  # it has just ended
             await self._jobs.change(

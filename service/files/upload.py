@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -65,52 +65,64 @@ async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) 
     Raises BadRequest for an invalid form, TooLarge over `max_bytes` or the project's quota, and
     InsufficientStorage if the disk is full. In each case, the file is neither kept nor listed.
     """
-    file_id = ids.new(ids.FILE)
-    await files.begin(project_id, file_id)
-    try:
-        with disk_full_errors():
-            record = await _store(body, files, project_id, file_id, max_bytes=max_bytes)
-    except BaseException:
-        await files.discard(project_id, file_id)
-        raise
-    await files.register(record)
+
+    def fields() -> dict[str, Any]:
+        return {
+            "filename": clean_name(body.filename),
+            "purpose": _parse_purpose(body.fields.get("purpose")),
+            "expires_after_s": _parse_expiry_s(body),
+            "format_": _parse_format(body.fields),
+        }
+
+    record = await write_file(
+        files,
+        project_id,
+        _not_blank(body.chunks()),
+        fields,
+        max_bytes=max_bytes,
+        too_large=TooLarge(
+            f"The file is over the limit of {max_bytes} bytes. Send it in parts through "
+            "/v1/uploads, or send fewer examples: a few hundred good ones are enough.",
+            param="file",
+        ),
+        expected_bytes=min(body.least_bytes, max_bytes),
+    )
     metrics.UPLOADED_BYTES.cell().inc(record.bytes)
     return record
 
 
-async def _store(
-    body: Body, files: Files, project_id: str, file_id: str, *, max_bytes: int
+async def write_file(
+    files: Files,
+    project_id: str,
+    chunks: AsyncIterator[bytes],
+    fields: Callable[[], dict[str, Any]],
+    *,
+    max_bytes: int,
+    too_large: TooLarge,
+    expected_bytes: int = 0,
 ) -> FileRecord:
-    """Write the file's bytes and manifest, and return the record to register it with."""
+    """Write chunks to a new file and register it. On an error, no file is left.
+
+    `fields` returns those of `new_record`, and is called after the last chunk. Raises `too_large`,
+    and what the chunks, `fields` and `disk_full_errors` raise.
+    """
+    file_id = ids.new(ids.FILE)
+    await files.begin(project_id, file_id)
     digest = hashlib.sha256()
     key = f"{project_id}/files/{file_id}/content"
-    expected_bytes = min(body.least_bytes, max_bytes)
-    async with await files.storage.writer(key, expected_bytes=expected_bytes) as writer:
-        size = await write_stream(
-            _not_blank(body.chunks()),
-            writer,
-            [digest],
-            max_bytes=max_bytes,
-            too_large=TooLarge(
-                f"The file is over the limit of {max_bytes} bytes. Send it in parts through "
-                "/v1/uploads, or send fewer examples: a few hundred good ones are enough.",
-                param="file",
-            ),
-        )
-        purpose = _parse_purpose(body.fields.get("purpose"))
-        expires_after_s, format_ = _parse_expiry_s(body), _parse_format(body.fields)
-    record = new_record(
-        file_id,
-        project_id,
-        filename=clean_name(body.filename),
-        purpose=purpose,
-        size=size,
-        sha256=digest.hexdigest(),
-        expires_after_s=expires_after_s,
-        format_=format_,
-    )
-    await files.put_manifest(record)
-    return record
+    try:
+        with disk_full_errors():
+            async with await files.storage.writer(key, expected_bytes=expected_bytes) as writer:
+                size = await write_stream(
+                    chunks, writer, [digest], max_bytes=max_bytes, too_large=too_large
+                )
+                given = fields()
+            record = new_record(file_id, project_id, size=size, sha256=digest.hexdigest(), **given)
+            await files.put_manifest(record)
+    except BaseException:
+        await files.discard(project_id, file_id)
+        raise
+    return await files.register(record)
 
 
 async def _not_blank(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

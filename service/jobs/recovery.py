@@ -58,7 +58,7 @@ class JobRecovery:
     async def repair(self, project_id: str, job_id: str) -> None:
         """Repair a job. Raises AttemptSuperseded and Missing if it progressed on its own."""
         job = await self._jobs.get(project_id, job_id)
-        if job is None or job.status in FINAL:
+        if job is None or job.is_final:
             await reply(self._jobs.redis.srem(ACTIVE, f"{project_id}/{job_id}"))
         elif job.status is Status.VALIDATING:
             await self._preparing(job)
