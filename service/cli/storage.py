@@ -32,7 +32,7 @@ from service.files.stored_chats.records import StoredChats
 from service.files.uploads.records import Uploads
 from service.generation.records import Generations
 from service.jobs.checkpoints import adapters_of, folder_of
-from service.jobs.records import FINAL, Jobs
+from service.jobs.records import Jobs
 from service.projects.records import Projects
 from service.web.audit_events import AuditEvent
 
@@ -148,7 +148,7 @@ class GarbageCollector:
             job = await self._jobs.get(project_id, job_id)
         except Unreadable:
             return []
-        if job is None or job.status not in FINAL:
+        if job is None or not job.is_final:
             return []
         served = await adapters_of(self._jobs, job)
         folders: dict[str, list[StoredObject]] = defaultdict(list)
