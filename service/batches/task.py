@@ -16,8 +16,7 @@ from service.batches.request_work import RequestWork, Rules
 from service.batches.results import Result, ResultFile, unsent_line, write_file
 from service.core import ids, metrics
 from service.core.storage import StorageMissing
-from service.files.curation.child_runner import DeskFailed
-from service.files.curation.scratch import fetch, scratch_folder
+from service.files.curation.dataset_process import DatasetTaskFailed, fetch, scratch_folder
 from service.files.records import FileRecord
 from service.inference.background.calls import BATCH_PRIORITY, Resources
 from service.inference.background.parted_attempt import PartedAttempt
@@ -106,7 +105,7 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
             raise BatchFailed("file_not_found", message, "input_file_id")
         try:
             await fetch(self._files.storage, file, self._input)
-        except DeskFailed as e:
+        except DatasetTaskFailed as e:
             raise BatchFailed(e.code, e.message, "input_file_id") from e
 
     async def _answer_all(self) -> None:
@@ -201,7 +200,7 @@ def _numbers(parts: dict[str, list[int]]) -> set[int]:
 class RunBatch(ResumableTask[BatchRecord]):
     """Answers the requests of batches on this worker."""
 
-    passing = (*ResumableTask.passing, DeskFailed)
+    transient = (*ResumableTask.transient, DatasetTaskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._batches = Batches(resources.files)
@@ -217,7 +216,7 @@ class RunBatch(ResumableTask[BatchRecord]):
         )
 
     async def _clear(self, record: BatchRecord) -> None:
-        await self._batches.parts_remain(record)  # a part may have been stored since
+        await self._batches.note_leftover_parts(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: BatchRecord) -> AsyncIterator[BatchAttempt]:

@@ -80,7 +80,7 @@ class LazyGroup(Group):
     """A group whose module, `service.cli.{name}`, is imported when a command is looked up."""
 
     @property
-    def commands(self) -> Any:  # type: ignore[override]
+    def commands(self) -> Any:
         """The commands by name."""
         if not self._commands:
             module = import_module(f"service.cli.{self.name}")

@@ -28,7 +28,7 @@ from service.core.storage import MANIFEST, Storage, StoredObject
 from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.records import Files
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import StoredChats
 from service.files.uploads.records import Uploads
 from service.generation.records import Generations
 from service.jobs.checkpoints import adapters_of, folder_of
@@ -99,7 +99,7 @@ class GarbageCollector:
             "exports": Exports(redis).records.get,
             "batches": Batches(files).records.get,
             "generations": Generations(files).records.get,
-            "captures": Captures(redis, storage).records.get,
+            "captures": StoredChats(redis, storage).records.get,
         }
 
     async def find(self, *, older_than_s: int) -> Garbage:

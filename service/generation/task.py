@@ -13,8 +13,7 @@ from typing import Final
 from service.core import ids, metrics, queue
 from service.core.storage import StorageMissing
 from service.datasets.passages import Passage
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import scratch_folder
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
 from service.generation.documents import GenerationFailed, read_passages
 from service.generation.passage_work import (
     Budget,
@@ -52,13 +51,13 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
         *,
         generations: Generations,
         calls: EngineCalls,
-        desk: Desk,
+        dataset_process: DatasetProcess,
         concurrency: int,
         folder: Path,
     ) -> None:
         super().__init__(record, generations, generations.files)
         self._calls = calls
-        self._desk = desk
+        self._dataset_process = dataset_process
         self._concurrency = concurrency
         self._folder = folder
         self._passages: list[Passage] | None = None
@@ -81,7 +80,7 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
         """Return the passages of the documents. Raises GenerationFailed."""
         if self._passages is None:
             self._passages = await read_passages(
-                self._files, self._record, self._desk, self._folder
+                self._files, self._record, self._dataset_process, self._folder
             )
         return self._passages
 
@@ -195,17 +194,17 @@ _PATIENCE_S: Final = 24 * 3600.0  # as long as a batch waits for an engine that 
 class GenerateRows(ResumableTask[GenerationRecord]):
     """Generates rows on this worker."""
 
-    passing = (*ResumableTask.passing, DeskFailed)
+    transient = (*ResumableTask.transient, DatasetTaskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._generations = Generations(resources.files)
         super().__init__(self._generations, resources.leases)
         self._settings = resources.settings
         self._access = resources.access
-        self._desk = Desk(self._settings)
+        self._dataset_process = DatasetProcess(self._settings)
 
     async def _clear(self, record: GenerationRecord) -> None:
-        await self._generations.parts_remain(record)  # a part may have been stored since
+        await self._generations.note_leftover_parts(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: GenerationRecord) -> AsyncIterator[GenerationAttempt]:
@@ -214,7 +213,7 @@ class GenerateRows(ResumableTask[GenerationRecord]):
                 record,
                 generations=self._generations,
                 calls=self._calls(record),
-                desk=self._desk,
+                dataset_process=self._dataset_process,
                 concurrency=self._settings.generation_requests_at_once,
                 folder=folder,
             )

@@ -69,7 +69,9 @@ class JobRecovery:
             await self._repair_running(job)
 
     async def _repair_validating(self, job: JobRecord) -> None:
-        if await self._lost_attempts.taken_and_lost(queue.CPU, _PREPARE, job.id, job.attempt):
+        if await self._lost_attempts.forget_if_taken_and_lost(
+            queue.CPU, _PREPARE, job.id, job.attempt
+        ):
             job = await lose_preparation(self._jobs, job, self._most_lost)
             if job.status is Status.FAILED:
                 return
@@ -78,14 +80,16 @@ class JobRecovery:
         )
 
     async def _repair_queued(self, job: JobRecord) -> None:
-        if await self._lost_attempts.taken_and_lost(queue.GPU, _TRAIN, job.id, job.attempt):
+        if await self._lost_attempts.forget_if_taken_and_lost(
+            queue.GPU, _TRAIN, job.id, job.attempt
+        ):
             # A worker took it and died before it wrote "running".
             await self._jobs.change(
                 job.project_id, job.id, lambda current: lifecycle.requeue(current, job)
             )
 
     async def _repair_running(self, job: JobRecord) -> None:
-        if await self._lost_attempts.lost(queue.GPU, _TRAIN, job.id, job.attempt):
+        if await self._lost_attempts.forget_if_lost(queue.GPU, _TRAIN, job.id, job.attempt):
             metrics.JOB_ATTEMPTS_LOST.cell("worker_died").inc()
             await lose(self._jobs, job, self._most_lost)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from service import reasoning
 from service.datasets.checks.issues import RowIssues, pointer_to, printable
@@ -339,7 +340,8 @@ def _check_parts(found: RowIssues, parts: list[Any], at: str) -> None:
 INSTRUCTION_ROLES = frozenset({"system", "developer"})
 
 
-class OrderFinding(NamedTuple):
+@dataclass(frozen=True)
+class OrderFinding:
     """An issue code, the index of the message, and the role to name in the issue."""
 
     code: str

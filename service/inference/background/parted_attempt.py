@@ -42,8 +42,8 @@ class PartedAttempt(ABC, Generic[R, Item, Outcome]):
     async def run(self) -> None:
         """Do the rest of the work, and end it unless stopped.
 
-        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk is
-        full.
+        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DatasetTaskFailed if the
+        disk is full.
         """
         self._running = asyncio.current_task()
         await self._process()

@@ -12,9 +12,8 @@ import msgspec
 from service.config import Settings
 from service.core import ids
 from service.datasets.contract.tasks import OverlapSpec, SharedRows
-from service.files.curation.child_runner import Desk
+from service.files.curation.dataset_process import DatasetProcess, fetch_rows, other_file
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
-from service.files.curation.scratch import fetch_rows, other_file
 from service.files.records import FileRecord, Files
 from service.jobs.planning.mixture import join_rows
 
@@ -73,13 +72,13 @@ class CountOverlap:
     def __init__(self, files: Files, settings: Settings) -> None:
         self._files = files
         self._tasks = Tasks(files.redis)
-        self._desk = Desk(settings)
+        self._dataset_process = DatasetProcess(settings)
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Compare the canonical rows and finish the task. Raises DeskFailed."""
+        """Compare the canonical rows and finish the task. Raises DatasetTaskFailed."""
         parts = []
         for place, file_id in enumerate(task.options["training"]):
-            record = await other_file(self._files, task, file_id, "training file")
+            record = await other_file(self._files, task.project_id, file_id, "training file")
             path = folder / f"training-{place}.jsonl"
             parts.append(await fetch_rows(self._files.storage, record, path))
         spec = OverlapSpec(
@@ -87,6 +86,6 @@ class CountOverlap:
             training=await asyncio.to_thread(join_rows, parts, folder / "training.jsonl"),
             result=folder / "result.json",
         )
-        found: SharedRows = await self._desk.run(spec)
+        found: SharedRows = await self._dataset_process.run(spec)
         counts = OverlapCounts(found.rows, len(found.exact), len(found.near), len(found.contained))
         await self._tasks.finish(task, result=msgspec.to_builtins(counts))

@@ -77,7 +77,7 @@ class InputFiles:
             await self._require_usable(job, one.id, one.param) for one in training_files(job)
         ]
         validation = await self._require_usable(job, job.validation_file, "validation_file")
-        task = await self._tasks.asked_for(overlap_task(validation, training))
+        task = await self._tasks.get_or_create(overlap_task(validation, training))
         if task.state is TaskState.IN_PROGRESS:
             raise InProgress(f"The rows of {validation.id} are still compared with the training.")
         found = read_overlap(task)
@@ -131,7 +131,7 @@ class InputFiles:
 
     async def _measure(self, file: FileRecord, entry: BaseModelEntry) -> Measures | None:
         """Return the row lengths in the model's tokens, or None if they cannot be measured."""
-        task = await self._tasks.asked_for(measure_task(file, entry))
+        task = await self._tasks.get_or_create(measure_task(file, entry))
         if task.state is TaskState.IN_PROGRESS:
             raise InProgress(
                 f"The rows of {file.id} are still being measured in the tokens of {entry.id}."

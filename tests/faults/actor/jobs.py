@@ -241,7 +241,7 @@ async def _canceled_job(world: World) -> None:
 
 async def _read_outbox(world: World) -> None:
     with contextlib.suppress(*REDIS_ERRORS):
-        await outbox.process(world.redis, world.worker._outbox._readers)
+        await outbox.process(world.redis, world.worker._event_readers)
 
 
 JOBS = (
