@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from service.core import ids
@@ -18,7 +19,7 @@ from service.core.claims import forget_answers
 from service.core.encryption.signing import InstallationKey, SigningKeyError
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, Client, rewriting
-from service.core.redis.rewriting import Rewriter
+from service.core.redis.rewriting import JOURNAL, Rewriter
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.erasure.receipts import sign_receipt
 from service.erasure.records import ErasedObject, ErasureRecord, Erasures, Subject
@@ -38,7 +39,7 @@ class Deletions:
         self._key = None if signing_key is None else InstallationKey(signing_key)
         self._known: set[str] = set()
         """IDs of unfinished erasures whose stored answers are removed."""
-        self.rewriter = Rewriter(redis, storage, has_journal=has_journal)
+        self.rewriter = Rewriter(redis, partial(storage.keys, JOURNAL), has_journal=has_journal)
         self.add = self._erasures.add
 
     async def plan(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from service.datasets.contract import RowMatch
+from service.datasets.contract.tasks import RowMatch
 from service.erasure.eraser import Eraser
 from service.erasure.records import Erasures
 from service.erasure.schemas import CreateErasure, ErasureObject, ErasureReceiptObject

@@ -18,9 +18,8 @@ from pydantic import ValidationError
 
 from service.core import ids, metrics, queue
 from service.core.backpressure import WAIT_S, Slots
-from service.core.errors import BadRequest, RateLimited, TooLarge
+from service.core.errors import BadRequest, RateLimited, TooLarge, no_room
 from service.core.storage import StorageFull, Writer
-from service.core.storage.errors import no_room
 from service.files.body import Body
 from service.files.records import FileRecord, Files, FileStatus, Purpose, new_record
 from service.files.schemas import FormatFields

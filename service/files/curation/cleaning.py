@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 
 from service.config import Settings
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult, CleanSpec
+from service.datasets.contract.tasks import CleanOptions, CleanResult, CleanSpec
 from service.files.curation.dataset_process import (
     DatasetProcess,
     DatasetTaskFailed,

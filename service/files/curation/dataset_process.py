@@ -23,7 +23,7 @@ from service.core import ids, local_disk
 from service.core.child import Child, environment
 from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageFull, StorageMissing
 from service.datasets.checks.issues import make_issue
-from service.datasets.contract import (
+from service.datasets.contract.tasks import (
     A,
     Failed,
     ProtocolError,

@@ -8,7 +8,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import Measures, MeasureSpec
+from service.datasets.contract.tasks import Measures, MeasureSpec
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch_rows
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState, task_on_request
 from service.files.records import FileRecord, Files

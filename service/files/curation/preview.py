@@ -9,7 +9,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import PreviewSpec
+from service.datasets.contract.tasks import PreviewSpec
 from service.files.curation.dataset_process import DatasetProcess, fetch
 from service.files.curation.records import Task, TaskKind, Tasks, task_on_request
 from service.files.records import FileRecord, Files, with_filename_hint

@@ -10,7 +10,7 @@ from typing import Any, Final
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
 from service.core.tasks import gather
-from service.datasets.contract import ReportSpec
+from service.datasets.contract.tasks import ReportSpec
 from service.files.curation.dataset_process import (
     DatasetProcess,
     DatasetTaskFailed,

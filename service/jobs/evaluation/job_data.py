@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.core import ids
-from service.datasets.contract import OverlapSpec
+from service.datasets.contract.tasks import OverlapSpec
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch_rows
 from service.files.records import FileRecord, Files
 from service.jobs.planning.training_files import build_mixture, join_rows, training_files

@@ -15,8 +15,8 @@ import msgspec
 from service.config import Settings
 from service.core import ids
 from service.core.storage import Storage
-from service.datasets.contract import DiffSpec
-from service.datasets.versions.diff import (
+from service.datasets.contract.tasks import DiffSpec
+from service.datasets.contract.versions import (
     CHANGES,
     ENTRY_BYTES,
     INDEX,
@@ -26,7 +26,7 @@ from service.datasets.versions.diff import (
     DiffIndex,
     Entry,
     Lineage,
-    unpack,
+    decode_entries,
 )
 from service.files.curation.dataset_process import (
     DatasetProcess,
@@ -124,7 +124,7 @@ async def read_diff_rows(
     if start < stop:
         key = f"{diff.folder}/{CHANGES}"
         found = await read_range(storage, key, start * ENTRY_BYTES, stop * ENTRY_BYTES)
-        entries = bounded(unpack(found))
+        entries = bounded(decode_entries(found))
     file, other = files
     keys = (
         f"{diff.folder}/{TEXTS}" if index.has_texts else file.canonical_key,

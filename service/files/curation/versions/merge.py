@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from service.config import Settings
-from service.datasets.contract import MergeSpec
-from service.datasets.versions.diff import MergeOptions, MergeResult, MergeSource
+from service.datasets.contract.tasks import MergeSpec
+from service.datasets.contract.versions import MergeOptions, MergeResult, MergeSource
 from service.files.curation.dataset_process import DatasetProcess, fetch, other_file
 from service.files.curation.outputs import Outputs, new_output
 from service.files.curation.records import Task

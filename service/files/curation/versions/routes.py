@@ -11,7 +11,7 @@ from service.config import Settings
 from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest
-from service.datasets.versions.diff import Change
+from service.datasets.contract.versions import Change
 from service.files.curation.file_tasks import (
     TaskStore,
     check_room,
