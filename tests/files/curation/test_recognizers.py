@@ -1,4 +1,4 @@
-"""Recognizers over HTTP: what a project defines is counted in reports and redacted by cleanings."""
+"""Tests of recognizers over HTTP: reports count what they find, and cleanings redact it."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ async def test_outputs_are_kept_while_a_worker_may_be_writing_them(
     assert stored(api) == []
 
 
-async def test_registered_outputs_stay(api: Api, reconciler, source, task, outputs):
+async def test_registered_outputs_are_kept(api: Api, reconciler, source, task, outputs):
     files, made = api.app.state.files, Outputs(api.app.state.files)
     await made.store(task, outputs)
     await Tasks(api.app.state.redis).finish(

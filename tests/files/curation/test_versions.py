@@ -1,4 +1,4 @@
-"""Comparisons and merges over HTTP: what a worker makes, pages, lineage, and refusals."""
+"""Tests of comparisons and merges over HTTP: results, pages, lineage and refusals."""
 
 from __future__ import annotations
 

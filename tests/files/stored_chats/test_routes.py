@@ -1,4 +1,4 @@
-"""Stored chat completions in the API, with OpenAI's unmodified SDK."""
+"""Tests of stored chat completions over HTTP, with OpenAI's unmodified SDK."""
 
 from __future__ import annotations
 
