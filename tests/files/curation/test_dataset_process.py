@@ -27,9 +27,9 @@ from service.datasets.contract.tasks import (
     TaskSpec,
     ValidateSpec,
 )
-from service.files.curation.curate import Curate
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, failure
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.curation.task import RunFileTask
 from service.files.records import FileRecord, FileStatus, Purpose
 from tests.conftest import Api
 
@@ -111,7 +111,7 @@ async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, 
         )
 
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    curate = Curate(state.files, leases, api.settings, {TaskKind.MEASURE: work})
+    curate = RunFileTask(state.files, leases, api.settings, {TaskKind.MEASURE: work})
     await curate.run({}, file.project_id, task.subject, task.attempt)
     ended = await Tasks(state.redis).collection(file.id).get(file.project_id, task.id)
     assert ended is not None
