@@ -107,8 +107,8 @@ def _classes(*files: Collected) -> dict[int, str]:
             continue
         with collected.texts() as texts:
             for answer, row in zip(answers.tolist(), firsts.tolist(), strict=True):
-                talk = texts.conversation(row)
-                given = [turn.text for turn in talk.turns[talk.last_answer :]]
+                conversation = texts.conversation(row)
+                given = [turn.text for turn in conversation.turns[conversation.last_answer :]]
                 classes.setdefault(answer, given[0][:_NAME_CHARS] if given else "")
     return classes
 

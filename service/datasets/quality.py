@@ -304,24 +304,32 @@ CODES: Final = (
 )
 
 
-def quality_bits(row: dict[str, Any], talk: Conversation, said: list[TurnWording]) -> int:
+def quality_bits(
+    row: dict[str, Any], conversation: Conversation, wordings: list[TurnWording]
+) -> int:
     """Return a bit for each finding in a row, in the order of `CODES`."""
-    first = talk.turns[0]
+    first = conversation.turns[0]
     if first.role == "text":  # the only turn, not an answer, which may end anywhere
         return 1 << CODES.index("null_text") if is_null(first.text) else 0
     bits = 0
-    for code in _find_codes(row, talk, said):
+    for code in _find_codes(row, conversation, wordings):
         bits |= 1 << CODES.index(code)
     return bits
 
 
-def _find_codes(row: dict[str, Any], talk: Conversation, said: list[TurnWording]) -> Iterator[str]:
-    if talk.has_tools and arguments_break_schema(row):
+def _find_codes(
+    row: dict[str, Any], conversation: Conversation, wordings: list[TurnWording]
+) -> Iterator[str]:
+    if conversation.has_tools and arguments_break_schema(row):
         yield "arguments_mismatch"
-    last = talk.last_answer
-    if talk.label is False or last >= len(talk.turns) or '"arguments"' in talk.turns[last].text:
+    last = conversation.last_answer
+    if (
+        conversation.label is False
+        or last >= len(conversation.turns)
+        or '"arguments"' in conversation.turns[last].text
+    ):
         return
-    answer, asked = talk.turns[last].text, talk.turns[last - 1] if last else None
+    answer, asked = conversation.turns[last].text, conversation.turns[last - 1] if last else None
     question = asked.text if asked is not None and asked.role == "user" else ""
     if is_refusal(answer):
         yield "refusal"
@@ -330,8 +338,8 @@ def _find_codes(row: dict[str, Any], talk: Conversation, said: list[TurnWording]
     elif is_cut_off(answer):
         yield "cut_off_answer"
     if last and question:
-        before = said[last - 1]
-        if is_echo(before.text, said[last].text, is_polite_only=before.is_polite_only):
+        before = wordings[last - 1]
+        if is_echo(before.text, wordings[last].text, is_polite_only=before.is_polite_only):
             yield "echo"
     if has_placeholder(answer):
         yield "placeholder"
@@ -339,7 +347,7 @@ def _find_codes(row: dict[str, Any], talk: Conversation, said: list[TurnWording]
         yield "html"
     if is_broken(answer):
         yield "broken_json"
-    elif breaks_schema(talk.system, answer):
+    elif breaks_schema(conversation.system, answer):
         yield "schema_mismatch"
 
 

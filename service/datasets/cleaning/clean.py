@@ -290,21 +290,21 @@ class _Cleaning:
         self, collected: Collected, lines: array[int]
     ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Rows]]:
         options, features = self.spec.options, collected.features
-        likeness = find_similar_rows(collected, near_threshold=options.near_threshold)
+        similar = find_similar_rows(collected, near_threshold=options.near_threshold)
         dropped = np.zeros(len(features), dtype=bool)
         if options.exact_duplicates:
-            for group in likeness.exact:
+            for group in similar.exact:
                 self._drop(group[1:], int(group[0]), "exact_duplicate", lines, dropped)
         if options.contradictions != "keep":
-            for conflict in likeness.conflicts:
+            for conflict in similar.conflicts:
                 self._resolve(conflict, collected, lines, dropped)
         if options.near_duplicates:
-            for group in likeness.near:
+            for group in similar.near:
                 left = group[~dropped[group]]
                 left = left[features["context"][left] == features["context"][left[:1]]]
                 if len(left) > 1:
                     self._drop(left[1:], int(left[0]), "near_duplicate", lines, dropped)
-        return dropped, [*likeness.exact, *likeness.near]
+        return dropped, [*similar.exact, *similar.near]
 
     def _resolve(
         self,

@@ -130,8 +130,8 @@ def _rows_with_same_meaning(
                 closest = np.argsort(-shared, kind="stable")[:_MAX_COMPARED]
                 likely = closest[shared[closest] >= CANDIDATES * PERMUTATIONS]
                 for source in sources[likely].tolist():
-                    likeness = of_train[source].compare(of_held[row], threshold=threshold)
-                    if likeness is not None and likeness.same:
+                    comparison = of_train[source].compare(of_held[row], threshold=threshold)
+                    if comparison is not None and comparison.same:
                         found[row] = source
                         break
     return found
