@@ -17,8 +17,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from service.datasets.formats.encoding_detection import by_escapes, guess_legacy
-from service.datasets.formats.encodings import by_mark, codec_for, decode
+from service.datasets.formats.encoding_detection import codec_by_escapes, guess_legacy
+from service.datasets.formats.encodings import codec_by_mark, codec_for, decode
 
 Fault = Literal["binary", "encoding", "empty"]
 """Why a document has no passages: it is binary, no encoding fits, or it has too little text."""
@@ -80,7 +80,7 @@ def binary_kind(head: bytes) -> str | None:
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
-    if by_mark(head):
+    if codec_by_mark(head):
         return None
     controls = sum(head.count(code) for code in _CONTROLS)
     return "a binary file" if b"\0" in head or controls > _MOST_CONTROLS * len(head) else None
@@ -99,7 +99,7 @@ def decode_document(data: bytes, encoding: str | None = None) -> str | None:
     """
     if encoding is not None:
         return _with(data, codec_for(encoding))
-    if (marked := by_mark(data[:HEAD_BYTES]) or by_escapes(data)) is not None:
+    if (marked := codec_by_mark(data[:HEAD_BYTES]) or codec_by_escapes(data)) is not None:
         return _with(data, marked)
     text = _with(data, "utf-8")
     if text is None and (declared := _DECLARED.search(data[:HEAD_BYTES])) is not None:

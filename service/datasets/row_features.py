@@ -21,7 +21,7 @@ from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
 from service.datasets.rows.conversation import Conversation, Turn, TurnWording, split_row
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
-from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
+from service.datasets.text.token_counts import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
     from service.datasets.personal_data.detect import DetectedData, Found

@@ -25,7 +25,7 @@ from service.datasets.cleaning.text import TextCleaner
 from service.datasets.contract.tasks import CleanResult, CleanSpec, ConvertResult
 from service.datasets.duplicates.groups import Rows
 from service.datasets.duplicates.similar_rows import Conflict, find_similar_rows
-from service.datasets.file_features import Collected, Progress, collect
+from service.datasets.file_features import Collected, ProgressCallback, collect
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import RowFormat
 from service.datasets.output import DigestWriter
@@ -156,7 +156,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _MAX_BROKEN_ROWS = 1_000_000
 
 
-def clean(spec: CleanSpec, *, progress: Progress | None = None) -> CleanResult:
+def clean(spec: CleanSpec, *, progress: ProgressCallback | None = None) -> CleanResult:
     """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `spec.out`.
 
     `spec.decisions` is a file with a `Decision` on each line.
@@ -175,7 +175,7 @@ class _Cleaning:
 
     spec: CleanSpec
     work: Path
-    progress: Progress | None
+    progress: ProgressCallback | None
     protected: Collection[int] = ()
     entries: list[DiffEntry] = field(default_factory=list)
     changed: Counter[str] = field(default_factory=Counter)

@@ -153,7 +153,7 @@ def join(parents: Rows, one: int, other: int) -> None:
     parents[max(first, second)] = min(first, second)
 
 
-def contradictions(questions: Hashes, verdicts: Hashes) -> list[Rows]:
+def find_contradictions(questions: Hashes, verdicts: Hashes) -> list[Rows]:
     """Return groups of rows that have the same question but different verdicts."""
     return [rows for rows in equal_groups(questions) if len(np.unique(verdicts[rows])) > 1]
 

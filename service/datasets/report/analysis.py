@@ -21,9 +21,9 @@ from service.datasets.contract.report import (
 )
 from service.datasets.contract.tasks import ReportSpec
 from service.datasets.duplicates.groups import Lines, Rows
-from service.datasets.duplicates.overlap import Overlap, overlap
+from service.datasets.duplicates.overlap import Overlap, find_overlap
 from service.datasets.duplicates.similar_rows import SimilarRows, find_similar_rows
-from service.datasets.file_features import Collected, FileRows, Progress, read_file
+from service.datasets.file_features import Collected, FileRows, ProgressCallback, read_file
 from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
 from service.datasets.personal_data.redact import Redactor, learn_conversation
 from service.datasets.quality import CODES, TENTHS, score, weight
@@ -94,7 +94,7 @@ Render = Callable[[Report, ShownRows, str], None]
 
 
 def analyze(
-    spec: ReportSpec, *, progress: Progress | None = None, render: Render | None = None
+    spec: ReportSpec, *, progress: ProgressCallback | None = None, render: Render | None = None
 ) -> Report:
     """Read a data set and return a report on it.
 
@@ -129,7 +129,7 @@ def analyze(
                 processes=spec.processes,
             )
             _learn(redactor, held.collected)
-            found = overlap(read.collected, held.collected, near_threshold=spec.near_threshold)
+            found = find_overlap(read.collected, held.collected, near_threshold=spec.near_threshold)
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
