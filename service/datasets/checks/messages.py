@@ -343,7 +343,7 @@ class OrderFinding(NamedTuple):
     """An issue code, the index of the message, and the role to name in the issue."""
 
     code: str
-    index: int
+    position: int
     role: str
 
 
