@@ -352,14 +352,14 @@ def _find_codes(
 
 
 class Weight(NamedTuple):
-    """What a kind of finding takes off a score, in tenths, with the reason."""
+    """The amount by which a kind of finding lowers a score, in tenths, and the reason."""
 
     tenths: int
     reason: str
 
     @property
     def points(self) -> float:
-        """What the finding takes off, from 0 to 1."""
+        """The amount by which the finding lowers a score, from 0 to 1."""
         return self.tenths / TENTHS
 
 
@@ -400,7 +400,7 @@ WEIGHTS: Final[Mapping[str, Weight]] = MappingProxyType(
         "unanswered_tool_call": Weight(2, "The result of the tool is missing."),
         "undeclared_tool": Weight(2, "The model learns to call a tool that it is not given."),
         "mixed_encoding": Weight(2, "The letters may be wrong."),
-        # Unusual, which is not wrong by itself.
+        # Unusual, but not wrong by itself.
         "very_short_answer": Weight(1, "A short answer may be complete."),
         "very_long_row": Weight(1, "A long row may be good, and takes more memory."),
         "system_not_first": Weight(1, "Some chat templates refuse this order."),
@@ -415,7 +415,7 @@ WEIGHTS: Final[Mapping[str, Weight]] = MappingProxyType(
 
 
 def weight(code: str) -> Weight:
-    """Return the weight of a kind of finding. An error takes off everything."""
+    """Return the weight of a kind of finding. An error lowers a score to 0."""
     default = UNUSABLE if CHECKS[code].severity == "error" else NONE
     return WEIGHTS.get(code, default)
 

@@ -340,7 +340,7 @@ INSTRUCTION_ROLES = frozenset({"system", "developer"})
 
 
 class OrderFinding(NamedTuple):
-    """An issue code, the index of the message, and the role to name in the issue."""
+    """An issue code, the position of the message, and the role to name in the issue."""
 
     code: str
     position: int

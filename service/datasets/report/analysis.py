@@ -50,8 +50,7 @@ from service.datasets.report.statistics import (
     language_shares,
     log_languages,
     log_lengths,
-    log_mojibake,
-    log_quality,
+    log_poor_texts,
     script_shares,
     system_prompts,
     token_stats,
@@ -210,8 +209,7 @@ def _report(
     log_groups(log, "same_form", _rare_forms(similar, len(features)), lines, measured.of_rows)
     log_languages(collected, lines, log)
     log_lengths(collected, lines, log)
-    log_mojibake(collected, lines, log)
-    log_quality(collected, lines, log)
+    log_poor_texts(collected, lines, log)
     prompts = system_prompts(collected, lines, log)
     tokens = token_stats(collected, models, spec.context_lengths, lines, log)
     personal, possible = _personal_data(collected, lines, log)
