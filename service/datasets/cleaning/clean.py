@@ -23,7 +23,7 @@ from service.datasets.checks.rows import check_row
 from service.datasets.cleaning.split import split_rows
 from service.datasets.cleaning.text import TextCleaner
 from service.datasets.contract.tasks import CleanResult, CleanSpec, ConvertResult
-from service.datasets.duplicates.groups import Rows
+from service.datasets.duplicates.groups import Mask, Rows
 from service.datasets.duplicates.similar_rows import Conflict, find_similar_rows
 from service.datasets.file_features import Collected, ProgressCallback, collect
 from service.datasets.formats.convert import prepare
@@ -286,9 +286,7 @@ class _Cleaning:
             kept.append(number)
         return kept
 
-    def _drop_duplicates(
-        self, collected: Collected, lines: array[int]
-    ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Rows]]:
+    def _drop_duplicates(self, collected: Collected, lines: array[int]) -> tuple[Mask, list[Rows]]:
         options, features = self.spec.options, collected.features
         similar = find_similar_rows(collected, near_threshold=options.near_threshold)
         dropped = np.zeros(len(features), dtype=bool)
@@ -311,7 +309,7 @@ class _Cleaning:
         conflict: Conflict,
         collected: Collected,
         lines: array[int],
-        dropped: np.ndarray[Any, np.dtype[np.bool_]],
+        dropped: Mask,
     ) -> None:
         """Keep the answers with one verdict on a question, chosen by the configured rule.
 
@@ -340,7 +338,7 @@ class _Cleaning:
         other: int | None,
         reason: str,
         lines: array[int],
-        dropped: np.ndarray[Any, np.dtype[np.bool_]],
+        dropped: Mask,
     ) -> None:
         more = {} if other is None else {"other": lines[other]}
         for row in rows:
@@ -353,8 +351,8 @@ class _Cleaning:
         source: ConvertResult,
         cleaned: Path,
         lines: array[int],
-        dropped: np.ndarray[Any, np.dtype[np.bool_]],
-        held: np.ndarray[Any, np.dtype[np.bool_]],
+        dropped: Mask,
+        held: Mask,
     ) -> CleanResult:
         train, validation = self.work / "train", self.work / "validation"
         with DigestWriter(train) as to_train, DigestWriter(validation) as to_validation:

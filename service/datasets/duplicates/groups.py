@@ -32,6 +32,7 @@ from service.datasets.parallel import map_ordered
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 Lines = np.ndarray[Any, np.dtype[np.uint32]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 # 32 bands of 4: 98.8% of the pairs that share 60% of their character runs match in at least
 # one band, 87% of those that share 50%, and 1 in 20 of those that share 20%. Comparing the full
