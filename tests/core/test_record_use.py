@@ -74,7 +74,7 @@ def redis(api: Api) -> Client:
 
 @pytest.fixture
 def use(redis: Client) -> RecordUse:
-    assert redis.record_use is not None
+    assert isinstance(redis.record_use, RecordUse)
     return redis.record_use
 
 
