@@ -135,7 +135,7 @@ def _offline_variables(seen: egress.Observations) -> list[Finding]:
 
 
 def _needs_no_variables(process: str) -> bool:
-    """Return whether a process sets the variables for itself and its children, or has no use."""
+    """Return whether a process sets the variables itself, or does not need them."""
     return process.split(" (", maxsplit=1)[0] in {"up", "api", "worker", "valkey-server"}
 
 

@@ -289,7 +289,7 @@ async def _remove(data_dir: Path | None, model_id: str) -> str:
 
 
 async def _needing(redis: Client, models: Catalogue, model_id: str) -> AsyncIterator[str]:
-    """Describe what would no longer work without a base model."""
+    """Yield the jobs, models and aliases that need a base model."""
     registry, jobs = ModelRegistry(redis, models, cache_s=0), Jobs(redis)
     for project_id, job_id in await jobs.active():
         job = await jobs.get(project_id, job_id)

@@ -72,7 +72,7 @@ def _lines(garbage: Garbage, verb: str) -> Iterator[str]:
 
 @dataclass
 class Garbage:
-    """Folders of objects that no record refers to, and what was kept nevertheless."""
+    """Unreferenced folders to remove, and a count of objects that are kept."""
 
     folders: dict[str, list[StoredObject]] = field(default_factory=dict)
     projects_without_record: set[str] = field(default_factory=set)
@@ -103,7 +103,7 @@ class GarbageCollector:
         }
 
     async def find(self, *, older_than_s: int) -> Garbage:
-        """Find the folders all of whose objects are older than this. Raises StorageError."""
+        """Find unreferenced folders with only objects older than this. Raises StorageError."""
         latest = clock.now_s() - older_than_s
         garbage = Garbage()
         for (project_id, room, subject_id), objects in _by_subject(await self._storage.objects()):
@@ -120,7 +120,7 @@ class GarbageCollector:
         return garbage
 
     async def remove(self, garbage: Garbage) -> None:
-        """Remove what was found. Raises StorageError."""
+        """Remove the folders that were found. Raises StorageError."""
         for folder in garbage.folders:
             await self._storage.delete_prefix(folder)
 
