@@ -79,7 +79,7 @@ def _similar_commands(root: Any, name: str) -> list[str]:
 class LazyGroup(Group):
     """A group whose module, `service.cli.{name}`, is imported when a command is looked up."""
 
-    _commands: Any = None
+    _commands: Any
 
     @property
     def commands(self) -> Any:
