@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from starlette.datastructures import State
 
 from service import __version__
-from service.audit.log import AuditLog
+from service.audit.search import AuditLog
 from service.batches.records import Batches
 from service.config import Settings
 from service.core import clock, metrics
@@ -55,10 +55,10 @@ from service.projects.storage_use import StorageUse
 from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, find_principal
 from service.projects.uses import KeyUses
 from service.usage.meter import Meter
-from service.web.audit import ModelRequests, Refusals
 from service.web.auth import Authenticator
 from service.web.client_address import ClientAddresses, FailureThrottle
 from service.web.probing import Probe
+from service.web.request_audit import ModelRequests, Refusals
 from service.webhooks.records import Webhooks
 
 

@@ -78,7 +78,7 @@ def verify(
     from service.audit.verify import KeyMissing
 
     async def check(storage: Storage, redis: Client) -> Findings:
-        from service.audit.sealing import HEAD
+        from service.audit.sealer import HEAD
         from service.audit.verify import verify as verified
         from service.config import Settings
         from service.core.encryption.signing import PublicKey
@@ -144,7 +144,7 @@ def export(
 
     async def write(storage: Storage, redis: Client) -> int:
         from service.audit import export as exporting
-        from service.audit.log import Filters
+        from service.audit.search import Filters
         from service.cli.connections import Chore, record
         from service.web.audit_events import AuditEvent
 
@@ -158,7 +158,7 @@ def export(
         if endpoint is not None:
             try:
                 return await exporting.send(found, endpoint, _headers(header or []), __version__)
-            except exporting.NotTaken as e:
+            except exporting.ExportRejected as e:
                 raise ValueError(str(e)) from e
         count = 0
         async for entry in found:

@@ -258,9 +258,7 @@ class Meter:
                 is_away = False
             except (RedisError, OSError) as e:
                 if not is_away:
-                    log.warning(
-                        "usage is not sent to Redis for now: %s: %s", type(e).__name__, e
-                    )
+                    log.warning("usage is not sent to Redis for now: %s: %s", type(e).__name__, e)
                 is_away = True
 
     def _take(

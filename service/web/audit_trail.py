@@ -5,7 +5,7 @@
 A request that the audit log records has a trail, in a context variable. A transaction
 (core/redis/transactions.py) that changes records while there is a trail also writes an entry that
 names them, so that neither exists without the other. If a request changes nothing, because it reads
-or is refused, its entry is written before it is answered (web/audit.py).
+or is refused, its entry is written before it is answered (web/request_audit.py).
 
 An entry has IDs and counts. It never has contents, secrets or messages.
 """

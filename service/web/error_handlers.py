@@ -29,7 +29,7 @@ from service.core.errors import (
 from service.core.redis import REDIS_ERRORS, Unconfirmed, why
 from service.core.storage import StorageError, StorageFull
 from service.core.storage.errors import no_room, redis_full
-from service.web import safe_headers
+from service.web import security_headers
 from service.web.openai_only import instead
 from service.web.validation import from_validation
 
@@ -109,7 +109,7 @@ def install_error_handlers(app: FastAPI, *, other_paths: Container[str] = ()) ->
             f"The service failed on this request. Give the operator the request id: {request_id}.",
             headers={
                 "x-request-id": request_id,
-                **{name.decode(): value.decode() for name, value in safe_headers.SAFE},
+                **{name.decode(): value.decode() for name, value in security_headers.SAFE},
             },
         )
         return answer(error)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.core import ids, logs, metrics, tracing
 from service.core.metric_types import OTHER
-from service.web import safe_headers
+from service.web import security_headers
 
 _READ_THEMSELVES = re.compile(
     r"/v1/(?:files|uploads/[^/]+/parts|chat/completions|completions|responses|embeddings)"
@@ -54,7 +54,7 @@ class RequestContext:
                 status = message["status"]
                 own = [h for h in message.get("headers", ()) if h[0] != b"x-request-id"]
                 identified = (b"x-request-id", request_id.encode())
-                message["headers"] = [*own, *safe_headers.missing(own), identified]
+                message["headers"] = [*own, *security_headers.missing(own), identified]
             await send(message)
 
         with logs.bound(logs.request_id, request_id):

@@ -20,7 +20,7 @@ from service.core.errors import ApiError, MethodNotAllowed, NotFound
 from service.core.redis import Client
 from service.fleet.redis_metrics import observe_redis
 from service.web.probing import START_HEADER, confirmation
-from service.web.safe_headers import SAFE
+from service.web.security_headers import SAFE
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 _SAFE: Final = {name.decode(): value.decode() for name, value in SAFE}

@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from service.audit import export
 from service.audit.checkpoints import BadCheckpoint, Checkpoint, Edge, digest_of, sign_checkpoint
-from service.audit.log import AuditLog, Filters
-from service.audit.sealing import HEAD, WITNESSED, Overtaken, Sealer
+from service.audit.sealer import HEAD, WITNESSED, Overtaken, Sealer
 from service.audit.sealing_loop import SealingLoop, Witness
-from service.audit.stored_log import HEADS, ROOM, LogFolder, day_of, earlier_keys
+from service.audit.search import AuditLog, Filters
+from service.audit.stored_log import FOLDER, HEADS, LogFolder, day_of, earlier_keys
 from service.audit.verify import Findings, KeyMissing, verify
 from service.cli import key_tasks
 from service.cli.app import app as cli
@@ -56,7 +56,7 @@ def storage(settings: Settings) -> Storage:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "storage" / ROOM
+    return tmp_path / "storage" / FOLDER
 
 
 class Log:
@@ -778,7 +778,7 @@ async def test_export_as_json_lines_and_to_a_collector(log: Log, redis: Client, 
     assert attributes["audit.objects"] == {"arrayValue": {"values": [{"stringValue": "file-0"}]}}
     assert attributes["audit.actor.id"] == {"stringValue": "key_a"}
     found = export.entries(storage, redis, Filters())
-    with pytest.raises(export.NotTaken):
+    with pytest.raises(export.ExportRejected):
         await export.send(found, f"http://127.0.0.1:{free_port()}", {}, "1")
     await found.aclose()
 

@@ -16,7 +16,7 @@ from service.app import create_app
 from service.config import Settings
 from service.web.side_port import PortTaken, serve_metrics
 from tests.conftest import Api, running
-from tests.web.test_safe_headers import DEFAULTS, safe
+from tests.web.test_security_headers import DEFAULTS, safe
 
 
 async def test_the_public_port_has_no_metrics_and_keeps_its_probes(api: Api):

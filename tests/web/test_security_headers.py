@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.web.safe_headers import SAFE
+from service.web.security_headers import SAFE
 from tests.conftest import Api
 
 DEFAULTS = {name.decode(): value.decode() for name, value in SAFE}
