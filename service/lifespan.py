@@ -49,11 +49,11 @@ from service.models.aliases.changes import Aliases
 from service.models.catalogue import Catalogue
 from service.models.parsers import Capabilities
 from service.models.registry import ModelRegistry
+from service.projects.key_uses import KeyUses
+from service.projects.oidc import MAX_TOKEN_CHARS, Tokens
 from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts
 from service.projects.storage_use import StorageUse
-from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, find_principal
-from service.projects.uses import KeyUses
 from service.usage.meter import Meter
 from service.web.auth import Authenticator
 from service.web.client_address import ClientAddresses, FailureThrottle
@@ -86,7 +86,7 @@ async def open_resources(
     addresses = ClientAddresses(map(network, settings.trusted_proxies))
     refusals = Refusals(redis, addresses)
     authenticator = Authenticator(
-        find_principal(projects, Tokens.from_settings(settings, projects)),
+        (Tokens.from_settings(settings, projects) or projects).find_principal,
         cache_s=settings.lookup_cache_s,
         max_chars=MAX_TOKEN_CHARS,
         addresses=addresses,

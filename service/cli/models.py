@@ -158,7 +158,7 @@ def bundle(
 
     Needs neither a GPU nor a running service. Nothing is downloaded.
     """
-    from service.models.inspect import ModelRefused
+    from service.models.model_folder import ModelRefused
     from service.models.sources.write_bundle import bundle_model
 
     try:

@@ -58,7 +58,7 @@ async def list_models(
     `after`. A key that may only use some models gets only these.
     """
     known = {entry.id: Base(entry, capabilities.find(entry)) for entry in registry.catalogue.all()}
-    bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
+    bases = [ModelObject.from_base(base, available=serves(name)) for name, base in known.items()]
     try:
         if caller.models is None:
             page = await _page(registry, caller.project_id, bases, paging.after, paging.limit)
@@ -135,8 +135,10 @@ def _shown(
     if isinstance(model, ModelObject):
         return model
     if isinstance(model, AliasRecord):
-        return ModelObject.of_alias(model, owner)
-    return ModelObject.of_adapter(model, project_of(model.id) or owner, bases.get(model.base_model))
+        return ModelObject.from_alias(model, owner)
+    return ModelObject.from_adapter(
+        model, project_of(model.id) or owner, bases.get(model.base_model)
+    )
 
 
 @router.get(
@@ -159,7 +161,7 @@ async def retrieve_model(
         raise _unknown(model)
     entry = registry.catalogue.get(model)
     if entry is not None:
-        return ModelObject.of_base(
+        return ModelObject.from_base(
             Base(entry, capabilities.find(entry)), available=serves(entry.id)
         )
     record = await registry.get(caller.project_id, model)
@@ -167,10 +169,10 @@ async def retrieve_model(
     if record is not None:
         entry = registry.catalogue.get(record.base_model)
         base = None if entry is None else Base(entry, capabilities.find(entry))
-        return ModelObject.of_adapter(record, project_of(record.id) or "", base)
+        return ModelObject.from_adapter(record, project_of(record.id) or "", base)
     alias = await registry.alias(caller.project_id, model)
     if alias is not None:
-        return ModelObject.of_alias(alias, caller.project_name)
+        return ModelObject.from_alias(alias, caller.project_name)
     raise _unknown(model)
 
 

@@ -1,4 +1,4 @@
-"""Project and API key records in Redis.
+"""Records of projects and API keys in Redis.
 
 A key's secret is shown once and stored only as its SHA-256 digest. It has 190 bits of
 entropy, so an unsalted digest cannot be reversed by guessing.
@@ -6,7 +6,7 @@ entropy, so an unsalted digest cannot be reversed by guessing.
     finetuned:key-digests:{digest}              the IDs of the project and of its key
     finetuned:restricted-key-digests:{digest}   the same, for keys that may do less than a member
 
-Versions up to 0.2 know only admins and members and look only at the first name. So they refuse
+Versions up to 0.2 know only admins and members and read only the first of these, so they reject
 keys whose restrictions they would not apply.
 """
 
@@ -31,12 +31,13 @@ from service.config.limits import (
 )
 from service.core import ids, invalidation
 from service.core.cache import LookupCache
+from service.core.networks import network
 from service.core.records import PREFIX, Check, Collection, Missing, Record, Stored, parse
 from service.core.redis import Client, reply, text
 from service.core.redis.transactions import Write, commit
 from service.core.storage import QuotaExceeded
-from service.projects import uses
-from service.web.auth import Capture, CaptureManager
+from service.projects import key_uses
+from service.web.auth import Capture, CaptureManager, Principal
 from service.web.permissions import Role as Role  # noqa: PLC0414 - part of a key
 
 # Project records are stored under the installation instead of a project.
@@ -370,7 +371,7 @@ class Projects:
             self.keys.remove(pipe, project_id, key_id)
             _unpoint(pipe, key)
             pipe.sadd(_REVOKED, key.digest)
-            uses.forget(pipe, project_id, key_id)
+            key_uses.forget(pipe, project_id, key_id)
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
         await commit(self.redis, [at], decide)
@@ -404,6 +405,27 @@ class Projects:
         key = await self.keys.get(project_id, key_id)
         project = await self.get(project_id)
         return (key, project) if key and project else None
+
+    async def find_principal(self, secret: str) -> Principal | None:
+        """Return the owner of an API key, or None if the key is unknown."""
+        digest = digest_of(secret)
+        found = await self.find_key(digest)
+        if found is None:
+            return None
+        key, project = found
+        return Principal(
+            key_id=key.id,
+            project_id=project.id,
+            project_name=project.name,
+            role=key.role,
+            models=None if key.models is None else frozenset(key.models),
+            expires_at=key.expiry_of(digest),
+            networks=None if key.allowed_ips is None else tuple(map(network, key.allowed_ips)),
+            key_limits=key.limits,
+            project_limits=project.limits,
+            capture=project.capture,
+            is_archived=project.archived_at is not None,
+        )
 
 
 def _archived(project: Project) -> Project:

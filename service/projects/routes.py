@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
 from service.core.errors import BadRequest, Conflict, Forbidden
+from service.projects.key_uses import KeyUses
 from service.projects.records import (
     INSTALLATION,
     MAX_OLD_SECRETS,
@@ -33,7 +34,6 @@ from service.projects.schemas import (
     UpdateProject,
 )
 from service.projects.storage_use import StorageUse
-from service.projects.uses import KeyUses
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Capture, Principal

@@ -11,10 +11,10 @@ from service.config.limits import Limits, ceiling
 from service.core.clock import now
 from service.core.errors import Unauthenticated
 from service.core.redis import Client
+from service.projects.key_uses import KeyUses
 from service.projects.records import ApiKey, Projects
 from service.projects.schemas import KeyObject, ProjectObject
 from service.projects.storage_use import StorageUse
-from service.projects.uses import KeyUses
 from service.usage.limits import CurrentUse, current_use
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from service.models.add import _publish, _readable_as, add_model, count_parameters
+from service.models.add import _copy_read_permissions, _publish, add_model, count_parameters
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
-from service.models.inspect import ModelRefused, inspect_folder
+from service.models.model_folder import ModelRefused, check_folder
 from tests.models.folders import model_folder
 
 pytestmark = pytest.mark.slow
@@ -150,10 +150,7 @@ def test_broken_catalogue_is_a_clear_error(catalogue, text):
 
 def test_demo_model_came_out_whole(demo_model_path):
     """The folder that `up` creates from the wheel's GGUF file."""
-    facts = inspect_folder(demo_model_path)
-    assert facts.architecture == "LlamaForCausalLM"
-    assert facts.context_length is not None
-    assert facts.context_length >= 2048
+    assert (check_folder(demo_model_path) or 0) >= 2048
     assert 130e6 < count_parameters(demo_model_path) < 170e6
 
 
@@ -173,6 +170,6 @@ def test_a_conversion_may_be_read_by_who_may_read_its_source(
     source.chmod(source_mode)
     folder.mkdir(mode=0o700)
     (folder / "model.safetensors").touch(0o600)
-    _readable_as(source, folder)
+    _copy_read_permissions(source, folder)
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder / "model.safetensors", folder)]
     assert modes == [file_mode, folder_mode]

@@ -9,8 +9,7 @@ import pytest
 
 from service.models.add import add_model
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
-from service.models.inspect import ModelRefused
-from service.models.model_folder import serving_fault
+from service.models.model_folder import ModelRefused, serving_fault
 from tests.models.folders import model_folder
 
 

@@ -9,7 +9,6 @@ import pytest
 from service.app import create_app
 from service.config.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
 from service.projects.records import ApiKey, Project, Projects, Role
-from service.projects.tokens import find_principal
 from tests.conftest import Api, running
 
 ROOT = "/v1/organization/projects"
@@ -154,7 +153,7 @@ async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api
     assert caller.project_limits == ProjectLimits(requests_per_minute=7)
     assert caller.key_limits == Limits(tokens_per_minute=70)
     assert (caller.role, caller.models) == (Role.INFERENCE, frozenset({"support"}))
-    assert await find_principal(projects)(secret) == caller
+    assert await projects.find_principal(secret) == caller
 
 
 def test_records_of_before_have_no_limits():

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from service.config import OidcGrant, Settings
 from service.core.errors import Unauthenticated
+from service.projects.oidc import ProviderKeys, Tokens
 from service.projects.records import Role
-from service.projects.tokens import ProviderKeys, Tokens
 from tests.conftest import Api
 from tests.http_server import http_server
 
@@ -191,20 +191,20 @@ async def test_keys_are_rotated_and_withdrawn(api: Api, provider):
         leeway_s=0, grants=GRANTS,
     )  # fmt: skip
     old = provider.token()
-    assert (await tokens.principal(old)).role is Role.TRAINER
+    assert (await tokens.find_principal(old)).role is Role.TRAINER
     provider.keys = [FIRST, SECOND]
-    assert (await tokens.principal(provider.token(SECOND))).project_name == "acme"
-    assert (await tokens.principal(old)).role is Role.TRAINER
+    assert (await tokens.find_principal(provider.token(SECOND))).project_name == "acme"
+    assert (await tokens.find_principal(old)).role is Role.TRAINER
     assert provider.requests == 2
     other = ECKey.generate_key("P-256", {"kid": "third"})
     provider.keys = [SECOND, other]
-    assert (await tokens.principal(provider.token(other, "ES256"))).role is Role.TRAINER
+    assert (await tokens.find_principal(provider.token(other, "ES256"))).role is Role.TRAINER
     with pytest.raises(Unauthenticated, match="key that the identity provider"):
-        await tokens.principal(old)
+        await tokens.find_principal(old)
     provider.is_away = True
-    assert (await tokens.principal(provider.token(other, "ES256"))).role is Role.TRAINER
+    assert (await tokens.find_principal(provider.token(other, "ES256"))).role is Role.TRAINER
     with pytest.raises(Unauthenticated):
-        await tokens.principal(provider.token(STRANGE))
+        await tokens.find_principal(provider.token(STRANGE))
 
 
 async def test_unknown_keys_cause_few_requests(ask, provider):
@@ -242,12 +242,12 @@ async def test_keys_of_a_file_are_read_again_when_it_changes(tmp_path: Path):
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps(KeySet([FIRST]).as_dict(private=False)))
     keys = ProviderKeys(str(path))
-    assert await keys.having("first") is not None
-    assert await keys.having("second") is None
+    assert await keys.find("first") is not None
+    assert await keys.find("second") is None
     path.write_text(json.dumps(KeySet([SECOND]).as_dict(private=False)) + " ")
-    assert await keys.having("second") is not None
+    assert await keys.find("second") is not None
     path.write_text("{broken")
-    assert await keys.having("second") is not None
+    assert await keys.find("second") is not None
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import pytest
 import zstandard
 
 from service.models.catalogue import Catalogue
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources.write_bundle import bundle_model
 from tests.cli.test_cli import ROOT
 from tests.models.sources.stores import (

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from service.models.inspect import ModelRefused
-from service.models.sources.bring import Card, read_card
+from service.models.model_folder import ModelRefused
+from service.models.sources.detect import Card, read_card
 from tests.models.sources.stores import COMMIT, NAME, WEIGHTS, Shelf, hub_cache, kept
 from tests.small_disk import small_disk
 

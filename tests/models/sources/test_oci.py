@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources.write_bundle import bundle_model
 from tests.models.sources.stores import (
     WEIGHTS,
