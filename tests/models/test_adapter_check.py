@@ -62,7 +62,7 @@ def adapter(tmp_path):
     return make
 
 
-def test_one_that_fits(base, adapter):
+def test_a_matching_adapter_passes(base, adapter):
     check_adapter(adapter(), base(), max_rank=8)
 
 
@@ -71,7 +71,7 @@ def test_a_text_part_that_is_nested_elsewhere_fits(base, adapter):
     check_adapter(adapter(), layout, max_rank=8)
 
 
-def test_a_layer_of_text_is_not_taken_for_one_of_images_with_the_same_number(base, adapter):
+def test_text_layers_are_not_confused_with_vision_layers(base, adapter):
     layer = "layers.0.self_attn.q_proj"
     shapes = {
         f"vision_tower.encoder.{layer}.weight": (8, 8),
@@ -159,7 +159,7 @@ def test_shapes_of_a_quantised_base_are_not_compared(base, adapter):
         ({"rank_pattern": {"(?:q_proj){e<=9}": 8}}, "costs too much"),
     ],
 )
-def test_one_that_does_not_fit(base, adapter, made, message):
+def test_a_mismatching_adapter_is_refused(base, adapter, made, message):
     with pytest.raises(AdapterMismatch, match=message):
         check_adapter(adapter(**made), base(), max_rank=8)
 
@@ -177,7 +177,7 @@ def test_one_that_does_not_fit(base, adapter, made, message):
         {"layers_to_transform": [0, 3], "layers_pattern": "layers"},
     ],
 )
-def test_one_with_other_options_fits(base, adapter, config):
+def test_other_peft_options_pass(base, adapter, config):
     check_adapter(adapter(**config), base(), max_rank=8)
 
 
@@ -266,7 +266,7 @@ def test_an_adapter_without_tensors(base, adapter):
 @pytest.mark.parametrize(
     "content", [b"", b"\x08", b"\xff" * 64, struct.pack("<Q", 4) + b"[1,]", b"PK\x03\x04" * 9]
 )
-def test_a_file_that_is_no_safetensors(base, adapter, content):
+def test_a_file_that_is_not_safetensors(base, adapter, content):
     folder = adapter()
     (folder / "adapter_model.safetensors").write_bytes(content)
     with pytest.raises(AdapterMismatch, match="not a safetensors file"):

@@ -45,7 +45,7 @@ def test_the_parser_follows_from_a_real_models_template(template, parser, tmp_pa
     assert detect_reasoning_parser(with_template(tmp_path, template)) == parser
 
 
-def test_an_answer_without_a_thought_is_never_taken_for_one(tmp_path):
+def test_an_answer_without_reasoning_is_not_parsed_as_reasoning(tmp_path):
     (tmp_path / "chat_template.jinja").write_text(OPTIONAL, "utf-8")
     assert detect_reasoning_parser(tmp_path) is None
 

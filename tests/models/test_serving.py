@@ -38,7 +38,7 @@ def add(tmp_path):
     return added
 
 
-def test_what_is_set_is_kept_and_what_is_not_stays_out_of_the_file(add, tmp_path):
+def test_only_fields_that_are_set_are_written(add, tmp_path):
     entry = add(serving_quantization="nf4")
     assert Catalogue(tmp_path / "models.yaml").get("tiny") == entry
     written = (tmp_path / "models.yaml").read_text()

@@ -78,13 +78,13 @@ def test_the_catalog_comes_before_the_setting_and_both_before_the_template(tmp_p
     assert ToolCallParsers("none").calls_tools(entry(folder)) is False
 
 
-def test_it_is_unknown_what_a_folder_elsewhere_can_do(tmp_path):
+def test_capabilities_of_an_unreadable_folder_are_unknown(tmp_path):
     parsers = ToolCallParsers()
     assert parsers.calls_tools(entry(tmp_path / "on-another-machine")) is None
     assert parsers.calls_tools(entry(tmp_path / "on-another-machine", "hermes")) is True
 
 
-def test_a_changed_template_counts_at_once(tmp_path):
+def test_a_changed_template_applies_immediately(tmp_path):
     parsers = ToolCallParsers()
     file = with_template(tmp_path, "llama3") / "chat_template.jinja"
     assert parsers.calls_tools(entry(tmp_path)) is False

@@ -50,7 +50,9 @@ def cut(folder: Path) -> None:
         ),
     ],
 )
-def test_a_fault_is_told(tmp_path: Path, breaks: Callable[[Path], object], said: str):
+def test_faults_of_a_folder_are_reported(
+    tmp_path: Path, breaks: Callable[[Path], object], said: str
+):
     folder = model_folder(tmp_path)
     breaks(folder)
     assert said in (folder_fault(folder) or "")

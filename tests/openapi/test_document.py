@@ -59,7 +59,7 @@ def test_operation_is_described(operation: Operation):
 
 
 @each_operation
-def test_operation_tells_of_keys_and_of_what_fails_everywhere(operation: Operation):
+def test_common_errors_are_documented(operation: Operation):
     answers = set(operation.described["responses"])
     assert bool(operation.described["security"]) is (operation.id not in OPEN)
     if operation.id not in OPEN:
@@ -69,7 +69,7 @@ def test_operation_tells_of_keys_and_of_what_fails_everywhere(operation: Operati
 
 
 @each_operation
-def test_operation_tells_that_a_query_may_be_invalid(operation: Operation):
+def test_invalid_queries_are_documented(operation: Operation):
     queries = [p for p in operation.described.get("parameters", ()) if p["in"] == "query"]
     if any(faults(_IMPROBABLE, query["schema"]) for query in queries):
         assert "400" in operation.described["responses"]

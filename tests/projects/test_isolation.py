@@ -533,7 +533,7 @@ BODIES: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("path", BODIES)
-async def test_foreign_model_cannot_be_chatted_with(api: Api, owned, path):
+async def test_foreign_models_cannot_be_used_in_inference(api: Api, owned, path):
     async with await api.client("other") as other:
         answer = await other.post(path, json={"model": owned["model"], **BODIES[path]})
         assert answer.status_code == 404

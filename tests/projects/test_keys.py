@@ -62,7 +62,7 @@ async def test_project_names_are_checked_and_never_reused(api: Api):
         assert taken.headers["x-should-retry"] == "false"
 
 
-async def test_secret_is_kept_nowhere(api: Api):
+async def test_secrets_are_not_stored(api: Api):
     """Redis contains only the digest of a key."""
     secret = await api.key("acme")
     redis = api.app.state.redis

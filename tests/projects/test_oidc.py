@@ -168,7 +168,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_wrong_with_a_token_is_said(ask, provider, name):
+async def test_faults_of_a_token_are_reported(ask, provider, name):
     make, code, words = REFUSED[name]
     answer = await ask(make(provider))
     error = answer.json()["error"]
@@ -217,7 +217,7 @@ def rsa_with(key: RSAKey, kid: str) -> RSAKey:
     return RSAKey.import_key({**key.as_dict(private=True), "kid": kid})
 
 
-async def test_a_provider_that_is_away_at_first_is_no_refusal(ask, provider):
+async def test_an_unavailable_provider_is_503(ask, provider):
     provider.is_away = True
     answer = await ask(provider.token())
     assert (answer.status_code, answer.json()["error"]["code"]) == (
@@ -261,7 +261,7 @@ async def test_keys_of_a_file_are_read_again_when_it_changes(tmp_path: Path):
         ({"oidc_grants": [{**GRANTS[0].model_dump(), "models": ["a"]}]}, "inference"),
     ],
 )
-def test_settings_that_would_open_a_door_are_refused(change, words):
+def test_unsafe_settings_are_refused(change, words):
     whole: dict[str, Any] = {
         "oidc_issuer": ISSUER,
         "oidc_audience": AUDIENCE,

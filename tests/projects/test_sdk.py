@@ -35,7 +35,7 @@ async def test_the_sdk_reads_changes_and_revokes_keys(api: Api):
         assert [one.name async for one in projects.list()] == ["clinic", "acme"]
 
 
-async def test_the_sdk_names_the_error_of_each_refusal(api: Api):
+async def test_the_sdk_raises_the_error_of_each_status(api: Api):
     key = await api.key("acme", Role.INFERENCE)
     async with openai.AsyncOpenAI(api_key=key, base_url=f"{api.base_url}/v1") as sdk:
         with pytest.raises(openai.PermissionDeniedError) as refused:

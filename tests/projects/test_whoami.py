@@ -17,7 +17,7 @@ def client(api: Api, secret: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=api.base_url, headers=headers, timeout=60, verify=False)
 
 
-async def test_a_key_is_told_about_itself_and_its_project_only(api: Api):
+async def test_whoami_describes_the_key_and_its_project(api: Api):
     project = await api.app.state.projects.create("clinic", ProjectLimits(tokens_per_minute=9000))
     key, secret = await api.app.state.projects.create_key(
         project, "backend", Role.MEMBER, Limits(requests_per_minute=60)
@@ -36,7 +36,7 @@ async def test_a_key_is_told_about_itself_and_its_project_only(api: Api):
     assert secret not in answer.text
 
 
-async def test_a_revoked_key_is_told_nothing(api: Api):
+async def test_whoami_rejects_a_revoked_key(api: Api):
     project = await api.app.state.projects.create("clinic")
     key, secret = await api.app.state.projects.create_key(project, "backend", Role.MEMBER)
     async with client(api, secret) as backend:

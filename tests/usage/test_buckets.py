@@ -13,7 +13,7 @@ steps = st.lists(st.tuples(st.integers(0, 30_000), st.integers(-200, 400)), min_
 
 
 @given(capacity=st.integers(1, 10_000), steps=steps)
-def test_drains_evenly_and_stays_in_its_bounds(capacity, steps):
+def test_a_bucket_drains_evenly_within_its_bounds(capacity, steps):
     bucket, used, now_ms = Bucket(capacity, 0.0), Fraction(0), 0
     for wait_ms, amount in steps:
         now_ms += wait_ms
@@ -24,7 +24,7 @@ def test_drains_evenly_and_stays_in_its_bounds(capacity, steps):
 
 
 @given(capacity=st.integers(1, 1000), steps=steps)
-def test_after_the_wait_it_tells_the_request_fits(capacity, steps):
+def test_a_request_fits_after_the_wait(capacity, steps):
     bucket, now_s = Bucket(capacity, 0.0), 0.0
     for wait_ms, amount in steps:
         now_s += wait_ms / 1000
@@ -34,7 +34,7 @@ def test_after_the_wait_it_tells_the_request_fits(capacity, steps):
     assert bucket.drain(now_s) + 1 <= capacity + 1e-6
 
 
-def test_what_redis_tells_comes_under_what_it_does_not_know():
+def test_unsent_usage_is_added_to_that_of_redis():
     bucket = Bucket(60, 0.0)
     bucket.use(10)
     assert bucket.settle() == 10

@@ -7,7 +7,7 @@ from service.usage.limits import CurrentUse, current_use
 from tests.usage.conftest import NOON, caller
 
 
-async def test_replicas_are_summed_and_the_allowance_refills(replica, redis, clock):
+async def test_current_use_sums_replicas_and_refills(replica, redis, clock):
     one, two = replica(), replica()
     who = caller(requests_per_minute=60, tokens_per_minute=6000, concurrent_requests=9)
     one.serve(who, tokens=(100, 50))
@@ -21,7 +21,7 @@ async def test_replicas_are_summed_and_the_allowance_refills(replica, redis, clo
     assert (later.requests, later.tokens) == (1, 260)
 
 
-async def test_nothing_is_used_of_limits_that_are_not_set(replica, redis):
+async def test_current_use_is_zero_without_limits(replica, redis):
     who = caller()
     one = replica()
     one.serve(who)

@@ -9,12 +9,12 @@ from service.config import Settings
 from service.config.limits import NO_LIMITS, Limits, ProjectLimits
 
 
-def test_a_project_may_not_have_an_engine_for_itself_unless_it_is_set():
+def test_projects_have_a_default_limit_on_concurrent_requests():
     assert Settings().default_key_limits == NO_LIMITS
     assert Settings().default_project_limits == ProjectLimits(concurrent_requests=64)
 
 
-def test_the_safe_limit_stays_beside_others_and_can_be_lifted(monkeypatch):
+def test_the_default_limit_is_kept_unless_overridden(monkeypatch):
     monkeypatch.setenv("FINETUNED_DEFAULT_PROJECT_LIMITS", '{"requests_per_minute": 60}')
     assert Settings().default_project_limits == ProjectLimits(
         requests_per_minute=60, concurrent_requests=64

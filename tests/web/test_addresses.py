@@ -79,7 +79,7 @@ def test_an_ipv6_network_counts_as_one_address():
     assert throttle.record_failure(ip_address("2001:db8:0:1::1")) is None
 
 
-def test_memory_is_bounded_and_zero_turns_it_off():
+def test_the_throttle_is_bounded_and_can_be_off():
     throttle = FailureThrottle(1, clock=Clock())
     for number in range(10_050):
         throttle.record_failure(ip_address(number))

@@ -46,7 +46,7 @@ async def ask_all(authenticator: Authenticator) -> None:
         await authenticator.authenticate(f"Bearer {secret}", SCOPE)
 
 
-async def test_keys_are_remembered(authenticator, store):
+async def test_keys_are_cached(authenticator, store):
     await ask_all(authenticator)
     assert store.asked == []
 
@@ -63,7 +63,7 @@ async def test_all_keys_of_a_project_are_forgotten_with_it(authenticator, store)
     assert store.asked == ["sk-a1", "sk-a2"]
 
 
-async def test_a_revoked_key_is_refused_at_once(authenticator, store):
+async def test_a_revoked_key_is_rejected_immediately(authenticator, store):
     del store.keys["sk-a1"]
     await authenticator.authenticate("Bearer sk-a1", SCOPE)  # cached
     authenticator.forget_key("proj_a", "key_1")
@@ -73,7 +73,7 @@ async def test_a_revoked_key_is_refused_at_once(authenticator, store):
     assert store.asked == ["sk-a1"]  # and its absence is cached too
 
 
-async def test_guesses_leave_the_keys_in_use_alone(authenticator, store):
+async def test_guesses_do_not_evict_keys_in_use(authenticator, store):
     for i in range(12_000):
         with pytest.raises(Unauthenticated):
             await authenticator.authenticate(f"Bearer sk-guess{i}", SCOPE)

@@ -23,7 +23,7 @@ def asked_before(method: str, origin: str = PAGE) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_no_page_is_let_in_by_default(http, method, path):
+async def test_cors_is_off_by_default(http, method, path):
     asked = await http.options(path, headers=asked_before(method))
     answered = await http.request(method, path, headers={"origin": PAGE})
     for answer in (asked, answered):
@@ -31,7 +31,7 @@ async def test_no_page_is_let_in_by_default(http, method, path):
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_named_page_may_ask_and_read(settings: Settings, method, path):
+async def test_a_configured_origin_may_send_and_read(settings: Settings, method, path):
     app = create_app(settings.model_copy(update={"cors_origins": (PAGE,)}))
     async with running(app) as url, httpx.AsyncClient(base_url=url) as http:
         asked = await http.options(path, headers=asked_before(method))
@@ -51,16 +51,16 @@ async def test_named_page_may_ask_and_read(settings: Settings, method, path):
         assert "access-control-allow-origin" not in other.headers
 
 
-async def test_nothing_stands_before_the_gateway_by_default(api: Api):
+async def test_cors_does_not_wrap_the_app_by_default(api: Api):
     assert api.app.serve is None
 
 
 @pytest.mark.parametrize("origin", ["tools.example", "https://tools.example/", "https://a.b/page"])
-def test_origin_that_no_browser_sends_is_refused(origin):
+def test_invalid_origins_are_refused(origin):
     with pytest.raises(ValidationError, match="https://HOST"):
         Settings(cors_origins=(origin,))
 
 
-def test_origins_come_as_json(monkeypatch):
+def test_origins_are_set_as_json(monkeypatch):
     monkeypatch.setenv("FINETUNED_CORS_ORIGINS", f'["{PAGE}"]')
     assert Settings().cors_origins == (PAGE,)

@@ -117,7 +117,7 @@ async def test_without_redis_answers_are_503_with_retry_after(settings):
         assert ready.json()["parts"]["redis"] == "away"
 
 
-async def test_a_fault_of_ours_tells_nothing_of_the_inside(api: Api, http):
+async def test_internal_errors_reveal_nothing(api: Api, http):
     async def broken() -> None:
         raise RuntimeError("secret detail")
 

@@ -31,13 +31,13 @@ def safe(headers: Mapping[str, str]) -> dict[str, str]:
         ("POST", "/v1/chat/completions", 400),
     ],
 )
-async def test_every_response_has_them(http, method, path, status):
+async def test_every_response_has_security_headers(http, method, path, status):
     answer = await http.request(method, path)
     assert answer.status_code == status
     assert safe(answer.headers) == DEFAULTS
 
 
-async def test_a_refused_key_gets_them(api: Api):
+async def test_responses_to_wrong_keys_have_security_headers(api: Api):
     async with await api.client() as http:
         for path in ("/v1/files", "/v1/models"):
             answer = await http.get(path, headers={"authorization": "Bearer sk-ft-wrong"})
@@ -59,7 +59,7 @@ async def test_a_browser_without_a_key_gets_a_page(api: Api):
         assert plain.json()["error"]["code"] == "invalid_api_key"
 
 
-async def test_pages_and_their_files_keep_their_own(api: Api):
+async def test_reference_pages_have_their_own_headers(api: Api):
     async with await api.client() as http:
         page = safe((await http.get("/docs")).headers)
         assert "script-src 'self'" in page.pop("content-security-policy")
@@ -69,7 +69,7 @@ async def test_pages_and_their_files_keep_their_own(api: Api):
         assert asset["x-content-type-options"] == "nosniff"
 
 
-async def test_a_request_that_no_application_sees_gets_them(api: Api):
+async def test_malformed_requests_get_security_headers(api: Api):
     address = urlsplit(api.base_url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(b"NONSENSE\r\n\r\n")

@@ -46,7 +46,7 @@ def hyper(**chosen: Any) -> dict[str, Any]:
          "filename", "expected at least 1 character, but got 0 instead (and 1 more error)"),
     ],
 )  # fmt: skip
-async def test_a_mistake_is_told_in_openais_words(
+async def test_errors_are_worded_like_openais(
     http: httpx.AsyncClient, path: str, body: Any, param: str | None, message: str
 ):
     answer = await (http.get(path) if body is None else http.post(path, json=body))

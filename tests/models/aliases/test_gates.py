@@ -111,7 +111,7 @@ async def test_an_alias_without_a_gate_does_not_move_to_a_model_whose_jobs_gate_
     assert "does not meet the gate: chrf_gain is 31, not >=40." in both.json()["error"]["message"]
 
 
-async def test_a_new_alias_can_have_a_gate_that_applies_at_once(api, http, new_model):
+async def test_a_gate_applies_to_a_new_alias(api, http, new_model):
     model = await new_model()
     await evaluate(api, model, **BAD)
     assert (await put(http, model, gate=GATE)).json()["error"]["code"] == "gate_failed"
@@ -130,9 +130,7 @@ async def test_every_trained_model_of_a_split_is_checked(api, http, new_model):
     assert good not in error["message"]
 
 
-async def test_a_model_without_an_evaluation_fails_and_the_error_says_how_to_get_one(
-    api, http, new_model
-):
+async def test_a_model_without_an_evaluation_fails_the_gate(api, http, new_model):
     model = await new_model()
     await put(http, BASE_MODEL, gate=GATE)
     message = (await put(http, model)).json()["error"]["message"]
@@ -199,7 +197,7 @@ async def test_a_gate_is_kept_changed_and_removed_and_is_no_target_of_rollback(
     assert (await put(http, first)).status_code == 200
 
 
-async def test_a_gate_alone_is_nothing_to_roll_back_to(http):
+async def test_a_change_of_the_gate_alone_cannot_be_rolled_back(http):
     await put(http, BASE_MODEL)
     await put(http, BASE_MODEL, gate=GATE)
     refused = await http.post(NAME + "/rollback")

@@ -72,7 +72,7 @@ def test_what_is_given_replaces_the_model_card(bundled, shelf):
     assert (entry.license, entry.languages) == ("mit", ("id",))
 
 
-def test_a_license_that_nobody_names_is_asked_for(folder, tmp_path, shelf):
+def test_an_unknown_license_must_be_given(folder, tmp_path, shelf):
     (folder / "README.md").unlink()
     with pytest.raises(ModelRefused, match="add --license"):
         shelf.add(bundle(folder, tmp_path / "tiny.tar"))
@@ -92,7 +92,7 @@ def test_the_same_files_give_the_same_bytes(folder, bundled, tmp_path, shelf):
     assert again.read_bytes() == bundled.read_bytes()
 
 
-def test_a_bundle_says_what_is_in_it(tmp_path, folder):
+def test_a_bundle_has_a_manifest(tmp_path, folder):
     repository = hub_cache(tmp_path, folder)
     found = members(bundle(repository, tmp_path / "tiny.tar", name=None))
     first, *rest = found
@@ -138,7 +138,7 @@ def test_pickles_and_code_are_left_out_of_a_bundle(folder, tmp_path, shelf):
         (shutil.rmtree, "there is no folder"),
     ],
 )
-def test_what_could_not_be_added_is_not_bundled(folder, tmp_path, change, words):
+def test_models_that_cannot_be_added_are_not_bundled(folder, tmp_path, change, words):
     change(folder)
     with pytest.raises(ModelRefused, match=words):
         bundle(folder, tmp_path / "tiny.tar")
@@ -239,7 +239,7 @@ ROOT_IN = "Shop--Tiny-1"
         (relisted(path="config.json"), "lists a file twice"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_bundle_is_said(bundled, shelf, damage, words):
+def test_faults_of_a_bundle_are_reported(bundled, shelf, damage, words):
     bundled.write_bytes(damage(members(bundled)))
     with pytest.raises(ModelRefused, match=words):
         shelf.add(bundled)
@@ -335,7 +335,7 @@ def test_a_folder_of_another_model_is_not_replaced(folder, bundled, shelf):
     assert shelf.catalogue.all() == []
 
 
-def test_two_adds_of_one_model_do_not_meet(bundled, shelf):
+def test_two_adds_of_one_model_exclude_each_other(bundled, shelf):
     shelf.models.mkdir(parents=True)
     with (shelf.models / ".tiny.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

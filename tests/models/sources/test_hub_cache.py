@@ -25,7 +25,7 @@ def repository(folder: Path, tmp_path: Path) -> Path:
     return hub_cache(tmp_path / "home" / "hub", folder)
 
 
-def test_a_model_is_taken_over_without_a_second_copy(folder, repository, shelf):
+def test_a_model_is_hard_linked_from_the_cache(folder, repository, shelf):
     entry = shelf.add(repository)
     assert (entry.license, entry.languages) == ("apache-2.0", ("ja", "th"))
     assert kept(entry.path) == kept(folder)
@@ -57,7 +57,7 @@ def test_a_model_is_copied_to_another_disk(folder, repository, tmp_path):
     ],
     ids=["snapshot", "hub", "home", "name"],
 )
-def test_a_model_is_found_by_what_people_name(repository, shelf, monkeypatch, means):
+def test_a_model_is_found_by_folder_snapshot_cache_or_name(repository, shelf, monkeypatch, means):
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("HF_HOME", str(repository.parent.parent))
     assert shelf.add(means(repository)).parameters == 200
@@ -136,14 +136,14 @@ def copied(repository: Path) -> None:
         (lambda r: (r / "snapshots" / COMMIT / "chat_template.jinja").unlink(), "no chat template"),
     ],
 )
-def test_what_is_wrong_with_a_cache_is_said(repository, shelf, damage, words):
+def test_faults_of_a_cache_are_reported(repository, shelf, damage, words):
     damage(repository)
     with pytest.raises(ModelRefused, match=words):
         shelf.add(repository)
     assert shelf.is_empty()
 
 
-def test_pickles_in_a_cache_are_not_taken_over(folder, tmp_path, shelf):
+def test_pickles_in_a_cache_are_not_copied(folder, tmp_path, shelf):
     (folder / "weights.pkl").write_bytes(b"pickle")
     (folder / "modeling.py").write_text("import os")
     entry = shelf.add(hub_cache(tmp_path, folder))

@@ -226,7 +226,7 @@ def indexed(text: str) -> Change:
         ),
     ],
 )
-def test_what_is_wrong_with_a_layout_is_said(folder, layout, shelf: Shelf, change, words):
+def test_faults_of_a_layout_are_reported(folder, layout, shelf: Shelf, change, words):
     change(layout, kept(folder))
     with pytest.raises(ModelRefused, match=words):
         shelf.add(layout.folder)
