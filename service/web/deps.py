@@ -1,4 +1,4 @@
-"""FastAPI dependencies: the process's resources, and the caller, if it may use the route.
+"""FastAPI dependencies: resources of the process, the authorized caller, and list parameters.
 
 The app's lifespan opens the resources (`app.state`) once. Nothing is opened at import.
 """

@@ -1,10 +1,10 @@
-"""`Idempotency-Key`: a repeated create request runs only once.
+"""Runs a create request with an `Idempotency-Key` only once.
 
-The OpenAI SDKs retry after a timeout. A client that sends the header gets the first response
-again. Another body with the same key is a conflict.
+The OpenAI SDKs retry after a timeout. With the header, a repeated request gets the first response.
+Another body with the same key is a conflict.
 
-The response is stored in the transaction that creates the record (core/claims.py). So a request
-that failed without knowing whether the record was created can be sent again.
+The response is stored in the transaction that creates the record (core/claims.py), so a request
+with an unknown outcome can be repeated.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ async def once(
     """Return `answer(await make(claim))`, or the first result for this key and body.
 
     `make` must check and settle the claim in the transaction that creates the record. If the first
-    request does not answer for ten seconds, its claim is taken over: from then on, it cannot create
-    anything. Raises BadRequest if the key is empty or too long, and Conflict if the key was used
+    request does not answer for ten seconds, its claim is taken over, and it cannot create anything
+    anymore. Raises BadRequest if the key is empty or too long, and Conflict if the key was used
     with another body or other requests with it are still running.
     """
     if key is None:
@@ -154,8 +154,8 @@ async def _claim(redis: Client, place: str, digest: str, pending: str) -> dict[s
                 )
             if ERASED in kept:
                 raise Conflict(
-                    "What the first request with this Idempotency-Key created was deleted. Send a "
-                    "new key to create it again.",
+                    "The object that this Idempotency-Key created was deleted. Send a new key to "
+                    "create another.",
                     code="idempotency_key_reused",
                 )
             if "answer" in kept:

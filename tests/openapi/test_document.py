@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from service.app import create_app
 from service.config import Settings
 from service.core.errors import BY_STATUS
-from tests.openapi.description import FILE, Operation, faults, operations, resolved
+from tests.openapi.description import FILE, Operation, each_operation, faults, operations, resolved
 
 # OpenAI's own operationIds for the routes that it has too. Its administration has operationIds in
 # kebab case, which make poor function names.
@@ -31,10 +29,6 @@ OPENAI = {
 }
 OPEN = {"livez", "readyz"}
 _IMPROBABLE = "\N{SNOWMAN}" * 9999  # text that no limit of a parameter allows
-
-each_operation = pytest.mark.parametrize(
-    "operation", operations().values(), ids=lambda operation: operation.id
-)
 
 
 def test_openapi_json_is_what_the_app_generates():

@@ -1,9 +1,12 @@
-"""Tests of access: keys, roles and revocation."""
+"""Tests of keys: roles, revocation, whoami, and administration with OpenAI's SDK."""
 
 from __future__ import annotations
 
+import httpx
+import openai
 import pytest
 
+from service.config.limits import Limits, ProjectLimits
 from service.projects.records import Role
 from tests.conftest import Api
 
@@ -69,3 +72,78 @@ async def test_secrets_are_not_stored(api: Api):
     dump = [await redis.get(k) for k in await redis.keys("*") if await redis.type(k) == b"string"]
     assert dump
     assert not any(secret.encode() in value for value in dump)
+
+
+async def test_the_sdk_reads_changes_and_revokes_keys(api: Api):
+    async with (
+        await api.client("acme", Role.ADMIN) as http,
+        openai.AsyncOpenAI(
+            api_key="unused",
+            admin_api_key=http.headers["authorization"].removeprefix("Bearer "),
+            base_url=f"{api.base_url}/v1",
+        ) as sdk,
+    ):
+        projects = sdk.admin.organization.projects
+        project = await projects.create(name="clinic")
+        path = f"/v1/organization/projects/{project.id}/api_keys"
+        body = {"name": "bot", "role": "inference", "expires_in_seconds": 3600}
+        made = (await http.post(path, json=body)).json()
+        [key] = [key async for key in projects.api_keys.list(project.id)]
+        assert (key.id, key.name) == (made["id"], "bot")
+        assert (key.expires_at, key.last_used_at) == (made["expires_at"], None)
+        found = await projects.api_keys.retrieve(key.id, project_id=project.id)
+        assert found.redacted_value == made["redacted_value"]
+        gone = await projects.api_keys.delete(key.id, project_id=project.id)
+        assert gone.deleted is True
+        with pytest.raises(openai.NotFoundError):
+            await projects.api_keys.retrieve(key.id, project_id=project.id)
+        assert [one.name async for one in projects.list()] == ["clinic", "acme"]
+
+
+async def test_the_sdk_raises_the_error_of_each_status(api: Api):
+    key = await api.key("acme", Role.INFERENCE)
+    async with openai.AsyncOpenAI(api_key=key, base_url=f"{api.base_url}/v1") as sdk:
+        with pytest.raises(openai.PermissionDeniedError) as refused:
+            await sdk.files.list()
+        assert refused.value.code == "insufficient_permissions"
+        with pytest.raises(openai.NotFoundError):
+            await sdk.models.retrieve("gpt-4o")
+
+
+PATH = "/v1/whoami"
+
+
+def client(api: Api, secret: str) -> httpx.AsyncClient:
+    """Return a client with this key."""
+    headers = {"authorization": f"Bearer {secret}"}
+    return httpx.AsyncClient(base_url=api.base_url, headers=headers, timeout=60, verify=False)
+
+
+async def test_whoami_describes_the_key_and_its_project(api: Api):
+    project = await api.app.state.projects.create("clinic", ProjectLimits(tokens_per_minute=9000))
+    key, secret = await api.app.state.projects.create_key(
+        project, "backend", Role.MEMBER, Limits(requests_per_minute=60)
+    )
+    async with client(api, secret) as backend:
+        answer = await backend.get(PATH)
+    found = answer.json()
+    assert (found["api_key"]["id"], found["api_key"]["name"]) == (key.id, "backend")
+    assert (found["api_key"]["role"], found["project"]["id"]) == ("member", project.id)
+    assert found["api_key_limits"]["requests_per_minute"] == {"limit": 60, "used": 0}
+    assert found["api_key_limits"]["tokens_per_minute"] == {"limit": None, "used": 0}
+    assert found["project_limits"]["tokens_per_minute"] == {"limit": 9000, "used": 0}
+    default = api.app.state.settings.default_project_limits
+    assert found["project_limits"]["concurrent_requests"]["limit"] == default.concurrent_requests
+    assert found["min_training_rows"] == api.app.state.settings.min_examples
+    assert secret not in answer.text
+
+
+async def test_whoami_rejects_a_revoked_key(api: Api):
+    project = await api.app.state.projects.create("clinic")
+    key, secret = await api.app.state.projects.create_key(project, "backend", Role.MEMBER)
+    async with client(api, secret) as backend:
+        assert (await backend.get(PATH)).status_code == 200
+        await api.app.state.projects.revoke_key(project.id, key.id)
+        assert (await backend.get(PATH)).status_code == 401
+    async with client(api, "sk-ft-unknown") as nobody:
+        assert (await nobody.get(PATH)).status_code == 401

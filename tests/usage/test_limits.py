@@ -1,15 +1,20 @@
-"""Tests of what a replica admits and refuses, and of its headers."""
+"""Tests of rate limits: admission, headers, buckets, current use and default settings."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from service.config.limits import Limits
+from service.config import Settings
+from service.config.limits import NO_LIMITS, Limits, ProjectLimits
 from service.core.errors import RateLimited
-from service.usage.limits import duration
-from tests.usage.conftest import caller, served
+from service.usage.limits import MAX_DEBT, Bucket, CurrentUse, current_use, duration
+from tests.usage.conftest import NOON, caller, served
 
 
 def told(headers) -> dict[str, str]:
@@ -276,3 +281,84 @@ async def test_idle_keys_are_forgotten(replica, clock):
 )  # fmt: skip
 def test_durations_are_formatted_like_openais(seconds, text):
     assert duration(seconds) == text
+
+
+steps = st.lists(st.tuples(st.integers(0, 30_000), st.integers(-200, 400)), min_size=1, max_size=40)
+
+
+@given(capacity=st.integers(1, 10_000), steps=steps)
+def test_a_bucket_drains_evenly_within_its_bounds(capacity, steps):
+    bucket, used, now_ms = Bucket(capacity, 0.0), Fraction(0), 0
+    for wait_ms, amount in steps:
+        now_ms += wait_ms
+        used = max(Fraction(0), used - Fraction(capacity * wait_ms, 60_000))
+        assert abs(bucket.drain(now_ms / 1000) - used) < 1e-6 * max(1, capacity)
+        bucket.use(amount)
+        used = min(max(Fraction(0), used + amount), Fraction(MAX_DEBT) * capacity)
+
+
+@given(capacity=st.integers(1, 1000), steps=steps)
+def test_a_request_fits_after_the_wait(capacity, steps):
+    bucket, now_s = Bucket(capacity, 0.0), 0.0
+    for wait_ms, amount in steps:
+        now_s += wait_ms / 1000
+        bucket.drain(now_s)
+        bucket.use(amount)
+    now_s += bucket.wait_s(1)
+    assert bucket.drain(now_s) + 1 <= capacity + 1e-6
+
+
+def test_unsent_usage_is_added_to_that_of_redis():
+    bucket = Bucket(60, 0.0)
+    bucket.use(10)
+    assert bucket.settle() == 10
+    bucket.use(3)  # after the batch was sealed
+    bucket.learn(30.0, 0.0, 5.0)  # others used 20; 5 drained since
+    assert bucket.used == 28
+    assert bucket.settle() == 3
+
+
+async def test_current_use_sums_replicas_and_refills(replica, redis, clock):
+    one, two = replica(), replica()
+    who = caller(requests_per_minute=60, tokens_per_minute=6000, concurrent_requests=9)
+    one.serve(who, tokens=(100, 50))
+    two.serve(who, tokens=(200, 100))
+    two.admit(who, streamed=True)
+    for meter in (one, two):
+        await meter.flush()
+    used = await current_use(redis, who.project_id, who.project_limits, NOON)
+    assert used == CurrentUse(requests=3, tokens=460, concurrent_requests=1, concurrent_streams=1)
+    later = await current_use(redis, who.project_id, who.project_limits, NOON + 2)
+    assert (later.requests, later.tokens) == (1, 260)
+
+
+async def test_current_use_is_zero_without_limits(replica, redis):
+    who = caller()
+    one = replica()
+    one.serve(who)
+    await one.flush()
+    assert await current_use(redis, who.key_id, NO_LIMITS, NOON) == CurrentUse(0, 0, 0, 0)
+    unused = Limits(requests_per_minute=5)
+    assert await current_use(redis, "key_of_nobody", unused, NOON) == CurrentUse(0, 0, 0, 0)
+
+
+def test_projects_have_a_default_limit_on_concurrent_requests():
+    assert Settings().default_key_limits == NO_LIMITS
+    assert Settings().default_project_limits == ProjectLimits(concurrent_requests=64)
+
+
+def test_the_default_limit_is_kept_unless_overridden(monkeypatch):
+    monkeypatch.setenv("FINETUNED_DEFAULT_PROJECT_LIMITS", '{"requests_per_minute": 60}')
+    assert Settings().default_project_limits == ProjectLimits(
+        requests_per_minute=60, concurrent_requests=64
+    )
+    monkeypatch.setenv("FINETUNED_DEFAULT_PROJECT_LIMITS", '{"concurrent_requests": "unlimited"}')
+    assert Settings().default_project_limits == ProjectLimits(concurrent_requests="unlimited")
+
+
+def test_defaults_are_json(monkeypatch):
+    monkeypatch.setenv("FINETUNED_DEFAULT_KEY_LIMITS", '{"requests_per_minute": 60}')
+    assert Settings().default_key_limits == Limits(requests_per_minute=60)
+    monkeypatch.setenv("FINETUNED_DEFAULT_KEY_LIMITS", '{"requests_per_hour": 60}')
+    with pytest.raises(ValidationError, match="requests_per_hour"):
+        Settings()

@@ -1,4 +1,4 @@
-"""Tests of which base models call tools, and how their calls are read."""
+"""Tests of vLLM's parsers of tool calls and reasoning, as declared or detected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from service.models.catalogue import BaseModelEntry
-from service.models.parsers import ToolCallParsers, detect_tool_call_parser
+from service.models.parsers import (
+    ReasoningParsers,
+    ToolCallParsers,
+    detect_reasoning_parser,
+    detect_tool_call_parser,
+)
 from tests.models.folders import with_template
 
 MISTRAL = """\
@@ -55,7 +60,7 @@ def own_template(folder: Path, template: str) -> Path:
         ("gemma3", None),
     ],
 )
-def test_the_parser_follows_from_a_real_models_template(template, parser, tmp_path):
+def test_the_tool_call_parser_follows_from_a_real_models_template(template, parser, tmp_path):
     assert detect_tool_call_parser(with_template(tmp_path, template)) == parser
 
 
@@ -63,11 +68,11 @@ def test_the_parser_follows_from_a_real_models_template(template, parser, tmp_pa
     ("template", "parser"),
     [(MISTRAL, "mistral"), (PHI, "phi4_mini_json"), (PYTHONIC, "pythonic"), (OWN, None)],
 )
-def test_the_parser_follows_from_a_template(template, parser, tmp_path):
+def test_the_tool_call_parser_follows_from_the_template(template, parser, tmp_path):
     assert detect_tool_call_parser(own_template(tmp_path, template)) == parser
 
 
-def test_the_catalog_comes_before_the_setting_and_both_before_the_template(tmp_path):
+def test_the_tool_call_parser_is_declared_set_or_detected(tmp_path):
     folder = with_template(tmp_path, "qwen3")
     parsers = ToolCallParsers("mistral")
     assert parsers.choose(entry(folder, "llama3_json")) == "llama3_json"
@@ -91,3 +96,55 @@ def test_a_changed_template_applies_immediately(tmp_path):
     with_template(tmp_path, "llama3_1")
     os.utime(file, ns=(1, 1))
     assert parsers.calls_tools(entry(tmp_path)) is True
+
+
+# It writes thoughts in rows, but not an empty one before an answer without.
+OPTIONAL_REASONING = """\
+{%- for m in messages %}
+    {%- if m.reasoning_content %}{{- '<think>' + m.reasoning_content + '</think>' }}{% endif %}
+    {{- m.content }}
+{%- endfor %}"""
+
+
+def reasoning_entry(path: Path, parser: str | None = None) -> BaseModelEntry:
+    return BaseModelEntry(
+        id="m", path=path, license="mit", context_length=1, reasoning_parser=parser
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "parser"),
+    [
+        ("qwen3", "qwen3"),
+        ("qwen3_5_think", "qwen3"),
+        ("qwen3_8", "qwen3"),
+        ("glm4moe", "glm45"),
+        ("nemotron_3_nano", "nemotron_v3"),
+        ("gptoss", "openai_gptoss"),
+        ("deepseek_r1_distill", "deepseek_r1"),
+        ("qwen3_instruct_2507", None),
+        ("qwen2_5", None),
+        ("llama3_1", None),
+        ("phi3_5", None),
+        ("gemma3", None),
+    ],
+)
+def test_the_reasoning_parser_follows_from_the_template(template, parser, tmp_path):
+    assert detect_reasoning_parser(with_template(tmp_path, template)) == parser
+
+
+def test_an_answer_without_reasoning_is_not_parsed_as_reasoning(tmp_path):
+    (tmp_path / "chat_template.jinja").write_text(OPTIONAL_REASONING, "utf-8")
+    assert detect_reasoning_parser(tmp_path) is None
+
+
+def test_the_reasoning_parser_is_declared_set_or_detected(tmp_path):
+    folder = with_template(tmp_path, "qwen3")
+    parsers = ReasoningParsers("granite")
+    assert parsers.choose(reasoning_entry(folder, "deepseek_r1")) == "deepseek_r1"
+    assert parsers.choose(reasoning_entry(folder)) == "granite"
+    assert parsers.choose(reasoning_entry(folder, "none")) is None
+    assert parsers.thinks(reasoning_entry(folder, "none")) is False
+    assert ReasoningParsers().choose(reasoning_entry(folder)) == "qwen3"
+    assert ReasoningParsers("none").thinks(reasoning_entry(folder)) is False
+    assert ReasoningParsers().thinks(reasoning_entry(tmp_path / "on-another-machine")) is None
