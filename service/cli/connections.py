@@ -27,7 +27,7 @@ from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.services import only_store, running_store
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
-from service.web.audit_trail import Actor, Origin, Outcome, Trail, harmless
+from service.web.audit_trail import Actor, Origin, Outcome, Trail, sanitize
 
 _TIMEOUT_S = 10.0
 
@@ -187,7 +187,7 @@ async def record(
     redis: Client, event: AuditEvent, chore: Chore, outcome: Outcome = "succeeded"
 ) -> None:
     """Write an entry about a command. Raises REDIS_ERRORS."""
-    followed = _trail(event, objects=tuple(map(harmless, chore.objects)))
+    followed = _trail(event, objects=tuple(map(sanitize, chore.objects)))
     followed.count(**chore.counts)
     await write_once(redis, partial(audit_trail.append, entry=followed.entry(outcome)))
 

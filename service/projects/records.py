@@ -60,7 +60,7 @@ class Project(Record):
     """When its keys became invalid for good; also set if it is being deleted."""
     deleting_since: int | None = None
     capture: Capture | None = None
-    """Which of its chats are stored; None if none are."""
+    """Settings for storing its chats; None if none are stored."""
     capture_managed_by: CaptureManager = "organization"
 
 
@@ -280,7 +280,7 @@ class Projects:
         """
 
         def also(pipe: Pipeline, key: ApiKey) -> None:
-            _point(pipe, key)
+            _add_pointers(pipe, key)
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
         return await self.keys.update(project_id, key_id, change, also=also)
@@ -324,7 +324,7 @@ class Projects:
             allowed_ips=allowed_ips,
             service_account_id=service_account_id,
         )
-        await self.keys.create(key, also=lambda pipe: _point(pipe, key), check=check)
+        await self.keys.create(key, also=lambda pipe: _add_pointers(pipe, key), check=check)
         return key, secret
 
     async def rotate_key(
@@ -348,8 +348,8 @@ class Projects:
 
         def write(key: ApiKey, rotated: ApiKey, pipe: Pipeline) -> None:
             self.keys.write(pipe, rotated)
-            _unpoint(pipe, key)
-            _point(pipe, rotated)
+            _remove_pointers(pipe, key)
+            _add_pointers(pipe, rotated)
             pipe.sadd(_REVOKED, key.digest)  # no other key can get the secret
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
@@ -369,7 +369,7 @@ class Projects:
 
         def write(key: ApiKey, pipe: Pipeline) -> None:
             self.keys.remove(pipe, project_id, key_id)
-            _unpoint(pipe, key)
+            _remove_pointers(pipe, key)
             pipe.sadd(_REVOKED, key.digest)
             key_uses.forget(pipe, project_id, key_id)
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
@@ -437,14 +437,14 @@ def _pointers(digest: str) -> tuple[str, str]:
     return f"{PREFIX}:key-digests:{digest}", f"{PREFIX}:restricted-key-digests:{digest}"
 
 
-def _point(pipe: Pipeline, key: ApiKey) -> None:
-    """Add to a transaction that the key's digests lead to it, each in the right place only."""
-    _point_one(pipe, key, key.digest, is_restricted=key.is_restricted)
+def _add_pointers(pipe: Pipeline, key: ApiKey) -> None:
+    """Add the pointers from a key's digests to a transaction, each under the right name only."""
+    _set_pointer(pipe, key, key.digest, is_restricted=key.is_restricted)
     for old in key.old_secrets:  # versions up to 0.2 do not know that they expire
-        _point_one(pipe, key, old.digest, is_restricted=True)
+        _set_pointer(pipe, key, old.digest, is_restricted=True)
 
 
-def _point_one(pipe: Pipeline, key: ApiKey, digest: str, *, is_restricted: bool) -> None:
+def _set_pointer(pipe: Pipeline, key: ApiKey, digest: str, *, is_restricted: bool) -> None:
     place, other = _pointers(digest)
     if is_restricted:
         place, other = other, place
@@ -452,8 +452,8 @@ def _point_one(pipe: Pipeline, key: ApiKey, digest: str, *, is_restricted: bool)
     pipe.delete(other)
 
 
-def _unpoint(pipe: Pipeline, key: ApiKey) -> None:
-    """Add to a transaction that none of the key's digests leads to it."""
+def _remove_pointers(pipe: Pipeline, key: ApiKey) -> None:
+    """Add the removal of all pointers to a key to a transaction."""
     for digest in (key.digest, *(old.digest for old in key.old_secrets)):
         pipe.delete(*_pointers(digest))
 
@@ -463,7 +463,7 @@ def _new_secret() -> str:
 
 
 class Quotas:
-    """How many bytes projects may have. Changes are known everywhere within `cache_s`."""
+    """Quotas of projects. Changes take effect in all processes within `cache_s`."""
 
     def __init__(self, projects: Projects, default: ProjectLimits, *, cache_s: float) -> None:
         self._projects = LookupCache(projects.get, ttl_s=cache_s)
