@@ -66,7 +66,7 @@ async def create_file(
     `/v1/uploads` for larger files.
     """
     body = body_of(request, "file")
-    async with slots.one(caller.project_id):
+    async with slots.hold(caller.project_id):
         record = await receive(body, store, caller.project_id, max_bytes=settings.max_file_bytes)
     await enqueue_check(store, record)
     return FileObject.from_record(record)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from service.datasets.rows.templates import is_bounded
+from service.datasets.chat_templates import is_bounded
 from service.models.catalogue import BaseModelEntry
 from service.training.model.base_folder import (
     SECOND_FORM,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.datasets.contract import RowMatch
+from service.datasets.contract.tasks import RowMatch
 from service.erasure.erasing import Erasing
 from service.erasure.search.records import MAX_UNFINISHED, Searches
 from service.erasure.search.schemas import CreateErasure, ErasureObject

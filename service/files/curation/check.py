@@ -17,7 +17,7 @@ from service.core import ids
 from service.core.leases import Leases
 from service.core.storage import StorageMissing
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
+from service.datasets.contract.tasks import ConvertResult, ConvertSpec, EvalItemsSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, scratch_folder
 from service.files.records import CheckOutcome, FileRecord, Files, FileStatus, Purpose

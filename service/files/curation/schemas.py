@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.datasets.cleaning.options import (
+from service.datasets.contract.preview import Preview
+from service.datasets.contract.report import Report
+from service.datasets.contract.tasks import (
     CleanOptions,
     ContradictionRule,
-    RedactMode,
     UnicodeForm,
 )
-from service.datasets.preview.preview import Preview
-from service.datasets.report.report import Report
-from service.datasets.versions.diff import Diff
+from service.datasets.contract.versions import Diff
+from service.datasets.personal_data.kinds import RedactMode
 from service.files.curation.records import Task, TaskState
 from service.files.schemas import FormatFields
 

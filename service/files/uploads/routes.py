@@ -121,7 +121,7 @@ async def add_part(
     Parts may arrive in any order and in parallel; `completeUpload` sets their order.
     """
     body = body_of(request, "data")
-    async with slots.one(upload.project_id):
+    async with slots.hold(upload.project_id):
         part = await assembly.take_part(
             store, upload, body, max_part_bytes=settings.max_upload_part_bytes
         )

@@ -194,9 +194,9 @@ async def test_failures_of_redis_and_storage_drop_chats(
     await projects.limit(project.id, ProjectLimits(storage_bytes=10))
     await chat("quota_exceeded")
     await projects.limit(project.id, ProjectLimits(storage_bytes="unlimited"))
-    captures.storage.room.reserve_bytes = 2**60
+    captures.storage.disk.reserve_bytes = 2**60
     await chat("storage_full")
-    captures.storage.room.reserve_bytes = 0
+    captures.storage.disk.reserve_bytes = 0
     monkeypatch.setattr("service.files.stored_chats.records.MAX_PER_PROJECT", 0)
     await chat("project_full")
     monkeypatch.undo()

@@ -12,7 +12,7 @@ from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
-from service.datasets.versions.diff import Change
+from service.datasets.contract.versions import Change
 from service.files.curation.file_tasks import (
     TaskStore,
     asked_for,
