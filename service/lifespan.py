@@ -1,4 +1,4 @@
-"""The resources of an API process, which are open while its app lives."""
+"""Opens the resources of an API process for the lifetime of its app."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.aliases = Aliases(redis, state.registry, max_per_project=settings.max_aliases_per_project)
     state.files, state.jobs = Files(redis, state.storage), Jobs(redis)
     state.batches, state.generations = Batches(state.files), Generations(state.files)
-    state.jobs_needing_file = _needing(state.jobs, state.batches, state.generations)
+    state.jobs_needing_file = _unfinished_work_of_file(state.jobs, state.batches, state.generations)
     state.evaluations, state.advice_store = Evaluations(redis), AdviceStore(redis)
     state.sweeps, state.evals, state.exports = Sweeps(state.jobs), Evals(redis), Exports(redis)
     state.dispatcher = Dispatcher(state.jobs, redis, settings)
@@ -191,10 +191,10 @@ def _add_erasure(state: State, settings: Settings) -> None:
     state.erasing = erasing
 
 
-def _needing(
+def _unfinished_work_of_file(
     jobs: Jobs, batches: Batches, generations: Generations
 ) -> Callable[[str, str], Awaitable[list[str]]]:
-    """A function that returns the unfinished work of a project that reads a file."""
+    """Return a function that lists the unfinished work of a project that reads a file."""
 
     async def needing(project_id: str, file_id: str) -> list[str]:
         of_batches = await batches.needing(project_id, file_id)

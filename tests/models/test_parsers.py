@@ -78,24 +78,24 @@ def test_the_tool_call_parser_is_declared_set_or_detected(tmp_path):
     assert parsers.choose(entry(folder, "llama3_json")) == "llama3_json"
     assert parsers.choose(entry(folder)) == "mistral"
     assert parsers.choose(entry(folder, "none")) is None
-    assert parsers.calls_tools(entry(folder, "none")) is False
+    assert parsers.are_needed(entry(folder, "none")) is False
     assert ToolCallParsers().choose(entry(folder)) == "hermes"
-    assert ToolCallParsers("none").calls_tools(entry(folder)) is False
+    assert ToolCallParsers("none").are_needed(entry(folder)) is False
 
 
 def test_capabilities_of_an_unreadable_folder_are_unknown(tmp_path):
     parsers = ToolCallParsers()
-    assert parsers.calls_tools(entry(tmp_path / "on-another-machine")) is None
-    assert parsers.calls_tools(entry(tmp_path / "on-another-machine", "hermes")) is True
+    assert parsers.are_needed(entry(tmp_path / "on-another-machine")) is None
+    assert parsers.are_needed(entry(tmp_path / "on-another-machine", "hermes")) is True
 
 
 def test_a_changed_template_applies_immediately(tmp_path):
     parsers = ToolCallParsers()
     file = with_template(tmp_path, "llama3") / "chat_template.jinja"
-    assert parsers.calls_tools(entry(tmp_path)) is False
+    assert parsers.are_needed(entry(tmp_path)) is False
     with_template(tmp_path, "llama3_1")
     os.utime(file, ns=(1, 1))
-    assert parsers.calls_tools(entry(tmp_path)) is True
+    assert parsers.are_needed(entry(tmp_path)) is True
 
 
 # It writes thoughts in rows, but not an empty one before an answer without.
@@ -144,7 +144,7 @@ def test_the_reasoning_parser_is_declared_set_or_detected(tmp_path):
     assert parsers.choose(reasoning_entry(folder, "deepseek_r1")) == "deepseek_r1"
     assert parsers.choose(reasoning_entry(folder)) == "granite"
     assert parsers.choose(reasoning_entry(folder, "none")) is None
-    assert parsers.thinks(reasoning_entry(folder, "none")) is False
+    assert parsers.are_needed(reasoning_entry(folder, "none")) is False
     assert ReasoningParsers().choose(reasoning_entry(folder)) == "qwen3"
-    assert ReasoningParsers("none").thinks(reasoning_entry(folder)) is False
-    assert ReasoningParsers().thinks(reasoning_entry(tmp_path / "on-another-machine")) is None
+    assert ReasoningParsers("none").are_needed(reasoning_entry(folder)) is False
+    assert ReasoningParsers().are_needed(reasoning_entry(tmp_path / "on-another-machine")) is None

@@ -13,7 +13,13 @@ import httpx
 import pytest
 
 from service.core.redis import connect
-from service.models.aliases.changes import Aliases, Changed, Expected, TooMany, UnknownTarget
+from service.models.aliases.changes import (
+    AliasChanged,
+    Aliases,
+    Precondition,
+    TooManyAliases,
+    UnknownTarget,
+)
 from service.models.aliases.records import Target
 from service.models.registry import ModelInUse, ModelRegistry
 from tests.conftest import BASE_MODEL
@@ -196,7 +202,7 @@ async def test_the_limit_holds_with_concurrent_creations(api, wire, wired, proje
     aliases: Aliases = api.app.state.aliases
     await wired.put(project_id, "a", target, key_id="key_a")
     wire[0].meanwhile = lambda: aliases.put(project_id, "b", target, key_id="key_a")
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyAliases):
         await wired.put(project_id, "c", target, key_id="key_a")
 
 
@@ -209,13 +215,13 @@ async def test_a_concurrent_change_fails_conditional_changes(
     await aliases.put(project_id, "a", one, key_id="key_a")
     seen = await aliases.put(project_id, "a", two, key_id="key_a")
     wire[0].meanwhile = lambda: aliases.put(project_id, "a", three, key_id="key_b")
-    expected = Expected(etag=seen.etag)
+    expected = Precondition(etag=seen.etag)
     change = {
         "put": lambda: wired.put(project_id, "a", one, key_id="key_a", expected=expected),
         "rollback": lambda: wired.rollback(project_id, "a", key_id="key_a"),  # even without
         "delete": lambda: wired.delete(project_id, "a", key_id="key_a", expected=expected),
     }[action]
-    with pytest.raises(Changed):
+    with pytest.raises(AliasChanged):
         await change()
     stored = await aliases.get(project_id, "a")
     assert stored is not None
