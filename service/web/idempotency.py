@@ -57,7 +57,7 @@ _RELEASE: Final = (
 
 
 def comparable(body: BaseModel) -> bytes:
-    """Return a body for `once` as the previous release does, unless it has fields of this one."""
+    """Return a body for `run_once` as the previous release does, unless it has fields of this one."""
     return body.model_dump_json(exclude=_not_sent(body)).encode()
 
 
@@ -72,7 +72,7 @@ def _not_sent(model: BaseModel) -> dict[str, Any]:
     return left_out
 
 
-async def once(
+async def run_once(
     redis: Client,
     project_id: str,
     key: str | None,
@@ -113,31 +113,31 @@ async def once(
     )
 
 
-class Shape(Protocol[Record_contra, Shown_co]):
+class ApiObject(Protocol[Record_contra, Shown_co]):
     """A class of API objects that are built from records."""
 
     def from_record(self, record: Record_contra, /) -> Shown_co: ...
     def model_validate(self, obj: Any, /) -> Shown_co: ...
 
 
-async def created_once(
-    shape: Shape[T, Shown_co],
+async def create_once(
+    kind: ApiObject[T, Shown_co],
     redis: Client,
     project_id: str,
     key: str | None,
     body: bytes,
     make: Callable[[Claim[T]], Awaitable[T]],
 ) -> Shown_co:
-    """Return the API object of the record that `make` creates, as `once` does."""
+    """Return the API object of the record that `make` creates, as `run_once` does."""
 
     def answer(record: T) -> dict[str, Any]:
-        return shape.from_record(record).model_dump(mode="json")
+        return kind.from_record(record).model_dump(mode="json")
 
-    stored = await once(redis, project_id, key, body, make, answer)
+    stored = await run_once(redis, project_id, key, body, make, answer)
     # A version that does not know the newest fields may have stored the answer.
-    fields = cast("type[BaseModel]", shape).model_fields
+    fields = cast("type[BaseModel]", kind).model_fields
     required = (name for name, field in fields.items() if field.is_required())
-    return shape.model_validate(dict.fromkeys(required) | stored)
+    return kind.model_validate(dict.fromkeys(required) | stored)
 
 
 async def _claim(redis: Client, place: str, digest: str, pending: str) -> dict[str, Any] | None:
