@@ -57,7 +57,7 @@ _RELEASE: Final = (
 
 
 def comparable(body: BaseModel) -> bytes:
-    """Return a body for `run_once` as the previous release does, unless it has fields of this one."""
+    """Return the body for `run_once`, as the previous release does if it lacks new fields."""
     return body.model_dump_json(exclude=_not_sent(body)).encode()
 
 
