@@ -228,17 +228,6 @@ async def test_a_concurrent_change_fails_conditional_changes(
     assert stored.targets == three
 
 
-async def test_a_change_whose_response_was_lost_is_made_once(api, losing, project_id, new_model):
-    aliases: Aliases = api.app.state.aliases
-    one, two = [(Target(model=await new_model()),) for _ in range(2)]
-    first = await aliases.put(project_id, "a", one, key_id="key_a")
-    second = await losing.put(project_id, "a", two, key_id="key_b")
-    assert second.generation == 2
-    assert await aliases.get(project_id, "a") == second
-    assert len(await aliases.history(project_id, "a")) == 2
-    assert first.targets == one
-
-
 async def test_a_forced_change_whose_response_was_lost_is_made_once(
     api, losing, project_id, new_model
 ):
@@ -258,13 +247,6 @@ async def test_a_rollback_whose_response_was_lost_is_not_undone(api, losing, pro
     back = await losing.rollback(project_id, "a", key_id="key_a")
     assert (back.generation, back.targets) == (3, one)
     assert await aliases.get(project_id, "a") == back
-
-
-async def test_a_delete_whose_response_was_lost_is_done(api, losing, project_id):
-    aliases: Aliases = api.app.state.aliases
-    await aliases.put(project_id, "a", (Target(model=BASE_MODEL),), key_id="key_a")
-    await losing.delete(project_id, "a", key_id="key_a")
-    assert await aliases.get(project_id, "a") is None
 
 
 async def test_a_deleted_model_is_returned_although_the_response_was_lost(
