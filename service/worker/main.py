@@ -27,7 +27,8 @@ from service.core.redis.record_quota import RecordUse
 from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
-from service.erasure.erasing import Erasing
+from service.erasure.deletions import Deletions
+from service.erasure.eraser import Eraser
 from service.exporting import missing_packages
 from service.files.records import Files
 from service.fleet import workers
@@ -128,13 +129,10 @@ class WorkerProcess:
         registry = ModelRegistry(
             self._redis, catalogue, cache_s=0, signer=load_signing_key(settings.signing_key_file)
         )
-        erasing = Erasing(
-            files,
-            jobs,
-            registry,
-            settings.signing_key,
-            has_journal=settings.journal_every_s > 0,
+        deletions = Deletions(
+            self._redis, storage, settings.signing_key, has_journal=settings.journal_every_s > 0
         )
+        eraser = Eraser(files, jobs, registry, deletions)
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,
@@ -173,7 +171,7 @@ class WorkerProcess:
             Resources(files, registry, storage, leases, settings, access),
             jobs,
             train=train,
-            eraser=erasing.eraser,
+            eraser=eraser,
             dispatcher=self._dispatcher,
         )
         self._liveness = LoopLiveness(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
@@ -184,7 +182,7 @@ class WorkerProcess:
             leases,
             settings,
             self._dispatcher,
-            erasing,
+            eraser,
             on_step=lambda: self._liveness.beat("reconciler"),
         )
         self._webhooks = Deliverer(

@@ -41,10 +41,10 @@ from service.core.metric_types import Gauge
 from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
-from service.erasure.erasing import Erasing
+from service.erasure.eraser import Eraser
 from service.files.curation.outputs import Outputs
 from service.files.records import Files
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import StoredChats
 from service.files.uploads.records import Uploads
 from service.jobs.attempt.reinforcement.policy import remove_rounds
 from service.jobs.checkpoints import remove_leftovers
@@ -101,7 +101,7 @@ class Reconciler:
         leases: Leases,
         settings: Settings,
         dispatcher: Dispatcher,
-        erasing: Erasing,
+        eraser: Eraser,
         *,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
@@ -111,8 +111,8 @@ class Reconciler:
         self._uploads = Uploads(redis, files)
         self._outputs = Outputs(files)
         self._sweeps = Sweeps(jobs)
-        self._erasing = erasing
-        self._captures = Captures(redis, files.storage)
+        self._eraser = eraser
+        self._stored_chats = StoredChats(redis, files.storage)
         self._leases = leases
         self._projects = Projects(redis)
         self._sharing = Sharing(redis)
@@ -211,7 +211,7 @@ class Reconciler:
             self._sweep_adapters,
             self._remove_old_metrics,
             self._sweep_outputs,
-            self._sweep_captures,
+            self._sweep_stored_chats,
             self._rewrite_files,
             self._delete_projects,
             self._count_storage,
@@ -278,8 +278,8 @@ class Reconciler:
                 metrics.PROJECT_RECORD_BYTES.cell(project.name).set(size)
 
     async def _delete_expired(self) -> None:
-        await self._erasing.expiry.sweep(ids.now_s())
-        await self._captures.delete_expired(ids.now_s())
+        await self._eraser.erase_expired(ids.now_s())
+        await self._stored_chats.delete_expired(ids.now_s())
 
     async def _sweep_files(self) -> None:
         await self._files.sweep(self._leases, ids.now_s())
@@ -306,8 +306,8 @@ class Reconciler:
     async def _sweep_work(self, store: WorkStore[Any]) -> None:
         await store.sweep(self._files.storage, self._leases, ids.now_s(), self._logged_errors)
 
-    async def _sweep_captures(self) -> None:
-        await self._captures.sweep(ids.now_s())
+    async def _sweep_stored_chats(self) -> None:
+        await self._stored_chats.sweep(ids.now_s())
 
     async def _delete_projects(self) -> None:
         for project_id in await self._deletions.all():
@@ -324,10 +324,10 @@ class Reconciler:
             await self._redis.record_use.recount()
 
     async def _rewrite_files(self) -> None:
-        await self._erasing.completion.rewrite()
+        await self._eraser.deletions.rewrite()
 
     async def _finish_erasures(self) -> None:
-        await self._erasing.completion.sweep()
+        await self._eraser.deletions.sweep()
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""

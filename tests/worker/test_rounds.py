@@ -13,7 +13,8 @@ from service.core import metrics, queue
 from service.core.leases import Held, Leases, lead
 from service.core.redis import Client, connect
 from service.core.storage import Storage
-from service.erasure.erasing import Erasing
+from service.erasure.deletions import Deletions
+from service.erasure.eraser import Eraser
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs, Status
@@ -39,9 +40,10 @@ class Site:
         leases = Leases(self.redis, worker, lease_s=self.settings.lease_s)
         dispatcher = Dispatcher(self.jobs, self.redis, self.settings)
         registry = ModelRegistry(self.redis, Catalogue(self.settings.models_file), cache_s=0)
-        erasing = Erasing(self.files, self.jobs, registry, None, has_journal=False)
+        deletions = Deletions(self.redis, self.files.storage, None, has_journal=False)
+        eraser = Eraser(self.files, self.jobs, registry, deletions)
         return Reconciler(
-            self.redis, self.jobs, self.files, leases, self.settings, dispatcher, erasing
+            self.redis, self.jobs, self.files, leases, self.settings, dispatcher, eraser
         )
 
     async def add_files(self, count: int) -> None:
