@@ -38,7 +38,7 @@ def up(
 ) -> None:
     """Run the whole service on this machine: store, API, worker and inference."""
     from service.models.catalogue import CatalogueError
-    from service.models.inspect import ModelRefused
+    from service.models.model_folder import ModelRefused
     from service.standalone import up as standalone
     from service.standalone.layout import AlreadyRunning
     from service.standalone.ports import PortError

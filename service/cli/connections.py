@@ -31,7 +31,7 @@ from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.services import only_store, running_store
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
-from service.web.audit_trail import Actor, Origin, Outcome, Trail, harmless
+from service.web.audit_trail import Actor, Origin, Outcome, Trail, sanitize
 
 _TIMEOUT_S = 10.0
 
@@ -197,7 +197,7 @@ async def record(
     redis: Client, event: AuditEvent, details: CommandDetails, outcome: Outcome = "succeeded"
 ) -> None:
     """Write an entry about a command to the audit log. Raises REDIS_ERRORS."""
-    followed = _trail(event, objects=tuple(map(harmless, details.objects)))
+    followed = _trail(event, objects=tuple(map(sanitize, details.objects)))
     followed.count(**details.counts)
     await write_once(redis, partial(audit_trail.append, entry=followed.entry(outcome)))
 

@@ -30,7 +30,7 @@ from service.jobs.records import Jobs
 from service.models.adapters import load_signing_key
 from service.models.add import add_model
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
 from service.models.registry import ModelRegistry

@@ -95,7 +95,7 @@ async def test_each_command_that_changes_something_is_recorded(
         assert f"({getpass.getuser()}@" in entry.origin.user_agent
 
 
-async def test_a_restore_is_recorded_in_what_it_restored(redis: Client, tmp_path: Path):
+async def test_a_restore_is_recorded_in_the_restored_log(redis: Client, tmp_path: Path):
     await run("keys", "create", "--project", "acme")
     backup = str(tmp_path / "backup")
     await run("backup", backup)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from service.audit.log import AuditLog, Filters
-from service.audit.sealing import HEAD
+from service.audit.sealer import HEAD
 from service.audit.sealing_loop import SealingLoop
+from service.audit.search import AuditLog, Filters
 from service.audit.verify import verify
 from service.backup import journal
 from service.backup.contents import BackupError
