@@ -211,9 +211,11 @@ def test_a_layer_that_the_base_does_not_have_is_refused(base, adapter, tmp_path)
         merging.merge(source, folder, tmp_path / "merged")
 
 
+# As in an engine, without bitsandbytes.
 FULL = """
 import resource, sys
 from pathlib import Path
+sys.modules["bitsandbytes"] = None
 from service.exporting.merge import merge
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
@@ -223,7 +225,7 @@ except OSError as e:
 """
 
 
-def test_a_disk_that_fills_up_meanwhile_is_told(base, adapter, tmp_path):
+def test_a_disk_that_fills_up_during_a_merge_is_reported(base, adapter, tmp_path):
     source = base()
     folder, _ = adapter(source)
     run = [sys.executable, "-c", FULL, str(source), str(folder), str(tmp_path / "merged")]
