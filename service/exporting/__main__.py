@@ -23,6 +23,7 @@ from service.exporting.contract import (
     Message,
     Succeeded,
 )
+from service.garbage_collection import quick_imports
 from service.offline import refuse_hub_kernels
 from service.training.contract.child_process import Channel, die_with_parent, offline
 from service.training.contract.spec import faults
@@ -44,7 +45,8 @@ def main(arguments: list[str]) -> int:
         spec = _read_spec(arguments)
         _set_environment(spec)
         # Imported here, since libraries read the environment when they are imported.
-        from service.exporting.export import export
+        with quick_imports():
+            from service.exporting.export import export
 
         outcome = export(spec, send)
     except ExportFailure as error:

@@ -1,4 +1,4 @@
-"""A PEFT adapter or a merged model, loaded with transformers."""
+"""Loads a PEFT adapter or a merged model with transformers, for the proof."""
 
 from __future__ import annotations
 
