@@ -317,21 +317,16 @@ Resolved: TypeAlias = (
     | ReinforcementHyperparameters[Never]
 )
 
+_CLASSES: Final[Mapping[MethodName, Any]] = {
+    "supervised": SupervisedHyperparameters,
+    "dpo": DpoHyperparameters,
+    "kto": KtoHyperparameters,
+    "pretraining": PretrainingHyperparameters,
+    "reinforcement": ReinforcementHyperparameters,
+}
 REQUESTED: Final[Mapping[MethodName, type[Requested]]] = MappingProxyType(
-    {
-        "supervised": SupervisedHyperparameters[Auto],
-        "dpo": DpoHyperparameters[Auto],
-        "kto": KtoHyperparameters[Auto],
-        "pretraining": PretrainingHyperparameters[Auto],
-        "reinforcement": ReinforcementHyperparameters[Auto],
-    }
+    {name: declared[Auto] for name, declared in _CLASSES.items()}
 )
 RESOLVED: Final[Mapping[MethodName, type[Resolved]]] = MappingProxyType(
-    {
-        "supervised": SupervisedHyperparameters[Never],
-        "dpo": DpoHyperparameters[Never],
-        "kto": KtoHyperparameters[Never],
-        "pretraining": PretrainingHyperparameters[Never],
-        "reinforcement": ReinforcementHyperparameters[Never],
-    }
+    {name: declared[Never] for name, declared in _CLASSES.items()}
 )

@@ -66,7 +66,7 @@ def total_steps(spec: TrainSpec, examples: int) -> int:
 
 
 def trainer_arguments(plan: Plan) -> dict[str, Any]:
-    """Arguments that SFTConfig and DPOConfig have in common."""
+    """Return the arguments that the Trainers of all methods have in common."""
     spec, chosen = plan.spec, plan.spec.hyperparameters
     return {
         "output_dir": str(spec.output_dir),
@@ -83,7 +83,6 @@ def trainer_arguments(plan: Plan) -> dict[str, Any]:
         "use_cpu": plan.place.device == "cpu",
         "gradient_checkpointing": spec.gradient_checkpointing,
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
-        "max_length": None,
         "remove_unused_columns": False,
         # The callback decides when to log, evaluate and save.
         "logging_strategy": "no",

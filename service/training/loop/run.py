@@ -75,12 +75,7 @@ from service.training.parallel.ranks import Ranks, join, shard
 
 log: Final = logging.getLogger(__name__)
 
-TRAINERS: Final[
-    Mapping[
-        SpecMethod,
-        type[SupervisedTrainer | PreferenceTrainer | LabeledTrainer | ReinforcementTrainer],
-    ]
-] = {
+TRAINERS: Final[Mapping[SpecMethod, type[AdapterTrainer]]] = {
     "sft": SupervisedTrainer,
     "dpo": PreferenceTrainer,
     "kto": LabeledTrainer,

@@ -16,11 +16,9 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
-from service.training.contract.child_process import StopFlag
 from service.training.contract.hyperparameters import Auto, KtoHyperparameters
 from service.training.contract.protocol import Noted
 from service.training.contract.spec import TrainSpec
@@ -101,33 +99,22 @@ def _within(least: float, most: float) -> float:
 class LabeledTrainer(ReferenceTrainer, KTOTrainer):
     """Trainer with the loss of the KTO paper (arXiv 2402.01306), without dropout."""
 
-    def __init__(
-        self,
-        model: Any,
-        plan: Plan,
-        tokenizer: PreTrainedTokenizerBase,
-        flag: StopFlag,
-        callbacks: list[TrainerCallback],
-    ) -> None:
+    reference_point = 0.0
+    """Of the current batch, in nats."""
+
+    def _arguments(self, plan: Plan) -> KTOConfig:
         chosen = plan.spec.hyperparameters
         weights = weigh_labels(plan.spec, (plan.training[at] for at in plan.drawn(0)))
         assert isinstance(chosen, KtoHyperparameters)
         assert isinstance(weights, LabelWeights)
-        super().__init__(
-            model,
-            plan,
-            flag,
-            args=KTOConfig(
-                beta=chosen.beta,
-                desirable_weight=weights.desirable,
-                undesirable_weight=weights.undesirable,
-                disable_dropout=True,
-                **trainer_arguments(plan),
-            ),
-            tokenizer=tokenizer,
-            callbacks=callbacks,
+        return KTOConfig(
+            beta=chosen.beta,
+            desirable_weight=weights.desirable,
+            undesirable_weight=weights.undesirable,
+            disable_dropout=True,
+            max_length=None,
+            **trainer_arguments(plan),
         )
-        self.reference_point = 0.0  # of the batch, in nats
 
     def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
         self.reference_point = self._estimate_reference_point(inputs)

@@ -23,7 +23,6 @@ from transformers import TrainerCallback
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
-from service.training.contract.child_process import StopFlag
 from service.training.loop.plan import Plan
 from service.training.methods.trainer import AdapterTrainer
 from service.training.parallel.ranks import Ranks
@@ -113,8 +112,8 @@ class ReferenceTrainer(ComparingTrainer):
     In a class statement, it must precede TRL's trainer among the bases.
     """
 
-    def __init__(self, model: Any, plan: Plan, flag: StopFlag, **options: Any) -> None:
-        super().__init__(model, plan, flag, **options)
+    def __init__(self, model: Any, plan: Plan, *arguments: Any) -> None:
+        super().__init__(model, plan, *arguments)
         if plan.spec.warm_start_path is None and REFERENCE in model.peft_config:
             # A fresh adapter equals the base model, and switching it off takes no memory.
             model.delete_adapter(REFERENCE)

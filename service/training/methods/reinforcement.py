@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.utils import disable_dropout_in_model
 
 from service.training.contract.child_process import Channel, Inbox, StopFlag
@@ -27,7 +27,7 @@ from service.training.data.batches import PaddedAnswers, Shared, answered
 from service.training.data.tokenization import IGNORED, Prompt, Sample
 from service.training.loop.metrics import advantages
 from service.training.loop.pacing import Pacer
-from service.training.loop.plan import Plan, trainer_arguments
+from service.training.loop.plan import Plan
 from service.training.methods.reference import REFERENCE, ComparingTrainer
 from service.training.methods.sampling import Generator, Interrupted, Rounds
 from service.training.model.adapters import save_adapter
@@ -53,19 +53,10 @@ class ReinforcementTrainer(ComparingTrainer):
         self._chosen: Final = chosen
         self._tokenizer = tokenizer
         self._rounds: Rounds | None = None
-        arguments = trainer_arguments(plan)
-        del arguments["max_length"]
         disable_dropout_in_model(model)
         if chosen.beta > 0 and plan.spec.warm_start_path is not None:
             _add_reference(model)
-        super().__init__(
-            model,
-            plan,
-            flag,
-            args=TrainingArguments(**arguments),
-            tokenizer=tokenizer,
-            callbacks=callbacks,
-        )
+        super().__init__(model, plan, tokenizer, flag, callbacks)
         self._parts_of = PaddedAnswers(plan.spec.budget(plan.place.device))
         self._validated = _spread(plan.validation, chosen.eval_samples)
 

@@ -23,7 +23,12 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback
+from transformers import (
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.child_process import StopFlag
@@ -46,7 +51,7 @@ from service.training.data.tokenization import Example, LabeledSample, Pair, Pro
 from service.training.loop.checkpoints import Seal, are_finite, seal
 from service.training.loop.float16 import LossScale, half_precision
 from service.training.loop.metrics import Tally
-from service.training.loop.plan import Plan, rate_factor
+from service.training.loop.plan import Plan, rate_factor, trainer_arguments
 from service.training.loop.selection import Selection
 from service.training.model.adapters import load_weights, save_adapter, start_from, sum_in_place
 from service.training.model.head import use_frozen_head
@@ -58,20 +63,18 @@ VALIDATION_ROWS: Final = 256
 
 
 class AdapterTrainer(Trainer):
-    """Trains the adapter of a `PeftModel` on a `Plan`.
+    """Trains the adapter of a `PeftModel` on a `Plan`. Subclasses provide `compute_loss`.
 
-    It precedes TRL's trainer among the bases of `SupervisedTrainer` and `PreferenceTrainer`, which
-    provide `compute_loss`. Raises `TrainingFailure` (loss_not_finite).
+    A subclass that also extends one of TRL's trainers names this class first, and returns TRL's
+    configuration from `_arguments`. Raises `TrainingFailure` (loss_not_finite).
     """
 
     def __init__(
         self,
         model: Any,
         plan: Plan,
+        tokenizer: PreTrainedTokenizerBase,
         flag: StopFlag,
-        *,
-        args: Any,
-        tokenizer: Any,
         callbacks: list[TrainerCallback],
     ) -> None:
         self.plan = plan
@@ -86,7 +89,7 @@ class AdapterTrainer(Trainer):
         self._scale = LossScale() if plan.place.dtype == torch.float16 else None
         super().__init__(
             model=model,
-            args=args,
+            args=self._arguments(plan),
             data_collator=_collator(plan),
             train_dataset=to_dataset(plan.training),
             processing_class=tokenizer,
@@ -104,6 +107,10 @@ class AdapterTrainer(Trainer):
         use_frozen_head(model.get_base_model())
         sum_in_place(model)
         self._prepare_validation()
+
+    def _arguments(self, plan: Plan) -> TrainingArguments:
+        """Return the arguments of the Trainer that this class extends."""
+        return TrainingArguments(**trainer_arguments(plan))
 
     def continue_from(self, sealed: Seal) -> None:
         """Set what the checkpoint that the run resumes from says about the steps before it."""
