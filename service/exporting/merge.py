@@ -24,7 +24,7 @@ from service.training.contract.adapter_config import (
     WEIGHTS,
     AdapterConfig,
     InvalidAdapterConfig,
-    is_beside_text,
+    is_outside_text_decoder,
     path_in_layers,
 )
 
@@ -205,7 +205,7 @@ class BaseLayers:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = set(names)
         self._by_path = {
-            path_in_layers(name): name for name in self._names if not is_beside_text(name)
+            path_in_layers(name): name for name in self._names if not is_outside_text_decoder(name)
         }
 
     def find(self, name: str) -> str | None:

@@ -80,7 +80,7 @@ def test_a_spec_knows_what_its_method_takes(tmp_path):
             ({"packing": True}, entry.packs),
         ):
             if is_taken:
-                assert spec_of(**spec, **change, method=name).of_method is entry
+                assert spec_of(**spec, **change, method=name).training_method is entry
             else:
                 with pytest.raises(ValueError, match=f'"{name}"|beta: Extra'):
                     spec_of(**spec, **change, method=name)

@@ -132,7 +132,7 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
 
 def test_the_loss_and_its_gradient_are_trls(trainer):
     samples = batches.to_dataset(trainer.plan.training)
-    (part,) = batches.PaddedPairs(10**6)([samples[i] for i in range(5)])["parts"]
+    (part,) = batches.PairCollator(10**6)([samples[i] for i in range(5)])["parts"]
     loss = trainer.compute_loss(trainer.model, dict(part), num_items_in_batch=5)
     loss.backward()
     ours = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
@@ -174,7 +174,7 @@ def test_the_reference_scores_each_pair_once(trainer, monkeypatch):
     """Also in another batch, as in the next epoch, and in a process that has the checkpoint."""
     trainer.reference_scores = type(trainer.reference_scores)(len(trainer.plan.training), 2)
     samples = batches.to_dataset(trainer.plan.training)
-    collate = batches.PaddedPairs(10**6)
+    collate = batches.PairCollator(10**6)
     first, second = (collate([samples[i] for i in batch])["parts"][0] for batch in ((0, 3), (1, 2)))
     for part in (first, second):
         trainer.compute_loss(trainer.model, dict(part))

@@ -66,7 +66,7 @@ def mixtral():
 def test_the_head_gives_the_loss_and_the_gradient_of_the_models_own_logits(make, logits):
     torch.manual_seed(3)
     model = make().eval()
-    assert head.Logits.of(model) == head.Logits(**logits)
+    assert head.Logits.for_model(model) == head.Logits(**logits)
     ids = torch.randint(3, 5000, (4, 90))
     labels = ids.masked_fill(torch.rand(4, 90) < 0.2, IGNORED)
     targets, mask = labels[:, 1:], labels[:, 1:] != IGNORED

@@ -113,7 +113,7 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
     first = columns([1, 2, 3, 4], [IGNORED, IGNORED, 3, 4])
     second = columns([5, 6, 7], [IGNORED, 6, 7], is_good=False)
     third = columns([8, 9], [IGNORED, 9])
-    collate = batches.Mismatched(batches.PaddedLabeled(100), 3)
+    collate = batches.MismatchCollator(batches.LabeledCollator(100), 3)
     batch = collate([first, second, third])
     (part,) = batch["parts"]
     assert batch["units"] == 3
@@ -132,13 +132,16 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
 
 def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
     samples = [columns([n, 50 + n], [IGNORED, 50 + n]) for n in range(1, 6)]
-    whole = batches.PaddedLabeled(2)
-    mismatched = batches.Mismatched(whole, 10)(samples)
+    whole = batches.LabeledCollator(2)
+    mismatched = batches.MismatchCollator(whole, 10)(samples)
 
     def rows(batch):
         return [p["mismatched"]["input_ids"].tolist()[0] for p in batch["parts"]]
 
-    shares = [batches.Mismatched(batches.Shared(whole, rank, 2), 10)(samples) for rank in range(2)]
+    shares = [
+        batches.MismatchCollator(batches.RankCollator(whole, rank, 2), 10)(samples)
+        for rank in range(2)
+    ]
     assert sorted(rows(shares[0]) + rows(shares[1])) == sorted(rows(mismatched))
     assert [share["units"] for share in shares] == [5, 5]
     assert [len(share["fillers"]) for share in shares] == [0, 1]
@@ -182,7 +185,7 @@ def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
 
 def computed(trainer, samples, budget=10**6):
     """Return the loss of a batch in parts of a budget, and its gradients."""
-    collate = batches.Mismatched(batches.PaddedLabeled(budget), 128)
+    collate = batches.MismatchCollator(batches.LabeledCollator(budget), 128)
     trainer.model.zero_grad()
     total = 0.0
     parts = 0
@@ -270,7 +273,7 @@ def test_the_loss_and_its_gradient_are_the_papers(trainer, request):
 def test_the_loss_is_trls(trainer, request):
     samples = taken(trainer)
     loss, _, _ = computed(trainer, samples)
-    collate = batches.Mismatched(batches.PaddedLabeled(10**6), 128)
+    collate = batches.MismatchCollator(batches.LabeledCollator(10**6), 128)
     (part,) = collate(samples)["parts"]
     base = request.getfixturevalue("own_forward")
 

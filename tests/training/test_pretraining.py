@@ -6,7 +6,7 @@ import math
 import pytest
 
 from service.training import Noted, Started, StepDone, Succeeded
-from service.training.data.held_out import held_out
+from service.training.data.held_out import choose_held_out_rows
 from service.training.data.load import encode_corpus
 from service.training.data.rows import Text, read_texts
 from service.training.data.tokenization import IGNORED, ChatEncoder
@@ -46,7 +46,7 @@ def write_texts(path, texts):
 
 def test_equal_texts_are_held_out_together(tmp_path):
     path = write_texts(tmp_path / "texts.jsonl", [f"text {n % 10}" for n in range(40)])
-    aside, count = held_out(path, "text", 0.2, 3)
+    aside, count = choose_held_out_rows(path, "text", 0.2, 3)
     assert (len(aside), count) == (8, 40)
     assert len({row % 10 for row in aside}) == 2
 

@@ -24,7 +24,7 @@ def sample(prompt: int, answer: int) -> Sample:
 
 def test_short_rows_come_first_and_whole():
     short = [sample(10, 20), sample(200, 56)]
-    picked = list(probe.chosen([sample(300, 5), *short, sample(0, 0)], 3))
+    picked = list(probe.choose_samples([sample(300, 5), *short, sample(0, 0)], 3))
     assert picked[:2] == short
     assert len(picked) == 3
 
@@ -35,7 +35,7 @@ def test_short_rows_come_first_and_whole():
 def test_a_long_row_gives_a_part_that_holds_supervised_tokens_and_what_is_before_them(
     prompt, answer
 ):
-    (part,) = probe.chosen([sample(prompt, answer)], 4)
+    (part,) = probe.choose_samples([sample(prompt, answer)], 4)
     assert 0 < part.length <= 256
     assert part.supervised == sum(label != IGNORED for label in part.labels) >= min(answer, 128)
     assert part.labels[0] == IGNORED
@@ -46,7 +46,7 @@ def test_a_long_row_gives_a_part_that_holds_supervised_tokens_and_what_is_before
 
 def test_both_answers_of_a_pair_are_scored():
     pair = Pair(sample(3, 4), sample(3, 5))
-    assert list(probe.chosen([pair], 4)) == [pair.better, pair.worse]
+    assert list(probe.choose_samples([pair], 4)) == [pair.better, pair.worse]
 
 
 def test_a_row_has_the_same_scores_alone_and_in_a_batch():
@@ -60,7 +60,7 @@ def test_a_row_has_the_same_scores_alone_and_in_a_batch():
     model = transformers.LlamaForCausalLM(config).eval()
     head.use_frozen_head(model)
     rows = [sample(3, 5), sample(10, 30), sample(1, 2)]
-    together = probe.scores(model, rows)
+    together = probe.score_samples(model, rows)
     assert [len(scores) for scores in together] == [5, 30, 2]
     for row, scores in zip(rows, together, strict=True):
-        assert scores == pytest.approx(probe.scores(model, [row])[0], abs=1e-4)
+        assert scores == pytest.approx(probe.score_samples(model, [row])[0], abs=1e-4)

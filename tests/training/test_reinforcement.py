@@ -197,10 +197,10 @@ def test_the_loss_and_its_gradient_are_trls(make_trainer, tmp_path, beta, temper
     pairs = answers_to(trainer.plan.training[:4], logprobs=is_engine)
     gains = [1.5, -0.5, 0.25, -1.0]
     samples = [
-        answered_batches.answered(prompt, answer, gain)
+        answered_batches.to_sample(prompt, answer, gain)
         for (prompt, answer), gain in zip(pairs, gains, strict=True)
     ]
-    batch = answered_batches.PaddedAnswers(60)(samples)
+    batch = answered_batches.AnswerCollator(60)(samples)
     assert len(batch["parts"]) > 1  # TRL's is one
     ours = 0
     for part in batch["parts"]:

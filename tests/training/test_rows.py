@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from service.training.contract.failures import TrainingFailure
-from service.training.data.rows import for_template, read_chats
+from service.training.data.rows import read_chats, to_template_message
 
 
 def written(path, *rows):
@@ -61,7 +61,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_tool_arguments_become_objects_and_missing_content_is_empty():
-    shaped = for_template(
+    shaped = to_template_message(
         {
             "role": "assistant",
             "tool_calls": [
@@ -80,4 +80,4 @@ def test_tool_arguments_become_objects_and_missing_content_is_empty():
 
 def test_parts_of_text_become_one_text():
     parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-    assert for_template({"role": "user", "content": parts})["content"] == "one\ntwo"
+    assert to_template_message({"role": "user", "content": parts})["content"] == "one\ntwo"

@@ -1,4 +1,4 @@
-"""Callback that turns Trainer events into messages and decides when to save and stop."""
+"""Reports the Trainer's events as messages, and decides when to save and stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.training.loop.pacing import Pacer
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 
 
-class Progress(TrainerCallback):
+class RunCallback(TrainerCallback):
     """Sends `step` and `checkpoint` messages; saves at the given steps and on a stop command.
 
     Training also stops after `pause_at`, which is one of these steps.

@@ -1,4 +1,4 @@
-"""Kahneman-Tversky Optimization (KTO): TRL's KTOTrainer on judged answers.
+"""Kahneman-Tversky Optimization (KTO): TRL's KTOTrainer on labeled answers.
 
 The loss falls as good answers become more likely than under the reference model, and as bad answers
 become less likely. Both are measured from a reference point: the divergence between the model and
@@ -41,11 +41,11 @@ class LabelWeights:
     bad: int
 
     def resolved(self) -> dict[str, float]:
-        """The values of the hyperparameters that may be `auto`."""
+        """Return the values of the hyperparameters that may be `auto`."""
         return {"desirable_weight": self.desirable, "undesirable_weight": self.undesirable}
 
     def note(self) -> Noted:
-        """A job event that reports the weights."""
+        """Return a job event that reports the weights."""
         return Noted(
             code="label_weights",
             message=f"Label weights: {self.desirable:.4g} for each of {self.good} good answers, "
@@ -54,7 +54,7 @@ class LabelWeights:
 
 
 def weigh_labels(spec: TrainSpec, examples: Iterable[Example]) -> LabelWeights | None:
-    """The weights for a run whose first epoch has these examples, or None without labels."""
+    """Return the weights for a run whose first epoch has these examples, or None without labels."""
     chosen = spec.hyperparameters
     if not isinstance(chosen, KtoHyperparameters):
         return None
@@ -74,7 +74,7 @@ def _given(weight: float | Auto) -> float | None:
 def balance(
     good: int, bad: int, desirable: float | None = None, undesirable: float | None = None
 ) -> tuple[float, float]:
-    """The weights of `good` good and `bad` bad answers. A weight that is None is balanced.
+    """Return the weights of `good` good and `bad` bad answers. A weight that is None is balanced.
 
     The total weight of good answers is then 1 to 4/3 times that of bad ones, and the balanced
     weight is as close to 1 as possible. If both are None, the label with fewer answers gets the
@@ -86,13 +86,13 @@ def balance(
         desirable, undesirable = (None, 1.0) if good < bad else (1.0, None)
     if desirable is None:
         least = (undesirable or 1.0) * bad / good
-        return _within(least, _MAX_RATIO * least), undesirable or 1.0
+        return _closest_to_1(least, _MAX_RATIO * least), undesirable or 1.0
     most = desirable * good / bad
-    return desirable, _within(most / _MAX_RATIO, most)
+    return desirable, _closest_to_1(most / _MAX_RATIO, most)
 
 
-def _within(least: float, most: float) -> float:
-    """The number closest to 1 in the interval from `least` to `most`."""
+def _closest_to_1(least: float, most: float) -> float:
+    """Return the number closest to 1 in the interval from `least` to `most`."""
     return min(max(1.0, least), most)
 
 
@@ -122,7 +122,7 @@ class LabeledTrainer(ReferenceTrainer, KTOTrainer):
 
     @torch.no_grad()
     def _estimate_reference_point(self, inputs: dict[str, Any]) -> float:
-        """Mean log-probability ratio, model to reference, of the mismatches of the whole batch.
+        """Return the mean log-probability ratio, model to reference, of a batch's mismatches.
 
         In nats, and at least 0.
         """

@@ -1,10 +1,9 @@
-"""Additions of all methods to their trainers: data, bookkeeping and checkpoints.
+"""Adds to transformers' Trainer what all methods need: data, bookkeeping and checkpoints.
 
-The loop, the optimizer, mixed precision and resuming come from TRL and transformers. The
-differences are as follows. Examples arrive tokenized and labeled. The order is a function of the
-seed. A batch goes through the model in parts that fit a token budget. The metrics of a step are
-means over its tokens or pairs. Validation can be interrupted and can end the run. A checkpoint
-holds only the adapter and is sealed.
+The loop, the optimizer, mixed precision and resuming come from TRL and transformers. Here, examples
+arrive tokenized and labeled. The order is a function of the seed. A batch goes through the model in
+parts that fit a token budget. The metrics of a step are means over its tokens or pairs. Validation
+can be interrupted and can end the run. A checkpoint holds only the adapter and is sealed.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ from service.training.contract.child_process import StopFlag
 from service.training.contract.failures import TrainingFailure
 from service.training.data.batches import (
     Collator,
-    Joined,
-    Mismatched,
-    Packed,
-    Padded,
-    PaddedLabeled,
-    PaddedPairs,
-    Shared,
+    JoinedCollator,
+    LabeledCollator,
+    MismatchCollator,
+    PackedCollator,
+    PaddedCollator,
+    PairCollator,
+    RankCollator,
     collate_numbers,
     extent,
     to_dataset,
@@ -86,11 +85,11 @@ class AdapterTrainer(Trainer):
         # Step of the newest checkpoint, which may be the one that the run resumed from.
         self.kept_step = 0
         self.extent = (0, 0)  # of the last part: positions, and length of its longest row or sample
-        self._scale = LossScale() if plan.place.dtype == torch.float16 else None
+        self._scale = LossScale() if plan.device.dtype == torch.float16 else None
         super().__init__(
             model=model,
             args=self._arguments(plan),
-            data_collator=_collator(plan),
+            data_collator=_make_collator(plan),
             train_dataset=to_dataset(plan.training),
             processing_class=tokenizer,
             callbacks=callbacks,
@@ -113,7 +112,7 @@ class AdapterTrainer(Trainer):
         return TrainingArguments(**trainer_arguments(plan))
 
     def continue_from(self, sealed: Seal) -> None:
-        """Set what the checkpoint that the run resumes from says about the steps before it."""
+        """Set the state of the steps before the checkpoint that the run resumes from."""
         self.trained_tokens = sealed.trained_tokens
         self.kept_step = sealed.step
 
@@ -190,7 +189,7 @@ class AdapterTrainer(Trainer):
         accelerate knows it for bfloat16. For float16 it would bring torch's GradScaler.
         """
         if self._scale is not None:
-            return half_precision(self.plan.place)
+            return half_precision(self.plan.device)
         context: AbstractContextManager[None] = self.accelerator.autocast()
         return context
 
@@ -252,11 +251,11 @@ class AdapterTrainer(Trainer):
             self.control.should_training_stop = True
 
     def deciding_loss(self, found: dict[str, float]) -> float | None:
-        """The number by which evaluations are compared: the lower, the better."""
+        """Return the number by which evaluations are compared: the lower, the better."""
         return found.get("full_valid_loss")
 
     def probed(self) -> Sequence[Example]:
-        """The examples of which some are scored with and without the finished adapter."""
+        """Return the examples of which some are scored with and without the finished adapter."""
         return self.plan.validation or self.plan.training
 
     def catch_up(self, step: int) -> None:
@@ -364,29 +363,33 @@ class AdapterTrainer(Trainer):
 
 
 def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
-    """Folder in which the Trainer keeps the checkpoint of a step."""
+    """Return the folder in which the Trainer keeps the checkpoint of a step."""
     return Path(output_dir) / f"checkpoint-{step}"
 
 
-def _collator(plan: Plan) -> Collator:
+def _make_collator(plan: Plan) -> Collator:
     if isinstance(plan.training[0], Prompt):
         return collate_numbers
-    budget, ranks = plan.spec.budget(plan.place.device), plan.ranks
-    whole: Collator = _kind(plan)(budget)
+    budget, ranks = plan.spec.budget(plan.device.type), plan.ranks
+    whole: Collator = _choose_collator(plan)(budget)
     if ranks.size > 1:
-        whole = Shared(whole, ranks.index, ranks.size)
-    return Mismatched(whole, plan.spec.hyperparameters.max_seq_length) if _judges(plan) else whole
+        whole = RankCollator(whole, ranks.index, ranks.size)
+    return (
+        MismatchCollator(whole, plan.spec.hyperparameters.max_seq_length)
+        if _has_labels(plan)
+        else whole
+    )
 
 
-def _kind(plan: Plan) -> Callable[[int], Collator]:
+def _choose_collator(plan: Plan) -> Callable[[int], Collator]:
     kinds: dict[Rows, Callable[[int], Collator]]
-    kinds = {"padded": Padded, "packed": Packed, "joined": Joined}
-    if _judges(plan):
-        return PaddedLabeled
-    return PaddedPairs if isinstance(plan.training[0], Pair) else kinds[plan.rows]
+    kinds = {"padded": PaddedCollator, "packed": PackedCollator, "joined": JoinedCollator}
+    if _has_labels(plan):
+        return LabeledCollator
+    return PairCollator if isinstance(plan.training[0], Pair) else kinds[plan.rows]
 
 
-def _judges(plan: Plan) -> bool:
+def _has_labels(plan: Plan) -> bool:
     return isinstance(plan.training[0], LabeledSample)
 
 
