@@ -11,7 +11,6 @@ from service.training import (
     Failed,
     Started,
     StepDone,
-    Stopped,
     Succeeded,
     Warned,
 )
@@ -19,9 +18,9 @@ from service.training.contract.failures import TrainingFailure
 from service.training.data.load import encode_corpus
 from service.training.data.rows import read_preferences
 from service.training.data.tokenization import IGNORED, ChatEncoder, Pair
-from tests.lazy import Lazy, imports_of_a_trainer
+from tests.lazy import Lazy
 
-from .conftest import Starter, assert_same_adapter
+from .conftest import Starter, assert_same_adapter, trainer_of
 
 pytestmark = pytest.mark.slow
 
@@ -50,11 +49,6 @@ def row(better="Aye.", worse="Yes.", **more):
 def written(path, *rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model_path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
 
 
 def test_the_answers_alone_carry_loss(tmp_path):
@@ -97,15 +91,6 @@ def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_pa
 
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
-    """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
-    with imports_of_a_trainer():
-        from service.training.contract.child_process import StopFlag
-        from service.training.loop.checkpoints import identify
-        from service.training.loop.plan import Plan
-        from service.training.methods.dpo import PreferenceTrainer
-        from service.training.model.adapters import add_adapter
-        from service.training.model.models import ComputeDevice, load_base
-
     spec = make_spec(
         tmp_path_factory.mktemp("dpo"),
         method="dpo",
@@ -113,21 +98,9 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
         training_file=few_preferences,
         quantization="none",
     )
-    place = ComputeDevice("cpu", torch.float32)
-    shape = spec.hyperparameters.lora.to_shape()
-    torch.manual_seed(1)  # also for the other half of the adapter
-    model = add_adapter(load_base(spec, place), spec, shape)
-    corpus = encode_corpus(
-        read_preferences(few_preferences, param="p"), ChatEncoder(tokenizer, 128), 128
-    )
-    run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
-    plan = Plan(spec, run, corpus.samples, (), "padded", place)
-    made = PreferenceTrainer(model, plan, tokenizer, StopFlag(), [])
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_()
-    return made
+    rows = read_preferences(few_preferences, param="p")
+    corpus = encode_corpus(rows, ChatEncoder(tokenizer, 128), 128)
+    return trainer_of(spec, corpus, tokenizer, strength=1.0)
 
 
 def test_the_loss_and_its_gradient_are_trls(trainer):
@@ -244,11 +217,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     whole_dpo, start, make_dpo, few_preferences, tmp_path
 ):
     first = start(make_dpo(tmp_path / "first", validation_file=few_preferences))
-    for message in first:
-        if isinstance(message, StepDone) and message.step == 5:
-            first.stop()
-    assert first.wait() == 3
-    (stopped,) = first.of(Stopped)
+    stopped = first.stop_after(5)
     spec = make_dpo(tmp_path / "second", validation_file=few_preferences, resume_from=stopped.path)
     second = start(spec)
     assert second.wait() == 0, second.log.read_text()

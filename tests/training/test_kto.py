@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from service.training import CheckpointSaved, Failed, Started, StepDone, Stopped, Succeeded, Warned
+from service.training import CheckpointSaved, Failed, Started, StepDone, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.protocol import Noted
 from service.training.data.held_out import prompt_key
 from service.training.data.load import encode_corpus
 from service.training.data.rows import read_labeled
 from service.training.data.tokenization import IGNORED, ChatEncoder, LabeledSample
-from tests.lazy import Lazy, imports_of_a_trainer
+from tests.lazy import Lazy
 
-from .conftest import Starter, assert_same_adapter
+from .conftest import Starter, assert_same_adapter, trainer_of
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +37,6 @@ def row(answer="Aye.", label=True, **more):
 def written(path, *rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model_path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
 
 
 def test_the_last_answer_alone_carries_loss(tmp_path):
@@ -149,15 +144,6 @@ def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
 
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
-    """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
-    with imports_of_a_trainer():
-        from service.training.contract.child_process import StopFlag
-        from service.training.loop.checkpoints import identify
-        from service.training.loop.plan import Plan
-        from service.training.methods.kto import LabeledTrainer
-        from service.training.model.adapters import add_adapter
-        from service.training.model.models import ComputeDevice, load_base
-
     spec = make_spec(
         tmp_path_factory.mktemp("kto"),
         method="kto",
@@ -167,20 +153,9 @@ def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
         training_file=few_judged,
         quantization="none",
     )
-    place = ComputeDevice("cpu", torch.float32)
-    shape = spec.hyperparameters.lora.to_shape()
-    torch.manual_seed(3)  # the reference point is above 0
-    model = add_adapter(load_base(spec, place), spec, shape)
-    corpus = encode_corpus(read_labeled(few_judged, param="p"), ChatEncoder(tokenizer, 128), 128)
-    run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
-    plan = Plan(spec, run, corpus.samples, (), "padded", place)
-    made = LabeledTrainer(model, plan, tokenizer, StopFlag(), [])
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.3)
-    return made
+    rows = read_labeled(few_judged, param="p")
+    corpus = encode_corpus(rows, ChatEncoder(tokenizer, 128), 128)
+    return trainer_of(spec, corpus, tokenizer, seed=3)  # the reference point is above 0
 
 
 def computed(trainer, samples, budget=10**6):
@@ -358,11 +333,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     whole_kto, start, make_kto, few_judged, tmp_path
 ):
     first = start(make_kto(tmp_path / "first", validation_file=few_judged))
-    for message in first:
-        if isinstance(message, StepDone) and message.step == 5:
-            first.stop()
-    assert first.wait() == 3
-    (stopped,) = first.of(Stopped)
+    stopped = first.stop_after(5)
     # Weights that were "auto" may be given as numbers when the run continues.
     spec = make_kto(
         tmp_path / "second",

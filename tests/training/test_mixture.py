@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from service.training import Failed, Noted, Started, StepDone, Stopped, Succeeded, Warned
+from service.training import Failed, Noted, Started, Succeeded, Warned
 from service.training.contract.spec import MixedRows, drawn_per_epoch
 from service.training.data.held_out import choose_held_out_rows, choose_validation_rows
 from service.training.data.layout import Portion, draw_examples, split_by_file
@@ -72,11 +72,7 @@ def test_a_stopped_run_goes_on_with_the_same_draws(start, make_spec, mixed, tmp_
     whole = start(make_spec(tmp_path / "whole", **mixed))
     assert whole.wait() == 0, whole.log.read_text()
     first = start(make_spec(tmp_path / "first", **mixed))
-    for message in first:
-        if isinstance(message, StepDone) and message.step == 6:
-            first.stop()
-    assert first.wait() == 3
-    (stopped,) = first.of(Stopped)
+    stopped = first.stop_after(6)
     second = start(make_spec(tmp_path / "second", **mixed, resume_from=stopped.path))
     assert second.wait() == 0, second.log.read_text()
     assert first.losses | second.losses == whole.losses

@@ -19,11 +19,6 @@ transformers = Lazy("transformers")
 TEXTS = [f"The ship {n} sails to port {n} {'and on ' * (n % 3)}at noon." for n in range(12)]
 
 
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model_path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
-
-
 def test_a_text_is_learned_whole_and_cut_where_it_is_too_long(tokenizer):
     (whole,) = ChatEncoder(tokenizer, 64).encode_text("The ship sails.").samples
     assert list(whole.labels[1:]) == list(whole.input_ids[1:])

@@ -9,7 +9,7 @@ compares the whole estimate with actual runs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final, Literal
 
 from service.training.contract.hyperparameters import (
@@ -62,15 +62,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        return (
-            self.weights
-            + self.adapter
-            + self.optimizer
-            + self.gradients
-            + self.activations
-            + self.logits
-            + self.overhead
-        )
+        return sum(astuple(self))
 
 
 @dataclass(frozen=True, slots=True)

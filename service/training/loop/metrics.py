@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 # TRL adds it to the standard deviation.
 _LEAST_DEVIATION: Final = 1e-4
+_OF_THIS_RANK: Final = ("began", "seconds")
 
 
 def advantages(rewards: Sequence[float | None]) -> list[float]:
@@ -30,30 +31,6 @@ def advantages(rewards: Sequence[float | None]) -> list[float]:
 def is_equal(rewards: Sequence[float | None]) -> bool:
     """Whether nothing can be learned from a group, because no two of its rewards differ."""
     return len({reward for reward in rewards if reward is not None}) < 2
-
-
-_SUMS: Final = (
-    "loss_sum",
-    "units",
-    "correct",
-    "judged",
-    "tokens",
-    "rewarded",
-    "margin_sum",
-    "pairs",
-    "good",
-    "good_reward_sum",
-    "bad",
-    "bad_reward_sum",
-    "answers",
-    "answer_tokens",
-    "graded",
-    "reward_sum",
-    "groups",
-    "equal_groups",
-    "compared",
-    "divergence_sum",
-)
 
 
 @dataclass(slots=True)
@@ -127,8 +104,9 @@ class Tally:
 
     def merge(self, totals: Callable[[Sequence[float]], list[float]]) -> None:
         """Merge the tallies of all ranks into this one; `totals` sums each value over them."""
-        own = [getattr(self, name) for name in _SUMS]
-        for name, mine, total in zip(_SUMS, own, totals(own), strict=True):
+        names = [one.name for one in fields(self) if one.name not in _OF_THIS_RANK]
+        own = [getattr(self, name) for name in names]
+        for name, mine, total in zip(names, own, totals(own), strict=True):
             setattr(self, name, type(mine)(total))
 
     def metrics(self, prefix: str) -> dict[str, float]:

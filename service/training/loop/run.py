@@ -133,10 +133,9 @@ def run(
         portions=data.training.portions,
     )
     due = checkpoint_steps(identity.total_steps, spec.n_checkpoints)
-    progress = RunCallback(channel, flag, due, pause_at, pacer)
-    trainer = TRAINERS[spec.method](model, plan, tokenizer, flag, [progress])
+    trainer = TRAINERS[spec.method](model, plan, tokenizer, flag)
     trainer.remove_callback(PrinterCallback)
-    progress.attach(trainer)
+    trainer.add_callback(RunCallback(trainer, channel, flag, due, pause_at, pacer))
     if isinstance(trainer, ReinforcementTrainer):
         trainer.connect(channel, inbox or Inbox(), pacer)
     if sealed:

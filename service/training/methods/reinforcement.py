@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedTokenizerBase
 from trl.trainer.utils import disable_dropout_in_model
 
 from service.training.contract.child_process import Channel, Inbox, StopFlag
@@ -46,7 +46,6 @@ class ReinforcementTrainer(ComparingTrainer):
         plan: Plan,
         tokenizer: PreTrainedTokenizerBase,
         flag: StopFlag,
-        callbacks: list[TrainerCallback],
     ) -> None:
         chosen = plan.spec.hyperparameters
         assert isinstance(chosen, ReinforcementHyperparameters)
@@ -56,7 +55,7 @@ class ReinforcementTrainer(ComparingTrainer):
         disable_dropout_in_model(model)
         if chosen.beta > 0 and plan.spec.warm_start_path is not None:
             _add_reference(model)
-        super().__init__(model, plan, tokenizer, flag, callbacks)
+        super().__init__(model, plan, tokenizer, flag)
         self._parts_of = AnswerCollator(plan.spec.budget(plan.device.type))
         self._validated = _spread(plan.validation, chosen.eval_samples)
 

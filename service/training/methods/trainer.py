@@ -25,7 +25,6 @@ from torch.utils.data import Sampler
 from transformers import (
     PreTrainedTokenizerBase,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
 )
 
@@ -74,7 +73,6 @@ class AdapterTrainer(Trainer):
         plan: Plan,
         tokenizer: PreTrainedTokenizerBase,
         flag: StopFlag,
-        callbacks: list[TrainerCallback],
     ) -> None:
         self.plan = plan
         self._adapted = model
@@ -92,7 +90,6 @@ class AdapterTrainer(Trainer):
             data_collator=_make_collator(plan),
             train_dataset=to_dataset(plan.training),
             processing_class=tokenizer,
-            callbacks=callbacks,
         )
         # A batch is one step, and compute_loss divides by the units of all the batch's parts.
         self.model_accepts_loss_kwargs = True
