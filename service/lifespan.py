@@ -12,12 +12,13 @@ from service import __version__
 from service.audit.log import AuditLog
 from service.batches.records import Batches
 from service.config import Settings
-from service.core import clock, metrics
+from service.core import metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
 from service.core.networks import network
 from service.core.redis import Client, Confirmation, connect
 from service.core.redis.record_quota import RecordUse
+from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import is_complete
 from service.core.storage import Storage
 from service.erasure.erasing import Erasing
@@ -105,7 +106,7 @@ async def open_resources(
             invalidations.listening(),
             key_uses.writing(),
             refusals.writing(),
-            clock.following(redis),
+            follow_clock(redis),
             api_processes.counted(redis),
             AsyncExitStack() as stack,
         ):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from service.core.encryption.signing import InstallationKey
-from service.core.redis.rewriting import Rewriter
+from service.core.redis.rewriting import JOURNAL, Rewriter
 from service.erasure.completion import Completion
 from service.erasure.deletions import Deletions
 from service.erasure.eraser import Eraser
@@ -33,7 +34,7 @@ class Erasing:
     ) -> None:
         redis, storage = files.redis, files.storage
         exports, erasures = Exports(redis), Erasures(redis)
-        self.rewriter = Rewriter(redis, storage, has_journal=has_journal)
+        self.rewriter = Rewriter(redis, partial(storage.keys, JOURNAL), has_journal=has_journal)
         key = None if signing_key is None else InstallationKey(signing_key)
         self.completion = Completion(erasures, storage, self.rewriter, key)
         deletions = Deletions(erasures, storage, self.completion)

@@ -25,7 +25,6 @@ from redis.asyncio.client import Pipeline
 
 from service import __version__
 from service.core import ids, metrics, queue
-from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX, Also, Collection, Labels, Page, Record, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, text
@@ -181,7 +180,7 @@ class CheckOutcome(msgspec.Struct, frozen=True):
     certain: bool = True
 
     @classmethod
-    def of(cls, record: FileRecord) -> Self:
+    def from_record(cls, record: FileRecord) -> Self:
         """The outcome of the check of a file whose check has ended."""
         names = (name for name in cls.__struct_fields__ if name != "certain")
         return cls(**{name: getattr(record, name) for name in names})
@@ -383,4 +382,4 @@ class Files:
 
     async def expired(self, now_s: int) -> list[FileRecord]:
         """Return the readable files that have expired."""
-        return await read_expired(self.redis, EXPIRING, self.records, now_s)
+        return await self.records.read_expired(EXPIRING, now_s)

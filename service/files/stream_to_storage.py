@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
-from service.core.errors import TooLarge
+from service.core.errors import TooLarge, no_room
 from service.core.storage import StorageFull, Writer
-from service.core.storage.errors import no_room
 
 # uvloop delivers 250 KiB at a time. Passing such chunks on individually reached 0.6 of the speed
 # because of the thread hops; blocks of 2 MiB reached 0.9.

@@ -10,8 +10,8 @@ from typing import Final
 from service.core import ids
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
-from service.datasets.contract import PassagesSpec
-from service.datasets.passages.passage import ACCEPTED, HEAD_BYTES, Document, Passage, binary_kind
+from service.datasets.contract.tasks import PassagesSpec
+from service.datasets.passages import ACCEPTED, HEAD_BYTES, Document, Passage, binary_kind
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch
 from service.files.records import FileRecord, Files, Purpose

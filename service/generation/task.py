@@ -19,7 +19,7 @@ from typing import Any, Final
 from service.core import ids, metrics, queue
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.datasets.passages.passage import Passage
+from service.datasets.passages import Passage
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import scratch_folder
 from service.generation.documents import GenerationFailed, read_passages

@@ -14,7 +14,7 @@ from redis.asyncio.client import Pipeline
 from service.config import Settings
 from service.core import ids
 from service.core.records import Missing
-from service.datasets.contract import UnpackedAdapter, UnpackSpec
+from service.datasets.contract.tasks import UnpackedAdapter, UnpackSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.outputs import Outputs, StoredAdapter
 from service.files.curation.records import Task, Tasks

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from typing import Any, ClassVar, Generic, Protocol, TypeGuard, TypeVar
 
 from service.core import tracing
-from service.core.leases import Ending, Held, Leases, watched
+from service.core.leases import Ending, Held, Leases, supervise
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
@@ -126,7 +126,7 @@ class CancelableTask(ShortTask[R]):
     """A task whose work is canceled when it stops early, and starts again in the next attempt."""
 
     async def _do(self, record: R, lease_lost: asyncio.Event) -> None:
-        ending = await watched(
+        ending = await supervise(
             asyncio.create_task(self._conclude(record, self._work(record))),
             draining=self.draining,
             lease_lost=lease_lost,
@@ -174,7 +174,7 @@ class ResumableTask(WorkTask[R]):
 
     async def _run_attempt(self, record: R, lease_lost: asyncio.Event) -> None:
         async with self._attempt(record) as attempt:
-            ending = await watched(
+            ending = await supervise(
                 asyncio.create_task(attempt.run()),
                 draining=self.draining,
                 lease_lost=lease_lost,

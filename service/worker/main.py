@@ -19,11 +19,12 @@ from service import __version__
 from service.audit.sealing_loop import SealingLoop
 from service.backup.journal import Journal
 from service.config import Settings
-from service.core import clock, logs, metrics, outbox, queue, tasks, tracing
+from service.core import logs, metrics, outbox, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
 from service.core.redis import REDIS_ERRORS, Client, connect, from_json, to_json, why
 from service.core.redis.record_quota import RecordUse
+from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
 from service.erasure.erasing import Erasing
@@ -235,7 +236,7 @@ class WorkerProcess:
             serve_probes(self._redis, self._settings, self._liveness),
             self._upstreams,
             self._meter,
-            clock.following(self._redis),
+            follow_clock(self._redis),
             asyncio.TaskGroup() as group,
         ):
             background = [

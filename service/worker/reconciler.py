@@ -27,15 +27,18 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from service.backup import journal
 from service.config import Settings
 from service.core import ids, local_disk, metrics
-from service.core.leases import Held, Leases
-from service.core.records import Missing, Unreadable
+from service.core.leases import LEADER_LEASE_S, Held, Leases, lead
+from service.core.metric_types import Gauge
+from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
 from service.erasure.erasing import Erasing
@@ -59,7 +62,6 @@ from service.projects.records import Projects
 from service.work.records import AttemptSuperseded
 from service.work.recovery import DeadEntries, LostAttempts, Recovery
 from service.work.store import WorkStore
-from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
 from service.worker.queue_tasks import stores_of
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,9 @@ _GAUGES = (
     metrics.PROJECT_STORAGE_BYTES,
     metrics.PROJECT_RECORD_BYTES,
 )
+_STORED_GAUGES = f"{PREFIX}:gauges"  # of the last round, as JSON, which every worker exports
+_Values = dict[str, list[tuple[tuple[str, ...], float]]]
+_decode = msgspec.json.Decoder(_Values).decode
 _PAUSE = 0.7  # of the interval between rounds; less than the shortest sleep of `run`
 Step = Callable[[], Awaitable[object]]
 
@@ -125,8 +130,11 @@ class Reconciler:
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
         self._stores = stores_of(files)
-        self._election = LeaderElection(
-            redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s
+        self._lead = partial(
+            lead,
+            redis,
+            every_s=_PAUSE * self._every_s,
+            lease_s=min(settings.lease_s, LEADER_LEASE_S),
         )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
         self._recovery = Recovery(redis, self._lost_attempts, self._most_lost, self._logged_errors)
@@ -159,13 +167,13 @@ class Reconciler:
         """
         self._on_step()
         try:
-            async with self._election.lead("repairs"):
+            async with self._lead("repairs"):
                 await self._run(self._repairs())
                 await store_gauges(self._redis, _GAUGES)
         except Held:
             await load_gauges(self._redis, _GAUGES)
         with contextlib.suppress(Held):
-            async with self._election.lead("cleanups"):
+            async with self._lead("cleanups"):
                 await self._release(self._cleanups())
         await self._release(self._own_steps())
 
@@ -325,3 +333,20 @@ class Reconciler:
         """Delete what dead workers on this machine left of users' data."""
         for name in await asyncio.to_thread(local_disk.sweep, self._scratch):
             log.warning("the scratch folder of a dead worker is deleted: %s", name)
+
+
+async def store_gauges(redis: Client, gauges: Sequence[Gauge]) -> None:
+    """Store the gauges for the other workers."""
+    values = {gauge.name: gauge.values() for gauge in gauges}
+    await redis.set(_STORED_GAUGES, msgspec.json.encode(values))
+
+
+async def load_gauges(redis: Client, gauges: Sequence[Gauge]) -> None:
+    """Set the gauges as they were stored by the worker that ran the last round."""
+    raw = await redis.get(_STORED_GAUGES)
+    if raw is None:
+        return
+    stored = _decode(raw)
+    for gauge in gauges:
+        if (values := stored.get(gauge.name)) is not None:
+            gauge.replace(values)

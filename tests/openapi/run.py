@@ -148,7 +148,7 @@ async def _no_room_for_uploads(api: Api) -> AsyncIterator[None]:
     usual, state.upload_slots = state.upload_slots, upload_slots(most, wait_s=0.01)
     async with contextlib.AsyncExitStack() as held:
         for _ in range(most):
-            await held.enter_async_context(state.upload_slots.one("proj_other"))
+            await held.enter_async_context(state.upload_slots.hold("proj_other"))
         yield
     state.upload_slots = usual
 

@@ -17,7 +17,7 @@ from service.core import ids
 from service.core.records import PREFIX
 from service.core.redis import Client, text
 from service.core.storage import Storage, StorageMissing
-from service.datasets.contract import RowMatch
+from service.datasets.contract.tasks import RowMatch
 from service.erasure.search.records import FoundPlace
 
 

@@ -23,7 +23,7 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, queue
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, rewriting
-from service.datasets.contract import RowMatch
+from service.datasets.contract.tasks import RowMatch
 from service.work.records import Kind, RestartedRecord, WorkError
 from service.work.store import WorkStore
 

@@ -22,8 +22,14 @@ from service.core.leases import Leases
 from service.core.records import Unreadable
 from service.core.redis import batched
 from service.core.storage import Storage, StorageMissing
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult, CleanSpec, FoundRows, RowMatch, SearchSpec
+from service.datasets.contract.tasks import (
+    CleanOptions,
+    CleanResult,
+    CleanSpec,
+    FoundRows,
+    RowMatch,
+    SearchSpec,
+)
 from service.datasets.formats.options import canonical_facts
 from service.erasure.eraser import Eraser
 from service.erasure.search.places import PlaceSearch, Texts

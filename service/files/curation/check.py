@@ -17,7 +17,7 @@ from service.core import ids
 from service.core.leases import Leases
 from service.core.storage import StorageMissing
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
+from service.datasets.contract.tasks import ConvertResult, ConvertSpec, EvalItemsSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, scratch_folder
 from service.files.records import CheckOutcome, FileRecord, Files, FileStatus, Purpose
@@ -59,7 +59,7 @@ class CheckFile(ShortTask[FileRecord]):
 
     async def _same_as(self, twin: FileRecord, record: FileRecord) -> CheckOutcome | None:
         """The twin's outcome, with its canonical rows copied; None if those rows are gone."""
-        outcome = CheckOutcome.of(twin)
+        outcome = CheckOutcome.from_record(twin)
         if twin.canonical is not None and twin.canonical_key != twin.content_key:
             target = record.model_copy(update=outcome.fields()).canonical_key
             try:

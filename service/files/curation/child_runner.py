@@ -19,7 +19,7 @@ from service.config import Settings
 from service.core.child import Child, environment
 from service.core.storage import QUOTA
 from service.datasets.checks.issues import make_issue
-from service.datasets.contract import (
+from service.datasets.contract.tasks import (
     A,
     Failed,
     ProtocolError,

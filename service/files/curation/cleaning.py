@@ -9,8 +9,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult, CleanSpec
+from service.datasets.contract.tasks import CleanOptions, CleanResult, CleanSpec
 from service.datasets.formats.options import RowFormat, canonical_facts
 from service.datasets.output import OutputFile
 from service.files.curation.child_runner import Desk, DeskFailed

@@ -9,7 +9,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import Measures, MeasureSpec
+from service.datasets.contract.tasks import Measures, MeasureSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.curation.scratch import fetch_rows

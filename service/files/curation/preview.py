@@ -10,7 +10,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import PreviewSpec
+from service.datasets.contract.tasks import PreviewSpec
 from service.files.curation.child_runner import Desk
 from service.files.curation.records import Task, TaskKind, Tasks
 from service.files.curation.scratch import fetch

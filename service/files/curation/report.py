@@ -9,7 +9,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import ReportSpec
+from service.datasets.contract.tasks import ReportSpec
 from service.files.curation.child_runner import Desk
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Task, TaskKind, Tasks

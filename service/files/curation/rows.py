@@ -14,7 +14,7 @@ import msgspec
 
 from service.core.storage import Storage
 from service.datasets.checks.issue_codes import CHECKS
-from service.datasets.quality.scores import BEST, weight
+from service.datasets.quality import BEST, weight
 from service.datasets.report.row_index import (
     DIRECTORY,
     ENTRIES,

@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.datasets.cleaning.options import (
+from service.datasets.contract.preview import Preview
+from service.datasets.contract.report import Report
+from service.datasets.contract.tasks import (
     CleanOptions,
     ContradictionRule,
-    RedactMode,
     UnicodeForm,
 )
-from service.datasets.preview.preview import Preview
-from service.datasets.report.report import Report
-from service.datasets.versions.diff import Diff
+from service.datasets.contract.versions import Diff
+from service.datasets.personal_data.kinds import RedactMode
 from service.files.curation.records import Task, TaskState
 from service.files.schemas import FormatFields
 
@@ -29,7 +29,7 @@ class TaskFailure(BaseModel):
     message: str
 
     @classmethod
-    def of(cls, task: Task) -> TaskFailure | None:
+    def from_record(cls, task: Task) -> TaskFailure | None:
         """Return why a task failed; None if it did not."""
         error = task.error
         return None if error is None else cls(code=error.code, message=error.message)
@@ -256,7 +256,7 @@ class CleaningObject(BaseModel):
     changed_rows: int | None = Field(default=None, description="Number of rows with changes.")
 
     @classmethod
-    def of(cls, task: Task) -> Self:
+    def from_record(cls, task: Task) -> Self:
         """The API object for a record."""
         return cls(
             id=task.id,
@@ -265,7 +265,7 @@ class CleaningObject(BaseModel):
             file_id=task.file_id,
             status=task.state,
             options=task.options,
-            error=TaskFailure.of(task),
+            error=TaskFailure.from_record(task),
             **(task.result or {}),
         )
 

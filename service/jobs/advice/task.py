@@ -10,7 +10,7 @@ from typing import Any, Final
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
 from service.core.tasks import gather
-from service.datasets.contract import ReportSpec
+from service.datasets.contract.tasks import ReportSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.files.records import FileRecord, FileStatus

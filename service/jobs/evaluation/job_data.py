@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.core import ids
-from service.datasets.contract import OverlapSpec
+from service.datasets.contract.tasks import OverlapSpec
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.scratch import fetch_rows
 from service.files.records import FileRecord, Files

@@ -14,7 +14,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import Measures, OverlapSpec, SharedRows
+from service.datasets.contract.tasks import Measures, OverlapSpec, SharedRows
 from service.files.curation.child_runner import Desk
 from service.files.curation.measure import measure_task, measures_of
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState

@@ -13,8 +13,8 @@ import pytest
 from service.config import Settings
 from service.core import ids
 from service.core.leases import Leases
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import (
+from service.datasets.contract.tasks import (
+    CleanOptions,
     CleanSpec,
     ConvertSpec,
     Failed,

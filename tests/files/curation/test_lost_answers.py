@@ -13,7 +13,7 @@ from service.core import ids
 from service.core.redis import connect
 from service.core.storage import StorageMissing
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import CleanResult, ConvertResult
+from service.datasets.contract.tasks import CleanResult, ConvertResult
 from service.datasets.formats.options import canonical_facts
 from service.datasets.output import OutputFile
 from service.files.curation.cleaning import MakeCleaning

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from service.datasets.personal_data.kinds import InvalidPattern, compiled
+from service.datasets.personal_data.kinds import InvalidPattern, compile_pattern
 from service.files.curation.recognizers.records import RecognizerRecord
 
 MAX_TERMS = 10_000
@@ -14,7 +14,7 @@ MAX_TERMS = 10_000
 
 def _valid(pattern: str) -> str:
     try:
-        compiled(pattern)
+        compile_pattern(pattern)
     except InvalidPattern as e:
         raise ValueError(f"The pattern is not valid: {e}.") from None
     return pattern
@@ -69,7 +69,7 @@ class RecognizerObject(BaseModel):
     terms: list[str] = Field(description="Words and phrases.")
 
     @classmethod
-    def of(cls, record: RecognizerRecord) -> Self:
+    def from_record(cls, record: RecognizerRecord) -> Self:
         """The API's view of a record."""
         return cls(
             id=record.id,

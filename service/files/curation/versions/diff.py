@@ -9,8 +9,8 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import DiffSpec
-from service.datasets.versions.diff import Lineage
+from service.datasets.contract.tasks import DiffSpec
+from service.datasets.contract.versions import Lineage
 from service.files.curation.child_runner import Desk, DeskFailed
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState

@@ -9,10 +9,10 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import MergeSpec
+from service.datasets.contract.tasks import MergeSpec
+from service.datasets.contract.versions import MergeOptions, MergeResult, MergeSource
 from service.datasets.formats.options import canonical_facts
 from service.datasets.output import OutputFile
-from service.datasets.versions.diff import MergeOptions, MergeResult, MergeSource
 from service.files.curation.child_runner import Desk
 from service.files.curation.outputs import Output, Outputs
 from service.files.curation.records import Task

@@ -12,7 +12,7 @@ from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
-from service.datasets.versions.diff import Change
+from service.datasets.contract.versions import Change
 from service.files.curation.file_tasks import (
     TaskStore,
     asked_for,
@@ -208,7 +208,7 @@ async def list_merges(
     """List the merges whose first file this is, newest first. They are deleted with the file."""
     file = await existing(files, caller.project_id, file_id)
     page = page_of_tasks(tasks, file, TaskKind.MERGE, paging)
-    return await MERGE.list(page, MergeObject.of)
+    return await MERGE.list(page, MergeObject.from_record)
 
 
 @router.get(
@@ -224,7 +224,7 @@ async def retrieve_merge(
     conflicts between the files. `file_id` is the first of the merged files.
     """
     file = await existing(files, caller.project_id, file_id)
-    return MergeObject.of(await task_of(tasks, file, merge_id, ids.MERGE, MERGE))
+    return MergeObject.from_record(await task_of(tasks, file, merge_id, ids.MERGE, MERGE))
 
 
 async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from service.core.storage import Storage
-from service.datasets.versions.diff import (
+from service.datasets.contract.versions import (
     CHANGES,
     ENTRY_BYTES,
     INDEX,
@@ -18,7 +18,7 @@ from service.datasets.versions.diff import (
     Change,
     DiffIndex,
     Entry,
-    unpack,
+    decode_entries,
 )
 from service.files.curation.records import Task
 from service.files.curation.rows import bounded, read_range, read_rows
@@ -47,7 +47,7 @@ async def diff_rows(
     if start < stop:
         key = f"{diff.folder}/{CHANGES}"
         found = await read_range(storage, key, start * ENTRY_BYTES, stop * ENTRY_BYTES)
-        entries = bounded(unpack(found))
+        entries = bounded(decode_entries(found))
     file, other = files
     keys = (
         f"{diff.folder}/{TEXTS}" if index.has_texts else file.canonical_key,
