@@ -88,29 +88,6 @@ def run_spec(
     inbox: Inbox,
 ) -> Succeeded | Stopped | Failed:
     """Run a spec, sending messages to `channel`, and return the last one."""
-    try:
-        return _run(spec, rank, channel, flag, traffic, inbox)
-    except TrainingFailure as failure:
-        return _failed(failure)
-
-
-def _failed(failure: TrainingFailure) -> Failed:
-    return Failed(
-        code=failure.code,
-        message=failure.message,
-        param=failure.param,
-        suggested_tokens_at_once=failure.suggested_tokens_at_once,
-    )
-
-
-def _run(
-    spec: TrainSpec,
-    rank: RankSpec | None,
-    channel: Channel,
-    flag: StopFlag,
-    traffic: Traffic,
-    inbox: Inbox,
-) -> Succeeded | Stopped:
     set_environment(spec.output_dir)
     doing = "loading the libraries"
 
@@ -126,11 +103,20 @@ def _run(
         with quick_imports():
             from service.training.loop.run import run
         return run(spec, channel, flag, enter, rank, traffic, inbox)
-    except TrainingFailure:
-        raise
+    except TrainingFailure as failure:
+        return _failed(failure)
     except Exception as error:  # noqa: BLE001  # process boundary: reported to the parent
         _log_stack(error)
-        raise classify(error, doing=doing, output_dir=spec.output_dir) from None
+        return _failed(classify(error, doing=doing, output_dir=spec.output_dir))
+
+
+def _failed(failure: TrainingFailure) -> Failed:
+    return Failed(
+        code=failure.code,
+        message=failure.message,
+        param=failure.param,
+        suggested_tokens_at_once=failure.suggested_tokens_at_once,
+    )
 
 
 def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankSpec | Cluster | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -140,25 +140,27 @@ def _started(spec_file: Path, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def write_chats(path: Path, pairs: Sequence[tuple[str, str]]) -> Path:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write a training file."""
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text("".join(lines), "utf-8")
+    return path
+
+
+def write_chats(path: Path, pairs: Iterable[tuple[str, str]]) -> Path:
     """Write a training file of single-turn chats."""
-    path.write_text(
-        "".join(
-            json.dumps(
-                {
-                    "messages": [
-                        {"role": "user", "content": question},
-                        {"role": "assistant", "content": answer},
-                    ]
-                },
-                ensure_ascii=False,
-            )
-            + "\n"
+    return write_rows(
+        path,
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": question},
+                    {"role": "assistant", "content": answer},
+                ]
+            }
             for question, answer in pairs
         ),
-        "utf-8",
     )
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -238,8 +240,7 @@ def write_preferences(path: Path, count: int) -> Path:
         }
         for n in range(count)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
+    return write_rows(path, rows)
 
 
 @pytest.fixture(scope="session")
@@ -266,9 +267,7 @@ def few_judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         for n in range(12)
     ]
-    path = tmp_path_factory.mktemp("judged") / "few.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
+    return write_rows(tmp_path_factory.mktemp("judged") / "few.jsonl", rows)
 
 
 def assert_same_adapter(done: Succeeded, wanted: Succeeded) -> None:

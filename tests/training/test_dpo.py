@@ -1,6 +1,5 @@
 """Tests of Direct Preference Optimization: data, loss and complete runs."""
 
-import json
 import math
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from service.training.data.rows import read_preferences
 from service.training.data.tokenization import IGNORED, ChatEncoder, Pair
 from tests.lazy import Lazy
 
-from .conftest import Starter, assert_same_adapter, trainer_of
+from .conftest import Starter, assert_same_adapter, trainer_of, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -46,14 +45,9 @@ def row(better="Aye.", worse="Yes.", **more):
     }
 
 
-def written(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
 def test_the_answers_alone_carry_loss(tmp_path):
     tools = [{"type": "function", "function": {"name": "f", "description": None, "parameters": {}}}]
-    path = written(tmp_path / "a.jsonl", row(tools=tools))
+    path = write_rows(tmp_path / "a.jsonl", [row(tools=tools)])
     (preference,) = read_preferences(path, param="p")
     assert preference.better.supervised == preference.worse.supervised == (3,)
     assert preference.better.tools == preference.worse.tools == tuple(tools)
@@ -65,7 +59,7 @@ def test_the_answers_alone_carry_loss(tmp_path):
     [{"input": None}, {"preferred_output": []}, {"non_preferred_output": [{"role": "x"}, 3]}],
 )
 def test_a_line_that_is_no_preference_is_told_by_its_number(tmp_path, change):
-    path = written(tmp_path / "a.jsonl", row(), row("secret-row") | change)
+    path = write_rows(tmp_path / "a.jsonl", [row(), row("secret-row") | change])
     with pytest.raises(TrainingFailure) as caught:
         list(read_preferences(path, param="training_file"))
     assert caught.value.code == "invalid_training_file"
@@ -75,7 +69,7 @@ def test_a_line_that_is_no_preference_is_told_by_its_number(tmp_path, change):
 
 def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_path):
     long = "word " * 300
-    path = written(tmp_path / "a.jsonl", row(), row(long, long + "!"), row("Aye.", "Aye."))
+    path = write_rows(tmp_path / "a.jsonl", [row(), row(long, long + "!"), row("Aye.", "Aye.")])
     corpus = encode_corpus(read_preferences(path, param="p"), ChatEncoder(tokenizer, 100), 100)
     (pair,) = corpus.samples
     assert isinstance(pair, Pair)

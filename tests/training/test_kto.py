@@ -1,6 +1,5 @@
 """Tests of Kahneman-Tversky Optimization: data, loss and complete runs."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from service.training.data.rows import read_labeled
 from service.training.data.tokenization import IGNORED, ChatEncoder, LabeledSample
 from tests.lazy import Lazy
 
-from .conftest import Starter, assert_same_adapter, trainer_of
+from .conftest import Starter, assert_same_adapter, trainer_of, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -34,14 +33,9 @@ def row(answer="Aye.", label=True, **more):
     return {"messages": messages, "label": label} | more
 
 
-def written(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
 def test_the_last_answer_alone_carries_loss(tmp_path):
     tools = [{"type": "function", "function": {"name": "f", "description": None, "parameters": {}}}]
-    path = written(tmp_path / "a.jsonl", row(tools=tools), row("No.", label=False))
+    path = write_rows(tmp_path / "a.jsonl", [row(tools=tools), row("No.", label=False)])
     good, bad = read_labeled(path, param="p")
     assert good.chat.supervised == bad.chat.supervised == (3,)
     assert good.chat.tools == tuple(tools)
@@ -53,7 +47,7 @@ def test_the_last_answer_alone_carries_loss(tmp_path):
     "change", [{"label": None}, {"label": 1}, {"messages": []}, {"messages": row()["messages"][:3]}]
 )
 def test_a_line_that_is_no_judged_answer_is_reported_by_its_number(tmp_path, change):
-    path = written(tmp_path / "a.jsonl", row(), row("secret-row") | change)
+    path = write_rows(tmp_path / "a.jsonl", [row(), row("secret-row") | change])
     with pytest.raises(TrainingFailure) as caught:
         list(read_labeled(path, param="training_file"))
     assert caught.value.code == "invalid_training_file"
@@ -63,7 +57,7 @@ def test_a_line_that_is_no_judged_answer_is_reported_by_its_number(tmp_path, cha
 
 def test_the_label_belongs_to_the_data_of_a_run(tokenizer, tmp_path):
     def digest(label):
-        path = written(tmp_path / "a.jsonl", row(label=label))
+        path = write_rows(tmp_path / "a.jsonl", [row(label=label)])
         corpus = encode_corpus(read_labeled(path, param="p"), ChatEncoder(tokenizer, 100), 100)
         (sample,) = corpus.samples
         assert isinstance(sample, LabeledSample)

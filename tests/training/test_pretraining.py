@@ -1,6 +1,5 @@
 """Tests of continued pre-training: how texts are encoded, and complete runs."""
 
-import json
 import math
 
 import pytest
@@ -12,7 +11,7 @@ from service.training.data.rows import Text, read_texts
 from service.training.data.tokenization import IGNORED, ChatEncoder
 from tests.lazy import Lazy
 
-from .conftest import write_chats
+from .conftest import write_chats, write_rows
 
 transformers = Lazy("transformers")
 
@@ -35,8 +34,7 @@ def test_a_text_is_learned_whole_and_cut_where_it_is_too_long(tokenizer):
 
 
 def write_texts(path, texts):
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return path
+    return write_rows(path, ({"text": text} for text in texts))
 
 
 def test_equal_texts_are_held_out_together(tmp_path):

@@ -27,7 +27,7 @@ from service.training.loop.metrics import advantages
 from tests.conftest import TINY_CONFIG, make_tiny_model
 from tests.lazy import Lazy
 
-from .conftest import HANG_S, Starter, assert_same_adapter, trainer_of
+from .conftest import HANG_S, Starter, assert_same_adapter, trainer_of, write_rows
 from .graders import respond, send, serve, share_of_liked
 
 pytestmark = pytest.mark.slow
@@ -46,8 +46,7 @@ def write_prompts(path: Path, count: int, first: int = 0) -> Path:
         }
         for n in range(first, first + count)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
+    return write_rows(path, rows)
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,7 @@ import pytest
 
 from service.training.contract.failures import TrainingFailure
 from service.training.data.rows import read_chats, to_template_message
-
-
-def written(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+from tests.training.conftest import write_rows
 
 
 def test_supervised_messages_are_the_assistants_of_weight_not_0(tmp_path):
@@ -17,7 +13,7 @@ def test_supervised_messages_are_the_assistants_of_weight_not_0(tmp_path):
     messages: list[dict[str, Any]] = [{"role": role, "content": "x"} for role in roles]
     messages[2]["weight"] = 0
     messages[4]["weight"] = 1
-    (chat,) = read_chats(written(tmp_path / "a.jsonl", {"messages": messages}), param="p")
+    (chat,) = read_chats(write_rows(tmp_path / "a.jsonl", [{"messages": messages}]), param="p")
     assert chat.supervised == (4, 6)
     assert all("weight" not in message for message in chat.messages)
 

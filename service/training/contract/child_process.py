@@ -173,32 +173,21 @@ def listen(
     inbox: Inbox | None = None,
 ) -> None:
     """Start the thread that reads commands from `descriptor`, and return at once."""
-    thread = threading.Thread(
-        target=_read_commands,
-        args=(flag, traffic, inbox or Inbox(), descriptor, exit_process),
-        name="commands",
-        daemon=True,
-    )
-    thread.start()
+    samples = inbox or Inbox()
 
+    def read_commands() -> None:
+        # Use os.read, not sys.stdin: a daemon thread blocked in a buffered reader holds a lock that
+        # the interpreter needs at shutdown.
+        pending = b""
+        while chunk := os.read(descriptor, _READ_BYTES):
+            *lines, pending = (pending + chunk).split(b"\n")
+            for line in lines:
+                _handle(line, flag, traffic, samples)
+        if not flag.is_finished():
+            # No process is left to receive a checkpoint or a result, and the device must be freed.
+            exit_process(EXIT_FAILED)
 
-def _read_commands(
-    flag: StopFlag,
-    traffic: Traffic,
-    inbox: Inbox,
-    descriptor: int,
-    exit_process: Callable[[int], None],
-) -> None:
-    # Use os.read, not sys.stdin: a daemon thread blocked in a buffered reader holds a lock that the
-    # interpreter needs at shutdown.
-    pending = b""
-    while chunk := os.read(descriptor, _READ_BYTES):
-        *lines, pending = (pending + chunk).split(b"\n")
-        for line in lines:
-            _handle(line, flag, traffic, inbox)
-    if not flag.is_finished():
-        # No process is left to receive a checkpoint or a result, and the device must be freed.
-        exit_process(EXIT_FAILED)
+    threading.Thread(target=read_commands, name="commands", daemon=True).start()
 
 
 def _handle(line: bytes, flag: StopFlag, traffic: Traffic, inbox: Inbox) -> None:

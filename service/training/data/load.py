@@ -287,9 +287,9 @@ def _encode_mixture(
     if not spec.mixture:
         return _encode_rows(rows, encoder, spec, channel, "training_file")
     corpora = [Corpus()] * len(spec.mixture)
-    for place, own in split_by_file(rows, spec.mixture):
-        name = spec.mixture[place].file
-        corpora[place] = _encode_rows(own, encoder, spec, channel, "mixed_files", name)
+    for index, own in split_by_file(rows, spec.mixture):
+        name = spec.mixture[index].file
+        corpora[index] = _encode_rows(own, encoder, spec, channel, "mixed_files", name)
     return Corpus(
         samples=tuple(chain.from_iterable(corpus.samples for corpus in corpora)),
         rows=sum(corpus.rows for corpus in corpora),

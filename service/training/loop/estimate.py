@@ -44,7 +44,7 @@ _FP32: Final = 4
 _CHUNK: Final = 64  # positions of linear attention
 # Memory that the process or device takes beyond tensors: buffers of the math libraries, and what
 # the allocator keeps between tensors of odd sizes. Measured on a CPU, assumed for CUDA.
-_OVERHEAD_BYTES: Final = {"cpu": 150 * 2**20, "cuda": 600 * 2**20}
+OVERHEAD_BYTES: Final = {"cpu": 150 * 2**20, "cuda": 600 * 2**20}
 _OVERHEAD_SHARE: Final = 0.1  # of the activations
 
 
@@ -150,38 +150,8 @@ def estimate_memory(
         gradients=parameters * _FP32,
         activations=round(activations),
         logits=_logits_bytes(shape, scored, width),
-        overhead=_OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
+        overhead=OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
     )
-
-
-def bytes_beyond_loading(
-    shape: ModelShape,
-    chosen: Resolved,
-    *,
-    method: MethodName,
-    longest: int,
-    tokens_at_once: int,
-    gradient_checkpointing: bool,
-    inputs_on_host: bool,
-    device: Device,
-    dtype: Dtype,
-    gpus: int,
-) -> int:
-    """Estimate what a run needs in addition, once its base model and its adapter are loaded."""
-    whole = estimate_memory(
-        shape,
-        chosen,
-        method=method,
-        longest=longest,
-        tokens_at_once=tokens_at_once,
-        gradient_checkpointing=gradient_checkpointing,
-        inputs_on_host=inputs_on_host,
-        device=device,
-        dtype=dtype,
-        gpus=gpus,
-    )
-    loaded = loaded_bytes(shape, chosen.quantization, dtype)
-    return whole.total - loaded - whole.adapter - _OVERHEAD_BYTES[device]
 
 
 def host_bytes(

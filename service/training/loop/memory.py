@@ -14,7 +14,12 @@ from transformers import core_model_loading
 
 from service.training.contract.failures import TrainingFailure, is_out_of_memory
 from service.training.contract.spec import TrainSpec, tokens_at_once
-from service.training.loop.estimate import Device, bytes_beyond_loading
+from service.training.loop.estimate import (
+    OVERHEAD_BYTES,
+    Device,
+    estimate_memory,
+    loaded_bytes,
+)
 from service.training.model.models import ComputeDevice
 from service.training.model.shape import Dtype, ModelShape, UnknownShape
 from service.training.parallel.ranks import Ranks
@@ -159,10 +164,12 @@ def largest_fitting_tokens(
         return planned
     least = longest * spec.training_method.rows_per_sample
     tokens = planned
+    chosen = spec.hyperparameters
+    loaded = loaded_bytes(shape, chosen.quantization, dtype) + OVERHEAD_BYTES[device]
     while tokens > least:
-        needed = bytes_beyond_loading(
+        estimate = estimate_memory(
             shape,
-            spec.hyperparameters,
+            chosen,
             method=spec.training_method.name,
             longest=longest,
             tokens_at_once=tokens,
@@ -172,6 +179,7 @@ def largest_fitting_tokens(
             dtype=dtype,
             gpus=spec.gpus,
         )
+        needed = estimate.total - estimate.adapter - loaded
         if needed <= _USABLE * free:
             break
         tokens = max(tokens // 2, least)
