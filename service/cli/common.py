@@ -79,8 +79,10 @@ def _similar_commands(root: Any, name: str) -> list[str]:
 class LazyGroup(Group):
     """A group whose module, `service.cli.{name}`, is imported when a command is looked up."""
 
+    _commands: Any
+
     @property
-    def commands(self) -> Any:  # type: ignore[override]
+    def commands(self) -> Any:
         """The commands by name."""
         if not self._commands:
             module = import_module(f"service.cli.{self.name}")

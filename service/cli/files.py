@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from service.cli.common import App, fail
 from service.config import Settings
 from service.datasets.contract.tasks import ConvertSpec
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.documents import read_with
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed
+from service.files.records import with_filename_hint
 from service.files.schemas import FormatFields
 
 app = App(help="Data files.")
@@ -62,17 +62,17 @@ async def _check(path: Path, format: Mapping[str, Any] | None) -> dict[str, Any]
         "filename": path.name,
         "min_training_rows": settings.min_examples,
     }
-    desk = Desk(settings)
+    dataset_process = DatasetProcess(settings)
     with tempfile.TemporaryDirectory(prefix="finetuned-check-") as folder:
         spec = ConvertSpec(
             path=path.resolve(),
             out=Path(folder) / "canonical.jsonl",
-            format=desk.format_of(read_with(format, path.name)),
+            format=dataset_process.format_of(with_filename_hint(format, path.name)),
             result=Path(folder) / "result.json",
         )
         try:
-            converted = await desk.run(spec)
-        except DeskFailed as e:
+            converted = await dataset_process.run(spec)
+        except DatasetTaskFailed as e:
             return found | {"ok": False, "error": {"code": e.code, "message": e.message}}
     report = converted.validation
     return found | {

@@ -28,11 +28,11 @@ from service.core.storage import MANIFEST, Storage, StoredObject
 from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.records import Files
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import StoredChats
 from service.files.uploads.records import Uploads
 from service.generation.records import Generations
 from service.jobs.checkpoints import adapters_of, folder_of
-from service.jobs.records import FINAL, Jobs
+from service.jobs.records import Jobs
 from service.projects.records import Projects
 from service.web.audit_events import AuditEvent
 
@@ -99,7 +99,7 @@ class GarbageCollector:
             "exports": Exports(redis).records.get,
             "batches": Batches(files).records.get,
             "generations": Generations(files).records.get,
-            "captures": Captures(redis, storage).records.get,
+            "captures": StoredChats(redis, storage).records.get,
         }
 
     async def find(self, *, older_than_s: int) -> Garbage:
@@ -148,7 +148,7 @@ class GarbageCollector:
             job = await self._jobs.get(project_id, job_id)
         except Unreadable:
             return []
-        if job is None or job.status not in FINAL:
+        if job is None or not job.is_final:
             return []
         served = await adapters_of(self._jobs, job)
         folders: dict[str, list[StoredObject]] = defaultdict(list)

@@ -20,7 +20,7 @@ from service.cli import doctor
 from service.cli.keys import create_key
 from service.config.limits import ProjectLimits
 from service.core import clock
-from service.core.redis import Client, Purpose
+from service.core.redis import Client, Purpose, writing_for
 from service.core.redis.record_quota import RecordUse
 from service.projects.records import Role
 from service.web.permissions import needed_by, purpose_of
@@ -74,7 +74,7 @@ def redis(api: Api) -> Client:
 
 @pytest.fixture
 def use(redis: Client) -> RecordUse:
-    assert redis.record_use is not None
+    assert isinstance(redis.record_use, RecordUse)
     return redis.record_use
 
 
@@ -309,6 +309,22 @@ async def test_releases_work_without_free_memory(api: Api, redis, memory, settin
         assert (await admin.post(f"{ROOT}/{other_id}", json=limits)).status_code == 200
         assert (await admin.delete(f"{ROOT}/{greedy_id}")).status_code in {200, 202}
         await _deleted(settings, admin, greedy_id)
+
+
+async def test_results_are_the_same_without_free_memory(redis, memory):
+    async def results() -> list[Any]:
+        await redis.delete("a", "b", "c")
+        with writing_for(Purpose.RELEASE):
+            async with redis.pipeline(transaction=True) as pipe:
+                pipe.set("a", "1").get("a").incr("a").expire("a", 60).get("none")
+                pipe.hset("b", mapping={"x": "1"}).hgetall("b").sadd("c", "y").smembers("c")
+                found = await pipe.execute()
+            return [*found, await redis.set("a", "2"), await redis.sadd("c", "z")]
+
+    expected = await results()
+    assert expected[:5] == [True, b"1", 2, True, None]
+    await redis.config_set("maxmemory", 1)
+    assert await results() == expected
 
 
 async def test_doctor_names_the_largest_projects_and_commands_still_work(

@@ -10,7 +10,7 @@ import pytest
 
 from service.datasets.formats.text_records import LONGEST, read_text
 from service.datasets.passages import weight
-from service.files.documents import read_with
+from service.files.records import with_filename_hint
 from tests.datasets.test_preview import preview
 
 ROOT = Path(__file__).parents[2]
@@ -97,14 +97,14 @@ PROSE = (
     ],
 )
 def test_a_document_name_matters_only_for_prose(tmp_path, name, data, container):
-    found = preview(tmp_path, data.encode(), **(read_with(None, name) or {})).found
+    found = preview(tmp_path, data.encode(), **(with_filename_hint(None, name) or {})).found
     assert found is not None
     assert found.container == container
 
 
 def test_other_prose_is_refused_unless_the_format_is_text(tmp_path):
     data = b"Dear all\nplease find attached\n"
-    assert read_with(None, "letter.jsonl") is None
+    assert with_filename_hint(None, "letter.jsonl") is None
     error = preview(tmp_path, data).error
     assert error is not None
     assert error.code == "unknown_format"
@@ -117,8 +117,8 @@ def test_other_prose_is_refused_unless_the_format_is_text(tmp_path):
 
 def test_options_of_tables_prevail_over_the_name():
     given = {"columns": {"prompt": "Kunde"}}
-    assert read_with(given, "a.txt") == given
-    assert read_with({"encoding": "gb18030"}, "a.md.gz") == {
+    assert with_filename_hint(given, "a.txt") == given
+    assert with_filename_hint({"encoding": "gb18030"}, "a.md.gz") == {
         "encoding": "gb18030",
         "is_document": True,
     }

@@ -121,7 +121,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     generated = await generations.create(world, DEMO_MODEL)
     async with _worker(settings):
         await generations.look(world, generated, state.generations, acme.id)
-    await stored_chats.all_of(world, state.captures, acme.id, DEMO_MODEL)
+    await stored_chats.all_of(world, state.stored_chats, acme.id, DEMO_MODEL)
     imported = await imports.create(world, made, base, DEMO_MODEL)
     async with _worker(settings):
         await imports.look(world, imported)

@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -46,15 +46,15 @@ _REFUSALS = frozenset({"NOREPLICAS", "MISCONF", "OOM", "READONLY", "MASTERDOWN",
 
 BEYOND_LIMIT: Final = "#!lua flags=allow-oom\n"
 """First line of a script that may write although the memory of Redis is full."""
-# Runs commands, each after the number of its arguments.
+# Runs commands, each after the number of its arguments, and returns their results.
 _RUN: Final = f"""{BEYOND_LIMIT}
-local at, result = 1, false
+local at, results = 1, {{}}
 while at <= #ARGV do
   local size = tonumber(ARGV[at])
-  result = redis.call(unpack(ARGV, at + 1, at + size))
+  results[#results + 1] = redis.call(unpack(ARGV, at + 1, at + size))
   at = at + size + 1
 end
-return result
+return results
 """
 
 
@@ -163,8 +163,11 @@ class Client(ArqRedis):
         except OutOfMemoryError:
             if purpose() is not Purpose.RELEASE:
                 raise
-        script = (BEYOND_LIMIT + args[1], *args[2:]) if args[0] == "EVAL" else _run([args])
-        return await super().execute_command("EVAL", *script)  # type: ignore[no-untyped-call]
+        execute = super().execute_command
+        if args[0] == "EVAL":
+            return await execute("EVAL", BEYOND_LIMIT + args[1], *args[2:])  # type: ignore[no-untyped-call]
+        results = await execute("EVAL", *_run([args]))  # type: ignore[no-untyped-call]
+        return _parse(self.response_callbacks, [(args, options)], results)[0]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return redis-py's pipeline."""
@@ -180,9 +183,10 @@ class _Pipeline(Pipeline):
         except OutOfMemoryError:
             if not may_repeat or purpose() is not Purpose.RELEASE:
                 raise
-        self.command_stack = commands
+        self.command_stack = list(commands)
         beyond_limit(self)
-        return await super().execute(raise_on_error)
+        (results,) = await super().execute()
+        return _parse(self.response_callbacks, commands, results)
 
     def annotate_exception(
         self, exception: Exception, number: int, command: Iterable[object]
@@ -201,6 +205,20 @@ def beyond_limit(pipe: Pipeline) -> None:
 def _run(commands: Iterable[Sequence[Any]]) -> tuple[Any, ...]:
     """Return the arguments of an EVAL that runs the commands."""
     return (_RUN, 0, *(part for args in commands for part in (len(args), *args)))
+
+
+def _parse(
+    callbacks: Mapping[Any, Callable[..., Any]],
+    commands: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
+    results: Sequence[Any],
+) -> list[Any]:
+    """Return the results of a script's commands as redis-py returns those of the commands."""
+    parsed = []
+    for (args, given), result in zip(commands, results, strict=True):
+        callback = callbacks.get(args[0])
+        options = {name: value for name, value in given.items() if name != "keys"}
+        parsed.append(result if callback is None else callback(result, **options))
+    return parsed
 
 
 def is_refusal(error: ResponseError) -> bool:

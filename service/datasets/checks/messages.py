@@ -340,10 +340,10 @@ INSTRUCTION_ROLES = frozenset({"system", "developer"})
 
 
 class OrderFinding(NamedTuple):
-    """An issue code, the index of the message, and the role to name in the issue."""
+    """An issue code, the place of the message from 0, and the role to name in the issue."""
 
     code: str
-    index: int
+    place: int
     role: str
 
 

@@ -1,4 +1,4 @@
-"""Tests of the data desk as a child process: results, limits and timeouts."""
+"""Tests of tasks in child processes: results, limits of memory and time, and failures."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from service.datasets.contract.tasks import (
     TaskSpec,
     ValidateSpec,
 )
-from service.files.curation.child_runner import Desk, DeskFailed, failure
-from service.files.curation.curate import Curate
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, failure
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.curation.task import RunFileTask
 from service.files.records import FileRecord, FileStatus, Purpose
 from tests.conftest import Api
 
@@ -75,19 +75,19 @@ def spec(path: Path) -> ValidateSpec:
 
 @pytest.mark.slow
 async def test_every_answer_comes_back_typed(spec, settings: Settings, tiny_model_path: Path):
-    desk, at = Desk(settings), {"path": spec.path, "result": spec.result}
+    process, at = DatasetProcess(settings), {"path": spec.path, "result": spec.result}
     tokenizer = tiny_model_path / "tokenizer.json"
-    report = await desk.run(spec)
+    report = await process.run(spec)
     assert (report.rows, report.valid_rows, report.errors) == (20, 20, 0)
-    converted = await desk.run(ConvertSpec(**at, out=spec.path.with_name("canonical")))
+    converted = await process.run(ConvertSpec(**at, out=spec.path.with_name("canonical")))
     assert (converted.facts.row_format, converted.rows) == ("chat", 20)
-    measured = await desk.run(MeasureSpec(**at, rows=20, tokenizer=tokenizer))
+    measured = await process.run(MeasureSpec(**at, rows=20, tokenizer=tokenizer))
     assert 0 < measured.p95 <= measured.longest
-    analysed = await desk.run(
+    analysed = await process.run(
         ReportSpec(**at, tokenizers={"base": tokenizer}, context_lengths=(64,))
     )
     assert list(analysed.tokens[0].truncated_rows) == [64]
-    cleaned = await desk.run(
+    cleaned = await process.run(
         CleanSpec(**at, out=spec.path.with_name("out"), options=CleanOptions(validation_share=0.5))
     )
     assert cleaned.validation is not None
@@ -97,7 +97,7 @@ async def test_every_answer_comes_back_typed(spec, settings: Settings, tiny_mode
 async def test_an_answer_that_breaks_the_contract_is_a_clear_error(spec, settings: Settings):
     mistaken = MistakenSpec(path=spec.path, result=spec.result)
     with pytest.raises(ProtocolError, match=r"MistakenSpec is not a Measures: .*`percentiles`"):
-        await Desk(settings).run(mistaken)
+        await DatasetProcess(settings).run(mistaken)
 
 
 async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, path, caplog):
@@ -106,10 +106,12 @@ async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, 
     task = await Tasks(state.redis).create(TASK)
 
     async def work(task: Task, file: FileRecord, folder: Path) -> None:
-        await Desk(api.settings).run(MistakenSpec(path=path, result=folder / "result.json"))
+        await DatasetProcess(api.settings).run(
+            MistakenSpec(path=path, result=folder / "result.json")
+        )
 
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    curate = Curate(state.files, leases, api.settings, {TaskKind.MEASURE: work})
+    curate = RunFileTask(state.files, leases, api.settings, {TaskKind.MEASURE: work})
     await curate.run({}, file.project_id, task.subject, task.attempt)
     ended = await Tasks(state.redis).collection(file.id).get(file.project_id, task.id)
     assert ended is not None
@@ -120,16 +122,16 @@ async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, 
     assert "ProtocolError" in caplog.text
 
 
-async def test_child_that_takes_too_long_is_killed_and_said_so(spec, settings: Settings):
+async def test_a_child_that_takes_too_long_is_killed(spec, settings: Settings):
     hasty = settings.model_copy(update={"curation_timeout_s": 0.01})
-    with pytest.raises(DeskFailed) as caught:
-        await Desk(hasty).run(spec)
+    with pytest.raises(DatasetTaskFailed) as caught:
+        await DatasetProcess(hasty).run(spec)
     assert caught.value.code == "timed_out"
     assert not caught.value.certain
 
 
 @pytest.mark.parametrize("mebibytes", [120, 150, 300])
-async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(
+async def test_a_child_that_takes_too_much_memory_is_stopped(
     mebibytes: int, spec, settings: Settings
 ):
     """A library in Rust aborts, another is not loaded, or the Japanese dictionary has no room."""
@@ -141,15 +143,15 @@ async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(
     }
     spec.path.write_bytes(msgspec.json.encode(row))
     small = settings.model_copy(update={"curation_memory_bytes": mebibytes * 2**20})
-    with pytest.raises(DeskFailed) as caught:
-        await Desk(small).run(ReportSpec(path=spec.path, result=spec.result))
+    with pytest.raises(DatasetTaskFailed) as caught:
+        await DatasetProcess(small).run(ReportSpec(path=spec.path, result=spec.result))
     assert caught.value.code == "out_of_memory"
     assert "ran out of memory. Give the process more memory" in caught.value.message
     assert not caught.value.certain
 
 
 @pytest.mark.parametrize("last", [Progress(1, 2), Failed("worker_died", "It died.", "Retry.")])
-def test_a_library_that_aborts_for_lack_of_memory_is_said_so(last: Message):
+def test_an_abort_for_lack_of_memory_is_recognized(last: Message):
     """Neither the child process nor its worker can say so, but the library wrote why."""
     limit = "import resource as r; r.setrlimit(r.RLIMIT_AS, (8 << 30, 8 << 30)); import rensa; "
     code = limit + "rensa.RMinHash(num_perm=1 << 40, seed=1)"
@@ -160,8 +162,8 @@ def test_a_library_that_aborts_for_lack_of_memory_is_said_so(last: Message):
     assert failure(line, ended.returncode, b"").code in ("desk_died", "worker_died")
 
 
-async def test_missing_file_ends_in_a_clear_error(spec, settings: Settings, tmp_path):
+async def test_an_error_names_no_path_of_the_worker(spec, settings: Settings, tmp_path):
     gone = msgspec.structs.replace(spec, path=tmp_path / "gone")
-    with pytest.raises(DeskFailed) as caught:
-        await Desk(settings).run(gone)
+    with pytest.raises(DatasetTaskFailed) as caught:
+        await DatasetProcess(settings).run(gone)
     assert str(tmp_path) not in caught.value.message

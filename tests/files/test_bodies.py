@@ -1,4 +1,4 @@
-"""Tests of uploads as a raw body, and of format options in each kind of upload."""
+"""Tests of upload bodies: multipart forms, raw bytes, and format options in both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import Api
 
 OCTETS = {"content-type": "application/octet-stream"}
-SAID = {
+OPTIONS = {
     "container": "csv",
     "delimiter": ";",
     "encoding": "gb18030",
@@ -36,20 +36,20 @@ async def recorded(api: Api, file_id: str):
 
 async def test_raw_body_makes_the_same_record_as_a_form(api: Api, http):
     expiry = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
-    said = {"purpose": "user_data", "format": json.dumps(SAID), **expiry}
+    said = {"purpose": "user_data", "format": json.dumps(OPTIONS), **expiry}
     form = await http.post("/v1/files", files={"file": ("顧客 1.csv", b"a;b")}, data=said)
-    bare = await raw(http, b"a;b", filename="顧客 1.csv", format=json.dumps(SAID), **expiry)
+    bare = await raw(http, b"a;b", filename="顧客 1.csv", format=json.dumps(OPTIONS), **expiry)
     assert form.status_code == bare.status_code == 200, bare.text
     one, other = [await recorded(api, a.json()["id"]) for a in (form, bare)]
     differ = {"id", "created_at", "expires_at"}
     assert one.model_dump(exclude=differ) == other.model_dump(exclude=differ)
-    assert one.format == SAID
+    assert one.format == OPTIONS
     assert other.expires_at == other.created_at + 3600
     content = await http.get(f"/v1/files/{other.id}/content")
     assert content.content == b"a;b"
 
 
-async def test_each_byte_is_where_it_was(http):
+async def test_large_bodies_are_stored_byte_for_byte(http):
     """More than storage's writer buffers, with no two blocks alike."""
     data = os.urandom(33_333_333)
     form = await http.post("/v1/files", files={"file": ("f", data)}, data={"purpose": "user_data"})
@@ -58,20 +58,14 @@ async def test_each_byte_is_where_it_was(http):
         assert content.content == data
 
 
-async def test_sdk_says_the_format_in_extra_body(api: Api):
+async def test_the_sdk_sends_format_options_in_extra_body(api: Api):
     async with openai.AsyncOpenAI(
         base_url=f"{api.base_url}/v1", api_key=await api.key(), max_retries=0
     ) as sdk:
         file = await sdk.files.create(
-            file=("a.csv", b"a;b"), purpose="user_data", extra_body={"format": SAID}
+            file=("a.csv", b"a;b"), purpose="user_data", extra_body={"format": OPTIONS}
         )
-    assert (await recorded(api, file.id)).format == SAID
-
-
-async def test_nothing_said_is_nothing_kept(api: Api, http):
-    file_id = (await raw(http, b"x")).json()["id"]
-    record = await recorded(api, file_id)
-    assert (record.format, record.filename) == (None, "file")
+    assert (await recorded(api, file.id)).format == OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -79,6 +73,8 @@ async def test_nothing_said_is_nothing_kept(api: Api, http):
     [
         ({"format": "csv"}, "format"),
         ({"format": "[1]"}, "format"),
+        ({"format": '{"delimiter": ";;"}'}, "format.delimiter"),
+        ({"format": '{"header_row": -1}'}, "format.header_row"),
         ({"format": '{"container": "doc"}'}, "format.container"),
         ({"format": '{"color": 1}'}, "format.color"),
         ({"format[container]": "doc"}, "format.container"),
@@ -104,19 +100,19 @@ async def test_bad_format_is_refused_and_leaves_nothing(api: Api, http, fields, 
     assert [p for p in storage.rglob("*") if p.is_file() and p.name != ".health"] == []
 
 
-async def test_raw_body_needs_a_purpose(http):
-    answer = await http.post("/v1/files", content=b"x", headers=OCTETS)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == "purpose"
-
-
 def form_of(*parts: bytes, end: bytes = b"--b--\r\n") -> dict[str, Any]:
     return {
         "content": b"".join(b"--b\r\n" + part for part in parts) + end,
-        "headers": {"content-type": "multipart/form-data; boundary=b"},
+        "headers": {"content-type": FORM_TYPE},
     }
 
 
+def form_with(disposition: bytes) -> bytes:
+    part = b"Content-Disposition: %b\r\n\r\nhello\r\n" % disposition
+    return bytes(form_of(PURPOSE, part)["content"])
+
+
+FORM_TYPE = "multipart/form-data; boundary=b"
 PURPOSE = b'Content-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
 FILE = b'Content-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n'
 
@@ -132,8 +128,42 @@ FILE = b'Content-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n'
     ],
     ids=["two-files", "no-end", "endless-header", "endless-field", "wrong-boundary"],
 )
-async def test_odd_form_is_refused(http, body, words):
+async def test_a_malformed_form_is_refused(http, body, words):
     assert (await http.post("/v1/files", **form_of(PURPOSE, FILE))).status_code == 200
     answer = await http.post("/v1/files", **body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("disposition", "content_type"),
+    [
+        (b'form-data; name="file"; filename="\xff"', FORM_TYPE),
+        (b'form-data; name="\xff"; filename="a"', FORM_TYPE),
+        (b'form-data; name="file"; filename="a"', "multipart/form-data; form-data*0*"),
+    ],
+)
+async def test_headers_that_cannot_be_read_are_refused(http, disposition, content_type):
+    answer = await http.post(
+        "/v1/files", content=form_with(disposition), headers={"content-type": content_type}
+    )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_multipart"
+    if content_type == FORM_TYPE:
+        assert "UTF-8" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ('form-data; name="file"; filename="質問.jsonl"'.encode(), "質問.jsonl"),
+        (b"form-data; name=\"file\"; filename*=UTF-8''%E8%B3%AA.jsonl", "質.jsonl"),
+        (b"form-data; name=\"file\"; filename*=UTF-8''%ff.jsonl", "�.jsonl"),
+    ],
+)
+async def test_file_names_beyond_ascii_are_kept(http, disposition, name):
+    answer = await http.post(
+        "/v1/files", content=form_with(disposition), headers={"content-type": FORM_TYPE}
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["filename"] == name

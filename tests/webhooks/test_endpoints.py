@@ -1,9 +1,10 @@
-"""Tests of every operation of `client.webhooks` in the unmodified SDK, with a real worker."""
+"""Tests of webhook endpoints: all operations of `client.webhooks` in the SDK, and refusals."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import openai
 import pytest
@@ -13,7 +14,7 @@ from service.jobs.records import Status
 from service.webhooks.records import OLD_SECRET_LIFETIME_S, Webhooks
 from service.webhooks.routes import sample_subject
 from tests.conftest import Api
-from tests.webhooks.conftest import EVENT_TYPES, Maker, Receiver, logged, until
+from tests.webhooks.conftest import EVENT_TYPES, Maker, Receiver, create, logged, until
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +50,8 @@ async def test_an_endpoint_is_created_retrieved_updated_and_deleted(
     assert shown.to_dict() == {
         key: value for key, value in endpoint.to_dict().items() if key != "signing_secret"
     }
+    [listed] = (await sdk.webhooks.list()).data
+    assert listed == shown  # the secret is shown once
     changed = await sdk.webhooks.update(
         endpoint.id, name="Alarm", url=f"{receiver.url}/alarm", event_types=[FAILED, FAILED]
     )
@@ -73,16 +76,6 @@ async def test_only_a_change_advances_updated_at(api: Api, sdk, endpoint):
     assert (await sdk.webhooks.update(endpoint.id, name="Alarm")).updated_at > 7
 
 
-async def test_the_list_is_iterated_newest_first(sdk, receiver: Receiver):
-    made = [
-        await sdk.webhooks.create(name=str(n), url=receiver.url, event_types=[FAILED])
-        for n in range(5)
-    ]
-    assert [e.id async for e in sdk.webhooks.list(limit=2)] == [e.id for e in reversed(made)]
-    page = await sdk.webhooks.list(limit=2, after=made[1].id)
-    assert ([e.name for e in page.data], page.has_more) == (["0"], False)
-
-
 async def test_event_types_are_those_that_endpoints_accept(sdk, receiver: Receiver):
     listed = await sdk.webhooks.event_types.list()
     assert (listed.object, listed.data) == ("list", EVENT_TYPES)
@@ -101,74 +94,57 @@ async def test_a_new_url_is_checked(sdk, endpoint):
     assert (await sdk.webhooks.retrieve(endpoint.id)).url == endpoint.url
 
 
-async def test_a_new_secret_signs_at_once(sdk, endpoint, work, maker: Maker, receiver: Receiver):
-    rotated = await sdk.webhooks.rotate_secret(endpoint.id)
-    assert rotated.id == endpoint.id
-    assert rotated.signing_secret != endpoint.signing_secret
-    async with work("cpu"):
-        job = await maker.ended(Status.SUCCEEDED)
-        await until(lambda: receiver.requests)
-    (request,) = receiver.requests
-    event = sdk.webhooks.unwrap(request.body, request.headers, secret=rotated.signing_secret)
-    assert event.data.id == job.id
-    with pytest.raises(openai.InvalidWebhookSignatureError):
-        sdk.webhooks.unwrap(request.body, request.headers, secret=endpoint.signing_secret)
-
-
-async def test_an_old_secret_can_stay_for_a_day(
+async def test_a_new_secret_signs_immediately_and_an_old_one_can_stay_for_a_day(
     api: Api, sdk, endpoint, work, maker: Maker, receiver: Receiver
 ):
     rotated = await sdk.webhooks.rotate_secret(
         endpoint.id, keep_old_secret_active_for_24_hours=True
     )
-    async with work("cpu"):
-        job = await maker.ended(Status.SUCCEEDED)
-        await until(lambda: receiver.requests)
-    (request,) = receiver.requests
-    for secret in (rotated.signing_secret, endpoint.signing_secret):
-        event = sdk.webhooks.unwrap(request.body, request.headers, secret=secret)
-        assert event.data.id == job.id
-
+    assert (rotated.id, rotated.signing_secret != endpoint.signing_secret) == (endpoint.id, True)
     records = Webhooks(api.app.state.redis)
-    (record,) = (await records.endpoints.page(maker.project_id, limit=1)).items
+    record = await records.get(maker.project_id, endpoint.id)
+    assert record is not None
     now_s = ids.now_s()
     assert record.secrets(now_s) == [rotated.signing_secret, endpoint.signing_secret]
     assert record.secrets(now_s + OLD_SECRET_LIFETIME_S + 1) == [rotated.signing_secret]
-    last = await sdk.webhooks.rotate_secret(endpoint.id)
-    (record,) = (await records.endpoints.page(maker.project_id, limit=1)).items
-    assert record.secrets(ids.now_s()) == [last.signing_secret]
+    async with work("cpu"):
+        job = await maker.ended(Status.SUCCEEDED)
+        await until(lambda: receiver.requests)
+        last = await sdk.webhooks.rotate_secret(endpoint.id)
+        await maker.ended(Status.SUCCEEDED)
+        await until(lambda: len(receiver.requests) == 2)
+    both, new = receiver.requests
+    for secret in (rotated.signing_secret, endpoint.signing_secret):
+        event = sdk.webhooks.unwrap(both.body, both.headers, secret=secret)
+        assert event.data.id == job.id
+        with pytest.raises(openai.InvalidWebhookSignatureError):
+            sdk.webhooks.unwrap(new.body, new.headers, secret=secret)
+    sdk.webhooks.unwrap(new.body, new.headers, secret=last.signing_secret)
 
 
-@pytest.mark.parametrize("status", [204, 500])
+@pytest.mark.parametrize(
+    ("status", "event_type", "subject_id"),
+    [(204, FAILED, "ftjob-" + "0" * 24), (500, "eval.run.succeeded", "evalrun_" + "0" * 24)],
+)
 async def test_a_test_sends_a_signed_sample_once(
-    http, sdk, endpoint, work, receiver: Receiver, status
+    http, sdk, endpoint, work, receiver: Receiver, status, event_type, subject_id
 ):
     receiver.statuses = [status]
     async with work("cpu"):
-        result = await sdk.webhooks.test(endpoint.id, event_type=FAILED)
+        result = await sdk.webhooks.test(endpoint.id, event_type=event_type)
     assert result.to_dict() == {
         "object": "webhook_endpoint.test",
         "webhook_endpoint_id": endpoint.id,
-        "event_type": FAILED,
+        "event_type": event_type,
         "status_code": status,
         "success": True,
     }
     (request,) = receiver.requests
     event = sdk.webhooks.unwrap(request.body, request.headers, secret=endpoint.signing_secret)
-    assert (event.type, event.data.id) == (FAILED, sample_subject(FAILED))
+    assert (event.type, event.data.id) == (event_type, subject_id)
     (entry,) = await logged(http, endpoint.id, 1)
     assert entry["event_id"] == event.id
     assert entry["outcome"] == ("delivered" if status == 204 else "failed")
-
-
-async def test_a_sample_names_a_run_where_the_event_is_of_runs(
-    sdk, endpoint, work, receiver: Receiver
-):
-    async with work("cpu"):
-        await sdk.webhooks.test(endpoint.id, event_type="eval.run.succeeded")
-    (request,) = receiver.requests
-    event = sdk.webhooks.unwrap(request.body, request.headers, secret=endpoint.signing_secret)
-    assert (event.type, event.data.id) == ("eval.run.succeeded", "evalrun_" + "0" * 24)
 
 
 async def test_a_test_overtakes_events_that_wait(
@@ -185,12 +161,15 @@ async def test_a_test_overtakes_events_that_wait(
     assert sent[0] == sample_subject(SUCCEEDED)
 
 
-async def test_a_test_without_a_response_says_why(sdk, endpoint, work, settings):
+async def test_a_host_that_is_no_longer_allowed_is_not_called(
+    sdk, endpoint, work, receiver: Receiver, settings
+):
     settings.webhook_allowed_hosts = ("hooks.example",)
     async with work("cpu"):
         with pytest.raises(openai.BadRequestError, match="HostNotAllowed") as failed:
             await sdk.webhooks.test(endpoint.id, event_type=SUCCEEDED)
     assert failed.value.code == "webhook_test_failed"
+    assert receiver.requests == []
 
 
 async def test_a_test_that_no_worker_sends_is_withdrawn(
@@ -233,3 +212,45 @@ async def test_a_late_410_disables_no_new_url(api: Api, sdk, endpoint, receiver:
     await sdk.webhooks.update(endpoint.id, url=f"{receiver.url}/new")
     await webhooks.disable(old)
     assert (await sdk.webhooks.retrieve(endpoint.id)).status == "enabled"
+
+
+def body(url: str) -> dict[str, Any]:
+    return {"name": "Deploy", "url": url, "event_types": EVENT_TYPES}
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("https://elsewhere.example/a", "host_not_allowed"),
+        ("ftp://127.0.0.1/a", "invalid_url"),
+        ("http://user:word@127.0.0.1/a", "invalid_url"),
+    ],
+)
+async def test_a_url_outside_the_list_is_refused(http, url, code):
+    refused = await http.post("/v1/webhook_endpoints", json=body(url))
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == code
+    assert refused.json()["error"]["param"] == "url"
+
+
+async def test_without_the_setting_webhooks_are_off(api: Api, http, receiver: Receiver):
+    api.app.state.settings = api.settings.model_copy(update={"webhook_allowed_hosts": ()})
+    refused = await http.post("/v1/webhook_endpoints", json=body(receiver.url))
+    assert refused.status_code == 400
+    assert refused.json()["error"]["code"] == "webhooks_disabled"
+    assert "FINETUNED_WEBHOOK_ALLOWED_HOSTS" in refused.json()["error"]["message"]
+
+
+async def test_a_project_has_ten_webhooks(http, receiver: Receiver):
+    made = [await create(http, receiver.url) for _ in range(10)]
+    refused = await http.post("/v1/webhook_endpoints", json=body(receiver.url))
+    assert refused.status_code == 409
+    assert refused.json()["error"]["code"] == "too_many_webhook_endpoints"
+    assert (await http.delete(f"/v1/webhook_endpoints/{made[0]['id']}")).json()["deleted"] is True
+    await create(http, receiver.url)
+
+
+async def test_a_page_after_an_unknown_id_is_refused(http, receiver: Receiver):
+    path = f"/v1/webhook_endpoints/{(await create(http, receiver.url))['id']}/deliveries"
+    for at in ("/v1/webhook_endpoints", path):
+        assert (await http.get(at, params={"after": "x"})).status_code == 400

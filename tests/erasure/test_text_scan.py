@@ -1,4 +1,4 @@
-"""Tests of the search for a text outside of the rows of files: in all that a project has."""
+"""Tests of the scan for a text in all records and objects of a project."""
 
 from __future__ import annotations
 
