@@ -21,12 +21,12 @@ from service.training.contract.adapter_config import (
     WEIGHTS,
     AdapterConfig,
     InvalidAdapterConfig,
-    adaptable,
     expert_blocks,
     fixed_parts,
-    is_beside_text,
+    is_outside_text_decoder,
     path_in_layers,
-    why_not_adapted,
+    select_adaptable,
+    why_not_adaptable,
 )
 from service.training.contract.hyperparameters import EMBEDDING_NAMES
 from service.training.model.base_folder import weight_files
@@ -105,13 +105,13 @@ class BaseLayout:
         if not self.expert_blocks:
             return None
         modules = {name.rpartition(".")[0] for name, shape in self.shapes.items() if len(shape) > 1}
-        names = {name.rpartition(".")[2] for name in adaptable(modules, self.fixed_parts)}
+        names = {name.rpartition(".")[2] for name in select_adaptable(modules, self.fixed_parts)}
         return sorted(names - EMBEDDING_NAMES)
 
     @functools.cached_property
     def _by_tail(self) -> dict[str, str]:
         modules = {name.rpartition(".")[0] for name in self.shapes}
-        return {path_in_layers(name): name for name in modules if not is_beside_text(name)}
+        return {path_in_layers(name): name for name in modules if not is_outside_text_decoder(name)}
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -131,7 +131,7 @@ def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
     for module, sides in _pairs(tensor_shapes(folder / WEIGHTS)).items():
         if sides.keys() != {"A", "B"}:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
-        if why := why_not_adapted(module, base.fixed_parts):
+        if why := why_not_adaptable(module, base.fixed_parts):
             raise AdapterMismatch(f"{module} {why}, and the engine serves no adapter there")
         weight = base.weight_of(module)
         if weight is not None:

@@ -18,8 +18,8 @@ import msgspec
 from service.datasets.chat_templates import is_bounded
 from service.models.catalogue import BaseModelEntry
 from service.training.model.base_folder import (
-    SECOND_FORM,
-    has_second_form,
+    MISTRAL_PREFIX,
+    has_mistral_format,
     read_config,
     stored_format,
     weight_files,
@@ -232,11 +232,11 @@ def serving_fault(entry: BaseModelEntry) -> str | None:
     An unreadable folder is not a fault here.
     """
     for folder in (entry.path, entry.served_path):
-        if has_second_form(folder) and not (folder / INDEX).is_file():
+        if has_mistral_format(folder) and not (folder / INDEX).is_file():
             # Engines would load both.
             return (
                 f"{folder} contains its weights twice, also in Mistral's own form: remove the "
-                f"files {SECOND_FORM}*.safetensors"
+                f"files {MISTRAL_PREFIX}*.safetensors"
             )
     stored = _config(entry.path)
     if entry.serving_quantization in ("fp8", "nf4") and (method := stored_format(stored)):

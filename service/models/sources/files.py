@@ -15,7 +15,7 @@ from typing import IO, Final, NamedTuple
 
 from service.config import MIB
 from service.models.model_folder import PICKLES, ModelRefused, no_weights
-from service.training.model.base_folder import SECOND_FORM
+from service.training.model.base_folder import MISTRAL_PREFIX
 
 MANIFEST: Final = "bundle.json"
 MAX_FILES: Final = 2000
@@ -42,8 +42,8 @@ def choose(paths: Iterable[str]) -> Choice:
     """Divide the files of a folder, both parts sorted."""
     known = {path: belongs(path) for path in sorted(paths) if path != MANIFEST}
     weights = [path for path, is_taken in known.items() if is_taken and path.endswith(WEIGHTS)]
-    if any(not path.startswith(SECOND_FORM) for path in weights):
-        known |= dict.fromkeys((w for w in weights if w.startswith(SECOND_FORM)), False)
+    if any(not path.startswith(MISTRAL_PREFIX) for path in weights):
+        known |= dict.fromkeys((w for w in weights if w.startswith(MISTRAL_PREFIX)), False)
     return Choice(
         tuple(path for path, is_taken in known.items() if is_taken),
         tuple(path for path, is_taken in known.items() if not is_taken),
