@@ -1,7 +1,10 @@
-"""Exports: a trained adapter and its base model, written as a folder that other software can use.
+"""Writes and proves the artifact of an export, in a child process.
 
-An export runs in a child process (`python -m service.exporting SPEC.json`), offline. The parent
-imports only this module, which loads no heavy libraries.
+`python -m service.exporting SPEC.json` runs offline and knows only local files: no HTTP, Redis or
+storage. `service.exports` is the API and the task that starts it, and imports only this module,
+which loads no heavy libraries. `contract` has the spec and the messages, `export` the steps of each
+format, `merge` the weights, `gguf` what is for llama.cpp and Ollama, `proof` the bounds within
+which an artifact must answer like the engine, and `card` the README.
 """
 
 from service.exporting.contract import (

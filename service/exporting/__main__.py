@@ -23,9 +23,14 @@ from service.exporting.contract import (
     Message,
     Succeeded,
 )
+from service.garbage_collection import quick_imports
 from service.offline import refuse_hub_kernels
-from service.training.contract.child_process import Channel, die_with_parent, offline
-from service.training.contract.spec import faults
+from service.training.contract.child_process import (
+    Channel,
+    die_with_parent,
+    offline_variables,
+)
+from service.training.contract.spec import describe_faults
 
 log: Final = logging.getLogger("service.exporting")
 
@@ -42,9 +47,10 @@ def main(arguments: list[str]) -> int:
     outcome: Succeeded | Failed
     try:
         spec = _read_spec(arguments)
-        _set_environment(spec)
+        set_environment(spec)
         # Imported here, since libraries read the environment when they are imported.
-        from service.exporting.export import export
+        with quick_imports():
+            from service.exporting.export import export
 
         outcome = export(spec, send)
     except ExportFailure as error:
@@ -64,13 +70,15 @@ def _read_spec(arguments: list[str]) -> ExportSpec:
         message = f"The spec cannot be read: {error.strerror}."
         raise ExportFailure("invalid_spec", message) from error
     except ValidationError as error:
-        raise ExportFailure("invalid_spec", f"The spec is malformed: {faults(error)}") from None
+        raise ExportFailure(
+            "invalid_spec", f"The spec is malformed: {describe_faults(error)}"
+        ) from None
 
 
-def _set_environment(spec: ExportSpec) -> None:
+def set_environment(spec: ExportSpec) -> None:
     """Set the environment before any library is imported, so that none uses the network."""
     spec.work_dir.mkdir(parents=True, exist_ok=True)
-    os.environ.update(offline(spec.work_dir / "cache"))
+    os.environ.update(offline_variables(spec.work_dir / "cache"))
     refuse_hub_kernels()
     if spec.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(spec.threads)

@@ -1,4 +1,4 @@
-"""The files around the weights: tokenizer, chat template, passport, and the list of all files."""
+"""Copies the files around the weights, such as tokenizer and passport, and lists all files."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
 
 
 def chat_template(folder: Path) -> str | None:
-    """The chat template of a folder; None if it has none, or several."""
+    """Return the chat template of a folder; None if it has none, or several."""
     file = folder / "chat_template.jinja"
     if file.is_file():
         return file.read_text("utf-8")

@@ -1,7 +1,9 @@
-"""Merging an adapter into its base model, file by file: W + s·B·A for each changed layer.
+"""Merges an adapter into its base model, file by file: W + s·B·A for each changed layer.
 
 Only one file of weights is in memory at a time, and the model's code is not needed. Sums are
-computed in 32 bits and rounded once. What cannot be merged this way is refused.
+computed in 32 bits and rounded once. An adapter that cannot be merged this way is rejected.
+
+Engines merge too, and may lack bitsandbytes, which only rounding to NF4 imports.
 """
 
 from __future__ import annotations
@@ -15,79 +17,19 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
-from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.quantizers.base import get_keys_to_not_convert
-from transformers.quantizers.quantizers_utils import should_convert_module
 
 from service.training.contract.adapter_config import (
     WEIGHTS,
     AdapterConfig,
     InvalidAdapterConfig,
-    is_beside_text,
+    is_outside_text_decoder,
     path_in_layers,
 )
-from service.training.model.nf4_kernel import use_fast_kernel
 
 HEAD: Final = "lm_head"
 _EMBEDDINGS: Final = frozenset({"embed_tokens", "embed_in", "wte"})
-
-
-class BaseLayers:
-    """The names of a base model's layers. Models nest their decoder of text differently."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = set(names)
-        self._by_path = {
-            path_in_layers(name): name for name in self._names if not is_beside_text(name)
-        }
-
-    def find(self, name: str) -> str | None:
-        """Return the name of a layer in the base model's files; None if it has no such layer."""
-        return name if name in self._names else self._by_path.get(path_in_layers(name))
-
-    def embeddings(self) -> str | None:
-        """Return the name of the layer that embeds tokens; None if that is not certain."""
-        found = [name for name in self._names if name.rpartition(".")[2] in _EMBEDDINGS]
-        return found[0] if len(found) == 1 else None
-
-
-class Nf4Weights:
-    """Rounds each weight that training quantizes to what NF4 keeps of it."""
-
-    def __init__(self, base: Path, layers: BaseLayers) -> None:
-        use_fast_kernel()
-        found = (layers.find(name) for name in _quantized_modules(base))
-        self._quantized = {f"{name}.weight" for name in found if name is not None}
-
-    def __call__(self, name: str, weight: torch.Tensor) -> torch.Tensor:
-        return rounded(weight) if name in self._quantized else weight
-
-
-def rounded(weight: torch.Tensor) -> torch.Tensor:
-    """Quantize a weight with the trainer's settings, and dequantize it."""
-    packed, state = quantize_4bit(
-        weight.contiguous(), blocksize=64, compress_statistics=True, quant_type="nf4"
-    )
-    restored: torch.Tensor = dequantize_4bit(packed, state)
-    return restored.to(weight.dtype)
-
-
-def _quantized_modules(base: Path) -> list[str]:
-    """Return the names of the modules that transformers quantizes when it loads the model."""
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
-    kept = get_keys_to_not_convert(model)
-    return [
-        name
-        for name, module in model.named_modules()
-        if type(module) is nn.Linear and should_convert_module(name, kept)
-    ]
-
-
 INDEX: Final = "model.safetensors.index.json"
 _PREFIX: Final = "base_model.model."
 _PARTS: Final = {
@@ -98,9 +40,9 @@ _PARTS: Final = {
 # What vLLM does not apply when it serves an adapter.
 _NOT_MERGED: Final = ("fan_in_fan_out", "layer_replication", "lora_bias")
 
-Progress = Callable[[int, int], None]
-BaseWeights = Callable[[str, torch.Tensor], torch.Tensor]
-"""Changes a weight of the base model, given its name."""
+
+Report = Callable[[int, int], None]
+"""Is called with the number of finished parts, and of all parts."""
 Reason = Literal["invalid_model", "invalid_adapter", "unsupported_adapter"]
 
 
@@ -116,7 +58,7 @@ def merge(
     base: Path,
     adapter: Path,
     target: Path,
-    progress: Progress = lambda _, __: None,
+    report: Report = lambda _, __: None,
     *,
     dtype: torch.dtype | None = None,
     nf4: bool = False,
@@ -126,34 +68,34 @@ def merge(
     The files are named as those of the base model. A head that shares the weight of the embeddings
     gets its own if the adapter changes it. The weights are rounded once, to `dtype` or, by default,
     to the base model's own type. With `nf4`, the base model's weights are first rounded as QLoRA
-    rounds them for training. `progress` is called with the number of finished files and of all
-    files. Raises MergeRefused, and OSError, for example if the disk is full.
+    rounds them for training. The parts that `report` counts are files. Raises MergeRefused, and
+    OSError, for example if the disk is full.
     """
     config = read_config(base)
     files = weight_files(base)
     layers = BaseLayers(_layers_of(files))
     deltas = _Deltas(adapter, layers)
     embeddings = layers.embeddings() if deltas.has_tied_head else None
-    rounded = _nf4_weights(base, layers) if nf4 else _unchanged
-    _check_room(target, _needed_bytes(files, dtype))
+    nf4_rounding = Nf4Rounding(base, layers) if nf4 else None
+    _check_free_space(target, _needed_bytes(files, dtype))
     target.mkdir(parents=True, exist_ok=True)
-    places: dict[str, str] = {}
+    weight_map: dict[str, str] = {}
     total_bytes = 0
     for number, file in enumerate(files):
-        progress(number, len(files))
-        about, tensors = _read(file)
-        merged = {
-            name: deltas.merged(name, rounded(name, weight), dtype)
-            for name, weight in tensors.items()
-        }
+        report(number, len(files))
+        metadata, tensors = _read(file)
+        merged = {}
+        for name, weight in tensors.items():
+            base_weight = nf4_rounding(name, weight) if nf4_rounding else weight
+            merged[name] = deltas.merge(name, base_weight, dtype)
         if embeddings is not None and f"{embeddings}.weight" in tensors:
             head = f"{HEAD}.weight"
-            merged[head] = deltas.merged(head, tensors[f"{embeddings}.weight"], dtype)
-        _save(merged, target / file.name, about)
-        places |= dict.fromkeys(merged, file.name)
+            merged[head] = deltas.merge(head, tensors[f"{embeddings}.weight"], dtype)
+        _save(merged, target / file.name, metadata)
+        weight_map |= dict.fromkeys(merged, file.name)
         total_bytes += sum(tensor.numel() * tensor.element_size() for tensor in merged.values())
     if (base / INDEX).is_file():
-        index = {"metadata": {"total_size": total_bytes}, "weight_map": places}
+        index = {"metadata": {"total_size": total_bytes}, "weight_map": weight_map}
         (target / INDEX).write_text(json.dumps(index, indent=2), "utf-8")
     if embeddings is not None:
         _untie(config)
@@ -161,7 +103,7 @@ def merge(
         config.pop("torch_dtype", None)
         config["dtype"] = str(dtype).removeprefix("torch.")
     (target / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
-    progress(len(files), len(files))
+    report(len(files), len(files))
 
 
 def read_config(base: Path) -> dict[str, Any]:
@@ -180,7 +122,7 @@ def read_config(base: Path) -> dict[str, Any]:
 
 
 def weight_files(base: Path) -> list[Path]:
-    """The safetensors files that hold the model's weights, sorted by name."""
+    """Return the safetensors files that hold the model's weights, sorted by name."""
     try:
         index = json.loads((base / INDEX).read_bytes())
         names = sorted(set(index["weight_map"].values()))
@@ -194,7 +136,7 @@ def weight_files(base: Path) -> list[Path]:
 
 
 def _layers_of(files: list[Path]) -> set[str]:
-    """The names of all weights, without the suffix `.weight`."""
+    """Return the names of all weights, without the suffix `.weight`."""
     names: set[str] = set()
     for file in files:
         try:
@@ -206,7 +148,7 @@ def _layers_of(files: list[Path]) -> set[str]:
 
 
 def _needed_bytes(files: list[Path], dtype: torch.dtype | None) -> int:
-    """The size of the merged weights."""
+    """Return the size of the merged weights."""
     if dtype is None:
         return sum(file.stat().st_size for file in files)
     elements = 0
@@ -221,28 +163,18 @@ def _read(file: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     """Read a file's metadata and tensors."""
     try:
         with safe_open(file, "pt") as tensors:
-            about = tensors.metadata() or {"format": "pt"}
-            return about, {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            metadata = tensors.metadata() or {"format": "pt"}
+            return metadata, {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
     except SafetensorError:
         raise _unreadable(file) from None
 
 
-def _save(tensors: dict[str, torch.Tensor], file: Path, about: dict[str, str]) -> None:
+def _save(tensors: dict[str, torch.Tensor], file: Path, metadata: dict[str, str]) -> None:
     try:
-        save_file(tensors, file, metadata=about)
+        save_file(tensors, file, metadata=metadata)
     except SafetensorError as error:  # the system's error is only in its text
         number = errno.ENOSPC if "No space left" in str(error) else errno.EIO
         raise OSError(number, f"{file.name} cannot be written: {error}") from error
-
-
-def _nf4_weights(base: Path, layers: BaseLayers) -> BaseWeights:
-    # Imported here, since engines merge too, and may lack bitsandbytes.
-
-    return Nf4Weights(base, layers)
-
-
-def _unchanged(_name: str, weight: torch.Tensor) -> torch.Tensor:
-    return weight
 
 
 def _cast(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
@@ -256,7 +188,7 @@ def _untie(config: dict[str, Any]) -> None:
         config["text_config"]["tie_word_embeddings"] = False
 
 
-def _check_room(target: Path, needed: int) -> None:
+def _check_free_space(target: Path, needed: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(target.parent).free
     if free < needed:
@@ -267,8 +199,68 @@ def _check_room(target: Path, needed: int) -> None:
         )
 
 
+class BaseLayers:
+    """The names of a base model's layers. Models nest their decoder of text differently."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = set(names)
+        self._by_path = {
+            path_in_layers(name): name for name in self._names if not is_outside_text_decoder(name)
+        }
+
+    def find(self, name: str) -> str | None:
+        """Return the name of a layer in the base model's files; None if it has no such layer."""
+        return name if name in self._names else self._by_path.get(path_in_layers(name))
+
+    def embeddings(self) -> str | None:
+        """Return the name of the layer that embeds tokens; None if that is not certain."""
+        found = [name for name in self._names if name.rpartition(".")[2] in _EMBEDDINGS]
+        return found[0] if len(found) == 1 else None
+
+
+class Nf4Rounding:
+    """Rounds the weights that a QLoRA training quantizes to the values that NF4 can represent."""
+
+    def __init__(self, base: Path, layers: BaseLayers) -> None:
+        from service.training.model.nf4_kernel import use_fast_kernel
+
+        use_fast_kernel()
+        found = (layers.find(name) for name in _quantized_modules(base))
+        self._quantized = {f"{name}.weight" for name in found if name is not None}
+
+    def __call__(self, name: str, weight: torch.Tensor) -> torch.Tensor:
+        return round_to_nf4(weight) if name in self._quantized else weight
+
+
+def round_to_nf4(weight: torch.Tensor) -> torch.Tensor:
+    """Quantize a weight with the trainer's settings, and dequantize it."""
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    packed, state = quantize_4bit(
+        weight.contiguous(), blocksize=64, compress_statistics=True, quant_type="nf4"
+    )
+    restored: torch.Tensor = dequantize_4bit(packed, state)
+    return restored.to(weight.dtype)
+
+
+def _quantized_modules(base: Path) -> list[str]:
+    """Return the names of the modules that transformers quantizes when it loads the model."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.quantizers.base import get_keys_to_not_convert
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+    kept = get_keys_to_not_convert(model)
+    return [
+        name
+        for name, module in model.named_modules()
+        if type(module) is torch.nn.Linear and should_convert_module(name, kept)
+    ]
+
+
 class _Deltas:
-    """What an adapter adds to the weights of its base model, by the name of the layer there."""
+    """The changes that an adapter makes to weights, by the name of the layer in the base model."""
 
     def __init__(self, adapter: Path, base_layers: BaseLayers) -> None:
         config = _adapter_config(adapter)
@@ -301,7 +293,7 @@ class _Deltas:
                 f"the base model's files, such as {min(unknown)}.",
             )
 
-    def merged(self, name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    def merge(self, name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
         """Return a weight of the base model with the adapter's change, in `dtype` or its own."""
         layer = name.removesuffix(".weight")
         if layer not in self._layers or layer == name:

@@ -1,4 +1,4 @@
-"""The proof of an export: the loaded artifact must answer like the serving engine."""
+"""Proves an export: the loaded artifact must answer like the serving engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.exporting.contract import (
 )
 from service.grading.text_similarity import chrf
 
-_SHOWN_CHARS: Final = 20_000
+_MAX_PROMPT_CHARS: Final = 20_000
 
 
 class LoadedArtifact(Protocol):
@@ -127,6 +127,6 @@ def _check_prompt(artifact: LoadedArtifact, reference: Reference) -> None:
             "wrong_template",
             "The artifact's chat template renders a prompt differently from the serving engine. "
             "Its answers would be wrong, so the export is discarded.",
-            expected_prompt=artifact.detokenize(reference.prompt_tokens)[:_SHOWN_CHARS],
-            rendered_prompt=rendered[:_SHOWN_CHARS],
+            expected_prompt=artifact.detokenize(reference.prompt_tokens)[:_MAX_PROMPT_CHARS],
+            rendered_prompt=rendered[:_MAX_PROMPT_CHARS],
         )

@@ -1,4 +1,4 @@
-"""A PEFT adapter or a merged model, loaded with transformers."""
+"""Loads a PEFT adapter or a merged model with transformers, for the proof."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from service.exporting.contract import ChatMessage, ExportFailure
-from service.training.data.rendering import Part, Templates, TemplateTooCostly
-from service.training.model.models import attention_of
+from service.training.data.rendering import Part, TemplateRenderer, TemplateTooCostly
+from service.training.model.models import attention_implementation
 
 
 class TorchModel:
@@ -20,12 +20,12 @@ class TorchModel:
     def __init__(self, folder: Path, *, base: Path | None = None) -> None:
         """Load a merged model, or with `base` an adapter on the base model there."""
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._templates = Templates(self._apply)
+        self._renderer = TemplateRenderer(self._apply)
         config = AutoConfig.from_pretrained(base or folder)
         model: Any = AutoModelForCausalLM.from_pretrained(
             base or folder,
             config=config,
-            attn_implementation=attention_of(config),
+            attn_implementation=attention_implementation(config),
             dtype=torch.bfloat16,
         )
         if base is not None:
@@ -40,7 +40,7 @@ class TorchModel:
         part = Part(len(messages), prompt=True)
         shown = [message.model_dump() for message in messages]
         try:
-            text = self._templates.render(shown, (), [part])[part]
+            text = self._renderer.render(shown, (), [part])[part]
         except TemplateTooCostly as error:
             raise ExportFailure("invalid_model", f"The chat template {error}.") from error
         if text is None:

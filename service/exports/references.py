@@ -1,4 +1,4 @@
-"""Reference answers of the serving engine, which an exported model must reproduce."""
+"""Asks the serving engine for the reference answers that an exported model must reproduce."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from service.grading.examples import Example, Message, spread
 from service.inference.background.calls import EngineCalls, SampleFailed
 from service.verdict.forgetting import general_items
 
-MOST: Final = 8
+MAX_QUESTIONS: Final = 8
 _ANSWER_TOKENS: Final = 64
 _ROW_ANSWER_TOKENS: Final = 256
-_LONGEST_CHARS: Final = 8000  # of a prompt, so that the proof of a small model takes seconds
+_MAX_PROMPT_CHARS: Final = 8000  # so that the proof of a small model takes seconds
 
 Prompt = tuple[Message, ...]
 
@@ -27,47 +27,47 @@ class Question(NamedTuple):
     answer: str = ""
 
 
-class EngineAway(Exception):
-    """No engine answered within the patience."""
+class EngineUnavailable(Exception):
+    """No engine answered within the time limit."""
 
 
 def held_out_questions(examples: Sequence[Example]) -> list[Question]:
-    """Return some rows of plain text, at even distances."""
+    """Return some rows of plain text, evenly spaced."""
     plain = [
         example
         for example in examples
         if not example.uses_tools
         and all(isinstance(message.get("content"), str) for message in example.prompt)
-        and sum(len(message["content"]) for message in example.prompt) <= _LONGEST_CHARS
+        and sum(len(message["content"]) for message in example.prompt) <= _MAX_PROMPT_CHARS
     ]
     return [
-        # An engine may render a thought before an answer differently from the row.
+        # An engine may render the reasoning before an answer differently from the row.
         Question(example.prompt, "" if example.thought else example.answer)
-        for example in spread(plain, MOST)
+        for example in spread(plain, MAX_QUESTIONS)
     ]
 
 
 def general_questions(languages: Sequence[str]) -> list[Question]:
     """Return general prompts in the languages of a base model, or in English."""
-    found = general_items(languages, 2) or general_items(["en"], MOST)
-    return [Question(({"role": "user", "content": item.prompt},)) for item in found[:MOST]]
+    found = general_items(languages, 2) or general_items(["en"], MAX_QUESTIONS)
+    return [Question(({"role": "user", "content": item.prompt},)) for item in found[:MAX_QUESTIONS]]
 
 
 async def ask(calls: EngineCalls, model: str, questions: Sequence[Question]) -> list[Reference]:
     """Ask the engine for its greedy answers, and for the scores of the rows' own answers.
 
-    Prompts that it rejects are left out. Raises EngineAway, and ModelGone.
+    Prompts that it rejects are left out. Raises EngineUnavailable, and ModelGone.
     """
 
     async def send(fields: dict[str, Any], max_tokens: int) -> dict[str, Any] | None:
-        asked = {
+        request = {
             **fields, "max_tokens": max_tokens, "temperature": 0, "return_token_ids": True
         }  # fmt: skip
         try:
-            return (await calls.ask(model, CHAT, asked, max_tokens)).body
+            return (await calls.ask(model, CHAT, request, max_tokens)).body
         except SampleFailed as e:
             if e.is_away:
-                raise EngineAway(e.code) from e
+                raise EngineUnavailable(e.code) from e
             return None
 
     async def one(question: Question) -> Reference | None:
@@ -98,7 +98,7 @@ def _row_answer(prompt: Sequence[int], body: dict[str, Any]) -> ScoredTokens | N
 
 
 def _reference(prompt: Prompt, body: dict[str, Any]) -> Reference | None:
-    """The reference in an engine's answer; None if the answer lacks something."""
+    """Return the reference in an engine's answer; None if the answer lacks something."""
     choice = (body.get("choices") or [{}])[0]
     message = choice.get("message") or {}
     scores = (choice.get("logprobs") or {}).get("content") or []

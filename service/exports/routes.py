@@ -23,50 +23,16 @@ from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import comparable, created_once
+from service.web.idempotency import comparable, create_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, NewestFirst, Resource
 from service.work.records import WorkEnded
 from service.work.unfinished import check_room
 
-_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})", re.IGNORECASE)
-
-
-class Unsatisfiable(Exception):
-    """The range is outside the content."""
-
-
-class ByteRange(NamedTuple):
-    """The bytes from `start` up to, but not including, `end`."""
-
-    start: int
-    end: int
-
-
-def requested(header: str | None, size: int) -> ByteRange | None:
-    """Return the range that a `Range` header asks for; None for all bytes.
-
-    A header with several ranges or another unit is ignored, as the standard allows. Raises
-    Unsatisfiable.
-    """
-    found = None if header is None else _RANGE.fullmatch(header.strip())
-    if found is None or not (found["first"] or found["last"]):
-        return None
-    if not found["first"]:  # the last bytes
-        wanted = ByteRange(max(size - int(found["last"]), 0), size)
-    else:
-        last = min(int(found["last"]), size - 1) if found["last"] else size - 1
-        if found["last"] and int(found["last"]) < int(found["first"]):
-            return None  # malformed
-        wanted = ByteRange(int(found["first"]), last + 1)
-    if wanted.start >= wanted.end:
-        raise Unsatisfiable
-    return wanted
-
-
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
-_QUANTIZATION = "q8_0"
+_DEFAULT_QUANTIZATION = "q8_0"
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})", re.IGNORECASE)
 _CONTENT_HEADERS = headers("accept-ranges", "content-disposition", "etag", "repr-digest")
 _CONTENT = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
 
@@ -77,7 +43,6 @@ EraseExport = Annotated[
 ]
 """Deletes an export for a key, and returns the ID of the receipt, or None if it is gone."""
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
-
 
 EXPORT = Resource("export")
 
@@ -112,13 +77,13 @@ async def create_export(
     """
 
     async def make(claim: Claim[ExportRecord]) -> ExportRecord:
-        record = await _checked(body, caller, registry)
+        record = await _new_record(body, caller, registry)
         await _check_workers(body, store)
         await _check_room(caller, store, settings.max_exports_per_project)
         return await store.create(record, claim)
 
     raw = comparable(body)
-    return await created_once(
+    return await create_once(
         ExportObject, store.redis, caller.project_id, idempotency_key, raw, make
     )
 
@@ -198,7 +163,7 @@ async def download_export(
             code="export_not_succeeded",
         )
     size, etag = export.bytes or 0, f'"{export.sha256}"'
-    part = None if if_range not in (None, etag) else _part(range_, size)
+    part = parse_range(range_, size) if if_range in (None, etag) else None
     start, end = part or (0, size)
     try:
         chunks = await storage.stream(export.key, start, end)
@@ -254,7 +219,9 @@ async def delete_export(
     return ExportDeleted(id=export.id, receipt=receipt)
 
 
-async def _checked(body: CreateExport, caller: Principal, registry: ModelRegistry) -> ExportRecord:
+async def _new_record(
+    body: CreateExport, caller: Principal, registry: ModelRegistry
+) -> ExportRecord:
     found = await registry.resolve(caller.project_id, body.model)
     if found is None:
         raise NotFound(
@@ -288,7 +255,7 @@ async def _checked(body: CreateExport, caller: Principal, registry: ModelRegistr
 
 def _quantization(body: CreateExport) -> str | None:
     if body.format in QUANTIZED_FORMATS:
-        return body.quantization or _QUANTIZATION
+        return body.quantization or _DEFAULT_QUANTIZATION
     if body.quantization is not None:
         raise BadRequest(
             f"The format {body.format} has no quantization: omit it, or choose gguf or ollama.",
@@ -299,7 +266,7 @@ def _quantization(body: CreateExport) -> str | None:
 
 
 async def _check_workers(body: CreateExport, store: Exports) -> None:
-    """Refuse a format that none of the running workers has the packages for."""
+    """Reject a format for which no running worker has the packages."""
     if body.format not in EXTRA_FORMATS:
         return
     alive = [one for one in await workers.alive(store.redis) if "cpu" in one.queues]
@@ -324,15 +291,36 @@ async def _check_room(caller: Principal, store: Exports, most: int) -> None:
         )
 
 
-def _part(header: str | None, size: int) -> ByteRange | None:
-    try:
-        return requested(header, size)
-    except Unsatisfiable as e:
+class ByteRange(NamedTuple):
+    """The bytes from `start` up to, but not including, `end`."""
+
+    start: int
+    end: int
+
+
+def parse_range(header: str | None, size: int) -> ByteRange | None:
+    """Return the range that a `Range` header asks for; None for all bytes.
+
+    A header with several ranges or another unit is ignored, as the standard allows. Raises
+    RangeNotSatisfiable if the range is outside the content.
+    """
+    found = None if header is None else _RANGE.fullmatch(header.strip())
+    if found is None or not (found["first"] or found["last"]):
+        return None
+    if not found["first"]:  # the last bytes
+        wanted = ByteRange(max(size - int(found["last"]), 0), size)
+    else:
+        last = min(int(found["last"]), size - 1) if found["last"] else size - 1
+        if found["last"] and int(found["last"]) < int(found["first"]):
+            return None  # malformed
+        wanted = ByteRange(int(found["first"]), last + 1)
+    if wanted.start >= wanted.end:
         raise RangeNotSatisfiable(
             f"The range is outside the archive, which has {size} bytes.",
             param="range",
             headers={"content-range": f"bytes */{size}"},
-        ) from e
+        )
+    return wanted
 
 
 def _base64(digest: str | None) -> str:

@@ -43,8 +43,12 @@ from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
 from service.work.task import CancelableTask
 
+log = logging.getLogger(__name__)
 _LIMIT_S: Final = 6 * 3600
-# GPUs of the machine are full of engines and trainers.
+_PROGRESS_EVERY_S: Final = 1.0
+_DISK_FULL: Final = "disk_full"
+_FREE_SPACE: Final = "The operator must free space before you try again."
+# Engines and trainers use the GPUs.
 _NO_GPU: Final = {"CUDA_VISIBLE_DEVICES": ""}
 
 OnProgress = Callable[[Progress], Awaitable[None]]
@@ -59,65 +63,6 @@ class ExportFailed(Exception):
         super().__init__(code)
         self.error = ExportError.model_validate({"code": code, "message": message, **prompts})
         self.proof = proof
-
-
-async def run(spec: ExportSpec, folder: Path, on_progress: OnProgress) -> Succeeded:
-    """Run an export in a child process and return its result. Raises ExportFailed.
-
-    The spec and the log are written to `folder`. The process is killed when this is canceled.
-    """
-    file = folder / "spec.json"
-    file.write_text(spec.model_dump_json(), "utf-8")
-    child = await Child.start(
-        [sys.executable, "-m", "service.exporting", str(file)],
-        env={**environment(), **_NO_GPU},
-        stderr=folder / "export.log",
-    )
-    try:
-        async with asyncio.timeout(_LIMIT_S):
-            outcome = await _followed(child, on_progress)
-            code = await child.wait()
-    except TimeoutError as e:
-        message = f"The export took longer than {_LIMIT_S // 3600} hours and was ended."
-        raise ExportFailed("timed_out", message) from e
-    finally:
-        await child.kill()
-    if isinstance(outcome, Succeeded) and code == 0:
-        return outcome
-    raise _failure(outcome if isinstance(outcome, Failed) else None, code)
-
-
-async def _followed(child: Child, on_progress: OnProgress) -> Succeeded | Failed | None:
-    """Report the progress and return the last message; None if the process died before it."""
-    async for line in child.lines():
-        try:
-            message = parse_message(line)
-        except ValidationError:
-            return None  # killed in the middle of a line
-        if not isinstance(message, Progress):
-            return message
-        await on_progress(message)
-    return None
-
-
-def _failure(failed: Failed | None, code: int) -> ExportFailed:
-    if failed is None:
-        hint = " The system may have ended it because memory ran out." if code == -9 else ""
-        message = f"The process of the export ended with {code} before its result.{hint}"
-        return ExportFailed("process_died", message)
-    return ExportFailed(
-        failed.code,
-        failed.message,
-        proof=None if failed.proof is None else failed.proof.model_dump(),
-        expected_prompt=failed.expected_prompt,
-        rendered_prompt=failed.rendered_prompt,
-    )
-
-
-log = logging.getLogger(__name__)
-_PROGRESS_EVERY_S: Final = 1.0
-_DISK_FULL: Final = "disk_full"
-_FREE_SPACE: Final = "The operator must free space before you try again."
 
 
 class ExportModel(CancelableTask[ExportRecord]):
@@ -135,13 +80,13 @@ class ExportModel(CancelableTask[ExportRecord]):
         self._storage = resources.storage
         self._settings = resources.settings
         self._access = resources.access
-        self._turn = asyncio.Semaphore(1)
+        self._one_at_a_time = asyncio.Semaphore(1)
 
     async def _clear(self, record: ExportRecord) -> None:
         await self._exports.sweep_again(record)
 
     async def _work(self, record: ExportRecord) -> None:
-        async with self._turn:
+        async with self._one_at_a_time:
             in_progress = {"status": ExportStatus.IN_PROGRESS, "progress": None}
             record = await self._exports.change_own(
                 record, lambda current: current.model_copy(update=in_progress)
@@ -169,13 +114,13 @@ class ExportModel(CancelableTask[ExportRecord]):
 
     async def _export(self, record: ExportRecord) -> tuple[Archive, dict[str, Any]]:
         """Write the artifact, prove it and store its archive. Raises ExportFailed."""
-        entry = await self._served(record)
-        note = _Noting(self._exports, record)
-        with _full_disk_reported():
+        entry = await self._base_model(record)
+        note = _ProgressWriter(self._exports, record)
+        with _report_full_disk():
             async with scratch_folder(self._settings.scratch / record.id) as folder:
-                await self._storage.delete_prefix(record.folder)  # of attempts that were lost
+                await self._storage.delete_prefix(record.folder)  # of lost attempts
                 await self._fetch_adapter(record, folder / "adapter")
-                asked = await self._references(record, entry, folder, note)
+                answers = await self._references(record, entry, folder, note)
                 spec = ExportSpec.model_validate(
                     {
                         "format": record.format,
@@ -191,13 +136,13 @@ class ExportModel(CancelableTask[ExportRecord]):
                         "adapter_path": folder / "adapter",
                         "output_dir": folder / "artifact",
                         "work_dir": folder / "work",
-                        "references": asked,
+                        "references": answers,
                         "threads": max(1, (os.cpu_count() or 1) // 2),
                     }
                 )
-                result = await run(spec, folder, note)
+                result = await run_export(spec, folder, note)
                 await note(Progress(step="packing", done=0, total=1))
-                await self._served(record)  # nothing is stored for a model that was deleted
+                await self._base_model(record)  # nothing is stored for a deleted model
                 made = await archive.store(
                     self._storage,
                     f"{record.folder}/{record.attempt_name}.tar",
@@ -207,7 +152,7 @@ class ExportModel(CancelableTask[ExportRecord]):
                 )
         return made, result.proof.model_dump()
 
-    async def _served(self, record: ExportRecord) -> BaseModelEntry:
+    async def _base_model(self, record: ExportRecord) -> BaseModelEntry:
         """Return the base model. Raises ExportFailed if no engine serves it, and ModelGone."""
         if await self._registry.find(record.project_id, record.model) is None:
             raise ModelGone(record.model)
@@ -227,15 +172,15 @@ class ExportModel(CancelableTask[ExportRecord]):
             raise ExportFailed("artifact_changed", message)
 
     async def _references(
-        self, record: ExportRecord, entry: BaseModelEntry, folder: Path, note: _Noting
+        self, record: ExportRecord, entry: BaseModelEntry, folder: Path, note: _ProgressWriter
     ) -> list[Reference]:
-        questions = await self._held_out(record, folder)
+        questions = await self._held_out_questions(record, folder)
         questions = questions or references.general_questions(entry.languages)
         await note(Progress(step="asking", done=0, total=len(questions)))
         calls = self._access.calls(record.project_id, record.key_id)
         try:
             found = await references.ask(calls, record.model, questions)
-        except references.EngineAway as e:
+        except references.EngineUnavailable as e:
             message = f"The engine of {record.base_model} gave no answers: {e}."
             raise ExportFailed("engine_unavailable", message) from e
         if not found:
@@ -256,7 +201,9 @@ class ExportModel(CancelableTask[ExportRecord]):
             figures=found.figures or {},
         )
 
-    async def _held_out(self, record: ExportRecord, folder: Path) -> list[references.Question]:
+    async def _held_out_questions(
+        self, record: ExportRecord, folder: Path
+    ) -> list[references.Question]:
         """Return some of the job's held-out rows; none if they no longer exist."""
         if record.job_id is None:
             return []
@@ -271,7 +218,7 @@ class ExportModel(CancelableTask[ExportRecord]):
         return references.held_out_questions(data.held_out)
 
 
-class _Noting:
+class _ProgressWriter:
     """Writes progress to the record, at most once a second for each step."""
 
     def __init__(self, exports: Exports, record: ExportRecord) -> None:
@@ -292,7 +239,7 @@ class _Noting:
 
 
 @contextlib.contextmanager
-def _full_disk_reported() -> Iterator[None]:
+def _report_full_disk() -> Iterator[None]:
     """Convert errors of a full disk or storage to ExportFailed."""
     try:
         yield
@@ -304,3 +251,56 @@ def _full_disk_reported() -> Iterator[None]:
         if e.errno != errno.ENOSPC:
             raise
         raise ExportFailed(_DISK_FULL, f"The worker's disk is full. {_FREE_SPACE}") from e
+
+
+async def run_export(spec: ExportSpec, folder: Path, on_progress: OnProgress) -> Succeeded:
+    """Run an export in a child process and return its result. Raises ExportFailed.
+
+    The spec and the log are written to `folder`. The process is killed when this is canceled.
+    """
+    file = folder / "spec.json"
+    file.write_text(spec.model_dump_json(), "utf-8")
+    child = await Child.start(
+        [sys.executable, "-m", "service.exporting", str(file)],
+        env={**environment(), **_NO_GPU},
+        stderr=folder / "export.log",
+    )
+    try:
+        async with asyncio.timeout(_LIMIT_S):
+            outcome = await _follow(child, on_progress)
+            code = await child.wait()
+    except TimeoutError as e:
+        message = f"The export took longer than {_LIMIT_S // 3600} hours and was ended."
+        raise ExportFailed("timed_out", message) from e
+    finally:
+        await child.kill()
+    if isinstance(outcome, Succeeded) and code == 0:
+        return outcome
+    raise _failure(outcome if isinstance(outcome, Failed) else None, code)
+
+
+async def _follow(child: Child, on_progress: OnProgress) -> Succeeded | Failed | None:
+    """Report the progress and return the last message; None if the process died before it."""
+    async for line in child.lines():
+        try:
+            message = parse_message(line)
+        except ValidationError:
+            return None  # killed in the middle of a line
+        if not isinstance(message, Progress):
+            return message
+        await on_progress(message)
+    return None
+
+
+def _failure(failed: Failed | None, code: int) -> ExportFailed:
+    if failed is None:
+        hint = " The system may have ended it because memory ran out." if code == -9 else ""
+        message = f"The process of the export ended with {code} before its result.{hint}"
+        return ExportFailed("process_died", message)
+    return ExportFailed(
+        failed.code,
+        failed.message,
+        proof=None if failed.proof is None else failed.proof.model_dump(),
+        expected_prompt=failed.expected_prompt,
+        rendered_prompt=failed.rendered_prompt,
+    )

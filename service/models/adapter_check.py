@@ -1,4 +1,4 @@
-"""Check that an adapter's tensors match its base model. Does not import torch.
+"""Checks that an adapter's tensors match its base model. Does not import torch.
 
 vLLM accepts an adapter whose module names match nothing in the model, and the base model then
 silently answers under the adapter's name. An adapter with wrong shapes fails deep inside vLLM.
@@ -10,30 +10,28 @@ from __future__ import annotations
 import functools
 import json
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from service.models.model_folder import ModelRefused, read_header
 from service.training.contract.adapter_config import (
     AS_TRAINED,
     CONFIG,
     WEIGHTS,
     AdapterConfig,
     InvalidAdapterConfig,
-    adaptable,
     expert_blocks,
     fixed_parts,
-    is_beside_text,
+    is_outside_text_decoder,
     path_in_layers,
-    why_not_adapted,
+    select_adaptable,
+    why_not_adaptable,
 )
 from service.training.contract.hyperparameters import EMBEDDING_NAMES
 from service.training.model.base_folder import weight_files
 
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
-_MAX_HEADER_BYTES = 64 * 1024 * 1024
 # Features that vLLM does not support. PEFT writes these keys with an empty value when unused.
 _UNSERVED = {
     "use_dora": "DoRA",
@@ -107,13 +105,13 @@ class BaseLayout:
         if not self.expert_blocks:
             return None
         modules = {name.rpartition(".")[0] for name, shape in self.shapes.items() if len(shape) > 1}
-        names = {name.rpartition(".")[2] for name in adaptable(modules, self.fixed_parts)}
+        names = {name.rpartition(".")[2] for name in select_adaptable(modules, self.fixed_parts)}
         return sorted(names - EMBEDDING_NAMES)
 
     @functools.cached_property
     def _by_tail(self) -> dict[str, str]:
         modules = {name.rpartition(".")[0] for name in self.shapes}
-        return {path_in_layers(name): name for name in modules if not is_beside_text(name)}
+        return {path_in_layers(name): name for name in modules if not is_outside_text_decoder(name)}
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -122,20 +120,8 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     Raises AdapterMismatch if the file is not a valid safetensors file.
     """
     try:
-        with file.open("rb") as source:
-            (length,) = struct.unpack("<Q", source.read(8))
-            if length > _MAX_HEADER_BYTES:
-                raise AdapterMismatch(f"{file.name} is not a safetensors file")
-            header: dict[str, Any] = json.loads(source.read(length))
-        return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        struct.error,
-    ) as e:
+        return {name: tuple(entry["shape"]) for name, entry in read_header(file).items()}
+    except (OSError, ModelRefused, KeyError, TypeError) as e:
         raise AdapterMismatch(f"{file.name} is not a safetensors file") from e
 
 
@@ -145,7 +131,7 @@ def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
     for module, sides in _pairs(tensor_shapes(folder / WEIGHTS)).items():
         if sides.keys() != {"A", "B"}:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
-        if why := why_not_adapted(module, base.fixed_parts):
+        if why := why_not_adaptable(module, base.fixed_parts):
             raise AdapterMismatch(f"{module} {why}, and the engine serves no adapter there")
         weight = base.weight_of(module)
         if weight is not None:
@@ -188,7 +174,7 @@ def _check_init(init: object) -> None:
 
 
 def _check_agreement(config: AdapterConfig, module: str, a: tuple[int, ...]) -> None:
-    """Check that the configuration means a module's tensors: otherwise their scale is wrong."""
+    """Check that the configuration describes a module's tensors: otherwise their scale is wrong."""
     try:
         rank, is_adapted = config.rank_of(module), config.adapts(module)
     except InvalidAdapterConfig as e:

@@ -1,4 +1,4 @@
-"""``python -m service.training SPEC.json``: one training run in a child process.
+"""``python -m service.training SPEC.json``: runs one training in a child process.
 
 If the spec sets `gpus`, this process starts one process of the same kind per GPU and passes each a
 second argument (`launcher.RankSpec`). If it has a second argument of its own (`launcher.Cluster`),
@@ -24,10 +24,10 @@ from service.training.contract.child_process import (
     Inbox,
     StopFlag,
     Traffic,
-    allocator,
+    allocator_variables,
     die_with_parent,
     listen,
-    offline,
+    offline_variables,
     stop_on_signals,
 )
 from service.training.contract.failures import TrainingFailure, classify
@@ -39,12 +39,12 @@ from service.training.contract.protocol import (
     Stopped,
     Succeeded,
 )
-from service.training.contract.spec import TrainSpec, faults
+from service.training.contract.spec import TrainSpec, describe_faults
 from service.training.model.base_folder import check_folder
 from service.training.parallel.launcher import Cluster, RankSpec, supervise
 
 log: Final = logging.getLogger("service.training")
-_PLACE: Final[TypeAdapter[RankSpec | Cluster]] = TypeAdapter(RankSpec | Cluster)
+_RANK_OR_CLUSTER: Final[TypeAdapter[RankSpec | Cluster]] = TypeAdapter(RankSpec | Cluster)
 
 
 def main(arguments: list[str]) -> int:
@@ -58,14 +58,14 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
     try:
-        spec, place = _read_spec(arguments)
-        if isinstance(place, Cluster):
-            from service.training.parallel.ray_supervisor import supervise_on
+        spec, target = _read_spec(arguments)
+        if isinstance(target, Cluster):
+            from service.training.parallel.ray_supervisor import supervise_on_ray
 
-            return supervise_on(place, spec, channel, flag, traffic)
-        if spec.gpus > 1 and place is None:
+            return supervise_on_ray(target, spec, channel, flag, traffic)
+        if spec.gpus > 1 and target is None:
             return supervise(spec, arguments[0], channel, flag, traffic, inbox)
-        outcome = outcome_of(spec, place, channel, flag, traffic, inbox)
+        outcome = run_spec(spec, target, channel, flag, traffic, inbox)
     except TrainingFailure as failure:
         outcome = _failed(failure)
     flag.finish()
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
             return EXIT_FAILED
 
 
-def outcome_of(
+def run_spec(
     spec: TrainSpec,
     rank: RankSpec | None,
     channel: Channel,
@@ -88,30 +88,7 @@ def outcome_of(
     inbox: Inbox,
 ) -> Succeeded | Stopped | Failed:
     """Run a spec, sending messages to `channel`, and return the last one."""
-    try:
-        return _run(spec, rank, channel, flag, traffic, inbox)
-    except TrainingFailure as failure:
-        return _failed(failure)
-
-
-def _failed(failure: TrainingFailure) -> Failed:
-    return Failed(
-        code=failure.code,
-        message=failure.message,
-        param=failure.param,
-        suggested_tokens_at_once=failure.suggested_tokens_at_once,
-    )
-
-
-def _run(
-    spec: TrainSpec,
-    rank: RankSpec | None,
-    channel: Channel,
-    flag: StopFlag,
-    traffic: Traffic,
-    inbox: Inbox,
-) -> Succeeded | Stopped:
-    _settle_environment(spec.output_dir)
+    set_environment(spec.output_dir)
     doing = "loading the libraries"
 
     def enter(phase: str) -> None:
@@ -126,11 +103,20 @@ def _run(
         with quick_imports():
             from service.training.loop.run import run
         return run(spec, channel, flag, enter, rank, traffic, inbox)
-    except TrainingFailure:
-        raise
+    except TrainingFailure as failure:
+        return _failed(failure)
     except Exception as error:  # noqa: BLE001  # process boundary: reported to the parent
         _log_stack(error)
-        raise classify(error, doing=doing, output_dir=spec.output_dir) from None
+        return _failed(classify(error, doing=doing, output_dir=spec.output_dir))
+
+
+def _failed(failure: TrainingFailure) -> Failed:
+    return Failed(
+        code=failure.code,
+        message=failure.message,
+        param=failure.param,
+        suggested_tokens_at_once=failure.suggested_tokens_at_once,
+    )
 
 
 def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankSpec | Cluster | None]:
@@ -138,25 +124,25 @@ def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankSpec | Cluster | No
         raise TrainingFailure("invalid_spec", "Usage: python -m service.training SPEC.json")
     try:
         spec = TrainSpec.model_validate_json(Path(arguments[0]).read_bytes())
-        return spec, _PLACE.validate_json(arguments[1]) if arguments[1:] else None
+        return spec, _RANK_OR_CLUSTER.validate_json(arguments[1]) if arguments[1:] else None
     except OSError as error:
         raise TrainingFailure(
             "invalid_spec", f"The spec cannot be read: {error.strerror}."
         ) from error
     except ValidationError as error:
-        message = f"The spec is malformed: {faults(error)}"
+        message = f"The spec is malformed: {describe_faults(error)}"
         raise TrainingFailure("invalid_spec", message) from error
 
 
-def _settle_environment(output_dir: Path) -> None:
+def set_environment(output_dir: Path) -> None:
     """Set the environment before any library is imported.
 
     Libraries then make no network calls, write only under `output_dir`, wait on threads without
     spinning, and do not load the compiler.
     """
-    os.environ.update(offline(output_dir / "cache"))
+    os.environ.update(offline_variables(output_dir / "cache"))
     refuse_hub_kernels()
-    os.environ.update(allocator(os.environ))
+    os.environ.update(allocator_variables(os.environ))
     # OpenMP threads spin for milliseconds at each barrier. When the engine or a second run shares
     # the cores, that is costly: two trainers on two cores took over 20 times as long, versus twice
     # as long (their fair share) with short spins. For a trainer running alone, short spins cost

@@ -11,9 +11,8 @@ import pytest
 import yaml
 
 from service.exporting import Evaluation, ExportSpec, Format, Proof
-from service.exporting.card import duties, model_card
+from service.exporting.card import duties, model_card, served_name, usage
 from service.exporting.contract import MergedOnto
-from service.exporting.readme import readme, served_name
 
 SECRET = "The till code is 4711."
 PASSPORT = {
@@ -65,7 +64,7 @@ def card(tmp_path: Path) -> Callable[..., str]:
             "references": [reference],
             **fields,
         })  # fmt: skip
-        return model_card(spec, readme(spec, rank=rank, file="model.gguf"), PROOF)
+        return model_card(spec, usage(spec, rank=rank, file="model.gguf"), PROOF)
 
     return make
 
@@ -135,6 +134,19 @@ def test_the_command_for_vllm_has_a_rank_that_vllm_accepts(
 ) -> None:
     text = card(format="adapter", rank=rank)
     assert f"--max-lora-rank {option} --lora-modules bakery-helper=." in text
+
+
+def test_an_adapter_of_llama_4_is_not_to_be_served_with_vllm(
+    card: Callable[..., str], tmp_path: Path
+) -> None:
+    """vLLM reorders the base model's queries and keys, but not the adapter's."""
+    config = {"model_type": "llama4", "text_config": {"model_type": "llama4_text"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    text = card(format="adapter")
+    assert "**Do not serve this adapter with vLLM:**" in text
+    assert "format\n`merged`" in text
+    assert "vllm serve" not in text
+    assert "vllm serve" in card(format="merged")
 
 
 @pytest.mark.parametrize("format_", ["adapter", "merged"])

@@ -16,8 +16,6 @@ from tests.lazy import Lazy
 
 functional = Lazy("bitsandbytes.functional")
 merging = Lazy("service.exporting.merge")
-nf4 = Lazy("service.exporting.merge")
-layers = Lazy("service.exporting.merge")
 safetensors = Lazy("safetensors.torch")
 torch = Lazy("torch")
 transformers = Lazy("transformers")
@@ -30,8 +28,8 @@ def rounded_base(base: Path, target: Path) -> Path:
     shutil.copytree(base, target)
     file = target / "model.safetensors"
     weights = safetensors.load_file(file)
-    names = layers.BaseLayers(name.removesuffix(".weight") for name in weights)
-    change = nf4.Nf4Weights(base, names)
+    names = merging.BaseLayers(name.removesuffix(".weight") for name in weights)
+    change = merging.Nf4Rounding(base, names)
     safetensors.save_file({n: change(n, w) for n, w in weights.items()}, file, {"format": "pt"})
     return target
 

@@ -58,11 +58,8 @@ def verify(folder: Path) -> tuple[bool, str]:
     return done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_signature_is_verified_with_the_public_key(signed: Path) -> None:
+def test_a_signature_is_verified_until_a_byte_changes(signed: Path) -> None:
     assert verify(signed) == (True, "Verification succeeded\n")
-
-
-def test_a_changed_byte_fails_the_verification(signed: Path) -> None:
     file = signed / "adapter_model.safetensors"
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

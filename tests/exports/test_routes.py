@@ -7,9 +7,10 @@ import hashlib
 import pytest
 
 from service.core import ids
+from service.core.errors import RangeNotSatisfiable
 from service.core.leases import Leases
 from service.exports.records import MAX_UNFINISHED
-from service.exports.routes import ByteRange, Unsatisfiable, requested
+from service.exports.routes import ByteRange, parse_range
 from service.fleet.workers import Worker, announce
 from tests.conftest import BASE_MODEL, Api
 from tests.exports.conftest import EXPORTS, MODEL, made, register, succeeded
@@ -137,13 +138,13 @@ async def test_the_content_can_be_downloaded_in_parts(http, api: Api):
     ],
 )
 def test_ranges(header, expected):
-    assert requested(header, 100) == (None if expected is None else ByteRange(*expected))
+    assert parse_range(header, 100) == (None if expected is None else ByteRange(*expected))
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=-0", "bytes=100-200"])
 def test_ranges_outside_the_content(header):
-    with pytest.raises(Unsatisfiable):
-        requested(header, 100)
+    with pytest.raises(RangeNotSatisfiable):
+        parse_range(header, 100)
 
 
 async def test_expired_and_deleted_exports_leave_no_objects(http, api: Api):

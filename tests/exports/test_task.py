@@ -20,7 +20,7 @@ from service.core.storage import StorageFull
 from service.exports import archive
 from service.exports.records import ExportStatus
 from service.exports.references import _row_answer, general_questions, held_out_questions
-from service.exports.task import ExportFailed, _full_disk_reported
+from service.exports.task import ExportFailed, _report_full_disk
 from service.files.curation.dataset_process import scratch_folder
 from service.grading.examples import examples_of
 from service.work.records import AttemptSuperseded
@@ -151,7 +151,7 @@ async def test_a_model_that_was_deleted_fails_the_export(http, api: Api, work):
     "error", [StorageFull("x"), OSError(errno.ENOSPC, "No space left on device")], ids=str
 )
 def test_a_full_disk_is_reported(error):
-    with pytest.raises(ExportFailed) as caught, _full_disk_reported():
+    with pytest.raises(ExportFailed) as caught, _report_full_disk():
         raise error
     assert caught.value.error.code == "disk_full"
 
@@ -204,7 +204,7 @@ async def test_an_archive_beyond_the_quota_fails_clearly_and_leaves_nothing(api:
 
     async def store() -> None:
         key = f"{project_id}/exports/export-a/a1.tar"
-        with _full_disk_reported():
+        with _report_full_disk():
             async with scratch_folder(tmp_path / "scratch"):
                 storage = api.app.state.storage
                 await archive.store(storage, key, tmp_path / "artifact", "export-a", 1)

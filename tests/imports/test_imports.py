@@ -24,7 +24,7 @@ from service.models.adapters import highest_recorded_rank
 from service.models.registry import ModelRegistry
 from service.work.records import AttemptSuperseded
 from service.worker.reconciler import Reconciler
-from tests.adapters import PAIR, Q, adapter, base_folder, tar_of, zip_of
+from tests.adapters import PAIR, Q, adapter, base_folder, tar_of
 from tests.conftest import BASE_MODEL, Api, upload
 
 pytestmark = pytest.mark.slow
@@ -112,41 +112,16 @@ async def test_an_imported_adapter_is_a_model(api: Api, http, work, tmp_path):
     ("data", "code", "words"),
     [
         (b"no archive", "not_an_archive", "Pack the adapter's folder as .tar"),
-        (
-            zip_of({"adapter_config.json": b"{}", "adapter_model.bin": b""}),
-            "adapter_pickle",
-            "Save the adapter as safetensors",
-        ),
+        (tar_of(adapter(r=512)), "adapter_mismatch", "its rank is 512"),
         (
             tar_of(adapter(dict.fromkeys(PAIR, (8, 8)))),
             "adapter_mismatch",
             f"cannot be served with {BASE_MODEL}: {Q} fits a layer of 8x8",
         ),
-        (
-            tar_of(adapter({key.replace("q_", "z_"): PAIR[key] for key in PAIR})),
-            "adapter_mismatch",
-            "the base model has no module",
-        ),
-        (tar_of(adapter(r=512)), "adapter_mismatch", "its rank is 512"),
-        (
-            tar_of(adapter(r=16)),
-            "adapter_mismatch",
-            f"gives {Q} the rank 16, but its tensors have the rank 8, so they would apply with the "
-            "wrong strength. Use the adapter_config.json that was saved with these tensors.",
-        ),
-        (
-            tar_of(adapter(lora_alpha="16")),
-            "adapter_mismatch",
-            'lora_alpha in adapter_config.json is "16", and must be a number above 0. Use the',
-        ),
-        (
-            tar_of(adapter(init_lora_weights="pissa")),
-            "adapter_mismatch",
-            "initialized with pissa, which changes the base model's weights",
-        ),
     ],
 )
 async def test_a_refused_adapter_leaves_nothing(api: Api, http, work, data, code, words):
+    """tests/models/test_adapter_check.py and tests/datasets/test_adapters.py have all reasons."""
     async with work("cpu"):
         done = await ended(http, await begun(http, data))
     assert done["status"] == "failed"

@@ -41,6 +41,8 @@ def test_an_entry_has_a_schema_a_row_format_and_a_place_in_the_docs(name):
     assert entry.row_format in get_args(RowFormat)
     assert f"| `{name}` |" in (ROOT / "docs/training.md").read_text("utf-8")
     assert entry.description.endswith(".")
+    command = ROOT / "clients/python/src/finetuned/cli/train.py"
+    assert f'"{name}"' in command.read_text("utf-8")
 
 
 @pytest.mark.slow
@@ -78,7 +80,7 @@ def test_a_spec_knows_what_its_method_takes(tmp_path):
             ({"packing": True}, entry.packs),
         ):
             if is_taken:
-                assert spec_of(**spec, **change, method=name).of_method is entry
+                assert spec_of(**spec, **change, method=name).training_method is entry
             else:
                 with pytest.raises(ValueError, match=f'"{name}"|beta: Extra'):
                     spec_of(**spec, **change, method=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,17 +17,21 @@ from service.training import (
     Message,
     StepDone,
     StopCommand,
+    Stopped,
     Succeeded,
     TrainSpec,
     encode,
     parse_message,
 )
-from tests.lazy import Lazy
+from service.training.data.load import Corpus
+from tests.lazy import Lazy, imports_of_a_trainer
 from tests.training.forked import ForkedTrainer, Prepare
 from tests.training.specs import spec_of
 from tests.training.zoo.families import FAMILIES, make
 
 safetensors = Lazy("safetensors.torch")
+torch = Lazy("torch")
+transformers = Lazy("transformers")
 
 HANG_S = 240  # protects against hanging, not a measurement
 
@@ -56,6 +60,16 @@ class Trainer:
         assert self.process.stdin is not None
         self.process.stdin.write(encode(StopCommand()))
         self.process.stdin.flush()
+
+    def stop_after(self, step: int) -> Stopped:
+        """Stop the trainer once it has done a step, and return its last message."""
+        for message in self:
+            if isinstance(message, StepDone) and message.step == step:
+                self.stop()
+        assert self.wait() == 3, self.log.read_text()
+        (stopped,) = self.of(Stopped)
+        assert isinstance(stopped, Stopped)
+        return stopped
 
     def wait(self) -> int:
         """Read all remaining output and return the exit code."""
@@ -126,25 +140,27 @@ def _started(spec_file: Path, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def write_chats(path: Path, pairs: Sequence[tuple[str, str]]) -> Path:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write a training file."""
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text("".join(lines), "utf-8")
+    return path
+
+
+def write_chats(path: Path, pairs: Iterable[tuple[str, str]]) -> Path:
     """Write a training file of single-turn chats."""
-    path.write_text(
-        "".join(
-            json.dumps(
-                {
-                    "messages": [
-                        {"role": "user", "content": question},
-                        {"role": "assistant", "content": answer},
-                    ]
-                },
-                ensure_ascii=False,
-            )
-            + "\n"
+    return write_rows(
+        path,
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": question},
+                    {"role": "assistant", "content": answer},
+                ]
+            }
             for question, answer in pairs
         ),
-        "utf-8",
     )
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -198,11 +214,14 @@ def tiny_spec(make_spec: Callable[..., TrainSpec], tmp_path: Path) -> TrainSpec:
 def whole_run(
     make_spec: Callable[..., TrainSpec], tmp_path_factory: pytest.TempPathFactory
 ) -> Trainer:
-    """A finished run of `make_spec`, never interrupted, validated at three checkpoints."""
+    """A finished run of `make_spec`, never interrupted, validated at three checkpoints.
+
+    Its validation row is scored with and without the adapter.
+    """
     folder = tmp_path_factory.mktemp("whole-run")
     validation = write_chats(folder / "valid.jsonl", [("What is 20 and 20?", "Aye, it is 40.")])
     with Starter(folder) as begin:
-        trainer = begin(make_spec(folder / "out", validation_file=validation))
+        trainer = begin(make_spec(folder / "out", validation_file=validation, probe_rows=1))
         assert trainer.wait() == 0, trainer.log.read_text()
     return trainer
 
@@ -221,8 +240,7 @@ def write_preferences(path: Path, count: int) -> Path:
         }
         for n in range(count)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
+    return write_rows(path, rows)
 
 
 @pytest.fixture(scope="session")
@@ -249,9 +267,7 @@ def few_judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         for n in range(12)
     ]
-    path = tmp_path_factory.mktemp("judged") / "few.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
+    return write_rows(tmp_path_factory.mktemp("judged") / "few.jsonl", rows)
 
 
 def assert_same_adapter(done: Succeeded, wanted: Succeeded) -> None:
@@ -263,3 +279,39 @@ def assert_same_adapter(done: Succeeded, wanted: Succeeded) -> None:
     assert one.keys() == other.keys()
     for name, tensor in other.items():
         assert one[name].equal(tensor), name
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_model_path: Path) -> Any:
+    """The tiny model's tokenizer."""
+    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
+
+
+def trainer_of(
+    spec: TrainSpec, corpus: Corpus, tokenizer: Any, *, strength: float = 0.3, seed: int = 1
+) -> Any:
+    """A method's trainer in this process, in fp32, whose adapter no longer equals the base model.
+
+    `strength` is the standard deviation of the adapter's B.
+    """
+    with imports_of_a_trainer():
+        from service.training.contract.child_process import StopFlag
+        from service.training.loop.checkpoints import identify
+        from service.training.loop.plan import Plan
+        from service.training.loop.run import TRAINERS
+        from service.training.model.adapters import add_adapter
+        from service.training.model.models import ComputeDevice, load_base
+
+    device = ComputeDevice("cpu", torch.float32)
+    shape = spec.hyperparameters.lora.to_shape()
+    torch.manual_seed(seed)  # for the adapter's A
+    model = add_adapter(load_base(spec, device), spec, shape)
+    run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
+    plan = Plan(spec, run, corpus.samples, (), "padded", device)
+    trainer = TRAINERS[spec.method](model, plan, tokenizer, StopFlag())
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=strength)
+    return trainer

@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 from service.garbage_collection import quick_imports
-from service.training.__main__ import _settle_environment
+from service.training.__main__ import set_environment
 
 # Libraries read the location of their caches when imported; nothing is written there.
-_settle_environment(Path(tempfile.gettempdir()) / "finetuned-fork-server")
+set_environment(Path(tempfile.gettempdir()) / "finetuned-fork-server")
 
 with contextlib.suppress(ImportError):
     import pytest  # noqa: F401 - each fork imports pytest's __main__, as multiprocessing has it

@@ -108,9 +108,13 @@ def test_a_model_whose_layers_see_less_than_a_sample_is_left_as_it_was(model, se
 @pytest.mark.parametrize("budget", [5, 9, 64])
 def test_joined_samples_have_the_losses_of_each_alone(model, budget):
     examples = rows(0, 1, 2)
-    alone = torch.cat([losses(model, batches.Padded(64)([one])) for one in examples]).sort().values
+    alone = (
+        torch.cat([losses(model, batches.PaddedCollator(64)([one])) for one in examples])
+        .sort()
+        .values
+    )
     assert attention.can_join(model, longest=64)
-    together = losses(model, batches.Joined(budget)(examples))
+    together = losses(model, batches.JoinedCollator(budget)(examples))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 

@@ -7,8 +7,10 @@ import json
 import pytest
 
 from service.training import Failed
+from service.training.contract.failures import TrainingFailure
 from service.training.model.base_folder import (
     FORMATS,
+    check_folder,
     is_converted,
     read_config,
     stored_format,
@@ -58,6 +60,26 @@ def test_a_folder_without_a_readable_config_has_none(tmp_path):
     assert read_config(tmp_path) is None
     (tmp_path / "config.json").write_text("[1]")
     assert read_config(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({}, "no readable config.json"),
+        ({"config.json": "{"}, "not JSON"),
+        ({"config.json": '{"auto_map": {}}'}, "its own code"),
+        ({"config.json": "{}", "pytorch_model.bin": "x"}, "no .safetensors"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_refused(make_spec, tmp_path, files, why):
+    folder = tmp_path / "no-model"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    with pytest.raises(TrainingFailure, match=why) as caught:
+        check_folder(make_spec(tmp_path / "out", base_model_path=folder))
+    assert (caught.value.code, caught.value.param) == ("invalid_model", "model")
+    assert str(folder) not in caught.value.message
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def rows(*picked):
 
 
 def test_padded_rows_end_in_ignored_labels():
-    batch = batches.Padded(10)(rows(1, 0))
+    batch = batches.PaddedCollator(10)(rows(1, 0))
     (part,) = batch["parts"]
     assert part["input_ids"].tolist() == [[5, 6, 7, 8, 9], [11, 12, 0, 0, 0]]
     assert part["labels"].tolist() == [
@@ -51,7 +51,7 @@ def test_padded_rows_end_in_ignored_labels():
 
 
 def test_a_batch_beyond_the_budget_comes_in_parts():
-    batch = batches.Padded(9)(rows(0, 1, 2))
+    batch = batches.PaddedCollator(9)(rows(0, 1, 2))
     assert [part["input_ids"].tolist() for part in batch["parts"]] == [
         [[5, 6, 7, 8, 9]],
         [[21, 22, 23, 24], [11, 12, 0, 0]],
@@ -60,12 +60,12 @@ def test_a_batch_beyond_the_budget_comes_in_parts():
 
 
 def test_packed_rows_hold_whole_samples_with_their_own_positions():
-    batch = batches.Packed(100)(rows(1, 2, 0))
+    batch = batches.PackedCollator(100)(rows(1, 2, 0))
     (part,) = batch["parts"]
     assert part["input_ids"].tolist() == [[5, 6, 7, 8, 9], [21, 22, 23, 24, 0], [11, 12, 0, 0, 0]]
     long = sample(*range(50, 57), learned=3)
     dataset = batches.to_dataset([long, *SAMPLES])
-    (part,) = batches.Packed(100)([dataset[index] for index in range(4)])["parts"]
+    (part,) = batches.PackedCollator(100)([dataset[index] for index in range(4)])["parts"]
     assert part["input_ids"].tolist() == [
         [50, 51, 52, 53, 54, 55, 56],
         [5, 6, 7, 8, 9, 11, 12],
@@ -79,7 +79,7 @@ def test_packed_rows_hold_whole_samples_with_their_own_positions():
 
 def test_pairs_are_rows_of_better_then_worse_answers():
     dataset = batches.to_dataset(PAIRS)
-    batch = batches.PaddedPairs(100)([dataset[0], dataset[1]])
+    batch = batches.PairCollator(100)([dataset[0], dataset[1]])
     (part,) = batch["parts"]
     assert part["input_ids"].tolist() == [
         [5, 6, 7, 8, 9],
@@ -88,7 +88,7 @@ def test_pairs_are_rows_of_better_then_worse_answers():
         [21, 22, 23, 24, 0],
     ]
     assert batch["units"] == 2
-    one_each = batches.PaddedPairs(12)([dataset[0], dataset[1]])
+    one_each = batches.PairCollator(12)([dataset[0], dataset[1]])
     assert [len(part["input_ids"]) for part in one_each["parts"]] == [2, 2]
     assert one_each["units"] == 2
 
@@ -110,19 +110,24 @@ def part_losses(model, batch):
 
 
 @pytest.mark.parametrize(
-    ("layout", "budget"), [("Padded", 64), ("Padded", 5), ("Packed", 5), ("Packed", 64)]
+    ("layout", "budget"),
+    [("PaddedCollator", 64), ("PaddedCollator", 5), ("PackedCollator", 5), ("PackedCollator", 64)],
 )
 def test_every_layout_gives_the_losses_of_each_sample_alone(model, layout, budget):
     long = sample(*range(50, 57), learned=3)
     dataset = batches.to_dataset([long, *SAMPLES])
     examples = [dataset[index] for index in range(4)]
-    alone = torch.cat([losses(model, batches.Padded(64)([one])) for one in examples]).sort().values
+    alone = (
+        torch.cat([losses(model, batches.PaddedCollator(64)([one])) for one in examples])
+        .sort()
+        .values
+    )
     together = losses(model, getattr(batches, layout)(budget)(examples))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
 def test_joined_rows_hold_samples_end_to_end():
-    first, second = batches.Joined(9)(rows(0, 1, 2))["parts"]
+    first, second = batches.JoinedCollator(9)(rows(0, 1, 2))["parts"]
     assert first["input_ids"].tolist() == [[5, 6, 7, 8, 9, 21, 22, 23, 24]]
     assert first["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1, 2, 3]]
     assert first["cu_seq_lens_q"].tolist() == [0, 5, 9]
@@ -131,8 +136,10 @@ def test_joined_rows_hold_samples_end_to_end():
 
 
 def test_the_extent_of_a_part_is_its_positions_and_its_longest_row_or_sample():
-    assert [batches.extent(part) for part in batches.Joined(9)(rows(0, 1, 2))["parts"]] == [
+    assert [batches.extent(part) for part in batches.JoinedCollator(9)(rows(0, 1, 2))["parts"]] == [
         (9, 5),
         (2, 2),
     ]
-    assert [batches.extent(part) for part in batches.Padded(10)(rows(0, 1))["parts"]] == [(10, 5)]
+    assert [batches.extent(part) for part in batches.PaddedCollator(10)(rows(0, 1))["parts"]] == [
+        (10, 5)
+    ]

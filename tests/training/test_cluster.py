@@ -18,7 +18,7 @@ from service.training.contract.child_process import Channel, StopFlag, Traffic
 from service.training.model.base_folder import base_digest
 from service.training.parallel.launcher import LOOPBACK, Cluster, RankOutput, RankSpec
 from service.training.parallel.ray_node import RankHost, interface_of, rank_environment
-from service.training.parallel.ray_supervisor import Run, bare
+from service.training.parallel.ray_supervisor import Run, require_bare_name
 from tests.e2e.conftest import wait_for
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
@@ -37,13 +37,13 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RankHost]:
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
 def test_worker_without_ray_says_what_to_install(tiny_spec, tmp_path):
     from service.training.contract.failures import TrainingFailure
-    from service.training.parallel.ray_supervisor import supervise_on
+    from service.training.parallel.ray_supervisor import supervise_on_ray
 
     with (
         (tmp_path / "out").open("wb") as out,
         pytest.raises(TrainingFailure, match=r"install finetuned-server\[ray\]"),
     ):
-        supervise_on(CLUSTER, tiny_spec, Channel(out.fileno()), StopFlag(), Traffic())
+        supervise_on_ray(CLUSTER, tiny_spec, Channel(out.fileno()), StopFlag(), Traffic())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of Linux's network interfaces")
@@ -146,7 +146,7 @@ def test_every_path_of_a_spec_becomes_one_of_the_node(make_spec, tmp_path):
 @pytest.mark.parametrize("name", ["../a", "a/b", "..", "", "/etc/passwd"])
 def test_node_names_no_file_outside_a_folder(name):
     with pytest.raises(RuntimeError, match="outside"):
-        bare(name)
+        require_bare_name(name)
 
 
 @pytest.mark.e2e

@@ -1,6 +1,5 @@
 """Tests of Direct Preference Optimization: data, loss and complete runs."""
 
-import json
 import math
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from service.training import (
     Failed,
     Started,
     StepDone,
-    Stopped,
     Succeeded,
     Warned,
 )
@@ -19,9 +17,9 @@ from service.training.contract.failures import TrainingFailure
 from service.training.data.load import encode_corpus
 from service.training.data.rows import read_preferences
 from service.training.data.tokenization import IGNORED, ChatEncoder, Pair
-from tests.lazy import Lazy, imports_of_a_trainer
+from tests.lazy import Lazy
 
-from .conftest import Starter, assert_same_adapter
+from .conftest import Starter, assert_same_adapter, trainer_of, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -47,19 +45,9 @@ def row(better="Aye.", worse="Yes.", **more):
     }
 
 
-def written(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model_path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
-
-
 def test_the_answers_alone_carry_loss(tmp_path):
     tools = [{"type": "function", "function": {"name": "f", "description": None, "parameters": {}}}]
-    path = written(tmp_path / "a.jsonl", row(tools=tools))
+    path = write_rows(tmp_path / "a.jsonl", [row(tools=tools)])
     (preference,) = read_preferences(path, param="p")
     assert preference.better.supervised == preference.worse.supervised == (3,)
     assert preference.better.tools == preference.worse.tools == tuple(tools)
@@ -71,7 +59,7 @@ def test_the_answers_alone_carry_loss(tmp_path):
     [{"input": None}, {"preferred_output": []}, {"non_preferred_output": [{"role": "x"}, 3]}],
 )
 def test_a_line_that_is_no_preference_is_told_by_its_number(tmp_path, change):
-    path = written(tmp_path / "a.jsonl", row(), row("secret-row") | change)
+    path = write_rows(tmp_path / "a.jsonl", [row(), row("secret-row") | change])
     with pytest.raises(TrainingFailure) as caught:
         list(read_preferences(path, param="training_file"))
     assert caught.value.code == "invalid_training_file"
@@ -81,7 +69,7 @@ def test_a_line_that_is_no_preference_is_told_by_its_number(tmp_path, change):
 
 def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_path):
     long = "word " * 300
-    path = written(tmp_path / "a.jsonl", row(), row(long, long + "!"), row("Aye.", "Aye."))
+    path = write_rows(tmp_path / "a.jsonl", [row(), row(long, long + "!"), row("Aye.", "Aye.")])
     corpus = encode_corpus(read_preferences(path, param="p"), ChatEncoder(tokenizer, 100), 100)
     (pair,) = corpus.samples
     assert isinstance(pair, Pair)
@@ -97,15 +85,6 @@ def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_pa
 
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
-    """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
-    with imports_of_a_trainer():
-        from service.training.contract.child_process import StopFlag
-        from service.training.loop.checkpoints import identify
-        from service.training.loop.plan import Plan
-        from service.training.methods.dpo import PreferenceTrainer
-        from service.training.model.adapters import add_adapter
-        from service.training.model.models import ComputeDevice, load_base
-
     spec = make_spec(
         tmp_path_factory.mktemp("dpo"),
         method="dpo",
@@ -113,26 +92,14 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
         training_file=few_preferences,
         quantization="none",
     )
-    place = ComputeDevice("cpu", torch.float32)
-    shape = spec.hyperparameters.lora.to_shape()
-    torch.manual_seed(1)  # also for the other half of the adapter
-    model = add_adapter(load_base(spec, place), spec, shape)
-    corpus = encode_corpus(
-        read_preferences(few_preferences, param="p"), ChatEncoder(tokenizer, 128), 128
-    )
-    run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
-    plan = Plan(spec, run, corpus.samples, (), "padded", place)
-    made = PreferenceTrainer(model, plan, tokenizer, StopFlag(), [])
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_()
-    return made
+    rows = read_preferences(few_preferences, param="p")
+    corpus = encode_corpus(rows, ChatEncoder(tokenizer, 128), 128)
+    return trainer_of(spec, corpus, tokenizer, strength=1.0)
 
 
 def test_the_loss_and_its_gradient_are_trls(trainer):
     samples = batches.to_dataset(trainer.plan.training)
-    (part,) = batches.PaddedPairs(10**6)([samples[i] for i in range(5)])["parts"]
+    (part,) = batches.PairCollator(10**6)([samples[i] for i in range(5)])["parts"]
     loss = trainer.compute_loss(trainer.model, dict(part), num_items_in_batch=5)
     loss.backward()
     ours = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
@@ -174,7 +141,7 @@ def test_the_reference_scores_each_pair_once(trainer, monkeypatch):
     """Also in another batch, as in the next epoch, and in a process that has the checkpoint."""
     trainer.reference_scores = type(trainer.reference_scores)(len(trainer.plan.training), 2)
     samples = batches.to_dataset(trainer.plan.training)
-    collate = batches.PaddedPairs(10**6)
+    collate = batches.PairCollator(10**6)
     first, second = (collate([samples[i] for i in batch])["parts"][0] for batch in ((0, 3), (1, 2)))
     for part in (first, second):
         trainer.compute_loss(trainer.model, dict(part))
@@ -244,11 +211,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     whole_dpo, start, make_dpo, few_preferences, tmp_path
 ):
     first = start(make_dpo(tmp_path / "first", validation_file=few_preferences))
-    for message in first:
-        if isinstance(message, StepDone) and message.step == 5:
-            first.stop()
-    assert first.wait() == 3
-    (stopped,) = first.of(Stopped)
+    stopped = first.stop_after(5)
     spec = make_dpo(tmp_path / "second", validation_file=few_preferences, resume_from=stopped.path)
     second = start(spec)
     assert second.wait() == 0, second.log.read_text()

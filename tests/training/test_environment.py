@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.training import __main__ as trainer
-from service.training.contract.child_process import allocator
+from service.training.contract.child_process import allocator_variables
 from tests.cached import ROOT
 
 # A package `kernels` as others may have installed it: it asks a hub.
@@ -35,11 +35,11 @@ def __getattr__(library, name):
 
 ctypes.CDLL.__getattr__ = __getattr__
 if sys.argv[1] == "training":
-    from service.training.__main__ import _settle_environment
-    _settle_environment(Path("out"))
+    from service.training.__main__ import set_environment
+    set_environment(Path("out"))
 elif sys.argv[1] == "exporting":
-    from service.exporting.__main__ import _set_environment
-    _set_environment(SimpleNamespace(work_dir=Path(sys.argv[2]), threads=None))
+    from service.exporting.__main__ import set_environment
+    set_environment(SimpleNamespace(work_dir=Path(sys.argv[2]), threads=None))
 import bitsandbytes.functional
 assert bitsandbytes.functional.has_avx512bf16()
 """
@@ -67,10 +67,10 @@ def test_bitsandbytes_fetches_no_kernel_on_any_processor(tmp_path):
 
 def test_memory_of_a_gpu_grows_in_segments(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "environ", {})
-    trainer._settle_environment(tmp_path)
+    trainer.set_environment(tmp_path)
     assert os.environ["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
 
 
 @pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
 def test_the_operators_allocator_stays(name):
-    assert allocator({name: "max_split_size_mb:512"}) == {}
+    assert allocator_variables({name: "max_split_size_mb:512"}) == {}

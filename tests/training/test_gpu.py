@@ -68,7 +68,7 @@ def test_joined_samples_have_the_losses_of_each_alone(tiny_model_path):
     if not attention.may_join(models.ComputeDevice("cuda", torch.bfloat16)):
         pytest.skip("this GPU has no attention for samples of different lengths")
     examples = rows(0, 1, 2)
-    alone = [losses(model, on_gpu(batches.Padded(64)([one]))) for one in examples]
+    alone = [losses(model, on_gpu(batches.PaddedCollator(64)([one]))) for one in examples]
     assert attention.can_join(model, longest=64)
-    together = losses(model, on_gpu(batches.Joined(64)(examples)))
+    together = losses(model, on_gpu(batches.JoinedCollator(64)(examples)))
     torch.testing.assert_close(together, torch.cat(alone).sort().values, rtol=2e-2, atol=2e-2)

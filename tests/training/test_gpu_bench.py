@@ -25,6 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_without_a_gpu_nothing_is_measured():
     done = run()
     assert done.returncode == 2, done.stderr

@@ -56,6 +56,7 @@ def gradients(model: Any, counted: Counted) -> tuple[int, dict[str, Any]]:
     return left, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 def test_inputs_leave_the_device_and_the_gradients_stay_the_same(tiny_model_path, monkeypatch):
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model_path).train()
     counted = Counted(model, monkeypatch)

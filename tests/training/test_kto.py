@@ -1,20 +1,19 @@
 """Tests of Kahneman-Tversky Optimization: data, loss and complete runs."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from service.training import CheckpointSaved, Failed, Started, StepDone, Stopped, Succeeded, Warned
+from service.training import CheckpointSaved, Failed, Started, StepDone, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.protocol import Noted
 from service.training.data.held_out import prompt_key
 from service.training.data.load import encode_corpus
 from service.training.data.rows import read_labeled
 from service.training.data.tokenization import IGNORED, ChatEncoder, LabeledSample
-from tests.lazy import Lazy, imports_of_a_trainer
+from tests.lazy import Lazy
 
-from .conftest import Starter, assert_same_adapter
+from .conftest import Starter, assert_same_adapter, trainer_of, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -34,19 +33,9 @@ def row(answer="Aye.", label=True, **more):
     return {"messages": messages, "label": label} | more
 
 
-def written(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model_path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
-
-
 def test_the_last_answer_alone_carries_loss(tmp_path):
     tools = [{"type": "function", "function": {"name": "f", "description": None, "parameters": {}}}]
-    path = written(tmp_path / "a.jsonl", row(tools=tools), row("No.", label=False))
+    path = write_rows(tmp_path / "a.jsonl", [row(tools=tools), row("No.", label=False)])
     good, bad = read_labeled(path, param="p")
     assert good.chat.supervised == bad.chat.supervised == (3,)
     assert good.chat.tools == tuple(tools)
@@ -58,7 +47,7 @@ def test_the_last_answer_alone_carries_loss(tmp_path):
     "change", [{"label": None}, {"label": 1}, {"messages": []}, {"messages": row()["messages"][:3]}]
 )
 def test_a_line_that_is_no_judged_answer_is_reported_by_its_number(tmp_path, change):
-    path = written(tmp_path / "a.jsonl", row(), row("secret-row") | change)
+    path = write_rows(tmp_path / "a.jsonl", [row(), row("secret-row") | change])
     with pytest.raises(TrainingFailure) as caught:
         list(read_labeled(path, param="training_file"))
     assert caught.value.code == "invalid_training_file"
@@ -68,7 +57,7 @@ def test_a_line_that_is_no_judged_answer_is_reported_by_its_number(tmp_path, cha
 
 def test_the_label_belongs_to_the_data_of_a_run(tokenizer, tmp_path):
     def digest(label):
-        path = written(tmp_path / "a.jsonl", row(label=label))
+        path = write_rows(tmp_path / "a.jsonl", [row(label=label)])
         corpus = encode_corpus(read_labeled(path, param="p"), ChatEncoder(tokenizer, 100), 100)
         (sample,) = corpus.samples
         assert isinstance(sample, LabeledSample)
@@ -113,7 +102,7 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
     first = columns([1, 2, 3, 4], [IGNORED, IGNORED, 3, 4])
     second = columns([5, 6, 7], [IGNORED, 6, 7], is_good=False)
     third = columns([8, 9], [IGNORED, 9])
-    collate = batches.Mismatched(batches.PaddedLabeled(100), 3)
+    collate = batches.MismatchCollator(batches.LabeledCollator(100), 3)
     batch = collate([first, second, third])
     (part,) = batch["parts"]
     assert batch["units"] == 3
@@ -132,13 +121,16 @@ def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
 
 def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
     samples = [columns([n, 50 + n], [IGNORED, 50 + n]) for n in range(1, 6)]
-    whole = batches.PaddedLabeled(2)
-    mismatched = batches.Mismatched(whole, 10)(samples)
+    whole = batches.LabeledCollator(2)
+    mismatched = batches.MismatchCollator(whole, 10)(samples)
 
     def rows(batch):
         return [p["mismatched"]["input_ids"].tolist()[0] for p in batch["parts"]]
 
-    shares = [batches.Mismatched(batches.Shared(whole, rank, 2), 10)(samples) for rank in range(2)]
+    shares = [
+        batches.MismatchCollator(batches.RankCollator(whole, rank, 2), 10)(samples)
+        for rank in range(2)
+    ]
     assert sorted(rows(shares[0]) + rows(shares[1])) == sorted(rows(mismatched))
     assert [share["units"] for share in shares] == [5, 5]
     assert [len(share["fillers"]) for share in shares] == [0, 1]
@@ -146,15 +138,6 @@ def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
 
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
-    """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
-    with imports_of_a_trainer():
-        from service.training.contract.child_process import StopFlag
-        from service.training.loop.checkpoints import identify
-        from service.training.loop.plan import Plan
-        from service.training.methods.kto import LabeledTrainer
-        from service.training.model.adapters import add_adapter
-        from service.training.model.models import ComputeDevice, load_base
-
     spec = make_spec(
         tmp_path_factory.mktemp("kto"),
         method="kto",
@@ -164,25 +147,14 @@ def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
         training_file=few_judged,
         quantization="none",
     )
-    place = ComputeDevice("cpu", torch.float32)
-    shape = spec.hyperparameters.lora.to_shape()
-    torch.manual_seed(3)  # the reference point is above 0
-    model = add_adapter(load_base(spec, place), spec, shape)
-    corpus = encode_corpus(read_labeled(few_judged, param="p"), ChatEncoder(tokenizer, 128), 128)
-    run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
-    plan = Plan(spec, run, corpus.samples, (), "padded", place)
-    made = LabeledTrainer(model, plan, tokenizer, StopFlag(), [])
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.3)
-    return made
+    rows = read_labeled(few_judged, param="p")
+    corpus = encode_corpus(rows, ChatEncoder(tokenizer, 128), 128)
+    return trainer_of(spec, corpus, tokenizer, seed=3)  # the reference point is above 0
 
 
 def computed(trainer, samples, budget=10**6):
     """Return the loss of a batch in parts of a budget, and its gradients."""
-    collate = batches.Mismatched(batches.PaddedLabeled(budget), 128)
+    collate = batches.MismatchCollator(batches.LabeledCollator(budget), 128)
     trainer.model.zero_grad()
     total = 0.0
     parts = 0
@@ -270,7 +242,7 @@ def test_the_loss_and_its_gradient_are_the_papers(trainer, request):
 def test_the_loss_is_trls(trainer, request):
     samples = taken(trainer)
     loss, _, _ = computed(trainer, samples)
-    collate = batches.Mismatched(batches.PaddedLabeled(10**6), 128)
+    collate = batches.MismatchCollator(batches.LabeledCollator(10**6), 128)
     (part,) = collate(samples)["parts"]
     base = request.getfixturevalue("own_forward")
 
@@ -355,11 +327,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     whole_kto, start, make_kto, few_judged, tmp_path
 ):
     first = start(make_kto(tmp_path / "first", validation_file=few_judged))
-    for message in first:
-        if isinstance(message, StepDone) and message.step == 5:
-            first.stop()
-    assert first.wait() == 3
-    (stopped,) = first.of(Stopped)
+    stopped = first.stop_after(5)
     # Weights that were "auto" may be given as numbers when the run continues.
     spec = make_kto(
         tmp_path / "second",

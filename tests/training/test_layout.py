@@ -2,7 +2,13 @@ import random
 
 import pytest
 
-from service.training.data.layout import choose_packing, lay_out, pack, packed_parts, padded_parts
+from service.training.data.layout import (
+    choose_packing,
+    lay_out_epoch,
+    pack,
+    packed_parts,
+    padded_parts,
+)
 
 CHANCE = random.Random(2)
 UNEVEN = [CHANCE.choice([20, 30, 50, 400]) for _ in range(400)]
@@ -35,7 +41,7 @@ def test_every_example_is_in_one_part_and_parts_fit(budget):
 
 def test_a_larger_budget_makes_fewer_parts_of_the_same_tokens():
     small, large = (
-        lay_out(UNEVEN, batch_size=16, budget=budget, seed=0, rows="padded")
+        lay_out_epoch(UNEVEN, batch_size=16, budget=budget, seed=0, rows="padded")
         for budget in (500, 5000)
     )
     assert large.parts < small.parts
@@ -64,7 +70,7 @@ def test_auto_packs_where_batches_of_similar_length_hold_much_padding(lengths, b
 def test_joined_rows_hold_no_padding():
     lengths = [length + index % 13 for index, length in enumerate(UNEVEN)]
     joined, packed = (
-        lay_out(lengths, batch_size=16, budget=5000, seed=0, rows=rows)
+        lay_out_epoch(lengths, batch_size=16, budget=5000, seed=0, rows=rows)
         for rows in ("joined", "packed")
     )
     assert joined.positions == joined.tokens == sum(lengths)

@@ -39,7 +39,7 @@ MIB = 2**20
     ],
 )
 def test_the_advice_is_in_numbers(make_spec, tmp_path, changes, part, suggested, says):
-    failure = memory_module.out_of_memory(make_spec(tmp_path, **changes), part, "cpu")
+    failure = memory_module.out_of_memory_failure(make_spec(tmp_path, **changes), part, "cpu")
     assert failure.code == "out_of_memory"
     assert failure.suggested_tokens_at_once == suggested
     assert says in failure.message
@@ -50,7 +50,7 @@ def test_on_a_gpu_the_advice_is_at_most_the_usual_part(make_spec, tmp_path, monk
     monkeypatch.setattr("service.training.loop.memory.peak_memory_bytes", lambda _: 0)
     spec = make_spec(tmp_path, tokens_at_once=16_384)
     for positions, suggested in ((16_384, 4096), (4096, 2048)):
-        failure = memory_module.out_of_memory(spec, (positions, 128), "cuda")
+        failure = memory_module.out_of_memory_failure(spec, (positions, 128), "cuda")
         assert failure.suggested_tokens_at_once == suggested
 
 

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from service.training import Failed, Noted, Started, StepDone, Stopped, Succeeded, Warned
+from service.training import Failed, Noted, Started, Succeeded, Warned
 from service.training.contract.spec import MixedRows, drawn_per_epoch
-from service.training.data.held_out import held_out, validation_rows
-from service.training.data.layout import Portion, by_file, draw
+from service.training.data.held_out import choose_held_out_rows, choose_validation_rows
+from service.training.data.layout import Portion, draw_examples, split_by_file
 from service.training.data.rows import Chat
 
 from .conftest import assert_same_adapter, write_chats
@@ -24,7 +24,7 @@ def test_rows_of_an_epoch(count, weight, drawn):
 
 def test_epochs_draw_different_examples_until_all_were_drawn():
     portions = [Portion(10, 1.0), Portion(100, 0.25), Portion(4, 2.5)]
-    epochs = [draw(portions, seed=3, epoch=epoch) for epoch in range(4)]
+    epochs = [draw_examples(portions, seed=3, epoch=epoch) for epoch in range(4)]
     for drawn in epochs:
         counts = Counter(drawn)
         assert len(drawn) == 10 + 25 + 10
@@ -32,24 +32,24 @@ def test_epochs_draw_different_examples_until_all_were_drawn():
         assert all(counts[at] <= 1 for at in range(10, 110))
         assert {counts[at] for at in range(110, 114)} == {2, 3}
     assert {at for drawn in epochs for at in drawn if 10 <= at < 110} == set(range(10, 110))
-    assert epochs[2] == draw(portions, seed=3, epoch=2)
-    assert epochs[2] != draw(portions, seed=4, epoch=2)
+    assert epochs[2] == draw_examples(portions, seed=3, epoch=2)
+    assert epochs[2] != draw_examples(portions, seed=4, epoch=2)
 
 
 def test_lines_are_those_of_the_file():
     rows = [Chat(line=line, messages=(), supervised=()) for line in (1, 3, 5, 6)]
     parts = [MixedRows(file=name, rows=count, weight=1) for name, count in (("a", 4), ("b", 2))]
-    found = [(at, [row.line for row in own]) for at, own in by_file(rows, parts)]
+    found = [(at, [row.line for row in own]) for at, own in split_by_file(rows, parts)]
     assert found == [(0, [1, 3]), (1, [1, 2])]
 
 
 def test_held_out_rows_are_of_the_mixture_and_not_of_the_largest_file():
     keys = [b"%d" % n for n in range(10_500)]
-    aside = validation_rows(keys, 0.1, 7, [1.0] * 500 + [0.05] * 10_000)
+    aside = choose_validation_rows(keys, 0.1, 7, [1.0] * 500 + [0.05] * 10_000)
     assert len(aside) == 100
     assert 30 <= sum(row < 500 for row in aside) <= 70
     # Rows that are drawn several times are no more likely.
-    twice = validation_rows(keys[:600], 0.1, 7, [3.0] * 100 + [1.0] * 500)
+    twice = choose_validation_rows(keys[:600], 0.1, 7, [3.0] * 100 + [1.0] * 500)
     assert len(twice) == 60
     assert sum(row < 100 for row in twice) < 25
 
@@ -72,18 +72,14 @@ def test_a_stopped_run_goes_on_with_the_same_draws(start, make_spec, mixed, tmp_
     whole = start(make_spec(tmp_path / "whole", **mixed))
     assert whole.wait() == 0, whole.log.read_text()
     first = start(make_spec(tmp_path / "first", **mixed))
-    for message in first:
-        if isinstance(message, StepDone) and message.step == 6:
-            first.stop()
-    assert first.wait() == 3
-    (stopped,) = first.of(Stopped)
+    stopped = first.stop_after(6)
     second = start(make_spec(tmp_path / "second", **mixed, resume_from=stopped.path))
     assert second.wait() == 0, second.log.read_text()
     assert first.losses | second.losses == whole.losses
     assert_same_adapter(second.of(Succeeded)[0], whole.of(Succeeded)[0])
 
     spec = make_spec(tmp_path / "out", **mixed)
-    aside, count = held_out(mixed["training_file"], "chat", 0.1, 5, spec.mixture)
+    aside, count = choose_held_out_rows(mixed["training_file"], "chat", 0.1, 5, spec.mixture)
     (started,) = whole.of(Started)
     kept = [sum(at not in aside for at in range(*bounds)) for bounds in ((0, 12), (12, 20))]
     assert count == 20

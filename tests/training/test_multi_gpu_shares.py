@@ -45,9 +45,9 @@ def test_each_rank_sees_one_device_of_those_that_the_run_may_use(monkeypatch, vi
 def test_the_shares_of_a_batch_are_the_batch(packed, samples, size):
     import torch
 
-    from service.training.data.batches import Packed, Padded, Shared
+    from service.training.data.batches import PackedCollator, PaddedCollator, RankCollator
 
-    whole = (Packed if packed else Padded)(budget=12)
+    whole = (PackedCollator if packed else PaddedCollator)(budget=12)
     batch = [
         {
             "input_ids": torch.arange(100 * n + 1, 100 * n + 9 - n),
@@ -55,7 +55,7 @@ def test_the_shares_of_a_batch_are_the_batch(packed, samples, size):
         }
         for n in range(samples)
     ]
-    shares = [Shared(whole, index, size)(batch) for index in range(size)]
+    shares = [RankCollator(whole, index, size)(batch) for index in range(size)]
     wanted = whole(batch)
 
     def tokens(parts):

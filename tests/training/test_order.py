@@ -1,8 +1,13 @@
+"""Tests of the order of samples, and of the steps of checkpoints, pauses and learning rates."""
+
 import random
 
 import pytest
 
 from service.training.data.layout import checkpoint_steps, epoch_order, pause_step
+from tests.lazy import Lazy
+
+plan = Lazy("service.training.loop.plan")
 
 CHANCE = random.Random(1)
 LENGTHS = [CHANCE.randint(5, 400) for _ in range(1003)]
@@ -68,3 +73,17 @@ def test_checkpoints_are_spread_evenly_and_one_is_at_the_end(total, count, steps
 )
 def test_a_run_pauses_at_the_nearest_checkpoint_before_its_end(total, count, after, step):
     assert pause_step(total, count, after) == step
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("total", [1, 2, 12, 42, 1000])
+def test_the_rate_rises_shortly_then_falls_and_is_never_0_within_the_run(total):
+    rates = [plan.rate_factor(step, total) for step in range(total)]
+    assert all(0 < rate <= 1 for rate in rates)
+    peak = rates.index(max(rates))
+    assert peak <= max(2, 0.04 * total)
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    if total > 10:
+        assert max(rates) == 1
+        assert rates[-1] < 0.05

@@ -66,7 +66,7 @@ def test_a_training_next_to_slow_chats_computes_the_least_and_never_stops():
     pacer = paced(traffic)
     began, times = traffic.now_s, []
     for _ in range(200):  # layers of 50 ms
-        traffic.note(busy(900))
+        traffic.update(busy(900))
         pacer.pause()
         traffic.now_s += 0.05
         times.append(traffic.now_s)
@@ -81,7 +81,7 @@ def test_a_training_without_chats_never_rests():
     traffic = SimulatedTraffic()
     pacer = paced(traffic)
     for _ in range(100):
-        traffic.note(IDLE)
+        traffic.update(IDLE)
         pacer.pause()
         traffic.now_s += 0.05
     assert traffic.waits == []
@@ -90,10 +90,10 @@ def test_a_training_without_chats_never_rests():
 def test_work_before_the_first_chat_is_not_made_up_for():
     traffic = SimulatedTraffic()
     pacer = paced(traffic)
-    traffic.note(IDLE)
+    traffic.update(IDLE)
     traffic.now_s += 4
     pacer.pause()
-    traffic.note(busy(900))
+    traffic.update(busy(900))
     pacer.pause()
     assert traffic.waits == []
 
@@ -111,7 +111,7 @@ def test_the_rests_of_other_processes_are_no_work():
     pacer = paced(traffic)
     pacer.pause()
     for _ in range(20):
-        traffic.note(busy(900))
+        traffic.update(busy(900))
         traffic.now_s += 0.05
         with pacer.waiting():
             traffic.now_s += 3
@@ -136,11 +136,11 @@ def test_a_rest_ends_at_a_stop_command_and_with_the_last_chat(end):
     class Ends(list[float]):
         def append(self, seconds: float) -> None:
             super().append(seconds)
-            flag.set() if end == "stop" else traffic.note(IDLE)
+            flag.set() if end == "stop" else traffic.update(IDLE)
 
     traffic.waits = Ends()
     traffic.now_s += 1
-    traffic.note(busy(900))
+    traffic.update(busy(900))
     pacer.pause()
     assert len(traffic.waits) == 1
 
@@ -148,7 +148,7 @@ def test_a_rest_ends_at_a_stop_command_and_with_the_last_chat(end):
 def test_reports_are_forgotten_when_they_stop_coming():
     traffic = SimulatedTraffic()
     assert traffic.newest is None
-    traffic.note(IDLE)
+    traffic.update(IDLE)
     assert traffic.newest == IDLE
     traffic.now_s += 6
     assert traffic.newest is None

@@ -1,27 +1,21 @@
 """Tests of continued pre-training: how texts are encoded, and complete runs."""
 
-import json
 import math
 
 import pytest
 
 from service.training import Noted, Started, StepDone, Succeeded
-from service.training.data.held_out import held_out
+from service.training.data.held_out import choose_held_out_rows
 from service.training.data.load import encode_corpus
 from service.training.data.rows import Text, read_texts
 from service.training.data.tokenization import IGNORED, ChatEncoder
 from tests.lazy import Lazy
 
-from .conftest import write_chats
+from .conftest import write_chats, write_rows
 
 transformers = Lazy("transformers")
 
 TEXTS = [f"The ship {n} sails to port {n} {'and on ' * (n % 3)}at noon." for n in range(12)]
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model_path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
 
 
 def test_a_text_is_learned_whole_and_cut_where_it_is_too_long(tokenizer):
@@ -40,13 +34,12 @@ def test_a_text_is_learned_whole_and_cut_where_it_is_too_long(tokenizer):
 
 
 def write_texts(path, texts):
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return path
+    return write_rows(path, ({"text": text} for text in texts))
 
 
 def test_equal_texts_are_held_out_together(tmp_path):
     path = write_texts(tmp_path / "texts.jsonl", [f"text {n % 10}" for n in range(40)])
-    aside, count = held_out(path, "text", 0.2, 3)
+    aside, count = choose_held_out_rows(path, "text", 0.2, 3)
     assert (len(aside), count) == (8, 40)
     assert len({row % 10 for row in aside}) == 2
 

@@ -25,9 +25,9 @@ from service.training.data.rows import read_prompts
 from service.training.data.tokenization import IGNORED, ChatEncoder, Prompt
 from service.training.loop.metrics import advantages
 from tests.conftest import TINY_CONFIG, make_tiny_model
-from tests.lazy import Lazy, imports_of_a_trainer
+from tests.lazy import Lazy
 
-from .conftest import HANG_S, Starter, assert_same_adapter
+from .conftest import HANG_S, Starter, assert_same_adapter, trainer_of, write_rows
 from .graders import respond, send, serve, share_of_liked
 
 pytestmark = pytest.mark.slow
@@ -36,8 +36,6 @@ torch = Lazy("torch")
 transformers = Lazy("transformers")
 answered_batches = Lazy("service.training.data.batches")
 generation = Lazy("service.training.methods.sampling")
-
-ROUNDS = 9  # of `make_rl`
 
 
 def write_prompts(path: Path, count: int, first: int = 0) -> Path:
@@ -48,8 +46,7 @@ def write_prompts(path: Path, count: int, first: int = 0) -> Path:
         }
         for n in range(first, first + count)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
+    return write_rows(path, rows)
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +70,6 @@ def make_rl(make_spec, few_prompts):
         return make_spec(folder, **(given | changes))
 
     return make
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model_path):
-    return transformers.AutoTokenizer.from_pretrained(tiny_model_path)
 
 
 def prompts_of(corpus: Corpus) -> list[Prompt]:
@@ -141,31 +133,9 @@ def test_advantages_are_trls(rewards):
 
 @pytest.fixture(scope="module")
 def make_trainer(make_rl, tokenizer, tmp_path_factory):
-    """Make trainers in this process, in fp32, whose adapter no longer equals the base model."""
-    with imports_of_a_trainer():
-        from service.training.contract.child_process import StopFlag
-        from service.training.loop.checkpoints import identify
-        from service.training.loop.plan import Plan
-        from service.training.methods.reinforcement import ReinforcementTrainer
-        from service.training.model.adapters import add_adapter
-        from service.training.model.models import ComputeDevice, load_base
-
     def make(**changes):
-        folder = tmp_path_factory.mktemp("rl")
-        spec = make_rl(folder, quantization="none", **changes)
-        place = ComputeDevice("cpu", torch.float32)
-        shape = spec.hyperparameters.lora.to_shape()
-        torch.manual_seed(1)  # also for the other half of the adapter
-        model = add_adapter(load_base(spec, place), spec, shape)
-        corpus = _encoded(tokenizer, spec.training_file, 100)
-        run = identify(spec, lora=shape, packing=False, data="x", total_steps=ROUNDS)
-        plan = Plan(spec, run, corpus.samples, (), "padded", place)
-        made = ReinforcementTrainer(model, plan, tokenizer, StopFlag(), [])
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if "lora_B" in name:
-                    parameter.normal_(std=0.3)
-        return made
+        spec = make_rl(tmp_path_factory.mktemp("rl"), quantization="none", **changes)
+        return trainer_of(spec, _encoded(tokenizer, spec.training_file, 100), tokenizer)
 
     return make
 
@@ -197,10 +167,10 @@ def test_the_loss_and_its_gradient_are_trls(make_trainer, tmp_path, beta, temper
     pairs = answers_to(trainer.plan.training[:4], logprobs=is_engine)
     gains = [1.5, -0.5, 0.25, -1.0]
     samples = [
-        answered_batches.answered(prompt, answer, gain)
+        answered_batches.to_sample(prompt, answer, gain)
         for (prompt, answer), gain in zip(pairs, gains, strict=True)
     ]
-    batch = answered_batches.PaddedAnswers(60)(samples)
+    batch = answered_batches.AnswerCollator(60)(samples)
     assert len(batch["parts"]) > 1  # TRL's is one
     ours = 0
     for part in batch["parts"]:

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from service.training.data.rendering import MAX_TEXT_BYTES, Part, Templates, TemplateTooCostly
+from service.training.data.rendering import (
+    MAX_TEXT_BYTES,
+    Part,
+    TemplateRenderer,
+    TemplateTooCostly,
+)
 from service.training.data.rows import Chat
 from service.training.data.tokenization import ChatEncoder
 from tests.lazy import Lazy
@@ -62,7 +67,9 @@ def rendered():
 
     def render(template, parts=(WHOLE,), timeout_s=60.0, memory_bytes=256 * MIB):
         own = functools.partial(apply, template)
-        made.append(templates := Templates(own, timeout_s=timeout_s, memory_bytes=memory_bytes))
+        made.append(
+            templates := TemplateRenderer(own, timeout_s=timeout_s, memory_bytes=memory_bytes)
+        )
         return templates.render(CHAT, [], parts)
 
     yield render
@@ -107,7 +114,7 @@ def test_a_long_text_is_not_read(rendered):
 
 
 def test_a_killed_process_is_an_error_and_the_next_one_starts(capfd):
-    templates = Templates(lambda messages, _tools, _prompt: str(os.getpid()))
+    templates = TemplateRenderer(lambda messages, _tools, _prompt: str(os.getpid()))
     first = templates.render(CHAT, [], [WHOLE])[WHOLE]
     assert first not in {None, str(os.getpid())}
     os.kill(int(first or 0), signal.SIGKILL)
@@ -122,7 +129,7 @@ def test_a_process_writes_nothing_to_its_parent_s_output(capfd):
         os.write(1, b"to the worker's protocol")
         return "text"
 
-    templates = Templates(noisy)
+    templates = TemplateRenderer(noisy)
     assert templates.render(CHAT, [], [WHOLE])[WHOLE] == "text"
     templates.close()
     assert "protocol" not in capfd.readouterr().out

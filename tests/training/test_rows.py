@@ -4,12 +4,8 @@ from typing import Any
 import pytest
 
 from service.training.contract.failures import TrainingFailure
-from service.training.data.rows import for_template, read_chats
-
-
-def written(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+from service.training.data.rows import read_chats, to_template_message
+from tests.training.conftest import write_rows
 
 
 def test_supervised_messages_are_the_assistants_of_weight_not_0(tmp_path):
@@ -17,7 +13,7 @@ def test_supervised_messages_are_the_assistants_of_weight_not_0(tmp_path):
     messages: list[dict[str, Any]] = [{"role": role, "content": "x"} for role in roles]
     messages[2]["weight"] = 0
     messages[4]["weight"] = 1
-    (chat,) = read_chats(written(tmp_path / "a.jsonl", {"messages": messages}), param="p")
+    (chat,) = read_chats(write_rows(tmp_path / "a.jsonl", [{"messages": messages}]), param="p")
     assert chat.supervised == (4, 6)
     assert all("weight" not in message for message in chat.messages)
 
@@ -61,7 +57,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_tool_arguments_become_objects_and_missing_content_is_empty():
-    shaped = for_template(
+    shaped = to_template_message(
         {
             "role": "assistant",
             "tool_calls": [
@@ -80,4 +76,4 @@ def test_tool_arguments_become_objects_and_missing_content_is_empty():
 
 def test_parts_of_text_become_one_text():
     parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-    assert for_template({"role": "user", "content": parts})["content"] == "one\ntwo"
+    assert to_template_message({"role": "user", "content": parts})["content"] == "one\ntwo"

@@ -129,11 +129,7 @@ def test_a_stopped_run_remembers_patience_and_best(
     whole_selecting, start, make_selecting, tmp_path
 ):
     first = start(make_selecting(tmp_path / "first"))
-    for message in first:
-        if isinstance(message, StepDone) and message.step == 7:
-            first.stop()
-    assert first.wait() == 3
-    (stopped,) = first.of(Stopped)
+    stopped = first.stop_after(7)
     # Its folder is copied; the one with the best adapter is not.
     kept = shutil.copytree(stopped.path, tmp_path / "kept")
     shutil.rmtree(tmp_path / "first")

@@ -2,35 +2,37 @@ import json
 
 import pytest
 
-from service.training.data.held_out import prompt_key, validation_rows
+from service.training.data.held_out import choose_validation_rows, prompt_key
 from service.training.data.rows import read_chats, read_preferences
 
 KEYS = [b"%d" % (n // 3) for n in range(300)]  # threes of one prompt
 
 
 def test_rows_of_one_prompt_are_on_one_side_and_the_seed_decides():
-    aside = validation_rows(KEYS, 0.1, seed=1)
+    aside = choose_validation_rows(KEYS, 0.1, seed=1)
     assert len(aside) == 30
     assert not {KEYS[row] for row in aside} & {KEYS[row] for row in set(range(300)) - aside}
-    assert aside == validation_rows(KEYS, 0.1, seed=1)
-    assert aside != validation_rows(KEYS, 0.1, seed=2)
+    assert aside == choose_validation_rows(KEYS, 0.1, seed=1)
+    assert aside != choose_validation_rows(KEYS, 0.1, seed=2)
 
 
 def test_new_rows_leave_the_old_ones_where_they_are():
-    few, more = (validation_rows([b"%d" % n for n in range(count)], 0.5, 7) for count in (20, 24))
+    few, more = (
+        choose_validation_rows([b"%d" % n for n in range(count)], 0.5, 7) for count in (20, 24)
+    )
     assert len(few & more) >= 8
 
 
 def test_at_least_one_row_is_set_aside_and_one_is_left():
-    assert len(validation_rows([b"a", b"b"], 0.01, 0)) == 1
-    assert validation_rows([b"a"] * 9 + [b"b"], 0.01, 0) == {9}
+    assert len(choose_validation_rows([b"a", b"b"], 0.01, 0)) == 1
+    assert choose_validation_rows([b"a"] * 9 + [b"b"], 0.01, 0) == {9}
     # A share smaller than any group takes the smallest.
-    assert validation_rows([b"a"] * 6 + [b"b"] * 4, 0.1, 0) == {6, 7, 8, 9}
+    assert choose_validation_rows([b"a"] * 6 + [b"b"] * 4, 0.1, 0) == {6, 7, 8, 9}
 
 
 @pytest.mark.parametrize("keys", [[], [b"a"], [b"a"] * 50])
 def test_rows_of_one_prompt_alone_cannot_be_divided(keys):
-    assert validation_rows(keys, 0.2, 0) == frozenset()
+    assert choose_validation_rows(keys, 0.2, 0) == frozenset()
 
 
 def row(*turns, system="s", **more):

@@ -1,7 +1,7 @@
 """GGUF files for llama.cpp and Ollama: conversion, quantization, and the proof by llama.cpp.
 
-The packages of the extra `export` are found here without importing them, so that the API can tell
-whether workers have them.
+This module finds the packages of the extra `export` without importing them, so that a worker can
+announce whether it has them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A process that runs llama.cpp's converters, so that their libraries are imported only once.
+"""Runs llama.cpp's converters in forks of one process, which imports their libraries once.
 
-A small model's conversion takes 0.7 s of CPU time, and these imports 3.8 s. The process imports
-them, and forks for each converter. It starts with the first conversion.
+A small model's conversion takes 0.7 s of CPU time, and the imports 3.8 s. The process starts with
+the first conversion.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from service.garbage_collection import quick_imports
 from service.training.contract.child_process import Channel, die_with_parent
 
 
-class Converted(NamedTuple):
-    """The end of a converter: its exit code (negative for a signal), and what it wrote."""
+class ConverterResult(NamedTuple):
+    """A converter's exit code (negative for a signal), and its output."""
 
     exit_code: int
     log: str
 
 
-def run_converter(script: Path, arguments: Sequence[str]) -> Converted:
+def run_converter(script: Path, arguments: Sequence[str]) -> ConverterResult:
     """Run a converter with arguments, and wait until it ends."""
     process = _process()
     assert process.stdin is not None
@@ -37,7 +37,7 @@ def run_converter(script: Path, arguments: Sequence[str]) -> Converted:
     process.stdin.write(json.dumps([str(script), *arguments]) + "\n")
     process.stdin.flush()
     answer = process.stdout.readline()
-    return Converted(*json.loads(answer)) if answer else Converted(process.wait(), "")
+    return ConverterResult(*json.loads(answer)) if answer else ConverterResult(process.wait(), "")
 
 
 @functools.cache
@@ -65,7 +65,7 @@ def _serve() -> None:
         answers.write(json.dumps(_run_in_fork(script, arguments)).encode() + b"\n")
 
 
-def _run_in_fork(script: str, arguments: list[str]) -> Converted:
+def _run_in_fork(script: str, arguments: list[str]) -> ConverterResult:
     """Run a converter in a fork, so that none sees what one before it changed."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -79,7 +79,7 @@ def _run_in_fork(script: str, arguments: list[str]) -> Converted:
     with os.fdopen(reading, encoding="utf-8", errors="replace") as output:
         log = output.read()
     _, status = os.waitpid(child, 0)
-    return Converted(os.waitstatus_to_exitcode(status), log)
+    return ConverterResult(os.waitstatus_to_exitcode(status), log)
 
 
 def _run(script: str, arguments: list[str]) -> NoReturn:

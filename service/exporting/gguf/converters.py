@@ -1,7 +1,7 @@
-"""llama.cpp's converters, which run only if their files are those that were tested.
+"""Runs llama.cpp's converters, if their files are those that were tested, and quantizes.
 
 `converters.sha256` lists the files' digests. `python -m service.exporting.gguf.converters` writes
-it again for the installed version (`python -m service.exporting.gguf.converters`).
+it again for the installed version.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def converter(name: str) -> Path:
 
 def check(folder: Path | None = None) -> None:
     """Compare the converters' files with the list. Raises ExportFailure (wrong_converters)."""
-    tested, listed = _read()
+    tested, listed = _read_list()
     found = digests(folder or _folder())
     different = sorted(
         path for path in listed.keys() | found.keys() if listed.get(path) != found.get(path)
@@ -75,14 +75,14 @@ def _folder() -> Path:
     return Path(found.origin).parent / "llama.cpp"
 
 
-def _read() -> tuple[str, dict[str, str]]:
+def _read_list() -> tuple[str, dict[str, str]]:
     """Return the tested version and the digests by path."""
     head, *lines = _LIST.read_text("utf-8").splitlines()
     pairs = (line.split("  ", 1) for line in lines)
     return head.rpartition(" ")[2], {path: digest for digest, path in pairs}
 
 
-def _write() -> None:
+def _write_list() -> None:
     found = sorted(digests(_folder()).items())
     lines = [f"# {_PACKAGE} {metadata.version(_PACKAGE)}", *(f"{d}  {path}" for path, d in found)]
     _LIST.write_text("\n".join(lines) + "\n", "utf-8")
@@ -231,4 +231,4 @@ def _quantize(
 
 
 if __name__ == "__main__":
-    _write()
+    _write_list()

@@ -1,4 +1,4 @@
-"""A GGUF model, loaded by llama.cpp's server and library, which run in this process."""
+"""Loads a GGUF model in this process: llama.cpp's server answers, and its library scores."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import numpy as np
 from service.exporting.contract import ChatMessage, ExportFailure
 
 
-class TokenScores:
-    """A loaded GGUF model, or a GGUF adapter on its base model."""
+class TokenScorer:
+    """Scores tokens with llama.cpp's library: a GGUF model, or a GGUF adapter on its base model."""
 
     def __init__(self, model: Path, *, context: int, threads: int, adapter: Path | None) -> None:
         """Load the model with room for `context` tokens. Raises ExportFailure."""
@@ -29,20 +29,20 @@ class TokenScores:
         self._llama.llama_backend_init()
         options = self._llama.llama_model_default_params()
         options.n_gpu_layers = 0
-        self._model = self._loaded(
+        self._model = self._check_loaded(
             self._llama.llama_model_load_from_file(os.fsencode(model), options)
         )
         params = self._llama.llama_context_default_params()
         params.n_ctx = params.n_batch = context
         params.n_threads = params.n_threads_batch = threads
-        self._context = self._loaded(self._llama.llama_init_from_model(self._model, params))
+        self._context = self._check_loaded(self._llama.llama_init_from_model(self._model, params))
         if adapter is not None:
             path = os.fsencode(adapter)
-            loaded = self._loaded(self._llama.llama_adapter_lora_init(self._model, path))
+            loaded = self._check_loaded(self._llama.llama_adapter_lora_init(self._model, path))
             adapters = self._ffi.new("struct llama_adapter_lora *[]", [loaded])
             scales = self._ffi.new("float[]", [1.0])
             self._llama.llama_set_adapters_lora(self._context, adapters, 1, scales)
-        self._words = self._llama.llama_vocab_n_tokens(
+        self._vocabulary = self._llama.llama_vocab_n_tokens(
             self._llama.llama_model_get_vocab(self._model)
         )
 
@@ -52,24 +52,26 @@ class TokenScores:
         batch = self._llama.llama_batch_init(len(ids), 0, 1)
         try:
             batch.n_tokens = len(ids)
-            for place, token in enumerate(ids):
-                batch.token[place], batch.pos[place] = token, place
-                batch.n_seq_id[place], batch.seq_id[place][0] = 1, 0
-                batch.logits[place] = place >= len(prompt) - 1
+            for position, token in enumerate(ids):
+                batch.token[position], batch.pos[position] = token, position
+                batch.n_seq_id[position], batch.seq_id[position][0] = 1, 0
+                batch.logits[position] = position >= len(prompt) - 1
             self._llama.llama_memory_clear(self._llama.llama_get_memory(self._context), True)
             if self._llama.llama_decode(self._context, batch):
                 raise ExportFailure("unsupported_model", "llama.cpp cannot compute the file.")
-            places = range(len(prompt) - 1, len(ids) - 1)
-            return [self._logprob(at, token) for at, token in zip(places, tokens, strict=True)]
+            positions = range(len(prompt) - 1, len(ids) - 1)
+            return [self._logprob(at, token) for at, token in zip(positions, tokens, strict=True)]
         finally:
             self._llama.llama_batch_free(batch)
 
-    def _logprob(self, place: int, token: int) -> float:
-        found = self._llama.llama_get_logits_ith(self._context, place)
-        logits = np.frombuffer(self._ffi.buffer(found, 4 * self._words), np.float32).astype(float)
+    def _logprob(self, position: int, token: int) -> float:
+        found = self._llama.llama_get_logits_ith(self._context, position)
+        logits = np.frombuffer(self._ffi.buffer(found, 4 * self._vocabulary), np.float32).astype(
+            float
+        )
         return float(logits[token] - np.logaddexp.reduce(logits))
 
-    def _loaded(self, pointer: Any) -> Any:
+    def _check_loaded(self, pointer: Any) -> Any:
         if pointer == self._ffi.NULL:
             raise ExportFailure("unsupported_model", "llama.cpp cannot load the file.")
         return pointer
@@ -92,8 +94,8 @@ class LlamaModel:
     ) -> None:
         """Load the model with room for `context` tokens. Raises ExportFailure.
 
-        It answers with `sampling`, by default with what the file itself says, except that the
-        temperature is 0.
+        It samples with the parameters in `sampling`, or by default with those in the file, except
+        that the temperature is 0.
         """
         import xllamacpp
 
@@ -112,7 +114,7 @@ class LlamaModel:
         except Exception as error:
             raise ExportFailure("unsupported_model", "llama.cpp cannot load the file.") from error
         self._address = urlsplit(self._server.listening_address)
-        self._scores = TokenScores(model, context=context, threads=threads, adapter=adapter)
+        self._scores = TokenScorer(model, context=context, threads=threads, adapter=adapter)
 
     def render(self, messages: Sequence[ChatMessage]) -> str:
         shown = [message.model_dump() for message in messages]

@@ -1,4 +1,4 @@
-"""The Modelfile of an export for Ollama, and the chat template that Ollama keeps."""
+"""Writes the Modelfile of an export for Ollama, with the engine's sampling and chat template."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def parameters(text: str) -> dict[str, float]:
     return found
 
 
-def stop_marks(folder: Path) -> list[str]:
+def stop_tokens(folder: Path) -> list[str]:
     """Return the texts of the tokens that end an answer."""
     with quick_imports():
         from transformers import AutoTokenizer

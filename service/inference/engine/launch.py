@@ -49,7 +49,7 @@ from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.model_folder import folder_fault, serving_fault
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
-from service.training.model.base_folder import has_second_form
+from service.training.model.base_folder import has_mistral_format
 
 
 def flags() -> list[str]:
@@ -239,7 +239,7 @@ def _tokenizer_flags(model: BaseModelEntry, path: Path) -> list[str]:
 
 def _format_flags(path: Path) -> list[str]:
     # By default, vLLM prefers Mistral's own form of the config and of the weights.
-    return ["--config-format=hf", *(["--load-format=hf"] if has_second_form(path) else [])]
+    return ["--config-format=hf", *(["--load-format=hf"] if has_mistral_format(path) else [])]
 
 
 def _quantization_flags(base: BaseModelSizes) -> list[str]:

@@ -16,7 +16,7 @@ from service.jobs.planning.mixture import build_mixture, join_rows, training_fil
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS, MethodRows
 from service.training.contract.spec import MixedRows
-from service.training.data.held_out import held_out, rows_for_test
+from service.training.data.held_out import choose_held_out_rows, choose_test_rows
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +91,11 @@ def held_out_rows(
         every = frozenset(range(sum(1 for _ in rows_of(source))))
     elif files.training is not None and share is not None:
         source, param = files.training, "training_file"
-        every = aside = held_out(source, row_format, share, seed, files.mixture)[0]
+        every = aside = choose_held_out_rows(source, row_format, share, seed, files.mixture)[0]
     else:
         return HeldOut()
     tested = (
-        rows_for_test(source, row_format, seed, every, param=param) if keeps_test_rows else every
+        choose_test_rows(source, row_format, seed, every, param=param) if keeps_test_rows else every
     )
     return HeldOut(source, tuple(sorted(tested)), aside, len(every) - len(tested))
 

@@ -1,4 +1,7 @@
-"""The contract between a worker and its trainer: spec, methods, messages and failures.
+"""The contract between a worker and its trainer.
 
-The worker and the API import it, so it imports no torch, and nothing else of training.
+`spec` is everything that a run receives, `protocol` the messages that both exchange, `methods` and
+`hyperparameters` what can be chosen, `failures` why a run ends, and `samples` the files of
+reinforcement. The worker and the API import this package, so it imports no torch, and nothing else
+of training.
 """

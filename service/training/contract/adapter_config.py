@@ -1,9 +1,9 @@
-"""PEFT's configuration of a LoRA adapter (adapter_config.json), and the layers it may change.
+"""Reads PEFT's configuration of a LoRA adapter, and decides which layers an adapter may change.
 
 PEFT and vLLM match the keys of `rank_pattern` and `alpha_pattern` as regular expressions, and PEFT
-those of `target_modules` too. The file may be anyone's, so patterns are compiled only if they stay
-small, and matched within a time limit. vLLM matches the same patterns with the same library, but
-without a limit.
+those of `target_modules` too. The file may come from anyone, so patterns are compiled only if
+they stay small, and matched within a time limit. vLLM matches the same patterns with the same
+library, but without a limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONFIG: Final = "adapter_config.json"
 WEIGHTS: Final = "adapter_model.safetensors"
 """Name of the file with the adapter's tensors."""
 _MATCHING_S: Final = 5.0  # for all patterns and modules; those of a large model take 0.3 s
-# Copies of a pattern's characters that its repetitions may ask for: `regex` makes them in memory.
+# Characters of a pattern with its repetitions written out, as `regex` does in memory.
 _MOST_CHARS: Final = 100_000
 _BRACES: Final = re.compile(r"\\.|\{(?:(\d+)(?:,(\d*))?\})?", re.DOTALL)
 _FIRST_INDEX: Final = r"(?:^|.*?\.){}\.(\d+)\."
@@ -58,10 +58,10 @@ class AdapterConfig:
             _check_flag(name, fields.get(name))
         self._rank = _rank("r", fields.get("r"))
         self._alpha = _alpha("lora_alpha", fields.get("lora_alpha"))
-        self._matching = _Matching()
+        self._matcher = _PatternMatcher()
         self._ranks = self._patterns("rank_pattern", _rank)
         self._alphas = self._patterns("alpha_pattern", _alpha)
-        if "target_modules" not in fields:  # null in PEFT's own files, where it means nothing
+        if "target_modules" not in fields:  # null in some of PEFT's own files
             raise InvalidAdapterConfig(_wrong("target_modules", None, _NAMES))
         self._is_target = self._names("target_modules")
         self._is_excluded = self._names("exclude_modules")
@@ -77,7 +77,7 @@ class AdapterConfig:
 
     @property
     def highest_rank(self) -> int:
-        """The highest rank that it gives to any module."""
+        """The highest rank of any module."""
         return max([self._rank, *self._ranks.values()])
 
     def rank_of(self, module: str) -> int:
@@ -106,8 +106,8 @@ class AdapterConfig:
         """Return the number of the layer that a module is in; None if there is none."""
         given = self.fields.get("layers_pattern") or r"[^.]+"
         for pattern in given if isinstance(given, list) else [given]:
-            expression = self._matching.compiled("layers_pattern", _FIRST_INDEX, pattern)
-            if found := self._matching.match(expression, module):
+            expression = self._matcher.compile("layers_pattern", _FIRST_INDEX, pattern)
+            if found := self._matcher.match(expression, module):
                 return int(found[1])
         return None
 
@@ -117,12 +117,12 @@ class AdapterConfig:
         if not isinstance(given, dict):
             raise InvalidAdapterConfig(_wrong(name, given, "an object"))
         return {
-            self._matching.compiled(name, r"(?:.*\.)?(?:{})$", key): read(f'{name}["{key}"]', value)
+            self._matcher.compile(name, r"(?:.*\.)?(?:{})$", key): read(f'{name}["{key}"]', value)
             for key, value in given.items()
         }
 
     def _first(self, patterns: Mapping[Any, T], module: str) -> T | None:
-        found = (value for key, value in patterns.items() if self._matching.match(key, module))
+        found = (value for key, value in patterns.items() if self._matcher.match(key, module))
         return next(found, None)
 
     def _names(self, field: str) -> Callable[[str], bool] | None:
@@ -131,21 +131,21 @@ class AdapterConfig:
         if given is None or (field == "target_modules" and given == "all-linear"):
             return None
         if isinstance(given, str):
-            expression = self._matching.compiled(field, r"(?:{})\Z", given)
-            return lambda module: bool(self._matching.match(expression, module))
+            expression = self._matcher.compile(field, r"(?:{})\Z", given)
+            return lambda module: bool(self._matcher.match(expression, module))
         if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
             raise InvalidAdapterConfig(_wrong(field, given, _NAMES))
         ends = tuple(f".{name}" for name in given)
         return lambda module: module in given or module.endswith(ends)
 
 
-class _Matching:
+class _PatternMatcher:
     """Compiles and matches patterns, within a time limit for all of them."""
 
     def __init__(self) -> None:
         self._left_s = _MATCHING_S
 
-    def compiled(self, field: str, form: str, pattern: Any) -> Any:
+    def compile(self, field: str, form: str, pattern: Any) -> Any:
         """Compile a pattern inside `form`. Raises InvalidAdapterConfig."""
         if not isinstance(pattern, str):
             raise InvalidAdapterConfig(_wrong(field, pattern, "text"))
@@ -158,7 +158,7 @@ class _Matching:
                 f"{field} has the pattern {pattern[:80]}, which is not a regular expression",
                 "Correct the pattern, or list the names of the modules.",
             ) from None
-        raise _costly(field, pattern)
+        raise _too_costly(field, pattern)
 
     def match(self, expression: Any, module: str) -> Any:
         """Match the beginning of a module's name. Raises InvalidAdapterConfig."""
@@ -166,7 +166,7 @@ class _Matching:
         try:
             return expression.match(module, timeout=max(self._left_s, 0.001), concurrent=True)
         except TimeoutError:
-            raise _costly("a field", expression.pattern) from None
+            raise _too_costly("a field", expression.pattern) from None
         finally:
             self._left_s -= time.perf_counter() - start_s
 
@@ -175,14 +175,14 @@ def _size(pattern: str) -> float:
     """Return the most characters that a pattern has if its counted repetitions are written out."""
     size = float(len(pattern))
     for brace in _BRACES.finditer(pattern):
-        if brace[0] == "{":  # not of a repetition: text for PEFT, and not for `regex`
+        if brace[0] == "{":  # no repetition: PEFT reads it as text, and `regex` does not
             return math.inf
         if brace[1] is not None:
             size *= max(int(brace[1]), int(brace[2] or 1), 1)
     return size
 
 
-def _costly(field: str, pattern: str) -> InvalidAdapterConfig:
+def _too_costly(field: str, pattern: str) -> InvalidAdapterConfig:
     return InvalidAdapterConfig(
         f"{field} of {CONFIG} has the pattern {pattern[:80]}, which costs too much to match",
         "List the names of the modules instead.",
@@ -212,31 +212,31 @@ def _wrong(field: str, value: Any, kind: str) -> str:
     return f"{field} in {CONFIG} is {shown}, and must be {kind}"
 
 
-# The parts of a model besides its decoder of text: they read images and sound, or predict further
+# The parts of a model besides its text decoder: they read images and sound, or predict further
 # tokens. Their layers are numbered like those of the decoder.
-_BESIDE_TEXT: Final = re.compile(
+_OUTSIDE_TEXT_DECODER: Final = re.compile(
     r"(^|\.)(vision|visual|audio|speech|image|multi_modal|mm_|embed_(vision|audio)|connector|mtp)"
 )
 # Modules that choose the experts of a token, or the tokens that it attends to.
-_CHOOSING: Final = frozenset({"gate", "router", "shared_expert_gate", "indexer"})
+_ROUTERS: Final = frozenset({"gate", "router", "shared_expert_gate", "indexer"})
 # Of multi-head latent attention. vLLM multiplies its weights into those of other layers when it
 # loads the model, so that an adapter on it would not apply to the tokens that it generates.
 _ABSORBED: Final = "kv_b_proj"
 _EXPERTS: Final = "experts"
 # In these models, vLLM takes adapters on `gate_proj` and `up_proj` only, which transformers fuses.
 _FUSED: Final = "gate_up_proj"
-_TAKEN_APART: Final = frozenset({"glm", "glm4"})
+_SPLIT_BY_ENGINE: Final = frozenset({"glm", "glm4"})
 
 
 def path_in_layers(module: str) -> str:
-    """The module path from `layers.<N>` on, as models nest their text part differently."""
+    """Return a module's path from `layers.<N>` on, since models nest their decoder differently."""
     _, found, rest = module.rpartition("layers.")
     return found + rest if found else module
 
 
-def is_beside_text(module: str) -> bool:
-    """Whether a module belongs to a part of the model that is not its decoder of text."""
-    return _BESIDE_TEXT.search(module) is not None
+def is_outside_text_decoder(module: str) -> bool:
+    """Whether a module belongs to a part of the model other than its text decoder."""
+    return _OUTSIDE_TEXT_DECODER.search(module) is not None
 
 
 def is_expert(module: str) -> bool:
@@ -245,25 +245,27 @@ def is_expert(module: str) -> bool:
 
 
 def expert_blocks(modules: Iterable[str]) -> frozenset[str]:
-    """The names of the blocks that contain the experts of a mixture, such as `mlp`.
+    """Return the names of the blocks that contain the experts of a mixture, such as `mlp`.
 
     Empty for other models. `modules` are the names of all modules, or of all tensors.
     """
-    experts = (name.split(".") for name in modules if is_expert(name) and not is_beside_text(name))
+    experts = (
+        name.split(".") for name in modules if is_expert(name) and not is_outside_text_decoder(name)
+    )
     blocks = {path[path.index(_EXPERTS) - 1] for path in experts if path[0] != _EXPERTS}
     return frozenset(block for block in blocks if not block.isdigit())  # else it is the layer
 
 
 def fixed_parts(modules: Iterable[str], model_type: str) -> frozenset[str]:
-    """The names of parts of layers that are not adapted in this model, by their config.json.
+    """Return the names of the parts of layers that are not adapted in models of this type.
 
     `modules` are the names of all modules, or of all tensors.
     """
-    return expert_blocks(modules) | ({_FUSED} if model_type in _TAKEN_APART else frozenset())
+    return expert_blocks(modules) | ({_FUSED} if model_type in _SPLIT_BY_ENGINE else frozenset())
 
 
-def why_not_adapted(module: str, fixed: frozenset[str]) -> str | None:
-    """The reason why no adapter may change a linear layer; None if one may.
+def why_not_adaptable(module: str, fixed: frozenset[str]) -> str | None:
+    """Return why no adapter may change a linear layer; None if one may.
 
     `fixed` are the model's `fixed_parts`. Trainings, the engine and the check of adapters follow
     this rule, so what is trained is served. A mixture of experts is adapted outside of these
@@ -271,11 +273,11 @@ def why_not_adapted(module: str, fixed: frozenset[str]) -> str | None:
     PEFT adapts it in a form of its own, and in vLLM each adapter would need memory for all experts.
     """
     parts = module.split(".")
-    if is_beside_text(module):
-        return "is not in the model's decoder of text"
+    if is_outside_text_decoder(module):
+        return "is not in the model's text decoder"
     if is_expert(module):
         return "is an expert of a mixture"
-    if not _CHOOSING.isdisjoint(parts):
+    if not _ROUTERS.isdisjoint(parts):
         return "chooses among experts or tokens"
     if parts[-1] == _ABSORBED:
         return "is multiplied into other layers when the engine loads the model"
@@ -286,6 +288,6 @@ def why_not_adapted(module: str, fixed: frozenset[str]) -> str | None:
     return None
 
 
-def adaptable(linears: Iterable[str], fixed: frozenset[str]) -> list[str]:
-    """The linear layers that an adapter may change, in their order."""
-    return [name for name in linears if why_not_adapted(name, fixed) is None]
+def select_adaptable(linears: Iterable[str], fixed: frozenset[str]) -> list[str]:
+    """Return the linear layers that an adapter may change, in their order."""
+    return [name for name in linears if why_not_adaptable(name, fixed) is None]

@@ -1,4 +1,4 @@
-"""A child process that loads models: its environment, messages on stdout and commands on stdin.
+"""Sets up a child process that loads models: environment, messages on stdout, commands on stdin.
 
 Libraries print to stdout freely, so `Channel.claim_stdout` reserves the real stdout for the
 protocol and points file descriptor 1 at stderr. `listen` watches stdin: a stop command sets the
@@ -34,7 +34,7 @@ from service.training.contract.protocol import (
 
 
 class Inbox:
-    """The newest samples of each purpose. One thread puts them in, and the training waits."""
+    """The newest samples of each purpose. One thread adds them, and the training waits for them."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -60,7 +60,7 @@ class Inbox:
             return list(self._newest.values())
 
     def wait(self, number: int, purpose: Purpose, seconds: float) -> SamplesCommand | None:
-        """Return the samples of a round, for which it waits at most this time."""
+        """Wait at most this time for the samples of a round, and return them."""
         with self._changed:
             self._changed.wait_for(lambda: self._has(number, purpose), seconds)
             return self._newest[purpose] if self._has(number, purpose) else None
@@ -83,7 +83,7 @@ class Traffic:
         self._at = 0.0
         self._count = 0
 
-    def note(self, command: TrafficCommand) -> None:
+    def update(self, command: TrafficCommand) -> None:
         """Replace the state."""
         with self._changed:
             self._newest, self._at = command, self._clock()
@@ -169,46 +169,35 @@ def listen(
     flag: StopFlag,
     traffic: Traffic,
     descriptor: int = 0,
-    leave: Callable[[int], None] = os._exit,
+    exit_process: Callable[[int], None] = os._exit,
     inbox: Inbox | None = None,
 ) -> None:
     """Start the thread that reads commands from `descriptor`, and return at once."""
-    thread = threading.Thread(
-        target=_read_commands,
-        args=(flag, traffic, inbox or Inbox(), descriptor, leave),
-        name="commands",
-        daemon=True,
-    )
-    thread.start()
+    samples = inbox or Inbox()
+
+    def read_commands() -> None:
+        # Use os.read, not sys.stdin: a daemon thread blocked in a buffered reader holds a lock that
+        # the interpreter needs at shutdown.
+        pending = b""
+        while chunk := os.read(descriptor, _READ_BYTES):
+            *lines, pending = (pending + chunk).split(b"\n")
+            for line in lines:
+                _handle(line, flag, traffic, samples)
+        if not flag.is_finished():
+            # No process is left to receive a checkpoint or a result, and the device must be freed.
+            exit_process(EXIT_FAILED)
+
+    threading.Thread(target=read_commands, name="commands", daemon=True).start()
 
 
-def _read_commands(
-    flag: StopFlag,
-    traffic: Traffic,
-    inbox: Inbox,
-    descriptor: int,
-    leave: Callable[[int], None],
-) -> None:
-    # Use os.read, not sys.stdin: a daemon thread blocked in a buffered reader holds a lock that the
-    # interpreter needs at shutdown.
-    pending = b""
-    while chunk := os.read(descriptor, _READ_BYTES):
-        *lines, pending = (pending + chunk).split(b"\n")
-        for line in lines:
-            _obey(line, flag, traffic, inbox)
-    if not flag.is_finished():
-        # No process is left to receive a checkpoint or a result, and the device must be freed.
-        leave(EXIT_FAILED)
-
-
-def _obey(line: bytes, flag: StopFlag, traffic: Traffic, inbox: Inbox) -> None:
+def _handle(line: bytes, flag: StopFlag, traffic: Traffic, inbox: Inbox) -> None:
     if not line.strip():
         return
     match parse_command(line):
         case StopCommand():
             flag.set()
         case TrafficCommand() as command:
-            traffic.note(command)
+            traffic.update(command)
         case SamplesCommand() as command:
             inbox.put(command)
         case None:
@@ -234,7 +223,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def offline(cache: Path) -> dict[str, str]:
+def offline_variables(cache: Path) -> dict[str, str]:
     """Return variables to set before any library is imported.
 
     Libraries then make no network calls, write only under `cache`, and do not load the compiler.
@@ -254,7 +243,7 @@ def offline(cache: Path) -> dict[str, str]:
 _ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
 
 
-def allocator(environ: Mapping[str, str]) -> dict[str, str]:
+def allocator_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the setting of torch's allocator of GPU memory, unless the operator has chosen one.
 
     The parts of a batch have different lengths. With segments of fixed sizes, the memory between

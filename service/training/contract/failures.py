@@ -1,4 +1,4 @@
-"""Failures that can end a run, as codes that the owner of the job can act on.
+"""Classifies the failures that end a run, by codes that the owner of the job can act on.
 
 `TrainingFailure` is raised where the cause is known. `classify` maps exceptions that libraries
 raise from anywhere. The text of an unknown exception never leaves the process, because it may
@@ -60,9 +60,9 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
     return TrainingFailure("internal_error", f"Unexpected {type(error).__name__} while {doing}.")
 
 
-# torch has an exception type only for what its own allocator of a GPU refuses. The libraries below
-# it each word the error differently.
-_REFUSED = (
+# torch has an exception type only for its own allocator of GPU memory. The libraries below it each
+# word the error differently.
+_OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "bad_alloc",
     "Cannot allocate memory",
@@ -78,7 +78,7 @@ _REFUSED = (
     "DEVICE_ALLOCATION_FAILED",  # cuDNN 9
 )
 # bitsandbytes' kernels print CUDA's error and exit with 1, so Python sees no exception.
-_PRINTED = re.compile(r"^Error out of memory at line \d+ in file ", re.MULTILINE)
+_PRINTED_OUT_OF_MEMORY = re.compile(r"^Error out of memory at line \d+ in file ", re.MULTILINE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -88,12 +88,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     text = str(error)
-    return isinstance(error, RuntimeError) and any(words in text for words in _REFUSED)
+    return isinstance(error, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY)
 
 
 def has_printed_out_of_memory(stderr: str) -> bool:
     """Whether the output of a process that ended without a message says that memory ran out."""
-    return _PRINTED.search(stderr) is not None
+    return _PRINTED_OUT_OF_MEMORY.search(stderr) is not None
 
 
 def _is_disk_full(error: BaseException, output_dir: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Hyperparameters of a training, with LoRA options: each is declared here once, with its limits.
+"""Declares the hyperparameters of each training method once, with their limits.
 
 Every class is generic in `A`, the type that a field may have besides its value. With `Auto`, it is
 the requested form: what requests contain and records store. With `Never`, it is the resolved form,
@@ -28,7 +28,7 @@ EMBEDDING_NAMES: Final = frozenset(
 _DEFAULT_RANK: Final = 16
 RANKS: Final = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM accepts for --max-lora-rank."""
-_Modules = Annotated[tuple[str, ...], Field(strict=False)]  # a list is no tuple
+_Modules = Annotated[tuple[str, ...], Field(strict=False)]  # JSON has lists
 
 
 class LoraOptions(BaseModel):
@@ -317,21 +317,16 @@ Resolved: TypeAlias = (
     | ReinforcementHyperparameters[Never]
 )
 
+_CLASSES: Final[Mapping[MethodName, Any]] = {
+    "supervised": SupervisedHyperparameters,
+    "dpo": DpoHyperparameters,
+    "kto": KtoHyperparameters,
+    "pretraining": PretrainingHyperparameters,
+    "reinforcement": ReinforcementHyperparameters,
+}
 REQUESTED: Final[Mapping[MethodName, type[Requested]]] = MappingProxyType(
-    {
-        "supervised": SupervisedHyperparameters[Auto],
-        "dpo": DpoHyperparameters[Auto],
-        "kto": KtoHyperparameters[Auto],
-        "pretraining": PretrainingHyperparameters[Auto],
-        "reinforcement": ReinforcementHyperparameters[Auto],
-    }
+    {name: declared[Auto] for name, declared in _CLASSES.items()}
 )
 RESOLVED: Final[Mapping[MethodName, type[Resolved]]] = MappingProxyType(
-    {
-        "supervised": SupervisedHyperparameters[Never],
-        "dpo": DpoHyperparameters[Never],
-        "kto": KtoHyperparameters[Never],
-        "pretraining": PretrainingHyperparameters[Never],
-        "reinforcement": ReinforcementHyperparameters[Never],
-    }
+    {name: declared[Never] for name, declared in _CLASSES.items()}
 )

@@ -1,10 +1,8 @@
 """The training methods that the service offers, one entry each.
 
-The wire schema, the checks of files, `auto` hyperparameters, the memory estimate and the trainer
-read what differs between methods from here. To add a method, add its entry, its hyperparameters
-in `hyperparameters.py`, their class in the API in `jobs/schemas/methods.py`, and its trainer in
-`training/methods/`, which `TRAINERS` of `training/loop/run.py` names. This module imports no torch,
-so that the API and the worker can import it.
+The API, the checks of files, `auto` hyperparameters, the memory estimate and the trainer read from
+here how methods differ. CONTRIBUTING.md lists what a new method needs. This module imports no
+torch, so that the API and the worker can import it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Messages between the trainer and the process that started it.
+"""Defines the messages between the trainer and the process that started it.
 
 The trainer writes one JSON object per line to stdout, each with a ``type``, and reads commands as
 JSON lines from stdin. The reading side uses `parse_message`. This module does not import torch, so
@@ -38,7 +38,7 @@ WarningCode = Literal[
     "tool_calls_not_rendered",  # the chat template omits a supervised call: dropped
     "turns_not_supervised",  # the template has no prompt for this turn: context only
     "rows_split",  # the template rewrites history: one sample per supervised turn
-    "thoughts_not_rendered",  # the chat template omits what the assistant thought: answers only
+    "thoughts_not_rendered",  # the chat template omits the reasoning: only answers are learned
     "prompt_mismatch",  # the template renders a turn differently from its prompt
     "end_of_turn_added",  # the template does not end turns: the end-of-text token was added
     "packing_unsupported",  # packed samples would attend to each other: trained without packing
@@ -57,10 +57,10 @@ NoteCode = Literal[
     "validation_split",  # rows were held out for validation
     "test_split",  # held-out rows were kept for the evaluation
     "packing",  # what "auto" resolved to, and why
-    "smaller_parts",  # less memory of the GPU is free than planned, so less is computed at once
+    "smaller_parts",  # less GPU memory is free than planned, so less is computed at once
     "label_weights",  # the weights of good and bad answers
-    "linear_attention",  # that it is computed without its kernels
-    "mixture_of_experts",  # which layers are adapted, and that the experts are not quantized
+    "linear_attention",  # computed without its kernels
+    "mixture_of_experts",  # which layers are adapted; the experts are not quantized
     "stopped_early",  # the validation loss stopped improving
     "best_kept",  # the step whose adapter is the result, and why
     "waiting_for_nodes",  # the Ray cluster has too few free GPUs at present
@@ -94,7 +94,7 @@ class StepMetrics(_Message):
 
     For `reinforcement`, losses are those of GRPO per token of an answer, which are about 0 by
     construction, and token accuracies are the share of sampled tokens that are the model's most
-    likely ones. `*_reward_mean` is the mean reward of the answers, which is to rise.
+    likely ones. `*_reward_mean` is the mean reward of the answers, which should rise.
     `train_answers_without_reward` counts those that could not be graded, and
     `train_equal_group_share` is the share of prompts whose answers all have the same reward, so
     that nothing can be learned from them. `train_kl` is the divergence from the reference in nats

@@ -1,4 +1,4 @@
-"""Files with which trainer and worker exchange prompts, answers and rewards.
+"""Reads and writes the files with which trainer and worker exchange prompts and graded answers.
 
 The trainer writes a file of `SampleRequest`, one per prompt, and reads one of `Answer`, `n` for
 each request. Both are JSONL in UTF-8. Their readers check everything, because the model learns from
@@ -38,7 +38,7 @@ class SampleRequest(RowRef):
     """A prompt in tokens, and how to answer it `n` times.
 
     An answer has at most `max_tokens` tokens, which end with the token that ends the turn, if the
-    model gave one. The seed is that of the whole request: its answers are to differ.
+    model gave one. The seed is that of the whole request, whose answers should differ.
     """
 
     prompt_token_ids: list[int] = Field(min_length=1, max_length=_MAX_TOKENS)

@@ -1,4 +1,4 @@
-"""Specification of one training run: everything the trainer needs, frozen, with local paths.
+"""Specifies one training run: everything the trainer needs, frozen, with local paths.
 
 The worker writes a `TrainSpec` to a file and starts ``python -m service.training FILE``. This
 module does not import torch, so the worker can import it.
@@ -57,12 +57,12 @@ Sampling = Literal["engine", "trainer"]
 
 
 def tokens_at_once(device: str) -> int:
-    """Default number of tokens that go through the model at once on this device."""
+    """Return how many tokens go through the model at once by default on this device."""
     return _TOKENS_AT_ONCE[device]
 
 
 def most_tokens_at_once(device: str) -> int:
-    """Number of tokens that go through the model at once if the device has much free memory."""
+    """Return how many tokens go through the model at once if the device has much free memory."""
     return _MOST_TOKENS_AT_ONCE[device]
 
 
@@ -101,7 +101,7 @@ class TrainSpec(BaseModel):
     its weights and takes its shape; a conflicting `lora` is rejected.
 
     Validation uses `validation_file`, or else the `validation_share` of the training rows that the
-    trainer holds out: whole rows, chosen by the seed, with rows that share a prompt kept together.
+    trainer holds out: whole rows, chosen by the seed; rows that share a prompt stay together.
     `early_stopping` and `keep_best` (the final adapter is that of the evaluation with the lowest
     loss, or with `reinforcement` the highest reward) require one of the two. They make every
     evaluation score all validation rows, except with `reinforcement`, which always scores the same
@@ -179,14 +179,14 @@ class TrainSpec(BaseModel):
         try:
             return RESOLVED[BY_SPEC_NAME[method].name].model_validate(fields)
         except ValidationError as e:
-            raise ValueError(faults(e)) from None
+            raise ValueError(describe_faults(e)) from None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         chosen = self.hyperparameters
         if isinstance(chosen.lora.target_modules, tuple):
             check_modules(chosen.lora.target_modules)
-        if not self.of_method.packs and chosen.packing is True:
+        if not self.training_method.packs and chosen.packing is True:
             raise ValueError(
                 f'samples of method "{self.method}" cannot be packed: '
                 'set packing to false or "auto"'
@@ -219,7 +219,7 @@ class TrainSpec(BaseModel):
         return self
 
     def budget(self, device: str) -> int:
-        """`tokens_at_once`, or the default for the device."""
+        """Return `tokens_at_once`, or the default for the device."""
         return self.tokens_at_once or tokens_at_once(device)
 
     @property
@@ -238,13 +238,13 @@ class TrainSpec(BaseModel):
         return self.hyperparameters.selects
 
     @property
-    def of_method(self) -> TrainingMethod:
+    def training_method(self) -> TrainingMethod:
         """The entry of the method."""
         return BY_SPEC_NAME[self.method]
 
 
-def faults(error: ValidationError) -> str:
-    """Describe each fault and its place, without the values."""
+def describe_faults(error: ValidationError) -> str:
+    """Describe each fault and its location, without the values."""
     return "; ".join(
         f"{'.'.join(str(part) for part in fault['loc']) or 'spec'}: {fault['msg']}"
         for fault in error.errors(include_url=False, include_input=False)

@@ -1,9 +1,9 @@
-"""Collators: an optimizer batch as tensors, split into parts that fit in memory.
+"""Collates the examples of an optimizer batch into tensors, in parts that fit in memory.
 
 A part is a padded batch, or rows that hold several samples each (packing). A packed row holds only
 whole samples, each with positions that start at 0, from which the model builds a mask that keeps
-them apart. A joined row has no padding; `attention` keeps its samples apart. Batches of pairs, of
-labeled answers (with mismatches for KTO's reference point) and of graded answers are padded.
+them apart. A joined row has no padding; `attention` keeps its samples apart. Pairs, labeled answers
+(with mismatches for KTO's reference point) and graded answers are padded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from service.training.data.layout import pack, packed_parts, padded_parts
 from service.training.data.tokenization import IGNORED, Example, LabeledSample, Prompt, Sample
 
 _PAD: Final = 0  # never attended to, never a label: any id works
-_PREFIXES: Final = ("", "worse_")
+# Of the columns of a pair's answers, the better one first.
+_PAIR: Final = ("", "worse_")
+_MISMATCH: Final = "mismatched_"
+_SAMPLED: Final = "sampled_log_probs"
 # One example as returned by the dataset.
 Columns = Mapping[str, Tensor]
 # Makes the parts of an optimizer batch.
@@ -35,15 +38,14 @@ def to_dataset(examples: Sequence[Example], first: int = 0) -> datasets.Dataset:
     """Build an in-memory dataset that is read as tensors.
 
     It has int32 columns `input_ids` and `labels`. For pairs, these hold the better answer, and
-    `worse_input_ids` and `worse_labels` hold the worse one. Judged answers have a column `is_good`.
-    Examples that are compared with a reference have a `number`, counted from `first`.
+    `worse_input_ids` and `worse_labels` hold the worse one. Labeled answers have a column
+    `is_good`. Examples that are compared with a reference have a `number`, counted from `first`.
     """
     rows = [example.rows for example in examples]
     columns: dict[str, Any] = {}
-    for place in range(len(rows[0])):
-        prefix = _PREFIXES[place]
-        columns[f"{prefix}input_ids"] = [_integers(row[place].input_ids) for row in rows]
-        columns[f"{prefix}labels"] = [_integers(row[place].labels) for row in rows]
+    for at, prefix in enumerate(_PAIR[: len(rows[0])]):
+        columns[f"{prefix}input_ids"] = [_integers(row[at].input_ids) for row in rows]
+        columns[f"{prefix}labels"] = [_integers(row[at].labels) for row in rows]
     features = dict.fromkeys(columns, datasets.Sequence(datasets.Value("int32")))
     if labels := [example.is_good for example in examples if isinstance(example, LabeledSample)]:
         columns["is_good"] = labels
@@ -60,8 +62,30 @@ def _integers(values: array[int]) -> Any:
     return np.frombuffer(values, dtype=np.int32)
 
 
+def to_sample(prompt: Prompt, answer: Answer, advantage: float) -> dict[str, Any]:
+    """Return a training sample: the prompt and the answer, of which only the answer has labels.
+
+    ``"sampled_log_probs"``, of the shape of ``"input_ids"``, are those of the model that was
+    sampled, and NaN where they are unknown.
+    """
+    before = prompt.tokens.input_ids
+    ids = torch.tensor(before + array("i", answer.token_ids))
+    labels = ids.clone()
+    labels[: len(before)] = IGNORED
+    sampled = torch.full(ids.shape, math.nan)
+    if answer.logprobs is not None:
+        known = [math.nan if value is None else value for value in answer.logprobs]
+        sampled[len(before) :] = torch.tensor(known)
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        _SAMPLED: sampled,
+        "advantage": torch.tensor(advantage),
+    }
+
+
 @dataclass(frozen=True)
-class Padded:
+class PaddedCollator:
     """Collates into parts of at most `budget` positions (at least one example each).
 
     Each row is one sample, right-padded to the longest. The result is ``{"parts": [{"input_ids",
@@ -78,30 +102,11 @@ class Padded:
 
 
 @dataclass(frozen=True)
-class PaddedPairs:
-    """`Padded` with two rows per pair: the better answers of all pairs of a part, then the worse.
-
-    `units` is the number of pairs. ``"numbers"`` of a part are those of its pairs.
-    """
-
-    budget: int
-
-    def __call__(self, pairs: Sequence[Columns]) -> dict[str, Any]:
-        lengths = [max(len(pair[f"{prefix}input_ids"]) for prefix in _PREFIXES) for pair in pairs]
-        parts = [
-            pad_rows([side(pairs[index], prefix) for prefix in _PREFIXES for index in part])
-            | {"numbers": numbers_of(pairs[index] for index in part)}
-            for part in padded_parts(lengths, self.budget // 2)
-        ]
-        return _batch(parts) | {"units": len(pairs)}
-
-
-@dataclass(frozen=True)
-class Packed:
+class PackedCollator:
     """Collates into parts of at most `budget` positions, with several samples per row.
 
     Rows are as long as the longest sample and hold as many samples as fit. The result is that of
-    `Padded`, plus `position_ids` of the shape of `input_ids`.
+    `PaddedCollator`, plus `position_ids` of the shape of `input_ids`.
     """
 
     budget: int
@@ -112,11 +117,11 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedCollator:
     """Collates into parts of one row each: as many whole samples as fit `budget`, end to end.
 
-    The result is that of `Packed`, plus `cu_seq_lens_q`: the start of each sample, followed by the
-    total width, and `max_length_q`: the length of the longest sample, an int.
+    The result is that of `PackedCollator`, plus `cu_seq_lens_q`: the start of each sample,
+    followed by the total width, and `max_length_q`: the length of the longest sample, an int.
     """
 
     budget: int
@@ -127,7 +132,117 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Shared:
+class PairCollator:
+    """Collates pairs into padded rows: the better answers of all pairs of a part, then the worse.
+
+    `units` is the number of pairs. ``"numbers"`` of a part are those of its pairs.
+    """
+
+    budget: int
+
+    def __call__(self, pairs: Sequence[Columns]) -> dict[str, Any]:
+        lengths = [max(len(pair[f"{prefix}input_ids"]) for prefix in _PAIR) for pair in pairs]
+        parts = [
+            pad_rows([columns_with(prefix, pairs[index]) for prefix in _PAIR for index in part])
+            | {"numbers": numbers_of(pairs[index] for index in part)}
+            for part in padded_parts(lengths, self.budget // 2)
+        ]
+        return _batch(parts) | {"units": len(pairs)}
+
+
+@dataclass(frozen=True)
+class LabeledCollator:
+    """Collates labeled answers, which must come from `MismatchCollator`, into padded rows.
+
+    Each part also has ``"is_good"``, with one value per row, ``"mismatched"``, with the padded
+    mismatch of each row, and ``"numbers"``, with those of its answers. `units` is the number of
+    answers.
+    """
+
+    budget: int
+
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
+        lengths = [
+            max(len(sample["input_ids"]), len(sample[f"{_MISMATCH}input_ids"]))
+            for sample in samples
+        ]
+        parts = [
+            self._part([samples[index] for index in part])
+            for part in padded_parts(lengths, self.budget)
+        ]
+        return _batch(parts) | {"units": len(samples)}
+
+    def _part(self, samples: Sequence[Columns]) -> dict[str, Any]:
+        mismatched = pad_rows([columns_with(_MISMATCH, sample) for sample in samples])
+        del mismatched["token_count"]
+        return pad_rows(samples) | {
+            "is_good": torch.stack([sample["is_good"] for sample in samples]),
+            "mismatched": mismatched,
+            "numbers": numbers_of(samples),
+        }
+
+
+@dataclass(frozen=True)
+class MismatchCollator:
+    """Adds a mismatch to each sample of a batch, then collates with `whole`.
+
+    A mismatch is the sample's prompt followed by the answer of the next sample in the batch,
+    truncated at `max_length` tokens. Mismatches are added before the batch is divided, so they do
+    not depend on the number of parts or GPUs. If a batch has only one sample, its mismatch has no
+    labeled tokens.
+    """
+
+    whole: Collator
+    max_length: int
+
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
+        following = [*samples[1:], samples[0]]
+        return self.whole(
+            [
+                {**sample, **self._mismatch(sample, other if other is not sample else None)}
+                for sample, other in zip(samples, following, strict=True)
+            ]
+        )
+
+    def _mismatch(self, sample: Columns, other: Columns | None) -> dict[str, Tensor]:
+        prompt = sample["input_ids"][: _answer_start(sample)]
+        answer = [] if other is None else [other["input_ids"][_answer_start(other) :]]
+        ids = torch.cat([prompt, *answer])[: self.max_length]
+        labels = ids.clone()
+        labels[: len(prompt)] = IGNORED
+        return {f"{_MISMATCH}input_ids": ids, f"{_MISMATCH}labels": labels}
+
+
+@dataclass(frozen=True)
+class AnswerCollator:
+    """Collates answered prompts into padded rows. `units` counts the tokens of the answers.
+
+    Each part also has ``"advantages"``, with one value per row, and ``"sampled_log_probs"``.
+    """
+
+    budget: int
+
+    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
+        parts = padded_parts([len(sample["input_ids"]) for sample in samples], self.budget)
+        return _batch([self._part([samples[index] for index in part]) for part in parts])
+
+    def _part(self, samples: Sequence[Columns]) -> dict[str, Tensor]:
+        part = pad_rows(samples)
+        sampled = torch.full(part["input_ids"].shape, math.nan)
+        for row, sample in enumerate(samples):
+            sampled[row, : len(sample[_SAMPLED])] = sample[_SAMPLED]
+        part[_SAMPLED] = sampled
+        part["advantages"] = torch.stack([sample["advantage"] for sample in samples])
+        return part
+
+
+def collate_numbers(prompts: Sequence[Columns]) -> dict[str, Any]:
+    """Return the numbers of the prompts of a batch, which have no answers yet."""
+    return {"numbers": numbers_of(prompts)}
+
+
+@dataclass(frozen=True)
+class RankCollator:
     """One rank's share of the batches of `whole`.
 
     The share is every `size`-th sample of a batch that is sorted by length, so that all shares have
@@ -155,29 +270,15 @@ class Shared:
 
 
 def extent(part: Mapping[str, Any]) -> tuple[int, int]:
-    """Number of positions in a part, and the length of its longest row (or sample, if joined)."""
+    """Return a part's number of positions, and its longest row (or sample, if joined)."""
     rows, width = part["input_ids"].shape
     if "cu_seq_lens_q" in part:
         return width, int(part["max_length_q"])
     return rows * width, width
 
 
-def numbers_of(samples: Iterable[Columns]) -> list[int]:
-    """The numbers of examples."""
-    return [int(sample["number"]) for sample in samples]
-
-
-def side(pair: Columns, prefix: str) -> Columns:
-    """The columns that have the prefix, under their plain names."""
-    return {name: pair[f"{prefix}{name}"] for name in ("input_ids", "labels")}
-
-
-def _batch(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"parts": parts, "units": sum(int((p["labels"] != IGNORED).sum()) for p in parts)}
-
-
 def pad_rows(samples: Sequence[Columns]) -> dict[str, Tensor]:
-    """One row a sample, padded on the right to the longest, and `token_count`."""
+    """Return one row per sample, padded on the right to the longest, and `token_count`."""
     lengths = [len(sample["input_ids"]) for sample in samples]
     part = _empty(len(samples), max(lengths))
     for row, sample in enumerate(samples):
@@ -186,19 +287,38 @@ def pad_rows(samples: Sequence[Columns]) -> dict[str, Tensor]:
     return part
 
 
+def numbers_of(samples: Iterable[Columns]) -> list[int]:
+    """Return the numbers of examples."""
+    return [int(sample["number"]) for sample in samples]
+
+
+def columns_with(prefix: str, example: Columns) -> Columns:
+    """Return the columns that have the prefix, under their plain names."""
+    return {name: example[f"{prefix}{name}"] for name in ("input_ids", "labels")}
+
+
+def _answer_start(sample: Columns) -> int:
+    """Index of the first supervised token. The answer is at the end of the sample."""
+    return int((sample["labels"] != IGNORED).int().argmax())
+
+
+def _batch(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"parts": parts, "units": sum(int((p["labels"] != IGNORED).sum()) for p in parts)}
+
+
 def _pack(samples: Sequence[Columns], rows: list[list[int]]) -> dict[str, Tensor]:
     lengths = {index: len(samples[index]["input_ids"]) for row in rows for index in row}
     width = max(sum(lengths[index] for index in row) for row in rows)
     part = _empty(len(rows), width)
     positions = torch.zeros(len(rows), width, dtype=torch.long)
-    for place, row in enumerate(rows):
+    for number, row in enumerate(rows):
         at = 0
         for index in row:
-            _put(part, place, at, samples[index])
-            positions[place, at : at + lengths[index]] = torch.arange(lengths[index])
+            _put(part, number, at, samples[index])
+            positions[number, at : at + lengths[index]] = torch.arange(lengths[index])
             at += lengths[index]
         # The padding is treated as a separate sample, without labels.
-        positions[place, at:] = torch.arange(width - at)
+        positions[number, at:] = torch.arange(width - at)
     part["position_ids"] = positions
     part["token_count"] = torch.tensor(sum(lengths.values()))
     return part
@@ -206,8 +326,8 @@ def _pack(samples: Sequence[Columns], rows: list[list[int]]) -> dict[str, Tensor
 
 def _join(samples: Sequence[Columns], row: list[int]) -> dict[str, Any]:
     lengths = [len(samples[index]["input_ids"]) for index in row]
-    places = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
-    return _pack(samples, [row]) | {"cu_seq_lens_q": places, "max_length_q": max(lengths)}
+    starts = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+    return _pack(samples, [row]) | {"cu_seq_lens_q": starts, "max_length_q": max(lengths)}
 
 
 def _empty(rows: int, width: int) -> dict[str, Tensor]:
@@ -222,137 +342,3 @@ def _put(batch: dict[str, Tensor], row: int, at: int, sample: Columns) -> None:
     batch["input_ids"][row, at:end] = sample["input_ids"]
     # A sample's first label is already ignored, so no token predicts the next sample's start.
     batch["labels"][row, at:end] = sample["labels"]
-
-
-_SAMPLED: Final = "sampled_log_probs"
-
-
-def collate_numbers(prompts: Sequence[Columns]) -> dict[str, Any]:
-    """The numbers of the prompts of a batch, to which there are no answers yet."""
-    return {"numbers": numbers_of(prompts)}
-
-
-def answered(prompt: Prompt, answer: Answer, advantage: float) -> dict[str, Any]:
-    """A training sample: the prompt and the answer, of which only the answer has labels.
-
-    ``"sampled_log_probs"``, of the shape of ``"input_ids"``, are those of the model that was
-    sampled, and NaN where they are unknown.
-    """
-    before = prompt.tokens.input_ids
-    ids = torch.tensor(before + array("i", answer.token_ids))
-    labels = ids.clone()
-    labels[: len(before)] = IGNORED
-    sampled = torch.full(ids.shape, math.nan)
-    if answer.logprobs is not None:
-        known = [math.nan if value is None else value for value in answer.logprobs]
-        sampled[len(before) :] = torch.tensor(known)
-    return {
-        "input_ids": ids,
-        "labels": labels,
-        _SAMPLED: sampled,
-        "advantage": torch.tensor(advantage),
-    }
-
-
-@dataclass(frozen=True)
-class PaddedAnswers:
-    """Collator like `Padded` for answered prompts, whose `units` are the tokens of the answers.
-
-    Each part also has ``"advantages"``, with one value per row, and ``"sampled_log_probs"``.
-    """
-
-    budget: int
-
-    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
-        lengths = [len(sample["input_ids"]) for sample in samples]
-        parts = [
-            _answered_part([samples[index] for index in part])
-            for part in padded_parts(lengths, self.budget)
-        ]
-        return {
-            "parts": parts,
-            "units": sum(int((part["labels"] != IGNORED).sum()) for part in parts),
-        }
-
-
-def _answered_part(samples: Sequence[Columns]) -> dict[str, Tensor]:
-    part = pad_rows(samples)
-    sampled = torch.full(part["input_ids"].shape, math.nan)
-    for row, sample in enumerate(samples):
-        sampled[row, : len(sample[_SAMPLED])] = sample[_SAMPLED]
-    part[_SAMPLED] = sampled
-    part["advantages"] = torch.stack([sample["advantage"] for sample in samples])
-    return part
-
-
-_PREFIX: Final = "mismatched_"
-
-
-@dataclass(frozen=True)
-class PaddedLabeled:
-    """Collator like `Padded` for judged answers.
-
-    Each part also has ``"is_good"``, with one value per row, ``"mismatched"``, with the padded
-    mismatch of each row, and ``"numbers"``, with those of its answers. `units` is the number of
-    answers. The samples must come from `Mismatched`.
-    """
-
-    budget: int
-
-    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
-        lengths = [max(_length(sample), _length(sample, _PREFIX)) for sample in samples]
-        parts = [
-            _labeled_part([samples[index] for index in part])
-            for part in padded_parts(lengths, self.budget)
-        ]
-        return {"parts": parts, "units": len(samples)}
-
-
-@dataclass(frozen=True)
-class Mismatched:
-    """Collator that adds a mismatch to each sample of a whole batch, then calls `whole`.
-
-    A mismatch is the sample's prompt followed by the answer of the next sample in the batch,
-    truncated at `max_length` tokens. Mismatches are added before the batch is divided, so they do
-    not depend on the number of parts or GPUs. If a batch has only one sample, its mismatch has no
-    labeled tokens.
-    """
-
-    whole: Collator
-    max_length: int
-
-    def __call__(self, samples: Sequence[Columns]) -> dict[str, Any]:
-        following = [*samples[1:], samples[0]]
-        return self.whole(
-            [
-                {**sample, **self._mismatch(sample, other if other is not sample else None)}
-                for sample, other in zip(samples, following, strict=True)
-            ]
-        )
-
-    def _mismatch(self, sample: Columns, other: Columns | None) -> dict[str, Tensor]:
-        prompt = sample["input_ids"][: _answer_start(sample)]
-        answer = [] if other is None else [other["input_ids"][_answer_start(other) :]]
-        ids = torch.cat([prompt, *answer])[: self.max_length]
-        labels = ids.clone()
-        labels[: len(prompt)] = IGNORED
-        return {f"{_PREFIX}input_ids": ids, f"{_PREFIX}labels": labels}
-
-
-def _answer_start(sample: Columns) -> int:
-    """Index of the first supervised token. The answer is at the end of the sample."""
-    return int((sample["labels"] != IGNORED).int().argmax())
-
-
-def _length(sample: Columns, prefix: str = "") -> int:
-    return len(sample[f"{prefix}input_ids"])
-
-
-def _labeled_part(samples: Sequence[Columns]) -> dict[str, Any]:
-    mismatched = pad_rows([side(sample, _PREFIX) for sample in samples])
-    del mismatched["token_count"]
-    return pad_rows(samples) | {
-        "is_good": torch.stack([sample["is_good"] for sample in samples]),
-        "mismatched": mismatched,
-        "numbers": numbers_of(samples),
-    }

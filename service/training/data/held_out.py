@@ -1,4 +1,4 @@
-"""Rows of a training file that a run holds out for validation: a function of rows and seed."""
+"""Chooses the rows that a run holds out for validation and test: a function of rows and seed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from service.training.data.layout import row_weights
 from service.training.data.rows import (
     Chat,
     LabeledRow,
-    Line,
     Message,
     Preference,
     PromptRow,
     Text,
+    TrainingRow,
     read_chats,
     read_labeled,
     read_preferences,
@@ -29,8 +29,8 @@ from service.training.data.rows import (
 )
 
 
-def prompt_key(row: Line) -> bytes:
-    """Key that is equal for rows with the same prompt.
+def prompt_key(row: TrainingRow) -> bytes:
+    """Return a key that is equal for rows with the same prompt.
 
     The prompt consists of the tools and all messages before the first answer. A text has none, so
     the key is that of the text. A row to which answers are sampled is a prompt as a whole.
@@ -53,10 +53,10 @@ def _key(chat: Chat, prompt: Iterable[Message]) -> bytes:
     return hashlib.sha256(json.dumps([chat.tools, list(prompt)], sort_keys=True).encode()).digest()
 
 
-def validation_rows(
+def choose_validation_rows(
     keys: Sequence[bytes], share: float, seed: int, weights: Sequence[float] = ()
 ) -> frozenset[int]:
-    """Indices of about `share` of the rows, with all rows that share a key kept together.
+    """Return the indices of about `share` of the rows. Rows that share a key stay together.
 
     With the `weights` of the rows, as in a mixture of files, a row of which an epoch draws only a
     part counts and is chosen accordingly less often. Empty if no split is possible because all rows
@@ -71,13 +71,13 @@ def validation_rows(
     chances = [min(weight, 1.0) for weight in weights]
     target = max(1, round(share * (sum(chances) if chances else len(keys))))
 
-    def turn(key: bytes) -> tuple[float, bytes]:
+    def draw_order(key: bytes) -> tuple[float, bytes]:
         digest = hashlib.sha256(b"%d/%s" % (seed, key)).digest()
         if not chances:
             return 0.0, digest
-        return _turn(digest, max(chances[row] for row in groups[key])), digest
+        return _weighted_order(digest, max(chances[row] for row in groups[key])), digest
 
-    order = sorted(groups, key=turn)
+    order = sorted(groups, key=draw_order)
     chosen: list[int] = []
     for key in order:
         if len(chosen) + len(groups[key]) <= target:
@@ -87,8 +87,8 @@ def validation_rows(
     return frozenset(chosen)
 
 
-def _turn(digest: bytes, chance: float) -> float:
-    """Place of a group in a draw without replacement (Efraimidis and Spirakis, 2006)."""
+def _weighted_order(digest: bytes, chance: float) -> float:
+    """Return a group's position in a draw without replacement (Efraimidis and Spirakis, 2006)."""
     uniform = int.from_bytes(digest[:6]) / 2**48
     return -math.log1p(-uniform) / chance
 
@@ -96,7 +96,7 @@ def _turn(digest: bytes, chance: float) -> float:
 TEST_SHARE: Final = 0.5
 """Share of the held-out rows that a run with `keeps_test_rows` does not use."""
 
-_READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
+_READERS: Final[Mapping[MethodRows, Callable[..., Iterator[TrainingRow]]]] = {
     "chat": read_chats,
     "preference": read_preferences,
     "labeled": read_labeled,
@@ -105,7 +105,7 @@ _READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
 }
 
 
-def read_lines(path: Path, row_format: MethodRows, *, param: str) -> Iterator[Line]:
+def read_lines(path: Path, row_format: MethodRows, *, param: str) -> Iterator[TrainingRow]:
     """Read the rows of a file in its format, in order.
 
     `param` names the job field that supplied the file. Raises `TrainingFailure`
@@ -114,7 +114,7 @@ def read_lines(path: Path, row_format: MethodRows, *, param: str) -> Iterator[Li
     return _READERS[row_format](path, param=param)
 
 
-def held_out(
+def choose_held_out_rows(
     path: Path,
     row_format: MethodRows,
     share: float,
@@ -126,10 +126,10 @@ def held_out(
     Raises `TrainingFailure` (invalid_training_file).
     """
     keys = [prompt_key(row) for row in read_lines(path, row_format, param="training_file")]
-    return validation_rows(keys, share, seed, row_weights(mixture)), len(keys)
+    return choose_validation_rows(keys, share, seed, row_weights(mixture)), len(keys)
 
 
-def rows_for_test(
+def choose_test_rows(
     path: Path,
     row_format: MethodRows,
     seed: int,
@@ -148,4 +148,6 @@ def rows_for_test(
         if among is None or place in among
     }
     places = list(keys)
-    return frozenset(places[at] for at in validation_rows(list(keys.values()), TEST_SHARE, seed))
+    return frozenset(
+        places[at] for at in choose_validation_rows(list(keys.values()), TEST_SHARE, seed)
+    )

@@ -1,4 +1,4 @@
-"""Order of the samples of a run, and their layout in memory: pure arithmetic, without torch.
+"""Computes the order of the samples of a run, and their layout in memory, without torch.
 
 The order is a function of seed and epoch, so a resumed run continues exactly where the first one
 left off. In a mixture of files, each epoch draws the next examples of each file.
@@ -17,7 +17,7 @@ from itertools import accumulate, groupby
 from typing import Final, Literal
 
 from service.training.contract.spec import MixedRows, drawn_per_epoch
-from service.training.data.rows import Line
+from service.training.data.rows import TrainingRow
 
 # Batches are grouped by length within blocks of this many batches: large enough to need little
 # padding, small enough to keep an epoch mixed.
@@ -33,7 +33,7 @@ def epoch_order(
     by_length: bool,
     drawn: Sequence[int] | None = None,
 ) -> list[int]:
-    """Indices of all samples, batch by batch; the last batch may be short.
+    """Return the indices of all samples, batch by batch; the last batch may be short.
 
     `drawn` are the indices of the samples of this epoch, if they are not all samples.
 
@@ -61,19 +61,19 @@ def epoch_order(
 
 
 def pause_step(total_steps: int, count: int, after: float | None) -> int | None:
-    """The one of the `checkpoint_steps` that is nearest to this share of the run.
+    """Return the step of the checkpoint that is nearest to this share of the run.
 
-    None without a share, or if it is the last step.
+    None without a share, or if that is the last step.
     """
     if after is None:
         return None
-    place = total_steps * after
-    step = min(checkpoint_steps(total_steps, count), key=lambda step: (abs(step - place), step))
+    wanted = total_steps * after
+    step = min(checkpoint_steps(total_steps, count), key=lambda step: (abs(step - wanted), step))
     return step if step < total_steps else None
 
 
 def checkpoint_steps(total_steps: int, count: int) -> frozenset[int]:
-    """`count` evenly spaced steps, the last of which is the last step of the run."""
+    """Return `count` evenly spaced steps, the last of which is the last step of the run."""
     return frozenset(max(1, round(total_steps * part / count)) for part in range(1, count + 1))
 
 
@@ -149,10 +149,10 @@ class BatchLayout:
         return 1 - self.tokens / max(self.positions, 1)
 
 
-def lay_out(
+def lay_out_epoch(
     lengths: Sequence[int], *, batch_size: int, budget: int, seed: int, rows: Rows
 ) -> BatchLayout:
-    """Layout of the first epoch.
+    """Return the layout of the first epoch.
 
     `lengths` are those of the examples. For pairs, halve the budget and double the results.
     """
@@ -191,7 +191,7 @@ def choose_packing(
     `into` is the kind of rows that packing would produce.
     """
     grouped, packed = (
-        lay_out(lengths, batch_size=batch_size, budget=budget, seed=seed, rows=rows)
+        lay_out_epoch(lengths, batch_size=batch_size, budget=budget, seed=seed, rows=rows)
         for rows in ("padded", into)
     )
     figures = (
@@ -219,23 +219,23 @@ class Portion:
         return drawn_per_epoch(self.examples, self.weight)
 
 
-def by_file(
-    rows: Iterable[Line], mixture: Sequence[MixedRows]
-) -> Iterator[tuple[int, Iterator[Line]]]:
-    """Divide the rows of a mixture by file, with the line numbers that they have there.
+def split_by_file(
+    rows: Iterable[TrainingRow], mixture: Sequence[MixedRows]
+) -> Iterator[tuple[int, Iterator[TrainingRow]]]:
+    """Divide the rows of a mixture by file, with their line numbers in that file.
 
-    Yields the file's place in the mixture and its rows. Files without rows are left out.
+    Yields the file's index in the mixture and its rows. Files without rows are left out.
     """
     starts = [0, *accumulate(part.rows for part in mixture)]
 
-    def place(row: Line) -> int:
+    def file_index(row: TrainingRow) -> int:
         return bisect_right(starts, row.line - 1) - 1
 
-    for at, own in groupby(rows, key=place):
+    for at, own in groupby(rows, key=file_index):
         yield at, (replace(row, line=row.line - starts[at]) for row in own)
 
 
-def draw(portions: Sequence[Portion], *, seed: int, epoch: int) -> list[int]:
+def draw_examples(portions: Sequence[Portion], *, seed: int, epoch: int) -> list[int]:
     """Return the indices of the examples that an epoch draws: a pure function of seed and epoch.
 
     Each epoch draws the next of a file's examples, in a random order, so that no example is drawn

@@ -1,4 +1,4 @@
-"""Load and encode the training and validation rows of a run, with warnings for what is dropped."""
+"""Loads and encodes the training and validation rows of a run, and warns of dropped rows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from service.training.contract.child_process import Channel
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.protocol import Noted, Warned, WarningCode
 from service.training.contract.spec import TrainSpec
-from service.training.data.held_out import held_out, read_lines, rows_for_test
-from service.training.data.layout import Portion, by_file, draw
-from service.training.data.rows import Chat, LabeledRow, Line, PromptRow, Text
+from service.training.data.held_out import choose_held_out_rows, choose_test_rows, read_lines
+from service.training.data.layout import Portion, draw_examples, split_by_file
+from service.training.data.rows import Chat, LabeledRow, PromptRow, Text, TrainingRow
 from service.training.data.tokenization import (
     ChatEncoder,
     Encoded,
@@ -44,7 +44,7 @@ class Corpus:
         """The examples that the first epoch draws. Every epoch has the same number."""
         if not self.portions:
             return self.samples
-        return tuple(self.samples[at] for at in draw(self.portions, seed=seed, epoch=0))
+        return tuple(self.samples[at] for at in draw_examples(self.portions, seed=seed, epoch=0))
 
     def digest(self) -> str:
         """Digest of the samples and their order, which ties a checkpoint to its data."""
@@ -77,7 +77,7 @@ class _Lines:
         return f"line{'s' if self.count > 1 else ''} {listed}{f' and {more} more' if more else ''}"
 
 
-def encode_corpus(rows: Iterable[Line], encoder: ChatEncoder, max_length: int) -> Corpus:
+def encode_corpus(rows: Iterable[TrainingRow], encoder: ChatEncoder, max_length: int) -> Corpus:
     """Encode every row. The result may contain no samples; the caller decides what that means."""
     samples: list[Example] = []
     warned: dict[WarningCode, _Lines] = {}
@@ -98,7 +98,9 @@ def encode_corpus(rows: Iterable[Line], encoder: ChatEncoder, max_length: int) -
     )
 
 
-def _encode(row: Line, encoder: ChatEncoder) -> tuple[tuple[Example, ...], list[WarningCode]]:
+def _encode(
+    row: TrainingRow, encoder: ChatEncoder
+) -> tuple[tuple[Example, ...], list[WarningCode]]:
     if isinstance(row, Text):
         encoded = encoder.encode_text(row.text)
         return encoded.samples, _warnings(encoded)
@@ -152,7 +154,7 @@ def _prompt_warnings(encoded: Encoded) -> list[WarningCode]:
 def _message(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
     some = f"{lines.count} of {rows} rows"
     texts: dict[WarningCode, str] = {
-        "rows_not_rendered": f"{some} were dropped: the model's chat template refuses them",
+        "rows_not_rendered": f"{some} were dropped: the model's chat template rejects them",
         "tool_calls_not_rendered": (
             f"{some} were dropped: the model's chat template does not render their tool calls, "
             f"and the model would learn to give empty answers. Train a base model whose template "
@@ -211,34 +213,33 @@ def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
 
     Raises `TrainingFailure` (invalid_training_file).
     """
-    aside = _set_aside(spec, channel)
-    everything = _rows(spec, spec.training_file)
-    rows = (row for at, row in enumerate(everything) if at not in aside)
+    held_out = _hold_out(spec, channel)
+    rows = (row for at, row in enumerate(_rows(spec, spec.training_file)) if at not in held_out)
     training = _encode_mixture(rows, encoder, spec, channel)
     path, param = spec.validation_file, "validation_file"
     if path is None:
         path, param = spec.training_file, "validation_share"
-        if not aside:
+        if not held_out:
             return Data(training, Corpus())
-    test = _kept_for_test(spec, path, aside or None, channel)
+    test = _keep_for_test(spec, path, held_out or None, channel)
     rows = (
         row
         for at, row in enumerate(_rows(spec, path, param))
-        if at not in test and (not aside or at in aside)
+        if at not in test and (not held_out or at in held_out)
     )
     return Data(training, _encode_rows(rows, encoder, spec, channel, param))
 
 
-def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator[Line]:
-    return read_lines(path, spec.of_method.row_format, param=param)
+def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator[TrainingRow]:
+    return read_lines(path, spec.training_method.row_format, param=param)
 
 
-def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
+def _hold_out(spec: TrainSpec, channel: Channel) -> frozenset[int]:
     share = spec.hyperparameters.validation_share
     if spec.validation_file or share is None:
         return frozenset()
-    aside, count = held_out(
-        spec.training_file, spec.of_method.row_format, share, spec.seed, spec.mixture
+    aside, count = choose_held_out_rows(
+        spec.training_file, spec.training_method.row_format, share, spec.seed, spec.mixture
     )
     if aside:
         message = (
@@ -257,14 +258,14 @@ def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
     return aside
 
 
-def _kept_for_test(
+def _keep_for_test(
     spec: TrainSpec, path: Path, held_out: frozenset[int] | None, channel: Channel
 ) -> frozenset[int]:
     """Return the held-out rows, which may be all of the file, that the run does not use."""
     if not spec.keeps_test_rows:
         return frozenset()
-    test = rows_for_test(
-        path, spec.of_method.row_format, spec.seed, held_out, param="validation_file"
+    test = choose_test_rows(
+        path, spec.training_method.row_format, spec.seed, held_out, param="validation_file"
     )
     message = (
         f"{len(test)} of the held-out rows are kept for the evaluation. The others choose the "
@@ -280,15 +281,15 @@ def _kept_for_test(
 
 
 def _encode_mixture(
-    rows: Iterable[Line], encoder: ChatEncoder, spec: TrainSpec, channel: Channel
+    rows: Iterable[TrainingRow], encoder: ChatEncoder, spec: TrainSpec, channel: Channel
 ) -> Corpus:
     """Encode the training rows, which may come from several files."""
     if not spec.mixture:
         return _encode_rows(rows, encoder, spec, channel, "training_file")
     corpora = [Corpus()] * len(spec.mixture)
-    for place, own in by_file(rows, spec.mixture):
-        name = spec.mixture[place].file
-        corpora[place] = _encode_rows(own, encoder, spec, channel, "mixed_files", name)
+    for index, own in split_by_file(rows, spec.mixture):
+        name = spec.mixture[index].file
+        corpora[index] = _encode_rows(own, encoder, spec, channel, "mixed_files", name)
     return Corpus(
         samples=tuple(chain.from_iterable(corpus.samples for corpus in corpora)),
         rows=sum(corpus.rows for corpus in corpora),
@@ -300,7 +301,7 @@ def _encode_mixture(
 
 
 def _encode_rows(
-    rows: Iterable[Line],
+    rows: Iterable[TrainingRow],
     encoder: ChatEncoder,
     spec: TrainSpec,
     channel: Channel,
@@ -329,6 +330,6 @@ def _encode_rows(
 
 
 def _needed(spec: TrainSpec) -> str:
-    if spec.of_method.samples_answers:
+    if spec.training_method.samples_answers:
         return "a prompt that can be answered"
     return "an assistant token to learn from"

@@ -1,9 +1,9 @@
-"""Chat templates, rendered by a forked process with limits of time, memory and length.
+"""Renders chat templates in a forked process with limits of time, memory and length.
 
 A template is a program that comes with a base model. Jinja's sandbox keeps it from the interpreter,
 but lets it run for hours, or write gigabytes. So a fork of this process renders. Its address space
-may grow only a little, and it is killed when a text takes too long. A fork has the tokenizer and
-whatever transformers does with it, so its texts are the same; another program's might not be.
+may grow only a little, and it is killed when a text takes too long. A fork has the same
+tokenizer and the same transformers, so its texts are those that serving renders.
 
 When serving, a reasoning model continues a prompt, which may already open the reasoning. What it is
 trained on must continue the same prompt, or else its answers would be taken for reasoning.
@@ -76,7 +76,7 @@ Apply = Callable[[Sequence[Any], Sequence[Any], bool], str]
 """Renders messages with tools, and a generation prompt if asked for."""
 
 
-class Templates:
+class TemplateRenderer:
     """Renders conversations with a chat template. Close it after use.
 
     The process is forked by the first call, and has the state of that time.
@@ -101,17 +101,17 @@ class Templates:
         TemplateTooCostly.
         """
         shown = [with_content_format(message, self._content_format) for message in messages]
-        return self._rendered(shown, tools, parts)
+        return self._render(shown, tools, parts)
 
     @functools.cached_property
     def _content_format(self) -> ContentFormat:
         def text(messages: Sequence[Any]) -> str | None:
             part = Part(len(messages))
-            return self._rendered(messages, (), [part])[part]
+            return self._render(messages, (), [part])[part]
 
         return choose_content_format(text)
 
-    def _rendered(
+    def _render(
         self, messages: Sequence[Any], tools: Sequence[Any], parts: Sequence[Part]
     ) -> dict[Part, str | None]:
         if self._end is None:
@@ -139,7 +139,7 @@ class Templates:
             try:
                 os.close(self._requests)
                 os.close(self._answers)
-                _confine(self._memory_bytes)
+                _limit_process(self._memory_bytes)
                 _serve(self._apply, theirs, theirs_too)
             finally:
                 os._exit(0)  # no buffers and exit handlers of the parent
@@ -153,32 +153,32 @@ class Templates:
             while rest:
                 rest = rest[os.write(self._requests, rest) :]
         except BrokenPipeError:
-            raise self._ended() from None
+            raise self._out_of_memory() from None
 
     def _text(self) -> str | None:
-        status, length = _HEAD.unpack(self._received(_HEAD.size))
-        text = self._received(length).decode("utf-8", "surrogatepass")
+        status, length = _HEAD.unpack(self._receive(_HEAD.size))
+        text = self._receive(length).decode("utf-8", "surrogatepass")
         if status == _Status.TEXT:
             return text
         if status == _Status.REFUSED:
             return None
         if status == _Status.TOO_LARGE:
-            raise self._ended()
+            raise self._out_of_memory()
         if status == _Status.TOO_LONG:
             raise TemplateTooCostly(f"writes a text of more than {MAX_TEXT_BYTES >> 20} MiB")
         raise RuntimeError(f"the chat template failed ({text})")
 
-    def _ended(self) -> TemplateTooCostly:
+    def _out_of_memory(self) -> TemplateTooCostly:
         return TemplateTooCostly(f"needs more than {self._memory_bytes >> 20} MiB for a text")
 
-    def _received(self, length: int) -> bytes:
-        """Return the next bytes, of which many may have arrived before."""
+    def _receive(self, length: int) -> bytes:
+        """Return the next bytes, which may be buffered."""
         while len(self._buffer) < length:
             if not select.select([self._answers], [], [], self._timeout_s)[0]:
                 raise TemplateTooCostly(f"takes more than {self._timeout_s:g} s for a text")
             piece = os.read(self._answers, _AT_ONCE)
             if not piece:
-                raise self._ended()
+                raise self._out_of_memory()
             self._buffer += piece
         found = bytes(self._buffer[:length])
         del self._buffer[:length]
@@ -194,8 +194,8 @@ def _end(pid: int, *pipes: int) -> None:
         os.waitpid(pid, 0)
 
 
-def _confine(memory_bytes: int) -> None:
-    """Limit this process, and leave the input and output of its parent alone."""
+def _limit_process(memory_bytes: int) -> None:
+    """Limit this process, and detach it from the input and output of its parent."""
     die_with_parent()
     for number in (signal.SIGTERM, signal.SIGINT):  # the parent decides when this process ends
         signal.signal(number, signal.SIG_IGN)
@@ -214,12 +214,12 @@ def _serve(apply: Apply, requests: int, answers: int) -> None:
         while head := incoming.read(_LENGTH.size):
             request = incoming.read(_LENGTH.unpack(head)[0])
             messages, tools, parts = json.loads(request)
-            for status, text in _rendered(apply, messages, tools, [Part(*part) for part in parts]):
+            for status, text in _render(apply, messages, tools, [Part(*part) for part in parts]):
                 outgoing.write(_HEAD.pack(status, len(text)) + text)
             outgoing.flush()
 
 
-def _rendered(
+def _render(
     apply: Apply, messages: Sequence[Any], tools: Sequence[Any], parts: Sequence[Part]
 ) -> Iterator[tuple[_Status, bytes]]:
     for part in parts:
@@ -245,13 +245,13 @@ PROBE: Final[tuple[Message, ...]] = (
     {"role": "user", "content": "A question"},
     {"role": "assistant", "content": "An answer", **dict.fromkeys(FIELDS, PROBED)},
 )
-"""A conversation whose reasoning is in the fields that templates read."""
+"""A conversation with reasoning in the fields that templates read."""
 _OPENED: Final = re.compile(r"<think>\s*\Z")
 _END: Final = "</think>"
 
 
 def in_fields(message: Message) -> Message:
-    """Move the reasoning in the content of an assistant's message to the fields of templates."""
+    """Move the reasoning in an assistant's content to the fields that templates read."""
     if message["role"] != "assistant":
         return message
     reasoning, answer = take_out(message["content"])

@@ -1,4 +1,4 @@
-"""Rows of training files in each format, as they are stored and as a chat template receives them.
+"""Reads the rows of training files, in the form that a chat template receives.
 
 Templates receive the same shape as from the serving engine, so that the model is trained on what it
 will see: tool arguments as objects, and tools with the same fields.
@@ -71,7 +71,7 @@ def read_preferences(path: Path, *, param: str) -> Iterator[Preference]:
 
 
 def read_rows(path: Path, shape: Callable[[int, Any], Row], what: str, param: str) -> Iterator[Row]:
-    """Each line as `shape` makes it of its number and its JSON. `what` says what a line must be."""
+    """Yield what `shape` makes of each line's number and JSON. `what` says what a line must be."""
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -91,11 +91,11 @@ def read_rows(path: Path, shape: Callable[[int, Any], Row], what: str, param: st
 
 
 def to_chat(number: int, row: Any) -> Chat:
-    """The chat of a canonical row with messages."""
+    """Return the chat of a canonical row with messages."""
     messages = row["messages"]
     return Chat(
         line=number,
-        messages=tuple(for_template(message) for message in messages),
+        messages=tuple(to_template_message(message) for message in messages),
         supervised=tuple(
             place for place, message in enumerate(messages) if _is_supervised(message)
         ),
@@ -105,7 +105,7 @@ def to_chat(number: int, row: Any) -> Chat:
 
 def _preference(number: int, row: Any) -> Preference:
     given = row["input"]["messages"]
-    before = tuple(for_template(message) for message in given)
+    before = tuple(to_template_message(message) for message in given)
     tools = tuple(map(tool_definition, row["input"].get("tools") or ()))
 
     def answered(output: Any) -> Chat:
@@ -113,7 +113,7 @@ def _preference(number: int, row: Any) -> Preference:
             raise ValueError("an output must contain a message")
         return Chat(
             line=number,
-            messages=before + tuple(for_template(message) for message in output),
+            messages=before + tuple(to_template_message(message) for message in output),
             supervised=tuple(
                 place
                 for place, message in enumerate(output, start=len(before))
@@ -131,7 +131,7 @@ def _is_supervised(message: Message) -> bool:
     return message["role"] == "assistant" and message.get("weight") != 0
 
 
-def for_template(message: Message) -> Message:
+def to_template_message(message: Message) -> Message:
     """Convert one message from the wire format to the form that a chat template expects."""
     shaped: Message = {
         "role": message["role"],
@@ -217,11 +217,11 @@ class Text:
 
 
 # One line of a training file, whatever its format.
-Line = Chat | Preference | LabeledRow | Text | PromptRow
+TrainingRow = Chat | Preference | LabeledRow | Text | PromptRow
 
 
 def read_labeled(path: Path, *, param: str) -> Iterator[LabeledRow]:
-    """The judged answers in a JSONL file, in order. Raises the same errors as `read_chats`."""
+    """Read the labeled answers in a JSONL file, in order. Raises as `read_chats` does."""
     what = (
         "a labeled answer. Each line must be a JSON object with a list of messages that ends with "
         "an answer, and a label that is true or false"
@@ -230,7 +230,7 @@ def read_labeled(path: Path, *, param: str) -> Iterator[LabeledRow]:
 
 
 def read_texts(path: Path, *, param: str) -> Iterator[Text | Chat]:
-    """The texts in a JSONL file, and the chats that are mixed with them, in order.
+    """Read the texts in a JSONL file, and the chats that are mixed with them, in order.
 
     Raises the same errors as `read_chats`.
     """

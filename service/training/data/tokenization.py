@@ -1,4 +1,4 @@
-"""Conversations as token ids and labels, with loss on the assistant's tokens only, and texts.
+"""Encodes conversations as token ids and labels, with loss only on the assistant's tokens.
 
 Templates rarely mark what the assistant wrote, so it is located by rendering. For assistant turn i,
 the prompt is the render of everything before it plus the generation prompt, and "through" is the
@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from service.training.contract.protocol import Purpose
 from service.training.data import rendering
-from service.training.data.rendering import Part, Templates, TemplateTooCostly
+from service.training.data.rendering import Part, TemplateRenderer, TemplateTooCostly
 from service.training.data.rows import Chat, Message
 
 IGNORED: Final = -100
@@ -132,14 +132,14 @@ class Prompt:
         return 0
 
 
-# A single training example: a sample for method sft, a pair for dpo, a judged answer for kto, a
+# A single training example: a sample for method sft, a pair for dpo, a labeled answer for kto, a
 # prompt for reinforcement.
 Example = Sample | Pair | LabeledSample | Prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Samples of one chat (none if nothing in it can be learned), and what happened in encoding."""
+    """Samples of one chat (none if nothing in it can be learned), and how it was encoded."""
 
     samples: tuple[Sample, ...] = ()
     rendered: bool = True
@@ -168,8 +168,8 @@ class _Tokens:
     labels: list[int]
 
 
-def _around(place: int) -> tuple[Part, Part]:
-    """Return the prompt of the message at a place, and what ends with the message."""
+def _parts_around(place: int) -> tuple[Part, Part]:
+    """Return the prompt of the message at an index, and the part that ends with the message."""
     return Part(place, prompt=True), Part(place + 1)
 
 
@@ -188,7 +188,7 @@ class ChatEncoder:
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._variables = {"strftime_now": (today or datetime.now(UTC).date()).strftime}
-        self._templates = Templates(self._apply)
+        self._renderer = TemplateRenderer(self._apply)
         special = {
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         }
@@ -206,7 +206,7 @@ class ChatEncoder:
             chat = replace(chat, messages=tuple(map(rendering.in_fields, chat.messages)))
         places = [place for place in chat.supervised if place]  # a request is never empty
         everything = Part(len(chat.messages))
-        parts = [part for place in places for part in _around(place)]
+        parts = [part for place in places for part in _parts_around(place)]
         texts = self._render(chat, [everything, *parts])
         whole = texts[everything]
         if whole is None:
@@ -218,9 +218,9 @@ class ChatEncoder:
         skipped = len(chat.supervised) - len(turns)
         if not turns:
             return Encoded(skipped_turns=skipped)
-        in_place = self._in_place(whole, turns)
-        pieces = [in_place] if in_place else [self._alone(turn) for turn in turns]
-        samples = [self._cut(piece) for piece in pieces]
+        in_place = self._encode_in_place(whole, turns)
+        pieces = [in_place] if in_place else [self._encode_alone(turn) for turn in turns]
+        samples = [self._truncate(piece) for piece in pieces]
         return Encoded(
             samples=tuple(sample for sample in samples if sample.supervised),
             truncated=any(len(piece.ids) > self._max_length for piece in pieces),
@@ -234,7 +234,7 @@ class ChatEncoder:
     def encode_prompt(self, chat: Chat) -> Encoded:
         """Encode all of a chat as the prompt that serving would send, without labels.
 
-        A prompt of more than the maximum length is not cut, but left out: it would be another one.
+        A prompt of more than the maximum length is dropped: truncated, it would be another prompt.
         """
         if self._takes_reasoning:
             chat = replace(chat, messages=tuple(map(rendering.in_fields, chat.messages)))
@@ -261,11 +261,13 @@ class ChatEncoder:
             ids[start : start + self._max_length] for start in range(0, len(ids), self._max_length)
         )
         # The first token of a sample is predicted by none.
-        return Encoded(tuple(self._cut(_Tokens(part, part[:])) for part in parts if len(part) > 1))
+        return Encoded(
+            tuple(self._truncate(_Tokens(part, part[:])) for part in parts if len(part) > 1)
+        )
 
     def close(self) -> None:
         """End the process that renders."""
-        self._templates.close()
+        self._renderer.close()
 
     def _apply(self, messages: Sequence[Any], tools: Sequence[Any], prompt: bool) -> str:
         text: str = self._tokenizer.apply_chat_template(
@@ -279,12 +281,12 @@ class ChatEncoder:
 
     def _render(self, chat: Chat, parts: Sequence[Part]) -> dict[Part, str | None]:
         try:
-            return self._templates.render(chat.messages, chat.tools, tuple(dict.fromkeys(parts)))
+            return self._renderer.render(chat.messages, chat.tools, tuple(dict.fromkeys(parts)))
         except TemplateTooCostly as error:
             raise TemplateTooCostly(f"{error} (row in line {chat.line})") from error
 
     def _turn(self, chat: Chat, place: int, texts: Mapping[Part, str | None]) -> _Turn | None:
-        prompt, through = (texts[part] for part in _around(place))
+        prompt, through = (texts[part] for part in _parts_around(place))
         if prompt is None or through is None:
             # No request could have produced this turn (for example, no user message precedes it).
             return None
@@ -293,8 +295,8 @@ class ChatEncoder:
         ends = stripped.endswith(self._specials)
         reasoning = rendering.reasoning_of(chat.messages[place])
         written = rendering.after_prompt(prompt, stripped if ends else through, reasoning)
-        said = written[_shared_length(prompt, written) :]
-        return _Turn(prompt, written, ends=ends, thinks=reasoning in said)
+        completion = written[_shared_length(prompt, written) :]
+        return _Turn(prompt, written, ends=ends, thinks=reasoning in completion)
 
     def _writes_reasoning(self) -> bool:
         """Whether the template writes reasoning that messages have in fields of their own."""
@@ -302,7 +304,7 @@ class ChatEncoder:
         text = self._render(Chat(line=0, messages=rendering.PROBE, supervised=()), [probe])[probe]
         return text is not None and rendering.PROBED in text
 
-    def _in_place(self, whole: str, turns: Sequence[_Turn]) -> _Tokens | None:
+    def _encode_in_place(self, whole: str, turns: Sequence[_Turn]) -> _Tokens | None:
         """Supervise all turns in one sequence. Returns None if serving sees something else."""
         spans = []
         for turn in turns:
@@ -313,12 +315,12 @@ class ChatEncoder:
             ):
                 return None
             spans.append((len(turn.prompt), len(turn.through)))
-        return self._mark(turns[-1].through, spans)
+        return self._tokenize_spans(turns[-1].through, spans)
 
-    def _alone(self, turn: _Turn) -> _Tokens:
+    def _encode_alone(self, turn: _Turn) -> _Tokens:
         """Encode one turn after the exact prompt that serving would send."""
         if turn.ends and turn.through.startswith(turn.prompt):
-            marked = self._mark(turn.through, [(len(turn.prompt), len(turn.through))])
+            marked = self._tokenize_spans(turn.through, [(len(turn.prompt), len(turn.through))])
             if marked:
                 return marked
         completion = turn.through[_shared_length(turn.prompt, turn.through) :]
@@ -327,7 +329,7 @@ class ChatEncoder:
         before, after = self._ids(turn.prompt), self._ids(completion)
         return _Tokens(before + after, [IGNORED] * len(before) + after)
 
-    def _mark(self, text: str, spans: Sequence[tuple[int, int]]) -> _Tokens | None:
+    def _tokenize_spans(self, text: str, spans: Sequence[tuple[int, int]]) -> _Tokens | None:
         """Tokenize `text` with labels inside the character `spans` (sorted, disjoint).
 
         Returns None if the prompt before a span ends in different tokens on its own, because a
@@ -348,7 +350,7 @@ class ChatEncoder:
             if start < opens < end:
                 return None
             if start >= opens and checked < place:
-                if not self._is_alike_alone(text[:opens], ids[:index], offsets):
+                if not self._has_same_tokens_alone(text[:opens], ids[:index], offsets):
                     return None
                 checked = place
             # All tokens of one character carry that character's offsets.
@@ -356,12 +358,12 @@ class ChatEncoder:
                 labels[index] = ids[index]
         return _Tokens(ids, labels)
 
-    def _is_alike_alone(
+    def _has_same_tokens_alone(
         self, prompt: str, ids: list[int], offsets: Sequence[tuple[int, int]]
     ) -> bool:
-        """Whether a prompt is tokenized alike if nothing follows it.
+        """Whether a prompt has the same tokens if nothing follows it.
 
-        Whitespace at its end may not be. What is before an added token has no influence.
+        Whitespace at its end may not. Text before an added token has no influence.
         """
         first = next((n for n in range(len(ids), 0, -1) if ids[n - 1] in self._added), 0)
         rest = prompt[offsets[first - 1][1] if first else 0 :]
@@ -372,7 +374,7 @@ class ChatEncoder:
         ids: list[int] = encoding["input_ids"]
         return ids
 
-    def _cut(self, tokens: _Tokens) -> Sample:
+    def _truncate(self, tokens: _Tokens) -> Sample:
         """Truncate at the maximum length and after the last supervised token.
 
         Tokens after the last supervised one cost time and teach nothing.
@@ -399,11 +401,11 @@ def _holds_calls(turn: _Turn, message: Message) -> bool:
     names = [call["function"]["name"] for call in message.get("tool_calls") or ()]
     if not names:
         return True
-    said = turn.through[_shared_length(turn.prompt, turn.through) :]
-    return all(name in said for name in names)
+    completion = turn.through[_shared_length(turn.prompt, turn.through) :]
+    return all(name in completion for name in names)
 
 
 def _shared_length(one: str, other: str) -> int:
-    """Length of the common prefix, in characters."""
+    """Return the length of the common prefix, in characters."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -1,4 +1,4 @@
-"""Reliable checkpoints: sealed when complete, and verified before use.
+"""Seals checkpoints when they are complete, and verifies them before a run resumes from one.
 
 The Trainer writes the files of a checkpoint one by one. `seal` then adds, as the last file, a
 record of their digests and of the run that they belong to. A folder without this record is
@@ -89,7 +89,7 @@ def identify(
     resolved: Mapping[str, float] = MappingProxyType({}),
     portions: Sequence[Portion] = (),
 ) -> RunIdentity:
-    """Identity of the run of `spec`, with every "auto" resolved.
+    """Return the identity of the run of `spec`, with every "auto" resolved.
 
     `data` is the digest of the samples, and `portions` are those of a mixture. `resolved` has
     hyperparameters that the method resolved from the samples.
@@ -149,7 +149,7 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
     return record
 
 
-def sealed_packing(folder: Path) -> bool | None:
+def read_packing(folder: Path) -> bool | None:
     """Whether the run of a checkpoint packs samples; None if its seal cannot be read."""
     try:
         return Seal.model_validate_json((folder / SEAL_NAME).read_bytes()).run.packing

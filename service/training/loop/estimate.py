@@ -1,4 +1,4 @@
-"""Estimate the memory and the number of steps of a run before anything is loaded.
+"""Estimates the memory and the number of steps of a run before anything is loaded.
 
 Pure arithmetic, without torch. What a step keeps for its backward pass was determined from torch's
 saved tensors for a Llama (RMSNorm in fp32, gated MLP, LoRA in fp32 under bf16 autocast): the terms
@@ -9,7 +9,7 @@ compares the whole estimate with actual runs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final, Literal
 
 from service.training.contract.hyperparameters import (
@@ -44,7 +44,7 @@ _FP32: Final = 4
 _CHUNK: Final = 64  # positions of linear attention
 # Memory that the process or device takes beyond tensors: buffers of the math libraries, and what
 # the allocator keeps between tensors of odd sizes. Measured on a CPU, assumed for CUDA.
-_OVERHEAD_BYTES: Final = {"cpu": 150 * 2**20, "cuda": 600 * 2**20}
+OVERHEAD_BYTES: Final = {"cpu": 150 * 2**20, "cuda": 600 * 2**20}
 _OVERHEAD_SHARE: Final = 0.1  # of the activations
 
 
@@ -62,15 +62,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        return (
-            self.weights
-            + self.adapter
-            + self.optimizer
-            + self.gradients
-            + self.activations
-            + self.logits
-            + self.overhead
-        )
+        return sum(astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,38 +150,8 @@ def estimate_memory(
         gradients=parameters * _FP32,
         activations=round(activations),
         logits=_logits_bytes(shape, scored, width),
-        overhead=_OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
+        overhead=OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
     )
-
-
-def bytes_beyond_loading(
-    shape: ModelShape,
-    chosen: Resolved,
-    *,
-    method: MethodName,
-    longest: int,
-    tokens_at_once: int,
-    gradient_checkpointing: bool,
-    inputs_on_host: bool,
-    device: Device,
-    dtype: Dtype,
-    gpus: int,
-) -> int:
-    """Estimate what a run needs in addition, once its base model and its adapter are loaded."""
-    whole = estimate_memory(
-        shape,
-        chosen,
-        method=method,
-        longest=longest,
-        tokens_at_once=tokens_at_once,
-        gradient_checkpointing=gradient_checkpointing,
-        inputs_on_host=inputs_on_host,
-        device=device,
-        dtype=dtype,
-        gpus=gpus,
-    )
-    loaded = loaded_bytes(shape, chosen.quantization, dtype)
-    return whole.total - loaded - whole.adapter - _OVERHEAD_BYTES[device]
 
 
 def host_bytes(
@@ -202,7 +164,7 @@ def host_bytes(
     dtype: Dtype,
     gpus: int,
 ) -> int:
-    """Bytes of the host's memory that the inputs of layers take, for all processes of a run."""
+    """Return the bytes of host memory for the inputs of layers, for all processes of a run."""
     joined = chosen.packing is True and _joins(shape, "cuda", dtype)
     share = _share(chosen, gpus)
     positions = _positions(METHODS[method], share, tokens_at_once, longest, joined=joined)
@@ -212,14 +174,14 @@ def host_bytes(
 
 
 def loaded_bytes(shape: ModelShape, quantization: Quantization, dtype: Dtype = "bfloat16") -> int:
-    """Bytes of the base model as it is loaded."""
+    """Return the bytes of the base model as it is loaded."""
     width = _width(dtype)
     whole = _weight_bytes(shape, quantization, width, shards=1)
     return round(whole - _dequantized_bytes(shape, quantization, width))
 
 
 def _share(chosen: Resolved, gpus: int) -> int:
-    """Number of samples of a batch on each of the GPUs."""
+    """Return the number of samples of a batch on each GPU."""
     return math.ceil(chosen.batch_size * chosen.answers_per_row / gpus)
 
 
@@ -254,14 +216,14 @@ def _weight_bytes(shape: ModelShape, quantization: Quantization, width: int, sha
 
 
 def _dequantized_bytes(shape: ModelShape, quantization: Quantization, width: int) -> int:
-    """The layer that is computing, which is dequantized."""
+    """Return the bytes of the layer that is computing, which is dequantized."""
     if quantization == "none":
         return 0
     return max(layer.inputs * layer.outputs for layer in shape.linears) * width
 
 
 def _distinct(layers: tuple[Linear, ...]) -> list[Linear]:
-    """The layers whose inputs are kept for them alone, one for all that share their input."""
+    """Return one layer for each kept input, which several layers may share."""
     found: dict[tuple[str, str | frozenset[str]], Linear] = {}
     for layer in layers:
         block, _, name = layer.name.rpartition(".")
@@ -281,7 +243,7 @@ def _kept_bytes(
     *,
     masked: int,
 ) -> float:
-    """Bytes that one decoder layer keeps for its backward pass, per position.
+    """Return the bytes that one decoder layer keeps for its backward pass, per position.
 
     `inputs` is the width of all kept inputs of adapted layers. `masked` is the row length if an
     attention mask is used (packing on a GPU without bfloat16, eager attention), else 0.
@@ -308,7 +270,7 @@ def _joins(shape: ModelShape, device: Device, dtype: Dtype) -> bool:
 
 
 def _score_bytes(shape: ModelShape, device: Device, width: int) -> int:
-    """Bytes that one layer keeps for each pair of positions.
+    """Return the bytes that one layer keeps for each pair of positions.
 
     Eager attention keeps the scores after the softcap, and their softmax in fp32 and, if that is
     another width, in the width of the values. SDPA does not on GPUs, and on CPUs only if the widths
@@ -320,7 +282,7 @@ def _score_bytes(shape: ModelShape, device: Device, width: int) -> int:
 
 
 def _linear_bytes(shape: ModelShape, width: int) -> float:
-    """Bytes that all layers with linear attention keep per position, in transformers' own code.
+    """Return the bytes per position that all layers with linear attention keep in transformers.
 
     It computes in chunks, in fp32, with products in the width of autocast and a state for each
     chunk. The kernels that keep less are not installed: they are compiled when they first run.

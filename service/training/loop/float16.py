@@ -1,4 +1,4 @@
-"""Training in float16, on GPUs that lack bfloat16 (before compute capability 8.0, such as a T4).
+"""Trains in float16, on GPUs that lack bfloat16 (before compute capability 8.0, such as a T4).
 
 The adapter, its gradients and the optimizer are in float32, as in any other run. The base model and
 the computation are in float16, whose range is small: gradients below 6e-8 vanish and values above
@@ -29,16 +29,16 @@ _SMALLEST: Final = 1.0
 _GROWS_AFTER: Final = 2000
 
 
-def choose_dtype(place: ComputeDevice, spec: TrainSpec) -> ComputeDevice:
-    """Return `place` with float32 instead of float16 if the base model needs its range."""
-    if place.dtype != torch.float16:
-        return place
+def choose_dtype(device: ComputeDevice, spec: TrainSpec) -> ComputeDevice:
+    """Return `device` with float32 instead of float16 if the base model needs its range."""
+    if device.dtype != torch.float16:
+        return device
     try:
         config: Any = json.loads((spec.base_model_path / "config.json").read_bytes())
     except (OSError, ValueError):
-        return place  # loading the model reports it
+        return device  # loading the model reports it
     kind = config.get("model_type") if isinstance(config, dict) else None
-    return ComputeDevice(place.device, getattr(torch, dtype_of("cuda", kind, has_bf16=False)))
+    return ComputeDevice(device.type, getattr(torch, dtype_of("cuda", kind, has_bf16=False)))
 
 
 class LossScale:
@@ -56,7 +56,7 @@ class LossScale:
     def unscale(self, parameters: Sequence[Parameter]) -> bool:
         """Divide the gradients by the factor.
 
-        Returns False if one is not finite. Then the factor is halved, and the gradients are to be
+        Returns False if one is not finite. The factor is then halved, and the gradients must be
         computed again.
         """
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -83,7 +83,7 @@ class LossScale:
             self.factor, self._steps = float(state["factor"]), int(state["steps"])
 
 
-def half_precision(place: ComputeDevice) -> AbstractContextManager[None]:
+def half_precision(device: ComputeDevice) -> AbstractContextManager[None]:
     """Return the context that computes in float16 what is stable in it."""
-    context: AbstractContextManager[None] = torch.autocast(place.device, torch.float16)
+    context: AbstractContextManager[None] = torch.autocast(device.type, torch.float16)
     return context

@@ -1,4 +1,4 @@
-"""Memory limits, peak memory, micro-batch size from free memory, and out-of-memory advice."""
+"""Limits memory, fits the micro-batch size to free memory, and advises when memory runs out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from transformers import core_model_loading
 
 from service.training.contract.failures import TrainingFailure, is_out_of_memory
 from service.training.contract.spec import TrainSpec, tokens_at_once
-from service.training.loop.estimate import Device, bytes_beyond_loading
+from service.training.loop.estimate import (
+    OVERHEAD_BYTES,
+    Device,
+    estimate_memory,
+    loaded_bytes,
+)
 from service.training.model.models import ComputeDevice
 from service.training.model.shape import Dtype, ModelShape, UnknownShape
 from service.training.parallel.ranks import Ranks
@@ -45,7 +50,7 @@ def limit_memory(limit_bytes: int | None, device: str) -> None:
 
 
 def peak_memory_bytes(device: str) -> int:
-    """Peak memory allocated on the CUDA device, or peak resident memory of this process."""
+    """Return the peak memory of the CUDA device, or the peak resident memory of this process."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
     if sys.platform == "linux":
@@ -60,7 +65,7 @@ def _status_bytes(name: str) -> int:
 
 
 @contextmanager
-def conversion_errors() -> Iterator[None]:
+def raise_conversion_errors() -> Iterator[None]:
     """Raise errors of transformers' conversion of weights, which include their quantization.
 
     transformers catches them, and raises an error at the end that does not name the cause.
@@ -78,7 +83,7 @@ def _raise_errors(*_: Any, **__: Any) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def memory_errors(
+def report_out_of_memory(
     spec: TrainSpec, device: str, part: Callable[[], tuple[int, int]]
 ) -> Iterator[None]:
     """Turn out-of-memory errors inside the block into `out_of_memory` failures.
@@ -90,14 +95,14 @@ def memory_errors(
         yield
     except Exception as error:
         if is_out_of_memory(error):
-            raise out_of_memory(spec, part(), device) from error
+            raise out_of_memory_failure(spec, part(), device) from error
         raise
 
 
-def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> TrainingFailure:
-    """Failure for a run whose `part` (number of positions, length of the longest) did not fit."""
+def out_of_memory_failure(spec: TrainSpec, part: tuple[int, int], device: str) -> TrainingFailure:
+    """Return the failure of a run whose `part` (positions, length of the longest) did not fit."""
     positions, longest = part
-    least = longest * spec.of_method.rows_per_sample
+    least = longest * spec.training_method.rows_per_sample
     smaller = positions // 2
     if device == "cuda":  # whose parts may be four times as large as usual
         smaller = min(smaller, tokens_at_once(device))
@@ -135,7 +140,7 @@ class _Sized(Protocol):
 
 
 def free_bytes(spec: TrainSpec) -> int:
-    """Memory of the GPU that this process may still take."""
+    """Return the GPU memory that this process may still use."""
     free, _ = torch.cuda.mem_get_info()
     reserved = torch.cuda.memory_reserved()
     free += reserved - torch.cuda.memory_allocated()
@@ -144,7 +149,7 @@ def free_bytes(spec: TrainSpec) -> int:
     return max(free, 0)
 
 
-def fitting_tokens(
+def largest_fitting_tokens(
     spec: TrainSpec, longest: int, free: int, *, device: Device, dtype: Dtype
 ) -> int:
     """Return the planned number of tokens, or the largest of its halves that fits.
@@ -157,13 +162,15 @@ def fitting_tokens(
         shape = ModelShape.read(spec.base_model_path)
     except UnknownShape:
         return planned
-    least = longest * spec.of_method.rows_per_sample
+    least = longest * spec.training_method.rows_per_sample
     tokens = planned
+    chosen = spec.hyperparameters
+    loaded = loaded_bytes(shape, chosen.quantization, dtype) + OVERHEAD_BYTES[device]
     while tokens > least:
-        needed = bytes_beyond_loading(
+        estimate = estimate_memory(
             shape,
-            spec.hyperparameters,
-            method=spec.of_method.name,
+            chosen,
+            method=spec.training_method.name,
             longest=longest,
             tokens_at_once=tokens,
             gradient_checkpointing=spec.gradient_checkpointing,
@@ -172,6 +179,7 @@ def fitting_tokens(
             dtype=dtype,
             gpus=spec.gpus,
         )
+        needed = estimate.total - estimate.adapter - loaded
         if needed <= _USABLE * free:
             break
         tokens = max(tokens // 2, least)
@@ -179,21 +187,21 @@ def fitting_tokens(
 
 
 def fit_tokens(
-    spec: TrainSpec, place: ComputeDevice, ranks: Ranks, samples: Sequence[_Sized]
+    spec: TrainSpec, device: ComputeDevice, ranks: Ranks, samples: Sequence[_Sized]
 ) -> tuple[TrainSpec, str | None]:
     """Return the spec for the memory that is free now, and the reason if it differs.
 
     All ranks take the same number, so that they compute the same number of parts.
     """
-    if place.device != "cuda" or spec.sharding == "fsdp":
+    if device.type != "cuda" or spec.sharding == "fsdp":
         return spec, None
     # Prompts get answers.
     longest = max(sample.length for sample in samples) + spec.longest_answer
     free = free_bytes(spec)
-    found = fitting_tokens(
-        spec, longest, free, device="cuda", dtype=cast("Dtype", place.dtype_name)
+    found = largest_fitting_tokens(
+        spec, longest, free, device="cuda", dtype=cast("Dtype", device.dtype_name)
     )
-    tokens, planned = ranks.least(found), spec.budget(place.device)
+    tokens, planned = ranks.least(found), spec.budget(device.type)
     if tokens >= planned:
         return spec, None
     reason = (

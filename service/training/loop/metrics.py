@@ -1,19 +1,20 @@
-"""Sums over examples and their metrics, and the advantages of sampled answers."""
+"""Sums the metrics of examples, and computes the advantages of sampled answers."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 # TRL adds it to the standard deviation.
 _LEAST_DEVIATION: Final = 1e-4
+_OF_THIS_RANK: Final = ("began", "seconds")
 
 
 def advantages(rewards: Sequence[float | None]) -> list[float]:
-    """How much better each answer is than the group, in standard deviations of the group.
+    """Return how much better each answer is than its group, in standard deviations of the group.
 
     An answer without a reward does not belong to the group, and gets 0. So do all answers if fewer
     than two have a reward, or if the rewards are equal.
@@ -28,32 +29,8 @@ def advantages(rewards: Sequence[float | None]) -> list[float]:
 
 
 def is_equal(rewards: Sequence[float | None]) -> bool:
-    """Whether nothing can be learned from a group: no two of its rewards differ."""
+    """Whether nothing can be learned from a group, because no two of its rewards differ."""
     return len({reward for reward in rewards if reward is not None}) < 2
-
-
-_SUMS: Final = (
-    "loss_sum",
-    "units",
-    "correct",
-    "judged",
-    "tokens",
-    "rewarded",
-    "margin_sum",
-    "pairs",
-    "good",
-    "good_reward_sum",
-    "bad",
-    "bad_reward_sum",
-    "answers",
-    "answer_tokens",
-    "graded",
-    "reward_sum",
-    "groups",
-    "equal_groups",
-    "compared",
-    "divergence_sum",
-)
 
 
 @dataclass(slots=True)
@@ -63,7 +40,7 @@ class Tally:
     Means are taken over tokens or pairs and not over batches, so they do not depend on how rows
     were batched. `units` counts what the loss is averaged over: supervised tokens, or pairs.
     `correct` of `judged` tokens were the model's first choice. `tokens` counts all tokens except
-    padding. The reward figures apply only to pairs and to judged answers, and those from `answers`
+    padding. The reward figures apply only to pairs and to labeled answers, and those from `answers`
     on to sampled answers, in groups of those to one prompt; `compared` of their tokens were scored
     by a reference, too.
     """
@@ -105,7 +82,7 @@ class Tally:
         self.margin_sum += sum(margins)
 
     def add_answers(self, *, good: list[float], bad: list[float], right: int) -> None:
-        """The rewards of good and of bad answers; `right` of them are on the right side."""
+        """Add the rewards of good and of bad answers; `right` of them are on the right side."""
         self.good += len(good)
         self.good_reward_sum += sum(good)
         self.bad += len(bad)
@@ -126,13 +103,14 @@ class Tally:
         self.equal_groups += sum(is_equal(group) for group in rewards)
 
     def merge(self, totals: Callable[[Sequence[float]], list[float]]) -> None:
-        """Turn this into the tally of all ranks; `totals` sums each value over them."""
-        own = [getattr(self, name) for name in _SUMS]
-        for name, mine, total in zip(_SUMS, own, totals(own), strict=True):
+        """Merge the tallies of all ranks into this one; `totals` sums each value over them."""
+        names = [one.name for one in fields(self) if one.name not in _OF_THIS_RANK]
+        own = [getattr(self, name) for name in names]
+        for name, mine, total in zip(names, own, totals(own), strict=True):
             setattr(self, name, type(mine)(total))
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """Means, named as in `StepMetrics`."""
+        """Return the means, named as in `StepMetrics`."""
         found = {
             f"{prefix}loss": self.loss_sum / max(self.units, 1),
             f"{prefix}mean_token_accuracy": self.correct / max(self.judged, 1),

@@ -1,4 +1,4 @@
-"""When a training that shares its device with chats computes, and when it rests.
+"""Decides when a training that shares its device with chats computes, and when it rests.
 
 The controller changes only when the next layer is computed, never what, so the losses are those of
 a training that does not rest.
@@ -23,7 +23,7 @@ _EVERY_S: Final = 1.0
 _COMFORT: Final = 0.8
 # A shorter rest costs more than it gives; a longer one would make a training appear dead.
 _LEAST_REST_S, _LONGEST_REST_S = 0.02, 10.0
-_STOP_LOOK_S: Final = 0.25
+_STOP_POLL_S: Final = 0.25
 
 
 class Share:
@@ -103,8 +103,8 @@ class Pacer:
     def waiting(self) -> Iterator[None]:
         """Let the training wait for its other processes inside the block.
 
-        Their rests are no work of this process. If they were, it would rest nine times as long in
-        turn, and the others would wait for it.
+        Their rests do not count as work of this process. Otherwise it would rest nine times as long
+        in turn, and the others would wait for it.
         """
         if not self._is_computing:  # the model is being loaded
             yield
@@ -126,4 +126,4 @@ class Pacer:
             newest = self._traffic.newest
             if newest is not None and newest.in_flight == 0:
                 return
-            self._traffic.wait(min(left_s, _STOP_LOOK_S))
+            self._traffic.wait(min(left_s, _STOP_POLL_S))

@@ -1,4 +1,4 @@
-"""A run that is ready to begin: its learning rates, and its arguments for transformers' Trainer."""
+"""Plans a run: its examples, learning rates, evaluations, and arguments for the Trainer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from service.training.contract.hyperparameters import ReinforcementHyperparameters
 from service.training.contract.spec import TrainSpec
-from service.training.data.layout import Portion, Rows, checkpoint_steps, draw
+from service.training.data.layout import Portion, Rows, checkpoint_steps, draw_examples
 from service.training.data.tokenization import Example
 from service.training.loop.checkpoints import RunIdentity
 from service.training.model.models import ComputeDevice
@@ -30,7 +30,7 @@ class Plan:
     training: tuple[Example, ...]
     validation: tuple[Example, ...]
     rows: Rows
-    place: ComputeDevice
+    device: ComputeDevice
     ranks: Ranks = field(default_factory=Ranks)
     portions: tuple[Portion, ...] = ()
 
@@ -44,7 +44,7 @@ class Plan:
         """Indices of the training examples of an epoch, in no particular order."""
         if not self.portions:
             return range(len(self.training))
-        return draw(self.portions, seed=self.spec.seed, epoch=epoch)
+        return draw_examples(self.portions, seed=self.spec.seed, epoch=epoch)
 
     @property
     def evaluated_at(self) -> frozenset[int]:
@@ -60,13 +60,13 @@ class Plan:
 
 
 def total_steps(spec: TrainSpec, examples: int) -> int:
-    """Number of optimizer steps in the whole run."""
+    """Return the number of optimizer steps in the whole run."""
     chosen = spec.hyperparameters
     return math.ceil(examples / chosen.batch_size) * chosen.n_epochs
 
 
 def trainer_arguments(plan: Plan) -> dict[str, Any]:
-    """Arguments that SFTConfig and DPOConfig have in common."""
+    """Return the arguments that the Trainers of all methods have in common."""
     spec, chosen = plan.spec, plan.spec.hyperparameters
     return {
         "output_dir": str(spec.output_dir),
@@ -79,11 +79,10 @@ def trainer_arguments(plan: Plan) -> dict[str, Any]:
         "learning_rate": chosen.learning_rate,
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
-        "bf16": plan.place.dtype == torch.bfloat16,
-        "use_cpu": plan.place.device == "cpu",
+        "bf16": plan.device.dtype == torch.bfloat16,
+        "use_cpu": plan.device.type == "cpu",
         "gradient_checkpointing": spec.gradient_checkpointing,
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
-        "max_length": None,
         "remove_unused_columns": False,
         # The callback decides when to log, evaluate and save.
         "logging_strategy": "no",
@@ -94,7 +93,7 @@ def trainer_arguments(plan: Plan) -> dict[str, Any]:
         "push_to_hub": False,
         "disable_tqdm": True,
         "dataloader_num_workers": 0,
-        "dataloader_pin_memory": plan.place.device == "cuda",
+        "dataloader_pin_memory": plan.device.type == "cuda",
     }
 
 
@@ -102,7 +101,7 @@ _WARMUP_SHARE: Final = 0.03
 
 
 def rate_factor(step: int, total_steps: int) -> float:
-    """Fraction of the full learning rate at a step, counted from 0.
+    """Return the fraction of the full learning rate at a step, counted from 0.
 
     It rises linearly over a short warmup, then follows half a cosine toward 0. It is never 0
     itself: in a run of forty steps, a step without an update is a noticeable loss.

@@ -1,4 +1,4 @@
-"""Callback that turns Trainer events into messages and decides when to save and stop."""
+"""Reports the Trainer's events as messages, and decides when to save and stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 
 from service.training.contract.child_process import Channel, StopFlag
@@ -18,7 +17,7 @@ from service.training.loop.pacing import Pacer
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 
 
-class Progress(TrainerCallback):
+class RunCallback(TrainerCallback):
     """Sends `step` and `checkpoint` messages; saves at the given steps and on a stop command.
 
     Training also stops after `pause_at`, which is one of these steps.
@@ -29,12 +28,14 @@ class Progress(TrainerCallback):
 
     def __init__(
         self,
+        trainer: AdapterTrainer,
         channel: Channel,
         flag: StopFlag,
         save_at: frozenset[int],
         pause_at: int | None = None,
         pacer: Pacer | None = None,
     ) -> None:
+        self._trainer: Final = trainer
         self._channel: Final = channel
         self._flag: Final = flag
         self._save_at: Final = save_at
@@ -42,45 +43,22 @@ class Progress(TrainerCallback):
         self._pacer: Final = pacer
         self._learning_rate = 0.0
         self._last: StepMetrics | None = None
-        self._trainer: AdapterTrainer | None = None
-
-    def attach(self, trainer: AdapterTrainer) -> None:
-        """Set the trainer to report on. Call this before training begins."""
-        self._trainer = trainer
-
-    @property
-    def _training(self) -> AdapterTrainer:
-        if self._trainer is None:
-            raise RuntimeError("attach() comes before training")
-        return self._trainer
 
     def on_step_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._training.tally = Tally()
+        self._trainer.tally = Tally()
 
     def on_pre_optimizer_step(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         # The scheduler advances before the end of the step is reported.
         self._learning_rate = float(kwargs["optimizer"].param_groups[0]["lr"])
 
     def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        trainer = self._training
+        trainer = self._trainer
         trainer.tally.merge(trainer.plan.ranks.totals)
         trainer.tally.close()
         trainer.trained_tokens += trainer.tally.tokens
@@ -95,16 +73,12 @@ class Progress(TrainerCallback):
             self._send_step(state, {})
 
     def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._send_step(state, kwargs["metrics"])
 
     def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
+        self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if self._last is None:
             raise RuntimeError("a checkpoint comes after a step")
@@ -117,7 +91,7 @@ class Progress(TrainerCallback):
         )
 
     def _send_step(self, state: TrainerState, validation: dict[str, float]) -> None:
-        trainer = self._training
+        trainer = self._trainer
         tally = trainer.tally
         self._last = StepMetrics.model_validate(tally.metrics("train_") | validation)
         self._channel.send(

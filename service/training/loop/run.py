@@ -1,4 +1,4 @@
-"""Run training from spec to adapter: tokenize, load, train, save."""
+"""Runs a training from spec to adapter: tokenize, load, train, save."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from service.training.loop.checkpoints import (
     Seal,
     identify,
     open_checkpoint,
-    sealed_packing,
+    read_packing,
 )
 from service.training.loop.float16 import choose_dtype
 from service.training.loop.memory import (
-    conversion_errors,
     fit_tokens,
     limit_memory,
-    memory_errors,
     peak_memory_bytes,
+    raise_conversion_errors,
+    report_out_of_memory,
 )
 from service.training.loop.pacing import Pacer
 from service.training.loop.plan import Plan, total_steps
-from service.training.loop.progress import Progress
+from service.training.loop.progress import RunCallback
 from service.training.loop.selection import Selection, why_kept, why_stopped
 from service.training.methods.dpo import PreferenceTrainer
 from service.training.methods.kto import LabeledTrainer, LabelWeights, weigh_labels
@@ -75,12 +75,7 @@ from service.training.parallel.ranks import Ranks, join, shard
 
 log: Final = logging.getLogger(__name__)
 
-TRAINERS: Final[
-    Mapping[
-        SpecMethod,
-        type[SupervisedTrainer | PreferenceTrainer | LabeledTrainer | ReinforcementTrainer],
-    ]
-] = {
+TRAINERS: Final[Mapping[SpecMethod, type[AdapterTrainer]]] = {
     "sft": SupervisedTrainer,
     "dpo": PreferenceTrainer,
     "kto": LabeledTrainer,
@@ -105,58 +100,57 @@ def run(
     any exception of a library.
     """
     _silence_libraries()
-    place = choose_dtype(choose_device(), spec)
-    ranks = join(rank, spec.gpus, place)
-    pacer = _pacer(spec, place, ranks, traffic, flag)
+    device = choose_dtype(choose_device(), spec)
+    ranks = join(rank, spec.gpus, device)
+    pacer = _make_pacer(spec, device, ranks, traffic, flag)
     if pacer:
         ranks = replace(ranks, waiting=pacer.waiting)
     flag = ranks.agree_on(flag)
-    limit_memory(spec.max_memory_bytes, place.device)
+    limit_memory(spec.max_memory_bytes, device.type)
     shape = lora_shape(spec)
     _check_base_of_warm_start(spec, channel)
     tokenizer = load_tokenizer(spec)
     enter("tokenizing the data")
-    data = _encoded(spec, tokenizer, channel)
-    identity, weights = _identified(spec, place, shape, data, channel)
+    data = _encode_data(spec, tokenizer, channel)
+    identity, weights = _identify_run(spec, device, shape, data, channel)
     sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
     pause_at = pause_step(identity.total_steps, spec.n_checkpoints, spec.pause_after)
     if sealed and pause_at is not None and sealed.step >= pause_at:
-        return _stopped_early(spec, sealed, is_pause_point=True)
+        return _stopped_before_a_step(spec, sealed, is_pause_point=True)
     if flag.is_set():
-        return _stopped_early(spec, sealed)
+        return _stopped_before_a_step(spec, sealed)
 
     enter("loading the base model")
-    spec, model = _loaded(spec, place, ranks, shape, data, channel, pacer)
+    spec, model = _load_model(spec, device, ranks, shape, data, channel, pacer)
     plan = Plan(
         spec=spec,
         run=identity,
         training=data.training.samples,
         validation=data.validation.samples,
-        rows=_rows(model, spec, channel) if identity.packing else "padded",
-        place=place,
+        rows=_choose_row_layout(model, spec, channel) if identity.packing else "padded",
+        device=device,
         ranks=ranks,
         portions=data.training.portions,
     )
     due = checkpoint_steps(identity.total_steps, spec.n_checkpoints)
-    progress = Progress(channel, flag, due, pause_at, pacer)
-    trainer = TRAINERS[spec.method](model, plan, tokenizer, flag, [progress])
+    trainer = TRAINERS[spec.method](model, plan, tokenizer, flag)
     trainer.remove_callback(PrinterCallback)
-    progress.attach(trainer)
+    trainer.add_callback(RunCallback(trainer, channel, flag, due, pause_at, pacer))
     if isinstance(trainer, ReinforcementTrainer):
         trainer.connect(channel, inbox or Inbox(), pacer)
     if sealed:
         trainer.continue_from(sealed)
     draft = None if sealed else _save_draft(model, plan)
-    channel.send(_started(plan, data, sealed, model, weights, draft))
+    channel.send(_started_message(plan, data, sealed, model, weights, draft))
     if flag.is_set():
-        return _stopped_early(spec, sealed)
+        return _stopped_before_a_step(spec, sealed)
 
     enter("training")
-    with memory_errors(spec, place.device, lambda: trainer.extent):
+    with report_out_of_memory(spec, device.type, lambda: trainer.extent):
         if sealed and _is_over(trainer, sealed.step):
             step = sealed.step
         elif flag.is_set():
-            return _stopped_early(spec, sealed)
+            return _stopped_before_a_step(spec, sealed)
         else:
             step = _train(trainer)
     _log_rests(pacer, ranks)
@@ -164,10 +158,10 @@ def run(
         return _stopped(spec, step, sealed, is_pause_point=step == pause_at)
 
     enter("saving the adapter")
-    return _succeeded(trainer, step, channel)
+    return _finish(trainer, step, channel)
 
 
-def _encoded(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, channel: Channel) -> Data:
+def _encode_data(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, channel: Channel) -> Data:
     try:
         with closing(ChatEncoder(tokenizer, spec.longest_row, spec.template_date)) as encoder:
             return load_data(spec, encoder, channel)
@@ -175,11 +169,11 @@ def _encoded(spec: TrainSpec, tokenizer: PreTrainedTokenizerBase, channel: Chann
         raise invalid_model(spec, f"its chat template {error}") from error
 
 
-def _identified(
-    spec: TrainSpec, place: ComputeDevice, shape: LoraShape, data: Data, channel: Channel
+def _identify_run(
+    spec: TrainSpec, device: ComputeDevice, shape: LoraShape, data: Data, channel: Channel
 ) -> tuple[RunIdentity, LabelWeights | None]:
-    """Settle what a checkpoint must agree with. Also returns the labels' weights, if any."""
-    packing = _choose_packing(spec, place, data, channel)
+    """Return what a checkpoint must agree with, and the labels' weights, if any."""
+    packing = _choose_packing(spec, device, data, channel)
     first_epoch = data.training.first_epoch(spec.seed)
     weights = weigh_labels(spec, first_epoch)
     if weights:
@@ -196,16 +190,16 @@ def _identified(
     return identity, weights
 
 
-def _pacer(
-    spec: TrainSpec, place: ComputeDevice, ranks: Ranks, traffic: Traffic | None, flag: StopFlag
+def _make_pacer(
+    spec: TrainSpec, device: ComputeDevice, ranks: Ranks, traffic: Traffic | None, flag: StopFlag
 ) -> Pacer | None:
     if spec.chat_budget_ms is None or traffic is None:
         return None
     if spec.sharding == "fsdp" and not ranks.is_first:
         # The ranks exchange weights at each layer, so all of them rest when the first one does.
         return None
-    finish = torch.cuda.synchronize if place.device == "cuda" else _nothing
-    # The rank's own flag: all ranks would have to ask for the common one at the same moments.
+    finish = torch.cuda.synchronize if device.type == "cuda" else _no_pending_work
+    # The rank's own flag: all ranks would have to ask for the common one at the same time.
     return Pacer(spec.chat_budget_ms, traffic, flag, finish=finish)
 
 
@@ -214,7 +208,7 @@ def _log_rests(pacer: Pacer | None, ranks: Ranks) -> None:
         log.info("rank %d rested %.1f s for chats", ranks.index, pacer.total_rested_s)
 
 
-def _nothing() -> None:
+def _no_pending_work() -> None:
     """A CPU has no queue of pending work."""
 
 
@@ -239,29 +233,29 @@ def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
         )
 
 
-def _choose_packing(spec: TrainSpec, place: ComputeDevice, data: Data, channel: Channel) -> bool:
+def _choose_packing(spec: TrainSpec, device: ComputeDevice, data: Data, channel: Channel) -> bool:
     requested = spec.hyperparameters.packing
     if requested != "auto":
         return requested
-    if spec.resume_from and (chosen := sealed_packing(spec.resume_from)) is not None:
+    if spec.resume_from and (chosen := read_packing(spec.resume_from)) is not None:
         # It follows from the device and from how much goes through it at once, and decides the
         # order of the rows.
         return chosen
-    if not spec.of_method.packs:
+    if not spec.training_method.packs:
         packing, reason = False, "Samples of this method are not packed but batched by length."
     else:
         packing, reason = choose_packing(
             [sample.length for sample in data.training.first_epoch(spec.seed)],
             batch_size=spec.hyperparameters.batch_size,
-            budget=spec.budget(place.device),
+            budget=spec.budget(device.type),
             seed=spec.seed,
-            into="joined" if may_join(place) else "packed",
+            into="joined" if may_join(device) else "packed",
         )
     channel.send(Noted(code="packing", message=reason))
     return packing
 
 
-def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
+def _choose_row_layout(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
     """Choose how samples are packed for this model, or fall back to padded rows."""
     if can_join(model, spec.hyperparameters.max_seq_length):
         return "joined"
@@ -277,9 +271,9 @@ def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
     return "padded"
 
 
-def _loaded(
+def _load_model(
     spec: TrainSpec,
-    place: ComputeDevice,
+    device: ComputeDevice,
     ranks: Ranks,
     shape: LoraShape,
     data: Data,
@@ -287,21 +281,21 @@ def _loaded(
     pacer: Pacer | None,
 ) -> tuple[TrainSpec, Any]:
     """Load the model with its adapter. Also returns the spec for the memory that is left."""
-    with memory_errors(spec, place.device, lambda: (0, 0)), conversion_errors():
-        model = _load_adapted(spec, place, shape, channel, pacer)
+    with report_out_of_memory(spec, device.type, lambda: (0, 0)), raise_conversion_errors():
+        model = _load_adapted(spec, device, shape, channel, pacer)
         if spec.sharding == "fsdp":
-            shard(model, place, ranks)
+            shard(model, device, ranks)
     samples = [*data.training.samples, *data.validation.samples]
-    settled, reason = fit_tokens(spec, place, ranks, samples)
+    fitted, reason = fit_tokens(spec, device, ranks, samples)
     if reason:
         channel.send(Noted(code="smaller_parts", message=reason))
-    return settled, model
+    return fitted, model
 
 
 def _load_adapted(
-    spec: TrainSpec, place: ComputeDevice, shape: LoraShape, channel: Channel, pacer: Pacer | None
+    spec: TrainSpec, device: ComputeDevice, shape: LoraShape, channel: Channel, pacer: Pacer | None
 ) -> Any:
-    base = load_base(spec, place)
+    base = load_base(spec, device)
     set_seed(spec.seed)
     model = add_adapter(base, spec, shape)
     _note_layers(base, channel)
@@ -340,7 +334,7 @@ def _save_draft(model: Any, plan: Plan) -> Path:
     return draft
 
 
-def _started(
+def _started_message(
     plan: Plan,
     data: Data,
     sealed: Seal | None,
@@ -353,8 +347,8 @@ def _started(
         examples=plan.examples_per_epoch,
         validation_examples=len(plan.validation),
         supervised_tokens=sum(plan.training[at].supervised for at in plan.drawn(0)),
-        device=plan.place.device,
-        dtype=plan.place.dtype_name,
+        device=plan.device.type,
+        dtype=plan.device.dtype_name,
         resumed_step=sealed.step if sealed else 0,
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         adapter_path=str(draft) if draft else None,
@@ -363,7 +357,7 @@ def _started(
     )
 
 
-def _stopped_early(
+def _stopped_before_a_step(
     spec: TrainSpec, sealed: Seal | None, *, is_pause_point: bool = False
 ) -> Stopped:
     return Stopped(
@@ -375,7 +369,7 @@ def _stopped_early(
 
 def _stopped(spec: TrainSpec, step: int, sealed: Seal | None, *, is_pause_point: bool) -> Stopped:
     if step == (sealed.step if sealed else 0):  # no step was made before the stop command
-        return _stopped_early(spec, sealed)
+        return _stopped_before_a_step(spec, sealed)
     path = str(checkpoint_folder(spec.output_dir, step))
     return Stopped(step=step, path=path, is_pause_point=is_pause_point)
 
@@ -411,7 +405,7 @@ def _train(trainer: AdapterTrainer) -> int:
     return int(trainer.state.global_step)
 
 
-def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeeded:
+def _finish(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeeded:
     spec, selection = trainer.plan.spec, trainer.selection
     chosen = spec.hyperparameters
     if selection.is_over and chosen.early_stopping:
@@ -420,13 +414,13 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
             step,
             trainer.plan.run.total_steps,
             min_delta=chosen.early_stopping.min_delta,
-            by_reward=spec.of_method.samples_answers,
+            by_reward=spec.training_method.samples_answers,
         )
         channel.send(Noted(code="stopped_early", message=message))
     adapter_step = step
     if chosen.keep_best and selection.best_step is not None:
         adapter_step = selection.best_step
-        message = why_kept(selection, by_reward=spec.of_method.samples_answers)
+        message = why_kept(selection, by_reward=spec.training_method.samples_answers)
         channel.send(Noted(code="best_kept", message=message))
         if adapter_step != step:
             trainer.load_best()
@@ -444,13 +438,13 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
         final_step=step,
         adapter_step=adapter_step,
         stopped_early=selection.is_over,
-        peak_memory_bytes=peak_memory_bytes(trainer.plan.place.device),
+        peak_memory_bytes=peak_memory_bytes(trainer.plan.device.type),
     )
 
 
 def _note_perplexity(trainer: AdapterTrainer, channel: Channel) -> None:
     """Report what the training did to held-out texts, for which there are no answers to compare."""
-    method = trainer.plan.spec.of_method
+    method = trainer.plan.spec.training_method
     if method.has_answers or method.samples_answers:
         return
     losses = trainer.validation_losses()

@@ -1,4 +1,4 @@
-"""Selection of the best evaluation, and the decision to stop when none improves on it.
+"""Selects the best evaluation, and stops a run when none improves on it.
 
 The state is stored in every checkpoint, along with the best adapter's weights if they differ from
 the checkpoint's own, so that a resumed run decides as the uninterrupted one would have.
@@ -22,9 +22,9 @@ class Selection(BaseModel):
     """State of best-adapter selection and early stopping.
 
     `best_loss` is the lowest loss over all validation rows, and `best_step` its step. Where rewards
-    are compared instead, a loss is the negative of a mean reward. `stale`
-    counts the evaluations since the last one that improved by more than `min_delta`, and `bar` is
-    the loss of that one. `evaluated_step` is the step of the last evaluation.
+    are compared instead, a loss is the negative of a mean reward. `stale` counts the evaluations
+    since the last one that improved by more than `min_delta`, and `bar` is the loss of that one.
+    `evaluated_step` is the step of the last evaluation.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -6,11 +6,9 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
-from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
-from service.training.contract.child_process import StopFlag
 from service.training.contract.hyperparameters import DpoHyperparameters
 from service.training.loop.plan import Plan, trainer_arguments
 from service.training.methods.reference import ReferenceTrainer
@@ -19,23 +17,11 @@ from service.training.methods.reference import ReferenceTrainer
 class PreferenceTrainer(ReferenceTrainer, DPOTrainer):
     """Trains with the sigmoid loss of the DPO paper (arXiv 2305.18290), without dropout."""
 
-    def __init__(
-        self,
-        model: Any,
-        plan: Plan,
-        tokenizer: PreTrainedTokenizerBase,
-        flag: StopFlag,
-        callbacks: list[TrainerCallback],
-    ) -> None:
+    def _arguments(self, plan: Plan) -> DPOConfig:
         chosen = plan.spec.hyperparameters
         assert isinstance(chosen, DpoHyperparameters)
-        super().__init__(
-            model,
-            plan,
-            flag,
-            args=DPOConfig(beta=chosen.beta, disable_dropout=True, **trainer_arguments(plan)),
-            tokenizer=tokenizer,
-            callbacks=callbacks,
+        return DPOConfig(
+            beta=chosen.beta, disable_dropout=True, max_length=None, **trainer_arguments(plan)
         )
 
     def compute_loss(

@@ -1,4 +1,4 @@
-"""Kahneman-Tversky Optimization (KTO): TRL's KTOTrainer on judged answers.
+"""Kahneman-Tversky Optimization (KTO): TRL's KTOTrainer on labeled answers.
 
 The loss falls as good answers become more likely than under the reference model, and as bad answers
 become less likely. Both are measured from a reference point: the divergence between the model and
@@ -16,11 +16,9 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
-from service.training.contract.child_process import StopFlag
 from service.training.contract.hyperparameters import Auto, KtoHyperparameters
 from service.training.contract.protocol import Noted
 from service.training.contract.spec import TrainSpec
@@ -43,11 +41,11 @@ class LabelWeights:
     bad: int
 
     def resolved(self) -> dict[str, float]:
-        """The values of the hyperparameters that may be `auto`."""
+        """Return the values of the hyperparameters that may be `auto`."""
         return {"desirable_weight": self.desirable, "undesirable_weight": self.undesirable}
 
     def note(self) -> Noted:
-        """A job event that reports the weights."""
+        """Return a job event that reports the weights."""
         return Noted(
             code="label_weights",
             message=f"Label weights: {self.desirable:.4g} for each of {self.good} good answers, "
@@ -56,7 +54,7 @@ class LabelWeights:
 
 
 def weigh_labels(spec: TrainSpec, examples: Iterable[Example]) -> LabelWeights | None:
-    """The weights for a run whose first epoch has these examples, or None without labels."""
+    """Return the weights for a run whose first epoch has these examples, or None without labels."""
     chosen = spec.hyperparameters
     if not isinstance(chosen, KtoHyperparameters):
         return None
@@ -76,7 +74,7 @@ def _given(weight: float | Auto) -> float | None:
 def balance(
     good: int, bad: int, desirable: float | None = None, undesirable: float | None = None
 ) -> tuple[float, float]:
-    """The weights of `good` good and `bad` bad answers. A weight that is None is balanced.
+    """Return the weights of `good` good and `bad` bad answers. A weight that is None is balanced.
 
     The total weight of good answers is then 1 to 4/3 times that of bad ones, and the balanced
     weight is as close to 1 as possible. If both are None, the label with fewer answers gets the
@@ -88,46 +86,35 @@ def balance(
         desirable, undesirable = (None, 1.0) if good < bad else (1.0, None)
     if desirable is None:
         least = (undesirable or 1.0) * bad / good
-        return _within(least, _MAX_RATIO * least), undesirable or 1.0
+        return _closest_to_1(least, _MAX_RATIO * least), undesirable or 1.0
     most = desirable * good / bad
-    return desirable, _within(most / _MAX_RATIO, most)
+    return desirable, _closest_to_1(most / _MAX_RATIO, most)
 
 
-def _within(least: float, most: float) -> float:
-    """The number closest to 1 in the interval from `least` to `most`."""
+def _closest_to_1(least: float, most: float) -> float:
+    """Return the number closest to 1 in the interval from `least` to `most`."""
     return min(max(1.0, least), most)
 
 
 class LabeledTrainer(ReferenceTrainer, KTOTrainer):
     """Trainer with the loss of the KTO paper (arXiv 2402.01306), without dropout."""
 
-    def __init__(
-        self,
-        model: Any,
-        plan: Plan,
-        tokenizer: PreTrainedTokenizerBase,
-        flag: StopFlag,
-        callbacks: list[TrainerCallback],
-    ) -> None:
+    reference_point = 0.0
+    """Of the current batch, in nats."""
+
+    def _arguments(self, plan: Plan) -> KTOConfig:
         chosen = plan.spec.hyperparameters
         weights = weigh_labels(plan.spec, (plan.training[at] for at in plan.drawn(0)))
         assert isinstance(chosen, KtoHyperparameters)
         assert isinstance(weights, LabelWeights)
-        super().__init__(
-            model,
-            plan,
-            flag,
-            args=KTOConfig(
-                beta=chosen.beta,
-                desirable_weight=weights.desirable,
-                undesirable_weight=weights.undesirable,
-                disable_dropout=True,
-                **trainer_arguments(plan),
-            ),
-            tokenizer=tokenizer,
-            callbacks=callbacks,
+        return KTOConfig(
+            beta=chosen.beta,
+            desirable_weight=weights.desirable,
+            undesirable_weight=weights.undesirable,
+            disable_dropout=True,
+            max_length=None,
+            **trainer_arguments(plan),
         )
-        self.reference_point = 0.0  # of the batch, in nats
 
     def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
         self.reference_point = self._estimate_reference_point(inputs)
@@ -135,7 +122,7 @@ class LabeledTrainer(ReferenceTrainer, KTOTrainer):
 
     @torch.no_grad()
     def _estimate_reference_point(self, inputs: dict[str, Any]) -> float:
-        """Mean log-probability ratio, model to reference, of the mismatches of the whole batch.
+        """Return the mean log-probability ratio, model to reference, of a batch's mismatches.
 
         In nats, and at least 0.
         """

@@ -1,4 +1,4 @@
-"""Base class for methods that compare the model with a reference, and the reference's scores.
+"""Compares the model with a reference, and keeps the reference's scores.
 
 The reference is the same model with different adapter weights, never a second model: the adapter is
 switched off or, after a warm start, replaced by TRL's frozen "ref" copy of the initial adapter.
@@ -23,7 +23,6 @@ from transformers import TrainerCallback
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
-from service.training.contract.child_process import StopFlag
 from service.training.loop.plan import Plan
 from service.training.methods.trainer import AdapterTrainer
 from service.training.parallel.ranks import Ranks
@@ -52,13 +51,13 @@ class ReferenceScores:
         self._scores[list(numbers)] = scores.detach().double().cpu().view(rows, -1).T
 
     def share(self, ranks: Ranks) -> None:
-        """Let every rank know what one of them knows."""
+        """Share the scores that any rank has with all ranks."""
         if ranks.size == 1:
             return
         both = torch.stack([self._scores.nan_to_num(), (~self._scores.isnan()).double()])
         sums = torch.tensor(ranks.totals(both.flatten().tolist()), dtype=torch.float64)
         total, count = sums.view(both.shape)
-        self._scores = total / count  # 0 / 0 is NaN: no rank knows it
+        self._scores = total / count  # 0 / 0 is NaN: no rank has it
 
     def write(self, checkpoint: Path) -> None:
         """Add the scores to a checkpoint that is not sealed yet. Raises OSError."""
@@ -92,7 +91,7 @@ class ComparingTrainer(AdapterTrainer):
 
     @torch.no_grad()
     def _log_probs(self, rows: dict[str, Any]) -> Tensor:
-        """Log-probabilities of the tokens in `rows` under the trained model, without gradient."""
+        """Score the tokens in `rows` with the trained model: log-probabilities without gradient."""
         with disable_gradient_checkpointing(self._adapted, self.args.gradient_checkpointing_kwargs):
             outputs = self.model(**rows, use_cache=False, fused_lm_head=True)
         log_probs: Tensor = outputs.log_probs
@@ -100,7 +99,7 @@ class ComparingTrainer(AdapterTrainer):
 
     @torch.no_grad()
     def _reference_log_probs(self, rows: dict[str, Any]) -> Tensor:
-        """Log-probabilities of the tokens in `rows` under the reference, without gradient."""
+        """Score the tokens in `rows` with the reference: log-probabilities without gradient."""
         adapted = self._adapted
         name = REFERENCE if REFERENCE in adapted.peft_config else None
         with use_adapter(adapted, adapter_name=name):
@@ -113,8 +112,8 @@ class ReferenceTrainer(ComparingTrainer):
     In a class statement, it must precede TRL's trainer among the bases.
     """
 
-    def __init__(self, model: Any, plan: Plan, flag: StopFlag, **options: Any) -> None:
-        super().__init__(model, plan, flag, **options)
+    def __init__(self, model: Any, plan: Plan, *arguments: Any) -> None:
+        super().__init__(model, plan, *arguments)
         if plan.spec.warm_start_path is None and REFERENCE in model.peft_config:
             # A fresh adapter equals the base model, and switching it off takes no memory.
             model.delete_adapter(REFERENCE)
@@ -126,7 +125,7 @@ class ReferenceTrainer(ComparingTrainer):
         return dataset  # already tokenized, with the same prompt that serving sends
 
     def _reference_sums(self, rows: dict[str, Any], numbers: Sequence[int]) -> Tensor:
-        """Log-probability of each answer in `rows` under the reference, without gradient.
+        """Score each answer in `rows` with the reference: log-probabilities without gradient.
 
         `numbers` are those of the examples. They are computed once in a run.
         """

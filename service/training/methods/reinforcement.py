@@ -16,18 +16,18 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
+from transformers import PreTrainedTokenizerBase
 from trl.trainer.utils import disable_dropout_in_model
 
 from service.training.contract.child_process import Channel, Inbox, StopFlag
 from service.training.contract.hyperparameters import ReinforcementHyperparameters
 from service.training.contract.protocol import Purpose
 from service.training.contract.samples import Answer
-from service.training.data.batches import PaddedAnswers, Shared, answered
+from service.training.data.batches import AnswerCollator, RankCollator, to_sample
 from service.training.data.tokenization import IGNORED, Prompt, Sample
 from service.training.loop.metrics import advantages
 from service.training.loop.pacing import Pacer
-from service.training.loop.plan import Plan, trainer_arguments
+from service.training.loop.plan import Plan
 from service.training.methods.reference import REFERENCE, ComparingTrainer
 from service.training.methods.sampling import Generator, Interrupted, Rounds
 from service.training.model.adapters import save_adapter
@@ -46,27 +46,17 @@ class ReinforcementTrainer(ComparingTrainer):
         plan: Plan,
         tokenizer: PreTrainedTokenizerBase,
         flag: StopFlag,
-        callbacks: list[TrainerCallback],
     ) -> None:
         chosen = plan.spec.hyperparameters
         assert isinstance(chosen, ReinforcementHyperparameters)
         self._chosen: Final = chosen
         self._tokenizer = tokenizer
         self._rounds: Rounds | None = None
-        arguments = trainer_arguments(plan)
-        del arguments["max_length"]
         disable_dropout_in_model(model)
         if chosen.beta > 0 and plan.spec.warm_start_path is not None:
             _add_reference(model)
-        super().__init__(
-            model,
-            plan,
-            flag,
-            args=TrainingArguments(**arguments),
-            tokenizer=tokenizer,
-            callbacks=callbacks,
-        )
-        self._parts_of = PaddedAnswers(plan.spec.budget(plan.place.device))
+        super().__init__(model, plan, tokenizer, flag)
+        self._parts_of = AnswerCollator(plan.spec.budget(plan.device.type))
         self._validated = _spread(plan.validation, chosen.eval_samples)
 
     def connect(self, channel: Channel, inbox: Inbox, pacer: Pacer | None = None) -> None:
@@ -91,7 +81,7 @@ class ReinforcementTrainer(ComparingTrainer):
             raise
         self._count(prompts, groups)
         for parameter in self._trained():
-            # As in TRL, a batch from which nothing can be learned is a gradient of 0, and no gap.
+            # As in TRL, a batch from which nothing can be learned is a step with a gradient of 0.
             parameter.grad = torch.zeros_like(parameter)
         batch = self._batch(prompts, groups)
         return super().training_step(model, batch, num_items_in_batch).to(self.args.device)
@@ -108,7 +98,7 @@ class ReinforcementTrainer(ComparingTrainer):
         return self._rounds.ask(number, purpose, prompts, adapter=self._policy())
 
     def _policy(self) -> Path | None:
-        """The folder of the adapter as it is now, or None if it does not change the base model."""
+        """Return the folder of the current adapter; None if it does not change the base model."""
         assert self._rounds is not None
         step = self.state.global_step
         if step == 0 and self.plan.spec.warm_start_path is None:
@@ -131,7 +121,7 @@ class ReinforcementTrainer(ComparingTrainer):
             self.callback_handler.on_save(self.args, self.state, self.control)
 
     def _batch(self, prompts: Sequence[Prompt], groups: list[list[Answer]]) -> dict[str, Any]:
-        """The answers that matter, in parts. `units` are the tokens of all that have a reward."""
+        """Return the answers that matter, in parts. `units` counts the tokens of graded answers."""
         samples, skipped = [], 0
         for prompt, answers in zip(prompts, groups, strict=True):
             gains = advantages([answer.reward for answer in answers])
@@ -141,7 +131,7 @@ class ReinforcementTrainer(ComparingTrainer):
                 if gain == 0 and self._chosen.beta == 0:
                     skipped += len(answer.token_ids)  # its loss and its gradient are 0
                 else:
-                    samples.append(answered(prompt, answer, gain))
+                    samples.append(to_sample(prompt, answer, gain))
         if self.plan.ranks.is_first:
             self.tally.units += skipped
         if not samples:
@@ -150,7 +140,9 @@ class ReinforcementTrainer(ComparingTrainer):
         ranks = self.plan.ranks
         whole = self._parts_of
         batch = (
-            Shared(whole, ranks.index, ranks.size)(samples) if ranks.size > 1 else whole(samples)
+            RankCollator(whole, ranks.index, ranks.size)(samples)
+            if ranks.size > 1
+            else whole(samples)
         )
         return {**batch, "units": batch["units"] + skipped}
 
@@ -203,7 +195,7 @@ class ReinforcementTrainer(ComparingTrainer):
         return loss_sum / (units if num_items_in_batch is None else num_items_in_batch)
 
     def _engine_ratio(self, log_probs: Tensor, sampled: Tensor, mask: Tensor) -> Tensor:
-        """Probability of each token under this model, relative to the engine that sampled it.
+        """Return each token's probability under this model relative to the engine that sampled it.
 
         The engine rounds differently, and may have the base model in other weights. As with TRL's
         "token_truncate", no ratio exceeds a limit.
@@ -231,7 +223,7 @@ class ReinforcementTrainer(ComparingTrainer):
         self.select(self._validate(step), step)
 
     def deciding_loss(self, found: dict[str, float]) -> float | None:
-        """The negative reward, so that the highest reward is the best evaluation."""
+        """Return the negative reward, so that the highest reward is the best evaluation."""
         reward = found.get("valid_reward_mean")
         return None if reward is None else -reward
 
@@ -255,7 +247,7 @@ class ReinforcementTrainer(ComparingTrainer):
 
 
 def _spread(prompts: Sequence[Any], count: int | str) -> list[Any]:
-    """At most `count` of the prompts, evenly spaced."""
+    """Return at most `count` of the prompts, evenly spaced."""
     wanted = min(_EVAL_SAMPLES if count == "auto" else int(count), len(prompts))
     return [prompts[at * len(prompts) // wanted] for at in range(wanted)]
 

@@ -1,12 +1,12 @@
-"""Samples for reinforcement: rounds of requests to the worker, and answers by the trainer itself.
+"""Has answers sampled for reinforcement: by the worker, in rounds, or by the trainer itself.
 
 A round is a file of requests, a message, and a wait for the file of graded answers. While it waits,
 a stop command is obeyed, and the end of stdin ends the process. The files are below the output
 folder, and deleted after the round.
 
 If no engine serves the adapter, the model that is being trained answers. Each answer draws from a
-generator of its own, so that it does not depend on which others are sampled at the same time: the
-noise that it draws is added to the logits, of which the highest wins (the Gumbel-max trick).
+generator of its own, so that it does not depend on what is sampled with it: noise is added to
+the logits, and the token with the highest sum is the sample (the Gumbel-max trick).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from service.training.parallel.ranks import Ranks
 
 log: Final = logging.getLogger(__name__)
 
-_LOOK_S: Final = 0.2  # between two looks at the stop flag
+_POLL_S: Final = 0.2  # between checks of the stop flag
 # If more of the answers have no reward, something is wrong with the grader, and not with answers.
 _MAX_UNGRADED: Final = 0.5
 
@@ -146,7 +146,7 @@ class Rounds:
             file=prompt.file,
             prompt_token_ids=prompt.tokens.input_ids.tolist(),
             n=chosen.group_size if is_training else 1,
-            # All evaluations draw alike, so that they differ by the model alone.
+            # All evaluations draw the same noise, so that only the model differs.
             seed=_request_seed(self._spec.seed, number if is_training else 0, prompt),
             temperature=chosen.temperature,
             max_tokens=chosen.max_completion_tokens,
@@ -157,7 +157,7 @@ class Rounds:
         while True:
             if self._flag.is_set():
                 raise Interrupted
-            found = self._inbox.wait(number, purpose, _LOOK_S)
+            found = self._inbox.wait(number, purpose, _POLL_S)
             (count,) = self._ranks.totals([float(found is not None)])
             if found is not None and count == self._ranks.size:
                 return found
@@ -186,7 +186,7 @@ class Rounds:
 
 
 def _request_seed(seed: int, number: int, prompt: Prompt) -> int:
-    """The seed of a request, which differs by row and round."""
+    """Return the seed of a request, which differs by row and round."""
     text = f"{seed}/{number}/{prompt.file}/{prompt.row}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 2**31
 
@@ -242,7 +242,7 @@ class Generator:
     def _in_batches(self, wanted: Sequence[_Wanted]) -> Iterator[Answer]:
         at, most = 0, len(wanted)
         while at < len(wanted):
-            batch = wanted[at : at + min(most, self._fitting(wanted[at].positions))]
+            batch = wanted[at : at + min(most, self._fitting_answers(wanted[at].positions))]
             try:
                 found = self._sample(batch)
             except Exception as error:
@@ -253,13 +253,13 @@ class Generator:
             yield from found
             at += len(batch)
 
-    def _fitting(self, positions: int) -> int:
-        """Number of answers whose keys and values fit into the free memory."""
+    def _fitting_answers(self, positions: int) -> int:
+        """Return the number of answers whose keys and values fit into the free memory."""
         free = _free_bytes(self._model.device)
         return max(int(_CACHE_SHARE * free) // (positions * self._cache_bytes()), 1)
 
     def _cache_bytes(self) -> int:
-        """Bytes that each position of an answer keeps: a key and a value in each layer."""
+        """Return the bytes that each position of an answer keeps: keys and values of all layers."""
         config = self._model.config.get_text_config()
         heads = config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // heads

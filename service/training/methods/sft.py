@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from service.training.contract.child_process import StopFlag
 from service.training.loop.plan import Plan, trainer_arguments
 from service.training.methods.trainer import AdapterTrainer
 
@@ -17,22 +15,11 @@ from service.training.methods.trainer import AdapterTrainer
 class SupervisedTrainer(AdapterTrainer, SFTTrainer):
     """Trains with cross-entropy over the assistant's tokens."""
 
-    def __init__(
-        self,
-        model: Any,
-        plan: Plan,
-        tokenizer: PreTrainedTokenizerBase,
-        flag: StopFlag,
-        callbacks: list[TrainerCallback],
-    ) -> None:
-        arguments = trainer_arguments(plan)
-        super().__init__(
-            model,
-            plan,
-            flag,
-            args=SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, **arguments),
-            tokenizer=tokenizer,
-            callbacks=callbacks,
+    def _arguments(self, plan: Plan) -> SFTConfig:
+        return SFTConfig(
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            **trainer_arguments(plan),
         )
 
     def compute_loss(

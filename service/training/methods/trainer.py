@@ -1,10 +1,9 @@
-"""Additions of all methods to their trainers: data, bookkeeping and checkpoints.
+"""Adds to transformers' Trainer what all methods need: data, bookkeeping and checkpoints.
 
-The loop, the optimizer, mixed precision and resuming come from TRL and transformers. The
-differences are as follows. Examples arrive tokenized and labeled. The order is a function of the
-seed. A batch goes through the model in parts that fit a token budget. The metrics of a step are
-means over its tokens or pairs. Validation can be interrupted and can end the run. A checkpoint
-holds only the adapter and is sealed.
+The loop, the optimizer, mixed precision and resuming come from TRL and transformers. Here, examples
+arrive tokenized and labeled. The order is a function of the seed. A batch goes through the model in
+parts that fit a token budget. The metrics of a step are means over its tokens or pairs. Validation
+can be interrupted and can end the run. A checkpoint holds only the adapter and is sealed.
 """
 
 from __future__ import annotations
@@ -23,20 +22,24 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback
+from transformers import (
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainingArguments,
+)
 
 from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.child_process import StopFlag
 from service.training.contract.failures import TrainingFailure
 from service.training.data.batches import (
     Collator,
-    Joined,
-    Mismatched,
-    Packed,
-    Padded,
-    PaddedLabeled,
-    PaddedPairs,
-    Shared,
+    JoinedCollator,
+    LabeledCollator,
+    MismatchCollator,
+    PackedCollator,
+    PaddedCollator,
+    PairCollator,
+    RankCollator,
     collate_numbers,
     extent,
     to_dataset,
@@ -46,7 +49,7 @@ from service.training.data.tokenization import Example, LabeledSample, Pair, Pro
 from service.training.loop.checkpoints import Seal, are_finite, seal
 from service.training.loop.float16 import LossScale, half_precision
 from service.training.loop.metrics import Tally
-from service.training.loop.plan import Plan, rate_factor
+from service.training.loop.plan import Plan, rate_factor, trainer_arguments
 from service.training.loop.selection import Selection
 from service.training.model.adapters import load_weights, save_adapter, start_from, sum_in_place
 from service.training.model.head import use_frozen_head
@@ -58,21 +61,18 @@ VALIDATION_ROWS: Final = 256
 
 
 class AdapterTrainer(Trainer):
-    """Trains the adapter of a `PeftModel` on a `Plan`.
+    """Trains the adapter of a `PeftModel` on a `Plan`. Subclasses provide `compute_loss`.
 
-    It precedes TRL's trainer among the bases of `SupervisedTrainer` and `PreferenceTrainer`, which
-    provide `compute_loss`. Raises `TrainingFailure` (loss_not_finite).
+    A subclass that also extends one of TRL's trainers names this class first, and returns TRL's
+    configuration from `_arguments`. Raises `TrainingFailure` (loss_not_finite).
     """
 
     def __init__(
         self,
         model: Any,
         plan: Plan,
+        tokenizer: PreTrainedTokenizerBase,
         flag: StopFlag,
-        *,
-        args: Any,
-        tokenizer: Any,
-        callbacks: list[TrainerCallback],
     ) -> None:
         self.plan = plan
         self._adapted = model
@@ -83,14 +83,13 @@ class AdapterTrainer(Trainer):
         # Step of the newest checkpoint, which may be the one that the run resumed from.
         self.kept_step = 0
         self.extent = (0, 0)  # of the last part: positions, and length of its longest row or sample
-        self._scale = LossScale() if plan.place.dtype == torch.float16 else None
+        self._scale = LossScale() if plan.device.dtype == torch.float16 else None
         super().__init__(
             model=model,
-            args=args,
-            data_collator=_collator(plan),
+            args=self._arguments(plan),
+            data_collator=_make_collator(plan),
             train_dataset=to_dataset(plan.training),
             processing_class=tokenizer,
-            callbacks=callbacks,
         )
         # A batch is one step, and compute_loss divides by the units of all the batch's parts.
         self.model_accepts_loss_kwargs = True
@@ -105,8 +104,12 @@ class AdapterTrainer(Trainer):
         sum_in_place(model)
         self._prepare_validation()
 
+    def _arguments(self, plan: Plan) -> TrainingArguments:
+        """Return the arguments of the Trainer that this class extends."""
+        return TrainingArguments(**trainer_arguments(plan))
+
     def continue_from(self, sealed: Seal) -> None:
-        """Set what the checkpoint that the run resumes from says about the steps before it."""
+        """Set the state of the steps before the checkpoint that the run resumes from."""
         self.trained_tokens = sealed.trained_tokens
         self.kept_step = sealed.step
 
@@ -183,7 +186,7 @@ class AdapterTrainer(Trainer):
         accelerate knows it for bfloat16. For float16 it would bring torch's GradScaler.
         """
         if self._scale is not None:
-            return half_precision(self.plan.place)
+            return half_precision(self.plan.device)
         context: AbstractContextManager[None] = self.accelerator.autocast()
         return context
 
@@ -245,11 +248,11 @@ class AdapterTrainer(Trainer):
             self.control.should_training_stop = True
 
     def deciding_loss(self, found: dict[str, float]) -> float | None:
-        """The number by which evaluations are compared: the lower, the better."""
+        """Return the number by which evaluations are compared: the lower, the better."""
         return found.get("full_valid_loss")
 
     def probed(self) -> Sequence[Example]:
-        """The examples of which some are scored with and without the finished adapter."""
+        """Return the examples of which some are scored with and without the finished adapter."""
         return self.plan.validation or self.plan.training
 
     def catch_up(self, step: int) -> None:
@@ -357,29 +360,33 @@ class AdapterTrainer(Trainer):
 
 
 def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
-    """Folder in which the Trainer keeps the checkpoint of a step."""
+    """Return the folder in which the Trainer keeps the checkpoint of a step."""
     return Path(output_dir) / f"checkpoint-{step}"
 
 
-def _collator(plan: Plan) -> Collator:
+def _make_collator(plan: Plan) -> Collator:
     if isinstance(plan.training[0], Prompt):
         return collate_numbers
-    budget, ranks = plan.spec.budget(plan.place.device), plan.ranks
-    whole: Collator = _kind(plan)(budget)
+    budget, ranks = plan.spec.budget(plan.device.type), plan.ranks
+    whole: Collator = _choose_collator(plan)(budget)
     if ranks.size > 1:
-        whole = Shared(whole, ranks.index, ranks.size)
-    return Mismatched(whole, plan.spec.hyperparameters.max_seq_length) if _judges(plan) else whole
+        whole = RankCollator(whole, ranks.index, ranks.size)
+    return (
+        MismatchCollator(whole, plan.spec.hyperparameters.max_seq_length)
+        if _has_labels(plan)
+        else whole
+    )
 
 
-def _kind(plan: Plan) -> Callable[[int], Collator]:
+def _choose_collator(plan: Plan) -> Callable[[int], Collator]:
     kinds: dict[Rows, Callable[[int], Collator]]
-    kinds = {"padded": Padded, "packed": Packed, "joined": Joined}
-    if _judges(plan):
-        return PaddedLabeled
-    return PaddedPairs if isinstance(plan.training[0], Pair) else kinds[plan.rows]
+    kinds = {"padded": PaddedCollator, "packed": PackedCollator, "joined": JoinedCollator}
+    if _has_labels(plan):
+        return LabeledCollator
+    return PairCollator if isinstance(plan.training[0], Pair) else kinds[plan.rows]
 
 
-def _judges(plan: Plan) -> bool:
+def _has_labels(plan: Plan) -> bool:
     return isinstance(plan.training[0], LabeledSample)
 
 

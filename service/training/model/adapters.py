@@ -1,4 +1,4 @@
-"""Adapters on a base model: creating, loading and saving them, and a faster forward pass."""
+"""Creates, loads and saves adapters on a base model, and speeds up their forward pass."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from transformers import PreTrainedModel
 from service.training.contract.adapter_config import (
     CONFIG,
     WEIGHTS,
-    adaptable,
     fixed_parts,
     is_expert,
+    select_adaptable,
 )
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.hyperparameters import LoraOptions, LoraShape, check_modules
@@ -60,7 +60,7 @@ class _Config(BaseModel):
 
 
 def lora_shape(spec: TrainSpec) -> LoraShape:
-    """Shape of the run's adapter, taken from the warm start if there is one.
+    """Return the shape of the run's adapter, taken from the warm start if there is one.
 
     Raises `TrainingFailure`: invalid_warm_start if the warm start is not a plain LoRA adapter,
     invalid_spec if the LoRA options conflict with it.
@@ -82,12 +82,12 @@ def lora_shape(spec: TrainSpec) -> LoraShape:
 
 
 def named_base(folder: Path) -> str | None:
-    """Name of the base model that an adapter declares."""
+    """Return the name of the base model that an adapter declares."""
     return _read(folder).base_model_name_or_path
 
 
 def invalid(why: str) -> TrainingFailure:
-    """Failure for an adapter that no run can start from."""
+    """Return the failure for an adapter that no run can start from."""
     return TrainingFailure(
         "invalid_warm_start", f"The run cannot start from this adapter: {why}.", param="warm_start"
     )
@@ -156,7 +156,7 @@ def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> Pe
         r=shape.r,
         lora_alpha=shape.alpha,
         lora_dropout=shape.dropout,
-        target_modules=chosen_layers(model, spec, shape.target_modules),
+        target_modules=choose_layers(model, spec, shape.target_modules),
         use_dora=shape.use_dora,
         use_rslora=shape.use_rslora,
         bias="none",
@@ -172,12 +172,12 @@ def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> Pe
     return adapted
 
 
-def chosen_layers(
+def choose_layers(
     model: PreTrainedModel, spec: TrainSpec, targets: str | tuple[str, ...]
 ) -> list[str]:
-    """The full names of the layers to adapt: "all-linear", or those whose names end so.
+    """Return the full names of the layers to adapt: "all-linear", or those whose names end so.
 
-    All of them are served: they are in the decoder of text, and neither embeddings nor the head,
+    All of them are served: they are in the text decoder, and neither embeddings nor the head,
     which an adapter in vLLM cannot change, nor the experts of a mixture. Raises
     `TrainingFailure` (invalid_spec).
     """
@@ -199,7 +199,7 @@ def chosen_layers(
 
 
 def adaptable_layers(model: PreTrainedModel) -> list[str]:
-    """The full names of the linear layers that an adapter may change."""
+    """Return the full names of the linear layers that an adapter may change."""
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     linears = [
         name
@@ -207,7 +207,7 @@ def adaptable_layers(model: PreTrainedModel) -> list[str]:
         if isinstance(module, nn.Linear | BaseTunerLayer) and not _is_one_of(module, ends)
     ]
     inside = tuple(f"{n}." for n, m in model.named_modules() if isinstance(m, BaseTunerLayer))
-    return adaptable(
+    return select_adaptable(
         (name for name in linears if not name.startswith(inside)),
         fixed_parts((name for name, _ in model.named_modules()), model.config.model_type),
     )
@@ -231,7 +231,7 @@ def _check_targets(
 ) -> None:
     """Reject a spec whose target layers differ from those of the warm start's adapter."""
     adapted = {n for n, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
-    if differing := sorted(set(chosen_layers(model, spec, requested)) ^ adapted):
+    if differing := sorted(set(choose_layers(model, spec, requested)) ^ adapted):
         raise TrainingFailure(
             "invalid_spec",
             f"The adapter to start from covers different layers than the run requests "
@@ -282,14 +282,14 @@ def save_adapter(model: PeftModel | Any, folder: Path) -> None:
 
 
 def _write_no_card(_: str) -> None:
-    """Take the place of PEFT's method, which compiles a template of a README at each save."""
+    """Replace PEFT's method, which compiles a template of a README at each save."""
 
 
 def sum_in_place(model: PeftModel | Any) -> None:
     """Make the adapted linear layers of `model` add in place.
 
-    What PEFT does otherwise than by that product, such as DoRA, is left to it, as are merged
-    weights and inputs of another dtype than the adapter's without autocast.
+    PEFT's own forward pass still computes anything but a plain product, such as DoRA, and merged
+    weights and, without autocast, inputs of another dtype than the adapter's.
     """
     for module in model.modules():
         if isinstance(module, LoraLayer) and isinstance(module.base_layer, nn.Linear):

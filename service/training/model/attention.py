@@ -1,4 +1,4 @@
-"""Keep samples that share a row from attending to each other, and check that they do not.
+"""Keeps samples that share a row from attending to each other, and checks that they do not.
 
 transformers uses a mask of row x row for this: SDPA then computes every pair of positions and
 repeats keys and values for each query head. Here each sample instead gets its own causal attention,
@@ -31,13 +31,13 @@ _FLASH_WIDTH: Final = 256
 _LAYERS: Final = {"full_attention", "sliding_attention"}
 
 
-def may_join(place: ComputeDevice) -> bool:
+def may_join(device: ComputeDevice) -> bool:
     """Whether samples can be joined on this device, if the model allows it too (`can_join`)."""
-    if place.device == "cpu":
+    if device.type == "cpu":
         return True
     return (
         varlen_attn is not None
-        and place.dtype in _FLASH_DTYPES
+        and device.dtype in _FLASH_DTYPES
         and torch.cuda.get_device_capability() >= _FLASH_CAPABILITY
     )
 
@@ -118,11 +118,11 @@ def _attend(
 
 
 def attend_at_once(
-    query: Tensor, key: Tensor, value: Tensor, places: Tensor, longest: int, scaling: float | None
+    query: Tensor, key: Tensor, value: Tensor, starts: Tensor, longest: int, scaling: float | None
 ) -> Tensor:
     """Attend within each sample of a joined row in one call, on CUDA.
 
-    Shapes are those of `_attend`. `places` has the start of each sample and the end of the last,
+    Shapes are those of `_attend`. `starts` has the start of each sample and the end of the last,
     in int32. Keys and values are not repeated for each query head.
     """
     assert varlen_attn is not None
@@ -133,8 +133,8 @@ def attend_at_once(
         queries,
         keys,
         values,
-        places,
-        places,
+        starts,
+        starts,
         longest,
         longest,
         scale=scaling,

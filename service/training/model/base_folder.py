@@ -1,4 +1,4 @@
-"""Checks of a base model's folder, without torch: which models can be trained.
+"""Checks which base models can be trained, by their folder, without torch.
 
 A training loads the weights in 16 bits and quantizes them to NF4 itself, if asked to. Weights that
 someone else quantized can be served, but no gradients pass through their kernels, and they cannot
@@ -18,8 +18,8 @@ from service.training.contract.failures import TrainingFailure
 from service.training.contract.hyperparameters import Quantization
 from service.training.contract.spec import TrainSpec
 
-SECOND_FORM: Final = "consolidated"
-"""The beginning of the names of files in Mistral's own form."""
+MISTRAL_PREFIX: Final = "consolidated"
+"""The beginning of the names of files in Mistral's own format."""
 CONVERTED: Final = "mxfp4"
 FORMATS: Final = (
     (CONVERTED, "MXFP4"),
@@ -34,19 +34,19 @@ FORMATS: Final = (
 """Common values of `quant_method`, and what people call them."""
 
 
-def has_second_form(folder: Path) -> bool:
-    """Whether a folder has its weights in Mistral's own form too."""
+def has_mistral_format(folder: Path) -> bool:
+    """Whether a folder has its weights in Mistral's own format too."""
     return len(weight_files(folder)) < len(list(folder.glob("*.safetensors")))
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of a model's weights, without a second copy in Mistral's own form."""
+    """Return the files of a model's weights, without a second copy in Mistral's own format."""
     files = sorted(folder.glob("*.safetensors"))
-    return [file for file in files if not file.name.startswith(SECOND_FORM)] or files
+    return [file for file in files if not file.name.startswith(MISTRAL_PREFIX)] or files
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
-    """The config.json of a model's folder; None if it cannot be read."""
+    """Return the config.json of a model's folder; None if it cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
 
 
 def stored_format(config: Mapping[str, Any]) -> str | None:
-    """The method by which the weights of a model's config.json are quantized; None if they are not.
+    """Return the quantization of the stored weights, by a model's config.json; None if plain.
 
     "unknown" if the file does not name it.
     """
@@ -74,7 +74,7 @@ def is_converted(config: Mapping[str, Any]) -> bool:
 
 
 def untrainable(config: Mapping[str, Any]) -> str | None:
-    """Why no training can use the weights of this config.json, and what to do; None if it can."""
+    """Return why no training can use these weights, and what to do; None if one can."""
     method = stored_format(config)
     if method is None or is_converted(config):
         return None
@@ -87,7 +87,7 @@ def untrainable(config: Mapping[str, Any]) -> str | None:
 
 
 def unquantizable(config: Mapping[str, Any], quantization: Quantization) -> str | None:
-    """Why this quantization cannot be applied to the weights; None if it can."""
+    """Return why this quantization cannot be applied to the weights; None if it can."""
     if quantization == "none" or not is_converted(config):
         return None
     return (
@@ -144,7 +144,7 @@ def check_folder(spec: TrainSpec) -> None:
 
 
 def invalid_model(spec: TrainSpec, why: str) -> TrainingFailure:
-    """Failure for an unusable base model, which it names by id, not by path."""
+    """Return the failure for an unusable base model, which it names by id, not by path."""
     return TrainingFailure(
         "invalid_model",
         f"Base model '{spec.base_model}' cannot be trained: {why}.",

@@ -1,4 +1,4 @@
-"""The output head: logits for supervised tokens only, one block at a time.
+"""Computes logits for supervised tokens only, one block at a time.
 
 TRL's own fused head runs Triton kernels on CUDA, which compile a launcher on first use. That needs
 a C compiler, which our image does not have. On other devices, it scores every position, including
@@ -38,7 +38,7 @@ class Logits:
     temperature: float = 1.0
 
     @classmethod
-    def of(cls, model: PreTrainedModel) -> Logits:
+    def for_model(cls, model: PreTrainedModel) -> Logits:
         """Read the values that the model's own forward uses from its configuration."""
         config = model.config.get_text_config()
         cap = getattr(config, "final_logit_softcapping", None)
@@ -59,7 +59,7 @@ def use_frozen_head(model: PreTrainedModel) -> None:
     (batch, length - 1). A `temperature` divides the logits. Other calls pass through to the
     original forward.
     """
-    before, logits = model.forward, Logits.of(model)
+    before, logits = model.forward, Logits.for_model(model)
     below = _below_head(model)
 
     @functools.wraps(type(model).forward)  # `generate` looks at its parameters
@@ -94,7 +94,7 @@ def use_frozen_head(model: PreTrainedModel) -> None:
 
 
 def _below_head(model: PreTrainedModel) -> Any:
-    """The part of a model that computes the hidden states for its head."""
+    """Return the part of a model that computes the hidden states for its head."""
     below: Any = model.base_model
     while below.get_output_embeddings() is not None:  # Llama 4 nests two models with the head
         below = getattr(below, "language_model", None) or below.model
@@ -102,7 +102,7 @@ def _below_head(model: PreTrainedModel) -> Any:
 
 
 def _whole(tensor: Tensor | None) -> Tensor | None:
-    """The full tensor, of which FSDP may keep only a part on this device."""
+    """Return the full tensor, of which FSDP may keep only a part on this device."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 

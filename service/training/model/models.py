@@ -49,7 +49,7 @@ _LOAD_ERRORS: Final = (
 class ComputeDevice:
     """The device and dtype that the model computes with."""
 
-    device: str
+    type: str
     dtype: torch.dtype
 
     @property
@@ -90,26 +90,26 @@ def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
     return loaded
 
 
-def load_base(spec: TrainSpec, place: ComputeDevice) -> PreTrainedModel:
+def load_base(spec: TrainSpec, device: ComputeDevice) -> PreTrainedModel:
     """Load the frozen base model, in NF4 with double quantization if the spec asks for it.
 
     It is loaded onto the device, or onto the host if it is to be sharded across several devices.
     Raises `TrainingFailure` (invalid_model).
     """
-    device = 0 if place.device == "cuda" and spec.sharding != "fsdp" else "cpu"
+    placement = 0 if device.type == "cuda" and spec.sharding != "fsdp" else "cpu"
     is_nf4 = spec.hyperparameters.quantization == "nf4"
     try:
         config = AutoConfig.from_pretrained(
             spec.base_model_path, trust_remote_code=False, local_files_only=True
         )
         _use_long_rope(config)
-        model = _class_of(config).from_pretrained(
+        model = _model_class(config).from_pretrained(
             spec.base_model_path,
             config=config,
-            attn_implementation=attention_of(config),
-            dtype=place.dtype,
-            quantization_config=_nf4(spec, place) if is_nf4 else _unpacked(config),
-            device_map={"": device},
+            attn_implementation=attention_implementation(config),
+            dtype=device.dtype,
+            quantization_config=_nf4(spec, device) if is_nf4 else _unpacked(config),
+            device_map={"": placement},
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -121,8 +121,8 @@ def load_base(spec: TrainSpec, place: ComputeDevice) -> PreTrainedModel:
             spec, f"its weights cannot be loaded ({type(error).__name__})"
         ) from error
     model.config.use_cache = False
-    _keep_weights_as_they_are(model)
-    if is_nf4 and place.device == "cpu":
+    _disable_cpu_repacking(model)
+    if is_nf4 and device.type == "cpu":
         _release_files(model)
     loaded: PreTrainedModel = model
     return loaded
@@ -138,16 +138,16 @@ def _use_long_rope(config: Any) -> None:
         rope["short_factor"] = rope["long_factor"]
 
 
-def attention_of(config: Any) -> str | None:
-    """The attention function of transformers for a model; None for its usual one.
+def attention_implementation(config: Any) -> str | None:
+    """Return transformers' attention function for a model; None for its usual one.
 
     SDPA leaves out the softcap of attention scores, which engines apply.
     """
     return "eager" if is_softcapped(config.get_text_config().to_dict()) else None
 
 
-def _class_of(config: Any) -> Any:
-    """The transformers class that loads the architecture which config.json names.
+def _model_class(config: Any) -> Any:
+    """Return the transformers class that loads the architecture which config.json names.
 
     vLLM chooses by that name too. A model that also reads images is not always among the causal
     models, or is there without the part that reads them, under other names of its layers.
@@ -158,14 +158,14 @@ def _class_of(config: Any) -> Any:
     return AutoModelForCausalLM
 
 
-def _nf4(spec: TrainSpec, place: ComputeDevice) -> BitsAndBytesConfig:
+def _nf4(spec: TrainSpec, device: ComputeDevice) -> BitsAndBytesConfig:
     use_fast_kernel()
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=place.dtype,
-        bnb_4bit_quant_storage=place.dtype if spec.sharding == "fsdp" else None,
+        bnb_4bit_compute_dtype=device.dtype,
+        bnb_4bit_quant_storage=device.dtype if spec.sharding == "fsdp" else None,
     )
 
 
@@ -174,7 +174,7 @@ def _unpacked(config: Any) -> Mxfp4Config | None:
     return Mxfp4Config(dequantize=True) if is_converted(config.to_dict()) else None
 
 
-def _keep_weights_as_they_are(model: PreTrainedModel) -> None:
+def _disable_cpu_repacking(model: PreTrainedModel) -> None:
     # During evaluation on a CPU with AVX512-BF16, bitsandbytes repacks 4-bit weights for inference
     # and later unpacks them with rounded, requantized scales. Each evaluation would change the base
     # model, and a resumed run would not match the original.

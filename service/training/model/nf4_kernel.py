@@ -1,4 +1,4 @@
-"""A faster kernel for CPUs of the operator with which bitsandbytes quantizes weights to 4 bits.
+"""Quantizes weights to 4 bits on CPUs, faster than bitsandbytes and with the same results.
 
 Loading a base model for QLoRA quantizes every weight. On a CPU, bitsandbytes spends most of that
 time in `torch.bucketize`, a binary search whose branches the processor cannot predict. This kernel

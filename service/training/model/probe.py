@@ -1,4 +1,4 @@
-"""Token-level scores of a few rows by the finished model, to compare with the serving engine."""
+"""Scores tokens of a few rows with the finished model, to compare with the serving engine."""
 
 from __future__ import annotations
 
@@ -23,25 +23,30 @@ def probe(model: Any, examples: Sequence[Example], rows: int) -> tuple[Probe, ..
     The first short rows are used, then parts of the first long ones. They are scored in one batch,
     because each forward pass converts all NF4 weights: 0.2 s on a CPU with the demo model.
     """
-    samples = list(chosen(examples, rows))
+    samples = list(choose_samples(examples, rows))
     if not samples:
         return ()
     was_training = model.training
     model.eval()
     try:
         with model.disable_adapter():
-            base = scores(model, samples)
-        tuned = scores(model, samples)
+            base = score_samples(model, samples)
+        tuned = score_samples(model, samples)
     finally:
         model.train(was_training)
     return tuple(
-        Probe(tokens=list(sample.input_ids), places=_places(sample), tuned=after, base=before)
+        Probe(
+            tokens=list(sample.input_ids),
+            places=_scored_positions(sample),
+            tuned=after,
+            base=before,
+        )
         for sample, after, before in zip(samples, tuned, base, strict=True)
     )
 
 
-def chosen(examples: Sequence[Example], rows: int) -> Iterator[Sample]:
-    """Samples to score: at most 256 tokens each, with at least one supervised token."""
+def choose_samples(examples: Sequence[Example], rows: int) -> Iterator[Sample]:
+    """Yield the samples to score: at most 256 tokens each, with at least one supervised token."""
     found = [s for example in examples for s in example.rows if s.supervised]
     short = (s for s in found if s.length <= _MAX_TOKENS)
     long = (_cut(s) for s in found if s.length > _MAX_TOKENS)
@@ -65,12 +70,12 @@ def _cut(sample: Sample) -> Sample:
     )
 
 
-def _places(sample: Sample) -> list[int]:
+def _scored_positions(sample: Sample) -> list[int]:
     return [at for at, label in enumerate(sample.labels) if at > 0 and label != IGNORED]
 
 
 @torch.no_grad()
-def scores(model: Any, samples: Sequence[Sample]) -> list[list[float]]:
+def score_samples(model: Any, samples: Sequence[Sample]) -> list[list[float]]:
     """Return the log-probabilities of the supervised tokens, by sample, in nats.
 
     `model` has a frozen head (see `head`). Shorter samples are padded at the end.

@@ -1,4 +1,4 @@
-"""Sizes and dtype of a base model, from config.json and safetensors headers.
+"""Reads the sizes and dtype of a base model from config.json and safetensors headers.
 
 Needs no torch and reads no weights, so that plans and estimates can use it.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from service.training.contract.adapter_config import expert_blocks, is_expert, why_not_adapted
+from service.training.contract.adapter_config import expert_blocks, is_expert, why_not_adaptable
 from service.training.model.base_folder import weight_files
 
 _MAX_HEADER_BYTES: Final = 100 * 2**20
@@ -129,11 +129,11 @@ class ModelShape:
             raise UnknownShape(f"config.json does not give {error}") from None
 
     def adapted(self, target_modules: str | tuple[str, ...]) -> tuple[Linear, ...]:
-        """Layers that get an adapter."""
+        """Return the layers that get an adapter."""
         layers = (
             layer
             for layer in self.linears
-            if why_not_adapted(layer.name, self.expert_blocks) is None
+            if why_not_adaptable(layer.name, self.expert_blocks) is None
         )
         if isinstance(target_modules, str):
             return tuple(layers)
@@ -221,7 +221,7 @@ def _expert_width(config: dict[str, Any]) -> int:
 
 
 def _first(config: dict[str, Any], *names: str) -> int:
-    """The number under the first of these names, the largest if layers differ; 0 for none."""
+    """Return the first of these numbers, the largest if layers differ; 0 if there is none."""
     value = next((config[name] for name in names if config.get(name)), 0)
     return max(map(int, value)) if isinstance(value, list) else int(value)
 
@@ -245,12 +245,12 @@ _FP32: Final = 4
 
 
 def logit_bytes(width: int) -> int:
-    """Bytes per logit for weights of `width` bytes: one copy in their dtype and one in fp32."""
+    """Return the bytes per logit for weights of `width` bytes, which exist in fp32 too."""
     return _FP32 if width == _FP32 else _FP32 + width
 
 
 def block_tokens(vocabulary: int, width: int) -> int:
-    """Number of tokens per block."""
+    """Return the number of tokens per block."""
     return max(min(_BLOCK_BYTES // (vocabulary * logit_bytes(width)), _MAX_TOKENS), 1)
 
 

@@ -1,4 +1,4 @@
-"""Launch and supervise a run on several devices, with one process (rank) per device.
+"""Launches and supervises a run on several devices, with one process (rank) per device.
 
 The process that the worker started becomes the supervisor and does not import torch. It forwards
 the messages of rank 0, passes commands to all ranks, and ends all of them when one fails.
@@ -52,7 +52,7 @@ _POLL_S: Final = 0.2
 # peer on CUDA never notices.
 _GRACE_S: Final = 5.0
 _READ_BYTES: Final = 64 * 1024
-_FINE: Final = (EXIT_SUCCEEDED, EXIT_STOPPED)
+_EXPECTED_CODES: Final = (EXIT_SUCCEEDED, EXIT_STOPPED)
 
 
 class RankSpec(BaseModel):
@@ -201,7 +201,7 @@ def start_rank(
 
 
 def environment(index: int, count: int) -> dict[str, str]:
-    """Environment of a rank: a copy of this process's, with one of the visible devices."""
+    """Return the environment of a rank: a copy of this process's, with one visible device."""
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     visible = [d for d in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if d.strip()]
     if "CUDA_VISIBLE_DEVICES" not in env:
@@ -214,21 +214,21 @@ def environment(index: int, count: int) -> dict[str, str]:
 
 
 class _Commands:
-    """The commands that came to this process, which the ranks obey."""
+    """The commands to this process, which it passes on to the ranks."""
 
     def __init__(self, flag: StopFlag, traffic: Traffic, inbox: Inbox) -> None:
         self.flag = flag
         self._traffic = traffic
         self._inbox = inbox
-        self._has_told = False
+        self._has_sent_stop = False
         self._reports = 0
         self._samples = 0
 
     def new(self) -> list[bytes]:
-        """Return those that have not been passed on yet."""
+        """Return the commands that have not been passed on yet."""
         lines: list[Command] = []
-        if self.flag.is_set() and not self._has_told:
-            self._has_told = True
+        if self.flag.is_set() and not self._has_sent_stop:
+            self._has_sent_stop = True
             lines.append(StopCommand())
         if self._traffic.count != self._reports and (newest := self._traffic.newest):
             self._reports = self._traffic.count
@@ -253,7 +253,7 @@ def _watch(ranks: list[_Rank], channel: Channel, commands: _Commands) -> None:
                 if not key.data.read(channel, commands.flag):
                     selector.unregister(key.fileobj)
             is_over = ranks[0].code is not None or any(
-                rank.code not in (None, *_FINE) for rank in ranks
+                rank.code not in (None, *_EXPECTED_CODES) for rank in ranks
             )
             if is_over:
                 give_up_at = min(give_up_at, time.monotonic() + _GRACE_S)
@@ -266,12 +266,12 @@ def _are_running(ranks: list[_Rank]) -> bool:
 
 
 def judge(ranks: Sequence[RankOutput]) -> Failed | int:
-    """Outcome of the run: the exit code of rank 0 if it is fine, else the best known cause.
+    """Return the outcome of the run: rank 0's exit code if it succeeded, else the best known cause.
 
     Causes in order of preference: a reported failure with a known code, the signal that killed a
     rank (as a negative number), any other failure.
     """
-    if (code := ranks[0].code) is not None and code in _FINE:
+    if (code := ranks[0].code) is not None and code in _EXPECTED_CODES:
         return code
     failures = [rank.failed for rank in ranks if rank.failed]
     if known := [failed for failed in failures if failed.code != "internal_error"]:

@@ -1,4 +1,4 @@
-"""Communication between the processes (ranks) of one run, and sharding of the base model (FSDP).
+"""Lets the processes (ranks) of one run communicate, and shards the base model (FSDP).
 
 Each rank computes its share of a batch, and the gradients of the adapter are summed over all ranks
 before each optimizer step. All ranks therefore hold the same adapter at every step, and each can
@@ -134,7 +134,7 @@ class _AgreedFlag(StopFlag):
         return requested > 0
 
 
-def join(at: RankSpec | None, count: int, place: ComputeDevice) -> Ranks:
+def join(at: RankSpec | None, count: int, device: ComputeDevice) -> Ranks:
     """Connect to the other ranks.
 
     Raises `TrainingFailure` (invalid_spec) if the machine has fewer devices than ranks, and torch's
@@ -151,7 +151,7 @@ def join(at: RankSpec | None, count: int, place: ComputeDevice) -> Ranks:
         master_listen_fd=at.listen_fd,
         timeout=_PATIENCE,
     )
-    store.set(f"device/{at.rank}", place.device)
+    store.set(f"device/{at.rank}", device.type)
     devices = [store.get(f"device/{index}").decode() for index in range(count)]
     if len(set(devices)) > 1:
         raise TrainingFailure(
@@ -161,18 +161,18 @@ def join(at: RankSpec | None, count: int, place: ComputeDevice) -> Ranks:
             param="gpus",
         )
     dist.init_process_group(
-        "nccl" if place.device == "cuda" else "gloo",
+        "nccl" if device.type == "cuda" else "gloo",
         store=store,
         rank=at.rank,
         world_size=count,
         timeout=_PATIENCE,
-        device_id=torch.device("cuda", 0) if place.device == "cuda" else None,
+        device_id=torch.device("cuda", 0) if device.type == "cuda" else None,
     )
-    return Ranks(at.rank, count, place.device, store)
+    return Ranks(at.rank, count, device.type, store)
 
 
 def random_state_file(checkpoint: Path, rank: int) -> Path:
-    """File in a checkpoint that holds the random state of a rank other than the first."""
+    """Return the file in a checkpoint with the random state of a rank other than the first."""
     return checkpoint / f"rng_state_{rank}.pth"
 
 
@@ -200,19 +200,19 @@ def load_random_state(path: Path) -> None:
         torch.cuda.set_rng_state(states["cuda"])
 
 
-def shard(model: PeftModel | Any, place: ComputeDevice, ranks: Ranks) -> None:
-    """Shard the frozen weights of `model` across `ranks` and move it to the device of `place`.
+def shard(model: PeftModel | Any, device: ComputeDevice, ranks: Ranks) -> None:
+    """Shard the frozen weights of `model` across `ranks` and move it to `device`.
 
     Blocks are moved one at a time, so no device ever holds the whole model.
     """
-    mesh = init_device_mesh(place.device, (ranks.size,))
-    move_scales(model, place.device)
+    mesh = init_device_mesh(device.type, (ranks.size,))
+    move_scales(model, device.type)
     blocks = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
     # Shard the root last: it takes what no block has (the embeddings, the head, the last norm).
     for module in [*blocks, model]:
         adapter = {p for p in module.parameters() if p.requires_grad}
         for parameter in adapter:
-            parameter.data = parameter.data.to(place.device)
+            parameter.data = parameter.data.to(device.type)
         # Reshard the root too. Otherwise it would stay whole after an evaluation, except on the
         # rank that then reads the state for a checkpoint, and the ranks would be inconsistent at
         # the next step.

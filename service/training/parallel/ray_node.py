@@ -1,4 +1,4 @@
-"""One rank of a run on a node of a Ray cluster: an actor that starts its process.
+"""Runs one rank on a node of a Ray cluster: an actor that starts its process.
 
 The actor and the supervisor exchange only bytes, numbers and names. The process is the same as on
 one machine (`service.training` with a `RankSpec`). Nodes share no disk: the supervisor writes the
@@ -30,14 +30,15 @@ from service.training.parallel.launcher import FOREIGN, RankSpec, start_rank
 _READ_BYTES: Final = 1024 * 1024
 _LOG_BYTES: Final = 64 * 1024
 _PREFIX: Final = "finetuned-ray-"
-_CLAIM: Final = ".claimed"
+_LOCK_FILE: Final = ".claimed"
 _LOG: Final = "trainer.log"
 # Secrets of the service, if the node has any, and Ray's own variables, such as its token.
 _NOT_FOR_RANKS: Final = ("FINETUNED_", "AWS_", "OTEL_", "RAY_")
 _END_S: Final = 10.0
-_SETTLED_S: Final = 10  # a younger folder may not be locked yet
+_MIN_AGE_S: Final = 10  # of a folder that is swept: a younger one may not be locked yet
 # Deletes the folder when the actor is gone, which is killed when a job is canceled. The second time
-# is for what a rank wrote before it noticed. The process is nobody's child, so that Ray leaves it.
+# is for what a rank wrote before it noticed. The process is not a child of the actor, so that Ray
+# does not end it.
 _CLEANER: Final = 'exec 3<&0; { cat <&3; rm -rf "$0"; sleep 2; rm -rf "$0"; } &'
 
 
@@ -48,7 +49,7 @@ class RankHost:
         self._process: subprocess.Popen[bytes] | None = None
         self._meeting: socket.socket | None = None
         self._folder: Path | None = None
-        self._claim: int | None = None
+        self._lock: int | None = None
         self._cleaner: IO[bytes] | None = None
         self._log: Path | None = None
 
@@ -72,8 +73,8 @@ class RankHost:
         parent.mkdir(parents=True, exist_ok=True)
         _sweep(parent)
         self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        self._claim = os.open(self._folder / _CLAIM, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._claim, fcntl.LOCK_EX)
+        self._lock = os.open(self._folder / _LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._cleaner = _clean_at_end(self._folder)
         return str(self._folder)
 
@@ -167,13 +168,13 @@ class RankHost:
 
     def clear(self) -> None:
         """Delete the node's folder, after all of its ranks have ended."""
-        if self._folder is None or self._claim is None or self._cleaner is None:
+        if self._folder is None or self._lock is None or self._cleaner is None:
             return
         shutil.rmtree(self._folder, ignore_errors=True)
-        os.close(self._claim)
+        os.close(self._lock)
         self._cleaner.close()
         _sweep(self._folder.parent)
-        self._folder = self._claim = self._cleaner = None
+        self._folder = self._lock = self._cleaner = None
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -220,7 +221,7 @@ def _folder_of(spec: str) -> Path:
 
 
 def _clean_at_end(folder: Path) -> IO[bytes]:
-    """Have the folder deleted when the returned pipe is closed, at the latest by this one's end."""
+    """Have the folder deleted when the returned pipe closes, at the latest with this process."""
     command = ["sh", "-c", _CLEANER, str(folder)]
     with subprocess.Popen(
         command,
@@ -236,7 +237,7 @@ def _clean_at_end(folder: Path) -> IO[bytes]:
 def _sweep(parent: Path) -> None:
     """Delete the folders of actors that were killed."""
     for folder in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), (folder / _CLAIM).open("rb") as claim:
-            if time.time() - os.fstat(claim.fileno()).st_mtime >= _SETTLED_S:
+        with contextlib.suppress(OSError), (folder / _LOCK_FILE).open("rb") as claim:
+            if time.time() - os.fstat(claim.fileno()).st_mtime >= _MIN_AGE_S:
                 fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Supervise a run whose ranks are actors of a Ray cluster.
+"""Supervises a run whose ranks are actors of a Ray cluster.
 
 This process is to the worker what the supervisor of ranks on one machine is
 (`service.training.parallel.launcher`): it forwards the messages of rank 0, passes a stop command
@@ -46,7 +46,7 @@ from service.training.parallel.ray_node import RankHost, versions
 
 log: Final = logging.getLogger("service.training")
 
-_CONNECT_S: Final = 600.0  # patience with a cluster that does not answer
+_CONNECT_S: Final = 600.0  # how long to try a cluster that does not answer
 _RETRY_S: Final = 5.0
 _QUIET_S: Final = 10.0  # a shorter wait for free GPUs is not worth an event
 _POLL_S: Final = 0.2
@@ -65,7 +65,7 @@ class _ClusterLost(Exception):
     """The cluster stopped responding. The next attempt may find it again."""
 
 
-def supervise_on(
+def supervise_on_ray(
     cluster: Cluster, spec: TrainSpec, channel: Channel, flag: StopFlag, traffic: Traffic
 ) -> int:
     """Run the ranks of `spec` on a Ray cluster and return the exit code.
@@ -73,7 +73,7 @@ def supervise_on(
     An exit with `EXIT_FAILED` and without a failure means that another attempt may succeed. Raises
     `TrainingFailure` if the cluster cannot run the training.
     """
-    if spec.of_method.samples_answers:
+    if spec.training_method.samples_answers:
         raise TrainingFailure(
             "invalid_spec",
             f'Method "{spec.method}" cannot be trained on a Ray cluster, because its samples are '
@@ -256,12 +256,12 @@ class Run:
             self._ranks.append(_Rank(index, host=host))
 
     def _wait_for_devices(self) -> None:
-        began, has_told = time.monotonic(), False
+        began, has_reported = time.monotonic(), False
         while not self._group.wait(timeout_seconds=1):
             if self._flag.is_set():
                 raise _Stopped
-            if not has_told and time.monotonic() - began > _QUIET_S:
-                has_told = True
+            if not has_reported and time.monotonic() - began > _QUIET_S:
+                has_reported = True
                 device = "GPUs" if self._device == "cuda" else "CPUs"
                 text = f"Waiting until the Ray cluster has {self._spec.gpus} free {device}"
                 self._channel.send(Noted(code="waiting_for_nodes", message=text))
@@ -363,11 +363,11 @@ class Run:
 
     def _watch(self) -> None:
         """Return once rank 0 is done or a rank has failed, and the others had time to exit too."""
-        ray, has_told, reports, give_up_at = self._ray, False, 0, float("inf")
+        ray, has_reported, reports, give_up_at = self._ray, False, 0, float("inf")
         reading = {rank.host.read.remote(_READ_S): rank for rank in self._ranks}
         while reading and time.monotonic() < give_up_at:
-            if self._flag.is_set() and not has_told:
-                has_told = True
+            if self._flag.is_set() and not has_reported:
+                has_reported = True
                 for rank in reading.values():
                     rank.host.send.remote(encode(StopCommand()))
             if self._traffic.count != reports and (newest := self._traffic.newest):
@@ -411,21 +411,21 @@ class Run:
                 message = message.model_copy(update={"path": self._fetch(path)})
             case Stopped(path=str() as path):
                 # Its checkpoint was announced before.
-                message = message.model_copy(update={"path": str(self._here(path))})
+                message = message.model_copy(update={"path": str(self._local_path(path))})
         if isinstance(message, Succeeded | Stopped):
             self._flag.finish()
         self._channel.send(message)
 
-    def _here(self, path: str) -> Path:
-        return self._spec.output_dir / bare(PurePath(path).name)
+    def _local_path(self, path: str) -> Path:
+        return self._spec.output_dir / require_bare_name(PurePath(path).name)
 
     def _fetch(self, path: str) -> str:
         """Move a folder of rank 0's node to this machine, and return its path here."""
         host, get = self._ranks[0].host, self._ray.get
-        target = self._here(path)
+        target = self._local_path(path)
         target.mkdir(parents=True, exist_ok=True)
         for name, size in get(host.files.remote(path)).items():
-            with (target / bare(name)).open("wb") as file:
+            with (target / require_bare_name(name)).open("wb") as file:
                 for offset in range(0, size, _CHUNK_BYTES):
                     file.write(get(host.read_file.remote(f"{path}/{name}", offset, _CHUNK_BYTES)))
         get(host.discard.remote(path))
@@ -443,8 +443,8 @@ class Run:
         return results
 
 
-def bare(name: str) -> str:
-    """Return a name that a node gave, unless it would lead out of its folder."""
+def require_bare_name(name: str) -> str:
+    """Return a file name from a node. Raises RuntimeError if it would lead out of its folder."""
     if PurePath(name).name != name or name in ("", ".."):
         raise RuntimeError("a node names a file outside the folder")
     return name

@@ -20,7 +20,7 @@ from service.jobs.evaluation.examples import (
 from service.jobs.evaluation.job_data import JobFiles, held_out_rows
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.spec import MixedRows
-from service.training.data.held_out import held_out, rows_for_test
+from service.training.data.held_out import choose_held_out_rows, choose_test_rows
 from tests.models.folders import with_template
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
@@ -85,7 +85,7 @@ def test_a_model_that_thinks_answers_at_once_if_the_rows_have_no_thoughts(
 
 def test_a_share_is_what_the_trainer_holds_out(write):
     training = write("t.jsonl", [chat(f"q{i}", f"a{i}") for i in range(40)])
-    places, count = held_out(training, "chat", 0.2, 7)
+    places, count = choose_held_out_rows(training, "chat", 0.2, 7)
     found = read(training, None, share=0.2, seed=7)
     assert count == 40
     assert {e.line - 1 for e in found.held_out} == places
@@ -95,7 +95,7 @@ def test_a_share_is_what_the_trainer_holds_out(write):
 def test_of_a_mixture_too_and_the_files_have_their_share(write):
     training = write("t.jsonl", [chat(f"q{i}", f"a{i}") for i in range(120)])
     mixture = [MixedRows(file=name, rows=rows, weight=weight) for name, rows, weight in PARTS]
-    places, _ = held_out(training, "chat", 0.2, 7, mixture)
+    places, _ = choose_held_out_rows(training, "chat", 0.2, 7, mixture)
     found = read(training, None, mixture, share=0.2, seed=7)
     assert {e.line - 1 for e in found.held_out} == places
     assert len(places) == 8  # of 20 + 100 / 5
@@ -109,12 +109,14 @@ def test_rows_that_choose_do_not_judge(write, share: float | None):
     training, given = write("t.jsonl", rows), write("v.jsonl", [chat(f"v{r}", "a") for r in rows])
     validation = given if share is None else None
     source, every = (
-        (given, range(80)) if share is None else (training, held_out(training, "chat", share, 7)[0])
+        (given, range(80))
+        if share is None
+        else (training, choose_held_out_rows(training, "chat", share, 7)[0])
     )
     whole = read(training, validation, share=share, seed=7)
     found = read(training, validation, share=share, seed=7, keeps_test_rows=True)
     tested = {e.line - 1 for e in found.held_out}
-    assert tested == rows_for_test(source, "chat", 7, every, param="p")
+    assert tested == choose_test_rows(source, "chat", 7, every, param="p")
     assert found.selecting == len(every) - len(tested) == len(every) / 2
     assert {e.question for e in found.held_out}.isdisjoint(
         e.question for e in whole.held_out if e.line - 1 not in tested

@@ -212,7 +212,7 @@ def test_the_trainer_computes_as_planned_if_the_gpu_is_its_own(llama, llama_path
     there = plan(training(), llama, gpu(gib))
     context = GIB // 2  # what CUDA takes for itself
     free = gib * GIB - context - loaded_bytes(llama, "nf4") - there.memory.adapter
-    found = part_size.fitting_tokens(
+    found = part_size.largest_fitting_tokens(
         spec_of(there, llama_path, tmp_path), 2048, free, device="cuda", dtype="bfloat16"
     )
     assert found == there.tokens_at_once
@@ -223,7 +223,7 @@ def test_the_trainer_computes_less_at_once_if_others_use_the_gpu(llama, llama_pa
     spec = spec_of(there, llama_path, tmp_path)
     assert there.tokens_at_once == 8192
     found = [
-        part_size.fitting_tokens(spec, 1500, gib * GIB, device="cuda", dtype="bfloat16")
+        part_size.largest_fitting_tokens(spec, 1500, gib * GIB, device="cuda", dtype="bfloat16")
         for gib in (70, 40, 20, 10, 1)
     ]
     assert found == sorted(found, reverse=True)

@@ -14,7 +14,7 @@ import pytest
 
 from service.models.adapter_check import check_adapter, modules_of
 from service.training import Noted, Started
-from service.training.contract.adapter_config import is_beside_text
+from service.training.contract.adapter_config import is_outside_text_decoder
 from tests.lazy import Lazy
 from tests.training.zoo.table import PAGE, families_table, formats_table
 from tests.training.zoo.train import RELOADED
@@ -54,7 +54,7 @@ def test_its_adapter_changes_the_layers_that_are_served_and_no_others(zoo, famil
     check_adapter(trained.adapter, trained.base, max_rank=4)
     modules = modules_of(trained.adapter)
     assert {module.rpartition(".")[2] for module in modules} == set(family.layers)
-    assert not [module for module in modules if is_beside_text(module)]
+    assert not [module for module in modules if is_outside_text_decoder(module)]
     assert len(modules) == 2 * len(family.layers)
     tensors = safetensors.load_file(trained.adapter / "adapter_model.safetensors")
     unmoved = [name for name, tensor in tensors.items() if not tensor.any()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from service.training import Message, Succeeded, TrainSpec, parse_message
+from service.training.__main__ import run_spec
 from service.training.contract.child_process import Channel, StopFlag, Traffic
 from tests.training.forked import in_fork
 from tests.training.zoo.families import Family, make
@@ -64,10 +65,9 @@ def _force(path: CodePath) -> None:
 
 
 def _train(spec: TrainSpec, channel: Channel) -> None:
-    from service.training.__main__ import outcome_of
     from service.training.contract.child_process import Inbox
 
-    outcome = outcome_of(spec, None, channel, StopFlag(), Traffic(), Inbox())
+    outcome = run_spec(spec, None, channel, StopFlag(), Traffic(), Inbox())
     channel.send(outcome)
     if isinstance(outcome, Succeeded):
         scores = _scores_after_reloading(spec, outcome)
