@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -51,15 +50,12 @@ class Plan:
 
 
 class ItemWork:
-    """Samples and grades the items of a run. `gate` bounds the answers that are sampled at once."""
+    """Samples and grades the items of a run."""
 
-    def __init__(
-        self, plan: Plan, calls: EngineCalls, sandbox: PythonRunner, gate: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, plan: Plan, calls: EngineCalls, sandbox: PythonRunner) -> None:
         self._plan = plan
         self._calls = calls
         self._sandbox = sandbox
-        self._gate = gate
 
     async def outcome(self, number: int, row: Mapping[str, Any]) -> Outcome:
         """Work on one row of the data source. Raises ModelGone, REDIS_ERRORS and StorageError."""
@@ -105,8 +101,7 @@ class ItemWork:
         if self._plan.sampler is None:
             given = row.get("sample")
             return Sampled(sample=None if given is None else given_sample(given))
-        async with self._gate:
-            return await self._plan.sampler.sample(messages)
+        return await self._plan.sampler.sample(messages)
 
     async def _grade(
         self, item: dict[str, Any], sampled: Sampled, judge: RunJudge

@@ -56,7 +56,7 @@ class Sampler:
         answered = await self._calls.ask(
             self._model, path, {**self._fields, key: messages}, self._max_tokens
         )
-        sample = _of_chat(answered) if self._is_chat else _of_response(answered)
+        sample = parse_chat(answered) if self._is_chat else _parse_response(answered)
         return Sampled(messages, sample, answered.model, answered.usage)
 
 
@@ -115,7 +115,8 @@ def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _of_chat(answered: Answered) -> Sample:
+def parse_chat(answered: Answered) -> Sample:
+    """Return the answer in a chat completion. Raises SampleFailed."""
     choice = _first(answered.body.get("choices"))
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -128,7 +129,7 @@ def _of_chat(answered: Answered) -> Sample:
     )
 
 
-def _of_response(answered: Answered) -> Sample:
+def _parse_response(answered: Answered) -> Sample:
     output = answered.body.get("output")
     if not isinstance(output, list):
         raise _UNUSABLE

@@ -219,19 +219,19 @@ class RunEval(ResumableTask[RunRecord]):
         running = metrics.EVAL_RUNS_RUNNING.cell()
         running.inc()
         try:
-            calls = self._access.calls(run.project_id, run.key_id)
+            concurrency = self._settings.eval_requests_at_once
+            calls = self._access.calls(run.project_id, run.key_id, concurrency=concurrency)
             plan = await self._plan(run, record, calls)
-            at_once = self._settings.eval_requests_at_once
             scratch = self._settings.scratch / run.id
             async with Sandbox() as sandbox, scratch_folder(scratch) as folder:
                 yield RunAttempt(
                     run,
                     record,
-                    ItemWork(plan, calls, sandbox, asyncio.Semaphore(at_once)),
+                    ItemWork(plan, calls, sandbox),
                     runs=self._runs,
                     files=self._files,
                     folder=folder,
-                    concurrency=2 * at_once,  # while answers are graded, others are sampled
+                    concurrency=2 * concurrency,  # others are sampled while answers are graded
                 )
         finally:
             running.inc(-1)

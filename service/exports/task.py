@@ -36,8 +36,7 @@ from service.exports.records import ExportError, ExportProgress, ExportRecord, E
 from service.files.curation.child_runner import DeskFailed
 from service.files.curation.scratch import scratch_folder
 from service.inference.background.calls import ModelGone, Resources
-from service.jobs.evaluation.examples import fetch_data
-from service.jobs.evaluation.job_data import FileGone
+from service.jobs.evaluation.job_data import FileGone, fetch_data
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.models.catalogue import BaseModelEntry

@@ -44,7 +44,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
 
     @property
-    def said(self) -> str:
+    def full_text(self) -> str:
         """Text of the answer, with its tool calls."""
         return with_calls(self.text, self.tool_calls)
 

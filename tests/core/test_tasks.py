@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from service.core import tasks
-from service.core.tasks import end
+from service.core.tasks import end, gather
 
 
 async def _slow_to_end(ended: asyncio.Event) -> None:
@@ -63,3 +63,14 @@ async def test_a_task_that_did_not_hear_it_is_told_again(monkeypatch, caplog):
         await end(task)
     assert task.cancelled()
     assert "a deaf one has not ended yet" in caplog.text
+
+
+async def test_gather_raises_the_first_error_itself_and_not_a_group():
+    async def fail(number: int) -> int:
+        if number == 2:
+            raise ValueError("two")
+        return number
+
+    assert await gather(fail, [0, 1]) == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        await gather(fail, [1, 2, 3])

@@ -13,10 +13,10 @@ from service.evals.data_sources import (
 from service.evals.prompts import PromptFailed, PromptInvalid, check, render
 from service.evals.sampling import (
     _chat_fields,
-    _of_chat,
-    _of_response,
+    _parse_response,
     _response_fields,
     given_sample,
+    parse_chat,
 )
 from service.evals.tally import (
     MAX_LABEL_PAIRS,
@@ -56,7 +56,7 @@ def answered(**body) -> Answered:
 
 def test_answers_of_either_api():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    chat = _of_chat(
+    chat = parse_chat(
         answered(
             choices=[
                 {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
@@ -65,20 +65,20 @@ def test_answers_of_either_api():
     )
     part = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
     thought = {"type": "reasoning", "content": [{"text": "Hm."}]}
-    response = _of_response(answered(status="completed", output=[thought, part]))
+    response = _parse_response(answered(status="completed", output=[thought, part]))
     assert chat == response
     assert chat.tool_calls == [call]
     text = {"type": "message", "content": [{"text": '{"a"'}, {"text": ": 1}"}]}
-    cut = _of_response(answered(status="incomplete", output=[text]))
+    cut = _parse_response(answered(status="incomplete", output=[text]))
     assert (cut.output_text, cut.output_json, cut.finish_reason) == ('{"a": 1}', {"a": 1}, "length")
 
 
 @pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": [{}]}, {"choices": "x"}])
 def test_an_answer_without_a_message_is_an_error(body):
     with pytest.raises(SampleFailed, match="no message"):
-        _of_chat(answered(**body))
+        parse_chat(answered(**body))
     with pytest.raises(SampleFailed, match="no message"):
-        _of_response(answered(**body))
+        _parse_response(answered(**body))
 
 
 @pytest.mark.parametrize(

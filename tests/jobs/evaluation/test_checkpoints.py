@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.jobs.evaluation.checkpoints import chosen
+from service.jobs.evaluation.checkpoints import choose_checkpoints
 from service.jobs.records import CheckpointRecord
 
 
@@ -41,5 +41,5 @@ LOSSES = {10: 1.2, 20: 1.0, 30: 1.1, 40: 1.3, 50: 1.4}
 )
 def test_the_best_and_the_newest_checkpoints_are_evaluated(losses, kept_best, most, steps):
     records = [record(step, loss) for step, loss in losses.items()]
-    found = chosen(records, final_step=50, kept_best=kept_best, most=most)
+    found = choose_checkpoints(records, final_step=50, kept_best=kept_best, most=most)
     assert [checkpoint.step for checkpoint in found] == steps

@@ -566,7 +566,7 @@ class TestRowsWithTools:
         assert loss_of(comparison, "tuned") < loss_of(comparison, "base")
         called, said = comparison.rows[0], comparison.rows[-1]
         assert json.loads(called.reference)["name"] == "open_room"
-        assert "open_room" in called.answers["tuned"].said
+        assert "open_room" in called.answers["tuned"].full_text
         assert called.answers["tuned"].scores == {"tool_call": 1.0}
         assert called.answers["base"].scores == {"tool_call": 0.0}
         assert said.answers["tuned"].scores.keys() == {"chrf"}

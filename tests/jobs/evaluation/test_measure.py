@@ -8,8 +8,7 @@ import pytest
 
 from service.grading.examples import examples_of
 from service.grading.sandbox.sandbox import Sandbox
-from service.jobs.evaluation.columns import answer_limit
-from service.jobs.evaluation.measure import is_base as verified
+from service.jobs.evaluation.columns import answer_limit, is_base_verified
 from service.jobs.evaluation.scoring import Scoring
 from service.verdict.comparison import Answer
 
@@ -26,7 +25,7 @@ GOOD = {"trainer_move": 2.69, "engine_move": 2.46, "base_gap": 0.8, "followed": 
     ],
 )
 def test_the_base_column_is_verified_by_the_trainers_scores(parity, is_base):
-    assert verified(parity) is is_base
+    assert is_base_verified(parity) is is_base
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from service.grading.examples import examples_of
-from service.jobs.evaluation.prompt_search import (
+from service.jobs.evaluation.prompt_candidates import (
     BASELINE,
     Candidate,
     Limits,

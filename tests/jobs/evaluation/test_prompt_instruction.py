@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.grading.examples import Example, examples_of, spread
-from service.jobs.evaluation.prompt_search import (
+from service.jobs.evaluation.prompt_candidates import (
     common_closing,
     common_opening,
     instruction_for,
