@@ -69,7 +69,7 @@ class ResultEraser:
             known={},
         )
         added = partial(self._deletions.add, record=erasure)
-        if not await self._evals.runs.remove(run.place, added):
+        if not await self._evals.runs.remove(run.ref, added):
             return None
         await self._deletions.try_to_complete(erasure)
         return erasure.id

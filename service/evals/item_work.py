@@ -1,4 +1,4 @@
-"""Work on one item: its prompt, its answer, and the result of each grader."""
+"""Samples and grades one item, and decides whether it passes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from service.evals.judge import RunJudge
 from service.evals.outcomes import Outcome
 from service.evals.prompts import Message, PromptFailed
 from service.evals.records import ItemStatus
-from service.evals.sampling import Sampled, Sampler, given_sample
-from service.evals.tally import CriterionCounts, Tally, counted_labels
+from service.evals.sampling import Sampled, Sampler, parse_given_sample
+from service.evals.tally import CriterionCounts, Tally, count_labels
 from service.grading.errors import GraderError, ItemFailed
 from service.grading.grade import grade
 from service.grading.model_graders import PythonRunner
@@ -40,7 +40,7 @@ _GRADER_FAILED: Final = GraderResult(
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does with each item. There is no `sampler` if the answers are given."""
+    """How a run samples and grades each item. There is no `sampler` if the answers are given."""
 
     graders: Sequence[Grader]
     messages: InputMessages | None
@@ -58,7 +58,10 @@ class ItemWork:
         self._sandbox = sandbox
 
     async def outcome(self, number: int, row: Mapping[str, Any]) -> Outcome:
-        """Work on one row of the data source. Raises ModelGone, REDIS_ERRORS and StorageError."""
+        """Sample and grade a row of the data source.
+
+        Raises ModelGone, REDIS_ERRORS and StorageError.
+        """
         messages: list[Message] = []
         sampled, failure = Sampled(), None
         try:
@@ -100,7 +103,7 @@ class ItemWork:
     async def _sampled(self, messages: Sequence[Message], row: Mapping[str, Any]) -> Sampled:
         if self._plan.sampler is None:
             given = row.get("sample")
-            return Sampled(sample=None if given is None else given_sample(given))
+            return Sampled(sample=None if given is None else parse_given_sample(given))
         return await self._plan.sampler.sample(messages)
 
     async def _grade(
@@ -135,7 +138,7 @@ class ItemWork:
     def _sample(
         self, messages: Sequence[Message], sampled: Sampled, failure: WorkError | None
     ) -> dict[str, Any]:
-        """The sample as the API shows it. What is unknown of a given answer is empty."""
+        """Return the sample as the API shows it. Fields that a given answer lacks are empty."""
         sample, params, usage = sampled.sample, self._plan.params, sampled.usage
         output: list[dict[str, Any]] = []
         if sample is not None:
@@ -183,12 +186,12 @@ def _counts(result: GraderResult) -> CriterionCounts:
         passed=int(result.passed),
         failed=int(not result.passed),
         score=_score(result),
-        labels=counted_labels(result.labels),
+        labels=count_labels(result.labels),
     )
 
 
 def _result(grader: Grader, result: GraderResult) -> dict[str, Any]:
-    """A grader's result as the API shows it: OpenAI's fields, and extensions if they apply."""
+    """Return a grader's result as the API shows it, with our extensions if they apply."""
     shown: dict[str, Any] = {
         "name": grader.name,
         "type": grader.type,

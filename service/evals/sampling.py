@@ -1,4 +1,4 @@
-"""Answers to an item: requests of chat completions and responses, and their parsed answers."""
+"""Samples answers with chat completions or responses, and parses answers of either API."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ _UNUSABLE: Final = SampleFailed("engine_error", "The engine's answer has no mess
 
 @dataclass(frozen=True)
 class Sampled:
-    """A prompt and the answer to it, sampled or given. `messages` is empty if it was given."""
+    """An answer, sampled or given, and what it took to sample it."""
 
-    messages: Sequence[Message] = ()
     sample: Sample | None = None
     model: str = ""
     usage: ModelUsage = field(default_factory=ModelUsage)
@@ -57,11 +56,11 @@ class Sampler:
             self._model, path, {**self._fields, key: messages}, self._max_tokens
         )
         sample = parse_chat(answered) if self._is_chat else _parse_response(answered)
-        return Sampled(messages, sample, answered.model, answered.usage)
+        return Sampled(sample, answered.model, answered.usage)
 
 
-def given_sample(given: Mapping[str, Any]) -> Sample:
-    """The sample of a row, in the form of the `sample` namespace, or only a part of it."""
+def parse_given_sample(given: Mapping[str, Any]) -> Sample:
+    """Return the answer that a row gives: the `sample` namespace, or only a part of it."""
     choice = _first(given.get("choices"))
     message = _object(choice.get("message"))
     text = given.get("output_text", message.get("content"))
@@ -103,7 +102,7 @@ def _response_fields(params: ResponsesSamplingParams | None) -> dict[str, Any]:
 
 
 def _common(params: CompletionsSamplingParams | ResponsesSamplingParams) -> dict[str, Any]:
-    """The parameters with OpenAI's defaults, which the output items report."""
+    """Return the parameters with OpenAI's defaults, which the output items report."""
     return {
         "temperature": DEFAULT_TEMPERATURE if params.temperature is None else params.temperature,
         "top_p": DEFAULT_TOP_P if params.top_p is None else params.top_p,

@@ -15,14 +15,14 @@ from service.evals.sampling import (
     _chat_fields,
     _parse_response,
     _response_fields,
-    given_sample,
     parse_chat,
+    parse_given_sample,
 )
 from service.evals.tally import (
     MAX_LABEL_PAIRS,
     CriterionCounts,
     Tally,
-    counted_labels,
+    count_labels,
 )
 from service.grading.errors import ItemFailed
 from service.grading.results import LabelPair
@@ -93,7 +93,7 @@ def test_an_answer_without_a_message_is_an_error(body):
     ],
 )
 def test_a_given_sample_may_be_partial(given, text):
-    assert given_sample(given).output_text == text
+    assert parse_given_sample(given).output_text == text
 
 
 def template(content: str) -> TemplateMessages:
@@ -148,7 +148,7 @@ def test_tallies_add_up():
 
 
 def counts(expected: str, given: str | None) -> CriterionCounts:
-    return CriterionCounts(labels=counted_labels(LabelPair(expected, given)))
+    return CriterionCounts(labels=count_labels(LabelPair(expected, given)))
 
 
 def test_labels_are_counted_in_any_order():
@@ -163,7 +163,7 @@ def test_labels_are_counted_in_any_order():
     assert CriterionCounts().confusion is None
 
 
-def test_counted_labels_are_bounded():
+def test_label_counts_are_bounded():
     total = CriterionCounts()
     for number in range(MAX_LABEL_PAIRS):
         total = total.plus(counts(str(number), str(number)))
