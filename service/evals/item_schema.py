@@ -14,8 +14,8 @@ from typing import Any
 import jsonschema_rs
 
 from service.grading.json_schema import why_unusable
+from service.grading.schemas import MAX_SCHEMA_BYTES
 
-MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_DEPTH = 32
 _MAX_NODES = 2_000  # with references inlined
 _SCHEMA = frozenset(

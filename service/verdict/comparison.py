@@ -252,7 +252,7 @@ def _require_unique(noun: str, names: Iterable[str]) -> None:
 
 
 def with_calls(text: str, calls: Sequence[dict[str, Any]]) -> str:
-    """Return a text and tool calls as one text, with the calls as JSON."""
+    """Join a text and tool calls, which are written as JSON."""
     written = [
         json.dumps(
             {key: call["function"].get(key) for key in ("name", "arguments")}, ensure_ascii=False

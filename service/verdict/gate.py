@@ -1,4 +1,4 @@
-"""Gates: conditions on the figures of an evaluation: `{"chrf_gain": ">=5", "memorized": "==0"}`.
+"""Applies gates, conditions on figures such as `{"chrf_gain": ">=5", "memorized": "==0"}`.
 
 | key | measured figure |
 |---|---|
@@ -113,7 +113,9 @@ def apply_gate(gate: Iterable[Condition], figures: Mapping[str, float | str]) ->
     return GateResult(passed=all(result.passed for result in results), conditions=results)
 
 
-def fault(key: str, condition: str, measured: float | str | None, reason: str | None) -> str:
+def describe_fault(
+    key: str, condition: str, measured: float | str | None, reason: str | None
+) -> str:
     """Return a clause about a failed condition, such as "chrf_gain is 2.1, not >=5"."""
     if measured is None:
         return (reason or f"{key} was not measured").removesuffix(".")

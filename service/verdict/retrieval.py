@@ -1,4 +1,4 @@
-"""Answers of a keyword search (BM25) over the training rows, without any training."""
+"""Searches the training rows by keywords (BM25) for answers, as an alternative to training."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from service.grading.examples import Example
 from service.verdict.answer_facts import FactFinder, answers_are_facts, contains_facts
 from service.verdict.canaries import is_canary
 from service.verdict.comparison import Retrieval
+from service.verdict.thresholds import RIGHT_F1, SAME_FACT_F1
 
 K1: Final = 1.5
 B: Final = 0.75
@@ -21,12 +22,8 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 Integers = np.ndarray[Any, np.dtype[np.int32]]
 TOP: Final = 3
 """Number of rows that a search returns, which fit into any prompt."""
-RIGHT_F1: Final = 0.6
-"""Overlap of words from which an answer says the same as the row's own."""
-SAME_FACT_F1: Final = 0.3
-"""The same for an answer that contains all facts of the row's own."""
 MAX_ROWS: Final = 100_000
-"""Training rows that are searched."""
+"""Number of training rows that are searched."""
 
 
 class Index:
@@ -147,11 +144,11 @@ class AnswerChecker:
     """Checks whether an answer says the same as a row's own, in particular its facts."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        """`examples` are the training rows, which show what belongs to the form of an answer."""
+        """`examples` are the training rows, which show the form of the answers."""
         self._finder = FactFinder(examples)
 
     def is_right(self, row: Example, answer: str) -> bool:
-        """Whether an answer has a row's facts, and most of its words beyond the form.
+        """Return whether an answer has a row's facts, and most of its words beyond the form.
 
         If the row's answer is a fact, then its numbers, codes, and names decide, and the words
         between them may differ.

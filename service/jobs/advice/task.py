@@ -45,11 +45,11 @@ from service.verdict.advice import conclude
 from service.verdict.comparison import BASE, PROMPT, Answer, Column, Comparison
 from service.verdict.results import Finding
 from service.verdict.retrieval import Answered, retrieval_signs
+from service.verdict.thresholds import LEAST_EARLIER_MODELS
 from service.work.task import CancelableTask, WorkFailed
 
 _MOST_ROWS: Final = 40  # that base model and best prompt answer; about a minute on a CPU
 _LARGEST_SHARE: Final = 3  # at most a third of the rows; prompts are made from the others
-_LEAST_MODELS: Final = 3  # evaluated before, to expect a gain
 _POLL_S: Final = 1.0
 
 
@@ -291,7 +291,7 @@ async def _expected_gain(
         for model, measured in (await read_all_figures(redis, project_id)).items()
         if base_of(model) == base_model and not is_checkpoint(model) and key in measured
     ]
-    if len(gains) < _LEAST_MODELS:
+    if len(gains) < LEAST_EARLIER_MODELS:
         return None
     return {
         "points": round(median(gains), 2),

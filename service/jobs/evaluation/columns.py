@@ -21,6 +21,7 @@ from service.jobs.evaluation.engine import EvaluationEngine, Likelihood
 from service.jobs.evaluation.records import JobEvaluation, Progress
 from service.jobs.records import JobRecord
 from service.verdict.comparison import Answer, Comparison, Row, with_calls
+from service.verdict.thresholds import LEAST_FOLLOWED
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,10 +30,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 _LONGER: Final = 1.5
 _TOKEN_BYTES: Final = 2.5
 _FEWEST_TOKENS, _MOST_TOKENS = 32, 512
-
-# The least share of the training's effect by which the engine's two models must differ. An engine
-# whose base model has the adapter in it shows none.
-_LEAST_FOLLOWED: Final = 0.5
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -167,7 +164,7 @@ def is_base_verified(parity: Mapping[str, float] | None) -> bool:
     if parity is None:
         return False
     is_close = parity["base_gap"] < parity["trainer_move"]
-    return is_close and parity["followed"] >= _LEAST_FOLLOWED
+    return is_close and parity["followed"] >= LEAST_FOLLOWED
 
 
 def _reference(row: Example) -> str:

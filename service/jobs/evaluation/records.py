@@ -19,7 +19,7 @@ from service.core.records import Stored
 from service.core.redis import Client
 from service.jobs.records import Jobs, NewEvent
 from service.verdict.comparison import BASE, PROMPT, TUNED, Answer
-from service.verdict.gate import fault
+from service.verdict.gate import describe_fault
 from service.work.records import Kind, RestartedRecord, WorkError
 from service.work.store import WorkStore
 
@@ -165,7 +165,9 @@ def _events_of_end(record: JobEvaluation) -> list[NewEvent]:
 
 
 def _gate_event(gate: GateOutcome) -> NewEvent:
-    failed = [fault(one.key, one.condition, one.measured, one.reason) for one in gate.failed]
+    failed = [
+        describe_fault(one.key, one.condition, one.measured, one.reason) for one in gate.failed
+    ]
     if not failed:
         return event("the gate passed", gate="passed")
     return event(f"the gate failed: {'; '.join(failed)}", level="warn", gate="failed")
