@@ -24,14 +24,14 @@ async def test_an_answer_comes_with_its_cost(engine, open_engine):
     assert body["max_tokens"] == 9
 
 
-async def test_a_model_that_thinks_can_be_asked_to_answer_at_once(engine, open_engine):
+async def test_thinking_can_be_disabled(engine, open_engine):
     engine.thinks = True
     assert not (await open_engine().answer(BASE, QUESTION, max_tokens=9)).text
     found = await open_engine(disable_thinking=True).answer(BASE, QUESTION, max_tokens=9)
     assert found.text == engine.base_answer
 
 
-async def test_a_continuation_that_is_taken_for_a_thought_is_read(engine, open_engine):
+async def test_a_continuation_that_a_reasoning_parser_takes_is_read(engine, open_engine):
     engine.thinks = True
     begun = [*QUESTION, {"role": "assistant", "content": "I do"}]
     assert await open_engine().continue_answer(BASE, begun, max_tokens=9) == engine.base_answer

@@ -73,7 +73,7 @@ def test_a_validation_file_is_held_out_whole(write):
         ("qwen2_5", "a", False),
     ],
 )
-def test_a_model_that_thinks_only_model_thinks_if_the_rows_have_no_thoughts(
+def test_a_reasoning_model_does_not_think_if_the_rows_hold_no_reasoning(
     template, answer, at_once, write, tmp_path
 ):
     folder = with_template(tmp_path / "base", template)
