@@ -2,7 +2,7 @@
 
 Each round writes the entries about requests to models, seals new entries, and sends checkpoints to
 the witness: a program or a server outside of the installation that keeps them. The API counts
-requests by key and minute, in the same step as their usage (usage/exchange.py).
+requests by key and minute, in the same step as their usage (usage/replica_sync.py).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ async def list_receipts(
     files, models and checkpoints, exports, evals and their runs."""
     where = None if subject_id is None else lambda r: r.subject_id == subject_id
     page = store.records.page(caller.project_id, **paging.bounds, where=where)
-    return await RECEIPT.list(page, ErasureReceiptObject.of)
+    return await RECEIPT.list(page, ErasureReceiptObject.from_record)
 
 
 @router.get(
@@ -60,4 +60,4 @@ async def retrieve_receipt(receipt_id: str, caller: Caller, store: Store) -> Era
     `finetuned-server erasure verify` checks it without this service.
     """
     record = await store.get(caller.project_id, receipt_id)
-    return ErasureReceiptObject.of(RECEIPT.get_or_404(record, receipt_id))
+    return ErasureReceiptObject.from_record(RECEIPT.get_or_404(record, receipt_id))

@@ -94,7 +94,7 @@ class ErasureReceiptObject(_Shown):
     )
 
     @classmethod
-    def of(cls, record: ErasureRecord) -> Self:
+    def from_record(cls, record: ErasureRecord) -> Self:
         """Build the API object for a record."""
         content: dict[str, Any] = content_of(record, record.completed_at)
         signature = record.signature

@@ -111,7 +111,7 @@ class GraderRunErrors(BaseModel):
     )
 
     @classmethod
-    def of(cls, errors: tuple[GraderError, ...]) -> Self:
+    def from_errors(cls, errors: tuple[GraderError, ...]) -> Self:
         """Build the flags and messages of a result's errors."""
         fields: dict[str, Any] = {"messages": [error.message for error in errors]}
         for error in errors:
@@ -156,7 +156,7 @@ class GraderRun(BaseModel):
     )
 
     @classmethod
-    def of(cls, grader: Grader, result: GraderResult) -> Self:
+    def from_result(cls, grader: Grader, result: GraderResult) -> Self:
         """Build the response from a result."""
         models = list(result.tokens)
         return cls(
@@ -165,7 +165,7 @@ class GraderRun(BaseModel):
             metadata=GraderRunMetadata(
                 name=grader.name,
                 type=grader.type,
-                errors=GraderRunErrors.of(result.errors),
+                errors=GraderRunErrors.from_errors(result.errors),
                 execution_time=result.duration_s,
                 scores=result.sub_scores,
                 token_usage=sum(result.tokens.values()) if models else None,
@@ -219,7 +219,7 @@ async def run(
     async with running.one(caller.project_id), Sandbox() as sandbox:
         tools = GraderTools(judge, sandbox, judge.embed)
         result = await grade(body.grader, body.item or {}, sample, tools)
-    return GraderRun.of(body.grader, result)
+    return GraderRun.from_result(body.grader, result)
 
 
 @router.post(

@@ -181,7 +181,7 @@ class CheckOutcome(msgspec.Struct, frozen=True):
     certain: bool = True
 
     @classmethod
-    def of(cls, record: FileRecord) -> Self:
+    def from_record(cls, record: FileRecord) -> Self:
         """The outcome of the check of a file whose check has ended."""
         names = (name for name in cls.__struct_fields__ if name != "certain")
         return cls(**{name: getattr(record, name) for name in names})

@@ -69,7 +69,7 @@ async def create_file(
     async with slots.one(caller.project_id):
         record = await receive(body, store, caller.project_id, max_bytes=settings.max_file_bytes)
     await enqueue_check(store, record)
-    return FileObject.of(record)
+    return FileObject.from_record(record)
 
 
 @router.get(
@@ -89,7 +89,7 @@ async def list_files(
     page = await FILE.read(
         store.page(caller.project_id, ids.now_s(), **paging.bounds, purpose=purpose)
     )
-    return await long_list(page.items, FileObject.of, page.has_more)
+    return await long_list(page.items, FileObject.from_record, page.has_more)
 
 
 @router.get(
@@ -102,7 +102,7 @@ async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObjec
     """Retrieve a file's metadata and the result of its check: `status`, plus the number of rows
     and warnings, or the line and the error in `status_details`.
     """
-    return FileObject.of(await existing(store, caller.project_id, file_id))
+    return FileObject.from_record(await existing(store, caller.project_id, file_id))
 
 
 @router.get(

@@ -122,7 +122,7 @@ class FileObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, record: FileRecord) -> Self:
+    def from_record(cls, record: FileRecord) -> Self:
         """The API object for a record."""
         return cls.model_validate(record, from_attributes=True)
 

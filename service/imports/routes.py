@@ -87,7 +87,7 @@ async def list_imports(
     """List the imports of an archive, newest first. They are deleted with the file."""
     file = await existing(files, caller.project_id, file_id)
     page = page_of_tasks(tasks, file, TaskKind.IMPORT, paging)
-    return await IMPORT.list(page, ModelImport.of)
+    return await IMPORT.list(page, ModelImport.from_record)
 
 
 @router.get(
@@ -103,7 +103,7 @@ async def retrieve_import(
     between the adapter's folder and the base model; or the reason why it failed.
     """
     file = await existing(files, caller.project_id, file_id)
-    return ModelImport.of(await task_of(tasks, file, import_id, ids.MODEL_IMPORT, IMPORT))
+    return ModelImport.from_record(await task_of(tasks, file, import_id, ids.MODEL_IMPORT, IMPORT))
 
 
 async def _archive(files: Files, caller: Principal, file_id: str) -> FileRecord:

@@ -135,7 +135,7 @@ async def _read_new(
 
 
 def _encode(event: EventRecord) -> bytes:
-    body = EventObject.of(event)
+    body = EventObject.from_record(event)
     head = f"id: {event.id}\nevent: {body.object}\n"
     return f"{head}data: {body.model_dump_json()}\n\n".encode()
 

@@ -91,7 +91,7 @@ def test_every_value_of_a_request_reaches_the_trainer(method, tmp_path):
     ).chosen
     job = lifecycle.prepare(job, chosen, 2)
     job = JobRecord.model_validate_json(job.model_dump_json())
-    assert JobObject.of(job).method[method]["hyperparameters"] == values
+    assert JobObject.from_record(job).method[method]["hyperparameters"] == values
     spec = TrainSpec(
         job_id=job.id,
         base_model="m",

@@ -16,7 +16,7 @@ from service.core.metrics import declared
 ROOT = Path(__file__).parent.parent.parent
 ALERTS = ROOT / "helm" / "finetuned" / "files" / "alerts.yaml"
 CASES = Path(__file__).parent / "alerts.test.yaml"
-OPERATIONS = ROOT / "docs" / "operations.md"
+RUNBOOK = ROOT / "docs" / "runbook.md"
 METRIC = re.compile(r"\b(?:finetuned_|vllm:)[a-z_]+")
 
 
@@ -57,16 +57,16 @@ def test_every_alert_has_a_case_that_fires_it_and_one_that_does_not():
 @pytest.mark.parametrize("rule", rules(), ids=lambda r: r["alert"])
 def test_every_alert_has_its_runbook(rule):
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    assert ROOT / page == OPERATIONS
+    assert ROOT / page == RUNBOOK
     assert anchor == rule["alert"].lower()
-    heading = re.compile(rf"^### {rule['alert']}\n\n\S", re.MULTILINE)
-    assert heading.search(OPERATIONS.read_text("utf-8")), "no such section with a text"
+    heading = re.compile(rf"^## {rule['alert']}\n\n\S", re.MULTILINE)
+    assert heading.search(RUNBOOK.read_text("utf-8")), "no such section with a text"
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["annotations"]["summary"].endswith(".")
 
 
 def test_the_runbook_has_no_section_of_an_alert_that_is_gone():
-    sections = re.findall(r"^### (Finetuned\w+)$", OPERATIONS.read_text("utf-8"), re.MULTILINE)
+    sections = re.findall(r"^## (Finetuned\w+)$", RUNBOOK.read_text("utf-8"), re.MULTILINE)
     assert sections == [rule["alert"] for rule in rules()]
 
 

@@ -1,4 +1,4 @@
-"""Tests that figures and links in docs/operations.md are correct."""
+"""Tests that figures and links in the pages for operators are correct."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ def test_computed_parameters_are_those_of_the_model_cards():
         assert shape.model().parameters / 1e9 == pytest.approx(billions, rel=0.02), name
 
 
-def test_links_lead_to_sections():
-    text = OPERATIONS.read_text("utf-8")
-    for page, anchor in re.findall(r"\]\(([\w.]*)#([\w-]+)\)", text):
-        target = (OPERATIONS.parent / page).read_text("utf-8") if page else text
+@pytest.mark.parametrize("name", ["operations.md", "settings.md", "runbook.md"])
+def test_links_lead_to_sections(name):
+    text = (ROOT / "docs" / name).read_text("utf-8")
+    for page, anchor in re.findall(r"\]\(([\w.-]*)#([\w-]+)\)", text):
+        target = (ROOT / "docs" / page).read_text("utf-8") if page else text
         titles = re.findall(r"^#+ (.+)$", target, re.MULTILINE)
         anchors = {re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles}
         assert anchor in anchors, (page, anchor)

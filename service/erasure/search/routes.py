@@ -60,7 +60,7 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: Store) -> E
     record = await store.begin(
         caller.project_id, caller.key_id, match, apply=body.apply, cascade=body.cascade
     )
-    return ErasureObject.of(record)
+    return ErasureObject.from_record(record)
 
 
 @router.get(
@@ -77,4 +77,4 @@ async def retrieve_erasure(
     record = ERASURE.get_or_404(record, erasure_id)
     ended_at = record.finished_at
     rewrite = None if ended_at is None else await erasing.rewriter.covering(ended_at)
-    return ErasureObject.of(record, rewrite)
+    return ErasureObject.from_record(record, rewrite)

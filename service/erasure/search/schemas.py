@@ -177,7 +177,7 @@ class ErasureObject(_Shown):
     error: ErasureError | None = Field(description="Reason why the erasure failed.")
 
     @classmethod
-    def of(cls, record: SearchRecord, rewrite: Rewrite | None = None) -> Self:
+    def from_record(cls, record: SearchRecord, rewrite: Rewrite | None = None) -> Self:
         """Build the API object for a record, and for the rewrite of files after its end."""
         names = (name for file in record.found for name in (*file.models, *file.deleted_models))
         return cls.model_validate(

@@ -59,7 +59,7 @@ class CheckFile(ShortTask[FileRecord]):
 
     async def _same_as(self, twin: FileRecord, record: FileRecord) -> CheckOutcome | None:
         """The twin's outcome, with its canonical rows copied; None if those rows are gone."""
-        outcome = CheckOutcome.of(twin)
+        outcome = CheckOutcome.from_record(twin)
         if twin.canonical is not None and twin.canonical_key != twin.content_key:
             target = record.model_copy(update=outcome.fields()).canonical_key
             try:

@@ -333,7 +333,7 @@ async def list_cleanings(
     """List a file's cleanings, newest first."""
     file = await existing(files, caller.project_id, file_id)
     page = page_of_tasks(tasks, file, TaskKind.CLEANING, paging)
-    return await CLEANING.list(page, CleaningObject.of)
+    return await CLEANING.list(page, CleaningObject.from_record)
 
 
 @router.get(
@@ -349,7 +349,9 @@ async def retrieve_cleaning(
     by reason. `diff_file` describes each affected row.
     """
     file = await existing(files, caller.project_id, file_id)
-    return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, CLEANING))
+    return CleaningObject.from_record(
+        await task_of(tasks, file, cleaning_id, ids.CLEANING, CLEANING)
+    )
 
 
 def _models(registry: ModelRegistry, requested: str | None) -> list[str]:

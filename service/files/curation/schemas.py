@@ -29,7 +29,7 @@ class TaskFailure(BaseModel):
     message: str
 
     @classmethod
-    def of(cls, task: Task) -> TaskFailure | None:
+    def from_record(cls, task: Task) -> TaskFailure | None:
         """Return why a task failed; None if it did not."""
         error = task.error
         return None if error is None else cls(code=error.code, message=error.message)
@@ -256,7 +256,7 @@ class CleaningObject(BaseModel):
     changed_rows: int | None = Field(default=None, description="Number of rows with changes.")
 
     @classmethod
-    def of(cls, task: Task) -> Self:
+    def from_record(cls, task: Task) -> Self:
         """The API object for a record."""
         return cls(
             id=task.id,
@@ -265,7 +265,7 @@ class CleaningObject(BaseModel):
             file_id=task.file_id,
             status=task.state,
             options=task.options,
-            error=TaskFailure.of(task),
+            error=TaskFailure.from_record(task),
             **(task.result or {}),
         )
 

@@ -118,7 +118,9 @@ async def list_chats(
     )
     chats = await store.read_all(page.items)
     audit_trail.count(chat_completions=len(chats))
-    return list_of([StoredChatObject.of(record, chat) for record, chat in chats], page.has_more)
+    return list_of(
+        [StoredChatObject.from_record(record, chat) for record, chat in chats], page.has_more
+    )
 
 
 @router.delete(
@@ -144,7 +146,7 @@ async def delete_chats(caller: Caller, store: Store, model: Model = None) -> Sto
 )
 async def retrieve_chat(record: Existing, store: Store) -> StoredChatObject:
     """Retrieve a stored chat completion. It is stored within seconds after its answer."""
-    return StoredChatObject.of(record, await _stored(store, record))
+    return StoredChatObject.from_record(record, await _stored(store, record))
 
 
 @router.post(
@@ -159,7 +161,7 @@ async def update_chat(record: Existing, body: UpdateStoredChat, store: Store) ->
         record = await store.describe(record, body.metadata or {})
     except Missing as e:
         raise _no_chat(record.id) from e
-    return StoredChatObject.of(record, await _stored(store, record))
+    return StoredChatObject.from_record(record, await _stored(store, record))
 
 
 @router.delete(
@@ -221,4 +223,4 @@ async def create_file(
     )
     audit_trail.count(chat_completions=len(page.items))
     await enqueue_check(files, record)
-    return FileObject.of(record)
+    return FileObject.from_record(record)

@@ -131,7 +131,7 @@ class StoredChatObject(_Shown):
     )
 
     @classmethod
-    def of(cls, record: CaptureRecord, chat: StoredChat) -> Self:
+    def from_record(cls, record: CaptureRecord, chat: StoredChat) -> Self:
         """The API object for a record and the stored chat."""
         answer = chat.row["messages"][-1]
         thought, content = take_out(answer.get("content") or "")

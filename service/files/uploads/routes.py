@@ -88,7 +88,7 @@ async def create_upload(
         file_expires_after_s=body.expires_after and body.expires_after.seconds,
         format=body.format and body.format.stored(),
     )
-    return UploadObject.of(await store.create(upload))
+    return UploadObject.from_record(await store.create(upload))
 
 
 @router.get(
@@ -101,7 +101,7 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     """Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
     resulting file.
     """
-    return UploadObject.of(upload, await store.file_of(upload))
+    return UploadObject.from_record(upload, await store.file_of(upload))
 
 
 @router.post(
@@ -125,7 +125,7 @@ async def add_part(
         part = await assembly.take_part(
             store, upload, body, max_part_bytes=settings.max_upload_part_bytes
         )
-    return UploadPartObject.of(part)
+    return UploadPartObject.from_record(part)
 
 
 @router.get(
@@ -139,7 +139,7 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
     interrupted client can send the missing parts.
     """
     return list_of(
-        [UploadPartObject.of(part) for part in await store.parts(upload)], has_more=False
+        [UploadPartObject.from_record(part) for part in await store.parts(upload)], has_more=False
     )
 
 
@@ -160,7 +160,7 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
     if file is not None:
         await enqueue_check(store.files, file)
     await store.purge(upload)
-    return UploadObject.of(upload, file)
+    return UploadObject.from_record(upload, file)
 
 
 @router.post(
@@ -179,4 +179,4 @@ async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
         with assembly.UPLOAD.existing(upload.id):
             upload = await store.end(upload, UploadStatus.CANCELLED, ids.now_s())
     await store.purge(upload)
-    return UploadObject.of(upload)
+    return UploadObject.from_record(upload)

@@ -100,7 +100,7 @@ async def test_a_chat_is_stored_redacted_and_counts_in_the_quota(
     found = await captures.read(record)
     assert found is not None
     assert [m["content"] for m in found.row["messages"]] == ["I am [EMAIL]", "Hello [CUSTOMER]"]
-    assert (await captures.storage.use.of(project.id)) == {"captures": record.bytes}
+    assert (await captures.storage.use.bytes_by_kind(project.id)) == {"captures": record.bytes}
     # Neither in storage nor in Redis is anything that was redacted.
     folder = captures.storage.folder
     written = b"".join(f.read_bytes() for f in folder.rglob("*") if f.is_file())

@@ -69,7 +69,7 @@ class RecognizerObject(BaseModel):
     terms: list[str] = Field(description="Words and phrases.")
 
     @classmethod
-    def of(cls, record: RecognizerRecord) -> Self:
+    def from_record(cls, record: RecognizerRecord) -> Self:
         """The API's view of a record."""
         return cls(
             id=record.id,

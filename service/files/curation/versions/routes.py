@@ -208,7 +208,7 @@ async def list_merges(
     """List the merges whose first file this is, newest first. They are deleted with the file."""
     file = await existing(files, caller.project_id, file_id)
     page = page_of_tasks(tasks, file, TaskKind.MERGE, paging)
-    return await MERGE.list(page, MergeObject.of)
+    return await MERGE.list(page, MergeObject.from_record)
 
 
 @router.get(
@@ -224,7 +224,7 @@ async def retrieve_merge(
     conflicts between the files. `file_id` is the first of the merged files.
     """
     file = await existing(files, caller.project_id, file_id)
-    return MergeObject.of(await task_of(tasks, file, merge_id, ids.MERGE, MERGE))
+    return MergeObject.from_record(await task_of(tasks, file, merge_id, ids.MERGE, MERGE))
 
 
 async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> None:

@@ -169,7 +169,7 @@ class MergeObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, task: Task) -> Self:
+    def from_record(cls, task: Task) -> Self:
         """The API object for a record."""
         return cls(
             id=task.id,
@@ -177,7 +177,7 @@ class MergeObject(BaseModel):
             finished_at=task.finished_at,
             file_id=task.file_id,
             status=task.state,
-            error=TaskFailure.of(task),
+            error=TaskFailure.from_record(task),
             **task.options,
             **(task.result or {}),
         )

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from service.core.errors import RateLimited
 from service.core.redis import connect
-from service.usage import Meter, keys
+from service.usage import keys
+from service.usage.meter import Meter
 from service.usage.sums import Counts, PendingRows
 from tests.usage.conftest import NOON, caller, served
 

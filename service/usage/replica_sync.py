@@ -1,4 +1,7 @@
-"""Exchange with Redis: sends sums in numbered batches and reads totals."""
+"""Synchronizes usage and requests in flight among replicas, through Redis.
+
+Each replica sends its sums in numbered batches, and reads the totals of all replicas.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,7 @@ return cjson.encode(observed)
 _ROWS_AT_ONCE = 100
 _SPENDS_AT_ONCE = 100
 _SUBJECTS_AT_ONCE = 200
-_ACTIVE_S = 120.0  # subjects with a request within this time are exchanged
+_ACTIVE_S = 120.0  # subjects with a request within this time are synchronized
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -203,8 +206,8 @@ class Observed(msgspec.Struct, frozen=True):
 _observed = msgspec.json.Decoder(dict[str, Observed], strict=False)
 
 
-class UsageExchange:
-    """One replica's side of the exchange. Not safe for concurrent use."""
+class ReplicaSync:
+    """Synchronizes one replica with the others. Not safe for concurrent use."""
 
     def __init__(
         self,
