@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.evals.data_sources import InputMessages, ItemReferenceMessages
+from service.evals.data_sources import MAX_MESSAGES, InputMessages, ItemReferenceMessages
 from service.grading.templates import (
     TemplateInvalid,
     Variable,
@@ -16,7 +16,6 @@ from service.grading.templates import (
 )
 
 Message = dict[str, Any]
-MAX_MESSAGES = 256
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _TEXTS = ("text", "input_text", "output_text")  # values of any type are looked up
 

@@ -69,25 +69,14 @@ class RowFacts(NamedTuple):
         return bool(self.facts) and self.density >= ONLY_FACT_DENSITY
 
 
-def answers_are_facts(
-    examples: Sequence[Example], among: Sequence[Example] | None = None
-) -> list[RowFacts]:
-    """Return the facts of each answer, in order.
-
-    `among` are all examples of the data set, which show the form of its answers; by default, these
-    are `examples`.
-    """
-    finder = FactFinder(examples if among is None else among)
-    return [finder.facts(example) for example in examples]
-
-
 class FactFinder:
-    """Finds facts in the answers of one data set.
+    """Finds facts in answers of one data set.
 
     `form` holds the words (or characters) that many answers contain.
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
+        """`examples` are those of the data set, which show the form of its answers."""
         examples = spread(examples, _MAX_EXAMPLES)
         answers = [example.answer[:MAX_CHARS] for example in examples]
         self._has_facts = shape_of(examples).kind in ("text", "json")

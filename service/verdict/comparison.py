@@ -306,11 +306,6 @@ class Pairs:
     rival: float
     missing: int
 
-    @property
-    def mean(self) -> float | None:
-        """Mean difference; None if no row has both scores."""
-        return fmean(self.differences) if self.differences else None
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -319,11 +314,6 @@ class Scores:
     scores: list[float]
     clusters: list[str]
     missing: int
-
-    @property
-    def mean(self) -> float | None:
-        """Mean score; None if no row has a score."""
-        return fmean(self.scores) if self.scores else None
 
 
 def pair_scores(
