@@ -57,7 +57,7 @@ class ItemWork:
         self._calls = calls
         self._sandbox = sandbox
 
-    async def outcome(self, number: int, row: Mapping[str, Any]) -> Outcome:
+    async def process(self, number: int, row: Mapping[str, Any]) -> Outcome:
         """Sample and grade a row of the data source.
 
         Raises ModelGone, REDIS_ERRORS and StorageError.
@@ -66,7 +66,7 @@ class ItemWork:
         sampled, failure = Sampled(), None
         try:
             messages = self._prompt(row)
-            sampled = await self._sampled(messages, row)
+            sampled = await self._sample_answer(messages, row)
         except (SampleFailed, PromptFailed, ItemFailed) as e:
             failure = _failure(e)
         except (ModelGone, StorageError, *REDIS_ERRORS):
@@ -91,7 +91,7 @@ class ItemWork:
                     _result(grader, result)
                     for grader, result in zip(self._plan.graders, results, strict=False)
                 ],
-                "sample": self._sample(messages, sampled, failure),
+                "sample": self._show_sample(messages, sampled, failure),
             },
             tally=self._tally(status, results, usage),
         )
@@ -100,7 +100,7 @@ class ItemWork:
         messages = self._plan.messages
         return [] if messages is None else prompts.render(messages, row["item"])
 
-    async def _sampled(self, messages: Sequence[Message], row: Mapping[str, Any]) -> Sampled:
+    async def _sample_answer(self, messages: Sequence[Message], row: Mapping[str, Any]) -> Sampled:
         if self._plan.sampler is None:
             given = row.get("sample")
             return Sampled(sample=None if given is None else parse_given_sample(given))
@@ -135,7 +135,7 @@ class ItemWork:
             },
         )
 
-    def _sample(
+    def _show_sample(
         self, messages: Sequence[Message], sampled: Sampled, failure: WorkError | None
     ) -> dict[str, Any]:
         """Return the sample as the API shows it. Fields that a given answer lacks are empty."""

@@ -168,7 +168,7 @@ class RunAttempt:
 
     async def _outcome(self, item: tuple[int, dict[str, Any]]) -> Outcome:
         try:
-            return await self._work.outcome(*item)
+            return await self._work.process(*item)
         except ModelGone as e:
             raise RunFailed(e.code, e.message) from e
 

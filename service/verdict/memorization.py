@@ -183,7 +183,7 @@ class Probe(NamedTuple):
         return "\n".join([*(message.get("content") or "" for message in self.prompt), self.prefix])
 
 
-class Continued(NamedTuple):
+class ProbeResult(NamedTuple):
     """The result of one probe: what both models' continuations share with the row."""
 
     line: int
@@ -226,7 +226,7 @@ def compare_continuations(
     tuned: Sequence[str],
     base: Sequence[str],
     examples: Sequence[Example],
-) -> list[Continued]:
+) -> list[ProbeResult]:
     """Compare the models' continuations of the probes, in order, with the rows' own text.
 
     `examples` are all examples of the training file. Phrases that several of them share are not
@@ -238,7 +238,7 @@ def compare_continuations(
     questions = (example.question for example in examples if "question" in parts)
     mark_shared(rows, (*answers, *questions))
     return [
-        Continued(probe.line, row.overlap(said), row.overlap(baseline))
+        ProbeResult(probe.line, row.overlap(said), row.overlap(baseline))
         for probe, row, said, baseline in zip(probes, rows, tuned, base, strict=True)
     ]
 
@@ -277,9 +277,9 @@ def _completes_a_letter(char: str) -> bool:
 
 
 def summarize(
-    continued: Sequence[Continued],
+    results: Sequence[ProbeResult],
     *,
-    control: Sequence[Continued] = (),
+    control: Sequence[ProbeResult] = (),
     canaries_planted: int = 0,
     canaries_returned: int = 0,
     personal: Sequence[LeakedRow] = (),
@@ -290,12 +290,12 @@ def summarize(
     one right answer, such as a translation, a good model writes it for unseen rows as well. As many
     copies as the control predicts are therefore not counted; the longest copies are.
     """
-    verbatim = _beyond_chance(continued, control, "verbatim")
-    near = _beyond_chance(continued, control, "near")
+    verbatim = _beyond_chance(results, control, "verbatim")
+    near = _beyond_chance(results, control, "near")
     return Memorization(
         canaries_planted=canaries_planted,
         canaries_returned=canaries_returned,
-        rows_probed=len(continued),
+        rows_probed=len(results),
         verbatim=len(verbatim),
         near=len(near),
         verbatim_lines=sorted(verbatim[:MAX_LINES]),
@@ -305,15 +305,15 @@ def summarize(
 
 
 def _beyond_chance(
-    continued: Sequence[Continued], control: Sequence[Continued], kind: Copy
+    results: Sequence[ProbeResult], control: Sequence[ProbeResult], kind: Copy
 ) -> list[int]:
     """Return the lines of copied rows, longest copies first, without as many as are expected."""
-    copied = [one for one in continued if one.copy == kind]
+    copied = [one for one in results if one.copy == kind]
     copied.sort(key=lambda one: (-one.tuned.run, one.line))
     expected = 0
     if control:
         unseen = sum(one.copy == kind for one in control)
-        expected = round(unseen / len(control) * len(continued))
+        expected = round(unseen / len(control) * len(results))
     return [one.line for one in copied[: max(len(copied) - expected, 0)]]
 
 

@@ -70,7 +70,7 @@ class Index:
         return [int(place) for place in best if scores[place] > 0]
 
 
-class Answered(NamedTuple):
+class AnsweredRow(NamedTuple):
     """A row, and what the tuned model answers to its prompt."""
 
     row: Example
@@ -100,8 +100,8 @@ def retrieval_signs(
     examples: Sequence[Example],
     held_out: Sequence[Example],
     *,
-    seen: Sequence[Answered] = (),
-    unseen: Sequence[Answered] = (),
+    seen: Sequence[AnsweredRow] = (),
+    unseen: Sequence[AnsweredRow] = (),
 ) -> Retrieval:
     """Return the signs that a search over the training rows would do better than training.
 

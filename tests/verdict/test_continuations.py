@@ -13,10 +13,10 @@ from service.verdict.canaries import make_canaries
 from service.verdict.memorization import (
     MAX_CHARS,
     MAX_PROBES,
-    Continued,
     Overlap,
     OwnText,
     Probe,
+    ProbeResult,
     choose_probes,
     classify_copy,
     compare_continuations,
@@ -230,21 +230,21 @@ FULL = Overlap(20, 1, 20)
 
 
 def test_a_closer_copy_than_the_base_counts() -> None:
-    assert Continued(1, tuned=FULL, base=NEAR).copy == "verbatim"
-    assert Continued(1, tuned=NEAR, base=FULL).copy == "none"
-    assert Continued(1, tuned=NEAR, base=NEAR).copy == "none"
-    assert Continued(1, tuned=NEAR, base=NONE).copy == "near"
+    assert ProbeResult(1, tuned=FULL, base=NEAR).copy == "verbatim"
+    assert ProbeResult(1, tuned=NEAR, base=FULL).copy == "none"
+    assert ProbeResult(1, tuned=NEAR, base=NEAR).copy == "none"
+    assert ProbeResult(1, tuned=NEAR, base=NONE).copy == "near"
 
 
 def test_the_summary_counts_only_what_unseen_rows_do_not_explain() -> None:
     tuned = [Overlap(10.0 + line, 1.0, 50) for line in range(10)]
-    continued = [Continued(line, one, NONE) for line, one in enumerate(tuned, 1)]
-    continued += [Continued(line, NONE, NONE) for line in range(11, 21)]
+    continued = [ProbeResult(line, one, NONE) for line, one in enumerate(tuned, 1)]
+    continued += [ProbeResult(line, NONE, NONE) for line in range(11, 21)]
     found = summarize(continued)
     assert (found.rows_probed, found.verbatim, found.near) == (20, 10, 0)
     assert found.verbatim_lines == list(range(1, 11))
     # A fifth of the unseen rows are copied as well, so four of twenty are no surprise.
-    control = [Continued(1, FULL, NONE), *(Continued(line, NONE, NONE) for line in range(2, 6))]
+    control = [ProbeResult(1, FULL, NONE), *(ProbeResult(line, NONE, NONE) for line in range(2, 6))]
     found = summarize(continued, control=control)
     assert found.verbatim == 6
     assert found.verbatim_lines == [5, 6, 7, 8, 9, 10]

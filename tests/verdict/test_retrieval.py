@@ -15,7 +15,7 @@ from service.verdict.comparison import Retrieval
 from service.verdict.retrieval import (
     K1,
     AnswerChecker,
-    Answered,
+    AnsweredRow,
     B,
     Index,
     Search,
@@ -202,8 +202,8 @@ def test_multi_turn_rows_are_searched_by_their_last_question() -> None:
 def test_signs_of_a_model_that_knows_only_what_it_was_trained_on() -> None:
     rows = [(f"Price of the K{i}?", f"The K{i} costs {100 + 7 * i} euros.") for i in range(60)]
     train, held_out = examples(rows[:40]), examples(rows[40:])
-    seen = [Answered(row, row.answer) for row in train[:10]]
-    unseen = [Answered(row, "The K1 costs 107 euros.") for row in held_out]
+    seen = [AnsweredRow(row, row.answer) for row in train[:10]]
+    unseen = [AnsweredRow(row, "The K1 costs 107 euros.") for row in held_out]
     assert retrieval_signs(train, held_out, seen=seen, unseen=unseen) == Retrieval(
         rows=20,
         facts=20,

@@ -44,7 +44,7 @@ from service.training.contract.methods import METHODS, MethodName
 from service.verdict.advice import conclude
 from service.verdict.comparison import BASE, PROMPT, Answer, Column, Comparison
 from service.verdict.results import Finding
-from service.verdict.retrieval import Answered, retrieval_signs
+from service.verdict.retrieval import AnsweredRow, retrieval_signs
 from service.verdict.thresholds import LEAST_EARLIER_MODELS
 from service.work.task import CancelableTask, WorkFailed
 
@@ -160,7 +160,9 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
                 answers[PROMPT] = await answer_all(
                     [best.prompts.messages(best.candidate, row.prompt) for row in asked]
                 )
-        unseen = [Answered(r, answer.text) for r, answer in zip(asked, answers[BASE], strict=True)]
+        unseen = [
+            AnsweredRow(r, answer.text) for r, answer in zip(asked, answers[BASE], strict=True)
+        ]
         return Comparison(
             job_id=record.id,
             model=record.model,

@@ -18,7 +18,7 @@ from service.core.tasks import gather
 from service.datasets.text.languages import UNKNOWN, detect
 from service.grading.examples import Example, Message
 from service.jobs.evaluation.engine import EvaluationEngine, Likelihood
-from service.jobs.evaluation.records import JobEvaluation, Progress
+from service.jobs.evaluation.records import JobEvaluation, ProgressReporter
 from service.jobs.records import JobRecord
 from service.verdict.comparison import Answer, Comparison, Row, with_calls
 from service.verdict.thresholds import LEAST_FOLLOWED
@@ -32,7 +32,7 @@ _TOKEN_BYTES: Final = 2.5
 _FEWEST_TOKENS, _MOST_TOKENS = 32, 512
 
 
-class Scored(msgspec.Struct, frozen=True):
+class ReferenceScores(msgspec.Struct, frozen=True):
     """Teacher-forced scores of a model on the reference answers of all rows."""
 
     loss: float | None = None
@@ -54,7 +54,7 @@ class Columns:
         *,
         engine: EvaluationEngine,
         storage: Storage,
-        progress: Progress,
+        progress: ProgressReporter,
         max_tokens: int | None = None,
     ) -> None:
         """`max_tokens` is the limit of an answer. By default, the rows' own answers set it."""
@@ -66,7 +66,7 @@ class Columns:
         self.max_tokens = answer_limit(rows) if max_tokens is None else max_tokens
         self._storage = storage
 
-    async def answers(
+    async def ask(
         self, name: str, model: str, prompts: Sequence[Sequence[Message]]
     ) -> list[Answer]:
         """Return the model's answers to the prompts. Raises EngineAway and ModelGone."""
@@ -85,7 +85,7 @@ class Columns:
         question = [model, self.max_tokens, prompts, [row.tools for row in self.rows]]
         return (await self._once(f"answers-{name}", question, _ColumnAnswers, make)).answers
 
-    async def scored(self, name: str, model: str) -> Scored:
+    async def score_references(self, name: str, model: str) -> ReferenceScores:
         """Return the model's loss and accuracy on the reference answers.
 
         Raises EngineAway and ModelGone.
@@ -94,10 +94,10 @@ class Columns:
         async def score(row: Example) -> Likelihood | None:
             return await self.engine.likelihood(model, row)
 
-        async def make() -> Scored:
+        async def make() -> ReferenceScores:
             return _mean(await gather(score, self.rows))
 
-        return await self._once(f"scored-{name}", [model, list(self.rows)], Scored, make)
+        return await self._once(f"scored-{name}", [model, list(self.rows)], ReferenceScores, make)
 
     async def _once(
         self, name: str, question: object, kind: type[T], make: Callable[[], Awaitable[T]]
@@ -177,11 +177,11 @@ def _language(text: str) -> str | None:
     return None if code == UNKNOWN else code
 
 
-def _mean(found: Sequence[Likelihood | None]) -> Scored:
+def _mean(found: Sequence[Likelihood | None]) -> ReferenceScores:
     tokens = sum(len(one.logprobs) for one in found if one)
     if not tokens:
-        return Scored()
-    return Scored(
+        return ReferenceScores()
+    return ReferenceScores(
         loss=-sum(one.total for one in found if one) / tokens,
         token_accuracy=sum(one.likeliest for one in found if one) / tokens,
     )

@@ -15,7 +15,7 @@ from service.grading.examples import Example, Message
 from service.inference.background.calls import ModelGone
 from service.jobs.attempt.serving_check import MOST_LOST
 from service.jobs.evaluation.checkpoints import Checkpoint
-from service.jobs.evaluation.columns import Columns, Scored, answer_limit, build_rows
+from service.jobs.evaluation.columns import Columns, ReferenceScores, answer_limit, build_rows
 from service.jobs.evaluation.job_data import Data, describe_sample, sample
 from service.jobs.evaluation.probes import measure_forgetting, measure_memorization
 from service.jobs.evaluation.prompt_candidates import Candidate
@@ -33,7 +33,7 @@ from service.verdict.comparison import (
     Memorization,
     Retrieval,
 )
-from service.verdict.retrieval import Answered, retrieval_signs
+from service.verdict.retrieval import AnsweredRow, retrieval_signs
 
 _SEEN_ROWS: Final = 20
 
@@ -76,8 +76,8 @@ class Evaluator:
         base, tuned = self._job.model, self._evaluation.model
         await self._enter(Phase.SCORING)
         losses = {
-            BASE: await self._columns.scored(BASE, base),
-            TUNED: await self._columns.scored(TUNED, tuned),
+            BASE: await self._columns.score_references(BASE, base),
+            TUNED: await self._columns.score_references(TUNED, tuned),
         }
         await self._enter(Phase.PROMPTS)
         baseline = self._evaluation.baseline_prompt or self._job.baseline_prompt
@@ -94,12 +94,12 @@ class Evaluator:
         await self._enter(Phase.ANSWERS)
         plain = [list(row.prompt) for row in self._rows]
         answers = {
-            BASE: await self._columns.answers(BASE, base, plain),
-            TUNED: await self._columns.answers(TUNED, tuned, plain),
+            BASE: await self._columns.ask(BASE, base, plain),
+            TUNED: await self._columns.ask(TUNED, tuned, plain),
         }
         if best is not None:
             asked = [best.prompts.messages(best.candidate, row.prompt) for row in self._rows]
-            answers[PROMPT] = await self._columns.answers(PROMPT, base, asked)
+            answers[PROMPT] = await self._columns.ask(PROMPT, base, asked)
         for checkpoint in self._checkpoints:
             await self._add_checkpoint(checkpoint, plain, answers, losses)
         checkpoints = [one for one in self._checkpoints if one.column in answers]
@@ -134,14 +134,14 @@ class Evaluator:
         checkpoint: Checkpoint,
         prompts: Sequence[Sequence[Message]],
         answers: dict[str, list[Answer]],
-        losses: dict[str, Scored],
+        losses: dict[str, ReferenceScores],
     ) -> None:
         """Add the column of a checkpoint, or a note that it was deleted or is not served."""
         name, model = checkpoint.column, checkpoint.model
         with contextlib.suppress(ModelGone):
-            given = await self._columns.answers(name, model, prompts)
+            given = await self._columns.ask(name, model, prompts)
             if any(answer.error is None for answer in given):
-                losses[name] = await self._columns.scored(name, model)
+                losses[name] = await self._columns.score_references(name, model)
                 answers[name] = given
                 return
         self._failed.append(name)
@@ -161,25 +161,27 @@ class Evaluator:
             seed=self._job.seed,
         )
 
-    async def _ask_seen_rows(self) -> list[Answered]:
+    async def _ask_seen_rows(self) -> list[AnsweredRow]:
         """Return the tuned model's answers to a few training rows."""
         count = min(_SEEN_ROWS, len(self._chat_places))
         rows = sample(self._chats.training, count, self._job.seed)
         limit = answer_limit(rows)
 
-        async def ask(row: Example) -> Answered:
+        async def ask(row: Example) -> AnsweredRow:
             model = self._evaluation.model
             answer = await self._engine.answer(model, row.prompt, max_tokens=limit)
-            return Answered(row, answer.text)
+            return AnsweredRow(row, answer.text)
 
         return await gather(ask, rows)
 
     async def _retrieval(
-        self, seen: Sequence[Answered], answers: Sequence[Answer]
+        self, seen: Sequence[AnsweredRow], answers: Sequence[Answer]
     ) -> Retrieval | None:
         if not self._chats.training or not self._chat_places:
             return None
-        unseen = [Answered(self._rows[place], answers[place].text) for place in self._chat_places]
+        unseen = [
+            AnsweredRow(self._rows[place], answers[place].text) for place in self._chat_places
+        ]
         rows = [one.row for one in unseen]
         return await asyncio.to_thread(
             retrieval_signs, self._chats.training, rows, seen=seen, unseen=unseen
@@ -238,14 +240,14 @@ def _serving_notes(parity: Mapping[str, float] | None) -> list[str]:
 
 
 def _columns(
-    losses: Mapping[str, Scored],
+    losses: Mapping[str, ReferenceScores],
     candidate: Candidate | None,
     base: str,
     tuned: str,
     checkpoints: Sequence[Checkpoint],
 ) -> list[Column]:
     def column(name: str, model: str, **more: Any) -> Column:
-        scored = losses.get(name, Scored())
+        scored = losses.get(name, ReferenceScores())
         return Column(
             name=name,
             model=model,

@@ -25,7 +25,7 @@ from service.work.store import WorkStore
 
 _CODE = "evaluation"
 _SUBJECT = "evaluation:"
-FORMS = {"json": "comparison.json", "html": "report.html", "md": "report.md"}
+REPORT_FILES = {"json": "comparison.json", "html": "report.html", "md": "report.md"}
 
 
 class EvaluationStatus(StrEnum):
@@ -176,7 +176,7 @@ def _gate_event(gate: GateOutcome) -> NewEvent:
 _COLUMNS = {BASE: "base model", PROMPT: "base model with the best prompt", TUNED: "tuned model"}
 
 
-class Progress:
+class ProgressReporter:
     """Reports the progress of one attempt at an evaluation as events of its job.
 
     An event is written in the transaction that checks the attempt, so that a superseded attempt

@@ -11,7 +11,7 @@ import msgspec
 
 from service.core.storage import Storage
 from service.jobs.evaluation.checkpoints import checkpoint_figures
-from service.jobs.evaluation.records import FORMS, GateFault, GateOutcome, JobEvaluation
+from service.jobs.evaluation.records import REPORT_FILES, GateFault, GateOutcome, JobEvaluation
 from service.verdict.comparison import Comparison
 from service.verdict.gate import apply_gate, figures, parse_gate
 from service.verdict.results import GateResult, Verdict
@@ -38,7 +38,7 @@ async def store_results(
     result = apply_gate(parse_gate(gate), measured[comparison.model]) if gate else None
     verdict, reports = await asyncio.to_thread(_conclude, comparison, result)
     for form, content in reports.items():
-        await storage.put_bytes(evaluation.key(FORMS[form]), content)
+        await storage.put_bytes(evaluation.key(REPORT_FILES[form]), content)
     outcome = None if result is None else _outcome(gate, result)
     return Conclusion(msgspec.to_builtins(verdict), outcome, measured)
 

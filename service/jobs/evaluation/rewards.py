@@ -85,7 +85,7 @@ class RewardEvaluator:
         await progress.enter(Phase.ANSWERS)
         plain = [list(row.prompt) for row in self._rows]
         given = {
-            name: await self._columns.answers(name, model, plain) for name, model in models.items()
+            name: await self._columns.ask(name, model, plain) for name, model in models.items()
         }
         graded = {name: await self._grade(answers) for name, answers in given.items()}
         scale = self._scale(graded)

@@ -35,7 +35,7 @@ from service.jobs.evaluation.records import (
     Evaluations,
     EvaluationStatus,
     JobEvaluation,
-    Progress,
+    ProgressReporter,
     job_of,
 )
 from service.jobs.evaluation.results import Conclusion, store_results
@@ -217,7 +217,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         engine: EvaluationEngine,
         max_tokens: int | None = None,
     ) -> Columns:
-        progress = Progress(self._evaluations, self._jobs, evaluation)
+        progress = ProgressReporter(self._evaluations, self._jobs, evaluation)
         await progress.begin(len(rows))
         return Columns(
             evaluation,
