@@ -9,6 +9,7 @@ import pytest
 
 from service.grading.labels import Counts, confusion_table, normalize_label
 from service.grading.results import LabelPair, Sample
+from service.grading.tool_call import find_written_calls
 from tests.grading.similar_texts import DIFFERENT
 from tests.grading.tools import graded
 
@@ -226,3 +227,53 @@ async def test_python() -> None:
 async def test_python_without_a_sample() -> None:
     source = "def grade(sample, item):\n    return item['n'] + len(sample)"
     assert (await graded({"type": "python", "name": "p", "source": source}, {"n": 4})).score == 4.0
+
+
+def call(name: str, **arguments: Any) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)},
+    }
+
+
+WRITTEN = call("weather", city="Oslo")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Hermes, Qwen
+        ('<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>',
+         [WRITTEN]),
+        ('Sure.<tool_call>{"name": "a", "arguments": {}}</tool_call><tool_call>'
+         '{"arguments": {"x": [1, {"y": 2}]}, "name": "b"}</tool_call>',
+         [call("a"), call("b", x=[1, {"y": 2}])]),
+        # Llama
+        ('<|python_tag|>{"name": "weather", "parameters": {"city": "Oslo"}}', [WRITTEN]),
+        # Mistral, Granite, Phi
+        ('[TOOL_CALLS] [{"name": "weather", "arguments": {"city": "Oslo"}}]', [WRITTEN]),
+        ('[{"name": "weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}]', [WRITTEN]),
+        (json.dumps([{"id": "c", **WRITTEN}]), [WRITTEN]),
+        ('{"tool_calls": [{"name": "weather", "arguments": {"city": "Oslo"}}]}', [WRITTEN]),
+        ('{"name": "weather", "arguments": {"city": "東京"}}', [call("weather", city="東京")]),
+        # No calls
+        ("", []),
+        ("It is cold in Oslo.", []),
+        ('{"name": "Ada", "age": 36}', []),
+        ('<tool_call>{"name": "weather", "arguments": {"city": "Os', []),
+        ('{"name": "weather", "arguments": "Oslo"}', []),
+        ("[" * 50_000, []),
+    ],
+)  # fmt: skip
+def test_written_calls(text: str, expected: list[dict[str, Any]]) -> None:
+    assert find_written_calls(text) == expected
+
+
+def test_few_of_many_brackets_are_tried() -> None:
+    written = '{"name": "a", "arguments": {}}'
+    assert find_written_calls("{" * 900 + written) == [call("a")]
+    assert find_written_calls("{" * 1000 + written) == []
+
+
+def test_the_number_of_calls_is_limited() -> None:
+    assert len(find_written_calls('{"name": "a", "arguments": {}}' * 1000)) == 64
