@@ -55,7 +55,7 @@ class Sampler:
         answered = await self._calls.ask(
             self._model, path, {**self._fields, key: messages}, self._max_tokens
         )
-        sample = parse_chat(answered) if self._is_chat else _parse_response(answered)
+        sample = parse_chat(answered) if self._is_chat else parse_response(answered)
         return Sampled(sample, answered.model, answered.usage)
 
 
@@ -128,7 +128,8 @@ def parse_chat(answered: Answered) -> Sample:
     )
 
 
-def _parse_response(answered: Answered) -> Sample:
+def parse_response(answered: Answered) -> Sample:
+    """Return the answer in a response of the Responses API. Raises SampleFailed."""
     output = answered.body.get("output")
     if not isinstance(output, list):
         raise _UNUSABLE

@@ -1,22 +1,18 @@
-"""Requests and answers of either API, given samples, and the patience with engines."""
+"""Answers of either API, given samples, prompts, the patience with engines, and tallies."""
 
 from __future__ import annotations
 
 import pytest
 
 from service.evals.data_sources import (
-    CompletionsSamplingParams,
     ItemReferenceMessages,
-    ResponsesSamplingParams,
     TemplateMessages,
 )
 from service.evals.prompts import PromptFailed, PromptInvalid, check, render
 from service.evals.sampling import (
-    _chat_fields,
-    _parse_response,
-    _response_fields,
     parse_chat,
     parse_given_sample,
+    parse_response,
 )
 from service.evals.tally import (
     MAX_LABEL_PAIRS,
@@ -27,27 +23,6 @@ from service.evals.tally import (
 from service.grading.errors import ItemFailed
 from service.grading.results import LabelPair
 from service.inference.background.calls import Answered, ModelUsage, Patience, SampleFailed
-
-DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "seed": 42}
-
-
-def test_parameters_of_either_api():
-    assert _chat_fields(None) == DEFAULTS
-    chat = CompletionsSamplingParams(
-        temperature=0, max_completion_tokens=9, reasoning_effort="low", tools=[]
-    )
-    assert _chat_fields(chat) == DEFAULTS | {
-        "temperature": 0,
-        "max_completion_tokens": 9,
-        "reasoning_effort": "low",
-        "tools": [],
-    }
-    response = ResponsesSamplingParams(max_completion_tokens=9, reasoning_effort="low")
-    assert _response_fields(response) == DEFAULTS | {
-        "store": False,
-        "max_output_tokens": 9,
-        "reasoning": {"effort": "low"},
-    }
 
 
 def answered(**body) -> Answered:
@@ -65,11 +40,11 @@ def test_answers_of_either_api():
     )
     part = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
     thought = {"type": "reasoning", "content": [{"text": "Hm."}]}
-    response = _parse_response(answered(status="completed", output=[thought, part]))
+    response = parse_response(answered(status="completed", output=[thought, part]))
     assert chat == response
     assert chat.tool_calls == [call]
     text = {"type": "message", "content": [{"text": '{"a"'}, {"text": ": 1}"}]}
-    cut = _parse_response(answered(status="incomplete", output=[text]))
+    cut = parse_response(answered(status="incomplete", output=[text]))
     assert (cut.output_text, cut.output_json, cut.finish_reason) == ('{"a": 1}', {"a": 1}, "length")
 
 
@@ -78,7 +53,7 @@ def test_an_answer_without_a_message_is_an_error(body):
     with pytest.raises(SampleFailed, match="no message"):
         parse_chat(answered(**body))
     with pytest.raises(SampleFailed, match="no message"):
-        _parse_response(answered(**body))
+        parse_response(answered(**body))
 
 
 @pytest.mark.parametrize(

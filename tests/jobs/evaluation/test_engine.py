@@ -60,12 +60,6 @@ async def test_a_rejected_request_is_an_error_of_its_row(engine, open_engine):
     assert found.scores == {}
 
 
-async def test_an_engine_that_is_away_for_a_moment_is_asked_again(engine, open_engine):
-    engine.failures = [503, 503]
-    found = await open_engine().answer(BASE, QUESTION, max_tokens=9)
-    assert found.text == engine.base_answer
-
-
 async def test_an_engine_that_stays_away_is_an_error(engine, open_engine):
     engine.failures = [503] * 99
     with pytest.raises(EngineAway):
