@@ -1,6 +1,6 @@
 """Wire types of a run's data source: `jsonl`, `completions` and `responses`, as in OpenAI's SDK.
 
-Requests and responses use the same types, so that a run shows what was asked.
+Requests and responses use the same types, so that a run shows its request.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _UNUSABLE: Final = SampleFailed("engine_error", "The engine's answer has no mess
 
 @dataclass(frozen=True)
 class Sampled:
-    """An answer, sampled or given, and what it took to sample it."""
+    """An answer, sampled or given, with the model that gave it and its usage."""
 
     sample: Sample | None = None
     model: str = ""

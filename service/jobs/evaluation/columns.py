@@ -113,7 +113,7 @@ class Columns:
         return made
 
     def compare(self, parity: Mapping[str, float] | None, **measured: Any) -> Comparison:
-        """Return the comparison of what was measured: the other fields of a `Comparison`.
+        """Return a comparison. `measured` are the fields of `Comparison` that the job does not set.
 
         `parity` are the figures of the comparison of engine and trainer, if it was made.
         """

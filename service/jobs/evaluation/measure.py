@@ -52,7 +52,7 @@ class Evaluator:
         most_rows: int,
         notes: Sequence[str] = (),
     ) -> None:
-        """`notes` are sentences for the reader of the report, before those on what is measured."""
+        """`notes` are sentences that come before the other notes of the report."""
         self._columns = columns
         self._entry = entry
         self._data = data

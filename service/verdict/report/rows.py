@@ -1,4 +1,4 @@
-"""Rows of the report, worst first, and how each is shown."""
+"""Ranks the rows of the report, worst first, and prepares them for display."""
 
 from __future__ import annotations
 
