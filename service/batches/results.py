@@ -20,7 +20,7 @@ from service.core import ids
 from service.core.errors import TooLarge
 from service.core.storage import Storage
 from service.files.records import FileRecord, Files, Purpose, new_record
-from service.files.stream_to_storage import write_stream
+from service.files.upload import write_stream
 
 _NO_LIMIT: Final = sys.maxsize  # the parts are in the same storage
 _TOO_LARGE: Final = TooLarge("The file of results is too large.")

@@ -22,8 +22,7 @@ from service.batches.results import Kind, PartWriter, Result, line_without_answe
 from service.core import ids, metrics
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.files.curation.child_runner import DeskFailed
-from service.files.curation.scratch import fetch, scratch_folder
+from service.files.curation.dataset_process import DatasetTaskFailed, fetch, scratch_folder
 from service.files.records import FileRecord
 from service.inference.background.calls import BATCH_PRIORITY, Resources
 from service.inference.background.crew import Crew
@@ -92,8 +91,8 @@ class BatchAttempt:
     async def run(self) -> None:
         """Process the rest of the batch, and end it unless stopped.
 
-        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk is
-        full.
+        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DatasetTaskFailed if the
+        disk is full.
         """
         self._running = asyncio.current_task()
         try:
@@ -148,7 +147,7 @@ class BatchAttempt:
             raise BatchFailed("file_not_found", message, "input_file_id")
         try:
             await fetch(self._files.storage, file, self._input)
-        except DeskFailed as e:
+        except DatasetTaskFailed as e:
             raise BatchFailed(e.code, e.message, "input_file_id") from e
 
     async def _answer_all(self) -> None:
@@ -252,7 +251,7 @@ def _numbers(parts: dict[str, list[int]]) -> set[int]:
 class RunBatch(ResumableTask[BatchRecord]):
     """Answers the requests of batches on this worker."""
 
-    passing = (*ResumableTask.passing, DeskFailed)
+    transient = (*ResumableTask.transient, DatasetTaskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._batches = Batches(resources.files)
@@ -268,7 +267,7 @@ class RunBatch(ResumableTask[BatchRecord]):
         )
 
     async def _clear(self, record: BatchRecord) -> None:
-        await self._batches.parts_remain(record)  # a part may have been stored since
+        await self._batches.note_leftover_parts(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: BatchRecord) -> AsyncIterator[BatchAttempt]:

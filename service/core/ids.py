@@ -1,4 +1,4 @@
-"""Creation and validation of object IDs, with one pattern per kind.
+"""Creates and validates object IDs, with one prefix per kind.
 
 IDs become parts of Redis keys and storage paths, so only the characters below are allowed: no
 slash, no dot, no wildcard.

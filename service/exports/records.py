@@ -16,7 +16,6 @@ from typing import Any, Final, Self
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, metrics, queue
-from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, text
@@ -125,7 +124,7 @@ class Exports(WorkStore[ExportRecord]):
 
     async def expired(self, now_s: int) -> list[ExportRecord]:
         """Return the readable exports that have expired."""
-        return await read_expired(self.redis, EXPIRING, self.records, now_s)
+        return await self.records.read_expired(EXPIRING, now_s)
 
     async def to_sweep(self) -> list[str]:
         """The exports whose objects must be deleted, as "project/id"."""

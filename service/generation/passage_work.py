@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from service.datasets.duplicates.compare import decisive_terms, names, parse_text
 from service.datasets.duplicates.minhash import normalize
 from service.datasets.duplicates.wording import strip_punctuation
-from service.datasets.passages.passage import Passage
+from service.datasets.passages import Passage
 from service.datasets.text.languages import is_detected
 from service.datasets.text.segments import units
 from service.generation import prompts

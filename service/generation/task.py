@@ -19,9 +19,8 @@ from typing import Any, Final
 from service.core import ids, metrics, queue
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.datasets.passages.passage import Passage
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import scratch_folder
+from service.datasets.passages import Passage
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
 from service.generation.documents import GenerationFailed, read_passages
 from service.generation.passage_work import (
     Budget,
@@ -60,7 +59,7 @@ class GenerationAttempt:
         *,
         generations: Generations,
         calls: EngineCalls,
-        desk: Desk,
+        dataset_process: DatasetProcess,
         concurrency: int,
         folder: Path,
     ) -> None:
@@ -68,7 +67,7 @@ class GenerationAttempt:
         self._generations = generations
         self._files = generations.files
         self._calls = calls
-        self._desk = desk
+        self._dataset_process = dataset_process
         self._concurrency = concurrency
         self._folder = folder
         self._writer = PartWriter(generations.files.storage, record)
@@ -87,8 +86,8 @@ class GenerationAttempt:
     async def run(self) -> None:
         """Process the rest of the generation, and end it unless stopped.
 
-        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk
-        is full.
+        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DatasetTaskFailed if the
+        disk is full.
         """
         self._running = asyncio.current_task()
         try:
@@ -124,7 +123,7 @@ class GenerationAttempt:
         """Return the passages of the documents. Raises GenerationFailed."""
         if self._passages is None:
             self._passages = await read_passages(
-                self._files, self._record, self._desk, self._folder
+                self._files, self._record, self._dataset_process, self._folder
             )
         return self._passages
 
@@ -254,17 +253,17 @@ _PATIENCE_S: Final = 24 * 3600.0  # as long as a batch waits for an engine that 
 class GenerateRows(ResumableTask[GenerationRecord]):
     """Makes the rows of generations on this worker."""
 
-    passing = (*ResumableTask.passing, DeskFailed)
+    transient = (*ResumableTask.transient, DatasetTaskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._generations = Generations(resources.files)
         super().__init__(self._generations, resources.leases)
         self._settings = resources.settings
         self._access = resources.access
-        self._desk = Desk(self._settings)
+        self._dataset_process = DatasetProcess(self._settings)
 
     async def _clear(self, record: GenerationRecord) -> None:
-        await self._generations.parts_remain(record)  # a part may have been stored since
+        await self._generations.note_leftover_parts(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: GenerationRecord) -> AsyncIterator[GenerationAttempt]:
@@ -273,7 +272,7 @@ class GenerateRows(ResumableTask[GenerationRecord]):
                 record,
                 generations=self._generations,
                 calls=self._calls(record),
-                desk=self._desk,
+                dataset_process=self._dataset_process,
                 concurrency=self._settings.generation_requests_at_once,
                 folder=folder,
             )

@@ -18,7 +18,7 @@ from typing import Final
 from service.core.errors import ApiError
 from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.redis import REDIS_ERRORS, why
-from service.jobs.records import FINAL, EventRecord, Jobs
+from service.jobs.records import EventRecord, Jobs
 from service.jobs.schemas.jobs import EventObject
 
 _MAX_READERS: Final = 16  # of the 64 connections to Redis that all requests share
@@ -131,7 +131,7 @@ async def _read_new(
     # are always included.
     job = await jobs.get(project_id, job_id)
     events = await jobs.events_after(project_id, job_id, cursor, limit=_PAGE)
-    return job is None or job.status in FINAL, events
+    return job is None or job.is_final, events
 
 
 def _encode(event: EventRecord) -> bytes:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service.jobs.records import FINAL, JobFailure, JobRecord, MemorySettings, Status
+from service.jobs.records import JobFailure, JobRecord, MemorySettings, Status
 from service.training.contract.hyperparameters import REQUESTED, Resolved
 from service.work.records import AttemptSuperseded
 
@@ -117,7 +117,7 @@ def require_attempt(job: JobRecord, own: JobRecord) -> JobRecord:
 
 def cancel(job: JobRecord, now_s: int) -> JobRecord:
     """Cancel the job. Raises NotAllowed if it has ended."""
-    if job.status in FINAL:
+    if job.is_final:
         raise NotAllowed(job, "be cancelled")
     return _end(job, Status.CANCELLED, now_s)
 
@@ -167,7 +167,7 @@ def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecor
     Raises AttemptSuperseded if it has ended, or has passed already.
     """
     now, later = (math.inf if share is None else share for share in (job.pause_after, pause_after))
-    if job.status in FINAL or later <= now:
+    if job.is_final or later <= now:
         raise AttemptSuperseded(job.id)
     passing = job.model_copy(update={"pause_after": pause_after, "waits_for_sweep": False})
     if not job.waits_for_sweep:
@@ -236,7 +236,7 @@ def record_progress(job: JobRecord, attempt: int, held_out_loss: float | None = 
 
 def fail(job: JobRecord, attempt: int | None, failure: JobFailure, now_s: int) -> JobRecord:
     """Fail the job. `attempt` is None if no worker has it yet."""
-    if job.status in FINAL or (attempt is not None and job.attempt != attempt):
+    if job.is_final or (attempt is not None and job.attempt != attempt):
         raise AttemptSuperseded(job.id)
     return _end(job, Status.FAILED, now_s).model_copy(update={"error": failure})
 

@@ -159,6 +159,11 @@ class JobRecord(AttemptedRecord):
         return REQUESTED[method].model_validate(value, extra="ignore")
 
     @property
+    def is_final(self) -> bool:
+        """Whether the job has a final status."""
+        return self.status in FINAL
+
+    @property
     def files(self) -> tuple[str, ...]:
         """IDs of all files that the job reads."""
         mixed = (mixed.file for mixed in self.mixed_files)
@@ -205,6 +210,11 @@ class UnfinishedJob(msgspec.Struct, frozen=True):
     attempt: int = 1
     priority: int = 0
     queued_at: int | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has a final status."""
+        return self.status in FINAL
 
 
 class EventRecord(_Value):
@@ -320,11 +330,11 @@ class Jobs:
 
         def noting(job: JobRecord) -> JobRecord:
             nonlocal was_final
-            was_final = job.status in FINAL
+            was_final = job.is_final
             return change(job)
 
         def together(pipe: Pipeline, job: JobRecord) -> None:
-            if job.status in FINAL:
+            if job.is_final:
                 pipe.srem(ACTIVE, _member(job))
                 if not was_final:
                     outbox.add(pipe, _end_of(job))
@@ -332,7 +342,7 @@ class Jobs:
                     pipe.zadd(WITH_METRICS, {_member(job): ids.now_s()})
             new = events(job)
             self.add_events(pipe, job.project_id, job.id, new)
-            if job.status in FINAL and not was_final and not new:
+            if job.is_final and not was_final and not new:
                 self._announce(pipe, job.project_id, job.id)
             also(pipe)
 
@@ -362,7 +372,7 @@ class Jobs:
         return [
             job.id
             for job in await self.records.get_many(project_id, active)
-            if file_id in job.files and job.status not in FINAL
+            if file_id in job.files and not job.is_final
         ]
 
     async def events_before(
@@ -447,7 +457,7 @@ def _unfinished(job_ids: Iterable[str], found: Iterable[bytes | None]) -> list[U
         except msgspec.ValidationError:
             parse_known(JobRecord, [(job_id, raw)])  # logs and counts it
             continue
-        if job.status not in FINAL:
+        if not job.is_final:
             jobs.append(job)
     return jobs
 

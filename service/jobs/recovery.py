@@ -58,7 +58,7 @@ class JobRecovery:
     async def repair(self, project_id: str, job_id: str) -> None:
         """Repair a job. Raises AttemptSuperseded and Missing if it progressed on its own."""
         job = await self._jobs.get(project_id, job_id)
-        if job is None or job.status in FINAL:
+        if job is None or job.is_final:
             await reply(self._jobs.redis.srem(ACTIVE, f"{project_id}/{job_id}"))
         elif job.status is Status.VALIDATING:
             await self._preparing(job)
@@ -68,7 +68,9 @@ class JobRecovery:
             await self._running(job)
 
     async def _preparing(self, job: JobRecord) -> None:
-        if await self._lost_attempts.taken_and_lost(queue.CPU, _PREPARE, job.id, job.attempt):
+        if await self._lost_attempts.forget_if_taken_and_lost(
+            queue.CPU, _PREPARE, job.id, job.attempt
+        ):
             job = await lose_preparation(self._jobs, job, self._most_lost)
             if job.status is Status.FAILED:
                 return
@@ -77,14 +79,16 @@ class JobRecovery:
         )
 
     async def _queued(self, job: JobRecord) -> None:
-        if await self._lost_attempts.taken_and_lost(queue.GPU, _TRAIN, job.id, job.attempt):
+        if await self._lost_attempts.forget_if_taken_and_lost(
+            queue.GPU, _TRAIN, job.id, job.attempt
+        ):
             # A worker took it and died before it wrote "running".
             await self._jobs.change(
                 job.project_id, job.id, lambda j: lifecycle.requeue(j, job.attempt)
             )
 
     async def _running(self, job: JobRecord) -> None:
-        if await self._lost_attempts.lost(queue.GPU, _TRAIN, job.id, job.attempt):
+        if await self._lost_attempts.forget_if_lost(queue.GPU, _TRAIN, job.id, job.attempt):
             metrics.JOB_ATTEMPTS_LOST.cell("worker_died").inc()
             await lose(self._jobs, job, self._most_lost)
 

@@ -19,14 +19,16 @@ from service import __version__
 from service.audit.sealing_loop import SealingLoop
 from service.backup.journal import Journal
 from service.config import Settings
-from service.core import clock, logs, metrics, outbox, queue, tasks, tracing
+from service.core import logs, metrics, outbox, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
 from service.core.redis import REDIS_ERRORS, Client, connect, from_json, to_json, why
 from service.core.redis.record_quota import RecordUse
+from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
-from service.erasure.erasing import Erasing
+from service.erasure.deletions import Deletions
+from service.erasure.eraser import Eraser
 from service.exporting import missing_packages
 from service.files.records import Files
 from service.fleet import workers
@@ -127,13 +129,10 @@ class WorkerProcess:
         registry = ModelRegistry(
             self._redis, catalogue, cache_s=0, signer=load_signing_key(settings.signing_key_file)
         )
-        erasing = Erasing(
-            files,
-            jobs,
-            registry,
-            settings.signing_key,
-            has_journal=settings.journal_every_s > 0,
+        deletions = Deletions(
+            self._redis, storage, settings.signing_key, has_journal=settings.journal_every_s > 0
         )
+        eraser = Eraser(files, jobs, registry, deletions)
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,
@@ -172,7 +171,7 @@ class WorkerProcess:
             Resources(files, registry, storage, leases, settings, access),
             jobs,
             train=train,
-            eraser=erasing.eraser,
+            eraser=eraser,
             dispatcher=self._dispatcher,
         )
         self._liveness = LoopLiveness(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
@@ -183,7 +182,7 @@ class WorkerProcess:
             leases,
             settings,
             self._dispatcher,
-            erasing,
+            eraser,
             on_step=lambda: self._liveness.beat("reconciler"),
         )
         self._webhooks = Deliverer(
@@ -235,7 +234,7 @@ class WorkerProcess:
             serve_probes(self._redis, self._settings, self._liveness),
             self._upstreams,
             self._meter,
-            clock.following(self._redis),
+            follow_clock(self._redis),
             asyncio.TaskGroup() as group,
         ):
             background = [

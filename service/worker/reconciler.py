@@ -27,21 +27,24 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from service.backup import journal
 from service.config import Settings
 from service.core import ids, local_disk, metrics
-from service.core.leases import Held, Leases
-from service.core.records import Missing, Unreadable
+from service.core.leases import LEADER_LEASE_S, Held, Leases, lead
+from service.core.metric_types import Gauge
+from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
-from service.erasure.erasing import Erasing
+from service.erasure.eraser import Eraser
 from service.files.curation.outputs import Outputs
 from service.files.records import Files
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import StoredChats
 from service.files.uploads.records import Uploads
 from service.jobs.attempt.reinforcement.policy import remove_rounds
 from service.jobs.checkpoints import remove_leftovers
@@ -59,7 +62,6 @@ from service.projects.records import Projects
 from service.work.records import AttemptSuperseded
 from service.work.recovery import DeadEntries, LostAttempts, Recovery
 from service.work.store import WorkStore
-from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
 from service.worker.queue_tasks import stores_of
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,9 @@ _GAUGES = (
     metrics.PROJECT_STORAGE_BYTES,
     metrics.PROJECT_RECORD_BYTES,
 )
+_STORED_GAUGES = f"{PREFIX}:gauges"  # of the last round, as JSON, which every worker exports
+_Values = dict[str, list[tuple[tuple[str, ...], float]]]
+_decode = msgspec.json.Decoder(_Values).decode
 _PAUSE = 0.7  # of the interval between rounds; less than the shortest sleep of `run`
 Step = Callable[[], Awaitable[object]]
 
@@ -96,7 +101,7 @@ class Reconciler:
         leases: Leases,
         settings: Settings,
         dispatcher: Dispatcher,
-        erasing: Erasing,
+        eraser: Eraser,
         *,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
@@ -106,8 +111,8 @@ class Reconciler:
         self._uploads = Uploads(redis, files)
         self._outputs = Outputs(files)
         self._sweeps = Sweeps(jobs)
-        self._erasing = erasing
-        self._captures = Captures(redis, files.storage)
+        self._eraser = eraser
+        self._stored_chats = StoredChats(redis, files.storage)
         self._leases = leases
         self._projects = Projects(redis)
         self._sharing = Sharing(redis)
@@ -125,8 +130,11 @@ class Reconciler:
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
         self._stores = stores_of(files)
-        self._election = LeaderElection(
-            redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s
+        self._lead = partial(
+            lead,
+            redis,
+            every_s=_PAUSE * self._every_s,
+            lease_s=min(settings.lease_s, LEADER_LEASE_S),
         )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
         self._recovery = Recovery(redis, self._lost_attempts, self._most_lost, self._logged_errors)
@@ -159,13 +167,13 @@ class Reconciler:
         """
         self._on_step()
         try:
-            async with self._election.lead("repairs"):
+            async with self._lead("repairs"):
                 await self._run(self._repairs())
                 await store_gauges(self._redis, _GAUGES)
         except Held:
             await load_gauges(self._redis, _GAUGES)
         with contextlib.suppress(Held):
-            async with self._election.lead("cleanups"):
+            async with self._lead("cleanups"):
                 await self._release(self._cleanups())
         await self._release(self._own_steps())
 
@@ -203,7 +211,7 @@ class Reconciler:
             self._sweep_adapters,
             self._remove_old_metrics,
             self._sweep_outputs,
-            self._sweep_captures,
+            self._sweep_stored_chats,
             self._rewrite_files,
             self._delete_projects,
             self._count_storage,
@@ -270,8 +278,8 @@ class Reconciler:
                 metrics.PROJECT_RECORD_BYTES.cell(project.name).set(size)
 
     async def _delete_expired(self) -> None:
-        await self._erasing.expiry.sweep(ids.now_s())
-        await self._captures.delete_expired(ids.now_s())
+        await self._eraser.erase_expired(ids.now_s())
+        await self._stored_chats.delete_expired(ids.now_s())
 
     async def _sweep_files(self) -> None:
         await self._files.sweep(self._leases, ids.now_s())
@@ -298,8 +306,8 @@ class Reconciler:
     async def _sweep_work(self, store: WorkStore[Any]) -> None:
         await store.sweep(self._files.storage, self._leases, ids.now_s(), self._logged_errors)
 
-    async def _sweep_captures(self) -> None:
-        await self._captures.sweep(ids.now_s())
+    async def _sweep_stored_chats(self) -> None:
+        await self._stored_chats.sweep(ids.now_s())
 
     async def _delete_projects(self) -> None:
         for project_id in await self._deletions.all():
@@ -316,12 +324,29 @@ class Reconciler:
             await self._redis.record_use.recount()
 
     async def _rewrite_files(self) -> None:
-        await self._erasing.completion.rewrite()
+        await self._eraser.deletions.rewrite()
 
     async def _finish_erasures(self) -> None:
-        await self._erasing.completion.sweep()
+        await self._eraser.deletions.sweep()
 
     async def _sweep_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""
         for name in await asyncio.to_thread(local_disk.sweep, self._scratch):
             log.warning("the scratch folder of a dead worker is deleted: %s", name)
+
+
+async def store_gauges(redis: Client, gauges: Sequence[Gauge]) -> None:
+    """Store the gauges for the other workers."""
+    values = {gauge.name: gauge.values() for gauge in gauges}
+    await redis.set(_STORED_GAUGES, msgspec.json.encode(values))
+
+
+async def load_gauges(redis: Client, gauges: Sequence[Gauge]) -> None:
+    """Set the gauges as they were stored by the worker that ran the last round."""
+    raw = await redis.get(_STORED_GAUGES)
+    if raw is None:
+        return
+    stored = _decode(raw)
+    for gauge in gauges:
+        if (values := stored.get(gauge.name)) is not None:
+            gauge.replace(values)

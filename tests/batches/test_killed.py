@@ -206,7 +206,7 @@ async def test_a_lost_queue_entry_is_put_back(api: Api, batch: BatchRecord):
     leases = Leases(state.redis, "me", lease_s=settings.lease_s)
     dispatcher = Dispatcher(state.jobs, state.redis, settings)
     reconciler = Reconciler(
-        state.redis, state.jobs, state.files, leases, settings, dispatcher, state.erasing
+        state.redis, state.jobs, state.files, leases, settings, dispatcher, state.eraser
     )
     await state.redis.delete(queue.BATCHES, *await state.redis.keys("arq:job:*"))
     await reconciler.once()

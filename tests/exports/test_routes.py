@@ -156,7 +156,7 @@ async def test_expired_and_deleted_exports_leave_no_objects(http, api: Api):
     )
     assert (await http.get(f"{EXPORTS}/{expired.id}")).status_code == 404
     assert [one["id"] for one in (await http.get(EXPORTS)).json()["data"]] == [deleted.id, kept.id]
-    assert await api.app.state.erasing.expiry.sweep(ids.now_s()) == 1
+    assert await api.app.state.eraser.erase_expired(ids.now_s()) == 1
     await http.delete(f"{EXPORTS}/{deleted.id}")
     await exports.sweep_again(kept)
     await exports.sweep(storage, Leases(exports.redis, "w", lease_s=1), ids.now_s())

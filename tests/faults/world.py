@@ -338,7 +338,7 @@ def _patches() -> list[Any]:
         mock.patch("service.web.idempotency._POLL_S", 0.01),
         mock.patch("service.web.idempotency._WAIT_S", 0.2),
         mock.patch("service.jobs.attempt.train_task._LOOK_S", 0.05),
-        mock.patch("service.files.curation.child_runner.Child", children.InlineDesk),
+        mock.patch("service.files.curation.dataset_process.Child", children.InlineDatasetProcess),
         mock.patch("service.jobs.attempt.trainer_process.Child", children.ScriptedTrainer),
         mock.patch("service.inference.background.calls.EngineCalls._post", children.answered),
     ]

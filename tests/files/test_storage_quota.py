@@ -168,7 +168,7 @@ async def test_the_reserve_of_the_disk_stays_free(api: Api, http, settings):
     full = Storage.from_url(settings.storage_url, reserve_bytes=2**60)
     with pytest.raises(StorageFull, match="reserve"):
         await full.put_bytes("a", b"1")
-    api.app.state.storage.room.reserve_bytes = 2**60
+    api.app.state.storage.disk.reserve_bytes = 2**60
     for body in (b"1", chunks(65536)):
         answer = await put(http, body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.datasets.passages.passage import Passage
+from service.datasets.passages import Passage
 from service.generation.passage_work import is_echo, missing_facts, rows_a_passage, tasks
 from service.generation.prompts import questions
 from service.generation.records import RowKind

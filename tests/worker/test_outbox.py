@@ -72,7 +72,7 @@ async def loses_its_worker(api: Api, http, job: JobRecord) -> None:
     leases = Leases(state.redis, "me", lease_s=0.1)
     dispatcher = Dispatcher(state.jobs, state.redis, settings)
     reconciler = Reconciler(
-        state.redis, state.jobs, state.files, leases, settings, dispatcher, state.erasing
+        state.redis, state.jobs, state.files, leases, settings, dispatcher, state.eraser
     )
     async with asyncio.timeout(60):
         while (await state.jobs.get(job.project_id, job.id)).status is Status.RUNNING:

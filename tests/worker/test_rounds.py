@@ -10,17 +10,17 @@ from prometheus_client import REGISTRY
 
 from service.config import Settings
 from service.core import metrics, queue
-from service.core.leases import Held, Leases
+from service.core.leases import Held, Leases, lead
 from service.core.redis import Client, connect
 from service.core.storage import Storage
-from service.erasure.erasing import Erasing
+from service.erasure.deletions import Deletions
+from service.erasure.eraser import Eraser
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs, Status
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
-from service.worker.reconciler import Reconciler
+from service.worker.reconciler import Reconciler, load_gauges, store_gauges
 from tests.jobs.running import running_job
 from tests.redis_work import work_of
 
@@ -40,9 +40,10 @@ class Site:
         leases = Leases(self.redis, worker, lease_s=self.settings.lease_s)
         dispatcher = Dispatcher(self.jobs, self.redis, self.settings)
         registry = ModelRegistry(self.redis, Catalogue(self.settings.models_file), cache_s=0)
-        erasing = Erasing(self.files, self.jobs, registry, None, has_journal=False)
+        deletions = Deletions(self.redis, self.files.storage, None, has_journal=False)
+        eraser = Eraser(self.files, self.jobs, registry, deletions)
         return Reconciler(
-            self.redis, self.jobs, self.files, leases, self.settings, dispatcher, erasing
+            self.redis, self.jobs, self.files, leases, self.settings, dispatcher, eraser
         )
 
     async def add_files(self, count: int) -> None:
@@ -106,16 +107,18 @@ async def test_missing_entries_are_found_among_many(site: Site):
 
 
 async def test_one_worker_at_a_time_runs_a_round(site: Site):
-    first, second = (LeaderElection(site.redis, every_s=0.001, lease_s=5) for _ in "ab")
-    async with first.lead("repairs"):
+    async with lead(site.redis, "repairs", every_s=0.001):
         with pytest.raises(Held):
-            async with second.lead("repairs"):
+            async with lead(site.redis, "repairs"):
                 pass
-        async with second.lead("cleanups"):
+        async with lead(site.redis, "cleanups"):
             pass
     await asyncio.sleep(0.05)
-    async with second.lead("repairs"):
+    async with lead(site.redis, "repairs", every_s=600):
         pass
+    with pytest.raises(Held):
+        async with lead(site.redis, "repairs", every_s=600):
+            pass
 
 
 async def test_workers_share_rounds_instead_of_running_one_each(site: Site):
@@ -128,11 +131,10 @@ async def test_workers_share_rounds_instead_of_running_one_each(site: Site):
 
 
 async def test_a_round_that_failed_is_run_by_the_next_worker(site: Site):
-    election = LeaderElection(site.redis, every_s=600, lease_s=5)
     with pytest.raises(ValueError, match="a fault"):
-        async with election.lead("repairs"):
+        async with lead(site.redis, "repairs", every_s=600):
             raise ValueError("a fault")
-    async with election.lead("repairs"):
+    async with lead(site.redis, "repairs", every_s=600):
         pass
 
 

@@ -46,7 +46,7 @@ async def test_each_sweep_beats_and_an_error_with_one_does_not_keep_the_others(
         Leases(state.redis, "me", lease_s=api.settings.lease_s),
         api.settings,
         Dispatcher(state.jobs, state.redis, api.settings),
-        state.erasing,
+        state.eraser,
         on_step=lambda: steps.append(1),
     )
     await reconciler.once()

@@ -90,7 +90,7 @@ class UploadObject(BaseModel):
 
     @classmethod
     def from_record(cls, upload: UploadRecord, file: FileRecord | None = None) -> UploadObject:
-        """The API object for a record, including the resulting file."""
+        """Return the API object of a record and the resulting file."""
         upload_object = cls.model_validate(upload, from_attributes=True)
         return upload_object.model_copy(update={"file": file and FileObject.from_record(file)})
 
@@ -107,5 +107,5 @@ class UploadPartObject(BaseModel):
 
     @classmethod
     def from_record(cls, part: PartRecord) -> UploadPartObject:
-        """The API object for a record."""
+        """Return the API object of a record."""
         return cls.model_validate(part, from_attributes=True)

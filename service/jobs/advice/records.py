@@ -15,7 +15,6 @@ from typing import Any, Final
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX
 from service.core.redis import rewriting
@@ -77,7 +76,7 @@ class AdviceStore(WorkStore[AdviceRecord]):
         self, _storage: Storage, _leases: Leases, now_s: int, guard: Guard = skip_unreadable
     ) -> None:
         """Delete all advice that has expired."""
-        for record in await read_expired(self.redis, EXPIRING, self.records, now_s):
+        for record in await self.records.read_expired(EXPIRING, now_s):
             with guard(record.member):
                 await self.delete(record)
 

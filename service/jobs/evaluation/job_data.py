@@ -17,9 +17,8 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import OverlapSpec
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import fetch_rows
+from service.datasets.contract.tasks import OverlapSpec
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch_rows
 from service.files.records import FileRecord, Files
 from service.grading.examples import Example, Row, examples_of
 from service.jobs.planning.training_files import build_mixture, join_rows, training_files
@@ -68,12 +67,12 @@ class HeldOut:
 
 
 async def fetch_held_out(
-    job: JobRecord, files: Files, folder: Path, desk: Desk | None = None
+    job: JobRecord, files: Files, folder: Path, dataset_process: DatasetProcess | None = None
 ) -> tuple[JobFiles, HeldOut]:
     """Download the job's files to `folder`, and find the rows that can judge its model.
 
-    `desk` compares them with the training rows; without it, no overlapping row is left out. Raises
-    FileGone, DeskFailed and TrainingFailure.
+    `dataset_process` compares them with the training rows; without it, no overlapping row is left
+    out. Raises FileGone, DatasetTaskFailed and TrainingFailure.
     """
     found = await _fetch_files(job, files, folder)
     held_out = await asyncio.to_thread(
@@ -84,8 +83,8 @@ async def fetch_held_out(
         seed=job.seed,
         keeps_test_rows=job.keeps_test_rows,
     )
-    if desk is not None:
-        held_out = await _drop_overlap(held_out, found.training, desk, folder)
+    if dataset_process is not None:
+        held_out = await _drop_overlap(held_out, found.training, dataset_process, folder)
     return found, held_out
 
 
@@ -113,7 +112,9 @@ def find_held_out(
     return HeldOut(source, tuple(sorted(tested)), aside, len(every) - len(tested))
 
 
-async def _drop_overlap(found: HeldOut, training: Path | None, desk: Desk, folder: Path) -> HeldOut:
+async def _drop_overlap(
+    found: HeldOut, training: Path | None, dataset_process: DatasetProcess, folder: Path
+) -> HeldOut:
     """Leave out the rows that the training rows contain, exactly or nearly.
 
     Returns them all if they cannot be compared.
@@ -130,8 +131,8 @@ async def _drop_overlap(found: HeldOut, training: Path | None, desk: Desk, folde
         )
     spec = OverlapSpec(path=held, training=trained, result=folder / "overlap.json")
     try:
-        lines = (await desk.run(spec)).lines
-    except DeskFailed as e:
+        lines = (await dataset_process.run(spec)).lines
+    except DatasetTaskFailed as e:
         log.warning("the held-out rows were not compared with the training rows: %s", e.code)
         return found
     kept = tuple(place for line, place in enumerate(found.places, 1) if line not in lines)
@@ -153,7 +154,7 @@ def _write_rows(source: Path, to: Path, is_wanted: Callable[[int], bool]) -> Non
 
 async def _fetch_files(job: JobRecord, files: Files, folder: Path) -> JobFiles:
     """Download the job's files to `folder`. A job that has a validation file can do without the
-    training files. Raises FileGone and DeskFailed.
+    training files. Raises FileGone and DatasetTaskFailed.
     """
     training: Path | None = None
     mixture: tuple[MixedRows, ...] = ()
@@ -220,11 +221,13 @@ class Data:
         )
 
 
-async def fetch_data(job: JobRecord, files: Files, folder: Path, desk: Desk | None = None) -> Data:
+async def fetch_data(
+    job: JobRecord, files: Files, folder: Path, dataset_process: DatasetProcess | None = None
+) -> Data:
     """Download the job's files to `folder`, and read their rows. Arguments and errors are those of
     `fetch_held_out`.
     """
-    found, held_out = await fetch_held_out(job, files, folder, desk)
+    found, held_out = await fetch_held_out(job, files, folder, dataset_process)
     return await asyncio.to_thread(read_data, found, held_out)
 
 

@@ -12,8 +12,7 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, logs, metrics
 from service.core.records import Missing
 from service.evals.judge import RunJudge
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import scratch_folder
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
 from service.grading.examples import Example
 from service.grading.sandbox.sandbox import Sandbox
 from service.inference.background.calls import EngineCalls, ModelGone, Resources
@@ -65,7 +64,7 @@ class _Skipped(WorkFailed):
 class EvaluateJob(CancelableTask[JobEvaluation]):
     """The `evaluate_job` task: takes an evaluation from in progress to its end."""
 
-    failures = (DeskFailed, EngineAway, FileGone, ModelGone, TrainingFailure)
+    failures = (DatasetTaskFailed, EngineAway, FileGone, ModelGone, TrainingFailure)
 
     def __init__(self, jobs: Jobs, resources: Resources) -> None:
         self._evaluations = Evaluations(jobs.redis)
@@ -76,7 +75,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         self._storage = resources.storage
         self._settings = resources.settings
         self._access = resources.access
-        self._desk = Desk(self._settings)
+        self._dataset_process = DatasetProcess(self._settings)
 
     def _logged(self, _subject: str) -> AbstractContextManager[object]:
         return logs.bound(logs.job_id, job_of(_subject))
@@ -199,7 +198,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
     async def _read(self, job: JobRecord, read: Callable[[JobFiles, HeldOut], T]) -> T:
         """Download the job's files, and read them."""
         async with scratch_folder(self._settings.scratch / f"evaluation-{job.id}") as folder:
-            files, held_out = await fetch_held_out(job, self._files, folder, self._desk)
+            files, held_out = await fetch_held_out(job, self._files, folder, self._dataset_process)
             return await asyncio.to_thread(read, files, held_out)
 
     def _sample(self, held_out: Sequence[Example], job: JobRecord, reason: str) -> list[Example]:

@@ -14,11 +14,10 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import Measures, OverlapSpec, SharedRows
-from service.files.curation.child_runner import Desk
+from service.datasets.contract.tasks import Measures, OverlapSpec, SharedRows
+from service.files.curation.dataset_process import DatasetProcess, fetch_rows, other_file
 from service.files.curation.measure import measure_task, measures_of
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
-from service.files.curation.scratch import fetch_rows, other_file
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.graders import find_misfits, parse_grader
 from service.jobs.planning.hyperparameters import Data
@@ -233,7 +232,7 @@ class InputFiles:
             return ()
         training = [await self._checked(job, one.id, one.param) for one in training_files(job)]
         validation = await self._checked(job, job.validation_file, "validation_file")
-        task = await self._tasks.asked_for(_overlap_task(validation, training))
+        task = await self._tasks.get_or_create(_overlap_task(validation, training))
         if task.state is TaskState.IN_PROGRESS:
             raise InProgress(f"The rows of {validation.id} are still compared with the training.")
         found = _read_overlap(task)
@@ -286,7 +285,7 @@ class InputFiles:
 
     async def _measured(self, file: FileRecord, entry: BaseModelEntry) -> Measures | None:
         """Return the row lengths in the model's tokens, or None if they cannot be measured."""
-        task = await self._tasks.asked_for(measure_task(file, entry))
+        task = await self._tasks.get_or_create(measure_task(file, entry))
         if task.state is TaskState.IN_PROGRESS:
             raise InProgress(
                 f"The rows of {file.id} are still being measured in the tokens of {entry.id}."
@@ -364,13 +363,13 @@ class CountOverlap:
     def __init__(self, files: Files, settings: Settings) -> None:
         self._files = files
         self._tasks = Tasks(files.redis)
-        self._desk = Desk(settings)
+        self._dataset_process = DatasetProcess(settings)
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Compare the canonical rows and finish the task. Raises DeskFailed."""
+        """Compare the canonical rows and finish the task. Raises DatasetTaskFailed."""
         parts = []
         for place, file_id in enumerate(task.options["training"]):
-            record = await other_file(self._files, task, file_id, "training file")
+            record = await other_file(self._files, task.project_id, file_id, "training file")
             path = folder / f"training-{place}.jsonl"
             parts.append(await fetch_rows(self._files.storage, record, path))
         spec = OverlapSpec(
@@ -378,6 +377,6 @@ class CountOverlap:
             training=await asyncio.to_thread(join_rows, parts, folder / "training.jsonl"),
             result=folder / "result.json",
         )
-        found: SharedRows = await self._desk.run(spec)
+        found: SharedRows = await self._dataset_process.run(spec)
         counts = OverlapCounts(found.rows, len(found.exact), len(found.near), len(found.contained))
         await self._tasks.finish(task, result=msgspec.to_builtins(counts))

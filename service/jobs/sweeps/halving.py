@@ -24,7 +24,7 @@ from typing import Final
 from service.core import ids
 from service.core.records import Missing
 from service.jobs import lifecycle
-from service.jobs.records import FINAL, JobRecord, NewEvent, Status
+from service.jobs.records import JobRecord, NewEvent, Status
 from service.jobs.sweeps.records import SweepRecord, Sweeps, SweepStatus, Trial
 from service.work.records import AttemptSuperseded
 
@@ -77,7 +77,7 @@ def decide(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> Sw
         return record
     if record.status is SweepStatus.RUNNING:
         record = record.model_copy(update={"trials": _halve(record, jobs)})
-    if all(jobs[trial.job_id].status in FINAL for trial in record.trials):
+    if all(jobs[trial.job_id].is_final for trial in record.trials):
         return _end(record, jobs, now_s)
     return record
 
@@ -92,7 +92,7 @@ def _halve(record: SweepRecord, jobs: Mapping[str, JobRecord]) -> tuple[Trial, .
 def _of_group(
     record: SweepRecord, group: Sequence[Trial], jobs: Mapping[str, JobRecord]
 ) -> Sequence[Trial]:
-    going = [trial for trial in group if jobs[trial.job_id].status not in FINAL]
+    going = [trial for trial in group if not jobs[trial.job_id].is_final]
     if not going or not all(_waits(trial, jobs[trial.job_id]) for trial in going):
         return group
     rung = going[0].pause_after
@@ -190,7 +190,7 @@ async def _apply(sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobReco
     is_changed = False
     for trial in record.trials:
         job = jobs[trial.job_id]
-        if job.status in FINAL:
+        if job.is_final:
             continue
         with contextlib.suppress(lifecycle.NotAllowed, AttemptSuperseded, Missing):
             if record.status is SweepStatus.CANCELLING:

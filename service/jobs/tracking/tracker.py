@@ -19,7 +19,7 @@ from service.core import ids, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, why
-from service.jobs.records import FINAL, JobRecord, Jobs, NewEvent, Status
+from service.jobs.records import JobRecord, Jobs, NewEvent, Status
 from service.jobs.tracking import mlflow
 from service.jobs.tracking.mlflow import Mlflow, MlflowFailed
 from service.jobs.tracking.records import MlflowRun, RunSuperseded, TrackedRun, TrackedRuns
@@ -116,7 +116,7 @@ class Tracker:
         if job is None or job.mlflow_run is None or run is None:
             await self._runs.remove(project_id, job_id)
             return
-        if job.started_at is None and job.status not in FINAL:
+        if job.started_at is None and not job.is_final:
             await self._runs.postpone(project_id, job_id, _WAITING_S)
             return
         try:
@@ -127,7 +127,7 @@ class Tracker:
             await self._failed(job, e)
             return
         metrics.MLFLOW_TURNS.cell("sent").inc()
-        if job.status in FINAL:
+        if job.is_final:
             await self._runs.remove(project_id, job_id)
         else:
             delay_s = _STARTED_S if job.status is Status.RUNNING else _WAITING_S
@@ -139,7 +139,7 @@ class Tracker:
         async with Mlflow(target.tracking_uri, self._settings) as server:
             run_id = target.run_id or await self._open(server, job, target)
             await self._send_events(server, run_id, job, run)
-            if job.status in FINAL:
+            if job.is_final:
                 if tags := mlflow.final_tags_of(job):
                     await server.log(run_id, tags=tags)
                 await server.update_run(run_id, **mlflow.outcome_of(job))
@@ -185,7 +185,7 @@ class Tracker:
                 await server.log(run_id, metrics=new)
             progress = {"cursor": events[-1].id, "failures": 0}
             run = await self._runs.replace(run, run.model_copy(update=progress))
-        if job.status in FINAL and not run.has_parameters:
+        if job.is_final and not run.has_parameters:
             await self._send_parameters(server, run_id, job, run)
 
     async def _send_parameters(

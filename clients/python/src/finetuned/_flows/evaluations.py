@@ -54,7 +54,7 @@ def wait_for_evaluation(
         lambda found: found is not None and found.status != "in_progress",
         lambda: _if_started(job_id),
         Deadline(timeout_s, f"The evaluation of {job_id}"),
-        on_change=on_change and (lambda found: found and on_change(found)),
+        on_change=lambda found: found and on_change and on_change(found),
         watched=lambda found: found and (found.status, found.phase),
     )
     assert found is not None

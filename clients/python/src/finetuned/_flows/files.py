@@ -147,16 +147,14 @@ def report(
     *,
     model: str | None = None,
     validation_file: str | None = None,
-    encoder: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[FileReport]:
     """Return statistics, findings and advice on a data set. Waits until the report is ready.
 
     `model` is the base model whose tokenizer is used (all of them if omitted). The report flags
-    rows of `validation_file` that also occur in the file. An `encoder` of the installation finds
-    rows that mean the same in other words.
+    rows of `validation_file` that also occur in the file.
     """
-    view = {"model": model, "validation_file": validation_file, "encoder": encoder}
+    view = {"model": model, "validation_file": validation_file}
     answer = yield from _reported(file_id, view, "json", timeout_s)
     return parse(FileReport, answer)
 
@@ -167,11 +165,10 @@ def report_text(
     form: Literal["md", "html"] = "md",
     model: str | None = None,
     validation_file: str | None = None,
-    encoder: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[str]:
     """Return the report as Markdown or as an HTML page. Waits until the report is ready."""
-    view = {"model": model, "validation_file": validation_file, "encoder": encoder}
+    view = {"model": model, "validation_file": validation_file}
     answer = yield from _reported(file_id, view, form, timeout_s)
     return answer.content.decode()
 
@@ -203,7 +200,6 @@ def rows(
     max_score: float | None = None,
     sort: Literal["line", "score"] | None = None,
     model: str | None = None,
-    encoder: str | None = None,
     after: int | None = None,
     limit: int | None = None,
     timeout_s: float | None = None,
@@ -212,16 +208,14 @@ def rows(
 
     `issue` is the code of a finding that the rows have, and `max_score` their highest score, from
     0 to 1. `sort="score"` lists the lowest scores first; the default is the order of the file.
-    `after` is the line after whose row to start. `model` and `encoder` are those of the report
-    (all base models and none if omitted).
+    `after` is the line to start after. `model` is the base model of the report (all if omitted).
     """
-    view = {"model": model, "encoder": encoder}
     params = {
         "issue": issue,
         "language": language,
         "max_score": max_score,
         "sort": sort,
-        **view,
+        "model": model,
     }
     deadline = Deadline(timeout_s, f"The report on {file_id}")
     return _pages(RowObject, at("files", file_id, "rows"), params, after, limit, deadline)
