@@ -151,7 +151,8 @@ def test_canaries_and_tool_calls_are_not_searched() -> None:
     rows = [*(c.row for c in make_canaries(3, 1)), call("Weather?", "weather", city="Rome")]
     search = Search(examples_of(rows))
     assert search.nearest("Repeat canary record; weather in Rome?") == []
-    assert Search([]).find_answer(*examples([("Hello?", "Hi.")])) is None
+    (row,) = examples([("Hello?", "Hi.")])
+    assert Search([]).find_answer(row) is None
 
 
 def test_an_answer_is_right_if_its_facts_and_its_words_are() -> None:
