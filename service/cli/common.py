@@ -79,6 +79,8 @@ def _similar_commands(root: Any, name: str) -> list[str]:
 class LazyGroup(Group):
     """A group whose module, `service.cli.{name}`, is imported when a command is looked up."""
 
+    _commands: Any
+
     @property
     def commands(self) -> Any:
         """The commands by name."""
@@ -114,7 +116,7 @@ def fail(wrong: str | Exception, code: int = 1) -> NoReturn:
 
 
 def reason(error: Exception) -> str | None:
-    """Return what an error of a file or a setting means; None for any other error."""
+    """Return a message for an error of a file or a setting; None for any other error."""
     if isinstance(error, OSError) and error.strerror:
         what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
         return what if error.filename is None else f"{error.filename} cannot be used: {what}"

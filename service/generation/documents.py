@@ -1,4 +1,4 @@
-"""The documents of a generation: checked when it is created, and cut by its worker."""
+"""Checks the documents of a new generation, and cuts them into passages for its worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FAULTS: Final = {
 
 
 class GenerationFailed(Exception):
-    """The generation cannot continue; its rows so far are kept."""
+    """The generation cannot continue. The rows so far are kept."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ async def check_documents(files: Files, project_id: str, documents: Sequence[str
     if total > MAX_BYTES:
         raise BadRequest(
             f"The documents have {total} bytes together, and at most {MAX_BYTES} are allowed. "
-            "Generate rows from some of them at a time.",
+            "Use fewer documents at a time.",
             param=_PARAM,
             code="documents_too_large",
         )

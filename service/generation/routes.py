@@ -1,4 +1,4 @@
-"""`/v1/datasets`: generate training rows from documents, and look at, cancel and delete that."""
+"""`/v1/datasets`: create, list, retrieve, cancel and delete generations of training rows."""
 
 from __future__ import annotations
 

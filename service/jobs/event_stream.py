@@ -1,4 +1,4 @@
-"""Live stream of job events as server-sent events, resumable with `Last-Event-ID`.
+"""Streams the events of a job as server-sent events, resumable with `Last-Event-ID`.
 
 All streams of a process share its one subscription to Redis (core/invalidation.py), so an idle
 stream costs no commands and no connection.

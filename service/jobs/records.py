@@ -128,10 +128,8 @@ class JobRecord(AttemptedRecord):
     priority: int = 0  # higher runs first
     key_id: str = ""  # the key that created the job, for usage; empty in older records
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on the job's evaluation, by key
-    baseline_prompt: str | None = (
-        None  # of the user's, with which the evaluation compares the model
-    )
-    mlflow_run: MlflowRun | None = None  # which receives the metrics
+    baseline_prompt: str | None = None  # the user's, which the evaluation compares with the model
+    mlflow_run: MlflowRun | None = None  # receives the metrics
     trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None
@@ -141,14 +139,14 @@ class JobRecord(AttemptedRecord):
     longest_row: int | None = None  # in tokens, of the training file; None if unknown
     awaits_memory: bool = False  # an event says that no online worker has enough memory
     memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
-    # Half of the held-out rows have no part in choosing a checkpoint or a trial. False in older
+    # Half of the held-out rows are not used to choose a checkpoint or a trial. False in older
     # records, also of jobs that chose by all held-out rows.
     keeps_test_rows: bool = False
-    # Of a trial of a sweep.
+    # For trials of a sweep.
     sweep: str | None = None
     pause_after: float | None = None  # share of the steps after which it waits for other trials
     waits_for_sweep: bool = False  # it is paused there
-    held_out_loss: float | None = None  # that the newest checkpoint measured, or the best one kept
+    held_out_loss: float | None = None  # at the newest checkpoint, or the best with `keep_best`
 
     @field_validator("hyperparameters", mode="before")
     @classmethod
@@ -172,7 +170,7 @@ class JobRecord(AttemptedRecord):
 
     @property
     def chose_by_test_rows(self) -> bool:
-        """Whether the rows that judge the model chose its checkpoint, or it among trials."""
+        """Whether the rows that judge the model also chose its checkpoint, or it among trials."""
         chose = self.hyperparameters.selects or self.sweep is not None
         return chose and not self.keeps_test_rows
 
@@ -183,7 +181,7 @@ class JobRecord(AttemptedRecord):
 
     @property
     def memory_settings(self) -> MemorySettings:
-        """What decides the memory of the training, and not its result."""
+        """Settings that change the memory use of the training, but not its result."""
         return MemorySettings(
             self.tokens_at_once, self.gradient_checkpointing, self.inputs_on_host, self.sharding
         )
@@ -463,7 +461,7 @@ def _unfinished(job_ids: Iterable[str], found: Iterable[bytes | None]) -> list[U
 
 
 def _end_of(job: JobRecord) -> Event:
-    """The event of a final job. A job ends once, so its event has the job's own id."""
+    """Return the event of a job's end. A job ends once, so its event has the job's own ID."""
     return Event(
         id=ids.WEBHOOK_EVENT + job.id.removeprefix(ids.JOB),
         project_id=job.project_id,

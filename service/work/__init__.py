@@ -20,6 +20,8 @@ Where each of this is decided:
 - what a transaction that creates, ends or deletes a record also writes: the hooks of `store.py`
 - which errors fail the work, which are transient, and when a worker hands it back: `task.py`
 - when an attempt is lost, and what is enqueued again: `recovery.py`
+- what expired, deleted and ended work leaves behind: `leftovers` and `clean_up` of a store, for
+  `recovery.py`
 - how results are stored before the work ends: `parts.py`
 - how much unfinished work a project may have: `check_room` in `unfinished.py`
 

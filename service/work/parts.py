@@ -10,7 +10,7 @@ the end writes the final status, registers the files and forgets the parts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -23,7 +23,7 @@ from service.core.redis import Client, Purpose, reply, text, writing_for
 from service.core.storage import Storage
 from service.core.storage.leftovers import Leftovers
 from service.work.records import ResumedRecord
-from service.work.store import Guard, WorkStore, skip_unreadable
+from service.work.store import WorkStore
 
 _numbers: Final = msgspec.json.Decoder(list[int])
 
@@ -48,6 +48,24 @@ class PartedRecord(ResumedRecord):
     def reads(self, file_id: str) -> bool:
         """Return whether the work reads this file."""
         raise NotImplementedError
+
+
+class PartWriter:
+    """Stores the parts of one attempt, under names that no other attempt uses."""
+
+    def __init__(self, storage: Storage, record: PartedRecord) -> None:
+        self._storage = storage
+        self._folder = record.folder
+        self._prefix = f"{record.attempt_name}-{ids.random_part(8)}"
+        self._written = 0
+
+    async def write(self, lines: Iterable[bytes], suffix: str) -> str:
+        """Store lines as the next part, and return its name."""
+        self._written += 1
+        name = f"{self._prefix}-{self._written:06d}.{suffix}"
+        data = b"".join(line + b"\n" for line in lines)
+        await self._storage.put_bytes(f"{self._folder}/{name}", data)
+        return name
 
 
 R = TypeVar("R", bound=PartedRecord)
@@ -91,15 +109,12 @@ class PartedStore(WorkStore[R]):
         if current is None or current.is_final:
             await self._leftovers.noted(record.member, ids.now_s())
 
-    async def sweep(
-        self, storage: Storage, leases: Leases, now_s: int, guard: Guard = skip_unreadable
-    ) -> None:
-        """Remove the parts of ended work to which no worker may still write."""
-        for member in await self._leftovers.due(now_s):
-            with guard(member):
-                await self._sweep(storage, leases, member)
+    async def leftovers(self, now_s: int) -> list[str]:
+        """Return the members of ended work whose parts may remain."""
+        return await self._leftovers.due(now_s)
 
-    async def _sweep(self, storage: Storage, leases: Leases, member: str) -> None:
+    async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:
+        """Delete the parts of ended work, unless a worker may still write some."""
         project_id, work_id = member.split("/", 1)
         record = await self.records.get(project_id, work_id)
         if record is not None and not record.is_final:

@@ -1,4 +1,4 @@
-"""Recovers work that no worker does: the reconciler's rule for all kinds.
+"""Recovers work that no worker does, and cleans up after ended work: the rules for all kinds.
 
 An attempt that is in no queue is enqueued. An attempt that a worker took from the queue, and that
 has had no lease for `patience_s`, is lost: its worker died. The record then gets its next attempt,
@@ -16,6 +16,7 @@ from service.core import queue
 from service.core.leases import Leases
 from service.core.queue import EntryState, TaskId
 from service.core.redis import Client
+from service.core.storage import Storage
 from service.work.store import WorkStore
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class LostAttempts:
     async def forget_if_taken_and_lost(
         self, lane: str, function: str, subject: str, attempt: int
     ) -> bool:
-        """As `forget_if_lost`, of an attempt that may still be in the queue."""
+        """Like `forget_if_lost`, for an attempt that may still wait in the queue."""
         state = await queue.state(self._redis, function, subject, attempt)
         return state is EntryState.TAKEN and await self.forget_if_lost(
             lane, function, subject, attempt
@@ -60,11 +61,13 @@ class Recovery:
     def __init__(
         self,
         redis: Client,
+        leases: Leases,
         lost_attempts: LostAttempts,
         most_lost: int,
         logged_errors: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._redis = redis
+        self._leases = leases
         self._lost_attempts = lost_attempts
         self._most_lost = most_lost
         self._logged_errors = logged_errors
@@ -86,6 +89,12 @@ class Recovery:
                     kind.lane, kind.function, record.subject, record.attempt
                 ):
                     await store.lose(record, self._most_lost)
+
+    async def clean_up_all(self, store: WorkStore[Any], storage: Storage, now_s: int) -> None:
+        """Delete what the expired, deleted and ended work of a store left."""
+        for member in await store.leftovers(now_s):
+            with self._logged_errors(member):
+                await store.clean_up(member, storage, self._leases)
 
 
 class DeadEntries:

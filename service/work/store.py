@@ -10,7 +10,6 @@ the entry. A final status, its event, and the removal from the unfinished set ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
 from typing import Any, ClassVar, Generic, TypeVar
 
 from redis.asyncio.client import Pipeline
@@ -19,7 +18,7 @@ from service.core import ids, outbox, queue
 from service.core.claims import Claim
 from service.core.leases import Leases
 from service.core.outbox import Event
-from service.core.records import Collection, Unreadable
+from service.core.records import Collection
 from service.core.redis import Client
 from service.core.storage import Storage
 from service.work.records import Kind, WorkRecord
@@ -27,16 +26,10 @@ from service.work.unfinished import count_unfinished, read_unfinished
 
 R = TypeVar("R", bound=WorkRecord)
 Also = Callable[[Pipeline, R], Any]
-Guard = Callable[[str], AbstractContextManager[object]]
 
 
 def _nothing(_pipe: Pipeline, _after: Any) -> None:
     pass
-
-
-def skip_unreadable(_member: str) -> AbstractContextManager[object]:
-    """Skip a record that only a newer version can read."""
-    return suppress(Unreadable)
 
 
 class WorkStore(Generic[R]):
@@ -195,13 +188,12 @@ class WorkStore(Generic[R]):
         if self.kind.gauge is not None:
             self.kind.gauge.cell().set(len(unfinished))
 
-    async def sweep(
-        self, storage: Storage, leases: Leases, now_s: int, guard: Guard = skip_unreadable
-    ) -> None:
-        """Hook: delete expired records, and what deleted and ended work left in storage.
+    async def leftovers(self, now_s: int) -> list[str]:
+        """Hook: return the members of expired, deleted or ended work to `clean_up`."""
+        return []
 
-        `guard` is entered for each of them, so that an error with one does not stop the others.
-        """
+    async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:
+        """Hook: delete what the member's work left in Redis and storage."""
 
     def _is_unfinished(self, record: R) -> bool:
         return not record.is_final

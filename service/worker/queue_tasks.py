@@ -18,11 +18,11 @@ from service.exports.records import Exports
 from service.exports.task import ExportModel
 from service.files.curation.check import CheckFile
 from service.files.curation.cleaning import MakeCleaning
-from service.files.curation.curate import Curate
 from service.files.curation.measure import MakeMeasure
 from service.files.curation.preview import MakePreview
 from service.files.curation.records import TaskKind, Tasks
 from service.files.curation.report import MakeReport
+from service.files.curation.task import RunFileTask
 from service.files.curation.versions.diff import MakeDiff
 from service.files.curation.versions.merge import MakeMerge
 from service.files.records import Files
@@ -36,8 +36,8 @@ from service.jobs.attempt.train_task import TrainTask
 from service.jobs.dispatch import Dispatcher
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.evaluation.task import EvaluateJob
+from service.jobs.planning.overlap import CountOverlap
 from service.jobs.planning.prepare_task import PrepareTask
-from service.jobs.planning.training_files import CountOverlap
 from service.jobs.records import Jobs
 from service.work.store import WorkStore
 from service.work.task import WorkTask
@@ -75,7 +75,7 @@ class QueueTasks:
         self._functions = {
             "cpu": [
                 _work(check_file),
-                _work(_curate(resources)),
+                _work(_run_file_task(resources)),
                 _work(erase_rows),
                 _function("prepare_job", prepare_job.run, max_tries=_PREPARE_TRIES),
             ],
@@ -88,7 +88,7 @@ class QueueTasks:
             ],
             "batches": [_work(run_batch), _work(generate_rows)],
         }
-        self._handing_back = (
+        self._drained = (
             train,
             run_eval,
             self.evaluate_job,
@@ -98,20 +98,20 @@ class QueueTasks:
             generate_rows,
         )
 
-    def of(self, queue: str) -> Sequence[Function]:
+    def functions(self, queue: str) -> Sequence[Function]:
         """Return the functions that arq calls for a queue."""
         return self._functions[queue]
 
     def drain(self) -> None:
-        """Have long tasks stop, and return their work to the queue."""
-        for task in self._handing_back:
+        """Let long tasks stop and hand their work back to the queue."""
+        for task in self._drained:
             task.draining.set()
 
 
-def _curate(resources: Resources) -> Curate:
+def _run_file_task(resources: Resources) -> RunFileTask:
     files, settings, registry = resources.files, resources.settings, resources.registry
     catalogue = registry.catalogue
-    return Curate(
+    return RunFileTask(
         files,
         resources.leases,
         settings,

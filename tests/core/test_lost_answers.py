@@ -153,7 +153,7 @@ async def test_a_job_succeeds_once_with_one_event(road, through):
     after = await jobs.change(
         "proj_a",
         "ftjob-a",
-        lambda j: lifecycle.succeed(j, 1, model="m", result_files=(), trained_tokens=1, now_s=1),
+        lambda j: lifecycle.succeed(j, j, model="m", result_files=(), trained_tokens=1, now_s=1),
         events=lambda _: [NewEvent(message="The job has successfully completed")],
     )
     assert (road.lost, after.status) == (1, Status.SUCCEEDED)

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from service.core import tasks
 from service.core.tasks import end, gather
-from service.worker.main import _unending
+from service.worker.main import _run_endless
 
 
 async def _slow_to_end(ended: asyncio.Event) -> None:
@@ -103,7 +103,7 @@ async def test_a_loop_that_returns_ends_the_worker_with_a_reason():
         return
 
     with pytest.raises(RuntimeError, match="the loop 'reconciler' has ended"):
-        await _unending("reconciler", run)
+        await _run_endless("reconciler", run)
 
 
 async def test_gather_raises_the_first_error_itself_and_not_a_group():

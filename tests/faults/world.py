@@ -204,7 +204,7 @@ class World:
         with contextlib.suppress(*REDIS_ERRORS, StorageError):
             await self.worker._reconciler.once()
         with contextlib.suppress(*REDIS_ERRORS):
-            await outbox.process(self.redis, self.worker._outbox._readers)
+            await outbox.process(self.redis, self.worker._event_readers)
         for lane in queue.QUEUES:
             with contextlib.suppress(*REDIS_ERRORS):
                 await self._work_off(lane)

@@ -18,7 +18,7 @@ from service.core.storage import (
 from service.core.storage.errors import convert_error
 from service.fleet.capacity import own_gpus
 from service.inference.engine.adapters import AdapterCache
-from service.jobs.attempt.recorder import Phases
+from service.jobs.attempt.progress import Phases
 from service.worker.probes import GpuMetrics
 from tests.metrics.samples import Since, current, value
 

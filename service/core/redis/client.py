@@ -208,7 +208,7 @@ def _run(commands: Iterable[Sequence[Any]]) -> tuple[Any, ...]:
 
 
 def _parse(
-    callbacks: Mapping[str, Callable[..., Any]],
+    callbacks: Mapping[Any, Callable[..., Any]],
     commands: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
     results: Sequence[Any],
 ) -> list[Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from service import reasoning
 from service.datasets.checks.issues import RowIssues, pointer_to, printable
@@ -340,12 +339,11 @@ def _check_parts(found: RowIssues, parts: list[Any], at: str) -> None:
 INSTRUCTION_ROLES = frozenset({"system", "developer"})
 
 
-@dataclass(frozen=True)
-class OrderFinding:
-    """An issue code, the index of the message, and the role to name in the issue."""
+class OrderFinding(NamedTuple):
+    """An issue code, the place of the message from 0, and the role to name in the issue."""
 
     code: str
-    index: int
+    place: int
     role: str
 
 

@@ -21,7 +21,7 @@ from service.datasets.contract.tasks import OverlapSpec
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch_rows
 from service.files.records import FileRecord, Files
 from service.grading.examples import Example, Row, examples_of
-from service.jobs.planning.training_files import build_mixture, join_rows, training_files
+from service.jobs.planning.mixture import build_mixture, join_rows, training_files
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.models.parsers import ReasoningParsers

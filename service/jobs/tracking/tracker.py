@@ -1,4 +1,4 @@
-"""Loop that sends the metrics of jobs to MLflow. It runs in each cpu worker.
+"""Sends the metrics of jobs to MLflow, in a loop of each cpu worker.
 
 A job's events are its outbox: whatever the server or a worker does, they stay until the run has
 them, and the training neither waits nor notices. Each sync sends what is new since the last one,
@@ -124,7 +124,7 @@ class Tracker:
         except MlflowFailed as e:
             metrics.MLFLOW_TURNS.cell("failed").inc()
             log.warning("the MLflow run of %s is delayed: %s", job_id, e)
-            await self._failed(job, e)
+            await self._record_failure(job, e)
             return
         metrics.MLFLOW_TURNS.cell("sent").inc()
         if job.is_final:
@@ -147,7 +147,7 @@ class Tracker:
     async def _open(self, server: Mlflow, job: JobRecord, target: MlflowRun) -> str:
         """Return the ID of the job's run, which is created if a killed worker has not done so."""
         experiment_id = await server.experiment_id(target.experiment_name)
-        run_id = await server.run_of(experiment_id, job.id) or await server.create_run(
+        run_id = await server.find_run(experiment_id, job.id) or await server.create_run(
             experiment_id,
             target.run_name,
             (job.started_at or job.created_at) * 1000,
@@ -196,7 +196,7 @@ class Tracker:
         await server.log(run_id, params=mlflow.parameters_of(current))
         return await self._runs.replace(run, run.model_copy(update={"has_parameters": True}))
 
-    async def _failed(self, job: JobRecord, failure: MlflowFailed) -> None:
+    async def _record_failure(self, job: JobRecord, failure: MlflowFailed) -> None:
         """Delay the next sync, or give up. An event reports each kind of problem once."""
         run = await self._runs.records.get(job.project_id, job.id)
         if run is None:
