@@ -162,7 +162,7 @@ class Eraser:
             digests={},
         )
         added = partial(self.deletions.add, record=erasure)
-        if not await self._evals.runs.remove(run.place, added):
+        if not await self._evals.runs.remove(run.ref, added):
             return None
         await self.deletions.try_to_complete(erasure)
         return erasure.id

@@ -1,4 +1,4 @@
-"""Creation of evals and runs: validation that needs no worker, and the new records."""
+"""Creates evals and runs: validates what needs no worker, and stores the records."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def create_eval(
             metadata=body.metadata or {},
             item_schema=config.item_schema,
             include_sample_schema=config.include_sample_schema,
-            testing_criteria=[_defined(grader) for grader in body.testing_criteria],
+            testing_criteria=[_with_threshold(grader) for grader in body.testing_criteria],
         ),
         claim,
     )
@@ -118,7 +118,7 @@ async def create_run(
         key_id=caller.key_id,
         name=body.name or "",
         metadata=body.metadata or {},
-        data_source=_stored(body),
+        data_source=_without_items(body),
         model=None if isinstance(source, JsonlDataSource) else source.model,
         trace=dict(tracing.carrier()) or None,
     )
@@ -127,7 +127,7 @@ async def create_run(
 
 
 def items_of(body: CreateEvalRun) -> list[dict[str, Any]] | None:
-    """The items in the request body, or None if they are in a file."""
+    """Return the items in the request body, or None if they are in a file."""
     source = body.data_source.source
     return [_line(row) for row in source.content] if isinstance(source, FileContentSource) else None
 
@@ -151,8 +151,8 @@ def _check_graders(body: CreateEval) -> None:
             ) from e
 
 
-def _defined(grader: Grader) -> dict[str, Any]:
-    """The grader as it is stored, with the threshold that applies: the SDK's types require one."""
+def _with_threshold(grader: Grader) -> dict[str, Any]:
+    """Return the grader with the threshold that applies, which the SDK's types require."""
     stored = grader.model_dump(mode="json", exclude_none=True)
     if "pass_threshold" in type(grader).model_fields:
         stored["pass_threshold"] = pass_threshold(grader)
@@ -247,8 +247,11 @@ def _line(row: EvalItem) -> dict[str, Any]:
     return row.model_dump(mode="json", exclude_none=row.sample is None)
 
 
-def _stored(body: CreateEvalRun) -> dict[str, Any]:
-    """The data source without the items of the request. Raises BadRequest if it is too large."""
+def _without_items(body: CreateEvalRun) -> dict[str, Any]:
+    """Return the data source without the items of the request.
+
+    Raises BadRequest if it is too large.
+    """
     stored = body.data_source.model_dump(
         mode="json", exclude_none=True, exclude={"source": {"content"}}
     )

@@ -1,6 +1,6 @@
 """Wire types of a run's data source: `jsonl`, `completions` and `responses`, as in OpenAI's SDK.
 
-Requests and responses use the same types, so that a run shows what was asked.
+Requests and responses use the same types, so that a run shows its request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEFAULT_TEMPERATURE: Final = 1.0
 DEFAULT_TOP_P: Final = 1.0
 DEFAULT_SEED: Final = 42
 _MAX_TOOLS: Final = 128
-_MAX_MESSAGES: Final = 256
+MAX_MESSAGES: Final = 256
 _STORED: Final = ("logs", "stored_completions", "responses")  # looked up with any value
 
 
@@ -63,7 +63,7 @@ class TemplateMessages(_Strict):
 
     type: Literal["template"]
     template: list[GraderMessage] = Field(
-        min_length=1, max_length=_MAX_MESSAGES, description="Messages of the prompt."
+        min_length=1, max_length=MAX_MESSAGES, description="Messages of the prompt."
     )
 
 

@@ -1,35 +1,21 @@
-"""`/v1/fine_tuning/alpha/graders`: runs and validations of a grader without an eval.
-
-A grader that needs a model asks the gateway, with the caller's own key.
-"""
+"""`/v1/fine_tuning/alpha/graders`: runs and validates a grader without an eval, as OpenAI does."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-import msgspec
 from fastapi import APIRouter, Depends, Request
-from starlette.types import ASGIApp, Message
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.core import ids
 from service.core.backpressure import Slots
 from service.core.errors import BadRequest, NotFound, RateLimited
-from service.evals.graders_schemas import GraderRun, RunGrader, ValidatedGrader, ValidateGrader
+from service.evals.judge import CallersJudge
 from service.grading.check import check, judges
-from service.grading.errors import GraderInvalid
+from service.grading.errors import GraderError, GraderInvalid
 from service.grading.grade import grade
-from service.grading.model_graders import (
-    EMBEDDINGS,
-    Embedded,
-    GraderTools,
-    JudgeAnswer,
-    JudgeFailed,
-    judge_failure,
-    parse_embeddings,
-)
-from service.grading.results import Sample
+from service.grading.model_graders import GraderTools
+from service.grading.results import GraderResult, Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.models.registry import ModelRegistry
@@ -37,130 +23,156 @@ from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
 
-_PATH: Final = "/v1/chat/completions"
+MAX_SAMPLE_CHARS = 500_000
+# `model_…` is OpenAI's naming, and not pydantic's.
+_OPENAI_NAMES = ConfigDict(protected_namespaces=())
 
 
-class _AnswerMessage(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
+class RunGrader(BaseModel):
+    """Request body to run a grader."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+
+    grader: Grader = Field(description="Grader to run.")
+    model_sample: Annotated[str, StringConstraints(max_length=MAX_SAMPLE_CHARS)] = Field(
+        description="Answer to grade. It fills the `sample` namespace; `output_json` is set if it "
+        "is JSON.",
+        examples=["fuzzy wuzzy was a bear"],
+    )
+    item: dict[str, Any] | None = Field(
+        default=None,
+        description="Row of the data source. It fills the `item` namespace.",
+        examples=[{"reference_answer": "fuzzy wuzzy was a bear"}],
+    )
 
 
-class _Choice(msgspec.Struct):
-    message: _AnswerMessage
+class ValidateGrader(BaseModel):
+    """Request body to validate a grader."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    grader: Grader = Field(description="Grader to validate.")
 
 
-class _Usage(msgspec.Struct):
-    total_tokens: int = 0
+class ValidatedGrader(BaseModel):
+    """A valid grader."""
+
+    grader: Grader = Field(description="Grader as given, with its defaults filled in.")
 
 
-class _Completion(msgspec.Struct):
-    choices: list[_Choice]
-    usage: _Usage = msgspec.field(default_factory=_Usage)
+class GraderRunErrors(BaseModel):
+    """Errors of a run of a grader. All are false if the answer was graded."""
+
+    model_config = _OPENAI_NAMES
+
+    formula_parse_error: bool = Field(
+        default=False, description="Whether the formula of a multi grader is not arithmetic."
+    )
+    sample_parse_error: bool = Field(
+        default=False, description="Whether a template needs JSON and the answer is not JSON."
+    )
+    truncated_observation_error: bool = Field(
+        default=False, description="Flag of OpenAI's API that is always false."
+    )
+    unresponsive_reward_error: bool = Field(
+        default=False, description="Flag of OpenAI's API that is always false."
+    )
+    invalid_variable_error: bool = Field(
+        default=False, description="Whether a template variable has no value."
+    )
+    other_error: bool = Field(default=False, description="Whether another error occurred.")
+    python_grader_server_error: bool = Field(
+        default=False, description="Whether the sandbox of Python graders failed."
+    )
+    python_grader_server_error_type: str | None = Field(
+        default=None, description="Message of the sandbox's failure."
+    )
+    python_grader_runtime_error: bool = Field(
+        default=False, description="Whether the Python source failed."
+    )
+    python_grader_runtime_error_details: str | None = Field(
+        default=None, description="Message of the Python source's failure, with its line."
+    )
+    model_grader_server_error: bool = Field(
+        default=False, description="Whether the judge's engine failed."
+    )
+    model_grader_refusal_error: bool = Field(
+        default=False, description="Whether the judge refused to answer."
+    )
+    model_grader_parse_error: bool = Field(
+        default=False, description="Whether the judge's answer could not be used."
+    )
+    model_grader_server_error_details: str | None = Field(
+        default=None, description="Message of the engine's failure."
+    )
+    messages: list[str] = Field(
+        default_factory=list,
+        description="Messages of all errors. Not part of OpenAI's API.",
+    )
+
+    @classmethod
+    def from_errors(cls, errors: tuple[GraderError, ...]) -> Self:
+        """Build the flags and messages of a result's errors."""
+        fields: dict[str, Any] = {"messages": [error.message for error in errors]}
+        for error in errors:
+            fields[error.code] = True
+            if error.code == "python_grader_runtime_error":
+                fields["python_grader_runtime_error_details"] = error.message
+            elif error.code == "python_grader_server_error":
+                fields["python_grader_server_error_type"] = error.message
+            elif error.code == "model_grader_server_error":
+                fields["model_grader_server_error_details"] = error.message
+        return cls(**fields)
 
 
-class _Detail(msgspec.Struct):
-    message: str = ""
-    code: str | None = None
-    param: str | None = None
+class GraderRunMetadata(BaseModel):
+    """Metadata of a grader's run."""
+
+    name: str = Field(description="Name of the grader.")
+    type: str = Field(description="Type of the grader.")
+    errors: GraderRunErrors = Field(description="Errors of the run.")
+    execution_time: float = Field(description="Time that the run took, in seconds.")
+    scores: dict[str, float] = Field(description="Scores by grader, for a multi grader.")
+    token_usage: int | None = Field(
+        description="Number of tokens of all judges. Null if no judge was asked."
+    )
+    sampled_model_name: str | None = Field(
+        description="Model that judged. Null if there was none or several."
+    )
 
 
-class _Error(msgspec.Struct):
-    error: _Detail
+class GraderRun(BaseModel):
+    """Result of a run of a grader."""
 
+    model_config = _OPENAI_NAMES
 
-class CallersJudge:
-    """A judge that the caller could ask as well. `headers` are those of the caller's request."""
+    reward: float = Field(description="Score of the answer. 0 if it could not be graded.")
+    sub_rewards: dict[str, float] = Field(
+        description="Scores by grader, for a multi grader. Empty for others."
+    )
+    metadata: GraderRunMetadata = Field(description="Metadata of the run.")
+    model_grader_token_usage_per_model: dict[str, int] = Field(
+        description="Number of tokens by judge."
+    )
 
-    def __init__(self, gateway: ASGIApp, headers: Mapping[str, str], request_id: str) -> None:
-        self._gateway = gateway
-        self._authorization = headers.get("authorization", "")
-        self._request_id = request_id
-
-    async def __call__(
-        self, model: str, messages: list[dict[str, Any]], *, params: dict[str, Any]
-    ) -> JudgeAnswer:
-        """Ask a model. Raises JudgeFailed, and RateLimited if the caller is over a limit."""
-        answer = await self._ask(_PATH, {**params, "model": model, "messages": messages})
-        try:
-            completion = msgspec.json.decode(answer, type=_Completion)
-            message = completion.choices[0].message
-        except (msgspec.DecodeError, IndexError) as e:
-            raise JudgeFailed(
-                "model_grader_server_error", "The engine's answer has no message."
-            ) from e
-        if message.refusal or message.content is None:
-            raise JudgeFailed("model_grader_refusal_error", "The judge refused to answer.")
-        return JudgeAnswer(message.content, model, completion.usage.total_tokens)
-
-    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
-        """Create embeddings. Raises JudgeFailed, and RateLimited if the caller is over a limit."""
-        answer = await self._ask(EMBEDDINGS, {"model": model, "input": texts})
-        return parse_embeddings(msgspec.json.decode(answer), len(texts))
-
-    async def _ask(self, path: str, fields: Mapping[str, Any]) -> bytes:
-        response = await self._post(path, msgspec.json.encode(fields))
-        if response.status == 429:
-            raise RateLimited(_detail(response.body).message, headers=response.retry_headers)
-        if response.status != 200:
-            detail = _detail(response.body)
-            raise judge_failure(detail.code, detail.param, detail.message)
-        return response.body
-
-    async def _post(self, path: str, body: bytes) -> _Response:
-        headers = {
-            "authorization": self._authorization,
-            "content-type": "application/json",
-            "content-length": str(len(body)),
-            "x-request-id": self._request_id,
-        }
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": path,
-            "headers": [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()],
-        }
-        response = _Response()
-        await self._gateway(scope, _body_once(body), response.receive)
-        return response
-
-
-class _Response:
-    """A response that an ASGI application sends."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.body = b""
-        self.retry_headers: dict[str, str] = {}
-
-    async def receive(self, message: Message) -> None:
-        """Take an event of the application."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.retry_headers = {
-                name.decode(): value.decode()
-                for name, value in message["headers"]
-                if name.startswith(b"retry-after")
-            }
-        else:
-            self.body += message.get("body", b"")
-
-
-def _body_once(body: bytes) -> Any:
-    events = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        if not events:
-            await asyncio.Event().wait()  # the caller stays
-        return events.pop()
-
-    return receive
-
-
-def _detail(body: bytes) -> _Detail:
-    try:
-        return msgspec.json.decode(body, type=_Error).error
-    except msgspec.DecodeError:
-        return _Detail("The engine failed.")
+    @classmethod
+    def from_result(cls, grader: Grader, result: GraderResult) -> Self:
+        """Build the response from a result."""
+        models = list(result.tokens)
+        return cls(
+            reward=result.score,
+            sub_rewards=result.sub_scores,
+            metadata=GraderRunMetadata(
+                name=grader.name,
+                type=grader.type,
+                errors=GraderRunErrors.from_errors(result.errors),
+                execution_time=result.duration_s,
+                scores=result.sub_scores,
+                token_usage=sum(result.tokens.values()) if models else None,
+                sampled_model_name=models[0] if len(models) == 1 else None,
+            ),
+            model_grader_token_usage_per_model=result.tokens,
+        )
 
 
 router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["Graders"])
@@ -173,12 +185,12 @@ MOST_RUNS_PER_PROJECT: Final = 2
 
 
 def running_graders() -> Slots:
-    """Return the slots of an API process for runs of graders. A run never waits for one."""
+    """Return the slots of an API process for runs of graders. A run without a slot is refused."""
 
     def refusal() -> RateLimited:
         return RateLimited(
             f"Too many graders run at the moment; a project may run {MOST_RUNS_PER_PROJECT}. Try "
-            f"again in a second, or create an eval, which grades many items.",
+            "again in a second, or create an eval, which grades many items.",
             code="too_many_graders",
         )
 

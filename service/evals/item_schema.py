@@ -1,8 +1,8 @@
-"""Item schemas: JSON Schema within limits, so that no schema can take much time or fetch anything.
+"""Checks items against a JSON Schema that can neither take long nor fetch anything.
 
-Patterns are matched in linear time, and references to other documents fail. A schema's size with
-all its references inlined is bounded, because references to references double the work at each
-level.
+Patterns are matched in linear time, and references to other documents fail. The size of a schema
+with all its references inlined is bounded, because references to references double the work at
+each level.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import jsonschema_rs
 
 from service.grading.json_schema import why_unusable
+from service.grading.schemas import MAX_SCHEMA_BYTES
 
-MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_DEPTH = 32
 _MAX_NODES = 2_000  # with references inlined
 _SCHEMA = frozenset(
@@ -26,7 +26,7 @@ _SCHEMA = frozenset(
 )
 _LIST = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
 _MAP = frozenset({"dependencies", "dependentSchemas", "patternProperties", "properties"})
-# They change what a reference means, so that it could not be followed here.
+# Keywords that change what a reference means, so that `_NodeCounter` could not follow it.
 _REFUSED = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$id", "$recursiveAnchor", "$recursiveRef")
 _OPTIONS = jsonschema_rs.RegexOptions(size_limit=1024 * 1024, dfa_size_limit=1024 * 1024)
 
@@ -36,7 +36,7 @@ class SchemaInvalid(ValueError):
 
 
 class ItemSchema:
-    """A checked schema. `fault` says what is wrong with an item."""
+    """A checked schema. `fault` describes what is wrong with an item."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Check the schema. Raises SchemaInvalid."""
@@ -52,11 +52,11 @@ class ItemSchema:
         """Describe the first fault of an item without its text; None if it matches the schema."""
         if self._validator.is_valid(item):
             return None
-        return _described(next(iter(self._validator.iter_errors(item))))
+        return _describe(next(iter(self._validator.iter_errors(item))))
 
 
-def wrapped(schema: Mapping[str, Any], *, with_sample: bool) -> dict[str, Any]:
-    """The schema of a row as OpenAI shows it: the item, and the sample if one is expected."""
+def row_schema(schema: Mapping[str, Any], *, with_sample: bool) -> dict[str, Any]:
+    """Return the schema of a row as OpenAI shows it: the item, and the sample if expected."""
     properties: dict[str, Any] = {"item": dict(schema)}
     if with_sample:
         properties["sample"] = SAMPLE_SCHEMA
@@ -104,20 +104,20 @@ def _check_size(schema: Mapping[str, Any]) -> None:
         raise SchemaInvalid("it is nested too deeply") from e
     if size > MAX_SCHEMA_BYTES:
         raise SchemaInvalid(f"it is over the limit of {MAX_SCHEMA_BYTES} bytes")
-    nodes = _Sizes(schema).of(schema, 0)
+    nodes = _NodeCounter(schema).count(schema, 0)
     if nodes > _MAX_NODES:
         raise SchemaInvalid(f"it has more than {_MAX_NODES} parts, counting each use of a '$ref'")
 
 
-class _Sizes:
-    """Numbers of nodes of schemas with their references inlined."""
+class _NodeCounter:
+    """Counts the nodes of schemas with their references inlined."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self._known: dict[str, int] = {}
         self._open: set[str] = set()
 
-    def of(self, schema: Any, depth: int) -> int:
+    def count(self, schema: Any, depth: int) -> int:
         """Count the nodes of a schema. Raises SchemaInvalid."""
         if not isinstance(schema, Mapping):
             return 1
@@ -125,25 +125,25 @@ class _Sizes:
             raise SchemaInvalid(f"it is nested more than {_MAX_DEPTH} levels deep")
         if refused := next((key for key in _REFUSED if key in schema), None):
             raise SchemaInvalid(f"'{refused}' is not supported; use '$ref' with '#/$defs/…'")
-        nodes = 1 + sum(self.of(part, depth + 1) for part in _parts(schema))
+        nodes = 1 + sum(self.count(part, depth + 1) for part in _parts(schema))
         if "$ref" in schema:
-            nodes += self._referred(schema["$ref"], depth)
+            nodes += self._count_target(schema["$ref"], depth)
         return nodes
 
-    def _referred(self, reference: Any, depth: int) -> int:
+    def _count_target(self, reference: Any, depth: int) -> int:
         if not isinstance(reference, str) or not reference.startswith("#/"):
             raise SchemaInvalid("a '$ref' must point into the same schema, such as '#/$defs/…'")
         if reference in self._open:
             raise SchemaInvalid("a '$ref' leads back to itself; recursive schemas are unsupported")
         if reference not in self._known:
             self._open.add(reference)
-            self._known[reference] = self.of(_at(self._root, reference), depth + 1)
+            self._known[reference] = self.count(_resolve(self._root, reference), depth + 1)
             self._open.discard(reference)
         return self._known[reference]
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[Any]:
-    """The schemas directly below a schema."""
+    """Yield the schemas directly below a schema."""
     for key, value in schema.items():
         if key in _MAP and isinstance(value, Mapping):
             yield from value.values()
@@ -153,7 +153,7 @@ def _parts(schema: Mapping[str, Any]) -> Iterator[Any]:
             yield value
 
 
-def _at(root: Any, reference: str) -> Any:
+def _resolve(root: Any, reference: str) -> Any:
     node = root
     for segment in reference.split("/")[1:]:
         name = segment.replace("~1", "/").replace("~0", "~")
@@ -170,7 +170,7 @@ def _refuse(_: str) -> Any:
     raise ValueError("documents are not fetched")
 
 
-def _described(error: jsonschema_rs.ValidationError) -> str:
+def _describe(error: jsonschema_rs.ValidationError) -> str:
     """Describe a fault. The library's own message repeats the text of the item."""
     place = "".join(f"/{part}" for part in error.instance_path)
     where = f"'item{place}'"

@@ -1,8 +1,7 @@
-"""Work on one item: its prompt, its answer, and the result of each grader."""
+"""Samples and grades one item, and decides whether it passes."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,8 @@ from service.evals.judge import RunJudge
 from service.evals.outcomes import Outcome
 from service.evals.prompts import Message, PromptFailed
 from service.evals.records import ItemStatus
-from service.evals.sampling import Sampled, Sampler, given_sample
-from service.evals.tally import CriterionCounts, Tally, counted_labels
+from service.evals.sampling import Sampled, Sampler, parse_given_sample
+from service.evals.tally import CriterionCounts, Tally, count_labels
 from service.grading.errors import GraderError, ItemFailed
 from service.grading.grade import grade
 from service.grading.model_graders import PythonRunner
@@ -41,7 +40,7 @@ _GRADER_FAILED: Final = GraderResult(
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does with each item. There is no `sampler` if the answers are given."""
+    """How a run samples and grades each item. There is no `sampler` if the answers are given."""
 
     graders: Sequence[Grader]
     messages: InputMessages | None
@@ -51,23 +50,23 @@ class Plan:
 
 
 class ItemWork:
-    """Samples and grades the items of a run. `gate` bounds the answers that are sampled at once."""
+    """Samples and grades the items of a run."""
 
-    def __init__(
-        self, plan: Plan, calls: EngineCalls, sandbox: PythonRunner, gate: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, plan: Plan, calls: EngineCalls, sandbox: PythonRunner) -> None:
         self._plan = plan
         self._calls = calls
         self._sandbox = sandbox
-        self._gate = gate
 
-    async def outcome(self, number: int, row: Mapping[str, Any]) -> Outcome:
-        """Work on one row of the data source. Raises ModelGone, REDIS_ERRORS and StorageError."""
+    async def process(self, number: int, row: Mapping[str, Any]) -> Outcome:
+        """Sample and grade a row of the data source.
+
+        Raises ModelGone, REDIS_ERRORS and StorageError.
+        """
         messages: list[Message] = []
         sampled, failure = Sampled(), None
         try:
             messages = self._prompt(row)
-            sampled = await self._sampled(messages, row)
+            sampled = await self._sample_answer(messages, row)
         except (SampleFailed, PromptFailed, ItemFailed) as e:
             failure = _failure(e)
         except (ModelGone, StorageError, *REDIS_ERRORS):
@@ -92,7 +91,7 @@ class ItemWork:
                     _result(grader, result)
                     for grader, result in zip(self._plan.graders, results, strict=False)
                 ],
-                "sample": self._sample(messages, sampled, failure),
+                "sample": self._show_sample(messages, sampled, failure),
             },
             tally=self._tally(status, results, usage),
         )
@@ -101,12 +100,11 @@ class ItemWork:
         messages = self._plan.messages
         return [] if messages is None else prompts.render(messages, row["item"])
 
-    async def _sampled(self, messages: Sequence[Message], row: Mapping[str, Any]) -> Sampled:
+    async def _sample_answer(self, messages: Sequence[Message], row: Mapping[str, Any]) -> Sampled:
         if self._plan.sampler is None:
             given = row.get("sample")
-            return Sampled(sample=None if given is None else given_sample(given))
-        async with self._gate:
-            return await self._plan.sampler.sample(messages)
+            return Sampled(sample=None if given is None else parse_given_sample(given))
+        return await self._plan.sampler.sample(messages)
 
     async def _grade(
         self, item: dict[str, Any], sampled: Sampled, judge: RunJudge
@@ -137,10 +135,10 @@ class ItemWork:
             },
         )
 
-    def _sample(
+    def _show_sample(
         self, messages: Sequence[Message], sampled: Sampled, failure: WorkError | None
     ) -> dict[str, Any]:
-        """The sample as the API shows it. What is unknown of a given answer is empty."""
+        """Return the sample as the API shows it. Fields that a given answer lacks are empty."""
         sample, params, usage = sampled.sample, self._plan.params, sampled.usage
         output: list[dict[str, Any]] = []
         if sample is not None:
@@ -188,12 +186,12 @@ def _counts(result: GraderResult) -> CriterionCounts:
         passed=int(result.passed),
         failed=int(not result.passed),
         score=_score(result),
-        labels=counted_labels(result.labels),
+        labels=count_labels(result.labels),
     )
 
 
 def _result(grader: Grader, result: GraderResult) -> dict[str, Any]:
-    """A grader's result as the API shows it: OpenAI's fields, and extensions if they apply."""
+    """Return a grader's result as the API shows it, with our extensions if they apply."""
     shown: dict[str, Any] = {
         "name": grader.name,
         "type": grader.type,

@@ -1,10 +1,15 @@
-"""Judge of a run's graders: a model of the project, asked in the same way as for answers."""
+"""Judges that graders ask: models of the project, asked by a worker or with the caller's key."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+from starlette.types import ASGIApp, Message
+
+from service.core.errors import RateLimited
 from service.evals.sampling import CHAT
 from service.grading.model_graders import (
     EMBEDDINGS,
@@ -26,7 +31,7 @@ from service.inference.background.calls import (
 
 
 class RunJudge:
-    """The judge of one item. `usage` has its tokens by model."""
+    """The judge of one item, asked like the models that answer. `usage` has its tokens by model."""
 
     def __init__(self, calls: EngineCalls) -> None:
         self._calls = calls
@@ -39,7 +44,7 @@ class RunJudge:
         limit = params.get("max_completion_tokens", params.get("max_tokens"))
         answered = await self._ask(model, CHAT, {**params, "messages": messages}, limit)
         total = answered.usage.prompt_tokens + answered.usage.completion_tokens
-        return JudgeAnswer(_text(answered), answered.model, total)
+        return JudgeAnswer(_parse_text(answered.body), answered.model, total)
 
     def tools(self, sandbox: PythonRunner) -> GraderTools:
         """Return the tools of graders, with this judge."""
@@ -63,11 +68,101 @@ class RunJudge:
         return answered
 
 
-def _text(answered: Answered) -> str:
+class CallersJudge:
+    """A judge that is asked through the gateway with the caller's key.
+
+    `headers` are those of the caller's request.
+    """
+
+    def __init__(self, gateway: ASGIApp, headers: Mapping[str, str], request_id: str) -> None:
+        self._gateway = gateway
+        self._authorization = headers.get("authorization", "")
+        self._request_id = request_id
+
+    async def __call__(
+        self, model: str, messages: list[dict[str, Any]], *, params: dict[str, Any]
+    ) -> JudgeAnswer:
+        """Ask a model. Raises JudgeFailed, and RateLimited if the caller is over a limit."""
+        body = await self._ask(CHAT, {**params, "model": model, "messages": messages})
+        total = (body.get("usage") or {}).get("total_tokens") or 0
+        return JudgeAnswer(_parse_text(body), model, total)
+
+    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
+        """Create embeddings. Raises JudgeFailed, and RateLimited if the caller is over a limit."""
+        return parse_embeddings(
+            await self._ask(EMBEDDINGS, {"model": model, "input": texts}), len(texts)
+        )
+
+    async def _ask(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        response = await self._post(path, msgspec.json.encode(fields))
+        try:
+            body = msgspec.json.decode(response.body, type=dict[str, Any])
+        except msgspec.DecodeError:
+            body = {"error": {"message": "The engine failed."}}
+        if response.status == 200:
+            return body
+        error = body.get("error") or {}
+        message = error.get("message") or ""
+        if response.status == 429:
+            raise RateLimited(message, headers=response.retry_headers)
+        raise judge_failure(error.get("code"), error.get("param"), message)
+
+    async def _post(self, path: str, body: bytes) -> _Response:
+        headers = {
+            "authorization": self._authorization,
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "x-request-id": self._request_id,
+        }
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "headers": [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()],
+        }
+        response = _Response()
+        await self._gateway(scope, _send_once(body), response.receive)
+        return response
+
+
+class _Response:
+    """A response that an ASGI application sends."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.body = b""
+        self.retry_headers: dict[str, str] = {}
+
+    async def receive(self, message: Message) -> None:
+        """Add an event of the application."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.retry_headers = {
+                name.decode(): value.decode()
+                for name, value in message["headers"]
+                if name.startswith(b"retry-after")
+            }
+        else:
+            self.body += message.get("body", b"")
+
+
+def _send_once(body: bytes) -> Any:
+    """Return an ASGI `receive` that gives the whole body, and then waits forever."""
+    events = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if not events:
+            await asyncio.Event().wait()  # the caller does not disconnect
+        return events.pop()
+
+    return receive
+
+
+def _parse_text(body: Mapping[str, Any]) -> str:
     try:
-        content = answered.body["choices"][0]["message"]["content"]
+        content = body["choices"][0]["message"]["content"]
     except (KeyError, IndexError, TypeError) as e:
         raise JudgeFailed("model_grader_parse_error", "The judge's answer has no message.") from e
     if not isinstance(content, str):
-        raise JudgeFailed("model_grader_refusal_error", "The judge's answer has no text.")
+        raise JudgeFailed("model_grader_refusal_error", "The judge refused to answer.")
     return content

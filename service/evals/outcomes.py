@@ -1,4 +1,4 @@
-"""Outcomes of items in storage, in chunks of JSON Lines. Redis holds where each outcome is.
+"""Stores the outcomes of items in chunks of JSON Lines. Redis knows in which chunk each one is.
 
 {project}/evals/{eval}/{run}/source.jsonl        the items that came with the request
 {project}/evals/{eval}/{run}/items/{chunk}       outcomes, written once and never changed
@@ -17,7 +17,7 @@ from service.core.storage import Storage, StorageMissing
 from service.evals.records import ItemPage, ItemRow, ItemStatus, RunRecord
 from service.evals.tally import Tally
 
-_READS_AT_ONCE = 16
+_CONCURRENT_READS = 16
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class OutcomeWriter:
-    """Writer of the outcomes of one attempt. The names of its chunks are used by no other."""
+    """Writes the outcomes of one attempt, in chunks whose names no other attempt uses."""
 
     def __init__(self, storage: Storage, run: RunRecord) -> None:
         self._storage = storage
@@ -40,7 +40,7 @@ class OutcomeWriter:
         self._written = 0
 
     async def write(self, outcomes: Sequence[Outcome]) -> dict[int, ItemRow]:
-        """Store outcomes as one chunk. Returns the rows to be recorded, by item number."""
+        """Store outcomes as one chunk. Returns the rows to record, by item number."""
         chunk, self._written = f"{self._prefix}-{self._written:05d}.jsonl", self._written + 1
         rows, data = {}, bytearray()
         for outcome in outcomes:
@@ -56,8 +56,8 @@ class OutcomeWriter:
 async def read_outcomes(
     storage: Storage, run: RunRecord, page: ItemPage
 ) -> list[tuple[int, ItemRow, dict[str, Any]]]:
-    """Read the outcomes of a page. Those whose run is being deleted are left out."""
-    gate = asyncio.Semaphore(_READS_AT_ONCE)
+    """Read the outcomes of a page. Outcomes that are already deleted are left out."""
+    gate = asyncio.Semaphore(_CONCURRENT_READS)
 
     async def read(chunk: str) -> bytes | None:
         async with gate:

@@ -1,11 +1,11 @@
-"""Prompts of items: the messages that a model receives, made of the input messages of a run."""
+"""Renders the prompt of an item from the input messages of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from service.evals.data_sources import InputMessages, ItemReferenceMessages
+from service.evals.data_sources import MAX_MESSAGES, InputMessages, ItemReferenceMessages
 from service.grading.templates import (
     TemplateInvalid,
     Variable,
@@ -16,7 +16,6 @@ from service.grading.templates import (
 )
 
 Message = dict[str, Any]
-MAX_MESSAGES = 256
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _TEXTS = ("text", "input_text", "output_text")  # values of any type are looked up
 
@@ -43,7 +42,7 @@ def check(messages: InputMessages, item_schema: Mapping[str, Any]) -> None:
 
 
 def render(messages: InputMessages, item: Mapping[str, Any]) -> list[Message]:
-    """The messages for one item. Raises PromptFailed, or ItemFailed for a missing variable."""
+    """Return the messages for an item. Raises PromptFailed, and ItemFailed without a variable."""
     if isinstance(messages, ItemReferenceMessages):
         return _given(lookup(parse_variable(messages.item_reference), {"item": item}))
     return [
@@ -90,7 +89,7 @@ def _message(place: int, message: Any) -> Message:
 
 
 def _content(place: int, content: Any) -> str | None:
-    """The text of a message. Parts are joined by line breaks, as in a template."""
+    """Return the text of a message. Parts are joined by line breaks, as in a template."""
     if content is None or isinstance(content, str):
         return content
     texts = [
@@ -103,5 +102,5 @@ def _content(place: int, content: Any) -> str | None:
 
 
 def _role(role: str) -> str:
-    """Return the role that chat templates know. Checks of training data do the same."""
+    """Return the role that chat templates know, as checks of training data do."""
     return "system" if role == "developer" else role

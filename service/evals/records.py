@@ -1,4 +1,4 @@
-"""Redis records of evals, their runs, and where the outcome of each item is.
+"""Redis records of evals and their runs, and the location of each item's outcome.
 
     finetuned:{project}:evals:{id}                     an eval
     finetuned:{project}:evals-updated                  sorted set of IDs, scored by the last update
@@ -9,8 +9,8 @@
     finetuned:eval-runs-unfinished                     "project/eval/run" without a final status
     finetuned:evals-deleted                            "project/eval[/run]" whose objects remain
 
-The texts of items are in storage (outcomes.py). The rows of an outcome and the counters of its run
-are written in one transaction, which is fenced by the run's attempt.
+The texts of items are in storage (outcomes.py). Outcomes and the counters of their run are written
+in one transaction, which is fenced by the run's attempt.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class EvalRecord(Record):
     testing_criteria: list[dict[str, Any]]
 
 
-class RunPlace(NamedTuple):
-    """The IDs of a run, and the names made of them."""
+class RunRef(NamedTuple):
+    """The IDs that identify a run, and the names made of them."""
 
     project_id: str
     eval_id: str
@@ -77,12 +77,12 @@ class RunPlace(NamedTuple):
 
     @property
     def member(self) -> str:
-        """The run's name in the sets of all projects."""
+        """Name of the run in the sets of all projects."""
         return "/".join(self)
 
     @property
     def items_key(self) -> str:
-        """The Redis key of the rows of the run's items."""
+        """Redis key of the rows of the run's items."""
         return f"{PREFIX}:{self.project_id}:eval-items:{self.run_id}"
 
 
@@ -103,7 +103,7 @@ class RunRecord(ResumedRecord):
     failed = RunStatus.FAILED
 
     eval_id: str
-    key_id: str  # whose usage it is
+    key_id: str  # of the key that pays with its limits
     name: str
     metadata: dict[str, str]
     data_source: dict[str, Any]
@@ -124,13 +124,13 @@ class RunRecord(ResumedRecord):
         return (self.eval_id,)
 
     @property
-    def place(self) -> RunPlace:
-        """The IDs of the run."""
-        return RunPlace(self.project_id, self.eval_id, self.id)
+    def ref(self) -> RunRef:
+        """IDs of the run and its parents."""
+        return RunRef(self.project_id, self.eval_id, self.id)
 
     @property
     def folder(self) -> str:
-        """The storage folder of the run."""
+        """Storage folder of the run."""
         return f"{self.project_id}/evals/{self.eval_id}/{self.id}"
 
     @property
@@ -140,7 +140,7 @@ class RunRecord(ResumedRecord):
 
     @property
     def source_key(self) -> str:
-        """The storage key of the items that came with the request."""
+        """Storage key of the items that came with the request."""
         return f"{self.folder}/source.jsonl"
 
     def start(self, now_s: int) -> Self:
@@ -159,7 +159,7 @@ class RunRecord(ResumedRecord):
         return self.make_progress(tally=self.tally.plus(more))
 
     def complete(self, now_s: int) -> Self:
-        """Complete the run. Raises ValueError if items are missing, which would be a bug."""
+        """Complete the run. Raises ValueError if items have no outcome, which would be a bug."""
         if self.tally.done != self.items:
             raise ValueError(f"{self.tally.done} of {self.items} items have an outcome")
         return self.end(RunStatus.COMPLETED, now_s)
@@ -181,7 +181,7 @@ class RunRecord(ResumedRecord):
 
 
 class ItemRow(msgspec.Struct, frozen=True, array_like=True):
-    """Where the outcome of an item is: a range of bytes of a chunk in the run's folder."""
+    """Location of an item's outcome: a range of bytes of a chunk in the run's folder."""
 
     status: ItemStatus
     created_at: int
@@ -214,13 +214,13 @@ class Runs(WorkStore[RunRecord]):
         return Collection(self.redis, ":".join((self.kind.collection, *parents)), RunRecord)
 
     async def get_run(self, project_id: str, eval_id: str, run_id: str) -> RunRecord | None:
-        """The eval's run with this ID, or None."""
+        """Return the eval's run with this ID, or None."""
         if not ids.is_valid(eval_id, ids.EVAL) or not ids.is_valid(run_id, ids.EVAL_RUN):
             return None
         return await self.collection(eval_id).get(project_id, run_id)
 
     async def count(self, project_id: str, eval_id: str) -> int:
-        """The number of an eval's runs."""
+        """Return the number of an eval's runs."""
         return int(await self.redis.zcard(self.collection(eval_id).index(project_id)))
 
     async def create(
@@ -240,7 +240,7 @@ class Runs(WorkStore[RunRecord]):
             claim.settle(pipe, record)
             also(pipe)
 
-        # The eval is written back as it is, so that its deletion and this cannot both succeed.
+        # Writes the eval unchanged, so that this fails if the eval is deleted at the same time.
         await self._evals.update(
             record.project_id, record.eval_id, lambda found: found, also=together, check=claim.check
         )
@@ -255,7 +255,7 @@ class Runs(WorkStore[RunRecord]):
 
         Raises as `change_own`, and QuotaExceeded.
         """
-        key = run.place.items_key
+        key = run.ref.items_key
 
         def also(pipe: Pipeline, after: RunRecord) -> None:
             pipe.hset(key, mapping={str(n): msgspec.json.encode(row) for n, row in rows.items()})
@@ -267,12 +267,12 @@ class Runs(WorkStore[RunRecord]):
             return await self.change_own(run, change, also)
 
     async def finished_items(self, run: RunRecord) -> set[int]:
-        """The numbers of the items that have an outcome."""
-        return {int(number) for number in await reply(self.redis.hkeys(run.place.items_key))}
+        """Return the numbers of the items that have an outcome."""
+        return {int(number) for number in await reply(self.redis.hkeys(run.ref.items_key))}
 
     async def item(self, run: RunRecord, number: int) -> ItemRow | None:
-        """The row of an item, or None if it has no outcome."""
-        raw = await reply(self.redis.hget(run.place.items_key, str(number)))
+        """Return the row of an item, or None if it has no outcome."""
+        raw = await reply(self.redis.hget(run.ref.items_key, str(number)))
         return None if raw is None else _rows.decode(raw)
 
     async def items(
@@ -284,8 +284,8 @@ class Runs(WorkStore[RunRecord]):
         limit: int,
         oldest_first: bool,
     ) -> ItemPage:
-        """A page of the run's items in the order of their outcomes. Raises Missing."""
-        key = f"{run.place.items_key}:{status or 'all'}"
+        """Return a page of the run's items in the order of their outcomes. Raises Missing."""
+        key = f"{run.ref.items_key}:{status or 'all'}"
         start = 0
         if after is not None:
             rank = self.redis.zrank if oldest_first else self.redis.zrevrank
@@ -300,31 +300,31 @@ class Runs(WorkStore[RunRecord]):
     async def _rows_of(self, run: RunRecord, numbers: Sequence[int]) -> list[tuple[int, ItemRow]]:
         if not numbers:
             return []
-        found = await reply(self.redis.hmget(run.place.items_key, [str(n) for n in numbers]))
+        found = await reply(self.redis.hmget(run.ref.items_key, [str(n) for n in numbers]))
         return [
             (number, _rows.decode(raw))
             for number, raw in zip(numbers, found, strict=True)
             if raw is not None
         ]
 
-    async def remove(self, place: RunPlace, also: Also = lambda _: None) -> bool:
+    async def remove(self, run: RunRef, also: Also = lambda _: None) -> bool:
         """Delete a run. The sweep then removes its objects. Returns False if it is gone."""
-        key = place.items_key
+        key = run.items_key
 
         def together(pipe: Pipeline) -> None:
             pipe.delete(key, *(f"{key}:{status}" for status in ("all", "pass", "fail", "error")))
-            pipe.srem(self.kind.unfinished_key, place.member)
-            pipe.sadd(DELETED, place.member)
+            pipe.srem(self.kind.unfinished_key, run.member)
+            pipe.sadd(DELETED, run.member)
             rewriting.request(pipe)
             also(pipe)
 
-        runs = self.collection(place.eval_id)
-        return await runs.delete(place.project_id, place.run_id, also=together)
+        runs = self.collection(run.eval_id)
+        return await runs.delete(run.project_id, run.run_id, also=together)
 
     async def forget_deleted(self, run: RunRecord) -> None:
-        """If the run has been deleted, note that objects of it may be in storage."""
+        """If the run has been deleted, have the sweep remove objects that were stored since."""
         if await self.collection(run.eval_id).get(run.project_id, run.id) is None:
-            await reply(self.redis.sadd(DELETED, run.place.member))
+            await reply(self.redis.sadd(DELETED, run.ref.member))
 
     def observe(self, unfinished: Sequence[RunRecord]) -> None:
         """Set the gauges of unfinished runs."""
@@ -354,7 +354,7 @@ class Runs(WorkStore[RunRecord]):
         index = self.collection(eval_id).index(project_id)
         while found := await self.redis.zrange(index, 0, _PAGE - 1):
             for run_id in found:
-                await self.remove(RunPlace(project_id, eval_id, text(run_id)))
+                await self.remove(RunRef(project_id, eval_id, text(run_id)))
 
     def _end_of(self, record: RunRecord) -> Event:
         return super()._end_of(record).model_copy(update={"type": _EVENTS[record.status]})
@@ -370,17 +370,17 @@ class Evals:
 
     @staticmethod
     def by_update(project_id: str) -> str:
-        """The Redis key of the project's evals in the order of their last updates."""
+        """Return the Redis key of the project's evals in the order of their last updates."""
         return f"{PREFIX}:{project_id}:evals-updated"
 
     async def get(self, project_id: str, eval_id: str) -> EvalRecord | None:
-        """The project's eval with this ID, or None."""
+        """Return the project's eval with this ID, or None."""
         return (
             await self.evals.get(project_id, eval_id) if ids.is_valid(eval_id, ids.EVAL) else None
         )
 
     async def count(self, project_id: str) -> int:
-        """The number of the project's evals."""
+        """Return the number of the project's evals."""
         return int(await self.redis.zcard(self.evals.index(project_id)))
 
     async def create(
@@ -390,7 +390,7 @@ class Evals:
         claim = claim or Claim()
 
         def also(pipe: Pipeline) -> None:
-            self._updated(pipe, record)
+            self._set_updated(pipe, record)
             claim.settle(pipe, record)
 
         return await self.evals.create(record, also=also, check=claim.check)
@@ -399,9 +399,9 @@ class Evals:
         self, project_id: str, eval_id: str, change: Callable[[EvalRecord], EvalRecord]
     ) -> EvalRecord:
         """Change an eval. Raises Missing."""
-        return await self.evals.update(project_id, eval_id, change, also=self._updated)
+        return await self.evals.update(project_id, eval_id, change, also=self._set_updated)
 
-    def _updated(self, pipe: Pipeline, record: EvalRecord) -> None:
+    def _set_updated(self, pipe: Pipeline, record: EvalRecord) -> None:
         pipe.zadd(self.by_update(record.project_id), {record.id: clock.now()})
 
     async def delete(self, record: EvalRecord, also: Also = lambda _: None) -> bool:
@@ -416,12 +416,12 @@ class Evals:
 
 
 def item_id(run: RunRecord, number: int) -> str:
-    """The ID of an item: the run's, and the item's number."""
+    """Return the ID of an item, made of the run's ID and the item's number."""
     return f"{ids.OUTPUT_ITEM}{run.id.removeprefix(ids.EVAL_RUN)}{number:0{_NUMBER_CHARS}d}"
 
 
 def item_number(run: RunRecord, id_: str) -> int | None:
-    """The number in the ID of one of the run's items; None if it is not one."""
+    """Return the number in the ID of one of the run's items; None if it is not one."""
     prefix = ids.OUTPUT_ITEM + run.id.removeprefix(ids.EVAL_RUN)
     number = id_.removeprefix(prefix)
     if not id_.startswith(prefix) or len(number) != _NUMBER_CHARS:

@@ -44,7 +44,7 @@ router = APIRouter(prefix="/v1/evals", tags=["Evals"])
 _RUNS = "/{eval_id}/runs"
 _RUN = "/{eval_id}/runs/{run_id}"
 _ITEMS = "/{eval_id}/runs/{run_id}/output_items"
-# A page of runs ends early, so that runs with many items in their requests stay readable.
+# Runs show the items of their requests, so a page of runs ends early if it would grow too large.
 _MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 
@@ -369,7 +369,7 @@ async def _one(request: Request, record: EvalRecord, run: RunRecord) -> EvalRunO
 async def _shown(
     request: Request, record: EvalRecord, runs: Sequence[RunRecord]
 ) -> tuple[list[EvalRunObject], bool]:
-    """The API objects of the first runs, as many as fit a page, and whether all of them do."""
+    """Return the API objects of the first runs that fit a page, and whether all do."""
     storage = cast("Files", request.app.state.files).storage
     shown, size = list[EvalRunObject](), 0
     for run in runs:

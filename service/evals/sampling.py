@@ -1,4 +1,4 @@
-"""Answers to an item: requests of chat completions and responses, and their parsed answers."""
+"""Samples answers with chat completions or responses, and parses answers of either API."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ _UNUSABLE: Final = SampleFailed("engine_error", "The engine's answer has no mess
 
 @dataclass(frozen=True)
 class Sampled:
-    """A prompt and the answer to it, sampled or given. `messages` is empty if it was given."""
+    """An answer, sampled or given, with the model that gave it and its usage."""
 
-    messages: Sequence[Message] = ()
     sample: Sample | None = None
     model: str = ""
     usage: ModelUsage = field(default_factory=ModelUsage)
@@ -56,12 +55,12 @@ class Sampler:
         answered = await self._calls.ask(
             self._model, path, {**self._fields, key: messages}, self._max_tokens
         )
-        sample = _of_chat(answered) if self._is_chat else _of_response(answered)
-        return Sampled(messages, sample, answered.model, answered.usage)
+        sample = parse_chat(answered) if self._is_chat else parse_response(answered)
+        return Sampled(sample, answered.model, answered.usage)
 
 
-def given_sample(given: Mapping[str, Any]) -> Sample:
-    """The sample of a row, in the form of the `sample` namespace, or only a part of it."""
+def parse_given_sample(given: Mapping[str, Any]) -> Sample:
+    """Return the answer that a row gives: the `sample` namespace, or only a part of it."""
     choice = _first(given.get("choices"))
     message = _object(choice.get("message"))
     text = given.get("output_text", message.get("content"))
@@ -103,7 +102,7 @@ def _response_fields(params: ResponsesSamplingParams | None) -> dict[str, Any]:
 
 
 def _common(params: CompletionsSamplingParams | ResponsesSamplingParams) -> dict[str, Any]:
-    """The parameters with OpenAI's defaults, which the output items report."""
+    """Return the parameters with OpenAI's defaults, which the output items report."""
     return {
         "temperature": DEFAULT_TEMPERATURE if params.temperature is None else params.temperature,
         "top_p": DEFAULT_TOP_P if params.top_p is None else params.top_p,
@@ -115,7 +114,8 @@ def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _of_chat(answered: Answered) -> Sample:
+def parse_chat(answered: Answered) -> Sample:
+    """Return the answer in a chat completion. Raises SampleFailed."""
     choice = _first(answered.body.get("choices"))
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -128,7 +128,8 @@ def _of_chat(answered: Answered) -> Sample:
     )
 
 
-def _of_response(answered: Answered) -> Sample:
+def parse_response(answered: Answered) -> Sample:
+    """Return the answer in a response of the Responses API. Raises SampleFailed."""
     output = answered.body.get("output")
     if not isinstance(output, list):
         raise _UNUSABLE

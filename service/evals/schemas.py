@@ -1,4 +1,4 @@
-"""Evals, runs and output items on the wire, in OpenAI's shapes. Extensions are marked."""
+"""Wire types of evals, runs and output items, in OpenAI's shapes. Extensions are marked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from service.core import ids
 from service.evals.data_sources import NO_STORED_SOURCES, DataSource, refuse_stored
-from service.evals.item_schema import wrapped
+from service.evals.item_schema import row_schema
 from service.evals.records import (
     EvalRecord,
     ItemRow,
@@ -98,14 +98,16 @@ class EvalObject(BaseModel):
 
     @classmethod
     def from_record(cls, record: EvalRecord) -> Self:
-        """The wire form of a record."""
+        """Return the API object of a record."""
         return cls.model_validate(
             {
                 "id": record.id,
                 "created_at": record.created_at,
                 "name": record.name,
                 "data_source_config": {
-                    "schema": wrapped(record.item_schema, with_sample=record.include_sample_schema)
+                    "schema": row_schema(
+                        record.item_schema, with_sample=record.include_sample_schema
+                    )
                 },
                 "testing_criteria": record.testing_criteria,
                 "metadata": record.metadata,
@@ -246,7 +248,7 @@ class EvalRunObject(BaseModel):
     def from_record(
         cls, run: RunRecord, *, graders: list[str], content: list[Any] | None, base_url: str
     ) -> Self:
-        """The wire form of a record. `content` has the items that came with the request."""
+        """Return the API object of a record. `content` has the items that came with the request."""
         data_source = run.data_source
         if content is not None:
             data_source = {**data_source, "source": {"type": "file_content", "content": content}}
@@ -379,7 +381,7 @@ class OutputItemObject(BaseModel):
 
     @classmethod
     def from_record(cls, run: RunRecord, number: int, row: ItemRow, body: dict[str, Any]) -> Self:
-        """The wire form of an outcome."""
+        """Return the API object of an outcome."""
         return cls.model_validate(
             {
                 "id": item_id(run, number),

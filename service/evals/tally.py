@@ -1,4 +1,4 @@
-"""Counters of a run: its outcomes, by grader too, and the tokens of its requests by model."""
+"""Counts the outcomes of a run, in total and by grader, and its tokens by model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from service.grading.labels import OTHER, ConfusionTable, Counts, confusion_tabl
 from service.grading.results import LabelPair
 from service.inference.background.calls import ModelUsage
 
-# The counters are written with each chunk of outcomes, so they stay small. Without declared labels,
-# every text of an answer is a label.
+# The counters are written with each chunk of outcomes, so they must stay small. Without declared
+# labels, each answer is a label of its own.
 MAX_LABEL_PAIRS: Final = 1_000
 _MAX_LABEL_CHARS: Final = 200
 
@@ -41,7 +41,7 @@ class CriterionCounts(Stored):
         return confusion_table(self.labels) if self.labels else None
 
     def plus(self, other: CriterionCounts) -> CriterionCounts:
-        """The sum of both."""
+        """Return the sum of both."""
         return CriterionCounts(
             passed=self.passed + other.passed,
             failed=self.failed + other.failed,
@@ -51,7 +51,7 @@ class CriterionCounts(Stored):
         )
 
 
-def counted_labels(pair: LabelPair | None) -> Counts:
+def count_labels(pair: LabelPair | None) -> Counts:
     """Return the counts of one item's labels. Labels are cut to a bounded length."""
     if pair is None:
         return {}
@@ -77,7 +77,7 @@ class Tally(Stored):
         return self.passed + self.failed + self.errored
 
     def plus(self, other: Tally) -> Tally:
-        """The sum of both."""
+        """Return the sum of both."""
         usage = {**self.usage}
         for model, more in other.usage.items():
             usage[model] = usage.get(model, ModelUsage()).plus(more)

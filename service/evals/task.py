@@ -1,4 +1,4 @@
-"""The `run_eval` task: fetch and check the items of a run, sample and grade them, and end the run.
+"""The `run_eval` task: fetches and checks the items of a run, and samples and grades them.
 
 Outcomes that are finished at the same time are stored as one chunk and committed in one
 transaction. A worker that dies loses at most the items that it was working on, and those whose
@@ -8,7 +8,6 @@ results wait to be stored.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Collection, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -96,11 +95,8 @@ def read_items(path: Path, done: Collection[int]) -> Generator[tuple[int, dict[s
         number += 1
 
 
-log = logging.getLogger(__name__)
-
-
 class RunAttempt:
-    """Runs one attempt. `run()` ends with the run, or after `stop()`."""
+    """One attempt at a run. `run()` returns when the run has ended, or after `stop()`."""
 
     def __init__(
         self,
@@ -167,11 +163,11 @@ class RunAttempt:
         self._crew.stop()
 
     def notice(self, current: RunRecord) -> None:
-        """Ignore the current record: a run that is canceled has ended."""
+        """Do nothing: a run that is canceled has already ended."""
 
     async def _outcome(self, item: tuple[int, dict[str, Any]]) -> Outcome:
         try:
-            return await self._work.outcome(*item)
+            return await self._work.process(*item)
         except ModelGone as e:
             raise RunFailed(e.code, e.message) from e
 
@@ -188,12 +184,12 @@ class RunAttempt:
 _GRADERS: TypeAdapter[list[Grader]] = TypeAdapter(list[Grader])
 _DATA_SOURCE: TypeAdapter[DataSource] = TypeAdapter(DataSource)
 _NOT_SAMPLED: Final = {"seed": 0, "temperature": 0.0, "top_p": 0.0}
-# In place of the items of the request, which the record does not have.
+# Replaces the items of the request, which the record does not contain.
 _NO_ITEMS: Final[list[Any]] = [{"item": {}}]
 
 
 class RunEval(ResumableTask[RunRecord]):
-    """Runs evaluation runs on this worker."""
+    """Runs the runs of evals on this worker."""
 
     failures = (DatasetTaskFailed,)
 
@@ -207,7 +203,7 @@ class RunEval(ResumableTask[RunRecord]):
         self._access = resources.access
 
     async def _clear(self, run: RunRecord) -> None:
-        await self._runs.forget_deleted(run)  # a chunk may have been stored since
+        await self._runs.forget_deleted(run)
 
     @asynccontextmanager
     async def _attempt(self, run: RunRecord) -> AsyncIterator[RunAttempt]:
@@ -218,25 +214,25 @@ class RunEval(ResumableTask[RunRecord]):
         running = metrics.EVAL_RUNS_RUNNING.cell()
         running.inc()
         try:
-            calls = self._access.calls(run.project_id, run.key_id)
+            concurrency = self._settings.eval_requests_at_once
+            calls = self._access.calls(run.project_id, run.key_id, concurrency=concurrency)
             plan = await self._plan(run, record, calls)
-            at_once = self._settings.eval_requests_at_once
             scratch = self._settings.scratch / run.id
             async with Sandbox() as sandbox, scratch_folder(scratch) as folder:
                 yield RunAttempt(
                     run,
                     record,
-                    ItemWork(plan, calls, sandbox, asyncio.Semaphore(at_once)),
+                    ItemWork(plan, calls, sandbox),
                     runs=self._runs,
                     files=self._files,
                     folder=folder,
-                    concurrency=2 * at_once,  # while answers are graded, others are sampled
+                    concurrency=2 * concurrency,  # others are sampled while answers are graded
                 )
         finally:
             running.inc(-1)
 
     async def _plan(self, run: RunRecord, record: EvalRecord, calls: EngineCalls) -> Plan:
-        source = data_source_of(run)
+        source = _parse_data_source(run)
         graders = _GRADERS.validate_python(record.testing_criteria)
         if isinstance(source, JsonlDataSource):
             return Plan(graders, None, None, _NOT_SAMPLED, 0)
@@ -259,8 +255,8 @@ class RunEval(ResumableTask[RunRecord]):
         return entry.context_length if entry else 0
 
 
-def data_source_of(run: RunRecord) -> DataSource:
-    """The data source of a run, without the items of the request."""
+def _parse_data_source(run: RunRecord) -> DataSource:
+    """Return the data source of a run, without the items of the request."""
     data_source = run.data_source
     if run.is_inline:
         data_source = {**data_source, "source": {"type": "file_content", "content": _NO_ITEMS}}

@@ -35,8 +35,7 @@ from service.exports.archive import Archive
 from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports, ExportStatus
 from service.files.curation.dataset_process import DatasetTaskFailed, scratch_folder
 from service.inference.background.calls import ModelGone, Resources
-from service.jobs.evaluation.examples import fetch_data
-from service.jobs.evaluation.job_data import FileGone
+from service.jobs.evaluation.job_data import FileGone, fetch_data
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.models.catalogue import BaseModelEntry

@@ -1,4 +1,4 @@
-"""Checks of a grader's definition, before anything is graded."""
+"""Checks a grader's definition before anything is graded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COSINE_NEEDS_MODEL = (
 def check(
     grader: Grader, item_schema: Mapping[str, Any] | None = None, *, has_sample: bool = True
 ) -> None:
-    """Check what the schema of a grader cannot: templates, formula, source. Raises GraderInvalid.
+    """Check what pydantic cannot: templates, formula, source, labels. Raises GraderInvalid.
 
     `item_schema` is the JSON Schema of the items, or None if it is unknown. `has_sample` is whether
     there is an answer to grade.

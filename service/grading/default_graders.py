@@ -1,7 +1,7 @@
-"""Graders for a data set, chosen by the shape of its answers: labels, JSON, tool calls, or text.
+"""Chooses graders for a data set by the shape of its answers: labels, JSON, tool calls, or text.
 
-`item_of` makes the item of a row that these graders refer to. The first grader of a list decides
-the verdict.
+The first grader of a list decides the verdict. `item_of` returns the item of a row to which these
+graders refer.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from service.datasets.text.languages import UNKNOWN, detect
 from service.grading.examples import Example, Row, examples_of
 from service.grading.labels import normalize_label
 from service.grading.schemas import (
+    MAX_LABELS,
     ChrfGrader,
     JsonSchemaGrader,
     LabelGrader,
@@ -25,9 +26,8 @@ from service.grading.schemas import (
 
 Kind = Literal["label", "json", "tool_call", "text"]
 
-MAX_LABELS: Final = 128
 MAX_LABEL_CHARS: Final = 60
-_ROWS_A_LABEL = 3  # on average, so that a set of different answers is no label set
+_ROWS_A_LABEL = 3  # at least, on average; otherwise the answers are not labels
 _LEAST_ROWS = 6
 _NEARLY_ALL = 0.95
 _MAJORITY = 0.5
@@ -35,14 +35,14 @@ _DOMINANT = 0.9
 _REFERENCE: Final = "{{item.reference}}"
 _CALLS: Final = "tool_call"
 _OUTPUT: Final = "{{sample.output_text}}"
-# A tool_call grader compares JSON objects field by field, regardless of their order. The answer
-# becomes the arguments of a call, so an answer that is no JSON scores 0 and is not an error.
+# A tool_call grader compares JSON objects field by field in any order. The answer becomes the
+# arguments of a call, so an answer that is not JSON scores 0 and is not an error.
 _AS_ARGUMENTS: Final = '{"name": "json", "arguments": %s}'
 _AS_ARGUMENT: Final = '{"name": "json", "arguments": {"value": %s}}'
 
 
 class Shape(NamedTuple):
-    """What the answers of a data set look like.
+    """The shape of the answers of a data set.
 
     `labels` are all different answers, as most often written, if `kind` is "label". `keys` are the
     keys that nearly all answers have, if they are JSON objects. `language` is the code of the
@@ -129,10 +129,9 @@ def _common_keys(values: Sequence[Any]) -> tuple[str, ...]:
 def graders_for(rows: Sequence[Row]) -> list[SingleGrader]:
     """Return the graders of canonical rows, the primary one first.
 
-    `rows` are those for training and those held out, since a label that occurs in neither is
-    unknown to the grader. A small set of labels gets `label`; JSON gets a comparison of its fields
-    and `json_schema`; tool calls get `tool_call`; and anything else gets `chrf`. Texts in one
-    language get `language` as well.
+    `rows` must include both training and held-out rows, since the grader knows no other labels. A
+    small set of labels gets `label`; JSON gets a comparison of its fields and `json_schema`; tool
+    calls get `tool_call`; and anything else gets `chrf`. Texts in one language also get `language`.
     """
     examples = examples_of(rows)
     shape = shape_of(examples)
@@ -153,7 +152,7 @@ def graders_for(rows: Sequence[Row]) -> list[SingleGrader]:
 
 
 def applies(grader: SingleGrader, example: Example) -> bool:
-    """Whether a grader scores a row: tool calls need declared tools, and texts need a text."""
+    """Return whether a grader applies to a row: it needs declared tools, or else a text answer."""
     if grader.name == _CALLS:
         return bool(example.tools)
     return bool(example.answer.strip())

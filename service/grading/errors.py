@@ -1,4 +1,7 @@
-"""Errors of graders: those of a definition, and those of one item. The sandbox imports no more."""
+"""Errors of a grader's definition, and of grading one item.
+
+The sandbox imports this module, so it imports nothing of the service.
+"""
 
 from __future__ import annotations
 

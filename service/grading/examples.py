@@ -1,4 +1,4 @@
-"""Examples: the prompt and the last answer of each training row."""
+"""Reads training rows as examples: a prompt and the last answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Example(NamedTuple):
     """The prompt and the answer of a row. `line` is its line in the training file, from 1.
 
     `prompt` holds all messages before the answer, and `answer` is the answer's text, which is
-    empty if the answer only calls tools. `thought` is what the assistant thought before it.
+    empty if the answer only calls tools. `thought` is the assistant's reasoning before it.
     """
 
     line: int
@@ -46,9 +46,9 @@ class Example(NamedTuple):
 def examples_of(rows: Iterable[Row], lines: Sequence[int] | None = None) -> list[Example]:
     """Return the examples of canonical rows of any row format.
 
-    `lines` are the rows' lines in the file; without it, rows are numbered from 1. A row whose
-    answer was judged bad, or that has no answer to learn from, gives no example. The answer of
-    a preference row is the preferred one.
+    `lines` are the rows' lines in the file, by default from 1. Rows without an answer to learn
+    from, or whose answer is labeled as bad, are left out. The answer of a preference row is the
+    preferred one.
     """
     found: list[Example] = []
     for index, row in enumerate(rows):
@@ -72,7 +72,7 @@ def text_of(message: Message) -> str:
 
 
 def is_system(message: Message) -> bool:
-    """Whether a message holds instructions of the application."""
+    """Return whether a message holds instructions of the application."""
     return message["role"] in ("system", "developer")
 
 

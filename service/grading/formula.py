@@ -1,4 +1,4 @@
-"""Formulas of multi graders, such as `0.7 * meaning + 0.3 * max(format, 0.5)`.
+"""Evaluates formulas of multi graders, such as `0.7 * meaning + 0.3 * max(format, 0.5)`.
 
 The grammar is OpenAI's: numbers, names of graders, `+ - * / ^`, parentheses, and the functions
 `min max abs floor ceil exp sqrt log`. Python's parser reads it, and nothing else is allowed.
@@ -37,7 +37,7 @@ _UNARY: Final[Mapping[str, Callable[[float], float]]] = {
 }
 _VARIADIC: Final[Mapping[str, Callable[..., float]]] = {"min": min, "max": max}
 FUNCTIONS: Final = (*_VARIADIC, *_UNARY)
-_MAX_DEPTH: Final = 100  # so that reading a formula needs no deep stack
+_MAX_DEPTH: Final = 100  # bounds the recursion
 
 
 class FormulaInvalid(ValueError):

@@ -1,4 +1,4 @@
-"""Grading of one item: `await grade(grader, item, sample, tools)`."""
+"""Grades one item: `await grade(grader, item, sample, tools)`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def compare_texts(grader: StringCheckGrader, text: str, reference: str) -> float
 async def grade(
     grader: Grader, item: dict[str, Any], sample: Sample | None, tools: GraderTools
 ) -> GraderResult:
-    """Grade one item. A failure is an error in the result, and not raised.
+    """Grade one item. A failure is returned as an error in the result.
 
     Exceptions of `tools` other than ItemFailed pass through.
     """
@@ -72,7 +72,7 @@ async def grade(
 
 @dataclass(frozen=True)
 class _Item:
-    """An item and its sample as the namespaces of templates, and the tools of graders."""
+    """An item and its sample as namespaces of templates, and the tools of graders."""
 
     scope: dict[str, Any]
     tools: GraderTools
@@ -89,38 +89,38 @@ class _Item:
                     self._render(grader.input), self._render(grader.reference), grader.labels
                 )
                 score = float(pair.given == pair.expected)
-                return replace(_scored(grader, score), labels=pair)
+                return replace(_result(grader, score), labels=pair)
             case PythonGrader():
                 sample = self.scope.get("sample")
                 given = None if sample is None else {"output_json": None, **sample}
                 score = await self.tools.sandbox.grade(grader.source, given, self.scope["item"])
-                return _scored(grader, score)
+                return _result(grader, score)
             case JsonSchemaGrader():
                 text = self._render(grader.input)
-                return _scored(
+                return _result(
                     grader, await json_schema.score(grader.schema_, text, self.tools.sandbox)
                 )
             case TextSimilarityGrader(model=str(model)):
                 return await self._compare_embeddings(grader, model)
             case StringCheckGrader():
-                return _scored(grader, compare_texts(grader, *self._pair(grader)))
+                return _result(grader, compare_texts(grader, *self._pair(grader)))
             case _:
                 # In a thread, since long texts take up to a second.
                 text, reference = self._pair(grader)
                 score = await asyncio.to_thread(_compare, grader, text, reference)
-                return _scored(grader, score)
+                return _result(grader, score)
 
     async def _compare_embeddings(self, grader: TextSimilarityGrader, model: str) -> GraderResult:
         if self.tools.embed is None:
             raise ItemFailed("other_error", "The metric 'cosine' cannot be used here.")
         texts = self._pair(grader)
         if not all(text.strip() for text in texts):
-            return _scored(grader, float(texts[0].strip() == texts[1].strip()))
+            return _result(grader, float(texts[0].strip() == texts[1].strip()))
         embedded = await self.tools.embed(model, texts)
         ours, theirs = (each.embedding for each in embedded.data)
         score = text_similarity.cosine(ours, theirs)
         tokens = {model: embedded.usage.total_tokens}
-        return replace(_scored(grader, score), tokens=tokens)
+        return replace(_result(grader, score), tokens=tokens)
 
     async def _judge(self, grader: LabelModelGrader | ScoreModelGrader) -> GraderResult:
         messages = [self._message(message) for message in grader.input]
@@ -132,14 +132,14 @@ class _Item:
             score, answer = await model_graders.score(grader, messages, self.tools.judge)
             given = pass_label(grader, score)
         return replace(
-            _scored(grader, score),
+            _result(grader, score),
             sample={"output_text": answer.text, "model": answer.model},
             tokens={answer.model: answer.total_tokens},
             labels=None if human is None else LabelPair(human, given),
         )
 
     def _human_label(self, grader: LabelModelGrader | ScoreModelGrader) -> str:
-        """Return what a person said of the item; empty if nobody judged it."""
+        """Return a person's judgment of the item; empty if nobody judged it."""
         if grader.human_label is None:
             return ""
         try:
@@ -220,5 +220,5 @@ def _compare(
             return language.language_score(text, reference)
 
 
-def _scored(grader: Grader, score: float) -> GraderResult:
+def _result(grader: Grader, score: float) -> GraderResult:
     return GraderResult(score, passed=score >= pass_threshold(grader))

@@ -1,4 +1,4 @@
-"""Validation of JSON by `json_schema` graders.
+"""Validates JSON for `json_schema` graders.
 
 Items are validated in the sandbox, since a recursive schema can take unbounded time. Patterns take
 linear time, and no document is fetched.
@@ -60,7 +60,7 @@ async def score(schema: Mapping[str, Any], text: str, runner: PythonRunner) -> f
     value = parse_json(text)
     if value is None and text.strip() != "null":
         return 0.0
-    # A source of its own for each schema, so that one that never ends stops no other.
+    # Each schema has its own source, and so its own child process that may hang.
     digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()
     try:
         return await runner.grade(

@@ -1,10 +1,10 @@
-"""Labels: their comparison, those that people gave, and the table of confusions."""
+"""Compares labels, also those of people, and counts confusions."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +25,7 @@ Counts = Mapping[str, Mapping[str, int]]
 
 
 def normalize_label(text: str) -> str:
-    """Return a label without case, surrounding quotes and punctuation, and superfluous spaces.
+    """Return a label in lower case, without surrounding quotes, punctuation and extra spaces.
 
     Signs at one side only, as in "<5", "A*" and ".5", are part of the label.
     """
@@ -99,16 +99,8 @@ class ConfusionTable:
     """Cohen's kappa: 0 is the agreement of chance, 1 is perfect. None if chance agrees fully."""
 
 
-def confusion(pairs: Iterable[LabelPair]) -> ConfusionTable:
-    """Count pairs of labels. Labels come in the order of their names, `(other)` last."""
-    counts: dict[str, Counter[str]] = {}
-    for pair in pairs:
-        counts.setdefault(pair.expected, Counter())[pair.given or OTHER] += 1
-    return confusion_table(counts)
-
-
 def confusion_table(counts: Counts) -> ConfusionTable:
-    """Return the table of counted pairs of labels, in the same order."""
+    """Return the table of counted pairs of labels, sorted by name with `(other)` last."""
     expected = {row: sum(given.values()) for row, given in counts.items()}
     given: Counter[str] = Counter()
     for row in counts.values():

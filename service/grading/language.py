@@ -1,4 +1,4 @@
-"""Comparison of a text's language with the expected one by `language` graders."""
+"""Compares a text's language with the expected one, for `language` graders."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Graders that ask a judge: a label, a score, or which of two answers is better.
+"""Asks a judge for a label, for a score, or which of two answers is better.
 
-`GraderTools` is what graders need from outside: models that judge or embed, and a sandbox.
+`GraderTools` holds what graders need from outside: models that judge or embed, and a sandbox.
 
 The judge answers in JSON that the engine enforces with `response_format`. Engines and judges that
 ignore it are tolerated: the JSON may be in a code block or between other text.
@@ -27,7 +27,7 @@ MAX_LABEL_TOKENS: Final = 256
 MAX_SCORE_TOKENS: Final = 2_048
 _THINKING: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?")
-# Short, since a small judge writes until a limit ends it, and every item waits for that.
+# Short, since a small judge writes until it reaches a limit, and every item waits for that.
 _STEPS: Final = {"type": "array", "maxItems": 3, "items": {"type": "string", "maxLength": 240}}
 Message = dict[str, Any]
 
@@ -143,7 +143,7 @@ async def label(
     choices = ", ".join(json.dumps(choice, ensure_ascii=False) for choice in grader.labels)
     answer = await judge(
         grader.model,
-        _instructed(messages, f'Answer with JSON: {{"result": label}}. Labels: {choices}.'),
+        _add_instruction(messages, f'Answer with JSON: {{"result": label}}. Labels: {choices}.'),
         params={
             "temperature": 0,
             "max_completion_tokens": MAX_LABEL_TOKENS,
@@ -158,12 +158,12 @@ async def score(
 ) -> tuple[float, JudgeAnswer]:
     """Ask the judge for a number in the grader's range. Raises JudgeFailed."""
     low, high = grader.bounds
-    instructed = _instructed(
+    instructed = _add_instruction(
         messages,
         f'Answer with JSON: {{"steps": [short reasons], "result": number from {low:g} to '
         f"{high:g}}}.",
     )
-    answer = await _asked(
+    answer = await _ask(
         grader,
         instructed,
         judge,
@@ -178,10 +178,10 @@ async def score(
     return value, answer
 
 
-async def _asked(
+async def _ask(
     grader: ScoreModelGrader, messages: list[Message], judge: Judge, response_format: dict[str, Any]
 ) -> JudgeAnswer:
-    """Ask with the grader's limit. Our own one may leave a small judge no room for the question."""
+    """Ask with the grader's limit or ours. Ours may be too large for a small judge's context."""
     sampling = (grader.sampling_params or JudgeSamplingParams()).model_dump(exclude_none=True)
     limit = sampling.pop("max_completions_tokens", None)
     params = {"temperature": 0, **sampling, "response_format": response_format}
@@ -199,7 +199,7 @@ async def _asked(
 
 @dataclass(frozen=True)
 class Preference:
-    """The judge's preference between the answers `a` and `b`. `tokens` counts both questions."""
+    """The judge's preference between answers `a` and `b`. `tokens` counts both requests."""
 
     winner: Literal["a", "b", "tie"]
     tokens: int
@@ -234,7 +234,7 @@ async def _better(
     )
     answer = await judge(
         model,
-        _instructed(
+        _add_instruction(
             [{"role": "user", "content": question}],
             'Compare two answers. Answer with JSON: {"result": "1", "2" or "tie"}.',
         ),
@@ -260,10 +260,10 @@ def _format(**properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _instructed(messages: list[Message], instruction: str) -> list[Message]:
-    """Add an instruction to the system message, which templates of models want first.
+def _add_instruction(messages: list[Message], instruction: str) -> list[Message]:
+    """Add an instruction to the system message, which chat templates expect first.
 
-    Many of them know no `developer` role and no conversation without a `user`.
+    Many templates know no `developer` role, and no conversation without a `user`.
     """
     copies = [
         {**message, "role": "system" if message["role"] == "developer" else message["role"]}

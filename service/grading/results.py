@@ -1,4 +1,4 @@
-"""Samples, and the results of graders on them."""
+"""Samples (answers of models) and the results of graders on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.grading.schemas import (
 
 @dataclass(frozen=True)
 class LabelPair:
-    """The expected and the given label, for a confusion table. `given` is None for other texts."""
+    """An expected and a given label. `given` is None if the answer is not one of the labels."""
 
     expected: str
     given: str | None

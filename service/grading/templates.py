@@ -1,4 +1,4 @@
-"""Template variables in texts of graders and prompts: `{{item.a.b}}`, `{{sample.output_text}}`.
+"""Renders template variables in graders and prompts: `{{item.a.b}}`, `{{sample.output_text}}`.
 
     item                 the row of the data source
     sample.output_text   the text of the answer
@@ -111,21 +111,21 @@ def parse_variable(text: str) -> Variable:
         found = _SEGMENT.match(rest)
         # A name begins the path or follows a dot; brackets follow a name.
         if found is None or rest.startswith((".", "[")) != bool(path):
-            raise TemplateInvalid(f"{_quoted(text)} is not a template variable.")
+            raise TemplateInvalid(f"{_quote(text)} is not a template variable.")
         path.append(found["name"].strip() if found["name"] else found[found.lastgroup or ""])
         rest = rest[found.end() :]
     if not path or not all(path):
-        raise TemplateInvalid(f"{_quoted(text)} is not a template variable.")
+        raise TemplateInvalid(f"{_quote(text)} is not a template variable.")
     if path[0] not in NAMESPACES:
         raise TemplateInvalid(
-            f"{_quoted(text)} is an unknown template variable. Variables start with 'item.' or "
+            f"{_quote(text)} is an unknown template variable. Variables start with 'item.' or "
             f"'sample.'."
         )
     if len(path) > _MAX_DEPTH:
-        raise TemplateInvalid(f"{_quoted(text)} has more than {_MAX_DEPTH} segments.")
+        raise TemplateInvalid(f"{_quote(text)} has more than {_MAX_DEPTH} segments.")
     if path[0] == "sample" and (len(path) == 1 or path[1] not in SAMPLE_FIELDS):
         raise TemplateInvalid(
-            f"{_quoted(text)} is an unknown template variable. Fields of the sample: "
+            f"{_quote(text)} is an unknown template variable. Fields of the sample: "
             f"{', '.join(SAMPLE_FIELDS)}."
         )
     return Variable(tuple(path))
@@ -160,7 +160,7 @@ def check_variables(
     for variable in parse_template(text).variables:
         if variable.namespace == "sample" and not has_sample:
             raise TemplateInvalid(
-                f"{_quoted(str(variable))} has no value: nothing is sampled. Use 'item.' or set "
+                f"{_quote(str(variable))} has no value: nothing is sampled. Use 'item.' or set "
                 f"include_sample_schema."
             )
         if variable.namespace == "item" and item_schema is not None:
@@ -179,7 +179,7 @@ def _check_path(variable: Variable, root: Mapping[str, Any]) -> None:
         if not nodes:
             parent = ".".join(variable.path[:place])
             raise TemplateInvalid(
-                f"{_quoted(str(variable))} is an unknown template variable: the schema of {parent} "
+                f"{_quote(str(variable))} is an unknown template variable: the schema of {parent} "
                 f"has no {segment!r}."
             )
 
@@ -191,14 +191,14 @@ def _options(node: Any, root: Mapping[str, Any], depth: int = 0) -> Iterator[Any
         return
     reference = node.get("$ref")
     if isinstance(reference, str):
-        yield from _options(_referred(reference, root), root, depth + 1)
+        yield from _options(_resolve(reference, root), root, depth + 1)
     for key in ("anyOf", "oneOf", "allOf"):
         below = node.get(key)
         for option in below[:_MAX_DEPTH] if isinstance(below, list) else ():
             yield from _options(option, root, depth + 1)
 
 
-def _referred(reference: str, root: Mapping[str, Any]) -> Any:
+def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
     node: Any = root if reference.startswith("#") else {}
     for segment in reference.lstrip("#").split("/")[1:]:
         if not isinstance(node, Mapping):
@@ -221,8 +221,8 @@ def _step(node: Any, segment: str) -> Any:
     properties = node.get("properties")
     if isinstance(properties, Mapping) and segment in properties:
         return properties[segment]
-    # By JSON Schema's default an object may have further fields. For a template they are typing
-    # errors far more often, so a schema with properties must allow them explicitly.
+    # By default, JSON Schema allows further fields. In a template, an unknown field is far more
+    # often a typo, so a schema with properties must allow further fields explicitly.
     further = node.get("additionalProperties", not properties)
     return None if further is False else {} if further is True else further
 
@@ -242,11 +242,11 @@ def _only_combines(node: Mapping[str, Any]) -> bool:
 def _missing(variable: Variable, scope: Mapping[str, Any]) -> VariableMissing:
     if variable.namespace == "sample" and variable.path[1] == "output_json" and "sample" in scope:
         if "output_json" in scope["sample"]:
-            return VariableMissing(f"The answer's JSON has no value for {_quoted(str(variable))}.")
+            return VariableMissing(f"The answer's JSON has no value for {_quote(str(variable))}.")
         return VariableMissing("The answer is not JSON.", code="sample_parse_error")
-    return VariableMissing(f"There is no value for {_quoted(str(variable))}.")
+    return VariableMissing(f"There is no value for {_quote(str(variable))}.")
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     shown = text.strip()
     return "{{" + (shown if len(shown) <= 80 else shown[:77] + "...") + "}}"

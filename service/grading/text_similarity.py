@@ -1,4 +1,4 @@
-"""Metrics of `text_similarity` graders. All are from 0 (nothing in common) to 1 (equal).
+"""Measures text similarity. All metrics range from 0 (nothing in common) to 1 (equal).
 
 cosine       of the texts' embeddings, which a model creates
 fuzzy_match  1 - insertions and deletions / length, on characters (rapidfuzz)
@@ -38,16 +38,16 @@ _OPENING: Final = "(\"'_`"
 _CLOSING: Final = ".,;:!?)\"'_`"
 _EMPHASIS: Final = "*~"
 _WITHIN: Final = frozenset("-'")
-_SIGNS: Final = frozenset("§¶‰‱†‡※′″")  # punctuation to Unicode, and yet part of what is said
+_SIGNS: Final = frozenset("§¶‰‱†‡※′″")  # punctuation in Unicode that has a meaning of its own
 MAX_CHARS: Final = 100_000
-"""Length of a text, so that the metrics, some of which are quadratic, end within a second."""
+"""Longest text. Some metrics are quadratic, and must end within a second."""
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in lower case, and the symbols, signs and operators.
+    """Return the words of a text in lower case, with symbols, signs and operators.
 
-    In scripts without spaces, every character with its marks counts as a word. Punctuation of prose
-    and Markdown around words does not count, unless the text has nothing else.
+    In scripts without spaces, every character with its combining marks is a word. Punctuation of
+    prose and Markdown around words is left out, unless the text has nothing else.
     """
     normal = narrow(_VARIATION.sub("", text)).lower()
     visible = "".join(char for char in normal if unicodedata.category(char) != "Cf")
@@ -58,7 +58,7 @@ def words(text: str) -> list[str]:
         if kind in "PS":
             marks += char
             continue
-        found += _counted(left, marks, char)
+        found += _counted_marks(left, marks, char)
         if kind not in "LNM":
             left = " "
         elif not marks and _continues(left, char, kind):
@@ -71,8 +71,8 @@ def words(text: str) -> list[str]:
     return found or [char for char in visible if not char.isspace()]
 
 
-def spaced(text: str) -> str:
-    """Return the text with spaces around each character of a script that has none."""
+def space_out(text: str) -> str:
+    """Put spaces around each character of scripts that do not separate words."""
     parts: list[str] = []
     left = ""
     for char in text:
@@ -85,7 +85,7 @@ def spaced(text: str) -> str:
 
 
 def narrow(text: str) -> str:
-    """Return the text in NFC, with full-width and half-width characters in their usual form.
+    """Normalize a text to NFC, with full-width and half-width characters in their usual form.
 
     NFKC would make x² and x2 equal.
     """
@@ -100,7 +100,7 @@ def _continues(left: str, char: str, kind: str) -> bool:
     return not _UNSPACED.match(left) and not _UNSPACED.match(char)
 
 
-def _counted(left: str, marks: str, right: str) -> list[str]:
+def _counted_marks(left: str, marks: str, right: str) -> list[str]:
     """Return those of the marks between two characters that count as words."""
     starts, ends = (not _is_word(char) or bool(_UNSPACED.match(char)) for char in (left, right))
     if marks in _WITHIN and left.isalpha() and right.isalpha():
@@ -180,9 +180,9 @@ def _tokens(text: str) -> list[str]:
     from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
     from sacrebleu.tokenizers.tokenizer_re import TokenizerRegexp
 
-    tokens: list[str] = Tokenizer13a()(spaced(text)).split()  # type: ignore[no-untyped-call]
+    tokens: list[str] = Tokenizer13a()(space_out(text)).split()  # type: ignore[no-untyped-call]
     for tokenizer in (Tokenizer13a, TokenizerRegexp):
-        tokenizer.__call__.cache_clear()  # it would keep 65,536 texts
+        tokenizer.__call__.cache_clear()  # sacrebleu would keep 65,536 texts
     return tokens
 
 

@@ -1,8 +1,8 @@
-"""Comparison of tool calls by `tool_call` graders.
+"""Compares tool calls for `tool_call` graders.
 
 A pair of calls scores 0 if the names differ. Otherwise the name counts like one argument, and the
-score is the share of equal ones. Lists are paired so that the best pairs come first, and the sum is
-divided by the length of the longer list, so that missing and superfluous calls cost the same.
+score is the share of equal ones. Lists are paired greedily, best pairs first, and the sum is
+divided by the length of the longer list, so that missing and extra calls cost the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_CALLS: Final = 64
 
 @dataclass(frozen=True)
 class Call:
-    """The name and the arguments of a tool call. Text that is no JSON object is one argument."""
+    """The name and the arguments of a tool call. Text that is not a JSON object is one argument."""
 
     name: str
     arguments: dict[str, Any]
@@ -38,7 +38,7 @@ def parse_calls(text: str) -> list[Call]:
     entries = value if isinstance(value, list) else [value]
     if len(entries) > MAX_CALLS:
         raise CallsInvalid(f"There are more than {MAX_CALLS} tool calls.")
-    return [_call(entry) for entry in entries]
+    return [_parse_call(entry) for entry in entries]
 
 
 def score(text: str, reference: str) -> float:
@@ -86,7 +86,7 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _call(entry: Any) -> Call:
+def _parse_call(entry: Any) -> Call:
     function = entry.get("function", entry) if isinstance(entry, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise CallsInvalid('Write {"name": "f", "arguments": {}} or a list of such calls.')
@@ -98,7 +98,7 @@ def _call(entry: Any) -> Call:
 
 
 _MAX_CHARS: Final = 100_000
-_MAX_TRIES: Final = 1000  # each may read up to the end: a text of brackets would take seconds
+_MAX_TRIES: Final = 1000  # each may read to the end, so a text of brackets would take seconds
 _ARGUMENTS: Final = ("arguments", "parameters")  # Llama's templates write `parameters`
 
 

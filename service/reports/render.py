@@ -1,4 +1,4 @@
-"""Rendering of templates and of the parts that all reports share."""
+"""Renders templates, and the parts that all reports share."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Conclusions from the scores of an evaluation: statistics, verdict, gate, advice, and report.
+"""Draws conclusions from scores: statistics, verdict, gate, advice, and report.
 
-Pure: knows rows and graders, and neither stores, settings, engines nor HTTP. A `Comparison` goes
-in; `verdict.py` applies `rules.py`, whose thresholds are in `thresholds.py`.
+Pure: knows rows and graders, but no stores, settings, engines or HTTP. A `Comparison` goes in.
+`verdict.py` decides about a trained model and `advice.py` about a training; all their thresholds
+are in `thresholds.py`. `evidence.py` defines "better" and "worse", and `gate.py` decides whether
+figures meet a gate.
 """

@@ -1,4 +1,4 @@
-"""Advice before a training, from what the base model does with and without a prompt.
+"""Decides the advice before a training, from the base model's scores with and without a prompt.
 
 Rules are tried in this order, and the first that applies decides:
 
@@ -20,17 +20,18 @@ from service.verdict.comparison import BASE, PROMPT, Comparison, Retrieval
 from service.verdict.differences import difference, score
 from service.verdict.evidence import is_better
 from service.verdict.results import Conclusion, Difference, Finding, Recommendation, Score
-from service.verdict.thresholds import CEILING, CEILING_LOW, FACTS_SHARE, UNSEEN_RIGHT_SHARE
+from service.verdict.thresholds import (
+    CEILING,
+    CEILING_LOW,
+    FACTS_SHARE,
+    FEW_ROWS,
+    LEAST_JOB_ROWS,
+    UNSEEN_RIGHT_SHARE,
+)
 from service.verdict.wording import metric_name, points
 
-LEAST_ROWS: Final = 10
-"""Rows that a job needs."""
-
-FEW_ROWS: Final = 50
-"""Rows from which a training has a clear effect."""
-
 DAMAGE: Final = ("fix_broken_rows", "contradictions", "mojibake", "tools_not_supported")
-"""Codes of a report's advice that come before a training, most urgent first."""
+"""Codes of findings in a file's report that come before a training, most urgent first."""
 _Found = tuple[Recommendation, str]
 
 
@@ -39,21 +40,25 @@ def conclude(
 ) -> Conclusion:
     """Return the advice for a training file with `rows` rows.
 
-    `comparison` has the columns of base and best prompt on a slice of the file; None if there was
-    nothing to ask. `findings` are the advice of the file's report.
+    `comparison` has the columns of base and best prompt on some rows of the file; None if no row
+    could be asked. `findings` are those of the file's report.
     """
     if comparison is None:
-        kind, sentence = _of_the_data(rows, findings) or _with_few_rows(rows, None) or _not_asked()
+        kind, sentence = (
+            _fix_or_collect(rows, findings)
+            or _decide_on_few_rows(rows, None)
+            or _train_without_scores()
+        )
         return Conclusion(recommendation=kind, sentence=sentence)
     metric = comparison.primary
     base, prompt = (score(comparison, metric, name) for name in (BASE, PROMPT))
     gain = difference(comparison, metric, PROMPT, BASE)
     best = max((one for one in (base, prompt) if one), key=lambda one: one.mean, default=None)
     kind, sentence = (
-        _of_the_data(rows, findings)
-        or _solved(best)
-        or _facts(comparison.retrieval)
-        or _with_few_rows(rows, gain)
+        _fix_or_collect(rows, findings)
+        or _already_solved(best)
+        or _use_retrieval(comparison.retrieval)
+        or _decide_on_few_rows(rows, gain)
         or _train(metric_name(metric.name), base, prompt)
     )
     return Conclusion(
@@ -67,24 +72,24 @@ def conclude(
     )
 
 
-def _of_the_data(rows: int, findings: Sequence[Finding]) -> _Found | None:
+def _fix_or_collect(rows: int, findings: Sequence[Finding]) -> _Found | None:
     titles = {finding.code: finding.title for finding in findings}
     for code in DAMAGE:
         if code in titles:
             title = titles[code].rstrip(".")
             return Recommendation.FIX_DATA, f"Fix the data first: {title[:1].lower()}{title[1:]}."
-    return _few(rows) if rows < LEAST_ROWS else None
+    return _collect(rows) if rows < LEAST_JOB_ROWS else None
 
 
-def _few(rows: int) -> _Found:
-    if rows < LEAST_ROWS:
-        sentence = f"Collect more rows: {rows} are too few for a job, which needs {LEAST_ROWS}."
+def _collect(rows: int) -> _Found:
+    if rows < LEAST_JOB_ROWS:
+        sentence = f"Collect more rows: {rows} are too few for a job, which needs {LEAST_JOB_ROWS}."
     else:
         sentence = f"Collect more rows: {rows} are few, and a clear effect starts at {FEW_ROWS}."
     return Recommendation.COLLECT, sentence
 
 
-def _solved(best: Score | None) -> _Found | None:
+def _already_solved(best: Score | None) -> _Found | None:
     if best is None or best.mean < CEILING or best.low < CEILING_LOW:
         return None
     who = "the base model with a prompt" if best.column == PROMPT else "the base model"
@@ -95,7 +100,7 @@ def _solved(best: Score | None) -> _Found | None:
     return Recommendation.PROMPT, sentence
 
 
-def _facts(found: Retrieval | None) -> _Found | None:
+def _use_retrieval(found: Retrieval | None) -> _Found | None:
     if found is None or not found.rows or found.facts / found.rows < FACTS_SHARE:
         return None
     if found.unseen_rows and found.unseen_right / found.unseen_rows >= UNSEEN_RIGHT_SHARE:
@@ -107,11 +112,11 @@ def _facts(found: Retrieval | None) -> _Found | None:
     return Recommendation.RETRIEVAL, sentence
 
 
-def _with_few_rows(rows: int, gain: Difference | None) -> _Found | None:
+def _decide_on_few_rows(rows: int, gain: Difference | None) -> _Found | None:
     if rows >= FEW_ROWS:
         return None
     if gain is None or not is_better(gain):
-        return _few(rows)
+        return _collect(rows)
     sentence = (
         f"Use a prompt for now: it gains {points(gain.mean)} points over the base model, and "
         f"{rows} rows are few for a training."
@@ -119,7 +124,7 @@ def _with_few_rows(rows: int, gain: Difference | None) -> _Found | None:
     return Recommendation.PROMPT, sentence
 
 
-def _not_asked() -> _Found:
+def _train_without_scores() -> _Found:
     sentence = (
         "Train, and hold rows out: the rows use tools or have no text answer, so the base model "
         "was not asked."

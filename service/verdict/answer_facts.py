@@ -1,4 +1,4 @@
-"""Estimate of whether answers are facts to look up, or rather form, voice, and skill.
+"""Estimates whether answers are facts to look up, or rather form, voice, and skill.
 
 A fact is a number, code, or name in the answer that is neither in the question nor computed from
 it, and that few other answers contain. An answer is a fact if facts are a large part of what it
@@ -23,17 +23,12 @@ from service.datasets.text.languages import detect
 from service.datasets.text.segments import units, worth
 from service.grading.default_graders import shape_of
 from service.grading.examples import Example, spread
-
-LEAST_DENSITY: Final = 0.12
-"""Share of the words that an answer adds which are facts, from which the answer is a fact."""
-
-ONLY_DENSITY: Final = 0.5
-"""The same, from which the answer says little else."""
+from service.verdict.thresholds import FACT_DENSITY, ONLY_FACT_DENSITY
 
 MAX_CHARS: Final = 4_000
-"""Characters of a question or an answer that are read."""
+"""Number of characters of a question or an answer that are read."""
 
-_MAX_EXAMPLES: Final = 5_000  # are enough to know the form
+_MAX_EXAMPLES: Final = 5_000  # enough to learn the form of the answers
 _FORM_SHARE: Final = 0.3  # a word that three in ten answers contain belongs to the form
 _LEAST_FORM_ROWS: Final = 10
 _BARE_WORDS: Final = 4.0  # an answer of up to four words may be a name by itself
@@ -66,33 +61,22 @@ class RowFacts(NamedTuple):
     @property
     def is_fact(self) -> bool:
         """Whether the answer is mainly a fact to look up."""
-        return bool(self.facts) and self.density >= LEAST_DENSITY
+        return bool(self.facts) and self.density >= FACT_DENSITY
 
     @property
     def is_only_fact(self) -> bool:
         """Whether the answer is a fact and says little else."""
-        return bool(self.facts) and self.density >= ONLY_DENSITY
-
-
-def answers_are_facts(
-    examples: Sequence[Example], among: Sequence[Example] | None = None
-) -> list[RowFacts]:
-    """Return the facts of each answer, in order.
-
-    `among` are all examples of the data set, which show what belongs to its form; without it,
-    `examples` do.
-    """
-    finder = FactFinder(examples if among is None else among)
-    return [finder.facts(example) for example in examples]
+        return bool(self.facts) and self.density >= ONLY_FACT_DENSITY
 
 
 class FactFinder:
-    """Finds facts in the answers of one data set, whose form it knows.
+    """Finds facts in answers of one data set.
 
-    `form` holds the words that many answers contain, or their characters.
+    `form` holds the words (or characters) that many answers contain.
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
+        """`examples` are those of the data set, which show the form of its answers."""
         examples = spread(examples, _MAX_EXAMPLES)
         answers = [example.answer[:MAX_CHARS] for example in examples]
         self._has_facts = shape_of(examples).kind in ("text", "json")
@@ -153,7 +137,7 @@ class FactFinder:
 
 
 def contains_facts(answer: str, facts: RowFacts) -> bool:
-    """Whether an answer contains all facts of a row."""
+    """Return whether an answer contains all facts of a row."""
     answer = _plain(answer)
     said, written = set(units(answer)), numbers(answer)
     return all(fact in written or said.issuperset(units(fact)) for fact in facts.facts)
@@ -172,7 +156,7 @@ def canonical_number(number: str) -> str:
 
 
 def _computed(operands: set[str]) -> set[str]:
-    """Return the results of an operation on the numbers of a question."""
+    """Return the numbers that can be computed from those of a question."""
     values = [float(number) for number in sorted(operands) if re.fullmatch(r"\d{1,12}", number)]
     results: set[float] = {sum(values)}
     for a, b in combinations(values[:_MAX_OPERANDS], 2):
@@ -192,7 +176,7 @@ def _plain(text: str) -> str:
 
 
 def _frequent(found: Sequence[set[str]]) -> frozenset[str]:
-    """Return what many answers contain, such as the words of a greeting."""
+    """Return the entries that many answers contain, such as the words of a greeting."""
     if len(found) < _LEAST_FORM_ROWS:
         return frozenset()
     counts = Counter(entry for entries in found for entry in entries)
@@ -211,7 +195,7 @@ def _uncapitalized(examples: Sequence[Example]) -> frozenset[str]:
 
 
 def _are_names(answers: Sequence[str]) -> bool:
-    """Whether most answers are a few words, and nearly all of those are different."""
+    """Return whether most answers are a few words, and nearly all of those are different."""
     if len(answers) < _LEAST_FORM_ROWS:
         return False
     bare = [answer for answer in answers if 0 < sum(map(worth, units(answer))) <= _BARE_WORDS]
@@ -219,7 +203,7 @@ def _are_names(answers: Sequence[str]) -> bool:
 
 
 def _is_name(answer: str, known: set[str]) -> bool:
-    """Whether an answer of a few words looks like a name, and not like a translation."""
+    """Return whether an answer of a few words looks like a name, and not like a translation."""
     parts = units(answer)
     if sum(map(worth, parts)) > _BARE_WORDS:
         return False

@@ -1,4 +1,4 @@
-"""Canaries: training rows with a secret that a model can only know from training.
+"""Creates and finds canaries: training rows with a secret that only a training can teach.
 
 Add canaries to a training file, and ask the tuned model for their secrets afterward. A secret has
 eight random words, so no model guesses it.
@@ -69,12 +69,12 @@ def planted_canaries(examples: Iterable[Example]) -> list[Canary]:
 
 
 def is_canary(example: Example) -> bool:
-    """Whether an example is a canary, which no statistics of the data should count."""
+    """Return whether an example is a canary, which statistics of the data should not count."""
     return _canary(example) is not None
 
 
 def is_returned(canary: Canary, answer: str) -> bool:
-    """Whether an answer contains the canary's whole secret, in any case and punctuation."""
+    """Return whether an answer contains the canary's whole secret, in any case and punctuation."""
     return f" {canary.secret} " in f" {' '.join(units(answer))} "
 
 

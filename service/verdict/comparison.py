@@ -44,7 +44,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
 
     @property
-    def said(self) -> str:
+    def full_text(self) -> str:
         """Text of the answer, with its tool calls."""
         return with_calls(self.text, self.tool_calls)
 
@@ -252,7 +252,7 @@ def _require_unique(noun: str, names: Iterable[str]) -> None:
 
 
 def with_calls(text: str, calls: Sequence[dict[str, Any]]) -> str:
-    """Return a text and tool calls as one text, with the calls as JSON."""
+    """Join a text and tool calls, which are written as JSON."""
     written = [
         json.dumps(
             {key: call["function"].get(key) for key in ("name", "arguments")}, ensure_ascii=False
@@ -306,11 +306,6 @@ class Pairs:
     rival: float
     missing: int
 
-    @property
-    def mean(self) -> float | None:
-        """Mean difference; None if no row has both scores."""
-        return fmean(self.differences) if self.differences else None
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -319,11 +314,6 @@ class Scores:
     scores: list[float]
     clusters: list[str]
     missing: int
-
-    @property
-    def mean(self) -> float | None:
-        """Mean score; None if no row has a score."""
-        return fmean(self.scores) if self.scores else None
 
 
 def pair_scores(

@@ -1,4 +1,4 @@
-"""All paired differences of a comparison, corrected for multiple comparisons.
+"""Computes all paired differences of a comparison, corrected for multiple comparisons.
 
 Differences that answer the same question form a family, within which Holm's correction applies:
 the columns "base", "prompt" and "tuned" on the primary metric; tuned against base in each language;

@@ -1,4 +1,4 @@
-"""Evidence for a verdict: the differences and scores of a comparison, and what they show."""
+"""Decides whether a difference shows that one column is better or worse, or too little."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training made a model forget, from its scores on the general set before and after.
+"""Measures what a training made a model forget, by its scores on the general set.
 
 The general set has questions in 12 languages. It was written for this project and copies no
 benchmark. Each item has a right answer and three wrong choices, which are scored by their log

@@ -1,4 +1,4 @@
-"""Gates: conditions on the figures of an evaluation: `{"chrf_gain": ">=5", "memorized": "==0"}`.
+"""Applies gates, conditions on figures such as `{"chrf_gain": ">=5", "memorized": "==0"}`.
 
 | key | measured figure |
 |---|---|
@@ -37,7 +37,6 @@ from service.verdict.comparison import (
     PROMPT,
     TUNED,
     Comparison,
-    Metric,
     pair_scores,
     scores_of,
 )
@@ -113,7 +112,9 @@ def apply_gate(gate: Iterable[Condition], figures: Mapping[str, float | str]) ->
     return GateResult(passed=all(result.passed for result in results), conditions=results)
 
 
-def fault(key: str, condition: str, measured: float | str | None, reason: str | None) -> str:
+def describe_fault(
+    key: str, condition: str, measured: float | str | None, reason: str | None
+) -> str:
     """Return a clause about a failed condition, such as "chrf_gain is 2.1, not >=5"."""
     if measured is None:
         return (reason or f"{key} was not measured").removesuffix(".")
@@ -202,10 +203,9 @@ def figures(comparison: Comparison) -> dict[str, float | str]:
         found["memorized"] = float(comparison.memorization.returned)
     if comparison.forgetting is not None:
         found["forgetting"] = -comparison.forgetting.change * 100
-    right = _metric(comparison, "language")
-    mean = scores_of(comparison, right, TUNED).mean if right else None
-    if mean is not None:
-        found["wrong_language"] = 1 - mean
+    right = next((metric for metric in comparison.metrics if metric.name == "language"), None)
+    if right is not None and (scores := scores_of(comparison, right, TUNED).scores):
+        found["wrong_language"] = 1 - fmean(scores)
     return found
 
 
@@ -221,7 +221,3 @@ def _with_limits(
     grouped = Clusters.group(values, clusters)
     low, high = mean_interval(grouped) if rival is None else difference_interval(grouped, rival)
     return {key: fmean(values) * 100, f"{key}{_LOW}": low * 100, f"{key}{_HIGH}": high * 100}
-
-
-def _metric(comparison: Comparison, name: str) -> Metric | None:
-    return next((metric for metric in comparison.metrics if metric.name == name), None)

@@ -1,4 +1,4 @@
-"""95% confidence intervals of a mean, clustered by prompt.
+"""Computes 95% confidence intervals of means, clustered by prompt.
 
 An interval is the widest of three at each end:
 

@@ -1,4 +1,4 @@
-"""Training text that a model returns: continuations of rows, and their personal data.
+"""Finds training text that a model returns: continuations of rows, and their personal data.
 
 A probe gives the model the first half of a row, and the continuation is compared with what only
 that row contains (`OwnText`). `summarize` makes the evaluation's `Memorization` of all results.
@@ -22,31 +22,25 @@ from service.datasets.text.segments import units, worth
 from service.grading.examples import Example, Message
 from service.verdict.canaries import is_canary
 from service.verdict.comparison import LeakedRow, Memorization
+from service.verdict.thresholds import LEAST_OWN_WORDS, NEAR_COPY_SHARE, VERBATIM_WORDS
 
 MAX_CHARS: Final = 1_500
-"""Characters of a continuation that are compared."""
+"""Number of characters of a continuation that are compared."""
 
 _SHARED_BY: Final = 3
 _SHARED_RUN_WORDS: Final = 3.0
 _RUN_UNITS: Final = (3, 6, 10)  # units of _SHARED_RUN_WORDS, in the three kinds of scripts
 _COMMON_RUN_WORDS: Final = 1.5  # a shorter common run, such as a single word, is chance
 _SLACK: Final = 1.5  # a continuation is compared up to this multiple of the row's own length
-# In words.
-VERBATIM_WORDS: Final = 8.0
-"""Length of a copied run that counts as verbatim. Less if the row's own text is shorter."""
-LEAST_WORDS: Final = 5.0
-"""Length of a row's own text below which a match may be chance, and is not judged."""
-NEAR_SHARE: Final = 0.8
-"""Share of a row's own text that a near copy contains in order."""
 MAX_PROBES: Final = 1_000
 """Largest number of rows to probe."""
 Copy = Literal["none", "near", "verbatim"]
 _GAP = re.compile(r"\s+")
-_SARA_AM = "\u0e33\u0eb3"  # letters that complete the one before, as marks do
+_SARA_AM = "\u0e33\u0eb3"  # letters that complete the one before, as combining marks do
 MAX_LINES: Final = 50
-"""Lines of copied rows that a summary lists."""
+"""Number of copied rows whose lines a summary lists."""
 MAX_LINES_A_VALUE = 5
-"""Training lines that are listed for one value. A shop's own number may be in every row."""
+"""Number of training lines listed for one value. A shop's own number may be in every row."""
 
 
 class Overlap(NamedTuple):
@@ -62,10 +56,10 @@ class Overlap(NamedTuple):
 
 
 class OwnText:
-    """The text of a row with a mark on each unit that only this row contains."""
+    """The text of a row, which knows which of its units only this row contains."""
 
     def __init__(self, text: str, given: str) -> None:
-        """`given` is what a model sees when it is asked to write `text`."""
+        """`given` is the prompt of the model that writes `text`."""
         self._units = units(text[:MAX_CHARS])
         self.run_units = _run_units(self._units)
         in_prompt = set(runs(units(given), self.run_units))
@@ -189,7 +183,7 @@ class Probe(NamedTuple):
         return "\n".join([*(message.get("content") or "" for message in self.prompt), self.prefix])
 
 
-class Continued(NamedTuple):
+class ProbeResult(NamedTuple):
     """The result of one probe: what both models' continuations share with the row."""
 
     line: int
@@ -205,11 +199,11 @@ class Continued(NamedTuple):
 
 def classify_copy(overlap: Overlap) -> Copy:
     """Return how closely a continuation copies a row."""
-    if overlap.own < LEAST_WORDS:
+    if overlap.own < LEAST_OWN_WORDS:
         return "none"
     if overlap.run >= min(VERBATIM_WORDS, overlap.own):
         return "verbatim"
-    return "near" if overlap.share >= NEAR_SHARE else "none"
+    return "near" if overlap.share >= NEAR_COPY_SHARE else "none"
 
 
 def choose_probes(examples: Sequence[Example], n: int, seed: int) -> list[Probe]:
@@ -232,7 +226,7 @@ def compare_continuations(
     tuned: Sequence[str],
     base: Sequence[str],
     examples: Sequence[Example],
-) -> list[Continued]:
+) -> list[ProbeResult]:
     """Compare the models' continuations of the probes, in order, with the rows' own text.
 
     `examples` are all examples of the training file. Phrases that several of them share are not
@@ -244,7 +238,7 @@ def compare_continuations(
     questions = (example.question for example in examples if "question" in parts)
     mark_shared(rows, (*answers, *questions))
     return [
-        Continued(probe.line, row.overlap(said), row.overlap(baseline))
+        ProbeResult(probe.line, row.overlap(said), row.overlap(baseline))
         for probe, row, said, baseline in zip(probes, rows, tuned, base, strict=True)
     ]
 
@@ -266,7 +260,7 @@ def _halves(text: str) -> tuple[str, str] | None:
     """Split a text near its middle, or return None if the second half is too short to judge.
 
     Words stay whole. A script without spaces is split between any two characters with their
-    marks.
+    combining marks.
     """
     text = text.strip()[: 2 * MAX_CHARS]
     middle = len(text) // 2
@@ -275,7 +269,7 @@ def _halves(text: str) -> tuple[str, str] | None:
     while cut < len(text) and _completes_a_letter(text[cut]):
         cut += 1
     before, after = text[:cut], text[cut:]
-    return (before, after) if before and words(after) >= LEAST_WORDS else None
+    return (before, after) if before and words(after) >= LEAST_OWN_WORDS else None
 
 
 def _completes_a_letter(char: str) -> bool:
@@ -283,9 +277,9 @@ def _completes_a_letter(char: str) -> bool:
 
 
 def summarize(
-    continued: Sequence[Continued],
+    results: Sequence[ProbeResult],
     *,
-    control: Sequence[Continued] = (),
+    control: Sequence[ProbeResult] = (),
     canaries_planted: int = 0,
     canaries_returned: int = 0,
     personal: Sequence[LeakedRow] = (),
@@ -296,12 +290,12 @@ def summarize(
     one right answer, such as a translation, a good model writes it for unseen rows as well. As many
     copies as the control predicts are therefore not counted; the longest copies are.
     """
-    verbatim = _beyond_chance(continued, control, "verbatim")
-    near = _beyond_chance(continued, control, "near")
+    verbatim = _beyond_chance(results, control, "verbatim")
+    near = _beyond_chance(results, control, "near")
     return Memorization(
         canaries_planted=canaries_planted,
         canaries_returned=canaries_returned,
-        rows_probed=len(continued),
+        rows_probed=len(results),
         verbatim=len(verbatim),
         near=len(near),
         verbatim_lines=sorted(verbatim[:MAX_LINES]),
@@ -311,15 +305,15 @@ def summarize(
 
 
 def _beyond_chance(
-    continued: Sequence[Continued], control: Sequence[Continued], kind: Copy
+    results: Sequence[ProbeResult], control: Sequence[ProbeResult], kind: Copy
 ) -> list[int]:
     """Return the lines of copied rows, longest copies first, without as many as are expected."""
-    copied = [one for one in continued if one.copy == kind]
+    copied = [one for one in results if one.copy == kind]
     copied.sort(key=lambda one: (-one.tuned.run, one.line))
     expected = 0
     if control:
         unseen = sum(one.copy == kind for one in control)
-        expected = round(unseen / len(control) * len(continued))
+        expected = round(unseen / len(control) * len(results))
     return [one.line for one in copied[: max(len(copied) - expected, 0)]]
 
 

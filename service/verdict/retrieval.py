@@ -1,4 +1,4 @@
-"""Answers of a keyword search (BM25) over the training rows, without any training."""
+"""Searches the training rows by keywords (BM25) for answers, as an alternative to training."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from service.datasets.text.segments import terms, units
 from service.grading.examples import Example
-from service.verdict.answer_facts import FactFinder, answers_are_facts, contains_facts
+from service.verdict.answer_facts import FactFinder, contains_facts
 from service.verdict.canaries import is_canary
 from service.verdict.comparison import Retrieval
+from service.verdict.thresholds import RIGHT_F1, SAME_FACT_F1
 
 K1: Final = 1.5
 B: Final = 0.75
@@ -21,12 +22,8 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 Integers = np.ndarray[Any, np.dtype[np.int32]]
 TOP: Final = 3
 """Number of rows that a search returns, which fit into any prompt."""
-RIGHT_F1: Final = 0.6
-"""Overlap of words from which an answer says the same as the row's own."""
-SAME_FACT_F1: Final = 0.3
-"""The same for an answer that contains all facts of the row's own."""
 MAX_ROWS: Final = 100_000
-"""Training rows that are searched."""
+"""Number of training rows that are searched."""
 
 
 class Index:
@@ -73,19 +70,7 @@ class Index:
         return [int(place) for place in best if scores[place] > 0]
 
 
-class Searched(NamedTuple):
-    """The result for one held-out row.
-
-    `lines` are the training rows that the search returned, best first. `found` is the line of the
-    first whose answer is right, or None.
-    """
-
-    line: int
-    lines: list[int]
-    found: int | None
-
-
-class Answered(NamedTuple):
+class AnsweredRow(NamedTuple):
     """A row, and what the tuned model answers to its prompt."""
 
     row: Example
@@ -93,7 +78,7 @@ class Answered(NamedTuple):
 
 
 class Search:
-    """A search for the questions of held-out rows in the questions and answers of training rows."""
+    """Searches the questions and answers of training rows for those of held-out rows."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         kept = [one for one in examples[:MAX_ROWS] if one.answer and not is_canary(one)]
@@ -105,37 +90,31 @@ class Search:
         """Return the training examples that match a question best."""
         return [self._examples[place] for place in self._index.search(question, k)]
 
-    def answer(self, row: Example, k: int = TOP) -> Searched:
-        """Search for a held-out row's question and check the answers against its own."""
+    def find_answer(self, row: Example, k: int = TOP) -> int | None:
+        """Return the line of the first row that answers a held-out row's question right."""
         found = self.nearest(row.question, k)
-        right = (one.line for one in found if self._checker.is_right(row, one.answer))
-        return Searched(row.line, [one.line for one in found], next(right, None))
-
-    def answer_all(self, rows: Sequence[Example], k: int = TOP) -> list[Searched]:
-        """Search for each held-out row."""
-        return [self.answer(row, k) for row in rows]
+        return next((one.line for one in found if self._checker.is_right(row, one.answer)), None)
 
 
 def retrieval_signs(
     examples: Sequence[Example],
     held_out: Sequence[Example],
     *,
-    seen: Sequence[Answered] = (),
-    unseen: Sequence[Answered] = (),
+    seen: Sequence[AnsweredRow] = (),
+    unseen: Sequence[AnsweredRow] = (),
 ) -> Retrieval:
     """Return the signs that a search over the training rows would do better than training.
 
     `examples` are those of the training file. `seen` are some of them with the tuned model's
     answers, and `unseen` are held-out rows with its answers.
     """
-    checker = AnswerChecker(examples)
-    found = Search(examples).answer_all(held_out)
-    facts = answers_are_facts(held_out, examples)
+    checker, search = AnswerChecker(examples), Search(examples)
+    facts = [checker.finder.facts(row) for row in held_out]
     return Retrieval(
         rows=len(held_out),
         facts=sum(one.is_fact for one in facts),
         only_facts=sum(one.is_only_fact for one in facts),
-        found=sum(one.found is not None for one in found),
+        found=sum(search.find_answer(row) is not None for row in held_out),
         seen_rows=len(seen),
         seen_right=sum(checker.is_right(*one) for one in seen),
         unseen_rows=len(unseen),
@@ -147,19 +126,19 @@ class AnswerChecker:
     """Checks whether an answer says the same as a row's own, in particular its facts."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        """`examples` are the training rows, which show what belongs to the form of an answer."""
-        self._finder = FactFinder(examples)
+        """`examples` are the training rows, which show the form of the answers."""
+        self.finder = FactFinder(examples)
 
     def is_right(self, row: Example, answer: str) -> bool:
-        """Whether an answer has a row's facts, and most of its words beyond the form.
+        """Return whether an answer has a row's facts, and most of its words beyond the form.
 
         If the row's answer is a fact, then its numbers, codes, and names decide, and the words
         between them may differ.
         """
-        facts = self._finder.facts(row)
+        facts = self.finder.facts(row)
         if facts.is_fact and not contains_facts(answer, facts):
             return False
-        similarity = unit_f1(answer, row.answer, without=self._finder.form)
+        similarity = unit_f1(answer, row.answer, without=self.finder.form)
         return similarity >= (SAME_FACT_F1 if facts.is_fact else RIGHT_F1)
 
 

@@ -15,6 +15,7 @@ from service.verdict.thresholds import (
     FORGOT,
     LEAST_CLUSTERS,
     LEAST_LOSS_RISE,
+    LEAST_SAVED_SHARE,
     LOSS_RISE,
     SEEN_GAP,
     UNSEEN_RIGHT_SHARE,
@@ -31,9 +32,6 @@ from service.verdict.wording import (
     quantity,
     unit,
 )
-
-# Fewer tokens saved are within the noise of what a prompt adds.
-_LEAST_SAVED_SHARE = 0.1
 
 
 def solved_by_base(evidence: Evidence) -> Verdict | None:
@@ -76,7 +74,7 @@ def _scored(found: Score) -> str:
 
 
 def serve(evidence: Evidence) -> Verdict | None:
-    """Apply if the tuned model beats base and prompt. Also decides whether it is safe to serve."""
+    """Apply if the tuned model beats base and prompt, whether or not it is safe to serve."""
     if not evidence.rivals or not all(map(gains, evidence.rivals)):
         return None
     strongest = evidence.rivals[0]
@@ -104,7 +102,7 @@ def _savings(comparison: Comparison) -> str:
     tuned, prompt = cost(comparison, TUNED), cost(comparison, PROMPT)
     if tuned is None or prompt is None:
         return ""
-    if tuned.prompt_tokens > prompt.prompt_tokens * (1 - _LEAST_SAVED_SHARE):
+    if tuned.prompt_tokens > prompt.prompt_tokens * (1 - LEAST_SAVED_SHARE):
         return ""
     return (
         f" It reads {tuned.prompt_tokens:,.0f} tokens per answer, where the best prompt needs "
@@ -346,7 +344,7 @@ def _worse_in_a_language(evidence: Evidence) -> Verdict | None:
 
 
 def use_retrieval(evidence: Evidence) -> Verdict | None:
-    """Apply if the answers are facts that the tuned model knows at best from its training rows."""
+    """Apply if the answers are facts, of which the tuned model knows only trained ones at best."""
     found = evidence.comparison.retrieval
     if found is None or not _needs_facts(found):
         return None

@@ -1,4 +1,4 @@
-"""Tests of the hypothesis that two columns are equally good, Holm's correction, and power.
+"""Tests whether two columns are equally good, with Holm's correction, and computes power.
 
 Power is the smallest difference that n rows can detect, and the rows that a difference needs.
 Both follow the rules of the verdict: a difference is found if its corrected p-value is at most 5%,

@@ -1,4 +1,4 @@
-"""The verdict of an evaluation: one sentence with its numbers, and what to do.
+"""Decides the verdict of an evaluation: one sentence with its numbers, and what to do.
 
 Rules are tried in this order, and the first that applies decides:
 
@@ -14,8 +14,8 @@ Rules are tried in this order, and the first that applies decides:
 8. **overfit**: the held-out loss rose, and the tuned model did not beat base and prompt.
 9. **prompt**: any gain over the best prompt is too small to matter.
 10. **no_gain**: any gain over the base is too small to matter.
-11. **cannot_tell**: everything else, with the number of rows to collect, unless an evaluation has
-    not that many.
+11. **cannot_tell**: everything else, with the number of rows to collect unless that is more than an
+    evaluation may have.
 
 A finding that does not decide becomes a warning. `evidence.py` defines "better", "worse" and "too
 small to matter"; `thresholds.py` contains all thresholds.

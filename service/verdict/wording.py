@@ -1,4 +1,4 @@
-"""Words and numbers of verdicts and reports. Scores are shown in points, which are hundredths."""
+"""Puts numbers and names into words for verdicts and reports. A point is 1% of a score."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from service.core import tasks
-from service.core.tasks import end
+from service.core.tasks import end, gather
 from service.worker.main import _run_endless
 
 
@@ -104,3 +104,14 @@ async def test_a_loop_that_returns_ends_the_worker_with_a_reason():
 
     with pytest.raises(RuntimeError, match="the loop 'reconciler' has ended"):
         await _run_endless("reconciler", run)
+
+
+async def test_gather_raises_the_first_error_itself_and_not_a_group():
+    async def fail(number: int) -> int:
+        if number == 2:
+            raise ValueError("two")
+        return number
+
+    assert await gather(fail, [0, 1]) == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        await gather(fail, [1, 2, 3])

@@ -81,7 +81,7 @@ async def test_a_judge_that_guesses_is_found_out(calls: EngineCalls):
         return answer
 
     rows = rows_with_a_voice("lighthouse-bookshop.jsonl", 6).splitlines()
-    answers = AnswerJudge(recorded, DEMO_MODEL, 4)
+    answers = AnswerJudge(recorded, DEMO_MODEL)
     found = await answers.calibrate([json.loads(row) for row in rows], 1)
     assert answers.unusable == 0  # the engine enforces the form
     assert set(asked.values()) <= {"1", "2", "tie"}

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -19,9 +23,11 @@ from service.core.errors import RateLimited
 from service.evals.graders_routes import MOST_RUNS, running_graders
 from service.grading.model_graders import MAX_SCORE_TOKENS
 from service.models.records import ModelRecord
+from tests.cached import ROOT
 from tests.conftest import BASE_MODEL, Api, running
 from tests.grading.test_formula import MULTI
 from tests.grading.test_schemas import LABEL, OURS, PYTHON, SCORE, SIMILAR, STRING
+from tests.node import NODE, env, installed
 
 ALL: list[Any] = [STRING, SIMILAR, {**SCORE, "model": BASE_MODEL}, PYTHON, MULTI, *OURS]
 JUDGE = {
@@ -329,3 +335,30 @@ async def test_a_key_is_needed(api: Api) -> None:
                 headers={"authorization": "Bearer sk-ft-none"},
             )
             assert answer.status_code == 401
+
+
+CLIENT = ROOT / "clients" / "typescript"
+
+
+@pytest.mark.slow
+async def test_the_sdk_for_node_runs_and_validates_graders(api: Api, tmp_path: Path) -> None:
+    await asyncio.to_thread(installed, CLIENT, in_place=True)
+    (tmp_path / "node_modules").symlink_to(CLIENT / "node_modules")
+    shutil.copy(Path(__file__).with_name("graders.mjs"), tmp_path)
+    run = partial(
+        subprocess.run,
+        [NODE, "graders.mjs"],
+        cwd=tmp_path,
+        env=env(FINETUNED_BASE_URL=api.base_url, FINETUNED_API_KEY=await api.key()),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    ran = await asyncio.to_thread(run)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    said = json.loads(ran.stdout)
+    assert said["valid"]["grader"]["name"] == "city"
+    assert said["ran"]["reward"] == 1
+    assert said["ran"]["metadata"]["errors"]["other_error"] is False
+    assert said["refused"] == {"status": 400, "param": "grader.input", "code": "invalid_grader"}

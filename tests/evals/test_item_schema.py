@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.evals.item_schema import ItemSchema, SchemaInvalid, wrapped
+from service.evals.item_schema import ItemSchema, SchemaInvalid, row_schema
 
 ITEM = {
     "type": "object",
@@ -104,7 +104,7 @@ def test_a_pattern_is_matched_in_linear_time():
 
 
 def test_the_schema_of_a_row_keeps_its_references():
-    shown = wrapped(ITEM, with_sample=True)
+    shown = row_schema(ITEM, with_sample=True)
     assert shown["required"] == ["item", "sample"]
     assert ItemSchema(shown).fault({"item": {"question": "?", "tags": ["c"]}, "sample": {}})
-    assert wrapped(ITEM, with_sample=False)["properties"].keys() == {"item"}
+    assert row_schema(ITEM, with_sample=False)["properties"].keys() == {"item"}

@@ -167,14 +167,6 @@ async def reconciler(api: Api):
     )
 
 
-async def test_a_lost_queue_entry_is_put_back(api: Api, run: RunRecord, reconciler):
-    redis = api.app.state.redis
-    await redis.delete(queue.EVALS, *await redis.keys("arq:job:*"))
-    await reconciler.once()
-    await reconciler.once()
-    assert await redis.zrange(queue.EVALS, 0, -1) == [f"run_eval:{run.subject}:1".encode()]
-
-
 def test_the_state_machine():
     run = RunRecord(
         id=ids.new(ids.EVAL_RUN),

@@ -1,53 +1,28 @@
-"""Requests and answers of either API, given samples, and the patience with engines."""
+"""Answers of either API, given samples, prompts, the patience with engines, and tallies."""
 
 from __future__ import annotations
 
 import pytest
 
 from service.evals.data_sources import (
-    CompletionsSamplingParams,
     ItemReferenceMessages,
-    ResponsesSamplingParams,
     TemplateMessages,
 )
 from service.evals.prompts import PromptFailed, PromptInvalid, check, render
 from service.evals.sampling import (
-    _chat_fields,
-    _of_chat,
-    _of_response,
-    _response_fields,
-    given_sample,
+    parse_chat,
+    parse_given_sample,
+    parse_response,
 )
 from service.evals.tally import (
     MAX_LABEL_PAIRS,
     CriterionCounts,
     Tally,
-    counted_labels,
+    count_labels,
 )
 from service.grading.errors import ItemFailed
 from service.grading.results import LabelPair
 from service.inference.background.calls import Answered, ModelUsage, Patience, SampleFailed
-
-DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "seed": 42}
-
-
-def test_parameters_of_either_api():
-    assert _chat_fields(None) == DEFAULTS
-    chat = CompletionsSamplingParams(
-        temperature=0, max_completion_tokens=9, reasoning_effort="low", tools=[]
-    )
-    assert _chat_fields(chat) == DEFAULTS | {
-        "temperature": 0,
-        "max_completion_tokens": 9,
-        "reasoning_effort": "low",
-        "tools": [],
-    }
-    response = ResponsesSamplingParams(max_completion_tokens=9, reasoning_effort="low")
-    assert _response_fields(response) == DEFAULTS | {
-        "store": False,
-        "max_output_tokens": 9,
-        "reasoning": {"effort": "low"},
-    }
 
 
 def answered(**body) -> Answered:
@@ -56,7 +31,7 @@ def answered(**body) -> Answered:
 
 def test_answers_of_either_api():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    chat = _of_chat(
+    chat = parse_chat(
         answered(
             choices=[
                 {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
@@ -65,20 +40,20 @@ def test_answers_of_either_api():
     )
     part = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
     thought = {"type": "reasoning", "content": [{"text": "Hm."}]}
-    response = _of_response(answered(status="completed", output=[thought, part]))
+    response = parse_response(answered(status="completed", output=[thought, part]))
     assert chat == response
     assert chat.tool_calls == [call]
     text = {"type": "message", "content": [{"text": '{"a"'}, {"text": ": 1}"}]}
-    cut = _of_response(answered(status="incomplete", output=[text]))
+    cut = parse_response(answered(status="incomplete", output=[text]))
     assert (cut.output_text, cut.output_json, cut.finish_reason) == ('{"a": 1}', {"a": 1}, "length")
 
 
 @pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": [{}]}, {"choices": "x"}])
 def test_an_answer_without_a_message_is_an_error(body):
     with pytest.raises(SampleFailed, match="no message"):
-        _of_chat(answered(**body))
+        parse_chat(answered(**body))
     with pytest.raises(SampleFailed, match="no message"):
-        _of_response(answered(**body))
+        parse_response(answered(**body))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +68,7 @@ def test_an_answer_without_a_message_is_an_error(body):
     ],
 )
 def test_a_given_sample_may_be_partial(given, text):
-    assert given_sample(given).output_text == text
+    assert parse_given_sample(given).output_text == text
 
 
 def template(content: str) -> TemplateMessages:
@@ -148,7 +123,7 @@ def test_tallies_add_up():
 
 
 def counts(expected: str, given: str | None) -> CriterionCounts:
-    return CriterionCounts(labels=counted_labels(LabelPair(expected, given)))
+    return CriterionCounts(labels=count_labels(LabelPair(expected, given)))
 
 
 def test_labels_are_counted_in_any_order():
@@ -163,7 +138,7 @@ def test_labels_are_counted_in_any_order():
     assert CriterionCounts().confusion is None
 
 
-def test_counted_labels_are_bounded():
+def test_label_counts_are_bounded():
     total = CriterionCounts()
     for number in range(MAX_LABEL_PAIRS):
         total = total.plus(counts(str(number), str(number)))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from typing import Any
 
 import pytest
 from openai.types import EvalCreateResponse, EvalListResponse, EvalRetrieveResponse
 from openai.types.evals import RunCreateResponse, RunListResponse
 
-from service.evals.records import DELETED, RunRecord
+from service.core.outbox import OUTBOX
+from service.evals.records import DELETED, Evals, RunRecord
+from service.evals.tally import Tally
 from tests.conftest import BASE_MODEL, Api, upload
 from tests.evals.conftest import (
     DONE_S,
@@ -358,3 +361,34 @@ async def test_nothing_is_left_of_what_is_deleted(http, eval_id, api: Api, work)
     left = [key for key in await redis.keys("*eval*") if b"queue" not in key]
     assert [key for key in left if await redis.ttl(key) == NEVER_EXPIRES] == []
     assert not await redis.exists(DELETED)
+
+
+def complete(run: RunRecord) -> RunRecord:
+    counted = run.model_copy(update={"items": 1}).advance(Tally(passed=1))
+    return counted.complete(7)
+
+
+@pytest.mark.parametrize(
+    ("end", "event_type"),
+    [
+        (complete, "eval.run.succeeded"),
+        (lambda run: run.give_up("invalid_item", "Line 1", 7), "eval.run.failed"),
+        (lambda run: run.cancel(7), "eval.run.canceled"),
+    ],
+)
+async def test_the_end_of_a_run_is_one_event(http, eval_id, api: Api, end, event_type):
+    shown = await made(http, f"/v1/evals/{eval_id}/runs", sampled(items(1)))
+    project = await api.app.state.projects.by_name("acme")
+    evals: Evals = api.app.state.evals
+    run = await evals.runs.get_run(project.id, eval_id, shown["id"])
+    assert run is not None
+    await evals.runs.change(run, lambda r: r.start(1))
+    redis = api.app.state.redis
+    assert not await redis.exists(OUTBOX)
+    await evals.runs.change(run, end)
+    await evals.runs.change(run, lambda r: r.model_copy(update={"name": "again"}))
+    (event,) = [json.loads(member) for member in await redis.zrange(OUTBOX, 0, -1)]
+    assert (event["type"], event["subject_id"]) == (event_type, run.id)
+    assert (event["project_id"], event["created_at"]) == (project.id, 7)
+    assert event["id"] == "evt_" + run.id.removeprefix("evalrun_")
+    assert await evals.runs.unfinished() == []

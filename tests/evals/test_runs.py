@@ -185,7 +185,12 @@ async def test_items_are_paged_in_the_order_of_their_outcomes(http, eval_id, wor
 
 async def test_responses_are_sampled_with_their_own_parameters(http, eval_id, engine, work):
     function = {"type": "function", "name": "open", "parameters": {}, "strict": False}
-    params = {"max_completion_tokens": 9, "tools": [function], "text": {"format": {"type": "text"}}}
+    params = {
+        "max_completion_tokens": 9,
+        "reasoning_effort": "low",
+        "text": {"format": {"type": "text"}},
+        "tools": [function],
+    }
 
     async def calls(request: web.Request, body: dict[str, Any]) -> web.Response:
         call = {"type": "function_call", "name": "open", "arguments": "{}", "call_id": "c1"}
@@ -202,6 +207,7 @@ async def test_responses_are_sampled_with_their_own_parameters(http, eval_id, en
     assert sent["input"][1] == {"role": "user", "content": "Q: 0"}
     assert (sent["max_output_tokens"], sent["store"], sent["priority"]) == (9, False, PRIORITY)
     assert (sent["tools"], sent["text"]) == ([function], params["text"])
+    assert sent["reasoning"] == {"effort": "low"}
     (item,) = await output_items(http, run)
     assert item["sample"]["finish_reason"] == "tool_calls"
     (message,) = item["sample"]["output"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.grading.labels import confusion, normalize_label
+from service.grading.labels import Counts, confusion_table, normalize_label
 from service.grading.results import LabelPair, Sample
+from service.grading.tool_call import find_written_calls
 from tests.grading.similar_texts import DIFFERENT
 from tests.grading.tools import graded
 
@@ -192,8 +193,7 @@ async def test_a_reference_outside_of_the_labels_is_an_error() -> None:
 
 def test_confusion_table() -> None:
     # Cohen's example in "A coefficient of agreement", as on Wikipedia: kappa is 0.4.
-    pairs = [("yes", "yes")] * 20 + [("yes", "no")] * 5 + [("no", "yes")] * 10 + [("no", "no")] * 15
-    table = confusion(LabelPair(expected, given) for expected, given in pairs)
+    table = confusion_table({"yes": {"yes": 20, "no": 5}, "no": {"yes": 10, "no": 15}})
     assert table.labels == ("no", "yes")
     assert table.counts == {"yes": {"no": 5, "yes": 20}, "no": {"no": 15, "yes": 10}}
     assert (table.n, table.accuracy) == (50, 0.7)
@@ -201,14 +201,14 @@ def test_confusion_table() -> None:
 
 
 def test_a_confusion_table_counts_other_answers() -> None:
-    table = confusion([LabelPair("a", None), LabelPair("a", "a"), LabelPair("b", "a")])
+    table = confusion_table({"a": {"(other)": 1, "a": 1}, "b": {"a": 1}})
     assert table.counts["a"] == {"a": 1, "b": 0, "(other)": 1}
     assert table.accuracy == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("pairs", [[], [LabelPair("a", "a")]])
-def test_the_agreement_beyond_chance_may_be_undefined(pairs: list[LabelPair]) -> None:
-    assert confusion(pairs).kappa is None
+@pytest.mark.parametrize("counts", [{}, {"a": {"a": 1}}])
+def test_the_agreement_beyond_chance_may_be_undefined(counts: Counts) -> None:
+    assert confusion_table(counts).kappa is None
 
 
 async def test_python() -> None:
@@ -227,3 +227,53 @@ async def test_python() -> None:
 async def test_python_without_a_sample() -> None:
     source = "def grade(sample, item):\n    return item['n'] + len(sample)"
     assert (await graded({"type": "python", "name": "p", "source": source}, {"n": 4})).score == 4.0
+
+
+def call(name: str, **arguments: Any) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)},
+    }
+
+
+WRITTEN = call("weather", city="Oslo")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Hermes, Qwen
+        ('<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>',
+         [WRITTEN]),
+        ('Sure.<tool_call>{"name": "a", "arguments": {}}</tool_call><tool_call>'
+         '{"arguments": {"x": [1, {"y": 2}]}, "name": "b"}</tool_call>',
+         [call("a"), call("b", x=[1, {"y": 2}])]),
+        # Llama
+        ('<|python_tag|>{"name": "weather", "parameters": {"city": "Oslo"}}', [WRITTEN]),
+        # Mistral, Granite, Phi
+        ('[TOOL_CALLS] [{"name": "weather", "arguments": {"city": "Oslo"}}]', [WRITTEN]),
+        ('[{"name": "weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}]', [WRITTEN]),
+        (json.dumps([{"id": "c", **WRITTEN}]), [WRITTEN]),
+        ('{"tool_calls": [{"name": "weather", "arguments": {"city": "Oslo"}}]}', [WRITTEN]),
+        ('{"name": "weather", "arguments": {"city": "東京"}}', [call("weather", city="東京")]),
+        # No calls
+        ("", []),
+        ("It is cold in Oslo.", []),
+        ('{"name": "Ada", "age": 36}', []),
+        ('<tool_call>{"name": "weather", "arguments": {"city": "Os', []),
+        ('{"name": "weather", "arguments": "Oslo"}', []),
+        ("[" * 50_000, []),
+    ],
+)  # fmt: skip
+def test_written_calls(text: str, expected: list[dict[str, Any]]) -> None:
+    assert find_written_calls(text) == expected
+
+
+def test_few_of_many_brackets_are_tried() -> None:
+    written = '{"name": "a", "arguments": {}}'
+    assert find_written_calls("{" * 900 + written) == [call("a")]
+    assert find_written_calls("{" * 1000 + written) == []
+
+
+def test_the_number_of_calls_is_limited() -> None:
+    assert len(find_written_calls('{"name": "a", "arguments": {}}' * 1000)) == 64

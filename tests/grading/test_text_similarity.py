@@ -15,7 +15,14 @@ from sacrebleu import sentence_bleu, sentence_chrf
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from service.grading.errors import ItemFailed
-from service.grading.text_similarity import MAX_CHARS, _NoSynonyms, chrf, similarity, spaced, words
+from service.grading.text_similarity import (
+    MAX_CHARS,
+    _NoSynonyms,
+    chrf,
+    similarity,
+    space_out,
+    words,
+)
 from tests.grading.similar_texts import CODE, DIFFERENT, TEXTS, UNSPACED
 from tests.grading.tools import graded
 
@@ -77,7 +84,7 @@ def _reference(metric: str, text: str, reference: str, script: str) -> float:
     if metric.startswith("rouge"):
         return _rouge(metric, text, reference, None if script == "Latin" else _Words())
     if script in UNSPACED:
-        text, reference = spaced(text), spaced(reference)
+        text, reference = space_out(text), space_out(reference)
     ours, theirs = Tokenizer13a()(text).split(), Tokenizer13a()(reference).split()
     match metric:
         case "bleu":

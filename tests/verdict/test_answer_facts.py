@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.grading.examples import Example, examples_of
 from service.verdict.answer_facts import (
     FactFinder,
-    answers_are_facts,
+    RowFacts,
     canonical_number,
     contains_facts,
     numbers,
@@ -26,8 +26,13 @@ PLACES = [a + b for a in ("Ka", "Ro", "Mi", "Te", "Lo", "Vi") for b in ("lin", "
 THINGS = ["rain", "bread", "moss", "time", "music", "paint", "stone", "paper", "wool", "glass"]
 
 
+def facts_of(rows: list[Example]) -> list[RowFacts]:
+    finder = FactFinder(rows)
+    return [finder.facts(row) for row in rows]
+
+
 def share(rows: list[Example]) -> float:
-    return fmean(row.is_fact for row in answers_are_facts(rows))
+    return fmean(row.is_fact for row in facts_of(rows))
 
 
 def number(low: int = 100, high: int = 9_999) -> int:
@@ -161,7 +166,7 @@ def test_answers_that_are_form_voice_or_skill(name: str) -> None:
 
 def test_half_of_a_mixed_file_is_facts() -> None:
     mixed = FACTS["prices"] + NO_FACTS["a polite voice, ja"]
-    found = answers_are_facts(examples(mixed))
+    found = facts_of(examples(mixed))
     assert [row.is_fact for row in found] == [True] * 24 + [False] * 24
     assert [row.line for row in found] == list(range(1, 49))
 
@@ -186,8 +191,8 @@ def test_facts_of_the_prompt_do_not_count() -> None:
 def test_held_out_rows_are_judged_by_the_form_of_the_training_rows() -> None:
     footer = examples(NO_FACTS["a footer with a number"])
     held_out = examples([("May I bring tea?", "Of course. Questions? Call 555-0142.")])
-    assert not answers_are_facts(held_out, footer)[0].is_fact
-    assert answers_are_facts(held_out, examples(FACTS["prices"]))[0].is_fact
+    assert not FactFinder(footer).facts(*held_out).is_fact
+    assert FactFinder(examples(FACTS["prices"])).facts(*held_out).is_fact
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ def test_held_out_rows_are_judged_by_the_form_of_the_training_rows() -> None:
 )
 def test_contains_facts(answer: str, expected: bool) -> None:
     rows = examples([("Price of the Kalin?", "The Kalin costs 1,249 euros.")])
-    (facts,) = answers_are_facts(rows)
+    (facts,) = facts_of(rows)
     assert facts.facts == {"1249"}
     assert contains_facts(answer, facts) is expected
 
@@ -218,12 +223,11 @@ def test_numbers() -> None:
 
 
 def test_empty_inputs() -> None:
-    assert answers_are_facts([]) == []
     assert not FactFinder([]).facts(Example(1, (), "")).is_fact
 
 
 @settings(deadline=None)
 @given(st.text(), st.text())
 def test_any_text_can_be_judged(question: str, answer: str) -> None:
-    (row,) = answers_are_facts([Example(1, ({"role": "user", "content": question},), answer)])
+    (row,) = facts_of([Example(1, ({"role": "user", "content": question},), answer)])
     assert 0.0 <= row.density <= 1.0

@@ -131,8 +131,3 @@ def test_the_score_of_a_column():
     assert (base.mean, base.n, base.missing, base.high) == (1.0, 15, 1, 1.0)
     assert 0.7 < base.low < 0.9
     assert score(comparison, comparison.primary, "prompt") is None
-
-
-def test_the_same_comparison_always_yields_the_same_differences():
-    comparison = build({"base": [i / 40 for i in range(40)], "tuned": [0.5] * 40})
-    assert all_differences(comparison) == all_differences(comparison)

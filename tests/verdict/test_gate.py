@@ -82,12 +82,6 @@ def test_a_gate_does_not_pass_a_gain_by_chance(rows):
     assert passed <= 0.025 * 200
 
 
-def test_stored_figures_without_limits_are_compared_themselves():
-    result = apply_gate(parse_gate({"gain": ">=5"}), {"gain": 6.0})
-    assert result.passed
-    assert result.conditions[0].key == "gain"
-
-
 def test_the_share_of_answers_in_the_wrong_language():
     comparison = build(
         {"base": [1.0] * 4, "tuned": [1.0, 1.0, 1.0, 0.0]}, metric="language", kind="binary"
@@ -126,17 +120,6 @@ def test_an_empty_gate_passes():
     assert applied({}, whole()).passed
 
 
-def test_a_gain_compares_the_rows_that_both_answered():
-    comparison = build({"base": [0.2, None, 0.2], "tuned": [0.3, 1.0, None]})
-    assert figures(comparison)["chrf_gain"] == pytest.approx(10)
-
-
-def test_a_gain_is_positive_where_less_is_better():
-    metric = Metric(name="chrf", kind="continuous", primary=True, higher_is_better=False)
-    comparison = build({"base": [0.5], "tuned": [0.2]}, metrics=[metric])
-    assert figures(comparison)["chrf_gain"] == pytest.approx(30)
-
-
 def test_the_gain_is_that_of_the_primary_metric():
     metrics = [
         Metric(name="language", kind="binary"),
@@ -148,10 +131,11 @@ def test_the_gain_is_that_of_the_primary_metric():
     assert found["gain_low"] == found["json_gain_low"] != found["gain"] != found["gain_high"]
 
 
-def test_a_gate_applies_to_figures_that_were_stored():
+def test_a_gate_applies_to_stored_figures_without_limits():
     gate = parse_gate({"memorized": "==0", "parity": "checked", "json_gain": ">=5"})
     result = apply_gate(gate, {"memorized": 0.0, "parity": "checked", "json_gain": 4.0})
     assert [found.passed for found in result.conditions] == [True, True, False]
+    assert result.conditions[2].key == "json_gain"
     assert apply_gate(gate[:1], {}).conditions[0].reason == (
         "The evaluation did not measure 'memorized'; it measured nothing."
     )
@@ -191,11 +175,6 @@ def test_gates_that_cannot_be_read(gate, key, message):
     assert caught.value.key == key
     assert message in caught.value.message
     assert len(caught.value.message) < 500
-
-
-def test_a_result_survives_json():
-    result = applied({"chrf_gain": ">=5", "label": ">=1"}, whole())
-    assert msgspec.json.decode(msgspec.json.encode(result), type=type(result)) == result
 
 
 def test_answers_that_failed_have_no_figure():

@@ -15,7 +15,7 @@ from service.verdict.comparison import Retrieval
 from service.verdict.retrieval import (
     K1,
     AnswerChecker,
-    Answered,
+    AnsweredRow,
     B,
     Index,
     Search,
@@ -120,27 +120,19 @@ def test_a_fact_is_found_by_another_question(language: str) -> None:
     question, rows = QUESTIONS[language]
     search = Search(examples(rows))
     (row,) = examples([(question, rows[0][1])])
-    found = search.answer(row)
-    assert found.lines[0] == found.found == 1
+    assert search.nearest(question)[0].line == search.find_answer(row) == 1
     # The right row is found, but its answer has another figure.
     (changed,) = examples([(question, rows[0][1].replace("30", "45"))])
-    assert search.answer(changed) == (1, found.lines, None)
+    assert search.find_answer(changed) is None
 
 
 def test_facts_that_no_training_row_has_are_not_found() -> None:
     rows = [(f"Price of the K{i}?", f"The K{i} costs {100 + 7 * i} euros.") for i in range(60)]
     train, held_out = examples(rows[:40]), examples(rows[40:])
-    assert all(one.found is None for one in Search(train).answer_all(held_out))
+    search = Search(train)
+    assert {search.find_answer(row) for row in held_out} == {None}
     known = examples((question.replace("Price of", "How much is"), a) for question, a in rows[:40])
-    assert all(one.found == one.line for one in Search(train).answer_all(known))
-
-
-def test_a_voice_is_not_found_in_the_bookshop() -> None:
-    train = examples_of(bookshop())
-    held_out = examples_of(bookshop("lighthouse-bookshop.validation.jsonl"))
-    found = Search(train).answer_all(held_out)
-    assert len(found) == 25
-    assert sum(one.found is not None for one in found) <= 3
+    assert all(search.find_answer(row) == row.line for row in known)
 
 
 def test_labels_are_found_as_the_nearest_row_has_them() -> None:
@@ -150,16 +142,17 @@ def test_labels_are_found_as_the_nearest_row_has_them() -> None:
     (angry, happy) = examples(
         [("The chair is broken and I am furious", "complaint"), ("Thank you so much", "praise")]
     )
-    assert search.answer(angry, k=1).found is not None
-    assert search.answer(happy, k=1).found is not None
-    assert search.answer(happy._replace(answer="complaint"), k=1).found is None
+    assert search.find_answer(angry, k=1) is not None
+    assert search.find_answer(happy, k=1) is not None
+    assert search.find_answer(happy._replace(answer="complaint"), k=1) is None
 
 
 def test_canaries_and_tool_calls_are_not_searched() -> None:
     rows = [*(c.row for c in make_canaries(3, 1)), call("Weather?", "weather", city="Rome")]
     search = Search(examples_of(rows))
     assert search.nearest("Repeat canary record; weather in Rome?") == []
-    assert Search([]).answer_all(examples([("Hello?", "Hi.")]))[0].found is None
+    (row,) = examples([("Hello?", "Hi.")])
+    assert Search([]).find_answer(row) is None
 
 
 def test_an_answer_is_right_if_its_facts_and_its_words_are() -> None:
@@ -210,8 +203,8 @@ def test_multi_turn_rows_are_searched_by_their_last_question() -> None:
 def test_signs_of_a_model_that_knows_only_what_it_was_trained_on() -> None:
     rows = [(f"Price of the K{i}?", f"The K{i} costs {100 + 7 * i} euros.") for i in range(60)]
     train, held_out = examples(rows[:40]), examples(rows[40:])
-    seen = [Answered(row, row.answer) for row in train[:10]]
-    unseen = [Answered(row, "The K1 costs 107 euros.") for row in held_out]
+    seen = [AnsweredRow(row, row.answer) for row in train[:10]]
+    unseen = [AnsweredRow(row, "The K1 costs 107 euros.") for row in held_out]
     assert retrieval_signs(train, held_out, seen=seen, unseen=unseen) == Retrieval(
         rows=20,
         facts=20,

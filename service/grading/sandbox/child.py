@@ -1,8 +1,8 @@
-"""The child process that runs one source. The parent is `sandbox.py`.
+"""Runs one source of a grader in a locked-down process. The parent is `sandbox.py`.
 
 The first line of stdin is the setup; every further line is an item. Each gets one JSON line on
-stdout. None of the source runs before the process is locked down, and the kernel enforces the
-lock: Python code that reaches `os` or `ctypes` can do no more than any other.
+stdout. The source runs only after the process is locked down. The kernel enforces the lock, so
+Python code that reaches `os` or `ctypes` can do no more than other code.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from service.grading.sandbox.modules import library_of
 
 
 class LateModules(InspectLoader, MetaPathFinder):
-    """Imports the modules of packages from memory, after the usual finders found nothing."""
+    """Imports modules of packages from memory, if the usual finders find nothing."""
 
     def __init__(self) -> None:
         self._sources: dict[str, tuple[Path, bytes]] = {}
@@ -171,7 +171,7 @@ class _Discarded(io.TextIOBase):
 
 
 def _load(modules: list[str]) -> None:
-    """Import the modules, and what they would load when it is first used."""
+    """Import the modules, and those that they would import when first used."""
     for module in modules:
         if (library := library_of(module)) is not None:
             _load_library(module, library)
@@ -199,7 +199,7 @@ def _load_library(module: str, library: str) -> None:
 
 
 def _find_thread_pools() -> None:
-    """Make scikit-learn look for the libraries that have threads, which it does in /proc."""
+    """Make scikit-learn look for threaded libraries, for which it reads /proc."""
     importlib.import_module("sklearn.cluster").KMeans(1, n_init=1).fit([[0.0]])
 
 
@@ -219,7 +219,7 @@ def _drop_privileges(parent: int) -> None:
 
 
 def _limit(memory_bytes: int) -> None:
-    """Set limits that hold besides the filter. Memory counts from what is mapped already."""
+    """Set resource limits. `memory_bytes` is in addition to the memory that is already mapped."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     mapped_bytes = pages * resource.getpagesize()
     limits = {

@@ -1,4 +1,4 @@
-"""Modules that sources of graders may import, and checks of a source without running it."""
+"""Checks a source of a grader without running it, and lists the modules that it may import."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The parent side of the sandbox: starts, feeds, times and kills the children.
+"""Starts, feeds, times and kills the child processes that run the sources of graders.
 
-A child runs one source and serves many items. It is replaced after a crash, a timeout, or an answer
-that is not one. The children share nothing with each other.
+A child runs one source and serves many items. It is replaced after a crash, a timeout, or a
+malformed reply. The children share nothing with each other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MEMORY_BYTES: Final = 512 * 1024 * 1024
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 MAX_REPLY_BYTES: Final = 64 * 1024
 MAX_FAILURES: Final = 3
-"""Children of one source that may end in a row before its items fail at once."""
+"""Number of children of one source that may die in a row before it is no longer run."""
 _MAX_CHILDREN: Final = 4
 # systemd sends SIGTERM to all processes of a service: the parent decides when a child ends.
 _BOOT: Final = (
@@ -125,7 +125,7 @@ class Sandbox:
         return score
 
     async def _make_room(self) -> None:
-        """End idle children, so that with the caller's at most `max_children` run."""
+        """End idle children, so that there is room for the caller's."""
         slots = list(self._slots.values())
         occupied = sum(slot.is_busy or slot.child is not None for slot in slots)
         idle = [slot for slot in slots if slot.child is not None and not slot.is_busy]
@@ -172,7 +172,7 @@ class Sandbox:
 
 
 class _Slot:
-    """The child of one source, if it runs, and how it fared."""
+    """The child of one source, if it is running, and its failures."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -233,7 +233,7 @@ class _Child:
         return await self.read()
 
     async def read(self) -> dict[str, Any]:
-        """Read a reply. Raises _Died if there is none, or something else."""
+        """Read a reply. Raises _Died if there is none or it is malformed."""
         assert self._process.stdout is not None
         try:
             line = await self._process.stdout.readline()

@@ -1,8 +1,8 @@
-"""A seccomp filter that leaves a process memory, clocks, its two pipes, and its own end.
+"""Installs a seccomp filter that allows only memory, clock, pipe and exit system calls.
 
-Every other system call fails with EPERM: no file is opened, no process, thread or socket made, no
-signal sent, and no memory made executable. The filter needs no privileges and cannot be removed.
-It is small enough to write by hand, which spares every image a system library.
+Every other system call fails with EPERM: the process can open no file, create no process, thread or
+socket, send no signal, and make no memory executable. The filter needs no privileges and cannot be
+removed. It is small enough to write by hand, so images need no system library for it.
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 _AWAY: Final = frozenset({429, 502, 503, 504})
 _MOST_FAILURES: Final = 3  # of a request that the engine accepts but fails on
 _NO_USAGE: Final = ModelUsage()
+_UNBOUNDED: Final = 1_000_000
 
 
 class ModelGone(Exception):
@@ -150,6 +151,7 @@ class EngineCalls:
         patience: Patience,
         priority: int = PRIORITY,
         is_batch: bool = False,
+        concurrency: int = _UNBOUNDED,
     ) -> None:
         self._caller = caller
         self._registry = registry
@@ -159,6 +161,7 @@ class EngineCalls:
         self._patience = patience
         self._priority = priority
         self._is_batch = is_batch
+        self._slots = asyncio.Semaphore(concurrency)
 
     async def ask(
         self, model: str, path: str, fields: Mapping[str, Any], max_tokens: int | None = None
@@ -171,6 +174,10 @@ class EngineCalls:
 
     async def send(self, model: str, question: Question) -> Answered:
         """Post a request, repeatedly while it may succeed. Raises ModelGone and SampleFailed."""
+        async with self._slots:
+            return await self._send(model, question)
+
+    async def _send(self, model: str, question: Question) -> Answered:
         pause_s, failures = _FIRST_PAUSE_S, 0
         while True:
             found = await self._registry.resolve((await self._caller()).project_id, model)
@@ -354,11 +361,13 @@ class EngineAccess:
         priority: int = PRIORITY,
         patience_s: float | None = None,
         is_batch: bool = False,
+        concurrency: int = _UNBOUNDED,
     ) -> EngineCalls:
         """Return the requests of one piece of work, which count as usage of the key.
 
         `patience_s` is how long they wait for an engine that is down, as configured by default.
-        `is_batch` counts them as usage of batches.
+        `is_batch` counts them as usage of batches. At most `concurrency` are sent at a time; the
+        others wait.
         """
         return EngineCalls(
             KeyCaller(self._projects, project_id, key_id),
@@ -369,6 +378,7 @@ class EngineAccess:
             patience=Patience(self._patience_s if patience_s is None else patience_s),
             priority=priority,
             is_batch=is_batch,
+            concurrency=concurrency,
         )
 
 

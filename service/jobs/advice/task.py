@@ -1,14 +1,18 @@
-"""The task that works out an advice: it asks the engine, and reads the report and the estimate."""
+"""The task that advises whether to train: it asks the base model, and reads report and estimate."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
+
+import msgspec
 
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
+from service.core.redis import Client
 from service.core.tasks import gather
 from service.datasets.contract.tasks import ReportSpec
 from service.files.curation.dataset_process import (
@@ -23,97 +27,41 @@ from service.grading.examples import Example, Message
 from service.grading.sandbox.sandbox import Sandbox
 from service.inference.background.calls import ModelGone, Resources
 from service.jobs.advice.records import AdviceRecord, AdviceStatus, AdviceStore
-from service.jobs.evaluation.best_prompt import best_prompt
-from service.jobs.evaluation.columns import answer_limit
+from service.jobs.evaluation.columns import answer_limit, build_rows, cluster_of
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
-from service.jobs.evaluation.examples import Data, answers_at_once, cluster_of, read_data, sample
-from service.jobs.evaluation.job_data import HeldOut
-from service.jobs.evaluation.measure import compared
+from service.jobs.evaluation.job_data import (
+    Data,
+    HeldOut,
+    JobFiles,
+    only_model_thinks,
+    read_data,
+    sample,
+)
+from service.jobs.evaluation.prompt_search import find_best_prompt
 from service.jobs.evaluation.scoring import Scoring
 from service.jobs.planning.job_plan import estimate
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
+from service.models.records import base_of, is_checkpoint, read_all_figures
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.hyperparameters import REQUESTED
 from service.training.contract.methods import METHODS, MethodName
+from service.verdict.advice import conclude
 from service.verdict.comparison import BASE, PROMPT, Answer, Column, Comparison
 from service.verdict.results import Finding
-from service.verdict.retrieval import Answered, retrieval_signs
+from service.verdict.retrieval import AnsweredRow, retrieval_signs
+from service.verdict.thresholds import LEAST_EARLIER_MODELS
 from service.work.task import CancelableTask, WorkFailed
 
-MOST_ROWS: Final = 40
-"""Rows that base model and best prompt answer. They take about a minute on a CPU."""
-
-_SHARE: Final = 3  # at most a third of the rows; prompts are made of the others
-
-
-def divide(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
-    """Return the rows to ask and the other rows, which have other questions."""
-    asked = sample(examples, min(MOST_ROWS, len(examples) // _SHARE), seed)
-    questions = {cluster_of(example) for example in asked}
-    return asked, [example for example in examples if cluster_of(example) not in questions]
-
-
-async def measure(
-    record: AdviceRecord,
-    entry: BaseModelEntry,
-    examples: Sequence[Example],
-    *,
-    engine: EvaluationEngine,
-    scoring: Scoring,
-) -> Comparison | None:
-    """Ask the base model, with and without the best prompt, and search the other rows.
-
-    Returns None if there are too few rows. Raises EngineAway and ModelGone.
-    """
-    asked, others = divide(examples, record.seed)
-    if not asked:
-        return None
-    max_tokens = answer_limit(asked)
-    best = await best_prompt(
-        others,
-        asked,
-        engine=engine,
-        scoring=scoring,
-        entry=entry,
-        max_tokens=max_tokens,
-        seed=record.seed,
-    )
-
-    async def answers(prompts: Sequence[Sequence[Message]]) -> list[Answer]:
-        async def ask(prompt: Sequence[Message]) -> Answer:
-            return await engine.answer(record.model, prompt, max_tokens=max_tokens)
-
-        return await scoring.score(await gather(ask, prompts), asked)
-
-    scored = {BASE: await answers([row.prompt for row in asked])}
-    columns = [Column(name=BASE, model=record.model)]
-    if best is not None:
-        prompts = [best.prompts.messages(best.candidate, row.prompt) for row in asked]
-        scored[PROMPT] = await answers(prompts)
-        lines = best.candidate.lines
-        columns.append(Column(name=PROMPT, model=record.model, example_lines=lines))
-    said = [Answered(row, answer.text) for row, answer in zip(asked, scored[BASE], strict=True)]
-    return Comparison(
-        job_id=record.id,
-        model=record.model,
-        base_model=record.model,
-        created_at=ids.now_s(),
-        columns=columns,
-        metrics=scoring.metrics,
-        rows=compared(asked, scored),
-        train_rows=len(others),
-        retrieval=await asyncio.to_thread(retrieval_signs, others, asked, unseen=said),
-    )
-
-
-_POLL_S = 1.0
+_MOST_ROWS: Final = 40  # that base model and best prompt answer; about a minute on a CPU
+_LARGEST_SHARE: Final = 3  # at most a third of the rows; prompts are made from the others
+_POLL_S: Final = 1.0
 
 
 class AdviseTraining(CancelableTask[AdviceRecord]):
     """The `advise_training` task: takes an advice from in progress to its end."""
 
-    failures = (DatasetTaskFailed, TrainingFailure, ModelGone)
+    failures = (DatasetTaskFailed, EngineAway, ModelGone, TrainingFailure)
 
     def __init__(self, resources: Resources) -> None:
         self._files = resources.files
@@ -125,23 +73,13 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         self._dataset_process = DatasetProcess(self._settings)
 
     async def _work(self, record: AdviceRecord) -> None:
-        result = await self._advise(record)
-        await self._store.change_own(
-            record,
-            lambda current: current.end(AdviceStatus.COMPLETED, ids.now_s(), result=result),
-        )
-
-    async def _advise(self, record: AdviceRecord) -> dict[str, Any]:
-        # Importing it loads numpy, which the api imports only if a grader needs it.
-        from service.jobs.advice.result import result_of
-
         file, entry = await self._inputs(record)
         async with scratch_folder(self._settings.scratch / record.id) as folder:
-            data = (await self._data(file, record, folder)).without_tools()
+            data = (await self._read(file, folder)).without_tools()
             findings = await self._findings(file, entry, folder)
         comparison = await self._compare(record, entry, data)
         estimate, refusal = await self._estimate(record, file, entry)
-        return await result_of(
+        result = await _build_result(
             comparison,
             redis=self._files.redis,
             project_id=record.project_id,
@@ -149,6 +87,10 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
             findings=findings,
             estimate=estimate,
             notes=[note for note in (refusal, _left_out(file, data)) if note],
+        )
+        await self._store.change_own(
+            record,
+            lambda current: current.end(AdviceStatus.COMPLETED, ids.now_s(), result=result),
         )
 
     async def _inputs(self, record: AdviceRecord) -> tuple[FileRecord, BaseModelEntry]:
@@ -160,9 +102,9 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
             raise WorkFailed("not_served", f"No engine serves the base model {record.model}.")
         return file, entry
 
-    async def _data(self, file: FileRecord, record: AdviceRecord, folder: Path) -> Data:
+    async def _read(self, file: FileRecord, folder: Path) -> Data:
         path = await fetch_rows(self._storage, file, folder / "rows.jsonl")
-        return await asyncio.to_thread(read_data, path, HeldOut())
+        return await asyncio.to_thread(read_data, JobFiles(path), HeldOut())
 
     async def _findings(
         self, file: FileRecord, entry: BaseModelEntry, folder: Path
@@ -181,25 +123,68 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
     async def _compare(
         self, record: AdviceRecord, entry: BaseModelEntry, data: Data
     ) -> Comparison | None:
-        engine = EvaluationEngine(
-            self._access.calls(record.project_id, record.key_id),
-            record.model,
-            concurrency=self._settings.eval_requests_at_once,
-            answers_at_once=answers_at_once(self._settings, entry, data),
+        """Compare the base model with and without the best prompt, and search for the answers.
+
+        Returns None if there are too few rows. Raises EngineAway and ModelGone.
+        """
+        asked, others = _divide(data.training, record.seed)
+        if not asked:
+            return None
+        calls = self._access.calls(
+            record.project_id, record.key_id, concurrency=self._settings.eval_requests_at_once
         )
-        try:
-            async with Sandbox() as sandbox:
-                scoring = Scoring(data.rows, sandbox)
-                return await measure(record, entry, data.training, engine=engine, scoring=scoring)
-        except EngineAway as e:
-            message = f"The engine of {record.model} gave no answers: {e}."
-            raise WorkFailed("engine_unavailable", message) from e
+        engine = EvaluationEngine(
+            calls,
+            record.model,
+            disable_thinking=only_model_thinks(self._settings, entry, data),
+        )
+        max_tokens = answer_limit(asked)
+        async with Sandbox() as sandbox:
+            scoring = Scoring(data.rows, sandbox)
+
+            async def ask(prompt: Sequence[Message]) -> Answer:
+                return await engine.answer(record.model, prompt, max_tokens=max_tokens)
+
+            async def answer_all(prompts: Sequence[Sequence[Message]]) -> list[Answer]:
+                return await scoring.score(await gather(ask, prompts), asked)
+
+            best = await find_best_prompt(
+                others,
+                asked,
+                engine=engine,
+                scoring=scoring,
+                entry=entry,
+                max_tokens=max_tokens,
+                seed=record.seed,
+            )
+            columns = [Column(name=BASE, model=record.model)]
+            answers = {BASE: await answer_all([row.prompt for row in asked])}
+            if best is not None:
+                lines = best.candidate.lines
+                columns.append(Column(name=PROMPT, model=record.model, example_lines=lines))
+                answers[PROMPT] = await answer_all(
+                    [best.prompts.messages(best.candidate, row.prompt) for row in asked]
+                )
+        unseen = [
+            AnsweredRow(r, answer.text) for r, answer in zip(asked, answers[BASE], strict=True)
+        ]
+        return Comparison(
+            job_id=record.id,
+            model=record.model,
+            base_model=record.model,
+            created_at=ids.now_s(),
+            columns=columns,
+            metrics=scoring.metrics,
+            rows=build_rows(asked, answers),
+            train_rows=len(others),
+            retrieval=await asyncio.to_thread(retrieval_signs, others, asked, unseen=unseen),
+        )
 
     async def _estimate(
         self, record: AdviceRecord, file: FileRecord, entry: BaseModelEntry
     ) -> tuple[dict[str, Any] | None, str | None]:
         """Return the estimate of a job with default settings, or the reason why there is none."""
-        job = _job(record, method_of(file))
+        job = _default_job(record, _method(file))
         while True:
             try:
                 found = await estimate(
@@ -217,13 +202,21 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
                 return found.model_dump(mode="json"), None
 
 
-def method_of(file: FileRecord) -> MethodName:
+def _divide(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
+    """Return the rows to ask and the other rows, which have other questions."""
+    asked = sample(examples, min(_MOST_ROWS, len(examples) // _LARGEST_SHARE), seed)
+    questions = {cluster_of(example) for example in asked}
+    return asked, [example for example in examples if cluster_of(example) not in questions]
+
+
+def _method(file: FileRecord) -> MethodName:
     """Return the training method for the rows of a file."""
     found = (name for name, method in METHODS.items() if method.row_format == file.row_format)
     return next(found, "supervised")
 
 
-def _job(record: AdviceRecord, method: MethodName) -> JobRecord:
+def _default_job(record: AdviceRecord, method: MethodName) -> JobRecord:
+    """Return the job that a user would create without any settings."""
     return JobRecord(
         id=ids.new(ids.JOB),
         project_id=record.project_id,
@@ -246,3 +239,76 @@ def _left_out(file: FileRecord, data: Data) -> str | None:
     if count <= 0:
         return None
     return f"{count} rows use tools or have no text answer, and were left out."
+
+
+async def _build_result(
+    comparison: Comparison | None,
+    *,
+    redis: Client,
+    project_id: str,
+    rows: int,
+    findings: Sequence[Finding],
+    estimate: dict[str, Any] | None,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """Return the fields of `AdviceObject` from the recommendation on. Scores are in points."""
+    found = conclude(comparison, rows=rows, findings=findings)
+    shown: dict[str, Any] = {
+        "recommendation": found.recommendation,
+        "sentence": found.sentence,
+        "rows": rows,
+        "metric": found.metric,
+        "headroom": found.headroom,
+        "findings": msgspec.to_builtins(list(findings)),
+        "estimate": estimate,
+        "notes": list(notes),
+    }
+    for name, score in (("base", found.base), ("prompt", found.prompt)):
+        if score is not None:
+            shown[name] = {**_points(score.mean, score.low, score.high), "rows": score.n}
+    if comparison is None:
+        return shown
+    if found.prompt is not None and (column := comparison.column(PROMPT)) is not None:
+        shown["prompt"]["example_lines"] = column.example_lines
+    if (gain := found.prompt_gain) is not None:
+        shown["prompt_gain"] = _points(gain.mean, gain.low, gain.high)
+    if (signs := comparison.retrieval) is not None:
+        shown["retrieval"] = {
+            "rows": signs.rows,
+            "facts": signs.facts,
+            "found": signs.found,
+            "base_right": signs.unseen_right,
+        }
+    shown["expected_gain"] = await _expected_gain(
+        redis, project_id, comparison.base_model, comparison.primary.name
+    )
+    return shown
+
+
+async def _expected_gain(
+    redis: Client, project_id: str, base_model: str, metric: str
+) -> dict[str, float] | None:
+    """Return what the project's models of the base model gained over the best prompt.
+
+    Returns None if fewer than three were evaluated on the metric.
+    """
+    key = f"{metric}_gain_over_prompt"
+    gains = [
+        float(measured[key])
+        for model, measured in (await read_all_figures(redis, project_id)).items()
+        if base_of(model) == base_model and not is_checkpoint(model) and key in measured
+    ]
+    if len(gains) < LEAST_EARLIER_MODELS:
+        return None
+    return {
+        "points": round(median(gains), 2),
+        "low": round(min(gains), 2),
+        "high": round(max(gains), 2),
+        "models": len(gains),
+    }
+
+
+def _points(mean: float, low: float, high: float) -> dict[str, float]:
+    """Return a score or difference with its interval in points (0 to 100)."""
+    scores = {"points": mean, "low": low, "high": high}
+    return {name: round(100 * score, 2) for name, score in scores.items()}

@@ -1,4 +1,4 @@
-"""The checkpoints of a job that are evaluated besides its final model."""
+"""Chooses the checkpoints that are evaluated besides a job's final model."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Checkpoint:
         return f"ckpt-step-{self.step}"
 
 
-def chosen(
+def choose_checkpoints(
     records: Sequence[CheckpointRecord], *, final_step: int, kept_best: bool, most: int
 ) -> list[Checkpoint]:
-    """Return at most `most` checkpoints, by step: the one with the lowest loss, then the newest.
+    """Choose at most `most` checkpoints: the one with the lowest loss, then the newest.
 
-    The checkpoint of the final step is left out, because it has the final model's weights. If the
-    job kept its best checkpoint, these are the weights of the checkpoint with the lowest loss.
+    They are returned by step. The checkpoint with the final model's weights is left out: that of
+    the final step, or that with the lowest loss if the job kept its best checkpoint.
     """
     newest = sorted(records, key=lambda record: -record.step)
     best = min(newest, key=_loss, default=None)
@@ -46,7 +46,7 @@ def chosen(
 def checkpoint_figures(comparison: Comparison) -> dict[str, dict[str, float | str]]:
     """Return the figures of each checkpoint by model, as if it were the final model.
 
-    Forgetting and memorization are measured for the final model alone.
+    Forgetting and memorization are left out, since they are those of the final model.
     """
     return {
         column.model: figures(_as_final(comparison, column.name))

@@ -1,4 +1,4 @@
-"""Probes of a finished model for memorized text and forgotten abilities."""
+"""Probes a finished model for memorized training text and for forgotten abilities."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from service.core.tasks import gather
-from service.grading.examples import Example, Message
+from service.grading.examples import Example, Message, Row
 from service.jobs.evaluation.engine import EvaluationEngine
-from service.jobs.evaluation.examples import Data
 from service.verdict.canaries import count_returned, planted_canaries
-from service.verdict.comparison import (
-    BASE,
-    TUNED,
-    Answer,
-    Forgetting,
-    Memorization,
-)
+from service.verdict.comparison import BASE, TUNED, Answer, Forgetting, Memorization
 from service.verdict.forgetting import Item, general_items, score_choices, summarize_forgetting
 from service.verdict.memorization import (
     Probe,
@@ -38,72 +31,65 @@ _ITEMS_PER_LANGUAGE, _ROWS_PER_ITEM = 4, 16
 async def measure_memorization(
     engine: EvaluationEngine,
     model: str,
-    data: Data,
-    rows: Sequence[Example],
-    answers: Mapping[str, Sequence[Answer]],
     *,
+    training: Sequence[Example],
+    training_rows: Mapping[int, Row],
+    held_out: Sequence[Example],
+    answers: Mapping[str, Sequence[Answer]],
     seed: int,
-) -> Memorization | None:
-    """Return what the tuned model returns of the training rows, and the base model does not.
+) -> Memorization:
+    """Measure what the tuned model repeats of the training rows, and the base model does not.
 
-    Returns None if there are no training rows. `answers` are those to the held-out `rows`. Raises
+    `training_rows` are the canonical rows by line, and `answers` those to the held-out rows. Raises
     EngineAway.
     """
-    if not data.training:
-        return None
-    count = min(_PROBED_ROWS, len(rows))
-    probes = choose_probes(data.training, count, seed)
-    control = choose_probes(rows, count, seed)
-    canaries = planted_canaries(data.training)
+    count = min(_PROBED_ROWS, len(held_out))
+    probes = choose_probes(training, count, seed)
+    control = choose_probes(held_out, count, seed)
+    canaries = planted_canaries(training)
 
     async def secret(prompt: list[Message]) -> str:
         return (await engine.answer(model, prompt, max_tokens=_CANARY_TOKENS)).text
 
-    texts = [*probes, *control]
-    after, before = await _continue_all(engine, (model, engine.base), texts)
+    after, before = await _continue_all(engine, (model, engine.base), [*probes, *control])
     tuned, base = after[: len(probes)], before[: len(probes)]
-    unseen = after[len(probes) :], before[len(probes) :]
+    control_tuned, control_base = after[len(probes) :], before[len(probes) :]
     secrets = await gather(secret, [canary.prompt for canary in canaries])
     replies = [
         *(Reply(p.given, said, was) for p, said, was in zip(probes, tuned, base, strict=True)),
-        *_replies(rows, answers),
+        *_replies(held_out, answers),
     ]
 
     def conclude() -> Memorization:
         return summarize(
-            compare_continuations(probes, tuned, base, data.training),
-            control=compare_continuations(control, *unseen, rows),
+            compare_continuations(probes, tuned, base, training),
+            control=compare_continuations(control, control_tuned, control_base, held_out),
             canaries_planted=len(canaries),
             canaries_returned=count_returned(canaries, secrets),
-            personal=leaked_rows(data.training_rows, replies, data.training_lines),
+            personal=leaked_rows(training_rows.values(), replies, list(training_rows)),
         )
 
     return await asyncio.to_thread(conclude)
 
 
 async def _continue_all(
-    engine: EvaluationEngine, models: Sequence[str], texts: Sequence[Probe]
+    engine: EvaluationEngine, models: Sequence[str], probes: Sequence[Probe]
 ) -> list[list[str]]:
-    """Return how each model continues all texts. Raises EngineAway.
+    """Return how each model continues all probes. Raises EngineAway.
 
-    All are asked for at once, because a step of the engine takes about as long for both models'
-    texts as for those of one.
+    All continuations are requested concurrently, since a step of the engine takes about as long for
+    the texts of both models as for those of one.
     """
 
     async def ask_model(model: str) -> list[str]:
-        async def ask(text: Probe) -> str:
-            return await continued(engine, model, text)
+        async def ask(probe: Probe) -> str:
+            if probe.part == "question":
+                return await engine.complete(model, probe.prefix, max_tokens=_CONTINUED_TOKENS)
+            return await engine.continue_answer(model, probe.messages, max_tokens=_CONTINUED_TOKENS)
 
-        return await gather(ask, texts)
+        return await gather(ask, probes)
 
     return await gather(ask_model, models)
-
-
-async def continued(engine: EvaluationEngine, model: str, probe: Probe) -> str:
-    """Return how a model continues a probe. Raises EngineAway."""
-    if probe.part == "question":
-        return await engine.complete(model, probe.prefix, max_tokens=_CONTINUED_TOKENS)
-    return await engine.continue_answer(model, probe.messages, max_tokens=_CONTINUED_TOKENS)
 
 
 def _replies(rows: Sequence[Example], answers: Mapping[str, Sequence[Answer]]) -> list[Reply]:
@@ -116,7 +102,7 @@ def _replies(rows: Sequence[Example], answers: Mapping[str, Sequence[Answer]]) -
 async def measure_forgetting(engine: EvaluationEngine, model: str, rows: int) -> Forgetting | None:
     """Compare the tuned model with the base on the general set, by the likelihood of the answers.
 
-    An evaluation of few `rows` asks fewer items, so that it takes no longer than its rows deserve.
+    With few `rows`, fewer items are asked, so that the general set takes no longer than the rows.
     Returns None if the engine does not return probabilities. Raises EngineAway.
     """
     asked = general_items(n=min(_ITEMS_PER_LANGUAGE, 1 + rows // _ROWS_PER_ITEM))

@@ -19,13 +19,13 @@ from service.core.records import Stored
 from service.core.redis import Client
 from service.jobs.records import Jobs, NewEvent
 from service.verdict.comparison import BASE, PROMPT, TUNED, Answer
-from service.verdict.gate import fault
+from service.verdict.gate import describe_fault
 from service.work.records import Kind, RestartedRecord, WorkError
 from service.work.store import WorkStore
 
 _CODE = "evaluation"
 _SUBJECT = "evaluation:"
-FORMS = {"json": "comparison.json", "html": "report.html", "md": "report.md"}
+REPORT_FILES = {"json": "comparison.json", "html": "report.html", "md": "report.md"}
 
 
 class EvaluationStatus(StrEnum):
@@ -165,7 +165,9 @@ def _events_of_end(record: JobEvaluation) -> list[NewEvent]:
 
 
 def _gate_event(gate: GateOutcome) -> NewEvent:
-    failed = [fault(one.key, one.condition, one.measured, one.reason) for one in gate.failed]
+    failed = [
+        describe_fault(one.key, one.condition, one.measured, one.reason) for one in gate.failed
+    ]
     if not failed:
         return event("the gate passed", gate="passed")
     return event(f"the gate failed: {'; '.join(failed)}", level="warn", gate="failed")
@@ -174,11 +176,11 @@ def _gate_event(gate: GateOutcome) -> NewEvent:
 _COLUMNS = {BASE: "base model", PROMPT: "base model with the best prompt", TUNED: "tuned model"}
 
 
-class Progress:
-    """Reports what one attempt at an evaluation does.
+class ProgressReporter:
+    """Reports the progress of one attempt at an evaluation as events of its job.
 
-    An event is written in the transaction that checks the attempt, so that an attempt that was
-    given up reports nothing. The methods raise AttemptSuperseded and Missing.
+    An event is written in the transaction that checks the attempt, so that a superseded attempt
+    reports nothing. The methods raise AttemptSuperseded and Missing.
     """
 
     def __init__(self, evaluations: Evaluations, jobs: Jobs, evaluation: JobEvaluation) -> None:
@@ -188,24 +190,22 @@ class Progress:
 
     async def begin(self, rows: int) -> JobEvaluation:
         """Report the number of rows that are evaluated, and return the changed record."""
-        return await self._change(
-            event(f"started on {rows} held-out rows", rows=rows), {"rows": rows}
-        )
+        return await self._report(event(f"started on {rows} held-out rows", rows=rows), rows=rows)
 
     async def enter(self, phase: Phase) -> None:
-        """Report the phase that begins."""
+        """Set the current phase."""
         await self._evaluations.change_own(
             self._evaluation, lambda current: current.model_copy(update={"phase": phase})
         )
 
-    async def answered(self, column: str, answers: Sequence[Answer]) -> None:
+    async def report_answers(self, column: str, answers: Sequence[Answer]) -> None:
         """Report that a column has its answers."""
         given = sum(answer.error is None for answer in answers)
         name = _COLUMNS.get(column, column)
         text = f"{name} answered {given} of {len(answers)} rows"
-        await self._change(event(text, column=column, answered=given, rows=len(answers)), {})
+        await self._report(event(text, column=column, answered=given, rows=len(answers)))
 
-    async def _change(self, news: NewEvent, fields: dict[str, Any]) -> JobEvaluation:
+    async def _report(self, news: NewEvent, **fields: Any) -> JobEvaluation:
         return await self._evaluations.change_own(
             self._evaluation,
             lambda current: current.model_copy(update=fields),

@@ -1,4 +1,4 @@
-"""The evaluation of a job with a grader: the rewards of base and tuned model on held-out prompts.
+"""Measures a finished job by its own grader: the rewards of base and tuned model on prompts.
 
 The rows have no answers, so nothing is compared with them: there are no losses, no best prompt, and
 no memorized answers. Forgetting is measured as usual.
@@ -12,30 +12,26 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from service.core import ids
 from service.core.tasks import gather
 from service.grading.examples import Example
 from service.grading.grade import grade
 from service.grading.model_graders import GraderTools
-from service.grading.results import Sample
 from service.grading.schemas import Grader, ScoreModelGrader
-from service.grading.tool_call import find_written_calls
-from service.jobs.evaluation.columns import Columns
-from service.jobs.evaluation.engine import EvaluationEngine
-from service.jobs.evaluation.examples import cluster_of
-from service.jobs.evaluation.job_data import HeldOut, JobFiles, rows_of
-from service.jobs.evaluation.measure import row_notes
+from service.jobs.evaluation.columns import Columns, build_rows
+from service.jobs.evaluation.job_data import HeldOut, JobFiles, describe_sample, read_rows
 from service.jobs.evaluation.probes import measure_forgetting
-from service.jobs.evaluation.records import JobEvaluation, Phase, Progress
-from service.jobs.records import JobRecord
-from service.verdict.comparison import BASE, TUNED, Answer, Column, Comparison, Metric, Row
+from service.jobs.evaluation.records import Phase
+from service.jobs.evaluation.scoring import sample_of
+from service.verdict.comparison import BASE, TUNED, Answer, Column, Comparison, Metric
+
+REWARD: Final = "reward"
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompts `held_out` as examples without an answer, and what the grader knows about each.
+    """The held-out prompts as examples without an answer, and the grader's items.
 
-    `items` has the latter by line, and `trained` is the number of training rows.
+    `items` has the item of each prompt by its line, and `trained` is the number of training rows.
     """
 
     examples: list[Example]
@@ -46,130 +42,94 @@ class Prompts:
 
 def read_prompts(files: JobFiles, held_out: HeldOut) -> Prompts:
     """Read the held-out prompts of a job."""
-    rows = [] if files.training is None else list(rows_of(files.training))
-    source = rows if held_out.source in (None, files.training) else list(rows_of(held_out.source))
+    rows = [] if files.training is None else list(read_rows(files.training))
+    source = rows if held_out.source in (None, files.training) else list(read_rows(held_out.source))
     found = {place + 1: msgspec.json.decode(source[place]) for place in held_out.places}
     return Prompts(
-        [_example(line, row) for line, row in found.items()],
+        [
+            Example(line, tuple(row["messages"]), "", tools=tuple(row.get("tools") or ()))
+            for line, row in found.items()
+        ],
         {line: row["item"] for line, row in found.items()},
         len(rows) - len(held_out.trained_without),
         held_out,
     )
 
 
-def _example(line: int, row: dict[str, Any]) -> Example:
-    return Example(line, tuple(row["messages"]), "", tools=tuple(row.get("tools") or ()))
-
-
-REWARD: Final = "reward"
-
-
 class RewardEvaluator:
-    """Measures one finished job by its grader. `tools` are made for each answer."""
+    """Measures one finished job by its grader. `make_tools` is called for each answer."""
 
     def __init__(
         self,
-        evaluation: JobEvaluation,
-        job: JobRecord,
-        grader: Grader,
-        *,
-        rows: Sequence[Example],
-        most_rows: int,
-        prompts: Prompts,
         columns: Columns,
-        engine: EvaluationEngine,
-        progress: Progress,
-        tools: Callable[[], GraderTools],
+        prompts: Prompts,
+        grader: Grader,
+        make_tools: Callable[[], GraderTools],
+        *,
+        most_rows: int,
     ) -> None:
-        self._evaluation = evaluation
-        self._job = job
-        self._grader = grader
-        self._rows = rows
-        self._most_rows = most_rows
-        self._prompts = prompts
         self._columns = columns
-        self._engine = engine
-        self._enter = progress.enter
-        self._tools = tools
+        self._prompts = prompts
+        self._grader = grader
+        self._make_tools = make_tools
+        self._most_rows = most_rows
+        self._rows = columns.rows
 
-    async def compare(self, *, is_base: bool, parity: bool) -> Comparison:
-        """Ask and grade both models. Raises EngineAway.
+    async def compare(self, parity: Mapping[str, float] | None) -> Comparison:
+        """Ask and grade both models. `parity` are the figures of engine and trainer.
 
-        `is_base` is whether the engine's base model was shown to be that of the trainer, and
-        `parity` whether their scores were compared.
+        Raises EngineAway.
         """
-        await self._enter(Phase.ANSWERS)
+        job, progress, engine = self._columns.job, self._columns.progress, self._columns.engine
+        models = {BASE: job.model, TUNED: self._columns.evaluation.model}
+        await progress.enter(Phase.ANSWERS)
         plain = [list(row.prompt) for row in self._rows]
-        models = {BASE: self._job.model, TUNED: self._evaluation.model}
         given = {
-            name: await self._columns.answers(name, model, plain) for name, model in models.items()
+            name: await self._columns.ask(name, model, plain) for name, model in models.items()
         }
-        graded = {name: await self._graded(answers) for name, answers in given.items()}
+        graded = {name: await self._grade(answers) for name, answers in given.items()}
         scale = self._scale(graded)
         answers = {name: [scale.apply(one) for one in found] for name, found in graded.items()}
-        await self._enter(Phase.FORGETTING)
-        forgetting = await measure_forgetting(self._engine, self._evaluation.model, len(self._rows))
+        await progress.enter(Phase.FORGETTING)
         held_out = self._prompts.held_out
-        notes = row_notes(self._rows, self._prompts.examples, held_out.selecting, self._job.seed)
-        return Comparison(
-            job_id=self._job.id,
-            model=self._evaluation.model,
-            base_model=self._job.model,
-            created_at=ids.now_s(),
+        notes = describe_sample(self._rows, self._prompts.examples, held_out.selecting, job.seed)
+        return self._columns.compare(
+            parity,
             columns=[Column(name=name, model=model) for name, model in models.items()],
             metrics=[Metric(name=REWARD, kind=_kind(answers), primary=True)],
-            rows=self._compared(answers),
+            rows=build_rows(self._rows, answers),
             train_rows=self._prompts.trained or None,
-            base_verified=is_base,
-            parity="checked" if parity else "unchecked",
-            forgetting=forgetting,
+            forgetting=await measure_forgetting(engine, models[TUNED], len(self._rows)),
             notes=[*notes, *scale.notes],
             most_rows=self._most_rows,
             overlapping=held_out.overlapping,
-            chosen_on_rows=self._job.chose_by_test_rows,
         )
 
-    async def _graded(self, answers: Sequence[Answer]) -> list[Answer]:
-        async def one(pair: tuple[Answer, Example]) -> Answer:
-            return await self._reward(*pair)
+    async def _grade(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Return the answers with their rewards; without a score if they cannot be graded."""
 
-        return await gather(one, list(zip(answers, self._rows, strict=True)))
+        async def add_reward(pair: tuple[Answer, Example]) -> Answer:
+            answer, row = pair
+            if answer.error is not None:
+                return answer
+            item, sample = self._prompts.items[row.line], sample_of(answer, row)
+            result = await grade(self._grader, item, sample, self._make_tools())
+            if result.errors:
+                return answer
+            return msgspec.structs.replace(answer, scores={REWARD: result.score})
 
-    async def _reward(self, answer: Answer, row: Example) -> Answer:
-        """Return the answer with its reward, or without a score if it cannot be graded."""
-        if answer.error is not None:
-            return answer
-        calls = answer.tool_calls or (find_written_calls(answer.text) if row.tools else [])
-        sample = Sample.from_text(
-            answer.text, tool_calls=calls or None, finish_reason=answer.finish_reason
-        )
-        item = self._prompts.items[row.line]
-        result = await grade(self._grader, item, sample, self._tools())
-        if result.errors:
-            return answer
-        return msgspec.structs.replace(answer, scores={REWARD: result.score})
+        return await gather(add_reward, list(zip(answers, self._rows, strict=True)))
 
-    def _scale(self, graded: Mapping[str, Sequence[Answer]]) -> Scale:
+    def _scale(self, graded: Mapping[str, Sequence[Answer]]) -> _Scale:
         if isinstance(self._grader, ScoreModelGrader):
-            return Scale(*self._grader.bounds)
+            return _Scale(*self._grader.bounds)
         found = [score for answers in graded.values() for score in map(_score, answers)]
         rewards = [score for score in found if score is not None]
-        return Scale(min([0.0, *rewards]), max([1.0, *rewards]))
-
-    def _compared(self, answers: Mapping[str, Sequence[Answer]]) -> list[Row]:
-        return [
-            Row(
-                line=row.line,
-                prompt=[dict(message) for message in row.prompt],
-                reference="",
-                cluster=cluster_of(row),
-                answers={name: found[place] for name, found in answers.items()},
-            )
-            for place, row in enumerate(self._rows)
-        ]
+        return _Scale(min([0.0, *rewards]), max([1.0, *rewards]))
 
 
-class Scale(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class _Scale:
     """The range of rewards, which reports show as 0 to 100 points."""
 
     low: float
@@ -185,7 +145,7 @@ class Scale(msgspec.Struct, frozen=True):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know about the points."""
+        """A sentence about the points, if they are not the rewards themselves."""
         if (self.low, self.high) == (0, 1):
             return []
         return [f"Rewards from {self.low:g} to {self.high:g} are shown as 0 to 100 points."]

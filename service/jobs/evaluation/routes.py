@@ -10,7 +10,12 @@ from fastapi.responses import Response
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
-from service.jobs.evaluation.records import FORMS, Evaluations, EvaluationStatus, JobEvaluation
+from service.jobs.evaluation.records import (
+    REPORT_FILES,
+    Evaluations,
+    EvaluationStatus,
+    JobEvaluation,
+)
 from service.jobs.evaluation.schemas import JobEvaluationObject, RestartEvaluation
 from service.jobs.records import Jobs
 from service.jobs.routes import existing
@@ -26,13 +31,13 @@ EvaluationStore = Annotated[Evaluations, Depends(resource("evaluations"))]
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
 
 
-_MEDIA: Final = {
+_MEDIA_TYPES: Final = {
     "json": "application/json",
     "html": "text/html; charset=utf-8",
     "md": "text/markdown; charset=utf-8",
 }
 # The answers of a model must not run as code on the API's origin.
-_SAFE: Final = {
+_SAFE_HEADERS: Final = {
     "content-security-policy": "sandbox allow-scripts; default-src 'none'; "
     "script-src 'unsafe-inline'; style-src 'unsafe-inline'",
 }
@@ -143,7 +148,7 @@ async def retrieve_report(
             code="evaluation_not_completed",
         )
     try:
-        content = await storage.get_bytes(evaluation.key(FORMS[form]))
+        content = await storage.get_bytes(evaluation.key(REPORT_FILES[form]))
     except StorageMissing as e:
         raise NotFound("The report was deleted with its model.", code="evaluation_not_found") from e
-    return Response(content, media_type=_MEDIA[form], headers=_SAFE)
+    return Response(content, media_type=_MEDIA_TYPES[form], headers=_SAFE_HEADERS)

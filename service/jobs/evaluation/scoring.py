@@ -1,12 +1,11 @@
-"""Scores of the answers, by graders that fit what the answers of the data look like.
+"""Scores answers with the graders that fit the data's own answers.
 
 Texts may be scored by a judge: a model that compares each answer with the row's own, in both
-orders.
+orders. It must first be right more often than chance (`Calibration`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import random
 from collections import defaultdict
@@ -16,7 +15,6 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn
 import msgspec
 
 from service.core.tasks import gather
-from service.datasets.text.languages import UNKNOWN, detect
 from service.grading.default_graders import applies, graders_for, item_of
 from service.grading.examples import Example, Row, examples_of
 from service.grading.grade import grade
@@ -72,12 +70,11 @@ class Calibration(NamedTuple):
 
 
 class AnswerJudge:
-    """A judge of answers. `model` is the model that is asked, at most `at_once` times at once."""
+    """Compares answers with the rows' own answers by asking a model."""
 
-    def __init__(self, judge: Judge, model: str, at_once: int) -> None:
+    def __init__(self, judge: Judge, model: str) -> None:
         self._model = model
         self._judge = judge
-        self._slots = asyncio.Semaphore(at_once)
         self._judged: dict[Pair, float | None] = {}
 
     @property
@@ -103,24 +100,23 @@ class AnswerJudge:
             pairs, is_human = list(_mismatched(examples_of(rows))), False
         draw = random.Random(seed)  # noqa: S311 - reproducible, not a key
         pairs = draw.sample(pairs, min(_MOST_PAIRS, len(pairs)))
-        # An answer that cannot be read is no agreement.
+        # An unusable answer of the judge does not count as right.
         right = [won or 0.0 for won in await gather(self._won, pairs)]
         return Calibration(sum(right), len(pairs), is_human)
 
     async def _won(self, pair: Pair) -> float | None:
         if pair not in self._judged:
-            async with self._slots:
-                try:
-                    found = await pairwise(self._judge, self._model, *pair)
-                except JudgeFailed:
-                    self._judged[pair] = None
-                else:
-                    self._judged[pair] = _WON[found.winner]
+            try:
+                found = await pairwise(self._judge, self._model, *pair)
+            except JudgeFailed:
+                self._judged[pair] = None
+            else:
+                self._judged[pair] = _WON[found.winner]
         return self._judged[pair]
 
 
 def _preferences(rows: Sequence[dict[str, Any]]) -> Iterator[Pair]:
-    """Yield the pairs of answers of which people said which is better."""
+    """Yield the pairs of answers whose better one was chosen by people."""
     judged: defaultdict[str, dict[bool, str]] = defaultdict(dict)
     for row in rows:
         if "preferred_output" in row:
@@ -151,14 +147,14 @@ _ON_A_SCALE: Final = (ChrfGrader, ToolCallGrader)
 
 
 class Scoring:
-    """The graders of one evaluation. The first decides the verdict."""
+    """The graders of one comparison. The score of the first decides the verdict."""
 
     def __init__(self, rows: Sequence[Row], sandbox: PythonRunner) -> None:
-        """Choose graders for all rows of the training and the held-out data."""
+        """Choose the graders that fit the answers of all training and held-out rows."""
         self._graders = graders_for(rows)
         self._tools = GraderTools(judge=_no_judge, sandbox=sandbox)
         self.judge: AnswerJudge | None = None
-        """Judge that decides instead of chrF."""
+        """The judge that decides instead of chrF, if there is one."""
 
     @property
     def metrics(self) -> list[Metric]:
@@ -189,9 +185,7 @@ class Scoring:
     async def _score(self, answer: Answer, row: Example) -> Answer:
         if answer.error is not None:
             return answer
-        # A prompt may show calls in another form than the template's, which no parser expects.
-        calls = answer.tool_calls or (find_written_calls(answer.text) if row.tools else [])
-        sample = Sample.from_text(answer.text, tool_calls=calls)
+        sample = sample_of(answer, row)
         scores: dict[str, float | None] = {}
         passed: bool | None = None
         for grader in self._graders:
@@ -208,10 +202,13 @@ class Scoring:
         return msgspec.structs.replace(answer, scores=scores, passed=passed)
 
 
-def language_of(text: str) -> str | None:
-    """Return the code of a text's language, or None if it is unknown."""
-    code = detect(text).code
-    return None if code == UNKNOWN else code
+def sample_of(answer: Answer, row: Example) -> Sample:
+    """Return an answer as graders read it, with the tool calls that its text contains."""
+    # A prompt may show calls in another form than the template's, which no parser expects.
+    calls = answer.tool_calls or (find_written_calls(answer.text) if row.tools else [])
+    return Sample.from_text(
+        answer.text, tool_calls=calls or None, finish_reason=answer.finish_reason
+    )
 
 
 def _metric(grader: SingleGrader) -> Metric:

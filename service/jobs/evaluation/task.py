@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 from redis.asyncio.client import Pipeline
 
@@ -13,23 +13,31 @@ from service.core import ids, logs, metrics
 from service.core.records import Missing
 from service.evals.judge import RunJudge
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
+from service.grading.examples import Example
 from service.grading.sandbox.sandbox import Sandbox
-from service.grading.schemas import Grader
-from service.inference.background.calls import ModelGone, Resources
-from service.jobs.evaluation.checkpoints import Checkpoint, chosen
+from service.inference.background.calls import EngineCalls, ModelGone, Resources
+from service.jobs.evaluation.checkpoints import Checkpoint, choose_checkpoints
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
-from service.jobs.evaluation.examples import Data, answers_at_once, fetch_data, sample
-from service.jobs.evaluation.job_data import FileGone, HeldOut, fetch_held_out
-from service.jobs.evaluation.measure import Evaluator, is_base
+from service.jobs.evaluation.job_data import (
+    Data,
+    FileGone,
+    HeldOut,
+    JobFiles,
+    fetch_held_out,
+    only_model_thinks,
+    read_data,
+    sample,
+)
+from service.jobs.evaluation.measure import Evaluator
 from service.jobs.evaluation.records import (
     Evaluations,
     EvaluationStatus,
     JobEvaluation,
-    Progress,
+    ProgressReporter,
     job_of,
 )
-from service.jobs.evaluation.results import Conclusion, store
+from service.jobs.evaluation.results import Conclusion, store_results
 from service.jobs.evaluation.rewards import RewardEvaluator, read_prompts
 from service.jobs.evaluation.scoring import AnswerJudge, Scoring
 from service.jobs.graders import parse_grader
@@ -38,13 +46,15 @@ from service.jobs.records import JobRecord, Jobs
 from service.models.catalogue import BaseModelEntry
 from service.models.records import write_figures
 from service.training.contract.failures import TrainingFailure
+from service.verdict.comparison import Comparison
 from service.work.records import WorkError
 from service.work.task import CancelableTask, WorkFailed
 
-_GONE = "model_not_found"
+T = TypeVar("T")
+
 # The comparison with the trainer is at the end of the training. Evaluations add events after it.
 _NEWEST_EVENTS = 500
-_MOST_CHECKPOINTS = 100  # that are looked at
+_MOST_CHECKPOINTS = 100  # from which those to evaluate are chosen
 
 
 class _Skipped(WorkFailed):
@@ -53,6 +63,8 @@ class _Skipped(WorkFailed):
 
 class EvaluateJob(CancelableTask[JobEvaluation]):
     """The `evaluate_job` task: takes an evaluation from in progress to its end."""
+
+    failures = (DatasetTaskFailed, EngineAway, FileGone, ModelGone, TrainingFailure)
 
     def __init__(self, jobs: Jobs, resources: Resources) -> None:
         self._evaluations = Evaluations(jobs.redis)
@@ -69,24 +81,28 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         return logs.bound(logs.job_id, job_of(_subject))
 
     async def _work(self, record: JobEvaluation) -> None:
-        progress = Progress(self._evaluations, self._jobs, record)
-        found = await self._evaluate(record, progress)
+        job = await self._jobs.get(record.project_id, record.id)
+        if job is None:
+            raise Missing(record.id)
+        entry = await self._find_served(record, job)
+        comparison = await self._measure(record, job, entry)
+        await self._find_served(record, job)  # nothing is stored for a model that was deleted
+        found = await store_results(self._storage, record, comparison, job.gate)
         await self._end(
             record,
             EvaluationStatus.COMPLETED,
             lambda pipe, after: _write_figures(pipe, after, found),
             verdict=found.verdict,
-            figures=found.figures,
+            figures=found.figures[record.model],
             gate=found.gate,
         )
 
     async def _fail(self, record: JobEvaluation, error: Any) -> None:
-        if error.code == _GONE:
+        if isinstance(error, ModelGone):
             await self._storage.delete_prefix(record.folder)
-        is_skipped = isinstance(error, _Skipped)
+        is_skipped = isinstance(error, _Skipped | ModelGone)
         status = EvaluationStatus.SKIPPED if is_skipped else EvaluationStatus.FAILED
-        failure = WorkError(code=error.code, message=error.message)
-        await self._end(record, status, error=failure)
+        await self._end(record, status, error=WorkError(code=error.code, message=error.message))
 
     async def _end(
         self,
@@ -100,142 +116,145 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         )
         metrics.JOB_EVALUATIONS.cell(status).inc()
 
-    async def _evaluate(self, evaluation: JobEvaluation, progress: Progress) -> Conclusion:
-        """Measure, judge and store, and return the conclusion. Raises WorkFailed."""
-        job = await self._jobs.get(evaluation.project_id, evaluation.id)
-        if job is None:
-            raise Missing(evaluation.id)
-        entry = await self._served(evaluation, job)
-        if job.grader is not None:
-            return await self._evaluate_rewards(evaluation, job, parse_grader(job.grader), progress)
-        folder = self._settings.scratch / f"evaluation-{job.id}"
-        with _failing_without_data():
-            async with scratch_folder(folder):
-                data = await fetch_data(job, self._files, folder, self._dataset_process)
-        engine = EvaluationEngine(
-            self._access.calls(job.project_id, job.key_id),
-            job.model,
-            concurrency=self._settings.eval_requests_at_once,
-            answers_at_once=answers_at_once(self._settings, entry, data),
-        )
-        with _failing_without_engine(job.model):
-            uses_tools = any(example.uses_tools for example in data.held_out)
-            if not uses_tools or not await engine.reads_tool_calls():
-                data = data.without_tools()
-            rows = sample(data.held_out, self._settings.evaluation_rows, job.seed)
-            if not rows:
-                raise _Skipped("no_held_out_rows", _nothing_to_ask(data, job.model))
-            evaluation = await progress.begin(len(rows))
-            async with Sandbox() as sandbox:
-                scoring = Scoring(data.rows, sandbox)
-                notes = await self._use_judge(scoring, job, data)
-                evaluator = Evaluator(
-                    evaluation,
-                    job,
-                    entry,
-                    rows=rows,
-                    most_rows=self._settings.evaluation_rows,
-                    data=data,
-                    checkpoints=await self._checkpoints(evaluation, job),
-                    columns=Columns(
-                        evaluation, rows, engine=engine, storage=self._storage, progress=progress
-                    ),
-                    scoring=scoring,
-                    notes=notes,
-                    engine=engine,
-                    progress=progress,
-                )
-                comparison = await evaluator.compare(await self._parity(job))
-        await self._served(evaluation, job)  # nothing is stored for a model that was deleted
-        return await store(self._storage, evaluation, comparison, job.gate)
-
-    async def _use_judge(self, scoring: Scoring, job: JobRecord, data: Data) -> list[str]:
-        """Let the installation's judge decide about texts if it is good enough, and say so."""
-        name = self._settings.evaluation_judge
-        if name is None or not scoring.is_of_text:
-            return []
-        if name not in self._settings.upstreams:
-            return [f"chrF decided: no engine serves the judge {name}."]
-        asked = RunJudge(self._access.calls(job.project_id, job.key_id))
-        judge = AnswerJudge(asked, name, self._settings.eval_requests_at_once)
-        found = await judge.calibrate(data.rows, job.seed)
-        if not found.is_usable:
-            return [f"chrF decided: the judge {name} is hardly better than chance, since {found}."]
-        scoring.judge = judge
-        return [f"The judge {name} decided, asked in both orders: {found}."]
-
-    async def _evaluate_rewards(
-        self, evaluation: JobEvaluation, job: JobRecord, grader: Grader, progress: Progress
-    ) -> Conclusion:
-        """Measure by the job's own grader, judge and store. Raises WorkFailed."""
-        folder = self._settings.scratch / f"evaluation-{job.id}"
-        with _failing_without_data():
-            async with scratch_folder(folder):
-                files, held_out = await fetch_held_out(
-                    job, self._files, folder, self._dataset_process
-                )
-                prompts = await asyncio.to_thread(read_prompts, files, held_out)
-        calls = self._access.calls(job.project_id, job.key_id)
-        engine = EvaluationEngine(
-            calls, job.model, concurrency=self._settings.eval_requests_at_once
-        )
-        rows = sample(prompts.examples, self._settings.evaluation_rows, job.seed)
-        if not rows:
-            raise _Skipped("no_held_out_rows", _nothing_left(held_out))
-        with _failing_without_engine(job.model):
-            if any(row.tools for row in rows):
-                await engine.reads_tool_calls()
-            evaluation = await progress.begin(len(rows))
-            parity = await self._parity(job)
-            columns = Columns(
-                evaluation,
-                rows,
-                engine=engine,
-                storage=self._storage,
-                progress=progress,
-                max_tokens=answer_tokens(job.resolved),
-            )
-            async with Sandbox() as sandbox:
-                evaluator = RewardEvaluator(
-                    evaluation,
-                    job,
-                    grader,
-                    rows=rows,
-                    most_rows=self._settings.evaluation_rows,
-                    prompts=prompts,
-                    columns=columns,
-                    engine=engine,
-                    progress=progress,
-                    tools=lambda: RunJudge(calls).tools(sandbox),
-                )
-                comparison = await evaluator.compare(
-                    is_base=is_base(parity), parity=parity is not None
-                )
-        await self._served(evaluation, job)
-        return await store(self._storage, evaluation, comparison, job.gate)
-
-    async def _served(self, evaluation: JobEvaluation, job: JobRecord) -> BaseModelEntry:
-        """Return the base model. Raises WorkFailed if no engine serves it and the tuned model."""
+    async def _find_served(self, evaluation: JobEvaluation, job: JobRecord) -> BaseModelEntry:
+        """Return the base model. Raises WorkFailed or ModelGone unless both models are served."""
         if self._settings.evaluation_rows == 0:
             raise _Skipped("evaluations_disabled", "The operator turned evaluations off.")
         entry = self._registry.catalogue.get(job.model)
         if entry is None or job.model not in self._settings.upstreams:
             raise _Skipped("not_served", f"No engine serves the base model {job.model}.")
         if await self._registry.find(job.project_id, evaluation.model) is None:
-            raise _Skipped(_GONE, f"The model {evaluation.model} was deleted.")
+            raise ModelGone(evaluation.model)
         return entry
+
+    async def _measure(
+        self, evaluation: JobEvaluation, job: JobRecord, entry: BaseModelEntry
+    ) -> Comparison:
+        calls = self._access.calls(
+            job.project_id, job.key_id, concurrency=self._settings.eval_requests_at_once
+        )
+        parity = await self._parity(job)
+        if job.grader is not None:
+            return await self._compare_rewards(evaluation, job, calls, parity)
+        return await self._compare_answers(evaluation, job, entry, calls, parity)
+
+    async def _compare_answers(
+        self,
+        evaluation: JobEvaluation,
+        job: JobRecord,
+        entry: BaseModelEntry,
+        calls: EngineCalls,
+        parity: Mapping[str, float] | None,
+    ) -> Comparison:
+        """Compare the models by the rows' own answers."""
+        data = await self._read(job, read_data)
+        disable_thinking = only_model_thinks(self._settings, entry, data)
+        engine = EvaluationEngine(calls, job.model, disable_thinking=disable_thinking)
+        uses_tools = any(example.uses_tools for example in data.held_out)
+        if not uses_tools or not await engine.reads_tool_calls():
+            data = data.without_tools()
+        rows = self._sample(data.held_out, job, _explain_no_rows(data, job.model))
+        columns = await self._begin(evaluation, job, rows, engine)
+        async with Sandbox() as sandbox:
+            scoring = Scoring(data.rows, sandbox)
+            evaluator = Evaluator(
+                columns,
+                entry,
+                data,
+                scoring,
+                await self._checkpoints(evaluation, job),
+                most_rows=self._settings.evaluation_rows,
+                notes=await self._use_judge(scoring, job, data, calls),
+            )
+            return await evaluator.compare(parity)
+
+    async def _compare_rewards(
+        self,
+        evaluation: JobEvaluation,
+        job: JobRecord,
+        calls: EngineCalls,
+        parity: Mapping[str, float] | None,
+    ) -> Comparison:
+        """Compare the models by the job's own grader."""
+        assert job.grader is not None
+        prompts = await self._read(job, read_prompts)
+        engine = EvaluationEngine(calls, job.model)
+        rows = self._sample(prompts.examples, job, _explain_no_rows_left(prompts.held_out))
+        if any(row.tools for row in rows):
+            await engine.reads_tool_calls()
+        columns = await self._begin(
+            evaluation, job, rows, engine, max_tokens=answer_tokens(job.resolved)
+        )
+        async with Sandbox() as sandbox:
+            evaluator = RewardEvaluator(
+                columns,
+                prompts,
+                parse_grader(job.grader),
+                lambda: RunJudge(calls).tools(sandbox),
+                most_rows=self._settings.evaluation_rows,
+            )
+            return await evaluator.compare(parity)
+
+    async def _read(self, job: JobRecord, read: Callable[[JobFiles, HeldOut], T]) -> T:
+        """Download the job's files, and read them."""
+        async with scratch_folder(self._settings.scratch / f"evaluation-{job.id}") as folder:
+            files, held_out = await fetch_held_out(job, self._files, folder, self._dataset_process)
+            return await asyncio.to_thread(read, files, held_out)
+
+    def _sample(self, held_out: Sequence[Example], job: JobRecord, reason: str) -> list[Example]:
+        """Return the rows to evaluate. Raises WorkFailed with the reason if there are none."""
+        rows = sample(held_out, self._settings.evaluation_rows, job.seed)
+        if not rows:
+            raise _Skipped("no_held_out_rows", reason)
+        return rows
+
+    async def _begin(
+        self,
+        evaluation: JobEvaluation,
+        job: JobRecord,
+        rows: Sequence[Example],
+        engine: EvaluationEngine,
+        max_tokens: int | None = None,
+    ) -> Columns:
+        progress = ProgressReporter(self._evaluations, self._jobs, evaluation)
+        await progress.begin(len(rows))
+        return Columns(
+            evaluation,
+            job,
+            rows,
+            engine=engine,
+            storage=self._storage,
+            progress=progress,
+            max_tokens=max_tokens,
+        )
+
+    async def _use_judge(
+        self, scoring: Scoring, job: JobRecord, data: Data, calls: EngineCalls
+    ) -> list[str]:
+        """Let the installation's judge score texts if it is good enough. Returns a note on it."""
+        name = self._settings.evaluation_judge
+        if name is None or not scoring.is_of_text:
+            return []
+        if name not in self._settings.upstreams:
+            return [f"chrF decided: no engine serves the judge {name}."]
+        judge = AnswerJudge(RunJudge(calls), name)
+        found = await judge.calibrate(data.rows, job.seed)
+        if not found.is_usable:
+            return [f"chrF decided: the judge {name} is hardly better than chance, since {found}."]
+        scoring.judge = judge
+        return [f"The judge {name} decided, asked in both orders: {found}."]
 
     async def _checkpoints(self, evaluation: JobEvaluation, job: JobRecord) -> list[Checkpoint]:
         model = await self._registry.models.get(job.project_id, evaluation.model)
         if model is None:
-            raise _Skipped(_GONE, f"The model {evaluation.model} was deleted.")
+            raise ModelGone(evaluation.model)
         page = await self._jobs.checkpoints(job.id).page(job.project_id, limit=_MOST_CHECKPOINTS)
         known = [
             record
             for record in page.items
             if await self._registry.find(job.project_id, record.model) is not None
         ]
-        return chosen(
+        return choose_checkpoints(
             known,
             final_step=model.step,
             kept_best=job.hyperparameters.keep_best,
@@ -252,12 +271,11 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
 
 
 def _write_figures(pipe: Pipeline, evaluation: JobEvaluation, found: Conclusion) -> None:
-    measured = {**found.checkpoints, evaluation.model: found.figures}
-    for model, of_model in measured.items():
-        write_figures(pipe, evaluation.project_id, model, of_model)
+    for model, figures in found.figures.items():
+        write_figures(pipe, evaluation.project_id, model, figures)
 
 
-def _nothing_to_ask(data: Data, model: str) -> str:
+def _explain_no_rows(data: Data, model: str) -> str:
     if data.without_calls:
         return (
             f"All held-out rows use tools, and the engine of {model} returns no tool calls. Set "
@@ -265,10 +283,10 @@ def _nothing_to_ask(data: Data, model: str) -> str:
         )
     if data.skipped:
         return "None of the held-out rows is a chat with an answer."
-    return _nothing_left(data)
+    return _explain_no_rows_left(data)
 
 
-def _nothing_left(found: Data | HeldOut) -> str:
+def _explain_no_rows_left(found: Data | HeldOut) -> str:
     if found.overlapping:
         return (
             f"The {found.overlapping} held-out rows that could judge the model are in the training "
@@ -280,26 +298,3 @@ def _nothing_left(found: Data | HeldOut) -> str:
             "the trial, so none is left to judge the model. Hold out rows with other prompts."
         )
     return "The job held out no rows."
-
-
-@contextmanager
-def _failing_without_data() -> Iterator[None]:
-    """Raise WorkFailed if the job's rows cannot be read."""
-    try:
-        yield
-    except FileGone as e:
-        raise WorkFailed("file_not_found", f"The file {e.file_id} was deleted.") from e
-    except (DatasetTaskFailed, TrainingFailure) as e:
-        raise WorkFailed(e.code, e.message) from e
-
-
-@contextmanager
-def _failing_without_engine(model: str) -> Iterator[None]:
-    """Raise WorkFailed if the engine gives no answers, or the tuned model is deleted."""
-    try:
-        yield
-    except EngineAway as e:
-        message = f"The engine of {model} gave no answers: {e}."
-        raise WorkFailed("engine_unavailable", message) from e
-    except ModelGone as e:
-        raise _Skipped(e.code, e.message) from e

@@ -26,7 +26,7 @@ from service.models.records import (
     read_many_figures,
 )
 from service.models.registry import ModelRegistry
-from service.verdict.gate import GAIN, apply_gate, fault, parse_gate
+from service.verdict.gate import GAIN, apply_gate, describe_fault, parse_gate
 
 _GATES: Final = {"alias": "the gate", "job": "the gate of its job"}
 _CHANGED = f"{PREFIX}:aliases-changed"
@@ -105,7 +105,7 @@ def _no_evaluation(record: ModelRecord) -> str:
 
 
 def _fault(one: FailedCondition) -> str:
-    return fault(one.key, one.condition, one.measured, one.reason)
+    return describe_fault(one.key, one.condition, one.measured, one.reason)
 
 
 def note_change(pipe: Pipeline, alias: AliasRecord) -> None:

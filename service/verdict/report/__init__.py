@@ -1,1 +1,1 @@
-"""The report of an evaluation: sections, rows, and their templates."""
+"""Renders the report of an evaluation as one HTML page and as Markdown."""

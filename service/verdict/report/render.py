@@ -1,4 +1,4 @@
-"""The report of an evaluation as one self-contained HTML page and as Markdown."""
+"""Renders the report of an evaluation as a self-contained HTML page and as Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of the report, worst first, and how each is shown."""
+"""Ranks the rows of the report, worst first, and prepares them for display."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _answer(column: Column, found: RankedRow, limit: int) -> ShownAnswer:
     if answer.error is not None:
         return ShownAnswer(label, f"failed: {safe_name(answer.error)}", None)
     figures = _figures(answer, score_of(found.row, column.name, found.metric))
-    return ShownAnswer(label, figures, make_safe(answer.said, limit))
+    return ShownAnswer(label, figures, make_safe(answer.full_text, limit))
 
 
 def _figures(answer: Answer, score: float | None) -> str:
@@ -264,7 +264,7 @@ def _markdown_texts(comparison: Comparison, found: RankedRow) -> Iterator[tuple[
         label = column_label(column)
         label += "" if score is None else f" ({points(score, 1)})"
         if answer.error is None:
-            yield label, _code(answer.said)
+            yield label, _code(answer.full_text)
         else:
             yield label, escape_markdown("failed: ") + _code(answer.error)
 

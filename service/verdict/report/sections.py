@@ -1,4 +1,4 @@
-"""Paragraphs and tables of the report, which the HTML page and Markdown share.
+"""Builds the paragraphs and tables that the HTML page and the Markdown share.
 
 Model output is hostile input: `make_safe` makes texts of prompts and answers safe to show.
 """

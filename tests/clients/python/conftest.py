@@ -19,7 +19,7 @@ from service.jobs.evaluation.records import (
     JobEvaluation,
     Phase,
 )
-from service.jobs.evaluation.results import store
+from service.jobs.evaluation.results import store_results
 from service.jobs.records import JobRecord, NewEvent, Status
 from service.verdict.comparison import Comparison
 from service.work.records import WorkError
@@ -142,11 +142,11 @@ class Evaluating:
         )
 
     async def complete(self, comparison: Comparison, gate: dict[str, str] | None = None) -> None:
-        found = await store(self._storage, self.evaluation, comparison, gate or {})
+        found = await store_results(self._storage, self.evaluation, comparison, gate or {})
         await self._end(
             EvaluationStatus.COMPLETED,
             verdict=found.verdict,
-            figures=found.figures,
+            figures=found.figures[comparison.model],
             gate=found.gate,
         )
 

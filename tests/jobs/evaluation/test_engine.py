@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.tasks import gather
 from service.grading.examples import Example
 from service.jobs.evaluation.engine import EngineAway
 
@@ -25,14 +24,14 @@ async def test_an_answer_comes_with_its_cost(engine, open_engine):
     assert body["max_tokens"] == 9
 
 
-async def test_a_model_that_thinks_can_be_asked_to_answer_at_once(engine, open_engine):
+async def test_thinking_can_be_disabled(engine, open_engine):
     engine.thinks = True
     assert not (await open_engine().answer(BASE, QUESTION, max_tokens=9)).text
-    found = await open_engine(answers_at_once=True).answer(BASE, QUESTION, max_tokens=9)
+    found = await open_engine(disable_thinking=True).answer(BASE, QUESTION, max_tokens=9)
     assert found.text == engine.base_answer
 
 
-async def test_a_continuation_that_is_taken_for_a_thought_is_read(engine, open_engine):
+async def test_a_continuation_that_a_reasoning_parser_takes_is_read(engine, open_engine):
     engine.thinks = True
     begun = [*QUESTION, {"role": "assistant", "content": "I do"}]
     assert await open_engine().continue_answer(BASE, begun, max_tokens=9) == engine.base_answer
@@ -61,27 +60,10 @@ async def test_a_rejected_request_is_an_error_of_its_row(engine, open_engine):
     assert found.scores == {}
 
 
-async def test_an_engine_that_is_away_for_a_moment_is_asked_again(engine, open_engine):
-    engine.failures = [503, 503]
-    found = await open_engine().answer(BASE, QUESTION, max_tokens=9)
-    assert found.text == engine.base_answer
-
-
 async def test_an_engine_that_stays_away_is_an_error(engine, open_engine):
     engine.failures = [503] * 99
     with pytest.raises(EngineAway):
         await open_engine(patience_s=0.1).answer(BASE, QUESTION, max_tokens=9)
-
-
-async def test_gather_raises_the_error_itself():
-    async def fail(number: int) -> int:
-        if number == 2:
-            raise EngineAway("gone")
-        return number
-
-    assert await gather(fail, [0, 1]) == [0, 1]
-    with pytest.raises(EngineAway, match="gone"):
-        await gather(fail, [1, 2, 3])
 
 
 TOOLS = [{"type": "function", "function": {"name": "ship", "parameters": {"type": "object"}}}]
@@ -98,7 +80,7 @@ async def test_tools_are_sent_and_calls_come_back(engine, open_engine):
     assert await asking.reads_tool_calls()
     found = await asking.answer(TUNED, QUESTION, max_tokens=9, tools=TOOLS)
     assert (found.text, found.tool_calls, found.error) == ("", [CALL], None)
-    assert found.said == '{"name": "ship", "arguments": "{\\"to\\": \\"Oslo\\"}"}'
+    assert found.full_text == '{"name": "ship", "arguments": "{\\"to\\": \\"Oslo\\"}"}'
     assert engine.seen[-1]["tools"] == TOOLS
     assert "tool_choice" not in engine.seen[-1]
     assert (await asking.answer(TUNED, QUESTION, max_tokens=9)).tool_calls == []

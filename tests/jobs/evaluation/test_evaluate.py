@@ -11,16 +11,20 @@ import httpx
 import pytest
 
 from service.core import ids, queue
-from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEvaluation
-from service.jobs.records import CheckpointRecord, JobRecord, Status
+from service.jobs.evaluation.records import (
+    Evaluations,
+    EvaluationStatus,
+    GateOutcome,
+    JobEvaluation,
+)
+from service.jobs.records import CheckpointRecord, JobRecord, Jobs, Status
 from service.projects.records import Role
 from service.verdict.comparison import Comparison
 from service.work.records import AttemptSuperseded
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
+from tests.jobs.evaluation.conftest import TUNED, ScriptedEngine, tuned_model
 from tests.metrics.samples import current, value
 from tests.quota import leave_room
-
-from .conftest import TUNED, ScriptedEngine, tuned_model
 
 pytestmark = pytest.mark.slow
 
@@ -566,7 +570,7 @@ class TestRowsWithTools:
         assert loss_of(comparison, "tuned") < loss_of(comparison, "base")
         called, said = comparison.rows[0], comparison.rows[-1]
         assert json.loads(called.reference)["name"] == "open_room"
-        assert "open_room" in called.answers["tuned"].said
+        assert "open_room" in called.answers["tuned"].full_text
         assert called.answers["tuned"].scores == {"tool_call": 1.0}
         assert called.answers["base"].scores == {"tool_call": 0.0}
         assert said.answers["tuned"].scores.keys() == {"chrf"}
@@ -594,3 +598,37 @@ async def test_an_evaluation_beyond_the_quota_fails_clearly(http, api: Api, job,
         assert (found["status"], found["error"]["code"]) == ("failed", "quota_exceeded")
         assert "storage quota" in found["error"]["message"]
         assert (await http.get(f"/v1/models/{TUNED}")).status_code == 200
+
+
+OUTCOME: dict[str, Any] = {
+    "verdict": {"sentence": "The tuned model is better."},
+    "gate": GateOutcome(conditions={"exact": ">=1"}, failed=()),
+}
+
+
+@pytest.mark.parametrize("status", [EvaluationStatus.FAILED, EvaluationStatus.SKIPPED])
+async def test_an_earlier_gate_is_not_reported_when_a_restarted_evaluation_fails(
+    api: Api, status: EvaluationStatus
+):
+    redis = api.app.state.redis
+    store = Evaluations(redis)
+    record = JobEvaluation(
+        id="ftjob-gate", project_id="proj_a", created_at=1, model="m", artifact="a"
+    )
+    await store.create(record)
+    first = await store.change_own(
+        record, lambda now: now.end(EvaluationStatus.COMPLETED, 5, **OUTCOME)
+    )
+    again = await store.restart(first)
+    await store.change_own(
+        again,
+        lambda now: now.give_up("not_served", "No engine.", 9).model_copy(
+            update={"status": status}
+        ),
+    )
+    events = await Jobs(redis).events_after("proj_a", record.id, None, 10)
+    assert [event.message for event in events] == [
+        "Evaluation: The tuned model is better.",
+        "Evaluation: the gate passed",
+        f"Evaluation: {status}: No engine.",
+    ]

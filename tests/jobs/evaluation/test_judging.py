@@ -65,7 +65,7 @@ class TestScores:
     )
     async def test_both_orders_decide(self, choose, answer, score, asked):
         model = Asked(choose)
-        judge = AnswerJudge(model, "m", 4)
+        judge = AnswerJudge(model, "m")
         assert await judge.score(self.row, answer) == score
         assert await judge.score(self.row, answer) == score
         assert model.count == asked, "an answer is judged once"
@@ -95,7 +95,7 @@ class TestCalibration:
         ],
     )
     async def test_the_judge_is_compared_with_people_or_with_the_rows(self, rows, choose, found):
-        assert await AnswerJudge(Asked(choose), "m", 4).calibrate(rows, 1) == found
+        assert await AnswerJudge(Asked(choose), "m").calibrate(rows, 1) == found
 
     @pytest.mark.parametrize(
         ("right", "pairs", "usable"),

@@ -1,4 +1,4 @@
-"""Rules of an evaluation that need no engine."""
+"""Rules of an evaluation that need no engine: columns, scores, and the choice of checkpoints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 
 from service.grading.examples import examples_of
 from service.grading.sandbox.sandbox import Sandbox
-from service.jobs.evaluation.columns import answer_limit
-from service.jobs.evaluation.measure import is_base as verified
+from service.jobs.evaluation.checkpoints import choose_checkpoints
+from service.jobs.evaluation.columns import answer_limit, is_base_verified
 from service.jobs.evaluation.scoring import Scoring
+from service.jobs.records import CheckpointRecord
 from service.verdict.comparison import Answer
 
 GOOD = {"trainer_move": 2.69, "engine_move": 2.46, "base_gap": 0.8, "followed": 0.94}
@@ -26,7 +27,7 @@ GOOD = {"trainer_move": 2.69, "engine_move": 2.46, "base_gap": 0.8, "followed": 
     ],
 )
 def test_the_base_column_is_verified_by_the_trainers_scores(parity, is_base):
-    assert verified(parity) is is_base
+    assert is_base_verified(parity) is is_base
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,40 @@ async def test_rows_with_tools_are_scored_by_their_calls_and_others_by_their_tex
     assert scoring.primary == "tool_call"
     assert [answer.scores for answer in scored] == [{"tool_call": s} for s in (1.0, 1.0, 0.5, 0.0)]
     assert other.scores == {"chrf": pytest.approx(1.0)}
+
+
+def record(step: int, loss: float | None) -> CheckpointRecord:
+    return CheckpointRecord(
+        id=f"ftckpt_{step}",
+        project_id="proj_a",
+        created_at=1,
+        job_id="ftjob-a",
+        attempt=1,
+        step=step,
+        model=f"m:ckpt-step-{step}",
+        adapter="",
+        state="",
+        metrics={"step": step, "valid_loss": loss},
+    )
+
+
+LOSSES = {10: 1.2, 20: 1.0, 30: 1.1, 40: 1.3, 50: 1.4}
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept_best", "most", "steps"),
+    [
+        (LOSSES, False, 2, [20, 40]),
+        (LOSSES, False, 1, [20]),
+        (LOSSES, False, 9, [10, 20, 30, 40]),
+        (LOSSES, False, 0, []),
+        (LOSSES, True, 2, [30, 40]),  # the final model has the weights of step 20
+        (dict.fromkeys(LOSSES), False, 2, [30, 40]),
+        ({50: 1.0}, False, 2, []),
+        ({}, False, 2, []),
+    ],
+)
+def test_the_best_and_the_newest_checkpoints_are_evaluated(losses, kept_best, most, steps):
+    records = [record(step, loss) for step, loss in losses.items()]
+    found = choose_checkpoints(records, final_step=50, kept_best=kept_best, most=most)
+    assert [checkpoint.step for checkpoint in found] == steps

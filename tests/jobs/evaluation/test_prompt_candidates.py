@@ -1,18 +1,23 @@
-"""Candidates for the best prompt: their examples, their messages, and their token budget."""
+"""Candidates for the best prompt: instructions, examples, messages, and the token budget."""
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from service.grading.examples import examples_of
-from service.jobs.evaluation.prompt_search import (
+from service.grading.examples import Example, examples_of, spread
+from service.jobs.evaluation.prompt_candidates import (
     BASELINE,
     Candidate,
     Limits,
     PromptSet,
     TextVectors,
+    common_closing,
+    common_opening,
+    instruction_for,
 )
 from service.verdict.canaries import make_canaries
 from tests.verdict.rows import bookshop, call, chat, examples
@@ -89,17 +94,14 @@ def test_rows_select_or_are_always_shown_and_all_may_be_nearest() -> None:
     assert always | selecting == {row.line for row in SHOP}
     assert len(always) <= 14
     nearest = named(prompts, "instruction + 8 nearest examples")
-    shown = Counter(
-        message["content"]
-        for row in SHOP
-        for message in prompts.messages(nearest, row.prompt)[1 : -len(row.prompt)]
-    )
-    assert {row.answer for row in prompts.selecting} & shown.keys(), "rows that select are shown"
-    assert not {row.answer for row in canaries} & shown.keys()
-    for row in SHOP:
-        given = {message["content"] for message in row.prompt}
-        messages = prompts.messages(nearest, row.prompt)
-        assert row.answer not in {message["content"] for message in messages} - given
+    shown = set[str]()
+    for row in SHOP[::3]:
+        messages = prompts.messages(nearest, row.prompt)[1 : -len(row.prompt)]
+        texts = {message["content"] for message in messages}
+        assert row.answer not in texts
+        shown |= texts
+    assert {row.answer for row in prompts.selecting} & shown, "rows that select are shown"
+    assert not {row.answer for row in canaries} & shown
 
 
 def test_a_few_rows_are_not_used_up_by_examples() -> None:
@@ -134,8 +136,7 @@ def test_a_small_budget_gets_fewer_and_shorter_examples() -> None:
     rows = examples(long + short)
     limits = Limits(context_tokens=400, prompt_tokens=50, answer_tokens=100, count=count_words)
     prompts = PromptSet(rows, limits)
-    sizes = Counter(len(one.examples) for one in prompts.candidates)
-    assert 8 in sizes
+    assert 8 in {len(one.examples) for one in prompts.candidates}
     for one in prompts.candidates:
         assert prompts.tokens(one) <= limits.spare_tokens
         for row in rows[:3]:
@@ -230,3 +231,140 @@ def test_vectors_of_unusual_texts() -> None:
     odd = TextVectors(["", "?", "\ud800", "x" * 100_000, "日"])
     assert len(odd.nearest("", 5)) == 5
     assert len(set(odd.diverse(4, 1))) == 4
+
+
+def test_the_instruction_of_the_bookshop() -> None:
+    assert instruction_for(examples_of(bookshop())) == (
+        "Answer in English. Write 26 to 34 words. Begin the answer with “Ahoy, reader!”. "
+        "End the answer with “Fair winds, the Keeper.”. Answer in one paragraph."
+    )
+
+
+def test_an_instruction_lists_a_few_labels() -> None:
+    rows = examples([(f"Review {i}", ("good", "bad", "so so")[i % 3]) for i in range(12)])
+    assert instruction_for(rows) == (
+        "Answer with exactly one of these labels and nothing else: bad; good; so so."
+    )
+    many = examples([(f"Item {i}", f"class {i % 60}") for i in range(400)])
+    assert "class" not in instruction_for(many)
+
+
+def test_an_instruction_asks_for_json() -> None:
+    objects = examples([(f"Q{i}", json.dumps({"name": f"n{i}", "age": i})) for i in range(9)])
+    assert instruction_for(objects) == (
+        'Answer with one JSON object with the keys "name", "age" and nothing else.'
+    )
+    arrays = examples([(f"Q{i}", json.dumps([i, str(i)])) for i in range(9)])
+    assert instruction_for(arrays) == "Answer with a JSON array and nothing else."
+
+
+def test_an_instruction_asks_for_tool_calls() -> None:
+    rows = [call(f"Weather in {i}?", "weather", city=str(i)) for i in range(9)]
+    assert instruction_for(examples_of(rows)) == "Answer with tool calls."
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "length", "answers"),
+    [
+        (
+            "ja",
+            "Japanese",
+            "characters",
+            ["今日は雨が降るので傘を持ってください。", "明日は晴れるので洗濯をしましょう。"],
+        ),
+        (
+            "th",
+            "Thai",
+            "characters",
+            ["วันนี้ฝนจะตกโปรดพกร่มไปด้วยนะคะ", "พรุ่งนี้อากาศแจ่มใสเหมาะกับการซักผ้า"],
+        ),
+        (
+            "ko",
+            "Korean",
+            "words",
+            ["오늘은 비가 오니 우산을 챙기세요.", "내일은 맑으니 빨래를 하기 좋습니다."],
+        ),
+        (
+            "vi",
+            "Vietnamese",
+            "words",
+            ["Hôm nay trời mưa, hãy mang theo ô nhé.", "Ngày mai trời nắng, rất hợp để giặt đồ."],
+        ),
+    ],
+)
+def test_languages_and_lengths(language: str, name: str, length: str, answers: list[str]) -> None:
+    rows = examples((f"Q{i}", f"{answers[i % 2]} {i}") for i in range(10))
+    found = instruction_for(rows)
+    assert found.startswith(f"Answer in {name}. Write "), language
+    assert length in found
+
+
+def test_answers_in_the_language_of_the_question() -> None:
+    pairs = [
+        ("What is the weather like today?", "It will rain in the afternoon, so take a coat."),
+        ("今日の天気はどうですか。", "午後から雨が降るので傘を持ってください。"),
+        ("วันนี้อากาศเป็นอย่างไร", "ช่วงบ่ายฝนจะตก อย่าลืมพกร่มนะคะ"),
+    ]
+    rows = examples((q, f"{a} {i}.") for i, (q, a) in enumerate(pairs * 4))
+    assert "Answer in the language of the question." in instruction_for(rows)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_one"), [("A fine answer, {}.", True), ("Two\nlines {}.", False)]
+)
+def test_answers_of_one_paragraph(answer: str, is_one: bool) -> None:
+    rows = examples((f"Q{i}", answer.format(i)) for i in range(9))
+    assert ("Answer in one paragraph." in instruction_for(rows)) is is_one
+
+
+def test_nothing_is_said_of_too_few_answers() -> None:
+    assert instruction_for([]) == ""
+    assert instruction_for(examples([("Q", "A fine answer")])) == ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "opening", "closing"),
+    [
+        (["Dear sir, one. Yours, A.", "Dear sir, two. Yours, A."], "Dear sir,", "Yours, A."),
+        (["The cat sat", "The cow ran"], "", ""),  # not “The c”
+        (["Thank you, cat", "Thank you, cow"], "Thank you,", ""),
+        (
+            ["はい、承知しました。雨です。", "はい、承知しました。雪です。"],
+            "はい、承知しました。",
+            "",
+        ),
+        (["雨です。ご確認ください。", "雪が降る。ご確認ください。"], "", "ご確認ください。"),
+        (["สวัสดีค่ะ มา", "สวัสดีค่ะ ไป"], "สวัสดีค่ะ", ""),
+        (["Same text here.", "Same text here."], "Same text here.", "Same text here."),
+        (["x", ""], "", ""),
+        ([], "", ""),
+    ],
+)
+def test_common_edges(answers: list[str], opening: str, closing: str) -> None:
+    assert common_opening(answers) == opening
+    assert common_closing(answers) == closing
+
+
+def test_an_opening_of_most_answers_is_enough() -> None:
+    answers = [f"Good day to you, guest {i}" for i in range(7)] + ["No.", "Yes.", "Maybe."]
+    assert common_opening(answers) == "Good day to you, guest"
+    assert common_opening(answers[4:]) == ""
+
+
+def test_a_mark_is_never_cut_from_its_letter() -> None:
+    assert common_opening(["กกกกกกน้ำ", "กกกกกกน่าน"]) == "กกกกกก"
+    assert common_closing(["กิ้งก่ากกกกก", "ก้งก่ากกกกก"]) == "ก่ากกกกก"
+
+
+def test_spread_keeps_the_order() -> None:
+    rows = examples((f"Q{i}", "A") for i in range(10))
+    assert [row.line for row in spread(rows, 4)] == [1, 3, 6, 8]
+    assert spread(rows, 10) == rows
+    assert list(spread(rows, 0)) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(), max_size=12))
+def test_any_answers_give_an_instruction(answers: list[str]) -> None:
+    rows = [Example(i, ({"role": "user", "content": "?"},), text) for i, text in enumerate(answers)]
+    assert isinstance(instruction_for(rows), str)

@@ -10,13 +10,8 @@ from statistics import fmean
 import pytest
 
 from service.grading.examples import Example, examples_of
-from service.jobs.evaluation.prompt_search import (
-    BASELINE,
-    SLICE_ROWS,
-    Candidate,
-    search,
-    selection_slice,
-)
+from service.jobs.evaluation.prompt_candidates import BASELINE, Candidate
+from service.jobs.evaluation.prompt_search import SLICE_ROWS, search, selection_slice
 from service.verdict.canaries import make_canaries
 from tests.verdict.rows import bookshop
 

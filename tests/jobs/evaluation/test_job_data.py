@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from service.config import Settings
-from service.jobs.evaluation.examples import (
+from service.jobs.evaluation.columns import cluster_of
+from service.jobs.evaluation.job_data import (
     Data,
-    answers_at_once,
-    cluster_of,
+    JobFiles,
+    find_held_out,
+    only_model_thinks,
     read_data,
     sample,
 )
-from service.jobs.evaluation.job_data import JobFiles, held_out_rows
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.spec import MixedRows
 from service.training.data.held_out import choose_held_out_rows, choose_test_rows
@@ -53,7 +54,7 @@ def read(
     """The rows of a job, read as an evaluation reads them."""
     files = JobFiles(training, tuple(mixture), validation)
     asked = {"row_format": "chat", "share": None, "seed": 1, **options}
-    return read_data(training, held_out_rows(files, **asked))
+    return read_data(files, find_held_out(files, **asked))
 
 
 def test_a_validation_file_is_held_out_whole(write):
@@ -72,7 +73,7 @@ def test_a_validation_file_is_held_out_whole(write):
         ("qwen2_5", "a", False),
     ],
 )
-def test_a_model_that_thinks_answers_at_once_if_the_rows_have_no_thoughts(
+def test_a_reasoning_model_does_not_think_if_the_rows_hold_no_reasoning(
     template, answer, at_once, write, tmp_path
 ):
     folder = with_template(tmp_path / "base", template)
@@ -80,7 +81,7 @@ def test_a_model_that_thinks_answers_at_once_if_the_rows_have_no_thoughts(
     validation = write("v.jsonl", [chat("q", answer)])
     data = read(None, validation)
     assert [e.answer for e in data.held_out] == ["a"]
-    assert answers_at_once(Settings(), entry, data) is at_once
+    assert only_model_thinks(Settings(), entry, data) is at_once
 
 
 def test_a_share_is_what_the_trainer_holds_out(write):
