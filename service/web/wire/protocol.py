@@ -216,8 +216,8 @@ class HttpProtocol(HttpToolsProtocol):
     _was_paused = False
     _lingers = False
     _is_refused = False
-    _previous: RequestResponseCycle | None = None
-    """The request before the latest one."""
+    _previous: RequestResponseCycle | HandledRequest | None = None
+    """The request before the latest one, as the client sent them."""
     _active_at = 0.0
     _repeatable: RequestHead | None = None
     """Head of the latest request, if the next one may repeat it."""
@@ -419,6 +419,8 @@ class HttpProtocol(HttpToolsProtocol):
             if data:
                 head.learn(data)
                 self._repeatable = head if head.pattern is not None else None
+        elif cycle is self._previous:
+            self._previous = request
         self._handled = request
         handler.handle(request)
 

@@ -288,6 +288,28 @@ async def test_a_body_that_does_not_arrive_is_408():
     assert app.taken == []
 
 
+async def test_a_malformed_body_ends_the_connection_after_earlier_responses():
+    turn = asyncio.Semaphore(0)
+
+    class OneByOne(Application):
+        async def answer(self, request: HandledRequest) -> None:
+            await turn.acquire()
+            await super().answer(request)
+
+    app = OneByOne()
+    chunked = request(b"").replace(b"content-length: 0", b"transfer-encoding: chunked")
+    async with connected(app) as client:
+        client.writer.write(request(b"one") + request(b"two") + chunked)
+        turn.release()
+        assert await client.read() == b"one"
+        await app.took(2)
+        client.writer.write(b"no chunk\r\n")
+        await asyncio.sleep(0.1)
+        turn.release()
+        assert await client.read() == b"two"
+        assert await asyncio.wait_for(client.reader.read(), 5) == b""
+
+
 @pytest.mark.parametrize("number", [1, 2])
 async def test_requests_before_malformed_bytes_in_the_same_packet_are_answered(number):
     app = Application()
