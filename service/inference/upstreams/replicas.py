@@ -201,6 +201,10 @@ class Replicas:
             metrics.ENGINE_SPILLED_REQUESTS.cell(self._model).inc()
         return replica
 
+    def has(self, replica: Replica) -> bool:
+        """Return whether the replica can receive requests of this model."""
+        return self._members.get(replica.url) is replica
+
     def is_usable(self, replica: Replica) -> bool:
         """Return whether the replica is known to serve and has not failed since."""
         return replica in self._usable

@@ -131,8 +131,8 @@ class Upstreams:
         """Post the body to an engine of this base model. The caller must `close()` the answer.
 
         `adapter` is the name of the adapter that the request needs, and `first` the replica to try
-        first, from `pick`. Raises Unavailable if no engine accepts the request, and GatewayTimeout
-        if an engine does not respond.
+        first, from `pick`, if it still serves the model. Raises Unavailable if no engine accepts
+        the request, and GatewayTimeout if an engine does not respond.
         """
         candidates = self._candidates(base, adapter)
         if not candidates:
@@ -145,7 +145,6 @@ class Upstreams:
             answer = await self._try(served, path, body, sent, loaded, first)
             if answer is not None:
                 return answer
-            first = None
         raise Unavailable(
             f"The engine of '{base}' is starting or unavailable. Try again in a few seconds.",
             code="engine_unavailable",
@@ -197,7 +196,10 @@ class Upstreams:
         """Return an engine's response, or None if no engine accepted the request."""
         began = time.monotonic()
         tried: list[Replica] = []
-        replica = first or self._next(served.replicas, adapter, tried, began)
+        if first is not None and served.replicas.has(first):
+            replica: Replica | None = first
+        else:
+            replica = self._next(served.replicas, adapter, tried, began)
         while replica is not None:
             try:
                 return await self._post(served.replicas, replica, path, body, headers)
