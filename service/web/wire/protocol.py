@@ -511,7 +511,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_refused = True
         if self.transport.is_closing():
             return
-        earlier: RequestResponseCycle | None = self.cycle
+        earlier: RequestResponseCycle | HandledRequest | None = self.cycle
         has_begun = self._stage is _BODY  # the application may have started to respond
         if has_begun and self.pipeline:
             self.pipeline.popleft()
