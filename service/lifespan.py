@@ -106,7 +106,7 @@ async def open_resources(
             key_uses.writing(),
             refusals.writing(),
             clock.following(redis),
-            api_processes.counted(redis),
+            api_processes.counting(redis),
             AsyncExitStack() as stack,
         ):
             if reports:

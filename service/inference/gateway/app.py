@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from service.core.errors import Unavailable
 from service.inference.chat_load import ChatReports
 from service.inference.gateway.admission import Admissions
-from service.inference.gateway.client import AsgiClient, Client, RequestNotes
+from service.inference.gateway.client import AsgiClient, Client, RequestHeaders
 from service.inference.gateway.exchange import ChatCopies, Exchange, Resources
 from service.inference.gateway.parameters import PATHS, RequestRules
 from service.inference.upstreams import Upstreams
@@ -67,14 +67,14 @@ class Gateway:
     def handle(self, request: HandledRequest) -> None:
         """Answer a request that arrived complete."""
         head = request.head
-        if head.notes is None:
-            head.notes = RequestNotes.of(head.headers)
-        self._start(request, head.notes)
+        if head.parsed is None:
+            head.parsed = RequestHeaders.parse(head.headers)
+        self._start(request, head.parsed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Every failure has an error body in OpenAI's format."""
         client = AsgiClient(scope, receive, send, self._resources.client_timeout_s)
-        self._start(client, RequestNotes.of(client.headers))
+        self._start(client, RequestHeaders.parse(client.headers))
         await client.run()
 
     def close(self) -> None:
@@ -83,8 +83,8 @@ class Gateway:
         for exchange in list(self._live):
             exchange.cut()
 
-    def _start(self, client: Client, notes: RequestNotes) -> None:
-        exchange = Exchange(self._resources, client, notes, self._live)
+    def _start(self, client: Client, headers: RequestHeaders) -> None:
+        exchange = Exchange(self._resources, client, headers, self._live)
         if self._is_closed:
             exchange.fail(Unavailable("The server is stopping. Try again in a few seconds."))
         else:

@@ -32,7 +32,7 @@ from service.core.redis import REDIS_ERRORS, why
 from service.inference.chat_load import ChatReports
 from service.inference.gateway import request_body
 from service.inference.gateway.admission import Admissions, PreparedRequest
-from service.inference.gateway.client import Client, RequestNotes
+from service.inference.gateway.client import Client, RequestHeaders
 from service.inference.gateway.engine_errors import (
     ERROR_MARK,
     MAX_ERROR_BYTES,
@@ -123,7 +123,7 @@ class Exchange:
     _at_event_start = True
 
     def __init__(
-        self, resources: Resources, client: Client, notes: RequestNotes, live: set[Exchange]
+        self, resources: Resources, client: Client, notes: RequestHeaders, live: set[Exchange]
     ) -> None:
         """`live` has the requests that are being answered."""
         self.arrived = time.perf_counter()
@@ -201,7 +201,7 @@ class Exchange:
             body = await client.read(used.max_body_bytes)
         elif len(body) > used.max_body_bytes:
             raise request_body.too_large(used.max_body_bytes)
-        request = used.rules.checked(path, body)
+        request = used.rules.parse(path, body)
         if not caller.sees(request.model):
             raise model_not_found(request.model)
         found = used.registry.remembered(caller.project_id, request.model)
@@ -279,7 +279,7 @@ class Exchange:
             self.fail(e)
 
     def _pass_on(self, answer: Answer, request: PreparedRequest) -> None:
-        chunk, has_ended = answer.at_hand(), answer.ended
+        chunk, has_ended = answer.read_nowait(), answer.ended
         if not chunk and not has_ended:
             with logs.bound(logs.request_id, self.request_id):
                 failure = answer.failure

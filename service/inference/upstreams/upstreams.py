@@ -325,12 +325,12 @@ def _reporter(replicas: Replicas, replica: Replica, term: int) -> Callable[[Answ
 
     def report(answer: Answer) -> None:
         if answer.is_asleep:  # like a failed probe, but sooner
-            replicas.probed(replica, False)
+            replicas.record_probe(replica, False)
         elif answer.ended:
             # A 500 says nothing about the engine: the request itself may be the cause, and probes
             # check the engine's health.
             if answer.status < 500:
-                replicas.succeeded(replica, term)
+                replicas.record_success(replica, term)
         elif (failure := answer.failure) is not None and not isinstance(failure, NotSent):
             # Neither an abandoned response nor a kept connection that turns out to be closed says
             # anything about the engine.
@@ -345,12 +345,12 @@ def _report_failure(
 ) -> None:
     """Report a request that got no response, or only a part of it."""
     if isinstance(failure, NotSent):
-        replicas.refused(replica, term)
+        replicas.record_refusal(replica, term)
     elif isinstance(failure, GatewayTimeout):
-        replicas.failed(replica, term, Fault.SILENT)
+        replicas.record_failure(replica, term, Fault.SILENT)
     else:
         is_garbage = isinstance(failure, BadGateway)
-        replicas.failed(replica, term, Fault.GARBAGE if is_garbage else Fault.LOST)
+        replicas.record_failure(replica, term, Fault.GARBAGE if is_garbage else Fault.LOST)
 
 
 Route = tuple[ServedModel, str | None]

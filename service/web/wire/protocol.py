@@ -1,6 +1,6 @@
-"""Client connections: uvicorn's httptools protocol with limits, and with requests without tasks.
+"""The server's side of a client connection: uvicorn's protocol with limits and callback handlers.
 
-This module holds all code that relies on private parts of uvicorn.
+All code that relies on private parts of uvicorn is in this module.
 
 - uvicorn keeps headers of any size in memory and waits forever for the rest of a request. Here a
   head has a size limit and a time limit, and a body must arrive at a minimum rate. A total time
@@ -62,7 +62,7 @@ _MAX_HANDLED_BYTES: Final = 64 * 1024  # of a body that is read before its sende
 
 
 class Responder(Interface):
-    """Prepares the response to a request."""
+    """Prepares a response, and receives changes of the client's state."""
 
     def client_gone(self) -> None:
         """The client disconnected, so nobody waits for the response."""
@@ -86,15 +86,15 @@ class Handler(Interface):
         ...
 
 
-class Handling(Interface):
-    """An ASGI application that has a handler at times."""
+class HasHandler(Interface):
+    """An ASGI application that may have a handler."""
 
     @property
     def handler(self) -> Handler | None: ...
 
 
 class _NoEvent:
-    """What uvicorn sets to wake the task of a request, for requests that have none."""
+    """Replaces the event that wakes a request's task in uvicorn, since there is no task."""
 
     def set(self) -> None:
         return
@@ -194,7 +194,7 @@ class HandledRequest:
 class HttpProtocol(HttpToolsProtocol):
     """A client connection. A request over a limit is answered, then the connection closed."""
 
-    application: ClassVar[Handling | None] = None
+    application: ClassVar[HasHandler | None] = None
     client_timeout_s = 60.0
     connection_limits: ConnectionLimits | None = None
     """Counts the connections of each address."""
@@ -385,7 +385,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start to answer a request whose head is complete, when all before it are answered."""
         if self._handler_of(cycle.scope["path"]) is not None and cycle.keep_alive:
-            head = RequestHead.of(cycle.scope)
+            head = RequestHead.from_scope(cycle.scope)
             if head is not None and int(head.length) <= _MAX_HANDLED_BYTES:
                 self._arriving = head, cycle, app
                 if not cycle.more_body:  # it was sent before the response to an earlier one

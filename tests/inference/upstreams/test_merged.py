@@ -141,7 +141,7 @@ async def test_a_picked_replica_that_is_ejected_since_is_not_taken_for_the_base_
     picked = gateway.pick(route)
     assert picked is not None
     for _ in range(QUICK.max_failed_probes):
-        route[0].replicas.probed(picked, False)
+        route[0].replicas.record_probe(picked, False)
     answer = await gateway.send(
         BASE, "/v1/chat/completions", b"{}", {}, adapter=MERGED, first=picked
     )

@@ -15,7 +15,7 @@ from service.web.wire.protocol import HandledRequest, HttpProtocol
 from tests.conftest import running
 
 PATH = "/v1/chat/completions"
-of = RequestHead.of
+of = RequestHead.from_scope
 
 
 def body_of(request: HandledRequest) -> bytes:
