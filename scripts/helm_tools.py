@@ -30,7 +30,7 @@ def folder(major: int) -> Path:
     target = CACHE / str(major)
     target.mkdir(parents=True, exist_ok=True)
     with (target / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be filling it
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be installing
         if not all((target / tool).exists() for tool in _TOOLS):
             _fill(target, WHEELS[major])
     return target

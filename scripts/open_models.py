@@ -1,6 +1,6 @@
-"""Open models that can be base models, for the tables of docs/models.md.
+"""Lists open models that can be base models, for the tables of docs/models.md.
 
-Facts are those of the model cards and config.json files on the Hugging Face Hub, as of the date on
+Values are from the model cards and config.json files on the Hugging Face Hub, as of the date on
 that page. Sizes are computed from the shapes by `sizes.py`.
 """
 
@@ -31,7 +31,7 @@ class Shape:
     is_softcapped: bool = False
 
     def model(self) -> ModelShape:
-        """Return the shape as it is read from the folder of a model with gated MLPs."""
+        """Return the shape of a model with gated MLPs, as if read from its folder."""
         h, i = self.hidden, self.intermediate
         queries, keys = self.heads * self.head, self.kv_heads * self.head
         sizes = {
@@ -91,9 +91,9 @@ _SWALLOW = License(
 class OpenModel:
     """A model on the Hub.
 
-    `template` names its chat template in TRL, which shows what it writes; `seen` is what the
-    template of a model that was run here writes. Without a shape, nothing is computed: it is not
-    known here, or the model is not dense.
+    `template` names its chat template in TRL, from which parsers are detected; `seen` are the
+    parsers of a model that was run here. Without a shape, nothing is computed: it is unknown, or
+    the model is not dense.
     """
 
     id: str

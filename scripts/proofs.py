@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Proof:
-    """A command that takes minutes, what it shows, and when to run it."""
+    """A command that takes minutes, what it proves, and when to run it."""
 
     shows: str
     minutes: int

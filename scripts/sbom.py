@@ -1,9 +1,9 @@
-"""Prints a bill of materials of this Python environment and its system, as CycloneDX in JSON.
+"""Prints a bill of materials of this Python environment and its system, in CycloneDX JSON.
 
     /path/to/environment/bin/python scripts/sbom.py > sbom.json
 
-It has no serial number and no time, so the same packages give the same bytes. It needs nothing but
-Python, because images are also built without the internet.
+It has no serial number and no time, so the same packages give the same bytes. It needs only Python,
+because images are also built without internet access.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     /path/to/environment/bin/python scripts/seal.py
 
 Removes pip, and compiles bytecode that is never checked against its source, so that file timestamps
-do not matter and nothing tries to rewrite it. The tests of packages, which nothing runs, get none.
+do not matter and nothing rewrites it. Tests of packages, which are never run, are not compiled.
 """
 
 import compileall

@@ -1,6 +1,6 @@
-"""Prints the tables of models and GPUs in docs, with the code that sizes jobs and engines.
+"""Computes the tables of models and GPUs in the docs, with the code that sizes jobs and engines.
 
-Nothing here is measured: the tables apply `jobs/planning/memory_plan.py` and
+No value is measured: the tables apply `jobs/planning/memory_plan.py` and
 `inference/engine/sizing.py` to the shapes of well-known models (`open_models.py`) and to common GPU
 sizes. With `--write`, the tables in docs/operations.md and docs/models.md are replaced.
 """
@@ -43,7 +43,7 @@ GPUS_GIB, MACHINE_GIB = (24, 48, 80), 128
 ALL_GPUS_GIB = (8, 12, 16, *GPUS_GIB)
 LENGTH, BATCH = 2048, 8
 QUANTIZATIONS: tuple[Quantization, ...] = ("none", "fp8", "nf4")
-# An engine with less context than this is not called suitable.
+# Minimum context of an engine that counts as suitable.
 USABLE_CONTEXT = 8192
 DOCS = Path(__file__).parent.parent / "docs"
 OPERATIONS, MODELS = DOCS / "operations.md", DOCS / "models.md"
@@ -62,8 +62,8 @@ def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
             "packing": False,
         }
     )
-    asked = Training(chosen, "supervised", LENGTH, settings().tokens_at_once)
-    return plan(asked, shape, gpu)
+    wanted = Training(chosen, "supervised", LENGTH, settings().tokens_at_once)
+    return plan(wanted, shape, gpu)
 
 
 def engine(shape: ModelShape, memory: int, sharing: str, context: int) -> Sizes | None:
@@ -91,7 +91,7 @@ def engine(shape: ModelShape, memory: int, sharing: str, context: int) -> Sizes 
 
 
 class Fit(NamedTuple):
-    """What one GPU does with a model: the plan of a training, the sizes of an engine, or both."""
+    """What one GPU can do with a model: the plan of a training, the sizes of an engine, or both."""
 
     training: MemoryPlan
     engine: Sizes | None
@@ -99,7 +99,7 @@ class Fit(NamedTuple):
 
 
 def fit(shape: ModelShape, gib: int, context: int) -> Fit:
-    """Compute what a GPU does with a model of this shape and context length."""
+    """Compute what a GPU can do with a model of this shape and context length."""
     memory = gib * GIB
     gpu = Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=memory)
     alone, made = training(shape, gpu), engine(shape, memory, "separate", context)
@@ -147,8 +147,8 @@ def operations_table() -> str:
     return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
 
 
-def facts_table() -> str:
-    """Return what the models are, as Markdown."""
+def model_table() -> str:
+    """Return the licenses, languages and parsers of the models as Markdown."""
     head = "| model | license | commercial use | languages | context | tools | thinks |"
     rows = [
         f"| [{m.id}](https://huggingface.co/{m.id}) | {m.license.name} | {m.license.commercial} | "
@@ -168,8 +168,8 @@ def parsers_of(template: str | None) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "chat_template.jinja").write_text(source.read_text("utf-8"), "utf-8")
         found = detect_tool_call_parser(Path(folder)), detect_reasoning_parser(Path(folder))
-    tools, thoughts = (f"`{parser}`" if parser else "no" for parser in found)
-    return tools, thoughts
+    tools, reasoning = (f"`{parser}`" if parser else "no" for parser in found)
+    return tools, reasoning
 
 
 def gpu_table() -> str:
@@ -223,7 +223,7 @@ def main(arguments: list[str]) -> None:
     """Print the tables, or replace them in the pages."""
     tables = {
         OPERATIONS: [operations_table()],
-        MODELS: [language_table(), facts_table(), gpu_table()],
+        MODELS: [language_table(), model_table(), gpu_table()],
     }
     for page, found in tables.items():
         for table in found:

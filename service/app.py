@@ -15,7 +15,6 @@ from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
 from service.config import Settings
 from service.erasure import routes as erasure_routes
-from service.erasure.search import routes as search_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.exports import routes as export_routes
@@ -152,7 +151,6 @@ def _routes() -> list[BaseRoute]:
         model_routes,
         export_routes,
         erasure_routes,
-        search_routes,
         alias_routes,
         project_routes,
         account_routes,

@@ -12,15 +12,17 @@ from service import __version__
 from service.audit.log import AuditLog
 from service.batches.records import Batches
 from service.config import Settings
-from service.core import clock, metrics
+from service.core import metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
 from service.core.networks import network
 from service.core.redis import Client, Confirmation, connect
 from service.core.redis.record_quota import RecordUse
+from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import is_complete
 from service.core.storage import Storage
-from service.erasure.erasing import Erasing
+from service.erasure.deletions import Deletions
+from service.erasure.eraser import Eraser
 from service.erasure.records import Erasures
 from service.erasure.search.records import Searches
 from service.evals import graders_routes
@@ -105,7 +107,7 @@ async def open_resources(
             invalidations.listening(),
             key_uses.writing(),
             refusals.writing(),
-            clock.following(redis),
+            follow_clock(redis),
             api_processes.counting(redis),
             AsyncExitStack() as stack,
         ):
@@ -132,7 +134,7 @@ async def open_resources(
             state.redis, state.storage, state.registry = redis, storage, registry
             state.projects, state.storage_use = projects, storage_use
             state.authenticator, state.key_uses = authenticator, key_uses
-            state.client_addresses, state.captures = addresses, recorder.captures
+            state.client_addresses, state.stored_chats = addresses, recorder.stored_chats
             state.serves = upstreams.serves
             _add_records(state, settings)
             _add_erasure(state, settings)
@@ -177,17 +179,17 @@ def _add_records(state: State, settings: Settings) -> None:
 
 def _add_erasure(state: State, settings: Settings) -> None:
     state.erasures, state.erasure_searches = Erasures(state.redis), Searches(state.redis)
-    erasing = Erasing(
-        state.files,
-        state.jobs,
-        state.registry,
+    deletions = Deletions(
+        state.redis,
+        state.storage,
         settings.signing_key_file,
         has_journal=settings.journal_every_s > 0,
     )
-    state.erase_file, state.erase_model = erasing.eraser.erase_file, erasing.eraser.erase_model
-    state.erase_export = erasing.results.erase_export
-    state.erase_eval, state.erase_run = erasing.results.erase_eval, erasing.results.erase_run
-    state.erasing = erasing
+    eraser = Eraser(state.files, state.jobs, state.registry, deletions)
+    state.erase_file, state.erase_model = eraser.erase_file, eraser.erase_model
+    state.erase_export = eraser.erase_export
+    state.erase_eval, state.erase_run = eraser.erase_eval, eraser.erase_run
+    state.eraser = eraser
 
 
 def _needing(

@@ -31,7 +31,7 @@ from service.app import create_app
 from service.config import Settings
 from service.config.stores import SIGNING_KEY
 from service.core.encryption.signing import SigningKey
-from service.core.redis import connect
+from service.core.redis import Client, connect
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
@@ -306,6 +306,15 @@ async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
         server.asked_to_exit.set()
         await serving
         listener.close()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Client]:
+    """A client of an empty database."""
+    client = connect(redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose(close_connection_pool=True)
 
 
 @pytest.fixture

@@ -72,9 +72,9 @@ def with_datasets(files: dict[str, Path]) -> str:
 
 
 def near_duplicates(files: dict[str, Path]) -> str:
-    from service.datasets.report.collect import collect
-    from service.datasets.report.duplicates import find_similar_rows
-    from service.datasets.report.features import FeatureOptions
+    from service.datasets.duplicates.similar_rows import find_similar_rows
+    from service.datasets.file_features import collect
+    from service.datasets.row_features import FeatureOptions
 
     options = FeatureOptions(languages=False, personal_data=False, mojibake=False, quality=False)
     with tempfile.TemporaryDirectory(dir=files["mixed"].parent) as work:
@@ -85,7 +85,7 @@ def near_duplicates(files: dict[str, Path]) -> str:
 
 
 def report(files: dict[str, Path]) -> str:
-    from service.datasets.contract import ReportSpec
+    from service.datasets.contract.tasks import ReportSpec
     from service.datasets.report.analysis import analyze
 
     tokenizers = {"base": files["tokenizer"]} if "tokenizer" in files else {}
@@ -124,7 +124,7 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "json.loads and no checks": ("plain",),
     "pyarrow": ("pyarrow.json",),
     "datasets": ("datasets",),
-    "near-duplicates of 500,000": ("service.datasets.report.duplicates",),
+    "near-duplicates of 500,000": ("service.datasets.duplicates.similar_rows",),
     "report of 100,000 rows": ("service.datasets.report.analysis",),
 }
 

@@ -35,7 +35,8 @@ from service.config import Settings
 from service.core.leases import Leases
 from service.core.redis import Client, connect
 from service.core.storage import Storage
-from service.erasure.erasing import Erasing
+from service.erasure.deletions import Deletions
+from service.erasure.eraser import Eraser
 from service.files.records import Files
 from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
@@ -143,8 +144,9 @@ class Site:
         leases = Leases(self.redis, "bench", lease_s=self.settings.lease_s)
         dispatcher = Dispatcher(jobs, self.redis, self.settings)
         registry = ModelRegistry(self.redis, Catalogue(self.settings.models_file), cache_s=0)
-        erasing = Erasing(files, jobs, registry, None, has_journal=False)
-        return Reconciler(self.redis, jobs, files, leases, self.settings, dispatcher, erasing)
+        deletions = Deletions(self.redis, self.storage, None, has_journal=False)
+        eraser = Eraser(files, jobs, registry, deletions)
+        return Reconciler(self.redis, jobs, files, leases, self.settings, dispatcher, eraser)
 
 
 async def unfinished(site: Site, fill: Fill, count: int) -> None:

@@ -2,7 +2,7 @@
 
 Each round writes the entries about requests to models, seals new entries, and sends checkpoints to
 the witness: a program or a server outside of the installation that keeps them. The API counts
-requests by key and minute, in the same step as their usage (usage/exchange.py).
+requests by key and minute, in the same step as their usage (usage/replica_sync.py).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from redis.asyncio.client import Pipeline
 from service.audit.checkpoints import BadCheckpoint
 from service.audit.sealing import WITNESSED, Overtaken, Sealer
 from service.config import Settings
-from service.core import clock, ids, metrics
+from service.core import clock, metrics
 from service.core.encryption.signing import InstallationKey, SigningKeyError
-from service.core.leases import Held, Leases
-from service.core.redis import REDIS_ERRORS, Client, reply, text, why
+from service.core.leases import run_as_leader
+from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.redis.transactions import Write, commit
 from service.core.storage import Storage, StorageError
 from service.usage.keys import AUDITED
@@ -40,8 +40,6 @@ NO_WITNESS: Final = (
     "FINETUNED_AUDIT_WITNESS_COMMAND"
 )
 log = logging.getLogger(__name__)
-_LEASE: Final = "audit-log"
-_LEASE_S: Final = 10.0
 _PAUSE_S: Final = 5.0
 
 
@@ -167,27 +165,28 @@ class SealingLoop:
         self._has_warned = False
 
     async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
-            self._on_round()
-            try:
-                leases = Leases(self._redis, ids.random_part(), lease_s=_LEASE_S)
-                async with leases.hold(_LEASE, 1) as lost:
-                    await self._keep(lost)
-            except (Held, Overtaken):
-                pass
-            except (BadCheckpoint, SigningKeyError) as e:
-                log.error("the audit log is not sealed: %s", e)
-            except StorageError as e:
-                log.warning("the audit log is not sealed: %s", e)
-            except REDIS_ERRORS as e:
-                log.warning("Redis is unavailable, so the audit log is delayed: %s", why(e))
-            with contextlib.suppress(*REDIS_ERRORS):
-                await self._observe()  # no matter which process seals, and even if none can
-            await asyncio.sleep(_PAUSE_S)
+        """Seal until cancelled, in one process at a time. Each process exports the metrics."""
+        await run_as_leader(
+            self._redis, "audit-log", self._seal, pause_s=_PAUSE_S, before_try=self._begin_round
+        )
+
+    async def _begin_round(self) -> None:
+        self._on_round()
+        with contextlib.suppress(*REDIS_ERRORS):
+            await self._observe()  # no matter which process seals, and even if none can
+
+    async def _seal(self, lost: asyncio.Event) -> None:
+        try:
+            await self._seal_until(lost)
+        except Overtaken:
+            pass
+        except (BadCheckpoint, SigningKeyError) as e:
+            log.error("the audit log is not sealed: %s", e)
+        except StorageError as e:
+            log.warning("the audit log is not sealed: %s", e)
 
     def sealer(self) -> Sealer:
-        """Return what seals entries from now on, once it has resumed."""
+        """Create the sealer. It seals entries once it has resumed."""
         return Sealer(
             self._redis,
             self._storage,
@@ -197,7 +196,7 @@ class SealingLoop:
             has_witness=self._witness is not None,
         )
 
-    async def _keep(self, lost: asyncio.Event) -> None:
+    async def _seal_until(self, lost: asyncio.Event) -> None:
         sealer = self.sealer()
         await sealer.resume()
         self._warn_without_witness()

@@ -1,4 +1,4 @@
-"""The files that describe a backup: its records, its objects and its manifest.
+"""Reads and writes the files that describe a backup: its records, its objects and its manifest.
 
 records.gz     each record: the sizes of key and value, the expiration time, key and value
 objects.gz     each object in a line of JSON
@@ -18,7 +18,7 @@ import msgspec
 
 
 class BackupError(Exception):
-    """A backup or restore cannot be made. The message says what is wrong and how to fix it."""
+    """A backup or restore failed. The message says what is wrong and how to fix it."""
 
 
 class Damaged(BackupError):
@@ -32,7 +32,7 @@ _LEVEL: Final = 1  # higher levels take several times as long and save little
 
 
 class Saved(NamedTuple):
-    """A key with its value as `RESTORE` takes it."""
+    """A Redis key with its value in the format of `RESTORE`."""
 
     key: bytes
     expires_at_ms: int
@@ -41,31 +41,31 @@ class Saved(NamedTuple):
 
 
 class SavedObject(msgspec.Struct, frozen=True):
-    """An object of the backed-up storage, whose bytes are in the target under their digest."""
+    """A stored object, whose bytes are in the target under their digest."""
 
     key: str
     size: int
     sha256: str
     tag: str
-    """The tag in the storage, by which the next backup sees that the object is the same."""
+    """The tag in storage. If it is unchanged, the next backup does not read the object."""
 
 
-class Part(msgspec.Struct, frozen=True):
-    """A file of a backup."""
+class BackupFile(msgspec.Struct, frozen=True):
+    """A file of a backup, with the number of its entries."""
 
     sha256: str
     count: int
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class BackupManifest(msgspec.Struct, frozen=True):
     """A complete backup. `taken_at` is in UTC seconds, `size` is that of all objects in bytes."""
 
     id: str
     taken_at: float
     version: str
     server: str
-    records: Part
-    objects: Part
+    records: BackupFile
+    objects: BackupFile
     size: int
     format: int = FORMAT
 
@@ -77,7 +77,7 @@ class Manifest(msgspec.Struct, frozen=True):
         )
 
     @classmethod
-    def decode(cls, raw: bytes, where: str) -> Manifest:
+    def decode(cls, raw: bytes, where: str) -> BackupManifest:
         """Parse a manifest. Raises Damaged if it was changed, and BackupError if it is too new."""
         try:
             fields = msgspec.json.decode(raw, type=dict[str, object])
@@ -95,14 +95,14 @@ class Manifest(msgspec.Struct, frozen=True):
         return manifest
 
 
-def write_records(path: Path, records: Iterable[Saved]) -> Part:
+def write_records(path: Path, records: Iterable[Saved]) -> BackupFile:
     """Write records to a file."""
     count = 0
     with gzip.open(path, "wb", compresslevel=_LEVEL) as sink:
         for key, expires_at_ms, value in records:
             count += 1
             sink.write(_HEAD.pack(len(key), len(value), expires_at_ms) + key + value)
-    return _part(path, count)
+    return _describe(path, count)
 
 
 def read_records(path: Path) -> Iterator[Saved]:
@@ -113,14 +113,14 @@ def read_records(path: Path) -> Iterator[Saved]:
             yield Saved(source.read(key_size), expires_at_ms, source.read(value_size))
 
 
-def write_objects(path: Path, objects: Iterable[SavedObject]) -> Part:
+def write_objects(path: Path, objects: Iterable[SavedObject]) -> BackupFile:
     """Write a list of objects to a file."""
     count = 0
     with gzip.open(path, "wb", compresslevel=_LEVEL) as sink:
         for found in objects:
             count += 1
             sink.write(msgspec.json.encode(found) + b"\n")
-    return _part(path, count)
+    return _describe(path, count)
 
 
 def read_objects(path: Path) -> Iterator[SavedObject]:
@@ -131,9 +131,9 @@ def read_objects(path: Path) -> Iterator[SavedObject]:
             yield decode(line)
 
 
-def _part(path: Path, count: int) -> Part:
+def _describe(path: Path, count: int) -> BackupFile:
     with path.open("rb") as source:
-        return Part(sha256=hashlib.file_digest(source, "sha256").hexdigest(), count=count)
+        return BackupFile(sha256=hashlib.file_digest(source, "sha256").hexdigest(), count=count)
 
 
 def _digest_of(fields: object) -> str:

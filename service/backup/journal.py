@@ -1,14 +1,13 @@
-"""The journal: what Redis holds, kept in storage, so that storage alone can restore it.
+"""Writes the journal: a copy of Redis in storage, from which a lost Redis can be restored.
 
     journal/{installation}/{epoch}/00000000.gz    all records
     journal/{installation}/{epoch}/00000001.gz    what changed since, and so on
 
 One worker writes it in the background, so no request waits for it. Each object is a state of Redis
-between two commands: what a transaction wrote together is in the journal together. A key that was
-removed, such as that of a revoked key or of a deleted alias, is noted as removed. An epoch begins
-with all records, and ends when changes may have been missed, as after a lost connection, when it
-has grown long, or when something was deleted that must be found nowhere
-(core/redis/rewriting.py). The epoch before it is then removed.
+between two commands, so all writes of a transaction are in the same object. Removed Redis keys,
+such as those of a revoked API key or a deleted alias, are noted as removed. An epoch begins with
+all records. It ends when changes may have been missed, as after a lost connection, when it has
+grown long, or when data was erased (core/redis/rewriting.py). The next one replaces it.
 
     finetuned:installation    the random ID of the data in this Redis
 
@@ -41,28 +40,26 @@ from service.backup.contents import BackupError, Damaged, Saved
 from service.backup.snapshot import Delta, Snapshot, Tracked
 from service.backup.target import id_at
 from service.core import ids, metrics
-from service.core.leases import Held, Leases
+from service.core.leases import run_as_leader
 from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS, Client, reply, rewriting, text, why
+from service.core.redis import Client, reply, rewriting, text
 from service.core.storage import Storage, StorageError, StoredObject
 
 log = logging.getLogger(__name__)
 
-ROOM: Final = rewriting.JOURNAL
+FOLDER: Final = rewriting.JOURNAL
 INSTALLATION: Final = f"{PREFIX}:installation"
 JOURNALED_AT: Final = f"{PREFIX}:journaled-at"
-"""The moment, in UTC seconds, until which the journal has everything."""
+"""Redis key with the time, in UTC seconds, until which the journal is complete."""
 
 _FORMAT: Final = 1
-_LEASE: Final = "journal"
-_LEASE_S: Final = 10.0
 _POLL_S: Final = 1.0
 _PAUSE_S: Final = 10.0
-_MOST_OBJECTS: Final = 1000
-_MOST_AGE_S: Final = 24 * 3600.0
+_MAX_OBJECTS: Final = 1000
+_MAX_AGE_S: Final = 24 * 3600.0
 _KEPT_S: Final = 30 * 24 * 3600.0
-_PLACE: Final = re.compile(
-    rf"{ROOM}/(?P<installation>\w+)/(?P<epoch>[\w.]+-\w+)/(?P<number>\d{{8}})\.gz"
+_KEY: Final = re.compile(
+    rf"{FOLDER}/(?P<installation>\w+)/(?P<epoch>[\w.]+-\w+)/(?P<number>\d{{8}})\.gz"
 )
 _LEFT_OUT: Final = re.compile(
     rb"finetuned:(?:(?:proj_\w+:)?webhook|(?:signing|erasure-match)-key$)"
@@ -82,7 +79,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """Writes the journal. Of all workers, one at a time does.
+    """Writes the journal, in one worker at a time.
 
     Changes to keys, aliases, models and projects are written within about a second, all others
     within `every_s`.
@@ -104,21 +101,21 @@ class Journal:
         self._on_round = on_round
 
     async def run(self) -> None:
-        """Write until cancelled. After an error, a new epoch begins."""
-        while True:
-            self._on_round()
-            try:
-                leases = Leases(self._redis, ids.random_part(), lease_s=_LEASE_S)
-                async with leases.hold(_LEASE, 1) as lost:
-                    while not lost.is_set():
-                        await self.write_epoch(until=lost)
-            except Held:
-                pass
-            except (BackupError, StorageError) as e:
-                log.warning("the journal is not written: %s", e)
-            except REDIS_ERRORS as e:
-                log.warning("the journal is not written: Redis is unavailable: %s", why(e))
-            await asyncio.sleep(min(_PAUSE_S, self._every_s))
+        """Write until cancelled, in one process at a time. After an error, a new epoch begins."""
+        pause_s = min(_PAUSE_S, self._every_s)
+        await run_as_leader(
+            self._redis, "journal", self._write, pause_s=pause_s, before_try=self._beat
+        )
+
+    async def _beat(self) -> None:
+        self._on_round()
+
+    async def _write(self, lost: asyncio.Event) -> None:
+        try:
+            while not lost.is_set():
+                await self.write_epoch(until=lost)
+        except (BackupError, StorageError) as e:
+            log.warning("the journal is not written: %s", e)
 
     async def write_epoch(self, until: asyncio.Event) -> None:
         """Write all records, then what changes, until the epoch is long, a rewrite is requested, or
@@ -130,11 +127,11 @@ class Journal:
         installation = text(await reply(self._redis.get(INSTALLATION)) or "")
         began = time.monotonic()
         async with snapshot.tracking(self._redis_url) as tracked:
-            epoch = _Epoch(self._redis, self._storage, tracked, f"{ROOM}/{installation}")
+            epoch = _Epoch(self._redis, self._storage, tracked, f"{FOLDER}/{installation}")
             await epoch.begin()
             written = time.monotonic()
             rests_until = written + rewriting.rest_s(written - began)
-            while epoch.count < _MOST_OBJECTS and written - began < _MOST_AGE_S:
+            while epoch.count < _MAX_OBJECTS and written - began < _MAX_AGE_S:
                 await asyncio.sleep(min(_POLL_S, self._every_s))
                 self._on_round()
                 if until.is_set():
@@ -147,22 +144,22 @@ class Journal:
 
 
 class _Epoch:
-    def __init__(self, redis: Client, storage: Storage, tracked: Tracked, place: str) -> None:
+    def __init__(self, redis: Client, storage: Storage, tracked: Tracked, prefix: str) -> None:
         self._redis = redis
         self._storage = storage
         self._tracked = tracked
-        self._place = place
+        self._prefix = prefix
         self._folder = ""
         self._requests = 0
         self.count = 0
 
     async def begin(self) -> None:
-        """Write all records, then remove earlier epochs, and journals that are long unused."""
+        """Write all records, then remove earlier epochs and abandoned journals."""
         await self._redis.set(rewriting.JOURNALED, -1, nx=True)
         self._requests = await rewriting.requests(self._redis)
         with tempfile.TemporaryFile() as spool:
             await self._tracked.read_all(records := Snapshot(spool))
-            self._folder = f"{self._place}/{id_at(records.taken_at)}-{ids.random_part()[:8]}"
+            self._folder = f"{self._prefix}/{id_at(records.taken_at)}-{ids.random_part()[:8]}"
             await self._write(records)
         await self._prune()
         await self._redis.set(rewriting.JOURNALED, self._requests)
@@ -172,7 +169,7 @@ class _Epoch:
         return await rewriting.requests(self._redis) > self._requests
 
     async def is_due(self, is_time: bool) -> bool:
-        """Return whether changes are to be written now."""
+        """Return whether to write changes now."""
         changed = await self._tracked.changed()
         return is_time or any(_URGENT.match(key) for key in changed)
 
@@ -198,10 +195,10 @@ class _Epoch:
 
     async def _prune(self) -> None:
         journals: dict[str, list[StoredObject]] = defaultdict(list)
-        for found in await self._storage.objects(ROOM):
+        for found in await self._storage.objects(FOLDER):
             journals["/".join(found.key.split("/")[:2])].append(found)
         for place, objects in journals.items():
-            if place == self._place:
+            if place == self._prefix:
                 unused = [each for each in objects if not each.key.startswith(f"{self._folder}/")]
             else:
                 newest = max(each.written_at for each in objects)
@@ -216,8 +213,8 @@ def _with_head(records: Snapshot) -> Iterator[Saved]:
     yield from (saved for saved in records if not _LEFT_OUT.match(saved.key))
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A journal in storage: the objects of its newest epoch, in their order."""
+class StoredJournal(msgspec.Struct, frozen=True):
+    """A journal in storage: the keys of the objects of its newest epoch, in order."""
 
     installation: str
     keys: list[str]
@@ -233,30 +230,30 @@ class Found(msgspec.Struct, frozen=True):
         for key in self.keys:
             path = folder / "journal.gz"
             await storage.get_file(key, path)
-            yield _head(path, key), itertools.islice(_readable(path, key), 1, None)
+            yield _read_head(path, key), itertools.islice(_read_records(path, key), 1, None)
 
 
-async def find(storage: Storage) -> list[Found]:
-    """Return the journals in storage, of which the last one was written last.
+async def find(storage: Storage) -> list[StoredJournal]:
+    """Return the journals in storage, the most recently written one last.
 
     Raises StorageError.
     """
     epochs: dict[tuple[str, str], dict[int, tuple[str, int]]] = {}
-    for found in await storage.objects(ROOM):
-        if place := _PLACE.fullmatch(found.key):
-            objects = epochs.setdefault((place["installation"], place["epoch"]), {})
-            objects[int(place["number"])] = (found.key, found.written_at)
-    journals: dict[str, Found] = {}
+    for found in await storage.objects(FOLDER):
+        if match := _KEY.fullmatch(found.key):
+            objects = epochs.setdefault((match["installation"], match["epoch"]), {})
+            objects[int(match["number"])] = (found.key, found.written_at)
+    journals: dict[str, StoredJournal] = {}
     for (installation, _), objects in sorted(epochs.items()):
-        if 0 in objects:  # else its first object was not written, or is already removed
+        if 0 in objects:  # otherwise, its first object was not written or is removed
             numbers = itertools.takewhile(objects.__contains__, itertools.count())
             keys, times = zip(*(objects[number] for number in numbers), strict=True)
-            journals[installation] = Found(installation, list(keys), max(times))
+            journals[installation] = StoredJournal(installation, list(keys), max(times))
     return sorted(journals.values(), key=lambda journal: journal.written_at)
 
 
-def _head(path: Path, key: str) -> Head:
-    for saved in _readable(path, key):
+def _read_head(path: Path, key: str) -> Head:
+    for saved in _read_records(path, key):
         try:
             head = msgspec.json.decode(saved.value, type=Head)
         except msgspec.DecodeError as e:
@@ -267,28 +264,28 @@ def _head(path: Path, key: str) -> Head:
     raise Damaged(f"{key} is damaged: it is empty")
 
 
-def _readable(path: Path, key: str) -> Iterator[Saved]:
+def _read_records(path: Path, key: str) -> Iterator[Saved]:
     try:
         yield from contents.read_records(path)
     except (OSError, EOFError, struct.error, zlib.error) as e:
         raise Damaged(f"{key} is damaged: {type(e).__name__}") from e
 
 
-def not_of_journal(key: str) -> bool:
-    """Return whether an object in storage is not a part of a journal."""
-    return not key.startswith(f"{ROOM}/")
+def is_journal_object(key: str) -> bool:
+    """Return whether an object in storage is part of a journal."""
+    return key.startswith(f"{FOLDER}/")
 
 
 BACKED_UP_AT: Final = f"{PREFIX}:backed-up-at"
 
 
 async def observe_backups(redis: Client, *, journals: bool) -> None:
-    """Set the gauges. That of the journal is absent if the journal is turned off."""
+    """Set the gauges of backups and the journal, which is absent if the journal is turned off."""
     backed_up, journaled = await redis.mget(BACKED_UP_AT, JOURNALED_AT)
-    for gauge, moment in (
+    for gauge, at_s in (
         (metrics.BACKUP_TIMESTAMP_SECONDS, backed_up),
         (metrics.JOURNAL_TIMESTAMP_SECONDS, journaled if journals else None),
     ):
         gauge.clear()
-        if moment is not None:
-            gauge.cell().set(float(moment))
+        if at_s is not None:
+            gauge.cell().set(float(at_s))

@@ -1,7 +1,7 @@
-"""`rebuild`: writes the journal that is in storage into an empty Redis.
+"""`rebuild`: writes the journal in storage into an empty Redis.
 
-The records are those of the last moment in the journal. As a restore, it sets a mark in Redis that
-keeps the API and workers from starting, and it can be repeated if it is interrupted.
+The records are the newest in the journal. Like a restore, it sets a mark in Redis that keeps the
+API and workers from starting, and an interrupted rebuild can be repeated.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from service.backup import journal
 from service.backup.contents import BackupError
-from service.backup.journal import Found
-from service.backup.restore import Orphans, begin, begun, write_records
+from service.backup.journal import StoredJournal
+from service.backup.restore import Orphans, is_interrupted, mark_started, write_records
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
 from service.core.startup_checks import REBUILDING, RESTORING
@@ -25,7 +25,7 @@ from service.models.catalogue import Catalogue
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was restored. `taken_at` is the moment of the records, in UTC seconds."""
+    """The result of a rebuild. `taken_at` is the time of the records, in UTC seconds."""
 
     installation: str
     taken_at: float
@@ -51,11 +51,11 @@ async def replay(
         return None
     before = text(await reply(redis.get(RESTORING)) or "")
     is_repeated = before.startswith(REBUILDING)
-    await begun(redis, before if is_repeated else REBUILDING)
+    await is_interrupted(redis, before if is_repeated else REBUILDING)
     if is_repeated:
         installation = before.removeprefix(REBUILDING)
     found = _choose(journals, installation)
-    await begin(redis, f"{REBUILDING}{found.installation}", is_repeated=is_repeated)
+    await mark_started(redis, f"{REBUILDING}{found.installation}", is_repeated=is_repeated)
     with tempfile.TemporaryDirectory(prefix="finetuned-rebuild-") as folder:
         async for head, records in found.read(storage, Path(folder)):
             await write_records(redis, head.server, records)
@@ -68,8 +68,8 @@ async def replay(
     return done
 
 
-def _choose(journals: dict[str, Found], installation: str | None) -> Found:
-    """Return the journal to restore. Raises BackupError if it is not clear which."""
+def _choose(journals: dict[str, StoredJournal], installation: str | None) -> StoredJournal:
+    """Return the journal to restore. Raises BackupError if the choice is ambiguous."""
     if installation is None and len(journals) == 1:
         return next(iter(journals.values()))
     if installation in journals:

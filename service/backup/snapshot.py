@@ -1,10 +1,10 @@
-"""A snapshot of all records in Redis at one point in time, while the service runs.
+"""Reads all records of Redis as of one point in time, while the service runs.
 
-The records are what Redis held between two commands, so whatever a transaction writes together is
-in the snapshot together or not at all. A restored installation is as if all its processes had been
-killed at that moment, which the service is built to survive.
+The records are the state of Redis between two commands, so a snapshot has all writes of a
+transaction or none. A restored installation is as if all its processes had been killed at that
+time, which the service is built to survive.
 
-Reading all keys in one transaction would give the same, but would block Redis: with 250,000
+Reading all keys in one transaction would give the same result, but would block Redis: with 250,000
 records, for longer than the 2 s after which the service treats it as hanging. Therefore the keys
 are read in batches while Redis reports which keys are changed (`CLIENT TRACKING`). Changed keys are
 read again, until nothing is changed while they are read. If that does not happen soon, writes are
@@ -50,9 +50,9 @@ EPHEMERAL: Final = tuple(
         "written:",
     )
 )
-"""Beginnings of the keys of running processes: leases, queue entries, marks of transactions.
+"""Prefixes of keys that running processes need, such as leases and marks of transactions.
 
-The reconciler enqueues all unfinished work again, so the queues are not needed.
+The reconciler enqueues all unfinished work again, so queues are not backed up.
 """
 
 _SEARCHED_TEXT: Final = b":erasure-match:"  # personal data; a restored search has to be repeated
@@ -61,13 +61,13 @@ _KEYS_AT_ONCE: Final = 200  # Redis is busy for about a millisecond per batch
 _SCANNED_AT_ONCE: Final = 1000
 _PAUSE_MS: Final = 1000  # half of the service's time limit for an answer
 _KEYS_IN_PAUSE: Final = 500
-_MOST_ROUNDS, _MOST_PAUSES = 100, 10
-_MOST_CALM_ROUNDS: Final = 5
-DROPPED: Final = -2  # as PEXPIRETIME says of a key that does not exist
+_MAX_ROUNDS, _MAX_PAUSES = 100, 10
+_MAX_ROUNDS_WITHOUT_PAUSE: Final = 5
+DROPPED: Final = -2  # PEXPIRETIME of a key that does not exist
 _TIMEOUT_S: Final = 10.0
 
-# Reads keys with their expiration times, as {key, time in ms or -1, value as RESTORE takes it}.
-# Missing keys have the value false. It runs during a pause, because it cannot write.
+# Reads keys, as {key, expiration time in ms or -1, value in the format of RESTORE}. Missing keys
+# have the value false. It may run during a pause, because it cannot write.
 _READ: Final = """
 local found = {}
 for i, key in ipairs(KEYS) do
@@ -77,7 +77,7 @@ return found
 """
 
 
-class _Place(NamedTuple):
+class _Entry(NamedTuple):
     offset: int
     size: int
     expires_at_ms: int
@@ -88,31 +88,31 @@ class Snapshot:
 
     def __init__(self, spool: IO[bytes]) -> None:
         self._spool = spool
-        self._places: dict[bytes, _Place] = {}
+        self._entries: dict[bytes, _Entry] = {}
         self.taken_at = 0.0
         self.server = ""
         self.paused_s = 0.0
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._entries)
 
     def __contains__(self, key: str) -> bool:
-        return key.encode() in self._places
+        return key.encode() in self._entries
 
     def __iter__(self) -> Iterator[Saved]:
-        for key, place in self._places.items():
-            self._spool.seek(place.offset)
-            yield Saved(key, place.expires_at_ms, self._spool.read(place.size))
+        for key, entry in self._entries.items():
+            self._spool.seek(entry.offset)
+            yield Saved(key, entry.expires_at_ms, self._spool.read(entry.size))
 
     def put(self, saved: Saved) -> None:
         """Store the newest value of a key."""
         offset = self._spool.seek(0, 2)
         self._spool.write(saved.value)
-        self._places[saved.key] = _Place(offset, len(saved.value), saved.expires_at_ms)
+        self._entries[saved.key] = _Entry(offset, len(saved.value), saved.expires_at_ms)
 
     def drop(self, key: bytes) -> None:
         """Forget a key that no longer exists."""
-        self._places.pop(key, None)
+        self._entries.pop(key, None)
 
 
 class Delta(Snapshot):
@@ -120,7 +120,7 @@ class Delta(Snapshot):
 
     def drop(self, key: bytes) -> None:
         """Note a key that no longer exists."""
-        self._places[key] = _Place(0, 0, DROPPED)
+        self._entries[key] = _Entry(0, 0, DROPPED)
 
 
 def is_ephemeral(key: bytes) -> bool:
@@ -147,7 +147,7 @@ async def tracking(url: str) -> AsyncIterator[Tracked]:
     """
     redis = connect(url, retries=0, timeout_s=_TIMEOUT_S)
     try:
-        async with _Changes.of(redis) as changes:
+        async with _Changes.track(redis) as changes:
             info = await redis.info("server")
             version = info.get("valkey_version")
             server = f"Valkey {version}" if version else f"Redis {info['redis_version']}"
@@ -170,22 +170,22 @@ class Tracked:
         self.server = server
 
     async def read_all(self, snapshot: Snapshot) -> None:
-        """Read all records, as they are at one moment."""
+        """Read all records as of one point in time."""
         snapshot.server = self.server
         await _Reading(self._redis, self._changes, snapshot).run()
 
     async def read_changed(self, snapshot: Snapshot) -> None:
-        """Read the records that were changed since the last reading, as they are at one moment."""
+        """Read the records that changed since the last call, as of one point in time."""
         snapshot.server = self.server
         await _Reading(self._redis, self._changes, snapshot).catch_up()
 
     async def changed(self) -> AbstractSet[bytes]:
-        """Return the keys that were changed since the last reading."""
+        """Return the keys that changed since the last call."""
         return await self._changes.seen()
 
 
 class _Changes:
-    """The keys that were changed since they were last taken, as Redis reports them."""
+    """Collects the keys that Redis reports as changed."""
 
     def __init__(self, redis: Client, pubsub: Any, tracker: Any, subscriber: int) -> None:
         self._redis = redis
@@ -196,7 +196,7 @@ class _Changes:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def of(cls, redis: Client) -> AsyncIterator[_Changes]:
+    async def track(cls, redis: Client) -> AsyncIterator[_Changes]:
         """Track all keys of the service while the context is open."""
         async with redis.pubsub() as pubsub, redis.client() as tracker:
             # Redis sends the names of changed keys to another connection, which subscribes to them.
@@ -206,11 +206,11 @@ class _Changes:
             await pubsub.subscribe(_INVALIDATIONS)
             await tracker.client_tracking_on(subscriber, [PREFIX], bcast=True)
             changes = cls(redis, pubsub, tracker, subscriber)
-            await changes.prove()
+            await changes.require_reports()
             yield changes
 
-    async def prove(self) -> None:
-        """Make a change, and raise BackupError unless Redis reports it."""
+    async def require_reports(self) -> None:
+        """Make a change, and raise BackupError if Redis does not report it."""
         mark = f"{PREFIX}:written:{ids.random_part()}"
         await self._redis.set(mark, 1, px=1)
         if mark.encode() not in await self._reported():
@@ -220,7 +220,7 @@ class _Changes:
             )
 
     async def seen(self) -> AbstractSet[bytes]:
-        """Return the keys that were changed until now."""
+        """Return the keys that changed since the last `take`."""
         self._keys |= {key for key in await self._reported() if not is_ephemeral(key)}
         return self._keys
 
@@ -269,7 +269,7 @@ class _Reading:
 
     async def catch_up(self) -> None:
         """Read the changed keys until none is left. Writes are paused only if that never ends."""
-        for _ in range(_MOST_CALM_ROUNDS):
+        for _ in range(_MAX_ROUNDS_WITHOUT_PAUSE):
             if not (changed := await self._changes.take()):
                 # Nothing was changed from the last reading until now.
                 await self._end()
@@ -278,7 +278,7 @@ class _Reading:
         await self._finish_reading()
 
     async def _finish_reading(self) -> None:
-        for _ in range(_MOST_PAUSES):
+        for _ in range(_MAX_PAUSES):
             await self._read_changed()
             if await self._finish():
                 return
@@ -295,7 +295,7 @@ class _Reading:
                 return
 
     async def _read_changed(self) -> None:
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             changed = await self._changes.take()
             await self._read(changed)
             if len(changed) <= _KEYS_IN_PAUSE:
@@ -323,9 +323,9 @@ class _Reading:
         self._snapshot.taken_at = seconds + micros / 1e6
 
     async def _read(self, keys: Sequence[bytes]) -> None:
-        for some in batched(keys, _KEYS_AT_ONCE):
+        for batch in batched(keys, _KEYS_AT_ONCE):
             run: Any = self._redis.eval_ro  # redis-py types keys and answers as str
-            for key, expires_at_ms, value in await run(_READ, len(some), *some):
+            for key, expires_at_ms, value in await run(_READ, len(batch), *batch):
                 if value is None:
                     self._snapshot.drop(key)
                 else:

@@ -1,10 +1,10 @@
-"""Where backups are kept: a folder or a prefix on S3.
+"""Stores backups in a folder or under a prefix on S3.
 
     objects/ab/abcdef…              bytes of stored objects, named by their sha256
     backups/20261128T020000.000Z/   one backup, named by its time in UTC: manifest and lists
 
-Backups share objects, so a backup copies only what the target does not have yet. A backup without a
-manifest does not exist: it was interrupted.
+Backups share objects, so a backup copies only objects that the target does not have. A backup
+without a manifest was interrupted and does not count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from service.backup import contents
-from service.backup.contents import BackupError, Damaged, Manifest, Part, SavedObject
+from service.backup.contents import BackupError, BackupFile, BackupManifest, Damaged, SavedObject
 from service.core.storage import Storage, StorageError, StorageFull, StorageMissing
 
 _BACKUPS, _OBJECTS = "backups", "objects"
@@ -34,7 +34,7 @@ _OWN_PREFIX: Final = "FINETUNED_BACKUP_AWS_"
 
 
 class Target:
-    """Backups in one place. Errors name the target, so that they are not blamed on storage."""
+    """A place for backups. Errors name it, to distinguish them from errors of storage."""
 
     def __init__(self, storage: Storage, place: str) -> None:
         self.storage = storage
@@ -50,7 +50,7 @@ class Target:
             place = folder.as_uri()
         elif not _URL.fullmatch(place):
             raise BackupError(f"{place} cannot be used: give a folder, or s3://BUCKET/PREFIX")
-        with _guarded(place), _own_credentials():
+        with _convert_errors(place), _own_credentials():
             return cls(Storage.from_url(place, patience_s=_PATIENCE_S), place)
 
     def require_apart(self, storage_url: str) -> None:
@@ -70,11 +70,11 @@ class Target:
 
     async def ids(self) -> list[str]:
         """Return the IDs of all complete backups, oldest first."""
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             keys = await self.storage.keys(_BACKUPS)
         return sorted(match["id"] for key in keys if (match := _NAME.fullmatch(key)))
 
-    async def find(self, at: str | None) -> Manifest:
+    async def find(self, at: str | None) -> BackupManifest:
         """Return the newest backup, or the newest at or before a time. Raises BackupError."""
         found = await self.ids()
         if not found:
@@ -84,34 +84,34 @@ class Target:
             raise BackupError(f"the oldest backup in {self.place} is {found[0]}")
         return await self.manifest(known[-1])
 
-    async def manifest(self, backup_id: str) -> Manifest:
+    async def manifest(self, backup_id: str) -> BackupManifest:
         """Return a backup's manifest. Raises Damaged."""
         key = f"{_BACKUPS}/{backup_id}/{contents.MANIFEST}"
-        with _guarded(self.place):
-            return Manifest.decode(await self.storage.get_bytes(key), f"{self.place}/{key}")
+        with _convert_errors(self.place):
+            return BackupManifest.decode(await self.storage.get_bytes(key), f"{self.place}/{key}")
 
-    async def fetch(self, backup_id: str, name: str, part: Part, path: Path) -> None:
+    async def fetch(self, backup_id: str, name: str, part: BackupFile, path: Path) -> None:
         """Download a file of a backup. Raises Damaged if its digest differs."""
         key = f"{_BACKUPS}/{backup_id}/{name}"
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             digest = await self.storage.get_file(key, path)
         if digest != part.sha256:
             raise Damaged(f"{self.place}/{key} is damaged: its digest differs")
 
     async def put(self, backup_id: str, name: str, path: Path) -> None:
         """Upload a file of a backup."""
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             await self.storage.put_file(f"{_BACKUPS}/{backup_id}/{name}", path)
 
-    async def complete(self, manifest: Manifest) -> None:
-        """Write the manifest: from now on, the backup exists."""
+    async def complete(self, manifest: BackupManifest) -> None:
+        """Write the manifest, which makes the backup complete."""
         key = f"{_BACKUPS}/{manifest.id}/{contents.MANIFEST}"
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             await self.storage.put_bytes(key, manifest.encode())
 
     async def sizes(self) -> dict[str, int]:
         """Return the sizes of all objects, by digest."""
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             return {
                 found.key.rpartition("/")[2]: found.size
                 for found in await self.storage.objects(_OBJECTS)
@@ -120,7 +120,7 @@ class Target:
     async def read(self, digest: str) -> AsyncIterator[bytes]:
         """Yield the bytes of an object. Raises Damaged, at the latest at the end."""
         found = hashlib.sha256()
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             async for chunk in await self.storage.stream(object_key(digest)):
                 await asyncio.to_thread(found.update, chunk)
                 yield chunk
@@ -129,15 +129,15 @@ class Target:
 
     async def put_object(self, digest: str, data: bytes) -> None:
         """Write a small object."""
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             await self.storage.put_bytes(object_key(digest), data)
 
     async def write_object(self, digest: str, chunks: AsyncIterator[bytes]) -> None:
-        """Write an object, which does not appear if `chunks` raises. Errors of `chunks` pass."""
+        """Write an object, which does not appear if `chunks` raises. Passes its errors on."""
         try:
-            with _guarded(self.place):
+            with _convert_errors(self.place):
                 async with await self.storage.writer(object_key(digest)) as writer:
-                    async for chunk in _apart(chunks):
+                    async for chunk in _wrap_errors(chunks):
                         await writer.write(chunk)
         except _SourceFailed as e:
             raise e.error from e.error.__cause__
@@ -150,7 +150,7 @@ class Target:
         """
         ids = await self.ids()
         removed, kept = ids[:-keep], ids[-keep:]
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             for backup_id in removed:
                 await self.storage.delete_prefix(f"{_BACKUPS}/{backup_id}")
             for key in await self.storage.keys(_BACKUPS):
@@ -159,12 +159,12 @@ class Target:
         manifests = [await self.manifest(backup_id) for backup_id in kept]
         needed = {o.sha256 for each in manifests for o in await self.objects_of(each, folder)}
         unneeded = [digest for digest in await self.sizes() if digest not in needed]
-        with _guarded(self.place):
+        with _convert_errors(self.place):
             for digest in unneeded:
                 await self.storage.delete(object_key(digest))
         return len(removed), len(unneeded)
 
-    async def objects_of(self, manifest: Manifest, folder: Path) -> list[SavedObject]:
+    async def objects_of(self, manifest: BackupManifest, folder: Path) -> list[SavedObject]:
         """Return the objects of a backup. `folder` is for temporary files. Raises Damaged."""
         path = folder / f"{manifest.id}-{contents.OBJECTS}"
         await self.fetch(manifest.id, contents.OBJECTS, manifest.objects, path)
@@ -172,12 +172,12 @@ class Target:
 
 
 def object_key(digest: str) -> str:
-    """Return the place of an object in the target."""
+    """Return the storage key of an object in the target."""
     return f"{_OBJECTS}/{digest[:2]}/{digest}"
 
 
 def id_at(time_s: float) -> str:
-    """Return the ID of a backup that is taken at this time."""
+    """Return the ID of a backup of this time."""
     seconds, millis = divmod(round(time_s * 1000), 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):{_SECONDS}}.{millis:03}Z"
 
@@ -202,8 +202,8 @@ class _SourceFailed(Exception):
         self.error = error
 
 
-async def _apart(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass chunks on, and keep errors of their storage apart from those of the target."""
+async def _wrap_errors(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield chunks. Wraps errors of their storage, to distinguish them from the target's."""
     try:
         async for chunk in chunks:
             yield chunk
@@ -212,7 +212,7 @@ async def _apart(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 @contextlib.contextmanager
-def _guarded(place: str) -> Iterator[None]:
+def _convert_errors(place: str) -> Iterator[None]:
     try:
         yield
     except StorageFull as e:

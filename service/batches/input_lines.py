@@ -1,4 +1,4 @@
-"""The requests of a batch in its input file: checked as a whole, then read line by line."""
+"""Checks the input file of a batch as a whole, and reads its requests line by line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class InputInvalid(Exception):
 
 
 class Checked(NamedTuple):
-    """What the check of an input file found."""
+    """The number of requests in a valid input file, and the model that they name."""
 
     requests: int
     model: str
@@ -78,7 +78,7 @@ def check(path: Path, endpoint: str, max_body_bytes: int) -> Checked:
 def read_requests(
     path: Path, max_body_bytes: int, done: Collection[int]
 ) -> Generator[BatchRequest]:
-    """Yield the requests of a checked file that are not done, in order."""
+    """Yield the requests of a checked file that have no result yet, in order."""
     for request, (_, line) in enumerate(_lines(path, max_body_bytes)):
         if request not in done and line is not None:
             decoded = _LINES.decode(line)
@@ -95,7 +95,7 @@ class _Checker:
         self.model = ""
 
     def fault(self, line: bytes | None) -> BatchFault | None:
-        """Return what is wrong with the next line; None if nothing is."""
+        """Check the next line. Returns its fault, or None."""
         self.requests += 1
         if self.requests > MAX_REQUESTS:
             message = f"The input file has more than {MAX_REQUESTS} requests."

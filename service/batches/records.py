@@ -1,4 +1,4 @@
-"""Redis records of batches. Their results are kept in parts (work/parts.py, results.py).
+"""Redis records of batches and their lifecycle. Results are kept in parts (work/parts.py).
 
     validating → failed
     validating → in_progress → finalizing → completed | expired | failed
@@ -49,7 +49,7 @@ class BatchFault(Stored):
 
 
 class BatchTally(Stored):
-    """Counters of results: of a batch, or of the requests that are added to it."""
+    """Counters of a batch, or of results to add to it."""
 
     completed: int = 0
     failed: int = 0
@@ -64,7 +64,7 @@ class BatchTally(Stored):
         return self.completed + self.failed
 
     def plus(self, other: BatchTally) -> BatchTally:
-        """The sum of both."""
+        """Return the sum of both."""
         return BatchTally(
             **{name: getattr(self, name) + getattr(other, name) for name in BatchTally.model_fields}
         )
@@ -90,7 +90,7 @@ class BatchRecord(PartedRecord):
     failed = BatchStatus.FAILED
     parts_name = "batch-parts"
 
-    key_id: str  # whose usage it is
+    key_id: str  # the requests count as its usage
     endpoint: str
     input_file_id: str
     completion_window: str
@@ -114,11 +114,11 @@ class BatchRecord(PartedRecord):
     cancelled_at: int | None = None
 
     def reads(self, file_id: str) -> bool:
-        """Whether this is the batch's input file."""
+        """Return whether this is the batch's input file."""
         return self.input_file_id == file_id
 
     def begin(self, total: int, model: str, now_s: int) -> Self:
-        """Begin to answer the requests of a valid file, unless the batch is being cancelled."""
+        """Start to answer the requests of a valid file, unless the batch is being cancelled."""
         if self.status is not BatchStatus.VALIDATING:
             return self
         return self.make_progress(
@@ -136,7 +136,7 @@ class BatchRecord(PartedRecord):
         return self.make_progress(tally=self.tally.plus(more))
 
     def finalize(self, ending: BatchStatus, now_s: int, faults: Sequence[BatchFault] = ()) -> Self:
-        """Prepare the end, unless the batch is being cancelled."""
+        """Let a worker end the batch with this status, unless it is being cancelled."""
         if self.status is BatchStatus.CANCELLING:
             return self
         return self.model_copy(

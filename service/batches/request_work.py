@@ -1,4 +1,4 @@
-"""Work on one request of a batch: checked as by the gateway, answered by an engine."""
+"""Checks one request of a batch as the gateway does, and sends it to an engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from service.batches.input_lines import BatchRequest
 from service.batches.records import BatchTally
-from service.batches.results import Kind, Result, line_of
+from service.batches.results import Result, ResultFile, response_line
 from service.core.errors import ApiError, InternalError, TooLarge
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rules:
-    """What the gateway allows in requests."""
+    """Limits and model capabilities by which the gateway checks requests."""
 
     catalogue: Catalogue
     tools: ToolCallParsers
@@ -53,7 +53,7 @@ class RequestWork:
     async def result(self, request: BatchRequest) -> Result:
         """Return the result of a request. Raises REDIS_ERRORS and StorageError."""
         try:
-            answered = await self._answered(request.body)
+            answered = await self._send(request.body)
         except ApiError as e:
             return _refused(request, e)
         except (StorageError, *REDIS_ERRORS):
@@ -61,12 +61,12 @@ class RequestWork:
         except Exception:
             log.exception("a request of a batch could not be answered")
             return _refused(request, InternalError("The service failed on this request."))
-        line = line_of(request.custom_id, status=200, body=answered.body)
-        return Result(request.number, Kind.OUTPUT, line, _tally_of(answered))
+        line = response_line(request.custom_id, status=200, body=answered.body)
+        return Result(request.number, ResultFile.OUTPUT, line, _tally_of(answered))
 
-    async def _answered(self, body: bytes) -> Answered:
-        """Return an engine's answer. Raises ApiError as the gateway answers."""
-        question = self._question(body)
+    async def _send(self, body: bytes) -> Answered:
+        """Return an engine's response. Raises the ApiError that the gateway would respond with."""
+        question = self._check(body)
         try:
             return await self._calls.send(self._model, question)
         except ModelGone as e:
@@ -74,7 +74,7 @@ class RequestWork:
         except SampleFailed as e:
             raise e.error or InternalError(e.message, code=e.code) from e
 
-    def _question(self, body: bytes) -> Question:
+    def _check(self, body: bytes) -> Question:
         if len(body) > self._rules.max_body_bytes:
             raise TooLarge(
                 f"The body is larger than {self._rules.max_body_bytes} bytes, the limit of this "
@@ -84,18 +84,18 @@ class RequestWork:
         if request.streamed:
             raise refusals.unsupported("stream", "The requests of a batch are answered as a whole.")
 
-        def check(model: ServableModel) -> None:
+        def check_model(model: ServableModel) -> None:
             if request.offers_tools:
                 check_tools(model, self._rules.catalogue, self._rules.tools)
 
         if fields := request.engine_fields():
             body = with_fields(body, fields)
-        return Question(self._endpoint, body, request.output_limit, request.answers, check)
+        return Question(self._endpoint, body, request.output_limit, request.answers, check_model)
 
 
 def _refused(request: BatchRequest, error: ApiError) -> Result:
-    line = line_of(request.custom_id, status=error.status, body=error.body())
-    return Result(request.number, Kind.ERROR, line, BatchTally(failed=1))
+    line = response_line(request.custom_id, status=error.status, body=error.body())
+    return Result(request.number, ResultFile.ERROR, line, BatchTally(failed=1))
 
 
 def _tally_of(answered: Answered) -> BatchTally:

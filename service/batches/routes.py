@@ -79,7 +79,7 @@ async def create_batch(
 async def list_batches(caller: Caller, store: Store, paging: Paged) -> ListOf[BatchObject]:
     """List the project's batches, newest first."""
     page = store.records.page(caller.project_id, **paging.bounds)
-    return await BATCH.list(page, BatchObject.of)
+    return await BATCH.list(page, BatchObject.from_record)
 
 
 @router.get(
@@ -90,7 +90,7 @@ async def list_batches(caller: Caller, store: Store, paging: Paged) -> ListOf[Ba
 )
 async def retrieve_batch(batch: Existing) -> BatchObject:
     """Retrieve a batch: its status, its counters, and its files once it has ended."""
-    return BatchObject.of(batch)
+    return BatchObject.from_record(batch)
 
 
 @router.post(
@@ -105,7 +105,9 @@ async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
     batch has ended or is `finalizing`.
     """
     with BATCH.cancelling(batch.id):
-        return BatchObject.of(await store.change(batch, lambda record: record.cancel(ids.now_s())))
+        return BatchObject.from_record(
+            await store.change(batch, lambda record: record.cancel(ids.now_s()))
+        )
 
 
 async def _check_file(file_id: str, caller: Principal, store: Batches) -> None:

@@ -145,7 +145,7 @@ class BatchObject(BaseModel):
     metadata: dict[str, str] | None = Field(description="Key-value pairs attached to the batch.")
 
     @classmethod
-    def of(cls, record: BatchRecord) -> Self:
+    def from_record(cls, record: BatchRecord) -> Self:
         """The API object for a record."""
         tally = record.tally
         errors = [fault.model_dump() for fault in record.errors]

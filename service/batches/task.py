@@ -1,9 +1,4 @@
-"""The `run_batch` task: check the file of a batch, answer its requests, and write its files.
-
-Results that are finished at the same time are stored as one part and recorded in one transaction. A
-worker that dies loses at most the requests that it was working on, and those whose results wait to
-be stored.
-"""
+"""The `run_batch` task: checks the file of a batch, answers its requests, and writes its files."""
 
 from __future__ import annotations
 
@@ -13,24 +8,21 @@ import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from service.batches.input_lines import BatchRequest, InputInvalid, check, read_requests
 from service.batches.records import Batches, BatchFault, BatchRecord, BatchStatus, BatchTally
 from service.batches.request_work import RequestWork, Rules
-from service.batches.results import Kind, PartWriter, Result, line_without_answer, write_file
+from service.batches.results import Result, ResultFile, unsent_line, write_file
 from service.core import ids, metrics
-from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.files.curation.child_runner import DeskFailed
-from service.files.curation.scratch import fetch, scratch_folder
+from service.files.curation.dataset_process import DatasetTaskFailed, fetch, scratch_folder
 from service.files.records import FileRecord
 from service.inference.background.calls import BATCH_PRIORITY, Resources
-from service.inference.background.crew import Crew
+from service.inference.background.parted_attempt import PartedAttempt
 from service.inference.gateway.parameters import RequestRules
 from service.models.parsers import ToolCallParsers
 from service.models.registry import ModelRegistry
-from service.work.records import AttemptSuperseded
 from service.work.task import ResumableTask
 
 log = logging.getLogger(__name__)
@@ -49,15 +41,15 @@ _RESULTS_MISSING: Final = "Results of the batch are no longer in storage."
 
 
 class BatchFailed(Exception):
-    """The batch cannot continue; results of its requests are kept."""
+    """The batch cannot continue. The results so far are kept."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.faults = [BatchFault(code=code, message=message, param=param)]
 
 
-class BatchAttempt:
-    """Runs one attempt. `run()` ends with the batch, or after `stop()`."""
+class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
+    """Runs one attempt at a batch."""
 
     def __init__(
         self,
@@ -65,37 +57,19 @@ class BatchAttempt:
         *,
         batches: Batches,
         registry: ModelRegistry,
-        work_on: Callable[[BatchRecord], RequestWork],
+        request_work: Callable[[BatchRecord], RequestWork],
         max_body_bytes: int,
         concurrency: int,
         folder: Path,
     ) -> None:
-        self._record = record
-        self._batches = batches
-        self._files = batches.files
+        super().__init__(record, batches, batches.files)
         self._registry = registry
-        self._work_on = work_on
+        self._request_work = request_work
         self._max_body_bytes = max_body_bytes
         self._concurrency = concurrency
         self._input = folder / "input.jsonl"
-        self._writer = PartWriter(batches.files.storage, record)
-        self._crew: Crew[BatchRequest, Result] | None = None
-        self._running: asyncio.Task[Any] | None = None
-        self._is_over = False  # by a cancellation or the end of the window
-        self.stopped = False
 
-    @property
-    def ended(self) -> bool:
-        """Whether the batch has a final status."""
-        return self._record.is_final
-
-    async def run(self) -> None:
-        """Process the rest of the batch, and end it unless stopped.
-
-        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk is
-        full.
-        """
-        self._running = asyncio.current_task()
+    async def _process(self) -> None:
         try:
             if self._record.status is BatchStatus.VALIDATING:
                 await self._validate()
@@ -103,26 +77,9 @@ class BatchAttempt:
                 await self._answer_all()
         except BatchFailed as e:
             await self._fail(e.faults)
-        if not self.stopped and not self.ended:
-            await self._finish()
 
-    def stop(self) -> None:
-        """Drop the requests that are being worked on. Finished results are still stored.
-
-        `run()` is canceled if it works on no requests.
-        """
-        self.stopped = True
-        if self._crew is not None:
-            self._crew.stop()
-        elif self._running is not None:
-            self._running.cancel()
-
-    def notice(self, current: BatchRecord) -> None:
-        """Begin no more requests once the batch is being cancelled or its window has ended."""
-        if current.status is BatchStatus.CANCELLING or ids.now_s() >= current.expires_at:
-            self._is_over = True
-            if self._crew is not None:
-                self._crew.stop()
+    def _must_end(self, current: BatchRecord) -> bool:
+        return current.status is BatchStatus.CANCELLING or ids.now_s() >= current.expires_at
 
     async def _validate(self) -> None:
         await self._fetch()
@@ -148,35 +105,37 @@ class BatchAttempt:
             raise BatchFailed("file_not_found", message, "input_file_id")
         try:
             await fetch(self._files.storage, file, self._input)
-        except DeskFailed as e:
+        except DatasetTaskFailed as e:
             raise BatchFailed(e.code, e.message, "input_file_id") from e
 
     async def _answer_all(self) -> None:
         await self._fetch()
-        done = _numbers(await self._batches.parts(self._record))
+        done = _numbers(await self._store.parts(self._record))
         self.notice(self._record)
-        if not self._is_over:
-            self._crew = Crew(self._work_on(self._record).result, self._store)
+        if not self._starts_no_more:
             unanswered = read_requests(self._input, self._max_body_bytes, done)
-            await self._crew.run(unanswered, self._concurrency)
-            self._crew = None
+            work = self._request_work(self._record)
+            await self._work_on(unanswered, work.result, self._concurrency)
         if not self.stopped:
-            await self._change(lambda record: record.finalize(*_end_of(record)))
+            await self._change(_finalize)
 
-    async def _store(self, results: list[Result]) -> None:
+    async def _keep(self, outcomes: list[Result]) -> None:
         more = BatchTally()
-        for result in results:
+        for result in outcomes:
             more = more.plus(result.tally)
-        parts = await self._writer.write(results)
-        self._record = await self._batches.add_parts(
+        parts = {}
+        for file in ResultFile:
+            if results := [result for result in outcomes if result.file is file]:
+                name = await self._writer.write([result.line for result in results], file)
+                parts[name] = [result.number for result in results]
+        self._record = await self._store.add_parts(
             self._record, lambda record: record.advance(more), parts
         )
         metrics.BATCH_REQUESTS.cell("completed").inc(more.completed)
         metrics.BATCH_REQUESTS.cell("failed").inc(more.failed)
 
     async def _finish(self) -> None:
-        """Write the files and end the batch."""
-        parts = await self._batches.parts(self._record)
+        parts = await self._store.parts(self._record)
         unsent = await self._unsent(_numbers(parts))
         try:
             written = await self._write_files(parts, unsent)
@@ -187,25 +146,17 @@ class BatchAttempt:
             return
         files = [file for file in written if file is not None]
         output, errors = (None if file is None else file.id for file in written)
-        try:
-            self._record = await self._batches.change_own(
-                self._record,
-                lambda record: record.finish(ids.now_s(), output=output, errors=errors),
-                lambda pipe, _: self._files.write_all_new(pipe, files),
-            )
-        except (AttemptSuperseded, Missing):
-            # After any other error, the transaction may have been made, so its files stay.
-            for file in files:
-                await self._files.discard(file.project_id, file.id)
-            raise
+        await self._end(
+            files, lambda record: record.finish(ids.now_s(), output=output, errors=errors)
+        )
 
     async def _write_files(
         self, parts: Collection[str], unsent: Sequence[bytes]
     ) -> tuple[FileRecord | None, FileRecord | None]:
         """Store the output file and the error file. Raises StorageMissing if a part is gone."""
-        output = await write_file(self._files, self._record, Kind.OUTPUT, parts)
+        output = await write_file(self._files, self._record, ResultFile.OUTPUT, parts)
         try:
-            errors = await write_file(self._files, self._record, Kind.ERROR, parts, unsent)
+            errors = await write_file(self._files, self._record, ResultFile.ERROR, parts, unsent)
         except BaseException:
             if output is not None:
                 await self._files.discard(output.project_id, output.id)
@@ -213,7 +164,7 @@ class BatchAttempt:
         return output, errors
 
     async def _unsent(self, done: Collection[int]) -> list[bytes]:
-        """Return the lines of the requests without a result, if the batch did not send them."""
+        """Return the lines of the requests that an expired or cancelled batch did not send."""
         reason = _NOT_SENT.get(self._record.ending or self._record.status)
         if reason is None or self._record.total == len(done):
             return []
@@ -223,10 +174,10 @@ class BatchAttempt:
             log.info("%s: the requests without a result are unknown: %s", self._record.id, e)
             return []
         requests = read_requests(self._input, self._max_body_bytes, done)
-        return [line_without_answer(request.custom_id, *reason) for request in requests]
+        return [unsent_line(request.custom_id, *reason) for request in requests]
 
     async def _fail(self, faults: Sequence[BatchFault]) -> None:
-        """Fail the batch, or begin to if it may have results."""
+        """Fail the batch or, if it may have results, let `_finish` do so."""
 
         def change(record: BatchRecord) -> BatchRecord:
             if record.status is BatchStatus.VALIDATING:
@@ -235,14 +186,11 @@ class BatchAttempt:
 
         await self._change(change)
 
-    async def _change(self, change: Callable[[BatchRecord], BatchRecord]) -> None:
-        self._record = await self._batches.change_own(self._record, change)
 
-
-def _end_of(record: BatchRecord) -> tuple[BatchStatus, int]:
-    """Return how a batch that no worker processes ends, and the time."""
-    is_whole = record.tally.done == record.total
-    return BatchStatus.COMPLETED if is_whole else BatchStatus.EXPIRED, ids.now_s()
+def _finalize(record: BatchRecord) -> BatchRecord:
+    is_complete = record.tally.done == record.total
+    status = BatchStatus.COMPLETED if is_complete else BatchStatus.EXPIRED
+    return record.finalize(status, ids.now_s())
 
 
 def _numbers(parts: dict[str, list[int]]) -> set[int]:
@@ -252,7 +200,7 @@ def _numbers(parts: dict[str, list[int]]) -> set[int]:
 class RunBatch(ResumableTask[BatchRecord]):
     """Answers the requests of batches on this worker."""
 
-    passing = (*ResumableTask.passing, DeskFailed)
+    transient = (*ResumableTask.transient, DatasetTaskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._batches = Batches(resources.files)
@@ -268,7 +216,7 @@ class RunBatch(ResumableTask[BatchRecord]):
         )
 
     async def _clear(self, record: BatchRecord) -> None:
-        await self._batches.parts_remain(record)  # a part may have been stored since
+        await self._batches.note_leftover_parts(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: BatchRecord) -> AsyncIterator[BatchAttempt]:
@@ -277,13 +225,13 @@ class RunBatch(ResumableTask[BatchRecord]):
                 record,
                 batches=self._batches,
                 registry=self._registry,
-                work_on=self._work_on,
+                request_work=self._request_work,
                 max_body_bytes=self._settings.max_inference_body_bytes,
                 concurrency=self._settings.batch_requests_at_once,
                 folder=folder,
             )
 
-    def _work_on(self, record: BatchRecord) -> RequestWork:
+    def _request_work(self, record: BatchRecord) -> RequestWork:
         # A batch waits for an engine until its window ends.
         calls = self._access.calls(
             record.project_id,

@@ -1,6 +1,7 @@
-"""The command line: its commands, and how it ends.
+"""The command line: which commands exist, and how the process ends.
 
-Each command imports only what it needs, so that all start fast.
+All commands start fast: groups are imported when one of their commands is used, and the functions
+of other commands import what they need.
 """
 
 from __future__ import annotations
@@ -13,18 +14,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from service import __version__, offline
-from service.cli import (
-    audit,
-    diagnosis,
-    documents,
-    erasure,
-    files,
-    keys,
-    models,
-    processes,
-    upkeep,
-)
-from service.cli.common import App, reason
+from service.cli import maintenance, processes, reference
+from service.cli.common import App, LazyGroup, reason
 from service.garbage_collection import collect_seldom
 
 app = App(
@@ -39,23 +30,26 @@ app.command()(processes.worker)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     processes.inference
 )
-app.command()(upkeep.rebuild)
-app.command()(upkeep.gc)
-app.command("new-master-key")(upkeep.new_master_key)
-app.command()(upkeep.encrypt)
-app.command("rotate-master-key")(upkeep.rotate_master_key)
-app.command()(upkeep.backup)
-app.command()(upkeep.backups)
-app.command()(upkeep.restore)
-app.command("redis-acl")(documents.redis_acl)
-app.command()(documents.openapi)
-app.command()(documents.metrics)
-app.command()(diagnosis.doctor)
-app.add_typer(keys.app, name="keys")
-app.add_typer(models.app, name="models")
-app.add_typer(files.app, name="files")
-app.add_typer(audit.app, name="audit")
-app.add_typer(erasure.app, name="erasure")
+app.command()(maintenance.rebuild)
+app.command()(maintenance.gc)
+app.command("new-master-key")(maintenance.new_master_key)
+app.command()(maintenance.encrypt)
+app.command("rotate-master-key")(maintenance.rotate_master_key)
+app.command()(maintenance.backup)
+app.command()(maintenance.backups)
+app.command()(maintenance.restore)
+app.command("redis-acl")(reference.redis_acl)
+app.command()(reference.openapi)
+app.command()(reference.metrics)
+app.command()(maintenance.doctor)
+for _name, _help in (
+    ("keys", "API keys."),
+    ("models", "Base models."),
+    ("files", "Data files."),
+    ("audit", "The audit log."),
+    ("erasure", "Receipts of erasures."),
+):
+    app.add_typer(App(LazyGroup, help=_help), name=_name)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,18 +8,24 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from service import __version__
+from service.audit import export as exporting
+from service.audit.log import Filters
+from service.audit.sealing import HEAD
+from service.audit.verify import Findings, KeyMissing
+from service.audit.verify import verify as verify_log
 from service.cli.common import App, DataDir, fail, public_key, time_text
-
-if TYPE_CHECKING:
-    from service.audit.verify import Findings
-    from service.core.encryption.signing import PublicKey
-    from service.core.redis import Client
-    from service.core.storage import Storage
+from service.cli.connections import CommandDetails, open_redis, open_storage, record
+from service.config import Settings
+from service.core.encryption.master import MasterKeyError
+from service.core.encryption.signing import PublicKey, SigningKeyError
+from service.core.redis import Client, reply, text
+from service.core.storage import Storage, StorageError
+from service.web.audit_events import AuditEvent
 
 app = App(help="The audit log.")
 T = TypeVar("T")
@@ -31,8 +37,6 @@ _HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+)[=:]\s*(?P<value>.+)")
 @app.command("key")
 def print_key(data_dir: DataDir = None) -> None:
     """Print the public key that verifies the log as PEM, for 'audit verify --key'."""
-    from service.core.encryption.signing import SigningKeyError
-
     try:
         typer.echo(public_key(data_dir).pem, nl=False)
     except SigningKeyError as e:
@@ -75,20 +79,13 @@ def verify(
     Exits with 5 if one was, with 3 if the key is missing that verifies or decrypts the log, and
     with 1 if Redis or storage cannot be read. The newest entries are not sealed yet.
     """
-    from service.audit.verify import KeyMissing
 
     async def check(storage: Storage, redis: Client) -> Findings:
-        from service.audit.sealing import HEAD
-        from service.audit.verify import verify as verified
-        from service.config import Settings
-        from service.core.encryption.signing import PublicKey
-        from service.core.redis import reply, text
-
         given = [PublicKey.from_pem(path.read_bytes()) for path in keys or ()]
         known = [path.read_text("utf-8") for path in checkpoints or ()]
         if (head := await reply(redis.get(HEAD))) is not None:
             known.append(text(head))
-        return await verified(
+        return await verify_log(
             storage,
             given or [_own_key(data_dir)],
             known,
@@ -143,17 +140,12 @@ def export(
         fail("--format otlp and --endpoint belong together")
 
     async def write(storage: Storage, redis: Client) -> int:
-        from service.audit import export as exporting
-        from service.audit.log import Filters
-        from service.cli.connections import Chore, record
-        from service.web.audit_events import AuditEvent
-
         filters = Filters(
             since=since.replace(tzinfo=UTC).timestamp() if since else 0.0,
             until=until.replace(tzinfo=UTC).timestamp() if until else float("inf"),
             project_ids=frozenset(project) if project else None,
         )
-        await record(redis, AuditEvent.AUDIT_LOGS_READ, Chore())
+        await record(redis, AuditEvent.AUDIT_LOGS_READ, CommandDetails())
         found = exporting.entries(storage, redis, filters)
         if endpoint is not None:
             try:
@@ -172,9 +164,6 @@ def export(
 
 def _own_key(data_dir: Path | None) -> PublicKey:
     """The public key of this installation. Raises KeyMissing."""
-    from service.audit.verify import KeyMissing
-    from service.core.encryption.signing import SigningKeyError
-
     try:
         return public_key(data_dir)
     except SigningKeyError as e:
@@ -183,18 +172,14 @@ def _own_key(data_dir: Path | None) -> PublicKey:
 
 def _headers(texts: list[str]) -> dict[str, str]:
     found = {}
-    for text in texts:
-        if (match := _HEADER.fullmatch(text)) is None:
-            raise ValueError(f"write the header '{text.partition('=')[0]}' as NAME=VALUE")
+    for header in texts:
+        if (match := _HEADER.fullmatch(header)) is None:
+            raise ValueError(f"write the header '{header.partition('=')[0]}' as NAME=VALUE")
         found[match["name"]] = match["value"]
     return found
 
 
 def _run(data_dir: Path | None, work: Callable[[Storage, Client], Awaitable[T]]) -> T:
-    from service.cli.connections import open_redis, open_storage
-    from service.core.encryption.master import MasterKeyError
-    from service.core.storage import StorageError
-
     async def run() -> T:
         storage = open_storage(data_dir)
         async with open_redis(data_dir) as redis:

@@ -1,4 +1,4 @@
-"""Backups and restores, as an operator runs them. Each function returns lines for the operator."""
+"""Runs backups, restores and rebuilds. Each function returns lines for the operator."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 from service.backup import restore as restoring
 from service.backup.backup import back_up
-from service.backup.contents import Manifest
+from service.backup.contents import BackupManifest
 from service.backup.replay import Replayed, replay
 from service.backup.restore import NotEmpty
 from service.backup.target import Target
 from service.cli.common import time_text
 from service.cli.connections import (
-    Chore,
+    CommandDetails,
     alone,
+    catalogue,
     connected,
     open_storage,
     record,
@@ -23,7 +24,6 @@ from service.cli.connections import (
     running_or_alone,
     storage_url,
 )
-from service.cli.operator import catalogue
 from service.cli.rebuild import Rebuild, RebuiltLog
 from service.core.storage import Storage
 from service.web.audit_events import AuditEvent
@@ -46,12 +46,12 @@ async def backup(data_dir: Path | None, place: str, keep: int | None) -> list[st
     target.require_apart(storage_url(data_dir))
     async with (
         connected(redis_url(data_dir)) as redis,
-        recorded(redis, AuditEvent.BACKUP_CREATED) as chore,
+        recorded(redis, AuditEvent.BACKUP_CREATED) as details,
     ):
         done = await back_up(redis, redis_url(data_dir), storage, target, keep=keep)
-        chore.objects = (done.manifest.id,)
-        chore.counts = {"records": done.manifest.records.count}
-        chore.counts["objects"] = done.manifest.objects.count
+        details.objects = (done.manifest.id,)
+        details.counts = {"records": done.manifest.records.count}
+        details.counts["objects"] = done.manifest.objects.count
     copied = f"copied {done.copied_objects:,} new objects, {done.copied_bytes:,} bytes"
     paused = f"writes to Redis were paused for {done.paused_s * 1000:.0f} ms"
     lines = [f"backed up {_contents(done.manifest)}", f"{copied}; {paused}"]
@@ -88,11 +88,11 @@ async def restore(
         storage, models = _storage(data_dir), catalogue(data_dir)
         newer = Rebuild(redis, _readable(data_dir), models)
 
-        async def finish(manifest: Manifest) -> None:
+        async def finish(manifest: BackupManifest) -> None:
             if only_records:
                 await newer.run()
-            chore = Chore((manifest.id,), {"records": manifest.records.count})
-            await record(redis, AuditEvent.BACKUP_RESTORED, chore)
+            details = CommandDetails((manifest.id,), {"records": manifest.records.count})
+            await record(redis, AuditEvent.BACKUP_RESTORED, details)
 
         done = await restoring.restore(
             redis,
@@ -128,7 +128,9 @@ async def rebuild(data_dir: Path | None, journal: str | None) -> list[str]:
             if journal is not None:
                 raise
             await newer.run()
-            await record(redis, AuditEvent.INSTALLATION_REBUILT, Chore(counts=newer.restored))
+            await record(
+                redis, AuditEvent.INSTALLATION_REBUILT, CommandDetails(counts=newer.restored)
+            )
             return [f"rebuilt: {_counts(newer)}. {_NOT_EMPTY}"]
         if done is None:
             await finish(None)
@@ -153,16 +155,16 @@ def _removed(ids: list[str]) -> list[str]:
 
 
 def _storage(data_dir: Path | None) -> Storage:
-    """The storage for copies of objects as they are, encrypted ones too."""
+    """Return the storage for copying objects unchanged, even encrypted ones."""
     return Storage.from_url(storage_url(data_dir), patience_s=_PATIENCE_S)
 
 
 def _readable(data_dir: Path | None) -> Storage:
-    """The storage for reading what encrypted objects contain."""
+    """Return the storage for reading encrypted objects."""
     return open_storage(data_dir, patience_s=_PATIENCE_S)
 
 
-def _contents(manifest: Manifest) -> str:
+def _contents(manifest: BackupManifest) -> str:
     return (
         f"{manifest.id}: {manifest.records.count:,} records of {time_text(manifest.taken_at)}, "
         f"{manifest.objects.count:,} objects, {manifest.size:,} bytes "

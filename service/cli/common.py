@@ -1,8 +1,9 @@
-"""What the commands of `finetuned-server` share: help, an option, and how they fail."""
+"""Shared by all commands of `finetuned-server`: groups and their help, options, and failures."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -21,7 +22,7 @@ DataDir = Annotated[
 NewDataDir = Annotated[Path, typer.Option(help="Folder for all data.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-# Commands of the program of users, which is a package of its own.
+# Commands of `finetuned`, the users' program, which is a package of its own.
 CLIENT_COMMANDS: Final = {
     "upload": "files upload",
     "projects": "admin projects",
@@ -47,17 +48,10 @@ class Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command, or fail with commands of this name in other groups and programs."""
-        name, root = args[0], ctx.find_root().command
-        meant = [
-            f"finetuned-server {group} {name}"
-            for group, inner in root.commands.items()
-            if name in getattr(inner, "commands", ())
-        ]
-        if name in root.commands:
-            meant.append(f"finetuned-server {name}")
-        if name in CLIENT_COMMANDS:
-            meant.append(f"finetuned {CLIENT_COMMANDS[name]}")
-        if name not in self.commands and meant:
+        name = args[0]
+        if name not in self.commands and (
+            meant := _similar_commands(ctx.find_root().command, name)
+        ):
             named = " or ".join(f"'{path}'" for path in meant)
             ctx.fail(f"No such command '{name}'. Did you mean {named}?")
         return super().resolve_command(ctx, args)
@@ -68,12 +62,44 @@ class Group(TyperGroup):
             formatter.write_dl([(n, c.get_short_help_str(1000)) for n, c in self.commands.items()])
 
 
+def _similar_commands(root: Any, name: str) -> list[str]:
+    """Return commands with this name in other groups and in the users' program."""
+    found = [
+        f"finetuned-server {group} {name}"
+        for group, inner in root.commands.items()
+        if name in getattr(inner, "commands", ())
+    ]
+    if name in root.commands:
+        found.append(f"finetuned-server {name}")
+    if name in CLIENT_COMMANDS:
+        found.append(f"finetuned {CLIENT_COMMANDS[name]}")
+    return found
+
+
+class LazyGroup(Group):
+    """A group whose module, `service.cli.{name}`, is imported when a command is looked up."""
+
+    _commands: Any
+
+    @property
+    def commands(self) -> Any:
+        """The commands by name."""
+        if not self._commands:
+            module = import_module(f"service.cli.{self.name}")
+            self._commands = typer.main.get_group(module.app).commands
+        return self._commands
+
+    @commands.setter
+    def commands(self, commands: Any) -> None:
+        self._commands = commands
+
+
 class App(typer.Typer):
     """A group of commands that shows its help in full."""
 
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, cls: type[Group] = Group, **more: Any) -> None:
         super().__init__(
-            cls=Group,
+            cls=cls,
             no_args_is_help=True,
             # Tables cut off what does not fit, and so the names of options.
             rich_markup_mode=None,

@@ -1,4 +1,7 @@
-"""Redis and storage of the installation that a command is about."""
+"""Opens Redis, storage and catalog of the installation that a command is about.
+
+Also records in the audit log what a command did.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from service.core.encryption.master import MasterKeyError
 from service.core.redis import REDIS_ERRORS, Client, Purpose, connect, why, writing_for
 from service.core.redis.transactions import write_once
 from service.core.storage import Storage
+from service.models.catalogue import Catalogue
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.services import only_store, running_store
 from service.web import audit_trail
@@ -62,6 +66,12 @@ def redis_url(data_dir: Path | None) -> str:
     if store is None:
         raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
     return store
+
+
+def catalogue(data_dir: Path | None) -> Catalogue:
+    """Return the catalog of a standalone folder, or the one from the settings."""
+    file = DataLayout(data_dir).models_file if data_dir else Settings().models_file
+    return Catalogue(file)
 
 
 @asynccontextmanager
@@ -156,8 +166,8 @@ _UNRECORDED: Final = "the audit log has no entry of this, because Redis cannot b
 
 
 @dataclass
-class Chore:
-    """What a command does: the objects that it is about, and numbers."""
+class CommandDetails:
+    """What the audit log says about a command: the objects that it changed, and numbers."""
 
     objects: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
@@ -171,24 +181,24 @@ def changes_recorded(event: AuditEvent, project_id: str) -> Iterator[Trail]:
 
 
 @asynccontextmanager
-async def recorded(redis: Client, event: AuditEvent) -> AsyncIterator[Chore]:
+async def recorded(redis: Client, event: AuditEvent) -> AsyncIterator[CommandDetails]:
     """Record what the block does, and whether it failed."""
-    chore = Chore()
+    details = CommandDetails()
     try:
-        yield chore
+        yield details
     except BaseException:
         with contextlib.suppress(*REDIS_ERRORS):
-            await record(redis, event, chore, "failed")
+            await record(redis, event, details, "failed")
         raise
-    await record(redis, event, chore)
+    await record(redis, event, details)
 
 
 async def record(
-    redis: Client, event: AuditEvent, chore: Chore, outcome: Outcome = "succeeded"
+    redis: Client, event: AuditEvent, details: CommandDetails, outcome: Outcome = "succeeded"
 ) -> None:
     """Write an entry about a command. Raises REDIS_ERRORS."""
-    followed = _trail(event, objects=tuple(map(harmless, chore.objects)))
-    followed.count(**chore.counts)
+    followed = _trail(event, objects=tuple(map(harmless, details.objects)))
+    followed.count(**details.counts)
     await write_once(redis, partial(audit_trail.append, entry=followed.entry(outcome)))
 
 
@@ -196,7 +206,7 @@ async def record_if_possible(data_dir: Path | None, event: AuditEvent, *objects:
     """Record a command that needs no Redis. Returns why there is no entry, if there is none."""
     try:
         async with open_redis(data_dir) as redis:
-            await record(redis, event, Chore(objects))
+            await record(redis, event, CommandDetails(objects))
     except ValueError:
         return _UNRECORDED
     return None

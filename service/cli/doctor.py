@@ -45,7 +45,7 @@ from service.standalone.sharing import Choice, choose_sharing
 
 Level = Literal["ok", "note", "missing"]
 _MARKS = {"ok": "✓", "note": "•", "missing": "✗"}
-_MOST_PROJECTS = 3
+_MAX_PROJECTS = 3
 _MIN_MEMORY_GIB, _MIN_DISK_GIB = 8, 10
 _PACKAGES = {
     "torch": ("training", "pip install 'finetuned-server[worker]'"),
@@ -195,8 +195,8 @@ async def _redis_memory(url: str) -> list[Finding]:
     redis = connect(url, retries=0)
     use, projects = RecordUse(redis), Projects(redis)
     try:
-        memory = Memory.of(await redis.info("memory"))
-        sizes = await use.largest(await projects.kept_ids(), _MOST_PROJECTS)
+        memory = Memory.from_info(await redis.info("memory"))
+        sizes = await use.largest(await projects.kept_ids(), _MAX_PROJECTS)
         names = [(project, await projects.get(project), size) for project, size in sizes]
     except REDIS_ERRORS:
         return []
@@ -369,7 +369,7 @@ def _trainer(
 
 def _gpu(gpus: Sequence[Gpu]) -> Finding:
     if gpus:
-        return Finding("ok", "GPU", "; ".join(_described(gpu) for gpu in gpus))
+        return Finding("ok", "GPU", "; ".join(_describe(gpu) for gpu in gpus))
     return Finding(
         "note",
         "GPU",
@@ -378,7 +378,7 @@ def _gpu(gpus: Sequence[Gpu]) -> Finding:
     )
 
 
-def _described(gpu: Gpu) -> str:
+def _describe(gpu: Gpu) -> str:
     if gpu.memory_bytes is None:
         return gpu.name
     return f"{gpu.name}, {gpu.memory_bytes / GIB:.0f} GiB"

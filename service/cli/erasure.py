@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from service.audit.stored_log import earlier_keys
 from service.cli.common import App, DataDir, fail, public_key
-
-if TYPE_CHECKING:
-    from service.core.encryption.signing import PublicKey
+from service.cli.connections import open_storage
+from service.core.encryption.signing import PublicKey
+from service.core.storage import StorageError
+from service.erasure import receipts
 
 app = App(help="Receipts of erasures.")
 
@@ -41,14 +43,10 @@ def verify(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Check that this installation signed a receipt, and that nobody changed it since.
+    """Check that this installation signed a receipt, and that nobody has changed it since.
 
     Exits with 5 if not. It needs no running service.
     """
-    from service.core.encryption.signing import PublicKey
-    from service.erasure.receipts import NotVerified
-    from service.erasure.receipts import verify as check
-
     try:
         found = json.loads(receipt.read_bytes())
         if not isinstance(found, dict):
@@ -57,10 +55,10 @@ def verify(
         fail(f"{receipt} is not a receipt: {e}")
     try:
         if key is not None:
-            check(found, PublicKey.from_pem(key.read_bytes()))
+            receipts.verify(found, PublicKey.from_pem(key.read_bytes()))
         else:
-            check(found, *asyncio.run(_own_keys(data_dir)))
-    except NotVerified as e:
+            receipts.verify(found, *asyncio.run(_own_keys(data_dir)))
+    except receipts.NotVerified as e:
         fail(f"{receipt} is not valid: {e}", code=5)
     except (ValueError, OSError) as e:
         fail(e)
@@ -70,7 +68,7 @@ def verify(
 def _summary(receipt: dict[str, Any]) -> str:
     size = sum(found["bytes"] for found in receipt["objects"])
     is_kept = (receipt.get("rewrite") or {}).get("append_only_file") == "not_permitted"
-    kept = "; Redis did not permit to rewrite its append-only file" if is_kept else ""
+    kept = "; Redis did not permit rewriting its append-only file" if is_kept else ""
     return (
         f"{receipt['id']} is valid: the {receipt['subject']} {receipt['subject_id']} was erased, "
         f"{len(receipt['objects'])} objects with {size:,} bytes{kept}"
@@ -78,13 +76,9 @@ def _summary(receipt: dict[str, Any]) -> str:
 
 
 async def _own_keys(data_dir: Path | None) -> list[PublicKey]:
-    """The public key of this installation, and those that it signed with earlier."""
-    from service.audit.stored_log import earlier_keys
-    from service.cli.connections import open_storage
-    from service.core.storage import StorageError
-
+    """Return the public key of this installation, and those that it used before."""
     key = public_key(data_dir)
     try:
         return [key, *await earlier_keys(open_storage(data_dir), [key])]
     except (OSError, StorageError, ValueError):
-        return [key]  # which signed all receipts of a newer installation
+        return [key]  # of a newer installation, this key signed all receipts

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import typer
+from pydantic import ValidationError
 
 from service.cli.common import App, fail
+from service.config import Settings
+from service.datasets.contract.tasks import ConvertSpec
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed
+from service.files.records import with_filename_hint
+from service.files.schemas import FormatFields
 
 app = App(help="Data files.")
 
@@ -28,20 +37,66 @@ def check(
 
     Exits with 5 if no job can be trained on it.
     """
-    from pydantic import ValidationError
-
-    from service.cli.check_file import check_file, in_words
-    from service.files.schemas import FormatFields
-
     try:
         given = FormatFields.model_validate_json(options)
     except ValidationError as e:
         fail(f"--options: {e.errors()[0]['msg']}", 2)
-    found = asyncio.run(check_file(path, given.stored()))
+    found = asyncio.run(_check(path, given.stored()))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        for line in in_words(found):
+        for line in _describe(found):
             typer.echo(line)
     if not found["ok"]:
         raise typer.Exit(5)
+
+
+async def _check(path: Path, format: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: A002
+    """Return the findings as plain JSON values.
+
+    `ok`: whether a job can be trained on the file. `error`: why it cannot be read at all.
+    """
+    settings = Settings()
+    found: dict[str, Any] = {
+        "object": "file.check",
+        "filename": path.name,
+        "min_training_rows": settings.min_examples,
+    }
+    dataset_process = DatasetProcess(settings)
+    with tempfile.TemporaryDirectory(prefix="finetuned-check-") as folder:
+        spec = ConvertSpec(
+            path=path.resolve(),
+            out=Path(folder) / "canonical.jsonl",
+            format=dataset_process.format_of(with_filename_hint(format, path.name)),
+            result=Path(folder) / "result.json",
+        )
+        try:
+            converted = await dataset_process.run(spec)
+        except DatasetTaskFailed as e:
+            return found | {"ok": False, "error": {"code": e.code, "message": e.message}}
+    report = converted.validation
+    return found | {
+        "ok": report.ok and report.valid_rows >= settings.min_examples,
+        "error": None,
+        "found": msgspec.to_builtins(converted.facts),
+        "validation": msgspec.to_builtins(report),
+    }
+
+
+def _describe(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the findings and whether the file can be used, a line each."""
+    if found["error"] is not None:
+        yield f"{found['filename']} cannot be read: {found['error']['message']}"
+        return
+    report = found["validation"]
+    for issue in report["issues"]:
+        place = (
+            f"line {issue['line']} {issue['pointer'] or ''}".rstrip() if issue["line"] else "file"
+        )
+        yield f"{place}: {issue['severity']} {issue['code']}: {issue['message']} {issue['fix']}"
+    yield (
+        f"{found['filename']}: {report['rows']} rows, {report['errors']} errors, "
+        f"{report['warnings']} warnings"
+    )
+    if report["valid_rows"] < found["min_training_rows"]:
+        yield f"A training file needs at least {found['min_training_rows']} valid rows."

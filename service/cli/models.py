@@ -4,28 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final
 
 import typer
+from pydantic import SecretStr
 
+from service.backup.contents import BackupError
 from service.cli.common import App, DataDir, Json, fail
+from service.cli.connections import (
+    catalogue,
+    open_redis,
+    record_if_possible,
+    recorded,
+    redis_url,
+    running_or_alone,
+)
+from service.config import Settings
+from service.core.redis import Client
+from service.inference.engine.launch import EngineConfigError, claim_cache
+from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
+from service.jobs.records import Jobs
+from service.models.adapters import load_signing_key
+from service.models.add import add_model
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
+from service.models.inspect import ModelRefused
+from service.models.parsers import ReasoningParsers, ToolCallParsers
+from service.models.records import base_of
+from service.models.registry import ModelRegistry
+from service.models.sources.write_bundle import bundle_model
+from service.projects.records import Projects
+from service.standalone.layout import DataLayout
+from service.training.model.base_folder import read_config, unquantizable, untrainable
+from service.web.audit_events import AuditEvent
 
 app = App(help="Base models.")
+_ERRORS: Final = (
+    BackupError,
+    CatalogueError,
+    EngineConfigError,
+    MergeFailed,
+    ModelRefused,
+    OSError,
+    ValueError,
+)
+_SHOWN_NEEDING: Final = 5
 
 Revision = Annotated[
     str | None,
     typer.Option(help="Branch, tag or commit in a Hugging Face cache, or tag in an OCI layout."),
 ]
-
-
-def _record(data_dir: Path | None, event: str, name: str) -> None:
-    """Record a change of the catalog in the audit log, if Redis can be reached."""
-    from service.cli.connections import record_if_possible
-    from service.web.audit_events import AuditEvent
-
-    if why_not := asyncio.run(record_if_possible(data_dir, AuditEvent(event), name)):
-        _progress(f"finetuned-server: {why_not}")
 
 
 @app.command("list")
@@ -34,9 +64,6 @@ def list_models(
     as_json: Json = False,
 ) -> None:
     """List the base models in the catalog."""
-    from service.cli.operator import catalogue
-    from service.models.catalogue import CatalogueError
-
     try:
         entries = catalogue(data_dir).all()
     except CatalogueError as e:
@@ -75,7 +102,7 @@ def add(
         int | None, typer.Option(min=64, help="Context length, if below the model's.")
     ] = None,
     serving_quantization: Annotated[
-        Literal["auto", "none", "fp8", "nf4"],
+        ServingQuantization,
         typer.Option(
             help="How engines hold the weights: in 16 bits (none), in 8 bits (fp8), in the 4 bits "
             "of QLoRA (nf4), or the first of these that fits the GPU (auto)."
@@ -94,26 +121,24 @@ def add(
 
     Pickles and custom code are refused.
     """
-    from service.cli import operator
-
     try:
-        typer.echo(
-            operator.add_model(
-                data_dir,
-                source,
-                model_id,
-                license_id,
-                tuple(language or ()),
-                context_length,
-                revision,
-                report=_progress,
-                serving_quantization=serving_quantization,
-                serving_path=serving_path,
-            )
+        entry = add_model(
+            source,
+            catalogue=catalogue(data_dir),
+            models_dir=DataLayout((data_dir or Settings().data_dir).resolve()).models,
+            model_id=model_id,
+            license_id=license_id,
+            languages=tuple(language or ()),
+            context_length=context_length,
+            revision=revision,
+            report=_progress,
+            serving_quantization=serving_quantization,
+            serving_path=serving_path,
         )
-        _record(data_dir, "base_model.added", model_id)
-    except operator.CHORE_ERRORS as e:
+        _record(data_dir, AuditEvent.BASE_MODEL_ADDED, model_id)
+    except _ERRORS as e:
         fail(e)
+    typer.echo(_describe_added(data_dir, entry))
 
 
 @app.command("remove")
@@ -125,11 +150,9 @@ def remove(
 
     Refused while something needs it: trained models, unfinished jobs and aliases of any project.
     """
-    from service.cli import operator
-
     try:
-        typer.echo(asyncio.run(operator.remove_model(data_dir, model_id)))
-    except operator.CHORE_ERRORS as e:
+        typer.echo(asyncio.run(_remove(data_dir, model_id)))
+    except _ERRORS as e:
         fail(str(e))
 
 
@@ -158,9 +181,6 @@ def bundle(
 
     Needs neither a GPU nor a running service. Nothing is downloaded.
     """
-    from service.models.inspect import ModelRefused
-    from service.models.sources.write_bundle import bundle_model
-
     try:
         made = bundle_model(source, output, name, license_id, revision, report=_progress)
     except (ModelRefused, OSError, ValueError) as e:
@@ -178,12 +198,10 @@ def merge(
     data_dir: DataDir = None,
 ) -> None:
     """Serve a trained model from its own engine, with merged weights, at the base model's speed."""
-    from service.cli import operator
-
     try:
-        typer.echo(asyncio.run(operator.merge_model(data_dir, name)))
-        _record(data_dir, "model.merged", name)
-    except operator.CHORE_ERRORS as e:
+        typer.echo(asyncio.run(_merge(data_dir, name)))
+        _record(data_dir, AuditEvent.MODEL_MERGED, name)
+    except _ERRORS as e:
         fail(e)
 
 
@@ -194,11 +212,9 @@ def sign(data_dir: DataDir = None) -> None:
     With the key in $FINETUNED_SIGNING_KEY_FILE. Engines with FINETUNED_ADAPTER_KEY_FILE load no
     others.
     """
-    from service.cli import operator
-
     try:
-        typer.echo(asyncio.run(operator.sign_models(data_dir)))
-    except operator.CHORE_ERRORS as e:
+        typer.echo(asyncio.run(_sign(data_dir)))
+    except _ERRORS as e:
         fail(e)
 
 
@@ -208,13 +224,141 @@ def unmerge(
     data_dir: DataDir = None,
 ) -> None:
     """Serve a trained model as an adapter again, and remove its merged weights."""
-    from service.cli import operator
-
     try:
-        typer.echo(operator.unmerge_model(data_dir, name))
-        _record(data_dir, "model.unmerged", name)
-    except operator.CHORE_ERRORS as e:
+        models = catalogue(data_dir)
+        models.set_merged(name, False)
+        settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
+        sweep(settings.adapter_cache, models.merged())
+        _record(data_dir, AuditEvent.MODEL_UNMERGED, name)
+    except _ERRORS as e:
         fail(e)
+    how = "stop it" if data_dir is None else f"start '{_up(data_dir)}' again"
+    typer.echo(
+        f"{name} is served by its base model's engine. If its own engine is still running, {how}."
+    )
+
+
+def _describe_added(data_dir: Path | None, entry: BaseModelEntry) -> str:
+    parser = ToolCallParsers(Settings().tool_call_parser).choose(entry)
+    tools = f"tool calls parsed by '{parser}'" if parser else "no tool calls"
+    reasoning = ReasoningParsers(Settings().reasoning_parser).choose(entry)
+    thinking = f", reasoning parsed by '{reasoning}'" if reasoning else ""
+    return (
+        f"added {entry.id}: {entry.parameters or 0:,} parameters, license {entry.license}, context "
+        f"{entry.context_length}, {tools}{thinking}. {_how_to_serve(data_dir, entry.id)}."
+        f"{_training_note(entry)}"
+    )
+
+
+def _how_to_serve(data_dir: Path | None, model: str) -> str:
+    """Return the next command, which serves a model."""
+    if data_dir is None:
+        return f"Start its engine with 'finetuned-server inference {model}'"
+    return f"To serve it, start '{_up(data_dir)}' (again, if it is running)"
+
+
+def _up(data_dir: Path) -> str:
+    return f"finetuned-server up --data-dir {shlex.quote(str(data_dir))}"
+
+
+async def _remove(data_dir: Path | None, model_id: str) -> str:
+    """Remove a base model that nothing needs and return a message for the operator.
+
+    Raises ValueError if something does.
+    """
+    models = catalogue(data_dir)
+    if (entry := models.get(model_id)) is None:
+        raise ValueError(f"the catalog has no model '{model_id[:200]}'")
+    async with (
+        running_or_alone(data_dir) as redis,
+        recorded(redis, AuditEvent.BASE_MODEL_REMOVED) as details,
+    ):
+        details.objects = (model_id,)
+        if needing := [text async for text in _needing(redis, models, model_id)]:
+            shown = ", ".join(needing[:_SHOWN_NEEDING])
+            more = f" and {len(needing) - _SHOWN_NEEDING} more" * (len(needing) > _SHOWN_NEEDING)
+            raise ValueError(
+                f"{model_id} is needed by {shown}{more}. Delete or cancel these first: they do not "
+                "work without their base model."
+            )
+        models.remove(model_id)
+    return (
+        f"removed {model_id}. Its files are still in {entry.path}. If its engine is running, stop "
+        "it, or start 'finetuned-server up' again."
+    )
+
+
+async def _needing(redis: Client, models: Catalogue, model_id: str) -> AsyncIterator[str]:
+    """Describe what would no longer work without a base model."""
+    registry, jobs = ModelRegistry(redis, models, cache_s=0), Jobs(redis)
+    for project_id, job_id in await jobs.active():
+        job = await jobs.get(project_id, job_id)
+        if job is not None and job.model == model_id:
+            yield f"the job {job_id}"
+    for project_id in await Projects(redis).kept_ids():
+        for name in await registry.models.ids(project_id):
+            if base_of(name) == model_id:
+                yield f"the model {name}"
+        names = await registry.aliases.ids(project_id)
+        for alias in await registry.aliases.get_many(project_id, names):
+            if any(target.model == model_id for target in alias.targets):
+                yield f"the alias {alias.id} of {project_id}"
+
+
+def _training_note(entry: BaseModelEntry) -> str:
+    """Return the limits of trainings on this model, if there are any."""
+    config = read_config(entry.path) or {}
+    if why := untrainable(config):
+        return f" It can be served, but not trained: {why}."
+    if why := unquantizable(config, "nf4"):
+        return f" Its trainings cannot be quantized: {why}."
+    return ""
+
+
+async def _merge(data_dir: Path | None, name: str) -> str:
+    """Merge a trained model for its own engine and return a message for the operator."""
+    settings, models = _settings(data_dir), catalogue(data_dir)
+    entry = models.entry_of(name)
+    if name not in entry.merged:
+        home = claim_cache(settings.adapter_cache, folder_name(name))
+        await prepare(settings, entry, name, home)
+        models.set_merged(name, True)
+    how = _how_to_serve(data_dir, name)
+    where = "" if data_dir else ", and add its address to FINETUNED_UPSTREAMS"
+    return f"{name} is merged. {how}{where}."
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    """Settings of a standalone folder on which `up` has run, or those of the environment."""
+    if data_dir is None:
+        return Settings()
+    layout = DataLayout(data_dir.resolve())
+    return Settings(
+        data_dir=layout.root,
+        models_file=layout.models_file,
+        storage_url=layout.storage.as_uri(),
+        redis_url=SecretStr(redis_url(data_dir)),
+    )
+
+
+async def _sign(data_dir: Path | None) -> str:
+    """Sign all trained models that have no signature. Raises ValueError without a key."""
+    settings = Settings()
+    key = load_signing_key(settings.signing_key_file)
+    if key is None:
+        raise ValueError("there is no key to sign with: set FINETUNED_SIGNING_KEY_FILE")
+    async with open_redis(data_dir) as redis:
+        registry = ModelRegistry(redis, catalogue(data_dir), cache_s=0, signer=key)
+        async with recorded(redis, AuditEvent.MODEL_SIGNED) as details:
+            signed = [name async for name in registry.sign_all()]
+            details.objects, details.counts = tuple(signed), {"models": len(signed)}
+    return f"signed {len(signed)} models with the key {key.public.id}"
+
+
+def _record(data_dir: Path | None, event: AuditEvent, name: str) -> None:
+    """Record a change of the catalog in the audit log, if Redis can be reached."""
+    if why_not := asyncio.run(record_if_possible(data_dir, event, name)):
+        _progress(f"finetuned-server: {why_not}")
 
 
 def _progress(line: str) -> None:

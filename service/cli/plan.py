@@ -1,4 +1,4 @@
-"""`doctor --plan`: which engines and trainings the GPUs of a machine hold, found or given."""
+"""`doctor --plan`: computes which engines and trainings fit on the GPUs of a machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from service.standalone.sharing import (
     BATCH,
     LENGTH,
     choose_sharing,
-    machine_of,
-    usual_training,
+    reference_training,
+    training_machine,
 )
 
 _GPUS = re.compile(r"(?:(\d+)\s*x\s*)?(\d+(?:\.\d+)?)\s*(?:Gi?B?)?", re.IGNORECASE)
-_MOST_GPUS = 64
+_MAX_GPUS = 64
 _GAP = "  "
 
 
@@ -37,8 +37,8 @@ def parse_gpus(text: str) -> tuple[int, ...]:
         if match is None or not 0 < float(match[2]) <= 1024:
             raise BadGpus(f"'{text}' is not a list of GPUs: write it as 4x24GiB, or 24GiB,2x80GiB")
         found += [int(float(match[2]) * GIB)] * int(match[1] or "1")
-        if not 0 < len(found) <= _MOST_GPUS:
-            raise BadGpus(f"'{text}' is not a list of GPUs: give 1 to {_MOST_GPUS}")
+        if not 0 < len(found) <= _MAX_GPUS:
+            raise BadGpus(f"'{text}' is not a list of GPUs: give 1 to {_MAX_GPUS}")
     return tuple(found)
 
 
@@ -111,7 +111,7 @@ def _trainings(
     has_bf16: bool | None,
     row_tokens: int,
 ) -> list[dict[str, Any]]:
-    machine = machine_of(placement, settings, has_bf16)
+    machine = training_machine(placement, settings, has_bf16)
     return [_training(entry, machine, settings, row_tokens) for entry in entries]
 
 
@@ -120,7 +120,7 @@ def _training(
 ) -> dict[str, Any]:
     if (shape := read_shape(entry)) is None:
         return {"model": entry.id, "fits": None}
-    training = usual_training(entry, settings, row_tokens)
+    training = reference_training(entry, settings, row_tokens)
     there = plan(training, shape, machine)
     return {
         "model": entry.id,

@@ -21,7 +21,7 @@ from service.audit.checkpoints import BadCheckpoint
 from service.audit.stored_log import LogState, compare_with_redis
 from service.backup.replay import Replayed
 from service.cli.common import public_key, time_text
-from service.cli.connections import Chore, record
+from service.cli.connections import CommandDetails, record
 from service.core import ids
 from service.core.encryption.signing import SigningKeyError
 from service.core.records import Unreadable
@@ -110,7 +110,7 @@ class Rebuild:
             self.restored["files"] += 1
 
     async def _models(self, keys: Iterable[str]) -> list[ModelRecord]:
-        """Adapters in storage whose model names are unregistered; only the last attempt of each."""
+        """Return unregistered models whose adapters are in storage, the last attempt of each."""
         keys = list(keys)
         trained = [m for key in keys if (m := _ADAPTER.fullmatch(key))]
         imported = [m for key in keys if (m := _IMPORTED.fullmatch(key))]
@@ -215,7 +215,7 @@ class RebuiltLog:
             counts["audit_entries_restored"] = found.unsealed
             counts["audit_whole_until"] = int(whole_until)
             self.lines += _lines(found, whole_until)
-        await record(self._redis, AuditEvent.INSTALLATION_REBUILT, Chore(counts=counts))
+        await record(self._redis, AuditEvent.INSTALLATION_REBUILT, CommandDetails(counts=counts))
 
 
 def _lines(found: LogState, whole_until: float) -> list[str]:

@@ -1,7 +1,7 @@
 """Settings of all processes, read from environment variables (`FINETUNED_…`).
 
-All processes share one class: the API, the worker and the inference launcher of an installation
-must agree on Redis, storage and limits, so they read the same variables. Each area has a module.
+All processes share one class, because the API, workers and engines of an installation must agree on
+Redis, storage and limits. Each area has a module.
 """
 
 from service.config.fields import GIB, MIB

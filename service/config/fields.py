@@ -15,7 +15,7 @@ def _split_at_commas(value: Any) -> Any:
 
 
 CommaSeparated: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
-"""Texts that a variable separates by commas."""
+"""A comma-separated list in a variable."""
 
 
 NAME = r"(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"

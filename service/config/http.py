@@ -1,4 +1,4 @@
-"""How the API listens, whom it trusts (proxies, identity providers), and its limits of requests."""
+"""Settings of the API: addresses, proxies, limits of requests, and identity providers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Part = Literal["redis", "storage", "worker", "inference"]
 
 
 class HttpSettings(BaseModel):
-    """How the API listens, whom it trusts, and how large requests may be."""
+    """Addresses, trusted proxies, and limits of requests."""
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
@@ -118,7 +118,7 @@ ASYMMETRIC: Final = frozenset(
 
 
 class OidcGrant(BaseModel):
-    """The role in a project that the bearers of tokens with a claim have."""
+    """The role in a project for tokens with a claim."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The inference gateway and engines: fair sharing, balancing, sizes, parsers and adapters."""
+"""Settings of the inference gateway and of engines: balancing, sizes, parsers and adapters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEVER_PASSED_ON = frozenset(
     }
 )
 """Parameters of vLLM that no operator can allow: they choose templates that the engine executes,
-name other requests and caches, or reach extensions of the engine."""
+refer to other requests and caches, or reach extensions of the engine."""
 
 
 class GatewaySettings(BaseModel):

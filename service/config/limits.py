@@ -1,4 +1,4 @@
-"""Limits of projects and keys: the values that admins set, the defaults, and what applies."""
+"""Limits of projects and keys: the values that admins set, and the defaults."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ StoredLimits = Annotated[
 StoredProjectLimits = Annotated[
     SerializeAsAny[ProjectLimits], BeforeValidator(partial(_stored, stored=_StoredProjectLimits))
 ]
-"""Limits in a record. Those that only a newer version knows are kept, like the record's fields."""
+"""Limits in a record. Unknown ones, of a newer version, are kept."""
 
 
 def ceiling(value: int | str | None) -> int | None:
@@ -123,7 +123,7 @@ _SAFE_LIMITS = ProjectLimits(concurrent_requests=64)
 
 
 class LimitSettings(BaseModel):
-    """How much each project and each key may have and do."""
+    """Default limits of projects and keys."""
 
     # Limits of projects and keys that have none of their own, as JSON:
     # {"requests_per_minute": 600, "tokens_per_minute": 100000, "concurrent_requests": 32,

@@ -1,4 +1,4 @@
-"""Connections to other services: webhooks, experiment tracking, witness of the audit log."""
+"""Settings of webhooks, experiment tracking and the audit log."""
 
 from __future__ import annotations
 

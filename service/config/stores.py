@@ -1,4 +1,4 @@
-"""Where records and bytes are (Redis, storage, local folders), and how they are encrypted."""
+"""Settings of Redis, storage, local folders and encryption."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class EncryptionSettings(BaseModel):
     )
 
     def master_key(self) -> MasterKey | None:
-        """The key under which objects are encrypted, or None. Raises MasterKeyError."""
+        """Return the key that encrypts objects, or None. Raises MasterKeyError."""
         # Imported here, because few processes need cryptography.
         from service.core.encryption.master import LocalMasterKey, MasterKeyError, VaultMasterKey
 
@@ -143,7 +143,7 @@ class EncryptionSettings(BaseModel):
                 self.encryption_vault_mount,
             )
         if self.encryption_key_file:
-            return LocalMasterKey.of_file(self.encryption_key_file)
+            return LocalMasterKey.from_file(self.encryption_key_file)
         if self.encryption_key:
             return LocalMasterKey.parse(
                 self.encryption_key.get_secret_value(), "FINETUNED_ENCRYPTION_KEY"

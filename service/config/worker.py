@@ -1,4 +1,4 @@
-"""Workers and their trainings: leases, concurrency, GPUs, memory, and the Ray cluster."""
+"""Settings of workers and trainings: leases, concurrency, GPUs, memory, and the Ray cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.config.fields import GIB, NAME
 
 
 class WorkerSettings(BaseModel):
-    """Workers: their leases, and how much they do at once."""
+    """Leases and concurrency of workers."""
 
     worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     worker_port: int = Field(default=9100, ge=0, le=65535)
@@ -106,7 +106,7 @@ _RAY_ADDRESS = re.compile(rf"(?:ray://)?{NAME}:[0-9]{{1,5}}", re.IGNORECASE)
 
 
 class TrainerSettings(BaseModel):
-    """Trainings: their GPUs and memory, and the Ray cluster that may run them."""
+    """GPUs and memory of trainings, and the Ray cluster that may run them."""
 
     tokens_at_once: int | None = Field(
         default=None,

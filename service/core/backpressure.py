@@ -1,9 +1,9 @@
-"""Limits on concurrent work in this process, and when refused callers should try again.
+"""Limits concurrent work in this process, and estimates when refused callers should try again.
 
-Slots are for work that takes memory, such as the bodies of uploads. Work that finds no free slot
-waits for one, and is refused after some time. A free slot goes to the waiting owner (a project)
-that holds the fewest slots, so an owner with many requests hardly delays the others. The number of
-requests that wait is limited too.
+Slots are for work that takes memory, such as the bodies of uploads. If no slot is free, work waits
+for one, and is refused after some time. A free slot goes to the waiting owner (a project) that
+holds the fewest slots, so an owner with many requests hardly delays the others. The number of
+waiting requests is limited too.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Final
 from service.core.errors import RateLimited
 
 WAIT_S = 30.0
-"""Usual time that work waits for a slot: half of the time limit of common proxies."""
+"""Default time that work waits for a slot: half of the time limit of common proxies."""
 _WAITING_PER_SLOT = 4  # each waiting upload holds up to 0.3 MiB of its body
 
 
 class Slots:
-    """A pool of slots. `refusal` builds the error of work that got none within `wait_s`.
+    """A pool of slots. `refusal` creates the error for work that gets none within `wait_s`.
 
     At most `most` slots are held at once, and at most `most_per_owner` by one owner.
     """
@@ -45,8 +45,8 @@ class Slots:
         self._waiting: dict[asyncio.Future[None], str] = {}  # and their owners, oldest first
 
     @asynccontextmanager
-    async def one(self, owner: str) -> AsyncIterator[None]:
-        """Hold a slot of the owner during a block. Raises RateLimited."""
+    async def hold(self, owner: str) -> AsyncIterator[None]:
+        """Hold a slot for the owner inside the block. Raises RateLimited."""
         await self._take(owner)
         try:
             yield
@@ -92,12 +92,12 @@ class Slots:
 
 
 _WEIGHT: Final = 0.2  # of the newest interval in the average
-_LEAST_S: Final = 1.0
-_MOST_S: Final = 40.0  # with the spread, at most 60 s, beyond which OpenAI's SDKs do not wait
+_MIN_S: Final = 1.0
+_MAX_S: Final = 40.0  # with the spread, at most 60 s, beyond which OpenAI's SDKs do not wait
 
 
 class Pace:
-    """How long one request of a queue takes, on average, until it gets its place."""
+    """Average time between two admissions of a queue."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -105,11 +105,11 @@ class Pace:
         self._each_s = 0.0
 
     def begin(self) -> None:
-        """Note that a request waits where none did."""
+        """Note that the first request began to wait."""
         self._moved_s = self._clock()
 
     def move(self) -> None:
-        """Note that a request got its place."""
+        """Note that a waiting request was admitted."""
         now_s = self._clock()
         each_s, self._moved_s = now_s - self._moved_s, now_s
         self._each_s += _WEIGHT * (each_s - self._each_s) if self._each_s else each_s
@@ -117,10 +117,9 @@ class Pace:
     def retry_headers(self, waiting: int) -> dict[str, str]:
         """Return the headers of a refusal while this many requests wait.
 
-        Each refusal names another time around the expected one, so that callers do not all come
-        back at once.
+        Times are spread around the expected one, so that callers do not all return together.
         """
-        expected_s = min(max(waiting * self._each_s, _LEAST_S), _MOST_S)
+        expected_s = min(max(waiting * self._each_s, _MIN_S), _MAX_S)
         after_s = expected_s * random.uniform(0.5, 1.5)  # noqa: S311
         return {
             "retry-after": str(max(1, round(after_s))),

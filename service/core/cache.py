@@ -1,13 +1,13 @@
-"""A small lookup cache with time-based expiry and explicit invalidation.
+"""Caches lookups, with expiry and explicit invalidation.
 
-It saves the hot path a Redis round trip, and limits how long a revoked key or a deleted model stays
-usable in a process.
+The cache saves the hot path a Redis round trip, and limits how long a revoked key or a deleted
+model stays usable in a process.
 
 - Entries older than `ttl_s` are loaded again. Concurrent requests that miss the same key share one
   load, even if some of them are canceled.
-- While Redis is unavailable or hangs, known entries stay usable for `stale_s` longer. The request
-  that finds Redis silent waits `patience_s` for it. Other requests during the next second do not
-  wait. So a change takes effect within `ttl_s` while Redis responds, and once it has recovered.
+- While Redis is unavailable or hangs, known entries stay usable for `stale_s` longer. The first
+  request that gets no answer waits `patience_s` for it; other requests during the next second do
+  not wait. So a change takes effect within `ttl_s` while Redis responds, and once it recovers.
 - Missing objects (None) are cached too, with a small limit of their own, so that guesses cannot
   evict entries in use. They are never used beyond `ttl_s`.
 - The result of a load that was running when its key was forgotten is not cached.
@@ -27,7 +27,7 @@ from service.core.redis import REDIS_ERRORS
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_ASK_AGAIN_S = 1.0  # how long a silent Redis is considered unavailable
+_ASK_AGAIN_S = 1.0  # how long Redis is considered unavailable after no answer
 
 
 class _Entry(NamedTuple, Generic[V]):
@@ -75,8 +75,8 @@ class LookupCache(Generic[K, V]):
         self._absent: OrderedDict[K, _Entry[V]] = OrderedDict()
         self._loads: dict[K, _Load[V]] = {}  # the latest for each key
         self._tasks: set[asyncio.Task[V]] = set()  # the event loop only keeps weak references
-        self._is_silent = False  # whether Redis was silent at the last load
-        self._ask_at = 0.0  # when to try a silent Redis again
+        self._is_silent = False  # whether the last load got no answer from Redis
+        self._ask_at = 0.0  # when to try Redis again
 
     def remembered(self, key: K) -> V | None:
         """Return what `get` would return without a load; None if it would need one."""
@@ -93,7 +93,7 @@ class LookupCache(Generic[K, V]):
         absent = self._absent.get(key)
         if absent is not None and self._clock() < absent.fresh_until:
             return absent.value
-        return await self._refreshed(key, self._entries.get(key))
+        return await self._refresh(key, self._entries.get(key))
 
     def forget(self, key: K) -> None:
         """Drop one entry. The result of a running load is not cached either."""
@@ -121,7 +121,7 @@ class LookupCache(Generic[K, V]):
             load.void = True
         self._loads.clear()
 
-    async def _refreshed(self, key: K, entry: _Entry[V] | None) -> V:
+    async def _refresh(self, key: K, entry: _Entry[V] | None) -> V:
         now = self._clock()
         if entry is not None and now >= entry.asked_at + self._ttl_s + self._stale_s:
             entry = None
@@ -130,16 +130,16 @@ class LookupCache(Generic[K, V]):
                 return self._stale(entry)
             self._ask_at = now + _ASK_AGAIN_S  # this request tries Redis, the others continue
         load = self._join_or_start(key, now)
-        if entry is not None and not await self._answered(load):
+        if entry is not None and not await self._completes_soon(load):
             return await self.get(key) if load.void else self._stale(entry)
         value = await asyncio.shield(load.task)
         return await self.get(key) if load.void else value
 
-    async def _answered(self, load: _Load[V]) -> bool:
+    async def _completes_soon(self, load: _Load[V]) -> bool:
         """Return whether the load completes before the patience ends."""
         await asyncio.wait((load.task,), timeout=self._patience_s)
         if not load.task.done():
-            self._note_silence()
+            self._note_no_answer()
             return False
         return not isinstance(load.task.exception(), REDIS_ERRORS)
 
@@ -151,7 +151,7 @@ class LookupCache(Generic[K, V]):
         load.task = asyncio.create_task(self._run(key, load))
         self._loads[key] = load
         self._tasks.add(load.task)
-        load.task.add_done_callback(self._ended)
+        load.task.add_done_callback(self._on_load_end)
         return load
 
     async def _run(self, key: K, load: _Load[V]) -> V:
@@ -159,7 +159,7 @@ class LookupCache(Generic[K, V]):
             async with asyncio.timeout(self._load_timeout_s):
                 value = await self._load(key)
         except REDIS_ERRORS:
-            self._note_silence()
+            self._note_no_answer()
             raise
         else:
             self._is_silent = False
@@ -181,7 +181,7 @@ class LookupCache(Generic[K, V]):
         while len(found) > size:
             found.popitem(last=False)
 
-    def _note_silence(self) -> None:
+    def _note_no_answer(self) -> None:
         self._is_silent = True
         self._ask_at = self._clock() + _ASK_AGAIN_S
 
@@ -189,7 +189,7 @@ class LookupCache(Generic[K, V]):
         metrics.LOOKUPS_STALE.cell().inc()
         return entry.value
 
-    def _ended(self, task: asyncio.Task[V]) -> None:
+    def _on_load_end(self, task: asyncio.Task[V]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # marks it as retrieved, even if nobody waits for it anymore
+            task.exception()  # marks it as retrieved, even if nobody awaits it

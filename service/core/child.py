@@ -1,4 +1,4 @@
-"""A child process of a worker: started, read line by line, sent input, and killed as a group.
+"""Starts a child process of a worker, exchanges lines with it, and kills it with its descendants.
 
 The child leads its own process group, so that processes it starts end with it. If the worker dies,
 the kernel kills the child (Linux), so that no orphan keeps using a GPU.
@@ -88,7 +88,7 @@ class Child:
         return await self._process.wait()
 
     async def kill(self) -> None:
-        """Kill the child and all processes that it started, immediately."""
+        """Kill the child and all processes that it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()

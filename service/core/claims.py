@@ -1,8 +1,8 @@
-"""Claims: the right to store the answer to an idempotent request, together with what it creates.
+"""Claims of idempotent requests, which store the answer in the transaction that creates a record.
 
-A claim is a Redis key with a random value. The transaction that creates the record requires this
-value and replaces it with the answer. So a request whose response was lost finds its answer when
-it is sent again, and of several requests only one can create a record.
+A claim is a Redis key with a random value. The transaction requires this value and replaces it with
+the answer. So a request whose response was lost finds its answer when it is sent again, and only
+one of several equal requests can create a record.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from service.core.redis import Client, batched, rewriting, text
 
 T = TypeVar("T")
 ERASED: Final = "erased"
-"""Instead of the answer, if what the request created was deleted."""
+"""Replaces the answer if the created object was deleted."""
 _NAMES_OF_OBJECTS: Final = ("id", "eval_id")
 _SCANNED_AT_ONCE: Final = 1000
 ANSWER_LIFETIME_S = 24 * 3600
@@ -39,7 +39,7 @@ class Claim(Generic[T]):
 
 
 class StoredClaim(Claim[T]):
-    """A claim at a Redis key, which has this value as long as nobody else claims it.
+    """A claim at a Redis key, whose value changes if another request claims it.
 
     `answer` returns the answer to the request that created a record.
     """
@@ -65,12 +65,12 @@ class StoredClaim(Claim[T]):
 
 
 def claim_key(project_id: str, digest: str) -> str:
-    """Return the Redis key of the claims with an `Idempotency-Key`, of which this is the digest."""
+    """Return the Redis key of the claims with the `Idempotency-Key` that has this digest."""
     return f"{PREFIX}:{project_id}:idempotency:{digest}"
 
 
 async def forget_answers(redis: Client, deleted: Mapping[str, set[str]]) -> None:
-    """Remove the stored answers about objects, given as IDs by project. They have their texts."""
+    """Remove the stored answers about deleted objects, whose IDs are given by project."""
     if not deleted:
         return
     keys = [
@@ -78,8 +78,8 @@ async def forget_answers(redis: Client, deleted: Mapping[str, set[str]]) -> None
         async for key in redis.scan_iter(claim_key("*", "*"), count=_SCANNED_AT_ONCE)
         if text(key).split(":")[1] in deleted
     ]
-    for some in batched(keys, _SCANNED_AT_ONCE):
-        for key, stored in zip(some, await redis.mget(some), strict=True):
+    for batch in batched(keys, _SCANNED_AT_ONCE):
+        for key, stored in zip(batch, await redis.mget(batch), strict=True):
             claim = json.loads(stored or "{}")
             answer, gone = claim.get("answer"), deleted[text(key).split(":")[1]]
             if answer and not gone.isdisjoint(answer.get(name) for name in _NAMES_OF_OBJECTS):

@@ -1,16 +1,16 @@
-"""Errors that the API returns.
+"""Errors that the API returns, and errors of storage, which become one of them.
 
-Each class has a status, a type and a code, and produces the error body that OpenAI's SDKs parse.
-openapi.json describes a status with the first line of its class's docstring and with the headers
-that the class lists. A message says what is wrong, where, and how to fix it. It never repeats
-training text or a key.
+Each subclass of `ApiError` has a status, a type and a code, and produces the error body that
+OpenAI's SDKs parse. openapi.json describes a status with the first line of its class's docstring
+and with the headers that the class lists. A message says what is wrong, where, and how to fix it.
+It never repeats training text or a key.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -260,3 +260,52 @@ class InsufficientStorage(ApiError):
 
 
 BY_STATUS: Mapping[int, type[ApiError]] = {kind.status: kind for kind in ApiError.__subclasses__()}
+
+
+QUOTA: Final = "quota_exceeded"
+"""Code of errors and failures by the quota of a project."""
+
+
+class StorageError(Exception):
+    """A storage operation failed."""
+
+
+class StorageFull(StorageError):
+    """There is no room for what was to be written."""
+
+
+class QuotaExceeded(StorageFull):
+    """The quota of the project leaves no room. The message says how to get some."""
+
+
+class RedisFull(StorageFull):
+    """The memory of Redis has only its reserve left. The message says how to get more."""
+
+
+class StorageRefused(StorageError):
+    """The credentials, bucket or address are wrong. The message says what to fix."""
+
+
+class StorageMissing(StorageError):
+    """The object or folder does not exist or was never completely written."""
+
+
+class StorageCorrupt(StorageError):
+    """The bytes read differ from those written."""
+
+
+def no_room(error: StorageFull) -> ApiError:
+    """Return the API error for a write without room. Its message says who can fix it."""
+    if isinstance(error, QuotaExceeded):
+        return TooLarge(str(error), code=QUOTA, headers=NO_RETRY)
+    if isinstance(error, RedisFull):
+        return redis_full(str(error))
+    return InsufficientStorage(
+        "The service's storage is full, so the data was not saved. The operator must free space or "
+        "enlarge the volume."
+    )
+
+
+def redis_full(message: str) -> ApiError:
+    """Return the API error for a write that the memory of Redis has no room for."""
+    return Unavailable(message, code="redis_full", headers={"retry-after": "60", **NO_RETRY})

@@ -1,10 +1,9 @@
-"""Messages to all API processes about what a write has changed.
+"""Publishes changes to all API processes, which drop cached keys and models or wake event streams.
 
-A write that makes a cached key or model stale publishes a message in its own transaction. Each API
-process listens and drops the entry at once. Changes of jobs wake event streams in the same way.
-Messages can be lost, because Redis keeps none for disconnected subscribers. So after a new
-subscription nothing cached is used without asking again, and the caches' own time limits bound the
-rest.
+A write that makes a cached key or model stale publishes a message in its own transaction. Changes
+of jobs wake event streams in the same way. Messages can be lost, because Redis keeps none for
+disconnected subscribers. So after a new subscription all cached entries are loaded again, and the
+caches' own time limits bound the rest.
 """
 
 from __future__ import annotations

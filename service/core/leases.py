@@ -1,9 +1,15 @@
-"""Leases that record which worker holds which job, and that the worker is alive.
+"""Leases: which worker holds which attempt, and which process leads a background loop.
 
 A worker that starts an attempt sets a key that expires after `lease_s`, and renews it at a third of
 that time. If the worker dies, the key expires and the reconciler starts the next attempt. A lease
 only shows that its holder is alive. The attempt number, which every write checks, keeps an old
-holder from writing. `watched` stops work under a lease when the worker drains or loses the attempt.
+holder from writing. `supervise` stops work when the worker drains or loses the attempt.
+
+`lead` elects one of all processes for work that must not run twice at the same time.
+
+    finetuned:lease:{subject}              held by an attempt, or by the leader of a role
+    finetuned:unheld:{subject}:{attempt}   when reconcilers first saw the attempt without a lease
+    finetuned:turn-taken:{role}            exists for a while after a leader has finished
 """
 
 from __future__ import annotations
@@ -13,9 +19,9 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from service.core import tasks
+from service.core import ids, tasks
 from service.core.records import PREFIX, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, why
 
@@ -111,6 +117,53 @@ def _key(subject: str) -> str:
     return f"{PREFIX}:lease:{subject}"
 
 
+LEADER_LEASE_S: Final = 10.0  # a killed leader blocks the others this long
+
+
+@contextlib.asynccontextmanager
+async def lead(
+    redis: Client, role: str, *, every_s: float = 0.0, lease_s: float = LEADER_LEASE_S
+) -> AsyncIterator[asyncio.Event]:
+    """Be the only process with a role inside the block. The event is set when the lease is lost.
+
+    Raises Held if another process has the role, or finished less than `every_s` ago.
+    """
+    # A new holder name each time, so that loops in one process exclude each other too.
+    leases = Leases(redis, ids.random_part(), lease_s=lease_s)
+    taken = f"{PREFIX}:turn-taken:{role}"
+    async with leases.hold(role, 1) as lost:
+        if every_s and await redis.exists(taken):
+            raise Held(role)
+        yield lost
+        if every_s:
+            await redis.set(taken, 1, px=max(int(every_s * 1000), 1))
+
+
+async def run_as_leader(
+    redis: Client,
+    role: str,
+    work: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    pause_s: float,
+    before_try: Callable[[], Awaitable[None]],
+) -> NoReturn:
+    """Run `work` in one process at a time until cancelled, and again after `pause_s` if it returns.
+
+    `work` gets an event that is set when the lease is lost, and handles its own errors, except
+    those of Redis. Each process calls `before_try` before it tries to become the leader.
+    """
+    while True:
+        await before_try()
+        try:
+            async with lead(redis, role) as lost:
+                await work(lost)
+        except Held:
+            pass
+        except REDIS_ERRORS as e:
+            log.warning("Redis is unavailable, so the %s is delayed: %s", role, why(e))
+        await asyncio.sleep(pause_s)
+
+
 _LOOK_S: Final = 1.0  # poll interval for a drain, a cancellation or a deletion
 
 
@@ -122,7 +175,7 @@ class Ending(StrEnum):
     LOST = "lost"  # canceled because the attempt is no longer this worker's
 
 
-async def watched(
+async def supervise(
     running: asyncio.Task[Any],
     *,
     draining: asyncio.Event,

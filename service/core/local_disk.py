@@ -1,8 +1,8 @@
-"""Files on the local disk: durable writes, joins inside the kernel, and folders of running tasks.
+"""Writes files durably, joins them inside the kernel, and manages the folders of running tasks.
 
 A task's folder holds users' data while it runs. It is claimed with a lock that the system releases
-when the process dies, however it dies. So `sweep` removes exactly the folders of dead processes,
-also of other workers on this machine.
+when the process dies. So `sweep` removes exactly the folders of dead processes, including those of
+other workers on this machine.
 
 Other functions block, so call them in a thread.
 """

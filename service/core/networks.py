@@ -1,4 +1,4 @@
-"""Ranges of IP addresses."""
+"""Parses IP addresses and ranges, and compares them."""
 
 from __future__ import annotations
 
@@ -41,4 +41,4 @@ def address_of(text: str) -> Address | None:
 
 def is_in(address: Address, networks: Iterable[Network]) -> bool:
     """Return whether one of the ranges contains the address."""
-    return any(address in one for one in networks)
+    return any(address in network for network in networks)

@@ -1,10 +1,10 @@
-"""The outbox: the ends of jobs and evaluation runs, for everything that follows from them.
+"""The outbox: events such as the end of a job, written in its transaction and processed once.
 
     finetuned:webhook-outbox    events that no worker has processed yet, as JSON, by time
     finetuned:events-processed  the number of processed events, by type
 
 An event is added in the same transaction as the change that it reports. Later, one script removes
-it, counts it, and writes what its readers want to be done, such as deliveries of webhooks. So each
+it, counts it, and runs the commands of its readers, such as adding webhook deliveries. So each
 event is counted and handed to each reader exactly once, no matter which process dies, or when.
 
 An event that this version cannot parse, because a newer one wrote it, stays for a newer worker.
@@ -21,7 +21,7 @@ from redis.asyncio.client import Pipeline
 from service.core.records import PREFIX, Unreadable, parse
 from service.core.redis import Client, reply, text
 
-OUTBOX = f"{PREFIX}:webhook-outbox"  # the name dates from when only webhooks read it
+OUTBOX = f"{PREFIX}:webhook-outbox"  # named when only webhooks read it
 PROCESSED = f"{PREFIX}:events-processed"
 _BATCH = 100
 

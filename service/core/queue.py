@@ -1,11 +1,10 @@
-"""The arq queues, and the format of task IDs.
+"""Adds tasks to the arq queues, takes them, and counts them.
 
 A task ID consists of the function, the object and the attempt: `train:ftjob-x:2`. arq rejects a
 second entry with a known ID, so enqueueing is idempotent. A new attempt has a new ID, so the
 in-progress mark of a killed worker cannot block it.
 
-An entry's score is the time at which the task is due, in milliseconds on the clock of Redis, which
-all hosts share.
+An entry's score is the time at which the task is due, in milliseconds on the clock of Redis.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ log = logging.getLogger(__name__)
 
 CPU = "finetuned:queue:cpu"
 GPU = "finetuned:queue:gpu"
-# Evaluation runs, which the cpu workers take. They wait for engines most of the time, for hours,
-# and would keep short tasks such as file checks from the slots of the cpu queue.
+# Evaluation runs, which cpu workers take. They wait for engines for hours, and would occupy the
+# slots of short tasks such as file checks.
 EVALS = "finetuned:queue:evals"
-# Batches, which the cpu workers take. They may run for a day, and would keep evaluations waiting.
+# Batches, which cpu workers take. They may run for a day, and would delay evaluations.
 BATCHES = "finetuned:queue:batches"
 QUEUES = {"cpu": CPU, "gpu": GPU, "evals": EVALS, "batches": BATCHES}
 WORKERS_OF = {"cpu": "cpu", "gpu": "gpu", "evals": "cpu", "batches": "cpu"}
@@ -87,7 +86,7 @@ if score == false or tonumber(score) > now_ms then return nil end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return {tonumber(score), now_ms}
 """
-_MOST_LOOKED_AT = 10_000
+_MAX_SCANNED = 10_000
 
 # A running task keeps its entry, near the head of the queue. Only this many entries are read.
 _HEAD_ENTRIES = 200
@@ -161,9 +160,9 @@ async def enqueue(
 
 @contextlib.contextmanager
 def left_to_the_reconciler() -> Iterator[None]:
-    """Suppress Redis errors of a step after a stored change, which the reconciler makes up for.
+    """Suppress Redis errors of a step that follows a stored change. The reconciler repeats it.
 
-    The change is made, so a request that failed here would wrongly be sent again.
+    The change is stored, so a client must not send the request again.
     """
     try:
         yield
@@ -173,7 +172,7 @@ def left_to_the_reconciler() -> Iterator[None]:
 
 async def due(redis: Client, queue: str, most: int) -> list[str]:
     """Return up to `most` tasks that are due and that no worker has taken, oldest first."""
-    arguments = (str(most), in_progress_key_prefix, str(_MOST_LOOKED_AT))
+    arguments = (str(most), in_progress_key_prefix, str(_MAX_SCANNED))
     return [text(task) for task in await reply(redis.eval(_DUE, 1, queue, *arguments))]
 
 
@@ -220,11 +219,11 @@ async def state(redis: Client, function: str, subject_id: str, attempt: int) -> 
 async def states(redis: Client, tasks: Sequence[str]) -> list[EntryState]:
     """Return the states of the tasks with these IDs, in the order of the IDs."""
     found: list[EntryState] = []
-    for some in batched(tasks, _STATES_AT_ONCE):
-        marks = [in_progress_key_prefix + task for task in some]
-        entries = [job_key_prefix + task for task in some]
+    for batch in batched(tasks, _STATES_AT_ONCE):
+        marks = [in_progress_key_prefix + task for task in batch]
+        entries = [job_key_prefix + task for task in batch]
         values = await redis.mget(marks + entries)
-        pairs = zip(values[: len(some)], values[len(some) :], strict=True)
+        pairs = zip(values[: len(batch)], values[len(batch) :], strict=True)
         found += [_state(mark, entry) for mark, entry in pairs]
     return found
 
@@ -251,7 +250,7 @@ async def taken(redis: Client, queue: str) -> list[TaskId]:
 
 
 async def _head(redis: Client, queue: str) -> list[tuple[str, float, bool]]:
-    """Return the name, the score and whether a worker has it, of the first entries of a queue."""
+    """Return the first entries of a queue: name, score, and whether a worker has taken it."""
     head = await redis.zrange(queue, 0, _HEAD_ENTRIES - 1, withscores=True)
     marks = [in_progress_key_prefix + task.decode() for task, _ in head]
     found = await redis.mget(marks) if marks else []

@@ -1,4 +1,4 @@
-"""Typed collections of records on Redis.
+"""Stores typed records in Redis, partitioned by project, with pages and labels.
 
 A record is a frozen pydantic model with `id`, `project_id` and `created_at`. Every collection is
 partitioned by project: every lookup names a project.
@@ -59,7 +59,7 @@ class Record(Stored):
     created_at: int
 
     def changed_from(self, _before: Self) -> Self:
-        """Return what to store of this record, which replaces another. Subclasses may add to it."""
+        """Return this record as it replaces another. Subclasses may add to it."""
         return self
 
 
@@ -104,8 +104,7 @@ def parse(model: type[M], raw: bytes | str | dict[str, Any], record_id: str) -> 
         metrics.RECORDS_UNREADABLE.cell(model.__name__).inc()
         if record_id not in _logged and len(_logged) < _MAX_LOGGED:
             _logged.add(record_id)
-            # Only fields and types of errors: values, and keys inside a field, may be a user's
-            # text.
+            # Only fields and types of errors: values, and keys in a field, may be user text.
             faults = [(*f["loc"][:1], f["type"]) for f in e.errors()[:3]]
             log.error("%s %s cannot be read: %s", model.__name__, record_id, faults)
         raise Unreadable(record_id) from None
@@ -242,6 +241,25 @@ class Collection(Generic[R]):
         keys = [self.key(project_id, i) for i in await self.ids(project_id)]
         await self.redis.delete(*keys, self.index(project_id))
 
+    async def read_expired(self, key: str, now_s: int) -> list[R]:
+        """Return the expired records of a sorted set of "project/id", scored by expiration time.
+
+        Members without a record are removed. Those that only a newer version can read are left to
+        it.
+        """
+        found: list[R] = []
+        for member in await self.redis.zrangebyscore(key, "-inf", now_s):
+            project_id, record_id = text(member).split("/", 1)
+            try:
+                record = await self.get(project_id, record_id)
+            except Unreadable:
+                continue
+            if record is None:
+                await self.redis.zrem(key, member)
+            else:
+                found.append(record)
+        return found
+
     async def page(
         self,
         project_id: str,
@@ -322,7 +340,7 @@ class Labels(Generic[R]):
         index, where_id = None, None
         if labels:
             await self._add_missing(project_id)
-            index, where_id = await self._having(project_id, labels)
+            index, where_id = await self._find_index(project_id, labels)
         return await self._records.page(
             project_id,
             after=after,
@@ -333,10 +351,10 @@ class Labels(Generic[R]):
             index=index,
         )
 
-    async def _having(
+    async def _find_index(
         self, project_id: str, labels: Sequence[str]
     ) -> tuple[str, Callable[[str], bool] | None]:
-        """Return an index that has all records with the labels, and a filter for its IDs."""
+        """Return an index with all records that have the labels, and a filter for its IDs."""
         keys = [self._key(project_id, label) for label in labels]
         if len(keys) == 1:
             return keys[0], None
@@ -357,10 +375,10 @@ class Labels(Generic[R]):
         if deleted := await redis.zdiff([labeled, index]):
             await redis.zrem(labeled, *deleted)
         missing = [text(record_id) for record_id in await redis.zdiff([index, labeled])]
-        for some in batched(missing, _READ_AT_ONCE):
-            scores = dict(zip(some, await redis.zmscore(index, list(some)), strict=True))
+        for batch in batched(missing, _READ_AT_ONCE):
+            scores = dict(zip(batch, await redis.zmscore(index, list(batch)), strict=True))
             async with redis.pipeline(transaction=True) as pipe:
-                for record in await self._records.get_many(project_id, some):
+                for record in await self._records.get_many(project_id, batch):
                     if (score := scores[record.id]) is not None:
                         self._add(pipe, record, score)
                 await pipe.execute()
@@ -375,7 +393,7 @@ class Labels(Generic[R]):
         return [*keys, self._labeled(project_id)]
 
     def _key(self, project_id: str, label: str) -> str:
-        digest = hashlib.sha256(label.encode()).hexdigest()[:32]  # a label may be a user's text
+        digest = hashlib.sha256(label.encode()).hexdigest()[:32]  # a label may contain user text
         return f"{PREFIX}:{project_id}:{self._records.name}-with:{digest}"
 
     def _labeled(self, project_id: str) -> str:

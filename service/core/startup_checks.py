@@ -40,7 +40,7 @@ MasterKeyOf = Callable[[], MasterKey | None]
 
 
 def storage_fault(url: str, master_key: MasterKeyOf = lambda: None) -> StorageError | None:
-    """Return what is wrong with the storage at a URL; StorageRefused if waiting does not help.
+    """Return why the storage at a URL cannot be used, or None; StorageRefused if not temporarily.
 
     Encrypted storage needs the master key with which its data keys are wrapped.
     """
@@ -110,13 +110,13 @@ async def require_readable_data(redis: Client) -> None:
 
 
 RESTORING = "finetuned:restoring"
-"""The Redis key with the ID of the backup that is being restored, or with `REBUILDING`."""
+"""Redis key with the ID of the backup that is being restored, or `REBUILDING` and an ID."""
 REBUILDING = "journal:"
-"""Begins the mark of a rebuild. The ID of the installation follows."""
+"""Prefix of the value of `RESTORING` during a rebuild, before the ID of the installation."""
 
 
 def how_to_finish_restore(mark: str) -> str:
-    """Return what to do about a restore that has not finished."""
+    """Return how to finish an interrupted restore or rebuild."""
     if mark.startswith(REBUILDING):
         return "a rebuild was interrupted: repeat it with 'finetuned-server rebuild'"
     return (
@@ -131,7 +131,7 @@ async def is_complete(redis: Client) -> bool:
 
 
 def durability_problems(info: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what in the settings of a Redis, from its INFO, loses data, and how to fix it."""
+    """Yield settings of a Redis, from its INFO, that can lose data, and how to fix them."""
     if info.get("cluster_enabled"):
         yield (
             "cluster-enabled is yes, but transactions need all keys on one server. Use a single "
@@ -151,7 +151,7 @@ def durability_problems(info: Mapping[str, Any]) -> Iterator[str]:
 
 
 def missing_feature(info: Mapping[str, Any]) -> str | None:
-    """Return what a Redis, from its INFO, cannot do; None if it can do all."""
+    """Return which required feature a Redis lacks, from its INFO; None if it has all."""
     version = str(info.get("redis_version", ""))
     major = version.partition(".")[0]
     if major.isdigit() and int(major) < 7:

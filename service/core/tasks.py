@@ -1,4 +1,4 @@
-"""Asyncio tasks: loops that survive failures, cancellation, and concurrent calls."""
+"""Runs asyncio tasks: loops that survive failures, reliable cancellation, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
-async def gather(call: Callable[[S], Awaitable[T]], over: Iterable[S]) -> list[T]:
+async def gather(call: Callable[[S], Awaitable[T]], items: Iterable[S]) -> list[T]:
     """Return the results of concurrent calls, in order. The first error cancels the others."""
     try:
         async with asyncio.TaskGroup() as group:
-            calls = [group.create_task(_coroutine(call(one))) for one in over]
+            calls = [group.create_task(_coroutine(call(item))) for item in items]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [made.result() for made in calls]

@@ -1,10 +1,10 @@
-"""Run one task on one data set, in a separate process that can be limited and killed.
+"""Runs one task on one data set, in a process that can be limited and killed.
 
     python -m service.datasets SPEC.json
 
-`service.datasets.contract` describes the spec, the messages on standard output, and the answer,
-which is written atomically to the spec's `result` path. The exit code is 0 or 1, or 2 if the
-command line is wrong.
+`service.datasets.contract.tasks` describes the spec, the messages on standard output, and the
+answer, which is written atomically to the spec's `result` path. The exit code is 0 for success, 1
+for a failed task, and 2 for a wrong command line.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-# The worker processes share the cores, so a library's own threads would only compete with
-# them. No threads may exist when the process forks.
+# Worker processes share the cores, so a library's own threads would only compete with them. A
+# process must not have threads when it forks.
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -26,7 +26,8 @@ import msgspec
 
 from service.datasets.checks.issues import DatasetError, Issue, make_issue
 from service.datasets.checks.validate import check_eval_items, validate_file
-from service.datasets.contract import (
+from service.datasets.contract.report import Report
+from service.datasets.contract.tasks import (
     AnySpec,
     CleanSpec,
     ConvertSpec,
@@ -48,11 +49,10 @@ from service.datasets.contract import (
     read_spec,
 )
 from service.datasets.formats.options import row_format_of
-from service.datasets.report.report import Report
 from service.garbage_collection import uncollected_imports
 
 _PROGRESS_EVERY_S = 0.5
-_NO_ROOM = "failed to map segment"  # the loader's words, which give no error number
+_NO_MEMORY_TO_IMPORT = "failed to map segment"  # glibc's message; the error has no number
 
 
 def main(arguments: list[str]) -> int:
@@ -70,19 +70,19 @@ def main(arguments: list[str]) -> int:
     except MemoryError:
         return _failed(make_issue("out_of_memory"))
     except OSError as error:
-        if error.errno == errno.ENOMEM:  # of a fork, or of a file that is mapped
+        if error.errno == errno.ENOMEM:  # from a fork or a memory-mapped file
             return _failed(make_issue("out_of_memory"))
         return _failed(make_issue("file_error", reason=error.strerror or "unknown"))
     except ImportError as error:
-        if _NO_ROOM not in str(error):
+        if _NO_MEMORY_TO_IMPORT not in str(error):
             raise
         return _failed(make_issue("out_of_memory"))
     _emit(Succeeded())
     return 0
 
 
-# Each action imports only the libraries it needs: those of the report and the formats take
-# 120 MB, but a validation needs only 25 MB, regardless of the file size.
+# Each action imports only the libraries it needs: those of a report take 120 MB, while a validation
+# needs 25 MB regardless of the file size.
 def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per action
     path, processes, progress = spec.path, spec.processes, _Reporter()
     match spec:
@@ -103,7 +103,7 @@ def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per
             return _report(spec, progress)
         case PreviewSpec():
             with uncollected_imports():
-                from service.datasets.preview.make import make_preview
+                from service.datasets.preview import make_preview
             return make_preview(path, spec.format, limit=spec.limit, work=spec.result.parent)
         case CleanSpec():
             with uncollected_imports():
@@ -111,19 +111,19 @@ def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per
             return clean(spec, progress=progress)
         case DiffSpec():
             with uncollected_imports():
-                from service.datasets.versions.compare import compare_files
+                from service.datasets.compare_files import compare_files
             return compare_files(spec, progress=progress)
         case MergeSpec():
             with uncollected_imports():
-                from service.datasets.versions.merge import merge
+                from service.datasets.merge_files import merge
             return merge(spec, progress=progress)
         case MeasureSpec():
             with uncollected_imports():
-                from service.datasets.report.token_stats import measure
+                from service.datasets.report.statistics import measure
             return measure(path, spec.tokenizer, rows=spec.rows, processes=processes)
         case OverlapSpec():
             with uncollected_imports():
-                from service.datasets.report.duplicates import shared_rows
+                from service.datasets.duplicates.overlap import shared_rows
             return shared_rows(spec.training, path, spec.result.parent, processes=processes)
         case UnpackSpec():
             from service.datasets.adapter_archive import unpack_adapter
@@ -133,7 +133,7 @@ def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per
             )
         case PassagesSpec():
             with uncollected_imports():
-                from service.datasets.passages.documents import read_documents
+                from service.datasets.passages import read_documents
             return read_documents(path, spec.documents)
         case SearchSpec():
             with uncollected_imports():

@@ -1,4 +1,4 @@
-"""Archives of PEFT adapters: unpacked within limits, checked, and compared with the base model.
+"""Unpacks archives of PEFT adapters within limits, and compares them with the base model.
 
 Only plain files with a path inside the archive are read, and only safetensors with floating point
 tensors are accepted.
@@ -20,14 +20,14 @@ from typing import IO, Annotated, Any, NamedTuple, NoReturn
 import msgspec
 
 from service.datasets.checks.issues import DatasetError, Issue, make_issue, printable, refuse
-from service.datasets.contract import UnpackedAdapter
+from service.datasets.contract.tasks import UnpackedAdapter
 from service.datasets.formats.decompression import compression_of, is_of_disk, unpack
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import MAX_ADAPTER_CONFIG_BYTES
 
 MAX_ENTRIES = 1000
 _MAX_PATH_CHARS, _MAX_DEPTH = 512, 8
-# tarfile reads a header's extensions in one piece, whose size the archive states.
+# tarfile reads a header's extensions into memory, and the archive states their size.
 _MAX_READ_BYTES = 1024 * 1024
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -45,7 +45,7 @@ _DAMAGED = (
 
 
 class Member(NamedTuple):
-    """A plain file in an archive: its relative path, its size in bytes as stated, its content."""
+    """A plain file in an archive. `size` is the number of bytes that the archive states."""
 
     path: PurePosixPath
     size: int
@@ -99,7 +99,7 @@ def _within_limits(members: Iterator[Member | None], max_bytes: int) -> Iterator
 
 
 class _Bounded:
-    """A file that refuses to read large pieces into memory."""
+    """A file that refuses large reads."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
@@ -158,7 +158,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member | None]:
 
 
 def _safe_path(name: str) -> PurePosixPath:
-    """Return an entry's path. Raises DatasetError unless it is plainly inside the archive."""
+    """Return an entry's path. Raises DatasetError if it could lead out of the archive."""
     path = PurePosixPath(name)
     if (
         not name
@@ -174,9 +174,9 @@ def _safe_path(name: str) -> PurePosixPath:
     return path
 
 
-# Parts of tokenizer.json that decide which tokens a text becomes. Padding and truncation are
-# settings of a training.
-_PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
+# Parts of tokenizer.json that decide how a text is tokenized. Padding and truncation are settings
+# of the training.
+_TOKENIZER_PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
 
 
 def compare_with_base(
@@ -187,27 +187,24 @@ def compare_with_base(
     `given` is the base model that the adapter's configuration names.
     """
     found = []
-    if given is not None and _last(given) != _last(base_name):
-        found.append(make_issue("base_name_differs", given=printable(_tail(given)), base=base_name))
-    found += _tokenizer(adapter, base)
-    return found + _template(adapter, base)
+    if given is not None and (name := _model_name(given)).lower() != _model_name(base_name).lower():
+        found.append(make_issue("base_name_differs", given=printable(name), base=base_name))
+    return [*found, *_compare_tokenizers(adapter, base), *_compare_templates(adapter, base)]
 
 
-def _tail(name: str) -> str:
-    """The part of a model's name or path that names the model."""
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+def _model_name(path: str) -> str:
+    """Return the last part of a model's name or path."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
-def _last(name: str) -> str:
-    return _tail(name).lower()
-
-
-def _tokenizer(adapter: Path, base: Path) -> list[Issue]:
+def _compare_tokenizers(adapter: Path, base: Path) -> list[Issue]:
     ours, theirs = (_json(folder / "tokenizer.json") for folder in (base, adapter))
     if theirs is None or ours is None:
         return [make_issue("tokenizer_not_compared")]
     parts = [
-        part for part in _PARTS if _normalize_part(part, ours) != _normalize_part(part, theirs)
+        part
+        for part in _TOKENIZER_PARTS
+        if _normalize_part(part, ours) != _normalize_part(part, theirs)
     ]
     return [make_issue("tokenizer_differs", parts=", ".join(parts))] if parts else []
 
@@ -218,17 +215,14 @@ def _normalize_part(part: str, tokenizer: dict[str, Any]) -> object:
     if part == "model" and isinstance(value, dict):
         merges = value.get("merges")
         if isinstance(merges, list):
-            value = {**value, "merges": [_merge(merge) for merge in merges]}
+            # Newer versions write pairs.
+            joined = [" ".join(map(str, m)) if isinstance(m, list) else m for m in merges]
+            value = {**value, "merges": joined}
         return {key: inner for key, inner in value.items() if inner not in (None, False)}
     return value
 
 
-def _merge(merge: object) -> object:
-    """Return a merge as one text: newer versions write pairs."""
-    return " ".join(map(str, merge)) if isinstance(merge, list) else merge
-
-
-def _template(adapter: Path, base: Path) -> list[Issue]:
+def _compare_templates(adapter: Path, base: Path) -> list[Issue]:
     theirs = _template_of(adapter)
     if theirs is None:
         return [make_issue("template_not_compared")]
@@ -307,7 +301,7 @@ def _invalid(reason: str) -> NoReturn:
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _MIB = 1024 * 1024
-# The files that are kept, and the maximum size of each in bytes. None: only the archive's limit.
+# The files to keep, with the maximum size of each in bytes. None: only the limit of the archive.
 _KEPT: dict[str, int | None] = {
     CONFIG: MAX_ADAPTER_CONFIG_BYTES,
     WEIGHTS: None,
@@ -317,8 +311,8 @@ _KEPT: dict[str, int | None] = {
     "chat_template.jinja": _MIB,
 }
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-# Transformers writes it next to every model. It is skipped like all files that are not kept.
-_HARMLESS = "training_args.bin"
+# Transformers writes this pickle next to every model. It is skipped, not loaded.
+_SKIPPED_PICKLE = "training_args.bin"
 _CHUNK_BYTES = 256 * 1024
 
 
@@ -334,7 +328,7 @@ def unpack_adapter(
     scratch.mkdir()
     with open_archive(archive, scratch, max_bytes=max_bytes) as members:
         kept, skipped = _keep(members, scratch)
-    files = _adapter_of(kept)
+    files = _find_adapter(kept)
     out.mkdir()
     for name, path in files.items():
         path.rename(out / name)
@@ -347,7 +341,7 @@ def unpack_adapter(
 
 
 def _keep(members: Iterator[Member], scratch: Path) -> tuple[dict[PurePosixPath, Path], int]:
-    """Write the files of adapters under numbers; return them by path, and the others' number."""
+    """Write the files of adapters to `scratch`. Returns them by path, and how many were skipped."""
     seen: set[PurePosixPath] = set()
     kept: dict[PurePosixPath, Path] = {}
     for member in members:
@@ -355,7 +349,7 @@ def _keep(members: Iterator[Member], scratch: Path) -> tuple[dict[PurePosixPath,
         if member.path in seen:
             raise refuse("archive_twice", name=printable(str(member.path)))
         seen.add(member.path)
-        if member.path.suffix.lower() in _PICKLES and name != _HARMLESS:
+        if member.path.suffix.lower() in _PICKLES and name != _SKIPPED_PICKLE:
             raise refuse("adapter_pickle", name=printable(name))
         if name not in _KEPT:
             continue
@@ -379,8 +373,8 @@ def _copy(source: IO[bytes], sink: IO[bytes], size: int) -> None:
         raise refuse("damaged_archive", kind="archive's")
 
 
-def _adapter_of(kept: dict[PurePosixPath, Path]) -> dict[str, Path]:
-    """Return the files of the only adapter, by name."""
+def _find_adapter(kept: dict[PurePosixPath, Path]) -> dict[str, Path]:
+    """Return the files of the adapter, by name. Raises DatasetError unless there is exactly one."""
     folders = [path.parent for path in kept if path.name == CONFIG]
     if not folders:
         raise refuse("no_adapter")

@@ -1,4 +1,4 @@
-"""Files that a task writes, and a writer that computes their digest in the same pass."""
+"""Writes output files and computes their digests in the same pass."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DigestWriter:
     def write_rows(self, rows: Sequence[bytes], lines: Sequence[int]) -> None:
         """Append the rows from the source lines. Raises DatasetError at the first over the limit.
 
-        To write many rows at once takes a fifth of the time.
+        This takes a fifth of the time of writing row by row.
         """
         whole = b"".join(rows)
         if self._limit is None or self.bytes + len(whole) <= self._limit:
@@ -58,7 +58,7 @@ class DigestWriter:
             self.write_row(data, line)
 
     def publish(self, target: Path, rows: int) -> OutputFile:
-        """Move the complete file to its final name, which no partial file ever has."""
+        """Move the complete file to its final path."""
         self.path.replace(target)
         return OutputFile(str(target), rows, self.bytes, self.sha256)
 

@@ -1,4 +1,4 @@
-"""Parallel map over forked processes, with ordered results.
+"""Maps a function over tasks in forked processes, with results in order.
 
 The standard library's pools leave orphans if the parent is killed. Here, each worker reads
 its tasks from a pipe. When the parent ends, the pipe closes and the worker exits.
@@ -56,7 +56,7 @@ class _Worker:
     """A forked process that returns the result or the error of each task."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        import multiprocessing  # most files need no other process
+        import multiprocessing  # most files need only one process
 
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()

@@ -1,4 +1,4 @@
-"""Search for rows by what they say, by a literal text, or by their digest."""
+"""Finds rows by their wording, by a literal text, or by their digest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from service.datasets.contract import FoundRows, RowMatch
+from service.datasets.contract.tasks import FoundRows, RowMatch
 from service.datasets.duplicates.compare import parse_text
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 def search(
     path: Path, work: Path, match: RowMatch, file_format: FormatOptions, *, processes: int = 1
 ) -> FoundRows:
-    """Return the lines of the rows that match. Rows that cannot be read are not among them.
+    """Return the lines of the readable rows that match.
 
     Raises DatasetError if the file as a whole cannot be read.
     """
@@ -37,8 +37,8 @@ def search(
     return FoundRows(rows=len(prepared.lines), lines=found.tolist())
 
 
-def _saying(text: str) -> Callable[[bytes], bool]:
-    """Match rows one of whose texts has these words, as duplicates are compared."""
+def _match_wording(text: str) -> Callable[[bytes], bool]:
+    """Match rows with a turn that contains this wording, ignoring case and politeness."""
     said = parse_text(text).said
 
     def matches(data: bytes) -> bool:
@@ -48,7 +48,7 @@ def _saying(text: str) -> Callable[[bytes], bool]:
     return matches
 
 
-def _containing(text: str) -> Callable[[bytes], bool]:
+def _match_substring(text: str) -> Callable[[bytes], bool]:
     """Match rows with this text anywhere: in messages, tools, labels or metadata."""
 
     def matches(data: bytes) -> bool:
@@ -57,12 +57,12 @@ def _containing(text: str) -> Callable[[bytes], bool]:
     return matches
 
 
-def _with_digest(digest: str) -> Callable[[bytes], bool]:
+def _match_digest(digest: str) -> Callable[[bytes], bool]:
     return lambda data: hashlib.sha256(data).hexdigest() == digest
 
 
 def _texts(value: Any) -> list[str]:
-    """Return all texts in a JSON value, those of nested JSON in texts included as they are."""
+    """Return all strings in a JSON value, including keys."""
     match value:
         case str():
             return [value]
@@ -74,7 +74,7 @@ def _texts(value: Any) -> list[str]:
 
 
 _MATCHES: dict[str, Callable[[str], Callable[[bytes], bool]]] = {
-    "text": _saying,
-    "substring": _containing,
-    "row_sha256": _with_digest,
+    "text": _match_wording,
+    "substring": _match_substring,
+    "row_sha256": _match_digest,
 }

@@ -1,10 +1,13 @@
-"""Deletions of files and models, with everything that was made of the deleted object."""
+"""Deletes files, models, exports, evals and runs with all their bytes, and leaves receipts.
+
+The transaction that deletes an object's record adds its erasure, from which the receipt is made.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from service.core import ids
@@ -12,24 +15,27 @@ from service.core.errors import Conflict
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, reply, text
 from service.core.storage import StorageError
-from service.erasure import inventory
 from service.erasure.deletions import Deletions
-from service.erasure.lineage import Descendants, descendants
-from service.erasure.records import ErasureRecord, Subject
+from service.erasure.lineage import Descendants, find_descendants
+from service.erasure.records import EXPIRED, ErasureRecord, Subject
+from service.evals.records import EvalRecord, Evals, RunRecord
 from service.exports.records import ExportRecord, Exports
 from service.files.records import FileRecord, Files
 from service.files.schemas import FileDeleted
 from service.jobs import lifecycle
 from service.jobs.evaluation.records import Evaluations
-from service.jobs.records import FINAL, JobRecord, Jobs, NewEvent
+from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry, users_key
+from service.web import audit_trail
+from service.web.audit_events import AuditEvent
+from service.web.audit_trail import SYSTEM, Trail
 
 log = logging.getLogger(__name__)
 
 
 class Eraser:
-    """Deletes files and models with all their bytes, and leaves receipts."""
+    """Deletes objects. Methods that return a receipt's ID return None if the object is gone."""
 
     def __init__(
         self, files: Files, jobs: Jobs, registry: ModelRegistry, deletions: Deletions
@@ -39,8 +45,9 @@ class Eraser:
         self._jobs = jobs
         self._registry = registry
         self._exports = Exports(files.redis)
+        self._evals = Evals(files.redis)
         self._evaluations = Evaluations(files.redis)
-        self._deletions = deletions
+        self.deletions = deletions
 
     async def erase_file(self, record: FileRecord, key_id: str, *, cascade: bool) -> FileDeleted:
         """Delete a file. With `cascade`, also the models, exports and evaluations of all jobs that
@@ -77,50 +84,114 @@ class Eraser:
         return (await self._descendants(record)).models
 
     async def check(self, record: FileRecord, *, cascade: bool) -> None:
-        """Raise Conflict if the deletion would be refused."""
+        """Raise Conflict if `erase_file` would refuse to delete the file."""
         if cascade:
             await self._check_aliases(record.project_id, await self.models_of(record))
 
     async def erase_model(self, project_id: str, name: str, key_id: str) -> str | None:
-        """Delete a trained model and its exports, and return the ID of the receipt.
-
-        Returns None if the project has no such model. Raises ModelInUse.
-        """
+        """Delete a trained model and its exports. Raises ModelInUse."""
         record = await self._registry.get(project_id, name)
         if record is None:
             return None
         exports = await self._exports_of(project_id, name)
-        erasure = await self._deletions.planned(
+        erasure = await self.deletions.plan(
             project_id,
             Subject.MODEL,
             name,
             key_id,
             folders=(record.artifact, *(export.folder for export in exports)),
             leases=(*await self._evaluation_leases(record), *(export.id for export in exports)),
-            known={
-                **await inventory.digests_of_folder(self._storage, record.artifact),
+            digests={
+                **await self._digests_of_folder(record.artifact),
                 **{e.key: e.sha256 for e in exports if e.key and e.sha256},
             },
         )
-        added = partial(self._deletions.add, record=erasure)
+        added = partial(self.deletions.add, record=erasure)
         if await self._registry.delete(project_id, name, also=added) is None:
             return None
         for export in exports:
             await self._exports.delete(export)
         await self._remove_adapter(record)
-        await self._deletions.try_to_complete(erasure)
+        await self.deletions.try_to_complete(erasure)
         return erasure.id
+
+    async def erase_export(self, record: ExportRecord, key_id: str) -> str | None:
+        """Delete an export with its archive. Its worker stops."""
+        erasure = await self.deletions.plan(
+            record.project_id,
+            Subject.EXPORT,
+            record.id,
+            key_id,
+            folders=(record.folder,),
+            leases=(record.id,),
+            digests={record.key: record.sha256} if record.key and record.sha256 else {},
+        )
+        if not await self._exports.delete(record, partial(self.deletions.add, record=erasure)):
+            return None
+        await self.deletions.try_to_complete(erasure)
+        return erasure.id
+
+    async def erase_eval(self, record: EvalRecord, key_id: str) -> str | None:
+        """Delete an eval with all its runs and their output items. Runs in progress stop."""
+        runs = self._evals.runs.collection(record.id)
+        found = await runs.get_many(record.project_id, await runs.ids(record.project_id))
+        erasure = await self.deletions.plan(
+            record.project_id,
+            Subject.EVAL,
+            record.id,
+            key_id,
+            folders=(f"{record.project_id}/evals/{record.id}",),
+            leases=tuple(run.subject for run in found if not run.is_final),
+            digests={},
+        )
+        if not await self._evals.delete(record, partial(self.deletions.add, record=erasure)):
+            return None
+        await self._evals.runs.remove_all(record.project_id, record.id)
+        await self.deletions.try_to_complete(erasure)
+        return erasure.id
+
+    async def erase_run(self, run: RunRecord, key_id: str) -> str | None:
+        """Delete a run with its output items. A run in progress stops."""
+        erasure = await self.deletions.plan(
+            run.project_id,
+            Subject.EVAL_RUN,
+            run.id,
+            key_id,
+            folders=(run.folder,),
+            leases=() if run.is_final else (run.subject,),
+            digests={},
+        )
+        added = partial(self.deletions.add, record=erasure)
+        if not await self._evals.runs.remove(run.place, added):
+            return None
+        await self.deletions.try_to_complete(erasure)
+        return erasure.id
+
+    async def erase_expired(self, now_s: int) -> int:
+        """Delete all files and exports that have expired, and return their number.
+
+        The audit log names the service as the actor. Raises REDIS_ERRORS.
+        """
+        files = await self._files.expired(now_s)
+        for file in files:
+            with _audited(AuditEvent.FILE_DELETED, file.project_id):
+                await self.erase_file(file, EXPIRED, cascade=False)
+        exports = await self._exports.expired(now_s)
+        for export in exports:
+            with _audited(AuditEvent.EXPORT_DELETED, export.project_id):
+                await self.erase_export(export, EXPIRED)
+        return len(files) + len(exports)
 
     async def _erase_file(
         self, record: FileRecord, key_id: str, jobs: Sequence[JobRecord]
     ) -> ErasureRecord:
-        known = {record.content_key: record.sha256}
+        digests = {record.content_key: record.sha256}
         if record.canonical is not None:
-            known[record.canonical_key] = record.canonical
+            digests[record.canonical_key] = record.canonical
         evaluations = await self._evaluations.records.get_many(
             record.project_id, [job.id for job in jobs]
         )
-        erasure = await self._deletions.planned(
+        erasure = await self.deletions.plan(
             record.project_id,
             Subject.FILE,
             record.id,
@@ -131,12 +202,12 @@ class Eraser:
                 *(job.id for job in jobs),
                 *(evaluation.subject for evaluation in evaluations),
             ),
-            known=known,
+            digests=digests,
         )
         for evaluation in evaluations:
             await self._evaluations.delete(evaluation)
-        await self._files.delete(record, also=partial(self._deletions.add, record=erasure))
-        await self._deletions.try_to_complete(erasure)
+        await self._files.delete(record, also=partial(self.deletions.add, record=erasure))
+        await self.deletions.try_to_complete(erasure)
         return erasure
 
     async def _remove_adapter(self, record: ModelRecord) -> None:
@@ -147,14 +218,16 @@ class Eraser:
             # The model is already gone for all callers; only its files remain, and they are swept.
             log.warning("files of a deleted model cannot be removed from storage yet: %s", e)
 
+    async def _digests_of_folder(self, folder: str) -> dict[str, str]:
+        """Return the digests in a folder's manifest by key; none if there is no manifest."""
+        try:
+            manifest = await self._storage.manifest(folder)
+        except StorageError:
+            return {}
+        return {f"{folder}/{entry.path}": entry.sha256 for entry in manifest.files}
+
     async def _descendants(self, record: FileRecord) -> Descendants:
-        return await descendants(
-            record.id,
-            record.project_id,
-            files=self._files,
-            jobs=self._jobs,
-            registry=self._registry,
-        )
+        return await find_descendants(record, self._files, self._jobs, self._registry)
 
     async def _check_aliases(self, project_id: str, models: Sequence[str]) -> None:
         for model in models:
@@ -168,7 +241,7 @@ class Eraser:
                 )
 
     async def _cancel(self, job: JobRecord) -> None:
-        if job.status in FINAL:
+        if job.is_final:
             return
         with contextlib.suppress(lifecycle.NotAllowed, Missing):  # it has just ended
             await self._jobs.change(
@@ -184,8 +257,15 @@ class Eraser:
         return [export for export in found if export.model == model]
 
     async def _evaluation_leases(self, record: ModelRecord) -> tuple[str, ...]:
-        """The lease of an evaluation that may still write below the adapter's folder."""
+        """Return the lease of an evaluation that may still write below the adapter's folder."""
         if record.job_id is None:
             return ()
         found = await self._evaluations.get(record.project_id, record.job_id)
         return () if found is None or found.is_final else (found.subject,)
+
+
+@contextlib.contextmanager
+def _audited(event: AuditEvent, project_id: str) -> Iterator[None]:
+    """Record the transactions in the block as those of the service."""
+    with audit_trail.following(Trail(event, SYSTEM, project_id=project_id)):
+        yield

@@ -1,4 +1,4 @@
-"""Which jobs, models and files have something of a file."""
+"""Finds what was made from a file: the jobs that read it, their models, and files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from service.core.records import Collection, Record
 from service.core.redis import batched
-from service.files.records import Files
+from service.files.records import FileRecord, Files
 from service.jobs.records import JobRecord, Jobs
 from service.models.registry import ModelRegistry
 
@@ -24,7 +24,7 @@ class _Mixed(msgspec.Struct):
 
 
 class _JobLinks(msgspec.Struct):
-    """The fields of a job's record that name files. Decoding them takes 2 µs."""
+    """The fields of a job's record that name files. They are decoded in 2 µs."""
 
     id: str
     training_file: str
@@ -46,7 +46,7 @@ class _FileLinks(msgspec.Struct):
     documents: list[str] | None = None
 
     def comes_from(self, file_id: str) -> bool:
-        """Whether the file was made from the other one."""
+        """Whether the file was made from another one."""
         sources = (self.derived_from, *(self.merged_from or ()), *(self.documents or ()))
         return file_id in sources
 
@@ -60,13 +60,11 @@ class Descendants:
     files: list[str] = field(default_factory=list)
 
 
-async def descendants(
-    file_id: str, project_id: str, *, files: Files, jobs: Jobs, registry: ModelRegistry
+async def find_descendants(
+    file: FileRecord, files: Files, jobs: Jobs, registry: ModelRegistry
 ) -> Descendants:
-    """Return the project's jobs that read the file, their models, and the files made from it.
-
-    Models are those that still exist, checkpoints included.
-    """
+    """Return the jobs that read a file, their existing models, checkpoints included, and files."""
+    file_id, project_id = file.id, file.project_id
     links = await _links(jobs.records, project_id, _JobLinks)
     readers = await jobs.records.get_many(project_id, [j.id for j in links if j.reads(file_id)])
     names: list[str] = []
@@ -77,7 +75,7 @@ async def descendants(
     return Descendants(
         jobs=readers,
         models=[name for name in names if name in found],
-        files=[file.id for file in made if file.comes_from(file_id)],
+        files=[other.id for other in made if other.comes_from(file_id)],
     )
 
 

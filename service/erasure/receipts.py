@@ -1,8 +1,7 @@
-"""Receipts: what is signed about an erasure, and how anybody verifies it later."""
+"""Receipts of erasures: their content, their signature, and how to verify it."""
 
 from __future__ import annotations
 
-import base64
 from typing import Any, Final
 
 from service.core.encryption.signing import PublicKey, SigningKey
@@ -18,7 +17,7 @@ SIGNED: Final = (
 
 
 class NotVerified(ValueError):
-    """A receipt is not what this installation signed. The message says why."""
+    """This installation did not sign the receipt. The message says why."""
 
 
 def content_of(record: ErasureRecord, completed_at: int | None) -> dict[str, Any]:
@@ -42,10 +41,10 @@ def content_of(record: ErasureRecord, completed_at: int | None) -> dict[str, Any
     }
 
 
-def signature_of(
+def sign_receipt(
     record: ErasureRecord, completed_at: int, rewrite: Rewrite, key: SigningKey
 ) -> ErasureSignature:
-    """Sign the receipt of an erasure."""
+    """Return the signature of an erasure's receipt."""
     stated = record.model_copy(update={"rewrite": rewrite})
     signed = key.sign(PURPOSE, content_of(stated, completed_at))
     return ErasureSignature(
@@ -76,8 +75,3 @@ def verify(receipt: dict[str, Any], *keys: PublicKey) -> None:
         content[_REWRITE] = receipt[_REWRITE]
     if not key.verifies(PURPOSE, content, str(signature.get("value"))):
         raise NotVerified("the receipt was changed after it was signed")
-
-
-def public_key(text: str) -> PublicKey:
-    """Return the public key that a receipt names. Raises ValueError."""
-    return PublicKey.from_raw(base64.b64decode(text, validate=True))

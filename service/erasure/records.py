@@ -3,8 +3,8 @@
     finetuned:{project}:erasures:{id}   an erasure
     finetuned:erasures-unfinished       "project/id" of those whose bytes are not gone yet
 
-The transaction that deletes an object's record writes its erasure. So every deletion that was made
-gets its receipt, whatever dies in between.
+The transaction that deletes an object's record writes its erasure. So every deletion gets its
+receipt, even if a process dies in between.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from service.work.unfinished import read_unfinished
 
 UNFINISHED: Final = f"{PREFIX}:erasures-unfinished"
 EXPIRED: Final = "expires_after"
-"""Instead of the API key that asked for an erasure, if the object expired."""
+"""The `key_id` of an erasure whose object expired."""
 
 
 class Subject(StrEnum):
@@ -57,8 +57,8 @@ class ErasureRecord(Record):
 
     subject: Subject
     subject_id: str
-    key_id: str  # of the API key that asked for it, or EXPIRED
-    folders: tuple[str, ...]  # in storage, of which nothing is left
+    key_id: str  # of the API key that deleted the object, or EXPIRED
+    folders: tuple[str, ...]  # in storage, which are emptied
     leases: tuple[str, ...] = ()  # of work that may still write there
     objects: tuple[ErasedObject, ...] = ()
     is_inventory_complete: bool = True  # not if storage was down when the object was deleted

@@ -1,14 +1,16 @@
-"""Response schemas of erasure receipts."""
+"""Request and response schemas of erasure receipts, and of searches for rows to erase."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from service.core.redis.rewriting import AppendOnlyFile, JournalFiles
+from service.core.redis.rewriting import AppendOnlyFile, JournalFiles, Rewrite
 from service.erasure.receipts import content_of
 from service.erasure.records import ErasureRecord
+from service.erasure.search.records import SearchRecord, SearchStatus
 
 
 class _Shown(BaseModel):
@@ -94,7 +96,7 @@ class ErasureReceiptObject(_Shown):
     )
 
     @classmethod
-    def of(cls, record: ErasureRecord) -> Self:
+    def from_record(cls, record: ErasureRecord) -> Self:
         """Build the API object for a record."""
         content: dict[str, Any] = content_of(record, record.completed_at)
         signature = record.signature
@@ -104,4 +106,188 @@ class ErasureReceiptObject(_Shown):
             signature=None
             if signature is None
             else ReceiptSignature.model_validate(signature, from_attributes=True),
+        )
+
+
+_DIGEST = r"[0-9a-f]{64}"
+
+
+class RowMatchFields(BaseModel):
+    """Rows to find."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    type: Literal["text", "substring", "row_sha256"] = Field(
+        description="`text`: a message has these words, ignoring case, spacing, width, "
+        "punctuation and politeness. `substring`: the row contains exactly these characters. "
+        "`row_sha256`: the SHA-256 digest of the row, as the API returns rows in JSON Lines."
+    )
+    value: Annotated[str, StringConstraints(min_length=4, max_length=10_000)] = Field(
+        description="Text or digest to find.", examples=["C-104233"]
+    )
+
+    @model_validator(mode="after")
+    def _is_a_digest(self) -> Self:
+        if self.type == "row_sha256" and not re.fullmatch(_DIGEST, self.value):
+            raise ValueError("a row_sha256 has 64 hexadecimal digits in lowercase")
+        if self.type == "text" and not any(character.isalnum() for character in self.value):
+            raise ValueError("a text has letters or digits")
+        return self
+
+
+class CreateErasure(BaseModel):
+    """Request to find rows in all files and stored chats of the project, and to erase them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    match: RowMatchFields
+    apply: bool = Field(
+        default=False,
+        description="Whether to replace each file by one without the rows, and to delete the "
+        "stored chats. Otherwise, they are only listed.",
+    )
+    cascade: bool = Field(
+        default=False,
+        description="Whether to delete the models trained on the files too, with their "
+        "checkpoints, exports and evaluations. Needs `apply`.",
+    )
+
+
+class ErasureMatch(_Shown):
+    """Digest of what an erasure searched for."""
+
+    type: Literal["text", "substring", "row_sha256"]
+    hmac_sha256: str = Field(
+        description="HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The "
+        "text itself is not stored."
+    )
+
+
+class ErasureProgress(_Shown):
+    """Progress of an erasure."""
+
+    files_done: int = Field(description="Number of files that were searched.")
+    files_total: int = Field(description="Number of the project's files.")
+
+
+class ErasureError(_Shown):
+    """Reason why an erasure failed."""
+
+    code: str = Field(description="Code of the error.")
+    message: str = Field(description="Reason, and how to fix it.")
+
+
+class ErasureFile(_Shown):
+    """A file with rows that match."""
+
+    file_id: str = Field(description="ID of the file.")
+    filename: str = Field(
+        description="Name of the file; its ID if the name has the text, or if the file was deleted."
+    )
+    purpose: str = Field(description="Purpose of the file.")
+    rows: int | None = Field(
+        description="Number of rows; null for files that are searched as raw text. Such files are "
+        "not changed: delete them if they must be erased."
+    )
+    matches: int | None = Field(description="Number of rows that match.")
+    lines: list[int] = Field(description="Lines of the first 1,000 rows that match, from 1.")
+    models: list[str] = Field(
+        description="Names of the existing models that were trained on the file."
+    )
+    deleted_models: list[str] = Field(description="Names of the models that were deleted.")
+    new_file: str | None = Field(
+        description="ID of the file without the rows; null if none was made, or if no row is left."
+    )
+    is_erased: bool = Field(description="Whether the file was deleted.")
+    receipts: list[str] = Field(description="IDs of the receipts of the deletions.")
+    error: str | None = Field(description="Reason why the file was not deleted.")
+
+
+class ErasurePlace(_Shown):
+    """Object of the project that has the text outside of the rows of files."""
+
+    object: str = Field(
+        description="Kind of the object, such as `batch`, `eval.run` or `fine_tuning.job`.",
+        examples=["eval.run"],
+    )
+    id: str = Field(
+        description="ID or name of the object; empty if the name itself has the text.",
+        examples=["evalrun_abc123"],
+    )
+    is_in_records: bool = Field(
+        description="Whether its record has the text: its name, metadata, events or other fields."
+    )
+    is_in_storage: bool = Field(
+        description="Whether what it has in storage contains the text: requests, answers, reports."
+    )
+
+
+class ErasureStoredChats(_Shown):
+    """Stored chats that match."""
+
+    matches: int = Field(description="Number of chats that match.")
+    ids: list[str] = Field(description="IDs of the first 1,000 chats that match.")
+    is_erased: bool = Field(description="Whether the chats were deleted.")
+    error: str | None = Field(description="Reason why the chats could not be searched.")
+
+
+class ErasureObject(_Shown):
+    """A search for rows in all files and stored chats of a project, and their erasure."""
+
+    id: str = Field(description="ID of the erasure, prefixed with `erasuresearch-`.")
+    object: Literal["organization.erasure"] = "organization.erasure"
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    finished_at: int | None = Field(
+        description="Time at which the erasure ended, as a Unix timestamp in seconds."
+    )
+    project_id: str = Field(description="ID of the project.")
+    status: SearchStatus = Field(description="Status: `in_progress`, then `completed` or `failed`.")
+    match: ErasureMatch
+    apply: bool = Field(description="Whether files are replaced.")
+    cascade: bool = Field(description="Whether models are deleted too.")
+    progress: ErasureProgress
+    files: list[ErasureFile] = Field(description="Files with rows that match.")
+    stored_chats: ErasureStoredChats | None = Field(
+        default=None, description="Stored chats that match; null until they are searched."
+    )
+    models: list[str] = Field(
+        description="Names of all models that were trained on one of these files, deleted ones "
+        "included."
+    )
+    places: list[ErasurePlace] = Field(
+        description="Other objects of the project that have the text, as it was written: the first "
+        "1,000. They are not changed: delete them if they must be erased. Empty until all files "
+        "are searched."
+    )
+    unreadable_files: list[str] = Field(
+        description="IDs of the files that could not be searched, for example because they are "
+        "encrypted archives. Check them yourself."
+    )
+    rewrite: ErasureRewrite | None = Field(
+        default=None,
+        description="Rewrite of the files of Redis, which then have neither what was searched for "
+        "nor what was deleted; null until it is done, seconds after the erasure has ended.",
+    )
+    error: ErasureError | None = Field(description="Reason why the erasure failed.")
+
+    @classmethod
+    def from_record(cls, record: SearchRecord, rewrite: Rewrite | None = None) -> Self:
+        """Build the API object for a record, and for the rewrite of files after its end."""
+        names = (name for file in record.found for name in (*file.models, *file.deleted_models))
+        return cls.model_validate(
+            {
+                **record.model_dump(include={"id", "created_at", "finished_at", "project_id"}),
+                **record.model_dump(include={"status", "apply", "cascade", "error"}),
+                "match": {"type": record.match_kind, "hmac_sha256": record.match_digest},
+                "progress": {
+                    "files_done": record.files_done,
+                    "files_total": record.files_total,
+                },
+                "files": [file.model_dump() for file in record.found],
+                "stored_chats": record.chats and record.chats.model_dump(),
+                "models": list(dict.fromkeys(names)),
+                "places": [place.model_dump() for place in record.places],
+                "unreadable_files": record.unreadable_files,
+                "rewrite": rewrite and rewrite.model_dump(),
+            }
         )

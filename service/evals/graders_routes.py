@@ -204,10 +204,10 @@ async def run(
     await _check(body.grader, caller.project_id, registry)
     judge = CallersJudge(request.app.gateway, request.headers, _request_id(request))
     sample = Sample.from_text(body.model_sample)
-    async with running.one(caller.project_id), Sandbox() as sandbox:
+    async with running.hold(caller.project_id), Sandbox() as sandbox:
         tools = GraderTools(judge, sandbox, judge.embed)
         result = await grade(body.grader, body.item or {}, sample, tools)
-    return GraderRun.of(body.grader, result)
+    return GraderRun.from_result(body.grader, result)
 
 
 @router.post(

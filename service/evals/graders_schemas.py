@@ -98,7 +98,7 @@ class GraderRunErrors(BaseModel):
     )
 
     @classmethod
-    def of(cls, errors: tuple[GraderError, ...]) -> Self:
+    def from_errors(cls, errors: tuple[GraderError, ...]) -> Self:
         """Build the flags and messages of a result's errors."""
         fields: dict[str, Any] = {"messages": [error.message for error in errors]}
         for error in errors:
@@ -143,7 +143,7 @@ class GraderRun(BaseModel):
     )
 
     @classmethod
-    def of(cls, grader: Grader, result: GraderResult) -> Self:
+    def from_result(cls, grader: Grader, result: GraderResult) -> Self:
         """Build the response from a result."""
         models = list(result.tokens)
         return cls(
@@ -152,7 +152,7 @@ class GraderRun(BaseModel):
             metadata=GraderRunMetadata(
                 name=grader.name,
                 type=grader.type,
-                errors=GraderRunErrors.of(result.errors),
+                errors=GraderRunErrors.from_errors(result.errors),
                 execution_time=result.duration_s,
                 scores=result.sub_scores,
                 token_usage=sum(result.tokens.values()) if models else None,

@@ -31,7 +31,7 @@ from service.core.redis import Client, Purpose, reply, rewriting, text, writing_
 from service.core.storage import Storage
 from service.evals.tally import Tally
 from service.work.records import Kind, ResumedRecord, WorkEnded, WorkError
-from service.work.store import Guard, WorkStore, skip_unreadable
+from service.work.store import WorkStore
 
 DELETED: Final = f"{PREFIX}:evals-deleted"
 _NUMBER_CHARS: Final = 5  # of an item in its ID
@@ -332,15 +332,12 @@ class Runs(WorkStore[RunRecord]):
             number = sum(run.status is status for run in unfinished)
             metrics.EVAL_RUNS_UNFINISHED.cell(status).set(number)
 
-    async def sweep(
-        self, storage: Storage, _leases: Leases, _now_s: int, guard: Guard = skip_unreadable
-    ) -> None:
-        """Remove what deleted evals and runs left in Redis and storage."""
-        for member in sorted(text(found) for found in await reply(self.redis.smembers(DELETED))):
-            with guard(member):
-                await self._sweep(storage, member)
+    async def leftovers(self, now_s: int) -> list[str]:
+        """Return the members of deleted runs, and of deleted evals as "project/eval"."""
+        return sorted(text(member) for member in await reply(self.redis.smembers(DELETED)))
 
-    async def _sweep(self, storage: Storage, member: str) -> None:
+    async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:
+        """Delete what a deleted eval or run left in Redis and storage."""
         project_id, eval_id, *run = member.split("/")
         if run:
             is_deleted = await self.collection(eval_id).get(project_id, run[0]) is None

@@ -100,7 +100,7 @@ async def create(
         return await create_eval(body, caller, store, settings, claim)
 
     def answer(record: EvalRecord) -> dict[str, Any]:
-        return _dump(EvalObject.of(record))
+        return _dump(EvalObject.from_record(record))
 
     raw = body.model_dump_json(by_alias=True).encode()
     found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
@@ -121,7 +121,7 @@ async def list_evals(
     """List the project's evals, oldest first by default."""
     by_update = store.by_update(caller.project_id) if order_by == "updated_at" else None
     page = store.evals.page(caller.project_id, **paging.bounds, index=by_update)
-    return await EVAL.list(page, EvalObject.of)
+    return await EVAL.list(page, EvalObject.from_record)
 
 
 @router.get(
@@ -132,7 +132,7 @@ async def list_evals(
 )
 async def retrieve(record: Existing) -> EvalObject:
     """Retrieve an eval with its schema and graders."""
-    return EvalObject.of(record)
+    return EvalObject.from_record(record)
 
 
 @router.post(
@@ -153,7 +153,7 @@ async def update(record: Existing, store: Store, body: UpdateEval | None = None)
         changed = await store.update(
             record.project_id, record.id, lambda current: current.model_copy(update=changes)
         )
-    return EvalObject.of(changed)
+    return EvalObject.from_record(changed)
 
 
 @router.delete(
@@ -329,7 +329,9 @@ async def list_items(
     )
     files = cast("Files", request.app.state.files)
     found = await read_outcomes(files.storage, run, page)
-    return list_of([OutputItemObject.of(run, *outcome) for outcome in found], page.has_more)
+    return list_of(
+        [OutputItemObject.from_record(run, *outcome) for outcome in found], page.has_more
+    )
 
 
 @router.get(
@@ -350,7 +352,7 @@ async def retrieve_item(
         found = await read_outcomes(files.storage, run, ItemPage([(number, row)], False))
     if not found:
         raise OUTPUT_ITEM.not_found(output_item_id)
-    return OutputItemObject.of(run, *found[0])
+    return OutputItemObject.from_record(run, *found[0])
 
 
 def _dump(shown: EvalObject | EvalRunObject) -> dict[str, Any]:
@@ -388,7 +390,7 @@ async def _shown(
 def _object_of(
     request: Request, record: EvalRecord, run: RunRecord, content: list[Any] | None
 ) -> EvalRunObject:
-    return EvalRunObject.of(
+    return EvalRunObject.from_record(
         run,
         graders=[str(grader["name"]) for grader in record.testing_criteria],
         content=content,

@@ -97,7 +97,7 @@ class EvalObject(BaseModel):
     metadata: dict[str, str] = Field(description="Key-value pairs that were set by the project.")
 
     @classmethod
-    def of(cls, record: EvalRecord) -> Self:
+    def from_record(cls, record: EvalRecord) -> Self:
         """The wire form of a record."""
         return cls.model_validate(
             {
@@ -243,7 +243,7 @@ class EvalRunObject(BaseModel):
     )
 
     @classmethod
-    def of(
+    def from_record(
         cls, run: RunRecord, *, graders: list[str], content: list[Any] | None, base_url: str
     ) -> Self:
         """The wire form of a record. `content` has the items that came with the request."""
@@ -378,7 +378,7 @@ class OutputItemObject(BaseModel):
     sample: OutputItemSample
 
     @classmethod
-    def of(cls, run: RunRecord, number: int, row: ItemRow, body: dict[str, Any]) -> Self:
+    def from_record(cls, run: RunRecord, number: int, row: ItemRow, body: dict[str, Any]) -> Self:
         """The wire form of an outcome."""
         return cls.model_validate(
             {

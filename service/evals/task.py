@@ -27,8 +27,7 @@ from service.evals.outcomes import Outcome, OutcomeWriter
 from service.evals.records import EvalRecord, Evals, RunRecord, Runs
 from service.evals.sampling import Sampler
 from service.evals.tally import Tally
-from service.files.curation.child_runner import DeskFailed
-from service.files.curation.scratch import fetch, scratch_folder
+from service.files.curation.dataset_process import DatasetTaskFailed, fetch, scratch_folder
 from service.files.records import Files, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
@@ -65,7 +64,7 @@ async def fetch_items(run: RunRecord, files: Files, storage: Storage, folder: Pa
         raise RunFailed("invalid_file", message)
     try:
         return await fetch(storage, file, path)
-    except DeskFailed as e:
+    except DatasetTaskFailed as e:
         raise RunFailed(e.code, e.message) from e
 
 
@@ -196,7 +195,7 @@ _NO_ITEMS: Final[list[Any]] = [{"item": {}}]
 class RunEval(ResumableTask[RunRecord]):
     """Runs evaluation runs on this worker."""
 
-    failures = (DeskFailed,)
+    failures = (DatasetTaskFailed,)
 
     def __init__(self, resources: Resources) -> None:
         self._files = resources.files

@@ -16,13 +16,12 @@ from typing import Any, Final, Self
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, metrics, queue
-from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, text
 from service.core.storage import Storage
 from service.work.records import Kind, RestartedRecord, WorkError
-from service.work.store import Guard, WorkStore, skip_unreadable
+from service.work.store import WorkStore
 
 EXPIRING: Final = f"{PREFIX}:exports-expiring"
 TO_SWEEP: Final = f"{PREFIX}:exports-swept"
@@ -125,27 +124,23 @@ class Exports(WorkStore[ExportRecord]):
 
     async def expired(self, now_s: int) -> list[ExportRecord]:
         """Return the readable exports that have expired."""
-        return await read_expired(self.redis, EXPIRING, self.records, now_s)
-
-    async def to_sweep(self) -> list[str]:
-        """The exports whose objects must be deleted, as "project/id"."""
-        return sorted(text(member) for member in await reply(self.redis.smembers(TO_SWEEP)))
+        return await self.records.read_expired(EXPIRING, now_s)
 
     async def sweep_again(self, record: ExportRecord) -> None:
         """Note that a stopped attempt may have left objects."""
         await reply(self.redis.sadd(TO_SWEEP, record.member))
 
-    async def sweep(
-        self, storage: Storage, _leases: Leases, _now_s: int, guard: Guard = skip_unreadable
-    ) -> None:
-        """Delete the objects of deleted exports, and of those that ended without an archive."""
-        for member in await self.to_sweep():
-            project_id, export_id = member.split("/", 1)
-            with guard(member):
-                record = await self.records.get(project_id, export_id)
-                if record is None or (record.is_final and record.key is None):
-                    await storage.delete_prefix(f"{project_id}/exports/{export_id}")
-                await reply(self.redis.srem(TO_SWEEP, member))
+    async def leftovers(self, now_s: int) -> list[str]:
+        """Return the members of exports that may have left objects."""
+        return sorted(text(member) for member in await reply(self.redis.smembers(TO_SWEEP)))
+
+    async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:
+        """Delete the objects of an export that was deleted, or that ended without an archive."""
+        project_id, export_id = member.split("/", 1)
+        record = await self.records.get(project_id, export_id)
+        if record is None or (record.is_final and record.key is None):
+            await storage.delete_prefix(f"{project_id}/exports/{export_id}")
+        await reply(self.redis.srem(TO_SWEEP, member))
 
     def _on_created(self, pipe: Pipeline, record: ExportRecord) -> None:
         super()._on_created(pipe, record)

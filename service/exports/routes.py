@@ -142,7 +142,7 @@ async def list_exports(
         **paging.bounds,
         where=lambda r: r.expires_at > now_s and model in (None, r.model),
     )
-    return await EXPORT.list(page, ExportObject.of)
+    return await EXPORT.list(page, ExportObject.from_record)
 
 
 @router.get(
@@ -155,7 +155,7 @@ async def retrieve_export(export: Existing) -> ExportObject:
     """Retrieve an export: its status and progress, and its size, digest and proof once it has
     succeeded.
     """
-    return ExportObject.of(export)
+    return ExportObject.from_record(export)
 
 
 @router.get(
@@ -233,7 +233,7 @@ async def cancel_export(export: Existing, store: Store) -> ExportObject:
         return current.end(ExportStatus.CANCELLED, ids.now_s())
 
     with EXPORT.cancelling(export.id):
-        return ExportObject.of(await store.change(export, cancel))
+        return ExportObject.from_record(await store.change(export, cancel))
 
 
 @router.delete(

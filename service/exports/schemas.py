@@ -126,7 +126,7 @@ class ExportObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, record: ExportRecord) -> Self:
+    def from_record(cls, record: ExportRecord) -> Self:
         """Return the API object of a record."""
         return cls.model_validate(
             record.model_dump(include=cls.model_fields.keys() - {"object"}), strict=False

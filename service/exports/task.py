@@ -33,8 +33,7 @@ from service.exporting import (
 from service.exports import archive, references
 from service.exports.archive import Archive
 from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports, ExportStatus
-from service.files.curation.child_runner import DeskFailed
-from service.files.curation.scratch import scratch_folder
+from service.files.curation.dataset_process import DatasetTaskFailed, scratch_folder
 from service.inference.background.calls import ModelGone, Resources
 from service.jobs.evaluation.examples import fetch_data
 from service.jobs.evaluation.job_data import FileGone
@@ -266,7 +265,7 @@ class ExportModel(CancelableTask[ExportRecord]):
             return []
         try:
             data = await fetch_data(job, self._files, folder)
-        except (FileGone, DeskFailed, TrainingFailure) as e:
+        except (FileGone, DatasetTaskFailed, TrainingFailure) as e:
             log.info("%s: no held-out rows: %s", record.id, type(e).__name__)
             return []
         return references.held_out_questions(data.held_out)
@@ -297,7 +296,7 @@ def _full_disk_reported() -> Iterator[None]:
     """Convert errors of a full disk or storage to ExportFailed."""
     try:
         yield
-    except DeskFailed as e:  # of the scratch folder
+    except DatasetTaskFailed as e:  # of the scratch folder
         raise ExportFailed(e.code if e.code == QUOTA else _DISK_FULL, e.message) from e
     except StorageFull as e:
         raise ExportFailed(_DISK_FULL, f"The service's storage is full. {_FREE_SPACE}") from e

@@ -1,14 +1,14 @@
-"""File records in Redis.
+"""Stores file records in Redis, and decides how files are registered, found and deleted.
 
-Storage layout per file, under `{project}/files/{id}/`:
+Storage layout of a file, under `{project}/files/{id}/`:
 
     content          the bytes as uploaded
     canonical.jsonl  the rows as a trainer reads them, if they differ from the content
-    manifest.json    the data needed to rebuild the record; without it, the file does not exist
+    manifest.json    the fields of the record, to rebuild it; without it, the file does not exist
     tasks/           the outputs of reports, previews and comparisons
 
-A file is noted in `leftovers` before its bytes are written, until its record is, and with the
-deletion of its record, until its bytes are gone.
+A file is noted in `leftovers` before its bytes are written, until its record is. It is noted again
+when its record is deleted, until its bytes are gone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -25,21 +26,21 @@ from redis.asyncio.client import Pipeline
 
 from service import __version__
 from service.core import ids, metrics, queue
-from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX, Also, Collection, Labels, Page, Record, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
 from service.datasets.formats.options import RowFormat
-from service.files.documents import read_with
 from service.work.records import Kind, RestartedRecord
 from service.work.store import WorkStore
 
 log = logging.getLogger(__name__)
 
 EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by expiration time
-_WRITTEN_IN_S = 24 * 3600  # a file whose record is not written by then never will be
+_RECORD_WITHIN_S = 24 * 3600  # a file without a record is removed after this time
+_DOCUMENT = re.compile(r".\.(?:txt|text|md|markdown)(?:\.(?:gz|zst|bz2|xz))?\Z", re.IGNORECASE)
+_TABLE_OPTIONS = {"container", "columns", "delimiter", "header_row", "group_by", "sheet"}
 
 
 class FileStatus(StrEnum):
@@ -66,7 +67,7 @@ CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checke
 
 
 class FileRecord(RestartedRecord):
-    """A file record. The file's bytes are in storage, and the attempts are those at its check."""
+    """A file. Its bytes are in storage, and its attempts are those of its check."""
 
     work = Kind(
         noun="file",
@@ -114,19 +115,19 @@ class FileRecord(RestartedRecord):
 
     @property
     def canonical_key(self) -> str:
-        """The storage key of the canonical rows, which is the content if that is canonical."""
+        """The storage key of the canonical rows, which may be the content itself."""
         same = self.canonical == self.sha256
         return self.content_key if same else f"{self.folder}/canonical.jsonl"
 
     @property
-    def reading(self) -> dict[str, Any] | None:
-        """The format options given at upload, with what the file's name says."""
-        return read_with(self.format, self.filename)
+    def read_options(self) -> dict[str, Any] | None:
+        """The format options given at upload, and the hint in the file's name."""
+        return with_filename_hint(self.format, self.filename)
 
     @property
     def meaning(self) -> str:
-        """A digest of what determines a check's outcome: content, format, purpose and version."""
-        parts = [__version__, self.sha256, self.reading]
+        """Digest of what determines a check's outcome: content, format, purpose and version."""
+        parts = [__version__, self.sha256, self.read_options]
         if self.purpose is Purpose.EVALS:
             parts.append(self.purpose)
         encoded = msgspec.json.encode(parts, order="sorted")
@@ -137,8 +138,20 @@ class FileRecord(RestartedRecord):
         return self.model_copy(update={"status": self.failed, "status_details": message})
 
     def expired(self, now_s: int) -> bool:
-        """Whether the file has expired."""
+        """Return whether the file has expired."""
         return self.expires_at is not None and self.expires_at <= now_s
+
+
+def with_filename_hint(options: Mapping[str, Any] | None, filename: str) -> dict[str, Any] | None:
+    """Return the format options, with a hint if the file has the name of a text document.
+
+    A text file may still be a table or JSON Lines. The hint counts only if the content is neither,
+    and is left out if an option is that of a table.
+    """
+    given = dict(options or {})
+    if _DOCUMENT.search(filename) is None or _TABLE_OPTIONS & given.keys():
+        return given or None
+    return {**given, "is_document": True}
 
 
 def new_record(
@@ -152,7 +165,7 @@ def new_record(
     expires_after_s: int | None,
     format_: dict[str, object] | None,
 ) -> FileRecord:
-    """A new record for a file whose bytes were just received completely."""
+    """Return the record of a file whose bytes were just received."""
     now_s = ids.now_s()
     return FileRecord(
         id=file_id,
@@ -169,7 +182,7 @@ def new_record(
 
 
 class CheckOutcome(msgspec.Struct, frozen=True):
-    """The outcome of a check; `certain` if another check of the same bytes would agree."""
+    """The outcome of a check. It is `certain` if another check of the same bytes would agree."""
 
     status: FileStatus
     status_details: str | None = None
@@ -181,18 +194,18 @@ class CheckOutcome(msgspec.Struct, frozen=True):
     certain: bool = True
 
     @classmethod
-    def of(cls, record: FileRecord) -> Self:
-        """The outcome of the check of a file whose check has ended."""
+    def from_record(cls, record: FileRecord) -> Self:
+        """Return the outcome of a check that has ended."""
         names = (name for name in cls.__struct_fields__ if name != "certain")
         return cls(**{name: getattr(record, name) for name in names})
 
     def fields(self) -> dict[str, Any]:
-        """The record fields that the outcome sets."""
+        """Return the record's fields that the outcome sets."""
         return {k: v for k, v in msgspec.structs.asdict(self).items() if k != "certain"}
 
 
 def tasks_of(file_id: str) -> str:
-    """The collection name of a file's tasks, such as reports, which are deleted with the file."""
+    """Return the collection of a file's tasks, such as reports. They are deleted with the file."""
     return f"files:{file_id}:tasks"
 
 
@@ -244,16 +257,16 @@ class Files:
         self._leftovers = Leftovers(redis, "files")
 
     async def begin(self, project_id: str, file_id: str) -> None:
-        """Note a file whose bytes are about to be written, until it is added or discarded.
+        """Note a file before its bytes are written, until it is added or discarded.
 
-        Raises QuotaExceeded and RedisFull if the record could not be written after them.
+        Raises QuotaExceeded and RedisFull if there is no room for the record.
         """
         if self.redis.record_use is not None:
             await self.redis.record_use.require(project_id)
-        await self._leftovers.noted(f"{project_id}/{file_id}", ids.now_s() + _WRITTEN_IN_S)
+        await self._leftovers.noted(f"{project_id}/{file_id}", ids.now_s() + _RECORD_WITHIN_S)
 
     async def is_deleted(self, project_id: str, file_id: str) -> bool:
-        """Return whether a file without a record was deleted, but its bytes are not removed yet."""
+        """Return whether a file was deleted whose bytes are not removed yet."""
         noted = await self._leftovers.noted_for(f"{project_id}/{file_id}")
         return noted is not None and noted <= ids.now_s()
 
@@ -272,10 +285,7 @@ class Files:
         return await self.records.create(record, also=lambda pipe: self._note(pipe, record))
 
     async def put_manifest(self, record: FileRecord) -> None:
-        """Write the manifest from which the record can be rebuilt.
-
-        The quota does not refuse it: the bytes of the file are written already.
-        """
+        """Write the manifest from which the record can be rebuilt, regardless of the quota."""
         manifest: dict[str, Any] = record.model_dump(mode="json")
         await self.storage.put_bytes(
             f"{record.folder}/manifest.json", msgspec.json.encode(manifest), is_limited=False
@@ -301,7 +311,7 @@ class Files:
             pipe.zadd(EXPIRING, {member: record.expires_at})
 
     async def get(self, project_id: str, file_id: str, now_s: int) -> FileRecord | None:
-        """The project's file, or None if it does not exist or has expired."""
+        """Return the project's file, or None if it does not exist or has expired."""
         record = await self.records.get(project_id, file_id)
         return None if record is None or record.expired(now_s) else record
 
@@ -326,7 +336,7 @@ class Files:
         )
 
     async def checked_twin(self, record: FileRecord, now_s: int) -> FileRecord | None:
-        """Another file of the project with the same `meaning` whose check has ended."""
+        """Return a checked file of the project with the same `meaning`, or None."""
         twin_id = await reply(self.redis.hget(_twins_key(record.project_id), record.meaning))
         if twin_id is None:
             return None
@@ -349,7 +359,7 @@ class Files:
             pipe.srem(self.checks.kind.unfinished_key, member)
             pipe.zrem(EXPIRING, member)
             self._labels.remove(pipe, record)
-            # The entry may point to a twin; then the next such file is merely checked again.
+            # The entry may name a twin. The next such file is then checked again.
             pipe.hdel(_twins_key(record.project_id), record.meaning)
             for writer in writers:
                 self._leftovers.note(pipe, f"{record.project_id}/{writer}", ids.now_s())
@@ -383,4 +393,4 @@ class Files:
 
     async def expired(self, now_s: int) -> list[FileRecord]:
         """Return the readable files that have expired."""
-        return await read_expired(self.redis, EXPIRING, self.records, now_s)
+        return await self.records.read_expired(EXPIRING, now_s)

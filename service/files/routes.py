@@ -1,4 +1,4 @@
-"""`/v1/files`: upload, list, retrieve, content, delete."""
+"""`/v1/files`: upload, list, retrieve, download and delete files."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ UploadSlots = Annotated[Slots, Depends(resource("upload_slots"))]
 FILE = Resource("File object", "id")
 
 
-async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
-    """The project's file. Raises NotFound if it does not exist."""
+async def require_file(store: Files, project_id: str, file_id: str) -> FileRecord:
+    """Return the project's file. Raises NotFound."""
     record = None
     if ids.is_valid(file_id, ids.FILE):
         record = await store.get(project_id, file_id, ids.now_s())
@@ -66,10 +66,10 @@ async def create_file(
     `/v1/uploads` for larger files.
     """
     body = body_of(request, "file")
-    async with slots.one(caller.project_id):
+    async with slots.hold(caller.project_id):
         record = await receive(body, store, caller.project_id, max_bytes=settings.max_file_bytes)
     await enqueue_check(store, record)
-    return FileObject.of(record)
+    return FileObject.from_record(record)
 
 
 @router.get(
@@ -89,7 +89,7 @@ async def list_files(
     page = await FILE.read(
         store.page(caller.project_id, ids.now_s(), **paging.bounds, purpose=purpose)
     )
-    return await long_list(page.items, FileObject.of, page.has_more)
+    return await long_list(page.items, FileObject.from_record, page.has_more)
 
 
 @router.get(
@@ -102,7 +102,7 @@ async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObjec
     """Retrieve a file's metadata and the result of its check: `status`, plus the number of rows
     and warnings, or the line and the error in `status_details`.
     """
-    return FileObject.of(await existing(store, caller.project_id, file_id))
+    return FileObject.from_record(await require_file(store, caller.project_id, file_id))
 
 
 @router.get(
@@ -121,7 +121,7 @@ async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObjec
 )
 async def download_file(file_id: str, caller: Caller, store: Store) -> StreamingResponse:
     """Download the exact bytes that were uploaded, or that a job or a cleaning wrote."""
-    record = await existing(store, caller.project_id, file_id)
+    record = await require_file(store, caller.project_id, file_id)
     try:
         chunks = await store.storage.stream(record.content_key)
     except StorageMissing as e:
@@ -169,7 +169,7 @@ async def delete_file(
     """
     if cascade:
         caller.require(Permission.MODEL_WRITE)
-    record = await existing(store, caller.project_id, file_id)
+    record = await require_file(store, caller.project_id, file_id)
     answer = await erase_file(record, caller.key_id, cascade=cascade)
     jobs = await jobs_needing(caller.project_id, record.id)
     return answer.model_copy(update={"unfinished_jobs": jobs})

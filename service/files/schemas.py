@@ -63,7 +63,7 @@ class FormatFields(BaseModel):
     )
 
     def stored(self) -> dict[str, Any] | None:
-        """The options as stored in a record; None if no option is set."""
+        """Return the options as stored in a record, or None without any."""
         return self.model_dump(mode="json", exclude_defaults=True) or None
 
 
@@ -122,8 +122,8 @@ class FileObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, record: FileRecord) -> Self:
-        """The API object for a record."""
+    def from_record(cls, record: FileRecord) -> Self:
+        """Return the API object of a record."""
         return cls.model_validate(record, from_attributes=True)
 
 

@@ -45,7 +45,7 @@ class Gpu:
 
 
 def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
-    """Capacity of this machine for a worker. Honors CUDA_VISIBLE_DEVICES.
+    """Return the capacity of this machine for a worker. Honors CUDA_VISIBLE_DEVICES.
 
     Can take several seconds if a driver is slow to wake.
     """
@@ -75,17 +75,17 @@ def all_have_bf16(gpus: Sequence[Gpu]) -> bool | None:
 
 
 def capability(environ: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
-    """Lowest compute capability of the GPUs that this process may use; None if unknown."""
+    """Return the lowest compute capability of this process's GPUs; None if unknown."""
     return min((gpu.capability for gpu in own_gpus(environ) if gpu.capability), default=None)
 
 
 def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
-    """GPUs that this process may use."""
+    """Return the GPUs that this process may use."""
     return visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def device_names(count: int, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Names of this process's first GPUs, as CUDA_VISIBLE_DEVICES of a child takes them."""
+    """Return the first GPUs of this process as values for a child's CUDA_VISIBLE_DEVICES."""
     chosen = environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
         return [str(number) for number in range(count)]
@@ -93,12 +93,12 @@ def device_names(count: int, environ: Mapping[str, str] = os.environ) -> list[st
 
 
 def installed_gpus() -> list[Gpu]:
-    """All NVIDIA GPUs that the driver exposes to this process."""
-    return _of_nvml() or _of_nvidia_smi() or of_proc(Path("/proc/driver/nvidia/gpus"))
+    """Return all NVIDIA GPUs that the driver exposes to this process."""
+    return _query_nvml() or _query_nvidia_smi() or read_proc(Path("/proc/driver/nvidia/gpus"))
 
 
 def visible(gpus: Sequence[Gpu], chosen: str | None) -> list[Gpu]:
-    """GPUs allowed by CUDA_VISIBLE_DEVICES: indexes or UUIDs, up to the first invalid entry."""
+    """Return the GPUs that CUDA_VISIBLE_DEVICES allows, up to its first invalid index or UUID."""
     if chosen is None or not gpus:
         return list(gpus)
     kept: list[Gpu] = []
@@ -116,7 +116,7 @@ def visible(gpus: Sequence[Gpu], chosen: str | None) -> list[Gpu]:
 
 
 def memory_bytes(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """RAM available to this process: the machine's total or its lowest cgroup (v2) limit."""
+    """Return this process's RAM: the machine's total or its lowest cgroup (v2) limit."""
     limits = [psutil.virtual_memory().total]
     for folder in (cgroups / _own_cgroup(), *(cgroups / _own_cgroup()).parents):
         if folder.is_relative_to(cgroups):
@@ -137,8 +137,8 @@ def parse_nvidia_smi(text: str) -> list[Gpu]:
     return gpus
 
 
-def of_proc(folder: Path) -> list[Gpu]:
-    """GPUs listed in the driver's /proc folder: one subfolder each, with a file `information`."""
+def read_proc(folder: Path) -> list[Gpu]:
+    """Read GPUs from the driver's /proc folder: one subfolder each, with a file `information`."""
     gpus = []
     for path in sorted(folder.glob("*/information")):
         lines = (line.partition(":") for line in path.read_text("utf-8", "replace").splitlines())
@@ -147,7 +147,7 @@ def of_proc(folder: Path) -> list[Gpu]:
     return gpus
 
 
-def _of_nvml() -> list[Gpu]:
+def _query_nvml() -> list[Gpu]:
     try:
         nvml: Any = importlib.import_module("pynvml")
     except ModuleNotFoundError:
@@ -156,7 +156,7 @@ def _of_nvml() -> list[Gpu]:
         nvml.nvmlInit()
         try:
             handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-            return [_of_handle(nvml, handle) for handle in handles]
+            return [_describe_gpu(nvml, handle) for handle in handles]
         finally:
             nvml.nvmlShutdown()
     except nvml.NVMLError as e:
@@ -164,7 +164,7 @@ def _of_nvml() -> list[Gpu]:
         return []
 
 
-def _of_handle(nvml: Any, handle: Any) -> Gpu:
+def _describe_gpu(nvml: Any, handle: Any) -> Gpu:
     return Gpu(
         nvml.nvmlDeviceGetUUID(handle),
         nvml.nvmlDeviceGetName(handle),
@@ -173,7 +173,7 @@ def _of_handle(nvml: Any, handle: Any) -> Gpu:
     )
 
 
-def _of_nvidia_smi() -> list[Gpu]:
+def _query_nvidia_smi() -> list[Gpu]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
@@ -188,7 +188,7 @@ def _of_nvidia_smi() -> list[Gpu]:
 
 
 def _own_cgroup() -> str:
-    """Path of this process's cgroup below the mount; empty in a container, which sees its own."""
+    """Return this process's cgroup path below the mount; empty in a container."""
     try:
         lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Checks of the Ray cluster that runs a worker's trainings, without Ray."""
+"""Checks that a worker can use its Ray cluster, without importing Ray."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INSTALL = "pip install 'finetuned-server[ray]'"
 
 
 def lacks_ray(settings: Settings) -> bool:
-    """Whether the settings name a Ray cluster, but the package is missing."""
+    """Return whether the settings name a Ray cluster, but the package is missing."""
     return settings.ray_address is not None and importlib.util.find_spec("ray") is None
 
 

@@ -1,4 +1,4 @@
-"""Metrics read from Redis at scrape time: its health, queue depths, active workers, ended jobs."""
+"""Reads metrics from Redis at scrape time: its health, queue depths, workers, and ended work."""
 
 from __future__ import annotations
 

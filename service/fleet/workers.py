@@ -62,7 +62,7 @@ class Worker(Capacity):
 
 
 async def announce(redis: Client, worker: Worker) -> None:
-    """Announce that this worker is alive; valid for 20 seconds."""
+    """Announce that this worker is alive. The announcement is valid for 20 seconds."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.sadd(_ALL, worker.name)
         pipe.set(_key(worker.name), worker.model_dump_json(), px=int(_ALIVE_S * 1000))
@@ -78,7 +78,7 @@ async def leave(redis: Client, name: str) -> None:
 
 
 async def alive(redis: Client) -> list[Worker]:
-    """Workers heard from in the last 20 seconds, sorted by name."""
+    """Return the workers that announced themselves in the last 20 seconds, sorted by name."""
     names = sorted(n.decode() for n in await reply(redis.smembers(_ALL)))
     if not names:
         return []

@@ -1,4 +1,4 @@
-"""The documents of a generation: checked when it is created, and cut by its worker."""
+"""Checks the documents of a new generation, and cuts them into passages for its worker."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Final
 from service.core import ids
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
-from service.datasets.contract import PassagesSpec
-from service.datasets.passages.passage import ACCEPTED, HEAD_BYTES, Document, Passage, binary_kind
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import fetch
+from service.datasets.contract.tasks import PassagesSpec
+from service.datasets.passages import ACCEPTED, HEAD_BYTES, Document, Passage, binary_kind
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch
 from service.files.records import FileRecord, Files, Purpose
 from service.generation.records import GenerationFault, GenerationRecord
 
@@ -28,7 +27,7 @@ _FAULTS: Final = {
 
 
 class GenerationFailed(Exception):
-    """The generation cannot continue; its rows so far are kept."""
+    """The generation cannot continue. The rows so far are kept."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -42,7 +41,7 @@ async def check_documents(files: Files, project_id: str, documents: Sequence[str
     if total > MAX_BYTES:
         raise BadRequest(
             f"The documents have {total} bytes together, and at most {MAX_BYTES} are allowed. "
-            "Generate rows from some of them at a time.",
+            "Use fewer documents at a time.",
             param=_PARAM,
             code="documents_too_large",
         )
@@ -79,7 +78,7 @@ async def _head(storage: Storage, file: FileRecord) -> bytes:
 
 
 async def read_passages(
-    files: Files, record: GenerationRecord, desk: Desk, folder: Path
+    files: Files, record: GenerationRecord, dataset_process: DatasetProcess, folder: Path
 ) -> list[Passage]:
     """Download and cut the documents. Raises GenerationFailed."""
     found: list[FileRecord] = []
@@ -94,7 +93,7 @@ async def read_passages(
     try:
         for file in found:
             await fetch(files.storage, file, content / file.id)
-        cut = await desk.run(
+        cut = await dataset_process.run(
             PassagesSpec(
                 path=content,
                 result=folder / "passages.json",
@@ -103,7 +102,7 @@ async def read_passages(
                 ),
             )
         )
-    except DeskFailed as e:
+    except DatasetTaskFailed as e:
         raise GenerationFailed(e.code, e.message, _PARAM) from e
     for number, fault in sorted(cut.faults.items()):
         if fault != "empty":

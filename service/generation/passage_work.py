@@ -1,6 +1,7 @@
-"""Work on one passage: how much is asked about it, what the model writes, and what is kept of it.
+"""Generates the rows about one passage: plans the requests, sends them, and checks the rows.
 
-A passage has to support a row, as far as words show it: numbers, names, and echoes.
+Before the model checks a row, its words are checked: numbers and names must occur in the passage,
+the answer must not be an echo, and the language must be right.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from service.datasets.duplicates.compare import decisive_terms, names, parse_text
 from service.datasets.duplicates.minhash import normalize
 from service.datasets.duplicates.wording import strip_punctuation
-from service.datasets.passages.passage import Passage
+from service.datasets.passages import Passage
 from service.datasets.text.languages import is_detected
 from service.datasets.text.segments import units
 from service.generation import prompts
@@ -33,18 +34,18 @@ from service.generation.rows import (
     Rewrite,
     Row,
     Verdict,
-    parsed,
-    stripped,
+    clean_pair,
+    parse_answer,
 )
 from service.grading.language import language_score, normalize_tag
 from service.inference.background.calls import EngineCalls, ModelGone, SampleFailed
 from service.verdict.answer_facts import numbers
 from service.verdict.retrieval import Index
 
-_COPIED: Final = 0.9  # share of a passage that an answer must not repeat
-# From this share of capitalized words, a language gives all nouns a capital letter, as German does.
+_COPIED: Final = 0.9  # an answer that repeats this share of the passage is an echo
+# Above this share of capitalized words, the language capitalizes all nouns, as German does.
 _NOUNS: Final = 0.2
-# Facts that an answer may have as grammar alone.
+# Words that count as facts elsewhere, but are only grammar in an answer.
 _GRAMMAR_WORDS: Final = """
 no not never none nothing neither nor without unless except one first second half am pm may
 tidak bukan belum tanpa satu không chưa một nein nicht kein keine keinen pas sans sin
@@ -69,7 +70,7 @@ def _capitalizes_nouns(text: str) -> bool:
 
 
 def is_echo(pair: Pair, passage: str) -> bool:
-    """Whether the answer repeats the question or the whole passage."""
+    """Return whether the answer repeats the question or nearly the whole passage."""
     answer, asked, text = (parse_text(t).said for t in (pair.answer, pair.question, passage))
     return answer == asked or (answer in text and len(answer) >= _COPIED * len(text))
 
@@ -84,8 +85,8 @@ def _plain(text: str) -> str:
 
 
 _MOST_QUESTIONS: Final = 5  # about one passage
-# A model that refuses every second question helps nobody, so other kinds are more frequent.
-_PASSAGES_A_REFUSAL: Final = 4
+# With one refusal per passage, the trained model would refuse too often.
+_PASSAGES_PER_REFUSAL: Final = 4
 
 
 class Task(NamedTuple):
@@ -98,12 +99,12 @@ class Task(NamedTuple):
     refusal: bool
 
 
-def tasks(
+def plan_tasks(
     passages: Sequence[Passage], kinds: Collection[RowKind], n: int, seed: int
 ) -> tuple[Task, ...]:
-    """Return a task for each passage, in an order that depends on the seed alone.
+    """Return a task for each passage, in an order that depends only on the seed.
 
-    Documents take turns, and the passages of each are spread over it.
+    Documents alternate, and the first passages of each are spread over the whole document.
     """
     asks = bool({RowKind.QUESTIONS, RowKind.REWRITES} & set(kinds))
     questions = max(1, min(_MOST_QUESTIONS, -(-2 * n // max(1, len(passages))))) if asks else 0
@@ -113,21 +114,21 @@ def tasks(
             passage,
             questions,
             rewrites=RowKind.REWRITES in kinds,
-            refusal=RowKind.REFUSALS in kinds and (not asks or number % _PASSAGES_A_REFUSAL == 0),
+            refusal=RowKind.REFUSALS in kinds and (not asks or number % _PASSAGES_PER_REFUSAL == 0),
         )
-        for number, passage in enumerate(_in_turn(passages, seed))
+        for number, passage in enumerate(_alternate(passages, seed))
     )
 
 
-def rows_a_passage(kinds: Collection[RowKind], questions: int) -> float:
-    """Return the number of rows that a passage has if nothing is dropped."""
+def rows_per_passage(kinds: Collection[RowKind], questions: int) -> float:
+    """Return the expected number of rows about a passage if nothing is dropped."""
     of_questions = questions * sum(kind in kinds for kind in (RowKind.QUESTIONS, RowKind.REWRITES))
     if RowKind.REFUSALS not in kinds:
         return of_questions
-    return of_questions + 1 / _PASSAGES_A_REFUSAL if of_questions else 1
+    return of_questions + 1 / _PASSAGES_PER_REFUSAL if of_questions else 1
 
 
-def _in_turn(passages: Sequence[Passage], seed: int) -> list[Passage]:
+def _alternate(passages: Sequence[Passage], seed: int) -> list[Passage]:
     by_document: dict[int, list[Passage]] = defaultdict(list)
     for passage in passages:
         by_document[passage.document].append(passage)
@@ -139,7 +140,7 @@ def _in_turn(passages: Sequence[Passage], seed: int) -> list[Passage]:
 
 
 def _spread(count: int, chance: random.Random) -> list[int]:
-    """Return the places 0 to count - 1 in an order whose every beginning is spread evenly."""
+    """Return the numbers 0 to count - 1 in an order in which every prefix is spread evenly."""
     bits = max(1, (count - 1).bit_length())
     offset = chance.randrange(count)
     reversed_ = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
@@ -147,15 +148,15 @@ def _spread(count: int, chance: random.Random) -> list[int]:
 
 
 _CHAT: Final = "/v1/chat/completions"
-_SEARCHED: Final = 3  # passages in which the answer to a refused question is searched
+_SEARCHED: Final = 3  # passages that must not answer a question that is to be refused
 
 
 class BudgetUsed(Exception):
-    """The generation has used all tokens that it may use."""
+    """The token budget of the generation is used up."""
 
 
 class Budget:
-    """The tokens that a generation may use. A request that has begun may exceed them."""
+    """Token budget of a generation. Requests in flight may exceed it."""
 
     def __init__(self, limit: int | None, used: int) -> None:
         self._limit = limit
@@ -163,7 +164,7 @@ class Budget:
 
     @property
     def is_used(self) -> bool:
-        """Whether no request may begin."""
+        """Whether no new request may be sent."""
         return self._limit is not None and self._used >= self._limit
 
     def use(self, tokens: int) -> None:
@@ -173,7 +174,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The rows of a passage, and its part of the generation's counters."""
+    """The rows about a passage, and what it adds to the generation's counters."""
 
     number: int
     rows: Sequence[Row]
@@ -182,7 +183,7 @@ class Outcome:
 
 @dataclass
 class _Progress:
-    """The result for a passage."""
+    """Rows and counters of a passage so far."""
 
     task: Task
     requests: int = 0
@@ -242,7 +243,7 @@ class PassageWork:
         if not task.questions:
             return
         request = prompts.questions(task.passage.text, task.questions, self._record.language)
-        found = (await self._asked(progress, request, Pairs)).rows[: task.questions]
+        found = (await self._ask(progress, request, Pairs)).rows[: task.questions]
         if not found:
             progress.drop(Dropped.MALFORMED)
         for pair in found:
@@ -250,7 +251,7 @@ class PassageWork:
 
     async def _question(self, progress: _Progress, written: Pair) -> None:
         try:
-            pair = stripped(written)
+            pair = clean_pair(written)
         except Malformed:
             progress.drop(Dropped.MALFORMED)
             return
@@ -264,8 +265,8 @@ class PassageWork:
     async def _rewrite(self, progress: _Progress, original: Pair) -> None:
         request = prompts.rewrite(original.question, self._record.language)
         try:
-            found = await self._asked(progress, request, Rewrite)
-            pair = stripped(Pair(found.question, original.answer))
+            found = await self._ask(progress, request, Rewrite)
+            pair = clean_pair(Pair(found.question, original.answer))
         except Malformed:
             progress.drop(Dropped.MALFORMED)
             return
@@ -282,34 +283,34 @@ class PassageWork:
         passage = progress.task.passage.text
         request = prompts.refusal(passage, self._record.language)
         try:
-            pair = stripped(await self._asked(progress, request, Pair))
+            pair = clean_pair(await self._ask(progress, request, Pair))
         except Malformed:
             progress.drop(Dropped.MALFORMED)
             return
-        if self._is_dropped(progress, pair, passage):
+        if self._drop_by_words(progress, pair, passage):
             return
         request = prompts.answers(await self._nearest(passage, pair.question), pair.question)
-        if (await self._asked(progress, request, Verdict)).verdict == "yes":
+        if (await self._ask(progress, request, Verdict)).verdict == "yes":
             progress.drop(Dropped.ANSWERED)
         else:
             self._keep(progress, RowKind.REFUSALS, pair, "not_answered")
 
     async def _is_supported(self, progress: _Progress, pair: Pair) -> bool:
-        """Whether the passage states the answer: first by its words, then by the model's word."""
+        """Return whether the passage states the answer, by its words and the model's verdict."""
         passage = progress.task.passage.text
-        if self._is_dropped(progress, pair, passage):
+        if self._drop_by_words(progress, pair, passage):
             return False
         request = prompts.states(passage, pair.question, pair.answer)
         try:
-            verdict = (await self._asked(progress, request, Verdict)).verdict
+            verdict = (await self._ask(progress, request, Verdict)).verdict
         except _Unusable:
             return False
         if verdict == "no":
             progress.drop(Dropped.UNSUPPORTED)
         return verdict == "yes"
 
-    def _is_dropped(self, progress: _Progress, pair: Pair, passage: str) -> bool:
-        """Whether the words of a row alone show that it is of no use."""
+    def _drop_by_words(self, progress: _Progress, pair: Pair, passage: str) -> bool:
+        """Drop a row if its words alone disqualify it. Returns whether it was dropped."""
         if is_echo(pair, passage):
             progress.drop(Dropped.ECHO)
         elif missing_facts(pair, passage):
@@ -337,7 +338,7 @@ class PassageWork:
         )
 
     async def _nearest(self, passage: str, question: str) -> list[str]:
-        """Return the passage and others that are the most likely to answer a question."""
+        """Return the passage and the others that most likely answer a question."""
         async with self._indexing:
             if self._index is None:
                 texts = [one.text for one in self._passages]
@@ -346,7 +347,7 @@ class PassageWork:
         others = [self._passages[place].text for place in places]
         return [passage, *(text for text in others if text != passage)][:_SEARCHED]
 
-    async def _asked(self, progress: _Progress, request: dict[str, Any], kind: type[A]) -> A:
+    async def _ask(self, progress: _Progress, request: dict[str, Any], kind: type[A]) -> A:
         """Return the answer to a request.
 
         Raises _Unusable and counts why, BudgetUsed, and GenerationFailed.
@@ -372,14 +373,14 @@ class PassageWork:
         progress.output_tokens += usage.completion_tokens
         self._budget.use(usage.prompt_tokens + usage.completion_tokens)
         try:
-            return parsed(answered.body, kind)
+            return parse_answer(answered.body, kind)
         except Malformed as e:
             progress.drop(Dropped.MALFORMED)
             raise _Unusable from e
 
 
 def _is_in(language: str | None, text: str) -> bool:
-    """Whether a text is in a language, as far as that can be detected."""
+    """Return whether a text is in a language. True if the language cannot be detected."""
     if language is None or not is_detected(normalize_tag(language)):
         return True
     return language_score(text, language) > 0

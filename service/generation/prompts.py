@@ -1,4 +1,4 @@
-"""The requests for rows and for their checks, with the schema of each answer."""
+"""Builds the chat requests that generate and check rows, with the schema of each answer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PAIR: Final = {
     "required": ["question", "answer"],
     "additionalProperties": False,
 }
-# A thought would take the tokens of the answer.
-_NO_THOUGHTS: Final = {"enable_thinking": False, "thinking": False}
-_TEMPERATURE: Final = 0.7  # of what is written; checks are certain
+# Reasoning would use up the tokens of the answer.
+_NO_REASONING: Final = {"enable_thinking": False, "thinking": False}
+_TEMPERATURE: Final = 0.7  # of rows; checks use 0
 
 
 def questions(passage: str, count: int, language: str | None) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _request(prompt: str, name: str, schema: dict[str, Any], max_tokens: int) ->
             "json_schema": {"name": name, "strict": True, "schema": schema},
         },
         "max_tokens": max_tokens,
-        "chat_template_kwargs": _NO_THOUGHTS,
+        "chat_template_kwargs": _NO_REASONING,
         "temperature": _TEMPERATURE,
     }
 

@@ -1,4 +1,4 @@
-"""Redis records of generations. Their rows are kept in parts (work/parts.py, rows.py).
+"""Redis records of generations and their lifecycle. Rows are kept in parts (work/parts.py).
 
     queued → failed
     queued → in_progress → completed | failed
@@ -77,7 +77,7 @@ class GenerationFault(Stored):
 
 
 class GenerationTally(Stored):
-    """Counters: of a generation, or of the passages that are added to it."""
+    """Counters of a generation, or of passages to add to it."""
 
     asked: int = 0  # passages
     kept: int = 0  # rows
@@ -91,7 +91,7 @@ class GenerationTally(Stored):
         return self.input_tokens + self.output_tokens
 
     def plus(self, other: GenerationTally) -> GenerationTally:
-        """The sum of both."""
+        """Return the sum of both."""
         return GenerationTally(
             asked=self.asked + other.asked,
             kept=self.kept + other.kept,
@@ -121,7 +121,7 @@ class GenerationRecord(PartedRecord):
     failed = GenerationStatus.FAILED
     parts_name = "generation-parts"
 
-    key_id: str  # whose usage it is
+    key_id: str  # the requests count as its usage
     documents: tuple[str, ...]
     model: str
     kinds: tuple[RowKind, ...]
@@ -144,11 +144,11 @@ class GenerationRecord(PartedRecord):
     cancelled_at: int | None = None
 
     def reads(self, file_id: str) -> bool:
-        """Whether this is one of the generation's documents."""
+        """Return whether this is one of the generation's documents."""
         return file_id in self.documents
 
     def begin(self, passages: int, now_s: int) -> Self:
-        """Begin to ask about the documents, unless the generation is being cancelled."""
+        """Start to ask about the documents, unless the generation is being cancelled."""
         if self.status is not GenerationStatus.QUEUED:
             return self
         return self.make_progress(
@@ -166,7 +166,7 @@ class GenerationRecord(PartedRecord):
         return self.make_progress(tally=self.tally.plus(more))
 
     def complete(self, incomplete: IncompleteReason | None) -> Self:
-        """Prepare the end once all questions are asked, unless it is being cancelled."""
+        """Let a worker complete the generation, unless it is being cancelled."""
         if self.ending is not None:
             return self
         return self.model_copy(
@@ -174,7 +174,7 @@ class GenerationRecord(PartedRecord):
         )
 
     def fail(self, fault: GenerationFault) -> Self:
-        """Prepare the failure of a generation that may have rows, unless it is being cancelled."""
+        """Let a worker fail a generation that may have rows, unless it is being cancelled."""
         if self.status is GenerationStatus.CANCELLING:
             return self
         return self.model_copy(update={"ending": GenerationStatus.FAILED, "error": fault})

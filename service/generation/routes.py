@@ -1,4 +1,4 @@
-"""`/v1/datasets`: generate training rows from documents, and look at, cancel and delete that."""
+"""`/v1/datasets`: create, list, retrieve, cancel and delete generations of training rows."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def list_generations(
 ) -> ListOf[DatasetGeneration]:
     """List the project's generations, newest first."""
     page = store.records.page(caller.project_id, **paging.bounds)
-    return await GENERATION.list(page, DatasetGeneration.of)
+    return await GENERATION.list(page, DatasetGeneration.from_record)
 
 
 @router.get(
@@ -97,7 +97,7 @@ async def list_generations(
 )
 async def retrieve_generation(generation: Existing) -> DatasetGeneration:
     """Retrieve a generation: its status, its counters, and its file once it has ended."""
-    return DatasetGeneration.of(generation)
+    return DatasetGeneration.from_record(generation)
 
 
 @router.post(
@@ -113,7 +113,7 @@ async def cancel_generation(generation: Existing, store: Store) -> DatasetGenera
     """
     with GENERATION.cancelling(generation.id):
         changed = await store.change(generation, lambda record: record.cancel(ids.now_s()))
-    return DatasetGeneration.of(changed)
+    return DatasetGeneration.from_record(changed)
 
 
 @router.delete(

@@ -1,8 +1,6 @@
-"""Rows of a generation: parsed strictly, without near duplicates, and kept in parts in storage.
+"""Rows of a generation: parses them strictly, drops near duplicates, and writes the training file.
 
-At the end of the generation, its parts become a file.
-
-{project}/generations/{id}/{part}    rows as JSON Lines, written once and never changed
+Until the end, rows are kept in parts (work/parts.py) as lines of that file.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ class Pairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Rewrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question in other words."""
+    """A rephrased question."""
 
     question: str
 
@@ -58,7 +56,7 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 A = TypeVar("A", Pair, Pairs, Rewrite, Verdict)
 
 
-def parsed(body: dict[str, Any], kind: type[A]) -> A:
+def parse_answer(body: dict[str, Any], kind: type[A]) -> A:
     """Return the content of a chat completion. Raises Malformed."""
     try:
         content = body["choices"][0]["message"]["content"]
@@ -67,8 +65,8 @@ def parsed(body: dict[str, Any], kind: type[A]) -> A:
         raise Malformed from e
 
 
-def stripped(pair: Pair) -> Pair:
-    """Return a pair without white space at its ends. Raises Malformed if a text is no text."""
+def clean_pair(pair: Pair) -> Pair:
+    """Return a pair without surrounding white space. Raises Malformed if it cannot be a row."""
     question, answer = pair.question.strip(), pair.answer.strip()
     fits = len(question) <= _MAX_QUESTION_CHARS and len(answer) <= _MAX_ANSWER_CHARS
     if not (question and answer and fits) or "\0" in question + answer:
@@ -127,24 +125,6 @@ class _Line(msgspec.Struct):
 _LINES = msgspec.json.Decoder(_Line)
 
 
-class PartWriter:
-    """Writer of the parts of one attempt. The names of its parts are used by no other."""
-
-    def __init__(self, storage: Storage, record: GenerationRecord) -> None:
-        self._storage = storage
-        self._record = record
-        self._prefix = f"{record.attempt_name}-{ids.random_part(8)}"
-        self._written = 0
-
-    async def write(self, rows: Sequence[Row]) -> str:
-        """Store rows, which may be none. Returns the name of the part."""
-        self._written += 1
-        name = f"{self._prefix}-{self._written:06d}.jsonl"
-        data = b"".join(row.line() + b"\n" for row in rows)
-        await self._storage.put_bytes(f"{self._record.folder}/{name}", data)
-        return name
-
-
 async def read_lines(
     storage: Storage, record: GenerationRecord, parts: Iterable[str]
 ) -> list[bytes]:
@@ -164,7 +144,7 @@ def pair_of(line: bytes) -> Pair:
 async def write_file(
     files: Files, record: GenerationRecord, lines: Sequence[bytes]
 ) -> FileRecord | None:
-    """Store a training file of the lines; None if there are none.
+    """Store a training file of the lines. Returns None if there are no lines.
 
     The file must be registered, or else discarded.
     """
@@ -184,7 +164,7 @@ async def write_file(
         format_=None,
     ).model_copy(update={"generation": record.id, "documents": record.documents})
     try:
-        # The parts, which count towards the quota, are deleted then.
+        # The parts, which count towards the quota, are deleted at the same time.
         await files.storage.put_bytes(file.content_key, data, is_limited=False)
         await files.put_manifest(file)
     except BaseException:
@@ -193,11 +173,11 @@ async def write_file(
     return file
 
 
-_CANDIDATES: Final = 0.45  # share of equal values in signatures from which rows are compared
+_CANDIDATES: Final = 0.45  # rows with this share of equal signature values are compared
 
 
-class Kept:
-    """The rows so far. A row that means the same as one of them is a duplicate.
+class RowSet:
+    """The rows that are kept. A row that means the same as one of them is a duplicate.
 
     Rows with the same question are duplicates whatever they answer, because a model cannot learn
     two answers to it.
@@ -211,7 +191,7 @@ class Kept:
             self._add(row, _signature(row))
 
     def add(self, row: Pair) -> bool:
-        """Keep a row unless it is a duplicate. Returns whether it is kept."""
+        """Add a row unless it is a duplicate. Returns whether it was added."""
         question, answer = parse_text(row.question), parse_text(row.answer)
         if question.said in self._asked:
             return False

@@ -165,7 +165,7 @@ class DatasetGeneration(BaseModel):
     )
 
     @classmethod
-    def of(cls, record: GenerationRecord) -> Self:
+    def from_record(cls, record: GenerationRecord) -> Self:
         """The API object for a record."""
         tally, incomplete = record.tally, record.incomplete
         return cls.model_validate(

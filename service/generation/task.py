@@ -1,35 +1,27 @@
-"""The `generate_rows` task: cut documents, have rows written about them, and write their file.
-
-Passages that are finished at the same time are stored as one part and recorded in one transaction.
-A worker that dies loses at most the passages that it was working on, and those whose results wait
-to be stored.
-"""
+"""The `generate_rows` task: cuts documents, generates rows about them, and writes their file."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from service.core import ids, metrics, queue
-from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.datasets.passages.passage import Passage
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import scratch_folder
+from service.datasets.passages import Passage
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
 from service.generation.documents import GenerationFailed, read_passages
 from service.generation.passage_work import (
     Budget,
     Outcome,
     PassageWork,
     Task,
-    rows_a_passage,
-    tasks,
+    plan_tasks,
+    rows_per_passage,
 )
 from service.generation.records import (
     Dropped,
@@ -40,10 +32,9 @@ from service.generation.records import (
     GenerationTally,
     IncompleteReason,
 )
-from service.generation.rows import Kept, PartWriter, Row, pair_of, read_lines, write_file
+from service.generation.rows import Row, RowSet, pair_of, read_lines, write_file
 from service.inference.background.calls import BATCH_PRIORITY, EngineCalls, Resources
-from service.inference.background.crew import Crew
-from service.work.records import AttemptSuperseded
+from service.inference.background.parted_attempt import PartedAttempt
 from service.work.task import ResumableTask
 
 log = logging.getLogger(__name__)
@@ -51,8 +42,8 @@ log = logging.getLogger(__name__)
 _ROWS_MISSING: Final = "Rows of the generation are no longer in storage."
 
 
-class GenerationAttempt:
-    """Runs one attempt. `run()` ends with the generation, or after `stop()`."""
+class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
+    """Runs one attempt at a generation."""
 
     def __init__(
         self,
@@ -60,37 +51,19 @@ class GenerationAttempt:
         *,
         generations: Generations,
         calls: EngineCalls,
-        desk: Desk,
+        dataset_process: DatasetProcess,
         concurrency: int,
         folder: Path,
     ) -> None:
-        self._record = record
-        self._generations = generations
-        self._files = generations.files
+        super().__init__(record, generations, generations.files)
         self._calls = calls
-        self._desk = desk
+        self._dataset_process = dataset_process
         self._concurrency = concurrency
         self._folder = folder
-        self._writer = PartWriter(generations.files.storage, record)
         self._passages: list[Passage] | None = None
-        self._kept = Kept()
-        self._crew: Crew[Task, Outcome] | None = None
-        self._running: asyncio.Task[Any] | None = None
-        self._is_cancelled = False
-        self.stopped = False
+        self._kept = RowSet()
 
-    @property
-    def ended(self) -> bool:
-        """Whether the generation has a final status."""
-        return self._record.is_final
-
-    async def run(self) -> None:
-        """Process the rest of the generation, and end it unless stopped.
-
-        Raises AttemptSuperseded, Missing, REDIS_ERRORS, StorageError, and DeskFailed if the disk
-        is full.
-        """
-        self._running = asyncio.current_task()
+    async def _process(self) -> None:
         try:
             if self._record.status is GenerationStatus.QUEUED:
                 found = len(await self._read())
@@ -99,50 +72,33 @@ class GenerationAttempt:
                 await self._ask_all()
         except GenerationFailed as e:
             await self._fail(e.fault)
-        if not self.stopped and not self.ended:
-            await self._finish()
 
-    def stop(self) -> None:
-        """Drop the passages that are being worked on. Finished ones are still stored.
-
-        `run()` is canceled if it works on no passages.
-        """
-        self.stopped = True
-        if self._crew is not None:
-            self._crew.stop()
-        elif self._running is not None:
-            self._running.cancel()
-
-    def notice(self, current: GenerationRecord) -> None:
-        """Begin no more passages once the generation is being cancelled."""
-        if current.status is GenerationStatus.CANCELLING:
-            self._is_cancelled = True
-            if self._crew is not None:
-                self._crew.stop()
+    def _must_end(self, current: GenerationRecord) -> bool:
+        return current.status is GenerationStatus.CANCELLING
 
     async def _read(self) -> list[Passage]:
         """Return the passages of the documents. Raises GenerationFailed."""
         if self._passages is None:
             self._passages = await read_passages(
-                self._files, self._record, self._desk, self._folder
+                self._files, self._record, self._dataset_process, self._folder
             )
         return self._passages
 
     async def _ask_all(self) -> None:
         passages = await self._read()
-        parts = await self._generations.parts(self._record)
+        parts = await self._store.parts(self._record)
         try:
             lines = await read_lines(self._files.storage, self._record, parts)
         except StorageMissing as e:
             raise GenerationFailed("rows_missing", _ROWS_MISSING) from e
-        self._kept = Kept(pair_of(line) for line in lines)
+        self._kept = RowSet(pair_of(line) for line in lines)
         budget = Budget(self._record.max_tokens_total, self._record.tally.tokens)
         work = PassageWork(self._record, passages, self._calls, budget)
         done = {number for numbers in parts.values() for number in numbers}
         record = self._record
         left = (
             task
-            for task in tasks(passages, record.kinds, record.n, record.seed)
+            for task in plan_tasks(passages, record.kinds, record.n, record.seed)
             if task.number not in done
         )
         incomplete = await self._ask(left, work, budget)
@@ -152,8 +108,8 @@ class GenerationAttempt:
     async def _ask(
         self, left: Iterator[Task], work: PassageWork, budget: Budget
     ) -> IncompleteReason | None:
-        """Ask about passages until there are enough rows. Returns why there are not."""
-        while not (self.stopped or self._is_cancelled):
+        """Ask about passages until there are enough rows. Returns the reason if there are fewer."""
+        while not (self.stopped or self._starts_no_more):
             wanted = self._record.n - self._record.tally.kept
             if wanted <= 0:
                 return None
@@ -162,22 +118,20 @@ class GenerationAttempt:
             some = list(islice(left, 1))
             if not some:
                 return IncompleteReason.NO_MORE_PASSAGES
-            expected = rows_a_passage(self._record.kinds, some[0].questions)
+            expected = rows_per_passage(self._record.kinds, some[0].questions)
             some += islice(left, math.ceil(wanted / expected) - 1)
-            self._crew = Crew(work.outcome, self._store)
-            await self._crew.run(_within(budget, some), self._concurrency)
-            self._crew = None
+            await self._work_on(_within(budget, some), work.outcome, self._concurrency)
         return None
 
-    async def _store(self, outcomes: list[Outcome]) -> None:
+    async def _keep(self, outcomes: list[Outcome]) -> None:
         more = GenerationTally()
         kept: list[Row] = []
         for outcome in outcomes:
-            rows, dropped = self._chosen(outcome.rows, len(kept))
+            rows, dropped = self._choose(outcome.rows, len(kept))
             kept += rows
             more = more.plus(outcome.tally).plus(GenerationTally(kept=len(rows), dropped=dropped))
-        part = await self._writer.write(kept)
-        self._record = await self._generations.add_parts(
+        part = await self._writer.write([row.line() for row in kept], "jsonl")
+        self._record = await self._store.add_parts(
             self._record,
             lambda record: record.advance(more),
             {part: [outcome.number for outcome in outcomes]},
@@ -185,8 +139,8 @@ class GenerationAttempt:
         metrics.GENERATED_ROWS.cell("kept").inc(more.kept)
         metrics.GENERATED_ROWS.cell("dropped").inc(sum(more.dropped.values()))
 
-    def _chosen(self, rows: Sequence[Row], others: int) -> tuple[list[Row], dict[str, int]]:
-        """Return the rows to keep, and the number of others by reason."""
+    def _choose(self, rows: Sequence[Row], others: int) -> tuple[list[Row], dict[str, int]]:
+        """Return the rows to keep, and the number of dropped ones by reason."""
         chosen: list[Row] = []
         dropped = {Dropped.DUPLICATE.value: 0, Dropped.SURPLUS.value: 0}
         room = self._record.n - self._record.tally.kept - others
@@ -200,8 +154,7 @@ class GenerationAttempt:
         return chosen, dropped
 
     async def _finish(self) -> None:
-        """Write the file and end the generation."""
-        parts = await self._generations.parts(self._record)
+        parts = await self._store.parts(self._record)
         try:
             lines = await read_lines(self._files.storage, self._record, parts)
         except StorageMissing:
@@ -212,23 +165,13 @@ class GenerationAttempt:
         file = await write_file(self._files, self._record, lines)
         files = () if file is None else (file,)
         output = None if file is None else file.id
-        try:
-            self._record = await self._generations.change_own(
-                self._record,
-                lambda record: record.finish(ids.now_s(), output=output),
-                lambda pipe, _: self._files.write_all_new(pipe, files),
-            )
-        except (AttemptSuperseded, Missing):
-            # After any other error, the transaction may have been made, so its file stays.
-            if file is not None:
-                await self._files.discard(file.project_id, file.id)
-            raise
+        await self._end(files, lambda record: record.finish(ids.now_s(), output=output))
         if file is not None:
             with queue.left_to_the_reconciler():
                 await self._files.checks.enqueue(file)
 
     async def _fail(self, fault: GenerationFault) -> None:
-        """Fail the generation, or begin to if it may have rows."""
+        """Fail the generation or, if it may have rows, let `_finish` do so."""
 
         def change(record: GenerationRecord) -> GenerationRecord:
             if record.status is GenerationStatus.QUEUED:
@@ -236,9 +179,6 @@ class GenerationAttempt:
             return record.fail(fault)
 
         await self._change(change)
-
-    async def _change(self, change: Callable[[GenerationRecord], GenerationRecord]) -> None:
-        self._record = await self._generations.change_own(self._record, change)
 
 
 def _within(budget: Budget, some: Iterable[Task]) -> Generator[Task]:
@@ -252,19 +192,19 @@ _PATIENCE_S: Final = 24 * 3600.0  # as long as a batch waits for an engine that 
 
 
 class GenerateRows(ResumableTask[GenerationRecord]):
-    """Makes the rows of generations on this worker."""
+    """Generates rows on this worker."""
 
-    passing = (*ResumableTask.passing, DeskFailed)
+    transient = (*ResumableTask.transient, DatasetTaskFailed)
 
     def __init__(self, resources: Resources) -> None:
         self._generations = Generations(resources.files)
         super().__init__(self._generations, resources.leases)
         self._settings = resources.settings
         self._access = resources.access
-        self._desk = Desk(self._settings)
+        self._dataset_process = DatasetProcess(self._settings)
 
     async def _clear(self, record: GenerationRecord) -> None:
-        await self._generations.parts_remain(record)  # a part may have been stored since
+        await self._generations.note_leftover_parts(record)  # a part may have been stored since
 
     @asynccontextmanager
     async def _attempt(self, record: GenerationRecord) -> AsyncIterator[GenerationAttempt]:
@@ -273,7 +213,7 @@ class GenerateRows(ResumableTask[GenerationRecord]):
                 record,
                 generations=self._generations,
                 calls=self._calls(record),
-                desk=self._desk,
+                dataset_process=self._dataset_process,
                 concurrency=self._settings.generation_requests_at_once,
                 folder=folder,
             )

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Header
 from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
-from service.files.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
+from service.files.curation.file_tasks import TaskStore, check_room, get_task, list_tasks
 from service.files.curation.records import Task, TaskKind
 from service.files.records import FileRecord, Files, Purpose
-from service.files.routes import Store, existing
+from service.files.routes import Store, require_file
 from service.imports.schemas import CreateModelImport, ImportOptions, ModelImport
 from service.models.records import clean_suffix, model_name, new_tag
 from service.models.registry import ModelRegistry
@@ -85,9 +85,9 @@ async def list_imports(
     file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
 ) -> ListOf[ModelImport]:
     """List the imports of an archive, newest first. They are deleted with the file."""
-    file = await existing(files, caller.project_id, file_id)
-    page = page_of_tasks(tasks, file, TaskKind.IMPORT, paging)
-    return await IMPORT.list(page, ModelImport.of)
+    file = await require_file(files, caller.project_id, file_id)
+    page = list_tasks(tasks, file, TaskKind.IMPORT, paging)
+    return await IMPORT.list(page, ModelImport.from_record)
 
 
 @router.get(
@@ -102,13 +102,13 @@ async def retrieve_import(
     """Retrieve an import's status, the name of its model, and the differences that were found
     between the adapter's folder and the base model; or the reason why it failed.
     """
-    file = await existing(files, caller.project_id, file_id)
-    return ModelImport.of(await task_of(tasks, file, import_id, ids.MODEL_IMPORT, IMPORT))
+    file = await require_file(files, caller.project_id, file_id)
+    return ModelImport.from_record(await get_task(tasks, file, import_id, ids.MODEL_IMPORT, IMPORT))
 
 
 async def _archive(files: Files, caller: Principal, file_id: str) -> FileRecord:
     try:
-        file = await existing(files, caller.project_id, file_id)
+        file = await require_file(files, caller.project_id, file_id)
     except NotFound as e:
         raise NotFound(e.message, param="file", code="file_not_found") from e
     if file.purpose is not Purpose.MODEL_IMPORT:

@@ -85,7 +85,7 @@ class ModelImport(BaseModel):
     )
 
     @classmethod
-    def of(cls, task: Task) -> Self:
+    def from_record(cls, task: Task) -> Self:
         """The API object for a record."""
         options = msgspec.convert(task.options, ImportOptions)
         result: dict[str, Any] = task.result or {}
@@ -97,6 +97,6 @@ class ModelImport(BaseModel):
             base_model=options.base_model,
             suffix=options.suffix,
             status=task.state,
-            error=TaskFailure.of(task),
+            error=TaskFailure.from_record(task),
             **result,
         )

@@ -14,11 +14,10 @@ from redis.asyncio.client import Pipeline
 from service.config import Settings
 from service.core import ids
 from service.core.records import Missing
-from service.datasets.contract import UnpackedAdapter, UnpackSpec
-from service.files.curation.child_runner import Desk, DeskFailed
+from service.datasets.contract.tasks import UnpackedAdapter, UnpackSpec
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch
 from service.files.curation.outputs import Outputs, StoredAdapter
 from service.files.curation.records import Task, Tasks
-from service.files.curation.scratch import fetch
 from service.files.records import FileRecord, Files
 from service.imports.schemas import ImportOptions
 from service.models.adapter_check import (
@@ -47,14 +46,14 @@ class ImportAdapter:
         self._registry = registry
         self._tasks = Tasks(files.redis)
         self._outputs = Outputs(files)
-        self._desk = Desk(settings)
+        self._dataset_process = DatasetProcess(settings)
         self._max_unpacked_bytes = settings.max_unpacked_bytes
         self._max_rank = settings.lora_rank_limit
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
         """Import the adapter; its model and the task's end are committed together.
 
-        Raises DeskFailed.
+        Raises DatasetTaskFailed.
         """
         options = msgspec.convert(task.options, ImportOptions)
         entry = await self._entry(options.base_model)
@@ -84,12 +83,12 @@ class ImportAdapter:
     async def _entry(self, base_model: str) -> BaseModelEntry:
         entry = self._registry.catalogue.get(base_model)
         if entry is None:
-            raise DeskFailed(
+            raise DatasetTaskFailed(
                 "model_not_found", f"The base model {base_model} is no longer in the catalog."
             )
         if (fault := await asyncio.to_thread(folder_fault, entry.path)) is not None:
             log.error("the base model %s cannot be read by this worker: %s", base_model, fault)
-            raise DeskFailed(
+            raise DatasetTaskFailed(
                 "base_model_unavailable",
                 f"The worker cannot read the base model {base_model}, which the adapter is "
                 "compared with. The worker's log has the cause: ask the operator.",
@@ -110,10 +109,10 @@ class ImportAdapter:
             base_name=entry.id,
             max_bytes=min(self._max_unpacked_bytes, free),
         )
-        return await self._desk.run(spec)
+        return await self._dataset_process.run(spec)
 
     async def _check(self, adapter: Path, entry: BaseModelEntry) -> int:
-        """Match the adapter with the base model, and return its rank. Raises DeskFailed."""
+        """Match the adapter with the base model, and return its rank. Raises DatasetTaskFailed."""
 
         def check() -> int:
             check_adapter(adapter, BaseLayout.read(entry.path), max_rank=self._max_rank)
@@ -122,7 +121,7 @@ class ImportAdapter:
         try:
             return await asyncio.to_thread(check)
         except AdapterMismatch as e:
-            raise DeskFailed(
+            raise DatasetTaskFailed(
                 "adapter_mismatch",
                 f"The adapter cannot be served with {entry.id}: {e}. {e.fix}",
             ) from e

@@ -1,5 +1,7 @@
-"""Fine-tuning jobs: the API, the lifecycle, planning, the queue, attempts, sweeps and tracking.
+"""Fine-tuning jobs, from the request to the registered model. A job reads files and base models.
 
-`checkpoints.py` decides from which checkpoint a training resumes. A job reads files and base
-models, and its attempts use the contract of `training`.
+`create.py` checks requests, `planning/` chooses hyperparameters and memory settings, `dispatch.py`
+and `fair_share.py` decide which job a worker takes next, `attempt/` runs trainings, `lifecycle.py`
+decides each change of status, and `recovery.py` what happens to lost attempts. `checkpoints.py`
+decides from which checkpoint a training resumes, and `sweeps/halving.py` which trials continue.
 """

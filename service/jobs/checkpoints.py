@@ -29,7 +29,7 @@ from service import __version__
 from service.core.leases import Leases
 from service.core.storage import Manifest, Storage, StorageCorrupt, StorageMissing
 from service.core.storage.leftovers import Leftovers
-from service.jobs.records import FINAL, CheckpointRecord, JobRecord, Jobs
+from service.jobs.records import CheckpointRecord, JobRecord, Jobs
 from service.models.catalogue import BaseModelEntry
 from service.models.model_folder import template_digest
 from service.training.model.base_folder import base_digest
@@ -143,7 +143,7 @@ async def remove_leftovers(jobs: Jobs, storage: Storage, leases: Leases, now_s: 
     for member in await leftovers.due(now_s):
         project_id, job_id = member.split("/", 1)
         job = await jobs.get(project_id, job_id)
-        if job is not None and job.status in FINAL:
+        if job is not None and job.is_final:
             if await leases.is_held(job_id):
                 continue
             await _remove(jobs, storage, job)

@@ -1,4 +1,4 @@
-"""Creation of jobs: validation that needs no worker, and the new record."""
+"""Validates the request for a new job, without a worker, and builds its record."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def requested_hyperparameters(body: CreateJob) -> Requested:
 
 
 def _check_evaluated(body: CreateJob, hyperparameters: Requested) -> None:
-    """Reject options of the evaluation that the job does not have or use."""
+    """Reject options of the evaluation if the job will have none, or one that ignores them."""
     method = METHODS[body.method_name]
     is_held_out = body.validation_file or hyperparameters.validation_share is not None
     for param, what in (("gate", "A gate"), ("baseline_prompt", "A baseline_prompt")):
@@ -237,7 +237,7 @@ def _check_evaluated(body: CreateJob, hyperparameters: Requested) -> None:
 async def _check_grader(
     body: CreateJob, entry: BaseModelEntry, caller: Principal, registry: ModelRegistry
 ) -> dict[str, Any] | None:
-    """Check what the method reinforcement needs, and return its grader as records have it."""
+    """Check the options of a reinforcement job, and return its grader as stored in records."""
     options = None if body.method is None else body.method.reinforcement
     if options is None:
         return None

@@ -174,7 +174,7 @@ class Dispatcher:
         return entry is None or fits_on(job, entry, worker, self._tokens_at_once)
 
     async def _note_if_none_fits(self, job: JobRecord | None, online: list[workers.Worker]) -> None:
-        """Say in an event, once, that a job waits for a worker with more memory."""
+        """Add an event, once, that a job waits for a worker with more memory."""
         if job is None or job.awaits_memory or any(self._fits(job, w) for w in online):
             return
         with contextlib.suppress(AttemptSuperseded, Missing):

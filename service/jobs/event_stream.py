@@ -1,4 +1,4 @@
-"""Live stream of job events as server-sent events, resumable with `Last-Event-ID`.
+"""Streams the events of a job as server-sent events, resumable with `Last-Event-ID`.
 
 All streams of a process share its one subscription to Redis (core/invalidation.py), so an idle
 stream costs no commands and no connection.
@@ -18,7 +18,7 @@ from typing import Final
 from service.core.errors import ApiError
 from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.redis import REDIS_ERRORS, why
-from service.jobs.records import FINAL, EventRecord, Jobs
+from service.jobs.records import EventRecord, Jobs
 from service.jobs.schemas.jobs import EventObject
 
 _MAX_READERS: Final = 16  # of the 64 connections to Redis that all requests share
@@ -131,11 +131,11 @@ async def _read_new(
     # are always included.
     job = await jobs.get(project_id, job_id)
     events = await jobs.events_after(project_id, job_id, cursor, limit=_PAGE)
-    return job is None or job.status in FINAL, events
+    return job is None or job.is_final, events
 
 
 def _encode(event: EventRecord) -> bytes:
-    body = EventObject.of(event)
+    body = EventObject.from_record(event)
     head = f"id: {event.id}\nevent: {body.object}\n"
     return f"{head}data: {body.model_dump_json()}\n\n".encode()
 

@@ -1,4 +1,4 @@
-"""The grader of a job with the method reinforcement: its checks, and how it fits the rows."""
+"""Checks the grader of a reinforcement job, alone and against the rows of its training file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _grader: Final[TypeAdapter[Grader]] = TypeAdapter(Grader)
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """A variable of a grader that rows lack, and the field of the grader that has it."""
+class MissingVariable:
+    """A variable that a grader reads and rows lack. `param` is the grader's field that names it."""
 
     param: str
     variable: str
@@ -33,12 +33,12 @@ class Misfit:
     rows: int
 
     @property
-    def is_everywhere(self) -> bool:
-        """Whether no row has it."""
+    def is_in_no_row(self) -> bool:
+        """Whether all rows lack it."""
         return self.lacking == self.rows
 
     def __str__(self) -> str:
-        if self.is_everywhere:
+        if self.is_in_no_row:
             return (
                 f"The grader reads '{self.variable}', which none of the first {self.rows} rows of "
                 "the training file has. Name a field of the rows, or add it to them."
@@ -75,27 +75,29 @@ async def check_grader(grader: Grader, project_id: str, registry: ModelRegistry)
 async def check_rows(grader: Grader, storage: Storage, file: FileRecord) -> None:
     """Check a grader against the rows of a training file, if they are known. Raises BadRequest."""
     if file.row_format != "reinforcement" or file.status is not FileStatus.PROCESSED:
-        return  # the preparation of the job looks at it
-    for misfit in await find_misfits(grader, storage, file):
-        if misfit.is_everywhere:
-            raise BadRequest(str(misfit), param=misfit.param, code="invalid_grader")
+        return  # the preparation of the job checks it
+    for missing in await find_missing_variables(grader, storage, file):
+        if missing.is_in_no_row:
+            raise BadRequest(str(missing), param=missing.param, code="invalid_grader")
 
 
-async def find_misfits(grader: Grader, storage: Storage, file: FileRecord) -> list[Misfit]:
-    """Return what the grader reads and the first rows of a checked file lack."""
+async def find_missing_variables(
+    grader: Grader, storage: Storage, file: FileRecord
+) -> list[MissingVariable]:
+    """Return the variables that the grader reads and the first rows of a checked file lack."""
     stream = await storage.stream(file.canonical_key, 0, _FIRST_BYTES)
-    return misfits(grader, _items(await _lines(stream)))
+    return missing_variables(grader, _items(await _lines(stream)))
 
 
-def misfits(grader: Grader, items: Sequence[dict[str, Any]]) -> list[Misfit]:
-    """Return what the grader reads and items lack. What a Python source reads is not known."""
+def missing_variables(grader: Grader, items: Sequence[dict[str, Any]]) -> list[MissingVariable]:
+    """Return the variables that items lack. Those that a Python grader reads are unknown."""
     if not items:
         return []
     lacking = (
         (param, variable, sum(not _has(item, variable) for item in items))
         for param, variable in _item_variables(grader, PARAM)
     )
-    return [Misfit(param, str(name), n, len(items)) for param, name, n in lacking if n]
+    return [MissingVariable(param, str(name), n, len(items)) for param, name, n in lacking if n]
 
 
 def _item_variables(grader: Grader, at: str) -> Iterator[tuple[str, Variable]]:

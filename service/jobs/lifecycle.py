@@ -8,6 +8,9 @@ After a pause request, a running job stays `running` with `pausing` set until it
 stored a checkpoint and released the job. A trial of a sweep also pauses by itself, at a point where
 it waits for the other trials, and only the sweep resumes it there. When an attempt is lost, the job
 returns to `queued` with the next attempt number. A final status is written only once.
+
+What an attempt writes is fenced: `own` is the record as the attempt knows it, and a function raises
+AttemptSuperseded if the job is at another attempt by now.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service.jobs.records import FINAL, JobFailure, JobRecord, MemorySettings, Status
+from service.jobs.records import JobFailure, JobRecord, MemorySettings, Status
 from service.training.contract.hyperparameters import REQUESTED, Resolved
 from service.work.records import AttemptSuperseded
 
@@ -57,13 +60,12 @@ def prepare(
     )
 
 
-def lose_preparation(job: JobRecord, attempt: int, most_lost: int, now_s: int) -> JobRecord:
+def lose_preparation(job: JobRecord, own: JobRecord, most_lost: int, now_s: int) -> JobRecord:
     """Start the next attempt at validating the files, after the worker that did so died.
 
     The job fails after `most_lost` such attempts.
     """
-    if job.status is not Status.VALIDATING or job.attempt != attempt:
-        raise AttemptSuperseded(job.id)
+    _require_status(job, own, Status.VALIDATING)
     lost = job.fruitless_attempts + 1
     if lost >= most_lost:
         message = (
@@ -71,15 +73,13 @@ def lose_preparation(job: JobRecord, attempt: int, most_lost: int, now_s: int) -
             "cause; it may need more memory."
         )
         failure = JobFailure(code="preparation_interrupted", message=message)
-        return fail(job, attempt, failure, now_s)
-    return job.model_copy(update={"attempt": attempt + 1, "fruitless_attempts": lost})
+        return fail(job, own, failure, now_s)
+    return job.model_copy(update={"attempt": job.attempt + 1, "fruitless_attempts": lost})
 
 
-def requeue(job: JobRecord, attempt: int) -> JobRecord:
+def requeue(job: JobRecord, own: JobRecord) -> JobRecord:
     """Requeue a job whose worker took the queue entry but died before starting the attempt."""
-    if job.attempt != attempt or job.status is not Status.QUEUED:
-        raise AttemptSuperseded(job.id)
-    return _queue_next(job)
+    return _queue_next(_require_status(job, own, Status.QUEUED))
 
 
 def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
@@ -101,23 +101,20 @@ def await_memory(job: JobRecord) -> JobRecord:
     return job.model_copy(update={"awaits_memory": True})
 
 
-def require_running(job: JobRecord, attempt: int) -> JobRecord:
+def require_running(job: JobRecord, own: JobRecord) -> JobRecord:
     """Return the record if this attempt may write to it. Raises AttemptSuperseded otherwise."""
-    if job.attempt != attempt or job.status is not Status.RUNNING:
-        raise AttemptSuperseded(job.id)
-    return job
+    return _require_status(job, own, Status.RUNNING)
 
 
-def require_attempt(job: JobRecord, own: JobRecord) -> JobRecord:
-    """Return the record if it is still of our own attempt. Raises AttemptSuperseded otherwise."""
-    if not job.is_attempt_of(own):
+def _require_status(job: JobRecord, own: JobRecord, status: Status) -> JobRecord:
+    if job.status is not status or not job.is_attempt_of(own):
         raise AttemptSuperseded(job.id)
     return job
 
 
 def cancel(job: JobRecord, now_s: int) -> JobRecord:
     """Cancel the job. Raises NotAllowed if it has ended."""
-    if job.status in FINAL:
+    if job.is_final:
         raise NotAllowed(job, "be cancelled")
     return _end(job, Status.CANCELLED, now_s)
 
@@ -149,25 +146,25 @@ def resume(job: JobRecord, now_s: int) -> JobRecord:
     return _queue_next(job).model_copy(update={"queued_at": now_s})
 
 
-def wait_for_sweep(job: JobRecord, attempt: int) -> JobRecord:
+def wait_for_sweep(job: JobRecord, own: JobRecord) -> JobRecord:
     """Release a trial that stopped by itself, to wait for the other trials of its sweep.
 
     If a user has paused it, it only waits once the user resumes it. If it no longer has to wait, it
     is queued again.
     """
-    released = hand_back(job, attempt)
+    released = hand_back(job, own)
     if job.pausing or job.pause_after is None:
         return released
     return _pause(job).model_copy(update={"waits_for_sweep": True})
 
 
 def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecord:
-    """Let a trial train on, up to the next point where it waits, or to its end.
+    """Let a trial continue to the next rung, or to its end.
 
     Raises AttemptSuperseded if it has ended, or has passed already.
     """
     now, later = (math.inf if share is None else share for share in (job.pause_after, pause_after))
-    if job.status in FINAL or later <= now:
+    if job.is_final or later <= now:
         raise AttemptSuperseded(job.id)
     passing = job.model_copy(update={"pause_after": pause_after, "waits_for_sweep": False})
     if not job.waits_for_sweep:
@@ -175,17 +172,17 @@ def pass_rung(job: JobRecord, pause_after: float | None, now_s: int) -> JobRecor
     return _queue_next(passing).model_copy(update={"queued_at": now_s})
 
 
-def hand_back(job: JobRecord, attempt: int) -> JobRecord:
+def hand_back(job: JobRecord, own: JobRecord) -> JobRecord:
     """Release an attempt that its worker stopped on purpose, with a checkpoint."""
-    return _release(require_running(job, attempt))
+    return _release(require_running(job, own))
 
 
-def lose(job: JobRecord, attempt: int, most_lost: int, now_s: int) -> JobRecord:
+def lose(job: JobRecord, own: JobRecord, most_lost: int, now_s: int) -> JobRecord:
     """Record a lost attempt and release the job.
 
     The job fails after `most_lost` attempts in a row that were lost before a new checkpoint.
     """
-    require_running(job, attempt)
+    require_running(job, own)
     lost = job.fruitless_attempts + 1
     if lost >= most_lost:
         message = (
@@ -194,25 +191,25 @@ def lose(job: JobRecord, attempt: int, most_lost: int, now_s: int) -> JobRecord:
             "of memory."
         )
         failure = JobFailure(code="training_interrupted", message=message)
-        return fail(job, attempt, failure, now_s)
+        return fail(job, own, failure, now_s)
     return _release(job).model_copy(update={"fruitless_attempts": lost})
 
 
-def retry_smaller(job: JobRecord, attempt: int, smaller: MemorySettings) -> JobRecord:
+def retry_smaller(job: JobRecord, own: JobRecord, smaller: MemorySettings) -> JobRecord:
     """Queue the next attempt with lower memory use, after this one ran out of memory.
 
     It processes fewer tokens at once, uses gradient checkpointing, keeps inputs of layers on the
     host, or shards the base model. What `smaller` does not set remains unchanged.
     """
     changed = {name: value for name, value in smaller._asdict().items() if value}
-    return _release(require_running(job, attempt)).model_copy(
+    return _release(require_running(job, own)).model_copy(
         update={**changed, "memory_retries": job.memory_retries + 1}
     )
 
 
-def set_choices(job: JobRecord, attempt: int, choices: Mapping[str, Any]) -> JobRecord:
-    """Record what the trainer decided: the hyperparameters among `choices`."""
-    chosen = require_running(job, attempt).hyperparameters
+def set_choices(job: JobRecord, own: JobRecord, choices: Mapping[str, Any]) -> JobRecord:
+    """Record the hyperparameters that the trainer decided, which are among `choices`."""
+    chosen = require_running(job, own).hyperparameters
     decided = {
         name: value
         for name, value in choices.items()
@@ -221,29 +218,31 @@ def set_choices(job: JobRecord, attempt: int, choices: Mapping[str, Any]) -> Job
     return job.model_copy(update={"hyperparameters": chosen.model_copy(update=decided)})
 
 
-def record_progress(job: JobRecord, attempt: int, held_out_loss: float | None = None) -> JobRecord:
-    """Record a stored checkpoint: attempts that are lost from now on are counted from zero.
+def record_progress(
+    job: JobRecord, own: JobRecord, held_out_loss: float | None = None
+) -> JobRecord:
+    """Record a stored checkpoint, and reset the count of lost attempts.
 
     `held_out_loss` is what the checkpoint measured. With `keep_best`, the lowest one counts.
     """
     losses = [held_out_loss] if held_out_loss is not None else []
     if job.held_out_loss is not None and (not losses or job.hyperparameters.keep_best):
         losses.append(job.held_out_loss)
-    return require_running(job, attempt).model_copy(
+    return require_running(job, own).model_copy(
         update={"fruitless_attempts": 0, "held_out_loss": min(losses, default=None)}
     )
 
 
-def fail(job: JobRecord, attempt: int | None, failure: JobFailure, now_s: int) -> JobRecord:
-    """Fail the job. `attempt` is None if no worker has it yet."""
-    if job.status in FINAL or (attempt is not None and job.attempt != attempt):
+def fail(job: JobRecord, own: JobRecord, failure: JobFailure, now_s: int) -> JobRecord:
+    """Fail the job."""
+    if job.is_final or not job.is_attempt_of(own):
         raise AttemptSuperseded(job.id)
     return _end(job, Status.FAILED, now_s).model_copy(update={"error": failure})
 
 
 def succeed(
     job: JobRecord,
-    attempt: int,
+    own: JobRecord,
     *,
     model: str,
     adapter: str | None = None,
@@ -252,7 +251,7 @@ def succeed(
     now_s: int,
 ) -> JobRecord:
     """Mark the job as succeeded with its registered model."""
-    return _end(require_running(job, attempt), Status.SUCCEEDED, now_s).model_copy(
+    return _end(require_running(job, own), Status.SUCCEEDED, now_s).model_copy(
         update={
             "fine_tuned_model": model,
             "adapter": adapter,

@@ -128,10 +128,8 @@ class JobRecord(AttemptedRecord):
     priority: int = 0  # higher runs first
     key_id: str = ""  # the key that created the job, for usage; empty in older records
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on the job's evaluation, by key
-    baseline_prompt: str | None = (
-        None  # of the user's, with which the evaluation compares the model
-    )
-    mlflow_run: MlflowRun | None = None  # which receives the metrics
+    baseline_prompt: str | None = None  # the user's, which the evaluation compares with the model
+    mlflow_run: MlflowRun | None = None  # receives the metrics
     trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None
@@ -141,14 +139,14 @@ class JobRecord(AttemptedRecord):
     longest_row: int | None = None  # in tokens, of the training file; None if unknown
     awaits_memory: bool = False  # an event says that no online worker has enough memory
     memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
-    # Half of the held-out rows have no part in choosing a checkpoint or a trial. False in older
+    # Half of the held-out rows are not used to choose a checkpoint or a trial. False in older
     # records, also of jobs that chose by all held-out rows.
     keeps_test_rows: bool = False
-    # Of a trial of a sweep.
+    # For trials of a sweep.
     sweep: str | None = None
     pause_after: float | None = None  # share of the steps after which it waits for other trials
     waits_for_sweep: bool = False  # it is paused there
-    held_out_loss: float | None = None  # that the newest checkpoint measured, or the best one kept
+    held_out_loss: float | None = None  # at the newest checkpoint, or the best with `keep_best`
 
     @field_validator("hyperparameters", mode="before")
     @classmethod
@@ -159,6 +157,11 @@ class JobRecord(AttemptedRecord):
         return REQUESTED[method].model_validate(value, extra="ignore")
 
     @property
+    def is_final(self) -> bool:
+        """Whether the job has a final status."""
+        return self.status in FINAL
+
+    @property
     def files(self) -> tuple[str, ...]:
         """IDs of all files that the job reads."""
         mixed = (mixed.file for mixed in self.mixed_files)
@@ -167,7 +170,7 @@ class JobRecord(AttemptedRecord):
 
     @property
     def chose_by_test_rows(self) -> bool:
-        """Whether the rows that judge the model chose its checkpoint, or it among trials."""
+        """Whether the rows that judge the model also chose its checkpoint, or it among trials."""
         chose = self.hyperparameters.selects or self.sweep is not None
         return chose and not self.keeps_test_rows
 
@@ -178,7 +181,7 @@ class JobRecord(AttemptedRecord):
 
     @property
     def memory_settings(self) -> MemorySettings:
-        """What decides the memory of the training, and not its result."""
+        """Settings that change the memory use of the training, but not its result."""
         return MemorySettings(
             self.tokens_at_once, self.gradient_checkpointing, self.inputs_on_host, self.sharding
         )
@@ -205,6 +208,11 @@ class UnfinishedJob(msgspec.Struct, frozen=True):
     attempt: int = 1
     priority: int = 0
     queued_at: int | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has a final status."""
+        return self.status in FINAL
 
 
 class EventRecord(_Value):
@@ -320,11 +328,11 @@ class Jobs:
 
         def noting(job: JobRecord) -> JobRecord:
             nonlocal was_final
-            was_final = job.status in FINAL
+            was_final = job.is_final
             return change(job)
 
         def together(pipe: Pipeline, job: JobRecord) -> None:
-            if job.status in FINAL:
+            if job.is_final:
                 pipe.srem(ACTIVE, _member(job))
                 if not was_final:
                     outbox.add(pipe, _end_of(job))
@@ -332,7 +340,7 @@ class Jobs:
                     pipe.zadd(WITH_METRICS, {_member(job): ids.now_s()})
             new = events(job)
             self.add_events(pipe, job.project_id, job.id, new)
-            if job.status in FINAL and not was_final and not new:
+            if job.is_final and not was_final and not new:
                 self._announce(pipe, job.project_id, job.id)
             also(pipe)
 
@@ -362,7 +370,7 @@ class Jobs:
         return [
             job.id
             for job in await self.records.get_many(project_id, active)
-            if file_id in job.files and job.status not in FINAL
+            if file_id in job.files and not job.is_final
         ]
 
     async def events_before(
@@ -447,13 +455,13 @@ def _unfinished(job_ids: Iterable[str], found: Iterable[bytes | None]) -> list[U
         except msgspec.ValidationError:
             parse_known(JobRecord, [(job_id, raw)])  # logs and counts it
             continue
-        if job.status not in FINAL:
+        if not job.is_final:
             jobs.append(job)
     return jobs
 
 
 def _end_of(job: JobRecord) -> Event:
-    """The event of a final job. A job ends once, so its event has the job's own id."""
+    """Return the event of a job's end. A job ends once, so its event has the job's own ID."""
     return Event(
         id=ids.WEBHOOK_EVENT + job.id.removeprefix(ids.JOB),
         project_id=job.project_id,

@@ -1,6 +1,7 @@
-"""Recovery of jobs: lost preparations and trainings, and preparations that are in no queue.
+"""Recovers jobs: lost preparations and trainings, and preparations that are in no queue.
 
-A failed or lost attempt is recorded once, with an event of the job.
+`lifecycle.py` decides when a job is given up. Each failed or lost attempt is recorded once, with an
+event of the job.
 """
 
 from __future__ import annotations
@@ -58,17 +59,19 @@ class JobRecovery:
     async def repair(self, project_id: str, job_id: str) -> None:
         """Repair a job. Raises AttemptSuperseded and Missing if it progressed on its own."""
         job = await self._jobs.get(project_id, job_id)
-        if job is None or job.status in FINAL:
+        if job is None or job.is_final:
             await reply(self._jobs.redis.srem(ACTIVE, f"{project_id}/{job_id}"))
         elif job.status is Status.VALIDATING:
-            await self._preparing(job)
+            await self._repair_validating(job)
         elif job.status is Status.QUEUED:
-            await self._queued(job)
+            await self._repair_queued(job)
         elif job.status is Status.RUNNING:
-            await self._running(job)
+            await self._repair_running(job)
 
-    async def _preparing(self, job: JobRecord) -> None:
-        if await self._lost_attempts.taken_and_lost(queue.CPU, _PREPARE, job.id, job.attempt):
+    async def _repair_validating(self, job: JobRecord) -> None:
+        if await self._lost_attempts.forget_if_taken_and_lost(
+            queue.CPU, _PREPARE, job.id, job.attempt
+        ):
             job = await lose_preparation(self._jobs, job, self._most_lost)
             if job.status is Status.FAILED:
                 return
@@ -76,53 +79,44 @@ class JobRecovery:
             self._jobs.redis, queue.CPU, _PREPARE, job.project_id, job.id, job.attempt
         )
 
-    async def _queued(self, job: JobRecord) -> None:
-        if await self._lost_attempts.taken_and_lost(queue.GPU, _TRAIN, job.id, job.attempt):
+    async def _repair_queued(self, job: JobRecord) -> None:
+        if await self._lost_attempts.forget_if_taken_and_lost(
+            queue.GPU, _TRAIN, job.id, job.attempt
+        ):
             # A worker took it and died before it wrote "running".
             await self._jobs.change(
-                job.project_id, job.id, lambda j: lifecycle.requeue(j, job.attempt)
+                job.project_id, job.id, lambda current: lifecycle.requeue(current, job)
             )
 
-    async def _running(self, job: JobRecord) -> None:
-        if await self._lost_attempts.lost(queue.GPU, _TRAIN, job.id, job.attempt):
+    async def _repair_running(self, job: JobRecord) -> None:
+        if await self._lost_attempts.forget_if_lost(queue.GPU, _TRAIN, job.id, job.attempt):
             metrics.JOB_ATTEMPTS_LOST.cell("worker_died").inc()
             await lose(self._jobs, job, self._most_lost)
 
 
 async def fail(
-    jobs: Jobs,
-    job: JobRecord,
-    attempt: int | None,
-    failure: JobFailure,
-    data: dict[str, Any] | None = None,
+    jobs: Jobs, own: JobRecord, failure: JobFailure, data: dict[str, Any] | None = None
 ) -> None:
-    """Fail the job; `attempt` is None if no worker has it yet. Raises AttemptSuperseded."""
-    event = _failure_event(failure, data)
-
-    def own(current: JobRecord) -> JobRecord:
-        return current if attempt is None else lifecycle.require_attempt(current, job)
-
+    """Fail the job. `data` is added to its event. Raises AttemptSuperseded."""
     await jobs.change(
-        job.project_id,
-        job.id,
-        lambda current: lifecycle.fail(own(current), attempt, failure, ids.now_s()),
-        events=lambda _: [event],
+        own.project_id,
+        own.id,
+        lambda job: lifecycle.fail(job, own, failure, ids.now_s()),
+        events=lambda _: [_failure_event(failure, data)],
     )
 
 
-async def lose_preparation(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
+async def lose_preparation(jobs: Jobs, own: JobRecord, most_lost: int) -> JobRecord:
     """Record a lost attempt at preparing the job. The next one starts, or the job fails."""
     return await jobs.change(
-        job.project_id,
-        job.id,
-        lambda current: lifecycle.lose_preparation(
-            lifecycle.require_attempt(current, job), job.attempt, most_lost, ids.now_s()
-        ),
+        own.project_id,
+        own.id,
+        lambda job: lifecycle.lose_preparation(job, own, most_lost, ids.now_s()),
         events=lambda after: [_failure_event(after.error)] if after.error is not None else [],
     )
 
 
-async def lose(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
+async def lose(jobs: Jobs, own: JobRecord, most_lost: int) -> JobRecord:
     """Record a lost attempt. The next one is queued, or the job is paused or fails."""
 
     def events(after: JobRecord) -> list[NewEvent]:
@@ -134,18 +128,16 @@ async def lose(jobs: Jobs, job: JobRecord, most_lost: int) -> JobRecord:
             then = f"attempt {after.attempt} continues from the newest checkpoint"
         return [
             NewEvent(
-                message=f"Attempt {job.attempt} was lost; {then}",
+                message=f"Attempt {own.attempt} was lost; {then}",
                 level="warn",
                 data={"attempt": after.attempt},
             )
         ]
 
     return await jobs.change(
-        job.project_id,
-        job.id,
-        lambda current: lifecycle.lose(
-            lifecycle.require_attempt(current, job), job.attempt, most_lost, ids.now_s()
-        ),
+        own.project_id,
+        own.id,
+        lambda job: lifecycle.lose(job, own, most_lost, ids.now_s()),
         events=events,
     )
 

@@ -79,12 +79,12 @@ async def remove_old_metrics(jobs: Jobs, files: Files, ended_before_s: float) ->
             continue
         job = await jobs.get(project_id, job_id)
         if job is not None:
-            await _keep_results(jobs, files, job)
+            await _ensure_results(jobs, files, job)
             await jobs.remove_metrics(project_id, job_id)
         await reply(jobs.redis.zrem(WITH_METRICS, member))
 
 
-async def _keep_results(jobs: Jobs, files: Files, job: JobRecord) -> None:
+async def _ensure_results(jobs: Jobs, files: Files, job: JobRecord) -> None:
     """Write the result file of a job that failed or was cancelled after some steps."""
     if job.result_files or not await jobs.has_metrics(job.project_id, job.id):
         return

@@ -201,7 +201,7 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         lambda job: lifecycle.cancel(job, ids.now_s()),
         lambda _: "The job was cancelled",
     )
-    return JobObject.of(job)
+    return JobObject.from_record(job)
 
 
 @router.post(
@@ -222,7 +222,7 @@ async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispa
     job = await _change_status(
         store, dispatcher, caller.project_id, job_id, lifecycle.pause, _pause_event
     )
-    return JobObject.of(job)
+    return JobObject.from_record(job)
 
 
 @router.post(
@@ -247,7 +247,9 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     try:
         return (await _with_positions(dispatcher, [job]))[0]
     except REDIS_ERRORS:
-        return JobObject.of(job)  # it is resumed; only its position in the queue is not known
+        return JobObject.from_record(
+            job
+        )  # it is resumed; only its position in the queue is not known
 
 
 @router.get(
@@ -295,7 +297,7 @@ async def list_events(
             headers={"x-accel-buffering": "no"},
         )
     events, has_more = await store.events_before(job.project_id, job.id, cursor, paging.limit)
-    return list_of([EventObject.of(e) for e in events], has_more)
+    return list_of([EventObject.from_record(e) for e in events], has_more)
 
 
 @router.get(
@@ -312,7 +314,7 @@ async def list_checkpoints(
     """
     job = await existing(store, caller.project_id, job_id)
     page = store.checkpoints(job.id).page(job.project_id, **paging.bounds)
-    return await CHECKPOINT.list(page, CheckpointObject.of)
+    return await CHECKPOINT.list(page, CheckpointObject.from_record)
 
 
 async def _change_status(
@@ -350,7 +352,7 @@ def _pause_event(job: JobRecord) -> str:
 async def _with_positions(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:
     """Build the API objects of the jobs, with their queue positions."""
     positions = await dispatcher.positions(jobs)
-    return [JobObject.of(job, positions.get(job.id)) for job in jobs]
+    return [JobObject.from_record(job, positions.get(job.id)) for job in jobs]
 
 
 def _metadata_of(request: Request) -> dict[str, str] | None:

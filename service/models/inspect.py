@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.datasets.rows.templates import is_bounded
+from service.datasets.chat_templates import is_bounded
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 # Of models whose config.json leaves out what equals the default of their class in transformers.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, Self
 
 from service.config import Settings
-from service.datasets.rows.templates import (
+from service.datasets.chat_templates import (
     NAME,
     THOUGHT,
     VALUE,

@@ -118,7 +118,7 @@ class StorageUse:
             project_id, kind = place
             await self._counted(project_id, self._free, [new_mark()], kind, size)
 
-    async def of(self, project_id: str) -> dict[str, int]:
+    async def bytes_by_kind(self, project_id: str) -> dict[str, int]:
         """Return a project's bytes by kind, including those of writes in progress."""
         used, reserved, *_ = _keys(project_id)
         async with self._redis.pipeline(transaction=True) as pipe:

@@ -110,7 +110,7 @@ async def retrieve_caller(
         raise Unauthenticated("The API key was revoked.")
     redis = store.redis
     [last_used_at] = await uses.last(key.project_id, [key.id])
-    storage = await in_storage.of(project.id)
+    storage = await in_storage.bytes_by_kind(project.id)
     storage_bytes = sum(storage.values())
     limits = project.limits.or_default(settings.default_project_limits)
     allowance = await _allowance(redis, project.id, limits)

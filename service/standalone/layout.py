@@ -1,4 +1,4 @@
-"""Layout of the `--data-dir` folder, and the secrets generated at first start."""
+"""Defines the files of a `--data-dir` folder, locks it, and generates its secrets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DataLayout:
         return self.root / "run"
 
     def fault(self, service: str) -> Path:
-        """File with the reason why a service does not start; it exists only while that holds."""
+        """File with the reason why a service does not start. It exists only while it does not."""
         return self.run / f"{service}.fault"
 
     @property
@@ -74,8 +74,8 @@ class DataLayout:
     def open(self, note: str) -> IO[str]:
         """Create the folders, accessible only to this user, and lock the data folder.
 
-        It is locked as long as the returned file is open, which then contains this process and the
-        note. Raises DataFolderError, and AlreadyRunning if another process holds the lock.
+        The lock is held until the returned file is closed. The file contains the PID and the note.
+        Raises DataFolderError, and AlreadyRunning if another process holds the lock.
         """
         try:
             for folder in (
@@ -96,7 +96,7 @@ class DataLayout:
         return lock
 
     def fault_of(self, error: OSError) -> DataFolderError:
-        """Return an error of a file or the disk of this folder as a sentence for the operator."""
+        """Convert an error of a file or disk of this folder to a message for the operator."""
         place = error.filename or self.root
         why = f"{place}: {error.strerror or error}"
         how = "free space on its disk" if is_full(error) else "choose another --data-dir"
@@ -121,7 +121,7 @@ class DataLayout:
         return lock
 
     def secret(self, name: str) -> str:
-        """A secret of this installation, generated on first use and stored with mode 0600."""
+        """Return a secret, which is generated on first use and stored with mode 0600."""
         path = self.root / f".{name}"
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32))
@@ -134,7 +134,7 @@ def is_full(error: OSError) -> bool:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write, atomically, a file that only this user can read."""
+    """Write a file atomically, readable only by this user."""
     part = path.with_name(f".{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

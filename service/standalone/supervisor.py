@@ -28,8 +28,21 @@ import psutil
 
 from service.core.child import die_with_parent
 
-_MAX_BYTES = 1024 * 1024
-_MAX_CHARS = 300
+log = logging.getLogger(__name__)
+
+_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 15.0
+_STEADY_S = 60.0  # after this uptime, the backoff starts over
+_FAILED_BACKOFF_S = 300.0  # for a failed service: each start may take all cores for a minute
+# Exit code of a child that has nothing left to do (EX_CONFIG of sysexits.h).
+NOT_AGAIN = 78
+_MAX_LOG_BYTES = 50 * 1024 * 1024
+_MAX_RESTARTS = 3  # restarts before a service counts as failed
+_LOOK_S, _SLOW_LOOK_S = 0.2, 2.0
+_SECRET = re.compile(r"(?:KEY|PASSWORD|SECRET|TOKEN)$")  # not those of files
+_SECRET_CHARS = 8
+_LOG_SPACE_BYTES = 4096
+_MAX_READ_BYTES = 1024 * 1024
+_MAX_REASON_CHARS = 300
 # Matches what our own commands print before they exit, and Python's exception lines, after the
 # prefix that vLLM puts before each line of its processes. vLLM wraps the cause in further
 # exceptions, so the first match counts.
@@ -40,78 +53,18 @@ _ERROR = re.compile(
 )
 _RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*: (?P<what>.+)")
 _PYDANTIC = re.compile(r"[0-9]+ validation errors? for ")
-
-
 _USER = re.compile(r"(?<=://)[^/@\s]*@")
-
-
-def crash_reason(log: Path, start: int, secrets: Iterable[str] = ()) -> str:
-    """First error in a log from `start` on, or else its last line; empty for an empty log.
-
-    Without the secrets, and without the passwords in URLs.
-    """
-    words = _USER.sub("", _found(log, start))
-    for secret in secrets:
-        words = words.replace(secret, "***")
-    return words[:_MAX_CHARS]
-
-
-def _found(log: Path, start: int) -> str:
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(start, size - _MAX_BYTES))
-            text = file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
-    found = _ERROR.search(text)
-    if found is None:
-        lines = [line.strip() for line in text.split("\n") if line.strip()]
-        return _logged(lines) or next(reversed(lines), "")
-    what = found["what"].strip()
-    if _PYDANTIC.match(what):  # the actual error is on the next line
-        what = text[found.end() :].strip().partition("\n")[0].strip()
-    return what
-
-
-def _logged(lines: Sequence[str]) -> str:
-    """Return the last error in JSON logs, one with a traceback if there is any."""
-    errors: list[str] = []
-    for line in lines:
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            record = json.loads(line)
-            if record["level"] in ("ERROR", "CRITICAL"):
-                errors.append(record.get("exc_info") or record["message"])
-    raised = [error for error in errors if "Traceback" in error]
-    last = next(reversed(raised or errors), "").strip().rpartition("\n")[2]
-    found = _RAISED.fullmatch(last)
-    return found["what"] if found else last
-
-
-log = logging.getLogger(__name__)
-
-_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 15.0
-_STEADY_S = 60.0  # after this uptime, the backoff starts over
-_FAILED_BACKOFF_S = 300.0  # for a failed service: each try may take all cores for a minute
-# Exit code of a child that has nothing left to do (EX_CONFIG of sysexits.h).
-NOT_AGAIN = 78
-_MAX_LOG_BYTES = 50 * 1024 * 1024
-_MAX_RESTARTS = 3  # restarts before a service counts as failed
-_LOOK_S, _SLOW_LOOK_S = 0.2, 2.0
-_SECRET = re.compile(r"(?:KEY|PASSWORD|SECRET|TOKEN)$")  # not those of files
-_SECRET_CHARS = 8
-_LOG_SPACE_BYTES = 4096
 Probe = Callable[[], Awaitable[bool]]
 
 
 class Stop(IntEnum):
-    """Order in which services stop: those of the same value together."""
+    """When a service stops: services with the same value stop together, lower values first."""
 
     FIRST = 0
     AFTER_CALLERS = 1
-    """Once nothing calls the service."""
+    """After the services that call it."""
     LAST = 2
-    """After all others, which write to the service until they end. SIGTERM does not reach it."""
+    """After all others, which write to it until they end. SIGTERM does not reach it."""
 
 
 @dataclass
@@ -125,7 +78,7 @@ class Service:
     where: str  # shown in the startup messages
     stop: Stop = Stop.FIRST
     stop_s: float = 15.0
-    """Time to end after it is asked to; longer than what the process allows itself."""
+    """Time to end after SIGTERM; longer than the process's own limit."""
     files: Sequence[int] = ()
     """Open files that the process inherits, by number."""
     options: Callable[[], Sequence[str]] = tuple
@@ -139,7 +92,7 @@ class Service:
     log_start: int = field(default=0, init=False)
     """Offset in the log at which the current process begins."""
     crash_reason: str = field(default="", init=False)
-    """Cause of death of the last process."""
+    """Why the last process ended."""
 
 
 class StartFailed(Exception):
@@ -153,7 +106,7 @@ class Supervisor:
         self._run_dir = run_dir
         self._log_dir = log_dir
         self._services: list[Service] = []
-        self._keepers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         for folder in (run_dir, log_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -168,10 +121,10 @@ class Supervisor:
             file.unlink(missing_ok=True)
 
     async def start(self, service: Service) -> None:
-        """Start a service and keep it running from now on."""
+        """Start a service and keep it running."""
         await self._spawn(service)
         self._services.append(service)
-        self._keepers.append(asyncio.create_task(self._keep(service)))
+        self._tasks.append(asyncio.create_task(self._keep(service)))
 
     async def until_ready(self, service: Service, timeout_s: float) -> None:
         """Wait until a service's probe succeeds.
@@ -192,7 +145,7 @@ class Supervisor:
             await asyncio.sleep(_LOOK_S)
 
     def when_ready(self, service: Service, then: Callable[[], None]) -> None:
-        """Call `then` once a failed service becomes ready after all."""
+        """Call `then` when a failed service becomes ready."""
 
         async def wait() -> None:
             while True:
@@ -204,17 +157,17 @@ class Supervisor:
                     return
 
         if not service.ended:
-            self._keepers.append(asyncio.create_task(wait()))
+            self._tasks.append(asyncio.create_task(wait()))
 
     def run_alongside(self, work: Coroutine[object, object, None]) -> None:
         """Run a coroutine until the services stop."""
-        self._keepers.append(asyncio.create_task(work))
+        self._tasks.append(asyncio.create_task(work))
 
     async def stop(self) -> None:
-        """Stop all services, in the order of `Stop`: asked first, killed after their timeouts."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        """Stop all services, in the order of `Stop`. Those that do not end in time are killed."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for order in Stop:
             await asyncio.gather(*(self._end(one) for one in self._services if one.stop == order))
 
@@ -256,7 +209,7 @@ class Supervisor:
             began = time.monotonic()
             code = await service.process.wait()
             _kill_group(service.process.pid)
-            service.crash_reason = self._words_of(service)
+            service.crash_reason = self._crash_reason_of(service)
             if code == NOT_AGAIN:
                 log.warning("%s has nothing left to do", service.name)
                 service.ended, service.process = True, None
@@ -300,13 +253,13 @@ class Supervisor:
         """Mark the service as failed, and write the reason to a file for later readers."""
         service.failed = True
         log_file = self._log_file(service)
-        reason = service.crash_reason or self._words_of(service)
+        reason = service.crash_reason or self._crash_reason_of(service)
         text = f"{service.name} {fault}{f': {reason}' if reason else ''}; see {log_file}"
         with contextlib.suppress(OSError):  # the disk may be full
             self._fault_file(service).write_text(text, "utf-8")
         return text
 
-    def _words_of(self, service: Service) -> str:
+    def _crash_reason_of(self, service: Service) -> str:
         secrets = (
             v for k, v in service.env.items() if _SECRET.search(k) and len(v) >= _SECRET_CHARS
         )
@@ -346,3 +299,46 @@ def _kill_group_of(group: int, leader_started: float) -> None:
         leader_is_other = False  # the leader died; only its children can hold the id
     if not leader_is_other:
         _kill_group(group)
+
+
+def crash_reason(log: Path, start: int, secrets: Iterable[str] = ()) -> str:
+    """Return the first error in a log from `start` on, or else its last line, without secrets.
+
+    Passwords in URLs are removed too. Empty for an empty log.
+    """
+    reason = _USER.sub("", _read_reason(log, start))
+    for secret in secrets:
+        reason = reason.replace(secret, "***")
+    return reason[:_MAX_REASON_CHARS]
+
+
+def _read_reason(log: Path, start: int) -> str:
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(start, size - _MAX_READ_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    found = _ERROR.search(text)
+    if found is None:
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        return _last_logged_error(lines) or next(reversed(lines), "")
+    what = found["what"].strip()
+    if _PYDANTIC.match(what):  # the actual error is on the next line
+        what = text[found.end() :].strip().partition("\n")[0].strip()
+    return what
+
+
+def _last_logged_error(lines: Sequence[str]) -> str:
+    """Return the last error in JSON logs, preferably one with a traceback."""
+    errors: list[str] = []
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            record = json.loads(line)
+            if record["level"] in ("ERROR", "CRITICAL"):
+                errors.append(record.get("exc_info") or record["message"])
+    raised = [error for error in errors if "Traceback" in error]
+    last = next(reversed(raised or errors), "").strip().rpartition("\n")[2]
+    found = _RAISED.fullmatch(last)
+    return found["what"] if found else last

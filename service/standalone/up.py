@@ -1,4 +1,4 @@
-"""`up`: start everything in order, print what runs where, and keep it running until stopped."""
+"""`up`: starts all processes in order, prints their addresses, and runs them until stopped."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
 
 
 async def _listen(host: str, port: int, layout: DataLayout) -> list[socket.socket]:
-    """Listen, once the API of an `up` on this folder that was killed has ended."""
+    """Listen. Waits until the API of a killed `up` on this folder has ended."""
     deadline = time.monotonic() + _LEFTOVER_S
     while True:
         try:
@@ -123,11 +123,11 @@ async def _start(
     upstreams = {model: f"http://127.0.0.1:{free_port()}" for model in [*bases, *merged]}
     env = services.environment(layout, ports, host, upstreams)
     if not own_gpus():
-        env.setdefault("FINETUNED_ENGINE_REQUESTS_AT_ONCE", str(services.places_on_cpus()))
-    await _first_key(layout, env["FINETUNED_REDIS_URL"])
+        env.setdefault("FINETUNED_ENGINE_REQUESTS_AT_ONCE", str(services.concurrency_on_cpu()))
+    await _create_first_key(layout, env["FINETUNED_REDIS_URL"])
 
     # The engines take the longest to load, so they start first and the others start in parallel.
-    engines, worker = _on_gpus(catalogue, env, ports, upstreams)
+    engines, worker = _define_engines_and_worker(catalogue, env, ports, upstreams)
     others = [services.api(env, ports, host, sockets), worker]
     for service in [*engines.values(), *others]:
         await supervisor.start(service)
@@ -136,8 +136,8 @@ async def _start(
         _print(f"{service.name:<10} {service.where}")
     _print(f"{'metrics':<10} {services.api_metrics(env)} (of the api)")
     await asyncio.gather(
-        *(_engine_ready(supervisor, engines[model], model) for model in bases),
-        *(_merged_ready(supervisor, engines[model], model) for model in merged),
+        *(_wait_for_engine(supervisor, engines[model], model) for model in bases),
+        *(_wait_for_merged_engine(supervisor, engines[model], model) for model in merged),
     )
     if not engines:
         add = (
@@ -149,14 +149,14 @@ async def _start(
     _print(f"logs: {layout.logs}")
 
 
-def _on_gpus(
+def _define_engines_and_worker(
     catalogue: Catalogue, env: Mapping[str, str], ports: Ports, upstreams: Mapping[str, str]
 ) -> tuple[dict[str, Service], Service]:
     """Return the engines and the worker, each on its GPUs if there are several."""
     gpus = own_gpus()
     sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     wanted = wanted_engines(catalogue.all(), capability())
-    settings = _shared(catalogue, wanted, gpus)
+    settings = _choose_gpu_sharing(catalogue, wanted, gpus)
     env = {**env, "FINETUNED_GPU_SHARING": settings.gpu_sharing}
     if len(gpus) < 2 or len(sizes) < len(gpus):
         engines = {model: services.inference(env, model, url) for model, url in upstreams.items()}
@@ -176,8 +176,10 @@ def _on_gpus(
     return engines, services.worker({**env, **placement.worker_environment(names)}, ports)
 
 
-def _shared(catalogue: Catalogue, wanted: Sequence[Wanted], gpus: Sequence[Gpu]) -> Settings:
-    """Return the settings with the way in which engines and trainings share GPUs."""
+def _choose_gpu_sharing(
+    catalogue: Catalogue, wanted: Sequence[Wanted], gpus: Sequence[Gpu]
+) -> Settings:
+    """Return the settings with the choice of how engines and trainings share GPUs."""
     is_set = "gpu_sharing" in Settings().model_fields_set
     settings = up_settings()
     sizes = [gpu.memory_bytes or 0 for gpu in gpus]
@@ -212,28 +214,28 @@ def up_settings() -> Settings:
     return settings.model_copy(update={"gpu_sharing": services.GPU_SHARING})
 
 
-async def _engine_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
+async def _wait_for_engine(supervisor: Supervisor, engine: Service, model: str) -> None:
     """Wait for a base model's engine. A failure does not stop the other services."""
     try:
-        await _loaded(supervisor, engine, model)
+        await _wait_until_loaded(supervisor, engine, model)
     except StartFailed as e:
         _print(f"{'vllm':<10} {model} is unavailable: {e}")
         supervisor.when_ready(engine, lambda: _print(f"{'vllm':<10} {model} on {engine.where}"))
 
 
-async def _merged_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
+async def _wait_for_merged_engine(supervisor: Supervisor, engine: Service, model: str) -> None:
     """Wait for a merged model's engine.
 
     The model may have been deleted, and its base model's engine can serve it anyway.
     """
     try:
-        await _loaded(supervisor, engine, model)
+        await _wait_until_loaded(supervisor, engine, model)
     except StartFailed as e:
         _print(f"{'vllm':<10} {e}. Without it the base model's engine serves {model}, if it exists")
         supervisor.when_ready(engine, lambda: _print(f"{'vllm':<10} {model} on {engine.where}"))
 
 
-async def _loaded(supervisor: Supervisor, engine: Service, model: str) -> None:
+async def _wait_until_loaded(supervisor: Supervisor, engine: Service, model: str) -> None:
     _print(f"{'vllm':<10} loading {model} …")
     await supervisor.until_ready(engine, _ENGINE_START_S)
     _print(f"{'vllm':<10} {model} on {engine.where}")
@@ -255,7 +257,7 @@ async def _add_demo_model(layout: DataLayout, catalogue: Catalogue) -> None:
     )
 
 
-async def _first_key(layout: DataLayout, redis_url: str) -> None:
+async def _create_first_key(layout: DataLayout, redis_url: str) -> None:
     """Create the first project and admin key once. The key file is written last."""
     if layout.api_key.exists():
         return

@@ -1,4 +1,4 @@
-"""Outcomes of requests, and their usage per key and model since the last exchange.
+"""Counts of a key's requests in this process: those in flight, and usage by model.
 
 The counts are plain integers, updated on every response.
 """
@@ -11,7 +11,7 @@ import msgspec
 
 from service.core import metrics
 from service.core.metric_types import Cell
-from service.usage.limits import Subject
+from service.usage.limits import Headers, Subject, split_headers
 from service.usage.sums import Counts
 from service.web.auth import Principal
 
@@ -131,3 +131,31 @@ class Series:
             self.output_token.observe(rest_s / (output_tokens - 1))
             counts.later_tokens += output_tokens - 1
             counts.later_tokens_us += int(rest_s * 1e6)
+
+
+class Admission:
+    """An admitted request."""
+
+    __slots__ = ("account", "answers", "estimate", "header_lines", "prompt", "streamed")
+
+    def __init__(
+        self,
+        account: Account,
+        answers: int,
+        prompt: int,
+        estimate: int,
+        header_lines: bytes,
+        streamed: bool,
+    ) -> None:
+        self.account = account
+        self.answers = answers
+        self.prompt = prompt  # estimated prompt tokens
+        self.estimate = estimate  # estimated tokens of prompt and completion
+        self.header_lines = header_lines
+        """The `x-ratelimit-*` headers of the response, one on each line."""
+        self.streamed = streamed
+
+    @property
+    def headers(self) -> Headers:
+        """The `x-ratelimit-*` headers of the response."""
+        return split_headers(self.header_lines)

@@ -1,9 +1,9 @@
-"""Queues of requests that wait until their key and project may have another one in progress.
+"""Queues of requests that wait for the limits on concurrent requests.
 
 A program that sends a hundred requests at a time gets its answers one after another, instead of
-errors that it has to repeat. The requests of a project wait in one queue, in the order of arrival;
-one that only its key's limit holds back lets those of other keys pass. Projects do not wait for
-each other. Use it in one event loop.
+errors to retry. The requests of a project wait in one queue, in the order of arrival; a request
+that only its key's limit holds back lets those of other keys pass. Projects do not wait for each
+other. Not thread-safe: use it in one event loop.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from service.core import metrics
 from service.core.backpressure import Pace
 from service.core.errors import Busy, RateLimited
-
-if TYPE_CHECKING:
-    from service.usage.limits import Subject
-    from service.usage.meter import Admission
-    from service.web.auth import Principal
+from service.usage.accounts import Admission
+from service.usage.limits import Subject
+from service.web.auth import Principal
 
 WAIT_S: Final = 60.0
 MAX_WAITING: Final = 1024
@@ -92,10 +90,10 @@ class LimitQueues:
         return sum(len(queue.requests) for queue in self._queues.values())
 
     async def wait(self, wanted: WaitingRequest, project: Subject, label: str) -> Admission:
-        """Wait for a place for a request. Raises RateLimited."""
+        """Wait until the limits admit a request. Raises RateLimited."""
         queue = self._queues.get(project.id) or _Queue(label)
         if self._is_full(queue, wanted.body_bytes):
-            raise _refused(queue, f"{len(queue.requests)} of your requests wait already.")
+            raise _refused(queue, f"{len(queue.requests)} of your requests are already waiting.")
         request = _Request(wanted)
         self._queues[project.id] = queue
         self._join(queue, project, request)
@@ -109,13 +107,13 @@ class LimitQueues:
         finally:
             if not request.admission.done():
                 self._leave(queue, project, request)
-                self.fill(project)  # it may have needed more places than were free
+                self.fill(project)  # it may have held back smaller requests
         if not request.admission.done():
             raise _refused(queue, f"Your request waited for {self._wait_s:.0f} seconds.")
         return request.admission.result()
 
     def fill(self, project: Subject) -> None:
-        """Admit requests that wait for one of a project's places while there are any."""
+        """Admit requests that wait for a project's limit, as long as it has room."""
         queue = self._queues.get(project.id)
         if queue is None:
             return

@@ -1,4 +1,4 @@
-"""Rate limits of a key or a project: its current usage, and the answers beyond a limit.
+"""Decides whether a request exceeds the rate limits of its key or project, and builds the error.
 
 Usage is a leaky bucket that drains at a constant rate: one minute's allowance per minute. An idle
 client may use a full minute's allowance at once, and then continues at the constant rate. `used`
@@ -132,7 +132,7 @@ class Subject:
         self.in_flight = 0
         self.streams = 0
         self.touched_s = 0.0  # time of the last request
-        self.waiting = 0  # requests that wait for a place, of a project
+        self.waiting = 0  # requests of a project that wait for the limit on concurrent requests
         self.forget_elsewhere()
 
     def forget_elsewhere(self) -> None:
@@ -141,7 +141,7 @@ class Subject:
         self.streams_elsewhere = 0
 
     def hold(self, limits: Limits, now_s: float) -> None:
-        """Apply these limits from now on."""
+        """Apply these limits to all further requests."""
         self.requests = _resized(self.requests, ceiling(limits.requests_per_minute), now_s)
         self.tokens = _resized(self.tokens, ceiling(limits.tokens_per_minute), now_s)
         self.concurrent_requests = ceiling(limits.concurrent_requests)
@@ -156,7 +156,7 @@ class Subject:
             self.forget_elsewhere()
 
     def has_place(self, answers: int) -> bool:
-        """Whether the limit on concurrent requests allows one for this many answers."""
+        """Return whether the limit on concurrent requests allows one for this many answers."""
         most = self.concurrent_requests
         return most is None or self.in_flight + self.requests_elsewhere + answers <= most
 
@@ -200,7 +200,7 @@ def _resized(bucket: Bucket | None, capacity: int | None, now_s: float) -> Bucke
 
 
 class CurrentUse(NamedTuple):
-    """What counts toward the limits at present. What is not limited is not counted: it is 0."""
+    """Current use of limits. What is not limited is not counted and is 0."""
 
     requests: int
     tokens: int
@@ -238,7 +238,7 @@ def _left_in_bucket(
 
 
 class RequestCost(NamedTuple):
-    """The usage that a request asks for."""
+    """Cost of a request, in the units of the limits."""
 
     answers: int
     tokens: int

@@ -1,8 +1,8 @@
 """Meter of one API process: admits requests, counts responses and reports usage to Redis.
 
 `admit` and `done` are synchronous and access local memory only. Limits can be exceeded: a replica
-learns what the others admitted once per exchange (`flush_every_s`, 1 s), so N replicas admit at
-most N times what was left at the last exchange. The excess, up to a minute's allowance, must drain
+learns once per flush (`flush_every_s`, 1 s) what the others admitted, so N replicas admit at most
+N times what was left at the last flush. The excess, up to a minute's allowance, must drain
 before the next request is admitted. While Redis is unavailable, each replica enforces the limits
 on its own.
 """
@@ -24,19 +24,17 @@ from service.core import metrics, tasks
 from service.core.clock import now
 from service.core.errors import Busy
 from service.core.metric_types import BoundedLabel
-from service.usage.accounts import CLIENT_GONE, Account, Series, Served
-from service.usage.exchange import UsageExchange
+from service.usage.accounts import CLIENT_GONE, Account, Admission, Series, Served
 from service.usage.limit_queue import WAIT_S, LimitQueues, WaitingRequest
 from service.usage.limits import (
-    Headers,
     Hit,
     RequestCost,
     Scope,
     Subject,
     limit_error,
     rate_limit_headers,
-    split_headers,
 )
+from service.usage.replica_sync import ReplicaSync
 from service.usage.sums import Counts
 from service.web.auth import Principal
 
@@ -50,35 +48,7 @@ _MAX_OUTPUT_ESTIMATE = 1 << 24
 _IDLE_S = 180.0  # by then, buckets are empty and cached callers have expired
 _SWEEP_EVERY_S = 60.0
 _LAST_FLUSH_S = 5.0
-_GIVEN_UP = Served("", "", "", CLIENT_GONE, 0, 0, 0, None, 0.0, streamed=False)
-
-
-class Admission:
-    """An admitted request."""
-
-    __slots__ = ("account", "answers", "estimate", "header_lines", "prompt", "streamed")
-
-    def __init__(
-        self,
-        account: Account,
-        answers: int,
-        prompt: int,
-        estimate: int,
-        header_lines: bytes,
-        streamed: bool,
-    ) -> None:
-        self.account = account
-        self.answers = answers
-        self.prompt = prompt  # estimated prompt tokens
-        self.estimate = estimate  # estimated tokens of prompt and completion
-        self.header_lines = header_lines
-        """The `x-ratelimit-*` headers of the response, one on each line."""
-        self.streamed = streamed
-
-    @property
-    def headers(self) -> Headers:
-        """The `x-ratelimit-*` headers of the response."""
-        return split_headers(self.header_lines)
+_CLIENT_LEFT = Served("", "", "", CLIENT_GONE, 0, 0, 0, None, 0.0, streamed=False)
 
 
 class Meter:
@@ -104,7 +74,7 @@ class Meter:
         self._subjects: dict[str, Subject] = {}
         self._dirty: list[Series] = []
         self._minute = int(clock() // 60)
-        self._exchange = UsageExchange(redis, clock=clock, in_flight_ttl_s=in_flight_ttl_s)
+        self._sync = ReplicaSync(redis, clock=clock, in_flight_ttl_s=in_flight_ttl_s)
         self._next_sweep_s = clock() + _SWEEP_EVERY_S
         self._in_flight_ttl_s = in_flight_ttl_s
         self._task: asyncio.Task[None] | None = None
@@ -139,7 +109,7 @@ class Meter:
         try:
             async with asyncio.timeout(_LAST_FLUSH_S):
                 await self.flush()
-                await self._exchange.leave()
+                await self._sync.leave()
         except (RedisError, OSError, TimeoutError) as e:
             log.error(
                 "usage of the last seconds is lost, Redis is unavailable: %s", type(e).__name__
@@ -158,8 +128,8 @@ class Meter:
         """Admit a request or raise RateLimited. No I/O. Pass the admission to `done` once.
 
         `answers` is the number of requested completions, and `max_tokens` the maximum number of
-        tokens of all of them together. Raises Busy if the request may wait (`admit_in_turn`);
-        `is_next` says that it did, so that it passes those that wait.
+        tokens of all of them together. Raises Busy if the request may wait (`admit_in_turn`).
+        `is_next` admits it before the requests that wait.
         """
         account = self._accounts.get(caller.key_id)
         if account is None or account.caller is not caller:
@@ -190,7 +160,7 @@ class Meter:
         streamed: bool,
         answers: int = 1,
     ) -> Admission:
-        """Wait until a request may be in progress, then admit it as `admit` does."""
+        """Wait until the limits on concurrent requests allow a request, then admit it."""
         wanted = WaitingRequest(caller, body_bytes, max_tokens, streamed, answers)
         account = self._accounts.get(caller.key_id) or self._account(caller)
         try:
@@ -199,13 +169,13 @@ class Meter:
             raise self._refusal(account, wanted, e) from None
 
     def _refusal(self, account: Account, wanted: WaitingRequest, why: Busy) -> Busy:
-        """Return the error for a request that got no place, with the limit that it waited for."""
+        """Return the error for a request that waited in vain, with the limit that it waited for."""
         now_s, answers = self._clock(), wanted.answers
         subject, hit = account.key, account.key.refusal(answers, 0, now_s, streamed=wanted.streamed)
         if hit is None:
             subject = account.project
             hit = subject.refusal(answers, 0, now_s, streamed=wanted.streamed)
-        hit = hit or "concurrent_requests"  # of those that wait
+        hit = hit or "concurrent_requests"  # other requests still wait
         metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
         cost = RequestCost(answers, 0)
         error = limit_error(subject, hit, cost, now_s, account.key, account.project)
@@ -214,7 +184,7 @@ class Meter:
 
     @property
     def waiting(self) -> int:
-        """Number of requests that wait until they may be in progress."""
+        """Number of requests that wait for the limits on concurrent requests."""
         return self._queues.waiting
 
     def _admit_next(self, wanted: WaitingRequest) -> Admission:
@@ -229,8 +199,8 @@ class Meter:
         )
 
     def _release(self, admission: Admission) -> None:
-        """End an admitted request that was given up before it began."""
-        self.done(admission, _GIVEN_UP)
+        """End an admitted request whose client left before it began."""
+        self.done(admission, _CLIENT_LEFT)
 
     def done(self, admission: Admission, served: Served) -> None:
         """Account for an admitted request, whatever its outcome. Call exactly once."""
@@ -262,9 +232,9 @@ class Meter:
         self._collect()
         limited = [s for s in self._subjects.values() if s.is_limited]
         try:
-            await self._exchange.run(limited)
+            await self._sync.run(limited)
         except (RedisError, OSError):
-            if self._clock() - self._exchange.last_s > self._in_flight_ttl_s:
+            if self._clock() - self._sync.last_s > self._in_flight_ttl_s:
                 for subject in limited:
                     subject.forget_elsewhere()
             raise
@@ -273,7 +243,7 @@ class Meter:
             self._forget_idle()
 
     def _fill_queues(self) -> None:
-        """Admit who may be in progress because of what ended elsewhere, or of new limits."""
+        """Admit waiting requests for which requests on other replicas or new limits made room."""
         if self._queues.waiting:
             for subject in [*self._subjects.values()]:
                 if subject.waiting:
@@ -288,7 +258,7 @@ class Meter:
                 is_away = False
             except (RedisError, OSError) as e:
                 if not is_away:
-                    log.warning("usage cannot be exchanged for now: %s: %s", type(e).__name__, e)
+                    log.warning("usage is not sent to Redis for now: %s: %s", type(e).__name__, e)
                 is_away = True
 
     def _take(
@@ -308,7 +278,7 @@ class Meter:
             subject = other
         cost = RequestCost(answers, tokens)
         error = limit_error(subject, hit, cost, now_s, account.key, account.project)
-        if not isinstance(error, Busy):  # those are counted if they do not get a place
+        if not isinstance(error, Busy):  # counted in `_refusal`, if it waits in vain
             metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
         raise error
 
@@ -341,7 +311,7 @@ class Meter:
         for series in self._dirty:
             series.account.touched_s = now_s
             caller, counts = series.account.caller, series.counts
-            self._exchange.rows.add(
+            self._sync.rows.add(
                 self._minute * 60,
                 caller.project_id,
                 caller.key_id,

@@ -1,20 +1,27 @@
-"""Usage queries: time intervals, filters and grouping. No I/O."""
+"""Reads stored usage: the buckets of a query, their filters and grouping, and pages of results."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+
 from service.core.errors import BadRequest
-from service.usage.keys import KEPT_S
-from service.usage.schemas import BucketWidth, GroupBy, UsageBucket, UsageResult
+from service.core.redis import text
+from service.usage import keys
+from service.usage.schemas import BucketWidth, GroupBy, UsageBucket, UsagePage, UsageResult
 from service.usage.sums import WIDTH_S, Counts, Group, Width
 
 BUCKET_S: dict[BucketWidth, int] = {"1m": 60, "1h": 3600, "1d": 24 * 3600}
 # Default and maximum number of buckets per page, as in OpenAI's API.
 _LIMITS: dict[BucketWidth, tuple[int, int]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
 _PAGE = re.compile(r"page_([0-9]{1,12})")
+_HASHES_AT_ONCE = 50
+_KEPT_SPANS_AT_ONCE = 60
+# A page ends early, after a complete bucket, once it holds this many results.
+_MAX_RESULTS = 5_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def spans(
     default, most = _LIMITS[width]
     if limit is not None and limit > most:
         raise BadRequest(f"With {width} buckets, limit is at most {most}.", param="limit")
-    oldest_s = now_s - KEPT_S[_kept(width)]
+    oldest_s = now_s - keys.KEPT_S[_kept(width)]
     first_s = max(start_s, oldest_s)
     if page is not None:
         first_s = max(first_s, _page_start(page))
@@ -156,3 +163,70 @@ class BucketSums:
 
 def _mean_ms(total_us: int, count: int) -> float | None:
     return round(total_us / 1000 / count, 3) if count else None
+
+
+class UsageRecords:
+    """Usage sums by project, key and model, per minute and hour."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def read(
+        self, width: Width, starts: Sequence[int], projects: Collection[str] | None
+    ) -> AsyncIterator[tuple[Group, Counts]]:
+        """Yield the sums in these intervals for these projects, or for all if None."""
+        places = await self._places(width, starts, projects)
+        for at in range(0, len(places), _HASHES_AT_ONCE):
+            some = places[at : at + _HASHES_AT_ONCE]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for project_id, start_s in some:
+                    pipe.hgetall(keys.usage(project_id, width, start_s))
+                hashes = await pipe.execute()
+            for (project_id, start_s), fields in zip(some, hashes, strict=True):
+                for field, line in fields.items():
+                    key_id, _, rest = text(field).partition(" ")
+                    model = rest.removesuffix(keys.OF_BATCHES)
+                    group = Group(start_s, project_id, key_id, model, model != rest)
+                    yield group, Counts.parse(text(line))
+
+    async def _places(
+        self, width: Width, starts: Sequence[int], projects: Collection[str] | None
+    ) -> list[tuple[str, int]]:
+        """The hashes to read. For a single project, an index lookup is not worthwhile."""
+        if projects is not None and len(projects) < 2:
+            return [(project_id, start_s) for start_s in starts for project_id in projects]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for start_s in starts:
+                pipe.smembers(keys.usage_index(width, start_s))
+            members = await pipe.execute()
+        return [
+            (text(project_id), start_s)
+            for start_s, known in zip(starts, members, strict=True)
+            for project_id in known
+            if projects is None or text(project_id) in projects
+        ]
+
+
+async def read_page(
+    records: UsageRecords,
+    spans: Spans,
+    filters: Filters,
+    projects: Collection[str] | None,
+    *,
+    max_results: int = _MAX_RESULTS,
+) -> UsagePage:
+    """The page with the requested buckets, for these projects or for all if None."""
+    data: list[UsageBucket] = []
+    starts, bucket_s, results = spans.starts, spans.bucket_s, 0
+    at_once = max(1, _KEPT_SPANS_AT_ONCE // len(spans.kept_starts(0)))
+    for at in range(0, len(starts), at_once):
+        sums = {start_s: BucketSums(filters) for start_s in starts[at : at + at_once]}
+        kept = [kept_s for start_s in sums for kept_s in spans.kept_starts(start_s)]
+        async for group, counts in records.read(spans.kept_width, kept, projects):
+            sums[group.start_s - group.start_s % bucket_s].add(group, counts)
+        for start_s, bucket in sums.items():
+            results += len(bucket)
+            data.append(bucket.bucket(start_s, start_s + bucket_s))
+            if results >= max_results and start_s != starts[-1]:
+                return UsagePage(data=data, has_more=True, next_page=page_at(start_s + bucket_s))
+    return UsagePage(data=data, has_more=spans.next_page is not None, next_page=spans.next_page)

@@ -7,8 +7,7 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
-from service.usage.query import Filters, spans
-from service.usage.records import UsageRecords, read_page
+from service.usage.query import Filters, UsageRecords, read_page, spans
 from service.usage.schemas import BucketWidth, GroupBy, UsagePage
 from service.web.deps import Caller, RedisClient
 from service.web.permissions import Permission, needs

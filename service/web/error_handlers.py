@@ -25,10 +25,11 @@ from service.core.errors import (
     NotFound,
     Unavailable,
     broken_json,
+    no_room,
+    redis_full,
 )
 from service.core.redis import REDIS_ERRORS, Unconfirmed, why
 from service.core.storage import StorageError, StorageFull
-from service.core.storage.errors import no_room, redis_full
 from service.web import safe_headers
 from service.web.openai_only import instead
 from service.web.validation import from_validation

@@ -116,7 +116,7 @@ async def once(
 class Shape(Protocol[Record_contra, Shown_co]):
     """A class of API objects that are built from records."""
 
-    def of(self, record: Record_contra, /) -> Shown_co: ...
+    def from_record(self, record: Record_contra, /) -> Shown_co: ...
     def model_validate(self, obj: Any, /) -> Shown_co: ...
 
 
@@ -131,7 +131,7 @@ async def created_once(
     """Return the API object of the record that `make` creates, as `once` does."""
 
     def answer(record: T) -> dict[str, Any]:
-        return shape.of(record).model_dump(mode="json")
+        return shape.from_record(record).model_dump(mode="json")
 
     stored = await once(redis, project_id, key, body, make, answer)
     # A version that does not know the newest fields may have stored the answer.

@@ -1,10 +1,9 @@
-"""Delivery loop for webhook events. It runs in each cpu worker.
+"""Creates the deliveries of webhook events, and delivers them in a loop of each cpu worker.
 
-Each round starts a task for each endpoint that has a due delivery; `FanOut` creates deliveries.
-The task holds the endpoint's lease while it sends. Only one worker at a time sends to an endpoint,
-and a slow endpoint does not delay the others. If a worker dies, its delivery stays due, and another
-worker repeats it after the lease expires. An event therefore arrives at least once, always with the
-same id.
+Each round starts a task for every endpoint with a due delivery. The task holds the endpoint's lease
+while it sends, so only one worker at a time sends to an endpoint, and a slow endpoint does not
+delay the others. If a worker dies, its delivery stays due, and another worker repeats it after the
+lease has expired. An event therefore arrives at least once, always with the same ID.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ from service.core.outbox import Command, Event
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, Client, why
 from service.webhooks.records import (
-    Attempt,
     Delivery,
+    DeliveryAttempt,
     DeliverySuperseded,
     Endpoint,
     Outcome,
     Webhooks,
 )
 from service.webhooks.schedule import DUE, Address
-from service.webhooks.sender import AllowedHosts, Result, Sender
+from service.webhooks.sender import AllowedHosts, Sender, SendResult
 
 _FACTOR = 8
 _MAX_DELAY_S = 6 * 3600
 _JITTER = 0.2  # spreads the retries of deliveries that failed at the same time
 log = logging.getLogger(__name__)
 _POLL_S = 1.0
-_MAX_CONCURRENT = 64  # requests per worker; each is one small POST
+_MAX_CONCURRENT = 64  # requests of a worker, each a small POST
 _FAULT_DELAY_S = 60.0
-_LEASE_ATTEMPT = 1  # leases require an attempt number; endpoints have none
+_LEASE_ATTEMPT = 1  # leases need an attempt number, which endpoints do not have
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Backoff:
     max_attempts: int
 
     def delay_s(self, attempt: int) -> float | None:
-        """Seconds from failed attempt number `attempt` to the next, or None after the last."""
+        """Return the seconds from a failed attempt to the next, or None after the last."""
         if attempt >= self.max_attempts:
             return None
         delay_s: float = min(self.base_s * _FACTOR ** (attempt - 1), _MAX_DELAY_S)
@@ -89,7 +88,7 @@ class Deliverer:
         self._ready.set()
 
     async def run(self) -> None:
-        """Deliver events until cancelled. Rounds in which Redis is unavailable are skipped."""
+        """Deliver events until canceled. Rounds are skipped while Redis is unavailable."""
         async with self._sender:
             try:
                 while True:
@@ -144,7 +143,7 @@ class Deliverer:
         try:
             async with self._leases.hold(address.webhook_id, _LEASE_ATTEMPT):
                 await self._deliver(address)
-                await self._schedule.settle(address, await self._schedule.now_s())
+                await self._schedule.reschedule(address, await self._schedule.now_s())
             self._ready.set()
         except Held:
             pass  # another worker is sending to this endpoint
@@ -156,7 +155,7 @@ class Deliverer:
             log.exception("webhook %s is delayed by an internal error", address.webhook_id)
             with contextlib.suppress(*REDIS_ERRORS):
                 earliest_s = await self._schedule.now_s() + _FAULT_DELAY_S
-                await self._schedule.settle(address, earliest_s)
+                await self._schedule.reschedule(address, earliest_s)
 
     async def _deliver(self, address: Address) -> None:
         endpoint = await self._webhooks.get(*address)
@@ -175,14 +174,14 @@ class Deliverer:
         with contextlib.suppress(Missing, DeliverySuperseded):
             await self._record(endpoint, delivery, result)
 
-    async def _record(self, endpoint: Endpoint, delivery: Delivery, result: Result) -> None:
+    async def _record(self, endpoint: Endpoint, delivery: Delivery, result: SendResult) -> None:
         is_last = result.delivered or delivery.test
         delay_s = None if is_last else self._backoff.delay_s(delivery.attempt)
         outcome = _outcome(result, delay_s)
         due_s = None
         if outcome is Outcome.RETRYING and delay_s is not None:
             due_s = await self._schedule.now_s() + delay_s
-        attempt = Attempt(
+        attempt = DeliveryAttempt(
             created_at=ids.now_s(),
             event_id=delivery.id,
             event_type=delivery.event.type,
@@ -209,7 +208,7 @@ class Deliverer:
             await self._webhooks.disable(endpoint)
 
 
-def _outcome(result: Result, delay_s: float | None) -> Outcome:
+def _outcome(result: SendResult, delay_s: float | None) -> Outcome:
     if result.delivered:
         return Outcome.DELIVERED
     if result.gone:
@@ -218,7 +217,7 @@ def _outcome(result: Result, delay_s: float | None) -> Outcome:
 
 
 class FanOut:
-    """Reader of the outbox that creates the deliveries of an event."""
+    """Reader of the outbox that creates the deliveries of events."""
 
     def __init__(self, webhooks: Webhooks) -> None:
         self._webhooks = webhooks

@@ -1,4 +1,4 @@
-"""Records of webhook endpoints, deliveries and delivery logs in Redis.
+"""Stores webhook endpoints, deliveries and delivery logs in Redis.
 
     finetuned:{project}:webhooks:{id}                       an endpoint
     finetuned:{project}:webhook-deliveries:{id}:{event}     an unfinished delivery
@@ -45,7 +45,7 @@ class Endpoint(Record):
     disabled_at: int | None = None
 
     def secrets(self, now_s: int) -> list[str]:
-        """The secrets that sign a request now: the current one, and an old one that is kept."""
+        """Return the secrets that sign a request now: the current one, and an old one if kept."""
         if self.old_secret is None or now_s >= (self.old_secret_until or 0):
             return [self.secret]
         return [self.secret, self.old_secret]
@@ -57,7 +57,7 @@ class Endpoint(Record):
 
 
 class Delivery(Record):
-    """An unfinished delivery of an event to an endpoint. It has the id of the event."""
+    """An unfinished delivery of an event to an endpoint. Its ID is that of the event."""
 
     event: Event
     attempt: int = 1  # number of the next attempt
@@ -73,8 +73,8 @@ class Outcome(StrEnum):
     DISABLED = "disabled"
 
 
-class Attempt(BaseModel):
-    """An attempt in the delivery log. Its id is derived from its position in the stream."""
+class DeliveryAttempt(BaseModel):
+    """An attempt in the delivery log. Its ID is its position in the stream."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -106,7 +106,7 @@ class Webhooks:
         self.endpoints = Collection(redis, "webhooks", Endpoint)
 
     def deliveries(self, webhook_id: str) -> Collection[Delivery]:
-        """The unfinished deliveries to one endpoint."""
+        """Return the unfinished deliveries to an endpoint."""
         return Collection(self.redis, f"webhook-deliveries:{webhook_id}", Delivery)
 
     async def create(
@@ -134,7 +134,7 @@ class Webhooks:
         return await self.endpoints.create(endpoint, check=check_room)
 
     async def get(self, project_id: str, webhook_id: str) -> Endpoint | None:
-        """The project's endpoint with this id, or None."""
+        """Return the project's endpoint with this ID, or None."""
         if not ids.is_valid(webhook_id, ids.WEBHOOK):
             return None
         return await self.endpoints.get(project_id, webhook_id)
@@ -157,7 +157,7 @@ class Webhooks:
     async def rotate_secret(self, endpoint: Endpoint, *, keep_old: bool) -> Endpoint:
         """Replace the secret. The new one signs all later requests. Raises Missing.
 
-        With `keep_old`, the present secret signs too, for `OLD_SECRET_LIFETIME_S`.
+        With `keep_old`, the old secret signs too, for `OLD_SECRET_LIFETIME_S`.
         """
         secret, until = new_secret(), ids.now_s() + OLD_SECRET_LIFETIME_S
 
@@ -182,7 +182,7 @@ class Webhooks:
         return await self.endpoints.update(endpoint.project_id, endpoint.id, change)
 
     async def subscribed(self, project_id: str, event_type: str) -> list[Endpoint]:
-        """The project's enabled endpoints that subscribe to this event type."""
+        """Return the project's enabled endpoints that subscribe to this event type."""
         page = await self.endpoints.page(project_id, limit=MAX_ENDPOINTS)
         return [e for e in page.items if e.disabled_at is None and event_type in e.event_types]
 
@@ -238,7 +238,7 @@ class Webhooks:
         deliveries = self.deliveries(address.webhook_id)
         await deliveries.delete(delivery.project_id, delivery.id, also)
 
-    async def finish(self, address: Address, delivery: Delivery, attempt: Attempt) -> None:
+    async def finish(self, address: Address, delivery: Delivery, attempt: DeliveryAttempt) -> None:
         """Log a delivery's last attempt and remove it. Raises Missing or DeliverySuperseded."""
         deliveries = self.deliveries(address.webhook_id)
 
@@ -250,7 +250,7 @@ class Webhooks:
         await self._advance(address, delivery, attempt, also)
 
     async def retry(
-        self, address: Address, delivery: Delivery, attempt: Attempt, due_s: float
+        self, address: Address, delivery: Delivery, attempt: DeliveryAttempt, due_s: float
     ) -> None:
         """Log a failed attempt and schedule the next. Raises Missing or DeliverySuperseded."""
 
@@ -263,7 +263,7 @@ class Webhooks:
         self,
         address: Address,
         delivery: Delivery,
-        attempt: Attempt,
+        attempt: DeliveryAttempt,
         also: Callable[[Pipeline], None],
     ) -> None:
         """Record an attempt once. The attempt number fences off workers that were too slow."""
@@ -285,7 +285,7 @@ class Webhooks:
 
     async def log(
         self, address: Address, after: str | None, limit: int
-    ) -> tuple[list[Attempt], bool]:
+    ) -> tuple[list[DeliveryAttempt], bool]:
         """Attempts older than `after`, newest first, and whether there are more.
 
         Raises Missing if `after` is not the id of an attempt.
@@ -298,7 +298,7 @@ class Webhooks:
         rows = await self.redis.xrevrange(_log(address), max=end, min="-", count=limit + 1)
         entries = ((ids.WEBHOOK_DELIVERY + text(i), row[b"attempt"]) for i, row in rows[:limit])
         attempts = [(i, {**json.loads(raw), "id": i}) for i, raw in entries]
-        return parse_known(Attempt, attempts), len(rows) > limit
+        return parse_known(DeliveryAttempt, attempts), len(rows) > limit
 
 
 def _log(address: Address) -> str:

@@ -1,4 +1,4 @@
-"""Routes for webhook endpoints and event types, as in OpenAI's SDK, and for the delivery log."""
+"""Routes of webhook endpoints and event types, as in OpenAI's SDK, and of the delivery log."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from service.web.resources import ListOf, Paged, Resource, list_of
 from service.webhooks.records import (
     MAX_ENDPOINTS,
     MAX_LOGGED,
-    Attempt,
     Delivery,
+    DeliveryAttempt,
     Endpoint,
     TooMany,
     Webhooks,
@@ -48,7 +48,7 @@ Store = Annotated[Webhooks, Depends(resource("webhooks"))]
 
 
 def sample_subject(event_type: EventType | str) -> str:
-    """The ID of the job, sweep, run, export, batch or generation in a sample event."""
+    """Return the ID of the object in a sample event of this type."""
     kinds = {
         "fine_tuning.sweep": ids.SWEEP,
         "eval.run": ids.EVAL_RUN,
@@ -59,12 +59,12 @@ def sample_subject(event_type: EventType | str) -> str:
     return f"{kinds.get(event_type.rpartition('.')[0], ids.JOB)}{'0' * 24}"
 
 
-async def attempt_of_sample(
+async def send_sample(
     webhooks: Webhooks, endpoint: Endpoint, event_type: EventType, timeout_s: float
-) -> Attempt | None:
-    """Send a sample event and return the attempt.
+) -> DeliveryAttempt | None:
+    """Have a worker send a sample event, and return the attempt.
 
-    If no worker sends the event within `timeout_s` seconds, withdraws it and returns None.
+    Returns None if no worker sends it within `timeout_s`. It is then withdrawn.
     """
     event = Event(
         id=ids.new(ids.WEBHOOK_EVENT),
@@ -273,7 +273,7 @@ async def test_endpoint(
         )
     # The worker may first have to finish another request to the endpoint.
     timeout_s = 2 * settings.webhook_timeout_s + _TEST_GRACE_S
-    attempt = await attempt_of_sample(store, endpoint, body.event_type, timeout_s)
+    attempt = await send_sample(store, endpoint, body.event_type, timeout_s)
     if attempt is None:
         raise Unavailable("No worker sent the test in time. Try again later.")
     if attempt.response_status is None:

@@ -1,4 +1,4 @@
-"""Due times of webhook deliveries, in Redis.
+"""Keeps the due times of webhook deliveries in Redis.
 
     finetuned:webhooks-due                        endpoints ("project/webhook"), by next due time
     finetuned:{project}:webhook-due:{webhook}     an endpoint's events, by due time
@@ -24,7 +24,7 @@ _PAGE = 100
 # endpoint that a worker has just served thus moves behind the others.
 #   KEYS[1]  endpoints; KEYS[2] the endpoint's events
 #   ARGV     the endpoint, the earliest time allowed
-_SETTLE = """
+_RESCHEDULE = """
 local head = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 if #head == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 local earliest = ARGV[2]
@@ -34,7 +34,7 @@ return redis.call('ZADD', KEYS[1], earliest, ARGV[1])
 
 
 class Address(NamedTuple):
-    """Project id and webhook id of an endpoint."""
+    """Project ID and webhook ID of an endpoint."""
 
     project_id: str
     webhook_id: str
@@ -63,7 +63,7 @@ class Schedule:
         self._redis = redis
 
     async def now_s(self) -> float:
-        """The current time in seconds on the clock of Redis, which all workers share."""
+        """Return the time in seconds on the clock of Redis, which all workers share."""
         seconds, micros = await self._redis.time()
         return float(seconds + micros / 1e6)
 
@@ -79,7 +79,7 @@ class Schedule:
             start += _PAGE
 
     async def due_event(self, address: Address, now_s: float) -> str | None:
-        """The id of the endpoint's longest overdue event, or None if no event is due."""
+        """Return the ID of the endpoint's longest overdue event, or None if none is due."""
         found = await self._redis.zrangebyscore(address.due_key, "-inf", now_s, 0, 1)
         return text(found[0]) if found else None
 
@@ -88,10 +88,10 @@ class Schedule:
         pipe.zadd(address.due_key, {event_id: 0})
         pipe.zadd(DUE, {address.member: now_s}, lt=True)
 
-    async def settle(self, address: Address, earliest_s: float) -> None:
+    async def reschedule(self, address: Address, earliest_s: float) -> None:
         """Set the endpoint's next due time, or remove the endpoint if no event is left."""
         await reply(
-            self._redis.eval(_SETTLE, 2, DUE, address.due_key, address.member, str(earliest_s))
+            self._redis.eval(_RESCHEDULE, 2, DUE, address.due_key, address.member, str(earliest_s))
         )
 
     async def remove_event(self, address: Address, event_id: str) -> None:
@@ -106,7 +106,7 @@ class Schedule:
             await pipe.execute()
 
     async def pending(self) -> int:
-        """The number of deliveries waiting for their next attempt."""
+        """Return the number of deliveries that wait for their next attempt."""
         members = await self._redis.zrange(DUE, 0, -1)
         async with self._redis.pipeline(transaction=False) as pipe:
             for member in members:

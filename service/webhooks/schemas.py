@@ -1,4 +1,4 @@
-"""Wire types of webhook endpoints and events, in OpenAI's format.
+"""Request and response schemas of webhook endpoints, and the payload of events, as in OpenAI's API.
 
 `status` and the delivery log are extensions.
 """
@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.core.outbox import Event
-from service.webhooks.records import Attempt, Endpoint
+from service.webhooks.records import DeliveryAttempt, Endpoint
 from service.webhooks.signing import hint
 
 _EXAMPLE_URL = "https://hooks.example.com/finetuned"
@@ -44,8 +44,8 @@ class EventType(StrEnum):
     GENERATION_CANCELLED = "dataset.generation.cancelled"
 
 
-def payload(event: Event) -> str:
-    """The request body of an event as JSON. It contains ids, but no text from the job."""
+def event_payload(event: Event) -> str:
+    """Return the request body of an event as JSON. It contains IDs, but no text of the job."""
     return json.dumps(
         {
             "id": event.id,
@@ -58,7 +58,7 @@ def payload(event: Event) -> str:
     )
 
 
-# Strict types of pydantic would refuse the text of an enum's member.
+# Not strict, since pydantic's strict enums reject strings.
 EventTypeName = Annotated[EventType, Field(strict=False)]
 EventTypes = Annotated[list[EventTypeName], Field(min_length=1)]
 
@@ -209,7 +209,7 @@ class WebhookDeliveryObject(BaseModel):
     )
 
     @classmethod
-    def from_record(cls, attempt: Attempt) -> Self:
+    def from_record(cls, attempt: DeliveryAttempt) -> Self:
         """Convert a record to its wire type."""
         return cls.model_validate(attempt.model_dump())
 

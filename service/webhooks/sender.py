@@ -1,7 +1,7 @@
-"""HTTP client that sends signed events to the hosts that the operator allows.
+"""Sends signed events to the hosts that the operator allows.
 
-yarl parses the URL for the check and for the request. With two different parsers, the host that is
-checked could differ from the host that is called.
+yarl parses the URL both for the check and for the request. With two different parsers, the host
+that is checked could differ from the host that is called.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service import __version__
 from service.core import ids
 from service.core.outbox import Event
 from service.webhooks.records import Endpoint
-from service.webhooks.schemas import payload
+from service.webhooks.schemas import event_payload
 from service.webhooks.signing import signed_headers
 
 _PRINTABLE = re.compile(r"[!-\[\]-~]+")  # ASCII without spaces and backslashes
@@ -73,8 +73,8 @@ class AllowedHosts:
 
 
 @dataclass(frozen=True)
-class Result:
-    """Result of a request: the response status, or the error class if there was no response."""
+class SendResult:
+    """The status of the response, or the class of the error if there was none."""
 
     status: int | None = None
     error: str | None = None
@@ -121,11 +121,11 @@ class Sender:
             await self._session.close()
             self._session = None
 
-    async def send(self, endpoint: Endpoint, event: Event) -> Result:
+    async def send(self, endpoint: Endpoint, event: Event) -> SendResult:
         """Post an event. Returns only the class of an error: its message may contain the URL."""
         if self._session is None:
             raise RuntimeError("the sender is not open")
-        body = payload(event)
+        body = event_payload(event)
         now_s = ids.now_s()
         headers = signed_headers(endpoint.secrets(now_s), event.id, now_s, body)
         headers["content-type"] = "application/json"
@@ -136,6 +136,6 @@ class Sender:
                 url, data=body.encode(), headers=headers, allow_redirects=False
             )
         except (HostNotAllowed, InvalidUrl, aiohttp.ClientError, OSError, ValueError) as e:
-            return Result(error=type(e).__name__)
+            return SendResult(error=type(e).__name__)
         response.close()  # the body is not needed
-        return Result(status=response.status)
+        return SendResult(status=response.status)

@@ -1,4 +1,4 @@
-"""Secrets and signatures as in the Standard Webhooks specification (standardwebhooks.com)."""
+"""Creates secrets and signatures by the Standard Webhooks specification (standardwebhooks.com)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def new_secret() -> str:
 
 
 def hint(secret: str) -> str:
-    """A secret shortened to its last four characters, so that its owner can recognize it."""
+    """Return a secret shortened to its last four characters, which its owner can recognize."""
     return "whsec_…" + secret.rstrip("=")[-4:]
 
 
 def signed_headers(
     signing_secrets: Sequence[str], event_id: str, now_s: int, body: str
 ) -> dict[str, str]:
-    """The three headers that a receiver needs to verify a delivery with any of the secrets."""
+    """Return the headers by which a receiver verifies a delivery with any of the secrets."""
     now = datetime.fromtimestamp(now_s, UTC)
     return {
         "webhook-id": event_id,

@@ -1,16 +1,16 @@
-"""Work that keeps what it has in parts, until its end makes files of them.
+"""Work that keeps its results in parts until the end makes files of them, such as batches.
 
-    finetuned:{project}:{parts name}:{id}   hash: part → numbers of what it has the results of
-    finetuned:{collection}-leftover         "project/id" of ended work whose parts remain
+    finetuned:{project}:{parts name}:{id}   hash: part → numbers of the items whose results it has
+    finetuned:{collection}-leftover         "project/id" of ended work whose parts must be removed
 
-Parts are in storage. A part and the counters of its record are recorded in one transaction, which
-is fenced by the record's attempt. The end, the files, and the removal of the parts are one
-transaction, too.
+The parts are objects in storage. A part is recorded in the transaction that changes the counters of
+its record, fenced by the attempt. The next attempt reads which items are done. One transaction at
+the end writes the final status, registers the files and forgets the parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -23,13 +23,13 @@ from service.core.redis import Client, Purpose, reply, text, writing_for
 from service.core.storage import Storage
 from service.core.storage.leftovers import Leftovers
 from service.work.records import ResumedRecord
-from service.work.store import Guard, WorkStore, skip_unreadable
+from service.work.store import WorkStore
 
 _numbers: Final = msgspec.json.Decoder(list[int])
 
 
 class PartedRecord(ResumedRecord):
-    """Record of such work."""
+    """A record of work with parts."""
 
     parts_name: ClassVar[str]
 
@@ -46,15 +46,33 @@ class PartedRecord(ResumedRecord):
         return f"{PREFIX}:{self.project_id}:{self.parts_name}:{self.id}"
 
     def reads(self, file_id: str) -> bool:
-        """Whether the work reads this file."""
+        """Return whether the work reads this file."""
         raise NotImplementedError
+
+
+class PartWriter:
+    """Stores the parts of one attempt, under names that no other attempt uses."""
+
+    def __init__(self, storage: Storage, record: PartedRecord) -> None:
+        self._storage = storage
+        self._folder = record.folder
+        self._prefix = f"{record.attempt_name}-{ids.random_part(8)}"
+        self._written = 0
+
+    async def write(self, lines: Iterable[bytes], suffix: str) -> str:
+        """Store lines as the next part, and return its name."""
+        self._written += 1
+        name = f"{self._prefix}-{self._written:06d}.{suffix}"
+        data = b"".join(line + b"\n" for line in lines)
+        await self._storage.put_bytes(f"{self._folder}/{name}", data)
+        return name
 
 
 R = TypeVar("R", bound=PartedRecord)
 
 
 class PartedStore(WorkStore[R]):
-    """The work of one kind, of all projects."""
+    """The work of one kind with parts, of all projects."""
 
     def __init__(self, redis: Client) -> None:
         super().__init__(redis)
@@ -63,7 +81,7 @@ class PartedStore(WorkStore[R]):
     async def add_parts(
         self, own: R, change: Callable[[R], R], parts: Mapping[str, Sequence[int]]
     ) -> R:
-        """Record parts in storage together with the change of the counters.
+        """Record parts that are in storage, together with the change of the counters.
 
         Raises as `change_own`, and QuotaExceeded.
         """
@@ -74,32 +92,29 @@ class PartedStore(WorkStore[R]):
             )
 
     async def parts(self, record: R) -> dict[str, list[int]]:
-        """Return the numbers of what is done, by the part that has its results."""
+        """Return the numbers of the items that are done, by part."""
         found = await reply(self.redis.hgetall(record.parts_key))
         return {text(name): _numbers.decode(numbers) for name, numbers in sorted(found.items())}
 
     async def needing(self, project_id: str, file_id: str) -> list[str]:
         """Return the IDs of the project's unfinished work that reads a file."""
         members = await reply(self.redis.smembers(self.kind.unfinished_key))
-        places = [text(member).split("/", 1) for member in sorted(members)]
-        found = await self.records.get_many(project_id, [i for p, i in places if p == project_id])
+        pairs = [text(member).split("/", 1) for member in sorted(members)]
+        found = await self.records.get_many(project_id, [i for p, i in pairs if p == project_id])
         return [one.id for one in found if one.reads(file_id) and not one.is_final]
 
-    async def parts_remain(self, record: R) -> None:
-        """Note that a stopped attempt at ended work may have left parts."""
+    async def note_leftover_parts(self, record: R) -> None:
+        """Note that a stopped attempt may have left parts, if the work has ended."""
         current = await self.records.get(record.project_id, record.id)
         if current is None or current.is_final:
             await self._leftovers.noted(record.member, ids.now_s())
 
-    async def sweep(
-        self, storage: Storage, leases: Leases, now_s: int, guard: Guard = skip_unreadable
-    ) -> None:
-        """Remove the parts of ended work that no worker may still write."""
-        for member in await self._leftovers.due(now_s):
-            with guard(member):
-                await self._sweep(storage, leases, member)
+    async def leftovers(self, now_s: int) -> list[str]:
+        """Return the members of ended work whose parts may remain."""
+        return await self._leftovers.due(now_s)
 
-    async def _sweep(self, storage: Storage, leases: Leases, member: str) -> None:
+    async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:
+        """Delete the parts of ended work, unless a worker may still write some."""
         project_id, work_id = member.split("/", 1)
         record = await self.records.get(project_id, work_id)
         if record is not None and not record.is_final:

@@ -1,8 +1,10 @@
-"""Records of background work, which is done in attempts, each by one worker under a lease.
+"""Records of background work and their lifecycle: attempts, fencing, losses and giving up.
 
-Three changes lead to the next attempt: a hand-back (the worker stopped on purpose), a loss (it
-died) and, where users may ask for it, a restart. Only losses count: after too many, the work fails,
-because what kills a worker takes down everything that this worker does.
+The work is done in attempts, each by one worker under a lease. A hand-back, a loss and a restart
+lead to the next attempt. Only losses count against the work. It fails after too many of them,
+because work that kills its worker takes down everything else that this worker does.
+
+All methods are pure: they return the changed record, which `store.py` writes.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ _NONCE_CHARS = 8
 
 
 class AttemptedRecord(Record):
-    """A record with the number of its current attempt, the fencing token of what its worker writes.
+    """A record with the number of its current attempt, which is the fencing token of its worker.
 
-    If a failover of Redis loses the start of an attempt, the next one has the same number. So each
-    attempt after the first also gets a random `nonce`. Records of older versions have none.
+    If a failover of Redis loses the start of an attempt, the next one gets the same number. So each
+    attempt after the first also has a random `nonce`. Records of older versions have none.
     """
 
     attempt: int = 1
     nonce: str = ""
 
     def changed_from(self, before: Self) -> Self:
-        """Return the record, with a new nonce if this change starts an attempt."""
+        """Return the record with a new nonce if it starts an attempt that `before` has not."""
         if self.attempt == before.attempt:
             return self
         return self.model_copy(update={"nonce": ids.random_part(_NONCE_CHARS)})
@@ -38,21 +40,21 @@ class AttemptedRecord(Record):
         """Return whether both records are of the same attempt."""
         if self.attempt != other.attempt:
             return False
-        # An older version drops the nonce when it writes a record.
+        # A worker of an older version drops the nonce when it writes the record.
         return self.nonce == other.nonce or not (self.nonce and other.nonce)
 
     @property
     def attempt_name(self) -> str:
-        """Name of the attempt in storage, which no other attempt has."""
+        """Name of the attempt in storage keys, unique among the attempts at this record."""
         return f"a{self.attempt}-{self.nonce}" if self.nonce else f"a{self.attempt}"
 
 
 class AttemptSuperseded(Exception):
-    """The attempt is no longer the current one, or the work has ended."""
+    """The write is fenced off: the attempt is not the current one, or the work has ended."""
 
 
 class WorkEnded(Exception):
-    """The work has a final status, or is about to, which does not allow the action."""
+    """The action is not allowed: the work has a final status, or is about to have one."""
 
     def __init__(self, record: WorkRecord) -> None:
         self.status = record.current_status
@@ -60,7 +62,7 @@ class WorkEnded(Exception):
 
 
 class WorkError(Stored):
-    """Reason why work failed, as its owner sees it."""
+    """The reason why work failed, as shown to its owner."""
 
     code: str
     message: str
@@ -68,39 +70,45 @@ class WorkError(Stored):
 
 @dataclass(frozen=True)
 class Kind:
-    """Names and limits of a kind of work.
-
-    `collection` is part of the Redis keys of its records, and `function` the name of its task in
-    the queue `lane`. If its workers die, the error has the code `interrupted`, and `doing` ends its
-    message: "The worker died several times while it …", or of resumed work "… in a row before …".
-    A final status adds an event of the type `{event}.{status}` to the outbox.
-    """
+    """The names of a kind of work."""
 
     noun: str
+    """The work in error messages and traces, such as "batch"."""
     collection: str
+    """The part of the Redis keys of its records after the project."""
     function: str
+    """The name of its task in the queue."""
     lane: str
+    """The queue: `queue.CPU`, `queue.EVALS` or `queue.BATCHES`."""
     id_prefix: str
+    """The prefix of IDs; empty if they differ."""
     doing: str
+    """The end of the message if the work is given up: "The worker died several times while it …",
+    or for a `ResumedRecord` "The worker died 3 times in a row before …"."""
     interrupted: str
+    """The code of that error."""
     event: str | None = None
+    """A final status adds an event of the type `{event}.{status}` to the outbox."""
     unfinished: str = ""
+    """The name of the set of unfinished work; `{collection}-unfinished` by default."""
     gauge: Gauge | None = None
+    """The metric of the number of unfinished records."""
 
     @property
     def unfinished_key(self) -> str:
-        """Redis key of the set of all projects' unfinished work, as "project/…/id"."""
+        """Redis key of the set of unfinished work of all projects, as "project/…/id"."""
         return f"{PREFIX}:{self.unfinished or f'{self.collection}-unfinished'}"
 
 
 class WorkRecord(AttemptedRecord):
-    """A record of work. Its class names its kind, and says which statuses are final."""
+    """A record of work. Its class declares the kind and the final statuses."""
 
     work: ClassVar[Kind]
     final: ClassVar[frozenset[StrEnum]]
     failed: ClassVar[StrEnum]
-    """Status of work that failed."""
+    """The final status of work that failed."""
     status_field: ClassVar[str] = "status"
+    """The name of the field with the status."""
 
     @property
     def current_status(self) -> StrEnum:
@@ -115,31 +123,34 @@ class WorkRecord(AttemptedRecord):
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """IDs of the objects below which the record is, such as a file."""
+        """IDs of the objects that contain the record, such as a file."""
         return ()
 
     @property
     def subject(self) -> str:
-        """Name of the work in the queue and in leases."""
+        """The name of the work in queue entries and leases."""
         return "/".join((*self.parents, self.id))
 
     @property
     def member(self) -> str:
-        """Name of the work in the sets of all projects."""
+        """The name of the work in sets of all projects."""
         return "/".join((self.project_id, *self.parents, self.id))
 
     def require_attempt(self, own: Self) -> Self:
-        """Return the record if it is still of the attempt `own`. Raises AttemptSuperseded."""
+        """Return the record if `own` is its current attempt. Raises AttemptSuperseded.
+
+        This is the fence of every write of a worker.
+        """
         if self.is_final or not self.is_attempt_of(own):
             raise AttemptSuperseded(self.id)
         return self
 
     def next_attempt(self, **fields: Any) -> Self:
-        """Return the record with the next attempt, which a worker has to take."""
+        """Return the record with its next attempt, which must then be enqueued."""
         return self.model_copy(update={"attempt": self.attempt + 1, **fields})
 
     def restart(self, **fields: Any) -> Self:
-        """Return the record with the next attempt, as a user asked for."""
+        """Return the record with the next attempt at a user's request."""
         return self.next_attempt(**fields)
 
     def end(self, status: StrEnum, now_s: int, **fields: Any) -> Self:
@@ -148,25 +159,28 @@ class WorkRecord(AttemptedRecord):
         return self.model_copy(update={**final, **fields})
 
     def give_up(self, code: str, message: str, now_s: int) -> Self:
-        """Return the record after an error that would also end the next attempt."""
+        """Return the record after an error that the next attempt would meet, too."""
         return self.end(self.failed, now_s, error=WorkError(code=code, message=message))
 
     def lose_attempt(self, most_lost: int, now_s: int) -> Self:
-        """Return the record after its worker died: with the next attempt, or given up."""
+        """Return the record after its worker died: with its next attempt, or given up.
+
+        `most_lost` is the number of lost attempts at which work is given up.
+        """
         raise NotImplementedError
 
 
 class RestartedRecord(WorkRecord):
-    """A record of work whose next attempt starts again. All lost attempts count."""
+    """A record of work whose next attempt starts from the beginning. All lost attempts count."""
 
     lost_attempts: int = 0
 
     def restart(self, **fields: Any) -> Self:
-        """Return the record with the next attempt, as a user asked for."""
+        """Return the record with the next attempt at a user's request."""
         return self.next_attempt(lost_attempts=0, **fields)
 
     def lose_attempt(self, most_lost: int, now_s: int) -> Self:
-        """Return the record after its worker died: with the next attempt, or given up."""
+        """Return the record after its worker died: with its next attempt, or given up."""
         lost = self.lost_attempts + 1
         if lost < most_lost:
             return self.next_attempt(lost_attempts=lost)
@@ -181,17 +195,17 @@ class RestartedRecord(WorkRecord):
 class ResumedRecord(WorkRecord):
     """A record of work whose next attempt continues where the last one stopped.
 
-    Only attempts that were lost in a row, without progress, count.
+    Only consecutive lost attempts without progress count.
     """
 
     fruitless_attempts: int = 0
 
     def make_progress(self, **fields: Any) -> Self:
-        """Return the record after progress."""
+        """Return the record after progress, with the count of lost attempts at zero."""
         return self.model_copy(update={**fields, "fruitless_attempts": 0})
 
     def lose_attempt(self, most_lost: int, now_s: int) -> Self:
-        """Return the record after its worker died: with the next attempt, or given up."""
+        """Return the record after its worker died: with its next attempt, or given up."""
         fruitless = self.fruitless_attempts + 1
         if fruitless < most_lost:
             return self.next_attempt(fruitless_attempts=fruitless)

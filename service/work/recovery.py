@@ -1,7 +1,8 @@
-"""The reconciler's rule for background work: it continues what no worker does.
+"""Recovers work that no worker does, and cleans up after ended work: the rules for all kinds.
 
-Work that is in no queue is enqueued. An attempt that a worker took, and that has had no lease for
-long enough, is lost.
+An attempt that is in no queue is enqueued. An attempt that a worker took from the queue, and that
+has had no lease for `patience_s`, is lost: its worker died. The record then gets its next attempt,
+or is given up (`lose_attempt` in `records.py`).
 """
 
 from __future__ import annotations
@@ -15,31 +16,36 @@ from service.core import queue
 from service.core.leases import Leases
 from service.core.queue import EntryState, TaskId
 from service.core.redis import Client
+from service.core.storage import Storage
 from service.work.store import WorkStore
 
 log = logging.getLogger(__name__)
 
 
 class LostAttempts:
-    """Finds attempts that have had no lease for `patience_s`, and removes their queue entries."""
+    """Decides which attempts are lost, and removes their queue entries."""
 
     def __init__(self, redis: Client, leases: Leases, patience_s: float) -> None:
         self._redis = redis
         self._leases = leases
         self._patience_s = patience_s
 
-    async def taken_and_lost(self, lane: str, function: str, subject: str, attempt: int) -> bool:
-        """Return whether a worker took the entry and then died."""
+    async def forget_if_taken_and_lost(
+        self, lane: str, function: str, subject: str, attempt: int
+    ) -> bool:
+        """As `forget_if_lost`, of an attempt that may still be in the queue."""
         state = await queue.state(self._redis, function, subject, attempt)
-        return state is EntryState.TAKEN and await self.lost(lane, function, subject, attempt)
+        return state is EntryState.TAKEN and await self.forget_if_lost(
+            lane, function, subject, attempt
+        )
 
-    async def unheld(self, subject: str, attempt: int) -> bool:
-        """Return whether the attempt has had no lease for long enough."""
+    async def is_unheld(self, subject: str, attempt: int) -> bool:
+        """Return whether the attempt has had no lease for `patience_s`."""
         return await self._leases.unheld_s(subject, attempt) >= self._patience_s
 
-    async def lost(self, lane: str, function: str, subject: str, attempt: int) -> bool:
-        """Return whether the attempt, which was taken, has no living worker."""
-        if not await self.unheld(subject, attempt):
+    async def forget_if_lost(self, lane: str, function: str, subject: str, attempt: int) -> bool:
+        """Return whether an attempt that was taken is lost, and remove its queue entry then."""
+        if not await self.is_unheld(subject, attempt):
             return False
         log.warning("%s: attempt %d has no living worker", subject, attempt)
         await queue.forget(self._redis, lane, function, subject, attempt)
@@ -47,25 +53,27 @@ class LostAttempts:
 
 
 class Recovery:
-    """Continues the unfinished work of a kind. It is given up after `most_lost` lost attempts.
+    """Recovers the unfinished work of a kind. It is given up after `most_lost` lost attempts.
 
-    `logged_errors` keeps an error with one record from the others.
+    `logged_errors` is entered for each record, so that an error with one does not stop the others.
     """
 
     def __init__(
         self,
         redis: Client,
+        leases: Leases,
         lost_attempts: LostAttempts,
         most_lost: int,
         logged_errors: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._redis = redis
+        self._leases = leases
         self._lost_attempts = lost_attempts
         self._most_lost = most_lost
         self._logged_errors = logged_errors
 
     async def continue_all(self, store: WorkStore[Any]) -> None:
-        """Enqueue all work of a store that no worker does."""
+        """Enqueue all unfinished work of a store that no worker does."""
         kind = store.kind
         unfinished = await store.unfinished()
         store.observe(unfinished)
@@ -77,21 +85,27 @@ class Recovery:
             with self._logged_errors(record.subject):
                 if state is EntryState.ABSENT:
                     await store.enqueue(record)
-                elif await self._lost_attempts.lost(
+                elif await self._lost_attempts.forget_if_lost(
                     kind.lane, kind.function, record.subject, record.attempt
                 ):
                     await store.lose(record, self._most_lost)
 
+    async def clean_up_all(self, store: WorkStore[Any], storage: Storage, now_s: int) -> None:
+        """Delete what the expired, deleted and ended work of a store left."""
+        for member in await store.leftovers(now_s):
+            with self._logged_errors(member):
+                await store.clean_up(member, storage, self._leases)
+
 
 class DeadEntries:
-    """Removes queue entries of workers that died with work that nobody is waiting for.
+    """Removes queue entries of killed workers whose work was then canceled or deleted.
 
-    A running task keeps its entry, and the mark that a worker took it, for as long as it runs. If
-    its worker is killed and the work is then cancelled or deleted, no record leads to the entry.
-    arq looks at the first entries of a queue only, so enough of them would block it.
+    A task keeps its queue entry, and the mark that a worker took it, while it runs. If its worker
+    is killed and the work is then canceled or deleted, no record leads to the entry. arq looks only
+    at the first entries of a queue, so enough of these would block it.
 
-    An entry is removed in the second round that finds it without a lease. Between the two, the
-    reconciler has dealt with all lost attempts at unfinished work, and removed their entries.
+    An entry is removed in the second round that finds it without a lease. By then, the reconciler
+    has removed the entries of all lost attempts at unfinished work.
     """
 
     def __init__(self, redis: Client, lost_attempts: LostAttempts) -> None:
@@ -100,13 +114,13 @@ class DeadEntries:
         self._found: set[tuple[str, TaskId]] = set()
 
     async def sweep(self) -> None:
-        """Remove the entries that this and the last round found. Run it after lost attempts."""
+        """Remove the entries that this round and the last one found. Run it after recovery."""
         found = {
             (lane, task)
             for lane in queue.QUEUES.values()
             for task in await queue.taken(self._redis, lane)
-            if await self._lost_attempts.unheld(task.subject_id, task.attempt)
+            if await self._lost_attempts.is_unheld(task.subject_id, task.attempt)
         }
         for lane, task in found & self._found:
-            await self._lost_attempts.lost(lane, *task)
+            await self._lost_attempts.forget_if_lost(lane, *task)
         self._found = found

@@ -1,15 +1,15 @@
-"""The store of the records of one kind of work, of all projects.
+"""Stores the records of one kind of work, and enqueues their attempts.
 
     finetuned:{project}:{collection}:{id}   a record
     finetuned:{collection}-unfinished       "project/…/id" of those without a final status
 
-Records are written before queue entries; recovery.py closes the gap.
+A record is always written before its queue entry. If a process dies in between, `recovery.py` adds
+the entry. A final status, its event, and the removal from the unfinished set are one transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
 from typing import Any, ClassVar, Generic, TypeVar
 
 from redis.asyncio.client import Pipeline
@@ -18,7 +18,7 @@ from service.core import ids, outbox, queue
 from service.core.claims import Claim
 from service.core.leases import Leases
 from service.core.outbox import Event
-from service.core.records import Collection, Unreadable
+from service.core.records import Collection
 from service.core.redis import Client
 from service.core.storage import Storage
 from service.work.records import Kind, WorkRecord
@@ -26,20 +26,14 @@ from service.work.unfinished import count_unfinished, read_unfinished
 
 R = TypeVar("R", bound=WorkRecord)
 Also = Callable[[Pipeline, R], Any]
-Guard = Callable[[str], AbstractContextManager[object]]
 
 
 def _nothing(_pipe: Pipeline, _after: Any) -> None:
     pass
 
 
-def skip_unreadable(_member: str) -> AbstractContextManager[object]:
-    """Skip what only a newer version can read."""
-    return suppress(Unreadable)
-
-
 class WorkStore(Generic[R]):
-    """The work of one kind. A subclass names the class of its records."""
+    """The work of one kind, of all projects. A subclass sets `record`, and overrides hooks."""
 
     record: ClassVar[type[Any]]
 
@@ -49,11 +43,11 @@ class WorkStore(Generic[R]):
 
     @property
     def records(self) -> Collection[R]:
-        """The records of a kind that has no parents."""
+        """The records of a kind without parents."""
         return self.collection()
 
     def collection(self, *parents: str) -> Collection[R]:
-        """Return the records below these objects."""
+        """Return the records within these parents."""
         return Collection(self.redis, self.kind.collection, self.record)
 
     async def create(
@@ -77,7 +71,7 @@ class WorkStore(Generic[R]):
         return record
 
     def add(self, pipe: Pipeline, record: R) -> None:
-        """Add a new record to a transaction, after which it must be enqueued."""
+        """Add a new record to a transaction, after which the caller enqueues it."""
         self.collection(*record.parents).add(pipe, record)
         self._on_created(pipe, record)
 
@@ -88,7 +82,7 @@ class WorkStore(Generic[R]):
         return await self.records.get(project_id, record_id)
 
     async def find(self, project_id: str, subject: str) -> R | None:
-        """Return the record with this name in the queue, or None."""
+        """Return the record with this `subject`, or None."""
         *parents, record_id = subject.split("/")
         return await self.collection(*parents).get(project_id, record_id)
 
@@ -104,14 +98,14 @@ class WorkStore(Generic[R]):
         )
 
     async def change(self, record: R, change: Callable[[R], R], also: Also[R] = _nothing) -> R:
-        """Change a record atomically. Exceptions of `change` propagate. Raises Missing.
+        """Change a record in a transaction. Exceptions of `change` propagate. Raises Missing.
 
-        Every change of a record goes through this method, which keeps the set of unfinished work
-        and writes the end to the outbox.
+        All changes of records go through this method, which maintains the set of unfinished work
+        and adds the event of a final status to the outbox.
         """
         was_final = False
 
-        def noting(current: R) -> R:
+        def track(current: R) -> R:
             nonlocal was_final
             was_final = current.is_final
             return change(current)
@@ -125,21 +119,24 @@ class WorkStore(Generic[R]):
             also(pipe, after)
 
         records = self.collection(*record.parents)
-        return await records.update(record.project_id, record.id, noting, also=together)
+        return await records.update(record.project_id, record.id, track, also=together)
 
     async def change_own(self, own: R, change: Callable[[R], R], also: Also[R] = _nothing) -> R:
-        """Change the record of a worker's own attempt. Raises AttemptSuperseded and Missing."""
+        """Change the record of a worker's own attempt, fenced.
+
+        Raises AttemptSuperseded and Missing.
+        """
         return await self.change(own, lambda current: change(current.require_attempt(own)), also)
 
     async def give_up(self, own: R, code: str, message: str) -> None:
-        """End the work of a worker's own attempt with an error. Raises as `change_own`."""
+        """End a worker's own attempt with an error. Raises as `change_own`."""
         after = await self.change_own(
             own, lambda current: current.give_up(code, message, ids.now_s())
         )
         await self._enqueue_unfinished(after)
 
     async def hand_back(self, own: R) -> None:
-        """Enqueue the next attempt, since its worker stops. Raises as `change_own`."""
+        """Enqueue the next attempt, because the worker stops. Raises as `change_own`."""
         await self.enqueue(await self.change_own(own, lambda current: current.next_attempt()))
 
     async def lose(self, own: R, most_lost: int) -> R:
@@ -151,7 +148,7 @@ class WorkStore(Generic[R]):
         return after
 
     async def restart(self, record: R, **fields: Any) -> R:
-        """Start work that has ended again, unless another process did. Raises Missing."""
+        """Start ended work again, unless another process has. Raises Missing."""
 
         def change(current: R) -> R:
             if not current.is_attempt_of(record):
@@ -163,7 +160,7 @@ class WorkStore(Generic[R]):
         return after
 
     async def delete(self, record: R, also: Callable[[Pipeline], Any] = lambda _: None) -> bool:
-        """Delete a record. Its worker stops. Returns False if it is gone."""
+        """Delete a record. Its worker stops. Returns False if it was already gone."""
 
         def together(pipe: Pipeline) -> None:
             pipe.srem(self.kind.unfinished_key, record.member)
@@ -187,17 +184,16 @@ class WorkStore(Generic[R]):
         )
 
     def observe(self, unfinished: Sequence[R]) -> None:
-        """Set the gauges of the kind from all unfinished work."""
+        """Set the gauge of the kind from all unfinished work."""
         if self.kind.gauge is not None:
             self.kind.gauge.cell().set(len(unfinished))
 
-    async def sweep(
-        self, storage: Storage, leases: Leases, now_s: int, guard: Guard = skip_unreadable
-    ) -> None:
-        """Delete what has expired, and what deleted and ended work left in storage.
+    async def leftovers(self, now_s: int) -> list[str]:
+        """Hook: return the members of expired, deleted or ended work to `clean_up`."""
+        return []
 
-        `guard` is entered for each name, and keeps an error with one from the others.
-        """
+    async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:
+        """Hook: delete what the member's work left in Redis and storage."""
 
     def _is_unfinished(self, record: R) -> bool:
         return not record.is_final
@@ -207,19 +203,19 @@ class WorkStore(Generic[R]):
             await self.enqueue(record)
 
     def _on_created(self, pipe: Pipeline, record: R) -> None:
-        """Add to the transaction that creates a record."""
+        """Hook: add commands to the transaction that creates a record."""
         pipe.sadd(self.kind.unfinished_key, record.member)
 
     def _on_ended(self, pipe: Pipeline, record: R) -> None:
-        """Add to the transaction that writes a final status."""
+        """Hook: add commands to the transaction that writes a final status."""
         if self.kind.event is not None:
             outbox.add(pipe, self._end_of(record))
 
     def _on_deleted(self, pipe: Pipeline, record: R) -> None:
-        """Add to the transaction that deletes a record."""
+        """Hook: add commands to the transaction that deletes a record."""
 
     def _end_of(self, record: R) -> Event:
-        """Return the event of ended work. It ends once, so its event has the work's own ID."""
+        """Return the event of the final status. It has the work's own ID, since work ends once."""
         return Event(
             id=ids.WEBHOOK_EVENT + record.id.removeprefix(self.kind.id_prefix),
             project_id=record.project_id,

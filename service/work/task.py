@@ -1,6 +1,12 @@
-"""Bases of tasks that do work under a lease.
+"""Base classes of the tasks that do the work of an attempt under its lease.
 
-A task stops when the worker drains, and when another attempt has taken over.
+- `ShortTask` runs to its end, since it takes minutes at most.
+- `CancelableTask` is canceled when it must stop, and its next attempt starts from the beginning.
+- `ResumableTask` stops when asked to, and its next attempt continues.
+
+A task must stop when its worker drains: the work is then handed back, so that another worker takes
+the next attempt at once. It must also stop when its lease is lost or its record has another
+attempt: it then writes nothing more.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 from typing import Any, ClassVar, Generic, Protocol, TypeGuard, TypeVar
 
 from service.core import tracing
-from service.core.leases import Ending, Held, Leases, watched
+from service.core.leases import Ending, Held, Leases, supervise
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
@@ -25,7 +31,7 @@ R = TypeVar("R", bound=WorkRecord)
 
 
 class WorkFailed(Exception):
-    """Work fails for a reason that its owner should know."""
+    """The work fails for a reason that its owner should see."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -34,15 +40,12 @@ class WorkFailed(Exception):
 
 
 class WorkTask(ABC, Generic[R]):
-    """Does the work of records' attempts under their leases.
-
-    A worker that shuts down sets `draining`.
-    """
+    """Runs the attempts at one kind of work. A worker that shuts down sets `draining`."""
 
     failures: ClassVar[tuple[type[Exception], ...]] = ()
-    """Errors, besides WorkFailed, whose `code` and `message` say why the work fails."""
-    passing: ClassVar[tuple[type[Exception], ...]] = (StorageError, *REDIS_ERRORS)
-    """Errors after which another attempt continues."""
+    """Errors besides WorkFailed that fail the work, with their `code` and `message`."""
+    transient: ClassVar[tuple[type[Exception], ...]] = (StorageError, *REDIS_ERRORS)
+    """Errors that leave the record as it is. The reconciler enqueues the same attempt again."""
 
     def __init__(self, store: WorkStore[R], leases: Leases) -> None:
         self.kind = store.kind
@@ -51,7 +54,7 @@ class WorkTask(ABC, Generic[R]):
         self.draining = asyncio.Event()
 
     async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
-        """Run the task. Does nothing if the work has ended or another attempt does it."""
+        """Run an attempt. Does nothing if the work has ended, or is in another attempt."""
         with self._logged(subject):
             try:
                 async with self._leases.hold(subject, attempt) as lease_lost:
@@ -66,7 +69,11 @@ class WorkTask(ABC, Generic[R]):
         """Work until the work ends, or the lease, the attempt or the worker does."""
 
     async def _conclude(self, record: R, work: Awaitable[None]) -> None:
-        """Await the work, and write why it failed. Raises what `run` and the queue handle."""
+        """Await the work. If it fails, write why.
+
+        Raises transient errors, Missing and AttemptSuperseded. Any other error fails the work as
+        `internal_error`, instead of being retried forever.
+        """
         failures: tuple[type[Exception], ...] = (WorkFailed, *self.failures)
         try:
             await work
@@ -75,11 +82,11 @@ class WorkTask(ABC, Generic[R]):
             raise
         except failures as e:
             await self._fail(record, e)
-        except self.passing as e:
+        except self.transient as e:
             if not isinstance(e, QuotaExceeded) and getattr(e, "code", None) != QUOTA:
                 raise
             await self._fail(record, WorkFailed(QUOTA, str(e)))
-        except Exception as e:  # noqa: BLE001 - reported once instead of retried forever
+        except Exception as e:  # noqa: BLE001 - see above
             self._log_internal(record, e)
             noun = self.kind.noun
             message = f"The service failed on this {noun}. Give the operator its ID: {record.id}."
@@ -91,17 +98,17 @@ class WorkTask(ABC, Generic[R]):
         await self._store.give_up(record, error.code, error.message)
 
     async def _clear(self, record: R) -> None:
-        """Remove what an attempt may have left that is no longer the current one."""
+        """Hook: remove what a superseded attempt may have left."""
 
     def _log_internal(self, record: R, error: Exception) -> None:
         log.error("%s failed", record.id, exc_info=error)
 
     def _logged(self, _subject: str) -> AbstractContextManager[object]:
-        """Add fields to the logs of the work."""
+        """Hook: add fields to the log records of the work."""
         return nullcontext()
 
     async def _is_ours(self, record: R, notice: Callable[[R], None] = lambda _: None) -> bool:
-        """Return whether the record still names this attempt. `notice` gets the current record."""
+        """Return whether this attempt is still current. `notice` gets the current record."""
         current = await self._store.find(record.project_id, record.subject)
         if current is not None:
             notice(current)
@@ -112,7 +119,7 @@ class WorkTask(ABC, Generic[R]):
 
 
 class ShortTask(WorkTask[R]):
-    """A task that is not stopped, because it takes minutes at most."""
+    """A task that runs to its end, because it takes minutes at most."""
 
     async def _do(self, record: R, lease_lost: asyncio.Event) -> None:
         await self._conclude(record, self._work(record))
@@ -123,10 +130,10 @@ class ShortTask(WorkTask[R]):
 
 
 class CancelableTask(ShortTask[R]):
-    """A task whose work is canceled when it stops early, and starts again in the next attempt."""
+    """A task that is canceled to stop, and whose next attempt starts from the beginning."""
 
     async def _do(self, record: R, lease_lost: asyncio.Event) -> None:
-        ending = await watched(
+        ending = await supervise(
             asyncio.create_task(self._conclude(record, self._work(record))),
             draining=self.draining,
             lease_lost=lease_lost,
@@ -141,7 +148,7 @@ class CancelableTask(ShortTask[R]):
 
 
 class Attempt(Protocol):
-    """One attempt at work that can be resumed."""
+    """An attempt at work that can be resumed."""
 
     @property
     def ended(self) -> bool:
@@ -151,30 +158,30 @@ class Attempt(Protocol):
         """Do the rest of the work, unless stopped."""
 
     def stop(self) -> None:
-        """Stop early. What is finished is still stored."""
+        """Stop soon. Finished results are still stored."""
 
     def notice(self, current: Any, /) -> None:
-        """Look at the current record, which may be being cancelled."""
+        """Look at the current record, for example for a cancellation."""
 
 
 class ResumableTask(WorkTask[R]):
-    """A task whose work stores its progress, so that the next attempt continues it."""
+    """A task that stores its progress, so that the next attempt continues it."""
 
     @abstractmethod
     def _attempt(self, record: R) -> AbstractAsyncContextManager[Attempt]:
-        """Provide an attempt at the record's work, with its dependencies."""
+        """Provide the attempt with its dependencies."""
 
     async def _do(self, record: R, lease_lost: asyncio.Event) -> None:
         log.info("%s: attempt %d begins", record.id, record.attempt)
         noun = self.kind.noun
-        facts: dict[str, tracing.Value] = {noun: record.id, "attempt": record.attempt}
+        attributes: dict[str, tracing.Value] = {noun: record.id, "attempt": record.attempt}
         trace = getattr(record, "trace", None)
-        with tracing.span(f"{noun}.attempt", parent=trace, kind="consumer", **facts):
+        with tracing.span(f"{noun}.attempt", parent=trace, kind="consumer", **attributes):
             await self._conclude(record, self._run_attempt(record, lease_lost))
 
     async def _run_attempt(self, record: R, lease_lost: asyncio.Event) -> None:
         async with self._attempt(record) as attempt:
-            ending = await watched(
+            ending = await supervise(
                 asyncio.create_task(attempt.run()),
                 draining=self.draining,
                 lease_lost=lease_lost,

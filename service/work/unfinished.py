@@ -1,6 +1,7 @@
-"""Sets of unfinished records of all projects, by which the reconciler finds lost work.
+"""Sets of the unfinished records of all projects, in which the reconciler finds lost work.
 
-A member is "project/…/id". It is added with the record, and removed with its final status.
+A member is "project/…/id". It is added in the transaction that creates the record, and removed in
+the one that writes a final status.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from service.core.records import Collection, R, Unreadable, parse
 from service.core.redis import Client, batched, reply, text
 from service.core.redis.transactions import Write, commit
 
-_READ_AT_ONCE = 500
+_BATCH = 500
 
 
 async def count_unfinished(redis: Client, key: str, project_id: str) -> int:
@@ -29,8 +30,8 @@ def check_room(
 ) -> None:
     """Raise RateLimited if the project has as much unfinished work as it may have.
 
-    This is not atomic with the write that follows, so concurrent requests may exceed the limit by
-    their number. `noun` names the work in the plural.
+    The check is not atomic with the write that follows, so concurrent requests may exceed the limit
+    by their number. `noun` is the work in the plural.
     """
     if unfinished >= most:
         raise RateLimited(
@@ -49,13 +50,12 @@ async def read_unfinished(
 ) -> list[R]:
     """Return all readable unfinished records in the set at `key`.
 
-    `collection_of` gets the parts of a member and returns the record's collection. Members of
-    finished or deleted records are removed, and those that only a newer version can read are left
-    to it.
+    `collection_of` gets the parts of a member, and returns the record's collection. Members of
+    ended and deleted records are removed. Those that only a newer version can read are kept for it.
     """
     members = [text(member) for member in await reply(redis.smembers(key))]
     found: list[R] = []
-    for some in batched(members, _READ_AT_ONCE):
+    for some in batched(members, _BATCH):
         read, ended = await _read(redis, some, collection_of, is_unfinished)
         found += read
         if ended:
@@ -70,7 +70,7 @@ async def _remove_ended(
     collection_of: Callable[[list[str]], Collection[R]],
     is_unfinished: Callable[[R], bool],
 ) -> None:
-    """Remove members from the set. Those whose work was restarted since they were read stay."""
+    """Remove members from the set, except those whose work was restarted in the meantime."""
 
     async def decide(pipe: Pipeline) -> tuple[None, Write | None]:
         _, ended = await _read(pipe, members, collection_of, is_unfinished)
@@ -80,8 +80,8 @@ async def _remove_ended(
 
 
 def _keys(members: Sequence[str], collection_of: Callable[[list[str]], Collection[R]]) -> list[str]:
-    places = [member.split("/") for member in members]
-    return [collection_of(parts).key(parts[0], parts[-1]) for parts in places]
+    split = (member.split("/") for member in members)
+    return [collection_of(parts).key(parts[0], parts[-1]) for parts in split]
 
 
 async def _read(
@@ -90,7 +90,7 @@ async def _read(
     collection_of: Callable[[list[str]], Collection[R]],
     is_unfinished: Callable[[R], bool],
 ) -> tuple[list[R], list[str]]:
-    """Return the unfinished records of some members, and the members of ended ones."""
+    """Return the unfinished records among the members, and the members of ended ones."""
     found: list[R] = []
     ended: list[str] = []
     values = await redis.mget(_keys(members, collection_of))

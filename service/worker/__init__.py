@@ -1,4 +1,6 @@
-"""The worker process: arq on each queue, the reconciler that recovers lost work, and health probes.
+"""The worker process: takes tasks from the queues, recovers lost work, and serves health probes.
 
-It may import all domains, and nothing imports it but the command line.
+`queue_tasks.py` lists the tasks of each queue, `reconciler.py` continues and cleans up work that no
+process does, and `gpu_share.py` decides what a GPU that also serves models has left for trainings.
+It may import all domains, and only the command line imports it.
 """

@@ -1,4 +1,4 @@
-"""Resources left for training on a machine whose GPU also serves models."""
+"""Decides how much GPU memory and how many GPUs a worker has for trainings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def limit_trainer_memory(settings: Settings, catalogue: Catalogue, machine: Capa
 
 
 def training_capacity(machine: Capacity, settings: Settings) -> Capacity:
-    """Return the capacity of each training: jobs are planned for the memory that is free."""
+    """Return the capacity that jobs are planned for: that of one training."""
     if settings.ray_address is not None:
-        return _of_cluster(settings)
+        return _cluster_capacity(settings)
     budget, memory = settings.trainer_memory_bytes, machine.memory_bytes
     if machine.device == "cuda" and budget is not None and memory is not None:
         machine = machine.model_copy(update={"memory_bytes": min(budget, memory)})
@@ -38,7 +38,7 @@ def training_capacity(machine: Capacity, settings: Settings) -> Capacity:
     )
 
 
-def _of_cluster(settings: Settings) -> Capacity:
+def _cluster_capacity(settings: Settings) -> Capacity:
     """Return the capacity of a training on a Ray cluster, as the operator states it.
 
     The nodes may start only when a training waits for them, so they are not measured.

@@ -19,14 +19,16 @@ from service import __version__
 from service.audit.sealing_loop import SealingLoop
 from service.backup.journal import Journal
 from service.config import Settings
-from service.core import clock, logs, metrics, outbox, queue, tasks, tracing
+from service.core import logs, metrics, outbox, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
-from service.core.redis import REDIS_ERRORS, Client, connect, from_json, to_json, why
+from service.core.redis import REDIS_ERRORS, connect, from_json, to_json, why
 from service.core.redis.record_quota import RecordUse
+from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
-from service.erasure.erasing import Erasing
+from service.erasure.deletions import Deletions
+from service.erasure.eraser import Eraser
 from service.exporting import missing_packages
 from service.files.records import Files
 from service.fleet import workers
@@ -55,44 +57,16 @@ from service.worker.probes import LoopLiveness, serve_probes
 from service.worker.queue_tasks import QueueTasks
 from service.worker.reconciler import Reconciler
 
-# As often as arq reads a queue: the first user of a new model may ask within a second.
+# Poll interval of queues and the outbox: the first user of a new model may ask within a second.
 _POLL_S = 0.2
 log = logging.getLogger(__name__)
 # A training must outlive a Redis outage, so each command is retried for two minutes.
 _REDIS_RETRIES = 120
 _REDIS_PATIENCE_S = 120.0
 _REDIS_TIMEOUT_S = 5.0
-_FAREWELL_S = 2.0
+_NOTIFY_S = 2.0
 # A loop may wait for unavailable storage, and up to two minutes for Redis.
 _STALLED_AFTER_S = 300.0
-
-
-class OutboxReader:
-    """Hands new events to their readers, and then calls `on_processed`."""
-
-    def __init__(
-        self,
-        redis: Client,
-        readers: Sequence[outbox.Reader],
-        *,
-        on_processed: Callable[[], None],
-        on_round: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._redis = redis
-        self._readers = readers
-        self._on_processed = on_processed
-        self._on_round = on_round
-
-    async def run(self) -> None:
-        """Process events until cancelled. Rounds in which Redis is unavailable are skipped."""
-        while True:
-            self._on_round()
-            try:
-                if await outbox.process(self._redis, self._readers):
-                    self._on_processed()
-            except REDIS_ERRORS as e:
-                log.warning("Redis is unavailable, events are delayed: %s", why(e))
-            await asyncio.sleep(_POLL_S)
 
 
 class WorkerProcess:
@@ -127,13 +101,10 @@ class WorkerProcess:
         registry = ModelRegistry(
             self._redis, catalogue, cache_s=0, signer=load_signing_key(settings.signing_key_file)
         )
-        erasing = Erasing(
-            files,
-            jobs,
-            registry,
-            settings.signing_key,
-            has_journal=settings.journal_every_s > 0,
+        deletions = Deletions(
+            self._redis, storage, settings.signing_key, has_journal=settings.journal_every_s > 0
         )
+        eraser = Eraser(files, jobs, registry, deletions)
         self._dispatcher = Dispatcher(jobs, self._redis, settings)
         self._presence = workers.Presence(
             self._redis,
@@ -154,25 +125,20 @@ class WorkerProcess:
             settings=settings,
         )
         self._chats = ChatLoad()
+        resources = Resources(files, registry, storage, leases, settings, access)
         train = TrainTask(
-            jobs=jobs,
-            files=files,
-            registry=registry,
-            catalogue=catalogue,
-            storage=storage,
-            leases=leases,
-            settings=settings,
+            jobs,
+            resources,
             presence=self._presence,
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
-            access=access,
             chats=self._chats,
         )
         self._tasks = QueueTasks(
-            Resources(files, registry, storage, leases, settings, access),
+            resources,
             jobs,
             train=train,
-            eraser=erasing.eraser,
+            eraser=eraser,
             dispatcher=self._dispatcher,
         )
         self._liveness = LoopLiveness(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
@@ -183,7 +149,7 @@ class WorkerProcess:
             leases,
             settings,
             self._dispatcher,
-            erasing,
+            eraser,
             on_step=lambda: self._liveness.beat("reconciler"),
         )
         self._webhooks = Deliverer(
@@ -199,12 +165,7 @@ class WorkerProcess:
         self._tracker = Tracker(
             jobs, leases, settings, on_round=lambda: self._liveness.beat("tracking")
         )
-        self._outbox = OutboxReader(
-            self._redis,
-            [FanOut(Webhooks(self._redis)), request_warm_up],
-            on_processed=self._on_new_events,
-            on_round=lambda: self._liveness.beat("outbox"),
-        )
+        self._event_readers: list[outbox.Reader] = [FanOut(Webhooks(self._redis)), request_warm_up]
         self._journal = Journal(
             self._redis,
             settings.redis_url.get_secret_value(),
@@ -235,11 +196,11 @@ class WorkerProcess:
             serve_probes(self._redis, self._settings, self._liveness),
             self._upstreams,
             self._meter,
-            clock.following(self._redis),
+            follow_clock(self._redis),
             asyncio.TaskGroup() as group,
         ):
             background = [
-                group.create_task(_unending(loop, run), name=loop)
+                group.create_task(_run_endless(loop, run), name=loop)
                 for loop, run in self._loops(arq_workers).items()
             ]
             log.info(
@@ -250,12 +211,12 @@ class WorkerProcess:
             await self._stopping.wait()
             await self._drain(list(arq_workers.values()))
             await asyncio.gather(*map(tasks.end, background), return_exceptions=True)
-            # Those that took too long, or were started by a poll that was in progress.
+            # Tasks that took too long, or that a poll in progress has started.
             if left := _running(arq_workers.values()):
                 for task in left:
                     task.cancel()
-                await asyncio.wait(left, timeout=_FAREWELL_S)
-        await _farewell(workers.leave(self._redis, self._settings.worker_name))
+                await asyncio.wait(left, timeout=_NOTIFY_S)
+        await _notify_exit(workers.leave(self._redis, self._settings.worker_name))
         await self._redis.aclose(close_connection_pool=True)
 
     def _loops(
@@ -270,7 +231,7 @@ class WorkerProcess:
             loops["reports of chats"] = lambda: self._chats.listen(self._redis)
         if "cpu" in self._queues:
             loops |= {
-                "outbox": self._outbox.run,
+                "outbox": self._read_outbox,
                 "webhooks": self._webhooks.run,
                 "warm-ups": self._warm_ups.run,
                 "tracking": self._tracker.run,
@@ -289,7 +250,7 @@ class WorkerProcess:
         }
         return QueueWorker(
             on_poll=lambda: self._liveness.beat(f"queue {name}"),
-            functions=self._tasks.of(name),
+            functions=self._tasks.functions(name),
             queue_name=queue.QUEUES[name],
             redis_pool=self._redis,
             may_take=self._tasks.train.can_run if name == "gpu" else None,
@@ -297,7 +258,7 @@ class WorkerProcess:
             max_jobs=slots[name],
             job_timeout=queue.TASK_TIMEOUT_S,
             keep_result=0,
-            poll_delay=0.2,
+            poll_delay=_POLL_S,
             health_check_interval=10,
             job_serializer=to_json,
             job_deserializer=from_json,
@@ -308,9 +269,17 @@ class WorkerProcess:
         """Drain and exit, as SIGTERM does."""
         self._stopping.set()
 
-    def _on_new_events(self) -> None:
-        self._webhooks.wake()
-        self._warm_ups.wake()
+    async def _read_outbox(self) -> None:
+        """Hand new events to their readers. Rounds in which Redis is unavailable are skipped."""
+        while True:
+            self._liveness.beat("outbox")
+            try:
+                if await outbox.process(self._redis, self._event_readers):
+                    self._webhooks.wake()
+                    self._warm_ups.wake()
+            except REDIS_ERRORS as e:
+                log.warning("Redis is unavailable, events are delayed: %s", why(e))
+            await asyncio.sleep(_POLL_S)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
@@ -325,7 +294,7 @@ class WorkerProcess:
         self._tasks.drain()
         for worker in arq_workers:
             worker.allow_pick_jobs = False
-        await _farewell(self._presence.stop_taking())
+        await _notify_exit(self._presence.stop_taking())
         await self._webhooks.drain()
         if running := _running(arq_workers):
             # The trainer has its own grace period, and uploading its checkpoint takes additional
@@ -345,14 +314,14 @@ def _running(arq_workers: Iterable[QueueWorker]) -> list[asyncio.Task[Any]]:
     return [t for worker in arq_workers for t in worker.tasks.values() if not t.done()]
 
 
-async def _farewell(notification: Awaitable[None]) -> None:
+async def _notify_exit(notification: Awaitable[None]) -> None:
     """Notify Redis on shutdown, without letting an unavailable Redis delay the exit."""
     with contextlib.suppress(TimeoutError, *REDIS_ERRORS):
-        async with asyncio.timeout(_FAREWELL_S):
+        async with asyncio.timeout(_NOTIFY_S):
             await notification
 
 
-async def _unending(loop: str, run: Callable[[], Awaitable[None]]) -> None:
+async def _run_endless(loop: str, run: Callable[[], Awaitable[None]]) -> None:
     """Run a loop that survives its own errors. If it ends anyway, raises RuntimeError."""
     await tasks.keep(loop, run)
     raise RuntimeError(f"the loop '{loop}' has ended")

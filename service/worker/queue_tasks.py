@@ -36,8 +36,8 @@ from service.jobs.attempt.train_task import TrainTask
 from service.jobs.dispatch import Dispatcher
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.evaluation.task import EvaluateJob
+from service.jobs.planning.overlap import CountOverlap
 from service.jobs.planning.prepare_task import PrepareTask
-from service.jobs.planning.training_files import CountOverlap
 from service.jobs.records import Jobs
 from service.work.store import WorkStore
 from service.work.task import WorkTask
@@ -88,7 +88,7 @@ class QueueTasks:
             ],
             "batches": [_work(run_batch), _work(generate_rows)],
         }
-        self._handing_back = (
+        self._drained = (
             train,
             run_eval,
             self.evaluate_job,
@@ -98,13 +98,13 @@ class QueueTasks:
             generate_rows,
         )
 
-    def of(self, queue: str) -> Sequence[Function]:
+    def functions(self, queue: str) -> Sequence[Function]:
         """Return the functions that arq calls for a queue."""
         return self._functions[queue]
 
     def drain(self) -> None:
-        """Have long tasks stop, and return their work to the queue."""
-        for task in self._handing_back:
+        """Let long tasks stop and hand their work back to the queue."""
+        for task in self._drained:
             task.draining.set()
 
 

@@ -1,24 +1,12 @@
-"""Finds work that no worker is doing and puts it back into its queue.
+"""Continues work that no process does, and deletes what no record refers to.
 
 Records are written before queue entries, and a worker may die at any moment. Every few seconds, a
-worker therefore compares records with queues and leases:
+worker therefore compares records with queues and leases. `Reconciler._repairs` lists what continues
+work: rules are in work/recovery.py, jobs/recovery.py, jobs/dispatch.py and jobs/sweeps/halving.py.
+`Reconciler._cleanups` lists what is deleted, by rules of the packages whose data it is.
 
-- If the queue entry of background work (work/) or of a job's validation is missing, it is enqueued
-  (arq rejects duplicates). Queued jobs are dispatched to free GPU workers.
-- Trials of sweeps that have waited for each other continue or are cancelled.
-- The data of deleted projects is removed.
-- What the storage has of a project is counted again if that is uncertain, and once a day.
-- Expired files, advice, exports and stored chats are deleted, as are the parts of uploads that
-  have ended, the outputs of cleanings that were not finished, files that were never registered, the
-  states of jobs that have ended, metrics of old jobs in their events, and what deleted files,
-  models, evals, runs and exports have in storage, and the parts of ended batches and generations.
-  Receipts of erasures are signed once nothing is left.
-- Work that was taken but has had no lease for half the lease duration is considered lost and
-  continues under the next attempt number. It fails after several lost attempts, because what kills
-  a worker takes down everything that this worker does.
-
-Every step is fenced and may run in many workers at once. One worker at a time runs a round, because
-each round reads all unfinished records.
+Every step is fenced and may run in several workers concurrently. One worker at a time runs a round,
+because each round reads all unfinished records.
 """
 
 from __future__ import annotations
@@ -27,21 +15,24 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from service.backup import journal
 from service.config import Settings
 from service.core import ids, local_disk, metrics
-from service.core.leases import Held, Leases
-from service.core.records import Missing, Unreadable
+from service.core.leases import LEADER_LEASE_S, Held, Leases, lead
+from service.core.metric_types import Gauge
+from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
-from service.erasure.erasing import Erasing
+from service.erasure.eraser import Eraser
 from service.files.curation.outputs import Outputs
 from service.files.records import Files
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import StoredChats
 from service.files.uploads.records import Uploads
 from service.jobs.attempt.reinforcement.policy import remove_rounds
 from service.jobs.checkpoints import remove_leftovers
@@ -59,7 +50,6 @@ from service.projects.records import Projects
 from service.work.records import AttemptSuperseded
 from service.work.recovery import DeadEntries, LostAttempts, Recovery
 from service.work.store import WorkStore
-from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
 from service.worker.queue_tasks import stores_of
 
 log = logging.getLogger(__name__)
@@ -81,6 +71,9 @@ _GAUGES = (
     metrics.PROJECT_STORAGE_BYTES,
     metrics.PROJECT_RECORD_BYTES,
 )
+_STORED_GAUGES = f"{PREFIX}:gauges"  # of the last round, as JSON, which every worker exports
+_Values = dict[str, list[tuple[tuple[str, ...], float]]]
+_decode = msgspec.json.Decoder(_Values).decode
 _PAUSE = 0.7  # of the interval between rounds; less than the shortest sleep of `run`
 Step = Callable[[], Awaitable[object]]
 
@@ -96,7 +89,7 @@ class Reconciler:
         leases: Leases,
         settings: Settings,
         dispatcher: Dispatcher,
-        erasing: Erasing,
+        eraser: Eraser,
         *,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
@@ -106,8 +99,8 @@ class Reconciler:
         self._uploads = Uploads(redis, files)
         self._outputs = Outputs(files)
         self._sweeps = Sweeps(jobs)
-        self._erasing = erasing
-        self._captures = Captures(redis, files.storage)
+        self._eraser = eraser
+        self._stored_chats = StoredChats(redis, files.storage)
         self._leases = leases
         self._projects = Projects(redis)
         self._sharing = Sharing(redis)
@@ -125,11 +118,16 @@ class Reconciler:
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
         self._stores = stores_of(files)
-        self._election = LeaderElection(
-            redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s
+        self._lead = partial(
+            lead,
+            redis,
+            every_s=_PAUSE * self._every_s,
+            lease_s=min(settings.lease_s, LEADER_LEASE_S),
         )
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
-        self._recovery = Recovery(redis, self._lost_attempts, self._most_lost, self._logged_errors)
+        self._recovery = Recovery(
+            redis, leases, self._lost_attempts, self._most_lost, self._logged_errors
+        )
         self._job_recovery = JobRecovery(jobs, self._lost_attempts, self._most_lost)
         self._dead_entries = DeadEntries(redis, self._lost_attempts)
 
@@ -159,13 +157,13 @@ class Reconciler:
         """
         self._on_step()
         try:
-            async with self._election.lead("repairs"):
+            async with self._lead("repairs"):
                 await self._run(self._repairs())
                 await store_gauges(self._redis, _GAUGES)
         except Held:
             await load_gauges(self._redis, _GAUGES)
         with contextlib.suppress(Held):
-            async with self._election.lead("cleanups"):
+            async with self._lead("cleanups"):
                 await self._release(self._cleanups())
         await self._release(self._own_steps())
 
@@ -180,43 +178,47 @@ class Reconciler:
                 await step()
 
     def _repairs(self) -> Iterator[tuple[str, Step]]:
+        """Yield the steps that continue work and set gauges."""
         for store in self._stores:
             yield store.kind.function, partial(self._recovery.continue_all, store)
-        for step in (
-            self._every_job,
-            self._every_sweep,
-            self._dead_entries.sweep,
-            self._dispatcher.dispatch,
-            self._observe_aliases,
-            self._observe_backups,
-            self._observe_storage,
-            self._observe_records,
-        ):
-            yield step.__name__, step
+        yield "jobs", self._continue_jobs
+        yield "sweeps", self._continue_sweeps
+        yield "dead queue entries", self._dead_entries.sweep
+        yield "dispatch", self._dispatcher.dispatch
+        yield "gauges of aliases", self._observe_aliases
+        yield "gauges of backups", self._observe_backups
+        yield "gauges of projects", self._observe_projects
 
     def _cleanups(self) -> Iterator[tuple[str, Step]]:
-        for step in (
-            self._delete_expired,
-            self._sweep_files,
-            self._sweep_uploads,
-            self._sweep_jobs,
-            self._sweep_adapters,
-            self._remove_old_metrics,
-            self._sweep_outputs,
-            self._sweep_captures,
-            self._rewrite_files,
-            self._delete_projects,
-            self._count_storage,
-            self._count_records,
-        ):
-            yield step.__name__, step
+        """Yield the steps that delete data."""
+        jobs, files, storage = self._jobs, self._files, self._files.storage
+        yield "expired objects", lambda: self._eraser.erase_expired(ids.now_s())
+        yield "expired stored chats", lambda: self._stored_chats.delete_expired(ids.now_s())
+        yield "files", lambda: files.sweep(self._leases, ids.now_s())
+        yield "uploads", lambda: self._uploads.sweep(ids.now_s())
+        yield "rounds of trainings", lambda: remove_rounds(jobs, storage, ids.now_s())
+        yield (
+            "checkpoints",
+            lambda: remove_leftovers(jobs, storage, self._leases, ids.now_s()),
+        )
+        yield "adapters", self._remove_adapters
+        yield (
+            "metrics of old jobs",
+            lambda: remove_old_metrics(jobs, files, ids.now_s() - self._metrics_kept_s),
+        )
+        yield "outputs of file tasks", lambda: self._outputs.sweep(self._leases, self._patience_s)
+        yield "stored chats", lambda: self._stored_chats.sweep(ids.now_s())
+        yield "rewriting of Redis' files", self._eraser.deletions.rewrite
+        yield "deleted projects", self._delete_projects
+        yield "storage use", self._count_storage
+        yield "record use", self._count_records
         for store in self._stores:
-            yield store.kind.collection, partial(self._sweep_work, store)
+            yield store.kind.collection, partial(self._clean_up, store)
 
     def _own_steps(self) -> Iterator[tuple[str, Step]]:
-        """What depends on this worker: its machine, and whether it has the signing key."""
-        for step in (self._sweep_scratch, self._finish_erasures):
-            yield step.__name__, step
+        """Yield the steps that depend on this worker: on its machine, or its signing key."""
+        yield "scratch folders", self._remove_scratch
+        yield "erasures", self._eraser.deletions.sweep
 
     @contextlib.contextmanager
     def _logged_errors(self, what: str) -> Iterator[None]:
@@ -230,14 +232,14 @@ class Reconciler:
         except Exception:
             log.exception("not reconciled: %s", what)
 
-    async def _every_job(self) -> None:
+    async def _continue_jobs(self) -> None:
         unfinished = await self._jobs.unfinished()
         observe(unfinished, ids.now_s())
         for project_id, job_id in await self._job_recovery.to_repair(unfinished):
             with self._logged_errors(job_id):
                 await self._job_recovery.repair(project_id, job_id)
 
-    async def _every_sweep(self) -> None:
+    async def _continue_sweeps(self) -> None:
         unfinished = await self._sweeps.unfinished()
         metrics.SWEEPS_UNFINISHED.cell().set(len(unfinished))
         for sweep in unfinished:
@@ -253,53 +255,26 @@ class Reconciler:
     async def _observe_backups(self) -> None:
         await journal.observe_backups(self._redis, journals=self._has_journal)
 
-    async def _observe_storage(self) -> None:
-        if (use := self._files.storage.use) is not None:
-            oldest = await self._projects.oldest(self._most_projects)
-            sizes = await use.totals([project.id for project in oldest])
-            metrics.PROJECT_STORAGE_BYTES.clear()
-            for project, size in zip(oldest, sizes, strict=True):
-                metrics.PROJECT_STORAGE_BYTES.cell(project.name).set(size)
+    async def _observe_projects(self) -> None:
+        oldest = await self._projects.oldest(self._most_projects)
+        for gauge, use in (
+            (metrics.PROJECT_STORAGE_BYTES, self._files.storage.use),
+            (metrics.PROJECT_RECORD_BYTES, self._redis.record_use),
+        ):
+            if use is not None:
+                sizes = await use.totals([project.id for project in oldest])
+                gauge.clear()
+                for project, size in zip(oldest, sizes, strict=True):
+                    gauge.cell(project.name).set(size)
 
-    async def _observe_records(self) -> None:
-        if (use := self._redis.record_use) is not None:
-            oldest = await self._projects.oldest(self._most_projects)
-            sizes = await use.totals([project.id for project in oldest])
-            metrics.PROJECT_RECORD_BYTES.clear()
-            for project, size in zip(oldest, sizes, strict=True):
-                metrics.PROJECT_RECORD_BYTES.cell(project.name).set(size)
-
-    async def _delete_expired(self) -> None:
-        await self._erasing.expiry.sweep(ids.now_s())
-        await self._captures.delete_expired(ids.now_s())
-
-    async def _sweep_files(self) -> None:
-        await self._files.sweep(self._leases, ids.now_s())
-
-    async def _sweep_uploads(self) -> None:
-        await self._uploads.sweep(ids.now_s())
-
-    async def _sweep_jobs(self) -> None:
-        await remove_rounds(self._jobs, self._files.storage, ids.now_s())
-        await remove_leftovers(self._jobs, self._files.storage, self._leases, ids.now_s())
-
-    async def _sweep_adapters(self) -> None:
+    async def _remove_adapters(self) -> None:
         leftovers = adapter_leftovers(self._redis)
         for artifact in await leftovers.due(ids.now_s()):
             await self._files.storage.delete_prefix(artifact)
             await leftovers.removed(artifact)
 
-    async def _remove_old_metrics(self) -> None:
-        await remove_old_metrics(self._jobs, self._files, ids.now_s() - self._metrics_kept_s)
-
-    async def _sweep_outputs(self) -> None:
-        await self._outputs.sweep(self._leases, self._patience_s)
-
-    async def _sweep_work(self, store: WorkStore[Any]) -> None:
-        await store.sweep(self._files.storage, self._leases, ids.now_s(), self._logged_errors)
-
-    async def _sweep_captures(self) -> None:
-        await self._captures.sweep(ids.now_s())
+    async def _clean_up(self, store: WorkStore[Any]) -> None:
+        await self._recovery.clean_up_all(store, self._files.storage, ids.now_s())
 
     async def _delete_projects(self) -> None:
         for project_id in await self._deletions.all():
@@ -315,13 +290,24 @@ class Reconciler:
         if self._redis.record_use is not None:
             await self._redis.record_use.recount()
 
-    async def _rewrite_files(self) -> None:
-        await self._erasing.completion.rewrite()
-
-    async def _finish_erasures(self) -> None:
-        await self._erasing.completion.sweep()
-
-    async def _sweep_scratch(self) -> None:
+    async def _remove_scratch(self) -> None:
         """Delete what dead workers on this machine left of users' data."""
         for name in await asyncio.to_thread(local_disk.sweep, self._scratch):
             log.warning("the scratch folder of a dead worker is deleted: %s", name)
+
+
+async def store_gauges(redis: Client, gauges: Sequence[Gauge]) -> None:
+    """Store the gauges for the other workers."""
+    values = {gauge.name: gauge.values() for gauge in gauges}
+    await redis.set(_STORED_GAUGES, msgspec.json.encode(values))
+
+
+async def load_gauges(redis: Client, gauges: Sequence[Gauge]) -> None:
+    """Set the gauges as they were stored by the worker that ran the last round."""
+    raw = await redis.get(_STORED_GAUGES)
+    if raw is None:
+        return
+    stored = _decode(raw)
+    for gauge in gauges:
+        if (values := stored.get(gauge.name)) is not None:
+            gauge.replace(values)

@@ -25,7 +25,7 @@ from service.audit.sealing import HEAD, WITNESSED, Overtaken, Sealer
 from service.audit.sealing_loop import SealingLoop, Witness
 from service.audit.stored_log import HEADS, ROOM, LogFolder, day_of, earlier_keys
 from service.audit.verify import Findings, KeyMissing, verify
-from service.cli import key_tasks
+from service.cli import keys
 from service.cli.app import app as cli
 from service.config import Settings
 from service.core import clock, metrics, tasks
@@ -837,7 +837,7 @@ async def test_the_worker_seals_and_keys_made_on_the_server_are_recorded(
     caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setenv("FINETUNED_REDIS_URL", settings.redis_url.get_secret_value())
-    await key_tasks.create_key(None, "clinic", "pipeline", "trainer")
+    await keys.create_key(None, "clinic", "pipeline", "trainer")
     soon = settings.model_copy(update={"audit_seal_every_s": 0.001})
     keeping = asyncio.create_task(SealingLoop(redis, storage, soon).run())
     async with asyncio.timeout(60):

@@ -228,7 +228,7 @@ async def test_a_full_disk_is_reported_and_leaves_no_backup(http, site, tmp_path
         assert await Target.open(str(disk), create=False).ids() == []
 
 
-async def test_records_whose_bytes_are_gone_are_removed_as_their_owner_did(http, site):
+async def test_records_without_their_bytes_are_removed(http, site):
     gone = (await upload(http, b"gone", purpose="user_data")).json()["id"]
     kept = (await upload(http, b"kept", purpose="user_data")).json()["id"]
     storage = Storage.from_url(site.settings.storage_url)
@@ -334,7 +334,7 @@ async def test_a_target_inside_the_storage_is_refused(http, site, place):
     assert "are inside each other: choose another folder" in refused.stderr
 
 
-def test_a_place_without_backups_is_named(tmp_path):
+def test_a_target_without_backups_is_an_error(tmp_path):
     missing = run("restore", str(tmp_path / "nowhere"))
     assert missing.stderr == f"finetuned-server: there is no folder {tmp_path}/nowhere\n"
     empty = run("restore", str(tmp_path))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from service.config.limits import Limits, ProjectLimits
 from service.core import ids
 from service.core.encryption.signing import InstallationKey
 from service.core.redis import Client, reply, rewriting, text
-from service.core.redis.rewriting import JournalFiles, Rewriter
+from service.core.redis.rewriting import JOURNAL, JournalFiles, Rewriter
 from service.core.startup_checks import RESTORING
 from service.core.storage import Storage
 from service.projects.records import KeyRevoked, Role, digest_of
@@ -152,7 +153,7 @@ async def test_secrets_are_not_in_the_journal(api: Api, site: Site):
 async def test_the_journal_starts_over_after_a_deletion(api: Api, site: Site):
     storage = Storage.from_url(site.settings.storage_url)
     redis = api.app.state.redis
-    rewriter = Rewriter(redis, storage, has_journal=True)
+    rewriter = Rewriter(redis, partial(storage.keys, JOURNAL), has_journal=True)
     await redis.config_set("rdbcompression", "no")  # else a compressed value might hide the name
 
     async def has_the_name() -> bool:
@@ -181,9 +182,9 @@ async def test_urgent_changes_do_not_wait(api: Api, site: Site):
         await written()
 
 
-async def test_storage_that_is_away_delays_only_the_journal(api, site, rebuild, caplog):
+async def test_unavailable_storage_delays_only_the_journal(api, site, rebuild, caplog):
     key = await api.key()
-    folder = Path(site.settings.storage_url.removeprefix("file://")) / journal.ROOM
+    folder = Path(site.settings.storage_url.removeprefix("file://")) / journal.FOLDER
     async with journaling(site) as written, client(api.base_url, key) as http:
         await written()
         folder.rename(aside := folder.with_name("aside"))
@@ -224,7 +225,7 @@ async def test_the_journal_of_an_emptied_redis_does_not_replace_the_one_before(a
         await written()  # after the removal of the first epoch
     after = {each.installation for each in await journal.find(storage)}
     assert after == {one.installation, two.installation}
-    assert not set(one.keys) & set(await storage.keys(journal.ROOM))
+    assert not set(one.keys) & set(await storage.keys(journal.FOLDER))
 
 
 async def test_an_interrupted_rebuild_is_repeated(api: Api, site: Site, rebuild):
@@ -295,7 +296,7 @@ async def _lose_and_rebuild(api: Api, site: Site, redis: Client, rebuild: Any) -
     assert (whole.problems, whole.entries) == ([], 3)
 
 
-async def test_the_moments_of_the_backup_and_of_the_journal_are_metrics(api: Api, site: Site):
+async def test_timestamps_of_backups_and_the_journal_are_exported(api: Api, site: Site):
     def value(name: str) -> float | None:
         return REGISTRY.get_sample_value(f"finetuned_{name}_timestamp_seconds")
 

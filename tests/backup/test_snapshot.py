@@ -39,7 +39,7 @@ async def move(redis: Client, stop: asyncio.Event, writer: int) -> int:
     return number
 
 
-async def test_what_a_transaction_writes_is_in_a_snapshot_together(redis, redis_url):
+async def test_a_snapshot_has_all_or_no_writes_of_a_transaction(redis, redis_url):
     async with redis.pipeline(transaction=False) as pipe:
         for pair in range(PAIRS):
             pipe.mset({f"finetuned:first:{pair}": "-", f"finetuned:second:{pair}": "-"})
@@ -70,7 +70,7 @@ async def test_what_a_transaction_writes_is_in_a_snapshot_together(redis, redis_
     await redis.set("finetuned:x", 1)  # the pause is over
 
 
-async def test_a_redis_that_was_emptied_meanwhile_is_not_backed_up(redis, redis_url):
+async def test_a_redis_that_is_emptied_during_a_backup_is_an_error(redis, redis_url):
     await redis.mset({f"finetuned:x:{number}": 1 for number in range(3000)})
     with tempfile.TemporaryFile() as spool:
         taking = asyncio.create_task(snapshot.take(redis_url, spool))

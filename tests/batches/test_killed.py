@@ -22,12 +22,13 @@ from service.batches.records import (
     BatchTally,
 )
 from service.batches.request_work import RequestWork
-from service.batches.results import Kind, PartWriter, Result, line_of
+from service.batches.results import response_line
 from service.batches.task import BatchAttempt
 from service.config import Settings
-from service.core import ids, queue
+from service.core import ids
 from service.core.outbox import OUTBOX
 from service.inference.background.crew import WAITING
+from service.work.parts import PartWriter
 from service.work.records import AttemptSuperseded, WorkEnded
 from tests.batches.conftest import (
     AT_ONCE,
@@ -172,10 +173,9 @@ async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
 ):
     state = api.app.state
     batches = CanceledAfterwards(state.files)
-    line = line_of("request-0", status=200, body={"id": "x"})
-    result = Result(0, Kind.OUTPUT, line, BatchTally(completed=1))
-    parts = await PartWriter(state.files.storage, batch).write([result])
-    await batches.add_parts(batch, lambda r: r.advance(result.tally), parts)
+    line = response_line("request-0", status=200, body={"id": "x"})
+    part = await PartWriter(state.files.storage, batch).write([line], "output")
+    await batches.add_parts(batch, lambda r: r.advance(BatchTally(completed=1)), {part: [0]})
     last = await batches.change(batch, lambda r: r.finalize(BatchStatus.COMPLETED, 2))
 
     def no_work(_: BatchRecord) -> RequestWork:
@@ -185,7 +185,7 @@ async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
         last,
         batches=batches,
         registry=state.registry,
-        work_on=no_work,
+        request_work=no_work,
         max_body_bytes=1000,
         concurrency=1,
         folder=tmp_path,
@@ -195,22 +195,6 @@ async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
     done = await sdk.batches.retrieve(batch.id)
     assert done.status == "completed"
     assert (await results(sdk, done.output_file_id)).keys() == {"request-0"}
-
-
-async def test_a_lost_queue_entry_is_put_back(api: Api, batch: BatchRecord):
-    from service.core.leases import Leases
-    from service.jobs.dispatch import Dispatcher
-    from service.worker.reconciler import Reconciler
-
-    state, settings = api.app.state, api.settings
-    leases = Leases(state.redis, "me", lease_s=settings.lease_s)
-    dispatcher = Dispatcher(state.jobs, state.redis, settings)
-    reconciler = Reconciler(
-        state.redis, state.jobs, state.files, leases, settings, dispatcher, state.erasing
-    )
-    await state.redis.delete(queue.BATCHES, *await state.redis.keys("arq:job:*"))
-    await reconciler.once()
-    assert await state.redis.zrange(queue.BATCHES, 0, -1) == [f"run_batch:{batch.id}:1".encode()]
 
 
 def record(**fields: Any) -> BatchRecord:

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from service import __version__
 from service.cli.app import app
 from service.core.encryption.signing import SigningKey
+from service.core.storage import Storage
 from service.standalone.layout import DataLayout
+from tests.conftest import Api, upload
 from tests.models.folders import model_folder
 
 pytestmark = pytest.mark.slow
@@ -54,7 +56,7 @@ def test_version_is_the_one_of_the_project():
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 
-def test_doctor_looks_at_everything_and_sees_a_port_in_use(tmp_path):
+def test_doctor_checks_everything_and_finds_a_port_in_use(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -69,7 +71,7 @@ def test_doctor_looks_at_everything_and_sees_a_port_in_use(tmp_path):
 
 
 @pytest.mark.slow
-def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
+def test_doctor_explains_the_sizes_of_engines(tmp_path, redis_url):
     (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
     env = {"FINETUNED_REDIS_URL": redis_url, "FINETUNED_MAX_LORAS": "3"}
     done = run("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json", **env)
@@ -86,7 +88,7 @@ def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
     assert "512" in engine["how"]
 
 
-def test_doctor_tells_of_the_engine_of_a_merged_model(tmp_path, redis_url):
+def test_doctor_reports_the_engine_of_a_merged_model(tmp_path, redis_url):
     name = "ft:tiny:acme:voice:ab12cd"
     (tmp_path / "models.yaml").write_text(
         f"models:\n- {{id: tiny, path: {model_folder(tmp_path)}, license: mit, "
@@ -108,7 +110,7 @@ def doctor(tmp_path: Path, redis_url: str) -> dict[str, dict[str, str]]:
     return {f["what"]: f for f in findings}
 
 
-def test_doctor_tells_of_a_base_model_that_cannot_be_loaded(tmp_path, redis_url):
+def test_doctor_reports_a_base_model_that_cannot_be_loaded(tmp_path, redis_url):
     folders = {"whole": model_folder(tmp_path), "gone": tmp_path / "gone"}
     (tmp_path / "models.yaml").write_text(catalogue(**folders))
     found = doctor(tmp_path, redis_url)
@@ -119,7 +121,7 @@ def test_doctor_tells_of_a_base_model_that_cannot_be_loaded(tmp_path, redis_url)
 
 
 @pytest.mark.slow
-def test_doctor_tells_of_an_engine_that_does_not_come_up(tmp_path, redis_url):
+def test_doctor_reports_an_engine_that_does_not_start(tmp_path, redis_url):
     """Only loading the model reveals this problem: `up` reports it and keeps running."""
     (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
     layout = DataLayout(tmp_path)
@@ -165,7 +167,7 @@ def test_models_add_refuses_with_one_clear_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_keys_create_without_a_store_says_what_to_do(tmp_path):
+def test_keys_create_without_redis_says_what_to_do(tmp_path):
     done = run("keys", "create", "--project", "a", FINETUNED_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 1
     assert "Redis cannot be reached" in done.stderr
@@ -178,7 +180,7 @@ def test_keys_create_makes_a_key_that_the_store_knows(redis_url):
     assert done.stdout.startswith("sk-ft-")
 
 
-def test_inference_of_an_unknown_model_says_so(tmp_path):
+def test_inference_of_an_unknown_model_is_an_error(tmp_path):
     done = run("inference", "nope", FINETUNED_MODELS_FILE=str(tmp_path / "m.yaml"))
     assert done.returncode == 1
     assert "nope" in done.stderr
@@ -197,7 +199,7 @@ def test_the_worker_imports_neither_torch_nor_fastapi():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_files_are_checked_as_uploads_are_without_a_service(tmp_path):
+def test_files_are_checked_without_a_service(tmp_path):
     row = '{"prompt": "Q", "completion": "A"}\n'
     good, broken, few = (tmp_path / f"{name}.jsonl" for name in ("good", "broken", "few"))
     good.write_text("".join(row.replace("Q", f"Q{n}") for n in range(10)))
@@ -307,3 +309,54 @@ def test_models_add_names_a_next_command_that_finds_the_model(tmp_path):
     done = run(*words, **env)
     assert done.returncode == 0, done.stderr
     assert "Start its engine with 'finetuned-server inference tiny'" in done.stdout
+
+
+@pytest.fixture
+def command(api: Api):
+    """Run `gc` on the api's Redis and storage, as an operator does."""
+
+    def command(*arguments: str) -> str:
+        settings = api.settings
+        done = run(
+            "gc",
+            *arguments,
+            FINETUNED_REDIS_URL=settings.redis_url.get_secret_value(),
+            FINETUNED_STORAGE_URL=settings.storage_url,
+            FINETUNED_MODELS_FILE=str(settings.models_file),
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return command
+
+
+async def test_gc_lists_and_removes_unreferenced_data(api: Api, http, command):
+    storage, redis = api.app.state.files.storage, api.app.state.redis
+    kept = (await upload(http, b"kept", purpose="user_data")).json()["id"]
+    lost = (await upload(http, b"lost", purpose="user_data")).json()["id"]
+    project_id = (await storage.keys(""))[0].split("/")[0]
+    unreferenced = ("files/file-a/content", "uploads/upload_a/part_a", "exports/export-a/a1.tar")
+    for name in unreferenced:
+        await storage.put_bytes(f"{project_id}/{name}", b"12345")
+    without_quotas = Storage.from_url(api.settings.storage_url)
+    await without_quotas.put_bytes("proj_unknown/files/file-a/content", b"x")
+    await without_quotas.put_bytes("not/ours", b"x")
+    # As after a failover that lost the last writes.
+    await redis.delete(f"finetuned:{project_id}:files:{lost}")
+    before = sorted(await storage.keys(""))
+
+    assert command().startswith("removed 0 folders"), "all may belong to unfinished work"
+    listed = command("--dry-run", "--older-than", "0")
+    assert listed.splitlines() == [
+        f"would remove {project_id}/exports/export-a: 1 objects, 5 bytes",
+        f"would remove {project_id}/files/file-a: 1 objects, 5 bytes",
+        f"would remove {project_id}/uploads/upload_a: 1 objects, 5 bytes",
+        "would remove 3 folders with 15 bytes in total",
+        "kept 1 files without a record, which 'rebuild' can restore",
+        "kept everything of proj_unknown, which has no record: run 'rebuild' first",
+    ]
+    assert sorted(await storage.keys("")) == before
+    assert "removed 3 folders" in command("--older-than", "0")
+    after = await storage.keys("")
+    assert {*before} - {*after} == {f"{project_id}/{name}" for name in unreferenced}
+    assert (await http.get(f"/v1/files/{kept}/content")).content == b"kept"

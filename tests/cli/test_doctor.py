@@ -27,7 +27,7 @@ from tests.standalone.models import folder_with
         (None, "ok", "on GPUs since Ampere"),
     ],
 )
-def test_the_doctor_says_what_a_gpu_computes_in(capability, level, words):
+def test_doctor_reports_the_precision_of_a_gpu(capability, level, words):
     found = doctor._bf16([Gpu("GPU-1", "Tesla T4", 16 * GIB, capability)])
     assert found.level == level
     assert words in found.found

@@ -70,7 +70,7 @@ def test_libraries_that_may_go_online_are_found(engine, tmp_path: Path):
 
 
 @pytest.mark.parametrize("engine", [dict(offline.VARIABLES)], indirect=True)
-def test_what_the_settings_name_is_allowed(engine, tmp_path: Path):
+def test_addresses_in_the_settings_are_allowed(engine, tmp_path: Path):
     seen = egress.watch(tmp_path, 0)
     places = egress.allowed(
         Settings(upstreams={"demo": "https://203.0.113.9"}, redis_url=SecretStr("redis://r.x:1/0")),
@@ -114,7 +114,7 @@ def test_all_servers_of_a_setting_are_allowed():
     }
 
 
-def test_a_machine_without_the_service_proves_nothing(tmp_path: Path, monkeypatch):
+def test_egress_without_processes_of_the_service_is_no_success(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(egress, "_processes", lambda _: iter(()))
     found = findings(tmp_path)["processes"]
     assert (found["level"], found["found"]) == (

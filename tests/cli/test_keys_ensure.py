@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from service.cli.key_tasks import create_key
+from service.cli.keys import create_key
 from service.core.redis import connect
 from service.projects.records import KeyRevoked, Projects, Role, digest_of
 from tests.cli.test_cli import run
@@ -88,13 +88,13 @@ def test_a_weak_key_is_refused(redis_url, secret):
     assert "32 to 512 visible ASCII characters" in done.stderr
 
 
-def test_a_store_that_is_away_is_said():
+def test_an_unavailable_redis_is_explained():
     done = ensure("redis://127.0.0.1:1/0")
     assert done.returncode == 1
     assert "Redis cannot be reached" in done.stderr
 
 
-async def test_a_key_of_a_chatbot_is_limited_when_it_is_created(redis_url, monkeypatch):
+async def test_a_new_key_can_be_limited_to_models(redis_url, monkeypatch):
     monkeypatch.setenv("FINETUNED_REDIS_URL", redis_url)
     secret = await create_key(None, "limited", "bot", "inference", ["support"], 2)
     redis = connect(redis_url)

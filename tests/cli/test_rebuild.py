@@ -74,7 +74,7 @@ async def lose_everything(api: Api) -> None:
     await redis.aclose(close_connection_pool=True)
 
 
-async def test_files_models_and_projects_are_known_again(api: Api, chats, work, command, tmp_path):
+async def test_files_models_and_projects_are_restored(api: Api, chats, work, command, tmp_path):
     async with await api.client() as http, work("cpu"):
         kept = (await upload(http, chats(20))).json()
         gone = (await upload(http, b"gone", purpose="user_data")).json()
@@ -130,7 +130,7 @@ async def put_evaluation(
     return made
 
 
-async def test_figures_of_evaluations_are_known_again(api: Api, command, tmp_path):
+async def test_figures_of_evaluations_are_restored(api: Api, command, tmp_path):
     async with await api.client():
         project = await api.app.state.projects.by_name("acme")
     storage = Storage.from_url(api.settings.storage_url)
@@ -165,7 +165,7 @@ async def test_figures_of_evaluations_are_known_again(api: Api, command, tmp_pat
     assert await read_figures(redis, project.id, MODEL) == {"gain": 1.0}
 
 
-async def test_imported_models_are_known_again(api: Api, command, tmp_path):
+async def test_imported_models_are_restored(api: Api, command, tmp_path):
     async with await api.client():
         project = await api.app.state.projects.by_name("acme")
     origin = ModelOrigin(import_id="modelimport-one", archive_sha256="0" * 64)
@@ -187,7 +187,7 @@ async def test_imported_models_are_known_again(api: Api, command, tmp_path):
     assert await highest_recorded_rank(registry.redis, BASE_MODEL) == 16
 
 
-async def test_what_is_known_stays_and_what_was_deleted_too(api: Api, http, command, tmp_path):
+async def test_existing_records_and_deletions_are_kept(api: Api, http, command, tmp_path):
     kept = (await upload(http, b"kept", purpose="user_data")).json()
     project = await api.app.state.projects.by_name("acme")
     await put_adapter(api, tmp_path / "made", project.id, 1, 9)
@@ -199,7 +199,7 @@ async def test_what_is_known_stays_and_what_was_deleted_too(api: Api, http, comm
     assert (await http.get(f"/v1/files/{kept['id']}")).json() == kept
 
 
-async def test_manifests_that_lie_are_passed_over(api: Api, command, tmp_path):
+async def test_inconsistent_manifests_are_skipped(api: Api, command, tmp_path):
     storage = Storage.from_url(api.settings.storage_url)
     await put_adapter(api, tmp_path / "made", "proj_theirs", 1, 9)
     manifest = await storage.get_bytes(f"proj_theirs/jobs/{JOB}/a1/adapter/manifest.json")
@@ -211,6 +211,6 @@ async def test_manifests_that_lie_are_passed_over(api: Api, command, tmp_path):
     assert await registry.get("proj_mine", MODEL) is None
 
 
-async def test_a_redis_that_is_away_is_told(tmp_path):
+async def test_an_unavailable_redis_is_reported(tmp_path):
     with pytest.raises(ValueError, match="no 'finetuned-server up' has run"):
         await rebuild(tmp_path, None)

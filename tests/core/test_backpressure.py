@@ -28,7 +28,7 @@ class Worker:
         self.task = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
-        async with self._slots.one(self._owner):
+        async with self._slots.hold(self._owner):
             self.has_slot = True
             await self.may_end.wait()
 
@@ -50,7 +50,7 @@ async def start(slots: Slots, *owners: str) -> list[Worker]:
     return workers
 
 
-async def test_work_waits_for_a_slot_in_its_order():
+async def test_work_gets_slots_in_order():
     first, second, third = await start(slots_of(1), "a", "a", "a")
     assert [w.has_slot for w in (first, second, third)] == [True, False, False]
     await first.end()
@@ -84,15 +84,15 @@ async def test_an_owner_at_its_limit_does_not_block_others():
 @pytest.mark.parametrize("wait_s", [0, 0.05])
 async def test_work_without_a_slot_is_refused(wait_s):
     slots = slots_of(1, wait_s=wait_s)
-    async with slots.one("a"):
+    async with slots.hold("a"):
         with pytest.raises(RateLimited):
-            async with slots.one("b"):
+            async with slots.hold("b"):
                 pass
-    async with slots.one("b"):
+    async with slots.hold("b"):
         pass
 
 
-async def test_few_may_wait():
+async def test_the_number_of_waiting_requests_is_limited():
     slots = slots_of(1)
     holder, *waiting, refused = await start(slots, *["a"] * 6)
     with pytest.raises(RateLimited):
@@ -104,12 +104,12 @@ async def test_few_may_wait():
 async def test_a_failure_gives_the_slot_back():
     slots = slots_of(1)
     with pytest.raises(ZeroDivisionError):
-        async with slots.one("a"):
+        async with slots.hold("a"):
             raise ZeroDivisionError
     assert slots.held == 0
 
 
-async def test_canceled_work_gives_back_what_it_waited_for():
+async def test_canceled_work_gives_up_its_place():
     slots = slots_of(1)
     holder, waiting, next_one = await start(slots, "a", "a", "a")
     waiting.task.cancel()
@@ -122,7 +122,7 @@ async def test_canceled_work_gives_back_what_it_waited_for():
 async def test_work_that_is_canceled_as_it_gets_its_slot_gives_it_back():
     slots = slots_of(1)
     async with AsyncExitStack() as held:
-        await held.enter_async_context(slots.one("a"))
+        await held.enter_async_context(slots.hold("a"))
         waiting, next_one = await start(slots, "a", "a")
     waiting.task.cancel()  # it has its slot, but has not run since
     await settled()

@@ -53,13 +53,13 @@ async def under_way(world: World, loads: int = 1) -> None:
             await asyncio.sleep(0)
 
 
-async def test_remembers_for_its_time_and_no_longer(world, cache):
+async def test_values_expire(world, cache):
     assert [await cache.get("a"), await cache.get("a")] == ["a1", "a1"]
     world.now = 2
     assert await cache.get("a") == "a2"
 
 
-async def test_known_answers_outlive_an_outage_for_a_while(world, cache):
+async def test_cached_values_outlive_an_outage_for_a_while(world, cache):
     await cache.get("a")
     world.away, world.now = True, 30
     assert await cache.get("a") == "a1"
@@ -70,7 +70,7 @@ async def test_known_answers_outlive_an_outage_for_a_while(world, cache):
         await cache.get("a")
 
 
-async def test_after_an_outage_the_next_answer_is_new(world, cache):
+async def test_values_are_loaded_again_after_an_outage(world, cache):
     await cache.get("a")
     world.away, world.now = True, 30
     await cache.get("a")
@@ -84,7 +84,7 @@ async def test_size_is_bounded(world, cache):
     assert await cache.get("a") == "a4"
 
 
-async def test_guesses_push_out_nothing_that_is_in_use(world, cache):
+async def test_unknown_names_do_not_evict_entries_in_use(world, cache):
     await cache.get("a")
     world.absent = {f"guess{i}" for i in range(100)}
     for guess in world.absent:
@@ -94,7 +94,7 @@ async def test_guesses_push_out_nothing_that_is_in_use(world, cache):
     assert world.loads == loads
 
 
-async def test_that_there_is_no_such_thing_is_remembered_too_in_its_own_budget(world, cache):
+async def test_missing_objects_are_cached_with_their_own_limit(world, cache):
     world.absent = {"x", "y", "z"}
     assert [await cache.get("x"), await cache.get("x")] == [None, None]
     assert world.loads == 1
@@ -106,7 +106,7 @@ async def test_that_there_is_no_such_thing_is_remembered_too_in_its_own_budget(w
     assert await cache.get("x") == "x5"
 
 
-async def test_that_there_is_no_such_thing_is_not_said_while_redis_is_away(world, cache):
+async def test_missing_objects_are_not_reported_during_an_outage(world, cache):
     world.absent = {"x"}
     await cache.get("x")
     world.away, world.now = True, 3
@@ -114,7 +114,7 @@ async def test_that_there_is_no_such_thing_is_not_said_while_redis_is_away(world
         await cache.get("x")
 
 
-async def test_what_has_gone_is_not_answered_in_an_outage(world, cache):
+async def test_a_deleted_object_is_not_returned_in_an_outage(world, cache):
     await cache.get("a")
     world.absent, world.now = {"a"}, 2
     assert await cache.get("a") is None
@@ -123,7 +123,7 @@ async def test_what_has_gone_is_not_answered_in_an_outage(world, cache):
         await cache.get("a")
 
 
-async def test_many_who_wait_share_one_look_up(world, cache):
+async def test_concurrent_callers_share_one_load(world, cache):
     world.gate.clear()
     waiting = [asyncio.create_task(cache.get("a")) for _ in range(50)]
     await under_way(world)
@@ -132,7 +132,7 @@ async def test_many_who_wait_share_one_look_up(world, cache):
 
 
 @pytest.mark.parametrize("gone", [1, 3])
-async def test_a_waiter_that_leaves_takes_nothing_with_it(world, cache, gone):
+async def test_a_canceled_caller_does_not_cancel_the_load(world, cache, gone):
     """Neither the caller that started the lookup nor all callers together."""
     world.gate.clear()
     waiting = [asyncio.create_task(cache.get("a")) for _ in range(3)]
@@ -157,7 +157,7 @@ async def test_a_failed_look_up_fails_all_who_wait_and_is_not_remembered(world, 
 
 
 @pytest.mark.parametrize("how", ["forget", "forget_where", "expire_all"])
-async def test_an_answer_under_way_is_not_kept_when_its_key_was_forgotten(world, cache, how):
+async def test_a_running_load_of_a_forgotten_key_is_not_cached(world, cache, how):
     world.gate.clear()
     waiting = asyncio.create_task(cache.get("a"))
     await under_way(world)
@@ -171,7 +171,7 @@ async def test_an_answer_under_way_is_not_kept_when_its_key_was_forgotten(world,
     assert await cache.get("a") == "a2"
 
 
-async def test_what_is_forgotten_while_redis_is_waited_for_is_not_used_either(world, cache):
+async def test_a_value_that_is_forgotten_during_a_load_is_not_used(world, cache):
     await cache.get("a")
     world.now = 3
     world.gate.clear()
@@ -184,14 +184,14 @@ async def test_what_is_forgotten_while_redis_is_waited_for_is_not_used_either(wo
     assert await waiting == "a3"
 
 
-async def test_forgetting_one_leaves_the_others(world, cache):
+async def test_forgetting_a_value_keeps_the_others(world, cache):
     await cache.get("a")
     await cache.get("b")
     cache.forget_where(lambda value: value == "a1")
     assert [await cache.get("a"), await cache.get("b")] == ["a3", "b2"]
 
 
-async def test_what_is_forgotten_is_not_used_in_an_outage(world, cache):
+async def test_forgotten_values_are_not_used_in_an_outage(world, cache):
     await cache.get("a")
     world.away = True
     cache.forget("a")
@@ -199,7 +199,7 @@ async def test_what_is_forgotten_is_not_used_in_an_outage(world, cache):
         await cache.get("a")
 
 
-async def test_what_is_expired_is_asked_for_but_used_in_an_outage(world, cache):
+async def test_expired_values_are_reloaded_but_used_in_an_outage(world, cache):
     """An unstable Redis must not invalidate known values."""
     await cache.get("a")
     cache.expire_all()
@@ -209,7 +209,7 @@ async def test_what_is_expired_is_asked_for_but_used_in_an_outage(world, cache):
     assert await cache.get("a") == "a2"
 
 
-async def test_redis_that_hangs_delays_one_request_and_briefly(world, cache):
+async def test_a_hanging_redis_delays_one_request_briefly(world, cache):
     await cache.get("a")
     await cache.get("b")
     world.now = 3
@@ -229,7 +229,7 @@ async def test_redis_that_hangs_delays_one_request_and_briefly(world, cache):
     assert await cache.get("b") not in ("b2", None)
 
 
-async def test_unknown_keys_wait_for_a_hanging_redis_only_so_long(world):
+async def test_loads_time_out_while_redis_hangs(world):
     world.gate.clear()
     cache = cache_of(world, load_timeout_s=0.05)
     with pytest.raises(TimeoutError):
@@ -250,7 +250,7 @@ async def test_without_a_time_to_live_every_request_asks_for_itself(world):
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
-def test_no_order_of_events_brings_an_old_value_back(seed):
+def test_no_interleaving_returns_an_outdated_value(seed):
     """In any interleaving, a lookup after an announced change never returns the old value."""
     chance = random.Random(seed)
     truth = {"version": 0}

@@ -43,13 +43,13 @@ asyncio.run(main(sys.argv[1]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to a parent")
 @pytest.mark.parametrize("end", ["import time; time.sleep(60)", "sys.exit(3)"])
-def test_no_dead_process_is_left(end):
+def test_no_zombie_process_is_left(end):
     argv = [sys.executable, "-c", FIRST, end]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
 
 
-async def test_a_child_ends_when_its_parent_wants(tmp_path: Path):
+async def test_a_child_ignores_sigterm(tmp_path: Path):
     """systemd sends SIGTERM to all processes of a service, also while a worker drains."""
     code = "import sys; print('ready', flush=True); print(sys.stdin.readline(), flush=True)"
     child = await Child.start(

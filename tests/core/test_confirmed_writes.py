@@ -146,5 +146,5 @@ async def test_the_api_confirms_only_what_the_replica_has(settings, servers, rep
     assert [found["id"] for found in listed] == [created.json()["id"]]
 
 
-def test_nothing_is_waited_for_by_default():
+def test_writes_need_no_confirmation_by_default():
     assert (Settings().redis_wait_replicas, Settings().redis_wait_aof) == (0, False)

@@ -96,7 +96,7 @@ async def test_a_copy_and_a_folder_are_encrypted_under_their_own_names(storage, 
 
 
 @pytest.mark.parametrize("place", [0, 9, 30, 63, 64, C // 2, -1], ids=str)
-async def test_a_flipped_byte_is_noticed(storage, tmp_path, place):
+async def test_a_flipped_byte_is_detected(storage, tmp_path, place):
     await put(storage, KEY, os.urandom(C + 100))
     path = tmp_path / "storage" / KEY
     stored = bytearray(path.read_bytes())
@@ -147,7 +147,7 @@ async def test_objects_cannot_be_swapped(storage, tmp_path):
         await storage.get_bytes(KEY)
 
 
-async def test_chunks_cannot_change_places(storage, tmp_path):
+async def test_chunks_cannot_be_reordered(storage, tmp_path):
     await put(storage, KEY, os.urandom(3 * C))
     path = tmp_path / "storage" / KEY
     stored = path.read_bytes()
@@ -214,12 +214,12 @@ async def test_concurrent_first_writes_agree_on_one_data_key(tmp_path, master):
     assert [await reader.get_bytes(key) for key in keys] == [b"x"] * 8
 
 
-def test_a_key_that_is_none_is_explained(tmp_path):
+def test_an_invalid_master_key_is_explained(tmp_path):
     with pytest.raises(MasterKeyError, match="new-master-key"):
-        LocalMasterKey.of_file(tmp_path / "missing")
+        LocalMasterKey.from_file(tmp_path / "missing")
     (tmp_path / "short").write_text("c2hvcnQ=")
     with pytest.raises(MasterKeyError, match="32 bytes"):
-        LocalMasterKey.of_file(tmp_path / "short")
+        LocalMasterKey.from_file(tmp_path / "short")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(MasterKeyError, match="has no key"):
         Settings(encryption_key_file=tmp_path / "empty").master_key()

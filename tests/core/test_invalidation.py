@@ -67,7 +67,7 @@ async def test_each_kind_reaches_its_listener(redis, heard):
     assert heard.gaps == 1
 
 
-async def test_a_transaction_that_fails_tells_nothing(redis, heard):
+async def test_a_failed_transaction_publishes_nothing(redis, heard):
     await redis.set("watched", 1)
     async with redis.pipeline(transaction=True) as pipe:
         await pipe.watch("watched")
@@ -84,14 +84,14 @@ async def test_a_transaction_that_fails_tells_nothing(redis, heard):
 @pytest.mark.parametrize(
     "data", [b"\xff", b"", b"{}", b'["key"]', b'["other", "p", "n"]', b"7", b'[["x"], "p", "n"]']
 )
-async def test_a_message_that_cannot_be_read_lets_nothing_be_used_unasked(redis, heard, data):
+async def test_an_unreadable_message_expires_all_entries(redis, heard, data):
     await redis.publish(CHANNEL, data)
     await until(lambda: heard.gaps == 2)
     await publish(redis, InvalidationKind.MODEL, "proj_a", "m")
     await until(lambda: bool(heard.messages))
 
 
-async def test_what_may_have_been_missed_in_an_outage_is_told_as_a_gap(valkey, redis, heard):
+async def test_an_outage_is_reported_as_a_gap(valkey, redis, heard):
     valkey.kill()
     await asyncio.sleep(0.5)
     valkey.start()
@@ -108,7 +108,7 @@ async def test_a_connection_that_is_cut_is_a_gap(redis, heard):
 
 
 @pytest.mark.slow
-async def test_a_silent_connection_is_given_up(valkey, redis):
+async def test_a_silent_connection_is_closed(valkey, redis):
     invalidations = Invalidations(redis, ping_every_s=0.2)
     listener = Heard(invalidations)
     async with invalidations.listening():
@@ -121,7 +121,7 @@ async def test_a_silent_connection_is_given_up(valkey, redis):
         await until(lambda: listener.gaps == 2)
 
 
-async def test_it_begins_while_redis_is_away(valkey, redis):
+async def test_listening_can_begin_while_redis_is_unavailable(valkey, redis):
     valkey.kill()
     invalidations = Invalidations(redis)
     listener = Heard(invalidations)

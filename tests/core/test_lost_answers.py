@@ -60,7 +60,7 @@ def end(found: Thing) -> Thing:
     return found.model_copy(update={"n": 1})
 
 
-async def test_an_end_is_written_once(redis, road, through):
+async def test_an_update_without_an_answer_is_applied_once(redis, road, through):
     things = Collection(through, "things", Thing)
     await things.create(thing())
     road.lose(b"EXEC")
@@ -71,7 +71,7 @@ async def test_an_end_is_written_once(redis, road, through):
         await things.update("p", "t", end)
 
 
-async def test_a_change_that_leaves_the_record_as_it_is_happens_once(redis, road, through):
+async def test_an_update_without_a_change_happens_once(redis, road, through):
     things = Collection(through, "things", Thing)
     await things.create(thing())
     road.lose(b"EXEC")
@@ -79,7 +79,7 @@ async def test_a_change_that_leaves_the_record_as_it_is_happens_once(redis, road
     assert await redis.get("count") == b"1"
 
 
-async def test_what_others_write_after_it_does_not_undo_it(redis, road, through):
+async def test_a_later_write_by_others_does_not_repeat_the_update(redis, road, through):
     """The second read finds a record that is neither the old one nor our own."""
     things, others = Collection(through, "things", Thing), Collection(redis, "things", Thing)
     await things.create(thing())
@@ -123,7 +123,7 @@ async def test_a_record_is_created_once(redis, road, through):
 
 
 @pytest.mark.parametrize("command", [b"WATCH", b"GET"])
-async def test_an_answer_lost_before_the_write_is_asked_for_again(road, through, command):
+async def test_a_read_without_an_answer_is_repeated(road, through, command):
     things = Collection(through, "things", Thing)
     await things.create(thing())
     road.lose(command, b"things")
@@ -131,7 +131,7 @@ async def test_an_answer_lost_before_the_write_is_asked_for_again(road, through,
     assert road.lost == 1
 
 
-async def test_a_road_that_stays_cut_is_an_error(road, redis_url):
+async def test_a_lasting_outage_is_an_error(road, redis_url):
     client = connect(road.url, retries=0)
     things = Collection(client, "things", Thing)
     await things.create(thing())
@@ -145,7 +145,7 @@ async def test_a_road_that_stays_cut_is_an_error(road, redis_url):
     await client.aclose(close_connection_pool=True)
 
 
-async def test_a_job_succeeds_once_and_tells_it_once(road, through):
+async def test_a_job_succeeds_once_with_one_event(road, through):
     """Earlier, the second read mistook the success for another attempt's."""
     jobs = Jobs(through)
     await jobs.create(job("a", status=Status.RUNNING))
@@ -153,7 +153,7 @@ async def test_a_job_succeeds_once_and_tells_it_once(road, through):
     after = await jobs.change(
         "proj_a",
         "ftjob-a",
-        lambda j: lifecycle.succeed(j, 1, model="m", result_files=(), trained_tokens=1, now_s=1),
+        lambda j: lifecycle.succeed(j, j, model="m", result_files=(), trained_tokens=1, now_s=1),
         events=lambda _: [NewEvent(message="The job has successfully completed")],
     )
     assert (road.lost, after.status) == (1, Status.SUCCEEDED)
@@ -201,7 +201,7 @@ async def test_a_name_without_a_project_can_be_used(redis):
         await projects.create("acme")
 
 
-async def test_the_first_with_an_idempotency_key_is_the_first(road, through):
+async def test_a_request_keeps_its_claim_after_a_lost_answer(road, through):
     things = Collection(through, "things", Thing)
 
     async def make(claim: Claim[Thing]) -> Thing:

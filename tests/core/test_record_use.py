@@ -17,10 +17,10 @@ from fastapi.routing import APIRoute
 
 from service.app import create_app
 from service.cli import doctor
-from service.cli.key_tasks import create_key
+from service.cli.keys import create_key
 from service.config.limits import ProjectLimits
 from service.core import clock
-from service.core.redis import Client, Purpose
+from service.core.redis import Client, Purpose, writing_for
 from service.core.redis.record_quota import RecordUse
 from service.projects.records import Role
 from service.web.permissions import needed_by, purpose_of
@@ -74,7 +74,7 @@ def redis(api: Api) -> Client:
 
 @pytest.fixture
 def use(redis: Client) -> RecordUse:
-    assert redis.record_use is not None
+    assert isinstance(redis.record_use, RecordUse)
     return redis.record_use
 
 
@@ -102,7 +102,7 @@ async def memory(redis: Client, monkeypatch) -> AsyncIterator[Any]:
     await redis.config_set("maxmemory", 0)
 
 
-async def test_bytes_of_a_project_are_counted_where_they_are_written(api: Api, http, redis, use):
+async def test_each_write_counts_the_bytes_of_its_project(api: Api, http, redis, use):
     before = await used(api, use)
     made = (await post_eval(http, 50 * KIB, key="k")).json()
     await upload(http, ROWS)
@@ -184,7 +184,7 @@ CREATING: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CREATING)
-async def test_whatever_is_created_counts(api: Api, use, method, path, body):
+async def test_all_created_objects_count_toward_the_quota(api: Api, use, method, path, body):
     settings = {"webhook_allowed_hosts": ("127.0.0.1:9",)}
     api.app.state.settings = api.settings.model_copy(update=settings)
     async with await api.client("acme", Role.PROJECT_ADMIN) as http:
@@ -204,14 +204,14 @@ async def test_whatever_is_created_counts(api: Api, use, method, path, body):
         assert await used(api, use) > before + 50
 
 
-async def test_an_object_is_limited_as_a_whole(api: Api, http):
+async def test_the_size_of_a_whole_object_is_limited(api: Api, http):
     message = refused(await post_eval(http, 60 * KIB, graders=10), 413, "object_too_large")
     assert "graders" in message
     assert (await post_eval(http, 60 * KIB, graders=7)).status_code == 200
     assert len((await http.get("/v1/evals")).json()["data"]) == 1
 
 
-async def test_one_project_that_takes_what_it_may_disturbs_no_other(
+async def test_a_project_at_its_quota_does_not_disturb_others(
     api: Api, redis, use, memory, settings
 ):
     limit = await memory(24 * MIB)
@@ -258,7 +258,7 @@ async def _deleted(settings: Any, admin: httpx.AsyncClient, project_id: str) -> 
         await worker._redis.aclose(close_connection_pool=True)
 
 
-async def test_the_reserve_is_not_for_new_objects(api: Api, http, redis, memory):
+async def test_new_objects_cannot_use_the_reserve(api: Api, http, redis, memory):
     file_id = (await upload(http, ROWS)).json()["id"]
     eval_id = (await post_eval(http, KIB)).json()["id"]
     project_id = await of(api)
@@ -279,7 +279,7 @@ async def test_the_reserve_is_not_for_new_objects(api: Api, http, redis, memory)
     assert (await http.delete(f"/v1/files/{file_id}")).status_code == 200
 
 
-async def test_what_releases_memory_works_when_there_is_none(api: Api, redis, memory, settings):
+async def test_releases_work_without_free_memory(api: Api, redis, memory, settings):
     async with (
         await api.client("greedy") as greedy,
         await api.client("other", Role.PROJECT_ADMIN) as other,
@@ -311,7 +311,25 @@ async def test_what_releases_memory_works_when_there_is_none(api: Api, redis, me
         await _deleted(settings, admin, greedy_id)
 
 
-async def test_the_operator_is_told_and_can_act(api: Api, http, redis, monkeypatch, settings):
+async def test_results_are_the_same_without_free_memory(redis, memory):
+    async def results() -> list[Any]:
+        await redis.delete("a", "b", "c")
+        with writing_for(Purpose.RELEASE):
+            async with redis.pipeline(transaction=True) as pipe:
+                pipe.set("a", "1").get("a").incr("a").expire("a", 60).get("none")
+                pipe.hset("b", mapping={"x": "1"}).hgetall("b").sadd("c", "y").smembers("c")
+                found = await pipe.execute()
+            return [*found, await redis.set("a", "2"), await redis.sadd("c", "z")]
+
+    expected = await results()
+    assert expected[:5] == [True, b"1", 2, True, None]
+    await redis.config_set("maxmemory", 1)
+    assert await results() == expected
+
+
+async def test_doctor_names_the_largest_projects_and_commands_still_work(
+    api: Api, http, redis, monkeypatch, settings
+):
     url = settings.redis_url.get_secret_value()
     monkeypatch.setenv("FINETUNED_REDIS_URL", url)
     await post_eval(http, 60 * KIB)

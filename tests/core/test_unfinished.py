@@ -40,12 +40,12 @@ async def unfinished(redis: Client, works: Collection[Work]) -> list[str]:
     return [work.id for work in found]
 
 
-async def test_members_of_ended_and_deleted_work_are_removed(redis, works):
+async def test_ended_and_deleted_work_is_removed_from_the_set(redis, works):
     assert await unfinished(redis, works) == []
     assert await redis.smembers(KEY) == set()
 
 
-async def test_work_that_is_restarted_meanwhile_stays(redis, works, monkeypatch):
+async def test_work_that_is_restarted_during_the_read_stays(redis, works, monkeypatch):
     """Otherwise nobody would look for it again."""
     read = redis.mget
 

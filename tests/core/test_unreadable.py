@@ -33,7 +33,7 @@ def reconciler(api: Api) -> Reconciler:
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
     return Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
     )
 
 
@@ -61,7 +61,7 @@ async def create(http):
     return create
 
 
-async def test_a_job_of_an_unknown_status_holds_up_no_other(
+async def test_a_job_with_an_unknown_status_does_not_block_others(
     api: Api, http, create, rewrite, reconciler, caplog
 ):
     strange = await create()
@@ -86,7 +86,7 @@ async def test_a_job_of_an_unknown_status_holds_up_no_other(
     assert "a secret status" not in caplog.text
 
 
-async def test_asked_for_by_id_it_is_a_fault_of_the_service(api: Api, http, create, rewrite):
+async def test_an_unreadable_job_is_an_internal_error(api: Api, http, create, rewrite):
     job = await create()
     await rewrite(
         api.app.state.jobs.records.key(job["organization_id"], job["id"]), status="archived"
@@ -102,7 +102,7 @@ async def test_asked_for_by_id_it_is_a_fault_of_the_service(api: Api, http, crea
         assert "newer version" in error["message"]
 
 
-async def test_files_tasks_and_uploads_hold_up_no_other(
+async def test_unreadable_files_tasks_and_uploads_do_not_block_others(
     api: Api, http, rewrite, reconciler, create
 ):
     state = api.app.state
@@ -127,7 +127,7 @@ async def test_files_tasks_and_uploads_hold_up_no_other(
     assert gone not in listed
 
 
-async def test_a_worker_of_another_kind_is_not_counted_on(api: Api):
+async def test_an_unreadable_worker_is_ignored(api: Api):
     redis = api.app.state.redis
     await workers.announce(
         redis,
@@ -140,7 +140,7 @@ async def test_a_worker_of_another_kind_is_not_counted_on(api: Api):
     assert [w.name for w in await workers.alive(redis)] == ["old"]
 
 
-async def test_an_event_of_an_unknown_level_is_left_out(api: Api, http, create):
+async def test_an_event_with_an_unknown_level_is_skipped(api: Api, http, create):
     job = await create()
     stream = f"finetuned:{job['organization_id']}:events:{job['id']}"
     event = {"message": "m", "level": "grave", "type": "message", "data": {}, "created_at": 1}
@@ -150,7 +150,7 @@ async def test_an_event_of_an_unknown_level_is_left_out(api: Api, http, create):
     assert len(answer.json()["data"]) == 2
 
 
-async def test_a_fault_with_one_record_holds_up_no_other(api: Api, create, reconciler, caplog):
+async def test_an_error_with_one_record_does_not_block_others(api: Api, create, reconciler, caplog):
     first, second = await create(), await create()
     checked: list[str] = []
     repairs = reconciler._job_recovery

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from service.datasets.cleaning import clean as cleaning
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult, CleanSpec, ConvertResult, ReportSpec
+from service.datasets.contract.report import Report
+from service.datasets.contract.tasks import (
+    CleanOptions,
+    CleanResult,
+    CleanSpec,
+    ConvertResult,
+    ReportSpec,
+)
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions, RowFormat
 from service.datasets.report import analysis
 from service.datasets.report.analysis import Render
-from service.datasets.report.report import Report
 from service.datasets.rows.canonical import canonical_block
 
 # Runs a spec and then prints its own peak resident set and that of its children. Its

@@ -13,7 +13,7 @@ import pytest
 
 from service.datasets.adapter_archive import MAX_ENTRIES, unpack_adapter
 from service.datasets.checks.issues import DatasetError
-from service.datasets.contract import UnpackedAdapter
+from service.datasets.contract.tasks import UnpackedAdapter
 from tests.adapters import PAIR, adapter, base_folder, safetensors, tar_of, zip_of
 
 MAX_BYTES = 1024 * 1024
@@ -176,7 +176,9 @@ def test_an_adapter_at_the_top_of_the_archive_is_found(unpack: Unpack, out: Path
         ),
     ],
 )  # fmt: skip
-def test_what_is_refused(unpack: Unpack, out: Path, data: bytes, code: str, words: str) -> None:
+def test_invalid_archives_are_refused(
+    unpack: Unpack, out: Path, data: bytes, code: str, words: str
+) -> None:
     with pytest.raises(DatasetError) as caught:
         unpack(data)
     assert caught.value.issue.code == code

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError
 from service.datasets.checks.validate import validate_file
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult
+from service.datasets.contract.tasks import CleanOptions, CleanResult
 from service.datasets.formats.options import FormatOptions
 from tests.datasets.support import analyze, chat, clean
 
@@ -56,7 +55,7 @@ def run(
     return result, read[0], read[1], read[2]
 
 
-def test_duplicates_go_and_the_diff_says_where_they_were(tmp_path: Path) -> None:
+def test_duplicates_are_dropped_and_listed_in_the_diff(tmp_path: Path) -> None:
     one, other = chat(words(1), words(2)), chat(words(3), words(4))
     near = chat(words(1) + "!", words(2))
     rows = [one, other, {"messages": []}, one, near, b"{".decode()]
@@ -119,14 +118,14 @@ SAME_BUT = {
 
 
 @pytest.mark.parametrize("difference", SAME_BUT)
-def test_rows_that_differ_in_what_is_trained_on_stay(tmp_path: Path, difference: str) -> None:
+def test_rows_that_differ_in_trained_content_are_kept(tmp_path: Path, difference: str) -> None:
     rows = SAME_BUT[difference]
     result, train, _, _ = run(tmp_path, rows)
     assert train == rows
     assert result.dropped == {}
 
 
-def test_rows_that_differ_in_nothing_that_is_trained_on_are_copies(tmp_path: Path) -> None:
+def test_rows_with_equal_trained_content_are_duplicates(tmp_path: Path) -> None:
     row = chat("Hello", LONG)
     weighted = {"messages": [row["messages"][0], row["messages"][1] | {"weight": 1}]}
     rows = [row, weighted, row | {"parallel_tool_calls": False}, row]
@@ -136,25 +135,27 @@ def test_rows_that_differ_in_nothing_that_is_trained_on_are_copies(tmp_path: Pat
 
 
 @pytest.mark.parametrize("difference", ["the system prompt", "the tools", "the rejected answer"])
-def test_near_duplicates_share_what_stands_beside_the_talk(tmp_path: Path, difference: str) -> None:
+def test_near_duplicates_must_share_system_prompt_tools_and_rejected_answer(
+    tmp_path: Path, difference: str
+) -> None:
     rows = SAME_BUT[difference]
     _, train, _, _ = run(tmp_path, rows, near_duplicates=True)
     assert train == rows
 
 
-def test_a_threshold_of_one_drops_what_differs_in_case_and_spacing_alone(tmp_path: Path) -> None:
+def test_a_threshold_of_one_ignores_only_case_and_spacing(tmp_path: Path) -> None:
     rows = [chat(LONG, "Yes."), chat(LONG.upper() + " ", "yes."), chat(LONG, "Yes, 9.")]
     _, train, _, _ = run(tmp_path, rows, near_duplicates=True, near_threshold=1)
     assert train == [rows[0], rows[2]]
 
 
-def test_other_tools_are_no_contradiction(tmp_path: Path) -> None:
+def test_rows_with_other_tools_do_not_contradict_each_other(tmp_path: Path) -> None:
     rows = [chat("Hello", f"{d} it is") | {"tools": tool(d)} for d in ("Up", "Down")]
     _, train, _, _ = run(tmp_path, rows, contradictions="first")
     assert train == rows
 
 
-def test_broken_rows_can_be_a_reason_to_stop(tmp_path: Path) -> None:
+def test_broken_rows_are_refused_without_drop_broken(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="line 2") as caught:
         run(tmp_path, [chat("a", "b"), {}], drop_broken=False)
     assert caught.value.issue.code == "broken_row"
@@ -195,7 +196,7 @@ def test_contradictions_are_resolved_by_the_named_rule(
         ("When do you open?", ["9 am", "9:30 AM", "9:00 AM", "At 9am."]),
     ],
 )
-def test_answers_that_say_the_same_do_not_contradict(
+def test_answers_that_mean_the_same_do_not_contradict(
     tmp_path: Path, question: str, answers: list[str]
 ) -> None:
     rows = [chat(question, answer) for answer in answers]
@@ -205,7 +206,7 @@ def test_answers_that_say_the_same_do_not_contradict(
     assert diff == [{"line": 2, "action": "dropped", "reason": "contradiction", "other": 1}]
 
 
-def test_texts_are_mended_and_composed(tmp_path: Path) -> None:
+def test_texts_are_repaired_and_normalized(tmp_path: Path) -> None:
     rows = [
         chat("Cafe\u0301 or か\u3099?", "FULL \uff21\uff22"),
         chat("The cafÃ© crÃ¨me, naÃ¯ve", "bell\x07 \x1b[0m"),
@@ -272,7 +273,7 @@ def test_personal_data_is_redacted_everywhere(tmp_path: Path, mode: str, label: 
 
 
 @pytest.mark.slow
-def test_a_split_is_stratified_and_parts_no_look_alikes(tmp_path: Path) -> None:
+def test_a_split_is_stratified_and_keeps_similar_rows_together(tmp_path: Path) -> None:
     rows, origin = [], {}
     for number in range(400):
         thai = number % 4 == 0
@@ -358,7 +359,7 @@ _rows = st.lists(st.builds(chat, _text, _text) | st.none(), max_size=12)
     share=st.sampled_from([0.0, 0.3]),
     mode=st.sampled_from(["keep", "pseudonym"]),
 )
-def test_what_comes_out_is_valid_and_clean_already(
+def test_cleaned_files_are_valid_and_a_second_cleaning_changes_nothing(
     tmp_path: Path, rows: list[Any], rule: str, share: float, mode: str
 ) -> None:
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()

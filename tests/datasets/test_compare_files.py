@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import DiffSpec
-from service.datasets.versions.compare import compare_files
-from service.datasets.versions.diff import (
+from service.datasets.compare_files import compare_files
+from service.datasets.contract.tasks import CleanOptions, DiffSpec
+from service.datasets.contract.versions import (
     CHANGES,
     INDEX,
     OTHER_TEXTS,
@@ -20,8 +19,8 @@ from service.datasets.versions.diff import (
     Entry,
     Lineage,
     RowPlace,
-    pack,
-    unpack,
+    decode_entries,
+    encode_entry,
 )
 from tests.conftest import chat_line
 from tests.datasets.support import clean, run_measured
@@ -55,7 +54,7 @@ def compared(folder: Path, before: list[str], after: list[str], **options: Any) 
 
 def changes(folder: Path) -> list[tuple[str, int | None, int | None]]:
     """The kind of each difference, with the lines of its rows."""
-    entries = unpack((folder / "out" / CHANGES).read_bytes())
+    entries = decode_entries((folder / "out" / CHANGES).read_bytes())
     return [(e.change, e.row and e.row.line, e.other and e.other.line) for e in entries]
 
 
@@ -132,7 +131,7 @@ def test_rejected_answers_and_labels_count(tmp_path):
     assert {s.name: s.rows for s in diff.after.classes} == {"good": 1, "bad": 2}
 
 
-def test_what_a_cleaning_made_of_a_row_is_its_version(tmp_path):
+def test_a_cleaned_row_matches_its_source_row(tmp_path):
     """Its question is masked as well, so that only the lineage connects the two."""
     ask = chat_line("My address is anna@example.com. Is that right?", "Yes: anna@example.com.")
     rows = [OPEN, "{broken", OPEN, ask, THAI]
@@ -161,7 +160,7 @@ def test_what_a_cleaning_made_of_a_row_is_its_version(tmp_path):
         )
         diff = compare_files(spec)
         assert diff.before.broken_rows == 1
-        entries = unpack((out / CHANGES).read_bytes())
+        entries = decode_entries((out / CHANGES).read_bytes())
         lines += [e.row.line for e in entries if e.change == "changed" and e.row]
         for name in found:
             found[name] += getattr(diff, name)
@@ -172,7 +171,7 @@ def test_what_a_cleaning_made_of_a_row_is_its_version(tmp_path):
 def test_the_index_has_texts_that_are_not_stored_elsewhere(tmp_path):
     diff = compared(tmp_path, [OPEN, THAI], [THAI, JAPANESE])
     assert counts(diff) == (1, 0, 1, 1)
-    removed, added = unpack((tmp_path / "out" / CHANGES).read_bytes())
+    removed, added = decode_entries((tmp_path / "out" / CHANGES).read_bytes())
     for place, name, row in ((removed.row, TEXTS, OPEN), (added.other, OTHER_TEXTS, JAPANESE)):
         assert place is not None
         data = (tmp_path / "out" / name).read_bytes()[place.start : place.start + place.bytes]
@@ -187,7 +186,7 @@ def test_entries_are_read_as_they_were_written():
         Entry(RowPlace(3, 9, 8), None),
         Entry(None, RowPlace(4, 5, 6)),
     ]
-    assert unpack(b"".join(pack(entry) for entry in entries)) == entries
+    assert decode_entries(b"".join(encode_entry(entry) for entry in entries)) == entries
 
 
 def labels(counted: dict[str, int]) -> list[str]:

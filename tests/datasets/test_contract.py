@@ -1,4 +1,4 @@
-"""The contract of the child process: what does not match it is an error that says where."""
+"""Tests of the contract of the child process: mismatches are errors that name the place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.datasets.contract import (
+from service.datasets.contract.tasks import (
     Failed,
     Measures,
     MeasureSpec,

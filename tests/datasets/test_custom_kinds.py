@@ -13,7 +13,7 @@ from service.datasets.personal_data.kinds import (
     CustomKinds,
     InvalidPattern,
     Recognizer,
-    compiled,
+    compile_pattern,
 )
 from service.datasets.personal_data.national_ids import NATIONAL_IDS
 from service.datasets.personal_data.redact import Redactor
@@ -61,7 +61,7 @@ def test_a_term_is_not_found_inside_a_longer_word():
     assert found("Acme Tradings", TERMS) == []
 
 
-def test_marks_in_a_term_are_no_pattern():
+def test_terms_are_not_patterns():
     assert found("a+b axb", Recognizer("code", terms=("a+b", "c.d"))) == [("code", "a+b")]
 
 
@@ -70,7 +70,7 @@ def test_marks_in_a_term_are_no_pattern():
 )
 def test_a_pattern_that_cannot_be_used_is_refused_with_the_reason(pattern, reason):
     with pytest.raises(InvalidPattern, match=reason):
-        compiled(pattern)
+        compile_pattern(pattern)
 
 
 def test_a_pattern_that_would_make_a_backtracking_engine_hang_is_fast():

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult
+from service.datasets.contract.tasks import CleanOptions, CleanResult
 from tests.conftest import chat_line
 from tests.datasets.support import clean
 
@@ -55,7 +54,7 @@ def test_rows_are_dropped_and_edited(tmp_path):
     assert decided == [(5, "changed"), (7, "dropped")]
 
 
-def test_a_row_that_is_kept_stays_whatever_it_repeats_or_contradicts(tmp_path):
+def test_a_kept_row_is_not_dropped_as_a_duplicate_or_contradiction(tmp_path):
     keep = [{"line": line, "action": "keep"} for line in (2, 3)]
     _, answers, _ = run(tmp_path, *keep, contradictions="first")
     assert answers[:3] == ["At nine.", "At nine.", "At ten."]
@@ -99,7 +98,7 @@ def test_an_edited_row_that_ends_the_file_is_not_lost(tmp_path):
         ),
     ],
 )
-def test_what_is_no_decision_is_refused(tmp_path, decision, code, says):
+def test_invalid_decisions_are_refused(tmp_path, decision, code, says):
     with pytest.raises(DatasetError) as refused:
         run(tmp_path, decision)
     assert refused.value.issue.code == code

@@ -1,4 +1,4 @@
-"""Tests of every input format: detected from the content, and read as the same canonical chats."""
+"""Tests of the input formats: detection from the content, and conversion to canonical chats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError, IssueLog
-from service.datasets.contract import ConvertResult
+from service.datasets.contract.tasks import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
@@ -86,7 +86,7 @@ def run(
 ROWS = [list(pair) for pair in PAIRS]
 RECORDS = [{"prompt": p, "completion": c} for p, c in PAIRS]
 Data = bytes | Callable[[], bytes]
-"""What would take every process time or memory to collect the tests is made when it is used."""
+"""A file, or a function that makes it on first use, because each process collects all tests."""
 
 
 @functools.cache
@@ -151,18 +151,25 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("packer", PACKERS)
 @pytest.mark.parametrize(
     ("data", "container", "shape"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_each_format_becomes_the_same_chats(
-    tmp_path: Path, data: Data, container: str, shape: str, packer: str
+    tmp_path: Path, data: Data, container: str, shape: str
 ) -> None:
-    rows, result = run(tmp_path, PACKERS[packer](made(data)))
+    rows, result = run(tmp_path, made(data))
     assert rows == chats(PAIRS)
     assert (result.facts.container, result.facts.shape) == (container, shape)
-    assert result.facts.compression == (None if packer == "plain" else packer)
-    assert result.validation.ok
+    assert (result.facts.compression, result.validation.ok) == (None, True)
+
+
+@pytest.mark.parametrize("packer", ["gzip", "zstd"])
+@pytest.mark.parametrize("name", ["jsonl chat", "csv", "parquet", "xlsx"])
+def test_compressed_files_are_unpacked(tmp_path: Path, name: str, packer: str) -> None:
+    (data,) = (case[1] for case in CASES if case[0] == name)
+    rows, result = run(tmp_path, PACKERS[packer](made(data)))
+    assert rows == chats(PAIRS)
+    assert result.facts.compression == packer
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,7 @@ def test_each_format_becomes_the_same_chats(
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("container", ["jsonl", "csv"])
-def test_an_encoding_is_found_and_said(
+def test_encodings_are_detected_and_reported(
     tmp_path: Path, encoding: str, name: str, text: list[tuple[str, str]], container: str
 ) -> None:
     data = (
@@ -197,14 +204,14 @@ def test_an_encoding_is_found_and_said(
     assert result.facts.encoding == name
 
 
-def test_a_named_encoding_is_obeyed(tmp_path: Path) -> None:
+def test_a_named_encoding_is_used(tmp_path: Path) -> None:
     data = "prompt,completion\nx,\u20ac\n".encode("gb18030")
     rows, result = run(tmp_path, data, FormatOptions(encoding="GBK"))
     assert rows == chats([("x", "€")])
     assert result.facts.encoding == "GB18030"
 
 
-def test_lines_of_another_encoding_are_mended_and_said(tmp_path: Path) -> None:
+def test_lines_in_another_encoding_are_repaired_and_reported(tmp_path: Path) -> None:
     lines = jsonl(chats(PAIRS[:1] * 5)).splitlines(keepends=True)
     strange = jsonl(chats([("路由器怎么重启？", "请长按电源键十秒，然后再试一次。")]))
     lines[2] = strange.decode().encode("gbk")
@@ -282,7 +289,7 @@ def xlsx_with_formulas() -> bytes:
     return out.getvalue()
 
 
-def test_formulas_and_merged_cells_are_said(tmp_path: Path) -> None:
+def test_formulas_and_merged_cells_are_reported(tmp_path: Path) -> None:
     rows, result = run(tmp_path, xlsx_with_formulas())
     assert rows == chats([("a", "b"), ("d", "e")])
     counts = result.validation.counts
@@ -298,7 +305,7 @@ def test_ragged_rows_are_refused_one_by_one(tmp_path: Path) -> None:
     assert issues == [("ragged_row", 3), ("ragged_row", 4)]
 
 
-def test_a_bare_value_in_an_array_is_said(tmp_path: Path) -> None:
+def test_a_scalar_in_an_array_is_reported(tmp_path: Path) -> None:
     data = json.dumps([chats(PAIRS)[0], 7, "x", *chats(PAIRS)[1:], [1]]).encode()
     rows, result = run(tmp_path, data)
     assert rows == chats(PAIRS)
@@ -309,11 +316,11 @@ def bomb(kind: str) -> bytes:
     megabyte, out = b"0" * 2**20, io.BytesIO()
     if kind == "gzip":
         with gzip.GzipFile(fileobj=out, mode="wb") as file:
-            for _ in range(100):
+            for _ in range(40):
                 file.write(megabyte)
         return out.getvalue()
     if kind == "zstd":
-        return zstandard.compress(megabyte * 100)
+        return zstandard.compress(megabyte * 40)
     if kind == "zip":
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
             packed.writestr("rows.jsonl", megabyte * 40)
@@ -333,7 +340,6 @@ def odd_zip(change: dict[int, int]) -> bytes:
     return bytes(data)
 
 
-# Bombs are made when a test needs them: each process collects all tests.
 HEADER = ["prompt", "completion"]
 OPEN_QUOTE = b'prompt,completion\na,"'
 REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
@@ -360,7 +366,7 @@ REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
     ("no prompt", b'{"q1": 1, "chosen": "b", "rejected": "c"}', FormatOptions(), "unknown_columns"),
     ("csv columns", b"alpha,beta\n1,2\n", FormatOptions(), "unknown_columns"),
     ("same names", b"prompt,prompt\n1,2\n", FormatOptions(), "duplicate_column"),
-    ("open quote", lambda: OPEN_QUOTE + b"b\n" * 10**7, FormatOptions(), "unclosed_quote"),
+    ("open quote", lambda: OPEN_QUOTE + b"b\n" * 3 * 10**6, FormatOptions(), "unclosed_quote"),
     ("mapping", b"a,b\n1,2\n", FormatOptions(columns={"prompt": "x"}), "missing_column"),
     ("brackets", b'[{"prompt": "a"}]}', FormatOptions(), "unmatched_brackets"),
     ("open array", b'[{"prompt": "a", "completion": ["b"}', FormatOptions(), "unmatched_brackets"),
@@ -374,7 +380,7 @@ REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
 @pytest.mark.parametrize(
     ("data", "options", "code"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED]
 )
-def test_what_cannot_be_read_is_refused_with_a_reason(
+def test_unreadable_files_are_refused_with_a_reason(
     tmp_path: Path, data: Data, options: FormatOptions, code: str
 ) -> None:
     source = tmp_path / "source"
@@ -388,15 +394,11 @@ def test_what_cannot_be_read_is_refused_with_a_reason(
 FULL = Path("/dev/full")
 
 
-def test_a_full_disk_is_not_damage_of_a_compressed_file(tmp_path: Path) -> None:
+def test_a_full_disk_is_not_taken_for_damage(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(bz2.compress(jsonl(RECORDS)))
     with pytest.raises(OSError, match="No space left"):
         unpack(source, FULL, "bzip2", FormatOptions())
-
-
-def test_a_full_disk_is_not_damage_of_an_archive(tmp_path: Path) -> None:
-    source = tmp_path / "source"
     with zipfile.ZipFile(source, "w") as archive:
         archive.writestr("rows.jsonl", jsonl(RECORDS))
     with pytest.raises(OSError, match="No space left"):
@@ -437,7 +439,7 @@ def damaged(data: bytes, damage: list[tuple[float, str, int]]) -> bytes:
 
 
 @settings(
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -457,7 +459,7 @@ def test_no_damage_crashes_a_parser(
 
 
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.datasets.checks.validate import validate_file
-from service.datasets.cleaning.options import CleanOptions, ContradictionRule
+from service.datasets.contract.tasks import CleanOptions, ContradictionRule
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.render import to_markdown
 from tests.datasets.support import analyze, clean, errors, jsonl, run
@@ -65,7 +65,7 @@ def test_labeled_shapes(tmp_path: Path, data: bytes | Callable[[], bytes]) -> No
     assert rows == ROWS
 
 
-def test_tools_and_a_system_prompt_stay(tmp_path: Path) -> None:
+def test_tools_and_a_system_prompt_are_kept(tmp_path: Path) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     more = {"tools": tools, "system": "Be kind."}
     data = [{"prompt": "q", "completion": "a", "label": label, **more} for label in (True, False)]
@@ -122,13 +122,13 @@ def test_a_file_of_one_label_is_refused(tmp_path: Path, label: bool) -> None:
     assert errors(run(tmp_path, jsonl(table))[1]) == [("one_label", None, "")]
 
 
-def test_good_answers_alone_can_be_learned_as_chats(tmp_path: Path) -> None:
+def test_rows_with_one_label_can_be_read_as_chats(tmp_path: Path) -> None:
     _, result = run(tmp_path, jsonl(ROWS[:1] * 2), FormatOptions(shape="chat"))
     assert (result.facts.row_format, errors(result)) == ("chat", [])
 
 
 @pytest.mark.parametrize("labels", [["cat", "dog"], [1, 0], ["true", "false"], [True, None]])
-def test_other_labels_are_no_judgments(tmp_path: Path, labels: list[Any]) -> None:
+def test_labels_that_are_not_booleans_are_ignored(tmp_path: Path, labels: list[Any]) -> None:
     data = [row | {"label": label} for row, label in zip(ROWS, labels, strict=True)]
     _, result = run(tmp_path, jsonl(data))
     assert result.facts.row_format == "chat"

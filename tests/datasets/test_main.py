@@ -1,4 +1,4 @@
-"""Tests of the process that a worker starts: spec, progress, result and limits."""
+"""Tests of the process that a worker starts: spec, progress, result, limits and imports."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_clean_and_convert(folder: Path) -> None:
         ({"action": "report", "format": {"columns": {"prompt": "x"}}}, "missing_column"),
     ],
 )
-def test_failures_say_what_and_how_to_mend(
+def test_failures_have_a_message_and_a_fix(
     folder: Path, spec: dict[str, Any], expected: str
 ) -> None:
     code, lines, result = run(folder, **spec)
@@ -117,7 +117,7 @@ def test_failures_say_what_and_how_to_mend(
     assert line["fix"]
 
 
-def test_the_memory_limit_holds_and_is_said(folder: Path) -> None:
+def test_the_memory_limit_is_enforced_and_reported(folder: Path) -> None:
     # What a report of any English text loads does not fit, so the file can be small.
     rows = [{"prompt": f"{number} " + "x" * 300, "completion": "y" * 300} for number in range(100)]
     (folder / "data").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -126,7 +126,7 @@ def test_the_memory_limit_holds_and_is_said(folder: Path) -> None:
     assert lines[-1]["code"] == "out_of_memory"
 
 
-def test_the_end_of_the_process_is_the_end_of_its_workers(folder: Path) -> None:
+def test_workers_end_with_their_process(folder: Path) -> None:
     with (folder / "data").open("w") as out:
         for _ in range(2_000):
             out.write("".join(json.dumps(row) + "\n" for row in ROWS))
@@ -158,3 +158,89 @@ def _wait_for_children(pid: int) -> list[psutil.Process]:
             return children
         time.sleep(0.02)
     return []
+
+
+# Each task runs in the same process, the cheapest first, and prints what is imported after it.
+_PROGRAM = """
+import json, sys
+from service.datasets.__main__ import main
+
+for spec in sys.argv[1:]:
+    code = main([spec])
+    print(json.dumps({"code": code, "modules": sorted(sys.modules)}))
+"""
+# Chat templates are rendered in a process of their own.
+_NEVER = {"aiohttp", "arq", "fastapi", "httpx", "httpx2", "jinja2", "pydantic", "redis", "torch"}
+_FOR_SOME_FILES = {"multiprocessing", "openpyxl", "pyarrow"}
+_FOR_SOME_TEXTS = {"ftfy", "fugashi", "jsonschema_rs", "phonenumbers", "ssl", "stdnum"}
+_OF_REPORTS = {"py3langid", "rapidfuzz", "re2", "service.datasets.personal_data.detect"}
+_OF_MEASURES = {"numpy", "tokenizers"}
+_OF_TEMPLATES = {"jinja2"}  # of reports
+
+
+def _row(number: int) -> dict[str, object]:
+    question = f"How does tap {number} work?"
+    answer = "Turn it to the left until water comes."
+    turns = (("user", question), ("assistant", answer))
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+def test_a_task_imports_only_what_its_file_needs(
+    tmp_path: Path, tokenizers: dict[str, Path]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(_row(number)) + "\n" for number in range(10)))
+    table = tmp_path / "table.csv"
+    table.write_text("prompt,completion\nq,a\n")
+    out = str(tmp_path / "out")
+    tasks: dict[str, dict[str, object]] = {
+        "validate": {"action": "validate", "path": str(rows)},
+        "convert": {"action": "convert", "path": str(rows), "out": out},
+        "table": {"action": "convert", "path": str(table), "out": out},
+        "preview": {"action": "preview", "path": str(table)},
+        "measure": {
+            "action": "measure",
+            "path": str(rows),
+            "rows": 10,
+            "tokenizer": str(tokenizers["english"]),
+        },
+        "clean": {"action": "clean", "path": str(rows), "out": str(tmp_path / "cleaned")},
+        "report": {"action": "report", "path": str(rows)},
+        "mask": {
+            "action": "clean",
+            "path": str(rows),
+            "out": str(tmp_path / "masked"),
+            "options": {"personal_data": "mask"},
+        },
+    }
+    imported = _imported_after(tmp_path, tasks)
+
+    lazy = _NEVER | _FOR_SOME_FILES | _FOR_SOME_TEXTS
+    for task in ("validate", "convert", "table", "preview"):
+        assert not imported[task] & (lazy | _OF_REPORTS | _OF_MEASURES), task
+    assert not imported["measure"] & (lazy | _OF_REPORTS)
+    assert imported["measure"] >= _OF_MEASURES
+    assert not imported["clean"] & (lazy | {"py3langid"})
+    for task in ("report", "mask"):
+        assert not imported[task] & (lazy - _OF_TEMPLATES), task
+        assert imported[task] >= _OF_REPORTS
+
+
+def _imported_after(folder: Path, tasks: dict[str, dict[str, object]]) -> dict[str, set[str]]:
+    """Run the tasks one after another, and return the modules imported after each."""
+    specs = []
+    for name, task in tasks.items():
+        spec = {**task, "result": str(folder / f"{name}.json"), "processes": 2}
+        specs.append(folder / f"{name}.spec.json")
+        specs[-1].write_text(json.dumps(spec))
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *map(str, specs)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    ends = [line for line in lines if "modules" in line]
+    assert [end["code"] for end in ends] == [0] * len(tasks)
+    return {name: set(end["modules"]) for name, end in zip(tasks, ends, strict=True)}

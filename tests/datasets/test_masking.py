@@ -1,4 +1,4 @@
-"""Tests that a value identified as personal once is masked everywhere in the file."""
+"""Tests that a value that is confirmed once is masked everywhere in the file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.options import CleanOptions
-from service.datasets.contract import CleanResult
+from service.datasets.contract.tasks import CleanOptions, CleanResult
 from service.datasets.formats.convert import convert
 from service.datasets.report.render import to_html, to_markdown
 from tests.datasets.support import analyze, clean
@@ -54,7 +53,7 @@ def run(
         "१२३४५६७८९०१८",
     ],
 )
-def test_an_id_proven_in_the_question_is_masked_in_the_answer(
+def test_an_id_confirmed_in_the_question_is_masked_in_the_answer(
     tmp_path: Path, spelling: str
 ) -> None:
     rows = [
@@ -68,13 +67,15 @@ def test_an_id_proven_in_the_question_is_masked_in_the_answer(
     assert result.changed == {"redacted_jp_my_number": 3}
 
 
-def test_what_comes_first_is_masked_by_what_is_proven_later(tmp_path: Path) -> None:
+def test_a_value_is_masked_in_rows_before_the_one_that_confirms_it(tmp_path: Path) -> None:
     rows = [chat("Who is it?", f"Customer {MY_NUMBER}."), chat(f"個人番号 {MY_NUMBER}", "OK.")]
     _, train = run(tmp_path, rows)
     assert train[0] == chat("Who is it?", "Customer [JP_MY_NUMBER].")
 
 
-def test_a_number_at_home_in_the_question_is_masked_in_an_english_answer(tmp_path: Path) -> None:
+def test_a_number_confirmed_by_the_questions_language_is_masked_in_an_english_answer(
+    tmp_path: Path,
+) -> None:
     question = "番号は1234 5678 9018です。登録をお願いします。"
     rows = [chat(question, f"Your number {MY_NUMBER} is registered with our office now.")]
     _, train = run(tmp_path, rows)
@@ -118,7 +119,7 @@ def test_a_number_at_home_in_the_question_is_masked_in_an_english_answer(tmp_pat
         ("สวัสดีครับ ผมชื่อ สมชาย ใจดี สินค้าที่สั่งยังไม่มาถึงครับ", "สวัสดีค่ะคุณสมชายค่ะ", "สวัสดีค่ะคุณ[PERSON_NAME]ค่ะ"),
     ],
 )
-def test_parts_of_a_name_are_masked_in_the_row_that_proves_it(
+def test_parts_of_a_name_are_masked_in_its_row(
     tmp_path: Path, proof: str, answer: str, masked: str
 ) -> None:
     rows = [chat(proof, answer), chat("Hi Mark! Is Hill Street near?", "Yes, says Arjun.")]
@@ -154,7 +155,7 @@ def test_hidden_spellings_are_masked(tmp_path: Path, spelling: str, proven: bool
     assert json.loads(packed) == {"to": "[EMAIL]"}
 
 
-def test_a_login_of_http_is_a_secret(tmp_path: Path) -> None:
+def test_http_basic_credentials_are_secrets(tmp_path: Path) -> None:
     login = "YWxpY2U6czNjcjN0"  # alice:s3cr3t
     rows = [
         chat(f"Send 'Authorization: Basic {login}'", f"Sent {login}, not Basic QmFzaWNhbGx5."),
@@ -227,7 +228,7 @@ def test_every_kind_is_masked_in_each_of_its_spellings(
         assert "花子" not in content
 
 
-def test_other_numbers_and_names_are_left_alone(tmp_path: Path) -> None:
+def test_other_numbers_and_names_are_kept(tmp_path: Path) -> None:
     rows = [
         chat(f"My Number: {MY_NUMBER}", "Thank you, that is all we need."),
         chat("小林様、お待たせしました。", "小林製薬ではなく、森林の話です。"),
@@ -284,7 +285,7 @@ def test_every_string_of_a_row_is_masked(tmp_path: Path) -> None:
     }
 
 
-def test_the_worse_answer_is_masked_by_what_the_prompt_proves(tmp_path: Path) -> None:
+def test_a_value_confirmed_in_the_prompt_is_masked_in_the_rejected_answer(tmp_path: Path) -> None:
     row = {
         "input": {"messages": [{"role": "user", "content": f"My Number: {MY_NUMBER}"}]},
         "preferred_output": [{"role": "assistant", "content": "I will not repeat it."}],
@@ -294,7 +295,7 @@ def test_the_worse_answer_is_masked_by_what_the_prompt_proves(tmp_path: Path) ->
     assert train[0]["non_preferred_output"][0]["content"] == "You said [JP_MY_NUMBER]."
 
 
-def test_the_report_counts_what_is_repeated_and_shows_no_value(tmp_path: Path) -> None:
+def test_the_report_counts_repeated_values_and_shows_none(tmp_path: Path) -> None:
     source = tmp_path / "source.jsonl"
     row = chat(f"My Number: {MY_NUMBER}", "Noted: 1234 5678 9018.")
     row |= {"ann@example.com": 1, "1234-5678-9018": 2}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.contract import MergeSpec
-from service.datasets.versions.diff import MergeOptions, MergeResult, MergeSource, RowOfFile
-from service.datasets.versions.merge import merge
+from service.datasets.contract.tasks import MergeSpec
+from service.datasets.contract.versions import MergeOptions, MergeResult, MergeSource, RowOfFile
+from service.datasets.merge_files import merge
 from tests.conftest import chat_line
 
 MAX_BYTES = 2**30

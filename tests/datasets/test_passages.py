@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.passages.documents import (
+from service.datasets.passages import (
     LONGEST,
-    decoded,
+    Document,
+    binary_kind,
+    decode_document,
+    extract_page_text,
     is_page,
     read_documents,
     split_passages,
-    text_of_page,
     weight,
 )
-from service.datasets.passages.passage import Document, binary_kind
 
 LONG_WORDS = "The porter keeps the key of this door in his desk. " * 15
 
@@ -53,7 +54,7 @@ def test_a_long_paragraph_is_cut_between_sentences_in_any_script(sentence, end):
     assert "".join(found).replace(" ", "") == text.replace(" ", "")
 
 
-def test_a_text_without_any_break_is_cut_before_letters():
+def test_a_text_without_spaces_is_split_before_letters():
     text = "กิ" * 5_000
     found = split_passages(text)
     assert all(text[start] == "ก" for start, _ in found)
@@ -61,7 +62,7 @@ def test_a_text_without_any_break_is_cut_before_letters():
     assert all(one[1] == other[0] for one, other in pairwise(found))
 
 
-def test_what_says_too_little_is_no_passage():
+def test_parts_with_too_little_text_are_not_passages():
     assert split_passages("") == []
     assert split_passages("# Heading\n\n12 34 56 78 90 " + "1" * 100) == []
 
@@ -75,8 +76,8 @@ PAGE = """<!DOCTYPE html>
 </body></html>"""
 
 
-def test_a_page_is_read_as_its_reader_sees_it():
-    found = text_of_page(PAGE)
+def test_the_visible_text_of_a_page_is_read():
+    found = extract_page_text(PAGE)
     lines = [line.strip() for line in found.text.splitlines() if line.strip()]
     assert lines == [
         "## Opening\xa0hours",
@@ -102,17 +103,17 @@ def test_a_page_is_read_as_its_reader_sees_it():
         ("\ufeffÜber uns", "utf-8"),
     ],
 )
-def test_a_document_is_decoded_as_the_desk_does(text, codec):
-    assert decoded(text.encode(codec)) == text.removeprefix("\ufeff")
+def test_documents_in_legacy_encodings_are_decoded(text, codec):
+    assert decode_document(text.encode(codec)) == text.removeprefix("\ufeff")
 
 
-def test_the_owner_and_the_page_name_the_encoding():
+def test_the_owner_or_the_page_can_name_the_encoding():
     page = '<html><head><meta charset="koi8-r"></head><p>Ё</p>'.encode("koi8-r")
-    assert decoded(page) is not None
-    assert "Ё" in str(decoded(page))
-    assert decoded("Žluťoučký kůň".encode("cp1250"), "cp1250") == "Žluťoučký kůň"
-    assert decoded(b"abc", "no-such-encoding") is None
-    assert decoded(b"\xff\xff", "utf-8") is None
+    assert decode_document(page) is not None
+    assert "Ё" in str(decode_document(page))
+    assert decode_document("Žluťoučký kůň".encode("cp1250"), "cp1250") == "Žluťoučký kůň"
+    assert decode_document(b"abc", "no-such-encoding") is None
+    assert decode_document(b"\xff\xff", "utf-8") is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Tests of personal data: detected by format, check digit and language, and never shown."""
+"""Tests of the detection of personal data, by kind and on cases with known values."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from stdnum.cn import ric
 
 from service.datasets.personal_data.detect import (
+    Signs,
     find_all,
     find_personal_data,
     may_hold_personal_data,
+    signs_in,
 )
 from service.datasets.personal_data.national_ids import (
     COUNTRIES,
@@ -24,6 +26,8 @@ from service.datasets.personal_data.national_ids import (
     is_taiwan_id,
 )
 from service.datasets.personal_data.redact import Redactor
+from tests.datasets.personal_cases.cases import TOPICS, all_cases
+from tests.datasets.personal_cases.score import names_by_language, totals
 
 # Kind, language, a text with one example in it (made up, or of the authority's own
 # documentation), the example.
@@ -83,7 +87,7 @@ def test_each_kind_is_found_in_its_place(kind: str, language: str, text: str, va
         ("th", "ราคา 1,234,567.00 บาท รหัสสินค้า 88-1234"),
     ],
 )
-def test_numbers_that_are_none_are_left_alone(language: str, text: str) -> None:
+def test_other_numbers_are_not_personal_data(language: str, text: str) -> None:
     assert find_personal_data(text, language) == []
 
 
@@ -91,7 +95,7 @@ def test_a_word_that_announces_an_id_counts_in_any_language() -> None:
     assert [f.kind for f in find_personal_data("My Number: 123456789018", "en")] == ["jp_my_number"]
 
 
-def test_a_bare_number_without_a_word_is_only_possible() -> None:
+def test_a_number_without_a_clue_is_only_possible() -> None:
     assert find_all("\ud800 0812345678", "th") == ([], [("phone", 2, 12)])  # half a character
     assert find_all("0812345678", "th") == ([], [("phone", 0, 10)])
     assert find_all("123456789018", "ja") == ([], [("jp_my_number", 0, 12)])
@@ -198,7 +202,7 @@ def test_findings_are_in_order_and_apart(text: str) -> None:
         ("お客様、愛と平和の店へようこそ。", []),
     ],
 )
-def test_names_in_japanese_are_found_and_words_left_alone(text: str, names: list[str]) -> None:
+def test_japanese_names_are_found_and_ordinary_words_are_not(text: str, names: list[str]) -> None:
     found = [f for f in find_personal_data(text, "ja") if f.kind == "person_name"]
     assert [text[f.start : f.end] for f in found] == names
 
@@ -227,7 +231,9 @@ def test_names_in_japanese_are_found_and_words_left_alone(text: str, names: list
         ("en", "Budi Santoso, 김민수, Nguyễn Hoàng Nam", []),
     ],
 )
-def test_names_by_themselves_are_found_by_lists(language: str, text: str, names: list[str]) -> None:
+def test_names_without_context_are_found_by_lists(
+    language: str, text: str, names: list[str]
+) -> None:
     found = [f for f in find_personal_data(text, language) if f.kind == "person_name"]
     assert [text[f.start : f.end] for f in found] == names
     assert not names or may_hold_personal_data(text)
@@ -245,3 +251,57 @@ def test_the_documentation_lists_the_countries_of_the_code() -> None:
     page = (Path(__file__).parents[2] / "docs/data-sets.md").read_text()
     listed = ", ".join(COUNTRIES[:-1]) + f" and {COUNTRIES[-1]}"
     assert listed in " ".join(page.split())
+
+
+def test_cases_are_the_same_in_each_run_and_have_their_values_in_place() -> None:
+    cases = all_cases()
+    assert cases == all_cases.__wrapped__()
+    assert len({(case.topic, case.group) for case in cases}) >= 60
+    for case in cases:
+        assert "«" not in "".join(case.turns), case
+        assert all(case.turns[one.turn][one.start : one.end].strip() for one in case.truth), case
+        assert bool(case.truth) == (case.topic not in ("clean", "words_like_names")), case
+
+
+def test_texts_without_signs_of_a_kind_have_no_findings_of_it() -> None:
+    for case in all_cases():
+        signs = signs_in(case.turns, [case.language])
+        every = Signs(*(True,) * len(Signs._fields))._replace(japanese_names=case.language == "ja")
+        for text in case.turns:
+            found = find_all(text, case.language, signs=signs)
+            assert found == find_all(text, case.language, signs=every)
+
+
+# Maximum number of values per topic that may be missed.
+MAX_MISSED = {
+    "national_ids": 2,
+    "phones": 4,
+    "secrets_and_passports": 4,
+    "names_and_addresses": 4,
+    "clean": 0,
+}
+
+
+def test_nearly_all_values_are_found_with_few_false_findings() -> None:
+    figures = totals()
+    assert tuple(figures) == TOPICS
+    assert {
+        topic: figures[topic]["missed"]
+        for topic, most in MAX_MISSED.items()
+        if figures[topic]["missed"] > most
+    } == {}
+    assert sum(figures[topic]["false"] for topic in MAX_MISSED) <= 4
+    assert figures["clean"]["cases"] >= 1_300
+
+
+@pytest.mark.parametrize(
+    ("language", "share"), [("id", 0.8), ("ko", 0.8), ("th", 0.6), ("vi", 0.8)]
+)
+def test_names_without_context_are_found_and_similar_words_are_not(
+    language: str, share: float
+) -> None:
+    figures = names_by_language()[language]
+    assert figures["values"] >= 40
+    assert figures["found"] >= share * figures["values"]
+    assert figures["clean"] >= 200
+    assert figures["false"] <= 1

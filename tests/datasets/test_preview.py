@@ -1,4 +1,4 @@
-"""Tests of previews: what was read, why not more, and which other options the file allows."""
+"""Tests of previews: the rows, the error, and the other format options."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from service.datasets.contract.preview import FormatAlternatives, Preview
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
-from service.datasets.preview.make import make_preview
-from service.datasets.preview.preview import FormatAlternatives, Preview
+from service.datasets.preview import make_preview
 from tests.datasets.support import chat
 
 _ONE_MIB = 1024**2
@@ -200,7 +200,7 @@ def test_candidates_come_from_names_and_texts(
     assert columns.columns == dict(zip(("prompt", "completion"), expected, strict=True))
 
 
-def test_no_candidate_is_made_up(tmp_path: Path) -> None:
+def test_without_plausible_columns_none_are_suggested(tmp_path: Path) -> None:
     data = b"Nr,Datum,Wert\n1,2024-05-01 10:00,7\n2,2024-05-02 11:30,8\n"
     [columns] = preview(tmp_path, data).alternatives.columns
     assert (columns.names, columns.columns) == (["Nr", "Datum", "Wert"], {})
@@ -315,7 +315,7 @@ def test_hostile_values_make_a_small_preview(tmp_path: Path) -> None:
     assert "more fields" in wide.rows[0].record["…"]
 
 
-def test_values_that_are_no_json_are_shown_as_text(tmp_path: Path) -> None:
+def test_values_that_json_cannot_represent_are_shown_as_text(tmp_path: Path) -> None:
     out = io.BytesIO()
     columns = {"when": pa.array([0, 1], pa.timestamp("s")), "raw": [b"\xff", b"a"]}
     pq.write_table(pa.table({**columns, "share": [float("nan"), 0.5]}), out)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract.tasks import CleanOptions
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.render import to_markdown
 from tests.datasets.support import analyze, clean, errors, jsonl, run
@@ -64,7 +64,7 @@ def test_a_tool_result_may_await_the_answer(tmp_path: Path) -> None:
     ],
     ids=["alone", "described", "chat-that-the-user-ended", "answered"],
 )
-def test_what_was_read_as_chats_still_is(tmp_path: Path, row: dict[str, Any]) -> None:
+def test_other_conversations_are_still_read_as_chats(tmp_path: Path, row: dict[str, Any]) -> None:
     """A chat without any answer remains an error, whose remedy names the format option."""
     _, result = run(tmp_path, jsonl([row] * 2))
     assert result.facts.row_format == "chat"
@@ -73,7 +73,7 @@ def test_what_was_read_as_chats_still_is(tmp_path: Path, row: dict[str, Any]) ->
             assert "set the format's shape to reinforcement" in issue.fix
 
 
-def test_the_shape_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_shape_can_be_set(tmp_path: Path) -> None:
     rows = [{"messages": [USER, ANSWER, USER], "id": 7}, {"messages": [USER]}]
     found, result = run(tmp_path, jsonl(rows), PROMPTS)
     assert [row["item"] for row in found] == [{"id": 7}, {}]

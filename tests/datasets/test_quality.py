@@ -1,11 +1,14 @@
-"""Quality of answers: cases whose truth is known, the balance of classes, and facts to look up."""
+"""Tests of findings on answers in known cases, of scores, and of advice on classes and facts."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from service.datasets.checks.issue_codes import CHECKS
+from service.datasets.contract.report import Advice
+from service.datasets.quality import WEIGHTS, score, weight
 from service.datasets.report.render import to_markdown
-from service.datasets.report.report import Advice
 from tests.conftest import chat_line
 from tests.datasets.quality_cases.score import scores, second_scores
 from tests.datasets.support import analyze
@@ -29,7 +32,7 @@ def _advice(folder: Path, rows: list[tuple[str, str]]) -> dict[str, Advice]:
     return {advice.code: advice for advice in analyze(path, work=folder).advice}
 
 
-def test_classes_that_are_not_balanced_are_told(tmp_path):
+def test_unbalanced_classes_are_reported(tmp_path):
     rows = [(f"Complaint about item {word}", "complaint") for word in _words(50)]
     rows += [(f"Praise of {word}", "praise") for word in _words(6)]
     advice = _advice(tmp_path, rows)["class_imbalance"]
@@ -80,3 +83,30 @@ def _words(count: int) -> list[str]:
     first, second = ("red", "old", "tall", "cheap", "soft", "loud"), ("lamp", "table", "chair")
     third = ("cover", "box", "stand")
     return [f"{a} {b} {c}" for a in first for b in second for c in third][:count]
+
+
+_DOCS = Path(__file__).parents[2] / "docs" / "data-sets.md"
+
+
+def test_a_score_is_one_minus_the_weights_of_the_findings() -> None:
+    assert score([]) == 1
+    assert score(["refusal"]) == 0.6
+    assert score(["refusal", "refusal", "html"]) == 0.3
+    assert score(["null_text", "echo"]) == 0
+    assert score(["same_form"]) == 1
+
+
+def test_only_unusable_rows_have_a_score_of_zero() -> None:
+    unusable = {code for code in CHECKS if weight(code).tenths >= 10}
+    errors = {code for code, check in CHECKS.items() if check.severity == "error"}
+    assert unusable == errors - {"tools_not_supported"}
+    assert set(WEIGHTS) <= set(CHECKS)
+
+
+def test_the_documentation_lists_the_weights_with_their_reasons() -> None:
+    text = _DOCS.read_text("utf-8").partition("### Scores")[2].partition("###")[0]
+    listed: dict[str, tuple[int, str]] = {}
+    for codes, points, reason in re.findall(r"^\| (`.*?) \| (0\.\d) \| (.*?) \|$", text, re.M):
+        for code in re.findall(r"`(\w+)`", codes):
+            listed[code] = (round(10 * float(points)), reason)
+    assert listed == {code: one for code, one in WEIGHTS.items() if one.tenths}

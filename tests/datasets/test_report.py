@@ -13,9 +13,9 @@ import pytest
 
 from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.checks.issues import DatasetError
-from service.datasets.report.duplicates import shared_rows
+from service.datasets.contract.report import Report
+from service.datasets.duplicates.overlap import shared_rows
 from service.datasets.report.render import to_html, to_markdown
-from service.datasets.report.report import Report
 from tests.datasets.support import analyze, chat
 
 RealRows = Callable[[str], list[dict[str, Any]]]
@@ -310,7 +310,7 @@ def test_advice_follows_from_the_evidence(tmp_path: Path) -> None:
 def test_processes_change_nothing(
     tmp_path: Path, tokenizers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.datasets.report.collect._RANGE_BYTES", 2_000)
+    monkeypatch.setattr("service.datasets.file_features._RANGE_BYTES", 2_000)
     monkeypatch.setattr("service.datasets.checks.validate._RANGE_BYTES", 3_000)
     rows = [*varied(100), {"messages": 1}, *varied(20)]
     one, two = (
@@ -335,7 +335,7 @@ def test_an_empty_set_still_has_a_report(tmp_path: Path) -> None:
     assert to_markdown(report)
 
 
-def test_the_readable_forms_count_the_warnings_that_they_list(tmp_path: Path) -> None:
+def test_html_and_markdown_count_the_listed_warnings(tmp_path: Path) -> None:
     rows = varied(12)
     report = report_of(tmp_path, [*rows, rows[0], rows[1]])
     assert report.finding_counts == {"exact_duplicate": 2}
@@ -343,7 +343,7 @@ def test_the_readable_forms_count_the_warnings_that_they_list(tmp_path: Path) ->
         assert "0 errors, 2 warnings" in form
 
 
-def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None:
+def test_html_and_markdown_have_the_figures_and_no_text(tmp_path: Path) -> None:
     word = "Xylophonquark"
     rows = [*varied(30), chat(f"{word} {word}?", f"<script>{word}</script> a@b.example.com")]
     rows[4] = {"messages": [{"role": "<b>|boss|</b>", "content": word}]}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from service.datasets.contract.report import Report
 from service.datasets.report.render import to_html
-from service.datasets.report.report import Report
 from service.datasets.report.row_section import ShownRows
 from tests.datasets.support import analyze, chat
 from tests.datasets.test_report import varied, write
@@ -133,7 +133,7 @@ def test_long_texts_and_conversations_are_cut_in_the_middle(tmp_path: Path) -> N
     assert "too large to show" in page.rows["row-2"]
 
 
-def test_values_that_another_row_or_the_name_of_the_file_proves_are_masked(tmp_path: Path) -> None:
+def test_values_confirmed_by_another_row_or_the_file_name_are_masked(tmp_path: Path) -> None:
     rows = [
         chat("My name is Arjun Mehta, and my My Number is 1234 5678 9018.", "Hi Arjun!"),
         chat("Which number is it?", "It is 123456789018, says Arjun Mehta. ???????????????"),

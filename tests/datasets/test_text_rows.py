@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract.tasks import CleanOptions
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.render import to_markdown
 from tests.datasets.support import analyze, clean, jsonl, run

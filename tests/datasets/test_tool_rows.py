@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from service.datasets.report.token_stats import measure
+from service.datasets.report.statistics import measure
 from tests.datasets.support import analyze
-from tests.datasets.test_templates import PLAIN, STRICT, folder_of
+from tests.datasets.test_chat_templates import PLAIN, STRICT, folder_of
 
 CALL: dict[str, Any] = {
     "role": "assistant",
@@ -54,7 +54,7 @@ def write(path: Path, rows: list[Any]) -> Path:
     return path
 
 
-def test_a_report_says_which_model_cannot_learn_them(tmp_path: Path, models) -> None:
+def test_a_report_names_models_that_cannot_learn_tool_rows(tmp_path: Path, models) -> None:
     data = write(tmp_path / "data.jsonl", [PLAIN_ROW, TOOL_ROW, *[PLAIN_ROW] * 3, TOOL_ROW])
     report = analyze(data, tokenizers=models, work=tmp_path)
     (finding,) = [f for f in report.findings if f.code == "tools_not_supported"]
@@ -66,7 +66,7 @@ def test_a_report_says_which_model_cannot_learn_them(tmp_path: Path, models) -> 
     assert "with-tools" not in advice.text
 
 
-def test_a_report_of_rows_without_tools_says_nothing_of_them(tmp_path: Path, models) -> None:
+def test_a_report_of_rows_without_tools_does_not_mention_them(tmp_path: Path, models) -> None:
     report = analyze(
         write(tmp_path / "data.jsonl", [PLAIN_ROW] * 3), tokenizers=models, work=tmp_path
     )
@@ -77,7 +77,9 @@ def test_a_report_of_rows_without_tools_says_nothing_of_them(tmp_path: Path, mod
 @pytest.mark.parametrize(
     ("rows", "count"), [([TOOL_ROW, PLAIN_ROW], 1), ([PREFERENCE] * 2, 2), ([PLAIN_ROW], 0)]
 )
-def test_a_measurement_counts_them_and_asks_the_template(tmp_path, models, rows, count) -> None:
+def test_a_measurement_counts_tool_rows_and_checks_the_template(
+    tmp_path, models, rows, count
+) -> None:
     data = write(tmp_path / "rows.jsonl", rows)
     plain = measure(data, models["plain"], rows=len(rows))
     assert (plain.tool_rows, plain.takes_tools) == (count, False)

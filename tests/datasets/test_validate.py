@@ -263,7 +263,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize("row", GOOD_ROWS)
-def test_a_good_row_has_no_issue(tmp_path: Path, row: Any) -> None:
+def test_a_valid_row_has_no_issues(tmp_path: Path, row: Any) -> None:
     report = validate_file(write(tmp_path, row))
     assert (report.rows, report.valid_rows, report.issues) == (1, 1, ())
     assert report.ok
@@ -324,7 +324,7 @@ def test_another_kind_of_file_is_named(tmp_path: Path, data: bytes, kind: str) -
     assert kind in issue.message
 
 
-def test_blank_lines_are_skipped_and_said(tmp_path: Path) -> None:
+def test_blank_lines_are_skipped_and_reported(tmp_path: Path) -> None:
     report = validate_file(
         write(tmp_path, b"\xef\xbb\xbf", chat(USER, ANSWER), b"  \r", chat(USER, ANSWER))
     )
@@ -337,7 +337,7 @@ def test_blank_lines_are_skipped_and_said(tmp_path: Path) -> None:
     assert report.ok
 
 
-def test_counts_stay_true_beyond_the_cap(tmp_path: Path) -> None:
+def test_counts_are_exact_beyond_the_limit(tmp_path: Path) -> None:
     report = validate_file(write(tmp_path, *[b"x"] * 250), max_issues=100)
     assert len(report.issues) == 100
     assert report.counts == {"invalid_json": 250}
@@ -346,7 +346,7 @@ def test_counts_stay_true_beyond_the_cap(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("megabytes", [5, 1000])
 @pytest.mark.slow
-def test_a_line_that_never_ends_is_refused_and_not_held(tmp_path: Path, megabytes: int) -> None:
+def test_an_endless_line_is_refused_in_bounded_memory(tmp_path: Path, megabytes: int) -> None:
     path = tmp_path / "long.jsonl"
     good = json.dumps(chat(USER, ANSWER)).encode()
     with path.open("wb") as out:
@@ -362,7 +362,7 @@ def test_a_line_that_never_ends_is_refused_and_not_held(tmp_path: Path, megabyte
     assert grown_mb < 50
 
 
-def test_line_numbers_hold_across_ranges_and_processes(
+def test_line_numbers_are_right_across_ranges_and_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.datasets.checks.validate._RANGE_BYTES", 1_000)
@@ -412,7 +412,7 @@ BAD_PREFERENCE: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize("row", GOOD_PREFERENCE)
-def test_a_good_preference_row_has_no_issue(tmp_path: Path, row: dict[str, Any]) -> None:
+def test_a_valid_preference_row_has_no_issues(tmp_path: Path, row: dict[str, Any]) -> None:
     report = validate_file(write(tmp_path, row), row_format="preference")
     assert (report.valid_rows, report.issues) == (1, ())
 
@@ -429,7 +429,7 @@ def test_each_fault_of_a_preference_row_is_found(
     assert (code, pointer) in [(issue.code, issue.pointer) for issue in report.issues]
 
 
-def test_no_message_or_mend_has_a_brace_left_over():
+def test_no_fix_has_doubled_braces():
     from service.datasets.checks.issue_codes import CHECKS
 
     doubled = [code for code, check in CHECKS.items() if "{{" in check.fix or "}}}}" in check.fix]

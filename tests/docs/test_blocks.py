@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.helm_tools import folder
 from tests.docs.blocks import Block
 from tests.docs.compare import assert_shown
 from tests.docs.pages import ON_THE_STACK, all_pages, blocks_of
 from tests.docs.session import BlockFailed, Session
-from tests.helm.conftest import script
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ ALONE = [
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_block_has_a_fate(page: str) -> None:
+def test_each_block_is_run_or_skipped_for_a_reason(page: str) -> None:
     unknown = [f"{b} ({b.language or 'no language'})" for b in blocks_of(page) if not b.fate()]
     assert unknown == [], "run, parse or compare them, or say why not: tests/docs/blocks.py"
 
@@ -40,12 +40,12 @@ def test_data_is_well_formed(page: str) -> None:
 
 @pytest.mark.parametrize("page", ALONE)
 def test_blocks_that_need_no_server(page: str, tmp_path: Path) -> None:
-    with Session(tmp_path, paths=(script("helm_tools").folder(4),)) as session:
+    with Session(tmp_path, paths=(folder(4),)) as session:
         for block in blocks_of(page):
             session.take(block)
 
 
-def test_a_session_keeps_what_blocks_define_and_tells_failures(tmp_path: Path) -> None:
+def test_a_session_keeps_definitions_and_reports_failures(tmp_path: Path) -> None:
     def block(language: str, code: str, *notes: str) -> Block:
         return Block("page.md", 1, language, code, notes)
 
@@ -77,6 +77,6 @@ def test_a_session_keeps_what_blocks_define_and_tells_failures(tmp_path: Path) -
         ("first\nsecond", "second\nfirst"),
     ],
 )
-def test_what_was_not_printed_is_told(shown: str, printed: str) -> None:
+def test_missing_output_is_reported(shown: str, printed: str) -> None:
     with pytest.raises(AssertionError):
         assert_shown(shown, printed, exact=False, as_json=shown.startswith("{"))

@@ -58,8 +58,8 @@ async def receipt_of(http: httpx.AsyncClient, receipt_id: str) -> dict[str, Any]
 
 async def finish_erasures(api: Api) -> None:
     """What the reconciler of a worker does."""
-    await api.app.state.erasing.completion.rewrite()
-    await api.app.state.erasing.completion.sweep()
+    await api.app.state.eraser.deletions.rewrite()
+    await api.app.state.eraser.deletions.sweep()
 
 
 async def signed(api: Api, http: httpx.AsyncClient, receipt_id: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ async def test_a_deleted_file_leaves_a_receipt_and_no_bytes(api: Api, http, work
     assert listed == [receipt]
 
 
-async def test_a_changed_receipt_and_another_key_are_refused(api: Api, http, chats):
+async def test_a_receipt_is_verified_without_the_service(api: Api, http, chats, tmp_path):
     file = (await upload(http, chats(3), "user_data")).json()
     gone = (await http.delete(f"/v1/files/{file['id']}")).json()
     receipt, key = await signed(api, http, gone["receipts"][0]), await public_key(api)
@@ -122,23 +122,16 @@ async def test_a_changed_receipt_and_another_key_are_refused(api: Api, http, cha
     with pytest.raises(NotVerified, match="--key"):
         verify(receipt, SigningKey.generate().public)
 
-
-async def test_the_command_line_verifies_a_receipt_without_the_service(
-    api: Api, http, chats, tmp_path
-):
-    file = (await upload(http, chats(3), "user_data")).json()
-    gone = (await http.delete(f"/v1/files/{file['id']}")).json()
-    receipt, key = tmp_path / "receipt.json", tmp_path / "key.pem"
-    found = await signed(api, http, gone["receipts"][0])
-    receipt.write_text(json.dumps(found, indent=1))
-    key.write_text((await public_key(api)).pem)
-    arguments = ["erasure", "verify", str(receipt), "--key", str(key)]
+    path, pem = tmp_path / "receipt.json", tmp_path / "key.pem"
+    path.write_text(json.dumps(receipt, indent=1))
+    pem.write_text(key.pem)
+    arguments = ["erasure", "verify", str(path), "--key", str(pem)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert f"{found['id']} is valid: the file {file['id']} was erased" in done.output
-    receipt.write_text(json.dumps(found | {"subject_id": "file-x"}))
+    assert f"{receipt['id']} is valid: the file {file['id']} was erased" in done.output
+    path.write_text(json.dumps(receipt | {"subject_id": "file-x"}))
     assert CliRunner().invoke(app, arguments).exit_code == 5
-    receipt.write_text("[]")
+    path.write_text("[]")
     assert CliRunner().invoke(app, arguments).exit_code == 1
 
 
@@ -244,11 +237,12 @@ async def test_without_a_cascade_the_models_are_kept_and_named(api: Api, http, c
     assert gone["deleted_models"] == []
     assert (await http.get(f"/v1/models/{MODEL}")).status_code == 200
     deleted = (await http.delete(f"/v1/models/{MODEL}")).json()
-    receipt = await receipt_of(http, deleted["receipt"])
+    receipt = await signed(api, http, deleted["receipt"])
     assert (receipt["subject"], receipt["subject_id"]) == ("model", MODEL)
+    assert not [path for path in stored(api) if receipt["folders"][0] in str(path)]
 
 
-async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: Api, http, chats):
+async def test_expired_objects_leave_receipts_and_entries_in_the_audit_log(api: Api, http, chats):
     fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     file = (await upload(http, chats(12), **fields)).json()
     await trained(api, http, file["id"])
@@ -257,7 +251,7 @@ async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: 
     member = {f"{export.project_id}/{export.id}": export.expires_at}
     await redis.zadd("finetuned:exports-expiring", member)
     await redis.delete(audit_trail.STREAM)
-    assert await api.app.state.erasing.expiry.sweep(export.expires_at) == 2
+    assert await api.app.state.eraser.erase_expired(export.expires_at) == 2
 
     for subject, subject_id, sha256 in (
         ("file", file["id"], hashlib.sha256(chats(12)).hexdigest()),
@@ -281,29 +275,7 @@ async def test_what_expires_leaves_a_receipt_and_an_entry_in_the_audit_log(api: 
         ("export.deleted", "finetuned", "applied"),
     ]
     assert file["id"] in entries[0].objects
-    assert await api.app.state.erasing.expiry.sweep(export.expires_at) == 0
-
-
-async def test_exports_and_checkpoints_leave_receipts_too(api: Api, http, chats):
-    file = (await upload(http, chats(12))).json()
-    await trained(api, http, file["id"])
-    export = await succeeded(api, b"archive")
-    checkpoint = checkpoint_name(MODEL, 3)
-    for subject, subject_id, path in (
-        ("export", export.id, f"/v1/exports/{export.id}"),
-        ("model", checkpoint, f"/v1/models/{checkpoint}"),
-    ):
-        gone = (await http.delete(path)).json()
-        receipt = await signed(api, http, gone["receipt"])
-        assert (receipt["subject"], receipt["subject_id"]) == (subject, subject_id)
-        assert (receipt["status"], len(receipt["objects"])) == (
-            "completed",
-            2 if subject == "model" else 1,
-        )
-        verify(receipt, await public_key(api))
-        assert not [path for path in stored(api) if receipt["folders"][0] in str(path)]
-    listed = (await http.get(RECEIPTS)).json()["data"]
-    assert [one["subject_id"] for one in listed] == [checkpoint, export.id]
+    assert await api.app.state.eraser.erase_expired(export.expires_at) == 0
 
 
 async def test_evals_and_their_runs_leave_receipts(api: Api, http):
@@ -339,15 +311,15 @@ async def test_a_cascade_needs_the_permission_to_delete_models(api: Api, chats):
         assert (await trainer.delete(path)).status_code == 200
 
 
-async def test_without_the_key_a_worker_that_has_it_signs_later(api: Api, http, chats):
+async def test_a_worker_with_the_key_signs_later(api: Api, http, chats):
     """Only workers of the cpu queue have the key, by default."""
     state, file = api.app.state, (await upload(http, chats(3), "user_data")).json()
-    key, state.erasing.completion._key = state.erasing.completion._key, None
+    key, state.eraser.deletions._key = state.eraser.deletions._key, None
     gone = (await http.delete(f"/v1/files/{file['id']}")).json()
     receipt = await receipt_of(http, gone["receipts"][0])
     assert (receipt["status"], receipt["signature"]) == ("in_progress", None)
     assert stored(api) == []
-    state.erasing.completion._key = key
+    state.eraser.deletions._key = key
     await finish_erasures(api)
     verify(await receipt_of(http, receipt["id"]), await public_key(api))
 

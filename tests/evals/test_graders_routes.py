@@ -305,10 +305,10 @@ async def test_the_number_of_runs_is_limited_in_all() -> None:
     running = running_graders()
     async with contextlib.AsyncExitStack() as stack:
         for n in range(MOST_RUNS):
-            await stack.enter_async_context(running.one(f"proj_{n}"))
+            await stack.enter_async_context(running.hold(f"proj_{n}"))
         with pytest.raises(RateLimited, match="Too many graders"):
-            await stack.enter_async_context(running.one("proj_more"))
-    async with running.one("proj_more"):
+            await stack.enter_async_context(running.hold("proj_more"))
+    async with running.hold("proj_more"):
         pass
 
 

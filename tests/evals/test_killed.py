@@ -163,7 +163,7 @@ async def reconciler(api: Api):
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
     return Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
     )
 
 

@@ -156,9 +156,11 @@ async def test_expired_and_deleted_exports_leave_no_objects(http, api: Api):
     )
     assert (await http.get(f"{EXPORTS}/{expired.id}")).status_code == 404
     assert [one["id"] for one in (await http.get(EXPORTS)).json()["data"]] == [deleted.id, kept.id]
-    assert await api.app.state.erasing.expiry.sweep(ids.now_s()) == 1
+    assert await api.app.state.eraser.erase_expired(ids.now_s()) == 1
     await http.delete(f"{EXPORTS}/{deleted.id}")
     await exports.sweep_again(kept)
-    await exports.sweep(storage, Leases(exports.redis, "w", lease_s=1), ids.now_s())
-    assert await exports.to_sweep() == []
+    leases = Leases(exports.redis, "w", lease_s=1)
+    for member in await exports.leftovers(ids.now_s()):
+        await exports.clean_up(member, storage, leases)
+    assert await exports.leftovers(ids.now_s()) == []
     assert await storage.keys(f"{kept.project_id}/exports") == [kept.key]

@@ -21,7 +21,7 @@ from service.exports import archive
 from service.exports.records import ExportStatus
 from service.exports.references import _row_answer, general_questions, held_out_questions
 from service.exports.task import ExportFailed, _full_disk_reported
-from service.files.curation.scratch import scratch_folder
+from service.files.curation.dataset_process import scratch_folder
 from service.grading.examples import examples_of
 from service.work.records import AttemptSuperseded
 from tests.cached import ROOT

@@ -32,7 +32,7 @@ Trained = tuple[list[tuple[str, int]], AbstractSet[str]]
 _METRICS: Mapping[str, float] = {"train_loss": 1.0, "train_mean_token_accuracy": 0.5}
 
 
-class InlineDesk:
+class InlineDatasetProcess:
     """Runs `service.datasets` when it is started, with the interface of a worker's `Child`."""
 
     def __init__(self, output: str, code: int) -> None:

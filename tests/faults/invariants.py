@@ -142,7 +142,7 @@ async def _jobs_end_or_wait(world: World) -> AsyncIterator[str]:
         starts = [start for start in ScriptedTrainer.starts if start[0] == job.id]
         if len(starts) > len(set(starts)):
             yield "two trainers have the same attempt number"
-        if job.status in FINAL or job.status is Status.PAUSED:
+        if job.is_final or job.status is Status.PAUSED:
             if job.status is Status.FAILED and "failed" not in world.notes:
                 yield f"a job failed: {job.error.code}: {job.error.message}"
         elif job.status is not Status.QUEUED or "gpu" in world.queues:
@@ -197,7 +197,7 @@ async def _events_happen_once(world: World) -> AsyncIterator[str]:
     )
     for shown in await listed(world, JOBS):
         job = await jobs.get(project, shown["id"])
-        if job.status in FINAL:
+        if job.is_final:
             ends[f"fine_tuning.job.{job.status}"] += 1
         events, _ = await jobs.events_before(project, job.id, None, 1000)
         said = Counter((e.message, json.dumps(e.data, sort_keys=True)) for e in events)

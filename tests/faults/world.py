@@ -204,7 +204,7 @@ class World:
         with contextlib.suppress(*REDIS_ERRORS, StorageError):
             await self.worker._reconciler.once()
         with contextlib.suppress(*REDIS_ERRORS):
-            await outbox.process(self.redis, self.worker._outbox._readers)
+            await outbox.process(self.redis, self.worker._event_readers)
         for lane in queue.QUEUES:
             with contextlib.suppress(*REDIS_ERRORS):
                 await self._work_off(lane)
@@ -338,7 +338,7 @@ def _patches() -> list[Any]:
         mock.patch("service.web.idempotency._POLL_S", 0.01),
         mock.patch("service.web.idempotency._WAIT_S", 0.2),
         mock.patch("service.jobs.attempt.train_task._LOOK_S", 0.05),
-        mock.patch("service.files.curation.child_runner.Child", children.InlineDesk),
+        mock.patch("service.files.curation.dataset_process.Child", children.InlineDatasetProcess),
         mock.patch("service.jobs.attempt.trainer_process.Child", children.ScriptedTrainer),
         mock.patch("service.inference.background.calls.EngineCalls._post", children.answered),
     ]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 MIB = 1024 * 1024
 
 
-async def test_upload_returns_the_file_and_gives_back_the_same_bytes(http, chats):
+async def test_an_uploaded_file_is_downloaded_unchanged(http, chats):
     data = chats(12)
     answer = await upload(http, data)
     assert answer.status_code == 200
@@ -66,32 +66,6 @@ async def test_large_upload_is_not_held_in_memory(api: Api, http):
     assert digest.hexdigest() == hashlib.sha256(chunk * count).hexdigest()
 
 
-async def test_good_file_is_processed_and_counted(http, work, chats):
-    async with work("cpu"):
-        file = await checked(http, (await upload(http, chats(12))).json()["id"])
-    assert file["status"] == "processed"
-    assert file["rows"] == 12
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"[]", ["no rows"]),
-        (b"this is not JSON\n", ["format", "JSON Lines"]),
-        (b'{"messages": [{"role": "wizard", "content": "x"}]}\n', ["Line 1", "role"]),
-        (b'{"messages": [{"role": "user", "content": "x"}]}\n', ["Line 1", "assistant"]),
-        (b'{"messages": [{"role": "user", "content": "\xff\xfe"}]}\n', ["Line 1", "UTF-8"]),
-    ],
-    ids=["empty", "not-jsonl", "wrong-role", "no-assistant", "invalid-utf8"],
-)
-async def test_bad_file_ends_in_error_with_line_and_reason(http, work, data, words):
-    async with work("cpu"):
-        file = await checked(http, (await upload(http, data)).json()["id"])
-    assert file["status"] == "error"
-    for word in words:
-        assert word.lower() in file["status_details"].lower()
-
-
 @pytest.mark.parametrize("data", [b"", b"\n", b"\xef\xbb\xbf", b" \r\n\t" * 100_000])
 async def test_an_empty_file_is_refused_and_not_kept(http, data):
     answer = await upload(http, data)
@@ -120,7 +94,7 @@ async def test_other_purposes_are_refused(http, purpose, chats):
     assert answer.json()["error"]["param"] == "purpose"
 
 
-async def test_body_that_is_no_form_is_refused(http):
+async def test_other_content_types_are_refused(http):
     answer = await http.post("/v1/files", json={"file": "x"})
     assert answer.status_code == 415
 
@@ -196,13 +170,6 @@ async def test_list_pages_newest_first(http):
     assert oldest["data"][0]["id"] == made[0]
 
 
-async def test_list_filters_by_purpose(http, chats):
-    await upload(http, b"x", "user_data")
-    kept = (await upload(http, chats(1))).json()["id"]
-    found = (await http.get("/v1/files", params={"purpose": "fine-tune"})).json()["data"]
-    assert [f["id"] for f in found] == [kept]
-
-
 async def test_delete_removes_record_and_bytes(api: Api, http):
     file_id = (await upload(http, b"x", "user_data")).json()["id"]
     answer = (await http.delete(f"/v1/files/{file_id}")).json()
@@ -215,23 +182,16 @@ async def test_delete_removes_record_and_bytes(api: Api, http):
     assert _files_below(api.settings.data_dir / "storage") == []
 
 
-async def test_expiry_is_taken_and_checked(http):
-    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
-    file = (await upload(http, b"x", "user_data", **fields)).json()
-    assert file["expires_at"] - file["created_at"] == 3600
-    fields["expires_after[seconds]"] = "60"
-    answer = await upload(http, b"x", "user_data", **fields)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["param"] == "expires_after[seconds]"
-
-
 async def test_expired_file_is_gone_and_its_bytes_are_deleted(api: Api, http):
     fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     file = (await upload(http, b"x", "user_data", **fields)).json()
+    assert file["expires_at"] - file["created_at"] == 3600
+    refused = await upload(http, b"x", "user_data", **fields | {"expires_after[seconds]": "60"})
+    assert refused.json()["error"]["param"] == "expires_after[seconds]"
     kept = (await upload(http, b"y", "user_data")).json()
-    expiry = api.app.state.erasing.expiry
-    assert await expiry.sweep(file["expires_at"] - 1) == 0
-    assert await expiry.sweep(file["expires_at"]) == 1
+    eraser = api.app.state.eraser
+    assert await eraser.erase_expired(file["expires_at"] - 1) == 0
+    assert await eraser.erase_expired(file["expires_at"]) == 1
     assert (await http.get(f"/v1/files/{file['id']}")).status_code == 404
     assert [f["id"] for f in (await http.get("/v1/files")).json()["data"]] == [kept["id"]]
     assert len(_files_below(api.settings.data_dir / "storage")) == 2  # content and manifest

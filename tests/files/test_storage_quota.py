@@ -138,13 +138,13 @@ async def test_what_a_killed_process_reserved_is_given_back(api: Api, settings, 
 
     redis = api.app.state.redis
     await reconciler.once()
-    assert await use.of(project_id) == {"uploading": 2 * MIB}  # it may be alive
+    assert await use.bytes_by_kind(project_id) == {"uploading": 2 * MIB}  # it may be alive
     for member in await redis.zrange("finetuned:reservation-leftover", 0, -1):
         await redis.zadd("finetuned:reservation-leftover", {member: 1})
     await reconciler.once()
-    assert await use.of(project_id) == {"files": MIB}
+    assert await use.bytes_by_kind(project_id) == {"files": MIB}
     await storage.delete_prefix(f"{project_id}/files/file-1")
-    assert await use.of(project_id) == {}
+    assert await use.bytes_by_kind(project_id) == {}
     assert not await redis.keys("finetuned:*storage-reserved")
 
 
@@ -157,9 +157,9 @@ async def test_a_write_that_cannot_be_counted_is_counted_later(api: Api, reconci
     await storage.put_bytes(f"{project_id}/files/file-1/content", bytes(7))
     await redis.delete(counts)
     await storage.put_bytes(f"{project_id}/files/file-2/content", bytes(5))
-    assert await api.app.state.storage_use.of(project_id) == {"files": 5}
+    assert await api.app.state.storage_use.bytes_by_kind(project_id) == {"files": 5}
     await reconciler.once()
-    assert await api.app.state.storage_use.of(project_id) == {"files": 12}
+    assert await api.app.state.storage_use.bytes_by_kind(project_id) == {"files": 12}
 
 
 async def test_the_reserve_of_the_disk_stays_free(api: Api, http, settings):
@@ -168,7 +168,7 @@ async def test_the_reserve_of_the_disk_stays_free(api: Api, http, settings):
     full = Storage.from_url(settings.storage_url, reserve_bytes=2**60)
     with pytest.raises(StorageFull, match="reserve"):
         await full.put_bytes("a", b"1")
-    api.app.state.storage.room.reserve_bytes = 2**60
+    api.app.state.storage.disk.reserve_bytes = 2**60
     for body in (b"1", chunks(65536)):
         answer = await put(http, body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (507, "insufficient_storage")

@@ -12,8 +12,8 @@ from service.fleet.capacity import (
     installed_gpus,
     measure,
     memory_bytes,
-    of_proc,
     parse_nvidia_smi,
+    read_proc,
     visible,
 )
 
@@ -69,8 +69,8 @@ def test_what_the_driver_writes_into_proc(tmp_path: Path):
     (folder / "information").write_text(
         "Model: \t\t NVIDIA L4\nIRQ:   \t\t 42\nGPU UUID: \t GPU-ab22\nBus Type: \t PCIe\n"
     )
-    assert of_proc(tmp_path) == [Gpu("GPU-ab22", "NVIDIA L4", None)]
-    assert of_proc(tmp_path / "no-driver") == []
+    assert read_proc(tmp_path) == [Gpu("GPU-ab22", "NVIDIA L4", None)]
+    assert read_proc(tmp_path / "no-driver") == []
 
 
 def test_a_cgroups_limit_is_the_memory(tmp_path: Path):

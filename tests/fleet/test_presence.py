@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
 from prometheus_client import REGISTRY
 
-from service.config import Settings
-from service.core.redis import Client, connect
+from service.core.redis import Client
 from service.exporting import missing_packages
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs.records import Status
 from service.jobs.recovery import observe
 from tests.jobs.test_fair_share import brief
-
-
-@pytest.fixture
-async def redis(settings: Settings) -> AsyncIterator[Client]:
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
-    yield redis
-    await redis.aclose(close_connection_pool=True)
 
 
 def worker(name: str) -> workers.Worker:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError
-from service.datasets.contract import ConvertResult
+from service.datasets.contract.tasks import ConvertResult
 from service.datasets.formats.convert import convert
 from tests.datasets.file_cases.cases import all_cases
 from tests.fuzz.mutations import made_up, mutated, patient

@@ -16,14 +16,11 @@ from service.core import ids
 from service.generation.records import (
     GenerationFault,
     GenerationRecord,
-    Generations,
     GenerationStatus,
-    GenerationTally,
     RowKind,
 )
 from service.work.records import AttemptSuperseded, WorkEnded
 from tests.cached import ROOT
-from tests.conftest import Api
 from tests.evals.conftest import Engine
 from tests.evals.test_killed import environment
 from tests.generation.conftest import (
@@ -108,32 +105,6 @@ async def test_a_worker_that_shuts_down_hands_the_generation_back(
         made = await ended(http, made)
     assert len(await rows_of(http, made)) == 10
     assert len(model.rooms("rows")) == 6  # what was done is not asked again
-
-
-@pytest.fixture
-async def generation(http: httpx.AsyncClient, api: Api) -> GenerationRecord:
-    """A generation on which an attempt of nobody works."""
-    shown = await created(http, await document(http, handbook(1)))
-    project = await api.app.state.projects.by_name("acme")
-    found = await api.app.state.generations.get(project.id, shown["id"])
-    return await api.app.state.generations.change(found, lambda r: r.begin(3, 1))
-
-
-async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, generation: GenerationRecord):
-    generations: Generations = api.app.state.generations
-    more = GenerationTally(asked=1, kept=1, dropped={"echo": 1})
-
-    def advance(record: GenerationRecord) -> GenerationRecord:
-        return record.advance(more)
-
-    await generations.add_parts(generation, advance, {"a1-x-000001.jsonl": [0]})
-    await generations.change(generation, lambda r: r.require_attempt(r).lose_attempt(3, 1))
-    with pytest.raises(AttemptSuperseded):
-        await generations.add_parts(generation, advance, {"a1-x-000002.jsonl": [1]})
-    after = await generations.get(generation.project_id, generation.id)
-    assert after is not None
-    assert (after.attempt, after.tally, after.fruitless_attempts) == (2, more, 1)
-    assert await generations.parts(generation) == {"a1-x-000001.jsonl": [0]}
 
 
 def record(**fields: Any) -> GenerationRecord:

@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from service.datasets.passages.passage import Passage
-from service.generation.passage_work import is_echo, missing_facts, rows_a_passage, tasks
+from service.datasets.passages import Passage
+from service.generation.passage_work import is_echo, missing_facts, plan_tasks, rows_per_passage
 from service.generation.prompts import questions
 from service.generation.records import RowKind
-from service.generation.rows import Kept, Malformed, Pair, Pairs, Verdict, parsed, stripped
+from service.generation.rows import (
+    Malformed,
+    Pair,
+    Pairs,
+    RowSet,
+    Verdict,
+    clean_pair,
+    parse_answer,
+)
 
 ALL = tuple(RowKind)
 
@@ -20,16 +28,16 @@ def passages(*counts: int) -> list[Passage]:
 
 
 def test_documents_take_turns_and_each_is_covered_from_the_start():
-    chosen = tasks(passages(16, 16, 2), ALL, 5, seed=3)
+    chosen = plan_tasks(passages(16, 16, 2), ALL, 5, seed=3)
     assert len({task.passage for task in chosen}) == 34
     assert [task.number for task in chosen] == list(range(34))
     assert sorted(task.passage.document for task in chosen[:6]) == [0, 0, 1, 1, 2, 2]
     for document in (0, 1):
         first = [t.passage.start for t in chosen if t.passage.document == document][:4]
         assert sorted(start % 4 for start in first) == [first[0] % 4] * 4  # a quarter each
-    assert chosen == tasks(passages(16, 16, 2), ALL, 5, seed=3)
-    assert chosen != tasks(passages(16, 16, 2), ALL, 5, seed=4)
-    assert tasks([], ALL, 5, seed=3) == ()
+    assert chosen == plan_tasks(passages(16, 16, 2), ALL, 5, seed=3)
+    assert chosen != plan_tasks(passages(16, 16, 2), ALL, 5, seed=4)
+    assert plan_tasks([], ALL, 5, seed=3) == ()
 
 
 @pytest.mark.parametrize(
@@ -43,9 +51,9 @@ def test_documents_take_turns_and_each_is_covered_from_the_start():
     ],
 )
 def test_few_passages_are_asked_for_more_rows(kinds, n, asked, rows):
-    chosen = tasks(passages(4), kinds, n, seed=0)
+    chosen = plan_tasks(passages(4), kinds, n, seed=0)
     assert {task.questions for task in chosen} == {asked}
-    assert rows_a_passage(kinds, asked) == rows
+    assert rows_per_passage(kinds, asked) == rows
     refusals = sum(task.refusal for task in chosen)
     assert refusals == (4 if kinds == (RowKind.REFUSALS,) else RowKind.REFUSALS in kinds)
 
@@ -64,15 +72,15 @@ def said(content: Any) -> dict[str, Any]:
 )
 def test_what_does_not_match_the_schema_is_malformed(body):
     with pytest.raises(Malformed):
-        parsed(body, Verdict)
+        parse_answer(body, Verdict)
 
 
-def test_answers_are_parsed_and_stripped():
-    found = parsed(said('{"rows": [{"question": " Why? ", "answer": "So."}]}'), Pairs)
-    assert stripped(found.rows[0]) == Pair("Why?", "So.")
+def test_answers_are_parsed_and_clean_pair():
+    found = parse_answer(said('{"rows": [{"question": " Why? ", "answer": "So."}]}'), Pairs)
+    assert clean_pair(found.rows[0]) == Pair("Why?", "So.")
     for pair in (Pair(" ", "So."), Pair("Why?", "\n"), Pair("?" * 1001, "So."), Pair("a", "\0")):
         with pytest.raises(Malformed):
-            stripped(pair)
+            clean_pair(pair)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +112,7 @@ def test_an_echo_repeats_the_question_or_the_passage():
 
 def test_rows_that_mean_the_same_are_kept_once():
     first = Pair("When does the shop in Berlin open on Sundays?", "It opens at 10 o'clock.")
-    kept = Kept([first])
+    kept = RowSet([first])
     assert not kept.add(first)
     assert not kept.add(Pair(first.question.upper(), "It is open from noon."))
     assert not kept.add(Pair("When does the shop in Berlin open on Sundays please", first.answer))

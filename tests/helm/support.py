@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -131,3 +132,28 @@ def containers(pod: Manifest) -> list[Manifest]:
 def env_of(container: Manifest) -> dict[str, Any]:
     """Return the container's own variables: the value, or its source."""
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container.get("env", [])}
+
+
+def selected(rendered: Rendered, policy: Manifest) -> set[str]:
+    """Return the workloads whose pods a policy selects."""
+    wanted = policy["spec"]["podSelector"]["matchLabels"].items()
+    found = set()
+    for o in rendered.objects:
+        spec = o.get("spec", {})
+        owner = spec.get("jobTemplate", {}).get("spec", spec)  # of a CronJob
+        pod = o if o["kind"] == "Pod" else owner.get("template", {})
+        if o["kind"] in {"Deployment", "StatefulSet", "Job", "CronJob", "Pod"} and (
+            wanted <= pod["metadata"]["labels"].items()
+        ):
+            found.add(o["metadata"]["name"].removeprefix("ft-"))
+    return found
+
+
+def peers(rules: list[Any], side: str) -> set[str]:
+    """Return the components that the rules allow; `*` for everyone."""
+    found = set()
+    for rule in rules:
+        for peer in rule.get(side, [{}]):
+            labels = peer.get("podSelector", {}).get("matchLabels", {})
+            found.add(labels.get("app.kubernetes.io/component", json.dumps(peer) if peer else "*"))
+    return found

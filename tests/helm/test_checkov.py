@@ -53,7 +53,7 @@ def checkov() -> list[str]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="the folder is made for Linux")
-def test_what_fails_is_named_with_its_reason(render, checkov, tmp_path):
+def test_failed_policies_are_listed_with_a_reason(render, checkov, tmp_path):
     for profile in (None, *PROFILES):
         rendered = render({} if profile else {"models": [MODEL]}, profile=profile)
         (tmp_path / f"{profile or 'default'}.yaml").write_text(yaml.safe_dump_all(rendered.objects))

@@ -25,7 +25,7 @@ def images(rendered) -> set[str]:
     return {c["image"] for _, pod in rendered.pods() for c in containers(pod)}
 
 
-def test_images_without_a_registry_are_the_nodes_own(render):
+def test_images_without_a_registry_have_local_names(render):
     assert images(render({"models": [MODEL]})) == {
         "finetuned-api:0.2.0",
         "finetuned-worker:0.2.0",
@@ -66,7 +66,7 @@ def test_one_registry_and_its_secrets_for_every_image(render, profile):
         assert pod["imagePullSecrets"] == [{"name": "mirror"}, {"name": "ours"}]
 
 
-def test_settings_reach_every_process_as_they_were_written(render, monkeypatch):
+def test_settings_reach_every_process_unchanged(render, monkeypatch):
     settings = {
         "MAX_FILE_BYTES": 1073741824,
         "GPU_MEMORY_UTILIZATION": 0.85,
@@ -88,7 +88,7 @@ def test_settings_reach_every_process_as_they_were_written(render, monkeypatch):
     assert read.storage_url == "file:///var/lib/finetuned-storage"
 
 
-def test_a_change_of_settings_starts_pods_anew_and_a_new_chart_does_not(render):
+def test_pods_restart_after_a_change_of_settings_but_not_of_the_chart(render):
     def annotations(**values):
         pods = render({**FIXED, **values}).of_kind("Deployment").values()
         return [p["spec"]["template"]["metadata"]["annotations"] for p in pods]
@@ -100,7 +100,7 @@ def test_a_change_of_settings_starts_pods_anew_and_a_new_chart_does_not(render):
     assert all(a != b for a, b in zip(before, changed, strict=True))
 
 
-def test_the_catalogue_is_one_that_the_service_reads(render, tmp_path):
+def test_the_service_reads_the_catalog(render, tmp_path):
     models = [
         {**MODEL, "parameters": 8190735360, "languages": ["th", "en"]},
         {
@@ -124,7 +124,7 @@ def test_the_catalogue_is_one_that_the_service_reads(render, tmp_path):
     assert len([n for n in rendered.of_kind("Deployment") if n.startswith("vllm")]) == 1
 
 
-def test_secrets_are_made_by_chance_and_only_in_the_secret(render):
+def test_secrets_are_random_and_only_in_the_secret(render):
     one, two = (render({"models": [MODEL]}) for _ in range(2))
     data = one.of_kind("Secret")["ft"]["data"]
     users = {"valkey-api", "valkey-worker", "valkey-engine"}
@@ -136,7 +136,7 @@ def test_secrets_are_made_by_chance_and_only_in_the_secret(render):
     assert not [p for p in plain if p in others]
 
 
-def test_secrets_of_the_operator_are_used_and_none_is_made(render):
+def test_existing_secrets_are_used(render):
     values = {
         "engineKey": {"existingSecret": "engine"},
         "adminKey": {"existingSecret": "admin"},
@@ -217,7 +217,7 @@ def test_storage_on_s3(render):
         }
 
 
-def test_s3_with_keys_in_values_and_with_none(render):
+def test_s3_keys_can_be_in_values_or_absent(render):
     s3 = {"bucket": "b", "accessKeyId": "id", "secretAccessKey": "key"}
     rendered = render({**S3, "storage": {"type": "s3", "s3": s3}})
     data = rendered.of_kind("Secret")["ft"]["data"]
@@ -229,7 +229,7 @@ def test_s3_with_keys_in_values_and_with_none(render):
     assert own.one("ServiceAccount", "worker")["metadata"]["annotations"] == {"role": "arn"}
 
 
-def test_engines_have_a_key_that_only_reads(render):
+def test_engines_can_have_a_read_only_key(render):
     s3 = {"bucket": "b", "existingSecret": "all", "enginesSecret": "read"}
     values = {**S3, "storage": {"type": "s3", "s3": {**s3, "disableBulkDelete": True}}}
     rendered = render({**values, "models": [MODEL]})
@@ -279,7 +279,7 @@ def test_an_external_redis(render):
             assert "FINETUNED_VALKEY_PASSWORD" not in env
 
 
-def test_the_bundled_store_keeps_what_it_acknowledged(render):
+def test_the_bundled_store_is_durable(render):
     rendered = render({"valkey": {"appendfsync": "everysec"}})
     config = rendered.one("ConfigMap", "valkey")["data"]["valkey.conf"]
     assert "appendonly yes" in config
@@ -294,7 +294,7 @@ def test_the_bundled_store_keeps_what_it_acknowledged(render):
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
 
 
-def test_models_out_of_images(render):
+def test_models_are_copied_from_images(render):
     values = {"models": [IMAGED], "modelStore": {"type": "emptyDir", "size": "9Gi"}}
     rendered = render(values)
     assert "models" not in rendered.of_kind("PersistentVolumeClaim")
@@ -311,3 +311,42 @@ def test_models_out_of_images(render):
     shared = render({"models": [IMAGED]})
     assert "initContainers" not in shared.pod("Deployment", "api")
     assert "initContainers" in shared.pod("Deployment", "worker-cpu")
+
+
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+
+
+def test_a_certificate_makes_the_api_and_its_probes_speak_https(render):
+    rendered = render(
+        {
+            "models": [MODEL],
+            "api": {"tls": {"existingSecret": "api-tls"}},
+            "caCertificates": {"existingSecret": "ca"},
+        }
+    )
+    api = rendered.container("Deployment", "api")
+    assert {api[probe]["httpGet"]["scheme"] for probe in PROBES} == {"HTTPS"}
+    env = env_of(api)
+    assert env["FINETUNED_API_TLS_CERT"] == "/etc/finetuned-tls/tls.crt"
+    assert env["FINETUNED_API_TLS_KEY"] == "/etc/finetuned-tls/tls.key"
+    mounts = {mount["name"]: mount for mount in api["volumeMounts"]}
+    assert mounts["tls"] == {"name": "tls", "mountPath": "/etc/finetuned-tls", "readOnly": True}
+    volumes = {volume["name"]: volume for volume in rendered.pod("Deployment", "api")["volumes"]}
+    assert volumes["tls"]["secret"] == {"secretName": "api-tls", "defaultMode": 0o440}
+    [port] = rendered.one("Service", "api")["spec"]["ports"]
+    assert port["appProtocol"] == "https"
+    # No other pod has the key. Metrics have a port of their own.
+    assert [name for name, pod in rendered.pods() if "api-tls" in str(pod)] == ["Deployment/ft-api"]
+    test = rendered.container("Pod", "test")
+    assert env_of(test)["FINETUNED_URL"].startswith("https://ft-api.models.svc.")
+    assert env_of(test)["SSL_CERT_FILE"] == "/etc/finetuned-ca/ca.crt"
+    assert "ca" in {mount["name"] for mount in test["volumeMounts"]}
+
+
+def test_without_a_certificate_the_api_speaks_http(render):
+    rendered = render({"models": [MODEL]})
+    api = rendered.container("Deployment", "api")
+    assert {api[probe]["httpGet"]["scheme"] for probe in PROBES} == {"HTTP"}
+    assert "FINETUNED_API_TLS_CERT" not in env_of(api)
+    assert "appProtocol" not in rendered.one("Service", "api")["spec"]["ports"][0]
+    assert env_of(rendered.container("Pod", "test"))["FINETUNED_URL"].startswith("http://")

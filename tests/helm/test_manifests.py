@@ -11,6 +11,8 @@ import functools
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,7 @@ CUSTOM = {
     "PrometheusRule": prometheus_operator,
     "ScaledObject": keda,
 }
+CRDS = Path(__file__).with_name("crds")
 CHECKED_ELSEWHERE = {*CUSTOM, "HTTPRoute", "RayCluster"}
 KEDA = {"enabled": True, "maxReplicas": 2}
 EVERYTHING: dict[str, Any] = {
@@ -99,6 +102,16 @@ def validate(manifest: dict[str, Any], version: str) -> None:
     Draft202012Validator(schema, registry=schemas(version)).validate(manifest)
 
 
+def validate_custom(name: str, manifest: dict[str, Any], pods: Sequence[dict[str, Any]]) -> None:
+    """Validate an object against its definition in crds/, and its pod templates."""
+    schema = json.loads((CRDS / f"{name}.json").read_text("utf-8"))
+    Draft202012Validator(schema).validate(manifest)
+    for template in pods:
+        metadata = {"name": "pod", **template.get("metadata", {})}
+        pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}
+        validate(pod, versions()[-1])
+
+
 def objects(render, profile: str | None, **options: str) -> list[dict[str, Any]]:
     rendered = render(EVERYTHING if profile is None else {}, profile=profile, **options)
     return rendered.objects
@@ -114,7 +127,7 @@ def test_several_versions_are_checked():
     ("profile", "version"),
     [*((None, v) for v in versions()), *((p, versions()[-1]) for p in PROFILES)],
 )
-def test_kubernetes_takes_it(render, profile, version):
+def test_kubernetes_accepts_all_objects(render, profile, version):
     checked = 0
     for o in objects(render, profile, kube_version=version):
         if o["kind"] not in CHECKED_ELSEWHERE:
@@ -123,7 +136,7 @@ def test_kubernetes_takes_it(render, profile, version):
     assert checked > 20
 
 
-def test_a_field_that_kubernetes_does_not_know_is_found(render):
+def test_an_unknown_field_of_kubernetes_is_found(render):
     (service, *_) = render().of_kind("Service").values()
     validate(service, versions()[-1])
     service["spec"]["clusterIp"] = "None"
@@ -137,7 +150,7 @@ def test_an_older_cluster_is_refused(helm):
 
 
 @pytest.mark.parametrize("profile", [None, "s3-ha-values.yaml"])
-def test_operators_take_theirs(render, profile):
+def test_operators_accept_their_objects(render, profile):
     found = [o for o in objects(render, profile) if o["kind"] in CUSTOM]
     assert {o["kind"] for o in found} == set(CUSTOM)
     for o in found:
@@ -166,7 +179,7 @@ def missing(given: Any, kept: Any, path: str = "spec") -> list[str]:
     return []
 
 
-def test_names_that_an_operator_does_not_know_are_found(render):
+def test_unknown_fields_of_an_operator_are_found(render):
     (scaled, *_) = [o for o in objects(render, None) if o["kind"] == "ScaledObject"]
     scaled["spec"]["minReplicas"] = 1
     read = keda.ScaledObject.model_validate(scaled)
@@ -174,7 +187,7 @@ def test_names_that_an_operator_does_not_know_are_found(render):
     assert missing(scaled["spec"], kept["spec"]) == ["spec.minReplicas"]
 
 
-def test_gateway_api_takes_the_route(render):
+def test_gateway_api_accepts_the_route(render):
     if not (shutil.which("npm") and shutil.which("node")):
         pytest.skip("node and npm are not installed; Gateway API's schemas are on npm")
     with cache("gateway-api") as place:

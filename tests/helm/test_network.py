@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.helm.support import CHART, MODEL, PROFILES
+from tests.helm.support import CHART, MODEL, PROFILES, peers, selected
 
 pytestmark = pytest.mark.slow
 
@@ -16,33 +15,8 @@ PROMETHEUS = {"prometheus": "http://prometheus:9090"}
 MODELS = {"models": [MODEL]}
 
 
-def selected(rendered, policy) -> set[str]:
-    """Return the workloads whose pods a policy selects."""
-    wanted = policy["spec"]["podSelector"]["matchLabels"].items()
-    found = set()
-    for o in rendered.objects:
-        spec = o.get("spec", {})
-        owner = spec.get("jobTemplate", {}).get("spec", spec)  # of a CronJob
-        pod = o if o["kind"] == "Pod" else owner.get("template", {})
-        if o["kind"] in {"Deployment", "StatefulSet", "Job", "CronJob", "Pod"} and (
-            wanted <= pod["metadata"]["labels"].items()
-        ):
-            found.add(o["metadata"]["name"].removeprefix("ft-"))
-    return found
-
-
-def peers(rules: list[Any], side: str) -> set[str]:
-    """Return the components that the rules allow; `*` for everyone."""
-    found = set()
-    for rule in rules:
-        for peer in rule.get(side, [{}]):
-            labels = peer.get("podSelector", {}).get("matchLabels", {})
-            found.add(labels.get("app.kubernetes.io/component", json.dumps(peer) if peer else "*"))
-    return found
-
-
 @pytest.mark.parametrize("profile", [None, *PROFILES])
-def test_all_traffic_of_all_pods_is_denied_first(render, profile):
+def test_all_traffic_is_denied_by_default(render, profile):
     rendered = render({} if profile else MODELS, profile=profile)
     deny = rendered.one("NetworkPolicy", "deny")
     assert len(selected(rendered, deny)) == len(list(rendered.pods()))
@@ -51,7 +25,7 @@ def test_all_traffic_of_all_pods_is_denied_first(render, profile):
     assert "egress" not in deny["spec"]
 
 
-def test_who_may_speak_to_whom(render):
+def test_allowed_connections(render):
     rendered = render(MODELS)
     allowed = {}
     for name, policy in rendered.of_kind("NetworkPolicy").items():
@@ -85,7 +59,7 @@ def test_policies_name_the_ports_that_containers_open(render):
         assert container["ports"][0]["containerPort"] == port
 
 
-def test_policies_of_the_operator(render):
+def test_policies_can_be_configured(render):
     gateway = [{"namespaceSelector": {"matchLabels": {"name": "gateway"}}}]
     dns = {"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": [5353]}
     policy = {"apiFrom": gateway, "dns": dns}
@@ -99,7 +73,7 @@ def test_policies_of_the_operator(render):
     assert not render({"networkPolicy": {"enabled": False}}).of_kind("NetworkPolicy")
 
 
-def test_storage_and_redis_outside_are_reached_by_who_needs_them(render):
+def test_only_processes_that_need_them_reach_external_storage_and_redis(render):
     s3, redis = ({"to": [{"ipBlock": {"cidr": cidr}}]} for cidr in ("10.1.0.0/16", "10.2.0.0/16"))
     values = {
         **MODELS,
@@ -116,7 +90,7 @@ def test_storage_and_redis_outside_are_reached_by_who_needs_them(render):
     assert s3 not in policies["admin-key"]["spec"]["egress"]
 
 
-def test_webhooks_are_reached_by_cpu_workers_alone(render):
+def test_only_cpu_workers_reach_webhooks(render):
     egress = {"to": [{"ipBlock": {"cidr": "10.3.0.0/16"}}], "ports": [{"port": 443}]}
     hosts = ["hooks.example", "[::1]:8080"]
     values = {
@@ -134,7 +108,7 @@ def test_webhooks_are_reached_by_cpu_workers_alone(render):
     assert "FINETUNED_WEBHOOK_ALLOWED_HOSTS" not in off.settings()
 
 
-def test_mlflow_is_reached_by_cpu_workers_alone(render):
+def test_only_cpu_workers_reach_mlflow(render):
     egress = {"to": [{"ipBlock": {"cidr": "10.3.0.0/16"}}], "ports": [{"port": 443}]}
     uris = ["https://mlflow.example", "http://10.3.0.7:5000/mlflow"]
     values = {
@@ -239,7 +213,7 @@ def test_alerts_and_dashboards_are_the_files(render):
     assert not [n for n in render().of_kind("ConfigMap") if n.startswith("dashboard")]
 
 
-def test_keda_scales_workers_from_and_to_none(render):
+def test_keda_scales_workers_from_and_to_zero(render):
     keda = {"enabled": True, "maxReplicas": 4, "cooldownSeconds": 60}
     pools = [{"name": "l4", "keda": keda}, {"name": "fixed"}]
     values = {"keda": {**PROMETHEUS, "authenticationRef": "auth"}, "worker": {"gpuPools": pools}}

@@ -88,7 +88,7 @@ def test_all_become_ready(pods):
     assert all(pods[name].passes("livenessProbe") for name in SERVERS)
 
 
-async def test_the_store_asks_for_its_password(pods, secrets):
+async def test_the_store_requires_its_password(pods, secrets):
     address = f"127.0.0.1:{pods['valkey'].ports['redis']}"
     open_to_all = connect(f"redis://{address}", retries=0)
     with pytest.raises(Exception, match="Authentication required"):
@@ -100,7 +100,7 @@ async def test_the_store_asks_for_its_password(pods, secrets):
     await known.aclose(close_connection_pool=True)
 
 
-def test_the_admin_key_is_made_and_the_loop_of_helm_test_works(pods, node):
+def test_the_admin_key_is_created_and_helm_test_passes(pods, node):
     for words in ("the key was created", "the key already exists"):  # install, upgrade
         job = node.pod("Job", "admin-key")
         assert job.run(60) == 0, job.said()
@@ -126,7 +126,7 @@ def test_metrics_are_where_prometheus_looks(pods, rendered):
             assert name in answer.read().decode()
 
 
-def test_secrets_stand_in_no_log_and_no_argument(pods, node, secrets):
+def test_no_log_and_no_argument_contains_a_secret(pods, node, secrets):
     lines = [" ".join(process.cmdline()) for process in _processes(pods)]
     assert any("valkey-server" in line for line in lines)
     texts = lines + [p.read_text("utf-8", "replace") for p in node.folder.glob("*/log")]
@@ -134,7 +134,7 @@ def test_secrets_stand_in_no_log_and_no_argument(pods, node, secrets):
         assert not [text for text in texts if secret in text], name
 
 
-def test_nothing_is_written_but_to_volumes(pods):
+def test_only_volumes_are_written(pods):
     # The folders that represent the containers' read-only file systems.
     assert not [p for pod in pods.values() for p in (pod.folder / "root").iterdir()]
 

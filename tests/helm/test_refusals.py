@@ -13,7 +13,13 @@ pytestmark = pytest.mark.slow
 KEDA = {"enabled": True, "maxReplicas": 2}
 S3 = {"type": "s3", "s3": {"bucket": "b", "existingSecret": "s"}}
 
+RAY = {"gpus": 16, "cluster": {"enabled": True}}
+NODES = [{**MODEL, "engine": {"nodes": 2, "gpu": {"count": 8}}}]
+SHARED_CACHE = {"cache": {"sharedClaim": "adapters"}}
+
 SCHEMA = [
+    ({"models": [{**MODEL, "engine": {"nodes": 0}}]}, "nodes", "1"),
+    ({"ray": {"address": "http://a:1"}}, "address", "pattern"),
     ({"api": {"replica": 3}}, "api", "replica"),
     ({"apis": {}}, "root", "apis"),
     ({"api": {"replicas": "two"}}, "replicas", "integer"),
@@ -146,22 +152,49 @@ TOGETHER = [
     ),
     ({"settings": {"REDIS_URL": "x"}}, "settings: REDIS_URL is set from other values"),
     ({"settings": {"FINETUNED_LEASE_S": 3}}, "settings: write FINETUNED_LEASE_S without"),
+    ({"ray": {"address": "ray://a:1", "cluster": {"enabled": True}}}, "ray: set address or"),
+    ({"ray": {"cluster": {"enabled": True}}}, "ray.gpus: set the number"),
+    ({"ray": {"gpus": 2}}, "ray.gpus: set ray.address or"),
+    ({"ray": {"address": "ray://a:1", "gpus": 2}}, "networkPolicy.rayEgress: allow egress"),
+    ({"ray": {"gpus": 17, "cluster": {"enabled": True}}}, "a training uses 17, but"),
+    (
+        {"ray": RAY, "worker": {"gpuPools": [{"name": "ray"}]}},
+        "worker.gpuPools: ray is the name",
+    ),
+    (
+        {"ray": {"gpus": 1, "cluster": {"enabled": True, "groups": [{"name": "head"}]}}},
+        "the name head appears twice",
+    ),
+    ({"settings": {"RAY_ADDRESS": "ray://a:1"}}, "settings: RAY_ADDRESS is set from other"),
+    ({"models": NODES}, "inference.cache.sharedClaim: the engine"),
+    (
+        {"models": NODES, "inference": SHARED_CACHE, "gpuSharing": "time-slice"},
+        "needs gpuSharing: separate",
+    ),
+    (
+        {
+            "models": [{**MODEL, "engine": {"nodes": 2, "keda": KEDA}}],
+            "inference": SHARED_CACHE,
+            "keda": {"prometheus": "http://p"},
+        },
+        "KEDA cannot scale",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("values", "place", "word"), SCHEMA, ids=lambda x: str(x)[:40])
-def test_the_schema_names_place_and_fault(each_helm, values, place, word):
+def test_schema_errors_name_the_value_and_the_fault(each_helm, values, place, word):
     with pytest.raises(Refused) as refusal:
         each_helm.template(copy.deepcopy(values))
-    told = str(refusal.value)
-    assert "values don't meet the specifications" in told
-    assert word in told
+    message = str(refusal.value)
+    assert "values don't meet the specifications" in message
+    assert word in message
     # helm 4 calls the root ''.
-    assert place in told or place == "root"
+    assert place in message or place == "root"
 
 
 @pytest.mark.parametrize(("values", "words"), TOGETHER, ids=lambda x: str(x)[:40])
-def test_what_does_not_go_together_is_said(each_helm, values, words):
+def test_conflicting_values_are_refused(each_helm, values, words):
     with pytest.raises(Refused) as refusal:
         each_helm.template(copy.deepcopy(values))
     assert words in str(refusal.value)

@@ -31,7 +31,7 @@ SPREAD = [{"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSched
         ("valkey", "StatefulSet", "valkey"),
     ],
 )
-def test_where_and_with_what_pods_run(render, path, kind, name):
+def test_scheduling_and_resources_of_pods(render, path, kind, name):
     values: dict[str, Any] = SCHEDULING
     for key in reversed(path.split(".")):
         values = {key: values}
@@ -131,7 +131,7 @@ def test_a_training_has_time_to_keep_a_checkpoint(render):
     assert render().settings()["FINETUNED_STOP_GRACE_S"] == "120"
 
 
-def test_open_streams_have_the_same_time(render):
+def test_open_streams_have_the_grace_period(render):
     rendered = render({"models": [MODEL], "worker": {"stopGraceSeconds": 300}})
     for name in ("api", "vllm-tiny"):
         pod = rendered.pod("Deployment", name)
@@ -153,7 +153,7 @@ def test_scratch_and_shared_memory(render):
     assert engine["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "2Gi"}
 
 
-def test_an_engine_is_what_its_model_says_before_what_all_say(render):
+def test_values_of_a_model_override_those_of_all_engines(render):
     engine = {
         "replicas": 3,
         "gpu": {"count": 2, "product": "NVIDIA-H100"},
@@ -245,7 +245,7 @@ def test_every_workload_has_budget_account_and_labels(render, profile):
     assert {pod["serviceAccountName"] for _, pod in rendered.pods()} <= accounts
 
 
-def test_one_account_of_the_operator(render):
+def test_an_existing_service_account_is_used(render):
     rendered = render({"serviceAccount": {"create": False, "name": "mine"}, "models": [MODEL]})
     assert not rendered.of_kind("ServiceAccount")
     assert {pod["serviceAccountName"] for _, pod in rendered.pods()} == {"mine"}

@@ -81,7 +81,7 @@ def test_image_has_nothing_that_compiles_installs_or_changes_the_user(images, ta
 
 
 @pytest.mark.parametrize("target", build.TARGETS)
-def test_user_may_write_in_its_own_folder_and_tmp_alone(images, target):
+def test_the_user_can_write_only_to_its_folder_and_tmp(images, target):
     def may_write(told: os.stat_result) -> bool:
         mode = told.st_mode
         keeps = stat.S_ISREG(mode) or stat.S_ISDIR(mode)  # no device does
@@ -97,7 +97,7 @@ def test_user_may_write_in_its_own_folder_and_tmp_alone(images, target):
 
 
 @pytest.mark.parametrize("target", build.TARGETS)
-def test_image_says_what_it_is(images, target):
+def test_an_image_has_its_labels(images, target):
     labels = images[target].config["Labels"]
     assert labels["org.opencontainers.image.version"] == build.version()
     assert labels["org.opencontainers.image.title"] == f"finetuned-{target}"
@@ -179,7 +179,7 @@ def test_processes_have_no_rights(site):
         assert "Read-only file system" in refused.stderr
 
 
-def test_health_check_tells_a_server_that_is_away(site):
+def test_the_health_check_finds_an_unavailable_server(site):
     api = site.running["api"]
     assert api.is_healthy()
     away = api.run(
@@ -192,7 +192,7 @@ def test_health_check_tells_a_server_that_is_away(site):
     assert away.returncode == 1, away
 
 
-def test_no_dead_process_is_left(site, sdk, tuned):
+def test_no_zombie_process_is_left(site, sdk, tuned):
     """If trainer or data desk are killed, process 1 inherits their children."""
     for container in site.running.values():
         dead = [p.pid for p in container.processes() if p.status() == "zombie"]

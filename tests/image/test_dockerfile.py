@@ -61,7 +61,7 @@ def test_hadolint_finds_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_is_not_ours_comes_by_arguments_that_take_a_digest():
+def test_base_images_are_arguments_that_accept_a_digest():
     known = set(stages())
     for name, words in instructions():
         if name == "FROM" and (base := base_and_name(words)[0]) not in known:
@@ -85,7 +85,7 @@ def test_target_runs_without_root_and_says_what_it_is(target):
 
 
 @pytest.mark.parametrize("target", sorted(SHIPPED))
-def test_target_is_reached_and_asked_where_it_listens(target):
+def test_health_checks_and_ports_of_a_target_match(target):
     role = target.partition("-")[0]
     env = dict(
         pair.split("=", 1)
@@ -121,7 +121,7 @@ def test_every_target_that_ships_is_built_by_default():
     assert set(stages()) >= SHIPPED
 
 
-def test_builders_get_what_the_dockerfile_copies_and_nothing_else(tmp_path):
+def test_the_build_context_is_what_the_dockerfile_copies(tmp_path):
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")

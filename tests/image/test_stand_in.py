@@ -41,7 +41,7 @@ Components: main
         ("sources.list.d/a.sources", PARAGRAPHS),
     ],
 )
-def test_the_mirror_is_that_of_apt(tmp_path: Path, name: str, text: str):
+def test_the_mirror_is_read_from_apt(tmp_path: Path, name: str, text: str):
     (tmp_path / "sources.list.d").mkdir()
     with pytest.raises(LookupError, match="trixie"):
         stand_in.mirror(tmp_path)

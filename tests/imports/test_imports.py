@@ -236,7 +236,7 @@ async def reconciled(api: Api) -> None:
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
     reconciler = Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
     )
     async with asyncio.timeout(60):
         while await state.redis.exists(NOTED):

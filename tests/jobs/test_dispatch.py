@@ -13,7 +13,7 @@ import pytest
 from service.config import Settings
 from service.core import queue
 from service.core.leases import Leases
-from service.core.redis import Client, connect
+from service.core.redis import Client
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.fleet.workers import Capacity
@@ -78,11 +78,8 @@ class Installation:
 
 
 @pytest.fixture
-async def here(settings: Settings) -> AsyncIterator[Installation]:
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
-    yield Installation(redis, settings)
-    await redis.aclose(close_connection_pool=True)
+def here(redis: Client, settings: Settings) -> Installation:
+    return Installation(redis, settings)
 
 
 async def test_a_job_that_only_a_newer_version_can_read_takes_no_slot(here: Installation):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
 
-from service.core.invalidation import InvalidationKind, publish
+from service.core.invalidation import InvalidationKind, Invalidations, publish
 from service.core.records import Also
 from service.core.redis import Client, connect
 from service.jobs import lifecycle
+from service.jobs.event_stream import JobChanges
 from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.projects.records import INSTALLATION, digest_of
 from tests.conftest import BASE_MODEL, Api
@@ -172,3 +174,45 @@ async def test_a_stream_that_starts_after_the_end_has_all_events(api, http, job_
     received = [follower.messages.get_nowait() for _ in range(follower.messages.qsize())]
     assert [m for m in received if m.startswith("Step")] == messages
     assert received[-1] == "The job was cancelled"
+
+
+async def invalidate(redis: Client, kind: InvalidationKind, name: str) -> None:
+    async with redis.pipeline(transaction=True) as pipe:
+        publish(pipe, kind, "proj_a", name)
+        await pipe.execute()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "woken"),
+    [
+        (InvalidationKind.JOB, "ftjob-1", [True, False, False]),
+        (InvalidationKind.KEY, "any", [True, True, False]),
+        (InvalidationKind.PROJECT, "any", [True, True, False]),
+    ],
+)
+async def test_a_change_wakes_the_streams_of_its_job_or_project(writer, kind, name, woken):
+    changes, invalidations = JobChanges(), Invalidations(writer)
+    changes.listen(invalidations)
+    with ExitStack() as stack:
+        jobs = (("proj_a", "ftjob-1"), ("proj_a", "ftjob-2"), ("proj_b", "ftjob-1"))
+        waiting = [stack.enter_context(changes.watch(*job)) for job in jobs]
+        async with invalidations.listening():
+            async with asyncio.timeout(60):
+                for change in waiting:  # the new subscription wakes all
+                    await change.wait()
+                    change.clear()
+            await invalidate(writer, kind, name)
+            await asyncio.wait_for(waiting[0].wait(), 60)
+            assert [change.is_set() for change in waiting] == woken
+
+
+async def test_a_stream_that_has_ended_does_not_keep_others_from_waking(writer):
+    changes, invalidations = JobChanges(), Invalidations(writer)
+    changes.listen(invalidations)
+    async with invalidations.listening():
+        with changes.watch("proj_a", "ftjob-1"), changes.watch("proj_a", "ftjob-1"):
+            pass
+        await invalidate(writer, InvalidationKind.JOB, "ftjob-1")  # nobody waits for it
+        with changes.watch("proj_a", "ftjob-1") as later:
+            await invalidate(writer, InvalidationKind.JOB, "ftjob-1")
+            await asyncio.wait_for(later.wait(), 60)

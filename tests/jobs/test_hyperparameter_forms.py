@@ -91,7 +91,7 @@ def test_every_value_of_a_request_reaches_the_trainer(method, tmp_path):
     ).chosen
     job = lifecycle.prepare(job, chosen, 2)
     job = JobRecord.model_validate_json(job.model_dump_json())
-    assert JobObject.of(job).method[method]["hyperparameters"] == values
+    assert JobObject.from_record(job).method[method]["hyperparameters"] == values
     spec = TrainSpec(
         job_id=job.id,
         base_model="m",
@@ -148,10 +148,10 @@ def test_what_the_trainer_decides_is_recorded_where_the_method_has_it():
     """A weight that balances rare labels may be over what a request may ask for."""
     started = {"packing": True, "desirable_weight": 5000.0, "undesirable_weight": None, "device": 1}
     kto = record("kto", hyperparameters={}, status=Status.RUNNING)
-    kto = JobRecord.model_validate_json(lifecycle.set_choices(kto, 1, started).model_dump_json())
+    kto = JobRecord.model_validate_json(lifecycle.set_choices(kto, kto, started).model_dump_json())
     assert isinstance(kto.hyperparameters, KtoHyperparameters)
     assert (kto.hyperparameters.packing, kto.hyperparameters.desirable_weight) == (True, 5000)
     assert kto.hyperparameters.undesirable_weight == "auto"
     plain = record("supervised", hyperparameters={}, status=Status.RUNNING)
-    plain = lifecycle.set_choices(plain, 1, started)
+    plain = lifecycle.set_choices(plain, plain, started)
     assert plain.hyperparameters.model_dump().keys() == RESOLVED["supervised"].model_fields.keys()

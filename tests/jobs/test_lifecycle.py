@@ -36,18 +36,18 @@ def job(status: Status = Status.QUEUED, **fields) -> JobRecord:
 
 
 ACTIONS = {
-    "prepare": (lambda j: lifecycle.prepare(j, CHOSEN, NOW), {Status.VALIDATING}),
-    "start": (lambda j: lifecycle.start(j, 1, NOW), {Status.QUEUED, Status.RUNNING}),
-    "cancel": (lambda j: lifecycle.cancel(j, NOW), set(Status) - FINAL),
-    "pause": (lifecycle.pause, {Status.QUEUED, Status.RUNNING}),
-    "resume": (lambda j: lifecycle.resume(j, NOW), {Status.PAUSED}),
-    "lose": (lambda j: lifecycle.lose(j, 1, 3, NOW), {Status.RUNNING}),
-    "hand_back": (lambda j: lifecycle.hand_back(j, 1), {Status.RUNNING}),
-    "progressed": (lambda j: lifecycle.record_progress(j, 1), {Status.RUNNING}),
-    "fail": (lambda j: lifecycle.fail(j, 1, FAILURE, NOW), set(Status) - FINAL),
+    "prepare": (lambda j, _: lifecycle.prepare(j, CHOSEN, NOW), {Status.VALIDATING}),
+    "start": (lambda j, own: lifecycle.start(j, own.attempt, NOW), {Status.QUEUED, Status.RUNNING}),
+    "cancel": (lambda j, _: lifecycle.cancel(j, NOW), set(Status) - FINAL),
+    "pause": (lambda j, _: lifecycle.pause(j), {Status.QUEUED, Status.RUNNING}),
+    "resume": (lambda j, _: lifecycle.resume(j, NOW), {Status.PAUSED}),
+    "lose": (lambda j, own: lifecycle.lose(j, own, 3, NOW), {Status.RUNNING}),
+    "hand_back": (lifecycle.hand_back, {Status.RUNNING}),
+    "record_progress": (lifecycle.record_progress, {Status.RUNNING}),
+    "fail": (lambda j, own: lifecycle.fail(j, own, FAILURE, NOW), set(Status) - FINAL),
     "succeed": (
-        lambda j: lifecycle.succeed(
-            j, 1, model="ft:m", result_files=(), trained_tokens=1, now_s=NOW
+        lambda j, own: lifecycle.succeed(
+            j, own, model="ft:m", result_files=(), trained_tokens=1, now_s=NOW
         ),
         {Status.RUNNING},
     ),
@@ -59,27 +59,31 @@ ACTIONS = {
 def test_each_action_is_allowed_from_exactly_its_statuses(action, status):
     act, allowed = ACTIONS[action]
     if status in allowed:
-        act(job(status))
+        act(job(status), job(status))
     else:
         with pytest.raises((lifecycle.NotAllowed, AttemptSuperseded)):
-            act(job(status))
+            act(job(status), job(status))
 
 
-@pytest.mark.parametrize("action", ["start", "lose", "hand_back", "progressed", "succeed", "fail"])
+@pytest.mark.parametrize(
+    "action", ["start", "lose", "hand_back", "record_progress", "succeed", "fail"]
+)
 def test_an_older_attempt_can_write_nothing(action):
     """Attempt 1 returns when the job is at attempt 2."""
     act, _ = ACTIONS[action]
     with pytest.raises(AttemptSuperseded):
-        act(job(Status.RUNNING, attempt=2))
+        act(job(Status.RUNNING, attempt=2), job(Status.RUNNING))
 
 
 def test_a_lost_attempt_queues_the_next():
-    after = lifecycle.lose(job(Status.RUNNING), 1, 3, NOW)
+    running = job(Status.RUNNING)
+    after = lifecycle.lose(running, running, 3, NOW)
     assert (after.status, after.attempt, after.fruitless_attempts) == (Status.QUEUED, 2, 1)
 
 
 def test_attempts_without_progress_end_in_failure_with_advice():
-    after = lifecycle.lose(job(Status.RUNNING, fruitless_attempts=2), 1, 3, NOW)
+    running = job(Status.RUNNING, fruitless_attempts=2)
+    after = lifecycle.lose(running, running, 3, NOW)
     assert after.status is Status.FAILED
     assert after.error is not None
     assert after.error.code == "training_interrupted"
@@ -87,14 +91,15 @@ def test_attempts_without_progress_end_in_failure_with_advice():
 
 
 def test_a_checkpoint_forgives_the_attempts_before_it():
-    after = lifecycle.record_progress(job(Status.RUNNING, fruitless_attempts=2), 1)
+    running = job(Status.RUNNING, fruitless_attempts=2)
+    after = lifecycle.record_progress(running, running)
     assert after.fruitless_attempts == 0
 
 
 def test_pause_and_resume_make_a_new_attempt():
     pausing = lifecycle.pause(job(Status.RUNNING))
     assert (pausing.status, pausing.pausing) == (Status.RUNNING, True)
-    paused = lifecycle.hand_back(lifecycle.record_progress(pausing, 1), 1)
+    paused = lifecycle.hand_back(lifecycle.record_progress(pausing, pausing), pausing)
     assert (paused.status, paused.pausing, paused.attempt) == (Status.PAUSED, False, 1)
     resumed = lifecycle.resume(paused, NOW)
     assert (resumed.status, resumed.attempt) == (Status.QUEUED, 2)
@@ -109,16 +114,16 @@ def test_resume_while_pausing_leaves_the_attempt_its_checkpoint():
     """The worker keeps the attempt, or has already stopped the trainer and hands the job back."""
     resumed = lifecycle.resume(lifecycle.pause(job(Status.RUNNING, queued_at=5)), NOW)
     assert (resumed.status, resumed.pausing, resumed.attempt) == (Status.RUNNING, False, 1)
-    assert lifecycle.record_progress(resumed, 1) == resumed
-    back = lifecycle.hand_back(resumed, 1)
+    assert lifecycle.record_progress(resumed, resumed) == resumed
+    back = lifecycle.hand_back(resumed, resumed)
     assert (back.status, back.attempt, back.queued_at) == (Status.QUEUED, 2, 5)
 
 
 def test_a_pausing_job_whose_attempt_dies_or_runs_out_of_memory_is_paused():
     pausing = lifecycle.pause(job(Status.RUNNING))
-    lost = lifecycle.lose(pausing, 1, 3, NOW)
+    lost = lifecycle.lose(pausing, pausing, 3, NOW)
     assert (lost.status, lost.pausing, lost.fruitless_attempts) == (Status.PAUSED, False, 1)
-    smaller = lifecycle.retry_smaller(pausing, 1, MemorySettings(512, False))
+    smaller = lifecycle.retry_smaller(pausing, pausing, MemorySettings(512, False))
     assert (smaller.status, smaller.tokens_at_once) == (Status.PAUSED, 512)
 
 
@@ -126,7 +131,7 @@ def test_a_pausing_job_that_ends_is_not_pausing():
     pausing = lifecycle.pause(job(Status.RUNNING))
     succeeded, _ = ACTIONS["succeed"]
     failed, _ = ACTIONS["fail"]
-    ends = [lifecycle.cancel(pausing, NOW), failed(pausing), succeeded(pausing)]
+    ends = [lifecycle.cancel(pausing, NOW), failed(pausing, pausing), succeeded(pausing, pausing)]
     assert [(end.status, end.pausing) for end in ends] == [
         (Status.CANCELLED, False),
         (Status.FAILED, False),
@@ -136,15 +141,15 @@ def test_a_pausing_job_that_ends_is_not_pausing():
 
 def test_ends_carry_their_time():
     assert lifecycle.cancel(job(), NOW).finished_at == NOW
-    assert lifecycle.fail(job(), None, FAILURE, NOW).finished_at == NOW
+    assert lifecycle.fail(job(), job(), FAILURE, NOW).finished_at == NOW
 
 
 def test_what_has_begun_keeps_its_place_in_the_queue():
     running = job(Status.RUNNING, queued_at=5)
     for after in (
-        lifecycle.lose(running, 1, 3, NOW),
-        lifecycle.hand_back(running, 1),
-        lifecycle.retry_smaller(running, 1, MemorySettings(512, False)),
+        lifecycle.lose(running, running, 3, NOW),
+        lifecycle.hand_back(running, running),
+        lifecycle.retry_smaller(running, running, MemorySettings(512, False)),
     ):
         assert (after.status, after.attempt, after.queued_at) == (Status.QUEUED, 2, 5)
     resumed = lifecycle.resume(job(Status.PAUSED, queued_at=5), NOW)
@@ -152,20 +157,21 @@ def test_what_has_begun_keeps_its_place_in_the_queue():
 
 
 def test_out_of_memory_is_answered_by_less_at_once_or_by_checkpointing():
-    less = lifecycle.retry_smaller(job(Status.RUNNING), 1, MemorySettings(512, False))
+    running = job(Status.RUNNING)
+    less = lifecycle.retry_smaller(running, running, MemorySettings(512, False))
     assert (less.tokens_at_once, less.gradient_checkpointing, less.memory_retries) == (
         512,
         False,
         1,
     )
     running = less.model_copy(update={"status": Status.RUNNING})
-    kept = lifecycle.retry_smaller(running, 2, MemorySettings(None, True))
+    kept = lifecycle.retry_smaller(running, running, MemorySettings(None, True))
     assert (kept.tokens_at_once, kept.gradient_checkpointing, kept.memory_retries) == (512, True, 2)
     running = kept.model_copy(update={"status": Status.RUNNING})
-    divided = lifecycle.retry_smaller(running, 3, MemorySettings(256, True, sharding="fsdp"))
+    divided = lifecycle.retry_smaller(running, running, MemorySettings(256, True, sharding="fsdp"))
     assert divided.memory_settings == (256, True, False, "fsdp")
     running = divided.model_copy(update={"status": Status.RUNNING})
-    assert lifecycle.retry_smaller(running, 4, MemorySettings(128, True)).memory_settings == (
+    assert lifecycle.retry_smaller(running, running, MemorySettings(128, True)).memory_settings == (
         128,
         True,
         False,

@@ -52,7 +52,7 @@ async def job(api: Api) -> JobRecord:
 async def end(jobs: Jobs, job: JobRecord, how: str) -> None:
     failure = JobFailure(code="internal_error", message="m")
     changes = {
-        "failed": lambda j: lifecycle.fail(j, None, failure, ids.now_s()),
+        "failed": lambda j: lifecycle.fail(j, j, failure, ids.now_s()),
         "cancelled": lambda j: lifecycle.cancel(j, ids.now_s()),
     }
     await jobs.change(job.project_id, job.id, changes[how])
@@ -103,7 +103,7 @@ async def test_a_result_file_that_its_owner_deleted_does_not_come_back(api: Api,
         job.project_id,
         job.id,
         lambda j: lifecycle.succeed(
-            j, 1, model="m", result_files=(result_files.id,), trained_tokens=1, now_s=ids.now_s()
+            j, j, model="m", result_files=(result_files.id,), trained_tokens=1, now_s=ids.now_s()
         ),
     )
     await files.delete(result_files)

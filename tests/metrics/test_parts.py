@@ -18,7 +18,7 @@ from service.core.storage import (
 from service.core.storage.errors import convert_error
 from service.fleet.capacity import own_gpus
 from service.inference.engine.adapters import AdapterCache
-from service.jobs.attempt.recorder import Phases
+from service.jobs.attempt.progress import Phases
 from service.worker.probes import GpuMetrics
 from tests.metrics.samples import Since, current, value
 
@@ -48,7 +48,7 @@ async def test_storage_counts_operations_and_failures_by_kind(storage, tmp_path)
     assert (type(error), kind) == (StorageFull, "full")
 
 
-async def test_an_adapter_is_cold_once_and_found_again_by_the_next_run(storage, tmp_path):
+async def test_an_adapter_is_fetched_once_and_found_on_disk_by_the_next_run(storage, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     (source / "x").write_bytes(b"x" * 100)
@@ -73,7 +73,7 @@ async def test_an_adapter_is_cold_once_and_found_again_by_the_next_run(storage, 
     assert hashlib.sha256(digest.encode()).hexdigest() not in generate_latest().decode()
 
 
-def test_each_phase_ends_where_the_next_begins():
+def test_a_phase_ends_when_the_next_begins():
     since, phases = Since(), Phases()
     phases.enter("loading")
     phases.enter("training")
@@ -84,7 +84,7 @@ def test_each_phase_ends_where_the_next_begins():
     assert since.grown("job_phase_seconds_count", phase="training") == 1
 
 
-def test_what_is_forgotten_is_not_scraped():
+def test_cleared_metrics_are_not_exported():
     metrics.TRAIN_LOSS.cell().set(1.5)
     assert value(current(), "train_loss") == 1.5
     metrics.TRAIN_LOSS.clear()
@@ -100,7 +100,7 @@ async def test_gpus_of_this_machine_and_no_others():
 
 
 @pytest.mark.gpu
-async def test_a_gpu_tells_memory_and_use():
+async def test_memory_and_utilization_of_a_gpu_are_exported():
     await GpuMetrics().observe()
     found = current()
     whole = value(found, "gpu_memory_bytes", gpu="0")

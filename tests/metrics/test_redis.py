@@ -38,7 +38,7 @@ async def scraped(redis):
     return current()
 
 
-async def test_waiting_tasks_and_their_age_but_not_those_that_run(redis):
+async def test_waiting_tasks_and_their_age_are_exported(redis):
     for n in range(3):
         await queue.enqueue(redis, queue.CPU, "check_file", "proj_a", f"file-{n}", 1)
     running = queue.task_id("check_file", "file-0", 1)
@@ -54,7 +54,7 @@ async def test_waiting_tasks_and_their_age_but_not_those_that_run(redis):
     assert value(found, "queue_oldest_seconds", queue="gpu") == 0
 
 
-async def test_workers_by_queue_and_those_that_are_free(redis):
+async def test_workers_and_free_workers_are_exported_by_queue(redis):
     has = {"device": "cpu", "device_name": "x", "gpus": 0, "memory_bytes": 1}
     for name, queues, busy in (("a", ("gpu",), True), ("b", ("cpu", "gpu"), False)):
         await workers.announce(redis, workers.Worker(name=name, queues=queues, busy=busy, **has))
@@ -71,7 +71,7 @@ async def test_the_memory_limit_is_exported_if_there_is_one(redis):
 
 
 @pytest.mark.parametrize("how", ["kill", "hang"])
-async def test_an_outage_is_told_in_time_and_its_end_too(valkey, redis, how):
+async def test_an_outage_and_its_end_are_exported_in_time(valkey, redis, how):
     since = Since()
     found = await scraped(redis)
     assert value(found, "redis_up") == 1

@@ -121,7 +121,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     generated = await generations.create(world, DEMO_MODEL)
     async with _worker(settings):
         await generations.look(world, generated, state.generations, acme.id)
-    await stored_chats.all_of(world, state.captures, acme.id, DEMO_MODEL)
+    await stored_chats.all_of(world, state.stored_chats, acme.id, DEMO_MODEL)
     imported = await imports.create(world, made, base, DEMO_MODEL)
     async with _worker(settings):
         await imports.look(world, imported)
@@ -148,7 +148,7 @@ async def _no_room_for_uploads(api: Api) -> AsyncIterator[None]:
     usual, state.upload_slots = state.upload_slots, upload_slots(most, wait_s=0.01)
     async with contextlib.AsyncExitStack() as held:
         for _ in range(most):
-            await held.enter_async_context(state.upload_slots.one("proj_other"))
+            await held.enter_async_context(state.upload_slots.hold("proj_other"))
         yield
     state.upload_slots = usual
 

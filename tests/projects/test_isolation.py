@@ -100,7 +100,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "batch": await batched(api, project_id, file_id),
         "generation": await generated(api, project_id, file_id),
         "receipt": await erased(api, chats(3)),
-        "completion": (await store_chat(api.app.state.captures, project_id, 1)).id,
+        "completion": (await store_chat(api.app.state.stored_chats, project_id, 1)).id,
         **evaluated,
     }
 

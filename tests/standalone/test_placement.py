@@ -65,14 +65,14 @@ def test_a_model_too_large_for_one_gpu_is_divided():
     assert found.engine_options("Qwen3-8B") == []
 
 
-def test_engines_share_a_gpu_and_together_take_no_more_than_there_is():
+def test_engines_that_share_a_gpu_fit_on_it():
     found = placed(4, 24, "Qwen3-8B", "Qwen3-4B", "Qwen3-1.7B")
     assert gpus_of(found) == {"Qwen3-8B": (0,), "Qwen3-4B": (1,), "Qwen3-1.7B": (1,)}
     assert sum(engine.share for engine in found.engines_on(1)) <= 0.85
     assert found.worker == (2, 3)
 
 
-def test_one_gpu_is_shared_as_the_operator_says():
+def test_one_gpu_is_shared_according_to_the_setting():
     shared = placed(1, 24, "Qwen3-4B")
     assert (gpus_of(shared), shared.worker) == ({"Qwen3-4B": (0,)}, (0,))
     assert shared.sharing == "share"
@@ -89,7 +89,7 @@ def test_time_slices_leave_all_gpus_to_trainings():
     assert found.worker == (0, 1)
 
 
-def test_what_fits_nowhere_takes_no_gpu_from_others():
+def test_an_engine_that_fits_nowhere_takes_no_gpu():
     found = placed(4, 24, "Llama-3.3-70B-Instruct", "Qwen3-8B")
     assert (gpus_of(found), found.worker) == ({"Qwen3-8B": (0,)}, (1, 2, 3))
     (fault,) = found.unplaced
@@ -97,7 +97,7 @@ def test_what_fits_nowhere_takes_no_gpu_from_others():
     assert "room for a context of 0 tokens" in fault.what
 
 
-def test_engines_that_leave_no_gpu_are_told_what_to_do():
+def test_an_engine_without_room_gets_advice():
     found = placed(2, 24, "Qwen3-8B", "Qwen3-4B", "Qwen3-1.7B")
     assert [fault.model for fault in found.unplaced] == ["Qwen3-4B", "Qwen3-1.7B"]
     assert "time-slice" in found.unplaced[0].how
@@ -146,7 +146,7 @@ def test_up_starts_each_process_on_its_gpus(tmp_path, monkeypatch):
         catalogue.add(entry)
     upstreams = {"one": "http://127.0.0.1:1001", "two": "http://127.0.0.1:1002"}
     env = {"A": "b", **_env(tmp_path)}
-    engines, worker = up._on_gpus(catalogue, env, Ports(1, 2, 3), upstreams)
+    engines, worker = up._define_engines_and_worker(catalogue, env, Ports(1, 2, 3), upstreams)
     assert {name: engine.env["CUDA_VISIBLE_DEVICES"] for name, engine in engines.items()} == {
         "one": "2",
         "two": "2",
@@ -215,7 +215,7 @@ def test_up_runs_trainings_next_to_engines_if_a_budget_is_set_and_both_fit(
     if given is not None:
         monkeypatch.setenv("FINETUNED_GPU_SHARING", given)
     catalogue = Catalogue(folder_with("Qwen3-8B", tmp_path) / "models.yaml")
-    engines, worker = up._on_gpus(
+    engines, worker = up._define_engines_and_worker(
         catalogue, _env(tmp_path), Ports(1, 2, 3), {"qwen3-8b": "http://127.0.0.1:1001"}
     )
     assert worker.env["FINETUNED_GPU_SHARING"] == sharing

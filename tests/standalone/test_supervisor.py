@@ -19,7 +19,7 @@ from service.core.redis import REDIS_ERRORS, Client, connect
 from service.standalone import services
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.services import Ports, free_port
-from service.standalone.supervisor import Service, StartFailed, Stop, Supervisor
+from service.standalone.supervisor import Service, StartFailed, Stop, Supervisor, crash_reason
 from tests.small_disk import fill, small_disk
 
 # A parent that ignores SIGTERM and has a child.
@@ -78,7 +78,7 @@ async def until(condition, seconds: float = 10) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_dead_child_is_started_again(supervisor, tmp_path):
+async def test_a_dead_child_is_restarted(supervisor, tmp_path):
     one = service("import time; time.sleep(600)")
     await supervisor.start(one)
     first = pid(one)
@@ -96,7 +96,7 @@ async def test_stop_ends_a_stubborn_child_and_its_children(supervisor, tmp_path)
     assert list((tmp_path / "run").iterdir()) == []
 
 
-async def test_what_a_dead_child_left_is_killed_before_the_restart(supervisor, tmp_path):
+async def test_orphans_of_a_dead_child_are_killed_before_its_restart(supervisor, tmp_path):
     one = service(STUBBORN)
     await supervisor.start(one)
     below = await grandchild(tmp_path)
@@ -118,7 +118,7 @@ async def test_leftovers_of_a_killed_run_are_cleared(tmp_path):
     assert list(run.iterdir()) == []
 
 
-async def test_a_number_that_is_now_anothers_is_left_alone(tmp_path):
+async def test_a_reused_process_id_is_not_killed(tmp_path):
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "import time; time.sleep(600)", start_new_session=True
     )
@@ -131,14 +131,14 @@ async def test_a_number_that_is_now_anothers_is_left_alone(tmp_path):
     await process.wait()
 
 
-async def test_a_service_that_never_gets_ready_says_where_its_log_is(supervisor):
+async def test_a_service_that_never_becomes_ready_names_its_log(supervisor):
     one = service("import time; time.sleep(600)", ready=False)
     await supervisor.start(one)
     with pytest.raises(StartFailed, match=r"s\.log"):
         await supervisor.until_ready(one, 0.5)
 
 
-def test_a_folder_has_one_up(tmp_path):
+def test_only_one_up_runs_on_a_folder(tmp_path):
     layout = DataLayout(tmp_path)
     with layout.lock() as lock:
         lock.write("pid 1")
@@ -148,14 +148,16 @@ def test_a_folder_has_one_up(tmp_path):
     layout.lock().close()
 
 
-def test_secrets_are_made_once_and_private(tmp_path):
+def test_secrets_are_generated_once_and_private(tmp_path):
     layout = DataLayout(tmp_path)
     assert layout.secret("x") == layout.secret("x") != layout.secret("y")
     assert (tmp_path / ".x").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.slow
-async def test_one_that_keeps_dying_says_why_and_the_others_run_on(supervisor, tmp_path):
+async def test_a_service_that_keeps_dying_gives_a_reason_and_others_keep_running(
+    supervisor, tmp_path
+):
     """One base model that cannot be loaded, and one that can."""
     well = service("import time; time.sleep(600)", name="well")
     flag = tmp_path / "mended"
@@ -186,7 +188,7 @@ async def test_one_that_keeps_dying_says_why_and_the_others_run_on(supervisor, t
     assert not fault.exists()
 
 
-async def test_faults_are_forgotten_at_the_end_and_at_the_next_start(supervisor, tmp_path):
+async def test_fault_files_are_removed_at_the_end_and_at_the_next_start(supervisor, tmp_path):
     one = service("raise SystemExit(1)", ready=False)
     await supervisor.start(one)
     with pytest.raises(StartFailed):
@@ -200,7 +202,7 @@ async def test_faults_are_forgotten_at_the_end_and_at_the_next_start(supervisor,
     assert not fault.exists()
 
 
-async def test_one_that_has_nothing_to_do_is_not_started_again(supervisor, tmp_path):
+async def test_a_service_with_nothing_to_do_is_not_restarted(supervisor, tmp_path):
     one = service("print('once', flush=True); raise SystemExit(78)", ready=False)
     await supervisor.start(one)
     with pytest.raises(StartFailed, match="nothing to do"):
@@ -211,7 +213,7 @@ async def test_one_that_has_nothing_to_do_is_not_started_again(supervisor, tmp_p
     assert not [*(tmp_path / "run").iterdir()]
 
 
-async def test_what_others_write_to_ends_last_and_ignores_sigterm(supervisor, tmp_path):
+async def test_the_store_stops_last_and_ignores_sigterm(supervisor, tmp_path):
     """systemd sends SIGTERM to all processes of a service, and `up` stops them in its order."""
     told = tmp_path / "told"
     code = (
@@ -236,7 +238,7 @@ async def test_what_others_write_to_ends_last_and_ignores_sigterm(supervisor, tm
     assert told.read_text() == "apienginestore"
 
 
-async def test_the_reason_of_an_end_is_printed_without_secrets(supervisor, caplog):
+async def test_the_crash_reason_contains_no_secret(supervisor, caplog):
     one = service("raise ValueError('no redis://me:pass-word@host, nor my-long-key')")
     one.env = {**os.environ, "FINETUNED_UPSTREAM_API_KEY": "my-long-key"}
     await supervisor.start(one)
@@ -246,7 +248,7 @@ async def test_the_reason_of_an_end_is_printed_without_secrets(supervisor, caplo
     )
 
 
-async def test_a_service_runs_on_while_the_disk_of_its_logs_is_full(tmp_path):
+async def test_a_service_survives_a_full_log_disk(tmp_path):
     with small_disk(tmp_path / "disk", "64k") as disk:
         supervisor = Supervisor(disk / "run", disk / "logs")
         fill(disk / "of-others")
@@ -259,7 +261,7 @@ async def test_a_service_runs_on_while_the_disk_of_its_logs_is_full(tmp_path):
 
 
 @pytest.mark.slow
-async def test_a_store_without_space_refuses_writes_and_takes_them_again(tmp_path):
+async def test_a_store_without_space_refuses_writes_until_there_is_space(tmp_path):
     with small_disk(tmp_path / "disk", "8m") as disk:
         layout = DataLayout(disk)
         with layout.open(""):
@@ -304,3 +306,52 @@ async def refuses_writes(redis: Client) -> bool:
     except (RedisError, OSError):
         return False  # it restarts
     return False
+
+
+VLLM = """INFO [utils.py:9] no more than `OSError: too many open files`: see ulimit
+(EngineCore_0 pid=9) ERROR [core.py:700] Traceback (most recent call last):
+(EngineCore_0 pid=9) ERROR [core.py:700]   File "weights.py", line 1, in load
+(EngineCore_0 pid=9) ERROR [core.py:700] safetensors_rust.SafetensorError: header too large
+(EngineCore_0 pid=9) Process EngineCore_0:
+(APIServer pid=8) RuntimeError: Engine core initialization failed. See root cause above.
+"""
+PYDANTIC = """Traceback (most recent call last):
+pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+  Value error, Model architectures ['X'] are not supported for now. [type=value_error]
+"""
+
+
+LOGGED = """{"level": "ERROR", "message": "an engine is away"}
+{"level": "ERROR", "message": "Traceback (most recent calls)\\na.PortTaken: 9101 is taken.\\n"}
+{"level": "ERROR", "message": "Application startup failed. Exiting."}
+{"level": "INFO", "message": "the end"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("", ""),
+        ("\n \n", ""),
+        ("one\ntwo\n\n", "two"),
+        ("finetuned-server: the base model 'x' is broken\n", "the base model 'x' is broken"),
+        ("ModuleNotFoundError: No module named 'vllm'\n", "No module named 'vllm'"),
+        (VLLM, "header too large"),
+        (PYDANTIC, "Value error, Model architectures ['X'] are not supported for now."),
+        (LOGGED, "9101 is taken."),
+        ('{"level": "ERROR", "message": "no more"}\n{}\n[1]\n', "no more"),
+        ("ValueError: " + "x" * 1000, "x" * 300),
+    ],
+)
+def test_the_crash_reason_is_the_first_error_or_the_last_line(tmp_path, log, said):
+    file = tmp_path / "s.log"
+    file.write_text(log, "utf-8")
+    assert crash_reason(file, 0).startswith(said)
+    assert len(crash_reason(file, 0)) <= 300
+
+
+def test_output_of_an_earlier_process_is_ignored(tmp_path):
+    file = tmp_path / "s.log"
+    file.write_text("ValueError: old\nValueError: new\n", "utf-8")
+    assert crash_reason(file, len("ValueError: old\n")) == "new"
+    assert crash_reason(tmp_path / "none.log", 0) == ""

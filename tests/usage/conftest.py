@@ -12,7 +12,8 @@ import pytest
 
 from service.config.limits import Limits
 from service.core.redis import Client, connect
-from service.usage import Admission, Meter, Served
+from service.usage.accounts import Admission, Served
+from service.usage.meter import Meter
 from service.web.auth import Principal
 from service.web.permissions import Role
 

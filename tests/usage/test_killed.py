@@ -24,7 +24,7 @@ from tests.http_server import http_server
 PROGRAM = """
 import asyncio, sys
 from service.core.redis import connect
-from service.usage import Meter
+from service.usage.meter import Meter
 from tests.usage.conftest import caller, served
 
 async def main():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import Busy, RateLimited
-from service.usage import Admission
+from service.usage.accounts import Admission
 from service.usage.limit_queue import LimitQueues
 from service.web.auth import Principal
 from tests.usage.conftest import Replica, caller, served
@@ -166,7 +166,7 @@ async def test_the_number_of_those_that_wait_is_bounded(lines):
         one.admit(each)
     tasks = [wait(one, who) for _ in range(3)]
     await settled(one, 3)
-    with pytest.raises(Busy, match=r"limit 1\. 3 of your requests wait already\."):
+    with pytest.raises(Busy, match=r"limit 1\. 3 of your requests are already waiting\."):
         await wait(one, who)  # half of the room
     tasks += [wait(one, each) for each in others[:3]]
     await settled(one, 6)

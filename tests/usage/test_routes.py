@@ -9,9 +9,8 @@ import pytest
 from openai import AsyncOpenAI
 
 from service.projects.records import Projects, Role
-from service.usage import Meter
-from service.usage.query import Filters, spans
-from service.usage.records import UsageRecords, read_page
+from service.usage.meter import Meter
+from service.usage.query import Filters, UsageRecords, read_page, spans
 from service.usage.schemas import UsagePage
 from tests.conftest import Api
 from tests.usage.conftest import Clock, Replica, caller

@@ -147,10 +147,10 @@ class Maker:
         now_s = ids.now_s()
         ends = {
             Status.SUCCEEDED: lambda j: lifecycle.succeed(
-                j, 1, model="m", result_files=(), trained_tokens=1, now_s=now_s
+                j, j, model="m", result_files=(), trained_tokens=1, now_s=now_s
             ),
             Status.FAILED: lambda j: lifecycle.fail(
-                j, 1, JobFailure(code="c", message="a secret of a row"), now_s
+                j, j, JobFailure(code="c", message="a secret of a row"), now_s
             ),
             Status.CANCELLED: lambda j: lifecycle.cancel(j, now_s),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,17 +12,10 @@ from arq.constants import in_progress_key_prefix
 
 from service.core import clock, queue
 from service.core.redis import Client, connect
+from service.core.redis.time_sync import follow_clock
 from tests.worker.test_survival import polling, until
 
 HOUR_S = 3600.0
-
-
-@pytest.fixture
-async def redis(redis_url) -> AsyncIterator[Client]:
-    client = connect(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose(close_connection_pool=True)
 
 
 @pytest.fixture
@@ -46,14 +39,14 @@ async def redis_s(redis: Client) -> float:
 @pytest.mark.parametrize("wrong_s", [HOUR_S, -HOUR_S])
 async def test_the_service_uses_the_time_of_redis(redis, wrong_by, caplog, wrong_s):
     wrong_by(wrong_s)
-    async with clock.following(redis):
+    async with follow_clock(redis):
         assert abs(clock.now() - await redis_s(redis)) < HOUR_S / 2
     assert f"differs from that of Redis by {wrong_s:.0f}"[:-2] in caplog.text
 
 
 async def test_a_redis_that_is_away_does_not_hold_up_the_start(wrong_by):
     client = connect("redis://127.0.0.1:1", retries=0)
-    async with clock.following(client):
+    async with follow_clock(client):
         assert clock.difference_s() == 0
     await client.aclose(close_connection_pool=True)
 

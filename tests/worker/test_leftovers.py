@@ -192,7 +192,7 @@ async def test_a_job_that_failed_without_checkpoints_leaves_nothing(
     staged.write_bytes(b"of a killed writer")
     failure = JobFailure(code="internal_error", message="m")
     jobs = api.app.state.jobs
-    await jobs.change(job.project_id, job.id, lambda j: lifecycle.fail(j, None, failure, 1))
+    await jobs.change(job.project_id, job.id, lambda j: lifecycle.fail(j, j, failure, 1))
     await reconciler.once()
     assert not [n for n in stored(api) if f"/{job.id}/" in n]
 

@@ -13,18 +13,15 @@ import pytest
 from aiohttp import web
 
 from service.core import metrics, outbox
-from service.core.leases import Leases
 from service.core.metric_types import Counter
 from service.core.outbox import Event
 from service.core.redis import Client
 from service.fleet.redis_metrics import observe_redis
 from service.jobs import lifecycle
-from service.jobs.dispatch import Dispatcher
 from service.jobs.engine_requests import WARM_UPS
-from service.jobs.records import JobFailure, JobRecord, Jobs, Status
+from service.jobs.records import JobFailure, JobRecord, Jobs
 from service.jobs.recovery import fail, lose
 from service.webhooks.schemas import EventType
-from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server
 from tests.jobs.running import running_job
@@ -52,32 +49,17 @@ async def succeeds(api: Api, http, job: JobRecord) -> None:
         job.project_id,
         job.id,
         lambda j: lifecycle.succeed(
-            j, 1, model="ft:new", result_files=(), trained_tokens=1, now_s=1
+            j, j, model="ft:new", result_files=(), trained_tokens=1, now_s=1
         ),
     )
 
 
 async def fails(api: Api, http, job: JobRecord) -> None:
-    await fail(api.app.state.jobs, job, 1, JobFailure(code="c", message="m"))
+    await fail(api.app.state.jobs, job, JobFailure(code="c", message="m"))
 
 
 async def loses_its_last_attempt(api: Api, http, job: JobRecord) -> None:
     await lose(api.app.state.jobs, job, most_lost=1)
-
-
-async def loses_its_worker(api: Api, http, job: JobRecord) -> None:
-    """The reconciler gives up on a job that no worker holds."""
-    state = api.app.state
-    settings = api.settings.model_copy(update={"max_attempts_without_progress": 1})
-    leases = Leases(state.redis, "me", lease_s=0.1)
-    dispatcher = Dispatcher(state.jobs, state.redis, settings)
-    reconciler = Reconciler(
-        state.redis, state.jobs, state.files, leases, settings, dispatcher, state.erasing
-    )
-    async with asyncio.timeout(60):
-        while (await state.jobs.get(job.project_id, job.id)).status is Status.RUNNING:
-            await reconciler.once()
-            await asyncio.sleep(0.1)
 
 
 async def is_cancelled(api: Api, http, job: JobRecord) -> None:
@@ -105,7 +87,6 @@ async def scraped(redis: Client) -> dict[str, float | None]:
         (succeeds, "succeeded"),
         (fails, "failed"),
         (loses_its_last_attempt, "failed"),
-        (loses_its_worker, "failed"),
         (is_cancelled, "cancelled"),
     ],
 )

@@ -11,7 +11,6 @@ from arq.constants import in_progress_key_prefix
 from service.core import queue
 from service.core.leases import Held, Leases
 from service.core.queue import EntryState
-from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import CheckOutcome, FileRecord, FileStatus
 from service.fleet import workers
 from service.fleet.capacity import measure
@@ -66,22 +65,6 @@ async def test_missing_entries_are_enqueued_once(api: Api, reconciler, job):
     ]
 
 
-async def test_a_check_whose_worker_died_is_done_by_the_next(api: Api, reconciler, job):
-    await take(api, "check_file", job.training_file, 1)
-    await rounds(reconciler, 2)
-    left = await entries(api, queue.CPU)
-    assert f"check_file:{job.training_file}:2" in left
-    assert f"check_file:{job.training_file}:1" not in left
-
-
-async def test_a_preparation_whose_worker_died_is_done_by_the_next(api: Api, reconciler, job):
-    await take(api, "prepare_job", job.id, 1)
-    await rounds(reconciler, 2)
-    left = await entries(api, queue.CPU)
-    assert f"prepare_job:{job.id}:2" in left
-    assert f"prepare_job:{job.id}:1" not in left
-
-
 async def lose(api: Api, reconciler: Reconciler, function: str, subject: str, attempt: int) -> None:
     """Lose an attempt as a worker does that is killed, and wait until the reconciler notices."""
     await take(api, function, subject, attempt)
@@ -89,6 +72,15 @@ async def lose(api: Api, reconciler: Reconciler, function: str, subject: str, at
         while await queue.state(api.app.state.redis, function, subject, attempt) is TAKEN:
             await reconciler.once()
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("function", ["check_file", "prepare_job"])
+async def test_work_whose_worker_died_is_done_by_the_next(api: Api, reconciler, job, function):
+    subject = job.training_file if function == "check_file" else job.id
+    await lose(api, reconciler, function, subject, 1)
+    left = await entries(api, queue.CPU)
+    assert f"{function}:{subject}:2" in left
+    assert f"{function}:{subject}:1" not in left
 
 
 async def test_a_file_that_kills_its_worker_is_given_up(api: Api, reconciler, job):
@@ -113,26 +105,6 @@ async def test_a_late_check_does_not_hide_the_next_attempt(api: Api, reconciler,
     assert await redis.sismember(
         FileRecord.work.unfinished_key, f"{job.project_id}/{job.training_file}"
     )
-
-
-async def test_a_task_that_kills_its_worker_fails(api: Api, reconciler, job):
-    tasks = Tasks(api.app.state.redis)
-    task = await tasks.create(
-        Task(
-            id="report-1",
-            project_id=job.project_id,
-            created_at=1,
-            file_id=job.training_file,
-            kind=TaskKind.REPORT,
-            options={},
-        )
-    )
-    for attempt in (1, 2, 3):
-        await lose(api, reconciler, Task.work.function, task.subject, attempt)
-    after = await tasks.collection(task.file_id).get(task.project_id, task.id)
-    assert after is not None
-    assert after.error is not None
-    assert (after.state, after.error.code) == (TaskState.FAILED, "task_interrupted")
 
 
 async def test_a_preparation_that_kills_its_worker_fails_the_job(api: Api, reconciler, job):
@@ -171,10 +143,9 @@ async def test_a_training_whose_worker_died_goes_on_under_the_next_attempt(
     api: Api, reconciler, job
 ):
     await running(api, job)
-    await take(api, "train", job.id, 1)
     other = workers.Worker(name="other", queues=("gpu",), **measure().model_dump())
     await workers.announce(api.app.state.redis, other)
-    await rounds(reconciler, 2)
+    await lose(api, reconciler, "train", job.id, 1)
     after = await api.app.state.jobs.get(job.project_id, job.id)
     assert (after.status, after.attempt) == (Status.QUEUED, 2)
     left = await entries(api, queue.GPU)
@@ -195,8 +166,10 @@ async def test_a_training_with_a_living_worker_is_left_alone(api: Api, reconcile
 async def test_two_reconcilers_make_one_attempt(api: Api, reconciler, job):
     await running(api, job)
     await take(api, "train", job.id, 1)
-    await asyncio.gather(rounds(reconciler, 2), rounds(reconciler, 2))
-    after = await api.app.state.jobs.get(job.project_id, job.id)
+    async with asyncio.timeout(60):
+        while (after := await api.app.state.jobs.get(job.project_id, job.id)).attempt == 1:
+            await asyncio.gather(reconciler.once(), reconciler.once())
+            await asyncio.sleep(0.05)
     assert after.attempt == 2
 
 

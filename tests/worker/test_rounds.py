@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
 from service.config import Settings
 from service.core import metrics, queue
-from service.core.leases import Held, Leases
-from service.core.redis import Client, connect
+from service.core.leases import Held, Leases, lead
+from service.core.redis import Client
 from service.core.storage import Storage
-from service.erasure.erasing import Erasing
+from service.erasure.deletions import Deletions
+from service.erasure.eraser import Eraser
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs, Status
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from service.worker.leader_election import LeaderElection, load_gauges, store_gauges
-from service.worker.reconciler import Reconciler
+from service.worker.reconciler import Reconciler, load_gauges, store_gauges
+from tests.conftest import Api
 from tests.jobs.running import running_job
 from tests.redis_work import work_of
 
@@ -40,9 +41,10 @@ class Site:
         leases = Leases(self.redis, worker, lease_s=self.settings.lease_s)
         dispatcher = Dispatcher(self.jobs, self.redis, self.settings)
         registry = ModelRegistry(self.redis, Catalogue(self.settings.models_file), cache_s=0)
-        erasing = Erasing(self.files, self.jobs, registry, None, has_journal=False)
+        deletions = Deletions(self.redis, self.files.storage, None, has_journal=False)
+        eraser = Eraser(self.files, self.jobs, registry, deletions)
         return Reconciler(
-            self.redis, self.jobs, self.files, leases, self.settings, dispatcher, erasing
+            self.redis, self.jobs, self.files, leases, self.settings, dispatcher, eraser
         )
 
     async def add_files(self, count: int) -> None:
@@ -69,11 +71,8 @@ class Site:
 
 
 @pytest.fixture
-async def site(settings: Settings) -> AsyncIterator[Site]:
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
-    yield Site(redis, settings)
-    await redis.aclose(close_connection_pool=True)
+def site(redis: Client, settings: Settings) -> Site:
+    return Site(redis, settings)
 
 
 def gauge(status: str) -> float | None:
@@ -106,16 +105,18 @@ async def test_missing_entries_are_found_among_many(site: Site):
 
 
 async def test_one_worker_at_a_time_runs_a_round(site: Site):
-    first, second = (LeaderElection(site.redis, every_s=0.001, lease_s=5) for _ in "ab")
-    async with first.lead("repairs"):
+    async with lead(site.redis, "repairs", every_s=0.001):
         with pytest.raises(Held):
-            async with second.lead("repairs"):
+            async with lead(site.redis, "repairs"):
                 pass
-        async with second.lead("cleanups"):
+        async with lead(site.redis, "cleanups"):
             pass
     await asyncio.sleep(0.05)
-    async with second.lead("repairs"):
+    async with lead(site.redis, "repairs", every_s=600):
         pass
+    with pytest.raises(Held):
+        async with lead(site.redis, "repairs", every_s=600):
+            pass
 
 
 async def test_workers_share_rounds_instead_of_running_one_each(site: Site):
@@ -128,11 +129,10 @@ async def test_workers_share_rounds_instead_of_running_one_each(site: Site):
 
 
 async def test_a_round_that_failed_is_run_by_the_next_worker(site: Site):
-    election = LeaderElection(site.redis, every_s=600, lease_s=5)
     with pytest.raises(ValueError, match="a fault"):
-        async with election.lead("repairs"):
+        async with lead(site.redis, "repairs", every_s=600):
             raise ValueError("a fault")
-    async with election.lead("repairs"):
+    async with lead(site.redis, "repairs", every_s=600):
         pass
 
 
@@ -146,3 +146,46 @@ async def test_every_worker_shows_the_gauges_of_the_last_round(site: Site):
     await load_gauges(site.redis, gauges)
     assert gauge("queued") == 7
     assert gauge("of an older version") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "folder"),
+    [
+        ("finetuned:exports-swept", "exports"),
+        ("finetuned:evals-deleted", "evals"),
+        ("finetuned:batches-leftover", "batches"),
+    ],
+)
+async def test_each_sweep_beats_and_an_error_with_one_does_not_keep_the_others(
+    api: Api, monkeypatch: Any, key: str, folder: str
+):
+    """Thousands may wait for a slow storage, during which the worker's probe must not fail."""
+    state, names = api.app.state, [f"x-{number}" for number in range(5)]
+    steps: list[int] = []
+    seen: list[tuple[str, int]] = []
+
+    async def delete_prefix(prefix: str) -> None:
+        seen.append((prefix, len(steps)))
+        if prefix.endswith("x-0"):
+            raise ValueError("a bug")
+
+    monkeypatch.setattr(state.files.storage, "delete_prefix", delete_prefix)
+    for name in names:
+        if key.endswith("leftover"):
+            await state.redis.zadd(key, {f"proj_a/{name}": 1})
+        else:
+            await state.redis.sadd(key, f"proj_a/{name}")
+    reconciler = Reconciler(
+        state.redis,
+        state.jobs,
+        state.files,
+        Leases(state.redis, "me", lease_s=api.settings.lease_s),
+        api.settings,
+        Dispatcher(state.jobs, state.redis, api.settings),
+        state.eraser,
+        on_step=lambda: steps.append(1),
+    )
+    await reconciler.once()
+    ours = [(prefix, beat) for prefix, beat in seen if f"/{folder}/x-" in prefix]
+    assert sorted(prefix for prefix, _ in ours) == [f"proj_a/{folder}/{name}" for name in names]
+    assert len({beat for _, beat in ours}) == len(names), "each is a step of its own"

@@ -36,14 +36,6 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def redis(settings) -> AsyncIterator[ArqRedis]:
-    client = connect(settings.redis_url.get_secret_value())
-    await client.flushdb()
-    yield client
-    await client.aclose(close_connection_pool=True)
-
-
-@pytest.fixture
 async def refusing(redis):
     """Make Valkey refuse writes inside a block."""
 

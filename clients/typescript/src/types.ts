@@ -51,7 +51,7 @@ export type ErasureReceiptObject = Schemas["ErasureReceiptObject"];
 /** Options of a report request. */
 export type ReportQuery = Pick<
   NonNullable<operations["retrieveFileReport"]["parameters"]["query"]>,
-  "model" | "validation_file" | "encoder"
+  "model" | "validation_file"
 >;
 
 export type RowObject = Schemas["RowObject"];

@@ -1,8 +1,8 @@
-"""Data keys: one of each project and one of the installation, wrapped, next to the objects.
+"""Finds and makes data keys: one for each project and one for the installation.
 
     keys/{owner}.json     the wrapped data key of a project, or of the `installation`
 
-They are in storage, where backups find them with the objects that they encrypt, and where engines
+They are in storage, so that backups contain them with the objects that they encrypt, and engines
 read them without Redis. The process that writes the first object of a project makes its key,
 exactly once. Without its data key, a project's objects and all copies of them are unreadable.
 """
@@ -23,7 +23,7 @@ from service.core.encryption.sealed import KEY_BYTES, KEY_ID_CHARS
 FOLDER: Final = "keys"
 INSTALLATION: Final = "installation"
 AUDIT_HEADS: Final = "audit-heads"
-"""Folder of signed checkpoints, which anybody who may read the storage can verify."""
+"""Folder of signed checkpoints, which anyone who may read the storage can verify."""
 _KEPT_S: Final = 60.0  # after which a process notices that a key was erased
 
 
@@ -64,7 +64,7 @@ class Keyring:
         self._known: dict[str, tuple[float, str, bytes]] = {}
 
     async def key_of(self, owner: str) -> tuple[str, bytes]:
-        """Return the ID and the data key of an owner, which is made if there is none."""
+        """Return the ID and the data key of an owner. Makes one if there is none."""
         known = await self._load(owner)
         return known if known is not None else await self._make(owner)
 
@@ -76,7 +76,7 @@ class Keyring:
         return known[1]
 
     async def rewrap(self, owner: str) -> bool:
-        """Wrap a data key with the present master key. Returns False if it is so already."""
+        """Wrap a data key with the current master key. Returns False if it already is."""
         stored = await self._stored(owner)
         if stored is None or stored.master == self.master.id:
             return False
@@ -124,7 +124,7 @@ def name_of(owner: str) -> str:
 
 
 def owner_of(key: str) -> str | None:
-    """Return whose data key encrypts an object; None if it is never encrypted."""
+    """Return the owner of the data key for an object; None if it is never encrypted."""
     first, _, rest = key.partition("/")
     if not rest or first in (FOLDER, AUDIT_HEADS):
         return None  # wrapped keys, the object of the health check, and signed checkpoints

@@ -1,7 +1,7 @@
-"""Master keys, which wrap the data keys: from a file, from the environment, or in Vault.
+"""Wraps data keys with a master key from a file, from the environment, or in Vault.
 
 Data keys are stored only wrapped. A file or variable may name several keys, one a line, each of 32
-bytes in Base64: the first one wraps, and the others unwrap what they wrapped before a rotation.
+bytes in Base64: the first one wraps, and the others unwrap keys from before a rotation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class MasterKey(Protocol):
 
     @property
     def id(self) -> str:
-        """Name of the key that wraps now."""
+        """Name of the current key."""
         ...
 
     async def wrap(self, data_key: bytes, context: str) -> str:
@@ -58,10 +58,10 @@ class LocalMasterKey:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if not lines:
             raise MasterKeyError(f"{source} has no key: {_MAKE_ONE}")
-        return cls([_decoded(line, source) for line in lines])
+        return cls([_decode(line, source) for line in lines])
 
     @classmethod
-    def of_file(cls, file: Path) -> LocalMasterKey:
+    def from_file(cls, file: Path) -> LocalMasterKey:
         """Read keys from a file. Raises MasterKeyError."""
         try:
             return cls.parse(file.read_text("utf-8"), str(file))
@@ -136,7 +136,7 @@ class VaultMasterKey:
         return base64.b64decode(await self._ask("decrypt", body, "plaintext"))
 
     async def _ask(self, action: str, body: dict[str, str], answer: str) -> str:
-        import aiohttp  # in every process with a storage, of which few use Vault
+        import aiohttp  # few processes use Vault
 
         try:
             token = self._token_file.read_text("utf-8").strip()
@@ -165,11 +165,11 @@ class VaultMasterKey:
 
 
 def new_key() -> str:
-    """Return a new master key, as a file has it."""
+    """Return a new master key in the format of a key file."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
-def _decoded(line: str, source: str) -> bytes:
+def _decode(line: str, source: str) -> bytes:
     try:
         key = base64.b64decode(line, validate=True)
     except (binascii.Error, ValueError):

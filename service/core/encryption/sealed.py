@@ -1,4 +1,4 @@
-"""The format of an encrypted object: chunks of AES-256-GCM, in the STREAM construction.
+"""Encrypts and decrypts objects: chunks of AES-256-GCM, in the STREAM construction.
 
     magic (8 bytes), ID of the data key (16), salt (32), zeros (8)
     chunk, chunk, …                       each followed by a tag of 16 bytes
@@ -33,7 +33,7 @@ _MAX_CHUNKS = 2**32
 
 
 class Damaged(Exception):
-    """An encrypted object was changed, cut off, or is not the one with this name."""
+    """An encrypted object was changed, cut off, or moved to another name."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Sealer:
         self._number = 0
 
     def update(self, data: bytes) -> bytes:
-        """Take plaintext, and return what can be written of the object."""
+        """Add plaintext, and return the encrypted bytes that are complete."""
         self._held += data
         pieces = [self._out]
         self._out = b""
@@ -135,7 +135,7 @@ class Opener:
         return self._chunks.open(number, data, is_last=number == self.chunks - 1)
 
     def open_all(self, first: int, data: bytes) -> bytes:
-        """Decrypt chunks that follow one another, of which the first one has this number."""
+        """Decrypt consecutive chunks, starting with this number."""
         places = range(0, len(data), SEALED_CHUNK_BYTES)
         return b"".join(
             self.open(first + number, data[place : place + SEALED_CHUNK_BYTES])

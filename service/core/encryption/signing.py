@@ -1,4 +1,4 @@
-"""The signing key of the installation: Ed25519 signatures that outlive the objects they describe.
+"""Signs with the key of the installation (Ed25519): signatures outlive the objects they describe.
 
 Erasure receipts and checkpoints of the audit log are signed with it. A signature covers the purpose
 too, so that a signature for one purpose is not valid for another.
@@ -33,7 +33,7 @@ _ID_CHARS = 16
 
 
 class SigningKeyError(ValueError):
-    """A key cannot be read. The message says which, and what it must be."""
+    """A key cannot be read. The message names it and says how to fix it."""
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ class SigningKey:
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def sign_bytes(self, data: bytes) -> bytes:
-        """Sign bytes of a format that no content for `sign` can have."""
+        """Sign bytes in a format of their own, such as a checkpoint's."""
         return self._key.sign(data)
 
     def sign(self, purpose: str, content: Mapping[str, Any]) -> Signature:
@@ -202,7 +202,7 @@ class InstallationKey:
 
 
 def _create_private(file: Path, data: bytes) -> None:
-    """Write, at once, a new file that only this user can read. Raises FileExistsError."""
+    """Write a new file atomically, readable only by this user. Raises FileExistsError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-") as part:
         part.write(data)
@@ -223,7 +223,7 @@ def from_file(file: Path) -> SigningKey:
 
 
 def message(purpose: str, content: Mapping[str, Any]) -> bytes:
-    """Return the bytes that are signed: the purpose, a newline, and the content.
+    """Return the bytes to sign: the purpose, a newline, and the content.
 
     The content is JSON in UTF-8 with sorted keys and without spaces.
     """

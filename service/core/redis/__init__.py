@@ -1,6 +1,8 @@
-"""Redis (or Valkey): the client, its connections, users and transactions, and room for records.
+"""Redis (or Valkey). This package knows keys and bytes, and no kind of record.
 
-This package knows keys and bytes, and no kind of record. Import the client from here.
+Import the client from here. `transactions.py` makes a transaction exactly once, `record_quota.py`
+decides when a project may store no more, `acl.py` lists what each process may do, `rewriting.py`
+removes deleted data from Redis' files, and `time_sync.py` follows the clock of Redis.
 """
 
 from service.core.redis.client import (

@@ -1,13 +1,13 @@
-"""Users of Redis: what each process of the service may do with which keys.
+"""Lists the users of Redis: which commands and keys each process of the service may use.
 
-An engine runs the most code of others, and a worker parses files of users. So an engine may only
-read where adapters are, and a worker cannot create an API key: those are found by their digests,
-which it may not write. Neither may write the key with which version 0.2.0 signed, and only a worker
-may read and delete it. The API and workers may use everything else of the service, but nothing that
-concerns the server. Operators' commands, such as `keys create` and `backup`, need a user that may
-do everything.
+An engine runs the most third-party code, and a worker parses user files. So an engine may only read
+where adapters are, and a worker cannot create an API key: keys are found by their digests, which it
+may not write. Neither may write the key with which version 0.2.0 signed, and only a worker may read
+and delete it. The API and workers may use all other keys of the service, but no command that
+affects the server. Operators' commands, such as `keys create` and `backup`, need a user that may do
+everything.
 
-Subscriptions and keys of others that share the server are out of reach of all of them.
+None of them can reach channels and keys of other programs on the same server.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ OPERATOR: Final = "operator"
 _CONNECTION: Final = ("+auth", "+hello", "+ping", "+select", "+client|setname", "+client|setinfo")
 _RECORDS: Final = (
     *("+@read", "+@write", "+@transaction", "+@pubsub", "+eval", "+evalsha", "+script|load"),
-    # Of another database or server, code that stays on the server, and waits for others.
+    # Not allowed: other databases and servers, stored functions, and blocking commands.
     *("-@dangerous", "-@blocking", "-function", "-move", "-copy"),
     *("+time", "+info", "+wait", "+waitaof", "+client|list", "+client|info"),
 )
 _AFTER_DELETIONS: Final = ("+bgrewriteaof",)
-# Changes of keys for the journal, which pauses writes while it reads the last of them.
+# For the journal, which tracks changed keys, and pauses writes to read the last of them.
 _JOURNAL: Final = (
     *("+client|id", "+client|tracking", "+client|trackinginfo", "+client|pause"),
     *("+client|unpause", "+eval_ro"),
@@ -48,7 +48,7 @@ class User:
     keys: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     selectors: tuple[str, ...] = ()
-    """More pairs of keys and commands, each of which suffices for a command."""
+    """Alternative rules, each with its own keys and commands."""
 
     def rules(self) -> str:
         """Return the rules of an ACL file, after the user's name and password."""
@@ -63,10 +63,10 @@ class User:
         )
 
 
-def _all_but(names: Iterable[str]) -> Iterator[str]:
-    """Yield patterns of the service's keys that match all but those that start with these names.
+def _patterns_except(names: Iterable[str]) -> Iterator[str]:
+    """Yield patterns that match all keys of the service except those with these prefixes.
 
-    Redis can allow patterns, but not exclude any.
+    Redis can allow patterns, but cannot exclude any.
     """
     prefixes: dict[str, set[str]] = {
         name[:size]: set() for name in names for size in range(len(name))
@@ -83,12 +83,12 @@ _QUEUES: Final = "~arq:*"
 USERS: Final[Mapping[str, User]] = {
     API: User(
         commands=(*_CONNECTION, *_RECORDS),
-        keys=(*_all_but([_SIGNING_KEY]), _QUEUES),
+        keys=(*_patterns_except([_SIGNING_KEY]), _QUEUES),
         channels=(f"{PREFIX}:*",),
     ),
     WORKER: User(
         commands=(*_CONNECTION, *_RECORDS, *_JOURNAL, *_AFTER_DELETIONS),
-        keys=(f"%R~{PREFIX}:*", *_all_but([*_KEY_DIGESTS, _SIGNING_KEY]), _QUEUES),
+        keys=(f"%R~{PREFIX}:*", *_patterns_except([*_KEY_DIGESTS, _SIGNING_KEY]), _QUEUES),
         channels=(f"{PREFIX}:*", "__redis__:invalidate"),
         # The deletion of a project revokes its keys.
         selectors=(
@@ -97,7 +97,7 @@ USERS: Final[Mapping[str, User]] = {
         ),
     ),
     ENGINE: User(
-        # Deletions of models, of which it removes its copies.
+        # It learns of deleted models, and removes its copies.
         commands=(*_CONNECTION, "+get", "+hget", "+zscore", "+subscribe", "+unsubscribe"),
         channels=(f"{PREFIX}:invalidations", f"{PREFIX}:job-changes"),
         keys=tuple(
@@ -110,9 +110,9 @@ USERS: Final[Mapping[str, User]] = {
 
 
 def acl_lines(passwords: Mapping[str, str]) -> list[str]:
-    """Return the lines of an ACL file for the users that have a password here.
+    """Return the lines of an ACL file for the users in `passwords`.
 
-    `operator` may do everything. The file has only digests of the passwords.
+    `operator` may do everything. The file contains only digests of the passwords.
     """
     rules = {name: user.rules() for name, user in USERS.items()}
     rules[OPERATOR] = "allkeys allchannels +@all"
@@ -122,8 +122,8 @@ def acl_lines(passwords: Mapping[str, str]) -> list[str]:
     ]
 
 
-def url_of(url: str, user: str, password: str) -> str:
-    """Return the URL of a Redis for one of its users."""
+def with_credentials(url: str, user: str, password: str) -> str:
+    """Return the URL of a Redis with the name and password of a user."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

@@ -1,4 +1,4 @@
-"""Connection to Redis (or Valkey), with arq's enqueue.
+"""The client for Redis (or Valkey): connecting, retries, and writes when the memory is full.
 
 Redis is the only store of records, so a short outage must not fail operations that can wait. The
 API retries for about a second and then answers 503. The worker, which runs a training, retries for
@@ -11,11 +11,12 @@ import contextlib
 import json
 import re
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
@@ -32,10 +33,7 @@ from redis.exceptions import (
 )
 
 from service.core import metrics
-from service.core.redis.connection import PatientRetry, pool_of
-
-if TYPE_CHECKING:
-    from service.core.redis.record_quota import RecordUse
+from service.core.redis.connection import PatientRetry, create_pool
 
 T = TypeVar("T")
 
@@ -47,46 +45,49 @@ _NAME = "finetuned-"  # of connections, before the kind of process
 _REFUSALS = frozenset({"NOREPLICAS", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "TRYAGAIN"})
 
 BEYOND_LIMIT: Final = "#!lua flags=allow-oom\n"
-"""Begins a script that may write although the memory of Redis is full."""
-# Runs commands, each after the number of its arguments.
+"""First line of a script that may write although the memory of Redis is full."""
+# Runs commands, each after the number of its arguments, and returns their results.
 _RUN: Final = f"""{BEYOND_LIMIT}
-local at, result = 1, false
+local at, results = 1, {{}}
 while at <= #ARGV do
   local size = tonumber(ARGV[at])
-  result = redis.call(unpack(ARGV, at + 1, at + size))
+  results[#results + 1] = redis.call(unpack(ARGV, at + 1, at + size))
   at = at + size + 1
 end
-return result
+return results
 """
 
 
 class Purpose(Enum):
-    """What a task writes to Redis for. Others write until the memory of Redis is full."""
+    """Why a task writes to Redis, which decides how much memory it may use.
+
+    A task without a purpose may write until the memory of Redis is full.
+    """
 
     CREATE = auto()
     """New objects, for a request: within the project's quota, and not into the reserve."""
     EXTEND = auto()
     """The results of background work: within the project's quota."""
     RELEASE = auto()
-    """Deletions and what else ends something: also when the memory of Redis is full."""
+    """Deletions, cancellations and revocations: even when the memory of Redis is full."""
 
 
 _purpose: ContextVar[Purpose | None] = ContextVar("purpose", default=None)
 
 
 def purpose() -> Purpose | None:
-    """Return what the current task writes for."""
+    """Return the purpose of the current task's writes."""
     return _purpose.get()
 
 
 def set_purpose(purpose: Purpose) -> None:
-    """Say what the current task writes for from now on."""
+    """Set the purpose of the current task's writes."""
     _purpose.set(purpose)
 
 
 @contextlib.contextmanager
 def writing_for(purpose: Purpose) -> Iterator[None]:
-    """Say what the current task writes for inside the block."""
+    """Set the purpose of the current task's writes inside the block."""
     token = _purpose.set(purpose)
     try:
         yield
@@ -95,7 +96,7 @@ def writing_for(purpose: Purpose) -> Iterator[None]:
 
 
 class Unconfirmed(ConnectionError):
-    """A transaction that is not on the disks or replicas that `Confirmation` requires.
+    """A transaction is not on the disks or replicas that `Confirmation` requires.
 
     It may have been applied.
     """
@@ -103,14 +104,38 @@ class Unconfirmed(ConnectionError):
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What a transaction waits for after Redis has applied it.
+    """Where a transaction must be before it counts as done.
 
-    `replicas`: the number of replicas that must have it. `on_disk`: the server, and these replicas,
+    `replicas`: the number of replicas that must have it. `on_disk`: the server and these replicas
     must have synced it to their append-only files.
     """
 
     replicas: int = 0
     on_disk: bool = False
+
+
+class Accounting(Protocol):
+    """Counts the bytes of projects in Redis, and enforces their quotas (record_quota.py)."""
+
+    def connections(self) -> AbstractAsyncContextManager[Any]:
+        """Return a context that limits how many connections wait for room."""
+        ...
+
+    def room(self, commands: Sequence[Any]) -> AbstractAsyncContextManager[None]:
+        """Return a context that holds room for the commands of a transaction."""
+        ...
+
+    async def require(self, project_id: str) -> None:
+        """Raise QuotaExceeded or RedisFull unless the project may create something."""
+        ...
+
+    async def totals(self, project_ids: Sequence[str]) -> list[int]:
+        """Return the bytes of projects."""
+        ...
+
+    async def recount(self) -> None:
+        """Count all bytes again if that is due."""
+        ...
 
 
 class Client(ArqRedis):
@@ -129,17 +154,20 @@ class Client(ArqRedis):
         super().__init__(*args, **options)
         self.patience_s = patience_s
         self.confirmation = confirmation or Confirmation()
-        self.record_use: RecordUse | None = None  # without it, nothing is refused
+        self.record_use: Accounting | None = None  # without it, nothing is refused
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute a command; one that releases something, even if the memory is full."""
+        """Execute a command. For the purpose RELEASE, also if the memory is full."""
         try:
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except OutOfMemoryError:
             if purpose() is not Purpose.RELEASE:
                 raise
-        script = (BEYOND_LIMIT + args[1], *args[2:]) if args[0] == "EVAL" else _run([args])
-        return await super().execute_command("EVAL", *script)  # type: ignore[no-untyped-call]
+        execute = super().execute_command
+        if args[0] == "EVAL":
+            return await execute("EVAL", BEYOND_LIMIT + args[1], *args[2:])  # type: ignore[no-untyped-call]
+        results = await execute("EVAL", *_run([args]))  # type: ignore[no-untyped-call]
+        return _parse(self.response_callbacks, [(args, options)], results)[0]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return redis-py's pipeline."""
@@ -155,9 +183,10 @@ class _Pipeline(Pipeline):
         except OutOfMemoryError:
             if not may_repeat or purpose() is not Purpose.RELEASE:
                 raise
-        self.command_stack = commands
+        self.command_stack = list(commands)
         beyond_limit(self)
-        return await super().execute(raise_on_error)
+        (results,) = await super().execute()
+        return _parse(self.response_callbacks, commands, results)
 
     def annotate_exception(
         self, exception: Exception, number: int, command: Iterable[object]
@@ -169,13 +198,27 @@ class _Pipeline(Pipeline):
 
 
 def beyond_limit(pipe: Pipeline) -> None:
-    """Let a transaction, whose commands are complete, be made although the memory is full."""
+    """Convert a complete transaction to a script that may run although the memory is full."""
     pipe.command_stack[:] = [(("EVAL", *_run(args for args, _ in pipe.command_stack)), {})]
 
 
 def _run(commands: Iterable[Sequence[Any]]) -> tuple[Any, ...]:
     """Return the arguments of an EVAL that runs the commands."""
     return (_RUN, 0, *(part for args in commands for part in (len(args), *args)))
+
+
+def _parse(
+    callbacks: Mapping[Any, Callable[..., Any]],
+    commands: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
+    results: Sequence[Any],
+) -> list[Any]:
+    """Return the results of a script's commands as redis-py returns those of the commands."""
+    parsed = []
+    for (args, given), result in zip(commands, results, strict=True):
+        callback = callbacks.get(args[0])
+        options = {name: value for name, value in given.items() if name != "keys"}
+        parsed.append(result if callback is None else callback(result, **options))
+    return parsed
 
 
 def is_refusal(error: ResponseError) -> bool:
@@ -218,14 +261,14 @@ def connect(
     free connection of the pool, and for each reply. With the defaults, a hanging Redis is an error
     after 2 s, or after 4 s if all connections are in use.
 
-    `url` points to one server or to Sentinel (see `pool_of`).
+    `url` points to one server or to Sentinel (see `create_pool`).
 
     Nothing is opened before the first command. If all `max_connections` are in use, a command waits
     for a free one. So a burst of requests queues here and does not exhaust Redis.
 
     `process`: the kind of process, which Redis lists with its connections (see `processes`).
     """
-    pool = pool_of(
+    pool = create_pool(
         url,
         max_connections=max_connections,
         timeout=timeout_s,

@@ -1,4 +1,4 @@
-"""Connections to Redis with a time limit for each reply, to one server or to Sentinel's master.
+"""Connects to Redis, one server or Sentinel's master, with a time limit for each reply.
 
 redis-py's own `socket_timeout` sends with asyncio.wait_for, which before Python 3.12 can swallow a
 cancellation: a canceled task would continue.
@@ -32,8 +32,8 @@ from redis.exceptions import ConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 T = TypeVar("T")
-# If this process itself stalled, a reply may have arrived unread. Its reader gets a turn before the
-# connection is closed.
+# If this process itself stalled, a reply may have arrived unread. The reader may still take it
+# before the connection is closed.
 _GRACE_S = 0.05
 
 
@@ -54,8 +54,8 @@ class Bounded(AbstractConnection):
 
     async def on_connect(self) -> None:
         """Perform the handshake with the server."""
-        # redis-py would first check the health of a new connection, create another if that one is
-        # silent, check its health, and so on without end.
+        # redis-py would check the health of a new connection, replace it if it is silent, check the
+        # health of the next one, and so on without end.
         now_s = asyncio.get_running_loop().time()
         self.next_health_check = now_s + self.health_check_interval
         await super().on_connect()
@@ -148,7 +148,7 @@ _SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 _PORT = 26379
 
 
-def pool_of(url: str, **options: Any) -> ConnectionPool:
+def create_pool(url: str, **options: Any) -> ConnectionPool:
     """Create a pool that waits for a free connection, to one server or to Sentinel's master.
 
     Opens nothing. Raises ValueError if the URL names no hosts or no master.

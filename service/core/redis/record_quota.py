@@ -1,21 +1,21 @@
-"""Quotas of records, and a reserve of the memory of Redis.
+"""Enforces quotas of records, and keeps a reserve of the memory of Redis.
 
     finetuned:{project}:record-bytes   hash: `kept` → bytes of keys that stay, and the hour, since
                                        the epoch, after which keys expire → bytes of those
     finetuned:record-recount   set when a project was refused, until the bytes are counted again
     finetuned:record-counted   set for an hour after the bytes were counted
 
-Each transaction measures the keys of projects that it changes, before and after (`count`). So the
-count includes whatever is written, and those who write need not think of it. Expired keys leave it
-automatically. What is written outside of transactions, and any error, is corrected by a recount.
-Usage has its own bounds (usage/keys.py) and is not counted.
+Each transaction measures the keys of projects that it changes, before and after (`add_counting`).
+So callers need no code for it. Expired keys leave the count automatically. A recount corrects
+errors and adds writes outside of transactions. Usage has its own bounds (usage/keys.py) and is not
+counted.
 
 A request that creates something is refused beyond the quota of its project, and while Redis has
-only its reserve left. The reserve is for whatever else is written: deletions, the progress of jobs,
-the audit log. Small projects may use a part of it, so that large ones leave them room.
+only its reserve left. The reserve is for all other writes: deletions, the progress of jobs, the
+audit log. Small projects may use a part of it, so that large ones leave them room.
 
-The reconciler recounts all bytes every hour, and soon after a project was refused. So what was
-deleted or expired without being counted keeps nobody out for long.
+The reconciler recounts all bytes every hour, and soon after a project was refused. So bytes that
+were deleted or expired without being counted do not block a project for long.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from typing import Any, Final
 from redis.asyncio.client import Pipeline
 
 from service.core import clock, metrics
-from service.core.errors import NO_RETRY, TooLarge
-from service.core.redis import (
+from service.core.errors import NO_RETRY, QuotaExceeded, RedisFull, TooLarge
+from service.core.redis.client import (
     BEYOND_LIMIT,
     REDIS_ERRORS,
     Client,
@@ -51,7 +51,6 @@ from service.core.redis import (
     reply,
     text,
 )
-from service.core.storage.errors import QuotaExceeded, RedisFull
 
 NAME: Final = "record-bytes"
 KEPT: Final = "kept"
@@ -104,8 +103,8 @@ end
 """
 
 
-def count(pipe: Pipeline, keys: Sequence[str]) -> None:
-    """Add the counting of these keys to a transaction, whose commands are complete."""
+def add_counting(pipe: Pipeline, keys: Sequence[str]) -> None:
+    """Add the counting of these keys to a complete transaction."""
     if keys:
         pipe.command_stack.insert(0, (("EVAL", BEFORE, str(len(keys)), *keys), {}))
         pipe.command_stack.append((("EVAL", AFTER, str(len(keys)), *keys), {}))
@@ -113,10 +112,10 @@ def count(pipe: Pipeline, keys: Sequence[str]) -> None:
 
 def counted_keys(commands: Iterable[Any]) -> list[str]:
     """Return the keys of projects in the commands of a transaction."""
-    return list(dict.fromkeys(key for _, key, _ in own_keys(commands)))
+    return list(dict.fromkeys(key for _, key, _ in project_keys(commands)))
 
 
-def own_keys(commands: Iterable[Any]) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+def project_keys(commands: Iterable[Any]) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     """Yield the project, the key and the command for each key of a project."""
     for command, _ in commands:
         for key in _keys_of(command):
@@ -154,14 +153,14 @@ PROJECT_SHARE: Final = 1 / 8
 SMALL_SHARE: Final = 1 / 64
 """Share of the memory of Redis up to which a project is small."""
 MAX_OBJECT_BYTES: Final = 2**19
-"""Size of one object in a request, such as an eval with all its graders."""
+"""Maximum size of one object in a request, such as an eval with all its graders."""
 
 _RECOUNT: Final = "finetuned:record-recount"
 _COUNTED: Final = "finetuned:record-counted"
 _COUNTED_EVERY_S: Final = 3600
 _RECOUNTED_AFTER_S: Final = 60  # a count reads the names of all keys
-_AT_ONCE: Final = 500
-_MORE_BYTES: Final = 512  # for list entries and events that come with the objects of a request
+_SCANNED_AT_ONCE: Final = 500
+_MORE_BYTES: Final = 512  # for list entries and events that are written with an object
 
 # Returns the sizes of keys: triples of hash, field and bytes.
 _SIZES: Final = f"""{MEASURE}
@@ -190,8 +189,8 @@ class Memory:
     limit: int
 
     @classmethod
-    def of(cls, info: Mapping[str, Any], more: int = 0) -> Memory:
-        """Return what `INFO memory` says, with some bytes more in use."""
+    def from_info(cls, info: Mapping[str, Any], more: int = 0) -> Memory:
+        """Create it from `INFO memory`, with some more bytes in use."""
         return cls(info["used_memory"] + more, info.get("maxmemory", 0))
 
     def has_room(self, project_bytes: int) -> bool:
@@ -199,8 +198,8 @@ class Memory:
         is_small = project_bytes < SMALL_SHARE * self.limit
         return not self.limit or self.used < (CLOSED_AT if is_small else LIMITED_AT) * self.limit
 
-    def full(self) -> RedisFull:
-        """Return the error of a request that may create nothing."""
+    def full_error(self) -> RedisFull:
+        """Return the error of a request that may not create anything."""
         mib = 2**20
         return RedisFull(
             f"Redis uses {self.used // mib} of its {self.limit // mib} MiB of memory, and the rest "
@@ -216,27 +215,27 @@ class RecordUse:
     def __init__(self, redis: Client, limit_of: LimitOf = _default) -> None:
         self._redis = redis
         self._limit_of = limit_of
-        self._held: Counter[str] = Counter()  # bytes of transactions that are being made
-        self._places = asyncio.Semaphore(max(1, redis.connection_pool.max_connections // 2))
+        self._held: Counter[str] = Counter()  # bytes of transactions in progress
+        self._connections = asyncio.Semaphore(max(1, redis.connection_pool.max_connections // 2))
 
     def connections(self) -> AbstractAsyncContextManager[Any]:
-        """Return what lets transactions that need room take at most half of the connections.
+        """Return a context that limits transactions that need room to half of the connections.
 
-        Each holds one, while the question for its room needs another.
+        Each holds one connection, and needs another one to read the quota.
         """
-        return self._places if purpose() in (Purpose.CREATE, Purpose.EXTEND) else nullcontext()
+        return self._connections if purpose() in (Purpose.CREATE, Purpose.EXTEND) else nullcontext()
 
     @contextlib.asynccontextmanager
     async def room(self, commands: Sequence[Any]) -> AsyncIterator[None]:
-        """Hold the room for the commands of a transaction, which is made in the block.
+        """Hold room for the commands of a transaction, which is executed in the block.
 
-        For the purposes CREATE and EXTEND, raises TooLarge if an object is, QuotaExceeded and
-        RedisFull. Transactions of other processes at the same time can exceed the limits by their
+        For the purposes CREATE and EXTEND, raises TooLarge if an object is too large, QuotaExceeded
+        and RedisFull. Concurrent transactions of other processes can exceed the limits by their
         size.
         """
         is_new, more = purpose() is Purpose.CREATE, Counter[str]()
         if is_new or purpose() is Purpose.EXTEND:
-            for project_id, _, command in own_keys(commands):
+            for project_id, _, command in project_keys(commands):
                 more[project_id] += sum(map(_size, command))
                 if is_new:
                     _require_size(command)
@@ -261,7 +260,7 @@ class RecordUse:
             pipe.hgetall(_key(project_id))
             pipe.info("memory")
             count, info = await pipe.execute()
-        used, memory = total(count, clock.now()), Memory.of(info, self._held.total())
+        used, memory = total(count, clock.now()), Memory.from_info(info, self._held.total())
         limit = await self._limit_of(project_id)
         if limit is None and memory.limit:
             limit = int(PROJECT_SHARE * memory.limit)
@@ -273,7 +272,7 @@ class RecordUse:
             return
         if not has_room:
             metrics.RECORDS_REFUSED.cell("memory").inc()
-            raise memory.full()
+            raise memory.full_error()
         metrics.RECORDS_REFUSED.cell("quota").inc()
         with contextlib.suppress(*REDIS_ERRORS):
             await self._redis.set(_RECOUNT, 1)
@@ -286,7 +285,7 @@ class RecordUse:
 
     async def _shrinks(self, size: int, commands: Sequence[Any]) -> bool:
         """Return whether the commands only make existing objects smaller, or no larger."""
-        for _, key, command in own_keys(commands):
+        for _, key, command in project_keys(commands):
             if command[0] == "SET":
                 new = _size(command[2])
                 size -= new
@@ -316,7 +315,7 @@ class RecordUse:
         await self._redis.delete(_RECOUNT)
         await self._redis.set(_COUNTED, 1, ex=_COUNTED_EVERY_S)
         sizes = await self._sizes()
-        counts = self._redis.scan_iter(_key("proj_*"), count=_AT_ONCE)
+        counts = self._redis.scan_iter(_key("proj_*"), count=_SCANNED_AT_ONCE)
         for key in {*sizes, *[text(key) async for key in counts]}:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.delete(key)
@@ -326,10 +325,12 @@ class RecordUse:
 
     async def _sizes(self) -> dict[str, Counter[str]]:
         found: dict[str, Counter[str]] = defaultdict(Counter)
-        keys = [key async for key in self._redis.scan_iter("finetuned:proj_*", count=_AT_ONCE)]
+        keys = [
+            key async for key in self._redis.scan_iter("finetuned:proj_*", count=_SCANNED_AT_ONCE)
+        ]
         counted = [key for key in set(map(text, keys)) if is_counted(key)]
-        for some in batched(counted, _AT_ONCE):
-            sizes = await reply(self._redis.eval(_SIZES, len(some), *some))
+        for batch in batched(counted, _SCANNED_AT_ONCE):
+            sizes = await reply(self._redis.eval(_SIZES, len(batch), *batch))
             for key, field, size in zip(sizes[::3], sizes[1::3], sizes[2::3], strict=True):
                 found[text(key)][text(field)] += int(size)
         return found

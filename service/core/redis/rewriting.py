@@ -1,9 +1,9 @@
-"""Rewriting of the files of Redis after deletions.
+"""Rewrites the append-only file of Redis after deletions, because it has the deleted data.
 
-Redis appends each command to its append-only file, so what was deleted stays there until the file
-is rewritten. The journal in storage has it too, until its next epoch. A transaction that deletes
-what must be found nowhere requests a rewrite. One worker makes a rewrite for all requests so far,
-and the journal begins a new epoch. If they take long, they rest ten times as long before the next.
+Redis appends each command to its append-only file, so deleted data stays there until the file is
+rewritten. The journal in storage has it too, until its next epoch. A transaction that erases
+something requests a rewrite. One worker makes a rewrite for all requests so far, and the journal
+begins a new epoch. After a long rewrite, the next one waits ten times as long.
 
     finetuned:rewrites-requested    number of requests
     finetuned:rewritten             the last rewrite, as JSON
@@ -15,17 +15,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio.client import Pipeline
 from redis.exceptions import NoPermissionError, ResponseError
 
-from service.core import ids
+from service.core import clock
 from service.core.records import PREFIX, Stored
-from service.core.redis import Client, reply
-from service.core.storage import Storage
+from service.core.redis.client import Client, reply
 
 log = logging.getLogger(__name__)
 JOURNAL: Final = "journal"
@@ -37,11 +36,11 @@ _WAIT_S, _POLL_S = 2.0, 0.02
 _REST: Final = 10
 _AFTER_FAILURE_S: Final = 60.0
 _LATE_S: Final = 120
-"""How long after the time in its record a deletion may be stored: Redis may be retried."""
+"""How long after the time in its record a deletion may be stored, because of retries."""
 
 
 class AppendOnlyFile(StrEnum):
-    """What happened to the append-only file of Redis."""
+    """Outcome of a rewrite for the append-only file of Redis."""
 
     REWRITTEN = "rewritten"
     OFF = "off"
@@ -49,7 +48,7 @@ class AppendOnlyFile(StrEnum):
 
 
 class JournalFiles(StrEnum):
-    """What happened to the journal in storage."""
+    """Outcome of a rewrite for the journal in storage."""
 
     REWRITTEN = "rewritten"
     NONE = "none"
@@ -57,7 +56,7 @@ class JournalFiles(StrEnum):
 
 
 class Rewrite(Stored):
-    """A rewrite of the files that had all changes of Redis. It covers earlier deletions."""
+    """A completed rewrite. It covers all deletions before it began."""
 
     began_at: int
     append_only_file: AppendOnlyFile
@@ -89,7 +88,7 @@ async def requests(redis: Client) -> int:
 
 
 def rest_s(took_s: float) -> float:
-    """Return how long to rest after a rewrite: not at all if it took less than two seconds.
+    """Return how long to rest after a rewrite; 0 if it took less than two seconds.
 
     Redis counts in whole seconds: one of 10 ms takes a second if a second ends in between.
     """
@@ -97,17 +96,27 @@ def rest_s(took_s: float) -> float:
 
 
 class Rewriter:
-    """Rewrites the append-only file, and knows which deletions a rewrite covers."""
+    """Rewrites the append-only file, and knows which deletions a rewrite covers.
 
-    def __init__(self, redis: Client, storage: Storage, *, has_journal: bool) -> None:
+    `journal_objects` returns the keys of the journal's objects in storage. `has_journal`: whether
+    this installation writes a journal now.
+    """
+
+    def __init__(
+        self,
+        redis: Client,
+        journal_objects: Callable[[], Awaitable[Sequence[str]]],
+        *,
+        has_journal: bool,
+    ) -> None:
         self._redis = redis
-        self._storage = storage
+        self._journal_objects = journal_objects
         self._has_journal = has_journal
         self._running: _Running | None = None
         self._rests_until = 0.0
 
     async def covering(self, deleted_at: int) -> Rewrite | None:
-        """Return the rewrite that covers a deletion which is stored already, or None."""
+        """Return the rewrite that covers an applied deletion, or None."""
         requested = await requests(self._redis)
         last = await self._last()
         if last is None:
@@ -116,7 +125,7 @@ class Rewriter:
         return last.rewrite if is_later or last.requests >= requested else None
 
     async def advance(self, requested: int) -> None:
-        """Begin a rewrite if fewer than these requests are covered, and wait a moment for its end.
+        """Begin a rewrite if not all these requests are covered, and wait up to 2 s for its end.
 
         Raises REDIS_ERRORS and StorageError.
         """
@@ -129,7 +138,7 @@ class Rewriter:
             await self._end(self._running)
 
     async def _begin(self, requested: int) -> _Running | None:
-        began_at, info = ids.now_s(), await self._info()
+        began_at, info = clock.now_s(), await self._info()
         file = AppendOnlyFile.REWRITTEN
         if not info.get("aof_enabled"):
             file = AppendOnlyFile.OFF
@@ -147,7 +156,7 @@ class Rewriter:
         return _Running(requested, began_at, str(info.get("run_id")), file)
 
     async def _end(self, running: _Running) -> None:
-        """Store the rewrite if it ends within a moment. Forget it if it failed."""
+        """Store the rewrite if it ends within 2 s. Forget it if it failed."""
         until = time.monotonic() + _WAIT_S
         info = await self._info()
         if running.file is AppendOnlyFile.REWRITTEN:
@@ -178,11 +187,11 @@ class Rewriter:
         self._running, self._rests_until = None, time.monotonic() + rest_s(took_s)
 
     async def _journal(self, requested: int) -> JournalFiles | None:
-        """Return what happened to the journal; None while it has to begin an epoch."""
+        """Return the outcome for the journal; None while it has not begun a new epoch."""
         journaled = await reply(self._redis.get(JOURNALED))
         if journaled is not None and int(journaled) >= requested:
             return JournalFiles.REWRITTEN
-        if journaled is None and not await self._storage.keys(JOURNAL):
+        if journaled is None and not await self._journal_objects():
             return JournalFiles.NONE
         return None if self._has_journal else JournalFiles.KEPT
 

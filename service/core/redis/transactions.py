@@ -1,4 +1,4 @@
-"""Transactions on Redis whose caller always learns whether they were applied.
+"""Makes transactions on Redis exactly once, so that callers always know whether they were applied.
 
     finetuned:written:{random}   left by a transaction for ten minutes: the number of its attempt
 
@@ -8,8 +8,8 @@ transaction writes a key of its own, which is read before another attempt is mad
 A client can require a confirmation: then a transaction only succeeds once it is on enough replicas
 or disks (`Confirmation` in client.py).
 
-An observer of the current task, such as the trail of an audited request, learns which objects
-a transaction changes, and can add commands to it.
+An observer of the current task, such as the trail of an audited request, is notified of the objects
+that a transaction changes, and can add commands to it.
 
 Each transaction counts the bytes of the projects that it changes (record_quota.py). One that
 creates something is refused beyond the project's quota, and one that releases something is made
@@ -30,7 +30,8 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import OutOfMemoryError, ResponseError, WatchError
 
 from service.core import ids
-from service.core.redis import (
+from service.core.redis import record_quota
+from service.core.redis.client import (
     REDIS_ERRORS,
     Client,
     Confirmation,
@@ -39,7 +40,6 @@ from service.core.redis import (
     beyond_limit,
     is_refusal,
     purpose,
-    record_quota,
 )
 
 T = TypeVar("T")
@@ -100,13 +100,13 @@ async def commit(redis: Redis, keys: Sequence[str], decide: Decide[T]) -> T:
     attempts = _Attempts[T](redis)
     use = redis.record_use if isinstance(redis, Client) else None
     async with nullcontext() if use is None else use.connections():
-        result = await _made(redis, keys, decide, attempts)
+        result = await _run(redis, keys, decide, attempts)
     if attempts.is_applied:
         await confirm(redis, attempts.mark, _MARK_LIFETIME_S)
     return result
 
 
-async def _made(redis: Redis, keys: Sequence[str], decide: Decide[T], attempts: _Attempts[T]) -> T:
+async def _run(redis: Redis, keys: Sequence[str], decide: Decide[T], attempts: _Attempts[T]) -> T:
     patience_s = redis.patience_s if isinstance(redis, Client) else 0.0
     until = time.monotonic() + patience_s
     async with redis.pipeline(transaction=True) as pipe:
@@ -138,7 +138,7 @@ async def write_once(redis: Redis, write: Write) -> None:
 
 
 async def confirm(redis: Redis, key: str, lifetime_s: int) -> None:
-    """Wait until what wrote the key is where the client requires it to be. Raises Unconfirmed.
+    """Wait until the write of a key is where the client requires it to be. Raises Unconfirmed.
 
     The key's lifetime is set again: Redis waits for the writes of one connection, and whatever was
     written before them is then confirmed too. If the key is gone, a failover lost it.
@@ -180,7 +180,7 @@ class _Attempts(Generic[T]):
 
     async def make(self, pipe: Pipeline, keys: Sequence[str], decide: Decide[T]) -> T:
         """Make another attempt, unless an earlier one was applied. Raises WatchError."""
-        # The mark is watched, so that this attempt fails if an earlier one is executed from now on.
+        # The mark is watched, so that this attempt fails if an earlier one is executed after this.
         await pipe.watch(*keys, self.mark)
         if (number := await self._applied(pipe)) is not None:
             return self._result(number)
@@ -203,14 +203,14 @@ class _Attempts(Generic[T]):
             counted = record_quota.counted_keys(pipe.command_stack)
             if self.is_beyond_limit:
                 beyond_limit(pipe)
-            record_quota.count(pipe, counted)
+            record_quota.add_counting(pipe, counted)
             await pipe.execute()
         self.is_applied = True
         return self._result(len(self._results) - 1)
 
     def _room(self, pipe: Pipeline) -> AbstractAsyncContextManager[None]:
         use = self._redis.record_use if isinstance(self._redis, Client) else None
-        # An attempt whose answer was lost may have been applied, so that only the first is refused.
+        # An attempt without an answer may have been applied, so only the first one is refused.
         return nullcontext() if use is None or self._results else use.room(pipe.command_stack)
 
     def _result(self, number: int) -> T:

@@ -11,7 +11,7 @@ With a master key, objects are encrypted as they are written and decrypted as th
 stay readable. Sizes of objects are those in storage.
 """
 
-from service.core.storage.errors import (
+from service.core.errors import (
     QUOTA,
     QuotaExceeded,
     RedisFull,

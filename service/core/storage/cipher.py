@@ -1,4 +1,4 @@
-"""Encryption of objects as they are written, and decryption as they are read."""
+"""Encrypts objects as they are written, and decrypts them as they are read."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from service.core.encryption import sealed
 from service.core.encryption.keyring import KeyGone, Keyring, owner_of
 from service.core.encryption.master import MasterKeyAway, MasterKeyError
 from service.core.encryption.sealed import Damaged, Header, Opener, Sealer
-from service.core.storage.errors import (
-    StorageError,
-    StorageMissing,
-    StorageRefused,
-    corrupt,
-    guard,
-    patient,
-)
+from service.core.errors import StorageError, StorageMissing, StorageRefused
+from service.core.storage.errors import corrupt, guard, patient
 
 READ_BYTES: Final = 4 * 1024 * 1024  # on S3, each read is a request
 _CHUNKS_AT_ONCE: Final = READ_BYTES // sealed.CHUNK_BYTES
@@ -46,7 +40,7 @@ class ObjectCipher:
         self._only_encrypted = only_encrypted
 
     async def sealer(self, key: str) -> Sealer | None:
-        """Return what encrypts a new object; None if it is not to be encrypted."""
+        """Return the encryptor of a new object, or None if it is stored in plain text."""
         owner = owner_of(key)
         if self._keyring is None or owner is None:
             return None
@@ -69,7 +63,7 @@ class ObjectCipher:
 
     @patient
     async def opener(self, key: str, size: int) -> Opener | None:
-        """Return what decrypts an object; None if it is not encrypted."""
+        """Return the decryptor of an object, or None if it is not encrypted."""
         if self._keyring is None or owner_of(key) is None:
             return None
         header = self._header(key, await self._head(key, size) if size else b"")
@@ -79,11 +73,11 @@ class ObjectCipher:
             return Opener(header, await self._data_key(key, header), key, size)
 
     async def is_encrypted(self, key: str, size: int) -> bool:
-        """Whether an object of this size is encrypted."""
+        """Return whether an object of this size is encrypted."""
         return size > 0 and Header.decode(await self._head(key, size)) is not None
 
     async def ranges(self, key: str, opener: Opener, first: int, end: int) -> AsyncIterator[bytes]:
-        """Yield decrypted bytes. Of an empty object, the tag is checked, too."""
+        """Yield decrypted bytes. The tag of an empty object is checked too."""
         number = first // sealed.CHUNK_BYTES
         last = max(end - 1, 0) // sealed.CHUNK_BYTES if opener.size else 0
         while number <= last and (first < end or opener.size == 0):
@@ -115,14 +109,14 @@ class ObjectCipher:
 
     async def _data_key(self, key: str, header: Header) -> bytes:
         owner = owner_of(key)
-        assert self._keyring is not None  # only then is a header looked at
+        assert self._keyring is not None  # otherwise, no header is read
         assert owner is not None
         return await self._keyring.key(owner, header.key_id)
 
 
 @contextlib.contextmanager
 def convert_key_errors(key: str) -> Iterator[None]:
-    """Convert errors of keys and of decryption."""
+    """Convert errors of keys and of decryption to errors of storage."""
     try:
         yield
     except Damaged as e:

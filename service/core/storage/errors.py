@@ -1,4 +1,4 @@
-"""Errors of storage: from obstore's, with retries during outages, and to those of the API."""
+"""Retries storage operations during outages, and converts obstore's errors."""
 
 from __future__ import annotations
 
@@ -13,56 +13,40 @@ from typing import Final, ParamSpec, Protocol, TypeVar, cast
 import obstore
 
 from service.core import metrics
-from service.core.errors import NO_RETRY, ApiError, InsufficientStorage, TooLarge, Unavailable
-from service.core.storage.object_store import refusal
+from service.core.errors import (
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+    StorageMissing,
+    StorageRefused,
+)
 
-QUOTA: Final = "quota_exceeded"
-"""Code of errors and failures by the quota of a project."""
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+P = ParamSpec("P")
 
-
-class StorageError(Exception):
-    """A storage operation failed."""
-
-
-class StorageFull(StorageError):
-    """The artifact storage has no space left."""
-
-
-class QuotaExceeded(StorageFull):
-    """The quota of the project leaves no room. The message says how to get some."""
-
-
-class RedisFull(StorageFull):
-    """The memory of Redis has only its reserve left. The message says how to get more."""
-
-
-class StorageRefused(StorageError):
-    """The credentials, bucket or address are wrong. The message says what to fix."""
-
-
-class StorageMissing(StorageError):
-    """The object or folder does not exist or was never completely written."""
-
-
-class StorageCorrupt(StorageError):
-    """The bytes read differ from those written."""
+_FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 10.0
+_NO_SPACE: Final = re.compile(
+    r"os error 28|No space left|XMinioStorageFull|InsufficientStorage", re.IGNORECASE
+)
+_STATUS = re.compile(r"status code: (?P<status>401|403)\b")
+# Matches a response body, or the error of one of several keys to delete.
+_CODE = re.compile(r"""(?:<Code>|\bcode: ")(?P<code>\w{1,64})(?:</Code>|")""")
+_CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_REMEDIES = {
+    "SignatureDoesNotMatch": "the secret is wrong: check AWS_SECRET_ACCESS_KEY and AWS_REGION",
+    "InvalidAccessKeyId": "S3 does not recognize the key: check AWS_ACCESS_KEY_ID",
+    "AccessDenied": "the key lacks permission: allow it to read, write, list and delete in the "
+    "bucket",
+    "NoSuchBucket": "the bucket does not exist: create it, or fix FINETUNED_STORAGE_URL",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong",
+}
 
 
 def corrupt(message: str) -> StorageCorrupt:
     """Count an object whose bytes are wrong, and return the error."""
     metrics.STORAGE_ERRORS.cell("read", "corrupt").inc()
     return StorageCorrupt(message)
-
-
-log = logging.getLogger(__name__)
-
-_FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 10.0
-_NO_SPACE = re.compile(
-    r"os error 28|No space left|XMinioStorageFull|InsufficientStorage", re.IGNORECASE
-)
-
-T = TypeVar("T")
-P = ParamSpec("P")
 
 
 class _Patient(Protocol):
@@ -121,18 +105,21 @@ def convert_error(error: Exception, key: str) -> tuple[StorageError, str]:
     return StorageError(f"storage failed on {key}: {type(error).__name__}"), "away"
 
 
-def no_room(error: StorageFull) -> ApiError:
-    """Return the error of a request, whose message says who can fix it."""
-    if isinstance(error, QuotaExceeded):
-        return TooLarge(str(error), code=QUOTA, headers=NO_RETRY)
-    if isinstance(error, RedisFull):
-        return redis_full(str(error))
-    return InsufficientStorage(
-        "The service's storage is full, so the data was not saved. The operator must free space or "
-        "enlarge the volume."
-    )
+def refusal(error: Exception) -> str | None:
+    """Return why S3 refused and how to fix it; None if it did not refuse or cannot be reached.
 
-
-def redis_full(message: str) -> ApiError:
-    """Return the error of a request that writes what the memory of Redis has no room for."""
-    return Unavailable(message, code="redis_full", headers={"retry-after": "60", **NO_RETRY})
+    Only errors that an operator can fix count as refusals. Retrying does not help with those.
+    """
+    text = str(error)
+    if "169.254.169.254" in text or "MissingAccessKeyId" in text:
+        return f"no credentials for S3: {_CHECK_KEYS}"
+    if "MissingSecretAccessKey" in text:
+        return "no secret for S3: set AWS_SECRET_ACCESS_KEY"
+    if "builder error" in text and "http://" in text:
+        return "plain http:// to S3 must be allowed: set AWS_ALLOW_HTTP=true"
+    code, status = _CODE.search(text), _STATUS.search(text)
+    if code is not None and (remedy := _REMEDIES.get(code["code"])):
+        return f"S3 refused ({code['code']}): {remedy}"
+    if status is None:
+        return None
+    return f"S3 refused ({code['code'] if code else status['status']}): {_CHECK_KEYS}"

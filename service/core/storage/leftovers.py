@@ -1,9 +1,9 @@
-"""Objects in storage that may belong to no record, noted until they are removed.
+"""Notes objects in storage that may belong to no record, until they are removed.
 
 A note is written before the bytes, or in the transaction that deletes the record or makes it final.
-It is removed with the transaction that registers the bytes, or once the bytes are gone. So whatever
-dies in between, the reconciler finds what is left. After a loss of Redis there are no notes, and
-nothing that could be recovered is removed.
+It is removed in the transaction that registers the bytes, or once the bytes are deleted. So if a
+process dies in between, the reconciler finds the object. After a loss of Redis there are no notes,
+so nothing that could be recovered is removed.
 
     finetuned:{kind}-leftover    sorted set of names, scored by when the object may be removed
 """
@@ -32,11 +32,11 @@ class Leftovers:
         pipe.zrem(self.key, name)
 
     async def noted(self, name: str, at_s: float) -> None:
-        """Note an object whose bytes are about to be written."""
+        """Note an object before its bytes are written."""
         await reply(self._redis.zadd(self.key, {name: at_s}))
 
     async def removed(self, name: str) -> None:
-        """Forget an object whose bytes are gone, or which a record refers to."""
+        """Forget an object that was deleted, or to which a record refers."""
         await reply(self._redis.zrem(self.key, name))
 
     async def noted_for(self, name: str) -> float | None:
@@ -44,6 +44,6 @@ class Leftovers:
         return await reply(self._redis.zscore(self.key, name))
 
     async def due(self, now_s: float) -> list[str]:
-        """Return the objects that may be removed, those that were noted for the earliest first."""
+        """Return the objects that may be removed, earliest first."""
         members = await reply(self._redis.zrangebyscore(self.key, "-inf", now_s))
         return [text(member) for member in members]

@@ -7,31 +7,26 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 import obstore
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from service.core import local_disk
 from service.core.encryption.keyring import Keyring, name_of
 from service.core.encryption.master import MasterKey
+from service.core.errors import StorageError, StorageMissing, StorageRefused
 from service.core.storage.cipher import READ_BYTES, ObjectCipher, convert_key_errors
-from service.core.storage.errors import (
-    StorageError,
-    StorageMissing,
-    StorageRefused,
-    corrupt,
-    guard,
-    patient,
-)
-from service.core.storage.object_store import open_store, refusal
-from service.core.storage.writer import Accounting, Room, Writer
+from service.core.storage.errors import corrupt, guard, patient, refusal
+from service.core.storage.writer import AccountedWrite, Disk, Writer, reserve_bytes
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+    from obstore.store import RetryConfig
 
 
 MANIFEST = "manifest.json"
@@ -56,7 +51,7 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Contents of a folder artifact, and facts that its writer stores with it."""
+    """Contents of a folder artifact, and metadata from its writer."""
 
     files: list[FileEntry]
     meta: dict[str, Any] = {}
@@ -74,7 +69,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def stored_object(item: ObjectMeta) -> StoredObject:
-    """Return what a listing says of an object."""
+    """Convert an entry of a listing."""
     written_at = int(item["last_modified"].timestamp())
     return StoredObject(item["path"], item["size"], written_at, item["e_tag"] or "")
 
@@ -93,7 +88,7 @@ class WrappedKeys:
             return None
 
     async def create(self, name: str, data: bytes) -> bool:
-        """Write an object unless it exists: also if another process does so at the same time."""
+        """Write an object unless it exists, even if another process creates it at the same time."""
         return await self._storage.create_bytes(name, data)
 
     async def replace(self, name: str, data: bytes) -> None:
@@ -101,15 +96,37 @@ class WrappedKeys:
         await self._storage.put_bytes(name, data)
 
 
+class Accounting(Protocol):
+    """Counts the bytes of projects in storage, and enforces their quotas."""
+
+    def write(self, key: str, *, is_limited: bool = True) -> AccountedWrite | None:
+        """Return the accounting of a write to an object; None if it belongs to no project."""
+        ...
+
+    async def freed(self, key: str, size: int) -> None:
+        """Count deleted bytes of an object or a folder."""
+        ...
+
+    async def totals(self, project_ids: Sequence[str]) -> list[int]:
+        """Return the bytes of projects, including those of writes in progress."""
+        ...
+
+    async def recount(self, storage: Storage, project_ids: Iterable[str]) -> None:
+        """Count projects whose sum is uncertain, or a day old, from listings of the storage."""
+        ...
+
+
 _HEALTH = ".health"
 _CHUNK_BYTES = 1024 * 1024
+# About 3 s. obstore's default of 3 minutes would block a request; a worker retries for longer.
+_RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=10)}
 
 
 class Storage:
     """Reads and writes files and folders of artifacts.
 
-    `patience_s`: how long an outage may last before an operation on one object gives up. A worker
-    waits, because hours of training depend on it; a request does not.
+    `patience_s`: how long an operation on one object is retried during an outage. A worker waits,
+    because hours of training depend on it; a request does not.
 
     `use`: counts the bytes of projects and enforces their quotas. `reserve_bytes`: what has to stay
     free on the disk of a folder; by default 1% of the disk, at most 1 GiB.
@@ -131,7 +148,7 @@ class Storage:
         self.store = store
         self.patience_s = patience_s
         self.use = use
-        self.room = Room(self.folder, use, reserve_bytes)
+        self.disk = Disk(self.folder, reserve_bytes)
         self.keyring = None if master_key is None else Keyring(master_key, WrappedKeys(self))
         self.cipher = ObjectCipher(
             store, self.keyring, only_encrypted=only_encrypted, patience_s=patience_s
@@ -151,7 +168,7 @@ class Storage:
         """Open the storage at a `file:///…` or `s3://…` URL. Raises StorageRefused if it cannot."""
         try:
             return cls(
-                open_store(url),
+                _open_store(url),
                 patience_s=patience_s,
                 use=use,
                 reserve_bytes=reserve_bytes,
@@ -167,9 +184,28 @@ class Storage:
         `expected_bytes` is the least that it will write. Raises StorageFull, and QuotaExceeded
         unless `is_limited` is False.
         """
-        writer = Writer(self, key, is_limited=is_limited)
+        write = self.use.write(key, is_limited=is_limited) if self.use else None
+        writer = Writer(self.store, key, disk=self.disk, cipher=self.cipher, write=write)
         await writer.expect(expected_bytes)
         return writer
+
+    @contextlib.asynccontextmanager
+    async def _account(
+        self, key: str, size: int, *, is_limited: bool = True
+    ) -> AsyncIterator[None]:
+        """Reserve room for an object, and count it once it is written. Raises StorageFull."""
+        await self.disk.require_space(key, size)
+        write = self.use.write(key, is_limited=is_limited) if self.use else None
+        if write is None:
+            yield
+            return
+        await reserve_bytes(write, size)
+        try:
+            yield
+        except BaseException:
+            await write.undone()
+            raise
+        await write.done(size)
 
     @property
     def folder(self) -> Path | None:
@@ -179,10 +215,10 @@ class Storage:
     @patient
     async def put_bytes(self, key: str, data: bytes, *, is_limited: bool = True) -> None:
         """Write a small object, which counts toward the quota unless `is_limited` is False."""
-        async with self.room.of(key, len(data), is_limited=is_limited):
+        async with self._account(key, len(data), is_limited=is_limited):
             stored = await self.cipher.encrypt(key, data)
             await guard("put", obstore.put_async(self.store, key, stored), key)
-            await self.sync(key)
+            await self.disk.sync(key)
 
     async def create_bytes(self, key: str, data: bytes) -> bool:
         """Write a small object, unencrypted, unless there is one. Returns whether it was written.
@@ -195,25 +231,8 @@ class Storage:
             if isinstance(e.__cause__, obstore.exceptions.AlreadyExistsError):
                 return False
             raise
-        await self.sync(key)
+        await self.disk.sync(key)
         return True
-
-    async def sync(self, key: str) -> None:
-        """Write an object in a folder to the disk, so that it survives a power failure.
-
-        An object on S3 does so once it is written. Whatever cannot be synced is removed.
-        """
-        if (folder := self.folder) is None:
-            return
-        path = folder / key
-        try:
-            await guard("sync", asyncio.to_thread(local_disk.sync, folder, path), key)
-        except StorageMissing as e:
-            # It was just written: the folder is unavailable, which is worth another try.
-            raise StorageError(f"storage lost {key} while it was written") from e
-        except StorageError:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-            raise
 
     @patient
     async def get_bytes(self, key: str) -> bytes:
@@ -257,7 +276,7 @@ class Storage:
         await self.delete(name_of(owner))
 
     async def rewrap(self, owner: str) -> bool:
-        """Wrap a data key with the present master key. Returns False if it is so already."""
+        """Wrap a data key with the current master key. Returns False if it already is."""
         if self.keyring is None:
             return False
         with convert_key_errors(name_of(owner)):
@@ -347,9 +366,9 @@ class Storage:
         if self.keyring is not None:
             await self._copy_encrypted(source, target, size, is_limited=is_limited)
             return
-        async with self.room.of(target, size, is_limited=is_limited):
+        async with self._account(target, size, is_limited=is_limited):
             await guard("copy", obstore.copy_async(self.store, source, target), source)
-            await self.sync(target)
+            await self.disk.sync(target)
 
     async def _copy_encrypted(
         self, source: str, target: str, size: int, *, is_limited: bool
@@ -365,18 +384,18 @@ class Storage:
     ) -> int:
         """Join objects in a folder to one, hash them on the way, and return its size.
 
-        They are expected to be deleted then, so quotas do not apply. Raises StorageMissing if one
+        The caller deletes them afterwards, so quotas do not apply. Raises StorageMissing if one
         of them does not exist, and ValueError unless `joins_in_place`.
         """
         if (folder := self.folder) is None or self.keyring is not None:
             raise ValueError("objects on S3 and encrypted ones cannot be joined")
         paths = [folder / source for source in sources]
         total = await guard("stat", asyncio.to_thread(_size_of, paths), target)
-        async with self.room.of(target, total, is_limited=False):
+        async with self._account(target, total, is_limited=False):
             joining = asyncio.to_thread(local_disk.join, paths, folder / target)
             hashing = (asyncio.to_thread(local_disk.update, digest, paths) for digest in digests)
-            size, *_ = await guard("join", _all_ended(joining, *hashing), target)
-            await self.sync(target)
+            size, *_ = await guard("join", _await_threads(joining, *hashing), target)
+            await self.disk.sync(target)
         return int(size)
 
     @patient
@@ -448,11 +467,23 @@ class Storage:
         await self.get_bytes(_HEALTH)
 
 
+def _open_store(url: str) -> ObjectStore:
+    """Open the store at a `file:///…` or `s3://bucket/prefix` URL.
+
+    S3's credentials, region and endpoint come from the standard `AWS_…` variables.
+    """
+    if url.startswith("file://"):
+        path = Path(url.removeprefix("file://"))
+        path.mkdir(parents=True, exist_ok=True)
+        return LocalStore(path, automatic_cleanup=True)
+    return S3Store.from_url(url, retry_config=_RETRIES)
+
+
 def _size_of(paths: Sequence[Path]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-async def _all_ended(*threads: Awaitable[Any]) -> list[Any]:
+async def _await_threads(*threads: Awaitable[Any]) -> list[Any]:
     """Wait until all threads have ended, even if this task is canceled, and return their results.
 
     A thread that outlived its request would write an object that nobody deletes.

@@ -1,4 +1,4 @@
-"""Issue codes, each with its severity, message, and suggested fix.
+"""Lists all issue codes, each with its severity, message, and suggested fix.
 
 Messages are format strings. Their placeholders take field names, limits, and counts, never text
 from the data set.

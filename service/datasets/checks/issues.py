@@ -1,4 +1,4 @@
-"""Data set issues. Every check has a code, a severity, and a suggested fix.
+"""Types of issues in data sets. Every issue has a code, a severity, and a suggested fix.
 
 An `Issue` never carries training text. It names fields, and may show an unexpected role or
 field name, truncated to 32 characters.
@@ -42,7 +42,7 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
     RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
-    other row, and `similarity` is how alike they are, from 0 to 1, if it was measured.
+    other row, and `similarity` their similarity from 0 to 1, if it was measured.
     """
 
     severity: Severity
@@ -67,9 +67,9 @@ def printable(value: object) -> str:
 
 
 def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: object) -> Issue:
-    """Create an issue with the given code; `detail` fills in the check's message.
+    """Create an issue with the given code. `detail` fills in its message.
 
-    A pair of rows has the details `other`, the line of the other row, and `similarity`.
+    For a pair of rows, `detail` has the line of the `other` row and their `similarity`.
     """
     check = CHECKS[code]
     other, similarity = detail.get("other"), detail.get("similarity")
@@ -124,12 +124,12 @@ class IssueLog:
             self.counts[code] = self.counts.get(code, 0) + count
 
     def by_severity(self) -> dict[Severity, int]:
-        """Number of issues of each severity, including those not kept."""
+        """Return the number of issues of each severity, including those not kept."""
         return by_severity(self.counts)
 
 
 def by_severity(counts: Mapping[str, int]) -> dict[Severity, int]:
-    """Number of issues of each severity, from the number of issues of each code."""
+    """Return the number of issues of each severity, given the number of each code."""
     totals = dict.fromkeys(Severity, 0)
     for code, count in counts.items():
         totals[Severity(CHECKS[code].severity)] += count

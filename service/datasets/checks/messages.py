@@ -1,4 +1,4 @@
-"""Checks of messages: fields and their types, texts, tools and calls, and the order of roles."""
+"""Checks messages: field types, texts, tools and calls, and the order of roles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.datasets.checks.negative_labels import check_negative_fields
 from service.datasets.rows.lines import exceeded_limit, kind_of
 
 
-def take(
+def get_field(
     found: RowIssues,
     owner: Mapping[str, Any],
     at: str,
@@ -63,7 +63,7 @@ TURN_MARKER = re.compile(
 
 
 def check_text(found: RowIssues, text: str, at: str) -> None:
-    """Add every issue of one string of a message."""
+    """Add every issue of a string of a message."""
     if "\0" in text:
         found.add("nul_character", at)
     if CONTROL.search(text):
@@ -79,7 +79,7 @@ _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
 
 
 def check_tools(found: RowIssues, tools: list[Any], at: str) -> set[str]:
-    """Check the row's tools and return the names that they declare."""
+    """Check the row's tools, and return the names that they declare."""
     names: set[str] = set()
     for index, tool in enumerate(tools):
         here = pointer_to(at, index)
@@ -89,7 +89,7 @@ def check_tools(found: RowIssues, tools: list[Any], at: str) -> set[str]:
         report_unknown(found, tool, here, ("type", "function"))
         if tool.get("type") != "function":
             found.add("invalid_tool_type", pointer_to(here, "type"))
-        function = take(found, tool, here, "function", dict, required=True)
+        function = get_field(found, tool, here, "function", dict, required=True)
         if function is not None:
             _declare(found, function, pointer_to(here, "function"), names)
     return names
@@ -113,13 +113,13 @@ def _declare(found: RowIssues, function: dict[str, Any], at: str, names: set[str
     if name in names:
         found.add("duplicate_tool", pointer_to(at, "name"))
     names.add(name)
-    take(found, function, at, "description", str)
-    take(found, function, at, "parameters", dict)
-    take(found, function, at, "strict", bool)
+    get_field(found, function, at, "description", str)
+    get_field(found, function, at, "parameters", dict)
+    get_field(found, function, at, "strict", bool)
 
 
 def _function_name(found: RowIssues, function: dict[str, Any], at: str) -> str:
-    name = take(found, function, at, "name", str, required=True)
+    name = get_field(found, function, at, "name", str, required=True)
     if name is None:
         return ""
     if not _NAME.fullmatch(name):
@@ -131,8 +131,8 @@ def _wrong_object(found: RowIssues, value: object, at: str, field: str) -> None:
     found.add("wrong_type", at, field=field, expected="object", found=kind_of(value))
 
 
-class ToolTrail:
-    """Tracks tool calls and their answers through one conversation."""
+class ToolCallTracker:
+    """Checks tool calls and their results through a conversation."""
 
     def __init__(self, found: RowIssues, declared: set[str] | None) -> None:
         self._found = found
@@ -140,7 +140,7 @@ class ToolTrail:
         self._known: set[str] = set()
         self._open: dict[str, str] = {}  # call ID -> JSON Pointer of the call
 
-    def calls(self, calls: list[Any], at: str) -> None:
+    def check_calls(self, calls: list[Any], at: str) -> None:
         """Check the `tool_calls` of an assistant message."""
         found = self._found
         if not calls:
@@ -153,10 +153,10 @@ class ToolTrail:
             report_unknown(found, call, here, ("id", "type", "function"))
             if call.get("type", "function") != "function":
                 found.add("invalid_tool_type", pointer_to(here, "type"))
-            self._open_call(take(found, call, here, "id", str, required=True), here)
-            function = take(found, call, here, "function", dict, required=True)
+            self._open_call(get_field(found, call, here, "id", str, required=True), here)
+            function = get_field(found, call, here, "function", dict, required=True)
             if function is not None:
-                self.function(function, pointer_to(here, "function"))
+                self.check_function(function, pointer_to(here, "function"))
 
     def _open_call(self, call_id: str | None, at: str) -> None:
         if call_id is None:
@@ -166,7 +166,7 @@ class ToolTrail:
         self._known.add(call_id)
         self._open[call_id] = at
 
-    def function(self, function: dict[str, Any], at: str) -> None:
+    def check_function(self, function: dict[str, Any], at: str) -> None:
         """Check the name and arguments of one called function."""
         found = self._found
         report_unknown(found, function, at, ("name", "arguments"))
@@ -182,9 +182,9 @@ class ToolTrail:
         elif type(arguments) is not str or not _is_json_object(arguments):
             found.add("invalid_arguments", here)
 
-    def answer(self, message: dict[str, Any], at: str) -> None:
-        """Check that a tool message answers an earlier call."""
-        call_id = take(self._found, message, at, "tool_call_id", str)
+    def check_result(self, message: dict[str, Any], at: str) -> None:
+        """Check that a tool message is the result of an earlier call."""
+        call_id = get_field(self._found, message, at, "tool_call_id", str)
         if call_id is None:
             if message.get("tool_call_id") is None:
                 self._found.add("missing_tool_call_id", at)
@@ -193,8 +193,8 @@ class ToolTrail:
         else:
             self._open.pop(call_id, None)
 
-    def turn(self) -> None:
-        """Report open calls as unanswered, because a user or assistant message follows."""
+    def end_turn(self) -> None:
+        """Add an issue for each open call, because a user or assistant message follows."""
         for at in self._open.values():
             self._found.add("unanswered_tool_call", at)
         self._open.clear()
@@ -220,19 +220,19 @@ FIELDS: dict[str, frozenset[str]] = {
 }
 
 
-def check_message(found: RowIssues, message: Any, at: str, trail: ToolTrail) -> str | None:
+def check_message(found: RowIssues, message: Any, at: str, tracker: ToolCallTracker) -> str | None:
     """Check one message and return its role, or None if the role is missing or unknown."""
     if type(message) is not dict:
         found.add("wrong_type", at, field="message", expected="object", found=kind_of(message))
         return None
-    role = take(found, message, at, "role", str, required=True)
+    role = get_field(found, message, at, "role", str, required=True)
     if role is None:
         return None
     if role not in FIELDS:
         found.add("invalid_role", pointer_to(at, "role"), role=printable(role))
         return None
     report_unknown(found, message, at, FIELDS[role])
-    name = take(found, message, at, "name", str)
+    name = get_field(found, message, at, "name", str)
     if role == "function" and message.get("name") is None:
         found.add("missing_field", at, field="name")
     if name:
@@ -240,18 +240,18 @@ def check_message(found: RowIssues, message: Any, at: str, trail: ToolTrail) -> 
     _check_weight(found, message, role, at)
     _check_content(found, message, role, at)
     if role in ("user", "assistant"):
-        trail.turn()
+        tracker.end_turn()
     if role == "assistant":
         check_negative_fields(found, message, at, FIELDS[role])
-        _check_thoughts(found, message, at)
-        _check_calls(found, message, at, trail)
+        _check_reasoning(found, message, at)
+        _check_calls(found, message, at, tracker)
     elif role == "tool":
-        trail.answer(message, at)
+        tracker.check_result(message, at)
     return str(role)
 
 
 def is_supervised(message: dict[str, Any]) -> bool:
-    """Whether an assistant message gives the model anything to learn."""
+    """Return whether the model learns anything from an assistant message."""
     if message.get("weight") == 0:
         return False
     if message.get("tool_calls") or message.get("function_call"):
@@ -280,20 +280,22 @@ def _check_weight(found: RowIssues, message: dict[str, Any], role: str, at: str)
         found.add("invalid_weight", here)
 
 
-def _check_thoughts(found: RowIssues, message: dict[str, Any], at: str) -> None:
+def _check_reasoning(found: RowIssues, message: dict[str, Any], at: str) -> None:
     for field in reasoning.FIELDS:
-        thought = take(found, message, at, field, str)
+        thought = get_field(found, message, at, field, str)
         if thought:
             check_text(found, thought, pointer_to(at, field))
 
 
-def _check_calls(found: RowIssues, message: dict[str, Any], at: str, trail: ToolTrail) -> None:
-    calls = take(found, message, at, "tool_calls", list)
+def _check_calls(
+    found: RowIssues, message: dict[str, Any], at: str, tracker: ToolCallTracker
+) -> None:
+    calls = get_field(found, message, at, "tool_calls", list)
     if calls is not None:
-        trail.calls(calls, pointer_to(at, "tool_calls"))
-    function = take(found, message, at, "function_call", dict)
+        tracker.check_calls(calls, pointer_to(at, "tool_calls"))
+    function = get_field(found, message, at, "function_call", dict)
     if function is not None:
-        trail.function(function, pointer_to(at, "function_call"))
+        tracker.check_function(function, pointer_to(at, "function_call"))
 
 
 def _check_content(found: RowIssues, message: dict[str, Any], role: str, at: str) -> None:
@@ -303,7 +305,7 @@ def _check_content(found: RowIssues, message: dict[str, Any], role: str, at: str
         if role != "assistant" or not any(message.get(field) is not None for field in stands_in):
             found.add("missing_content", at)
         if role == "assistant":
-            take(found, message, at, "refusal", str)
+            get_field(found, message, at, "refusal", str)
         return
     if type(content) is str:
         if not content or content.isspace():
@@ -329,7 +331,7 @@ def _check_parts(found: RowIssues, parts: list[Any], at: str) -> None:
         else:
             field = str(part["type"])
             report_unknown(found, part, here, ("type", field))
-            text = take(found, part, here, field, str, required=True)
+            text = get_field(found, part, here, field, str, required=True)
             if text is not None:
                 check_text(found, text, pointer_to(here, field))
 
@@ -338,7 +340,7 @@ INSTRUCTION_ROLES = frozenset({"system", "developer"})
 
 
 class OrderFinding(NamedTuple):
-    """An issue code, the index of the message, and the role to show."""
+    """An issue code, the place of the message from 0, and the role to name in the issue."""
 
     code: str
     place: int

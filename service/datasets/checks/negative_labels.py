@@ -1,7 +1,7 @@
-"""Fields that mark a row or an answer as a negative example, and the labels of judged answers.
+"""Detects fields that mark a row or answer as a negative example, and labels of judged answers.
 
-Except for `weight` and the `label` of labeled rows, the supported formats have no such field. If it
-were ignored, the model would also learn from the bad answers. Such rows are therefore rejected.
+Apart from `weight` and the `label` of labeled rows, the supported formats have no such fields. If
+one were ignored, the model would learn from bad answers, so such rows are rejected.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _RATINGS = frozenset(
         *("vote", "votes", "upvotes", "downvotes", "thumbs", "weight", "weights", "sample_weight"),
     ]
 )
-# Names of columns with what a question is about.
+# Names of columns with context for a question.
 CONTEXTS = (
     "context", "contexts", "input", "passage", "passages", "document", "documents", "paragraph",
     "background", "article", "knowledge", "evidence", "retrieved_context", "retrieved_contexts",
@@ -110,24 +110,24 @@ def as_label(value: Any) -> Any:
 
 
 def are_labels(values: Iterable[Any], *, as_text: bool) -> bool:
-    """Whether the values are all booleans, in a container of text also `true` and `false`.
+    """Return whether all values are booleans or, if `as_text`, the texts true and false.
 
-    Other labels are the names of classes, say, and no judgment.
+    Other labels are, for example, names of classes.
     """
     taken = [as_label(value) if as_text else value for value in values]
     return bool(taken) and all(isinstance(value, bool) for value in taken)
 
 
 class LabelsSeen:
-    """The labels of the canonical rows of a file."""
+    """Collects the labels of the canonical rows of a file."""
 
     def __init__(self, row_format: RowFormat) -> None:
-        self._looks = row_format == "labeled"
+        self._is_labeled = row_format == "labeled"
         self._seen: set[bool] = set()
 
-    def look(self, line: bytes) -> None:
-        """Note the label of a canonical row."""
-        if self._looks and len(self._seen) < len(_ENDINGS):
+    def add(self, line: bytes) -> None:
+        """Record the label of a canonical row."""
+        if self._is_labeled and len(self._seen) < len(_ENDINGS):
             ending = line[-_ENDING_BYTES:].rstrip()
             self._seen.update(label for end, label in _ENDINGS.items() if ending.endswith(end))
 

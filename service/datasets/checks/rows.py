@@ -1,7 +1,6 @@
-"""Checks of a whole row of unknown structure, which find every issue in it.
+"""Checks rows of unknown structure in detail, and finds every issue in them.
 
-This is the slow half of the validation. It handles only the chat and preference rows that
-the typed decoder could not accept as plain and valid.
+This is the slow half of the validation. It checks only rows that the typed decoder rejects.
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ from typing import Any, Final
 
 from service.datasets.checks.issues import RowIssues, pointer_to
 from service.datasets.checks.messages import (
-    ToolTrail,
+    ToolCallTracker,
     check_functions,
     check_message,
     check_order,
     check_text,
     check_tools,
+    get_field,
     is_supervised,
     report_unknown,
-    take,
 )
 from service.datasets.checks.negative_labels import check_negative_fields
 from service.datasets.formats.options import RowFormat
 from service.datasets.rows.lines import kind_of
 
 _CONTEXT = frozenset({"messages", "tools", "parallel_tool_calls"})
-# `generated` says how a row was made from a document. It is kept, and not trained on.
+# `generated` describes how a row was made from a document. It is kept but not trained on.
 _CHAT = _CONTEXT | {"functions", "generated"}
 _LABELED = _CHAT | {"label"}
 # Roles of messages that a model answers.
@@ -62,7 +61,7 @@ def check_preference_row(found: RowIssues, row: Any) -> None:
         return
     report_unknown(found, row, "", ("input", *_BETTER, *_WORSE))
     check_negative_fields(found, row, "", ("input", *_BETTER, *_WORSE))
-    given = take(found, row, "", "input", dict, required=True)
+    given = get_field(found, row, "", "input", dict, required=True)
     declared = None
     if given is not None:
         report_unknown(found, given, "/input", _CONTEXT)
@@ -79,12 +78,12 @@ def check_preference_row(found: RowIssues, row: Any) -> None:
 
 
 def check_labeled_row(found: RowIssues, row: Any) -> None:
-    """Adds every issue of a labeled row: a conversation whose last answer was judged."""
+    """Add every issue of a labeled row: a conversation whose last answer was judged."""
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", _LABELED)
     check_negative_fields(found, row, "", _LABELED)
-    take(found, row, "", "label", bool, required=True)
+    get_field(found, row, "", "label", bool, required=True)
     roles = _check_messages(found, row, "", _check_context(found, row, ""))
     if roles is None:
         return
@@ -101,7 +100,7 @@ def check_text_row(found: RowIssues, row: Any) -> None:
         return
     report_unknown(found, row, "", ("text",))
     check_negative_fields(found, row, "", ("text",))
-    text = take(found, row, "", "text", str, required=True)
+    text = get_field(found, row, "", "text", str, required=True)
     if text is None:
         return
     if text.strip():
@@ -111,7 +110,7 @@ def check_text_row(found: RowIssues, row: Any) -> None:
 
 
 def check_reinforcement_row(found: RowIssues, row: Any) -> None:
-    """Add every issue of a prompt that the model is to answer. Other fields are the grader's."""
+    """Add every issue of a prompt that the model should answer. The grader uses other fields."""
     if not _is_object(found, row):
         return
     roles = _check_messages(found, row, "", _check_context(found, row, ""))
@@ -141,11 +140,11 @@ def _is_object(found: RowIssues, row: Any) -> bool:
 def _check_context(found: RowIssues, owner: dict[str, Any], at: str) -> set[str] | None:
     """Check the tool fields and return the declared names, or None if there are no tools."""
     declared: set[str] | None = None
-    take(found, owner, at, "parallel_tool_calls", bool)
-    tools = take(found, owner, at, "tools", list)
+    get_field(found, owner, at, "parallel_tool_calls", bool)
+    tools = get_field(found, owner, at, "tools", list)
     if tools is not None:
         declared = check_tools(found, tools, pointer_to(at, "tools"))
-    functions = take(found, owner, at, "functions", list)
+    functions = get_field(found, owner, at, "functions", list)
     if functions is not None:
         names = check_functions(found, functions, pointer_to(at, "functions"))
         declared = names | (declared or set())
@@ -156,15 +155,15 @@ def _check_messages(
     found: RowIssues, owner: dict[str, Any], at: str, declared: set[str] | None
 ) -> list[str] | None:
     """Check the list of messages and return the roles, or None if any role is unknown."""
-    messages = take(found, owner, at, "messages", list, required=True)
+    messages = get_field(found, owner, at, "messages", list, required=True)
     here = pointer_to(at, "messages")
     if messages is None:
         return None
     if not messages:
         found.add("empty_messages", here, field="messages")
         return None
-    trail = ToolTrail(found, declared)
-    roles = [check_message(found, m, pointer_to(here, i), trail) for i, m in enumerate(messages)]
+    tracker = ToolCallTracker(found, declared)
+    roles = [check_message(found, m, pointer_to(here, i), tracker) for i, m in enumerate(messages)]
     known = [role for role in roles if role is not None]
     return known if len(known) == len(roles) else None
 
@@ -174,23 +173,23 @@ def _assistants(messages: list[Any]) -> list[dict[str, Any]]:
 
 
 def _add_order(found: RowIssues, roles: list[str], at: str, *, ends_with_assistant: bool) -> None:
-    for code, place, role in check_order(roles, ends_with_assistant=ends_with_assistant):
-        found.add(code, pointer_to(at, place), role=role)
+    for code, index, role in check_order(roles, ends_with_assistant=ends_with_assistant):
+        found.add(code, pointer_to(at, index), role=role)
 
 
 def _check_output(
     found: RowIssues, row: dict[str, Any], names: tuple[str, str], declared: set[str] | None
 ) -> list[Any] | None:
     field = names[1] if row.get(names[0]) is None and row.get(names[1]) is not None else names[0]
-    output = take(found, row, "", field, list, required=True)
+    output = get_field(found, row, "", field, list, required=True)
     at = pointer_to("", field)
     if output is None:
         return None
     if not output:
         found.add("empty_messages", at, field=field)
         return None
-    trail = ToolTrail(found, declared)
-    roles = [check_message(found, m, pointer_to(at, i), trail) for i, m in enumerate(output)]
+    tracker = ToolCallTracker(found, declared)
+    roles = [check_message(found, m, pointer_to(at, i), tracker) for i, m in enumerate(output)]
     for index, role in enumerate(roles):
         if role is not None and role not in ("assistant", "tool"):
             found.add("output_role", pointer_to(at, index), role=role)

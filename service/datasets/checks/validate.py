@@ -1,6 +1,6 @@
-"""Line-by-line validation of training files and eval items, in bounded memory.
+"""Validates training files and files of eval items line by line, in bounded memory.
 
-Lines are checked with typed decoders. Only those that do not match get the detailed checks.
+Typed decoders check each line. Only lines that they reject get the detailed checks.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ _labeled = msgspec.json.Decoder(LabeledRow).decode
 _text = msgspec.json.Decoder(TextRow).decode
 
 
-class _Verdicts(dict[tuple[type, ...], bool]):
-    """Whether messages of these types, in this order, form a regular conversation.
+class _RegularOrders(dict[tuple[type, ...], bool]):
+    """Caches whether messages of these types, in this order, form a regular conversation.
 
-    Few role orders occur in practice, so checking the order becomes a lookup. The cache is
-    bounded because a file can consist of orders that never repeat.
+    Few orders occur in practice, so that checking one is a lookup. The cache is bounded, because a
+    file can consist of orders that never repeat.
     """
 
     _MAX, _MAX_TURNS = 4_096, 64
@@ -79,7 +79,7 @@ class _Verdicts(dict[tuple[type, ...], bool]):
         return orderly
 
 
-_VERDICTS = _Verdicts()
+_REGULAR_ORDERS = _RegularOrders()
 
 
 class LineChecker:
@@ -133,24 +133,24 @@ def _may_be_marked(data: bytes) -> bool:
 
 
 def _odd_chats(lines: list[bytes]) -> list[int]:
-    """Return the indexes of the lines that `decode_plain_chat` would not accept as plain.
+    """Return the indexes of the lines that `decode_plain_chat` rejects.
 
-    All rows go through this loop, which runs half a million times for 300 MB. Calling
-    another Python function in it would cost about one fifteenth of the time.
+    This loop runs half a million times for 300 MB. Calling a Python function in it would take a
+    fifteenth more time.
     """
     return _odd_talks(lines, _chat)
 
 
 def _odd_talks(lines: list[bytes], decode: Callable[[bytes], ChatRow | LabeledRow]) -> list[int]:
     odd: list[int] = []
-    verdicts = _VERDICTS
+    regular = _REGULAR_ORDERS
     for place, line in enumerate(lines):
         try:
             messages = decode(line).messages
         except UNPLAIN:
             odd.append(place)
             continue
-        if verdicts[tuple(map(type, messages))]:
+        if regular[tuple(map(type, messages))]:
             for message in messages:
                 if message.content.isspace():
                     odd.append(place)
@@ -167,7 +167,7 @@ def decode_plain_chat(line: bytes) -> ChatRow | None:
     function does not look for special tokens or control characters in the text.
     """
     row = _chat(line)
-    if not _VERDICTS[tuple(map(type, row.messages))]:
+    if not _REGULAR_ORDERS[tuple(map(type, row.messages))]:
         return None
     for message in row.messages:
         if message.content.isspace():
@@ -214,8 +214,8 @@ def _odd_texts(lines: list[bytes]) -> list[int]:
     return odd
 
 
-def _all(lines: list[bytes]) -> list[int]:
-    """Return all lines: a row may have any fields, so it has no type."""
+def _all_rows(lines: list[bytes]) -> list[int]:
+    """Return all indexes: a row may have any fields, so there is no typed decoder."""
     return list(range(len(lines)))
 
 
@@ -224,7 +224,7 @@ _ODD: dict[RowFormat, Callable[[list[bytes]], list[int]]] = {
     "preference": _odd_preferences,
     "labeled": _odd_labeled,
     "text": _odd_texts,
-    "reinforcement": _all,
+    "reinforcement": _all_rows,
 }
 
 
@@ -244,7 +244,7 @@ _MAGIC = (
 
 
 def not_jsonl_kind(path: Path) -> str | None:
-    """Describe what the file looks like if it cannot be JSON Lines; otherwise return None."""
+    """Return the kind of a file that cannot be JSON Lines, such as "Parquet", or None."""
     with path.open("rb") as file:
         head = file.read(4096)
     for magic, kind in _MAGIC:

@@ -1,3 +1,5 @@
-"""Cleaning of a file into new ones: decisions on rows, repaired texts, redaction, duplicates, and a
-validation split, with a diff of every dropped or changed row.
+"""Cleans a file: writes training and validation files, and a diff of all changes.
+
+`clean.py` applies decisions on rows and drops duplicates and contradictions, `text.py` repairs and
+redacts texts, and `split.py` chooses the validation rows.
 """

@@ -1,4 +1,4 @@
-"""Cleaning of a file into new ones, by options and by decisions on single rows.
+"""Cleans a file, by options and by decisions on single rows.
 
 Every dropped or changed row is in the diff. The same input and options give the same bytes.
 """
@@ -22,16 +22,16 @@ from service.datasets.checks.issues import DatasetError, RowIssues, refuse
 from service.datasets.checks.rows import check_row
 from service.datasets.cleaning.split import split_rows
 from service.datasets.cleaning.text import TextCleaner
-from service.datasets.contract import CleanResult, CleanSpec, ConvertResult
+from service.datasets.contract.tasks import CleanResult, CleanSpec, ConvertResult
 from service.datasets.duplicates.groups import Rows
+from service.datasets.duplicates.similar_rows import Conflict, find_similar_rows
+from service.datasets.file_features import Collected, Progress, collect
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import RowFormat
 from service.datasets.output import DigestWriter
 from service.datasets.personal_data.kinds import CustomKinds
 from service.datasets.personal_data.redact import Redactor
-from service.datasets.report.collect import Collected, Progress, collect
-from service.datasets.report.duplicates import Conflict, find_similar_rows
-from service.datasets.report.features import HASHES_ONLY
+from service.datasets.row_features import HASHES_ONLY
 from service.datasets.rows.canonical import canonical_line, encode
 from service.datasets.rows.lines import canonical_rows
 
@@ -53,7 +53,7 @@ _FIELDS = {
     "row": "not an object",
 }
 
-_decode_decision = msgspec.json.Decoder(Decision).decode
+_decision_decoder = msgspec.json.Decoder(Decision)
 
 
 class Decisions:
@@ -66,7 +66,7 @@ class Decisions:
         with path.open("rb") as lines:
             for number, data in enumerate(lines, 1):
                 if data.strip():
-                    self._add(_decision(data, number), number, row_format)
+                    self._add(_decode_decision(data, number), number, row_format)
 
     @property
     def protected(self) -> Collection[int]:
@@ -108,15 +108,15 @@ class Decisions:
             (self._kept if decision.action == "keep" else self.dropped).add(line)
 
 
-def _decision(data: bytes, number: int) -> Decision:
+def _decode_decision(data: bytes, number: int) -> Decision:
     try:
-        return _decode_decision(data)
+        return _decision_decoder.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
-        raise _invalid(number, _fault(str(e))) from None
+        raise _invalid(number, _explain(str(e))) from None
 
 
-def _fault(reason: str) -> str:
-    """Return what is wrong with a decision, from msgspec's reason."""
+def _explain(reason: str) -> str:
+    """Return why a decision is invalid, from msgspec's message."""
     if (found := _UNKNOWN.search(reason)) is not None:
         return f"it has an unknown field '{found[1][:80]}'"
     if (found := _MISSING.search(reason)) is not None:
@@ -159,8 +159,7 @@ _MAX_BROKEN_ROWS = 1_000_000
 def clean(spec: CleanSpec, *, progress: Progress | None = None) -> CleanResult:
     """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `spec.out`.
 
-    What `recognizers` describe is personal data as well. `decisions` is a file with a `Decision`
-    on each line.
+    `spec.decisions` is a file with a `Decision` on each line.
 
     Raises DatasetError if the file as a whole cannot be read, or if it has broken rows and
     `drop_broken` is false.
@@ -200,7 +199,7 @@ class _Cleaning:
         if self.spec.decisions is not None:
             decisions = Decisions(self.spec.decisions, row_format)
             decisions.check(lines, broken)
-            canonical, lines = self._decide(decisions, canonical, lines, limit)
+            canonical, lines = self._apply_decisions(decisions, canonical, lines, limit)
             broken = {
                 line: code
                 for line, code in broken.items()
@@ -218,7 +217,7 @@ class _Cleaning:
             processes=self.spec.processes,
             progress=self.progress,
         )
-        dropped, linked = self._drop_alike(collected, lines)
+        dropped, linked = self._drop_duplicates(collected, lines)
         kept = np.flatnonzero(~dropped)
         held = np.zeros(len(lines), dtype=bool)
         held[kept] = split_rows(
@@ -229,10 +228,10 @@ class _Cleaning:
         )
         return self._write(prepared.result, cleaned, lines, dropped, held)
 
-    def _decide(
+    def _apply_decisions(
         self, decisions: Decisions, source: Path, source_lines: array[int], limit: int | None
     ) -> tuple[Path, array[int]]:
-        """Write the rows that the decisions leave, and return their file and lines."""
+        """Apply the decisions, and return the file of the remaining rows and their lines."""
         self.protected = decisions.protected
         self.entries += [DiffEntry(n, "dropped", "decision", {}) for n in decisions.dropped]
         self.entries += [DiffEntry(n, "changed", "decision", {}) for n in decisions.edited]
@@ -287,7 +286,7 @@ class _Cleaning:
             kept.append(number)
         return kept
 
-    def _drop_alike(
+    def _drop_duplicates(
         self, collected: Collected, lines: array[int]
     ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Rows]]:
         options, features = self.spec.options, collected.features
@@ -314,7 +313,7 @@ class _Cleaning:
         lines: array[int],
         dropped: np.ndarray[Any, np.dtype[np.bool_]],
     ) -> None:
-        """Keep one verdict on a question, chosen by the configured rule.
+        """Keep the answers with one verdict on a question, chosen by the configured rule.
 
         Ties go to the first row.
         """

@@ -1,4 +1,4 @@
-"""Stratified split of rows into training and validation sets, without shared content."""
+"""Splits rows into training and validation sets, stratified and without shared content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import xxhash
 
 from service.datasets.duplicates.groups import Rows, join, root
-from service.datasets.report.features import FeatureArray
+from service.datasets.row_features import FeatureArray
 
 _LENGTH_CLASSES = 3
 
@@ -54,7 +54,7 @@ def _clusters(features: FeatureArray, linked: Iterable[Sequence[int] | Rows]) ->
     for column in ("prompt", "question"):
         seen: dict[int, int] = {}
         for row, prompt in enumerate(features[column].tolist()):
-            if prompt:  # a question of 0 asks nothing
+            if prompt:  # 0: the row asks no question
                 join(parents, seen.setdefault(prompt, row), row)
     members: dict[int, list[int]] = {}
     for row in range(len(features)):

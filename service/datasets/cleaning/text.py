@@ -1,4 +1,4 @@
-"""Cleaning of the texts in one canonical row."""
+"""Repairs, normalizes, and redacts the texts of a canonical row."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract.tasks import CleanOptions
 from service.datasets.personal_data.redact import Redactor, dump_json, learn_row, redact_row
-from service.datasets.report.features import is_mojibake
+from service.datasets.row_features import is_mojibake
 
 # An escape that begins a terminal sequence, such as a color, or a JIS code, is kept.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]|\x1b(?![\[\]()$])")
-# Forms of the ideographs in names, Kelvin, and Angstrom: normalization replaces them for good.
+# Variant ideographs in names, Kelvin, and Angstrom, which normalization would replace.
 _FORMS = re.compile("([\uf900-\ufaff\U0002f800-\U0002fa1f\u2126\u212a\u212b]+)")
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
-# Words of a text about encodings, whose mojibake is meant.
-_LESSON = re.compile(
+# Words of a text about encodings, where mojibake is intended.
+_ABOUT_ENCODINGS = re.compile(
     r"mojibake|\b(?:en|de)cod(?:e|ed|ing|ings)\b|charset|code ?page|latin-?1|iso[- ]?8859|"
     r"utf-?8|unicode|windows-?125\d|cp125\d|ftfy|文字化け|文字コード|"
     r"乱码|亂碼|编码|編碼|깨진 글자|인코딩|кодировк",
@@ -71,7 +71,7 @@ class TextCleaner:
         return TextChanges(changed if counts else row, dict(sorted(counts.items())))
 
     def _repair_row(self, row: Row, counts: Counter[str]) -> Row:
-        mend = self._mend and not _is_lesson(row)
+        mend = self._mend and not _is_about_encodings(row)
         return map_texts(row, lambda text: self._repair_until_stable(text, counts, mend=mend))
 
     def _repair_until_stable(self, text: str, counts: Counter[str], *, mend: bool) -> str:
@@ -97,8 +97,8 @@ class TextCleaner:
         return text
 
 
-def _is_lesson(row: Row) -> bool:
-    """Whether a row is about encodings."""
+def _is_about_encodings(row: Row) -> bool:
+    """Return whether a row is about encodings."""
     texts: list[str] = []
 
     def note(text: str) -> str:
@@ -106,7 +106,7 @@ def _is_lesson(row: Row) -> bool:
         return text
 
     map_texts(row, note)
-    return any(map(_LESSON.search, texts))
+    return any(map(_ABOUT_ENCODINGS.search, texts))
 
 
 def _mend(text: str) -> str:
@@ -119,7 +119,7 @@ def _mend(text: str) -> str:
 
 
 def _normalize(text: str, form: Literal["NFC", "NFKC"]) -> str:
-    """Normalize a text, except for the forms of characters that it would replace for good."""
+    """Normalize a text, except variant characters that normalization would replace."""
     parts = _FORMS.split(text)
     parts[::2] = [unicodedata.normalize(form, part) for part in parts[::2]]
     return "".join(parts)

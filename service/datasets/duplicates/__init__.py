@@ -1,6 +1,7 @@
-"""Comparison of rows: what a text says without politeness (`wording.py`), whether two rows mean the
-same or differ in facts (`compare.py`), and groups of similar rows (`groups.py`).
+"""Finds duplicate, near-duplicate, and contradicting rows.
 
-The similarity from which rows are near-duplicates is in `datasets/limits.py`. This package does not
-know the report.
+`minhash.py` finds candidates, `wording.py` removes punctuation and politeness from a text,
+`compare.py` decides whether two rows mean the same, and `groups.py` whether two answers agree.
+`similar_rows.py` searches one file, and `overlap.py` two files for common rows. The threshold of
+near-duplicates is in `datasets/limits.py`. This package does not import the report.
 """

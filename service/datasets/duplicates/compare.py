@@ -1,4 +1,4 @@
-"""Comparison of two rows turn by turn: whether they mean the same, or differ in facts."""
+"""Compares two rows turn by turn: whether they mean the same, or differ in facts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+import numpy as np
 
 from service.datasets.duplicates.minhash import normalize
-from service.datasets.duplicates.wording import are_same, numbers, strip_punctuation, wording
+from service.datasets.duplicates.wording import (
+    are_same,
+    is_open,
+    numbers,
+    strip_punctuation,
+    wording,
+)
+from service.datasets.rows.conversation import Conversation, split_row
 
 # Negations, months and days, and numbers, in the languages that the service knows.
 _WORDS = """
@@ -30,7 +40,7 @@ sepuluh sebelas belas puluh ratus seratus ribu seribu juta setengah một hai ba
 sáu bảy tám chín mười mươi trăm nghìn ngàn triệu nửa
 """
 _FACT_WORDS = frozenset(_WORDS.split())
-# Words that matter only where one of the same line replaces them: a synonym is no other fact.
+# Opposites: a word matters only if another one of its line replaces it. A synonym does not matter.
 _OPPOSITES = """
 before|after|sebelum|sesudah|setelah|trước|sau|之前|之后|之後|以前|以后|以後|の前|の後|前に|後に|이전|이후|ก่อน|หลัง
 open|opens|opened|opening|close|closes|closed|closing|buka|tutup|mở|đóng|เปิด|ปิด|開|閉|开|关
@@ -46,7 +56,7 @@ red|blue|green|yellow|black|white|orange|purple|pink|brown|gray|grey|merah|biru|
 đỏ|xanh|vàng|đen|trắng|红|蓝|绿|黄|黑|白|赤|青|緑|黒|빨간|파란|검은|สีแดง|สีดำ|สีขาว|สีเขียว|สีฟ้า
 morning|afternoon|evening|night|pagi|siang|sore|malam|sáng|trưa|chiều|tối|早上|中午|晚上|上午|下午|เช้า|บ่าย|ค่ำ
 """.strip().split("\n")
-# Function words that matter where one of the same line replaces another.
+# Function words that matter only if another one of their line replaces them.
 _FUNCTION_OPPOSITES = """
 and|or
 from|to
@@ -67,7 +77,7 @@ def _lines_of_words(lines: list[str]) -> dict[str, frozenset[int]]:
 
 
 _LINES, _FUNCTION_LINES = _lines_of_words(_OPPOSITES), _lines_of_words(_FUNCTION_OPPOSITES)
-_SPACELESS_SIDED = re.compile("|".join(word for word in _LINES if word[0] >= "\u0e00"))
+_SPACELESS_OPPOSITES = re.compile("|".join(word for word in _LINES if word[0] >= "\u0e00"))
 _PLACES = (
     "東京|大阪|京都|名古屋|札幌|福岡|横浜|神戸|仙台|広島|沖縄|北海道|日本|韓国|中国|台湾|米国|アメリカ|タイ国|ベトナム|"
     "北京|上海|广州|廣州|深圳|杭州|成都|武汉|南京|天津|重庆|西安|香港|台北|高雄|臺北|新加坡|泰国|美国|越南|韩国|英国|法国|德国|"
@@ -113,7 +123,7 @@ def decisive_terms(wording: str) -> Counter[str]:
 
 
 def opposed_words(one: str, other: str) -> list[tuple[str, str]]:
-    """Return pairs of opposites, of which each is in only one of two wordings."""
+    """Return pairs of opposites, each word of which is in only one of two wordings."""
     first, second = opposites(one), opposites(other)
     if first == second:
         return []
@@ -124,7 +134,7 @@ def opposed_words(one: str, other: str) -> list[tuple[str, str]]:
 
 
 def oppose(old: Iterable[str], new: Iterable[str]) -> bool:
-    """Whether a function word is an opposite of one that replaces it: `from` and `to`."""
+    """Return whether a function word replaces its opposite, such as `from` and `to`."""
     none: frozenset[int] = frozenset()
     return any(
         _FUNCTION_LINES.get(word, none) & _FUNCTION_LINES.get(against, none)
@@ -135,28 +145,28 @@ def oppose(old: Iterable[str], new: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def opposites(wording: str) -> frozenset[str]:
-    """Return the words of a wording that have an opposite."""
+    """Return the words of a wording that have opposites."""
     found = {word for word in wording.split() if word in _LINES}
     if _SPACELESS.search(wording):
-        found.update(_SPACELESS_SIDED.findall(wording))
+        found.update(_SPACELESS_OPPOSITES.findall(wording))
     return frozenset(found)
 
 
 def without_facts(wording: str) -> str:
-    """Return a wording with dates, places, and the like of scripts without spaces as 0."""
+    """Return a wording with 0 for dates, places and other facts in scripts without spaces."""
     return _SPACELESS_FACTS.sub("0", wording) if _SPACELESS.search(wording) else wording
 
 
 @lru_cache(maxsize=4096)
 def names(text: str) -> frozenset[str]:
-    """Return the capitalized words inside the sentences of a text, in folded case."""
+    """Return the capitalized words of a text that do not start a sentence, in folded case."""
     if text.isupper():
         return frozenset()
     found = {word.casefold() for word in _INNER_WORD.findall(text) if word[0].isupper()}
     return frozenset(found - _ORDINARY)
 
 
-# Words, or single characters of scripts without spaces, with the marks of Thai and its neighbors.
+# Words, or single characters of scripts without spaces, with their combining marks.
 _UNITS = re.compile(
     "[\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]"
     "|[\u0e01-\u0eff\u1000-\u103f\u1780-\u17d3][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd\u102b-\u103e\u17b4-\u17d3]*"
@@ -165,14 +175,14 @@ _UNITS = re.compile(
 # A character of a script without spaces is worth about a third of a word.
 _IS_CHARACTER = re.compile("[\u0e01-\u0eff\u1000-\u103f\u1780-\u17d3\u3005-\uffff]")
 _CHARACTERS_A_WORD = 3
-# A shorter text is never reworded: each replaced word changes what it is about.
+# A shorter text is never merely reworded: each replaced word changes its topic.
 _SHORT_WORDS = 9
-# Differences between which at most this many characters are equal are one: 損坏 and 破损.
-_SAME_PLACE = 1
-# What differs between the common start and the common end of two texts of one form is a fact of a
-# few words, or has half of its words in common.
-_LONGEST_FACT, _OF_ONE_FORM = 5, 0.5
-# Units beyond which two texts are not aligned: the time grows with the square of the length.
+# Differences with at most this many equal characters between them count as one: 損坏 and 破损.
+_MAX_EQUAL_BETWEEN = 1
+# Between their common start and end, two texts of the same form differ in a fact of a few words, or
+# share at least half of their words.
+_MAX_FACT_WORDS, _MIN_SHARED_BETWEEN = 5, 0.5
+# Texts with more units are not aligned, because the time grows with the square of the length.
 _MAX_UNITS = 20_000
 _FUNCTION_WORD_LIST = """
 a an the is are was were be been do does did i you we they he she it my your our their
@@ -197,10 +207,10 @@ Facts = tuple[str, ...]
 
 
 class Wording(NamedTuple):
-    """A text as it is compared.
+    """A text prepared for comparison.
 
-    `said` is what it says, and `units` the words of that, or its characters in scripts without
-    spaces.
+    `said` is the text without punctuation and politeness. `units` are its words, or its characters
+    in scripts without spaces.
     """
 
     text: str
@@ -209,14 +219,14 @@ class Wording(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A place in which two texts differ: the units of each."""
+    """A difference between two texts: the units of each."""
 
     old: tuple[str, ...]
     new: tuple[str, ...]
 
     @property
     def facts(self) -> Facts:
-        """What the texts say differently here: content words, and opposed function words."""
+        """The facts that differ: content words, and function words that are opposites."""
         if are_same(self.old, self.new):
             return ()
         if oppose(self.old, self.new):
@@ -228,10 +238,10 @@ class Change(NamedTuple):
 class Comparison(NamedTuple):
     """How alike two texts or rows are.
 
-    `similarity` is the share of words (characters in scripts without spaces) that they have in
-    common in the same order, 0 to 1, without punctuation and politeness, and with all numbers
-    equal. `facts` are the facts that differ, except numbers; texts that differ from a third one in
-    the same facts have the same facts.
+    `similarity` is the share of words (characters in scripts without spaces) that they share in the
+    same order, from 0 to 1, ignoring punctuation, politeness, and the values of numbers. `facts`
+    are the facts that differ, except numbers. Two texts that differ from a third one in the same
+    facts have equal `facts`.
     """
 
     similarity: float
@@ -246,7 +256,7 @@ class Comparison(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def parse_text(text: str) -> Wording:
-    """Return a text as it is compared. A text that is only polite is compared as it is."""
+    """Prepare a text for comparison. If a text is only polite, its politeness counts."""
     normal = normalize(text)
     said = wording(normal) or strip_punctuation(normal) or normal
     return Wording(text, said, _UNITS.findall(said))
@@ -285,14 +295,14 @@ def compare_all(
 
 
 def are_similar(some: Sequence[Wording], others: Sequence[Wording], *, threshold: float) -> bool:
-    """Whether two rows have as many turns, all similar: `compare_all`, without their facts."""
+    """Return whether `compare_all` finds two rows similar. Faster, because facts are ignored."""
     return len(some) == len(others) and all(
         _similarity(one, other) >= threshold for one, other in zip(some, others, strict=True)
     )
 
 
 def similarity(some: Sequence[Wording], others: Sequence[Wording]) -> float:
-    """Return the similarity of two rows with as many turns, however low it is."""
+    """Return the similarity of two rows with equally many turns, even if it is low."""
     shared, total = 0.0, 0
     for one, other in zip(some, others, strict=True):
         weight = len(one.units) + len(other.units)
@@ -302,16 +312,16 @@ def similarity(some: Sequence[Wording], others: Sequence[Wording]) -> float:
 
 
 def _similarity(one: Wording, other: Wording) -> float:
-    """Return the share of common units. Numbers and dates count as equal: they are no form.
+    """Return the share of common units. Numbers and dates count as equal.
 
-    A long text around other content, such as the instruction before the text to classify, does not
-    make two texts similar.
+    A long common frame, such as the instruction before a text to classify, does not make two texts
+    similar.
     """
     if one.said == other.said:
         return 1.0
     if max(len(one.units), len(other.units)) > _MAX_UNITS:
         return 0.0
-    # The libraries are imported once two rows are similar enough to be compared.
+    # Most files have no rows that are similar enough to be compared.
     from rapidfuzz.distance import Indel, Postfix, Prefix
 
     some, others = _form(one.said), _form(other.said)
@@ -320,10 +330,10 @@ def _similarity(one: Wording, other: Wording) -> float:
     some, others = some[start:], others[start:]
     end = Postfix.similarity(some, others)
     some, others = some[: len(some) - end], others[: len(others) - end]
-    if _words(max(some, others, key=len)) <= _LONGEST_FACT:
+    if _words(max(some, others, key=len)) <= _MAX_FACT_WORDS:
         return whole
     between = float(Indel.normalized_similarity(some, others))
-    return whole if between >= _OF_ONE_FORM else min(whole, between)
+    return whole if between >= _MIN_SHARED_BETWEEN else min(whole, between)
 
 
 @lru_cache(maxsize=4096)
@@ -332,7 +342,7 @@ def _form(said: str) -> list[str]:
 
 
 def _differing_facts(one: Wording, other: Wording) -> Facts:
-    """Return the facts that differ even if the texts are the same in other words."""
+    """Return the facts that differ even if one text is a rewording of the other."""
     facts: list[str] = []
     first, second = decisive_terms(one.said), decisive_terms(other.said)
     if first != second:
@@ -352,7 +362,7 @@ def _words(units: list[str]) -> float:
 
 
 def _changes(one: Wording, other: Wording) -> list[Change]:
-    """Return the places in which two texts differ, without their numbers."""
+    """Return the differences between two texts, ignoring numbers."""
     if one.said == other.said:
         return []
     from rapidfuzz.distance import Levenshtein
@@ -362,7 +372,7 @@ def _changes(one: Wording, other: Wording) -> list[Change]:
         if step.tag == "equal":
             continue
         between = one.units[spans[-1][1] : step.src_start] if spans else []
-        if spans and len(between) <= _SAME_PLACE and all(map(_IS_CHARACTER.match, between)):
+        if spans and len(between) <= _MAX_EQUAL_BETWEEN and all(map(_IS_CHARACTER.match, between)):
             spans[-1][1], spans[-1][3] = step.src_end, step.dest_end
         else:
             spans.append([step.src_start, step.src_end, step.dest_start, step.dest_end])
@@ -377,10 +387,10 @@ def _without_numbers(units: list[str]) -> tuple[str, ...]:
 
 
 def _is_reworded(texts: Sequence[Wording], changes: list[list[Change]]) -> bool:
-    """Whether the changes are those of an edit, which leaves the meaning.
+    """Return whether the changes are a rewording, which keeps the meaning.
 
-    Another fact is a change in one place, or the same change in the question and in the answer. An
-    edit replaces several words of each, which have nothing to do with each other.
+    A changed fact is one change, or the same change in question and answer. A rewording replaces
+    several unrelated words in each.
     """
     changed = [(text, found) for text, found in zip(texts, changes, strict=True) if found]
     fewest = 3 if len(texts) == 1 else 2
@@ -396,7 +406,7 @@ def _is_reworded(texts: Sequence[Wording], changes: list[list[Change]]) -> bool:
 
 
 def _is_code(text: Wording, change: Change) -> bool:
-    """Whether a change replaces a part of an identifier of the text, such as `decode_header`."""
+    """Return whether a change replaces part of an identifier, such as `decode_header`."""
     return not {part for name in _identifiers(text.text) for part in name}.isdisjoint(change.old)
 
 
@@ -406,10 +416,97 @@ def _identifiers(text: str) -> list[list[str]]:
 
 
 def _replaces(change: Change) -> bool:
-    """Whether a change is not only an insertion or a deletion, which characters do not show."""
+    """Return whether a change replaces words. Single characters cannot show that, so they count."""
     return bool(change.old and change.new) or all(map(_IS_CHARACTER.match, change.old + change.new))
 
 
 def is_content(unit: str) -> bool:
-    """Whether a unit says something by itself, unlike a function word."""
+    """Return whether a unit is not a function word."""
     return not (unit in _FUNCTION_WORDS or unit in _FUNCTION_CHARACTERS or _IS_HIRAGANA.match(unit))
+
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+Offsets = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class RowText(NamedTuple):
+    """The turns of a row, except the system prompt.
+
+    `last` is the index of the last turn that is trained on, or the number of turns.
+    """
+
+    roles: tuple[str, ...]
+    turns: tuple[Wording, ...]
+    last: int
+
+    @property
+    def question(self) -> Wording:
+        """The last question, or an empty text."""
+        asked = [
+            turn
+            for role, turn in zip(self.roles[: self.last], self.turns, strict=False)
+            if role == "user"
+        ]
+        return asked[-1] if asked else parse_text("")
+
+    @property
+    def before_answer(self) -> RowText:
+        """The turns before the last one that is trained on."""
+        return self._replace(roles=self.roles[: self.last], turns=self.turns[: self.last])
+
+    @property
+    def asks_one_thing(self) -> bool:
+        """Whether there is a question with one right answer, unlike a request for a poem."""
+        return bool(self.question.said) and not is_open(self.question.said)
+
+    @property
+    def answer(self) -> Wording:
+        """The last answer that is trained on, or an empty text."""
+        return self.turns[self.last] if self.last < len(self.turns) else parse_text("")
+
+    def is_like(self, other: RowText, *, threshold: float) -> bool:
+        """Return whether `compare` finds a similarity. Faster, because facts are ignored."""
+        return self.roles == other.roles and are_similar(
+            self.turns, other.turns, threshold=threshold
+        )
+
+    def compare(self, other: RowText, *, threshold: float) -> Comparison | None:
+        """Compare two rows turn by turn. Returns None if roles or any turns differ."""
+        if self.roles != other.roles:
+            return None
+        return compare_all(self.turns, other.turns, threshold=threshold)
+
+
+class RowTexts:
+    """Reads rows by number from an open canonical file.
+
+    `offsets` has the start of each row, and the end of the file.
+    """
+
+    def __init__(self, file: BinaryIO, offsets: Offsets) -> None:
+        self._file = file
+        self._offsets = offsets
+        self._read = lru_cache(maxsize=8192)(self._row)
+
+    def conversation(self, row: int) -> Conversation:
+        """Read a row."""
+        start, end = int(self._offsets[row]), int(self._offsets[row + 1])
+        self._file.seek(start)
+        return split_row(_decode(self._file.read(end - start)))
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __getitem__(self, row: int) -> RowText:
+        return self._read(row)
+
+    def _row(self, row: int) -> RowText:
+        talk = self.conversation(row)
+        said = [(at, turn) for at, turn in enumerate(talk.turns) if turn.role != "system"]
+        answer = talk.last_answer
+        last = [place for place, (at, _) in enumerate(said) if at == answer]
+        return RowText(
+            tuple(turn.role for _, turn in said),
+            tuple(parse_text(turn.text) for _, turn in said),
+            last[0] if last else len(said),
+        )

@@ -1,7 +1,7 @@
-"""Groups of identical, similar, or contradicting rows.
+"""Groups identical, similar, and contradicting rows.
 
-Rows are numbered from 0. A group is an array of at least two rows in ascending order. Similar rows
-are found by signatures, then compared text by text. `agree` decides whether two answers say the
+Rows are numbered from 0. A group is an array of at least two rows in ascending order. Candidates
+are found by signatures, then compared text by text. `agree` decides whether two answers mean the
 same.
 """
 
@@ -16,6 +16,8 @@ import numpy as np
 
 from service.datasets.duplicates.compare import (
     Facts,
+    RowText,
+    RowTexts,
     Wording,
     compare,
     decisive_terms,
@@ -24,7 +26,6 @@ from service.datasets.duplicates.compare import (
     opposites,
 )
 from service.datasets.duplicates.minhash import MIX, PERMUTATIONS, SignatureStack
-from service.datasets.duplicates.row_texts import RowText, RowTexts
 from service.datasets.duplicates.wording import normalize_spelling, numbers
 from service.datasets.parallel import map_ordered
 
@@ -34,7 +35,7 @@ Lines = np.ndarray[Any, np.dtype[np.uint32]]
 
 # 32 bands of 4: 98.8% of the pairs that share 60% of their character runs match in at least
 # one band, 87% of those that share 50%, and 1 in 20 of those that share 20%. Comparing the full
-# signatures then rejects the last.
+# signatures rejects the latter.
 _BANDS, _BAND_SIZE = 32, 4
 _PAIRS_AT_ONCE = 20_000
 _ROWS_WORTH_A_FORK = 20_000
@@ -90,9 +91,9 @@ def near_pairs(stack: SignatureStack, rows: Rows, threshold: float, *, processes
 def _similar_pairs(
     stack: SignatureStack, rows: Rows, threshold: float, band: int
 ) -> list[tuple[Rows, Rows]]:
-    """Return arrays of pairs of places in `rows`, and how many values the rows of a pair share.
+    """Return arrays of pairs of positions in `rows`, and how many values each pair shares.
 
-    The pairs are the similar ones among those that are equal in one band.
+    The pairs are the similar ones among the rows that are equal in one band.
     """
     keys = _band_keys(stack, rows, band)
     order = np.argsort(keys, kind="stable")
@@ -165,18 +166,18 @@ no not never none nothing false incorrect wrong tidak bukan không nein nicht
 _NEGATIVE = frozenset(_NO.split())
 _YES_OR_NO = _NEGATIVE | frozenset(_YES.split())
 _WORD = re.compile(r"\w+")
-# What follows these words is another part of the answer, which the shorter one lacks.
+# These words introduce another part of an answer, which the shorter answer lacks.
 _LIMIT_WORDS = "and or but only plus also until dan atau tapi hanya và hoặc nhưng chỉ"
 _LIMITS = frozenset(_LIMIT_WORDS.split())
-# An answer this short means the same in another order if it has a number: "3 May" and "May 3".
-_UNORDERED = 3
+# The order of so few words does not matter if one is a number: "3 May" and "May 3".
+_MAX_UNORDERED_WORDS = 3
 
 
 def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) -> bool:
-    """Whether two answers say the same, or one says more without another fact.
+    """Return whether two answers mean the same, or one only elaborates on the other.
 
-    "Paris." and "The capital of France is Paris." are the same answer to a question that has the
-    other words. So are "Two years." and "Two years from the day of purchase."
+    "Paris." and "The capital of France is Paris." agree if the question has the other words. So do
+    "Two years." and "Two years from the day of purchase."
     """
     found = compare(one, other, threshold=threshold)
     if found is not None and found.same:
@@ -187,7 +188,11 @@ def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) 
     stated, longer = _stated(short), _stated(long)
     if not stated and {short.said, *_WORD.findall(short.text.casefold())}.isdisjoint(_YES_OR_NO):
         return False
-    if sorted(stated) == sorted(longer) and len(stated) <= _UNORDERED and numbers(short.said):
+    if (
+        sorted(stated) == sorted(longer)
+        and len(stated) <= _MAX_UNORDERED_WORDS
+        and numbers(short.said)
+    ):
         return True
     unasked = [unit for unit in longer if unit in stated or unit not in question.units]
     is_part = any(
@@ -199,7 +204,7 @@ def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) 
 
 
 def _stated(text: Wording) -> list[str]:
-    """Return the units of an answer that say something beyond yes and no."""
+    """Return the content words of an answer, except yes and no."""
     return [
         normalize_spelling(unit)
         for unit in text.units
@@ -212,7 +217,7 @@ def _negates(text: Wording) -> bool:
 
 
 def _adds_facts(short: Wording, long: Wording, question: Wording) -> bool:
-    """Whether what an answer says beyond a shorter one may make it another answer."""
+    """Return whether the longer of two answers may add a fact that makes it another answer."""
     known = {*short.units, *question.units}
     added = set(long.units) - known
     return bool(
@@ -226,25 +231,25 @@ def _adds_facts(short: Wording, long: Wording, question: Wording) -> bool:
     )
 
 
-# Estimated share of common character runs from which two rows are compared. Three words changed
-# among twenty-five leave about 60%, and two characters changed twice among thirty, 55%.
+# Minimum estimated share of common character runs for two rows to be compared. If 3 of 25 words
+# differ, about 60% are common; if two characters differ twice in 30, 55%.
 CANDIDATES = 0.45
-# A comparison takes about 0.1 ms. The most similar pairs are compared first, until there is no
-# room, or fewer than 1 in 10 are alike.
-_COMPARISONS = 30_000
-_WINDOW, _LEAST_ALIKE = 1_000, 100
-_FAILURES_A_ROW = 3
-_STARS_A_GROUP = 100
+# A comparison takes about 0.1 ms. The most similar pairs are compared first, up to a maximum, or
+# until fewer than 1 in 10 are similar.
+_MAX_COMPARISONS = 30_000
+_WINDOW, _MIN_SIMILAR = 1_000, 100
+_MAX_FAILURES_PER_ROW = 3
+_MAX_STARS_PER_GROUP = 100
 
 Star = list[tuple[int, Facts]]
-"""Rows that have the form of the first row, with the facts in which they differ from it."""
+"""Rows with the form of the first row, and the facts in which each differs from it."""
 
 
 class Classes(NamedTuple):
-    """Groups of copies by class, and pairs that ask the same question but answer it differently.
+    """Groups of copies by class, and pairs with the same question but contradicting answers.
 
     A class has rows of the same form, grouped by their facts: rows of a group mean the same.
-    `similarities` are those of the pairs of a class that were compared, each with its first row.
+    `similarities` has those of the compared pairs, each of a row and the first row of its class.
     """
 
     copies: list[list[Rows]]
@@ -287,39 +292,39 @@ def _by_form(features: Any, rows: Rows) -> dict[int, Rows]:
 def _verified(
     forms: Rows, pairs: Rows, turns: list[int], texts: RowTexts, threshold: float
 ) -> tuple[list[Rows], list[Rows]]:
-    """Return groups of forms connected by pairs that are alike, and pairs that contradict.
+    """Return groups of forms connected by similar pairs, and pairs that contradict each other.
 
-    `turns` are the numbers of turns of all rows. Rows with different numbers need not be read.
+    `turns` has the number of turns of each row. Rows with different numbers need not be read.
     """
     parents = np.arange(len(forms))
     place = {int(row): at for at, row in enumerate(forms)}
     failures: dict[int, int] = {}
     opposed: list[Rows] = []
-    compared = alike = 0
+    compared = similar = 0
     for one, other in pairs.tolist():
         first, second = place[one], place[other]
-        tired = max(failures.get(one, 0), failures.get(other, 0)) >= _FAILURES_A_ROW
-        if tired or root(parents, first) == root(parents, second):
+        is_hopeless = max(failures.get(one, 0), failures.get(other, 0)) >= _MAX_FAILURES_PER_ROW
+        if is_hopeless or root(parents, first) == root(parents, second):
             continue
         if compared % _WINDOW == 0:
-            if compared == _COMPARISONS or (compared and alike < _LEAST_ALIKE):
+            if compared == _MAX_COMPARISONS or (compared and similar < _MIN_SIMILAR):
                 break
-            alike = 0
+            similar = 0
         compared += 1
-        as_many = turns[one] == turns[other]
-        if as_many and texts[one].is_like(texts[other], threshold=threshold):
-            alike += 1
+        same_turns = turns[one] == turns[other]
+        if same_turns and texts[one].is_like(texts[other], threshold=threshold):
+            similar += 1
             join(parents, first, second)
             continue
         for row in (one, other):
             failures[row] = failures.get(row, 0) + 1
-        if as_many and _oppose(texts[one], texts[other], threshold):
+        if same_turns and _oppose(texts[one], texts[other], threshold):
             opposed.append(np.array([one, other], dtype=np.int64))
     return connected(parents, forms), opposed
 
 
 def _oppose(one: RowText, other: RowText, threshold: float) -> bool:
-    """Whether two rows ask the same question in other words, and their answers do not agree."""
+    """Return whether two rows reword the same question and give contradicting answers."""
     if one.roles != other.roles or not one.asks_one_thing:
         return False
     found = one.before_answer.compare(other.before_answer, threshold=threshold)
@@ -333,16 +338,15 @@ def _stars(
 ) -> tuple[list[Star], dict[tuple[int, int], float]]:
     """Split groups into stars, and return the similarities of their rows to the first.
 
-    The ends of a chain of similar rows can differ from each other. In a star, each row is like
-    the star's first row. The rows of a group that remain after `_STARS_A_GROUP` stars are left
-    out.
+    The ends of a chain of similar rows can differ from each other. In a star, each row is similar
+    to the first row. Rows that remain after `_MAX_STARS_PER_GROUP` stars are omitted.
     """
     stars: list[Star] = []
     similarities: dict[tuple[int, int], float] = {}
-    room = _COMPARISONS
+    room = _MAX_COMPARISONS
     for group in groups:
         left = group.tolist()
-        for _ in range(_STARS_A_GROUP):
+        for _ in range(_MAX_STARS_PER_GROUP):
             if len(left) < 2 or room <= 0:
                 break
             first, others = left[0], left[1:]

@@ -1,4 +1,4 @@
-"""MinHash signatures of texts. Near duplicates share most of their signature values.
+"""Computes MinHash signatures of texts. Near-duplicates share most of their signature values.
 
 A text is split into overlapping character runs: five characters for an alphabet, three for
 a script whose characters are syllables or words. The method does not need word boundaries,
@@ -44,7 +44,7 @@ def signatures(texts: Sequence[str]) -> Signatures:
 
 
 def _are_wide(encoded: list[bytes]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """For each text, whether most of its characters are wide."""
+    """Return for each text whether most of its characters are wide."""
     if not encoded:
         return np.zeros(0, dtype=bool)
     points, ends = _points(encoded)

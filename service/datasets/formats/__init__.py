@@ -1,6 +1,7 @@
-"""File formats: from bytes to rows.
+"""Reads files of any format as rows.
 
-`convert.py` unpacks a file, detects its format (`detect.py`, `encoding_detection.py`), and reads
-records with one module per format. `columns.py` decides what the columns mean, and `shapes.py`
-makes rows of them.
+`convert.py` runs all steps: it unpacks a file (`decompression.py`), detects the container
+(`detect.py`) and the encoding (`encoding_detection.py`), and reads records with one module per
+format. `columns.py` decides which shape the columns form, `table_layout.py` which row of a table
+names the columns, and `shapes.py` converts records to rows.
 """

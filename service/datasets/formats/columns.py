@@ -1,6 +1,6 @@
-"""Interpretation of records: which columns form which shape, or a conversation spread over rows.
+"""Decides what records mean: which shape their columns form, or that each row is one message.
 
-Rows inside other values (tables as JSON, exports, conversations as bare lists) are unfolded first.
+Rows inside other values (tables as JSON, exports, conversations as plain lists) are unfolded first.
 """
 
 from __future__ import annotations
@@ -12,41 +12,40 @@ from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
 from service.datasets.checks.negative_labels import are_labels
-from service.datasets.formats.options import FormatOptions, Shape, row_format_of
-from service.datasets.formats.records import Record
+from service.datasets.formats.options import FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
 from service.datasets.formats.turn_forms import (
     are_turns,
-    is_usual,
-    role_in,
+    has_openai_messages,
+    parse_transcript,
+    role_of,
     standard_role,
-    transcript,
 )
 
 
 def are_prompts(values: Iterable[Any], roles: Mapping[str, str]) -> bool:
-    """Whether all conversations end before an answer, and one has no answer at all.
+    """Return whether all conversations await an answer, and at least one contains none.
 
-    Without the second condition, chats that a user ended would be read differently than before.
+    Without the second condition, chats in which users had the last word would count as prompts.
     """
-    spoken = [found for value in values if (found := _roles(value, roles))]
+    conversations = [found for value in values if (found := _roles(value, roles))]
     return (
-        bool(spoken)
-        and all(said[-1] != "assistant" for said in spoken)
-        and any("assistant" not in said for said in spoken)
+        bool(conversations)
+        and all(turns[-1] != "assistant" for turns in conversations)
+        and any("assistant" not in turns for turns in conversations)
     )
 
 
 def _roles(value: Any, roles: Mapping[str, str]) -> list[str | None] | None:
-    if isinstance(value, str):  # in a table
+    if isinstance(value, str):  # a cell of a table
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return None
     if not are_turns(value):
         return None
-    return [standard_role(str(role_in(turn)), roles) for turn in value]
+    return [standard_role(str(role_of(turn)), roles) for turn in value]
 
 
 Row = dict[str, Any]
@@ -56,22 +55,22 @@ _MAX_PATH = 10_000  # messages of a ChatGPT conversation, which a loop must not 
 
 
 class Unfolded(NamedTuple):
-    """The records, and whether they differ from those of the file."""
+    """Records, and whether they were inside other values of the file."""
 
     records: Iterator[Record]
     changed: bool
 
 
 def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
-    """Unfold the rows of a JSON file if its first records are not rows themselves."""
+    """Return the rows inside the records of a JSON file, or the records if these are rows."""
     first = list(islice(records, 2))
     whole = chain(first, records)
     value = first[0].value if first else None
     if isinstance(value, list):
         if all(isinstance(name, str) for name in value) and forms_shape(value, options):
-            return Unfolded(_below_names(whole), True)
+            return Unfolded(_rows_below_names(whole), True)
         if are_turns(value):
-            return Unfolded(_map_values(whole, _conversation), True)
+            return Unfolded(_map_values(whole, _wrap_conversation), True)
     if not isinstance(value, dict):
         return Unfolded(whole, False)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
@@ -82,13 +81,13 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
     if "current_node" in value and isinstance(value.get("mapping"), dict):
         return Unfolded(_map_values(whole, _chatgpt_path), True)
     if _holds_transcripts(value, options):
-        return Unfolded(_map_values(whole, _parse_transcript), True)
+        return Unfolded(_map_values(whole, _convert_transcript), True)
     return Unfolded(whole, False)
 
 
 def _holds_transcripts(value: dict[str, Any], options: FormatOptions) -> bool:
-    """Whether a record's text is a conversation, and it is no row of another shape."""
-    if options.shape == "text" or not transcript(value.get("text")):
+    """Return whether a record is a text with a conversation, and not a row of another shape."""
+    if options.shape == "text" or not parse_transcript(value.get("text")):
         return False
     found = find_shape(value, options, lambda _: True)
     return (found is None or found[0] == "text") and find_message_columns(
@@ -101,7 +100,7 @@ def _map_values(records: Iterator[Record], change: Callable[[Any], Any]) -> Iter
         yield record._replace(value=change(record.value)) if record.issue is None else record
 
 
-def _conversation(value: Any) -> Any:
+def _wrap_conversation(value: Any) -> Any:
     return {"conversations": value} if isinstance(value, list) else value
 
 
@@ -109,15 +108,15 @@ def _unwrap_viewer_row(value: Any) -> Any:
     return value.get("row", value) if isinstance(value, dict) else value
 
 
-def _parse_transcript(value: Any) -> Any:
-    turns = transcript(value.get("text")) if isinstance(value, dict) else None
+def _convert_transcript(value: Any) -> Any:
+    turns = parse_transcript(value.get("text")) if isinstance(value, dict) else None
     if turns is None:
         return value
     return {key: kept for key, kept in value.items() if key != "text"} | {"conversations": turns}
 
 
 def _chatgpt_path(value: Any) -> Any:
-    """The visible path of a ChatGPT conversation, from its last message up to the root."""
+    """Convert an exported ChatGPT conversation: the path from its last message up to the root."""
     nodes = value.get("mapping") if isinstance(value, dict) else None
     if not isinstance(nodes, dict):
         return value
@@ -146,8 +145,8 @@ def _chatgpt_turn(message: Row) -> Row | None:
     return {"role": role, "content": text} if text.strip() else None
 
 
-def _below_names(records: Iterator[Record]) -> Iterator[Record]:
-    """Rows as lists, below a list of the columns' names."""
+def _rows_below_names(records: Iterator[Record]) -> Iterator[Record]:
+    """Convert rows that are lists, after a first list with the names of the columns."""
     names: list[str] = next(records).value
     for record in records:
         value = record.value
@@ -162,7 +161,7 @@ def _below_names(records: Iterator[Record]) -> Iterator[Record]:
 
 
 def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
-    """The rows of a file that is one object, or none if the object is a row itself."""
+    """Return the rows in a file that is one object, or [] if the object itself is a row."""
     columns = list(value.values())
     if columns and all(isinstance(r, dict) and forms_shape(list(r), options) for r in columns):
         return columns
@@ -182,25 +181,26 @@ def _rows_of_document(value: Row, options: FormatOptions) -> list[Any]:
 
 
 def _is_column(value: Any) -> bool:
-    """Whether a value is a column: a list of scalars, or an object of them by row."""
+    """Return whether a value is a column: a list of scalars, or an object of scalars by row."""
     if not isinstance(value, dict | list) or not value:
         return False
     cells = value.values() if isinstance(value, dict) else value
     return all(not isinstance(cell, dict | list) for cell in cells)
 
 
-# Columns are collected from this many records, because the first ones may lack a field.
-_LOOKED_AT = 200
-_LOOKED_AT_CHARS = 16 * 1024**2  # the records are held in memory together
+# Columns are collected from many records, because the first ones may lack a field. The sampled
+# records are in memory together.
+_SAMPLE_RECORDS = 200
+_SAMPLE_CHARS = 16 * 1024**2
 _SHOWN_COLUMNS = 20
 
 
 class ColumnMeaning(NamedTuple):
     """The shape of the records, and the column of each of its fields.
 
-    `columns` are those of the first records, or None if rows were gathered or keep all fields.
-    `named` describes the columns of the file, which differ from `fields` if rows were gathered.
-    `is_canonical` is whether the first records need no conversion.
+    `columns` are those of the sampled records, or None if messages were grouped or rows keep all
+    fields. `named` describes the columns of the file, which differ from `fields` if messages were
+    grouped. `is_canonical` is whether the sampled records need no conversion.
     """
 
     shape: Shape
@@ -213,10 +213,10 @@ class ColumnMeaning(NamedTuple):
 
 
 class RecordSample(NamedTuple):
-    """The records of a file, of which the first ones were looked at.
+    """The records of a file, and a sample of the first ones.
 
-    `records` are all of them, including the first ones. `unfolded` is whether they were inside
-    other values, and `as_text` whether their container has no booleans.
+    `records` yields all records, including the sampled ones. `unfolded` is whether they were inside
+    other values, and `as_text` whether the container stores booleans as text.
     """
 
     first: list[Record]
@@ -226,7 +226,7 @@ class RecordSample(NamedTuple):
     as_text: bool
 
     def values(self, column: str) -> list[Any]:
-        """What the first records that are objects hold in a column, None where they lack it."""
+        """Return the values of a column in the sampled objects, or None where it is missing."""
         values = (record.value for record in self.first)
         return [value.get(column) for value in values if isinstance(value, dict)]
 
@@ -234,7 +234,7 @@ class RecordSample(NamedTuple):
 def sample_records(
     records: Iterator[Record], container: str, options: FormatOptions
 ) -> RecordSample:
-    """Unfold the records if necessary, and look at the first ones."""
+    """Unfold the records if necessary, and sample the first ones."""
     unfolded = False
     if container in ("json", "jsonl", "parquet"):
         records, unfolded = unfold(records, options)
@@ -243,62 +243,64 @@ def sample_records(
     return RecordSample(first, _columns(first), chain(first, records), unfolded, as_text)
 
 
-def interpret_columns(looked: RecordSample, options: FormatOptions, log: IssueLog) -> ColumnMeaning:
-    """Find the shape of the records from the first ones. Raises DatasetError if there is none."""
-    _check_mapping(looked.columns, options)
-    whole, spoken = looked.records, False
-    if (found := shape_of(looked, options)) is not None:
+def interpret_columns(sample: RecordSample, options: FormatOptions, log: IssueLog) -> ColumnMeaning:
+    """Find the shape of the sampled records. Raises DatasetError if there is none."""
+    _check_mapping(sample.columns, options)
+    records, grouped = sample.records, False
+    if (found := find_record_shape(sample, options)) is not None:
         shape, fields = found
         _log_guesses(fields, options, log)
         named = fields
-        canonical = _is_canonical(shape, fields) and not looked.unfolded
-        canonical = canonical and all(is_usual(record.value) for record in looked.first)
-    elif spread := find_message_columns(looked.columns, options):
-        shape, fields, named = "sharegpt", {"conversations": "conversations"}, spread.named()
-        whole, canonical, spoken = group_messages(whole, spread), False, True
+        canonical = _is_canonical(shape, fields) and not sample.unfolded
+        canonical = canonical and all(has_openai_messages(record.value) for record in sample.first)
+    elif columns := find_message_columns(sample.columns, options):
+        shape, fields, named = "sharegpt", {"conversations": "conversations"}, columns.by_field()
+        records, canonical, grouped = group_messages(records, columns), False, True
     else:
-        raise _no_shape(looked.first, looked.columns)
+        raise _no_shape(sample.first, sample.columns)
     if "context" in fields:
         log.add(make_issue("joined_context", column=printable(fields["context"])))
     used = set(named.values())
-    # The fields besides a prompt are for its grader.
-    left = () if shape == "reinforcement" else looked.columns
-    unused = [printable(column) for column in left if column not in used]
-    columns = None if spoken or shape == "reinforcement" else frozenset(looked.columns)
-    return ColumnMeaning(shape, fields, named, unused, whole, canonical, columns)
+    if shape == "reinforcement":  # the grader uses the other fields
+        return ColumnMeaning(shape, fields, named, [], records, canonical, None)
+    unused = [printable(column) for column in sample.columns if column not in used]
+    known = None if grouped else frozenset(sample.columns)
+    return ColumnMeaning(shape, fields, named, unused, records, canonical, known)
 
 
-def shape_of(looked: RecordSample, options: FormatOptions) -> tuple[Shape, dict[str, str]] | None:
-    """Return the shape that each record has by itself, and the column of each of its fields."""
+def find_record_shape(
+    sample: RecordSample, options: FormatOptions
+) -> tuple[Shape, dict[str, str]] | None:
+    """Return the shape of single records, and the column of each of its fields."""
     if options.group_by is not None:
         return None
     found = find_shape(
-        looked.columns,
+        sample.columns,
         options,
-        lambda column: holds_labels(looked, column),
-        lambda column: holds_prompts(looked, column, options),
+        lambda column: holds_labels(sample, column),
+        lambda column: holds_prompts(sample, column, options),
     )
-    return found if found is not None and _any_prompt(looked.first, found[1]) else None
+    return found if found is not None and _any_prompt(sample.first, found[1]) else None
 
 
-def holds_labels(looked: RecordSample, column: str) -> bool:
-    """Whether the values of a column are judgments of answers."""
-    return are_labels(looked.values(column), as_text=looked.as_text)
+def holds_labels(sample: RecordSample, column: str) -> bool:
+    """Return whether the values of a column are judgments of answers."""
+    return are_labels(sample.values(column), as_text=sample.as_text)
 
 
-def holds_prompts(looked: RecordSample, column: str, options: FormatOptions) -> bool:
-    """Whether the values of a column are conversations that await an answer."""
-    return are_prompts(looked.values(column), options.roles)
+def holds_prompts(sample: RecordSample, column: str, options: FormatOptions) -> bool:
+    """Return whether the values of a column are conversations that await an answer."""
+    return are_prompts(sample.values(column), options.roles)
 
 
 def _any_prompt(records: list[Record], fields: dict[str, str]) -> bool:
-    """Whether a record has a prompt, or no record can be read. A column may hold it unknown."""
+    """Return whether any readable record has a prompt. Without readable records, return True."""
     values = [record.value for record in records if isinstance(record.value, dict)]
     return not values or any(has_prompt(fields, value) for value in values)
 
 
 def _is_canonical(shape: Shape, fields: dict[str, str]) -> bool:
-    """Whether the shape is a row format, and each of its fields has its own name."""
+    """Return whether the shape is a row format and its columns have the names of its fields."""
     converted = fields.keys() & {"chosen", "completion", "conversations", "prompt", "system"}
     own = all(field == column for field, column in fields.items())
     return row_format_of(shape) == shape and not converted and own
@@ -311,13 +313,13 @@ def _log_guesses(fields: dict[str, str], options: FormatOptions, log: IssueLog) 
 
 
 def _first(records: Iterator[Record]) -> list[Record]:
-    """Return the first records for inspection: many small ones or a few large ones."""
+    """Return the first records: many small ones or a few large ones."""
     first: list[Record] = []
     chars = 0
     for record in records:
         first.append(record)
         chars += _chars(record.value)
-        if len(first) == _LOOKED_AT or chars > _LOOKED_AT_CHARS:
+        if len(first) == _SAMPLE_RECORDS or chars > _SAMPLE_CHARS:
             break
     return first
 

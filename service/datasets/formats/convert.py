@@ -1,4 +1,4 @@
-"""Opens a file in any supported format, and converts its rows to canonical JSON Lines."""
+"""Reads a file of any supported format, and writes its rows as canonical JSON Lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.datasets.checks.issues import (
 from service.datasets.checks.negative_labels import LabelsSeen, check_negative_fields, unused_code
 from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import ValidationReport, make_report, validate_file
-from service.datasets.contract import ConvertResult
+from service.datasets.contract.tasks import ConvertResult
 from service.datasets.formats.columns import ColumnMeaning, interpret_columns, sample_records
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.decompression import archive_of, compression_of, extract, unpack
@@ -32,11 +32,11 @@ from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.options import (
     Container,
     FormatOptions,
+    Record,
     RowFormat,
     SourceFacts,
     row_format_of,
 )
-from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import is_known, make_row
 from service.datasets.formats.table_layout import TableHead
 from service.datasets.formats.text_records import read_text
@@ -59,7 +59,7 @@ class SourceRow(NamedTuple):
 
 
 class Unpacked(NamedTuple):
-    """What a file holds, and how it was packed."""
+    """An unpacked file, and the compressions and archives that it was in."""
 
     path: Path
     compression: str | None
@@ -94,8 +94,8 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
     """
     unpacked = unpack_source(path, work, options, log)
     opened = open_container(unpacked.path, work, options, log)
-    looked = sample_records(read_records(opened, options, log), opened.container, options)
-    meaning = interpret_columns(looked, options, log)
+    sample = sample_records(read_records(opened, options, log), opened.container, options)
+    meaning = interpret_columns(sample, options, log)
     log_unused(meaning, log)
     facts = SourceFacts(
         bytes=path.stat().st_size,
@@ -109,7 +109,8 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
         unused_columns=meaning.unused,
     )
     text = opened.path if is_already_canonical(opened, meaning, options) else None
-    return Source(facts, _rows(meaning, options), text)
+    rows = (to_source_row(record, meaning, options) for record in meaning.records)
+    return Source(facts, rows, text)
 
 
 def unpack_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> Unpacked:
@@ -193,17 +194,13 @@ def log_unused(meaning: ColumnMeaning, log: IssueLog) -> None:
 def is_already_canonical(
     opened: OpenedFile, meaning: ColumnMeaning, options: FormatOptions
 ) -> bool:
-    """Whether the file is JSON Lines already in the row format, so that nothing is converted."""
+    """Return whether the file is JSON Lines in the row format, so that nothing is converted."""
     as_is = opened.container == "jsonl" and meaning.is_canonical
     return as_is and not options.system and not options.roles
 
 
-def _rows(meaning: ColumnMeaning, options: FormatOptions) -> Iterator[SourceRow]:
-    return (to_source_row(record, meaning, options) for record in meaning.records)
-
-
 def to_source_row(record: Record, meaning: ColumnMeaning, options: FormatOptions) -> SourceRow:
-    """Make the row that a record means."""
+    """Convert a record to a row."""
     line, value, issue, warnings = record
     if issue is not None:
         return SourceRow(line, None, [issue])
@@ -221,12 +218,12 @@ def to_source_row(record: Record, meaning: ColumnMeaning, options: FormatOptions
     return SourceRow(line, row, found.issues)
 
 
-# Few enough bytes for the pipe between two processes.
+# Small enough for the pipe between two processes.
 _RANGE_BYTES = 1024 * 1024
 
 
 class Prepared(NamedTuple):
-    """A conversion result, with the source line of each canonical row (`lines[i]`, from 1)."""
+    """The result of a conversion. `lines` has the source line of each canonical row, from 1."""
 
     result: ConvertResult
     lines: array[int]
@@ -312,7 +309,7 @@ def _copy_lines(
         writer.write_rows(block.rows, numbers)
         if row_format == "labeled":
             for data in block.rows:
-                labels.look(data)
+                labels.add(data)
         before += block.last_line
     labels.check(log)
     return make_report(row_format, source.facts.bytes, found.rows, len(lines), log)
@@ -330,7 +327,7 @@ def _copy_rows(
         log.extend(issues)
         if data is not None:
             lines.append(row.line)
-            labels.look(data)
+            labels.add(data)
             writer.write_row(data, row.line)
     labels.check(log)
     if rows == 0:

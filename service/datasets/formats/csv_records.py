@@ -1,4 +1,4 @@
-"""Records of text separated by commas, tabs, semicolons, or pipes, with a header row."""
+"""Reads tables of text separated by commas, tabs, semicolons, or pipes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
-from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.records import Record
+from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.table_layout import (
-    LOOKED_AT_CHARS,
-    Numbered,
+    SAMPLE_CHARS,
+    NumberedRow,
     TableHead,
     log_titles,
-    rows_to_look_at,
+    sample_rows_limit,
 )
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import content_start, read_lines
@@ -44,7 +43,7 @@ def sniff_delimiter(head: bytes) -> str | None:
 
 
 def is_clearly_table(head: bytes) -> bool:
-    """Return whether text that may be prose is a table: nearly all rows have as many fields.
+    """Return whether text is a table rather than prose: nearly all rows have equally many fields.
 
     In prose, a space follows a comma.
     """
@@ -56,15 +55,15 @@ def is_clearly_table(head: bytes) -> bool:
 
 
 def regular_delimiters(head: bytes) -> dict[str, int]:
-    """Return the delimiters that split most lines of `head` into as many fields, and that number.
+    """Return the delimiters that split most lines of `head` into equally many fields.
 
-    The most regular one is first.
+    The values are the numbers of fields. The most regular delimiter is first.
     """
     return {delimiter: width for _, delimiter, width in _regular(head)}
 
 
 def _regular(head: bytes) -> list[tuple[float, str, int]]:
-    """Return the share of regular rows, the delimiter and their width, the most regular first."""
+    """Return each delimiter with its share of regular rows and their width, best first."""
     lines = _text(head).splitlines()
     if len(lines) > 1 and len(head) >= 4096:
         lines.pop()  # the last line may be incomplete
@@ -77,7 +76,7 @@ def _regular(head: bytes) -> list[tuple[float, str, int]]:
         share, width = _regularity(rows)
         if share > 0:
             found.append((share, delimiter, width))
-    found.sort(key=lambda one: -one[0])
+    found.sort(key=lambda candidate: -candidate[0])
     return found
 
 
@@ -86,9 +85,9 @@ def _text(head: bytes) -> str:
 
 
 def _regularity(rows: list[list[str]]) -> tuple[float, int]:
-    """Return the share of rows as wide as the header or as most, and that width.
+    """Return the most common width, or that of a proper header, and its share of the rows.
 
-    The share is 0 if that is no table.
+    The share is 0 if the rows are not a table.
     """
     if not rows:
         return 0.0, 0
@@ -102,13 +101,13 @@ def _regularity(rows: list[list[str]]) -> tuple[float, int]:
 
 
 def _named_delimiter(line: str) -> str | None:
-    """Return the delimiter that Excel's line `sep=;` names."""
+    """Return the delimiter of a line such as `sep=;`, which Excel writes."""
     named = _SEP_LINE.match(line)
     return named.group(1) if named else None
 
 
 class _Row(NamedTuple):
-    """A row with its first and last line, or the code of the issue that prevents it."""
+    """A row with its first and last line, or the code of the issue that made it unreadable."""
 
     cells: list[str]
     first: int
@@ -128,19 +127,19 @@ def read_csv(
 
     A record's line is the one on which its row ends, which differs from the first line only
     if a field contains line breaks. A row with unmatched quotes is an issue on the line on
-    which it begins, and reading resumes at the next line. A ragged row is an issue, except if
-    only blank fields are too many. The first rows are noted in `head`. Raises DatasetError if no
-    row can hold the names.
+    which it begins, and reading resumes at the next line. A ragged row is an issue unless all
+    surplus fields are blank. The first rows are stored in `head`. Raises DatasetError if no row
+    names the columns.
     """
     head = head or TableHead()
     rows = _read_rows(path, delimiter)
-    first = _first_rows(rows, rows_to_look_at(options))
+    first = _first_rows(rows, sample_rows_limit(options))
     if not first:
         raise refuse("empty_file")
     readable = [row for row in first if row.issue is None]
     if first[0].issue is not None:
         raise _unreadable(first[0])
-    layout = head.find_layout([Numbered(row.first, row.cells) for row in readable], options)
+    layout = head.find_layout([NumberedRow(row.first, row.cells) for row in readable], options)
     log_titles(log, [row.first for row in readable], layout)
     for row in chain(first, rows):
         if row.first > layout.header_row:
@@ -153,13 +152,13 @@ def _first_rows(rows: Iterator[_Row], limit: int) -> list[_Row]:
     for row in rows:
         first.append(row)
         chars += sum(map(len, row.cells))
-        if len(first) == limit or chars > LOOKED_AT_CHARS:
+        if len(first) == limit or chars > SAMPLE_CHARS:
             break
     return first
 
 
 def _unreadable(row: _Row) -> DatasetError:
-    """The error for a table that cannot be read from its first row on."""
+    """Return the error for a table whose first row cannot be read."""
     if row.issue == "unclosed_quote":
         return refuse("unclosed_quote", row.first, limit=MAX_LINE_BYTES)
     return refuse("broken_csv", row.first)
@@ -209,7 +208,7 @@ def _record(row: _Row, names: list[str], delimiter: str) -> Record:
 
 
 def _rows_inside(field: str, delimiter: str, width: int) -> int:
-    """Count the lines of a field that look like rows, or return 0 if most do not.
+    """Count the lines of a field that look like rows of the table. Returns 0 if most do not.
 
     In prose, a space follows a comma. A comma between digits separates thousands.
     """

@@ -1,4 +1,4 @@
-"""Decompression, and the one data file of a ZIP or TAR archive, within limits."""
+"""Decompresses files, and extracts the data file of a ZIP or TAR archive, within limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 BLOCK = 256 * 1024
 _MAX_ZSTD_WINDOW = 128 * 1024**2
 _MAX_XZ_MEMORY_BYTES = 256 * 1024**2
-# What `zipfile` raises for bytes that are no valid archive.
+# Exceptions that `zipfile` raises for invalid archives.
 ZIP_DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
@@ -34,7 +34,7 @@ ZIP_DAMAGE: Final = (
     EOFError,
     IndexError,  # an empty name
     ValueError,
-    RuntimeError,  # a password, or as NotImplementedError an unknown version or compression
+    RuntimeError,  # a password; its subclass NotImplementedError: an unknown compression
 )
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
@@ -67,7 +67,7 @@ def unpack(path: Path, out: Path, compression: Compression, options: FormatOptio
 
 
 def is_of_disk(error: Exception) -> bool:
-    """Whether the disk is full or broken, rather than the data."""
+    """Return whether an error is due to a full or broken disk rather than to the data."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 
@@ -172,7 +172,7 @@ _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError)
 
 
 def archive_of(path: Path) -> str | None:
-    """Return `zip` or `tar` if a file is an archive of files, and None for a workbook."""
+    """Return `zip` or `tar` if a file is an archive, or None. A workbook is not an archive."""
     with path.open("rb") as file:
         head = file.read(512)
     if head.startswith(b"PK\x03\x04"):
@@ -181,7 +181,7 @@ def archive_of(path: Path) -> str | None:
 
 
 def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: IssueLog) -> None:
-    """Write the data file of an archive to `out`, and report how many other files it has.
+    """Write the data file of an archive to `out`, and log how many other files it has.
 
     Raises DatasetError if the archive is damaged, holds no data file or several, or unpacks to
     too many bytes, and OSError if the disk is full.
@@ -203,7 +203,7 @@ def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: Issue
 
 @contextmanager
 def _archive_members(path: Path, kind: str) -> Iterator[tuple[list[str], Any]]:
-    """Open an archive, and give the names of its files and the function that opens one."""
+    """Open an archive. Yields the names of its files, and a function that opens one."""
     if kind == "zip":
         with zipfile.ZipFile(path) as packed:
             names = [info.filename for info in packed.infolist() if not info.is_dir()]
@@ -224,7 +224,7 @@ def _require_file(file: IO[bytes] | None) -> IO[bytes]:
 
 
 def _choose_member(names: list[str], log: IssueLog) -> str:
-    """Return the only file, or the only one with the name of a data file. Hidden files are none."""
+    """Return the only visible file, or the only one with the suffix of a data file."""
     seen = [name for name in names if not _is_hidden(PurePosixPath(name))]
     data = [name for name in seen if PurePosixPath(name).suffix.lower() in _DATA] or seen
     if len(data) > 1:
@@ -241,10 +241,10 @@ def _is_hidden(name: PurePosixPath) -> bool:
 
 
 def _is_document(path: Path) -> bool:
-    """Whether a ZIP archive is the file of an office program, such as a workbook."""
+    """Return whether a ZIP archive is an office document, such as a workbook."""
     try:
         with zipfile.ZipFile(path) as packed:
             names = packed.namelist()
     except ZIP_DAMAGE:
-        return True  # it is refused as an unknown format
+        return True  # later refused as an unknown format
     return any(name in names for name in ("[Content_Types].xml", "xl/workbook.xml", "mimetype"))

@@ -1,7 +1,7 @@
-"""Detection of a file's container from its content.
+"""Detects a file's container (JSON Lines, CSV, Parquet, …) from its content.
 
-MIME types are ignored, and so are names, except that a document with a name such as `notes.md` is
-text if it is nothing else.
+MIME types and names are ignored, except that a file such as `notes.md` is text if it is neither
+JSON nor a table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.datasets.rows.lines import UTF8_BOM, parse
 
 _decoder = json.JSONDecoder()
 _HEAD_BYTES = 256 * 1024
-_LOOKED_AT_LINES = 50
+_SAMPLE_LINES = 50
 # A Markdown document may begin with a link.
 _JSON = re.compile(rb'\{\s*"|\[\s*\{')
 
@@ -40,7 +40,7 @@ def binary_container(path: Path) -> Container | None:
 
 
 def _is_workbook(path: Path) -> bool:
-    """Whether a ZIP archive is an XLSX workbook."""
+    """Return whether a ZIP archive is an XLSX workbook."""
     try:
         with zipfile.ZipFile(path) as archive:
             return "xl/workbook.xml" in archive.namelist()
@@ -74,28 +74,28 @@ def text_container(path: Path, *, is_document: bool = False) -> tuple[Container,
 
 
 def _is_prose(head: bytes) -> bool:
-    """Whether the text is neither JSON nor clearly a table."""
+    """Return whether the text is neither JSON nor clearly a table."""
     is_json = _JSON.match(head) is not None or _is_mostly_objects(head)
     return not is_json and b"\0" not in head and not is_clearly_table(head)
 
 
 def _is_mostly_objects(head: bytes) -> bool:
-    """Whether the text is JSON Lines, even if its first line is not an object (such as a title)."""
-    lines = [line for line in head.split(b"\n")[:_LOOKED_AT_LINES] if line.strip()]
+    """Return whether most lines are JSON objects. The first line may be a title."""
+    lines = [line for line in head.split(b"\n")[:_SAMPLE_LINES] if line.strip()]
     return sum(line.lstrip()[:1] == b"{" for line in lines) * 2 >= len(lines)
 
 
 def _are_lists(head: bytes) -> bool:
-    """Whether each line is a conversation, written as a list of turns."""
+    """Return whether each line is a conversation, written as a list of turns."""
     first, _, rest = head.partition(b"\n")
     return rest.lstrip()[:1] == b"[" and are_turns(parse(first)[0])
 
 
 def _is_document(head: bytes) -> bool:
-    """Whether the text is a JSON document instead of a row a line.
+    """Return whether the text is one JSON document rather than one row per line.
 
-    It is if an object spans lines, has its rows in an array, or is followed by another one on
-    its line, or by a comma.
+    In a document, an object spans lines, contains an array of rows, or is followed by a comma or
+    by another object on the same line.
     """
     if _spreads_over_lines(head) or find_rows(head) is not None:
         return True
@@ -108,7 +108,7 @@ def _is_document(head: bytes) -> bool:
 
 
 def _spreads_over_lines(head: bytes) -> bool:
-    """Whether the first object spans several lines, as in pretty-printed JSON.
+    """Return whether the first object spans several lines, as in pretty-printed JSON.
 
     A broken first line alone must not have this effect, so the second line must look like
     the inside of an object.

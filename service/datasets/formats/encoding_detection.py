@@ -1,4 +1,4 @@
-"""Detection of a text's legacy encoding from the characters that each encoding yields.
+"""Detects a text's legacy encoding from the characters that each encoding yields.
 
 UTF-8 is certain: text of any length in another encoding is almost never valid UTF-8. To
 distinguish the other encodings, a sample is decoded with each of them. A decoding is
@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from service.datasets.formats.encodings import decode
 
-# The 100 or so most common characters, in no particular order.
+# About 100 of the most common characters, in no particular order.
 SIMPLIFIED = (
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过"
     "发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开"
@@ -98,7 +98,7 @@ _COMPANY = {
 _HIGH = bytes(range(0x80, 0x100))
 _MARKS = frozenset("’‘“”–—…€°«»¿¡·")
 _MARK, _UPPER, _NEVER = math.log(0.02), math.log(0.1), math.log(0.0005)
-# Two decodings whose likelihoods differ by less than this factor are both possible.
+# If the likelihoods of two decodings differ by less than this factor, both are possible.
 _DOUBT = math.log(1000)
 # Western text is by far the most common, so a little of it must be sufficient evidence.
 _WESTERN = math.log(50)
@@ -145,7 +145,7 @@ def _family(
 
 
 def _rare(codec: str, company: Literal["latin", "own"], letters: dict[str, str]) -> _Family:
-    """A family whose files are rare. Accented letters may stand alone, as in “à”."""
+    """Return a family that is rare in practice. Accented letters may stand alone, as in “à”."""
     family = _family(codec, company, letters)
     return family._replace(least=0.45 if company == "latin" else family.least, cost=_RARE)
 
@@ -218,9 +218,9 @@ def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
 
 
 def plausible_codecs(lines: Iterable[bytes]) -> list[str]:
-    """Return the codecs that may be meant by lines that are not UTF-8, the guessed one first.
+    """Return the plausible codecs of lines that are not UTF-8, the guessed one first.
 
-    Of several that decode the lines alike, only one is returned.
+    Of codecs that decode the lines alike, only one is returned.
     """
     sample = _sampled([line for line in lines if not line.isascii()])
     guess = guess_legacy(sample)
@@ -289,7 +289,7 @@ def _likelihood(found: Counter[str], foreign: int, letters: str) -> float:
 
 
 def _differ(sample: list[bytes], one: str, other: str) -> bool:
-    """Whether two codecs decode any line of a sample differently."""
+    """Return whether two codecs decode any line of a sample differently."""
     for line in sample:
         try:
             if decode(line, one) != decode(line, other):
@@ -300,8 +300,6 @@ def _differ(sample: list[bytes], one: str, other: str) -> bool:
 
 
 _LEAST_COMMON = 0.15
-
-
 _ESCAPES = (
     (re.compile(rb"\x1b\$[@B]|\x1b\([IJ]"), "iso2022_jp_ext", KANA),
     (re.compile(rb"\A[^\n]{0,200}\x1b\$\)C"), "iso2022_kr", HANGUL),
@@ -310,7 +308,7 @@ _ESCAPES = (
 
 
 def by_escapes(head: bytes) -> str | None:
-    """Return the encoding of a text that starts with `head`, or None if it is another one."""
+    """Return the encoding whose escape sequences the start of a text contains, or None."""
     if not head.isascii():
         return None
     whole = head[: head.rfind(b"\n") + 1] or head

@@ -1,4 +1,4 @@
-"""Text encodings: names, decoding (also VISCII and TCVN), and detection of Unicode."""
+"""Decodes text in any named encoding, including VISCII and TCVN, and recognizes Unicode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COMPOSED = frozenset(("cp1258", "tcvn"))
 
 
 def has_table(codec: str) -> bool:
-    """Whether `decode` has a table for the codec."""
+    """Return whether `decode` has a table for the codec."""
     return codec in _TABLES
 
 
@@ -86,7 +86,7 @@ NAMES = {
     "tcvn": "TCVN",
     "viscii": "VISCII",
 }
-# Encodings that need several bytes for a character, so that other text rarely fits them.
+# Encodings with several bytes per character, which other text rarely fits.
 WIDE = frozenset(("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949", "johab"))
 # Name written by the user -> codec that reads it.
 _ALIASES = {
@@ -124,7 +124,7 @@ def codec_for(name: str) -> str | None:
 
 
 def by_mark(head: bytes) -> str | None:
-    """Return the encoding indicated by a byte order mark or by the pattern of zero bytes."""
+    """Return the Unicode encoding that a byte order mark or the pattern of zero bytes shows."""
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
@@ -139,7 +139,7 @@ def by_mark(head: bytes) -> str | None:
 
 
 def is_damaged_utf8(line: bytes) -> bool:
-    """Whether a line is damaged UTF-8, in which most non-ASCII characters are still valid."""
+    """Return whether a line is damaged UTF-8: most of its non-ASCII characters are valid."""
     text = line.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     return sum(not char.isascii() for char in text) > 2 * damaged

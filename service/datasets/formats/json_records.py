@@ -1,4 +1,4 @@
-"""Records of JSON Lines, and of JSON documents that contain one array or several objects."""
+"""Reads JSON Lines, and JSON documents that contain one array or several objects."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import msgspec
 
 from service.datasets.checks.issues import IssueLog, make_issue, printable, refuse
-from service.datasets.formats.records import Record
+from service.datasets.formats.options import Record
 from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, content_start, parse, read_lines
 
 # As in `rows.lines`, an unclosed string extends to the end of the available data.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
-# Keys of the array of rows in a document with other fields beside it.
+# Names of the array of rows in a document that also has other fields.
 _ROWS_KEY = re.compile(
     rb'"(?:data|rows|train|training|test|testing|valid|validation|val|dev|eval|evaluation|holdout|'
     rb'examples|records|samples|dataset|instances|entries|results|pairs|qa|faq|faqs|questions)"\s*:\Z',
     re.IGNORECASE,
 )
 _HEAD_BYTES = 256 * 1024
-_LISTED = 10  # names of arrays in a message
+_MAX_LISTED_NAMES = 10  # in a message
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
@@ -57,7 +57,7 @@ def read_json(path: Path, log: IssueLog) -> Iterator[Record]:
 
 
 def find_rows(head: bytes) -> int | None:
-    """Return where the array of rows begins in a document such as {"data": [{…}, …]}, or None.
+    """Return the offset of the array of rows in a document such as {"data": [{…}, …]}, or None.
 
     The document must be a single object: lines of JSON Lines may have such a field, too.
     """
@@ -78,7 +78,7 @@ def find_rows(head: bytes) -> int | None:
 
 
 def _check_arrays(path: Path, start: int, log: IssueLog) -> None:
-    """Report the arrays that are not read. Raises DatasetError if they look like rows, too."""
+    """Log the arrays that are not read. Raises DatasetError if several look like rows."""
     names = list(_arrays_of_objects(path, start))
     tables = [name for name in names if _ROWS_KEY.search(name + b":")]
     others = [name for name in names if name not in tables]
@@ -89,12 +89,13 @@ def _check_arrays(path: Path, start: int, log: IssueLog) -> None:
 
 
 def _listed(names: list[bytes]) -> str:
-    listed = ", ".join(printable(name[1:-1].decode("utf-8", "replace")) for name in names[:_LISTED])
-    return listed if len(names) <= _LISTED else f"{listed} and others"
+    shown = [printable(name[1:-1].decode("utf-8", "replace")) for name in names]
+    listed = ", ".join(shown[:_MAX_LISTED_NAMES])
+    return listed if len(shown) <= _MAX_LISTED_NAMES else f"{listed} and others"
 
 
 def _arrays_of_objects(path: Path, start: int) -> Iterator[bytes]:
-    """Yield the names, in quotes, of a document's own arrays that begin with an object."""
+    """Yield the quoted names of a document's top-level arrays that begin with an object."""
     depth, name, opened, rest = 0, b"", False, b""
     with FileSlice(path, start) as stream:
         while (block := stream.read(BATCH_BYTES)) and len(rest) <= MAX_LINE_BYTES:
@@ -155,7 +156,7 @@ class _Cutter:
         else:
             if self._depth <= self._base or final:
                 self._at = len(self._data)
-        self._let_go()
+        self._drop_consumed()
         if final:
             yield from self._gap(len(self._data))
             if self._depth != 0:
@@ -182,7 +183,7 @@ class _Cutter:
             self.done = self._is_embedded
 
     def _gap(self, end: int) -> Iterator[Record]:
-        """Check that only commas separate two elements; report a bare value as an issue."""
+        """Yield an issue if anything but a comma separates two elements."""
         if self._data[self._begin : end].strip(b", \t\r\n"):
             line = self._line_at(self._begin)
             yield Record(line, None, make_issue("not_an_object", line, found="bare value"))
@@ -192,7 +193,7 @@ class _Cutter:
         self._counted = at
         return self._line
 
-    def _let_go(self) -> None:
+    def _drop_consumed(self) -> None:
         """Drop the data before the current element."""
         done = self._begin
         self._line_at(done)

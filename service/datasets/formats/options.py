@@ -1,11 +1,13 @@
-"""The format of a file: options that the user states, and properties that were detected."""
+"""Types of a file's format: options that a user sets, detected properties, and records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
+
+from service.datasets.checks.issues import Issue
 
 Container = Literal["jsonl", "json", "csv", "parquet", "xlsx", "text"]
 Shape = Literal[
@@ -28,16 +30,14 @@ class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Options for reading a file.
 
     If omitted, `container`, `shape`, `encoding`, `delimiter`, and `header_row` are detected, and
-    `sheet` is the first sheet with a table. `columns` maps a field of the shape to the column
-    that holds it, for columns with nonstandard names: {"prompt": "Frage", "completion":
-    "Antwort"}. `roles` maps a role in the data to a standard role: {"kunde": "user"}. `system`
-    is the system message
-    to add to rows that have none. `header_row` is the number of the row that names the columns,
-    from 1, or 0 if none does. `group_by` is the column with the id of the conversation, if each
-    row is a message. `is_document` is whether the file's name is that of a plain text or of
-    Markdown: it is then read as `text` if it is neither JSON nor a table. Once unpacked or
-    converted, a file may take at most `max_unpacked_bytes`, and at most 8 MiB plus `max_expansion`
-    times its size.
+    `sheet` is the first sheet with a table. `columns` maps a field of the shape to its column, for
+    columns with nonstandard names: {"prompt": "Frage", "completion": "Antwort"}. `roles` maps a
+    role in the data to a standard role: {"kunde": "user"}. `system` is the system message to add to
+    rows without one. `header_row` is the number of the row that names the columns, from 1, or 0 if
+    no row does. `group_by` is the column with the ID of the conversation, if each row is a message.
+    `is_document` is whether the file's name is that of plain text or Markdown: such a file is
+    `text` if it is neither JSON nor a table. Once unpacked or converted, a file may take at most
+    `max_unpacked_bytes`, and at most 8 MiB plus `max_expansion` times its size.
     """
 
     container: Container | None = None
@@ -63,9 +63,12 @@ class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return min(self.max_unpacked_bytes, _ALLOWANCE_BYTES + size * self.max_expansion)
 
 
-# What a canonical row is: a conversation, a pair of answers, an answer that was judged, a text, or
-# a prompt whose answers a grader scores.
+# Canonical rows: a conversation, a preferred and a rejected answer, a judged answer, a text, or a
+# prompt whose answers a grader scores.
 RowFormat = Literal["chat", "preference", "labeled", "text", "reinforcement"]
+
+
+_ROW_FORMATS: dict[object, RowFormat] = {name: name for name in get_args(RowFormat)}
 
 
 class SourceFacts(msgspec.Struct, frozen=True):
@@ -83,7 +86,7 @@ class SourceFacts(msgspec.Struct, frozen=True):
 
 
 def canonical_facts(size: int, row_format: RowFormat) -> SourceFacts:
-    """The properties of a canonical file of `size` bytes."""
+    """Return the properties of a canonical file of `size` bytes."""
     return SourceFacts(
         bytes=size,
         container="jsonl",
@@ -98,15 +101,17 @@ def canonical_facts(size: int, row_format: RowFormat) -> SourceFacts:
 
 
 def row_format_of(shape: object) -> RowFormat:
-    """The row format that rows of a shape are made into."""
-    match shape:
-        case "preference":
-            return "preference"
-        case "labeled":
-            return "labeled"
-        case "text":
-            return "text"
-        case "reinforcement":
-            return "reinforcement"
-        case _:
-            return "chat"
+    """Return the row format that rows of a shape are converted to."""
+    return _ROW_FORMATS.get(shape, "chat")
+
+
+class Record(NamedTuple):
+    """The value of a row before it is interpreted, or the issue that made it unreadable.
+
+    `line` is the number of the line or row, from 1. `warnings` are about a readable row.
+    """
+
+    line: int
+    value: Any
+    issue: Issue | None = None
+    warnings: tuple[Issue, ...] = ()

@@ -1,4 +1,4 @@
-"""Records of a Parquet file, read in small batches of rows."""
+"""Reads Parquet files in small batches of rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 
 from service.datasets.checks.issues import DatasetError, refuse
 from service.datasets.formats.decompression import unpacks_too_much
-from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.records import Record
+from service.datasets.formats.options import FormatOptions, Record
 
-# Small enough that copies of a large value, which the file stores once, do not fill memory.
+# Few, because a value that the file stores once can be copied into each row.
 _ROWS = 64
 # Pages are decompressed whole, and all columns of a row group are in memory at once.
 _MAX_GROUP_BYTES = 1024**3

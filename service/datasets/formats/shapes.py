@@ -1,4 +1,4 @@
-"""Conversion of the common data shapes to rows of the row formats."""
+"""Recognizes the common shapes of training data, and converts records to rows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from service.datasets.checks.negative_labels import CONTEXTS, as_label, check_ne
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.formats.turn_forms import (
     SPEAKERS,
-    answer_text,
     are_turns,
     as_message,
-    content_in,
-    plain_text,
-    prompt_turns,
-    role_in,
+    content_of,
+    join_text_blocks,
+    parse_prompt,
+    parse_transcript,
+    role_of,
+    strip_next_turn,
     text_parts,
-    transcript,
 )
 from service.datasets.rows.typed_rows import item_of
 
 Row = dict[str, Any]
-Maker = Callable[[RowIssues, Row, FormatOptions], Row | None]
+RowMaker = Callable[[RowIssues, Row, FormatOptions], Row | None]
 
 # Common column names, in the languages of the spreadsheets that use them.
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -129,32 +129,33 @@ def find_shape(
     """
     present = list(columns)
     for shape, needs in _NEEDS:
-        if options.shape is not None and shape != options.shape:
+        if options.shape not in (None, shape):
             continue
         found = {field: _column(field, present, options) for field in needs}
         named = {field: column for field, column in found.items() if column is not None}
         if len(named) < len(needs) or len(set(named.values())) < len(needs):
             continue
-        if shape == "labeled" and not (options.shape or holds_labels(named["label"])):
-            continue
-        if shape == "text" and not (options.shape or _describes_a_text(present)):
-            continue
-        if shape == "reinforcement" and not (
-            options.shape or _is_graded(present, named, holds_prompts)
-        ):
+        is_plausible = (
+            options.shape is not None
+            or (shape not in ("labeled", "text", "reinforcement"))
+            or (shape == "labeled" and holds_labels(named["label"]))
+            or (shape == "text" and _describes_a_text(present))
+            or (shape == "reinforcement" and _is_graded(present, named, holds_prompts))
+        )
+        if not is_plausible:
             continue
         for field in _OPTIONAL[shape]:
             column = _column(field, present, options)
             if column is not None and column not in named.values():
                 named[field] = column
         return shape, named
-    if options.shape in (None, "prompt_completion") and (guessed := _guessed(present)):
+    if options.shape in (None, "prompt_completion") and (guessed := _guess_columns(present)):
         return "prompt_completion", guessed
     return None
 
 
 def _describes_a_text(present: list[str]) -> bool:
-    """Whether the columns besides the text only describe it; a label, say, makes it a question."""
+    """Return whether the other columns only describe the text. A label would make it a question."""
     named = {column.strip().casefold() for column in present}
     return not named - {"text"} - _DESCRIPTIVE
 
@@ -162,7 +163,7 @@ def _describes_a_text(present: list[str]) -> bool:
 def _is_graded(
     present: list[str], named: Mapping[str, str], holds_prompts: Callable[[str], bool]
 ) -> bool:
-    """Whether the columns are prompts and what a grader needs to score the answers."""
+    """Return whether the columns are prompts and data with which a grader scores answers."""
     column = named.get("messages")
     others = {name.strip().casefold() for name in present if name != column}
     return (
@@ -172,8 +173,8 @@ def _is_graded(
     )
 
 
-def _guessed(present: list[str]) -> dict[str, str] | None:
-    """Return the columns of prompts and answers if one name each has a word for them."""
+def _guess_columns(present: list[str]) -> dict[str, str] | None:
+    """Return the columns of prompts and answers if exactly one name contains a word for each."""
     words = {
         column: set(_WORD.findall(column.casefold()))
         for column in present
@@ -181,7 +182,7 @@ def _guessed(present: list[str]) -> dict[str, str] | None:
     }
     found: dict[str, str] = {}
     for field, sure in _GUESSES.items():
-        columns = [column for column, said in words.items() if said & sure]
+        columns = [column for column, found_words in words.items() if found_words & sure]
         if len(columns) != 1:
             return None
         found[field] = columns[0]
@@ -201,22 +202,22 @@ def _column(field: str, present: list[str], options: FormatOptions) -> str | Non
 
 
 def named_like(field: str, columns: Iterable[str]) -> list[str]:
-    """Return the columns whose names contain a usual name of a field, as “Kundenfrage” does."""
+    """Return the columns whose names contain a usual name of a field, such as “Kundenfrage”."""
     usual = [*_ALIASES[field], *_GUESSES.get(field, ())]
     parts = {name for name in usual if len(name) >= (_PART_CHARS if name.isascii() else 2)}
     return [column for column in columns if any(part in column.casefold() for part in parts)]
 
 
 def has_prompt(fields: Mapping[str, str], value: Row) -> bool:
-    """Whether a record has a prompt, at least as the beginning of both of its conversations."""
+    """Return whether a record has a prompt of its own, or its two answers start with one."""
     if fields.keys() - _OPTIONAL["preference"] != {"chosen", "rejected"}:
         return True
-    chosen, rejected = (_turns_in(value.get(fields[name])) for name in ("chosen", "rejected"))
-    return _common(chosen, rejected) is not None
+    chosen, rejected = (_parse_turns(value.get(fields[name])) for name in ("chosen", "rejected"))
+    return _common_turns(chosen, rejected) is not None
 
 
 def is_known(column: str) -> bool:
-    """Whether a column's name is that of a field of some shape."""
+    """Return whether a column's name is that of a field of some shape."""
     return column.strip().casefold() in _KNOWN
 
 
@@ -235,7 +236,7 @@ def make_row(
     return row
 
 
-def _text(found: RowIssues, taken: Row, field: str) -> str | None:
+def _text_of_field(found: RowIssues, taken: Row, field: str) -> str | None:
     """Return a field's text. Numbers from spreadsheets are converted to text."""
     value = taken.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -248,28 +249,28 @@ def _text(found: RowIssues, taken: Row, field: str) -> str | None:
     return text
 
 
-def _document(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
-    text = _text(found, taken, "text")
+def _make_text(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
+    text = _text_of_field(found, taken, "text")
     return None if text is None else {"text": text}
 
 
-def _prompt(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
+def _make_reinforcement(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
     item = {"item": taken.pop("item")}
     if "messages" in taken:
-        row = _chat(found, taken, options)
+        row = _make_chat(found, taken, options)
         return None if row is None else row | item
-    prompt = _spoken(found, _split(found, taken), "prompt", "user")
+    prompt = _messages_of_field(found, _split_prompt(found, taken), "prompt", "user")
     if prompt is None:
         return None
     tools = {
-        field: _unpacked(value)
+        field: _parse_json_text(value)
         for field, value in taken.items()
         if field not in ("prompt", "system") and value is not None
     }
     return {"messages": _with_system(found, taken, prompt), **tools, **item}
 
 
-def _unpacked(value: Any) -> Any:
+def _parse_json_text(value: Any) -> Any:
     """Parse a list or object that is stored as JSON text, as in text-only containers."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
@@ -284,13 +285,13 @@ def _turn(role: str, content: Any) -> Row:
 
 
 def _with_system(found: RowIssues, taken: Row, messages: list[Any]) -> list[Any]:
-    """Put the system message of a row's own field before its messages."""
+    """Put the system message from the field `system` before the messages."""
     given = taken.get("system")
-    content = plain_text(_unpacked(given))
+    content = join_text_blocks(_parse_json_text(given))
     if (parts := text_parts(content)) is not None:
         content = parts[0]["text"] if len(parts) == 1 else parts
     elif isinstance(given, str) and not isinstance(content, str):
-        content = given  # JSON that is meant as text
+        content = given  # text that happens to be JSON
     elif content is not None and not isinstance(content, str):
         found.add(
             "wrong_type",
@@ -309,14 +310,14 @@ def _with_system(found: RowIssues, taken: Row, messages: list[Any]) -> list[Any]
     return messages
 
 
-def _split(found: RowIssues, taken: Row) -> Row:
-    """Divide a prompt at the markers of its turns, and remove them from the answer."""
-    turns = prompt_turns(taken.get("prompt"))
+def _split_prompt(found: RowIssues, taken: Row) -> Row:
+    """Split a prompt at the markers of its turns, and remove the marker after the answer."""
+    turns = parse_prompt(taken.get("prompt"))
     if turns is None:
         return taken
     found.add("split_prompt", "/prompt")
     answer = taken.get("completion")
-    more = {"completion": answer_text(answer)} if isinstance(answer, str) else {}
+    more = {"completion": strip_next_turn(answer)} if isinstance(answer, str) else {}
     return {**taken, "prompt": turns, **more}
 
 
@@ -325,7 +326,7 @@ def _add_context(
 ) -> list[Row]:
     """Add the context of a question to the last message of its prompt."""
     context = taken.get(field)
-    if isinstance(context, str) and isinstance(texts := _unpacked(context), list):
+    if isinstance(context, str) and isinstance(texts := _parse_json_text(context), list):
         context = texts if all(isinstance(text, str) for text in texts) else context
     if isinstance(context, list) and all(isinstance(text, str) for text in context):
         context = "\n\n".join(context)
@@ -340,8 +341,8 @@ def _add_context(
     return [*prompt[:-1], {**last, "content": f"{said}\n\n{context}"}]
 
 
-def _chat(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
-    row = {field: _unpacked(value) for field, value in taken.items() if field != "system"}
+def _make_chat(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
+    row = {field: _parse_json_text(value) for field, value in taken.items() if field != "system"}
     messages = row.get("messages")
     if isinstance(messages, list):
         messages = [as_message(turn, options.roles) for turn in messages]
@@ -354,23 +355,26 @@ def _has_system(messages: list[Any]) -> bool:
     return isinstance(first, dict) and first.get("role") in ("system", "developer")
 
 
-def _prompt_completion(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
-    taken = _split(found, taken)
-    prompt = _spoken(found, taken, "prompt", "user")
-    completion = _spoken(found, taken, "completion", "assistant")
+def _make_prompt_completion(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
+    taken = _split_prompt(found, taken)
+    prompt = _messages_of_field(found, taken, "prompt", "user")
+    completion = _messages_of_field(found, taken, "completion", "assistant")
     if prompt is None or completion is None:
         return None
     asked = _with_system(found, taken, _add_context(found, taken, prompt))
     return {"messages": [*asked, *completion]}
 
 
-def _alpaca(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
-    instruction, output = _text(found, taken, "instruction"), _text(found, taken, "output")
+def _make_alpaca(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
+    instruction, output = (
+        _text_of_field(found, taken, "instruction"),
+        _text_of_field(found, taken, "output"),
+    )
     if instruction is None or output is None:
         return None
     asked = _add_context(found, taken, [_turn("user", instruction)], "input")
     messages = _with_system(found, taken, [])
-    history = _unpacked(taken.get("history")) or []
+    history = _parse_json_text(taken.get("history")) or []
     if not isinstance(history, list) or not all(_is_pair(pair) for pair in history):
         found.add(
             "wrong_type",
@@ -389,8 +393,8 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2
 
 
-def _sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
-    turns = _unpacked(taken.get("conversations"))
+def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
+    turns = _parse_json_text(taken.get("conversations"))
     if not isinstance(turns, list) or not turns:
         found.add("empty_field", "/conversations", field="conversations")
         return None
@@ -403,24 +407,24 @@ def _sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row | Non
         if not isinstance(turn, dict):
             found.add("not_an_object", at, found="bare value")
             return None
-        speaker = turn.get("from", role_in(turn))
+        speaker = turn.get("from", role_of(turn))
         role = options.roles.get(str(speaker)) or SPEAKERS.get(str(speaker).strip().casefold())
         if role is None:
             found.add("unknown_speaker", at, role=printable(speaker))
             return None
         if role == "assistant":
             check_negative_fields(found, turn, at, ("weight",))
-        content = turn["value"] if "value" in turn else content_in(turn)
+        content = turn["value"] if "value" in turn else content_of(turn)
         if role == "function_call":
             calls += 1
-            messages.append(_called(content, f"call_{calls}"))
+            messages.append(_convert_call(content, f"call_{calls}"))
         elif role == "tool" and calls:
             messages.append(_turn("tool", content) | {"tool_call_id": f"call_{calls}"})
         else:
             message = _turn(role, content)
             messages.append(message | {"weight": turn["weight"]} if "weight" in turn else message)
     row: Row = {"messages": _with_system(found, taken, messages)}
-    tools = _unpacked(taken.get("tools"))
+    tools = _parse_json_text(taken.get("tools"))
     if isinstance(tools, list):
         tools = [
             tool if not isinstance(tool, dict) or "function" in tool
@@ -430,18 +434,18 @@ def _sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row | Non
     return row | {"tools": tools} if tools else row
 
 
-def _called(content: Any, call_id: str) -> Row:
+def _convert_call(content: Any, call_id: str) -> Row:
     """Convert a ShareGPT call, which is JSON text: {"name": …, "arguments": {…}}."""
-    call = _unpacked(content)
+    call = _parse_json_text(content)
     function = call if isinstance(call, dict) else {"name": None, "arguments": content}
     function = {key: function.get(key) for key in ("name", "arguments")}
     call = {"id": call_id, "type": "function", "function": function}
     return {"role": "assistant", "tool_calls": [call]}
 
 
-def _preference(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
+def _make_preference(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:
     if "chosen" not in taken and "rejected" not in taken:
-        row = {field: _unpacked(value) for field, value in taken.items()}
+        row = {field: _parse_json_text(value) for field, value in taken.items()}
         more = {field: row.pop(field, None) for field in ("tools", "system", "context")}
         asked = row.get("input")
         if isinstance(asked, dict) and isinstance(asked.get("messages"), list):
@@ -449,17 +453,17 @@ def _preference(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | 
             tools = asked.get("tools") or more["tools"]
             row["input"] = {**asked, "messages": messages} | ({"tools": tools} if tools else {})
         return row
-    taken = _split(found, taken)
-    chosen, rejected = (_turns_in(taken.get(name)) for name in ("chosen", "rejected"))
-    prompt = _unpacked(taken.get("prompt", taken.get("conversations")))
+    taken = _split_prompt(found, taken)
+    chosen, rejected = (_parse_turns(taken.get(name)) for name in ("chosen", "rejected"))
+    prompt = _parse_json_text(taken.get("prompt", taken.get("conversations")))
     if prompt is None and "prompt" not in taken:
-        prompt = _common(chosen, rejected)
+        prompt = _common_turns(chosen, rejected)
     elif isinstance(prompt, str):
-        prompt = _turns_in(prompt) or [_turn("user", prompt)]
+        prompt = _parse_turns(prompt) or [_turn("user", prompt)]
     elif isinstance(prompt, list):
         prompt = [as_message(turn, {}) for turn in prompt]
     better, worse = (
-        _outputs(turns if turns is not None else _unpacked(taken.get(name)), prompt)
+        _convert_output(turns if turns is not None else _parse_json_text(taken.get(name)), prompt)
         for name, turns in (("chosen", chosen), ("rejected", rejected))
     )
     if not isinstance(prompt, list) or better is None or worse is None:
@@ -467,54 +471,54 @@ def _preference(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | 
         return None
     asked = _with_system(found, taken, _add_context(found, taken, prompt))
     given: Row = {"messages": asked}
-    if tools := _unpacked(taken.get("tools")):
+    if tools := _parse_json_text(taken.get("tools")):
         given["tools"] = tools
     return {"input": given, "preferred_output": better, "non_preferred_output": worse}
 
 
-def _labeled(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
+def _make_labeled(found: RowIssues, taken: Row, options: FormatOptions) -> Row | None:
     label = as_label(taken.get("label"))
     given = {field: value for field, value in taken.items() if field != "label"}
     if "messages" in given or "conversations" in given:
         context = given.pop("context", None)
-        row = (_chat if "messages" in given else _sharegpt)(found, given, options)
+        row = (_make_chat if "messages" in given else _make_sharegpt)(found, given, options)
         if context and row is not None:
             found.add("unused_context", "/context", column="context")
         return None if row is None else row | {"label": label}
-    given = _split(found, given)
-    prompt = _spoken(found, given, "prompt", "user")
-    answer = _spoken(found, given, "completion", "assistant")
+    given = _split_prompt(found, given)
+    prompt = _messages_of_field(found, given, "prompt", "user")
+    answer = _messages_of_field(found, given, "completion", "assistant")
     if prompt is None or answer is None:
         return None
     asked = _with_system(found, given, _add_context(found, given, prompt))
     labeled: Row = {"messages": [*asked, *answer], "label": label}
     for field in ("tools", "functions", "parallel_tool_calls"):
         if given.get(field) is not None:
-            labeled[field] = _unpacked(given[field])
+            labeled[field] = _parse_json_text(given[field])
     return labeled
 
 
-def _spoken(found: RowIssues, taken: Row, field: str, role: str) -> list[Row] | None:
-    """Messages as they are, or a text as one message."""
-    value = _unpacked(taken.get(field))
+def _messages_of_field(found: RowIssues, taken: Row, field: str, role: str) -> list[Row] | None:
+    """Return a field that has messages, or a text as one message of `role`."""
+    value = _parse_json_text(taken.get(field))
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return [as_message(turn, {}) for turn in value]
-    text = _text(found, taken, field)
+    text = _text_of_field(found, taken, field)
     return None if text is None else [_turn(role, text)]
 
 
-def _turns_in(value: Any) -> list[Row] | None:
+def _parse_turns(value: Any) -> list[Row] | None:
     """Return the messages of a list, of one turn, or of a text with markers, or None."""
-    value = _unpacked(value)
+    value = _parse_json_text(value)
     if are_turns([value]):
         value = [value]
     if are_turns(value):
         return [as_message(turn, {}) for turn in value]
-    return transcript(value)
+    return parse_transcript(value)
 
 
-def _common(chosen: list[Row] | None, rejected: list[Row] | None) -> list[Row] | None:
-    """Return the turns with which both conversations begin, before an answer of each."""
+def _common_turns(chosen: list[Row] | None, rejected: list[Row] | None) -> list[Row] | None:
+    """Return the turns that both conversations start with, before their last turns."""
     if not chosen or not rejected:
         return None
     pairs = zip(chosen[:-1], rejected[:-1], strict=False)
@@ -522,7 +526,7 @@ def _common(chosen: list[Row] | None, rejected: list[Row] | None) -> list[Row] |
     return common or None
 
 
-def _outputs(value: Any, prompt: Any) -> list[Any] | None:
+def _convert_output(value: Any, prompt: Any) -> list[Any] | None:
     """Convert an answer to messages. Some data sets repeat the prompt at its start."""
     if isinstance(value, str) and value.strip():
         return [_turn("assistant", value)]
@@ -533,13 +537,13 @@ def _outputs(value: Any, prompt: Any) -> list[Any] | None:
     return None
 
 
-_MAKERS: dict[Shape, Maker] = {
-    "chat": _chat,
-    "preference": _preference,
-    "labeled": _labeled,
-    "prompt_completion": _prompt_completion,
-    "alpaca": _alpaca,
-    "sharegpt": _sharegpt,
-    "text": _document,
-    "reinforcement": _prompt,
+_MAKERS: dict[Shape, RowMaker] = {
+    "chat": _make_chat,
+    "preference": _make_preference,
+    "labeled": _make_labeled,
+    "prompt_completion": _make_prompt_completion,
+    "alpaca": _make_alpaca,
+    "sharegpt": _make_sharegpt,
+    "text": _make_text,
+    "reinforcement": _make_reinforcement,
 }

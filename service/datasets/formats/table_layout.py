@@ -1,8 +1,8 @@
-"""The layout of tables as people make them: the row with the names, and rows that are messages.
+"""Finds the row that names the columns of a table, and joins rows that are messages.
 
-Above the names there may be titles, dates, and a row that groups columns. The names themselves may
-be incomplete: pandas leaves its index column unnamed, and some programs end each row with a comma.
-If each row is a message, rows with the same ID become a conversation.
+Titles, dates, and a row that groups columns can precede the names. Names can be missing: pandas
+leaves its index column unnamed, and some programs end each row with a comma. If each row is a
+message, consecutive rows with the same ID become a conversation.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import IssueLog, make_issue, pointer_to, refuse
-from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.records import Record
+from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.shapes import find_shape, is_known
 
 _IDS = (
@@ -26,20 +25,20 @@ _ORDERS = (
     *("turn", "turn_id", "turn_index", "turn_number", "message_index", "message_number"),
     *("order", "position", "seq", "sequence", "step"),
 )
-# Conversations whose ids are remembered, to notice one that continues later.
-_REMEMBERED = 1_000_000
+# IDs to remember, to detect a conversation that continues later in the file.
+_MAX_REMEMBERED_IDS = 1_000_000
 
 
 class MessageColumns(NamedTuple):
-    """The columns of the conversation's id, the role, the text, and the order of the messages."""
+    """The columns of a message: conversation ID, role, text, and position in the conversation."""
 
     group: str
     role: str
     text: str
     order: str | None
 
-    def named(self) -> dict[str, str]:
-        """What the columns mean, for the facts of a file."""
+    def by_field(self) -> dict[str, str]:
+        """Return the column of each field."""
         named = {"group_by": self.group, "role": self.role, "content": self.text}
         return named if self.order is None else {**named, "order": self.order}
 
@@ -65,11 +64,11 @@ def find_message_columns(columns: Iterable[str], options: FormatOptions) -> Mess
 
 
 def group_messages(records: Iterable[Record], spread: MessageColumns) -> Iterator[Record]:
-    """Yield a ShareGPT record of each conversation, at the line of its first message.
+    """Yield a ShareGPT record for each conversation, at the line of its first message.
 
-    The messages of a conversation must be next to each other. A blank id belongs to the
-    conversation above, as in merged cells. A conversation with a row that cannot be read is
-    an issue as a whole.
+    The messages of a conversation must be consecutive. A message without an ID belongs to the
+    conversation above it, as in merged cells. One unreadable row makes its whole conversation an
+    issue.
     """
     seen: set[int] = set()
     held: list[Record] = []
@@ -78,21 +77,23 @@ def group_messages(records: Iterable[Record], spread: MessageColumns) -> Iterato
         group = record.value.get(spread.group) if isinstance(record.value, dict) else None
         same = record.issue is not None or group in (None, "") or group == current
         if held and not same:
-            yield _conversation(held, current, seen, spread)
+            yield _make_conversation(held, current, seen, spread)
             held = []
         if not same:
             current = group
         held.append(record)
     if held:
-        yield _conversation(held, current, seen, spread)
+        yield _make_conversation(held, current, seen, spread)
 
 
-def _conversation(rows: list[Record], group: Any, seen: set[int], spread: MessageColumns) -> Record:
+def _make_conversation(
+    rows: list[Record], group: Any, seen: set[int], spread: MessageColumns
+) -> Record:
     first = rows[0].line
     warnings = tuple(warning for row in rows for warning in row.warnings)
     key = hash(str(group))
     again = key in seen
-    if len(seen) < _REMEMBERED:
+    if len(seen) < _MAX_REMEMBERED_IDS:
         seen.add(key)
     issue = next((row.issue for row in rows if row.issue is not None), None)
     if issue is None and again:
@@ -102,13 +103,13 @@ def _conversation(rows: list[Record], group: Any, seen: set[int], spread: Messag
     values = [row.value for row in rows if isinstance(row.value, dict)]
     turns = [
         {"from": value.get(spread.role, ""), "value": value.get(spread.text, "")}
-        for value in _in_order(values, spread.order)
+        for value in _sort_messages(values, spread.order)
     ]
     return Record(first, {"conversations": turns}, None, warnings)
 
 
-def _in_order(values: list[dict[str, Any]], order: str | None) -> list[dict[str, Any]]:
-    """Sort the messages of a conversation if the order of each is a number."""
+def _sort_messages(values: list[dict[str, Any]], order: str | None) -> list[dict[str, Any]]:
+    """Sort the messages of a conversation if each has a number in the column `order`."""
     if order is None:
         return values
     try:
@@ -117,66 +118,66 @@ def _in_order(values: list[dict[str, Any]], order: str | None) -> list[dict[str,
         return values
 
 
-_LOOKED_AT_ROWS = 25
-LOOKED_AT_CHARS = 1024**2
+_SAMPLE_ROWS = 25
+SAMPLE_CHARS = 1024**2
 
 Cells = Sequence[str]
 
 
-class Numbered(NamedTuple):
-    """A row that is not blank, and the number of its line or row, from 1."""
+class NumberedRow(NamedTuple):
+    """The cells of a row that is not blank, and the number of its line or row, from 1."""
 
     number: int
     cells: Cells
 
 
 class Layout(NamedTuple):
-    """The column names, and the number of their row: 0 if no row holds them."""
+    """The column names, and the number of the row with them, or 0 if there is none."""
 
     names: list[str]
     header_row: int
 
 
 class TableHead:
-    """What a reader has found at the head of a table, which it fills in before the first record.
+    """The first rows of a table and the row with the names, for a preview.
 
-    `rows` are the rows among which the names were looked for, also if none can hold them.
+    A reader sets the fields before it yields the first record.
     """
 
     def __init__(self) -> None:
         self.sheet: str | None = None
-        self.rows: Sequence[Numbered] = ()
+        self.rows: Sequence[NumberedRow] = ()
         self.header_row: int | None = None
 
-    def find_layout(self, rows: Sequence[Numbered], options: FormatOptions) -> Layout:
-        """Find the names as the function `find_layout` does, and note where they are."""
+    def find_layout(self, rows: Sequence[NumberedRow], options: FormatOptions) -> Layout:
+        """Find the names as the function `find_layout` does, and store where they are."""
         self.rows = rows
         layout = find_layout(rows, options)
         self.header_row = layout.header_row
         return layout
 
 
-def find_layout(rows: Sequence[Numbered], options: FormatOptions) -> Layout:
-    """Find the names among the first rows of a table, of which there must be one.
+def find_layout(rows: Sequence[NumberedRow], options: FormatOptions) -> Layout:
+    """Find the names of the columns in the first rows of a table, of which there is at least one.
 
-    The names are in the row `header_row`, or in the first row that forms a shape, or in the first
-    row as wide as most. Raises DatasetError if `header_row` is not among the rows, or if two
-    columns that matter have the same name.
+    The names are in the row `header_row`, else in the first row that forms a shape, else in the
+    first row as wide as most. Raises DatasetError if `header_row` is not among the rows, or if two
+    columns share a name that is a field's or that the options use.
     """
     if options.header_row == 0:
         width = max(len(trim_cells(row.cells)) for row in rows)
-        return Layout([_numbered(place) for place in range(1, width + 1)], 0)
-    header = _header(rows, options)
-    return Layout(_unique(trim_cells(header.cells), header.number, options), header.number)
+        return Layout([_unnamed_column(place) for place in range(1, width + 1)], 0)
+    header = _find_header(rows, options)
+    return Layout(_make_unique(trim_cells(header.cells), header.number, options), header.number)
 
 
-def rows_to_look_at(options: FormatOptions) -> int:
-    """The number of rows among which the names are looked for."""
-    return max(_LOOKED_AT_ROWS, options.header_row or 0)
+def sample_rows_limit(options: FormatOptions) -> int:
+    """Return how many rows to search for the names of the columns."""
+    return max(_SAMPLE_ROWS, options.header_row or 0)
 
 
 def forms_shape(cells: Cells, options: FormatOptions) -> bool:
-    """Whether cells are the names of columns that can be read."""
+    """Return whether cells are the names of columns that form a shape, or of messages."""
     names = [cell for cell in trim_cells(cells) if cell]
     if find_shape(names, options, lambda _: True) is not None:
         return True
@@ -192,13 +193,13 @@ def trim_cells(cells: Cells) -> list[str]:
 
 
 def log_titles(log: IssueLog, numbers: Sequence[int], layout: Layout) -> None:
-    """Report how many of the rows with these numbers are above the names, and are not read."""
+    """Log how many of the rows with these numbers are above the names and were skipped."""
     above = sum(number < layout.header_row for number in numbers)
     if above:
         log.add(make_issue("rows_above_header", layout.header_row, count=above))
 
 
-def _header(rows: Sequence[Numbered], options: FormatOptions) -> Numbered:
+def _find_header(rows: Sequence[NumberedRow], options: FormatOptions) -> NumberedRow:
     if options.header_row is not None:
         for row in rows:
             if row.number == options.header_row:
@@ -212,8 +213,8 @@ def _header(rows: Sequence[Numbered], options: FormatOptions) -> Numbered:
     return next(row for row, width in zip(rows, widths, strict=True) if width >= min(usual, 2))
 
 
-def _below_groups(rows: Sequence[Numbered], place: int, options: FormatOptions) -> Numbered:
-    """Return the row, or the next one if it names more columns: names below those of groups."""
+def _below_groups(rows: Sequence[NumberedRow], place: int, options: FormatOptions) -> NumberedRow:
+    """Return the row at `place`, or the next one if it names more columns, below group names."""
     row, following = rows[place], rows[place + 1 : place + 2]
     for other in following:
         if _filled(other.cells) > _filled(row.cells) and forms_shape(other.cells, options):
@@ -225,17 +226,17 @@ def _filled(cells: Cells) -> int:
     return sum(map(bool, trim_cells(cells)))
 
 
-def _unique(names: list[str], number: int, options: FormatOptions) -> list[str]:
-    """Name the unnamed columns, and number the ones whose names were taken before."""
+def _make_unique(names: list[str], number: int, options: FormatOptions) -> list[str]:
+    """Name the unnamed columns, and add a number to names that occur again."""
     made: list[str] = []
     for place, name in enumerate(names, 1):
         if name in made:
             if is_known(name) or name in options.columns.values():
                 raise refuse("duplicate_column", number, place=place)
             name = f"{name} ({place})"
-        made.append(name or _numbered(place))
+        made.append(name or _unnamed_column(place))
     return made
 
 
-def _numbered(place: int) -> str:
+def _unnamed_column(place: int) -> str:
     return f"column {place}"

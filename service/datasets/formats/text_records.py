@@ -1,4 +1,4 @@
-"""Records of plain text and Markdown: pieces of bounded size, cut at headings and blank lines."""
+"""Reads plain text and Markdown in pieces of bounded size, split at headings and blank lines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from service.datasets.checks.issues import make_issue
-from service.datasets.formats.records import Record
+from service.datasets.formats.options import Record
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.passages.documents import SENTENCES, weight
+from service.datasets.passages import SENTENCES, weight
 from service.datasets.rows.lines import read_lines
 
-# In letters of an alphabet, about 1,500 tokens: most pieces are one sample of a training.
+# In letters of an alphabet: about 1,500 tokens, so that most pieces are one training sample.
 LONGEST: Final = 6_000
-_ENOUGH: Final = 1_500  # from which the next heading begins a new piece
+_MIN_BEFORE_HEADING: Final = 1_500  # of a piece; the next heading then begins a new one
 _WORDS: Final = re.compile(r"\s+")
 _HEADING: Final = re.compile(r"#{1,6}[^\S\n]")
 
@@ -23,10 +23,9 @@ _HEADING: Final = re.compile(r"#{1,6}[^\S\n]")
 def read_text(path: Path) -> Iterator[Record]:
     """Yield the pieces of a text as objects with a field `text`.
 
-    A piece has whole paragraphs, and headings begin new ones. A paragraph that is too long is cut
-    between its lines, and a line between its sentences. Several blank lines become one. A record's
-    line is its first one. Memory
-    holds at most one piece and one line.
+    A piece has whole paragraphs, and headings begin new pieces. A paragraph that is too long is
+    split between its lines, and a line between its sentences. A record's line is the first one of
+    its piece. Memory holds at most one piece and one line.
     """
     piece, paragraph = _Lines(), _Lines()
     for number, line in _lines(path):
@@ -35,7 +34,7 @@ def read_text(path: Path) -> Iterator[Record]:
             continue
         if _HEADING.match(line):
             yield from _join(piece, paragraph)
-            if piece.weight >= _ENOUGH:
+            if piece.weight >= _MIN_BEFORE_HEADING:
                 yield piece.take()
         for part in _parts(line):
             if paragraph.has_text and paragraph.weight + weight(part) > LONGEST:
@@ -51,14 +50,14 @@ def read_text(path: Path) -> Iterator[Record]:
 
 
 def _join(piece: _Lines, paragraph: _Lines) -> Iterator[Record]:
-    """Add a complete paragraph to a piece, which is yielded before if both are too long."""
+    """Add a complete paragraph to a piece. If both are too long together, yield the piece first."""
     if piece.has_text and piece.weight + paragraph.weight > LONGEST:
         yield piece.take()
     piece.join(paragraph)
 
 
 class _Lines:
-    """Consecutive lines of the text, or parts of lines, with the number of the first."""
+    """Consecutive lines or parts of lines, with the number of the first line."""
 
     def __init__(self) -> None:
         self._clear()
@@ -78,7 +77,7 @@ class _Lines:
             self.weight += weight(part)
 
     def join(self, other: _Lines) -> None:
-        """Add the lines of another one, and leave it empty."""
+        """Move the lines of another object to the end of this one."""
         if not self.has_text:
             self._first = other._first
         self._parts += other._parts
@@ -87,7 +86,7 @@ class _Lines:
         other._clear()
 
     def take(self) -> Record:
-        """Return the lines as a record, and begin again."""
+        """Return the lines as a record, and clear them."""
         record = Record(self._first, {"text": "".join(self._parts).rstrip()})
         self._clear()
         return record
@@ -104,7 +103,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str | Record]]:
 
 
 def _parts(text: str, ends: tuple[re.Pattern[str], ...] = (SENTENCES, _WORDS)) -> Iterator[str]:
-    """Yield a line, or its sentences if it is too long, or the words of such a sentence."""
+    """Yield a line, or its sentences if it is too long, or the words of a sentence too long."""
     if weight(text) <= LONGEST or not ends:
         yield text
         return

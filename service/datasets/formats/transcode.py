@@ -1,4 +1,4 @@
-"""Transcoding of text to UTF-8, line by line, so that files in mixed encodings are repaired."""
+"""Converts text to UTF-8 line by line, so that files with mixed encodings are repaired."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Text(NamedTuple):
 
 
 class _Survey(NamedTuple):
-    """Number of non-ASCII lines that are UTF-8, number that are not, and a sample of those."""
+    """Numbers of non-ASCII lines that are UTF-8 and that are not, and a sample of the latter."""
 
     good: int
     bad: int
@@ -81,7 +81,7 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
 
 
 def with_newlines(path: Path, out: Path) -> Path:
-    """Return the file, or a copy with newlines if all its lines end as on a classic Mac."""
+    """Return the file, or a copy with newlines if its lines end with carriage returns only."""
     with path.open("rb") as file:
         head = file.read(_BLOCK)
         if b"\n" in head or b"\r" not in head:
@@ -131,7 +131,7 @@ def _write_line(
     if not line.isascii():
         first, second = ("utf-8", legacy) if main != legacy else (legacy, "utf-8")
         if main != legacy and is_damaged_utf8(line):
-            second = "utf-8"  # the legacy codec would accept it, but garble the text
+            second = "utf-8"  # a legacy codec would accept the line and garble it
         for codec in (first, second):
             try:
                 line = decode(line, codec).encode()

@@ -1,4 +1,4 @@
-"""The forms in which tools write one turn: names of its fields, roles, and blocks of content."""
+"""Converts turns as other tools write them: field names, roles, content blocks, transcripts."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _MARKED = {"instruction": "user", "response": "assistant"}
 Row = dict[str, Any]
 
 
-def role_in(turn: Mapping[str, Any]) -> Any:
-    """Return who speaks in a turn, under any of the usual names."""
+def role_of(turn: Mapping[str, Any]) -> Any:
+    """Return the role of a turn, from any of the usual fields."""
     return next((turn[name] for name in _ROLE_FIELDS if turn.get(name) is not None), None)
 
 
-def content_in(turn: Mapping[str, Any]) -> Any:
-    """Return the text of a turn, under any of the usual names."""
+def content_of(turn: Mapping[str, Any]) -> Any:
+    """Return the content of a turn, from any of the usual fields."""
     found = next((turn[name] for name in _TEXT_FIELDS if turn.get(name) is not None), None)
-    return plain_text(found)
+    return join_text_blocks(found)
 
 
-def plain_text(content: Any) -> Any:
-    """Join blocks that hold only text, as Gemini and Bedrock write them. Others are unchanged."""
+def join_text_blocks(content: Any) -> Any:
+    """Join blocks that contain only text, as Gemini and Bedrock write them. Keep other content."""
     if isinstance(content, dict) and "parts" in content:
         content = content["parts"]
     if isinstance(content, list) and content:
@@ -57,7 +57,7 @@ def plain_text(content: Any) -> Any:
 
 
 def text_parts(content: Any) -> list[Row] | None:
-    """Return blocks of text, as Anthropic and OpenAI write them, as content parts, or None."""
+    """Return the content parts of text blocks as Anthropic and OpenAI write them, or None."""
     if not isinstance(content, list):
         return None
     texts = [
@@ -71,17 +71,17 @@ def text_parts(content: Any) -> list[Row] | None:
 
 
 def as_message(turn: Any, roles: Mapping[str, str]) -> Any:
-    """Return a turn as an OpenAI message. What is not a turn is left for the checks to reject."""
+    """Return a turn as an OpenAI message. Anything else is returned unchanged, for the checks."""
     if not isinstance(turn, dict):
         return turn
-    speaker = role_in(turn)
+    speaker = role_of(turn)
     role = standard_role(speaker, roles) if isinstance(speaker, str) else None
     message = turn if role is None else {**turn, "role": role}
-    if "content" not in turn and "tool_calls" not in turn and content_in(turn) is not None:
+    if "content" not in turn and "tool_calls" not in turn and content_of(turn) is not None:
         message = {key: value for key, value in message.items() if key not in _TEXT_FIELDS}
-        message["content"] = content_in(turn)
+        message["content"] = content_of(turn)
     elif isinstance(turn.get("content"), list):
-        message = {**message, "content": plain_text(turn["content"])}
+        message = {**message, "content": join_text_blocks(turn["content"])}
     if "role" in message:
         message = {k: v for k, v in message.items() if k == "role" or k not in _ROLE_FIELDS}
     return message
@@ -94,8 +94,8 @@ def standard_role(speaker: str, roles: Mapping[str, str]) -> str | None:
     return speaker if speaker in _ROLES else SPEAKERS.get(speaker.strip().casefold())
 
 
-def is_usual(row: Any) -> bool:
-    """Whether the messages of a row are in OpenAI's form, so far as conversion is concerned."""
+def has_openai_messages(row: Any) -> bool:
+    """Return whether the messages of a row need no conversion to OpenAI's form."""
     messages = row.get("messages") if isinstance(row, dict) else None
     if isinstance(messages, str):
         return False
@@ -105,30 +105,30 @@ def is_usual(row: Any) -> bool:
 
 
 def are_turns(value: Any) -> bool:
-    """Whether a value is a list of turns."""
+    """Return whether a value is a list of turns."""
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(turn, dict) and role_in(turn) is not None for turn in value)
+        and all(isinstance(turn, dict) and role_of(turn) is not None for turn in value)
     )
 
 
-def transcript(text: Any) -> list[Row] | None:
-    """Return the turns of a text in which markers separate them, or None."""
-    for before, turns in _divided(text):
+def parse_transcript(text: Any) -> list[Row] | None:
+    """Return the turns of a text with markers between turns, or None."""
+    for before, turns in _split_at_markers(text):
         roles = {turn["role"] for turn in turns}
         if not before and ({"user", "assistant"} <= roles or len(turns) == 1):
             return turns
     return None
 
 
-def prompt_turns(text: Any) -> list[Row] | None:
-    """Return the turns of a prompt in which markers separate them, or None.
+def parse_prompt(text: Any) -> list[Row] | None:
+    """Return the turns of a prompt with markers between turns, or None.
 
-    It ends with a question, or with the marker of the answer. Text before the first turn is a
-    system message. Turns with markers of another kind inside are left as they are.
+    The prompt must end with a user turn, or with the marker of the answer. Text before the first
+    turn becomes a system message. A prompt with markers of two kinds is not split.
     """
-    for before, turns in _divided(text):
+    for before, turns in _split_at_markers(text):
         is_open = turns[-1] == {"role": "assistant", "content": ""}
         asked = turns[:-1] if is_open else turns
         if not asked or asked[-1]["role"] != "user" or (before and not is_open):
@@ -138,13 +138,13 @@ def prompt_turns(text: Any) -> list[Row] | None:
     return None
 
 
-def answer_text(text: str) -> str:
-    """Return an answer to such a prompt without the marker of the next turn."""
+def strip_next_turn(text: str) -> str:
+    """Return an answer without the marker of a next turn at its end."""
     return _NEXT_TURN.sub("", text).strip()
 
 
-def _divided(text: Any) -> Iterator[tuple[str, list[Row]]]:
-    """Yield the text before the first marker, and the turns, for each kind of markers in a text."""
+def _split_at_markers(text: Any) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the text before the first marker, and the turns, for each kind of marker in a text."""
     if not isinstance(text, str):
         return
     for markers in _TRANSCRIPTS:
@@ -155,7 +155,7 @@ def _divided(text: Any) -> Iterator[tuple[str, list[Row]]]:
         turns = []
         for mark, end in zip(found, ends, strict=True):
             name = mark.group(1).casefold()
-            said = _ENDINGS.sub("", text[mark.end() : end]).strip()
+            content = _ENDINGS.sub("", text[mark.end() : end]).strip()
             role = _MARKED.get(name) or SPEAKERS[name]
-            turns.append({"role": role, "content": said})
+            turns.append({"role": role, "content": content})
         yield text[: found[0].start()].strip(), turns

@@ -1,4 +1,4 @@
-"""Records of a workbook sheet, with last calculated values instead of formulas."""
+"""Reads a sheet of an XLSX workbook. Formulas become their last calculated values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, pointer_to, refuse
 from service.datasets.formats.decompression import ZIP_DAMAGE, unpacks_too_much
-from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.records import Record
+from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.table_layout import (
-    Numbered,
+    NumberedRow,
     TableHead,
     forms_shape,
     log_titles,
-    rows_to_look_at,
+    sample_rows_limit,
 )
 
 # The reader keeps all shared strings of the workbook in memory, so this limits memory use.
@@ -35,7 +34,7 @@ _DAMAGE = (
     SyntaxError,  # from the XML parser
 )
 _MERGED = re.compile(rb'<mergeCell ref="')
-_LOOKED_AT_SHEET_ROWS = 50
+_SAMPLE_SHEET_ROWS = 50
 _BLOCK = 256 * 1024
 
 
@@ -45,16 +44,16 @@ def read_xlsx(
     """Yield the rows below the header row as objects of strings and numbers.
 
     In a merged area, all cells except the first are empty. A formula that was never
-    calculated has no value. Both are reported in `log`. The sheet and its first rows are noted in
-    `head`. Raises DatasetError if the workbook is damaged or unpacks to too many bytes, or if the
+    calculated has no value. Both are logged. The sheet and its first rows are stored in `head`.
+    Raises DatasetError if the workbook is damaged or unpacks to too many bytes, or if the
     sheet does not exist.
     """
     head = head or TableHead()
     _check_archive(path, options)
-    with _damage_is_refused(), path.open("rb") as one, path.open("rb") as other:
+    with _refuse_damage(), path.open("rb") as one, path.open("rb") as other:
         values = _load(one, values=True)
         formulas = _load(other, values=False)
-        name = _sheet(values, options)
+        name = _choose_sheet(values, options)
         head.sheet = name
         if options.sheet is None:
             _log_other_sheets(values, name, log)
@@ -63,19 +62,19 @@ def read_xlsx(
 
 
 def first_rows_of_sheets(path: Path, options: FormatOptions) -> dict[str, list[str]]:
-    """Return the first row of each sheet that is not blank, by the name of the sheet.
+    """Return the first row that is not blank of each sheet, by the name of the sheet.
 
     Raises DatasetError if the workbook is damaged or unpacks to too many bytes.
     """
     _check_archive(path, options)
-    with _damage_is_refused(), path.open("rb") as file:
+    with _refuse_damage(), path.open("rb") as file:
         book = _load(file, values=True)
         rows = {str(name): _first_rows(book[name]) for name in book.sheetnames}
         return {name: _texts(first[0]) for name, first in rows.items() if first}
 
 
 @contextmanager
-def _damage_is_refused() -> Iterator[None]:
+def _refuse_damage() -> Iterator[None]:
     try:
         yield
     except DatasetError:
@@ -103,8 +102,8 @@ def _check_archive(path: Path, options: FormatOptions) -> None:
         raise unpacks_too_much(limit, options)
 
 
-def _sheet(book: Any, options: FormatOptions) -> str:
-    """The named sheet, or the first with columns that can be read, or the first with data."""
+def _choose_sheet(book: Any, options: FormatOptions) -> str:
+    """Return the named sheet, else the first with readable columns, else the first with data."""
     if options.sheet is not None:
         if options.sheet not in book.sheetnames:
             raise refuse("unknown_sheet", count=len(book.sheetnames))
@@ -117,22 +116,22 @@ def _sheet(book: Any, options: FormatOptions) -> str:
 
 
 def _first_rows(sheet: Any) -> list[tuple[Any, ...]]:
-    """The first rows of a sheet that are not blank. A chart sheet has none."""
+    """Return the first rows of a sheet that are not blank. A chart sheet has none."""
     if not hasattr(sheet, "iter_rows"):
         return []
-    rows = islice(sheet.iter_rows(values_only=True), _LOOKED_AT_SHEET_ROWS)
+    rows = islice(sheet.iter_rows(values_only=True), _SAMPLE_SHEET_ROWS)
     return list(filter(_is_filled, rows))
 
 
 def _log_other_sheets(book: Any, chosen: str, log: IssueLog) -> None:
-    """Report the number of nonempty sheets that are not read."""
+    """Log the number of nonempty sheets that are not read."""
     filled = sum(name != chosen and bool(_first_rows(book[name])) for name in book.sheetnames)
     if filled:
         log.add(make_issue("other_sheets", count=filled))
 
 
 def _log_merged_areas(path: Path, sheet: Any, log: IssueLog) -> None:
-    """Report merged areas, found in the sheet's XML because the reader does not expose them."""
+    """Log the number of merged areas, from the sheet's XML because openpyxl hides them here."""
     count, tail = 0, b""
     with zipfile.ZipFile(path) as archive, archive.open(sheet._worksheet_path) as xml:
         while block := xml.read(_BLOCK):
@@ -151,10 +150,12 @@ def _rows(
         1,
     )
     filled = ((number, row, written) for number, (row, written) in pairs if _is_filled(written))
-    first = list(islice(filled, rows_to_look_at(options)))
+    first = list(islice(filled, sample_rows_limit(options)))
     if not first:
         raise refuse("empty_file")
-    layout = head.find_layout([Numbered(number, _texts(row)) for number, row, _ in first], options)
+    layout = head.find_layout(
+        [NumberedRow(number, _texts(row)) for number, row, _ in first], options
+    )
     log_titles(log, [number for number, _, _ in first], layout)
     for number, row, written in chain(first, filled):
         if number <= layout.header_row:

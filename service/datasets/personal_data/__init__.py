@@ -1,5 +1,7 @@
-"""Detection and redaction of personal data: one module per kind, which `detect.py` combines.
+"""Detects and redacts personal data.
 
-`redact.py` replaces every value that is confirmed anywhere in a file, as `known_values.py` finds
-it in any spelling.
+`detect.py` combines one module per kind of data: names (`names.py` by context, `names_by_list.py`
+without), addresses, phones, emails, IDs, and credentials. `kinds.py` lists the kinds, and runs the
+patterns of projects. `redact.py` replaces every value that is confirmed anywhere in a file, which
+`known_values.py` finds in any spelling.
 """

@@ -1,7 +1,7 @@
-"""Postal addresses, by the words and the order in which each country writes them.
+"""Finds postal addresses by the words and the order that each country uses.
 
-An address counts with a number and at least a street, or a district, that is named as one. The name
-of a city or street alone is not an address.
+An address needs a number and a word for a street or district. The name of a city or street alone is
+not an address.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 
 class _Addresses:
-    """A pattern of addresses, and words of which a text must contain one for it to match."""
+    """A pattern of addresses, and a pattern of words, one of which each address contains."""
 
     def __init__(self, needs: str, pattern: str) -> None:
         self.needs = re.compile(needs.replace(".", r"\."))
@@ -21,7 +21,7 @@ class _Addresses:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The pattern. It is compiled on first use, because that takes milliseconds."""
+        """The pattern, compiled on first use because that takes milliseconds."""
         return re.compile(self._pattern, re.VERBOSE)
 
 
@@ -114,7 +114,7 @@ LANGUAGES: Final = tuple(_BY_LANGUAGE)
 
 
 def address_signs(languages: Iterable[str]) -> str:
-    """Return a pattern of the words that the languages write in addresses. It may be empty."""
+    """Return a pattern of words in addresses of the languages. It may be empty."""
     return "|".join(one.needs.pattern for one in _patterns_of(tuple(languages)))
 
 

@@ -1,7 +1,7 @@
-"""Texts as a reader or a program sees them: without invisible characters, escapes, and entities.
+"""Decodes invisible characters, escapes, and entities, and maps positions back to the original.
 
-A value may be written with a soft hyphen, as `ann%40example.com` in an address, or as `\\u0040` in
-the arguments of a tool. It is found in what a reader sees, and replaced where it is written.
+A value can contain a soft hyphen, or be written as `ann%40example.com` in a URL, or with `\\u0040`
+in the arguments of a tool. It is found in the decoded text and replaced in the original.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _ENCODED: Final = re.compile(
 _SPACES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 # An escape inside an escape, as in JSON in a string of JSON.
 _ROUNDS: Final = 3
-# More parts of a text than this are left as they are, since each takes memory.
+# Further parts of a text are not decoded, because each takes memory.
 _MAX_PARTS: Final = 100_000
 
 
 class _Part(NamedTuple):
-    """The character at `at` of a revealed text, or none, written as `text[start:end]` before."""
+    """A character at `at` of a decoded text (or none, if `width` is 0), encoded in [start, end)."""
 
     at: int
     width: int
@@ -37,19 +37,19 @@ class _Part(NamedTuple):
     end: int
 
 
-class Revealed(NamedTuple):
-    """A text without what hides parts of it, and the places of these parts in the text `before`."""
+class DecodedText(NamedTuple):
+    """A decoded text, and the positions of the decoded parts in the text `before`."""
 
     text: str
     parts: list[_Part]
-    before: Revealed | None = None
+    before: DecodedText | None = None
 
-    def place(self, start: int, end: int) -> tuple[int, int]:
-        """Return the place of `text[start:end]` in the original."""
-        first, last = self._place(start)[0], self._place(end - 1)[1]
-        return (first, last) if self.before is None else self.before.place(first, last)
+    def locate(self, start: int, end: int) -> tuple[int, int]:
+        """Return the position of `text[start:end]` in the original."""
+        first, last = self._locate(start)[0], self._locate(end - 1)[1]
+        return (first, last) if self.before is None else self.before.locate(first, last)
 
-    def _place(self, at: int) -> tuple[int, int]:
+    def _locate(self, at: int) -> tuple[int, int]:
         number = bisect_right(self.parts, at, key=lambda part: part.at) - 1
         if number < 0:
             return at, at + 1
@@ -60,39 +60,39 @@ class Revealed(NamedTuple):
         return start, start + 1
 
 
-def visible(text: str) -> Revealed | None:
+def remove_invisible(text: str) -> DecodedText | None:
     """Return a text without invisible characters, or None if it has none."""
     if text.isascii() or _INVISIBLE.search(text) is None:
         return None
     found = islice(_INVISIBLE.finditer(text), _MAX_PARTS)
-    return _revealed(text, (("", *match.span()) for match in found), None)
+    return _replace_parts(text, (("", *match.span()) for match in found), None)
 
 
-def decoded(text: str) -> Revealed | None:
-    """Return a text without invisible characters and encodings, or None if it has no encoding."""
+def decode_escapes(text: str) -> DecodedText | None:
+    """Return a text without invisible characters and escapes, or None if it has no escapes."""
     if not _may_be_encoded(text):
         return None
-    opened = seen = visible(text)
+    opened = seen = remove_invisible(text)
     for _ in range(_ROUNDS):
         now = text if opened is None else opened.text
         if not _may_be_encoded(now):
             break
         found = islice(chain.from_iterable(map(_characters, _ENCODED.finditer(now))), _MAX_PARTS)
-        again = _revealed(now, found, opened)
+        again = _replace_parts(now, found, opened)
         if again.text == now:
             break
         opened = again
     return opened if opened is not seen else None
 
 
-def reveal_hidden(text: str) -> list[Revealed]:
-    """Return the texts that a text hides, each if it differs: what is seen, and decoded."""
-    return [found for found in (visible(text), decoded(text)) if found is not None]
+def decode_hidden(text: str) -> list[DecodedText]:
+    """Return the text without invisible characters and the decoded text, each if it differs."""
+    return [found for found in (remove_invisible(text), decode_escapes(text)) if found is not None]
 
 
 def readings(text: str) -> list[str]:
-    """Return the texts in which to look for what a text holds: what is seen, and decoded."""
-    seen, opened = visible(text), decoded(text)
+    """Return the texts to search instead of a text: the visible text, and the decoded one."""
+    seen, opened = remove_invisible(text), decode_escapes(text)
     return [text if seen is None else seen.text, *([] if opened is None else [opened.text])]
 
 
@@ -100,10 +100,10 @@ def _may_be_encoded(text: str) -> bool:
     return any(map(text.__contains__, "%\\&")) and _ENCODED.search(text) is not None
 
 
-def _revealed(
-    text: str, found: Iterable[tuple[str, int, int]], before: Revealed | None
-) -> Revealed:
-    """Return a text in which characters replace the places that are found."""
+def _replace_parts(
+    text: str, found: Iterable[tuple[str, int, int]], before: DecodedText | None
+) -> DecodedText:
+    """Return a text with characters in place of the given ranges."""
     pieces: list[str] = []
     parts: list[_Part] = []
     at = length = 0
@@ -113,11 +113,11 @@ def _revealed(
         parts.append(_Part(length, len(char), start, end))
         length += len(char)
         at = end
-    return Revealed("".join((*pieces, text[at:])), parts, before)
+    return DecodedText("".join((*pieces, text[at:])), parts, before)
 
 
 def _characters(match: re.Match[str]) -> Iterator[tuple[str, int, int]]:
-    """Yield each character that is encoded, and its place. An invisible one is an empty text."""
+    """Yield each encoded character with its position, or "" for an invisible one."""
     written, (start, end) = match.group(), match.span()
     if written[0] == "%":
         plain = unquote(written, errors="replace")
@@ -150,14 +150,14 @@ ASCII = str.maketrans(
     | dict.fromkeys("‐‑‒–—―−﹣─", "-")
     | {"\u3000": " ", "\u00a0": " "}
 )
-# What `ASCII` changes, without the full-width marks that end sentences: to look for one of these
-# takes a fifth of the time that it takes to replace them.
+# The characters that `ASCII` changes, except full-width marks that end sentences. Searching for one
+# takes a fifth of the time of translating a text.
 _FOREIGN = re.compile("[" + "".join(chr(c) for c in ASCII if chr(c) not in "！，．？；") + "ーｰ．]")
 _LONG_VOWEL = re.compile(r"(?<=[0-9)])[ーｰ](?=[0-9(])")
 
 
 def to_ascii(text: str) -> str:
-    """Return a text with ASCII digits, letters and hyphens, and each character in its place.
+    """Return a text with ASCII digits, letters and hyphens, and unchanged positions.
 
     The long vowel mark of Japanese (ー) is a hyphen only between digits.
     """

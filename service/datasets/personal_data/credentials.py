@@ -1,4 +1,4 @@
-"""Secrets: keys and tokens of cloud services, private keys, and passwords."""
+"""Finds secrets: keys and tokens of cloud services, private keys, and passwords."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _passwords(text: str) -> Iterator[Secret]:
 
 
 def _is_password(value: str) -> bool:
-    """Whether a word is no ordinary word: it has a letter or mark, and a digit."""
+    """Return whether a word looks like a password: a digit, and something else."""
     return (
         any(c.isdigit() for c in value)
         and not value.isdigit()
@@ -119,7 +119,7 @@ def _is_password(value: str) -> bool:
 
 
 def _is_login(value: str) -> bool:
-    """Whether a value is a name and a password in Base64, as HTTP sends them."""
+    """Return whether a value is a user name and password in Base64, as in HTTP's Basic auth."""
     try:
         return ":" in b64decode(value, validate=True).decode()
     except ValueError:
@@ -127,7 +127,7 @@ def _is_login(value: str) -> bool:
 
 
 def _is_random(value: str) -> bool:
-    """Whether a value looks random: it has letters and digits, and many different ones."""
+    """Return whether a value looks random: it has letters and digits, and many different ones."""
     return (
         any(c.isdigit() for c in value)
         and any(c.isalpha() for c in value)

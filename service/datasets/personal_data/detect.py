@@ -1,7 +1,7 @@
-"""Detection of personal data in a text, with the kind and position of each finding.
+"""Detects personal data in a text, with the kind and position of each finding.
 
-A number is judged by its check digits or numbering plan, by the words before it (`clues`), and by
-the language around it. What none of them confirms is reported separately, as possible.
+Check digits or a numbering plan, the words before a number (its clue), and the language of the text
+confirm a number. A number that nothing confirms is reported separately, as possible.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from service.datasets.personal_data import credentials, names, national_ids, network
+from service.datasets.personal_data import credentials, emails_and_ips, names, national_ids
 from service.datasets.personal_data.addresses import address_signs, find_addresses
-from service.datasets.personal_data.bare_names.find import (
-    bare_name_signs,
-    find_bare_names,
-    may_hold_bare_name,
-)
 from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.credentials import find_secrets
+from service.datasets.personal_data.emails_and_ips import (
+    find_emails,
+    find_ip_addresses,
+    plain_email,
+)
 from service.datasets.personal_data.kinds import CustomKinds, re2_options
 from service.datasets.personal_data.names import (
     find_names,
@@ -28,8 +28,12 @@ from service.datasets.personal_data.names import (
     may_name_someone,
     name_signs,
 )
+from service.datasets.personal_data.names_by_list import (
+    contains_listed_name,
+    find_listed_names,
+    listed_name_signs,
+)
 from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId, find_passports
-from service.datasets.personal_data.network import find_emails, find_ip_addresses, plain_email
 from service.datasets.personal_data.phones import (
     CARD,
     clue,
@@ -39,17 +43,17 @@ from service.datasets.personal_data.phones import (
 )
 
 NUMBER_SIGNS: Final = r"\d(?:[ \-().]{0,3}\d){6}|[A-Z](?:[A-Z]{4}\d{4}[A-Z]|\d{6} ?\(?A)"
-"""A group of seven digits or more, or a number that contains letters."""
-# If the automaton has no room for a single state, it finds nothing, without an error. Long texts
-# make it start over, but all signs together fit in a hundredth of this.
+"""A group of at least seven digits, or a number that contains letters."""
+# Without room for a single state, the automaton silently finds nothing. All signs together take a
+# hundredth of this.
 _AUTOMATON_BYTES: Final = 256 * 1024 * 1024
 
 
 class Signs(NamedTuple):
-    """For each kind of personal data, whether texts may hold it."""
+    """Whether texts may contain each kind of personal data."""
 
     secrets: bool = False
-    bare_names: bool = False
+    listed_names: bool = False
     announced_names: bool = False
     japanese_names: bool = False
     emails: bool = False
@@ -64,24 +68,24 @@ _NONE: Final = Signs()
 
 def signs_in(texts: Iterable[str], languages: Iterable[str]) -> Signs:
     """Look for signs in texts of the given languages."""
-    searched, kinds = _set_of(tuple(languages))
+    searched, kinds = _sign_patterns(tuple(languages))
     found = searched.Match(to_ascii("\n".join(texts)).encode("utf-8", "replace"))
     return _NONE._replace(**{kinds[index]: True for index in found}) if found else _NONE
 
 
 @lru_cache(maxsize=256)
-def _set_of(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
+def _sign_patterns(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
     """Return the set of patterns to search for, and the kind of each."""
     import re2
 
     patterns = {
         "secrets": credentials.SIGNS,
-        "bare_names": bare_name_signs(languages),
+        "listed_names": listed_name_signs(languages),
         "announced_names": name_signs(languages),
         "japanese_names": names.SIGNS if "ja" in languages else "",
-        "emails": network.EMAIL_SIGNS,
+        "emails": emails_and_ips.EMAIL_SIGNS,
         "addresses": address_signs(languages),
-        "ip_addresses": network.IP_SIGNS,
+        "ip_addresses": emails_and_ips.IP_SIGNS,
         "passports": national_ids.SIGNS,
         "numbers": NUMBER_SIGNS,
     }
@@ -102,7 +106,7 @@ class Found(NamedTuple):
 
 
 class DetectedData(NamedTuple):
-    """The personal data in a text, and possible personal data: numbers that no word confirms."""
+    """The personal data in a text, and possible personal data: numbers that nothing confirms."""
 
     certain: list[Found]
     possible: list[Found]
@@ -124,7 +128,7 @@ _CARD_FORMS = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|35\d{14}|62\d{14,17}"
     r"|6(?:011|5\d\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11}"
 )
-# Characters of the previous message that are searched for a word, where a message is only a number.
+# Characters of the previous message to search for a word that announces a number.
 _BEFORE_CHARS: Final = 60
 
 
@@ -146,8 +150,8 @@ def find_all(
 ) -> DetectedData:
     """Find personal data in a text, and numbers that are possibly personal data.
 
-    `custom` finds what the recognizers of a project describe. `signs` are those in the row that the
-    text is from, if someone has looked for them.
+    `custom` has the recognizers of a project. `signs` are those of the row that contains the text,
+    if they are known.
     """
     plain = to_ascii(text)
     signs = signs_in([text], languages) if signs is None else signs
@@ -173,12 +177,12 @@ def find_all(
 
 
 def may_hold_personal_data(text: str) -> bool:
-    """Whether a text, in any language, can contain personal data: a digit, an @, or a name."""
+    """Return whether a text in any language may contain personal data: a digit, an @, a name."""
     return (
         _DIGIT_OR_AT.search(text) is not None
         or may_hold_names(text)
         or may_name_someone(text)
-        or may_hold_bare_name(text)
+        or contains_listed_name(text)
     )
 
 
@@ -206,19 +210,22 @@ def spellings(kind: str, value: str, *languages: str) -> set[str]:
     return forms
 
 
-def _outside(found: Iterable[Found], taken: Sequence[Found]) -> Iterator[Found]:
-    for one in found:
-        if all(one.end <= other.start or one.start >= other.end for other in taken):
-            yield one
+def _outside(found: Iterable[Found], taken: Sequence[Found]) -> list[Found]:
+    """Return the findings that do not overlap any of the others."""
+    return [
+        one
+        for one in found
+        if all(one.end <= other.start or one.start >= other.end for other in taken)
+    ]
 
 
 def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:
     found: list[Found] = []
-    if signs.bare_names:
-        found += [Found("person_name", *place) for place in find_bare_names(text, languages)]
+    if signs.listed_names:
+        found += [Found("person_name", *place) for place in find_listed_names(text, languages)]
     if signs.announced_names:
         named = [Found("person_name", *place) for place in find_names_by_pattern(text, languages)]
-        found += _outside(named, tuple(found))
+        found += _outside(named, found)
     if signs.japanese_names:
         found += [Found("person_name", *place) for place in find_names(text)]
     return found
@@ -272,7 +279,7 @@ def _is_confirmed(
 
 
 def _accounts(text: str) -> Iterator[Found]:
-    """Find payment cards and IBANs. A bare number after a word such as "order" is none."""
+    """Find payment cards and IBANs, but not ungrouped numbers after a word such as "order"."""
     from stdnum import iban, luhn
 
     for match in _CARD.finditer(text):

@@ -1,4 +1,4 @@
-"""Kinds of personal data: those that the service detects, and those that a project defines.
+"""Lists the kinds of personal data, and searches for kinds that a project defines.
 
 Patterns of projects run on RE2, whose time grows linearly with the text: neither a pattern nor a
 text can make it hang.
@@ -7,14 +7,16 @@ text can make it hang.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from service.datasets.personal_data.characters import to_ascii
 
+RedactMode = Literal["keep", "mask", "pseudonym"]
+
 POSSIBLE: Final = "possible_"
-"""Start of the names under which possible findings of a kind are counted."""
+"""Prefix of the names under which possible findings of a kind are counted."""
 
 SPELLED: Final = frozenset(
     {"email", "iban", "passport", "payment_card", "person_name", "phone"}
@@ -22,17 +24,17 @@ SPELLED: Final = frozenset(
     | {"my_nric", "ph_philsys", "ph_tin", "sg_nric", "th_national_id", "tw_national_id"}
     | {"vn_cccd"}
 )
-"""Kinds whose values are written in several ways, such as with and without hyphens."""
+"""Kinds whose values have several spellings, such as with and without hyphens."""
 
 KINDS: Final = SPELLED | {"address", "ip_address", "password", "secret"}
-"""All kinds. A kind that is not among them belongs to a recognizer of a project."""
+"""All built-in kinds. Any other kind belongs to a recognizer of a project."""
 
 
 class Recognizer(msgspec.Struct, frozen=True):
     """A kind of personal data of one project, such as its customer numbers.
 
-    `pattern` is a regular expression in RE2's syntax. `terms` are words and phrases, found in
-    either case and any width.
+    `pattern` is a regular expression in RE2's syntax. `terms` are words and phrases, found in any
+    case and width.
     """
 
     name: str
@@ -40,13 +42,13 @@ class Recognizer(msgspec.Struct, frozen=True):
     terms: tuple[str, ...] = ()
 
 
-_START = 2  # characters of a string by which it is found
+_START = 2  # first characters by which strings are indexed
 
 T = TypeVar("T")
 
 
 class Literals(Generic[T]):
-    """Strings with a value each. A string of letters is found only as a whole word."""
+    """Finds strings, each with a value. A string of letters is found only as a whole word."""
 
     def __init__(self) -> None:
         self._by_start: dict[str, list[tuple[str, T]]] = {}
@@ -87,7 +89,7 @@ def _places(text: str, start: str) -> Iterator[int]:
 
 
 def is_whole(text: str, start: int, end: int) -> bool:
-    """Whether `text[start:end]` is no part of a longer word in a script with spaces."""
+    """Return whether `text[start:end]` is not part of a longer word in a script with spaces."""
     before, after = text[start - 1 : start], text[end : end + 1]
     return not (_joins(before, text[start]) or _joins(text[end - 1], after))
 
@@ -96,7 +98,6 @@ def _joins(left: str, right: str) -> bool:
     return left.isascii() and right.isascii() and left.isalnum() and right.isalnum()
 
 
-# Functions import RE2, because most projects define no recognizers.
 _PATTERN_BYTES: Final = 8 << 20
 _TERMS_BYTES: Final = 256 << 20  # 10,000 terms of 20 characters take about a tenth of it
 
@@ -111,18 +112,18 @@ _REASONS: Final = (
     ("class range", "a range in '[]' ends before it begins"),
     ("too large", "it is too large"),
 )
-"""Parts of RE2's messages, and what they mean."""
+"""Parts of RE2's messages, and our messages."""
 
 
 class InvalidPattern(ValueError):
-    """RE2 does not accept a pattern. The message says why."""
+    """RE2 does not accept a pattern. The message has the reason."""
 
 
 class CustomKinds:
     """The recognizers of a project, ready to search texts."""
 
     def __init__(self, recognizers: Sequence[Recognizer] = ()) -> None:
-        self._patterns = [(r.name, compiled(r.pattern)) for r in recognizers if r.pattern]
+        self._patterns = [(r.name, compile_pattern(r.pattern)) for r in recognizers if r.pattern]
         self._terms = [(r.name, _any_of(r.terms)) for r in recognizers if r.terms]
 
     def __bool__(self) -> bool:
@@ -140,7 +141,7 @@ class CustomKinds:
                     yield name, *match.span()
 
 
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Compile a pattern. Raises InvalidPattern, also for one that matches an empty text."""
     import re2
 
@@ -173,5 +174,6 @@ def re2_options(most_bytes: int) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error.args[0] if error.args else "")
-    return next((own for words, own in _REASONS if words in said), "RE2 does not know this syntax")
+    message = str(error.args[0] if error.args else "")
+    reasons = (reason for part, reason in _REASONS if part in message)
+    return next(reasons, "RE2 does not know this syntax")

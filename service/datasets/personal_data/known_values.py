@@ -1,9 +1,9 @@
-"""Search for values that are confirmed to be personal data, in any position and spelling.
+"""Finds values that are confirmed to be personal data, in any position and spelling.
 
-A number is confirmed by the word before it or by the language around it. Where the number is
-repeated, both can be missing. For this reason every confirmed value is remembered and
-searched for in all texts: with or without spaces, hyphens, or other marks between its
-characters, in digits and letters of any width or script, and in either case.
+The word before a number or the language of its text confirms it. Where the number is repeated, both
+can be missing. Therefore every confirmed value is remembered and searched for in all texts: with or
+without spaces, hyphens, or other marks between its characters, in digits and letters of any width
+or script, and in any case.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from service.datasets.personal_data.characters import ASCII, reveal_hidden, to_ascii
+from service.datasets.personal_data.characters import ASCII, decode_hidden, to_ascii
 from service.datasets.personal_data.detect import Found, spellings, without_overlap
+from service.datasets.personal_data.emails_and_ips import hidden_emails, may_hide_email, plain_email
 from service.datasets.personal_data.kinds import KINDS, SPELLED, Literals
 from service.datasets.personal_data.names import count_names, find_name_words
-from service.datasets.personal_data.network import hidden_emails, may_hide_email, plain_email
 
 # Converts to ASCII and uppercase. Each character maps to exactly one character.
 _FOLD = (
@@ -53,7 +53,7 @@ class KnownFound(NamedTuple):
 
 
 class KnownValues:
-    """Remembers confirmed values and finds them in texts. A value keeps its first kind."""
+    """Remembers confirmed values, and finds them in texts. A value keeps its first kind."""
 
     def __init__(self) -> None:
         self._numbers = _Spelled()
@@ -95,18 +95,18 @@ class KnownValues:
     def find(self, text: str) -> list[KnownFound]:
         """Find known values in a text, in order and without overlaps."""
         found = self._find(text)
-        for hidden in reveal_hidden(text):
+        for hidden in decode_hidden(text):
             found += (
-                KnownFound(value, *hidden.place(start, end))
+                KnownFound(value, *hidden.locate(start, end))
                 for value, start, end in self._find(hidden.text)
             )
-        return longest(found)
+        return keep_longest(found)
 
     def _find(self, text: str) -> list[KnownFound]:
         found: list[KnownFound] = []
         folded = text.translate(_FOLD) if self._numbers or self._emails else text
         if self._numbers and len(_DIGIT.findall(folded)) >= self._least_digits:
-            found += _widened(folded, self._numbers.find(folded, _NUMBER_LIKE))
+            found += _widen(folded, self._numbers.find(folded, _NUMBER_LIKE))
         if self._emails:
             found += self._find_emails(folded)
         if self._literals:
@@ -119,7 +119,7 @@ class KnownValues:
         return [places[one.start, one.end] for one in kept]
 
     def _find_emails(self, text: str) -> Iterator[KnownFound]:
-        """Find known addresses around each @. The surrounding text can extend past the address."""
+        """Find known addresses around each @, also inside longer ones."""
         if may_hide_email(text):
             for start, end in hidden_emails(text):
                 value = self._emails.get(plain_email(text[start:end]).upper())
@@ -157,8 +157,8 @@ class KnownValues:
         return [one for one in found if (one.start, one.end) in words]
 
 
-def longest(found: Sequence[KnownFound]) -> list[KnownFound]:
-    """Sort findings by position. If some overlap, keep the longest, or else the first of them."""
+def keep_longest(found: Sequence[KnownFound]) -> list[KnownFound]:
+    """Sort findings by position. If some overlap, keep the longest, or the first of the longest."""
     kept: list[KnownFound] = []
     for one in sorted(found, key=lambda one: one.start - one.end):
         at = bisect_right(kept, one.start, key=lambda other: other.start)
@@ -171,7 +171,7 @@ def longest(found: Sequence[KnownFound]) -> list[KnownFound]:
 
 
 class _Spelled:
-    """Values indexed by their bare characters, and found in texts with marks in between."""
+    """Finds values in texts that may have marks between their characters."""
 
     def __init__(self) -> None:
         self._values: dict[str, Value] = {}
@@ -222,7 +222,7 @@ def _is_japanese(name: str, languages: tuple[str, ...]) -> bool:
 
 
 def _stands_alone(text: str, first: int, last: int) -> bool:
-    """Whether the number or code at `first` to `last` is not part of a longer one."""
+    """Return whether the number or code at `first` to `last` is not part of a longer one."""
     before, after = text[first - 1 : first], text[last + 1 : last + 2]
     return not (_continues(text[first], before) or _continues(text[last], after))
 
@@ -233,7 +233,7 @@ def _continues(edge: str, beyond: str) -> bool:
     return beyond.isdigit() if edge.isdigit() else beyond.isalnum()
 
 
-def _widened(text: str, found: list[KnownFound]) -> Iterator[KnownFound]:
+def _widen(text: str, found: list[KnownFound]) -> Iterator[KnownFound]:
     """Extend findings to the plus sign of a country code, and to a matching parenthesis."""
     for value, start, end in found:
         inside = text[start:end]

@@ -1,9 +1,9 @@
-"""Names of persons, where the text around them shows that they are names.
+"""Finds names of persons by context.
 
 Japanese names are found with MeCab and UniDic: a name counts only if a family name and a given name
 are adjacent, or if a title follows (田中様, 鈴木部長). In other languages, patterns of titles and
-phrases announce a name. `NameParts` finds parts of a full name elsewhere in its row: `Hi Arjun!`.
-Word taggers for other languages, as measured in `docs/data-sets.md`, invent too many names.
+phrases announce a name. Word taggers for these have too many false positives, as measured in
+`docs/data-sets.md`. `NameParts` finds parts of a full name elsewhere in its row: `Hi Arjun!`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from service.datasets.personal_data.bare_names.indonesian import EATERIES
+from service.datasets.personal_data.names_by_list import EATERIES, KOREAN_FAMILIES
 
 _TITLES = frozenset(
     [
@@ -25,7 +25,7 @@ _TITLES = frozenset(
     ]
 )
 _NAME_FEATURE: Final = "人名"
-# `parse` returns the field in which the dictionary marks names, of each word.
+# MeCab's output format: for each word, only the field in which the dictionary marks names.
 _ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
 SIGNS: Final = "[ァ-ヺ一-鿿]{2}"
 """Characters that are used in Japanese names."""
@@ -33,7 +33,7 @@ _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
 
 
 def may_hold_names(text: str) -> bool:
-    """Whether a text has characters that are used in Japanese names."""
+    """Return whether a text has characters that are used in Japanese names."""
     return _HAS_KANJI_OR_KATAKANA.search(text) is not None
 
 
@@ -42,7 +42,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
     if not may_hold_names(text):
         return
     tagger = _tagger()
-    if _NAME_FEATURE not in tagger.parse(text):  # which makes no object of each word
+    if _NAME_FEATURE not in tagger.parse(text):  # faster than an object for each word
         return
     words = tagger(text)
     run: list[tuple[int, int]] = []
@@ -77,10 +77,8 @@ def find_name_words(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_name(word: Any) -> bool:
-    """Whether the dictionary marks a word as a name.
-
-    Taking all features of a word apart takes longer than finding it, and few words are names.
-    """
+    """Return whether the dictionary marks a word as a name."""
+    # Parsing a word's features is slow, and few words are names.
     return _NAME_FEATURE in word.feature_raw and word.feature.pos3 == _NAME_FEATURE
 
 
@@ -108,7 +106,7 @@ def _tagger() -> Any:
 def _check_room(folder: Path) -> None:
     """Raise OSError if the memory limit leaves no room for a dictionary.
 
-    MeCab would say that a file is missing.
+    MeCab would report a missing file instead.
     """
     with contextlib.ExitStack() as opened:
         for name in ("sys.dic", "matrix.bin"):
@@ -117,7 +115,7 @@ def _check_room(folder: Path) -> None:
 
 
 class _Names:
-    """Patterns whose group 1 is a name, and a word that a text must contain for them to match."""
+    """Patterns whose group 1 is a name, and a pattern of words, one of which is in each match."""
 
     def __init__(self, needs: str, *patterns: str) -> None:
         self.needs = re.compile(needs)
@@ -125,7 +123,7 @@ class _Names:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """All patterns as one. It is compiled on first use, because that takes milliseconds."""
+        """All patterns as one, compiled on first use because that takes milliseconds."""
         return re.compile("|".join(f"(?:{p})" for p in self._patterns))
 
 
@@ -154,22 +152,18 @@ _ZH_FAMILY: Final = (
 _ZH_GIVEN: Final = r"(?![先小女老经經])[一-龥]{1,2}"
 _ZH_TITLE: Final = r"(?:先生|女士|小姐|老师|老師|经理|經理|太太|同学|同學|医生|醫生|教授|主任)"
 
-_KO_FAMILY: Final = (
-    r"(?:남궁|황보|선우"
-    r"|[김이박최정강조윤장임한오서신권황안송류전홍고문양손배백허유남심노하곽성차주우구민진나지엄채원천방공현"
-    r"변염추도소석설길연위표명기반라왕금옥])"
-)
+_KO_FAMILY: Final = rf"(?:남궁|황보|선우|[{KOREAN_FAMILIES}])"
 _KO_NOT: Final = r"(?![가-힣]{2}자|고객사|임직원|한국인|여러분|우리들|이분들|조합원|전문가)"
 _KO_NAME: Final = rf"{_KO_NOT}{_KO_FAMILY}[가-힣]{{2}}"
 
 _TH_TITLE: Final = r"(?:นางสาว|นาย|นาง|น\.ส\.|(?<!ขอบ)คุณ|ด\.ช\.|ด\.ญ\.|ดร\.)"
-# คุณ is also "you", and starts other words.
+# คุณ also means "you", and starts other words.
 _TH_NOT: Final = (
     r"(?!ภาพ|สมบัติ|ลูกค้า|ครู|ค่า|ธรรม|หน้า|จ้าง|ประโยชน์|แม่|พ่อ|หมอ|สินค้า|เป็น|สามารถ|ต้อง"
     r"|ค่ะ|ครับ|คะ|จะ|มี|ได้|อยู่|ซื้อ|เลือก|ลืม|คือ|ชอบ|อยาก|ไม่|ก็|และ|ที่|กำลัง|เคย|ควร|คิด|รู้"
     r"|ทำ|ไป|ใช้|ขอ|พูด|เห็น|ส่ง|สั่ง|แจ้ง|ชื่อ|ว่า|กับ|ให้|หรือ|ยัง|พบ|ติด|โทร|เอง|รับ|จ่าย|เข้า)"
 )
-# The words after a name follow without a space.
+# Words that follow a name without a space.
 _TH_NEXT: Final = r"(?=เป็น|ค่ะ|ครับ|คะ|นะคะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|เบอร์)"
 _TH_FAMILY: Final = (
     r"(?!เลข|เบอร์|โทร|อายุ|ที่|อยู่|บ้าน|สั่ง|ขอ|จาก|ค่ะ|ครับ|คะ|นะ|อีเมล|รหัส|เป็น|มา|ได้|จะ|และ)"
@@ -205,7 +199,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
     "id": (
         _Names(
             r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b",
-            # Few words begin with these letters, and to look for each word before takes long.
+            # Few words begin with these letters, and the lookbehinds are slow.
             rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
             rf"|Kak|Mas|Mbak|Tuan|Nyonya) ({_NAME})",
             rf"\b[Ss]aya ({_FULL_NAME})(?=[,.]| dari)",
@@ -274,12 +268,12 @@ def _patterns_of(languages: tuple[str, ...]) -> tuple[_Names, ...]:
 
 
 def name_signs(languages: Iterable[str]) -> str:
-    """Return a pattern of the words that the languages write next to names. It may be empty."""
+    """Return a pattern of words next to names in the languages. It may be empty."""
     return "|".join(names.needs.pattern for names in _patterns_of(tuple(languages)))
 
 
 def may_name_someone(text: str) -> bool:
-    """Whether a text, in any language, contains a word that can be next to a name."""
+    """Return whether a text in any language contains a word that can be next to a name."""
     return any(names.needs.search(text) for names in _ALL)
 
 
@@ -305,8 +299,8 @@ class NamePart(NamedTuple):
 class NameParts:
     """Finds parts of full names in the texts of a row.
 
-    A part that is also an ordinary word of the row, in lowercase, is a name only after a greeting:
-    `Hi Mark`, and `Mark the box`.
+    A part that also occurs in the row in lowercase is an ordinary word (`Mark the box`), and counts
+    as a name only after a greeting (`Hi Mark`).
     """
 
     def __init__(self, names: Sequence[str], texts: Sequence[str]) -> None:
@@ -326,14 +320,14 @@ class NameParts:
 
 
 def is_part(name: str, other: str) -> bool:
-    """Whether a name is a part of another one."""
+    """Return whether a name is part of another one."""
     if _SPACELESS.search(name):
         return name != other and name in other
     return {*name.split()} < {*other.split()}
 
 
 def _begins_another(text: str, match: re.Match[str], name: str) -> bool:
-    """Whether a word of a name begins another one: the Hà of Hà Nội."""
+    """Return whether a word of a name begins another name, such as the Hà of Hà Nội."""
     following = _NEXT_WORD.match(text, match.end())
     return (
         match.group() in name.split()
@@ -346,7 +340,7 @@ def _begins_another(text: str, match: re.Match[str], name: str) -> bool:
 def _patterns(name: str, words: set[str]) -> Iterator[str]:
     parts = name.split()
     if len(parts) > 1:
-        yield from _of_words(parts, words)
+        yield from _word_patterns(parts, words)
     elif _HANGUL.fullmatch(name):
         yield rf"(?<![가-힣]){name[-2:]}(?= ?(?:{_KO_TITLE}))"
     elif _HAN_OR_KANA.fullmatch(name):
@@ -360,7 +354,7 @@ def _patterns(name: str, words: set[str]) -> Iterator[str]:
             yield rf"(?:(?<![㐀-鿿])|(?<=您好)|(?<=你好))(?:{given})(?=[，,！!：:～]|您好|你好)"
 
 
-def _of_words(parts: list[str], words: set[str]) -> Iterator[str]:
+def _word_patterns(parts: list[str], words: set[str]) -> Iterator[str]:
     """Yield a pattern of the runs of words of a name, the longest first."""
     runs = [
         parts[start:end]
@@ -385,5 +379,5 @@ def _is_name_part(part: str) -> bool:
 
 
 def _is_word(part: str, words: set[str]) -> bool:
-    """Whether a part of a name is in the texts in lowercase, as another word."""
+    """Return whether a part of a name also occurs in lowercase, as an ordinary word."""
     return part.lower() != part and part.lower() in words

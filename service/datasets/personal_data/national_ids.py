@@ -1,8 +1,8 @@
-"""National IDs and their validation by check digits.
+"""Finds national IDs and passport numbers, and validates check digits.
 
-One in eleven random twelve-digit numbers is a valid My Number. An ID that is confirmed only
-by a check digit therefore counts only after a word that introduces it, or if it is grouped as its
-country writes it, in a text in the country's language. `COUNTRIES` is what the documentation lists.
+One in eleven random twelve-digit numbers is a valid My Number. An ID with only a check digit
+therefore counts only after a word that introduces it, or if it is grouped as usual in its country,
+in a text in the country's language. The documentation lists `COUNTRIES`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 class NationalId(NamedTuple):
     """A kind of national ID: its pattern, its validation, and the languages of its country.
 
-    `strong` IDs have a format, or several checks, that random numbers do not match. Others need
-    one of the `words` before them; `grouped` is a form that needs none in the country's languages.
+    Random numbers do not match the format and checks of `strong` IDs. Other IDs need one of the
+    `words` before them, unless they have the form `grouped` in one of the country's languages.
     """
 
     kind: str
@@ -30,12 +30,12 @@ class NationalId(NamedTuple):
     strong: bool
     grouped: re.Pattern[str] | None
     digits: int
-    """Digits in a row, with marks between them, that a text needs to contain such an ID."""
+    """Number of consecutive digits, ignoring marks between them, in such an ID."""
     has_letter: bool
 
 
 def _by_stdnum(module: str) -> Callable[[str], bool]:
-    """Return the validation in a module of stdnum, which is imported when a number needs it."""
+    """Return the validation of a module of stdnum, which is imported on first use."""
 
     def is_valid(value: str) -> bool:
         return bool(import_module(f"stdnum.{module}").is_valid(value))
@@ -48,7 +48,7 @@ def _weighted(digits: str, weights: tuple[int, ...]) -> int:
 
 
 def is_singapore_nric(value: str) -> bool:
-    """Whether the check letter is valid: S, T, F, G, or M, seven digits, and the check letter."""
+    """Return whether the check letter is valid. The ID is S, T, F, G, or M, 7 digits, a letter."""
     value = value.upper()
     first, digits, last = value[0], value[1:-1], value[-1]
     total = _weighted(digits, (2, 7, 6, 5, 4, 3, 2)) + {"T": 4, "G": 4, "M": 3}.get(first, 0)
@@ -59,7 +59,7 @@ def is_singapore_nric(value: str) -> bool:
 
 
 def is_taiwan_id(value: str) -> bool:
-    """Whether the check digit is valid.
+    """Return whether the check digit is valid.
 
     The ID is a letter for the place, 1, 2, 8, or 9, seven digits, and the check digit.
     """
@@ -69,7 +69,7 @@ def is_taiwan_id(value: str) -> bool:
 
 
 def is_hong_kong_id(value: str) -> bool:
-    """Whether the check digit is valid.
+    """Return whether the check digit is valid.
 
     The ID is one or two letters, six digits, and the check digit (0–9 or A) in parentheses.
     """
@@ -81,7 +81,7 @@ def is_hong_kong_id(value: str) -> bool:
 
 
 def _is_indonesian(value: str) -> bool:
-    """Whether the ID has a valid province, and a date of birth whose day is +40 for women."""
+    """Return whether province and date of birth are valid. The day is +40 for women."""
     digits = _digits(value)
     if digits[:2] not in _INDONESIAN_PROVINCES or digits[-4:] == "0000":
         return False
@@ -93,18 +93,18 @@ def _is_mykad(value: str) -> bool:
 
 
 def _is_rrn(value: str) -> bool:
-    """Whether the check digit is valid."""
+    """Return whether the check digit is valid."""
     return _by_stdnum("kr.rrn")(_digits(value))
 
 
 def _is_rrn_by_date(value: str) -> bool:
-    """Whether the date of birth is valid. Numbers since October 2020 have no check digit."""
+    """Return whether the date of birth is valid. Numbers since October 2020 have no check digit."""
     digits = _digits(value)
     return _is_date(int(digits[:2]), int(digits[2:4]), int(digits[4:6]))
 
 
 def is_chinese_id(value: str) -> bool:
-    """Whether the province, the date of birth, and the check digit are valid.
+    """Return whether the province, the date of birth, and the check digit are valid.
 
     The county is not compared with a list: many IDs are older than the last change of counties.
     A 15-digit ID, as issued until 1999, has no check digit.
@@ -123,7 +123,7 @@ def is_chinese_id(value: str) -> bool:
 
 
 def is_vietnamese_id(value: str) -> bool:
-    """Whether the province and the digit for century and sex of a citizen ID (CCCD) are valid."""
+    """Return whether the province and the digit for century and sex (of a CCCD) are valid."""
     digits = _digits(value)
     if len(digits) == 9:  # a CMND, as issued until 2021
         return True
@@ -131,7 +131,7 @@ def is_vietnamese_id(value: str) -> bool:
 
 
 def _has_digits(value: str) -> bool:
-    """Whether the digits are more than one digit repeated. Used where there is no check digit."""
+    """Return whether there are more than two different digits, for IDs without a check digit."""
     return len(set(_digits(value))) > 2
 
 
@@ -147,7 +147,7 @@ def _is_date(year: int, month: int, day: int) -> bool:
     return True
 
 
-# Codes between spaces, so that no two codes together contain another one.
+# Codes separated by spaces, so that adjacent codes do not contain another one.
 _CHINESE_PROVINCES = (
     "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65"
     " 71 81 82 83"
@@ -156,7 +156,7 @@ _INDONESIAN_PROVINCES = (
     "11 12 13 14 15 16 17 18 19 21 31 32 33 34 35 36 51 52 53 61 62 63 64 65 71 72 73 74 75 76 81"
     " 82 91 92 93 94 95 96 97"
 )
-# All codes from before the mergers of 2025, which are still in the IDs.
+# Codes from before the mergers of 2025, which IDs still contain.
 _VIETNAMESE_PROVINCES = (
     "001 002 004 006 008 010 011 012 014 015 017 019 020 022 024 025 026 027 030 031 033 034 035"
     " 036 037 038 040 042 044 045 046 048 049 051 052 054 056 058 060 062 064 066 067 068 070 072"

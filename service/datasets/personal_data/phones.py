@@ -1,4 +1,4 @@
-"""Telephone numbers: validation by numbering plans, and the words around numbers."""
+"""Finds telephone numbers by numbering plans, and classifies the words around numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 Clue = Literal["own", "phone", "other"]
-"""What the nearest word announces: the kind in question, a telephone number, or anything else."""
+"""The kind of number that the nearest word announces: the given kind, a phone, or another."""
 
 BEFORE: Final = 48  # characters before a number that are searched for a word
 _AFTER: Final = 14
@@ -101,7 +101,7 @@ def clue(text: str, start: int, own: re.Pattern[str] | None = None) -> Clue | No
 
 
 def is_labeled_other(text: str, start: int, own: re.Pattern[str]) -> bool:
-    """Whether the word right before a number announces another kind of number, as in `SKU: …`."""
+    """Return whether the word right before a number announces another kind, such as `SKU: …`."""
     window = text[max(start - BEFORE, 0) : start]
     other = _last(OTHER, window)
     return other > _last(own, window) and len(window) - other <= _CLOSE
@@ -112,7 +112,7 @@ def _last(pattern: re.Pattern[str], window: str) -> int:
     return max((match.end() for match in pattern.finditer(window)), default=-1)
 
 
-# A form of a telephone number with fewer digits is not added to the spellings to search for.
+# Spellings of a telephone number with fewer digits are not searched for.
 _MIN_DIGITS: Final = 8
 _END: Final = r"(?![\w-]|\.\d)"
 _START: Final = r"(?<![\w.\-/#])"
@@ -152,7 +152,7 @@ _ALL: Final = tuple(
 
 
 class Phone(NamedTuple):
-    """A telephone number at `text[start:end]`. It is only possible if no word announces it."""
+    """A telephone number at `text[start:end]`. `possible`: no word or form confirms it."""
 
     start: int
     end: int
@@ -160,11 +160,11 @@ class Phone(NamedTuple):
 
 
 def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
-    """Find telephone numbers in a text that was translated to ASCII digits and marks.
+    """Find telephone numbers in a text with ASCII digits and marks.
 
-    A number after a word such as "phone" counts if it is valid in any known region, and a number
-    after a word such as "order" does not. Without a word, it counts if it has a country code or
-    is grouped; a bare run of digits is only possible.
+    After a word such as "phone", a number counts if it is valid in any known region. After a word
+    such as "order", it does not count. Without such a word, it counts if it has a country code or
+    is grouped, and is only possible if it is a plain run of digits.
     """
     at_home = regions_of(languages)
     inland = not {"zh-Hans", "hi"}.isdisjoint(languages)

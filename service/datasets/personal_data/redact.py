@@ -1,4 +1,4 @@
-"""Replacement of personal data with labels, one per kind or one per value."""
+"""Replaces personal data with labels, one per kind or one per value."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from service.datasets.cleaning.options import RedactMode
-from service.datasets.personal_data.characters import readings, reveal_hidden
+from service.datasets.personal_data.characters import decode_hidden, readings
 from service.datasets.personal_data.detect import Found, find_all, may_hold_personal_data
-from service.datasets.personal_data.kinds import CustomKinds
-from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, longest
+from service.datasets.personal_data.kinds import CustomKinds, RedactMode
+from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, keep_longest
 from service.datasets.personal_data.names import NamePart, NameParts, is_part
 from service.datasets.rows.conversation import Conversation, split_row
 from service.datasets.text.languages import UNKNOWN, detect
 
 _ROUNDS = 3
-_MAX_NAMES = 500  # of a row, whose parts are searched for
+_MAX_NAMES = 500  # per row
 
 
 class Redactor:
@@ -32,8 +31,8 @@ class Redactor:
     of first appearance. They contain nothing derived from the value, not even a digest that
     could be reversed by guessing.
 
-    `possible` also replaces numbers that are only possibly personal data, and `custom` finds what
-    the recognizers of a project describe.
+    `possible` also replaces numbers that are only possibly personal data. `custom` has the
+    recognizers of a project.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Redactor:
                 left = _without(left, places)
 
     def begin_row(self, texts: Sequence[str]) -> None:
-        """Remember the full names in a row: until the next row, their parts are names, too."""
+        """Remember the full names in a row. Until the next row, their parts count as names."""
         self._parts = None
         if not self._known.holds_names:
             return
@@ -92,7 +91,7 @@ class Redactor:
         return self._replace(text, "{}", counts)
 
     def redact_title(self, title: str) -> str:
-        """Return a title that may contain the name of a file, such as `Ann_Lee.jsonl`."""
+        """Redact a title, which may be the name of a file such as `Ann_Lee.jsonl`."""
         spaced = title.replace("_", " ")
         self.learn(spaced)
         self.begin_row([spaced])
@@ -111,20 +110,20 @@ class Redactor:
         return "".join((*parts, text[end:])) if parts else text
 
     def _find(self, text: str) -> list[KnownFound]:
-        """Find known values, and parts of the names in the row, each as the full name."""
+        """Find known values, and parts of the row's names, which get the value of the full name."""
         found = self._known.find(text)
         if self._parts is None:
             return found
         parts = self._parts.find(text)
-        for hidden in reveal_hidden(text):
+        for hidden in decode_hidden(text):
             of_reading = self._parts.find(hidden.text)
-            parts += [NamePart(n, *hidden.place(start, end)) for n, start, end in of_reading]
+            parts += [NamePart(n, *hidden.locate(start, end)) for n, start, end in of_reading]
         found += (KnownFound(self._names[name], start, end) for name, start, end in parts)
         return [
             one._replace(value=self._names.get(one.value.plain, one.value))
             if one.value.kind == "person_name"
             else one
-            for one in longest(found)
+            for one in keep_longest(found)
         ]
 
     def _label(self, value: Value) -> str:
@@ -151,12 +150,12 @@ Change = Callable[[str], str]
 
 
 def learn_row(redactor: Redactor, row: Row) -> None:
-    """Pass each text of a row to the redactor, with the languages of the conversation."""
+    """Let the redactor learn each text of a row, with the languages of the conversation."""
     learn_conversation(redactor, split_row(row), _packed_texts(row))
 
 
 def learn_conversation(redactor: Redactor, talk: Conversation, more: Iterable[str] = ()) -> None:
-    """Pass each text of a conversation, and `more`, to the redactor, with the languages."""
+    """Let the redactor learn each text of a conversation and of `more`, with the languages."""
     turn_texts = [turn.text for turn in talk.every_turn]
     pairs = [*zip(["", *turn_texts], turn_texts, strict=False)]
     pairs += (("", text) for text in more)
@@ -177,7 +176,7 @@ def languages_of(talk: Conversation) -> list[str]:
 
 
 def mask_turns(redactor: Redactor, talk: Conversation) -> Conversation:
-    """Return a conversation with labels in its turns and the rejected ones."""
+    """Return a conversation with labels in its turns and rejected turns."""
     counts = Counter[str]()
     redactor.begin_row([turn.text for turn in talk.every_turn])
     turns, rejected = (
@@ -214,7 +213,7 @@ class _RowRedaction:
         self._used_ids: set[str] = set()
 
     def context(self, owner: Row) -> Row:
-        """Redact what a chat row or a preference row's input has besides messages."""
+        """Redact the tools and the item of a chat row or of a preference row's input."""
         new = dict(owner)
         if owner.get("tools"):
             new["tools"] = [self._tool(tool) for tool in owner["tools"]]

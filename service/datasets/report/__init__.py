@@ -1,6 +1,6 @@
-"""The report on a file.
+"""Makes the report on a file from the features of its rows (`datasets/file_features.py`).
 
-`features.py` and `collect.py` compute features of each row, which cleaning and comparison use too.
-`analysis.py` makes the report of them, `report.py` holds its types, and `render.py` writes it as
-Markdown and HTML.
+`analysis.py` runs all steps: `statistics.py` has distributions and outliers, `pairs.py` similar
+rows, and `advice.py` the rules of the advice. `render.py` writes Markdown and HTML, with the rows
+that `row_section.py` selects. `row_index.py` stores all rows for the API.
 """

@@ -1,4 +1,4 @@
-"""Analysis of a data set, from any readable file to the complete report."""
+"""Analyzes a data set, from any readable file to the complete report."""
 
 from __future__ import annotations
 
@@ -11,40 +11,30 @@ import numpy as np
 
 from service.datasets.checks.issues import Issue, IssueLog, make_issue
 from service.datasets.checks.validate import ValidationReport
-from service.datasets.contract import ReportSpec
-from service.datasets.duplicates.groups import Lines, Rows
-from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
-from service.datasets.personal_data.redact import Redactor, learn_conversation
-from service.datasets.quality.find import CODES
-from service.datasets.quality.scores import TENTHS, score, weight
-from service.datasets.report.advice import Figures, advise, log_tool_rows
-from service.datasets.report.collect import Collected, FileRows, Progress, read_file
-from service.datasets.report.duplicates import (
-    Overlap,
-    SimilarRows,
-    find_similar_rows,
-    group_stats,
-    log_groups,
-    overlap,
-)
-from service.datasets.report.features import FeatureOptions
-from service.datasets.report.outliers import (
-    language_shares,
-    log_languages,
-    log_lengths,
-    log_mojibake,
-    log_quality,
-    script_shares,
-    system_prompts,
-)
-from service.datasets.report.pairs import Similarities, overlap_pairs, overlap_stats, row_pairs
-from service.datasets.report.report import (
+from service.datasets.contract.report import (
     Histogram,
     OverlapStats,
     PersonalData,
     Report,
     RowPair,
     Scores,
+)
+from service.datasets.contract.tasks import ReportSpec
+from service.datasets.duplicates.groups import Lines, Rows
+from service.datasets.duplicates.overlap import Overlap, overlap
+from service.datasets.duplicates.similar_rows import SimilarRows, find_similar_rows
+from service.datasets.file_features import Collected, FileRows, Progress, read_file
+from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
+from service.datasets.personal_data.redact import Redactor, learn_conversation
+from service.datasets.quality import CODES, TENTHS, score, weight
+from service.datasets.report.advice import Figures, advise, log_tool_rows
+from service.datasets.report.pairs import (
+    Similarities,
+    group_stats,
+    log_groups,
+    overlap_pairs,
+    overlap_stats,
+    row_pairs,
 )
 from service.datasets.report.row_index import (
     MAX_ISSUES,
@@ -54,8 +44,20 @@ from service.datasets.report.row_index import (
     by_line,
     write_index,
 )
-from service.datasets.report.row_section import OF_HELD, ShownRows, shown_rows
-from service.datasets.report.token_stats import distribution, token_stats, tokenizer_fit
+from service.datasets.report.row_section import VALIDATION_FILE_CODES, ShownRows, shown_rows
+from service.datasets.report.statistics import (
+    distribution,
+    language_shares,
+    log_languages,
+    log_lengths,
+    log_mojibake,
+    log_quality,
+    script_shares,
+    system_prompts,
+    token_stats,
+    tokenizer_fit,
+)
+from service.datasets.row_features import FeatureOptions
 
 
 def row_scores(
@@ -81,14 +83,14 @@ def row_scores(
 
 
 REPORT_VERSION = 1
-_PLACES_A_KIND = 50
-_ROWS_AT_ONCE = 65_536
+_MAX_PLACES_PER_KIND = 50
+_ROWS_PER_CHUNK = 65_536
 _FEW_ROWS = 20
 _MAX_LEARNED_BYTES = 1024 * 1024
 
 
 Render = Callable[[Report, ShownRows, str], None]
-"""Writes a report with the rows to show, and a title without personal data."""
+"""Writes a report, given the rows to show and a title without personal data."""
 
 
 def analyze(
@@ -143,7 +145,7 @@ def analyze(
 
 
 def _learn(redactor: Redactor, collected: Collected) -> None:
-    """Let a redactor learn the personal data of a file, as far as that takes about a second."""
+    """Let a redactor learn the personal data of a file, for about a second."""
     features = collected.features
     rows = np.flatnonzero(features["personal"])
     rows = rows[np.cumsum(features["bytes"][rows], dtype=np.int64) <= _MAX_LEARNED_BYTES]
@@ -152,9 +154,9 @@ def _learn(redactor: Redactor, collected: Collected) -> None:
             learn_conversation(redactor, texts.conversation(row))
 
 
-def _of_rows(read: FileRows, log: IssueLog) -> list[Issue]:
+def _row_issues(read: FileRows, log: IssueLog) -> list[Issue]:
     """Return the issues of the file's rows."""
-    return [issue for issue in _all_issues(read, log) if issue.code not in OF_HELD]
+    return [issue for issue in _all_issues(read, log) if issue.code not in VALIDATION_FILE_CODES]
 
 
 def _all_issues(read: FileRows, log: IssueLog) -> list[Issue]:
@@ -163,7 +165,7 @@ def _all_issues(read: FileRows, log: IssueLog) -> list[Issue]:
 
 def _write_index(folder: Path, read: FileRows, log: IssueLog, stored_rows: str | None) -> None:
     rows = _valid_rows(read.lines, read.collected)
-    found = _of_rows(read, log)
+    found = _row_issues(read, log)
     has_texts = read.result.sha256 != stored_rows
     write_index(folder, rows, len(read.lines), found, has_texts=has_texts)
     if has_texts:
@@ -172,8 +174,8 @@ def _write_index(folder: Path, read: FileRows, log: IssueLog, stored_rows: str |
 
 def _valid_rows(lines: Lines, collected: Collected) -> Iterator[ValidRow]:
     features, names = collected.features, collected.languages
-    for start in range(0, len(lines), _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
+    for start in range(0, len(lines), _ROWS_PER_CHUNK):
+        part = slice(start, start + _ROWS_PER_CHUNK)
         columns = (lines[part], features["bytes"][part], features["language"][part])
         for line, length, language in zip(*(c.tolist() for c in columns), strict=True):
             yield ValidRow(line, length, names[language])
@@ -214,11 +216,13 @@ def _report(
     tokens = token_stats(collected, models, spec.context_lengths, lines, log)
     personal, possible = _personal_data(collected, lines, log)
     tool_rows = log_tool_rows(collected, spec.tokenizers, lines, log)
-    class_rows, rarest = _answers(collected, lines)
+    class_rows, rarest = _class_rows(collected, lines)
     report = Report(
         version=REPORT_VERSION,
         source=read.result.facts,
-        validation=_listed(read.result.validation, spec.max_issues),
+        validation=msgspec.structs.replace(
+            read.result.validation, issues=read.result.validation.issues[: spec.max_issues]
+        ),
         rows=len(features),
         turns=distribution(features["turns"]),
         characters=distribution(features["chars"]),
@@ -239,7 +243,7 @@ def _report(
         finding_counts=log.counts,
         advice=[],
         pairs=[*row_pairs(likeness, collected, lines, redactor), *shared_pairs],
-        scores=row_scores(lines, read.result.validation, _of_rows(read, log)),
+        scores=row_scores(lines, read.result.validation, _row_issues(read, log)),
     )
     figures = Figures(
         report,
@@ -257,13 +261,13 @@ def _report(
 
 
 def _rare_forms(likeness: SimilarRows, rows: int) -> list[Rows]:
-    """Return the groups of one form, except the form of the whole file, which is the task's own."""
+    """Return the groups of the same form, except a form of most rows, which is the task itself."""
     most = max(rows // 2, _FEW_ROWS)
     return [group for group in likeness.same_form if len(group) <= most]
 
 
-def _answers(collected: Collected, lines: Lines) -> tuple[list[int], list[int]]:
-    """Return the numbers of rows with each answer, descending, and the lines of the rarest one."""
+def _class_rows(collected: Collected, lines: Lines) -> tuple[list[int], list[int]]:
+    """Return the number of rows per answer, descending, and the lines of the rarest answer."""
     answers = collected.features["answer"]
     values, counts = np.unique(answers, return_counts=True)
     if not len(values):
@@ -273,7 +277,7 @@ def _answers(collected: Collected, lines: Lines) -> tuple[list[int], list[int]]:
 
 
 def _quality_rows(collected: Collected, lines: Lines) -> dict[str, list[int]]:
-    """Return the lines of the rows with each finding on quality, most frequent first."""
+    """Return the lines of rows with each quality finding, most frequent finding first."""
     bits = collected.features["quality"]
     found = {
         code: lines[np.flatnonzero(bits & (1 << place))].tolist()
@@ -281,10 +285,6 @@ def _quality_rows(collected: Collected, lines: Lines) -> dict[str, list[int]]:
     }
     ranked = sorted(found.items(), key=lambda one: -len(one[1]))
     return {code: rows for code, rows in ranked if rows}
-
-
-def _listed(validation: ValidationReport, most: int) -> ValidationReport:
-    return msgspec.structs.replace(validation, issues=validation.issues[:most])
 
 
 def _log_overlap(found: Overlap, lines: Lines, held_lines: Lines, log: IssueLog) -> None:
@@ -295,14 +295,14 @@ def _log_overlap(found: Overlap, lines: Lines, held_lines: Lines, log: IssueLog)
 def _personal_data(
     collected: Collected, lines: Lines, log: IssueLog
 ) -> tuple[list[PersonalData], list[PersonalData]]:
-    """Return what is personal data by kind, and what possibly is."""
+    """Return the personal data by kind, and the possible personal data by kind."""
     by_row: dict[int, set[str]] = {}
     places: dict[str, list[tuple[int, str]]] = {}
     for kind, row, pointer in collected.places:
         if not kind.startswith(POSSIBLE):
             by_row.setdefault(row, set()).add(kind)
         kept = places.setdefault(kind, [])
-        if len(kept) < _PLACES_A_KIND:
+        if len(kept) < _MAX_PLACES_PER_KIND:
             kept.append((int(lines[row]), pointer))
     for row in np.flatnonzero(collected.features["personal"]):
         kinds = ", ".join(sorted(by_row.get(int(row), {"of a kind listed in the report"})))

@@ -1,25 +1,58 @@
-"""Pairs of rows for the report, with their similarity and both texts."""
+"""Describes similar rows for the report: counts, findings, and pairs with both texts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+from service.datasets.checks.issues import IssueLog, make_issue
+from service.datasets.contract.report import GroupStats, OverlapStats, PairKind, RowPair
 from service.datasets.duplicates import compare
+from service.datasets.duplicates.compare import RowText
 from service.datasets.duplicates.groups import Lines, Rows
-from service.datasets.duplicates.row_texts import RowText
+from service.datasets.duplicates.overlap import Overlap
+from service.datasets.duplicates.similar_rows import SimilarRows
+from service.datasets.file_features import Collected
 from service.datasets.parallel import map_ordered
 from service.datasets.personal_data.redact import Redactor
-from service.datasets.report.collect import Collected
-from service.datasets.report.duplicates import Overlap, SimilarRows, largest_groups
-from service.datasets.report.report import OverlapStats, PairKind, RowPair
+
+Similarity = Callable[[int, int], float | None]
+"""Returns the similarity of two rows, from 0 to 1, or None if it was not measured."""
+
+_EXAMPLES = 20
+_LINES_PER_EXAMPLE = 5
+
+
+def group_stats(groups: list[Rows], lines: Lines) -> GroupStats:
+    """Return the counts of the groups, and the line numbers of the largest."""
+    rows = sum(len(group) for group in groups)
+    largest = largest_groups(groups)
+    examples = [[int(lines[row]) for row in group[:_LINES_PER_EXAMPLE]] for group in largest]
+    return GroupStats(len(groups), rows, rows - len(groups), examples)
+
+
+def largest_groups(groups: list[Rows]) -> list[Rows]:
+    """Return the largest groups, which serve as examples."""
+    return sorted(groups, key=lambda group: (-len(group), int(group[0])))[:_EXAMPLES]
+
+
+def log_groups(
+    log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines, similarity: Similarity
+) -> None:
+    """Log an issue for each row of a group except the first, with which it is compared."""
+    for group in groups:
+        first, other = int(group[0]), int(lines[group[0]])
+        for row in group[1:].tolist():
+            found = similarity(first, row)
+            log.add(make_issue(code, int(lines[row]), other=other, similarity=found))
+
 
 # A comparison takes about 0.2 ms.
-_COMPARISONS = 5_000
-_PAIRS_AT_ONCE = 500
+_MAX_COMPARISONS = 5_000
+_PAIRS_PER_TASK = 500
 
 
 class _Pair(NamedTuple):
@@ -31,10 +64,10 @@ class _Pair(NamedTuple):
 
 
 class Similarities:
-    """Similarities of pairs of rows of a file: `known` ones, and others up to a limit.
+    """Similarities of pairs of rows: `known` ones, and others, which are measured up to a limit.
 
-    These are measured when the object is made: those of the first row of each group of `asked`,
-    rows that are compared by their questions, and of `alike` to the others of its group.
+    The measured pairs are the first row of each group with each other row of the group. Groups in
+    `asked` are compared by their questions, and groups in `alike` by all turns.
     """
 
     def __init__(
@@ -49,8 +82,10 @@ class Similarities:
         self._forms: list[int] = collected.features["form"].tolist()
         self._questions: list[int] = collected.features["question"].tolist()
         self._known = known
-        unknown = list(islice(filter(self._is_unknown, _pairs(asked, alike)), _COMPARISONS))
-        parts = [unknown[at : at + _PAIRS_AT_ONCE] for at in range(0, len(unknown), _PAIRS_AT_ONCE)]
+        unknown = list(islice(filter(self._is_unknown, _pairs(asked, alike)), _MAX_COMPARISONS))
+        parts = [
+            unknown[at : at + _PAIRS_PER_TASK] for at in range(0, len(unknown), _PAIRS_PER_TASK)
+        ]
         measured = map_ordered(partial(_measure, collected), parts, processes=processes)
         found = (similarity for part in measured for similarity in part)
         self._measured = dict(zip(unknown, found, strict=True))
@@ -98,7 +133,7 @@ def _measure(collected: Collected, pairs: Sequence[_Pair]) -> list[float]:
 
 
 def similarity(one: RowText, other: RowText, *, questions_only: bool) -> float:
-    """Return the similarity of two rows, or of the shorter one and its best place in the other."""
+    """Return the similarity of two rows, or of the shorter one and the best match in the other."""
     if questions_only:
         one, other = one.before_answer, other.before_answer
     few, many = sorted((one.turns, other.turns), key=len)
@@ -106,8 +141,7 @@ def similarity(one: RowText, other: RowText, *, questions_only: bool) -> float:
     return round(max(compare.similarity(few, many[at : at + len(few)]) for at in places), 2)
 
 
-_PAIRS_A_KIND, _PAIRS_A_GROUP = 50, 3
-_EXAMPLES = 20
+_MAX_PAIRS_PER_KIND, _MAX_PAIRS_PER_GROUP = 50, 3
 _TEXT_CHARS, _CHARS_BEFORE = 400, 100
 
 
@@ -132,13 +166,13 @@ def row_pairs(
                 redactor,
             )
             for kind, groups in kinds
-            for one, other in list(_examples(groups))[:_PAIRS_A_KIND]
+            for one, other in list(_examples(groups))[:_MAX_PAIRS_PER_KIND]
         ]
 
 
 def _examples(groups: list[Rows]) -> Iterator[tuple[int, int]]:
     for group in largest_groups(groups):
-        for row in group[1 : 1 + _PAIRS_A_GROUP]:
+        for row in group[1 : 1 + _MAX_PAIRS_PER_GROUP]:
             yield int(group[0]), int(row)
 
 
@@ -176,7 +210,7 @@ def overlap_pairs(
                 _language(held, row),
                 redactor,
             )
-            for row, other in sorted(found.all.items())[:_PAIRS_A_KIND]
+            for row, other in sorted(found.all.items())[:_MAX_PAIRS_PER_KIND]
         ]
 
 
@@ -188,7 +222,7 @@ def _pair(
     language: str,
     redactor: Redactor,
 ) -> RowPair:
-    """Show two rows, with the similarity of their words."""
+    """Return a pair with both texts, from about where they begin to differ."""
     texts = _without_personal_data((_written(one), _written(other)), language, redactor)
     common = next((at for at, pair in enumerate(zip(*texts)) if pair[0] != pair[1]), 0)  # noqa: B905
     start = max(common - _CHARS_BEFORE, 0)
@@ -223,7 +257,7 @@ def _without_personal_data(
 
 
 def _cut(text: str, start: int) -> str:
-    """Return the part of a long text in which two texts begin to differ."""
+    """Return the part of a long text after `start`."""
     if len(text) <= _TEXT_CHARS:
         return text
     end = start + _TEXT_CHARS

@@ -1,4 +1,4 @@
-"""Rendering of the report as Markdown and HTML, from the same tables and histograms."""
+"""Renders the report as Markdown and HTML, from the same tables and histograms."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from itertools import starmap
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.report.report import Advice, Distribution, GroupStats, PersonalData, Report
+from service.datasets.contract.report import Advice, Distribution, GroupStats, PersonalData, Report
 from service.datasets.report.row_section import (
     COLUMNS,
+    FINDING_COLUMNS,
     ShownRows,
+    finding_cells,
+    finding_counts,
     row_section,
     run_text,
     runs,
@@ -246,9 +249,7 @@ def _kinds(found: list[PersonalData]) -> Table:
 
 def _issues(report: Report) -> Iterator[Part]:
     yield Heading("Findings")
-    counts = {**report.validation.counts, **report.finding_counts}
-    total = max(report.validation.rows, 1)
-    weights = report.scores.weights if report.scores is not None else {}
+    counts = finding_counts(report)
     if not counts:
         yield Paragraph("None.")
         return
@@ -258,16 +259,10 @@ def _issues(report: Report) -> Iterator[Part]:
         if issue.line is not None:
             lines.setdefault(issue.code, []).append(issue.line)
     yield Table(
-        ["What", "Found", "For each 100 rows", "Lowers a score by", "Lines"],
+        [*FINDING_COLUMNS, "Lines"],
         [
-            [
-                words(code),
-                f"{n:,}",
-                f"{100 * n / total:.1f}",
-                f"{weights.get(code, 0):g}",
-                _all_lines(lines.get(code, []), n),
-            ]
-            for code, n in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+            [*finding_cells(report, code, n), _all_lines(lines.get(code, []), n)]
+            for code, n in counts
         ],
         label="Findings by kind",
     )
@@ -280,7 +275,7 @@ def _issues(report: Report) -> Iterator[Part]:
             line = "" if i.line is None else str(i.line)
             rows.append([i.severity, line, i.pointer, i.message, i.fix])
     yield Table(["Severity", "Line", "Place", "What", "How to fix"], rows)
-    if sum(counts.values()) > len(rows):
+    if sum(count for _, count in counts) > len(rows):
         yield Paragraph(
             f"Up to {_MAX_ISSUES_A_CODE} findings of each kind; GET /v1/files/{{id}}/rows lists "
             "the rows with their texts."

@@ -1,7 +1,7 @@
-"""The index of a report's rows: where each row is, its language, its score, and its findings.
+"""Writes the index of a report's rows: the position, language, score, and findings of each row.
 
-An index is a folder. `rows.jsonl` has an entry for each row, in the order of their lines, and
-`worst.jsonl` again those that findings have lowered the score of, the lowest first. `rows.json`
+An index is a folder. `rows.jsonl` has an entry for each row, in the order of lines. `worst.jsonl`
+repeats the entries of rows with a lowered score, the lowest first. `rows.json`
 describes blocks of the entries of both, so that a reader finds a page of rows with one finding or
 in one language without reading the rest. If the service does not store the file's canonical rows
 elsewhere, `texts.jsonl` has them.
@@ -19,15 +19,15 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 import msgspec
 
 from service.datasets.checks.issues import Issue
-from service.datasets.quality.scores import BEST, score
+from service.datasets.quality import BEST, score
 
 ENTRIES: Final = "rows.jsonl"
 WORST: Final = "worst.jsonl"
 DIRECTORY: Final = "rows.json"
 TEXTS: Final = "texts.jsonl"
-UNREADABLE: Final = ""  # language of a row that is broken
+UNREADABLE: Final = ""  # the language of a broken row
 
-# Issues that the index keeps: of each code, and altogether. Each takes about 300 bytes of memory.
+# Issues in the index: altogether, and of each code. Each takes about 300 bytes of memory.
 MAX_ISSUES, MAX_ISSUES_A_CODE = 300_000, 100_000
 _MIN_BLOCK, _MAX_BLOCKS = 256, 4_096
 
@@ -46,7 +46,7 @@ class RowFinding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RowEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A row: its line, its place among the canonical rows, its language, score, and findings.
+    """A row: its line, position among the canonical rows, language, findings, and score.
 
     A broken row has no canonical form, so its `bytes` are 0.
     """
@@ -60,10 +60,10 @@ class RowEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Block(msgspec.Struct, frozen=True):
-    """A block of entries: the bytes that they take, the last of them, and what they contain.
+    """A block of entries: its byte range in the file, and what its rows have.
 
     `findings` counts the rows by code and language, `languages` by language, and `best` those with
-    the best score. `lowest` is the lowest score, which an earlier version left out.
+    the best score. `lowest` is the lowest score. Earlier versions did not write it.
     """
 
     start: int
@@ -77,7 +77,7 @@ class Block(msgspec.Struct, frozen=True):
     lowest: float = 0.0
 
     def contains(self, code: str | None, language: str | None) -> bool:
-        """Whether a row of the block has a finding with the code, and is in the language."""
+        """Return whether a row of the block has a finding with the code and is in the language."""
         languages = self.languages if code is None else self.findings.get(code, {})
         return bool(languages) if language is None else language in languages
 
@@ -157,9 +157,9 @@ def _entry(bare: RowEntry, issues: Sequence[Issue]) -> RowEntry:
 
 
 class _Worst:
-    """Where the entries with a lower score than the best are, to write them in another order.
+    """Collects the positions of entries with a lowered score, to write them again by score.
 
-    They take 24 bytes of memory each.
+    Each takes 24 bytes of memory.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
-"""The findings and the rows that have them, as sections of the HTML page.
+"""Selects and prepares the rows with findings for the HTML report.
 
-The rows, the worst first, can be filtered by language and finding without a script: radio buttons,
-and a style rule for each. So the page works where scripts are forbidden, as in the API's sandbox.
+Rows are sorted by score, the lowest first, and can be filtered by language and finding without
+scripts: there is a radio button and a style rule for each choice. The page thus works where scripts
+are forbidden, as in the API's sandbox.
 """
 
 from __future__ import annotations
@@ -14,24 +15,23 @@ import numpy as np
 
 from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.checks.issues import Issue, Severity
+from service.datasets.contract.report import Report
+from service.datasets.duplicates.compare import RowTexts
 from service.datasets.duplicates.groups import Lines
-from service.datasets.duplicates.row_texts import RowTexts
+from service.datasets.file_features import Collected
 from service.datasets.personal_data.redact import Redactor, learn_conversation, mask_turns
-from service.datasets.quality.scores import score, weight
-from service.datasets.report.collect import Collected
-from service.datasets.report.report import Report
+from service.datasets.quality import score
 from service.datasets.report.row_index import UNREADABLE, by_line
 from service.datasets.rows.conversation import Turn
 from service.datasets.text.languages import UNKNOWN, language_name
 
-OF_HELD = frozenset(["overlap", "meaning_overlap"])
+VALIDATION_FILE_CODES = frozenset(["overlap", "meaning_overlap"])
 """Codes of issues whose lines are those of the validation file."""
 
-COLUMNS: Final = (
-    "What", "Found", "For each 100 rows", "Lowers a score by", "How to fix", "Lines",
-)  # fmt: skip
+FINDING_COLUMNS: Final = ("What", "Found", "For each 100 rows", "Lowers a score by")
+COLUMNS: Final = (*FINDING_COLUMNS, "How to fix", "Lines")
 _MAX_CHOICES = 60
-_OPEN_RUNS = 12
+_UNFOLDED_RUNS = 12
 MAX_ROWS = 1_000
 # Masking takes about 1 ms per kilobyte, so these limits keep the page within a few seconds.
 _MAX_BYTES, _MAX_ROW_BYTES = 4 * 1024 * 1024, 64 * 1024
@@ -40,7 +40,7 @@ _CHARS_AT_START, _CHARS_AT_END = 600, 300
 
 
 class ShownTurn(NamedTuple):
-    """A turn of a row, without personal data. `left_out` turns before it are not shown."""
+    """A turn of a row, without personal data. `left_out` turns before it are omitted."""
 
     role: str
     text: str
@@ -48,7 +48,7 @@ class ShownTurn(NamedTuple):
 
 
 class ShownText(NamedTuple):
-    """What a row says, and its language. There are no turns if the row is too large to show."""
+    """The language and the turns of a row. There are no turns if the row is too large to show."""
 
     language: str
     turns: Sequence[ShownTurn]
@@ -91,7 +91,7 @@ def shown_rows(
     for issue in issues:
         if issue.line is not None:
             of_code.setdefault(issue.code, []).append(issue.line)
-    found = by_line(issue for issue in issues if issue.code not in OF_HELD)
+    found = by_line(issue for issue in issues if issue.code not in VALIDATION_FILE_CODES)
     scores = {line: score(issue.code for issue in of_line) for line, of_line in found.items()}
     chosen = _chosen(of_code, scores)
     with collected.texts() as texts:
@@ -107,7 +107,7 @@ def _chosen(of_code: dict[str, list[int]], scores: dict[int, float]) -> list[int
         most = max(MAX_ROWS // len(of_code), 1)
         chosen = set()
         for code, lines in of_code.items():
-            if code not in OF_HELD:
+            if code not in VALIDATION_FILE_CODES:
                 chosen.update(_worst(set(lines), scores)[:most])
         rest = _worst(scores.keys() - chosen, scores)
         chosen.update(rest[: max(MAX_ROWS - len(chosen), 0)])
@@ -163,7 +163,7 @@ class _Reader:
 
 
 def _cut(turns: Sequence[Turn]) -> list[ShownTurn]:
-    """Return the first and last turns. What is left out of a turn is in the middle, too."""
+    """Return the first and last turns, and the first and last characters of each."""
     middle = max(len(turns) - _TURNS_AT_START - _TURNS_AT_END, 0)
     first = [ShownTurn(turn.role, _short(turn.text)) for turn in turns[:_TURNS_AT_START]]
     last = [ShownTurn(turn.role, _short(turn.text)) for turn in turns[_TURNS_AT_START + middle :]]
@@ -189,7 +189,7 @@ _NAMED = {
 
 
 def words(code: str) -> str:
-    """Return a code of a finding or of a kind of personal data in words."""
+    """Return the code of a finding or of a kind of personal data in words."""
     return _NAMED.get(code, code.replace("_", " "))
 
 
@@ -210,7 +210,7 @@ def run_text(first: int, last: int) -> str:
 
 
 class LineRun(NamedTuple):
-    """A run of lines as text. If `is_shown`, the page has the row of the line `first`."""
+    """A run of lines as text. `is_shown` is whether the page shows the row on the line `first`."""
 
     text: str
     first: int = 0
@@ -218,7 +218,7 @@ class LineRun(NamedTuple):
 
 
 class FindingKind(NamedTuple):
-    """A kind of finding: the cells of its table row, and its lines, of which many are folded."""
+    """A kind of finding: the cells of its table row, its first lines, and its folded lines."""
 
     cells: tuple[str, ...]
     lines: list[LineRun]
@@ -226,7 +226,7 @@ class FindingKind(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """A choice of rows by a property: its title, and the values with the most rows."""
+    """A filter of rows by a property: its title, and the number of rows per value."""
 
     title: str
     name: str
@@ -316,19 +316,26 @@ def _rest(shown: ShownRows) -> str:
 
 
 def _finding_kinds(report: Report, shown: ShownRows) -> Iterator[FindingKind]:
-    counts = {**report.validation.counts, **report.finding_counts}
     anchors = {row.line for row in shown.rows}
-    for code, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
-        linked = anchors if code not in OF_HELD else set[int]()  # lines of the other file
+    for code, count in finding_counts(report):
+        # Lines of the validation file have no anchor.
+        linked = set[int]() if code in VALIDATION_FILE_CODES else anchors
         lines = _lines(shown.lines.get(code, []), count, linked)
-        cells = (
-            words(code),
-            f"{count:,}",
-            f"{100 * count / max(report.validation.rows, 1):.1f}",
-            f"{weight(code).points:g}",
-            CHECKS[code].fix,
-        )
-        yield FindingKind(cells, lines[:_OPEN_RUNS], lines[_OPEN_RUNS:])
+        cells = (*finding_cells(report, code, count), CHECKS[code].fix)
+        yield FindingKind(cells, lines[:_UNFOLDED_RUNS], lines[_UNFOLDED_RUNS:])
+
+
+def finding_counts(report: Report) -> list[tuple[str, int]]:
+    """Return the number of findings of each code, the most frequent first."""
+    counts = {**report.validation.counts, **report.finding_counts}
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+
+
+def finding_cells(report: Report, code: str, count: int) -> tuple[str, ...]:
+    """Return the cells of a kind of finding: name, number, share, and effect on scores."""
+    share = 100 * count / max(report.validation.rows, 1)
+    lost = report.scores.weights.get(code, 0) if report.scores is not None else 0
+    return words(code), f"{count:,}", f"{share:.1f}", f"{lost:g}"
 
 
 def _lines(lines: Sequence[int], count: int, anchors: set[int]) -> list[LineRun]:

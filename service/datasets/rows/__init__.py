@@ -1,3 +1,3 @@
-"""Rows of the row formats: reading lines, typed and canonical forms, conversations, and what chat
-templates make of them.
+"""Reads lines, and represents rows: typed (`typed_rows.py`), canonical (`canonical.py`), and as
+conversations (`conversation.py`).
 """

@@ -1,4 +1,4 @@
-"""Canonical rows: the form that the trainer reads.
+"""Converts rows to their canonical form, which trainers read.
 
 A canonical file is UTF-8 with one object per line and keys in a fixed order. Content is one
 string, and the arguments of a tool call are a JSON string. The legacy `function_call` and
@@ -29,12 +29,12 @@ from service.datasets.rows.typed_rows import DeveloperMessage, item_of
 from service.reasoning import put_in
 
 encode = msgspec.json.Encoder().encode
-# Matches an escaped NUL, among others, which makes a row invalid even if its structure is plain.
-_NEEDS_A_LOOK = re.compile(rb"\\u00[0-7]")
+# Matches escaped control characters such as NUL, which makes a row invalid.
+_ESCAPED_CONTROL = re.compile(rb"\\u00[0-7]")
 
 
 class CanonicalBlock(NamedTuple):
-    """The valid rows of some lines of a file: the line of each, from 1, and its canonical form.
+    """The valid rows in a range of a file: the line of each, from 1, and its canonical form.
 
     `last_line` is the number of lines.
     """
@@ -79,7 +79,7 @@ def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[byt
             if (
                 plain is not None
                 and DeveloperMessage not in map(type, plain.messages)
-                and not (b"\\u00" in line and _NEEDS_A_LOOK.search(line))
+                and not (b"\\u00" in line and _ESCAPED_CONTROL.search(line))
             ):
                 return encode(plain) + b"\n", None
     row, issue = parse(line)
@@ -107,7 +107,7 @@ def canonical_row(row: dict[str, Any], row_format: RowFormat) -> dict[str, Any]:
             return canonical_chat(row) | {"item": item_of(row)}
 
 
-# Also the order of a message whose legacy function call was replaced: a row has one canonical form.
+# The order of fields. It applies to converted function calls, too: a row has one canonical form.
 _KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "weight")
 
 

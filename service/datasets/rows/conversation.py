@@ -1,4 +1,4 @@
-"""A canonical row split into its texts, with their roles and whether they are trained on."""
+"""Splits a canonical row into turns, with their roles and whether they are trained on."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """The turns of a row, and those of the rejected answer if it is a preference row.
+    """The turns of a row, and the turns of the rejected answer of a preference row.
 
-    A text is a single turn of the role "text", which is trained on.
+    A text row is a single turn with the role "text", which is trained on.
 
-    `beside` holds texts that are not part of a turn: tools and names, which a chat template may
-    write, and the item that a grader reads. `has_tools` is whether the row calls a tool or contains
-    a tool result. `label` is whether the last answer was judged good, or None if the row has no
-    label.
+    `beside` has texts that are not part of a turn: tools and names, which a chat template may
+    render, and the item for a grader. `has_tools` is whether the row calls a tool or contains a
+    tool result. `label` is whether the last answer was judged good, or None without a label.
     """
 
     turns: list[Turn]
@@ -52,7 +51,7 @@ class Conversation(NamedTuple):
 
     @property
     def item(self) -> str:
-        """What a grader knows about the row as JSON, or an empty string."""
+        """The item for a grader as JSON, or an empty string."""
         return "\n".join([turn.text for turn in self.beside if turn.role == "item"])
 
     @property
@@ -73,17 +72,17 @@ def split_row(row: Row) -> Conversation:
         messages = row["messages"]
         beside.extend(_tools(row, ""))
         item = row.get("item")
-        turns = _turns(messages, "/messages", beside, learnt=item is None)
+        turns = _turns(messages, "/messages", beside, supervised=item is None)
         if item:
             beside.append(Turn("item", json.dumps(item, ensure_ascii=False), False, "/item"))
         label = row.get("label")
-        if label is not None:  # of the last answer alone
+        if label is not None:  # which judges only the last answer
             turns[:-1] = [turn._replace(supervised=False) for turn in turns[:-1]]
         return Conversation(turns, [], beside, has_tools=_has_tools(messages), label=label)
     beside.extend(_tools(row["input"], "/input"))
-    given = _turns(row["input"]["messages"], "/input/messages", beside, learnt=False)
-    better = _turns(row["preferred_output"], "/preferred_output", beside, learnt=True)
-    worse = _turns(row["non_preferred_output"], "/non_preferred_output", beside, learnt=False)
+    given = _turns(row["input"]["messages"], "/input/messages", beside, supervised=False)
+    better = _turns(row["preferred_output"], "/preferred_output", beside, supervised=True)
+    worse = _turns(row["non_preferred_output"], "/non_preferred_output", beside, supervised=False)
     parts = (row["input"]["messages"], row["preferred_output"], row["non_preferred_output"])
     has_tools = any(map(_has_tools, parts))
     return Conversation(given + better, worse, beside, has_tools=has_tools)
@@ -98,19 +97,19 @@ def _tools(owner: Row, at: str) -> Iterator[Turn]:
         yield Turn("tools", json.dumps(tools, ensure_ascii=False), False, f"{at}/tools")
 
 
-def _turns(messages: list[Row], at: str, beside: list[Turn], *, learnt: bool) -> list[Turn]:
+def _turns(messages: list[Row], at: str, beside: list[Turn], *, supervised: bool) -> list[Turn]:
     turns: list[Turn] = []
     for index, message in enumerate(messages):
         role = message["role"]
-        supervised = learnt and role == "assistant" and message.get("weight") != 0
-        turns.append(Turn(role, _text(message), supervised, f"{at}/{index}"))
+        is_learned = supervised and role == "assistant" and message.get("weight") != 0
+        turns.append(Turn(role, _text(message), is_learned, f"{at}/{index}"))
         if name := message.get("name"):
             beside.append(Turn("name", name, False, f"{at}/{index}/name"))
     return turns
 
 
 def _text(message: Row) -> str:
-    """Return the content, followed by the tool calls as a template would write them."""
+    """Return the content, followed by the tool calls as JSON."""
     text = message.get("content") or ""
     calls = message.get("tool_calls")
     if calls:
@@ -119,8 +118,8 @@ def _text(message: Row) -> str:
     return str(text)
 
 
-class Said(NamedTuple):
-    """What a turn says. A turn that is only polite is compared as it is."""
+class TurnWording(NamedTuple):
+    """The wording of a turn: its text without politeness, unless it is only polite."""
 
     role: str
     text: str

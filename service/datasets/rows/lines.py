@@ -1,4 +1,4 @@
-"""Reads lines in batches of bytes, none longer than the limit, and parses JSON within limits."""
+"""Reads lines in batches, skipping lines over the limit, and parses JSON within limits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
 
 
 class LongLine(NamedTuple):
-    """A line over the limit, which was skipped without being loaded. `line` counts from 1."""
+    """A line over the limit, which was skipped. `line` is its number, from 1."""
 
     line: int
 

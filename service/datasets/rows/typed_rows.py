@@ -1,8 +1,8 @@
-"""The typed structure of a row, for the fast path of the validation.
+"""Types of plain rows, for the fast path of the validation.
 
-Each role has its own type, so that the decoder itself checks which fields a role may have.
-A row that does not match is not necessarily invalid: it may have content parts, tools, a
-name, or a weight. Such a row takes the slow path through `checks.rows`.
+Each role has its own type, so that the decoder checks which fields a role may have. A row that does
+not match can still be valid: it may have content parts, tools, a name, or a weight, which
+`checks/rows.py` checks in detail.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class PreferenceRow(_Strict):
 
 
 CONTEXT: Final = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
-"""Fields of a row that the model sees. All others are the item."""
+"""Fields of a row that the model sees. All other fields are the item for a grader."""
 
 
 def item_of(row: Mapping[str, Any], context: Collection[str] = CONTEXT) -> dict[str, Any]:

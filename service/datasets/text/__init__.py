@@ -1,1 +1,1 @@
-"""Properties of a text: language and script, units of reading, and tokens."""
+"""Analyzes a text: language and script, words and search terms, and tokens."""

@@ -1,4 +1,4 @@
-"""Detection of the language and script of a text.
+"""Detects the language and script of a text.
 
 Most scripts are used by one major language, so the code points are sufficient. Only Latin,
 Cyrillic, Arabic, and Devanagari texts need the language model included in `py3langid`. Texts
@@ -20,7 +20,7 @@ _LETTERS_NEEDED_LATIN = 8
 _CHARS_READ = 160
 _CONFIDENCE_NEEDED = 0.5
 
-# Ranges of scripts, in units of 128 code points. All other code points are common or rare.
+# Ranges of scripts. All other code points are common to several scripts, or rare.
 _BLOCKS: tuple[tuple[str, int, int], ...] = (
     ("Greek", 0x0380, 0x03FF),
     ("Cyrillic", 0x0400, 0x057F),
@@ -83,68 +83,11 @@ _BY_SCRIPT = {
 }
 # Languages that the model may return. A short list avoids classifying short texts as rare
 # languages.
-_MODEL_LANGUAGES = [
-    "en",
-    "de",
-    "fr",
-    "es",
-    "pt",
-    "it",
-    "nl",
-    "sv",
-    "da",
-    "nb",
-    "fi",
-    "pl",
-    "cs",
-    "sk",
-    "hu",
-    "ro",
-    "hr",
-    "sl",
-    "lt",
-    "lv",
-    "et",
-    "tr",
-    "az",
-    "uz",
-    "id",
-    "ms",
-    "tl",
-    "vi",
-    "sw",
-    "af",
-    "sq",
-    "ca",
-    "eu",
-    "gl",
-    "is",
-    "ga",
-    "cy",
-    "mt",
-    "eo",
-    "la",
-    "ru",
-    "uk",
-    "bg",
-    "sr",
-    "mk",
-    "be",
-    "kk",
-    "ky",
-    "mn",
-    "tg",
-    "ar",
-    "fa",
-    "ur",
-    "ps",
-    "ckb",
-    "ug",
-    "hi",
-    "mr",
-    "ne",
-    "sa",
-]
+_MODEL_LANGUAGE_CODES = """
+en de fr es pt it nl sv da nb fi pl cs sk hu ro hr sl lt lv et tr az uz id ms tl vi sw af sq ca eu
+gl is ga cy mt eo la ru uk bg sr mk be kk ky mn tg ar fa ur ps ckb ug hi mr ne sa
+"""
+_MODEL_LANGUAGES = _MODEL_LANGUAGE_CODES.split()
 
 _ONLY_SIMPLIFIED = frozenset(
     "们这个来为国时说会对着过发里后学没动样还进给让从关应问间现开长东车门见话语认请谢您吗么"
@@ -251,7 +194,7 @@ def detect(text: str) -> Language:
 
 
 def detect_each(texts: Iterable[str]) -> list[Language]:
-    """Detect the language of each text, in a fifth of the time that `detect` takes for each."""
+    """Detect the language of each text, in a fifth of the time of calling `detect` for each."""
     starts = [text[:_CHARS_READ] for text in texts]
     counts = _script_counts(starts)
     letters, tops, kana, han = (
@@ -274,7 +217,7 @@ def _script_counts(starts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]
 
 
 def _detect(start: str, letters: int, top: int, kana: int, han: int) -> Language:
-    """Detect a language from the numbers of letters, and the script that most of them have."""
+    """Detect a language from the number of letters, their most common script, and kana and Han."""
     if letters < _LETTERS_NEEDED:
         return Language(UNKNOWN, "Common", 0.0)
     # Japanese mixes kana and kanji, so a text with at least a tenth of kana is not Chinese.
@@ -304,7 +247,7 @@ _DIGITS = re.compile(r"\d+")
 
 @lru_cache(maxsize=4096)
 def _classify(text: str) -> tuple[str, float]:
-    """Classify a text whose numbers are 0, as they say nothing. Templates then repeat."""
+    """Classify a text with 0 for each digit, so that texts from a template share a result."""
     code, confidence = _identifier().classify(text)
     return str(code), float(confidence)
 

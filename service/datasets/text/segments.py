@@ -1,4 +1,4 @@
-"""Segmentation of texts into units of reading, and into terms for a search index.
+"""Splits texts into words, and into terms for a search index.
 
 Chinese, Japanese, Thai, Lao, Khmer, Burmese, and Tibetan are written without spaces between
 words. Their units are characters, with their vowel signs and tone marks, and their terms are runs
@@ -26,8 +26,8 @@ _STACKED = (
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _IS_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _IS_WIDE, _IS_STACKED = re.compile(f"[{_WIDE}]"), re.compile(f"[{_STACKED}]")
-# In words of an alphabet. A word has about two Chinese or Japanese characters, and about three
-# Thai ones with their marks.
+# Characters in words: a word has about two Chinese or Japanese characters, and about three Thai
+# ones with their marks.
 _WIDE_WORTH, _STACKED_WORTH = 0.5, 0.3
 _RUN = {"wide": 2, "stacked": 3}
 

@@ -1,4 +1,4 @@
-"""Token counts of texts, including how many tokens are bytes or parts of a character."""
+"""Counts the tokens of texts, and how many of them are bytes or parts of a character."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKENS_PER_MESSAGE = 5
 
 
 class TextTokens(NamedTuple):
-    """Per text, the number of tokens, and of tokens that are a byte or part of a character."""
+    """Per text, the number of tokens, and of those that are a byte or part of a character."""
 
     counts: np.ndarray[Any, np.dtype[np.int64]]
     fallbacks: np.ndarray[Any, np.dtype[np.int64]]

@@ -1,12 +1,12 @@
 """Redis records of searches for rows to erase.
 
     finetuned:{project}:erasure-searches:{id}   a search
-    finetuned:{project}:erasure-match:{id}      what it looks for, until it has ended
+    finetuned:{project}:erasure-match:{id}      the text or digest it looks for, until it ends
     finetuned:erasure-searches-unfinished       "project/id" of those that have not ended
-    finetuned:erasure-match-key                 the key of the digests of what was looked for
+    finetuned:erasure-match-key                 the key of the keyed digests in records
 
-What a search looks for is personal data itself. So the record has only a keyed digest of it, which
-shows that two searches looked for the same, and cannot be guessed without the key.
+The text of a search is personal data. So the record has only a keyed digest of it, which shows
+that two searches looked for the same text, and cannot be guessed without the key.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, queue
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, rewriting
-from service.datasets.contract import RowMatch
+from service.datasets.contract.tasks import RowMatch
 from service.work.records import Kind, RestartedRecord, WorkError
 from service.work.store import WorkStore
 
 MATCH_KEY: Final = f"{PREFIX}:erasure-match-key"
 MAX_UNFINISHED: Final = 4  # of a project
-_MATCH_KEPT_S = 7 * 24 * 3600
+_MATCH_EXPIRES_S = 7 * 24 * 3600
 
 
 class SearchStatus(StrEnum):
@@ -41,12 +41,12 @@ class SearchStatus(StrEnum):
 
 
 class FoundFile(Stored):
-    """A file with rows that match, and what was done about it."""
+    """A file that matches, and the result of its erasure."""
 
     file_id: str
     filename: str
     purpose: str
-    rows: int | None = None  # None if the file has no rows, but contains the text
+    rows: int | None = None  # None for files without rows that contain the text
     matches: int | None = None
     lines: tuple[int, ...] = ()
     models: tuple[str, ...] = ()
@@ -58,16 +58,16 @@ class FoundFile(Stored):
 
 
 class FoundPlace(Stored):
-    """An object with the text, outside of the rows of files."""
+    """An object that contains the text outside of rows."""
 
     object: str
-    id: str  # empty if the name itself has the text
+    id: str  # empty if the ID itself contains the text
     is_in_records: bool
     is_in_storage: bool
 
 
 class FoundChats(Stored):
-    """Stored chats that match, and what was done about them."""
+    """Stored chats that match, and the result of their erasure."""
 
     matches: int
     ids: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class SearchRecord(RestartedRecord):
     final = frozenset({SearchStatus.COMPLETED, SearchStatus.FAILED})
     failed = SearchStatus.FAILED
 
-    key_id: str  # which asked for it
+    key_id: str  # of the API key that asked for it
     match_kind: str
     match_digest: str
     apply: bool
@@ -125,28 +125,28 @@ class Searches(WorkStore[SearchRecord]):
             apply=apply,
             cascade=cascade,
         )
-        looked_for = msgspec.json.encode(match)
+        encoded = msgspec.json.encode(match)
         return await self.create(
-            record, also=lambda pipe: pipe.set(_match(record), looked_for, ex=_MATCH_KEPT_S)
+            record, also=lambda pipe: pipe.set(_match_key(record), encoded, ex=_MATCH_EXPIRES_S)
         )
 
     async def match(self, record: SearchRecord) -> RowMatch | None:
-        """Return what an unfinished search looks for; None if that is too long ago."""
-        stored = await reply(self.redis.get(_match(record)))
+        """Return what an unfinished search looks for, or None if that has expired."""
+        stored = await reply(self.redis.get(_match_key(record)))
         return None if stored is None else msgspec.json.decode(stored, type=RowMatch)
 
     async def _digest(self, project_id: str, match: RowMatch) -> str:
         await reply(self.redis.set(MATCH_KEY, secrets.token_bytes(32), nx=True))
         key = await reply(self.redis.get(MATCH_KEY))
-        assert key is not None  # nothing removes it
+        assert key is not None  # it is never removed
         text = f"{project_id}\n{match.kind}\n{match.value}".encode()
         return hmac.new(key, text, hashlib.sha256).hexdigest()
 
     def _on_ended(self, pipe: Pipeline, record: SearchRecord) -> None:
         super()._on_ended(pipe, record)
-        pipe.delete(_match(record))
+        pipe.delete(_match_key(record))
         rewriting.request(pipe)
 
 
-def _match(record: SearchRecord) -> str:
+def _match_key(record: SearchRecord) -> str:
     return f"{PREFIX}:{record.project_id}:erasure-match:{record.id}"

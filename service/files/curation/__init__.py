@@ -1,5 +1,6 @@
-"""Checks, reports and cleanings of uploaded files, and imports of uploaded adapters.
+"""Tasks on files: checks, reports, previews, cleanings, comparisons, merges and measurements.
 
-`service.datasets` does the actual work in child processes of a worker. This package provides the
-HTTP API, queues the tasks and stores their results.
+A request stores a task (`records.py`). A worker runs it (`check.py` after an upload, `curate.py`
+otherwise) in a child process that reads the untrusted file (`dataset_process.py`). Results are
+stored next to the file, or become new files (`outputs.py`). `service.datasets` computes them.
 """

@@ -1,4 +1,4 @@
-"""CPU task that runs the tasks on a file, such as reports and cleanings."""
+"""The `curate_file` task: runs the tasks on a file, such as reports and cleanings."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import Any, Protocol
 from service.config import Settings
 from service.core import ids, metrics
 from service.core.leases import Leases
-from service.files.curation.child_runner import DeskFailed
+from service.files.curation.dataset_process import DatasetTaskFailed, scratch_folder
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
-from service.files.curation.scratch import scratch_folder
 from service.files.records import FileRecord, Files
 from service.work.task import ShortTask
 
 
 class Work(Protocol):
-    """Executor of one kind of task."""
+    """The work of one kind of task."""
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Execute the task in a scratch folder and finish it. Raises DeskFailed."""
+        """Do the work in a scratch folder, and complete the task. Raises DatasetTaskFailed."""
 
 
 class Curate(ShortTask[Task]):
-    """The `curate_file` task: moves a task from in progress to completed or failed."""
+    """Runs tasks by their kind, and counts how they end."""
 
-    failures = (DeskFailed,)
+    failures = (DatasetTaskFailed,)
 
     def __init__(
         self, files: Files, leases: Leases, settings: Settings, kinds: dict[TaskKind, Work]
@@ -38,7 +37,7 @@ class Curate(ShortTask[Task]):
     async def _work(self, task: Task) -> None:
         file = await self._files.get(task.project_id, task.file_id, ids.now_s())
         if file is None:
-            # It was created while its file was being deleted, and would be enqueued forever.
+            # It was created while the file was deleted, and would be enqueued forever.
             await self._store.delete(task)
             return
         async with scratch_folder(self._scratch / f"{file.id}-{task.id}") as folder:

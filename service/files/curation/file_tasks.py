@@ -1,4 +1,4 @@
-"""The tasks on a file in requests: a requested one, a page of them, and one by its ID."""
+"""What the routes of tasks on files share: starting, finding and listing tasks, and answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.core.errors import BadRequest, NotFound
 from service.core.records import Page
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import FileRecord
-from service.files.routes import Store, existing
+from service.files.routes import Store, require_file
 from service.web.auth import Principal
 from service.web.deps import resource
 from service.web.resources import Paging, Resource
@@ -37,52 +37,48 @@ async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> Non
     )
 
 
-async def asked_for(requested: Task, tasks: Tasks, settings: Settings, caller: Principal) -> Task:
-    """The requested task: in progress or completed. Raises BadRequest if it failed."""
+async def get_or_start(
+    requested: Task, tasks: Tasks, settings: Settings, caller: Principal
+) -> Task:
+    """Return the requested task, which is started if it is new. Raises BadRequest if it failed."""
     if await tasks.collection(requested.file_id).get(caller.project_id, requested.id) is None:
         await check_room(settings, tasks, caller)
-    task = await tasks.asked_for(requested)
+    task = await tasks.get_or_create(requested)
     if task.error is not None and task.state is TaskState.FAILED:
         raise BadRequest(task.error.message, code=task.error.code, param="file_id")
     return task
 
 
-async def named_file(files: Store, caller: Principal, file_id: str, param: str) -> FileRecord:
-    """The file that a parameter names. Raises NotFound."""
+async def require_named_file(
+    files: Store, caller: Principal, file_id: str, param: str
+) -> FileRecord:
+    """Return the file that a parameter names. Raises NotFound."""
     try:
-        return await existing(files, caller.project_id, file_id)
+        return await require_file(files, caller.project_id, file_id)
     except NotFound as e:
         raise NotFound(e.message, param=param, code="file_not_found") from e
 
 
 def pending(body: BaseModel) -> JSONResponse:
-    """The response while a task is in progress."""
+    """Return the response while a task is in progress."""
     return JSONResponse(body.model_dump(), 202, headers={"retry-after": str(_RETRY_S)})
 
 
-def with_head(task: Task, kind: str, content: bytes, **more: Any) -> bytes:
-    """A stored report, preview or diff as an API object."""
-    head = {
-        "id": task.id,
-        "object": kind,
-        "file_id": task.file_id,
-        "status": task.state,
-        **more,
-    }
+def encode_result(task: Task, kind: str, content: bytes, **more: Any) -> bytes:
+    """Return a stored report, preview or diff as the JSON of an API object."""
+    head = {"id": task.id, "object": kind, "file_id": task.file_id, "status": task.state, **more}
     body = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
     return msgspec.json.encode({**head, **body})
 
 
-async def page_of_tasks(
-    tasks: Tasks, file: FileRecord, kind: TaskKind, paging: Paging
-) -> Page[Task]:
+async def list_tasks(tasks: Tasks, file: FileRecord, kind: TaskKind, paging: Paging) -> Page[Task]:
     """Return tasks of one kind on a file. Raises Missing if `paging.after` is unknown."""
     return await tasks.collection(file.id).page(
         file.project_id, **paging.bounds, where=lambda task: task.kind is kind
     )
 
 
-async def task_of(
+async def get_task(
     tasks: Tasks, file: FileRecord, task_id: str, prefix: str, resource: Resource
 ) -> Task:
     """Return the task on a file whose ID has this prefix. Raises NotFound."""

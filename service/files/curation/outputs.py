@@ -1,9 +1,9 @@
-"""Outputs of tasks: files of cleanings and merges, and adapters of imports.
+"""Stores the outputs of tasks: files of cleanings and merges, and adapters of imports.
 
-They are stored before the transaction that registers them. A worker that dies in between leaves
+Outputs are stored before the transaction that registers them. A worker that dies in between leaves
 bytes that belong to no record, under IDs that the next attempt does not use. Each output is
 therefore noted in Redis before its bytes are written. The note is removed when the output is
-registered or its bytes are deleted. `sweep` finds the notes of workers that did neither.
+registered or its bytes are deleted. `sweep` deletes outputs whose worker did neither.
 
     finetuned:curation-outputs    set: "project/source file/task/attempt/output"
 """
@@ -24,8 +24,10 @@ from service.core.leases import Leases
 from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import reply, text
 from service.core.storage import Manifest
+from service.datasets.formats.options import RowFormat, canonical_facts
+from service.datasets.output import OutputFile
 from service.files.curation.records import Task, Tasks, TaskState
-from service.files.records import FileRecord, Files
+from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,41 @@ class Output(msgspec.Struct, frozen=True):
 
     record: FileRecord
     path: Path
+
+
+def new_output(
+    project_id: str,
+    written: OutputFile,
+    filename: str,
+    *,
+    expires_at: int | None,
+    row_format: RowFormat | None = None,
+    **origin: Any,
+) -> Output:
+    """Return a file that a task wrote, with the record to register it with.
+
+    With a `row_format`, it has canonical rows, which are valid, and can be trained on. `origin` has
+    the fields of the record that name the sources of the file.
+    """
+    rows: dict[str, Any] = {"purpose": Purpose.USER_DATA}
+    if row_format is not None:
+        found = msgspec.to_builtins(canonical_facts(written.bytes, row_format))
+        rows = {"purpose": Purpose.FINE_TUNE, "row_format": row_format, "found": found}
+        rows["canonical"] = written.sha256
+    record = FileRecord(
+        id=ids.new(ids.FILE),
+        project_id=project_id,
+        created_at=ids.now_s(),
+        filename=filename,
+        bytes=written.bytes,
+        sha256=written.sha256,
+        status=FileStatus.PROCESSED,
+        expires_at=expires_at,
+        rows=written.rows,
+        **rows,
+        **origin,
+    )
+    return Output(record, Path(written.path))
 
 
 class StoredAdapter(msgspec.Struct, frozen=True):
@@ -58,7 +95,7 @@ class _Note(msgspec.Struct, frozen=True):
     output_id: str  # of a file or an adapter
 
     @classmethod
-    def of(cls, task: Task, output_id: str) -> _Note:
+    def for_output(cls, task: Task, output_id: str) -> _Note:
         return cls(task.project_id, task.file_id, task.id, task.attempt, output_id)
 
     @classmethod
@@ -67,7 +104,7 @@ class _Note(msgspec.Struct, frozen=True):
         return cls(project_id, source_id, task_id, int(attempt), output_id)
 
     def may_be_registered(self, task: Task) -> bool:
-        """Whether the attempt that stores the output can still finish its task."""
+        """Whether the attempt that stored the output can still complete its task."""
         return task.attempt == self.attempt and task.state is TaskState.IN_PROGRESS
 
     @property
@@ -90,9 +127,9 @@ class Outputs:
         self._redis = files.redis
 
     async def store(self, task: Task, outputs: Iterable[Output]) -> None:
-        """Write the bytes and manifests of the outputs. On an error, deletes them."""
+        """Write the bytes and manifests of the outputs. Deletes them on an error."""
         outputs = list(outputs)
-        members = [_Note.of(task, output.record.id).member for output in outputs]
+        members = [_Note.for_output(task, output.record.id).member for output in outputs]
         await reply(self._redis.sadd(NOTED, *members))
         try:
             for output in outputs:
@@ -106,10 +143,10 @@ class Outputs:
         """Add the commands that register the outputs as files to a transaction."""
         for output in outputs:
             self._files.write_new(pipe, output.record)
-            pipe.srem(NOTED, _Note.of(task, output.record.id).member)
+            pipe.srem(NOTED, _Note.for_output(task, output.record.id).member)
 
     async def finish(self, task: Task, result: dict[str, Any], outputs: Sequence[Output]) -> None:
-        """Store the outputs, then register them and finish the task in one transaction.
+        """Store the outputs, then register them and complete the task in one transaction.
 
         Raises AttemptSuperseded, and Missing if the task's file was deleted.
         """
@@ -124,20 +161,20 @@ class Outputs:
             await self.discard(task, outputs)
             raise
         except BaseException:
-            # Redis may have committed the outcome, or may still do so, so the files may be in use.
+            # Redis may have committed the transaction, or may still do so: the files may be in use.
             log.warning("%s: unknown whether it ended, so its files are kept for now", task.id)
             raise
 
     async def discard(self, task: Task, outputs: Iterable[Output]) -> None:
         """Delete the bytes of outputs that can no longer be registered."""
         for output in outputs:
-            await self._delete(_Note.of(task, output.record.id))
+            await self._delete(_Note.for_output(task, output.record.id))
 
     async def store_adapter(
         self, task: Task, path: Path, *, meta: dict[str, Any], only: Callable[[str], bool]
     ) -> StoredAdapter:
-        """Write the files in `path` that `only` accepts as an adapter. On an error, deletes it."""
-        note = _Note.of(task, ids.new(ids.ADAPTER))
+        """Write the files in `path` that `only` accepts as an adapter. Deletes it on an error."""
+        note = _Note.for_output(task, ids.new(ids.ADAPTER))
         await reply(self._redis.sadd(NOTED, note.member))
         try:
             manifest = await self._files.storage.put_folder(note.folder, path, meta=meta, only=only)
@@ -147,36 +184,36 @@ class Outputs:
         return StoredAdapter(note.output_id, note.folder, manifest)
 
     def register_adapter(self, pipe: Pipeline, task: Task, adapter: StoredAdapter) -> None:
-        """Add to the transaction that registers the model of an adapter that it is registered."""
-        pipe.srem(NOTED, _Note.of(task, adapter.id).member)
+        """Remove the note of an adapter in the transaction that registers its model."""
+        pipe.srem(NOTED, _Note.for_output(task, adapter.id).member)
 
     async def discard_adapter(self, task: Task, adapter: StoredAdapter) -> None:
         """Delete the bytes of an adapter that can no longer be registered."""
-        await self._delete(_Note.of(task, adapter.id))
+        await self._delete(_Note.for_output(task, adapter.id))
 
     async def sweep(self, leases: Leases, patience_s: float) -> int:
         """Delete the outputs of attempts that ended without registering them; return their number.
 
-        An attempt has ended if its task has, or is in another attempt, and no worker has held the
-        task's lease for `patience_s`.
+        An attempt has ended if its task has ended or is in another attempt, and no worker has held
+        the task's lease for `patience_s`.
         """
         swept = 0
         for member in await reply(self._redis.smembers(NOTED)):
             note = _Note.parse(text(member))
             with contextlib.suppress(Unreadable):
-                if await self._is_left(note, leases, patience_s):
+                if await self._is_abandoned(note, leases, patience_s):
                     await self._delete(note)
                     swept += 1
         return swept
 
-    async def _is_left(self, note: _Note, leases: Leases, patience_s: float) -> bool:
+    async def _is_abandoned(self, note: _Note, leases: Leases, patience_s: float) -> bool:
         task = await self._tasks.collection(note.source_id).get(note.project_id, note.task_id)
         if task is not None and note.may_be_registered(task):
             return False
         subject = f"{note.source_id}/{note.task_id}"
         if await leases.unheld_s(subject, note.attempt) < patience_s:
             return False
-        # Read last: since the task has moved on, an output that is not registered never will be.
+        # Read last: the attempt is over, so an output that is not registered now never will be.
         return bool(await reply(self._redis.sismember(NOTED, note.member)))
 
     async def _delete(self, note: _Note) -> None:

@@ -1,8 +1,7 @@
-"""Create previews of files: one per set of format options, stored next to the file."""
+"""Creates previews of files: one per set of format options, stored next to the file."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,10 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import PreviewSpec
-from service.files.curation.child_runner import Desk
-from service.files.curation.records import Task, TaskKind, Tasks
-from service.files.curation.scratch import fetch
-from service.files.documents import read_with
-from service.files.records import FileRecord, Files
+from service.datasets.contract.tasks import PreviewSpec
+from service.files.curation.dataset_process import DatasetProcess, fetch
+from service.files.curation.records import Task, TaskKind, Tasks, task_on_request
+from service.files.records import FileRecord, Files, with_filename_hint
 
 _NAME = "preview.json"
 
@@ -28,40 +25,35 @@ class PreviewOptions(msgspec.Struct, frozen=True):
 
 
 def preview_task(file: FileRecord, options: PreviewOptions) -> Task:
-    """The task that previews a file. The same content and options have the same ID."""
-    view = msgspec.json.encode([file.meaning, options], order="sorted")
-    return Task(
-        id=ids.PREVIEW + hashlib.sha256(view).hexdigest()[:32],
-        project_id=file.project_id,
-        created_at=ids.now_s(),
-        file_id=file.id,
-        kind=TaskKind.PREVIEW,
-        options=msgspec.to_builtins(options),
-    )
+    """Return the task that previews a file."""
+    chosen = msgspec.to_builtins(options)
+    return task_on_request(TaskKind.PREVIEW, ids.PREVIEW, file, chosen, chosen)
 
 
 def preview_key(task: Task) -> str:
-    """The storage key of a completed preview."""
+    """Return the storage key of a completed preview."""
     return f"{task.folder}/{_NAME}"
 
 
 class MakePreview:
-    """Executes preview tasks."""
+    """Runs preview tasks."""
 
     def __init__(self, files: Files, settings: Settings) -> None:
         self._files = files
         self._tasks = Tasks(files.redis)
-        self._desk = Desk(settings)
+        self._dataset_process = DatasetProcess(settings)
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Create and store the preview, then finish. Raises DeskFailed."""
+        """Create and store the preview. Raises DatasetTaskFailed."""
         options = msgspec.convert(task.options, PreviewOptions)
         spec = PreviewSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
-            format=self._desk.format_of(read_with(options.format, file.filename)),
+            format=self._dataset_process.format_of(
+                with_filename_hint(options.format, file.filename)
+            ),
             limit=options.limit,
             result=folder / _NAME,
         )
-        await self._desk.run(spec)
+        await self._dataset_process.run(spec)
         await self._files.storage.put_file(preview_key(task), spec.result)
         await self._tasks.finish_stored(task, self._files.storage)

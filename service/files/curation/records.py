@@ -1,21 +1,27 @@
-"""Records of tasks on a file in Redis, such as reports and cleanings, deleted with the file."""
+"""Records of tasks on a file in Redis, such as reports and cleanings.
+
+They are deleted with the file. The ID of a task that is requested by its options, such as a report,
+is a digest of them, so that the same request finds the same task.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Self
 
+import msgspec
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
 from service.core.records import Collection, Missing
 from service.core.storage import Storage
-from service.files.records import tasks_of
+from service.files.records import FileRecord, tasks_of
 from service.work.records import Kind, RestartedRecord, WorkError
 from service.work.store import WorkStore
 
-_FAILED_FOR_S = 60  # a failed task is retried if it is requested after this time
+_RETRY_AFTER_S = 60  # a failed task restarts if it is requested this long after its failure
 
 
 class TaskKind(StrEnum):
@@ -66,7 +72,7 @@ class Task(RestartedRecord):
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The file."""
+        """The ID of the file."""
         return (self.file_id,)
 
     @property
@@ -75,9 +81,24 @@ class Task(RestartedRecord):
         return f"{self.project_id}/files/{self.file_id}/tasks/{self.id}"
 
     def next_attempt(self, **fields: Any) -> Self:
-        """Return the record with the next attempt, which starts again."""
-        again = {"state": TaskState.IN_PROGRESS, "error": None, "finished_at": None}
-        return super().next_attempt(**again, **fields)
+        """Return the record with its next attempt, which starts from the beginning."""
+        cleared = {"state": TaskState.IN_PROGRESS, "error": None, "finished_at": None}
+        return super().next_attempt(**cleared, **fields)
+
+
+def task_on_request(
+    kind: TaskKind, id_prefix: str, file: FileRecord, options: dict[str, Any], *seen: Any
+) -> Task:
+    """Return a task whose ID is a digest of the file's meaning and of all else that it `seen`."""
+    view = msgspec.json.encode([file.meaning, *seen], order="sorted")
+    return Task(
+        id=id_prefix + hashlib.sha256(view).hexdigest()[:32],
+        project_id=file.project_id,
+        created_at=ids.now_s(),
+        file_id=file.id,
+        kind=kind,
+        options=options,
+    )
 
 
 class Tasks(WorkStore[Task]):
@@ -89,18 +110,16 @@ class Tasks(WorkStore[Task]):
         """Return the tasks of one file."""
         return Collection(self.redis, tasks_of(*parents), Task)
 
-    async def asked_for(self, requested: Task) -> Task:
-        """The task with the wanted ID: created if new, restarted if it failed a while ago."""
+    async def get_or_create(self, requested: Task) -> Task:
+        """Return the task with this ID. It is created if new, and restarted if it has failed."""
         found = await self.collection(requested.file_id).get(requested.project_id, requested.id)
         if found is None:
             try:
                 return await self.create(requested)
             except ValueError:  # created by a concurrent request
                 return requested
-        if (
-            found.state is TaskState.FAILED
-            and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s()
-        ):
+        failed_at = (found.finished_at or 0) if found.state is TaskState.FAILED else None
+        if failed_at is not None and failed_at + _RETRY_AFTER_S < ids.now_s():
             return await self.restart(found)
         return found
 
@@ -111,7 +130,7 @@ class Tasks(WorkStore[Task]):
         result: dict[str, Any] | None = None,
         also: Callable[[Pipeline], Any] = lambda _: None,
     ) -> None:
-        """Store the attempt's result together with `also(pipe)` in one atomic step.
+        """Complete the task, in one transaction with `also(pipe)`.
 
         Raises AttemptSuperseded, and Missing if the file was deleted. In both cases, nothing is
         written.
@@ -123,12 +142,12 @@ class Tasks(WorkStore[Task]):
         )
 
     async def finish_stored(self, task: Task, storage: Storage) -> None:
-        """Finish an attempt whose output is in the task's folder.
+        """Complete a task whose output is in its folder.
 
-        Raises AttemptSuperseded, and Missing if the file was deleted; then the output is removed.
+        Raises AttemptSuperseded, and Missing if the file was deleted. The output is then removed.
         """
         try:
             await self.finish(task)
-        except Missing:  # the deletion may have been before the output was stored
+        except Missing:  # the file may have been deleted before the output was stored
             await storage.delete_prefix(task.folder)
             raise

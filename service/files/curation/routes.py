@@ -1,4 +1,4 @@
-"""`/v1/files/preview`, and `report`, `rows` and `clean` below `/v1/files/{id}`."""
+"""`/v1/files/preview`, and `/report`, `/rows` and `/clean` of `/v1/files/{id}`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from service.core.storage import StorageMissing
 from service.datasets.checks.issue_codes import CHECKS
 from service.files.curation.file_tasks import (
     TaskStore,
-    asked_for,
     check_room,
-    named_file,
-    page_of_tasks,
+    encode_result,
+    get_or_start,
+    get_task,
+    list_tasks,
     pending,
-    task_of,
-    with_head,
+    require_named_file,
 )
 from service.files.curation.preview import PreviewOptions, preview_key, preview_task
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind, TaskState
 from service.files.curation.report import FORMS, ReportOptions, report_task
-from service.files.curation.rows import OldIndex, RowReader, Sort, UnknownLine, Wanted
+from service.files.curation.rows import OldIndex, RowQuery, RowReader, Sort, UnknownLine
 from service.files.curation.schemas import (
     CleaningObject,
     CleanRequest,
@@ -36,7 +36,7 @@ from service.files.curation.schemas import (
     RowObject,
 )
 from service.files.records import Purpose
-from service.files.routes import Store, existing
+from service.files.routes import Store, require_file
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
@@ -94,7 +94,7 @@ async def preview_file(
     The first request starts the preview in the background; the response is 202 until it is ready.
     Later requests with the same options return the same preview.
     """
-    file = await named_file(files, caller, body.file_id, "file_id")
+    file = await require_named_file(files, caller, body.file_id, "file_id")
     if file.purpose is not Purpose.FINE_TUNE:
         raise BadRequest(
             f"The file {file.id} has the purpose '{file.purpose}'; only files with the purpose "
@@ -104,7 +104,7 @@ async def preview_file(
         )
     given = file.format if body.format is None else body.format.stored()
     requested = preview_task(file, PreviewOptions(given or {}, body.limit))
-    task = await asked_for(requested, tasks, settings, caller)
+    task = await get_or_start(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
         return pending(PreviewPending(id=task.id, file_id=task.file_id))
     try:
@@ -112,7 +112,7 @@ async def preview_file(
     except StorageMissing as e:
         await tasks.restart(task)
         raise NotFound("The preview is no longer in storage; it is being created again.") from e
-    made = with_head(task, "file.preview", content, format=task.options["format"])
+    made = encode_result(task, "file.preview", content, format=task.options["format"])
     return Response(made, media_type="application/json")
 
 
@@ -176,14 +176,14 @@ async def retrieve_report(
     ready. Later requests with the same options return the same report, until a recognizer of the
     project changes.
     """
-    file = await existing(files, caller.project_id, file_id)
+    file = await require_file(files, caller.project_id, file_id)
     if validation_file is not None:
-        await named_file(files, caller, validation_file, "validation_file")
-    _refuse_encoder(encoder)
+        await require_named_file(files, caller, validation_file, "validation_file")
+    _reject_encoder(encoder)
     options = ReportOptions(_models(registry, model), validation_file)
     digest = await recognizers.digest(caller.project_id)
     requested = report_task(file, options, digest)
-    task = await asked_for(requested, tasks, settings, caller)
+    task = await get_or_start(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
         return pending(ReportPending(id=task.id, file_id=task.file_id))
     try:
@@ -192,7 +192,7 @@ async def retrieve_report(
         await tasks.restart(task)
         raise NotFound(_REPORT_LOST) from e
     if form == "json":
-        made = with_head(task, "file.report", content)
+        made = encode_result(task, "file.report", content)
         return Response(made, media_type="application/json")
     return Response(content, media_type=_MEDIA[form], headers=_SAFE)
 
@@ -249,7 +249,7 @@ async def list_rows(
     response is 202 until it is ready. At most 100,000 findings are kept for each code.
     A broken row is listed with its findings only.
     """
-    file = await existing(files, caller.project_id, file_id)
+    file = await require_file(files, caller.project_id, file_id)
     if issue is not None and issue not in CHECKS:
         raise BadRequest(
             f"No finding has the code '{issue}'. The report lists the codes in `finding_counts` "
@@ -257,15 +257,15 @@ async def list_rows(
             param="issue",
             code="invalid_value",
         )
-    _refuse_encoder(encoder)
+    _reject_encoder(encoder)
     options = ReportOptions(_models(registry, model))
     requested = report_task(file, options, await recognizers.digest(caller.project_id))
-    task = await asked_for(requested, tasks, settings, caller)
+    task = await get_or_start(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
         return pending(ReportPending(id=task.id, file_id=task.file_id))
-    wanted = Wanted(int(after or 0), limit, issue, language, sort, max_score)
+    query = RowQuery(int(after or 0), limit, issue, language, sort, max_score)
     try:
-        page = await RowReader(files.storage, file, task).page(wanted)
+        page = await RowReader(files.storage, file, task).page(query)
     except UnknownLine as e:
         raise Resource("row", label="line").unknown_after() from e
     except OldIndex:
@@ -298,10 +298,10 @@ async def clean_file(
     until the status is `completed` or `failed`, then train on `training_file`. The new files name
     the file and the cleaning that they come from.
     """
-    file = await existing(files, caller.project_id, file_id)
-    asked = body or CleanRequest()
-    if asked.decisions_file is not None:
-        await named_file(files, caller, asked.decisions_file, "decisions_file")
+    file = await require_file(files, caller.project_id, file_id)
+    request = body or CleanRequest()
+    if request.decisions_file is not None:
+        await require_named_file(files, caller, request.decisions_file, "decisions_file")
 
     async def make(claim: Claim[Task]) -> Task:
         await check_room(settings, tasks, caller)
@@ -311,11 +311,11 @@ async def clean_file(
             created_at=ids.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
-            options=asked.options(),
+            options=request.options(),
         )
         return await tasks.create(task, claim)
 
-    raw = f"{file.id} {asked.model_dump_json()}".encode()
+    raw = f"{file.id} {request.model_dump_json()}".encode()
     return await created_once(
         CleaningObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )
@@ -331,9 +331,9 @@ async def list_cleanings(
     file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
 ) -> ListOf[CleaningObject]:
     """List a file's cleanings, newest first."""
-    file = await existing(files, caller.project_id, file_id)
-    page = page_of_tasks(tasks, file, TaskKind.CLEANING, paging)
-    return await CLEANING.list(page, CleaningObject.of)
+    file = await require_file(files, caller.project_id, file_id)
+    page = list_tasks(tasks, file, TaskKind.CLEANING, paging)
+    return await CLEANING.list(page, CleaningObject.from_record)
 
 
 @router.get(
@@ -348,12 +348,14 @@ async def retrieve_cleaning(
     """Retrieve a cleaning's status, its output files, and the number of dropped and changed rows
     by reason. `diff_file` describes each affected row.
     """
-    file = await existing(files, caller.project_id, file_id)
-    return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, CLEANING))
+    file = await require_file(files, caller.project_id, file_id)
+    return CleaningObject.from_record(
+        await get_task(tasks, file, cleaning_id, ids.CLEANING, CLEANING)
+    )
 
 
 def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
-    """The base models whose tokenizers measure the file: the requested one, or all."""
+    """Return the base models whose tokenizers count tokens: the requested one, or all."""
     offered = [entry.id for entry in registry.catalogue.all()]
     if requested is None:
         return offered
@@ -366,7 +368,7 @@ def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
     return [requested]
 
 
-def _refuse_encoder(requested: str | None) -> None:
+def _reject_encoder(requested: str | None) -> None:
     if requested is not None:
         raise BadRequest(
             f"The installation has no encoder '{requested[:80]}': reports no longer compare rows "

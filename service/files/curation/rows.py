@@ -1,7 +1,7 @@
-"""Pages of a file's rows, read from the index of its report.
+"""Reads pages of a file's rows from the index of its report.
 
-A page takes the directory of the index, the blocks of entries that contain wanted rows, and the
-bytes of these rows. Memory and time do not depend on the size of the file.
+A page reads the directory of the index, the blocks with wanted rows, and the bytes of these rows.
+Memory and time do not depend on the size of the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from service.core.storage import Storage
 from service.datasets.checks.issue_codes import CHECKS
-from service.datasets.quality.scores import BEST, weight
+from service.datasets.quality import BEST, weight
 from service.datasets.report.row_index import (
     DIRECTORY,
     ENTRIES,
@@ -29,18 +29,18 @@ from service.files.curation.records import Task
 from service.files.records import FileRecord
 
 MAX_PAGE_BYTES = 4 * 1024 * 1024  # of rows; the first row is always included
-_GAP_BYTES = 64 * 1024  # what is read at once may contain as many bytes of other rows
+_GAP_BYTES = 64 * 1024  # of other rows that one read may include
 
 
 class Sized(Protocol):
-    """What refers to rows of a known length."""
+    """An entry of an index that refers to rows of a known length."""
 
     @property
     def bytes(self) -> int: ...
 
 
-class Place(Sized, Protocol):
-    """A row: its line, and its place among the canonical rows of its file."""
+class Location(Sized, Protocol):
+    """The line of a row, and its offset in the canonical rows of its file."""
 
     @property
     def line(self) -> int: ...
@@ -52,7 +52,7 @@ _S = TypeVar("_S", bound=Sized)
 
 
 def bounded(entries: Sequence[_S]) -> Sequence[_S]:
-    """Return the first entries whose rows are small enough for one page."""
+    """Return the first entries, as many as fit on a page."""
     size = 0
     for number, entry in enumerate(entries):
         size += entry.bytes
@@ -61,16 +61,16 @@ def bounded(entries: Sequence[_S]) -> Sequence[_S]:
     return entries
 
 
-async def read_rows(storage: Storage, key: str, places: Iterable[Place]) -> dict[int, bytes]:
+async def read_rows(storage: Storage, key: str, rows: Iterable[Location]) -> dict[int, bytes]:
     """Return canonical rows of a file by line. Raises StorageMissing."""
     texts: dict[int, bytes] = {}
-    wanted = sorted((place for place in places if place.bytes), key=lambda place: place.start)
+    wanted = sorted((row for row in rows if row.bytes), key=lambda row: row.start)
     for group in _neighbors(wanted):
         start = group[0].start
         data = await read_range(storage, key, start, group[-1].start + group[-1].bytes)
-        for place in group:
-            at = place.start - start
-            texts[place.line] = data[at : at + place.bytes]
+        for row in group:
+            at = row.start - start
+            texts[row.line] = data[at : at + row.bytes]
     return texts
 
 
@@ -79,14 +79,26 @@ async def read_range(storage: Storage, key: str, start: int, end: int) -> bytes:
     return b"".join([chunk async for chunk in await storage.stream(key, start, end)])
 
 
-def _neighbors(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
+def encode_page(rows: Sequence[dict[str, Any]], *, has_more: bool) -> bytes:
+    """Encode a page of a list."""
+    return msgspec.json.encode(
+        {
+            "object": "list",
+            "data": rows,
+            "has_more": has_more,
+            "first_id": rows[0]["id"] if rows else None,
+            "last_id": rows[-1]["id"] if rows else None,
+        }
+    )
+
+
+def _neighbors(rows: Sequence[Location]) -> Iterator[Sequence[Location]]:
     """Yield groups of rows that are close to each other."""
     first = 0
-    for at in range(1, len(places) + 1):
-        if at == len(places) or places[at].start > _GAP_BYTES + (
-            places[at - 1].start + places[at - 1].bytes
-        ):
-            yield places[first:at]
+    for at in range(1, len(rows) + 1):
+        end = rows[at - 1].start + rows[at - 1].bytes
+        if at == len(rows) or rows[at].start > end + _GAP_BYTES:
+            yield rows[first:at]
             first = at
 
 
@@ -94,15 +106,15 @@ Sort = Literal["line", "score"]
 
 
 class UnknownLine(Exception):
-    """The file has no row at a line after which rows by score should start."""
+    """The file has no row at the line after which a page by score should start."""
 
 
 class OldIndex(Exception):
-    """The index was written by an earlier version, and has no scores."""
+    """The index of an earlier version has no scores."""
 
 
-class Wanted(NamedTuple):
-    """Rows to return: those after a line that fit all of the filters that are given."""
+class RowQuery(NamedTuple):
+    """The rows to return: those after a line that match all filters."""
 
     after: int
     limit: int
@@ -112,19 +124,19 @@ class Wanted(NamedTuple):
     max_score: float | None = None
 
     @property
-    def none_is_best(self) -> bool:
-        """Whether all the rows have a lower score than the best."""
+    def excludes_best(self) -> bool:
+        """Whether no row can have the best score."""
         is_lowered = self.issue is not None and weight(self.issue).tenths > 0
         return is_lowered or (self.max_score is not None and self.max_score < BEST)
 
     def may_match(self, block: Block) -> bool:
-        """Whether a block has rows with the finding, in the language, and with such a score."""
+        """Return whether a block may have matching rows."""
         return block.contains(self.issue, self.language) and (
             self.max_score is None or block.lowest <= self.max_score
         )
 
     def matches(self, entry: RowEntry) -> bool:
-        """Whether a row has the finding, is in the language, and has such a score."""
+        """Return whether a row matches."""
         return (
             self.language in (None, entry.language)
             and (self.issue is None or any(f.code == self.issue for f in entry.findings))
@@ -132,28 +144,28 @@ class Wanted(NamedTuple):
         )
 
 
-_Place = tuple[float, int]
-"""The score and line of a row. Among rows in the order of the file, the score is 0."""
+_Position = tuple[float, int]
+"""The score and line of a row. In the order of the file, the score is 0."""
 
 
 class _Part(NamedTuple):
-    """Entries in one order, those after a place: with lowered scores, with the best, or all."""
+    """The entries after a position: all, those with lowered scores, or those with the best."""
 
     key: str
     blocks: Sequence[Block]
-    after: _Place
+    after: _Position
     by_score: bool = False
     only_best: bool = False
 
-    def place(self, score: float, line: int) -> _Place:
+    def position(self, score: float, line: int) -> _Position:
         return (score if self.by_score else 0.0, line)
 
     def may_match(self, block: Block) -> bool:
-        is_later = self.place(block.last_score, block.last_line) > self.after
+        is_later = self.position(block.last_score, block.last_line) > self.after
         return is_later and (block.best > 0 or not self.only_best)
 
     def matches(self, entry: RowEntry) -> bool:
-        is_later = self.place(entry.score, entry.line) > self.after
+        is_later = self.position(entry.score, entry.line) > self.after
         return is_later and (entry.score == BEST or not self.only_best)
 
 
@@ -165,7 +177,7 @@ class RowReader:
         self._file = file
         self._folder = report.folder
 
-    async def page(self, wanted: Wanted) -> bytes:
+    async def page(self, query: RowQuery) -> bytes:
         """Return a page of rows as a list response.
 
         Raises OldIndex, UnknownLine, and StorageMissing.
@@ -173,61 +185,53 @@ class RowReader:
         data = await self._storage.get_bytes(f"{self._folder}/{DIRECTORY}")
         directory = await asyncio.to_thread(msgspec.json.decode, data, type=Directory)
         found: list[RowEntry] = []
-        for part in await self._parts(directory, wanted):
-            found += await self._entries(part, wanted, wanted.limit + 1 - len(found))
-        page = bounded(found[: wanted.limit])
+        for part in await self._parts(directory, query):
+            found += await self._entries(part, query, query.limit + 1 - len(found))
+        page = bounded(found[: query.limit])
         own = f"{self._folder}/{TEXTS}"
         key = own if directory.has_texts else self._file.canonical_key
         texts = await read_rows(self._storage, key, page)
         return await asyncio.to_thread(_response, page, texts, has_more=len(page) < len(found))
 
-    async def _parts(self, directory: Directory, wanted: Wanted) -> list[_Part]:
+    async def _parts(self, directory: Directory, query: RowQuery) -> list[_Part]:
         """Return the parts of the index that have the wanted rows, in their order."""
         if directory.worst is None:
             raise OldIndex
-        rows = _Part(f"{self._folder}/{ENTRIES}", directory.blocks, (0.0, wanted.after))
-        if wanted.sort == "line":
+        rows = _Part(f"{self._folder}/{ENTRIES}", directory.blocks, (0.0, query.after))
+        if query.sort == "line":
             return [rows]
-        score, line = await self._place(rows, wanted.after) if wanted.after else (0.0, 0)
+        score, line = await self._position(rows, query.after) if query.after else (0.0, 0)
         worst = _Part(f"{self._folder}/{WORST}", directory.worst, (score, line), by_score=True)
         best = rows._replace(after=(0.0, line if score == BEST else 0), only_best=True)
-        return [worst] if wanted.none_is_best else [worst, best]
+        return [worst] if query.excludes_best else [worst, best]
 
-    async def _place(self, rows: _Part, line: int) -> _Place:
+    async def _position(self, rows: _Part, line: int) -> _Position:
         before = rows._replace(after=(0.0, line - 1))
-        for entry in await self._entries(before, Wanted(0, 1), 1):
+        for entry in await self._entries(before, RowQuery(0, 1), 1):
             if entry.line == line:
                 return (entry.score, line)
         raise UnknownLine(line)
 
-    async def _entries(self, part: _Part, wanted: Wanted, most: int) -> list[RowEntry]:
+    async def _entries(self, part: _Part, query: RowQuery, most: int) -> list[RowEntry]:
         """Return up to `most` wanted rows of a part of the index."""
         found: list[RowEntry] = []
         for block in part.blocks:
             if len(found) >= most:
                 break
-            if part.may_match(block) and wanted.may_match(block):
+            if part.may_match(block) and query.may_match(block):
                 data = await read_range(self._storage, part.key, block.start, block.end)
-                found += await asyncio.to_thread(_matching, data, part, wanted)
+                found += await asyncio.to_thread(_matching, data, part, query)
         return found[: max(most, 0)]
 
 
-def _matching(data: bytes, part: _Part, wanted: Wanted) -> list[RowEntry]:
+def _matching(data: bytes, part: _Part, query: RowQuery) -> list[RowEntry]:
     entries = msgspec.json.Decoder(RowEntry).decode_lines(data)
-    return [entry for entry in entries if part.matches(entry) and wanted.matches(entry)]
+    return [entry for entry in entries if part.matches(entry) and query.matches(entry)]
 
 
 def _response(entries: Sequence[RowEntry], texts: dict[int, bytes], *, has_more: bool) -> bytes:
-    data = [_object(entry, texts.get(entry.line)) for entry in entries]
-    return msgspec.json.encode(
-        {
-            "object": "list",
-            "data": data,
-            "has_more": has_more,
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
-        }
-    )
+    rows = [_object(entry, texts.get(entry.line)) for entry in entries]
+    return encode_page(rows, has_more=has_more)
 
 
 def _object(entry: RowEntry, row: bytes | None) -> dict[str, Any]:
@@ -243,7 +247,7 @@ def _object(entry: RowEntry, row: bytes | None) -> dict[str, Any]:
 
 
 def _has_score(entry: RowEntry) -> bool:
-    """Whether the entry is a row. A blank line, which has findings, is none."""
+    """Return whether the entry is a row. A blank line has findings, but is not a row."""
     return entry.bytes > 0 or entry.score < BEST
 
 

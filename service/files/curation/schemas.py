@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.datasets.cleaning.options import (
+from service.datasets.contract.preview import Preview
+from service.datasets.contract.report import Report
+from service.datasets.contract.tasks import (
     CleanOptions,
     ContradictionRule,
-    RedactMode,
     UnicodeForm,
 )
-from service.datasets.preview.preview import Preview
-from service.datasets.report.report import Report
-from service.datasets.versions.diff import Diff
+from service.datasets.contract.versions import Diff
+from service.datasets.personal_data.kinds import RedactMode
 from service.files.curation.records import Task, TaskState
 from service.files.schemas import FormatFields
 
@@ -29,8 +29,8 @@ class TaskFailure(BaseModel):
     message: str
 
     @classmethod
-    def of(cls, task: Task) -> TaskFailure | None:
-        """Return why a task failed; None if it did not."""
+    def from_record(cls, task: Task) -> TaskFailure | None:
+        """Return why a task failed, or None."""
         error = task.error
         return None if error is None else cls(code=error.code, message=error.message)
 
@@ -207,7 +207,7 @@ class CleanRequest(BaseModel):
         return self
 
     def options(self) -> dict[str, Any]:
-        """The options as stored in the task."""
+        """Return the options as stored in the task."""
         given = self.model_dump(mode="json", exclude={"format"})
         if self.decisions_file is None:
             del given["decisions_file"]
@@ -256,8 +256,8 @@ class CleaningObject(BaseModel):
     changed_rows: int | None = Field(default=None, description="Number of rows with changes.")
 
     @classmethod
-    def of(cls, task: Task) -> Self:
-        """The API object for a record."""
+    def from_record(cls, task: Task) -> Self:
+        """Return the API object of a record."""
         return cls(
             id=task.id,
             created_at=task.created_at,
@@ -265,13 +265,13 @@ class CleaningObject(BaseModel):
             file_id=task.file_id,
             status=task.state,
             options=task.options,
-            error=TaskFailure.of(task),
+            error=TaskFailure.from_record(task),
             **(task.result or {}),
         )
 
 
 def task_schemas() -> dict[str, Any]:
-    """The openapi.json components of what `service.datasets` produces: reports, previews, diffs."""
+    """Return the components of openapi.json that `service.datasets` defines: reports and others."""
     _, parts = msgspec.json.schema_components(
         [Report, Preview, Diff], ref_template="#/components/schemas/{name}"
     )

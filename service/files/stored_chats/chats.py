@@ -1,6 +1,6 @@
-"""A chat as it was sent and answered, put together from the bytes of both.
+"""Builds a chat from the bodies of a chat completion's request and answer.
 
-Only the first choice of an answer is read. A chat becomes a row if it could be trained on: its
+Only the first choice of an answer is read. A chat is stored only if it could be a training row: its
 messages are text, and the answer is complete.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from service.reasoning import FIELDS as THOUGHTS
+from service.reasoning import FIELDS as REASONING_FIELDS
 
 _SAMPLING: Final = (
     *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"),
@@ -22,11 +22,11 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class NotAChat(Exception):
-    """The bytes are no complete chat."""
+    """The bodies are not a complete chat."""
 
 
 class Chat(msgspec.Struct, frozen=True):
-    """A chat. `row` is not checked yet."""
+    """A chat. `row` is not yet validated."""
 
     row: dict[str, Any]
     id: str
@@ -42,7 +42,7 @@ def read_chat(body: bytes, answer: bytes) -> Chat:
     """Read a chat from a request's body and the body of its answer. Raises NotAChat."""
     try:
         request = _decode(body)
-        return _chat(request, _joined(answer) if is_stream(answer) else _whole(answer))
+        return _chat(request, _join_stream(answer) if is_stream(answer) else _read_answer(answer))
     except (msgspec.DecodeError, LookupError, TypeError, AttributeError) as e:
         raise NotAChat from e
 
@@ -59,36 +59,36 @@ def _chat(request: dict[str, Any], answer: dict[str, Any]) -> Chat:
         created=answer["created"],
         finish_reason=answer["finish_reason"],
         usage=answer["usage"],
-        sampling=sampling_of(request),
-        metadata=metadata_of(request.get("metadata")),
+        sampling=read_sampling(request),
+        metadata=read_metadata(request.get("metadata")),
     )
 
 
 def is_stream(answer: bytes) -> bool:
-    """Whether the body of an answer is a stream of events."""
+    """Return whether the body of an answer is a stream of events."""
     return answer.lstrip().startswith((b"data:", b"event:", b":"))
 
 
 def event_data(stream: bytes) -> Iterator[bytes]:
-    """Yield the data of the events of a stream."""
+    """Yield the data of a stream's events."""
     for line in stream.splitlines():
         if line.startswith(b"data:"):
             yield line[5:].strip()
 
 
-def sampling_of(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of sampling in a request."""
+def read_sampling(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters of a request."""
     return {name: request[name] for name in _SAMPLING if _is_number(request.get(name))}
 
 
-def metadata_of(given: Any) -> dict[str, str]:
-    """Return the pairs of a request's metadata that OpenAI's limits allow."""
+def read_metadata(given: Any) -> dict[str, str]:
+    """Return the pairs of a request's metadata that are within OpenAI's limits."""
     pairs = given.items() if isinstance(given, dict) else ()
     allowed = {k: v for k, v in pairs if isinstance(v, str) and 0 < len(k) <= 64 and len(v) <= 512}
     return dict(list(allowed.items())[:16])
 
 
-def _whole(answer: bytes) -> dict[str, Any]:
+def _read_answer(answer: bytes) -> dict[str, Any]:
     found = _decode(answer)
     choice = found["choices"][0]
     return {
@@ -99,8 +99,8 @@ def _whole(answer: bytes) -> dict[str, Any]:
     }
 
 
-def _joined(stream: bytes) -> dict[str, Any]:
-    """Join the events of a stream to what a whole answer would have said."""
+def _join_stream(stream: bytes) -> dict[str, Any]:
+    """Join the events of a stream to the fields of a complete answer."""
     message: dict[str, Any] = {}
     calls: dict[int, dict[str, Any]] = {}
     joined: dict[str, Any] = {"usage": None, "finish_reason": None}
@@ -130,7 +130,7 @@ def _events(stream: bytes) -> Iterator[dict[str, Any]]:
 def _add_delta(
     message: dict[str, Any], calls: dict[int, dict[str, Any]], delta: dict[str, Any]
 ) -> None:
-    for name in ("content", *THOUGHTS):
+    for name in ("content", *REASONING_FIELDS):
         if delta.get(name):
             message[name] = message.get(name, "") + delta[name]
     for part in delta.get("tool_calls") or ():
@@ -145,7 +145,7 @@ def _add_delta(
 
 
 def _message(given: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer's message with only what a row has, and only one form of the thoughts."""
+    """Return an answer's message with the fields of a row, and its reasoning in one field."""
     message: dict[str, Any] = {"role": "assistant"}
     if given.get("tool_calls"):
         message["tool_calls"] = [
@@ -154,8 +154,8 @@ def _message(given: dict[str, Any]) -> dict[str, Any]:
         ]
     if given.get("content") or not given.get("tool_calls"):
         message["content"] = given.get("content") or ""
-    if thought := next((given[name] for name in THOUGHTS if given.get(name)), None):
-        message[THOUGHTS[0]] = thought
+    if reasoning := next((given[name] for name in REASONING_FIELDS if given.get(name)), None):
+        message[REASONING_FIELDS[0]] = reasoning
     return message
 
 

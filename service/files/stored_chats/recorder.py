@@ -1,9 +1,7 @@
-"""Capture in a process of the API: chats are copied as they pass, redacted, and then stored.
+"""Records chats in an API process: copies them as they pass, has them redacted, and stores them.
 
-Responses of `/v1/responses` are chats, too.
-
-No chat waits for any of this, or fails because of it. What is held in memory is bounded; what does
-not fit, or cannot be stored soon, is dropped and counted.
+Responses of `/v1/responses` are chats, too. Recording never delays or fails a request. Memory is
+bounded: chats that do not fit, or cannot be stored soon, are dropped and counted.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from service.core.child import Child, environment
 from service.core.redis import REDIS_ERRORS, Client, Purpose, writing_for
 from service.core.storage import QuotaExceeded, Storage, StorageError, StorageFull
 from service.files.curation.recognizers.records import Recognizers
-from service.files.stored_chats.records import CaptureRecord, Captures, Full, is_id
+from service.files.stored_chats.records import StoredChatRecord, StoredChats, TooManyChats, is_id
 from service.files.stored_chats.redaction import CHATS, RESPONSES, Recorded, Redacted, StoredChat
 from service.projects.records import Projects
 from service.web.auth import Capture, Principal
@@ -34,23 +32,23 @@ log = logging.getLogger(__name__)
 
 PATHS: Final = frozenset({CHATS, RESPONSES})
 MAX_CHAT_BYTES: Final = 1024 * 1024  # of a request and its answer together
-MAX_HELD_BYTES: Final = 32 * 1024 * 1024
+MAX_HELD_BYTES: Final = 32 * 1024 * 1024  # of all chats
 MAX_WAITING: Final = 256
-_STORE_S: Final = 60.0  # of one chat, with the start of the child process on a busy machine
+_STORE_S: Final = 60.0  # includes the start of the child process on a busy machine
 _IDLE_S: Final = 60.0  # after which the child process ends
 _DRAIN_S: Final = 5.0
 _DAY_S: Final = 24 * 3600
 
 
-class _Wishes(msgspec.Struct):
+class _StoreOption(msgspec.Struct):
     store: bool | None = None
 
 
-_wishes = msgspec.json.Decoder(_Wishes).decode
+_decode_store = msgspec.json.Decoder(_StoreOption).decode
 
 
 class Recording:
-    """The copy of one chat in progress."""
+    """A copy of a chat in progress."""
 
     __slots__ = ("_answer", "_recorder", "body", "dropped", "path", "project_id", "size")
 
@@ -62,7 +60,7 @@ class Recording:
         self.body = body
         self.size = len(body)
         self.dropped: str | None = None
-        """Why the chat will not be stored; None if it will."""
+        """Reason why the chat will not be stored; None if it will."""
 
     @property
     def answer(self) -> bytes:
@@ -78,7 +76,7 @@ class Recording:
 
     def end(self, status: int) -> None:
         """End the copy. If the response was not a success, nothing is stored."""
-        self._recorder.ended(self, is_success=status == 200)
+        self._recorder.take(self, is_success=status == 200)
 
     def drop(self, why: str) -> None:
         """Forget the chat."""
@@ -89,12 +87,12 @@ class Recording:
 class Recorder:
     """Stores the chats of projects whose capture is on."""
 
-    def __init__(self, captures: Captures, projects: Projects) -> None:
-        self.captures = captures
+    def __init__(self, stored_chats: StoredChats, projects: Projects) -> None:
+        self.stored_chats = stored_chats
         self._projects = projects
-        self._recognizers = Recognizers(captures.redis)
+        self._recognizers = Recognizers(stored_chats.redis)
         self.held_bytes = 0
-        """Bytes of the chats that are in progress or wait."""
+        """Bytes of the chats that are in progress or queued."""
         self._waiting: deque[Recording] = deque()
         self._arrived = asyncio.Event()
         self._done = asyncio.Event()
@@ -103,17 +101,15 @@ class Recorder:
 
     @property
     def child_pid(self) -> int | None:
-        """ID of the child process that redacts, if it runs."""
+        """ID of the child process that redacts, if it is running."""
         return None if self._child is None else self._child.pid
-
-    # --- called while a chat is answered
 
     def begin(
         self, caller: Principal, path: str, names: tuple[str, str], body: bytes
     ) -> Recording | None:
-        """Return the copy of a chat to fill; None if the chat is not to be stored.
+        """Return a recording to fill, or None if the chat should not be stored.
 
-        `names` are the name of the model in the request, and its own name.
+        `names` are the requested name of the model, such as an alias, and its own name.
         """
         capture = caller.capture
         if capture is None or path not in PATHS or not _is_chosen(capture, names, body):
@@ -123,15 +119,15 @@ class Recorder:
         return recording
 
     def hold(self, recording: Recording, more: int) -> None:
-        """Note that a recording holds more bytes. If they are too many, it is dropped."""
+        """Count more bytes of a recording. It is dropped if they are too many."""
         self.held_bytes += more
         if recording.size > MAX_CHAT_BYTES:
             self._drop(recording, "too_large")
         elif self.held_bytes > MAX_HELD_BYTES:
             self._drop(recording, "buffer_full")
 
-    def ended(self, recording: Recording, *, is_success: bool) -> None:
-        """Take a recording that has ended."""
+    def take(self, recording: Recording, *, is_success: bool) -> None:
+        """Queue a recording that has ended."""
         if not is_success:
             self._drop(recording, "no_answer")
             return
@@ -148,11 +144,9 @@ class Recorder:
         self.held_bytes -= recording.size
         recording.drop(why)
 
-    # --- in the background
-
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """Store chats while the context is open, and the last ones at its end."""
+        """Store chats while the context is open, and finish the queue at its end."""
         task = asyncio.create_task(tasks.keep("capture", self._run), name="capture")
         try:
             yield
@@ -177,13 +171,13 @@ class Recorder:
             while self._waiting:
                 recording = self._waiting.popleft()
                 try:
-                    _count(await self._stored(recording))
+                    _count(await self._try_to_store(recording))
                 finally:
                     self.held_bytes -= recording.size
             self._done.set()
 
-    async def _stored(self, recording: Recording) -> str:
-        """Store a chat, and return what became of it."""
+    async def _try_to_store(self, recording: Recording) -> str:
+        """Store a chat, and return the outcome as the metric names it."""
         try:
             async with asyncio.timeout(_STORE_S):
                 with writing_for(Purpose.CREATE):
@@ -192,13 +186,13 @@ class Recorder:
             return "quota_exceeded"
         except StorageFull:
             return "storage_full"
-        except Full:
+        except TooManyChats:
             return "project_full"
         except (StorageError, *REDIS_ERRORS, TimeoutError) as e:
-            log.info("a chat is not captured: %s", type(e).__name__)
+            log.info("a chat is not stored: %s", type(e).__name__)
             return "unavailable"
-        except Exception as e:  # noqa: BLE001 - a traceback could have its text
-            log.error("a chat could not be captured: %s", type(e).__name__)
+        except Exception as e:  # noqa: BLE001 - a traceback could contain its text
+            log.error("a chat could not be stored: %s", type(e).__name__)
             return "failed"
 
     async def _store(self, recording: Recording) -> str:
@@ -206,7 +200,7 @@ class Recorder:
         if project is None or project.archived_at is not None or project.capture is None:
             return "switched_off"
         capture = project.capture
-        answer = await self._redacted(
+        answer = await self._redact(
             Recorded(
                 path=recording.path,
                 body=recording.body,
@@ -221,23 +215,23 @@ class Recorder:
         if not is_id(chat.id):
             return "unsupported"
         data = msgspec.json.encode(chat)
-        is_new = await self.captures.add(_record(project.id, chat, capture, len(data)), data)
+        is_new = await self.stored_chats.add(_record(project.id, chat, capture, len(data)), data)
         return "stored" if is_new else "duplicate"
 
-    async def _redacted(self, recorded: Recorded) -> Redacted:
-        """Have the child process redact a chat. It is started if it does not run."""
+    async def _redact(self, recorded: Recorded) -> Redacted:
+        """Have the child process redact a chat. It is started if it is not running."""
         if self._child is None:
             self._child = await Child.start(
                 [sys.executable, "-m", "service.files.stored_chats.redaction"],
                 env=environment(),
-                stderr=Path("/dev/null"),  # a library might quote a text
+                stderr=Path("/dev/null"),  # a library might quote the text
             )
         try:
             await self._child.send(msgspec.json.encode(recorded) + b"\n")
             async for line in self._child.lines():
                 return msgspec.json.decode(line, type=Redacted)
         except BaseException:
-            await self._end_child()  # an answer that comes later belongs to no other chat
+            await self._end_child()  # a late answer must not be taken for the next chat's
             raise
         await self._end_child()
         return Redacted()
@@ -251,7 +245,7 @@ class Recorder:
 @contextlib.asynccontextmanager
 async def recording(redis: Client, storage: Storage, projects: Projects) -> AsyncIterator[Recorder]:
     """Provide a recorder that stores chats while the context is open."""
-    recorder = Recorder(Captures(redis, storage), projects)
+    recorder = Recorder(StoredChats(redis, storage), projects)
     async with recorder.writing():
         yield recorder
 
@@ -259,14 +253,14 @@ async def recording(redis: Client, storage: Storage, projects: Projects) -> Asyn
 def _is_chosen(capture: Capture, names: tuple[str, str], body: bytes) -> bool:
     if capture.models is not None and not set(names) & set(capture.models):
         return False
-    if b'"store"' in body and (wish := _wishes(body).store) is not None:
-        return wish
+    if b'"store"' in body and (store := _decode_store(body).store) is not None:
+        return store
     return random.random() < capture.sampling  # noqa: S311 - no secret
 
 
-def _record(project_id: str, chat: StoredChat, capture: Capture, size: int) -> CaptureRecord:
+def _record(project_id: str, chat: StoredChat, capture: Capture, size: int) -> StoredChatRecord:
     now_s = ids.now_s()
-    return CaptureRecord(
+    return StoredChatRecord(
         id=chat.id,
         project_id=project_id,
         created_at=now_s,

@@ -1,11 +1,11 @@
-"""Records of captured chats in Redis. The texts are in storage only, encrypted like files.
+"""Records of stored chats in Redis. Their texts are in storage only, encrypted like files.
 
     finetuned:{project}:captures:{id}   a chat: its model, its metadata, when it expires
     finetuned:captures-expiring         "project/chat", scored by expiration time
 
 Storage has one object per chat, `{project}/captures/{id}/chat.json`. It is noted in `leftovers`
-before it is written, until the record is, and with the deletion of the record, until it is gone.
-A chat has the ID of its completion or response.
+until the record is written, and again after the record is deleted, until it is gone. A chat has the
+ID of its completion or response.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ log = logging.getLogger(__name__)
 EXPIRING: Final = f"{PREFIX}:captures-expiring"
 MAX_PER_PROJECT: Final = 100_000
 _ID: Final = re.compile(r"(?:chatcmpl-|resp_)[0-9A-Za-z._-]{1,100}")
-_WRITTEN_IN_S: Final = 3600  # a chat whose record is not written by then never will be
-_AT_ONCE: Final = 16
-_REMOVED_AT_ONCE: Final = 200
-_REMOVE_S: Final = 20.0  # of a request; what is left then is swept
+_RECORD_WITHIN_S: Final = 3600  # a chat without a record is removed after this time
+_CONCURRENCY: Final = 16
+_BATCH: Final = 200
+_REMOVE_S: Final = 20.0  # after which a request leaves the remaining bytes to the sweep
 
 
-class CaptureRecord(Record):
-    """A captured chat. Its ID is that of the completion or response."""
+class StoredChatRecord(Record):
+    """A stored chat. Its ID is that of the completion or response."""
 
     model: str
     finish_reason: str
@@ -65,45 +65,45 @@ class CaptureRecord(Record):
         return f"{self.folder}/chat.json"
 
     def expired(self, now_s: int) -> bool:
-        """Whether the chat has expired."""
+        """Return whether the chat has expired."""
         return self.expires_at <= now_s
 
 
-class Full(Exception):
-    """The project has as many captured chats as it may have."""
+class TooManyChats(Exception):
+    """The project has the maximum number of stored chats."""
 
 
 def is_id(value: str) -> bool:
-    """Return whether a text has the form of the ID of a completion or a response."""
+    """Return whether the value has the form of the ID of a completion or response."""
     return _ID.fullmatch(value) is not None
 
 
-Where = Callable[[CaptureRecord], bool]
+Where = Callable[[StoredChatRecord], bool]
 
 
-class Captures:
-    """The captured chats of all projects."""
+class StoredChats:
+    """The stored chats of all projects."""
 
     def __init__(self, redis: Client, storage: Storage) -> None:
         self.redis = redis
         self.storage = storage
-        self.records = Collection(redis, "captures", CaptureRecord)
+        self.records = Collection(redis, "captures", StoredChatRecord)
         self._labels = Labels(self.records, lambda record: [record.model])
         self._leftovers = Leftovers(redis, "captures")
 
-    async def add(self, record: CaptureRecord, chat: bytes) -> bool:
+    async def add(self, record: StoredChatRecord, chat: bytes) -> bool:
         """Store a chat. Returns False if the project has one with this ID.
 
-        Raises Full, StorageError and REDIS_ERRORS.
+        Raises TooManyChats, StorageError and REDIS_ERRORS.
         """
         if await self.redis.exists(self.records.key(record.project_id, record.id)):
             return False
         member = _member(record)
-        await self._leftovers.noted(member, ids.now_s() + _WRITTEN_IN_S)
+        await self._leftovers.noted(member, ids.now_s() + _RECORD_WITHIN_S)
 
         async def check(pipe: Pipeline) -> None:
             if await pipe.zcard(self.records.index(record.project_id)) >= MAX_PER_PROJECT:
-                raise Full
+                raise TooManyChats
 
         def also(pipe: Pipeline) -> None:
             self._labels.add(pipe, record)
@@ -113,12 +113,12 @@ class Captures:
         try:
             await self.storage.put_bytes(record.key, chat)
             await self.records.create(record, also=also, check=check)
-        except Full:
+        except TooManyChats:
             await self._remove(record)
             raise
         return True
 
-    async def get(self, project_id: str, chat_id: str) -> CaptureRecord | None:
+    async def get(self, project_id: str, chat_id: str) -> StoredChatRecord | None:
         """Return a project's chat, or None if it does not exist or has expired."""
         record = await self.records.get(project_id, chat_id) if is_id(chat_id) else None
         return None if record is None or record.expired(ids.now_s()) else record
@@ -132,7 +132,7 @@ class Captures:
         after: str | None = None,
         limit: int,
         oldest_first: bool,
-    ) -> Page[CaptureRecord]:
+    ) -> Page[StoredChatRecord]:
         """Return a page of a project's chats that have not expired. Raises Missing."""
         now_s = ids.now_s()
         return await self._labels.page(
@@ -144,7 +144,7 @@ class Captures:
             oldest_first=oldest_first,
         )
 
-    async def read(self, record: CaptureRecord) -> StoredChat | None:
+    async def read(self, record: StoredChatRecord) -> StoredChat | None:
         """Return the stored form of a chat, or None if it is gone. Raises StorageError."""
         try:
             return msgspec.json.decode(await self.storage.get_bytes(record.key), type=StoredChat)
@@ -152,31 +152,33 @@ class Captures:
             return None
 
     async def read_all(
-        self, records: Sequence[CaptureRecord]
-    ) -> list[tuple[CaptureRecord, StoredChat]]:
-        """Read several chats at once. Those that are gone are left out. Raises StorageError."""
+        self, records: Sequence[StoredChatRecord]
+    ) -> list[tuple[StoredChatRecord, StoredChat]]:
+        """Read chats concurrently. Those that are gone are left out. Raises StorageError."""
         found: list[StoredChat | None] = []
-        for some in batched(records, _AT_ONCE):
+        for some in batched(records, _CONCURRENCY):
             found += await asyncio.gather(*map(self.read, some))
         return [(r, chat) for r, chat in zip(records, found, strict=True) if chat is not None]
 
-    async def describe(self, record: CaptureRecord, metadata: dict[str, str]) -> CaptureRecord:
+    async def set_metadata(
+        self, record: StoredChatRecord, metadata: dict[str, str]
+    ) -> StoredChatRecord:
         """Replace the metadata of a chat. Raises Missing."""
         return await self.records.update(
             record.project_id, record.id, lambda now: now.model_copy(update={"metadata": metadata})
         )
 
-    async def delete(self, records: Sequence[CaptureRecord]) -> int:
-        """Delete chats of a project, and return their number. Bytes that are left are swept."""
-        for some in batched(records, _REMOVED_AT_ONCE):
+    async def delete(self, records: Sequence[StoredChatRecord]) -> int:
+        """Delete chats of a project, and return their number. The sweep removes remaining bytes."""
+        for some in batched(records, _BATCH):
             await self._forget(some)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REMOVE_S):
-                for some in batched(records, _AT_ONCE):
+                for some in batched(records, _CONCURRENCY):
                     await asyncio.gather(*map(self._remove, some))
         return len(records)
 
-    async def _forget(self, records: Sequence[CaptureRecord]) -> None:
+    async def _forget(self, records: Sequence[StoredChatRecord]) -> None:
         def write(pipe: Pipeline) -> None:
             for record in records:
                 self.records.remove(pipe, record.project_id, record.id)
@@ -187,16 +189,16 @@ class Captures:
 
         await write_once(self.redis, write)
 
-    async def _remove(self, record: CaptureRecord) -> None:
+    async def _remove(self, record: StoredChatRecord) -> None:
         try:
             await self.storage.delete_prefix(record.folder)
             await self._leftovers.removed(_member(record))
         except (*REDIS_ERRORS, StorageError) as e:
             log.warning("a deleted chat cannot be removed from storage yet: %s", type(e).__name__)
 
-    async def every(
+    async def list_all(
         self, project_id: str, *, model: str | None = None, where: Where = lambda _: True
-    ) -> list[CaptureRecord]:
+    ) -> list[StoredChatRecord]:
         """Return all of a project's chats, expired ones included, oldest first."""
         found = await self._labels.page(
             project_id,
@@ -211,10 +213,10 @@ class Captures:
     async def delete_expired(self, now_s: int) -> int:
         """Delete all expired chats and return their number."""
         members = await reply(self.redis.zrangebyscore(EXPIRING, "-inf", now_s))
-        for some in batched(members, _REMOVED_AT_ONCE):
-            places = [text(member).split("/", 1) for member in some]
-            for project_id in dict.fromkeys(project_id for project_id, _ in places):
-                of_project = [chat_id for owner, chat_id in places if owner == project_id]
+        for some in batched(members, _BATCH):
+            found = [text(member).split("/", 1) for member in some]
+            for project_id in dict.fromkeys(project_id for project_id, _ in found):
+                of_project = [chat_id for owner, chat_id in found if owner == project_id]
                 records = await self.records.get_many(project_id, of_project)
                 event = AuditEvent.STORED_CHATS_DELETED
                 with audit_trail.following(Trail(event, SYSTEM, project_id=project_id)):
@@ -233,5 +235,5 @@ class Captures:
             await self._leftovers.removed(name)
 
 
-def _member(record: CaptureRecord) -> str:
+def _member(record: StoredChatRecord) -> str:
     return f"{record.project_id}/{record.id}"

@@ -2,9 +2,9 @@
 
 Run as `python -m service.files.stored_chats.redaction`.
 
-It reads a chat per line from stdin and writes what may be stored to stdout. Nothing else leaves it:
-it opens no file and logs nothing. Redaction takes a millisecond or two of the processor for each
-chat, which would delay the streams of others in the API's own process.
+It reads a chat per line from stdin, and writes the redacted chat to stdout. It opens no file and
+logs nothing. Redaction takes one or two milliseconds of CPU per chat, which would delay the streams
+of other requests in the API's own process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESPONSES: Final = "/v1/responses"
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """A chat as it was sent and answered, and how to redact it."""
+    """A request and its answer, and how to redact them."""
 
     body: bytes
     answer: bytes
@@ -41,7 +41,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class StoredChat(msgspec.Struct, frozen=True):
-    """The stored form of a chat. `row` is a canonical training row, whose last message answers."""
+    """A chat in storage. `row` is a canonical training row that ends with the answer."""
 
     id: str
     model: str
@@ -55,20 +55,20 @@ class StoredChat(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A chat that cannot be stored, and why. The reason has no text of the chat."""
+    """The reason why a chat cannot be stored."""
 
     reason: Literal["unsupported", "failed"]
 
 
 class Redacted(msgspec.Struct, frozen=True):
-    """What the child process answers to a chat."""
+    """The child process's result for a chat."""
 
     chat: StoredChat | None = None
     refused: Refused | None = None
 
 
-def redacted(recorded: Recorded) -> StoredChat | Refused:
-    """Return what may be stored of a chat."""
+def redact(recorded: Recorded) -> StoredChat | Refused:
+    """Return the redacted chat, or why it cannot be stored."""
     try:
         read = read_response if recorded.path == RESPONSES else read_chat
         chat = read(recorded.body, recorded.answer)
@@ -77,10 +77,10 @@ def redacted(recorded: Recorded) -> StoredChat | Refused:
         return Refused("unsupported")
     if issue is not None:  # such as images
         return Refused("unsupported")
-    return _redacted(chat, msgspec.json.decode(line), recorded)
+    return _redact_chat(chat, msgspec.json.decode(line), recorded)
 
 
-def _redacted(chat: Chat, row: dict[str, Any], recorded: Recorded) -> StoredChat:
+def _redact_chat(chat: Chat, row: dict[str, Any], recorded: Recorded) -> StoredChat:
     redactor = Redactor(
         recorded.redaction,
         possible=recorded.possible_personal_data,
@@ -113,13 +113,13 @@ def _custom(recognizers: tuple[Recognizer, ...]) -> CustomKinds:
 
 
 def main() -> None:
-    """Redact the chats of stdin until it ends."""
+    """Redact chats from stdin until it ends."""
     with contextlib.suppress(OSError):
-        os.nice(10)  # streams of the API come first
+        os.nice(10)  # the streams of the API come first
     decode = msgspec.json.Decoder(Recorded).decode
     for line in sys.stdin.buffer:
         try:
-            found = redacted(decode(line))
+            found = redact(decode(line))
         except Exception:  # noqa: BLE001 - a traceback must not contain any of the chat
             found = Refused("failed")
         answer = Redacted(chat=found) if isinstance(found, StoredChat) else Redacted(refused=found)

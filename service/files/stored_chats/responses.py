@@ -1,7 +1,7 @@
-"""A response of `/v1/responses` as the chat that it is: its items as messages.
+"""Builds a chat from the bodies of a request to `/v1/responses` and its response.
 
-The items become the messages that the engine made of them. What no training row has, such as
-images, files and tools that are not functions, makes it no chat.
+Items become the messages that the engine makes of them. Responses with items that no training row
+can have, such as images, files, and tools that are not functions, are not chats.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from service.files.stored_chats.chats import (
     NotAChat,
     event_data,
     is_stream,
-    metadata_of,
-    sampling_of,
+    read_metadata,
+    read_sampling,
 )
-from service.reasoning import FIELDS as THOUGHTS
+from service.reasoning import FIELDS as REASONING_FIELDS
 
 _TEXTS: Final = frozenset({"input_text", "output_text", "text"})
 _ENDS: Final = frozenset({"response.completed", "response.incomplete"})
@@ -43,7 +43,7 @@ def read_response(body: bytes, answer: bytes) -> Chat:
 
 
 def _last(stream: bytes) -> dict[str, Any]:
-    """Return the response in the last event of a stream, which has all of it."""
+    """Return the response in the last event of a stream, which is complete."""
     events = list(event_data(stream))
     last = _decode(events[-1])
     if last["type"] not in _ENDS:
@@ -56,7 +56,7 @@ def _chat(request: dict[str, Any], response: dict[str, Any]) -> Chat:
     asked = _asked(request)
     [answer] = _messages(response["output"])
     if "tool_calls" not in answer:
-        answer.setdefault("content", "")  # nothing but a thought
+        answer.setdefault("content", "")  # only reasoning
     row: dict[str, Any] = {"messages": [*asked, answer]}
     if request.get("tools"):
         row["tools"] = [_tool(tool) for tool in request["tools"]]
@@ -70,8 +70,8 @@ def _chat(request: dict[str, Any], response: dict[str, Any]) -> Chat:
         created=int(response["created_at"]),
         finish_reason=_finish_reason(response, answer),
         usage=_usage(response.get("usage")),
-        sampling=sampling_of({**request, **limit}),
-        metadata=metadata_of(request.get("metadata")),
+        sampling=read_sampling({**request, **limit}),
+        metadata=read_metadata(request.get("metadata")),
     )
 
 
@@ -101,7 +101,7 @@ def _asked(request: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _messages(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the messages of items. A thought, a text and calls that follow are one message."""
+    """Return the messages of items. Consecutive reasoning, text and calls are one message."""
     messages: list[dict[str, Any]] = []
     for item in items:
         kind = item.get("type") or "message"
@@ -115,8 +115,8 @@ def _messages(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             else:
                 _answer(messages, "tool_calls")["tool_calls"] = [call]
         elif kind == "reasoning":
-            if thought := _thought(item):
-                _answer(messages, THOUGHTS[0])[THOUGHTS[0]] = thought
+            if reasoning := _reasoning(item):
+                _answer(messages, REASONING_FIELDS[0])[REASONING_FIELDS[0]] = reasoning
         elif kind != "message":
             raise NotAChat
         elif item["role"] == "assistant":
@@ -127,8 +127,10 @@ def _messages(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _answer(messages: list[dict[str, Any]], field: str) -> dict[str, Any]:
-    """Return the message that gets an item of the assistant: the last one if it is the assistant's
-    and lacks the field, or else a new one, as in the engine.
+    """Return the message for an item of the assistant.
+
+    It is the last message if that is the assistant's and lacks the field, or else a new one, as in
+    the engine.
     """
     last = messages[-1] if messages else None
     if last is None or last["role"] != "assistant" or field in last:
@@ -144,12 +146,12 @@ def _call(item: dict[str, Any]) -> dict[str, Any]:
     return {"id": item["call_id"], "type": "function", "function": function}
 
 
-def _thought(item: dict[str, Any]) -> str:
+def _reasoning(item: dict[str, Any]) -> str:
     return "".join(part["text"] for part in item.get("content") or ())
 
 
 def _content(given: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """Return the content of a message with its texts as parts of a chat."""
+    """Return the content of a message, with its parts as those of a chat."""
     if isinstance(given, str):
         return given
     if any(part["type"] not in _TEXTS for part in given):

@@ -1,6 +1,6 @@
 """`/v1/chat/completions`: the stored chat completions of a project, as in the OpenAI API.
 
-The gateway answers `POST`. A chat is stored only if the project's capture is on.
+The gateway serves `POST`. Chats are stored only while the project's `capture` is on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.core.errors import NotFound
 from service.core.records import Missing
 from service.files.records import Files
 from service.files.schemas import FileObject
-from service.files.stored_chats.records import CaptureRecord, Captures
+from service.files.stored_chats.records import StoredChatRecord, StoredChats
 from service.files.stored_chats.redaction import StoredChat
 from service.files.stored_chats.schemas import (
     CreateStoredChatFile,
@@ -26,7 +26,7 @@ from service.files.stored_chats.schemas import (
     UpdateStoredChat,
     has_metadata,
 )
-from service.files.stored_chats.training_file import make_file, no_chats
+from service.files.stored_chats.training_file import make_file, no_chats_error
 from service.files.upload import clean_name, enqueue_check
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
@@ -39,7 +39,7 @@ _LIST_METHODS: Final = frozenset({"GET", "DELETE"})
 
 router = APIRouter(prefix="/v1", tags=["Stored chats"])
 
-Store = Annotated[Captures, Depends(resource("captures"))]
+Store = Annotated[StoredChats, Depends(resource("stored_chats"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
 Model = Annotated[str | None, Query(max_length=512, description="Model to filter by.")]
 
@@ -56,18 +56,18 @@ _METADATA_PARAMETER: Final[dict[str, Any]] = {
 
 
 def answers(scope: Scope) -> bool:
-    """Whether these routes answer a request with the path of the gateway."""
+    """Return whether these routes, not the gateway, answer a request."""
     return scope["path"] == _LIST and scope["method"] in _LIST_METHODS
 
 
-async def _existing(store: Store, completion_id: str, caller: Caller) -> CaptureRecord:
+async def _existing(store: Store, completion_id: str, caller: Caller) -> StoredChatRecord:
     record = await store.get(caller.project_id, completion_id)
     if record is None:
         raise _no_chat(completion_id)
     return record
 
 
-Existing = Annotated[CaptureRecord, Depends(_existing)]
+Existing = Annotated[StoredChatRecord, Depends(_existing)]
 
 
 def _no_chat(chat_id: str) -> NotFound:
@@ -78,7 +78,7 @@ def _no_chat(chat_id: str) -> NotFound:
     )
 
 
-async def _stored(store: Store, record: CaptureRecord) -> StoredChat:
+async def _stored(store: Store, record: StoredChatRecord) -> StoredChat:
     chat = await store.read(record)
     if chat is None:
         raise _no_chat(record.id)
@@ -118,7 +118,9 @@ async def list_chats(
     )
     chats = await store.read_all(page.items)
     audit_trail.count(chat_completions=len(chats))
-    return list_of([StoredChatObject.of(record, chat) for record, chat in chats], page.has_more)
+    return list_of(
+        [StoredChatObject.from_record(record, chat) for record, chat in chats], page.has_more
+    )
 
 
 @router.delete(
@@ -131,7 +133,7 @@ async def delete_chats(caller: Caller, store: Store, model: Model = None) -> Sto
     """Delete all stored chat completions of the project, or those of a model, with their bytes.
     Training files that were made of them stay.
     """
-    deleted = await store.delete(await store.every(caller.project_id, model=model))
+    deleted = await store.delete(await store.list_all(caller.project_id, model=model))
     audit_trail.count(chat_completions=deleted)
     return StoredChatsDeleted(deleted=deleted)
 
@@ -144,7 +146,7 @@ async def delete_chats(caller: Caller, store: Store, model: Model = None) -> Sto
 )
 async def retrieve_chat(record: Existing, store: Store) -> StoredChatObject:
     """Retrieve a stored chat completion. It is stored within seconds after its answer."""
-    return StoredChatObject.of(record, await _stored(store, record))
+    return StoredChatObject.from_record(record, await _stored(store, record))
 
 
 @router.post(
@@ -156,10 +158,10 @@ async def retrieve_chat(record: Existing, store: Store) -> StoredChatObject:
 async def update_chat(record: Existing, body: UpdateStoredChat, store: Store) -> StoredChatObject:
     """Replace the metadata of a stored chat completion, for example to mark good answers."""
     try:
-        record = await store.describe(record, body.metadata or {})
+        record = await store.set_metadata(record, body.metadata or {})
     except Missing as e:
         raise _no_chat(record.id) from e
-    return StoredChatObject.of(record, await _stored(store, record))
+    return StoredChatObject.from_record(record, await _stored(store, record))
 
 
 @router.delete(
@@ -210,7 +212,7 @@ async def create_file(
         oldest_first=False,
     )
     if not page.items:
-        raise no_chats()
+        raise no_chats_error()
     record = await make_file(
         store,
         files,
@@ -221,4 +223,4 @@ async def create_file(
     )
     audit_trail.count(chat_completions=len(page.items))
     await enqueue_check(files, record)
-    return FileObject.of(record)
+    return FileObject.from_record(record)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from service.files.stored_chats.records import MAX_PER_PROJECT, CaptureRecord
+from service.files.stored_chats.records import MAX_PER_PROJECT, StoredChatRecord
 from service.files.stored_chats.redaction import StoredChat
 from service.reasoning import take_out
 from service.web.validation import Metadata
@@ -63,8 +63,8 @@ class CreateStoredChatFile(BaseModel):
         default=None, description="When the file expires; null for never."
     )
 
-    def covers(self, record: CaptureRecord) -> bool:
-        """Whether a chat is requested. Cut-off answers never are: they would teach to stop."""
+    def covers(self, record: StoredChatRecord) -> bool:
+        """Return whether to take a chat. Cut-off answers would teach the model to stop early."""
         return (
             record.finish_reason in ("stop", "tool_calls")
             and (self.created_after is None or record.created_at >= self.created_after)
@@ -73,8 +73,8 @@ class CreateStoredChatFile(BaseModel):
         )
 
 
-def has_metadata(record: CaptureRecord, wanted: dict[str, str]) -> bool:
-    """Whether a chat has all of some metadata."""
+def has_metadata(record: StoredChatRecord, wanted: dict[str, str]) -> bool:
+    """Return whether a chat has all of this metadata."""
     return wanted.items() <= record.metadata.items()
 
 
@@ -131,13 +131,13 @@ class StoredChatObject(_Shown):
     )
 
     @classmethod
-    def of(cls, record: CaptureRecord, chat: StoredChat) -> Self:
+    def from_record(cls, record: StoredChatRecord, chat: StoredChat) -> Self:
         """The API object for a record and the stored chat."""
         answer = chat.row["messages"][-1]
-        thought, content = take_out(answer.get("content") or "")
+        reasoning, content = take_out(answer.get("content") or "")
         message = StoredChatAnswer(
             content=content or (None if answer.get("tool_calls") else ""),
-            reasoning_content=thought or None,
+            reasoning_content=reasoning or None,
             tool_calls=answer.get("tool_calls"),
         )
         return cls(

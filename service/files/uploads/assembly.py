@@ -1,4 +1,4 @@
-"""Store the parts of an upload and join them into a file."""
+"""Stores the parts of an upload, and joins them into a file."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.files.body import Body
 from service.files.records import FileRecord, new_record
-from service.files.stream_to_storage import Digest, disk_full_errors, write_stream
+from service.files.upload import Digest, disk_full_errors, write_stream
 from service.files.uploads.records import (
     PartRecord,
     UploadRecord,
     Uploads,
     UploadStatus,
-    must_be_pending,
-    must_have_room,
     part_key,
+    require_pending,
+    require_room,
 )
 from service.web.resources import Resource
 
 UPLOAD = Resource("Upload object", "upload_id")
 
 
-async def take_part(
+async def receive_part(
     uploads: Uploads, upload: UploadRecord, body: Body, *, max_part_bytes: int
 ) -> PartRecord:
     """Stream one part into storage and register it.
 
     Raises BadRequest, TooLarge or InsufficientStorage. In each case, nothing is kept.
     """
-    must_be_pending(upload)
+    require_pending(upload)
     most_bytes = 2 * upload.bytes + max_part_bytes
-    must_have_room(upload, 0, most_bytes)
+    require_room(upload, 0, most_bytes)
     part_id, md5 = ids.new(ids.PART), hashlib.md5(usedforsecurity=False)
     key = part_key(upload, part_id)
     with disk_full_errors():
@@ -75,10 +75,10 @@ async def take_part(
 async def complete(
     uploads: Uploads, upload: UploadRecord, part_ids: Sequence[str], md5: str | None
 ) -> tuple[UploadRecord, FileRecord | None]:
-    """Join parts into a file and mark the upload as completed.
+    """Join the parts into a file, and complete the upload.
 
-    Repeating the call with the same parts returns the same result, even if two requests race:
-    the second one discards its bytes. Raises BadRequest if the parts do not form the declared
+    Repeating the call with the same parts returns the same result, even if two requests race: the
+    second one discards its bytes. Raises BadRequest if the parts do not form the declared
     file, and InsufficientStorage. The upload then stays pending.
     """
     try:
@@ -89,7 +89,7 @@ async def complete(
         if current is None:
             raise UPLOAD.not_found(upload.id) from None
         if current.status is not UploadStatus.COMPLETED:
-            must_be_pending(current)
+            require_pending(current)
             raise
         if current.part_ids != tuple(part_ids):
             raise BadRequest(
@@ -103,8 +103,8 @@ async def complete(
 async def _complete(
     uploads: Uploads, upload: UploadRecord, part_ids: Sequence[str], md5: str | None
 ) -> tuple[UploadRecord, FileRecord]:
-    must_be_pending(upload)
-    parts = _chosen(await uploads.parts(upload), part_ids)
+    require_pending(upload)
+    parts = _choose(await uploads.parts(upload), part_ids)
     size = sum(part.bytes for part in parts)
     if size != upload.bytes:
         raise BadRequest(
@@ -117,7 +117,7 @@ async def _complete(
     await uploads.begin_file(upload, file_id)
     try:
         with disk_full_errors():
-            file = await _joined(uploads.storage, upload, parts, file_id, md5)
+            file = await _join(uploads.storage, upload, parts, file_id, md5)
             await uploads.files.put_manifest(file)
     except BaseException:
         await uploads.discard_file(upload, file_id)
@@ -127,10 +127,10 @@ async def _complete(
     except (BadRequest, Missing):
         await uploads.discard_file(upload, file_id)
         raise
-    # After a Redis error, the file may or may not be registered; the sweep resolves it.
+    # After a Redis error, the file may or may not be registered. The sweep finds out.
 
 
-def _chosen(parts: Sequence[PartRecord], part_ids: Sequence[str]) -> list[PartRecord]:
+def _choose(parts: Sequence[PartRecord], part_ids: Sequence[str]) -> list[PartRecord]:
     by_id = {part.id: part for part in parts}
     if len(set(part_ids)) < len(part_ids):
         raise BadRequest("A part is named twice.", param="part_ids", code="invalid_value")
@@ -144,7 +144,7 @@ def _chosen(parts: Sequence[PartRecord], part_ids: Sequence[str]) -> list[PartRe
     return [by_id[part_id] for part_id in part_ids]
 
 
-async def _joined(
+async def _join(
     storage: Storage,
     upload: UploadRecord,
     parts: Sequence[PartRecord],
@@ -158,9 +158,9 @@ async def _joined(
     if storage.joins_in_place:
         size = await storage.join([part_key(upload, part.id) for part in parts], key, digests)
     elif len(parts) == 1:
-        size = await _copied(storage, part_key(upload, parts[0].id), key, digests)
+        size = await _copy(storage, part_key(upload, parts[0].id), key, digests)
     else:
-        size = await _rewritten(storage, upload, parts, key, digests)
+        size = await _rewrite(storage, upload, parts, key, digests)
     if size != upload.bytes:
         raise StorageError(f"the bytes of the parts of {upload.id} have changed in storage")
     if md5 is not None and whole.hexdigest() != md5.lower():
@@ -182,9 +182,9 @@ async def _joined(
     )
 
 
-async def _copied(storage: Storage, part: str, key: str, digests: Sequence[Digest]) -> int:
-    """Have S3 copy the only part, and hash it. Returns its size."""
-    await storage.copy(part, key, is_limited=False)  # the part is deleted then
+async def _copy(storage: Storage, part: str, key: str, digests: Sequence[Digest]) -> int:
+    """Have the storage copy the only part, and hash it. Return its size."""
+    await storage.copy(part, key, is_limited=False)  # the part is deleted soon
     size = 0
     async for chunk in await storage.stream(key):
         size += len(chunk)
@@ -192,15 +192,15 @@ async def _copied(storage: Storage, part: str, key: str, digests: Sequence[Diges
     return size
 
 
-async def _rewritten(
+async def _rewrite(
     storage: Storage,
     upload: UploadRecord,
     parts: Sequence[PartRecord],
     key: str,
     digests: Sequence[Digest],
 ) -> int:
-    """Read the parts and write them as one object. Returns its size."""
-    async with await storage.writer(key, is_limited=False) as writer:  # the parts are deleted then
+    """Read the parts, and write them as one object. Return its size."""
+    async with await storage.writer(key, is_limited=False) as writer:  # the parts are deleted soon
         return await write_stream(
             _bytes_of(storage, upload, parts),
             writer,

@@ -1,4 +1,4 @@
-"""Upload records in Redis.
+"""Stores uploads and their parts in Redis.
 
 Storage per upload: `{project}/uploads/{id}/{part id}` holds the bytes of each part.
 
@@ -8,7 +8,7 @@ Storage per upload: `{project}/uploads/{id}/{part id}` holds the bytes of each p
     finetuned:{project}:uploads-pending      pending uploads, scored by expiration time
     finetuned:uploads-due                    "project/upload", scored by the next sweep time
 
-No other state is shared, so each part may arrive at a different replica of the API.
+All state is in Redis and storage, so each part may arrive at another replica of the API.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from service.files.records import FileRecord, Files, Purpose
 DUE = f"{PREFIX}:uploads-due"
 LIFETIME_S = 3600
 MAX_PARTS = 10_000
-_KEPT_S = 24 * 3600  # how long the record of an ended upload is kept, for clients that retry
+_KEPT_S = 24 * 3600  # of the record of an ended upload, for clients that retry
 
 
 class UploadStatus(StrEnum):
@@ -67,9 +67,9 @@ class UploadRecord(Record):
         """The upload's member name in sets that span all projects."""
         return f"{self.project_id}/{self.id}"
 
-    def ended(self, status: UploadStatus, now_s: int) -> UploadRecord:
-        """The record with a final status. Raises BadRequest if it has already ended."""
-        must_be_pending(self)
+    def end(self, status: UploadStatus, now_s: int) -> UploadRecord:
+        """Return the record with a final status. Raises BadRequest if it has already ended."""
+        require_pending(self)
         return self.model_copy(update={"status": status, "ended_at": now_s})
 
 
@@ -83,11 +83,11 @@ class PartRecord(Record):
 
 
 def part_key(upload: UploadRecord, part_id: str) -> str:
-    """The storage key of a part."""
+    """Return the storage key of a part."""
     return f"{upload.folder}/{part_id}"
 
 
-def must_be_pending(upload: UploadRecord) -> None:
+def require_pending(upload: UploadRecord) -> None:
     """Raise BadRequest if an upload has ended."""
     if upload.status is not UploadStatus.PENDING:
         raise BadRequest(
@@ -121,24 +121,24 @@ class Uploads:
         return await self.records.create(upload, also=also)
 
     async def get(self, project_id: str, upload_id: str, now_s: int) -> UploadRecord | None:
-        """The project's upload. An overdue upload is returned as expired even before the sweep."""
+        """Return the project's upload. It is expired as soon as it is overdue, before the sweep."""
         upload = await self.records.get(project_id, upload_id)
         if upload and upload.status is UploadStatus.PENDING and upload.expires_at <= now_s:
-            return upload.ended(UploadStatus.EXPIRED, upload.expires_at)
+            return upload.end(UploadStatus.EXPIRED, upload.expires_at)
         return upload
 
     async def pending(self, project_id: str, now_s: int) -> int:
-        """The number of the project's pending uploads."""
+        """Return the number of the project's pending uploads."""
         return int(await self.redis.zcount(_pending(project_id), f"({now_s}", "+inf"))
 
     async def file_of(self, upload: UploadRecord) -> FileRecord | None:
-        """The resulting file; None if there is none or it was deleted."""
+        """Return the resulting file, or None if there is none or it was deleted."""
         if upload.file_id is None:
             return None
         return await self.files.get(upload.project_id, upload.file_id, ids.now_s())
 
     async def parts(self, upload: UploadRecord) -> list[PartRecord]:
-        """The upload's parts, in order of arrival."""
+        """Return the upload's parts, in order of arrival."""
         found = await reply(self.redis.hgetall(self._key(upload, "parts")))
         parts = parse_known(PartRecord, ((text(i), raw) for i, raw in found.items()))
         return sorted(parts, key=lambda p: p.number)
@@ -153,8 +153,8 @@ class Uploads:
         """
 
         def change(current: UploadRecord) -> UploadRecord:
-            must_be_pending(current)
-            must_have_room(current, part.bytes, most_bytes)
+            require_pending(current)
+            require_room(current, part.bytes, most_bytes)
             return current.model_copy(
                 update={
                     "parts": current.parts + 1,
@@ -162,7 +162,7 @@ class Uploads:
                 }
             )
 
-        def numbered(current: UploadRecord) -> PartRecord:
+        def number(current: UploadRecord) -> PartRecord:
             return part.model_copy(update={"number": current.parts})
 
         after = await self.records.update(
@@ -170,19 +170,19 @@ class Uploads:
             upload.id,
             change,
             also=lambda pipe, current: pipe.hset(
-                self._key(upload, "parts"), part.id, numbered(current).model_dump_json()
+                self._key(upload, "parts"), part.id, number(current).model_dump_json()
             ),
         )
-        return numbered(after)
+        return number(after)
 
     async def begin_file(self, upload: UploadRecord, file_id: str) -> None:
-        """Record a file ID before its bytes are written, so that a crash leaves no orphans."""
+        """Note a file before its bytes are written, so that the sweep finds it after a crash."""
         await reply(self.redis.sadd(self._key(upload, "files"), file_id))
 
     async def complete(
         self, upload: UploadRecord, part_ids: Sequence[str], file: FileRecord, now_s: int
     ) -> UploadRecord:
-        """Mark the upload as completed and register its file, in one atomic step.
+        """Complete the upload and register its file, in one transaction.
 
         Raises BadRequest if the upload has ended, and Missing if it no longer exists. In both
         cases, nothing is written.
@@ -196,7 +196,7 @@ class Uploads:
         return await self.records.update(
             upload.project_id,
             upload.id,
-            lambda current: current.ended(UploadStatus.COMPLETED, now_s).model_copy(
+            lambda current: current.end(UploadStatus.COMPLETED, now_s).model_copy(
                 update={"part_ids": tuple(part_ids), "file_id": file.id}
             ),
             also=also,
@@ -207,7 +207,7 @@ class Uploads:
         return await self.records.update(
             upload.project_id,
             upload.id,
-            lambda current: current.ended(status, now_s),
+            lambda current: current.end(status, now_s),
             also=lambda pipe, current: self._sweep_at(pipe, current, now_s),
         )
 
@@ -243,10 +243,10 @@ class Uploads:
             if upload is None:
                 await reply(self.redis.zrem(DUE, member))
             else:
-                await self._settle(upload, now_s)
+                await self._sweep_upload(upload, now_s)
         return len(members)
 
-    async def _settle(self, upload: UploadRecord, now_s: int) -> None:
+    async def _sweep_upload(self, upload: UploadRecord, now_s: int) -> None:
         if upload.status is UploadStatus.PENDING:
             try:
                 upload = await self.end(upload, UploadStatus.EXPIRED, now_s)
@@ -270,7 +270,7 @@ def _pending(project_id: str) -> str:
     return f"{PREFIX}:{project_id}:uploads-pending"
 
 
-def must_have_room(upload: UploadRecord, more_bytes: int, most_bytes: int) -> None:
+def require_room(upload: UploadRecord, more_bytes: int, most_bytes: int) -> None:
     """Raise BadRequest if an upload cannot accept another part."""
     if upload.parts >= MAX_PARTS:
         raise BadRequest(

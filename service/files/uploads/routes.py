@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
 from service.core.errors import BadRequest, RateLimited
-from service.files.body import body_of, described
+from service.files.body import body_of, body_schema
 from service.files.routes import UploadSlots
 from service.files.upload import clean_name, enqueue_check
 from service.files.uploads import assembly
@@ -17,7 +17,7 @@ from service.files.uploads.records import (
     UploadRecord,
     Uploads,
     UploadStatus,
-    must_be_pending,
+    require_pending,
 )
 from service.files.uploads.schemas import (
     UploadComplete,
@@ -88,7 +88,7 @@ async def create_upload(
         file_expires_after_s=body.expires_after and body.expires_after.seconds,
         format=body.format and body.format.stored(),
     )
-    return UploadObject.of(await store.create(upload))
+    return UploadObject.from_record(await store.create(upload))
 
 
 @router.get(
@@ -101,7 +101,7 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     """Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
     resulting file.
     """
-    return UploadObject.of(upload, await store.file_of(upload))
+    return UploadObject.from_record(upload, await store.file_of(upload))
 
 
 @router.post(
@@ -109,7 +109,7 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     operation_id="addUploadPart",
     summary="Add a part",
     openapi_extra=needs(
-        Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=described("data", {})
+        Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=body_schema("data", {})
     ),
     responses=_ENDED,
 )
@@ -121,11 +121,11 @@ async def add_part(
     Parts may arrive in any order and in parallel; `completeUpload` sets their order.
     """
     body = body_of(request, "data")
-    async with slots.one(upload.project_id):
-        part = await assembly.take_part(
+    async with slots.hold(upload.project_id):
+        part = await assembly.receive_part(
             store, upload, body, max_part_bytes=settings.max_upload_part_bytes
         )
-    return UploadPartObject.of(part)
+    return UploadPartObject.from_record(part)
 
 
 @router.get(
@@ -139,7 +139,7 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
     interrupted client can send the missing parts.
     """
     return list_of(
-        [UploadPartObject.of(part) for part in await store.parts(upload)], has_more=False
+        [UploadPartObject.from_record(part) for part in await store.parts(upload)], has_more=False
     )
 
 
@@ -160,7 +160,7 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
     if file is not None:
         await enqueue_check(store.files, file)
     await store.purge(upload)
-    return UploadObject.of(upload, file)
+    return UploadObject.from_record(upload, file)
 
 
 @router.post(
@@ -175,8 +175,8 @@ async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
     cannot be canceled; delete its file instead.
     """
     if upload.status is not UploadStatus.CANCELLED:
-        must_be_pending(upload)
+        require_pending(upload)
         with assembly.UPLOAD.existing(upload.id):
             upload = await store.end(upload, UploadStatus.CANCELLED, ids.now_s())
     await store.purge(upload)
-    return UploadObject.of(upload)
+    return UploadObject.from_record(upload)

@@ -89,10 +89,10 @@ class UploadObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, upload: UploadRecord, file: FileRecord | None = None) -> UploadObject:
-        """The API object for a record, including the resulting file."""
+    def from_record(cls, upload: UploadRecord, file: FileRecord | None = None) -> UploadObject:
+        """Return the API object of a record and the resulting file."""
         upload_object = cls.model_validate(upload, from_attributes=True)
-        return upload_object.model_copy(update={"file": file and FileObject.of(file)})
+        return upload_object.model_copy(update={"file": file and FileObject.from_record(file)})
 
 
 class UploadPartObject(BaseModel):
@@ -106,6 +106,6 @@ class UploadPartObject(BaseModel):
     md5: str = Field(description="MD5 digest of the received bytes, in hexadecimal.")
 
     @classmethod
-    def of(cls, part: PartRecord) -> UploadPartObject:
-        """The API object for a record."""
+    def from_record(cls, part: PartRecord) -> UploadPartObject:
+        """Return the API object of a record."""
         return cls.model_validate(part, from_attributes=True)

@@ -24,7 +24,7 @@ from service import offline
 from service.config import Settings
 from service.core import tracing
 from service.core.redis import REDIS_ERRORS, connect
-from service.datasets.rows.templates import content_format
+from service.datasets.chat_templates import content_format
 from service.inference.engine.merged import (
     MergedModel,
     MergeFailed,

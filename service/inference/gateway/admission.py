@@ -14,8 +14,8 @@ from service.inference.upstreams.fair_queue import Slot
 from service.models.parsers import ToolCallParsers
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
-from service.usage.accounts import Served
-from service.usage.meter import BYTES_PER_TOKEN, Admission, Meter
+from service.usage.accounts import Admission, Served
+from service.usage.meter import BYTES_PER_TOKEN, Meter
 from service.web.auth import Principal
 
 RESPONSES: Final = "/v1/responses"

@@ -15,13 +15,12 @@ from typing import Any, Final
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.expiring import read_expired
 from service.core.leases import Leases
 from service.core.records import PREFIX
 from service.core.redis import rewriting
 from service.core.storage import Storage
 from service.work.records import Kind, RestartedRecord, WorkError
-from service.work.store import Guard, WorkStore, skip_unreadable
+from service.work.store import WorkStore
 
 EXPIRING: Final = f"{PREFIX}:advice-expiring"
 KEPT_S: Final = 30 * 24 * 3600
@@ -73,13 +72,16 @@ class AdviceStore(WorkStore[AdviceRecord]):
         found = await super().get(project_id, record_id)
         return found if found is not None and found.expires_at > ids.now_s() else None
 
-    async def sweep(
-        self, _storage: Storage, _leases: Leases, now_s: int, guard: Guard = skip_unreadable
-    ) -> None:
-        """Delete all advice that has expired."""
-        for record in await read_expired(self.redis, EXPIRING, self.records, now_s):
-            with guard(record.member):
-                await self.delete(record)
+    async def leftovers(self, now_s: int) -> list[str]:
+        """Return the members of the advice that has expired."""
+        expired = await self.records.read_expired(EXPIRING, now_s)
+        return [record.member for record in expired]
+
+    async def clean_up(self, member: str, storage: Storage, leases: Leases) -> None:
+        """Delete advice that has expired."""
+        record = await self.records.get(*member.split("/"))
+        if record is not None:
+            await self.delete(record)
 
     def _on_created(self, pipe: Pipeline, record: AdviceRecord) -> None:
         super()._on_created(pipe, record)

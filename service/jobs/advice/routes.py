@@ -85,7 +85,7 @@ async def create_advice(
 )
 async def retrieve_advice(advice: Existing) -> AdviceObject:
     """Retrieve the state of the advice, and its result once it is completed."""
-    return AdviceObject.of(advice)
+    return AdviceObject.from_record(advice)
 
 
 @router.delete(

@@ -149,7 +149,7 @@ class AdviceObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, record: AdviceRecord) -> Self:
+    def from_record(cls, record: AdviceRecord) -> Self:
         """Return the API object of a record."""
         failure = record.error
         return cls(

@@ -10,9 +10,14 @@ from typing import Any, Final
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
 from service.core.tasks import gather
-from service.datasets.contract import ReportSpec
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import fetch, fetch_rows, scratch_folder
+from service.datasets.contract.tasks import ReportSpec
+from service.files.curation.dataset_process import (
+    DatasetProcess,
+    DatasetTaskFailed,
+    fetch,
+    fetch_rows,
+    scratch_folder,
+)
 from service.files.records import FileRecord, FileStatus
 from service.grading.examples import Example, Message
 from service.grading.sandbox.sandbox import Sandbox
@@ -108,7 +113,7 @@ _POLL_S = 1.0
 class AdviseTraining(CancelableTask[AdviceRecord]):
     """The `advise_training` task: takes an advice from in progress to its end."""
 
-    failures = (DeskFailed, TrainingFailure, ModelGone)
+    failures = (DatasetTaskFailed, TrainingFailure, ModelGone)
 
     def __init__(self, resources: Resources) -> None:
         self._files = resources.files
@@ -117,7 +122,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         self._storage = resources.storage
         self._settings = resources.settings
         self._access = resources.access
-        self._desk = Desk(self._settings)
+        self._dataset_process = DatasetProcess(self._settings)
 
     async def _work(self, record: AdviceRecord) -> None:
         result = await self._advise(record)
@@ -165,12 +170,12 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         tokenizer = entry.path / "tokenizer.json"
         spec = ReportSpec(
             path=await fetch(self._storage, file, folder / "content"),
-            format=self._desk.format_of(file.reading),
+            format=self._dataset_process.format_of(file.read_options),
             result=folder / "report.json",
             tokenizers={entry.id: tokenizer} if tokenizer.is_file() else {},
             context_lengths=(entry.context_length,),
         )
-        report = await self._desk.run(spec)
+        report = await self._dataset_process.run(spec)
         return [Finding(one.code, one.title) for one in report.advice]
 
     async def _compare(

@@ -1,4 +1,4 @@
-"""Lock on a GPU that trains and serves by time slices: its engines sleep while a job trains.
+"""Locks a GPU that trains and serves by time slices: its engines sleep while a job trains.
 
 The worker repeats the sleep request periodically, so that engines that start during the training
 sleep too. All engines wake on their own if the worker dies.

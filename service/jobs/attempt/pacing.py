@@ -1,4 +1,4 @@
-"""Pacing of a trainer that shares its device with engines: its input, and the time it gave."""
+"""Paces a trainer that shares its device with engines, and sums up how long it paused for chats."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from service.core.child import Child
 from service.inference.chat_load import ChatLoad
 from service.training.contract.protocol import StepDone, TrafficCommand, encode
 
-_AT_LEAST_EVERY_S = 1.0
+_REPORT_EVERY_S = 1.0
 
 
 def chat_budget_ms(settings: Settings) -> int | None:
-    """Return the latency budget of chats next to a training; None if trainings are not paced."""
+    """Return the latency budget of chats during a training; None if trainings are not paced."""
     return (settings.train_slo_ms or None) if settings.gpu_sharing == "share" else None
 
 
@@ -45,15 +45,15 @@ class Pacing:
 
     async def _report(self, child: Child) -> None:
         while True:
-            # Without a state, nothing is sent: the trainer then takes the least.
+            # Without a state, nothing is sent, and the trainer uses the smallest share.
             if (state := self._load.state) is not None:
                 metrics.CHAT_LATENCY_SECONDS.cell().set((state.p95_ms or 0) / 1000)
                 command = TrafficCommand(in_flight=state.in_flight, p95_ms=state.p95_ms)
                 await child.send(encode(command))
-            await self._load.change(_AT_LEAST_EVERY_S)
+            await self._load.change(_REPORT_EVERY_S)
 
     def begin(self) -> None:
-        """Start to measure: the trainer takes its first step now."""
+        """Start to measure, at the first step of the trainer."""
         self._began = time.monotonic()
 
     def step(self, message: StepDone) -> None:

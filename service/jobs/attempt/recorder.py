@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from service.core import ids, metrics, tracing
+from service.core import ids, metrics
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage
 from service.files.records import Files
 from service.jobs import checkpoints, lifecycle, recovery
 from service.jobs.attempt.pacing import Pacing
+from service.jobs.attempt.progress import StepProgress
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
 from service.jobs.planning.machines import can_shard
 from service.jobs.planning.memory_plan import describe_settings, smaller_plan
@@ -32,12 +31,6 @@ from service.models.registry import ModelRegistry
 from service.training.contract.methods import METHODS
 from service.training.contract.protocol import CheckpointSaved, Failed, Started, StepDone, Succeeded
 from service.training.loop.estimate import Device
-
-# A long training must not flood Redis: a job gets about this many metrics events, plus one for
-# every step with a validation loss.
-_MAX_EVENTS = 2000
-Phase = Literal["preparing", "queued", "attempt", "loading", "training", "registering"]
-_OF_TRAINER = frozenset({"loading", "training"})
 
 
 class Outcome(StrEnum):
@@ -60,19 +53,17 @@ class AttemptRecorder:
         jobs: Jobs,
         files: Files,
         registry: ModelRegistry,
-        storage: Storage,
         device_name: str,
         device: Device = "cpu",
     ) -> None:
         self.job = job
         self._device_name = device_name
         self._device = device
-        self.number = job.attempt
         self.model = model_name(job.model, job.project_name, job.suffix or "", job.model_tag)
         self._jobs = jobs
         self._files = files
         self._registry = registry
-        self._storage = storage
+        self._storage = files.storage
         self._progress = StepProgress()
         self.pacing: Pacing | None = None
         self._evaluations = Evaluations(jobs.redis)
@@ -83,9 +74,7 @@ class AttemptRecorder:
         self._progress.begin(message)
         if self.pacing:
             self.pacing.begin()
-        await self._change(
-            lambda job: lifecycle.set_choices(job, self.number, message.model_dump())
-        )
+        await self._change(lambda job: lifecycle.set_choices(job, self.job, message.model_dump()))
         start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
         await self.event(
             f"Training started: {start}{message.total_steps} steps over {message.examples} "
@@ -109,7 +98,7 @@ class AttemptRecorder:
         finish = self._progress.estimated_finish(ids.now_s())
 
         def change(job: JobRecord) -> JobRecord:
-            return lifecycle.require_running(job, self.number).model_copy(
+            return lifecycle.require_running(job, self.job).model_copy(
                 update={
                     "trained_tokens": message.trained_tokens,
                     "estimated_finish": finish,
@@ -135,11 +124,11 @@ class AttemptRecorder:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         record = CheckpointRecord(
             # One ID per step of an attempt makes a repeated write idempotent.
-            id=f"{ids.CHECKPOINT}{self.job.id.removeprefix(ids.JOB)}a{self.number}s{step}",
+            id=f"{ids.CHECKPOINT}{self.job.id.removeprefix(ids.JOB)}a{self.job.attempt}s{step}",
             project_id=self.job.project_id,
             created_at=ids.now_s(),
             job_id=self.job.id,
-            attempt=self.number,
+            attempt=self.job.attempt,
             step=step,
             model=name,
             adapter=stored.adapter,
@@ -161,16 +150,16 @@ class AttemptRecorder:
                 note_rank(pipe, self.job.model, rank)
 
         await self._change(
-            lambda job: lifecycle.record_progress(job, self.number, _held_out_loss(message)),
+            lambda job: lifecycle.record_progress(job, self.job, _held_out_loss(message)),
             NewEvent(message=f"Checkpoint saved at step {step}", data={"step": step}),
-            *self._paced(),
+            *self._pacing_events(),
             also=also,
         )
         older = [c for c in before.items if c.step < step]
         await checkpoints.delete_old_states(self._storage, older)
 
-    def _paced(self) -> list[NewEvent]:
-        """Return the event that says what a paced training gave to chats."""
+    def _pacing_events(self) -> list[NewEvent]:
+        """Return the event about the time that a paced training gave to chats, if it is paced."""
         if self.pacing is None:
             return []
         message, data = self.pacing.summary()
@@ -189,7 +178,7 @@ class AttemptRecorder:
         await self._change(
             lambda job: lifecycle.succeed(
                 job,
-                self.number,
+                self.job,
                 model=self.model,
                 adapter=artifact,
                 result_files=(results.id,),
@@ -197,7 +186,7 @@ class AttemptRecorder:
                 now_s=ids.now_s(),
             ),
             NewEvent(message=f"New fine-tuned model created: {self.model}"),
-            *self._paced(),
+            *self._pacing_events(),
             NewEvent(message="The job has successfully completed"),
             also=lambda pipe: self._add_model(pipe, model),
         )
@@ -261,10 +250,10 @@ class AttemptRecorder:
             return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.cell("out_of_memory").inc()
         await self._change(
-            lambda job: lifecycle.retry_smaller(job, self.number, plan),
+            lambda job: lifecycle.retry_smaller(job, self.job, plan),
             NewEvent(
                 message=(
-                    f"{what}. Attempt {self.number + 1} continues {describe_settings(plan)}, "
+                    f"{what}. Attempt {self.job.attempt + 1} continues {describe_settings(plan)}, "
                     "with the same batches and the same result"
                 ),
                 level="warn",
@@ -275,24 +264,20 @@ class AttemptRecorder:
 
     async def fail(self, failure: JobFailure, data: dict[str, Any] | None = None) -> None:
         """Fail the job; `data` is added to its event."""
-        await recovery.fail(self._jobs, self.job, self.number, failure, data)
+        await recovery.fail(self._jobs, self.job, failure, data)
 
     async def event(
         self, message: str, level: Any = "info", data: dict[str, Any] | None = None
     ) -> None:
         """Add an event to the job."""
         await self._change(
-            lambda job: lifecycle.require_running(job, self.number),
+            lambda job: lifecycle.require_running(job, self.job),
             NewEvent(message=message, level=level, data=data or {}),
         )
 
     async def _change(self, change: Any, *events: NewEvent, also: Any = lambda _: None) -> None:
         await self._jobs.change(
-            self.job.project_id,
-            self.job.id,
-            lambda job: change(lifecycle.require_attempt(job, self.job)),
-            events=lambda _: events,
-            also=also,
+            self.job.project_id, self.job.id, change, events=lambda _: events, also=also
         )
 
     def _meta(self, name: str, step: int) -> dict[str, Any]:
@@ -302,7 +287,7 @@ class AttemptRecorder:
             "base_model": self.job.model,
             "project_id": self.job.project_id,
             "job_id": self.job.id,
-            "attempt": self.number,
+            "attempt": self.job.attempt,
             "step": step,
             "seed": self.job.seed,
             "training_file": self.job.training_file,
@@ -334,95 +319,10 @@ def _held_out_loss(message: CheckpointSaved) -> float | None:
 
 
 def _describe_step(message: StepDone) -> str:
-    """Return what a step measured that a reader looks for: losses, or mean rewards."""
+    """Return the losses or mean rewards of a step, for its event."""
     if message.train_reward_mean is not None:
         name, figures = "reward", (message.train_reward_mean, message.valid_reward_mean)
     else:
         name, figures = "loss", (message.train_loss, message.valid_loss)
     parts = zip(("training", "validation"), figures, strict=True)
     return ", ".join(f"{of} {name}={value:.2f}" for of, value in parts if value is not None)
-
-
-class StepProgress:
-    """Steps of one attempt: which of them get an event, its speed and its estimated finish."""
-
-    def __init__(self) -> None:
-        self._total = 0
-        self._first_step = 0
-        self._step = 0
-        self._tokens = 0
-        self._began = time.monotonic()
-        self.new_tokens = 0
-        self._first_tokens: int | None = None
-        self._first_at = self._last_at = 0.0
-
-    @property
-    def tokens_per_second(self) -> float | None:
-        """Speed of this attempt with evaluations and checkpoints; None before its second step."""
-        if self._first_tokens is None or self._tokens <= self._first_tokens:
-            return None
-        seconds = self._last_at - self._first_at
-        return (self._tokens - self._first_tokens) / seconds if seconds > 0 else None
-
-    def begin(self, message: Started) -> None:
-        """Record that the trainer starts its first step now."""
-        self._total = message.total_steps
-        self._first_step = self._step = message.resumed_step
-        self._began = time.monotonic()
-
-    def advance(self, message: StepDone) -> None:
-        """Record a completed step."""
-        self._step = message.step
-        self.new_tokens = max(0, message.trained_tokens - self._tokens)
-        self._tokens = message.trained_tokens
-        if self._first_tokens is None:
-            # The first step includes warm-up, so the speed counts only later steps.
-            self._first_tokens, self._first_at = self._tokens, time.monotonic()
-        self._last_at = time.monotonic()
-
-    def is_reported(self, message: StepDone) -> bool:
-        """Return whether this step gets an event."""
-        every = max(1, self._total // _MAX_EVENTS)
-        measured = (message.valid_loss, message.full_valid_loss, message.valid_reward_mean)
-        validated = any(value is not None for value in measured)
-        return message.step % every == 0 or message.step == self._total or validated
-
-    def estimated_finish(self, now_s: int) -> int | None:
-        """Estimate the end in Unix seconds from the mean step time; None before the first step."""
-        done = self._step - self._first_step
-        if done <= 0:
-            return None
-        seconds_a_step = (time.monotonic() - self._began) / done
-        return now_s + round(seconds_a_step * (self._total - self._step))
-
-
-class Phases:
-    """Phases of one attempt; each ends when the next begins."""
-
-    def __init__(self) -> None:
-        self._current: Phase | None = None
-        self._began = 0.0
-        self._span = tracing.Span()
-
-    def enter(self, phase: Phase, **attributes: tracing.Value) -> None:
-        """Enter a phase; `attributes` are attributes of the phase that ends."""
-        self.end(**attributes)
-        self._current, self._began = phase, time.monotonic()
-        # The trainer talks only to the worker, so the worker records the spans for it.
-        self._span = tracing.begin(f"{'trainer' if phase in _OF_TRAINER else 'job'}.{phase}")
-
-    def end(self, **attributes: tracing.Value) -> None:
-        """End the current phase, if any; `attributes` become its attributes."""
-        if self._current is None:
-            return
-        metrics.JOB_SECONDS.cell(self._current).observe(time.monotonic() - self._began)
-        self._span.set(**attributes)
-        self._span.end()
-        self._current = None
-
-
-def record_wait(phase: Phase, job: JobRecord, seconds: float) -> None:
-    """Record that the job was in this phase for the given seconds, ending now."""
-    seconds = max(seconds, 0)
-    metrics.JOB_SECONDS.cell(phase).observe(seconds)
-    tracing.begin(f"job.{phase}", parent=job.trace, ago_s=seconds, job=job.id).end()

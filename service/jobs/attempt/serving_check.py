@@ -107,11 +107,11 @@ def compare(
     engine_tuned = [x for row in tuned for x in row]
     engine_base = [x for row in base for x in row]
     return Parity(
-        trainer_move=_apart(trained, untrained),
-        engine_move=_apart(engine_tuned, engine_base),
-        base_gap=_apart(untrained, engine_base),
-        tuned_gap=_apart(trained, engine_tuned),
-        followed=_followed(
+        trainer_move=_mean_difference(trained, untrained),
+        engine_move=_mean_difference(engine_tuned, engine_base),
+        base_gap=_mean_difference(untrained, engine_base),
+        tuned_gap=_mean_difference(trained, engine_tuned),
+        followed=_slope(
             [a - b for a, b in zip(trained, untrained, strict=True)],
             [a - b for a, b in zip(engine_tuned, engine_base, strict=True)],
         ),
@@ -180,7 +180,7 @@ def _logprob(response: Any, place: int, token: int) -> float:
     return value if math.isfinite(value) else -1e3
 
 
-def _followed(move: Sequence[float], other: Sequence[float]) -> float:
+def _slope(move: Sequence[float], other: Sequence[float]) -> float:
     """Return the slope of `other` on `move`; noise that they do not share adds nothing."""
     size = sum(x * x for x in move)
     return sum(a * b for a, b in zip(move, other, strict=True)) / size if size else 1.0
@@ -190,7 +190,7 @@ def _mean(scores: Sequence[float]) -> float:
     return fmean(scores) if scores else 0.0
 
 
-def _apart(one: Sequence[float], other: Sequence[float]) -> float:
+def _mean_difference(one: Sequence[float], other: Sequence[float]) -> float:
     return fmean(abs(a - b) for a, b in zip(one, other, strict=True)) if one else 0.0
 
 

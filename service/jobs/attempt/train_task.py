@@ -1,4 +1,4 @@
-"""The GPU task: take an attempt under a lease, run it, and record its outcome."""
+"""The `train` task: takes an attempt under a lease, runs it, and records its outcome."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import time
 from functools import partial
 from typing import Any
 
-from service.config import Settings
 from service.core import ids, logs, metrics, queue, tasks, tracing
-from service.core.leases import Held, Leases
+from service.core.leases import Held
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageError
-from service.files.records import Files
+from service.core.storage import QUOTA, QuotaExceeded, StorageError
 from service.fleet.workers import Presence
-from service.inference.background.calls import EngineAccess
+from service.inference.background.calls import Resources
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs import lifecycle
-from service.jobs.attempt.recorder import Outcome, record_wait
+from service.jobs.attempt.progress import record_wait
+from service.jobs.attempt.recorder import Outcome
 from service.jobs.attempt.trainer_process import TrainingAttempt
 from service.jobs.dispatch import Dispatcher
 from service.jobs.planning.machines import describe_plan, fits_on, plan_on
@@ -29,8 +28,7 @@ from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.recovery import fail, lose
 from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
-from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
-from service.models.registry import ModelRegistry
+from service.models.catalogue import BaseModelEntry, CatalogueError
 from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
@@ -42,31 +40,22 @@ class TrainTask:
 
     def __init__(
         self,
-        *,
         jobs: Jobs,
-        files: Files,
-        registry: ModelRegistry,
-        catalogue: Catalogue,
-        storage: Storage,
-        leases: Leases,
-        settings: Settings,
+        resources: Resources,
+        *,
         presence: Presence,
         dispatcher: Dispatcher,
         upstreams: Upstreams,
-        access: EngineAccess,
         chats: ChatLoad,
     ) -> None:
         self._jobs = jobs
-        self._files = files
-        self._registry = registry
-        self._catalogue = catalogue
-        self._storage = storage
-        self._leases = leases
-        self._settings = settings
+        self._resources = resources
+        self._catalogue = resources.registry.catalogue
+        self._leases = resources.leases
+        self._settings = resources.settings
         self._presence = presence
         self._dispatcher = dispatcher
         self._upstreams = upstreams
-        self._access = access
         self._chats = chats
         self._sweeps = Sweeps(jobs)
         self.draining = asyncio.Event()  # set when the worker shuts down
@@ -125,19 +114,15 @@ class TrainTask:
         if entry is None:
             message = f"The base model {job.model} is no longer offered."
             failure = JobFailure(code="model_not_found", message=message, param="model")
-            await fail(self._jobs, job, number, failure)
+            await fail(self._jobs, job, failure)
             return
         attempt = TrainingAttempt(
             job,
             entry,
+            self._jobs,
+            self._resources,
             machine=self._presence.worker,
-            jobs=self._jobs,
-            files=self._files,
-            registry=self._registry,
-            storage=self._storage,
-            settings=self._settings,
             upstreams=self._upstreams,
-            access=self._access,
             chats=self._chats,
         )
         log.info("attempt %d begins: %s", number, job.model)
@@ -170,9 +155,9 @@ class TrainTask:
     async def _run_measured(self, attempt: TrainingAttempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt with metrics and a trace span around it."""
         job = attempt.job
-        facts: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
+        attributes: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
         with tracing.span(
-            "job.attempt", parent=job.trace, kind="consumer", attempt=job.attempt, **facts
+            "job.attempt", parent=job.trace, kind="consumer", attempt=job.attempt, **attributes
         ) as span:
             began = time.monotonic()
             metrics.JOBS_RUNNING.cell().inc()
@@ -255,7 +240,7 @@ class TrainTask:
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda current: release(lifecycle.require_attempt(current, job), job.attempt),
+                lambda current: release(current, job),
                 events=self._hand_back_events,
             )
         elif outcome is Outcome.LOST:

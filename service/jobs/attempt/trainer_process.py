@@ -1,4 +1,4 @@
-"""One attempt at a training: its spec and local files, the trainer child process, and the outcome.
+"""Runs one attempt at a training: writes its spec and local files, and runs the trainer process.
 
 The worker never imports torch. `recorder.py` stores what the child process reports.
 """
@@ -15,29 +15,28 @@ from pathlib import Path
 from typing import Any
 
 from service import offline
-from service.config import Settings
 from service.core import ids, local_disk
 from service.core.child import Child, environment
-from service.core.storage import Storage, StorageCorrupt
-from service.files.records import FileRecord, Files
+from service.core.storage import StorageCorrupt
+from service.files.records import FileRecord
 from service.fleet.workers import Capacity
 from service.grading.check import judges
-from service.inference.background.calls import EngineAccess
+from service.inference.background.calls import Resources
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs import graders
 from service.jobs.attempt.gpu_lock import GpuLock
 from service.jobs.attempt.pacing import Pacing, chat_budget_ms
-from service.jobs.attempt.recorder import AttemptRecorder, Outcome, Phases
+from service.jobs.attempt.progress import Phases
+from service.jobs.attempt.recorder import AttemptRecorder, Outcome
 from service.jobs.attempt.reinforcement.rounds import Rounds, create_rounds
 from service.jobs.attempt.serving_check import ServingCheck
 from service.jobs.checkpoints import get_newest_checkpoint, write_passport
 from service.jobs.graders import parse_grader
-from service.jobs.planning.training_files import build_mixture, join_rows, training_files
+from service.jobs.planning.mixture import build_mixture, join_rows, training_files
 from service.jobs.records import JobFailure, JobRecord, Jobs
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
-from service.models.registry import ModelRegistry
 from service.training.contract.failures import has_printed_out_of_memory
 from service.training.contract.methods import METHODS
 from service.training.contract.protocol import (
@@ -87,33 +86,27 @@ class TrainingAttempt:
         self,
         job: JobRecord,
         entry: BaseModelEntry,
+        jobs: Jobs,
+        resources: Resources,
         *,
         machine: Capacity,
-        jobs: Jobs,
-        files: Files,
-        registry: ModelRegistry,
-        storage: Storage,
-        settings: Settings,
         upstreams: Upstreams,
-        access: EngineAccess,
         chats: ChatLoad,
     ) -> None:
         self.job = job
+        settings = resources.settings
+        self._resources = resources
         self._gpu_lock = GpuLock(settings)
         self._machine = machine
-        self.number = job.attempt
         self._entry = entry
         self._jobs = jobs
-        self._files = files
-        self._storage = storage
+        self._storage = resources.storage
         self._settings = settings
-        self._registry = registry
         self._recorder = AttemptRecorder(
             job,
             jobs=jobs,
-            files=files,
-            registry=registry,
-            storage=storage,
+            files=resources.files,
+            registry=resources.registry,
             device=machine.device,
             device_name=machine.device_name,
         )
@@ -122,7 +115,6 @@ class TrainingAttempt:
         self._recorder.pacing = self._pacing
         self._serving_check = ServingCheck(job, self._recorder, upstreams, settings)
         self._upstreams = upstreams
-        self._access = access
         self._rounds: Rounds | None = None
         self._dir = settings.scratch / job.id / f"a{job.attempt}"
         self._child: Child | None = None
@@ -218,7 +210,7 @@ class TrainingAttempt:
         self._row_files = {"training": training, "validation": validation or training}
         spec = TrainSpec(
             job_id=job.id,
-            attempt=self.number,
+            attempt=job.attempt,
             base_model=job.model,
             base_model_path=self._entry.path,
             training_file=training,
@@ -267,7 +259,7 @@ class TrainingAttempt:
 
     async def _local_rows(self, file_id: str, param: str, name: str) -> tuple[FileRecord, Path]:
         """Download the rows of a file."""
-        record = await self._files.get(self.job.project_id, file_id, ids.now_s())
+        record = await self._resources.files.get(self.job.project_id, file_id, ids.now_s())
         if record is None:
             message = f"The file {file_id} was deleted before the training could read it."
             raise Untrainable(JobFailure(code="file_not_found", message=message, param=param))
@@ -278,7 +270,7 @@ class TrainingAttempt:
 
     @property
     def _sampling(self) -> Sampling:
-        """Who samples answers to learn from: the engine, unless it sleeps or there is none."""
+        """What samples answers: the engine, unless it sleeps or none serves the model."""
         if self.job.grader is None:
             return "engine"
         is_served = self.job.model in self._settings.upstreams and not self._engines_sleep
@@ -290,7 +282,7 @@ class TrainingAttempt:
         return self._settings.gpu_sharing == "time-slice" and self._settings.ray_address is None
 
     async def _prepare_rounds(self) -> Rounds | None:
-        """Return what answers the trainer's requests for answers and rewards, if it has any."""
+        """Return the server of the trainer's requests for samples, if the job has a grader."""
         if self.job.grader is None:
             return None
         if self._engines_sleep and any(judges(parse_grader(self.job.grader), graders.PARAM)):
@@ -309,17 +301,13 @@ class TrainingAttempt:
         return create_rounds(
             self.job,
             self._recorder,
-            files=self._row_files,
-            samples_on_engine=self._sampling == "engine",
-            upstreams=self._upstreams,
-            access=self._access,
-            storage=self._storage,
-            redis=self._jobs.redis,
-            settings=self._settings,
+            self._resources,
+            rows=self._row_files,
+            upstreams=self._upstreams if self._sampling == "engine" else None,
         )
 
     def _cluster(self) -> list[str]:
-        """Return the argument that has a Ray cluster run the trainer's processes, if one does."""
+        """Return the command-line argument that names the Ray cluster, if one runs the trainer."""
         address = self._settings.ray_address
         if address is None:
             return []
@@ -330,7 +318,7 @@ class TrainingAttempt:
         gpus = self._machine.gpus_for(batch_size)
         if self._sampling == "trainer":
             return {"gpus": 1, "sharding": "ddp"}
-        if self._machine.device == "cpu":  # whose processes represent GPUs
+        if self._machine.device == "cpu":  # processes represent GPUs
             gpus = min(self._settings.trainer_gpus or 1, batch_size)
         sharding = self._settings.trainer_sharding
         if sharding == "auto":
@@ -341,7 +329,7 @@ class TrainingAttempt:
         """Download the adapter to start from, if any, and return its folder."""
         if name is None:
             return None
-        found = await self._registry.find(self.job.project_id, name)
+        found = await self._resources.registry.find(self.job.project_id, name)
         if found is None or found.artifact is None:
             message = f"The model {name} was deleted before the training could start from it."
             param = f"method.{self.job.method}.hyperparameters.warm_start"
@@ -463,7 +451,7 @@ class TrainingAttempt:
         return has_printed_out_of_memory(_read(self._dir / "trainer.log"))
 
     async def _end_after_death(self, code: int) -> None:
-        """Record that the trainer ended without saying how the run ended."""
+        """Record that the trainer ended without a final message."""
         if code == EXIT_FAILED and self._has_printed_out_of_memory():
             self._outcome = await self._recorder.record_failure(_NO_MEMORY)
             return

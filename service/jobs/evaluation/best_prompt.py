@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.core.tasks import gather
-from service.datasets.rows.templates import takes_system
+from service.datasets.chat_templates import takes_system
 from service.grading.examples import Example
 from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.prompt_search import (

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.files.curation.child_runner import Desk
+from service.files.curation.dataset_process import DatasetProcess
 from service.files.records import Files
 from service.grading.examples import Example, examples_of
 from service.jobs.evaluation.job_data import HeldOut, fetch_held_out, rows_of
@@ -56,13 +56,15 @@ class Data:
         )
 
 
-async def fetch_data(job: JobRecord, files: Files, folder: Path, desk: Desk | None = None) -> Data:
+async def fetch_data(
+    job: JobRecord, files: Files, folder: Path, dataset_process: DatasetProcess | None = None
+) -> Data:
     """Download the job's files to `folder`, and read their rows.
 
-    With a desk, held-out rows that the training rows contain are left out. Raises FileGone,
-    DeskFailed and TrainingFailure.
+    With a `dataset_process`, held-out rows that the training rows contain are left out. Raises
+    FileGone, DatasetTaskFailed and TrainingFailure.
     """
-    found, held_out = await fetch_held_out(job, files, folder, desk)
+    found, held_out = await fetch_held_out(job, files, folder, dataset_process)
     return await asyncio.to_thread(read_data, found.training, held_out)
 
 

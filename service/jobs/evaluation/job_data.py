@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.core import ids
-from service.datasets.contract import OverlapSpec
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import fetch_rows
+from service.datasets.contract.tasks import OverlapSpec
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch_rows
 from service.files.records import FileRecord, Files
-from service.jobs.planning.training_files import build_mixture, join_rows, training_files
+from service.jobs.planning.mixture import build_mixture, join_rows, training_files
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS, MethodRows
 from service.training.contract.spec import MixedRows
@@ -56,12 +55,12 @@ class HeldOut:
 
 
 async def fetch_held_out(
-    job: JobRecord, files: Files, folder: Path, desk: Desk | None = None
+    job: JobRecord, files: Files, folder: Path, dataset_process: DatasetProcess | None = None
 ) -> tuple[JobFiles, HeldOut]:
     """Download the job's files to `folder`, and find the rows that judge its model.
 
-    With a desk, rows that the training rows contain are left out if they can be compared. Raises
-    FileGone, DeskFailed and TrainingFailure.
+    With a `dataset_process`, rows that the training rows contain are left out if they can be
+    compared. Raises FileGone, DatasetTaskFailed and TrainingFailure.
     """
     found = await fetch_files(job, files, folder)
     held_out = await asyncio.to_thread(
@@ -72,8 +71,8 @@ async def fetch_held_out(
         seed=job.seed,
         keeps_test_rows=job.keeps_test_rows,
     )
-    if desk is not None:
-        held_out = await without_overlap(held_out, found.training, desk, folder)
+    if dataset_process is not None:
+        held_out = await without_overlap(held_out, found.training, dataset_process, folder)
     return found, held_out
 
 
@@ -102,7 +101,7 @@ def held_out_rows(
 
 
 async def without_overlap(
-    found: HeldOut, training: Path | None, desk: Desk, folder: Path
+    found: HeldOut, training: Path | None, dataset_process: DatasetProcess, folder: Path
 ) -> HeldOut:
     """Leave out the rows that the training rows contain, exactly or nearly."""
     if training is None or found.source is None or not found.places:
@@ -117,8 +116,8 @@ async def without_overlap(
         )
     spec = OverlapSpec(path=held, training=trained, result=folder / "overlap.json")
     try:
-        lines = (await desk.run(spec)).lines
-    except DeskFailed as e:
+        lines = (await dataset_process.run(spec)).lines
+    except DatasetTaskFailed as e:
         log.warning("the held-out rows were not compared with the training rows: %s", e.code)
         return found
     kept = tuple(place for line, place in enumerate(found.places, 1) if line not in lines)
@@ -139,7 +138,7 @@ def _write_rows(source: Path, to: Path, is_wanted: Callable[[int], bool]) -> Non
 
 
 async def fetch_files(job: JobRecord, files: Files, folder: Path) -> JobFiles:
-    """Download the job's files to `folder`. Raises FileGone and DeskFailed."""
+    """Download the job's files to `folder`. Raises FileGone and DatasetTaskFailed."""
     training: Path | None = None
     mixture: tuple[MixedRows, ...] = ()
     validation: Path | None = None

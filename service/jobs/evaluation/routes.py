@@ -76,7 +76,7 @@ async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
     model, with the base model and the best prompt that the service finds, and with the tuned model.
     The verdict says whether to serve the model, and gives the figures.
     """
-    return JobEvaluationObject.of(evaluation)
+    return JobEvaluationObject.from_record(evaluation)
 
 
 @router.post(
@@ -99,7 +99,9 @@ async def restart_evaluation(
     try:
         # A prompt of the user's replaces an earlier one.
         prompt = (body and body.baseline_prompt) or evaluation.baseline_prompt
-        return JobEvaluationObject.of(await evaluations.restart(evaluation, baseline_prompt=prompt))
+        return JobEvaluationObject.from_record(
+            await evaluations.restart(evaluation, baseline_prompt=prompt)
+        )
     except Missing as e:
         raise NotFound("The evaluation was deleted.", code="evaluation_not_found") from e
 

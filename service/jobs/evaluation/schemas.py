@@ -83,7 +83,7 @@ class GateOutcomeObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, outcome: GateOutcome) -> Self:
+    def from_outcome(cls, outcome: GateOutcome) -> Self:
         """Return the API object of an outcome."""
         return cls(
             passed=not outcome.failed,
@@ -125,7 +125,7 @@ class JobEvaluationObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, evaluation: JobEvaluation) -> Self:
+    def from_record(cls, evaluation: JobEvaluation) -> Self:
         """Return the API object of a record."""
         is_open = evaluation.status is EvaluationStatus.IN_PROGRESS
         verdict = evaluation.verdict
@@ -139,7 +139,9 @@ class JobEvaluationObject(BaseModel):
             finished_at=evaluation.finished_at,
             verdict=None if verdict is None else VerdictObject.model_validate(verdict),
             figures=evaluation.figures,
-            gate=None if evaluation.gate is None else GateOutcomeObject.of(evaluation.gate),
+            gate=None
+            if evaluation.gate is None
+            else GateOutcomeObject.from_outcome(evaluation.gate),
             error=_error(evaluation.error),
         )
 

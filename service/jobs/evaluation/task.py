@@ -12,8 +12,7 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, logs, metrics
 from service.core.records import Missing
 from service.evals.judge import RunJudge
-from service.files.curation.child_runner import Desk, DeskFailed
-from service.files.curation.scratch import scratch_folder
+from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.inference.background.calls import ModelGone, Resources
@@ -64,7 +63,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         self._storage = resources.storage
         self._settings = resources.settings
         self._access = resources.access
-        self._desk = Desk(self._settings)
+        self._dataset_process = DatasetProcess(self._settings)
 
     def _logged(self, _subject: str) -> AbstractContextManager[object]:
         return logs.bound(logs.job_id, job_of(_subject))
@@ -112,7 +111,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         folder = self._settings.scratch / f"evaluation-{job.id}"
         with _failing_without_data():
             async with scratch_folder(folder):
-                data = await fetch_data(job, self._files, folder, self._desk)
+                data = await fetch_data(job, self._files, folder, self._dataset_process)
         engine = EvaluationEngine(
             self._access.calls(job.project_id, job.key_id),
             job.model,
@@ -172,7 +171,9 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         folder = self._settings.scratch / f"evaluation-{job.id}"
         with _failing_without_data():
             async with scratch_folder(folder):
-                files, held_out = await fetch_held_out(job, self._files, folder, self._desk)
+                files, held_out = await fetch_held_out(
+                    job, self._files, folder, self._dataset_process
+                )
                 prompts = await asyncio.to_thread(read_prompts, files, held_out)
         calls = self._access.calls(job.project_id, job.key_id)
         engine = EvaluationEngine(
@@ -288,7 +289,7 @@ def _failing_without_data() -> Iterator[None]:
         yield
     except FileGone as e:
         raise WorkFailed("file_not_found", f"The file {e.file_id} was deleted.") from e
-    except (DeskFailed, TrainingFailure) as e:
+    except (DatasetTaskFailed, TrainingFailure) as e:
         raise WorkFailed(e.code, e.message) from e
 
 

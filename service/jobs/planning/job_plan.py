@@ -14,8 +14,9 @@ from service.files.records import Files
 from service.jobs.planning.hyperparameters import Base, answer_tokens, resolve
 from service.jobs.planning.machines import MachinePlan, online_trainers, plan_on_best, read_shape
 from service.jobs.planning.memory_plan import Training
+from service.jobs.planning.mixture import Inputs
 from service.jobs.planning.speed import Duration, SpeedKey, Speeds
-from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles, Inputs
+from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles
 from service.jobs.records import JobRecord, MemorySettings
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.hyperparameters import ReinforcementHyperparameters, Resolved
@@ -65,7 +66,7 @@ async def resolve_and_plan(
     chosen = resolution.chosen
     samples = inputs.samples(chosen.max_seq_length)
     run = estimate_run(chosen, rows=samples, tokens=_tokens(chosen, inputs))
-    reasons = (*inputs.reasons, *resolution.reasons, *_sampled(chosen))
+    reasons = (*inputs.reasons, *resolution.reasons, *_sampling_reasons(chosen))
     longest = None if inputs.longest is None else inputs.longest + answer_tokens(chosen)
     machine, duration, memory = None, None, MemorySettings()
     if (shape := read_shape(entry)) is not None:
@@ -90,8 +91,8 @@ def _tokens(chosen: Resolved, inputs: Inputs) -> int:
     return chosen.group_size * (prompts + inputs.rows * chosen.max_completion_tokens)
 
 
-def _sampled(chosen: Resolved) -> tuple[str, ...]:
-    """Return what the training samples."""
+def _sampling_reasons(chosen: Resolved) -> tuple[str, ...]:
+    """Return the number of answers that the training samples, as a reason."""
     if not isinstance(chosen, ReinforcementHyperparameters):
         return ()
     answers = chosen.batch_size * chosen.group_size

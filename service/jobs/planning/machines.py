@@ -10,15 +10,13 @@ from service.core.redis import Client
 from service.fleet import workers
 from service.fleet.workers import Capacity, Worker
 from service.jobs.planning.memory_plan import (
-    Limits,
     MemoryPlan,
     Training,
     advice,
-    find_best,
     fits,
     plan,
 )
-from service.jobs.records import JobRecord
+from service.jobs.records import JobRecord, MemorySettings
 from service.models.catalogue import BaseModelEntry
 from service.training.model.shape import ModelShape, UnknownShape
 
@@ -88,11 +86,11 @@ def plan_on_best(
     training: Training, shape: ModelShape, machines: list[Worker]
 ) -> MachinePlan | None:
     """Return the plan on the machine with the most room, or None if no machine is online."""
-    found = find_best(machines, lambda machine: plan(training, shape, machine))
-    if found is None:
+    if not machines:
         return None
-    worker, there = found
-    return MachinePlan(worker, there, None if there.fits else advice(training, shape, worker))
+    plans = [(worker, plan(training, shape, worker)) for worker in machines]
+    worker, best = max(plans, key=lambda pair: pair[1].room)
+    return MachinePlan(worker, best, None if best.fits else advice(training, shape, worker))
 
 
 def read_shape(entry: BaseModelEntry) -> ModelShape | None:
@@ -127,7 +125,7 @@ def fits_on(
 ) -> bool:
     """Return whether a machine can run a prepared job. True if that is unknown."""
     limits = _limits(job)
-    if limits.sharded and not machine.shards(job.resolved.batch_size):
+    if limits.sharding == "fsdp" and not machine.shards(job.resolved.batch_size):
         return False
     found = _training(job, entry, tokens_at_once)
     return found is None or fits(*found, machine, limits)
@@ -141,12 +139,5 @@ def _training(
     return Training(job.resolved, job.method, job.longest_row, tokens_at_once), shape
 
 
-def _limits(job: JobRecord) -> Limits:
-    if not job.memory_retries:
-        return Limits()
-    return Limits(
-        job.tokens_at_once,
-        job.gradient_checkpointing,
-        job.inputs_on_host,
-        job.sharding == "fsdp",
-    )
+def _limits(job: JobRecord) -> MemorySettings:
+    return job.memory_settings if job.memory_retries else MemorySettings()

@@ -6,9 +6,9 @@ this module chooses them. Changes that affect the result are only suggested.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from service.fleet.workers import Capacity
 from service.jobs.records import MemorySettings
@@ -24,8 +24,7 @@ from service.training.loop.estimate import (
 )
 from service.training.model.shape import Dtype, ModelShape, dtype_of
 
-M = TypeVar("M", bound=Capacity)
-
+_UNLIMITED = MemorySettings()
 # The share of a device's memory that a training may use. The rest covers the driver, the allocator
 # and the error of the estimate (within 20% where it was measured).
 _USABLE = 0.9
@@ -44,7 +43,7 @@ The first one takes parts of 16,384 tokens to the default of a GPU (4,096), and 
 
 @dataclass(frozen=True)
 class Training:
-    """Inputs of the memory plan. `longest` is the longest row in tokens, or None if unknown."""
+    """A training to plan. `longest` is the longest row in tokens, or None if unknown."""
 
     chosen: Resolved
     method: MethodName
@@ -56,16 +55,6 @@ class Training:
         """Length in tokens of the longest row that the model will see."""
         requested = self.chosen.max_seq_length
         return requested if self.longest is None else max(min(requested, self.longest), _MIN_LENGTH)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The largest settings that a plan may have, after larger ones ran out of memory."""
-
-    tokens_at_once: int | None = None
-    gradient_checkpointing: bool = False  # whether it must be on
-    inputs_on_host: bool = False  # whether the host must keep the inputs of layers, on a GPU
-    sharded: bool = False  # whether the base model must be sharded, if there are several GPUs
 
 
 @dataclass(frozen=True)
@@ -93,33 +82,47 @@ class MemoryPlan:
         return self.available is None or self.needed <= self.available
 
     @property
+    def room(self) -> float:
+        """Memory in bytes that the training leaves free. Infinite if unknown."""
+        return float("inf") if self.available is None else self.available - self.needed
+
+    @property
     def settings(self) -> MemorySettings:
         """The settings as a job has them."""
         return MemorySettings(
-            self.tokens_at_once, self.gradient_checkpointing, self.inputs_on_host, self.shared_as
+            self.tokens_at_once,
+            self.gradient_checkpointing,
+            self.inputs_on_host,
+            self.sharding_used,
         )
 
     @property
-    def shared_as(self) -> Sharding | None:
+    def sharding_used(self) -> Sharding | None:
         """How several GPUs share the training; None for one GPU."""
         return self.sharding if self.gpus > 1 else None
 
 
 def plan(
-    training: Training, shape: ModelShape, machine: Capacity, limits: Limits | None = None
+    training: Training,
+    shape: ModelShape,
+    machine: Capacity,
+    limits: MemorySettings = _UNLIMITED,
 ) -> MemoryPlan:
-    """Return the fastest plan that fits the machine, or else the one tried last, the smallest."""
-    candidate, limits = None, limits or Limits()
+    """Return the fastest plan that fits the machine, or else the one tried last, the smallest.
+
+    `limits` are the largest settings to try, after larger ones ran out of memory.
+    """
+    candidate = None
     for sharding in _shardings(training, machine, limits):
-        for way in _ways(training, machine.device, limits):
-            candidate = _plan(training, shape, machine, way, sharding)
-            if candidate.fits and not _is_bold(candidate, training, machine):
+        for settings in _settings_to_try(training, machine.device, limits):
+            candidate = _plan(training, shape, machine, settings, sharding)
+            if candidate.fits and not _leaves_little_memory(candidate, training, machine):
                 return candidate
     assert candidate is not None
     return candidate
 
 
-def _is_bold(candidate: MemoryPlan, training: Training, machine: Capacity) -> bool:
+def _leaves_little_memory(candidate: MemoryPlan, training: Training, machine: Capacity) -> bool:
     """Return whether the batch parts are larger than usual and leave little memory."""
     usual = max(tokens_at_once(machine.device), _least(training))
     if training.tokens_at_once is not None or candidate.tokens_at_once <= usual:
@@ -127,20 +130,22 @@ def _is_bold(candidate: MemoryPlan, training: Training, machine: Capacity) -> bo
     return machine.memory_bytes is None or candidate.needed > _AMPLE * machine.memory_bytes
 
 
-def fits(training: Training, shape: ModelShape, machine: Capacity, limits: Limits) -> bool:
+def fits(training: Training, shape: ModelShape, machine: Capacity, limits: MemorySettings) -> bool:
     """Return whether `plan` finds one that fits. Faster: only the smallest plans are computed."""
-    smallest = _Way(_least(training), True, machine.device == "cuda")
+    smallest = _Settings(_least(training), True, machine.device == "cuda")
     return any(
         _plan(training, shape, machine, smallest, sharding).fits
         for sharding in _shardings(training, machine, limits)
     )
 
 
-def _shardings(training: Training, machine: Capacity, limits: Limits) -> tuple[Sharding, ...]:
+def _shardings(
+    training: Training, machine: Capacity, limits: MemorySettings
+) -> tuple[Sharding, ...]:
     """Return the ways to use the GPUs. Sharding is slower, so it comes last."""
     if not machine.shards(training.chosen.batch_size):
         return ("ddp",)
-    return ("fsdp",) if machine.sharding == "fsdp" or limits.sharded else ("ddp", "fsdp")
+    return ("fsdp",) if "fsdp" in (machine.sharding, limits.sharding) else ("ddp", "fsdp")
 
 
 def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
@@ -177,7 +182,7 @@ def _with(training: Training, **fields: object) -> Training:
     )
 
 
-class _Way(NamedTuple):
+class _Settings(NamedTuple):
     """Settings of a training that decide what it keeps for the backward pass."""
 
     tokens_at_once: int
@@ -185,8 +190,10 @@ class _Way(NamedTuple):
     inputs_on_host: bool
 
 
-def _ways(training: Training, device: Device, limits: Limits) -> Iterator[_Way]:
-    """Yield the ways to compute, the fastest first."""
+def _settings_to_try(
+    training: Training, device: Device, limits: MemorySettings
+) -> Iterator[_Settings]:
+    """Yield the settings to try, the fastest first."""
     least = _least(training)
     most = training.tokens_at_once or most_tokens_at_once(device)
     kept = [(False, False), (True, False)]
@@ -198,9 +205,9 @@ def _ways(training: Training, device: Device, limits: Limits) -> Iterator[_Way]:
             continue
         tokens = max(min(most, limits.tokens_at_once or most), least)
         while tokens > least:
-            yield _Way(tokens, checkpointing, on_host)
+            yield _Settings(tokens, checkpointing, on_host)
             tokens //= 2
-        yield _Way(least, checkpointing, on_host)
+        yield _Settings(least, checkpointing, on_host)
 
 
 def _least(training: Training) -> int:
@@ -212,7 +219,7 @@ def _plan(
     training: Training,
     shape: ModelShape,
     machine: Capacity,
-    way: _Way,
+    settings: _Settings,
     sharding: Sharding,
 ) -> MemoryPlan:
     gpus = machine.gpus_for(training.chosen.batch_size)
@@ -227,7 +234,7 @@ def _plan(
         dtype=dtype,
         gpus=gpus,
         sharding=sharding,
-        **way._asdict(),
+        **settings._asdict(),
     )
     known = machine.memory_bytes
     return MemoryPlan(
@@ -236,15 +243,15 @@ def _plan(
         available=None if known is None else int(known * _USABLE),
         gpus=gpus,
         sharding=sharding,
-        host_bytes=_host_bytes(training, shape, way, sharding, gpus, dtype),
-        **way._asdict(),
+        host_bytes=_host_bytes(training, shape, settings, sharding, gpus, dtype),
+        **settings._asdict(),
     )
 
 
 def _host_bytes(
     training: Training,
     shape: ModelShape,
-    way: _Way,
+    settings: _Settings,
     sharding: Sharding,
     gpus: int,
     dtype: Dtype,
@@ -256,25 +263,12 @@ def _host_bytes(
         training.chosen,
         method=training.method,
         longest=training.length,
-        tokens_at_once=way.tokens_at_once,
+        tokens_at_once=settings.tokens_at_once,
         dtype=dtype,
         gpus=gpus,
     )
-    found = (loading if sharding == "fsdp" else 0, inputs if way.inputs_on_host else 0)
+    found = (loading if sharding == "fsdp" else 0, inputs if settings.inputs_on_host else 0)
     return max(found) or None
-
-
-def find_best(
-    machines: Sequence[M], plan_of: Callable[[M], MemoryPlan]
-) -> tuple[M, MemoryPlan] | None:
-    """Return the machine with the most room and its plan, or None if there are no machines."""
-    plans = [(machine, plan_of(machine)) for machine in machines]
-
-    def room(pair: tuple[M, MemoryPlan]) -> float:
-        there = pair[1]
-        return float("inf") if there.available is None else there.available - there.needed
-
-    return max(plans, key=room, default=None)
 
 
 def smaller_plan(
@@ -319,9 +313,9 @@ def describe_settings(plan: MemorySettings) -> str:
         parts.append("the inputs of layers in the machine's memory")
     if plan.sharding == "fsdp":
         parts.append("the base model divided among several GPUs")
-    return "with " + _joined(parts)
+    return "with " + _join(parts)
 
 
-def _joined(parts: list[str]) -> str:
+def _join(parts: list[str]) -> str:
     *others, last = parts
     return f"{', '.join(others)} and {last}" if others else last

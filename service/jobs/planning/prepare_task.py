@@ -15,7 +15,7 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 from service.files.records import Files
 from service.jobs import lifecycle
-from service.jobs.attempt.recorder import record_wait
+from service.jobs.attempt.progress import record_wait
 from service.jobs.dispatch import Dispatcher
 from service.jobs.planning.job_plan import JobPlan, resolve_and_plan
 from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles
@@ -67,7 +67,7 @@ class PrepareTask:
         except InProgress as e:
             raise Retry(defer=_WAIT_FOR_FILE_S) from e
         except CannotTrain as e:
-            await fail(self._jobs, job, None, e.failure)
+            await fail(self._jobs, job, e.failure)
             return
         except (*REDIS_ERRORS, StorageError, Missing):
             raise  # retried later, or no longer relevant
@@ -75,7 +75,7 @@ class PrepareTask:
             # An internal error: report it once instead of retrying forever.
             log.exception("the preparation failed")
             message = "The service failed to prepare this job. Give the operator the job's ID."
-            await fail(self._jobs, job, None, JobFailure(code="internal_error", message=message))
+            await fail(self._jobs, job, JobFailure(code="internal_error", message=message))
             return
         await self._queue(job, plan, overlap)
 

@@ -133,7 +133,7 @@ class MlflowIntegrationObject(BaseModel):
     mlflow: MlflowRunObject = Field(description="The run.")
 
     @classmethod
-    def of(cls, run: MlflowRun) -> Self:
+    def from_record(cls, run: MlflowRun) -> Self:
         """Build the API object from a record."""
         return cls(mlflow=MlflowRunObject.model_validate(run, from_attributes=True))
 

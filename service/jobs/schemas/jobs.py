@@ -116,7 +116,7 @@ class JobObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, job: JobRecord, queue_position: int | None = None) -> Self:
+    def from_record(cls, job: JobRecord, queue_position: int | None = None) -> Self:
         """Build the API object from a record."""
         chosen = job.hyperparameters
         return cls(
@@ -138,7 +138,9 @@ class JobObject(BaseModel):
             mixed_files=[MixedFileObject(**mixed.model_dump()) for mixed in job.mixed_files],
             estimated_finish=job.estimated_finish,
             integrations=(
-                None if job.mlflow_run is None else [MlflowIntegrationObject.of(job.mlflow_run)]
+                None
+                if job.mlflow_run is None
+                else [MlflowIntegrationObject.from_record(job.mlflow_run)]
             ),
             metadata=job.metadata,
             method={
@@ -195,7 +197,7 @@ class CheckpointObject(BaseModel):
     metrics: CheckpointMetrics = Field(description="Metrics measured at the checkpoint.")
 
     @classmethod
-    def of(cls, record: CheckpointRecord) -> Self:
+    def from_record(cls, record: CheckpointRecord) -> Self:
         """Build the API object from a record."""
         return cls(
             id=record.id,
@@ -224,6 +226,6 @@ class EventObject(BaseModel):
     data: dict[str, Any] = Field(description="Machine-readable details of the event.")
 
     @classmethod
-    def of(cls, event: EventRecord) -> Self:
+    def from_record(cls, event: EventRecord) -> Self:
         """Build the API object from a record."""
         return cls.model_validate(event.model_dump())

@@ -1,1 +1,1 @@
-"""Sweeps: jobs that differ in some hyperparameters, of which only the best train to the end."""
+"""Sweeps: jobs that differ in some hyperparameters, of which `halving.py` stops the worse ones."""

@@ -1,4 +1,4 @@
-"""Creation of a sweep: its record, and the records of its jobs."""
+"""Validates the request for a new sweep, and builds its record and those of its jobs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def build_sweep(
     """
     _check_method(body)
     _check_held_out(body)
-    _check_shape(body)
+    _check_lora_values(body)
     sweep_id = ids.new(ids.SWEEP)
     # With one seed, all trials hold out the same rows and see the others in the same order.
     seed = secrets.randbelow(2**31) if body.seed is None else body.seed
@@ -105,7 +105,7 @@ def _check_held_out(body: CreateSweep) -> None:
         )
 
 
-def _check_shape(body: CreateSweep) -> None:
+def _check_lora_values(body: CreateSweep) -> None:
     if body.asked.warm_start is not None and body.values.lora.given():
         raise BadRequest(
             "With warm_start, all trials keep the LoRA options of the model that they start from. "

@@ -1,8 +1,8 @@
 """Successive halving: which trials of a sweep train on, and which are stopped.
 
-Trials train up to a rung and wait there. Once all of a group have, the better half trains on to the
-next rung, and the rest are stopped. So decisions depend only on the losses, and not on the number
-of workers or the order of the trials.
+Trials train up to a rung and wait there. Once all trials of a group have reached it, the better
+half continues to the next rung, and the rest are stopped. So decisions depend only on the losses,
+not on the number of workers or the order of the trials.
 
 A group has the trials with the same number of epochs: these have seen the same rows, at the same
 point of the schedule of the learning rate. A shorter training would otherwise look worse at a third
@@ -24,7 +24,7 @@ from typing import Final
 from service.core import ids
 from service.core.records import Missing
 from service.jobs import lifecycle
-from service.jobs.records import FINAL, JobRecord, NewEvent, Status
+from service.jobs.records import JobRecord, NewEvent, Status
 from service.jobs.sweeps.records import SweepRecord, Sweeps, SweepStatus, Trial
 from service.work.records import AttemptSuperseded
 
@@ -69,7 +69,7 @@ def cancel(record: SweepRecord) -> SweepRecord:
 
 
 def decide(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> SweepRecord:
-    """Return the sweep with everything that the state of its jobs decides.
+    """Return the sweep with all decisions that follow from the state of its jobs.
 
     If the jobs were read before an earlier decision, nothing changes.
     """
@@ -77,7 +77,7 @@ def decide(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> Sw
         return record
     if record.status is SweepStatus.RUNNING:
         record = record.model_copy(update={"trials": _halve(record, jobs)})
-    if all(jobs[trial.job_id].status in FINAL for trial in record.trials):
+    if all(jobs[trial.job_id].is_final for trial in record.trials):
         return _end(record, jobs, now_s)
     return record
 
@@ -85,14 +85,14 @@ def decide(record: SweepRecord, jobs: Mapping[str, JobRecord], now_s: int) -> Sw
 def _halve(record: SweepRecord, jobs: Mapping[str, JobRecord]) -> tuple[Trial, ...]:
     decided: dict[str, Trial] = {}
     for group in groups(record.trials):
-        decided |= {trial.job_id: trial for trial in _of_group(record, group, jobs)}
+        decided |= {trial.job_id: trial for trial in _decide_group(record, group, jobs)}
     return tuple(decided[trial.job_id] for trial in record.trials)
 
 
-def _of_group(
+def _decide_group(
     record: SweepRecord, group: Sequence[Trial], jobs: Mapping[str, JobRecord]
 ) -> Sequence[Trial]:
-    going = [trial for trial in group if jobs[trial.job_id].status not in FINAL]
+    going = [trial for trial in group if not jobs[trial.job_id].is_final]
     if not going or not all(_waits(trial, jobs[trial.job_id]) for trial in going):
         return group
     rung = going[0].pause_after
@@ -108,13 +108,13 @@ def _of_group(
             why = _reason(record, jobs[trial.job_id], bar, rung)
             after[trial.job_id] = trial.model_copy(update={"stopped": why})
         else:
-            following = None if is_decided else _following(rung)
+            following = None if is_decided else _next_rung(rung)
             after[trial.job_id] = trial.model_copy(update={"pause_after": following})
     return [after.get(trial.job_id, trial) for trial in group]
 
 
 def _waits(trial: Trial, job: JobRecord) -> bool:
-    """Whether the trial waits at a rung about which nothing has been decided yet."""
+    """Return whether the trial waits at a rung that is still undecided."""
     return (
         trial.stopped is None
         and trial.pause_after is not None
@@ -137,7 +137,7 @@ def _loss(job: JobRecord) -> float:
     return math.inf if job.held_out_loss is None else job.held_out_loss
 
 
-def _following(rung: float | None) -> float | None:
+def _next_rung(rung: float | None) -> float | None:
     return next((share for share in RUNGS if rung is not None and share > rung), None)
 
 
@@ -190,7 +190,7 @@ async def _apply(sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobReco
     is_changed = False
     for trial in record.trials:
         job = jobs[trial.job_id]
-        if job.status in FINAL:
+        if job.is_final:
             continue
         with contextlib.suppress(lifecycle.NotAllowed, AttemptSuperseded, Missing):
             if record.status is SweepStatus.CANCELLING:

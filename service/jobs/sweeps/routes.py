@@ -111,7 +111,7 @@ async def create_sweep(
 async def list_sweeps(caller: Caller, store: Store, paging: Paged) -> ListOf[SweepObject]:
     """List the project's sweeps, newest first."""
     page = await SWEEP.read(store.records.page(caller.project_id, **paging.bounds))
-    shown = [SweepObject.of((record, await store.trials(record))) for record in page.items]
+    shown = [SweepObject.from_record((record, await store.trials(record))) for record in page.items]
     return list_of(shown, page.has_more)
 
 
@@ -125,7 +125,7 @@ async def retrieve_sweep(sweep: Existing, store: Store) -> SweepObject:
     """Retrieve the current state of a sweep: its trials with their losses and, once it has ended,
     the best one.
     """
-    return SweepObject.of((sweep, await store.trials(sweep)))
+    return SweepObject.from_record((sweep, await store.trials(sweep)))
 
 
 @router.post(
@@ -150,4 +150,4 @@ async def cancel_sweep(sweep: Existing, store: Store, dispatcher: Dispatch) -> S
         await advance(store, sweep.project_id, sweep.id)
         await dispatcher.dispatch()
         after = await store.get(sweep.project_id, sweep.id) or after
-    return SweepObject.of((after, await store.trials(after)))
+    return SweepObject.from_record((after, await store.trials(after)))

@@ -209,7 +209,7 @@ class SweepObject(BaseModel):
     trials: list[TrialObject] = Field(description="Trials, in the order of their values.")
 
     @classmethod
-    def of(cls, sweep: tuple[SweepRecord, Sequence[JobRecord]]) -> Self:
+    def from_record(cls, sweep: tuple[SweepRecord, Sequence[JobRecord]]) -> Self:
         """Return the API object of a sweep and its jobs."""
         record, jobs = sweep
         by_id = {job.id: job for job in jobs}

@@ -141,7 +141,7 @@ class Mlflow:
     async def experiment_id(self, name: str) -> str:
         """Return the ID of the experiment, which is created if it does not exist."""
         try:
-            return await self._experiment_named(name)
+            return await self._get_experiment(name)
         except MlflowFailed as e:
             if e.code != _NOT_FOUND:
                 raise
@@ -150,9 +150,9 @@ class Mlflow:
         except MlflowFailed as e:
             if e.code != _EXISTS:
                 raise
-        return await self._experiment_named(name)  # another job has just created it
+        return await self._get_experiment(name)  # another job has just created it
 
-    async def run_of(self, experiment_id: str, job_id: str) -> str | None:
+    async def find_run(self, experiment_id: str, job_id: str) -> str | None:
         """Return the ID of the job's run, if it exists already."""
         found = await self._post(
             "runs/search",
@@ -184,7 +184,7 @@ class Mlflow:
         """Set the status and the end time of a run."""
         await self._post("runs/update", run_id=run_id, **fields)
 
-    async def _experiment_named(self, name: str) -> str:
+    async def _get_experiment(self, name: str) -> str:
         path = "experiments/get-by-name"
         found = await self._call("GET", path, params={"experiment_name": name})
         return _id(found, "experiment", "experiment_id")
@@ -200,7 +200,7 @@ class Mlflow:
             async with self._session.request(
                 method, url, allow_redirects=False, **content
             ) as response:
-                answer = _parsed(await _read(response))
+                answer = _parse(await _read(response))
         except (aiohttp.ClientError, OSError) as e:  # TimeoutError is an OSError
             raise MlflowFailed("unreachable", type(e).__name__) from e
         if response.status == 200 and answer is not None:
@@ -217,7 +217,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _parsed(body: bytes) -> dict[str, Any] | None:
+def _parse(body: bytes) -> dict[str, Any] | None:
     try:
         answer = json.loads(body)
     except ValueError:

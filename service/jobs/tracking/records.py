@@ -1,9 +1,9 @@
-"""Redis records of tracked runs: how much of a job its MLflow run has.
+"""Redis records of tracked runs: which metrics of a job its MLflow run has received.
 
     finetuned:{project}:tracked-runs:{job}    what was sent so far
     finetuned:tracked-runs-due                "project/job", by the time of the next look
 
-Both are written with the job, and removed when the run has everything.
+Both are written with the job, and removed when the run has received everything.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class MlflowRun(Stored):
 
 
 class TrackedRun(Record):
-    """What the MLflow run of an unfinished or recent job has. It has the ID of the job."""
+    """What the MLflow run of an unfinished or recent job has received. It has the job's ID."""
 
     has_parameters: bool = False
     cursor: str | None = None  # the newest event whose metrics the run has
@@ -42,7 +42,7 @@ class RunSuperseded(Exception):
 
 
 class TrackedRuns:
-    """The tracked runs of all projects that do not have everything yet."""
+    """The tracked runs of all projects that have not received everything yet."""
 
     def __init__(self, redis: Client) -> None:
         self.redis = redis
@@ -60,7 +60,7 @@ class TrackedRuns:
         return [(project_id, job_id) for project_id, job_id in pairs]
 
     async def is_unfinished(self, project_id: str, job_id: str) -> bool:
-        """Return whether the job has a run that does not have everything yet."""
+        """Return whether the job has a run that has not received everything yet."""
         return await self.redis.zscore(DUE, _member(project_id, job_id)) is not None
 
     async def postpone(self, project_id: str, job_id: str, delay_s: float) -> None:
@@ -79,7 +79,7 @@ class TrackedRuns:
         return await self.records.update(before.project_id, before.id, change)
 
     async def remove(self, project_id: str, job_id: str) -> None:
-        """Remove a run that has everything, or never will."""
+        """Remove a run that has received everything, or never will."""
         member = _member(project_id, job_id)
         await self.records.delete(project_id, job_id, also=lambda pipe: pipe.zrem(DUE, member))
 

@@ -1,4 +1,4 @@
-"""Loop that sends the metrics of jobs to MLflow. It runs in each cpu worker.
+"""Sends the metrics of jobs to MLflow, in a loop of each cpu worker.
 
 A job's events are its outbox: whatever the server or a worker does, they stay until the run has
 them, and the training neither waits nor notices. Each sync sends what is new since the last one,
@@ -19,7 +19,7 @@ from service.core import ids, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, why
-from service.jobs.records import FINAL, JobRecord, Jobs, NewEvent, Status
+from service.jobs.records import JobRecord, Jobs, NewEvent, Status
 from service.jobs.tracking import mlflow
 from service.jobs.tracking.mlflow import Mlflow, MlflowFailed
 from service.jobs.tracking.records import MlflowRun, RunSuperseded, TrackedRun, TrackedRuns
@@ -116,7 +116,7 @@ class Tracker:
         if job is None or job.mlflow_run is None or run is None:
             await self._runs.remove(project_id, job_id)
             return
-        if job.started_at is None and job.status not in FINAL:
+        if job.started_at is None and not job.is_final:
             await self._runs.postpone(project_id, job_id, _WAITING_S)
             return
         try:
@@ -124,10 +124,10 @@ class Tracker:
         except MlflowFailed as e:
             metrics.MLFLOW_TURNS.cell("failed").inc()
             log.warning("the MLflow run of %s is delayed: %s", job_id, e)
-            await self._failed(job, e)
+            await self._record_failure(job, e)
             return
         metrics.MLFLOW_TURNS.cell("sent").inc()
-        if job.status in FINAL:
+        if job.is_final:
             await self._runs.remove(project_id, job_id)
         else:
             delay_s = _STARTED_S if job.status is Status.RUNNING else _WAITING_S
@@ -139,7 +139,7 @@ class Tracker:
         async with Mlflow(target.tracking_uri, self._settings) as server:
             run_id = target.run_id or await self._open(server, job, target)
             await self._send_events(server, run_id, job, run)
-            if job.status in FINAL:
+            if job.is_final:
                 if tags := mlflow.final_tags_of(job):
                     await server.log(run_id, tags=tags)
                 await server.update_run(run_id, **mlflow.outcome_of(job))
@@ -147,7 +147,7 @@ class Tracker:
     async def _open(self, server: Mlflow, job: JobRecord, target: MlflowRun) -> str:
         """Return the ID of the job's run, which is created if a killed worker has not done so."""
         experiment_id = await server.experiment_id(target.experiment_name)
-        run_id = await server.run_of(experiment_id, job.id) or await server.create_run(
+        run_id = await server.find_run(experiment_id, job.id) or await server.create_run(
             experiment_id,
             target.run_name,
             (job.started_at or job.created_at) * 1000,
@@ -185,7 +185,7 @@ class Tracker:
                 await server.log(run_id, metrics=new)
             progress = {"cursor": events[-1].id, "failures": 0}
             run = await self._runs.replace(run, run.model_copy(update=progress))
-        if job.status in FINAL and not run.has_parameters:
+        if job.is_final and not run.has_parameters:
             await self._send_parameters(server, run_id, job, run)
 
     async def _send_parameters(
@@ -196,7 +196,7 @@ class Tracker:
         await server.log(run_id, params=mlflow.parameters_of(current))
         return await self._runs.replace(run, run.model_copy(update={"has_parameters": True}))
 
-    async def _failed(self, job: JobRecord, failure: MlflowFailed) -> None:
+    async def _record_failure(self, job: JobRecord, failure: MlflowFailed) -> None:
         """Delay the next sync, or give up. An event reports each kind of problem once."""
         run = await self._runs.records.get(job.project_id, job.id)
         if run is None:

@@ -41,8 +41,6 @@ async def test_file_is_checked_reported_and_cleaned(client, work):
         assert worst[1].score == 1
         assert "13" in await client.files.report_text(file.id)
         assert (await client.files.report_text(file.id, form="html")).lstrip().startswith("<!")
-        with pytest.raises(finetuned.BadRequest, match="has no encoder 'none'"):
-            await client.files.report(file.id, encoder="none")
         cleaning = await client.files.clean(file.id, near_duplicates=False, timeout_s=60)
         assert cleaning.dropped == {"exact_duplicate": 1}
         assert [c.id async for c in client.files.cleanings(file.id)] == [cleaning.id]

@@ -124,8 +124,6 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
         assert report.code == 0, report.err
         assert "1 exact" in report.out
         assert count(report.out, "warnings") == report.out.count(": warning ") > 0
-        refused = await cli("files", "report", file["id"], "--encoder", "none")
-        assert "has no encoder 'none'" in refused.err
         page = await cli("files", "report", file["id"], "-o", "report.html")
         assert page.code == 0
         assert (tmp_path / "report.html").read_text().lstrip().startswith("<!")

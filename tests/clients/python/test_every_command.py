@@ -234,7 +234,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_with_json_stdout_is_json_and_stderr_is_empty(api: Api, cli, story, folder):
-    await store_chat(api.app.state.captures, story.job.project_id, 1)
+    await store_chat(api.app.state.stored_chats, story.job.project_id, 1)
     cli.env["FINETUNED_API_KEY"] = await api.key(role=Role.ADMIN)
     names = {"model": BASE_MODEL, "job": story.job.id}
     for line in USED:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 import finetuned
+import httpx2
+import openai
 import pytest
 from finetuned._http import Answer, Request
-from finetuned._retry import retrying
+from finetuned._retry import backoff_s, retrying
 from finetuned._steps import Sleep, Try
 from finetuned.errors import ConnectionFailed, NeverSent
 
 from service.projects.records import Role
+from tests.clients.python.conftest import Story
 from tests.clients.python.relay import answering, relayed
 from tests.conftest import BASE_MODEL, Api, upload
 
@@ -170,3 +175,62 @@ async def test_proxy_page_is_an_error_of_its_status():
     ):
         with pytest.raises(finetuned.ServerError, match="502"):
             await client.files.retrieve("file-x")
+
+
+def test_delays_stay_finite_however_often_a_method_polls():
+    assert 4 <= backoff_s(5_000) <= 8
+
+
+async def test_waiting_survives_a_restart_of_the_server(api: Api, key, story: Story):
+    async with (
+        relayed(api.base_url) as relay,
+        finetuned.AsyncClient(api_key=key, base_url=relay.url, max_retries=0) as client,
+    ):
+        relay.refuses = True
+        waiting = asyncio.create_task(client.jobs.wait(story.job.id))
+        await asyncio.sleep(1.5)
+        assert not waiting.done()
+        await story.end()
+        relay.refuses = False
+        assert (await waiting).status == "succeeded"
+
+
+async def test_clients_share_an_http_client_without_mixing_their_servers_and_keys(api: Api, chats):
+    keys = [await api.key(project) for project in ("first", "second")]
+    async with contextlib.AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx2.AsyncClient())
+        relays = [await stack.enter_async_context(relayed(api.base_url)) for _ in keys]
+        clients = [
+            finetuned.AsyncClient(api_key=key, base_url=relay.url, http_client=http)
+            for key, relay in zip(keys, relays, strict=True)
+        ]
+        file = await clients[0].openai.files.create(
+            file=("a.jsonl", chats(12)), purpose="fine-tune"
+        )
+        assert [f.id async for f in clients[0].files.list()] == [file.id]
+        assert [f.id async for f in clients[1].files.list()] == []
+        await clients[0].close()
+        assert [f.id async for f in clients[1].files.list()] == []
+        assert all(relay.connections for relay in relays)
+
+
+async def test_the_time_limit_of_the_client_holds_for_the_openai_sdk():
+    async with (
+        answering(b"") as url,
+        finetuned.AsyncClient(api_key="k", base_url=url, timeout_s=0.3, max_retries=0) as client,
+    ):
+        with pytest.raises(openai.APITimeoutError):
+            await client.openai.models.list()
+
+
+async def test_lost_answer_to_the_openai_sdk_makes_one_job(api: Api, key, http, chats):
+    file = (await upload(http, chats(12))).json()
+    async with (
+        relayed(api.base_url) as relay,
+        finetuned.AsyncClient(api_key=key, base_url=relay.url) as client,
+    ):
+        relay.cut_after_down = relay.down_bytes + 1
+        sdk = client.openai.with_options(max_retries=3)
+        job = await sdk.fine_tuning.jobs.create(model=BASE_MODEL, training_file=file["id"])
+        assert relay.connections == 2
+        assert [j.id async for j in client.jobs.list()] == [job.id]

@@ -16,7 +16,7 @@ async def test_chats_are_listed_shown_deleted_and_written_to_a_file(api: Api, cl
     project = await api.app.state.projects.by_name("acme")
     for number in range(3):
         metadata = {"channel": "web" if number else "phone"}
-        await store_chat(api.app.state.captures, project.id, number, metadata=metadata)
+        await store_chat(api.app.state.stored_chats, project.id, number, metadata=metadata)
     listed = await cli("stored-chats", "list", "--metadata", "channel=web", "--limit", "1")
     assert listed.out.startswith(f"chatcmpl-2\t{MODEL}\tCall [EMAIL].\t")
     assert "--after chatcmpl-2" in listed.err

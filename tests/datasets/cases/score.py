@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from service.datasets.report.report import Report
+from service.datasets.contract.report import Report
 from tests.datasets.support import analyze
 
 Pairs = set[tuple[int, int]]

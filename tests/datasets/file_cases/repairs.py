@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract.tasks import CleanOptions
 from tests.datasets.file_cases.cases import Case, Pairs, Row, chats, jsonl
 from tests.datasets.file_cases.encodings import TEXTS
 from tests.datasets.support import clean

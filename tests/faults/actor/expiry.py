@@ -29,7 +29,7 @@ async def _expired(world: World) -> None:
 async def _sweep(world: World) -> None:
     """Delete it. The reconciler survives what the test injects."""
     with contextlib.suppress(*REDIS_ERRORS, StorageError):
-        await world.worker._reconciler._erasing.expiry.sweep(ids.now_s())
+        await world.worker._reconciler._eraser.erase_expired(ids.now_s())
 
 
 async def _a_receipt_is_there(world: World) -> AsyncIterator[str]:

@@ -218,7 +218,7 @@ async def _sample_rounds(world: World) -> None:
     train = world.worker._tasks.train
     job = await train._jobs.get(world.notes["project"], world.notes["job"])
     assert job is not None
-    policy = Policy(job, train._jobs.redis, train._storage)
+    policy = Policy(job, train._jobs.redis, train._resources.storage)
     with TemporaryDirectory() as folder, contextlib.suppress(*REDIS_ERRORS, StorageError):
         for file, content in adapter().items():
             (Path(folder) / file).write_bytes(content)
@@ -241,7 +241,7 @@ async def _canceled_job(world: World) -> None:
 
 async def _read_outbox(world: World) -> None:
     with contextlib.suppress(*REDIS_ERRORS):
-        await outbox.process(world.redis, world.worker._outbox._readers)
+        await outbox.process(world.redis, world.worker._event_readers)
 
 
 JOBS = (

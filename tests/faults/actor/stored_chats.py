@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import StoredChats
 from tests.faults.actor.base import Actor, answered, both, requests, send
 from tests.faults.invariants import listed
 from tests.faults.world import World
@@ -17,19 +17,19 @@ _CHATS = "/v1/chat/completions"
 _ONE = f"{_CHATS}/chatcmpl-1"
 
 
-def _captures(world: World) -> Captures:
-    captures: Captures = world.app.state.captures
-    return captures
+def _stored_chats(world: World) -> StoredChats:
+    stored_chats: StoredChats = world.app.state.stored_chats
+    return stored_chats
 
 
 async def _store(world: World) -> None:
     """Store a chat. One that cannot be stored is dropped."""
     with contextlib.suppress(*REDIS_ERRORS, StorageError, AssertionError):
-        await store_chat(_captures(world), world.notes["project"], 1)
+        await store_chat(_stored_chats(world), world.notes["project"], 1)
 
 
 async def _stored(world: World) -> None:
-    await store_chat(_captures(world), world.notes["project"], 1)
+    await store_chat(_stored_chats(world), world.notes["project"], 1)
 
 
 async def _chats(world: World) -> int:
@@ -38,7 +38,7 @@ async def _chats(world: World) -> int:
 
 async def _each_can_be_read(world: World) -> AsyncIterator[str]:
     """A list leaves out chats whose bytes are missing."""
-    records = await _captures(world).every(world.notes["project"])
+    records = await _stored_chats(world).list_all(world.notes["project"])
     if len(records) != await _chats(world):
         yield "a stored chat has not its bytes"
 

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import openpyxl
 import pyarrow as pa
@@ -126,7 +127,7 @@ def good() -> dict[str, tuple[bytes, str, str, str | None]]:
     }
 
 
-async def test_every_format_is_found_out_and_made_canonical(api: Api, http, work, put):
+async def test_every_format_is_detected_and_converted(api: Api, http, work, put):
     formats = good()
     made = {name: await put(data, name) for name, (data, *_) in formats.items()}
     async with work("cpu"):
@@ -169,6 +170,16 @@ def bad() -> dict[str, tuple[bytes, list[str]]]:
         "cut.parquet": (parquet({"prompt": QUESTIONS, "completion": ANSWERS})[:-40], ["parquet"]),
         "merged.xlsx": (workbook(merged), ["Line 3", "prompt is empty"]),
         "formulas.xlsx": (workbook(formulas), ["Line 3", "completion is empty"]),
+        "empty.json": (b"[]", ["no rows"]),
+        "plain.jsonl": (b"this is not JSON\n", ["format", "JSON Lines"]),
+        "answerless.jsonl": (
+            b'{"messages": [{"role": "user", "content": "x"}]}\n',
+            ["Line 1", "assistant"],
+        ),
+        "encoding.jsonl": (
+            b'{"messages": [{"role": "user", "content": "\xff\xfe"}]}\n',
+            ["Line 1", "UTF-8"],
+        ),
         "nul.jsonl": (lines([chat("a\0b", "c")]), ["Line 1", "NUL"]),
         "surrogate.jsonl": (
             b'{"messages": [{"role": "user", "content": "\\ud800"},'
@@ -191,7 +202,7 @@ def _zip() -> bytes:
     return out.getvalue()
 
 
-async def test_every_bad_file_is_refused_with_its_place(http, work, put):
+async def test_every_bad_file_ends_in_an_error_with_its_line(http, work, put):
     refused = bad()
     made = {name: await put(data, name) for name, (data, _) in refused.items()}
     async with work("cpu"):
@@ -206,7 +217,7 @@ async def test_every_bad_file_is_refused_with_its_place(http, work, put):
     assert {file["status"] for file in files.values()} == {"error"}
 
 
-async def test_lines_in_another_encoding_are_mended_and_told(http, work, put, report):
+async def test_lines_in_another_encoding_are_repaired_and_reported(http, work, put, report):
     odd = json.dumps(chat("天気", "晴れ"), ensure_ascii=False).encode("cp932") + b"\n"
     async with work("cpu"):
         file = await checked(http, await put(lines([chat(*p) for p in PAIRS]) + odd))
@@ -216,7 +227,7 @@ async def test_lines_in_another_encoding_are_mended_and_told(http, work, put, re
     assert [(i["code"], i["line"]) for i in found["issues"]] == [("mixed_encoding", 13)]
 
 
-async def test_columns_are_mapped_as_the_upload_says(http, work, put):
+async def test_columns_are_mapped_by_the_format_options(http, work, put):
     data = table(PAIRS, ";", ("Kunde", "Wir")).encode()
     said = {"columns": {"prompt": "Kunde", "completion": "Wir"}, "system": "Sei freundlich."}
     mapped = await put(data, "a.csv", format=json.dumps(said))
@@ -245,25 +256,7 @@ async def test_a_header_row_and_a_column_of_conversations_are_stored_with_the_fi
     assert "group_by" in plain["status_details"]
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        "{",
-        '{"shape": "poem"}',
-        '{"delimiter": ";;"}',
-        '{"surprise": 1}',
-        "[]",
-        '{"header_row": -1}',
-    ],
-)
-async def test_format_that_is_none_is_refused_at_the_upload(http, said):
-    answer = await upload(http, b"{}", format=said)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["param"].startswith("format")
-    assert (await http.get("/v1/files")).json()["data"] == []
-
-
-async def test_bytes_known_already_are_not_checked_again(api: Api, http, work, put, caplog):
+async def test_the_same_bytes_are_not_checked_again(api: Api, http, work, put, caplog):
     data = table(PAIRS).encode("cp932")
     async with work("cpu"):
         first = await checked(http, await put(data, "a.csv"))
@@ -285,7 +278,7 @@ async def test_bytes_known_already_are_not_checked_again(api: Api, http, work, p
         scratch.unlink()
 
 
-async def test_another_projects_bytes_are_checked_for_themselves(api: Api, http, work, put):
+async def test_bytes_of_another_project_are_checked_again(api: Api, http, work, put):
     """A project must not be able to detect what another one uploaded."""
     data = lines([chat(*p) for p in PAIRS])
     async with work("cpu"), await api.client("other") as other:
@@ -296,7 +289,7 @@ async def test_another_projects_bytes_are_checked_for_themselves(api: Api, http,
     assert len(await store.redis.keys("finetuned:*:files-by-meaning")) == 2
 
 
-async def test_preferences_are_read_and_not_for_supervised_training(http, work, put):
+async def test_preferences_are_detected(http, work, put):
     rows = [
         {
             "input": {"messages": [{"role": "user", "content": q}]},
@@ -310,7 +303,7 @@ async def test_preferences_are_read_and_not_for_supervised_training(http, work, 
     assert (file["status"], file["found"]["row_format"]) == ("processed", "preference")
 
 
-async def test_scratch_is_left_empty(api: Api, http, work, put, chats):
+async def test_checks_leave_the_scratch_folder_empty(api: Api, http, work, put, chats):
     async with work("cpu"):
         await checked(http, await put(chats(12)))
         await checked(http, await put(b"no\n"))
@@ -318,7 +311,7 @@ async def test_scratch_is_left_empty(api: Api, http, work, put, chats):
     assert list(scratch.iterdir()) == []
 
 
-async def test_items_of_evaluations_are_checked_by_their_purpose(http, put, work):
+async def test_eval_items_are_checked_by_their_purpose(http, put, work):
     item = json.dumps({"item": {"question": "?"}}).encode()
     good = await put(item + b"\n" + item, purpose="evals")
     bad = await put(item + b"\n{}", purpose="evals")
@@ -354,3 +347,25 @@ async def test_a_markdown_document_becomes_rows_of_texts(api: Api, http, work):
     canonical = await api.app.state.storage.get_bytes(record.canonical_key)
     rows = [json.loads(line)["text"] for line in canonical.splitlines()]
     assert "".join("".join(rows).split()) == "".join(MEMO.split())
+
+
+async def test_a_small_file_with_too_many_bytes_of_rows_is_refused_and_not_stored(
+    api: Api, http, work, put, cleaned
+):
+    answers = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 2_000, pa.int32()), pa.array(["a" * 96_000])
+    )
+    out = io.BytesIO()
+    pq.write_table(pa.table({"prompt": ["q"] * 2_000, "completion": answers}), out)
+    data = out.getvalue()
+    assert len(data) < 10_000  # and 192 MB as rows
+    file_id = await put(data, "small.parquet")
+    async with work("cpu"):
+        file = await checked(http, file_id)
+        cleaning = await cleaned(file_id)
+    assert file["status"] == "error"
+    assert "Line " in file["status_details"]
+    assert "JSON Lines" in file["status_details"]
+    assert (cleaning["status"], cleaning["error"]["code"]) == ("failed", "rows_too_large")
+    storage = Path(urlsplit(api.settings.storage_url).path)
+    assert sum(path.stat().st_size for path in storage.rglob("*") if path.is_file()) < 100_000

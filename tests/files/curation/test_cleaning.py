@@ -47,11 +47,12 @@ def content(http):
     return content
 
 
-async def test_cleaning_makes_files_and_says_what_became_of_each_row(
+async def test_a_cleaning_writes_new_files_and_a_diff_of_the_affected_rows(
     http, work, put, cleaned, content
 ):
+    expiring = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     async with work("cpu"):
-        file_id = await put(DATA, "ร้าน.jsonl")
+        file_id = await put(DATA, "ร้าน.jsonl", **expiring)
         made = await cleaned(file_id, **OPTIONS, drop_control_characters=True)
     assert made["status"] == "completed", made
     assert made["dropped"] == {"broken": 1, "contradiction": 1, "exact_duplicate": 2}
@@ -78,9 +79,11 @@ async def test_cleaning_makes_files_and_says_what_became_of_each_row(
         len(train),
         "ร้าน.clean.jsonl",
     )
+    source = (await http.get(f"/v1/files/{file_id}")).json()
+    assert file["expires_at"] == source["expires_at"]
 
 
-async def test_same_file_and_options_give_the_same_bytes(http, work, put, cleaned, content):
+async def test_the_same_file_and_options_give_the_same_bytes(http, work, put, cleaned, content):
     async with work("cpu"):
         file_id = await put(DATA)
         one, two = [await cleaned(file_id, **OPTIONS) for _ in range(2)]
@@ -94,7 +97,7 @@ async def test_same_file_and_options_give_the_same_bytes(http, work, put, cleane
     assert listed["has_more"] is True
 
 
-async def test_cleaned_file_has_nothing_left_to_clean(http, work, put, cleaned):
+async def test_a_cleaned_file_has_nothing_left_to_clean(http, work, put, cleaned):
     async with work("cpu"):
         first = await cleaned(await put(DATA), contradictions="last", personal_data="mask")
         again = await cleaned(first["training_file"], contradictions="last", personal_data="mask")
@@ -102,7 +105,9 @@ async def test_cleaned_file_has_nothing_left_to_clean(http, work, put, cleaned):
     assert again["training_rows"] == first["training_rows"]
 
 
-async def test_table_is_cleaned_as_its_upload_or_the_call_says(http, work, put, cleaned, content):
+async def test_a_table_is_read_with_the_options_of_the_upload_or_the_request(
+    http, work, put, cleaned, content
+):
     data = "Kunde;Wir\n" + "\n".join(f"Frage {i};Antwort {i * 31}" for i in range(12))
     said = {"columns": {"prompt": "Kunde", "completion": "Wir"}}
     async with work("cpu"):
@@ -116,19 +121,6 @@ async def test_table_is_cleaned_as_its_upload_or_the_call_says(http, work, put, 
     assert "Kunde" in neither["error"]["message"]
 
 
-async def test_nothing_left_is_a_failure(http, work, put, cleaned):
-    async with work("cpu"):
-        made = await cleaned(await put(b"{broken\n{broken\n"))
-    assert (made["status"], made["training_file"]) == ("failed", None)
-
-
-async def test_broken_rows_that_are_to_stay_fail_with_their_line(http, work, put, cleaned):
-    async with work("cpu"):
-        made = await cleaned(await put(DATA), drop_broken=False)
-    assert made["error"]["code"] == "broken_row"
-    assert "Line 42" in made["error"]["message"]
-
-
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -139,13 +131,13 @@ async def test_broken_rows_that_are_to_stay_fail_with_their_line(http, work, put
         ({"format": {"shape": "poem"}}, "format.shape"),
     ],
 )
-async def test_options_that_are_none_are_refused(http, put, body, param):
+async def test_invalid_options_are_refused(http, put, body, param):
     answer = await http.post(f"/v1/files/{await put(DATA)}/clean", json=body)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
 
 
-async def test_same_idempotency_key_cleans_once(http, put):
+async def test_the_same_idempotency_key_cleans_once(http, put):
     path, headers = f"/v1/files/{await put(DATA)}/clean", {"idempotency-key": "k"}
     one = await http.post(path, json={}, headers=headers)
     two = await http.post(path, json={}, headers=headers)
@@ -154,17 +146,7 @@ async def test_same_idempotency_key_cleans_once(http, put):
     assert other.status_code == 409
 
 
-async def test_outputs_expire_with_their_source(http, work, put, cleaned):
-    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
-    async with work("cpu"):
-        file_id = await put(DATA, **fields)
-        made = await cleaned(file_id)
-    source = (await http.get(f"/v1/files/{file_id}")).json()
-    file = (await http.get(f"/v1/files/{made['training_file']}")).json()
-    assert file["expires_at"] == source["expires_at"]
-
-
-async def test_job_trains_on_a_cleaned_file(http, work, put, cleaned, settings):
+async def test_a_job_trains_on_a_cleaned_file(http, work, put, cleaned, settings):
     """The job's own check accepts the file, and the job is queued for a GPU."""
     import asyncio
 
@@ -189,7 +171,7 @@ async def test_job_trains_on_a_cleaned_file(http, work, put, cleaned, settings):
     assert job["status"] == "queued", job["error"]
 
 
-async def test_an_attempt_that_was_overtaken_writes_nothing(api: Api, http, put):
+async def test_a_superseded_attempt_writes_nothing(api: Api, http, put):
     tasks: Tasks = api.app.state.curation
     file_id = await put(DATA)
     cleaning = (await http.post(f"/v1/files/{file_id}/clean", json={})).json()
@@ -208,7 +190,7 @@ async def test_an_attempt_that_was_overtaken_writes_nothing(api: Api, http, put)
         await tasks.finish(new, result={})
 
 
-async def test_full_worker_disk_is_a_clear_failure(api: Api, http, work, put, cleaned):
+async def test_a_full_disk_of_the_worker_fails_the_task(api: Api, http, work, put, cleaned):
     """A disk that is really full: scratch on a tmpfs with room only for the upload."""
     rows = [chat_line(f"Frage {i}", f"Antwort {i} " * 20) for i in range(4000)]
     data = "\n".join(rows).encode()
@@ -238,7 +220,7 @@ async def test_a_project_cannot_fill_the_queue_with_tasks(api: Api, http, put):
         assert (await other.post(f"/v1/files/{theirs}/clean", json={})).status_code == 200
 
 
-async def test_decisions_make_a_new_version_that_names_where_it_comes_from(
+async def test_decisions_on_rows_are_applied_and_the_file_names_its_source(
     http, work, put, cleaned, content
 ):
     decisions = b'{"line": 1, "action": "drop"}\n{"line": 41, "action": "keep"}\n'
@@ -258,3 +240,12 @@ async def test_decisions_make_a_new_version_that_names_where_it_comes_from(
     assert (failed["status"], failed["error"]["code"]) == ("failed", "no_row_at_line")
     error = missing.json()["error"]
     assert (missing.status_code, error["param"]) == (404, "decisions_file")
+
+
+async def test_a_cleaning_that_fails_says_why(http, work, put, cleaned):
+    async with work("cpu"):
+        empty = await cleaned(await put(b"{broken\n{broken\n"))
+        broken = await cleaned(await put(DATA), drop_broken=False)
+    assert (empty["status"], empty["training_file"]) == ("failed", None)
+    assert (broken["status"], broken["error"]["code"]) == ("failed", "broken_row")
+    assert "Line 42" in broken["error"]["message"]

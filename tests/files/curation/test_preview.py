@@ -1,4 +1,4 @@
-"""Tests of previews over HTTP: made once by a worker, of files in any status, for their project."""
+"""Tests of previews over HTTP: created once by a worker, for files in any status."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ask(http: httpx.AsyncClient) -> Ask:
     return ask
 
 
-async def test_a_file_that_was_refused_is_read_with_other_options(api: Api, http, work, put, ask):
+async def test_a_file_with_errors_is_read_with_other_options(api: Api, http, work, put, ask):
     file_id = await put(TABLE, "fragen.csv")
     assert (await http.post("/v1/files/preview", json={"file_id": file_id})).status_code == 202
     async with work("cpu"):
@@ -90,7 +90,7 @@ async def test_options_of_the_upload_apply_unless_others_are_given(http, put):
     assert pending[0] == pending[1] == pending[2] != pending[3]
 
 
-async def test_what_is_asked_wrongly_is_refused(http, put):
+async def test_invalid_requests_are_refused(http, put):
     file_id = await put(TABLE, "fragen.csv")
     note = await put(b"hello", "note.txt", purpose="user_data")
     wrong: list[tuple[dict[str, Any], str]] = [
@@ -121,7 +121,7 @@ async def test_previews_count_as_tasks_of_the_project(api: Api, http, put):
         assert answer.status_code == 202
 
 
-async def test_a_preview_that_fails_has_its_reason(api: Api, http, work, put, ask):
+async def test_a_preview_that_fails_says_why(api: Api, http, work, put, ask):
     file_id = await put(TABLE, "fragen.csv")
     [content] = (api.settings.data_dir / "storage").rglob(f"{file_id}/content")
     content.write_bytes(b"other")

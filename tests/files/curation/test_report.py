@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -41,7 +40,7 @@ def models(settings, tiny_model_path: Path) -> list[str]:
     return [str(entry["id"]) for entry in entries]
 
 
-async def test_report_says_what_is_in_the_file(models, http, work, put, report):
+async def test_a_report_has_statistics_findings_and_advice(models, http, work, put, report):
     async with work("cpu"):
         file_id = await put(DATA)
         assert (await checked(http, file_id))["status"] == "error"
@@ -63,7 +62,7 @@ async def test_report_says_what_is_in_the_file(models, http, work, put, report):
     assert made["advice"]
 
 
-async def test_no_form_repeats_personal_data(models, http, work, put, report):
+async def test_no_format_repeats_personal_data(models, http, work, put, report):
     answer = "My card is 4111 1111 1111 1111, write to a.b@example.com"
     again = [chat_line(question, answer) for question in ("Which card?", "Which card, please?")]
     async with work("cpu"):
@@ -75,7 +74,7 @@ async def test_no_form_repeats_personal_data(models, http, work, put, report):
         assert "My card is" in text  # in the pair of rows that mean the same
 
 
-async def test_report_of_one_model_is_that_tokenizers_view(models, http, work, put, report):
+async def test_a_report_can_be_limited_to_one_model(models, http, work, put, report):
     async with work("cpu"):
         file_id = await put(DATA)
         made = (await report(file_id, model="small")).json()
@@ -87,7 +86,7 @@ async def test_report_of_one_model_is_that_tokenizers_view(models, http, work, p
     assert unknown.json()["error"]["code"] == "model_not_found"
 
 
-async def test_readable_forms_are_whole_and_safe(models, http, work, put, report):
+async def test_html_and_markdown_are_complete_and_safe(models, http, work, put, report):
     async with work("cpu"):
         file_id = await put(DATA, "<script>alert(1)</script>.jsonl")
         page = await report(file_id, format="html")
@@ -103,18 +102,22 @@ async def test_readable_forms_are_whole_and_safe(models, http, work, put, report
     assert "█" in markdown.text
 
 
-async def test_overlap_with_a_validation_file_is_told(models, http, work, put, report):
+async def test_the_overlap_with_a_validation_file_is_reported(
+    models, api: Api, http, work, put, report
+):
     held = "\n".join([ROWS[3], chat_line("Neu?", "Ja.")]).encode()
     async with work("cpu"):
         file_id = await put(DATA)
         csv = await put("prompt,completion\n注文 5 はどこですか?,別の答え\n".encode(), "v.csv")
         made = (await report(file_id, validation_file=await put(held))).json()
         other = (await report(file_id, validation_file=csv)).json()
-        gone = await report(file_id, validation_file="file-gone")
+        async with await api.client("other") as other_project:
+            theirs = (await upload(other_project, held)).json()["id"]
+        foreign = await report(file_id, validation_file=theirs)
     assert (made["overlap"]["rows"], made["overlap"]["exact"]) == (2, 1)
     assert made["overlap"]["examples"][0] == [1, 4]
     assert (other["overlap"]["rows"], other["overlap"]["same_prompt"]) == (1, 1)
-    assert (gone.status_code, gone.json()["error"]["param"]) == (404, "validation_file")
+    assert (foreign.status_code, foreign.json()["error"]["param"]) == (404, "validation_file")
 
 
 async def test_encoders_are_no_longer_supported(put, report, rows):
@@ -123,7 +126,9 @@ async def test_encoders_are_no_longer_supported(put, report, rows):
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "encoder")
 
 
-async def test_report_is_made_once(models, api: Api, http, work, put, report):
+async def test_a_report_is_made_once_and_deleted_with_the_file(
+    models, api: Api, http, work, put, report
+):
     async with work("cpu"):
         file_id = await put(DATA)
         await report(file_id)
@@ -133,24 +138,17 @@ async def test_report_is_made_once(models, api: Api, http, work, put, report):
         await report(file_id, format="html")
     assert len(stored) == 1
     assert [path.stat().st_mtime_ns for path in stored] == stamps
-
-
-async def test_file_that_cannot_be_read_has_its_reason_for_a_report(http, work, put, report):
-    async with work("cpu"):
-        answer = await report(await put(b"\x89PNG\r\n\x1a\n" + bytes(range(256))))
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "unknown_format"
-
-
-async def test_reports_go_with_the_file(models, api: Api, http, work, put, report):
-    async with work("cpu"):
-        file_id = await put(DATA)
-        await report(file_id)
-    assert _stored(api, "report.json")
     await http.delete(f"/v1/files/{file_id}")
     assert not _stored(api, "")
     left = await api.app.state.redis.keys(f"*{file_id}*")
     assert [key for key in left if b":unheld:" not in key] == []  # a reconciler's, which expires
+
+
+async def test_the_report_of_an_unreadable_file_says_why(http, work, put, report):
+    async with work("cpu"):
+        answer = await report(await put(b"\x89PNG\r\n\x1a\n" + bytes(range(256))))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "unknown_format"
 
 
 async def test_workbook_warnings_are_in_the_report(http, work, put, report):
@@ -161,7 +159,7 @@ async def test_workbook_warnings_are_in_the_report(http, work, put, report):
     assert made["validation"]["counts"]["merged_cells"] == 1
 
 
-async def test_report_survives_a_killed_worker(models, api: Api, http, put, report, work):
+async def test_a_report_survives_a_killed_worker(models, api: Api, http, put, report, work):
     """The worker is killed during a report. Its child dies, and another worker makes the report."""
     rows = [chat_line(f"Frage {i} " * 40, f"Antwort {i} " * 40) for i in range(2_500)]
     file_id = await put("\n".join(rows).encode())
@@ -209,13 +207,3 @@ async def _child_of(pid: int) -> psutil.Process:
 def _stored(api: Api, name: str) -> list[Path]:
     folder = api.settings.data_dir / "storage"
     return [p for p in folder.rglob(f"*{name}") if p.is_file() and p.name != ".health"]
-
-
-async def test_foreign_validation_file_is_404(models, api: Api, http, put):
-    async with await api.client("other") as other:
-        theirs = (await upload(other, DATA)).json()["id"]
-    answer = await http.get(
-        f"/v1/files/{await put(DATA)}/report", params={"validation_file": theirs}
-    )
-    assert answer.status_code == 404
-    assert json.loads(answer.text)["error"]["param"] == "validation_file"

@@ -14,7 +14,7 @@ from service.core.storage import Storage
 from service.datasets.checks.issues import make_issue
 from service.datasets.report.row_index import ValidRow, write_index
 from service.files.curation.records import Task, TaskKind
-from service.files.curation.rows import MAX_PAGE_BYTES, RowReader, Wanted
+from service.files.curation.rows import MAX_PAGE_BYTES, RowQuery, RowReader
 from service.files.records import FileRecord, FileStatus, Purpose
 from tests.conftest import Api, chat_line, checked
 
@@ -213,7 +213,7 @@ async def test_a_page_of_a_large_file_reads_little_of_it(tmp_path):
     reader, storage = _reader(tmp_path, [100] * 100_000, flagged)
     seen: list[int] = []
     while True:
-        wanted = Wanted(seen[-1] if seen else 0, 100, "mojibake", None)
+        wanted = RowQuery(seen[-1] if seen else 0, 100, "mojibake", None)
         page = json.loads(await reader.page(wanted))
         seen += [row["line"] for row in page["data"]]
         assert [row["row"]["n"] for row in page["data"]] == seen[-len(page["data"]) :]
@@ -221,32 +221,32 @@ async def test_a_page_of_a_large_file_reads_little_of_it(tmp_path):
             break
     assert seen == sorted(flagged)
     storage.read = 0
-    page = json.loads(await reader.page(Wanted(90_000, 100, None, "ja")))
+    page = json.loads(await reader.page(RowQuery(90_000, 100, None, "ja")))
     assert [row["line"] for row in page["data"]] == list(range(91_000, 100_001, 1000))
     assert storage.read < 400_000
     storage.read = 0
-    page = json.loads(await reader.page(Wanted(0, 10, None, None, "score")))
+    page = json.loads(await reader.page(RowQuery(0, 10, None, None, "score")))
     odd, even = (sorted(line for line in flagged if line % 2 == rest) for rest in (1, 0))
     assert [row["line"] for row in page["data"]] == odd[:10]
     assert storage.read < 400_000
     storage.read = 0
-    page = json.loads(await reader.page(Wanted(even[-4], 7, None, None, "score")))
+    page = json.loads(await reader.page(RowQuery(even[-4], 7, None, None, "score")))
     assert [row["line"] for row in page["data"]] == [*even[-3:], 1, 2, 3, 4]
     assert storage.read < 400_000
     storage.read = 0
-    page = json.loads(await reader.page(Wanted(0, 5, max_score=0.35)))
+    page = json.loads(await reader.page(RowQuery(0, 5, max_score=0.35)))
     assert [row["line"] for row in page["data"]] == odd[:5]
     assert storage.read < 400_000
     storage.read = 0
-    assert json.loads(await reader.page(Wanted(0, 5, max_score=0.2)))["data"] == []
+    assert json.loads(await reader.page(RowQuery(0, 5, max_score=0.2)))["data"] == []
     assert storage.read < 400_000
     both = {line for line in flagged if line % 1000 == 0}
-    page = json.loads(await reader.page(Wanted(0, 100, "mojibake", "ja")))
+    page = json.loads(await reader.page(RowQuery(0, 100, "mojibake", "ja")))
     assert {row["line"] for row in page["data"]} == both
 
 
 async def test_a_page_ends_before_it_is_too_large(tmp_path):
     reader, _ = _reader(tmp_path, [MAX_PAGE_BYTES + 1, 2 * MAX_PAGE_BYTES // 3, 100], set())
-    pages = [json.loads(await reader.page(Wanted(after, 10, None, None))) for after in range(3)]
+    pages = [json.loads(await reader.page(RowQuery(after, 10, None, None))) for after in range(3)]
     assert [[row["line"] for row in page["data"]] for page in pages] == [[1], [2, 3], [3]]
     assert [page["has_more"] for page in pages] == [True, False, False]

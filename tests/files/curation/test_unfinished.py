@@ -1,27 +1,38 @@
-"""Work that was cut off leaves no bytes in storage: killed workers, files deleted during it."""
+"""Tests that interrupted work on files leaves no bytes, and keeps what it registered."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError
 
 from service.core import ids
 from service.core.leases import Leases
 from service.core.records import Missing
+from service.core.redis import connect
+from service.core.storage import StorageMissing
+from service.datasets.checks.validate import ValidationReport
+from service.datasets.contract.tasks import CleanResult, ConvertResult
+from service.datasets.formats.options import canonical_facts
+from service.datasets.output import OutputFile
 from service.files.curation.check import CheckFile
+from service.files.curation.cleaning import MakeCleaning
 from service.files.curation.curate import Curate
 from service.files.curation.outputs import NOTED, Output, Outputs
-from service.files.curation.records import Task, TaskKind, Tasks
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.curation.report import MakeReport, ReportOptions, report_task
-from service.files.records import FileRecord, FileStatus, Purpose
+from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.jobs.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
+from service.work.records import AttemptSuperseded
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api
 from tests.files_below import files_below
+from tests.lossy import Road, road_to
 
 pytestmark = pytest.mark.slow
 
@@ -41,25 +52,24 @@ def record(name: str, data: bytes = b"") -> FileRecord:
     )
 
 
+def task_on(
+    file: FileRecord, kind: TaskKind = TaskKind.CLEANING, task_id: str = "fileclean-1"
+) -> Task:
+    return Task(
+        id=task_id, project_id=PROJECT, created_at=1, file_id=file.id, kind=kind, options={}
+    )
+
+
 @pytest.fixture
 async def source(api: Api) -> FileRecord:
-    """A file without bytes: the tests below cut off what comes after reading them."""
+    """A file without bytes: the tests interrupt what comes after they are read."""
     await api.app.state.projects.restore(PROJECT, "a")
     return await api.app.state.files.register(record("chats.jsonl"))
 
 
 @pytest.fixture
 async def task(api: Api, source: FileRecord) -> Task:
-    return await Tasks(api.app.state.redis).create(
-        Task(
-            id=ids.new(ids.CLEANING),
-            project_id=PROJECT,
-            created_at=1,
-            file_id=source.id,
-            kind=TaskKind.CLEANING,
-            options={},
-        )
-    )
+    return await Tasks(api.app.state.redis).create(task_on(source))
 
 
 @pytest.fixture
@@ -83,7 +93,7 @@ def reconciler(api: Api, leases: Leases) -> Reconciler:
     state = api.app.state
     dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
     return Reconciler(
-        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.erasing
+        state.redis, state.jobs, state.files, leases, api.settings, dispatcher, state.eraser
     )
 
 
@@ -148,7 +158,7 @@ async def test_registered_outputs_stay(api: Api, reconciler, source, task, outpu
     assert await files.records.get(PROJECT, outputs[0].record.id) == outputs[0].record
 
 
-async def test_a_report_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api: Api, tmp_path):
+async def test_a_report_of_a_deleted_file_leaves_nothing(api: Api, tmp_path):
     state = api.app.state
     await state.projects.restore(PROJECT, "a")
     data = b'{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}\n'
@@ -161,7 +171,7 @@ async def test_a_report_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api:
     assert stored(api) == [file.content_key.removeprefix(f"{PROJECT}/")]
 
 
-async def test_a_check_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api: Api, leases):
+async def test_a_check_of_a_deleted_file_leaves_nothing(api: Api, leases):
     state = api.app.state
     await state.projects.restore(PROJECT, "a")
     data = b"prompt,completion\nq,a\n"
@@ -173,20 +183,130 @@ async def test_a_check_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api: 
     assert stored(api) == []
 
 
-async def test_a_task_that_is_created_while_its_file_is_deleted_goes_too(api: Api, source):
+async def test_a_task_created_while_its_file_is_deleted_is_deleted(api: Api, source):
     """Otherwise the reconciler would enqueue it forever."""
     state, tasks = api.app.state, Tasks(api.app.state.redis)
     await state.files.delete(source)
-    late = Task(
-        id=ids.new(ids.CLEANING),
-        project_id=PROJECT,
-        created_at=1,
-        file_id=source.id,
-        kind=TaskKind.CLEANING,
-        options={},
-    )
+    late = task_on(source)
     await tasks.create(late)
     leases = Leases(state.redis, "me", lease_s=30)
     await Curate(state.files, leases, api.settings, {}).run({}, PROJECT, late.subject, 1)
     assert await tasks.unfinished() == []
     assert await tasks.collection(source.id).get(PROJECT, late.id) is None
+
+
+async def test_the_same_task_on_two_files_has_two_folders(api: Api):
+    """The ID of a measurement is a digest of the file and model, so both tasks have the same ID."""
+    state, both = api.app.state, asyncio.Barrier(2)
+    left: list[str] = []
+
+    async def measure(task: Task, file: FileRecord, folder: Path) -> None:
+        (folder / "answer").write_text(file.id)
+        await both.wait()
+        left.append((folder / "answer").read_text())
+        await both.wait()
+
+    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
+    curate = Curate(state.files, leases, api.settings, {TaskKind.MEASURE: measure})
+    files = [await state.files.register(record(name)) for name in ("a", "b")]
+    tasks = [
+        await Tasks(state.redis).create(task_on(file, TaskKind.MEASURE, "filemeasure-1"))
+        for file in files
+    ]
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(curate.run({}, PROJECT, task.subject, 1) for task in tasks))
+    assert sorted(left) == sorted(file.id for file in files)
+
+
+@pytest.fixture
+async def road(api: Api, redis_url) -> AsyncIterator[Road]:
+    async with road_to(redis_url) as road:
+        yield road
+
+
+@pytest.fixture
+async def cleaning(api: Api, road) -> AsyncIterator[MakeCleaning]:
+    """A cleaning of a worker whose Redis connection loses responses."""
+    redis = connect(road.url, retries=0)
+    yield MakeCleaning(Files(redis, api.app.state.storage), api.settings)
+    await redis.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> CleanResult:
+    """The output of a cleaning on the worker's disk."""
+
+    def output(name: str) -> OutputFile:
+        path = tmp_path / name
+        path.write_text(f"rows of {name}")
+        data = path.read_bytes()
+        return OutputFile(str(path), 1, len(data), hashlib.sha256(data).hexdigest())
+
+    facts = canonical_facts(1, "chat")
+    checked = ValidationReport("chat", 1, 1, 1, 0, 0, {}, ())
+    return CleanResult(
+        source=ConvertResult(facts, checked, rows=1, bytes=1, sha256="0" * 64),
+        train=output("train"),
+        validation=output("validation"),
+        diff=output("diff"),
+        dropped={},
+        changed={},
+        changed_rows=0,
+    )
+
+
+async def ended(api: Api, task: Task) -> Task:
+    found = await Tasks(api.app.state.redis).collection(task.file_id).get(PROJECT, task.id)
+    assert found is not None
+    return found
+
+
+async def contents(api: Api, task: Task) -> list[str]:
+    """Return the cleaning's files in storage."""
+    files = api.app.state.files
+    found = []
+    assert task.result is not None
+    for name in ("training_file", "validation_file", "diff_file"):
+        record = await files.records.get(PROJECT, task.result[name])
+        found.append((await files.storage.get_bytes(record.content_key)).decode())
+    return found
+
+
+ROWS = ["rows of train", "rows of validation", "rows of diff"]
+
+
+async def test_a_cleaning_keeps_its_files_if_the_response_is_lost(
+    api: Api, road, cleaning, source, task, made
+):
+    road.lose(b"EXEC", task.id.encode())
+    await cleaning._keep(task, source, made)
+    assert road.lost == 1
+    assert (await ended(api, task)).state is TaskState.COMPLETED
+    assert await contents(api, await ended(api, task)) == ROWS
+
+
+async def test_a_cleaning_keeps_its_files_if_redis_goes_away(
+    api: Api, road, cleaning, source, task, made
+):
+    """The worker cannot know whether the records exist, so it must not delete the files."""
+    road.lose(b"EXEC", task.id.encode(), cut=True)
+    with pytest.raises(ConnectionError):
+        await cleaning._keep(task, source, made)
+    assert (await ended(api, task)).state is TaskState.COMPLETED
+    assert await contents(api, await ended(api, task)) == ROWS
+
+
+async def test_a_superseded_cleaning_leaves_nothing(api: Api, cleaning, source, task, made):
+    await Tasks(api.app.state.redis).restart(task)
+    with pytest.raises(AttemptSuperseded):
+        await cleaning._keep(task, source, made)
+    assert stored(api) == []
+
+
+async def test_a_cleaning_that_cannot_be_stored_leaves_nothing(
+    api: Api, cleaning, source, task, made
+):
+    Path(made.diff.path).unlink()
+    with pytest.raises((OSError, StorageMissing)):
+        await cleaning._keep(task, source, made)
+    assert stored(api) == []

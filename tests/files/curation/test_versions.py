@@ -218,7 +218,7 @@ async def test_a_file_of_good_answers_is_merged_with_one_of_bad_answers(http, wo
     assert (one_label["status"], one_label["error"]["code"]) == ("failed", "one_label")
 
 
-async def test_files_that_are_unfit_are_refused(api: Api, http, work, put):
+async def test_unsuitable_files_are_refused(api: Api, http, work, put):
     note = await put(b"Opening hours", purpose="user_data")
     async with work("cpu"):
         broken, good = await put(b"{broken\n"), await put(data(AFTER))
@@ -250,7 +250,7 @@ async def test_files_that_are_unfit_are_refused(api: Api, http, work, put):
         ({"files": [{"file_id": "a"}, {"file_id": "b"}], "surprise": 1}, "surprise"),
     ],
 )
-async def test_options_that_are_none_are_refused(http, body, param):
+async def test_invalid_options_are_refused(http, body, param):
     answer = await http.post("/v1/files/merge", json=body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
@@ -267,7 +267,7 @@ async def test_options_that_exclude_each_other_are_refused(http):
         assert says in answer.json()["error"]["message"]
 
 
-async def test_the_same_key_merges_once(http, put):
+async def test_the_same_idempotency_key_merges_once(http, put):
     files = [{"file_id": await put(data(rows))} for rows in (AFTER, AFTER[:2])]
     headers = {"idempotency-key": "k"}
     one, two = [

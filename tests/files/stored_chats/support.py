@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from service.core import ids
-from service.files.stored_chats.records import CaptureRecord, Captures
-from service.files.stored_chats.redaction import Recorded, StoredChat, redacted
+from service.files.stored_chats.records import StoredChatRecord, StoredChats
+from service.files.stored_chats.redaction import Recorded, StoredChat, redact
 
 MODEL = "tiny-base"
 
@@ -99,7 +99,7 @@ def _described(chat: str, **fields: Any) -> dict[str, Any]:
 
 
 async def store_chat(
-    captures: Captures,
+    stored_chats: StoredChats,
     project_id: str,
     number: int,
     *,
@@ -108,14 +108,14 @@ async def store_chat(
     created_at: int | None = None,
     model: str = MODEL,
     **more: Any,
-) -> CaptureRecord:
+) -> StoredChatRecord:
     """Store a chat as a process of the API does. `more` is in the body of its request."""
     request = body(("system", "Be brief."), ("user", f"Question {number}?"), **more)
     reply = answer(text, chat=str(number), finish_reason=finish_reason)
-    chat = redacted(Recorded(request, reply, "mask"))
+    chat = redact(Recorded(request, reply, "mask"))
     assert isinstance(chat, StoredChat)
     data = msgspec.json.encode(chat)
-    record = CaptureRecord(
+    record = StoredChatRecord(
         id=chat.id,
         project_id=project_id,
         created_at=ids.now_s() if created_at is None else created_at,
@@ -125,5 +125,5 @@ async def store_chat(
         bytes=len(data),
         metadata=chat.metadata,
     )
-    assert await captures.add(record, data)
+    assert await stored_chats.add(record, data)
     return record

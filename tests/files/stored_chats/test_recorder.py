@@ -17,7 +17,7 @@ from service.core.storage import Storage
 from service.files.curation.recognizers.records import Recognizers
 from service.files.stored_chats import recorder as recording
 from service.files.stored_chats.recorder import Recorder
-from service.files.stored_chats.records import EXPIRING, CaptureRecord, Captures
+from service.files.stored_chats.records import EXPIRING, StoredChatRecord, StoredChats
 from service.files.stored_chats.redaction import CHATS, RESPONSES
 from service.projects.records import Project, Projects, Quotas
 from service.projects.storage_use import StorageUse
@@ -49,10 +49,10 @@ async def project(projects: Projects) -> Project:
 
 
 @pytest.fixture
-def captures(redis: Client, projects: Projects, settings: Settings) -> Captures:
+def stored_chats(redis: Client, projects: Projects, settings: Settings) -> StoredChats:
     quotas = Quotas(projects, settings.default_project_limits, cache_s=0)
     storage = Storage.from_url(settings.storage_url, use=StorageUse(redis, quotas.storage))
-    return Captures(redis, storage)
+    return StoredChats(redis, storage)
 
 
 def caller(project: Project, capture: Capture | None = ON) -> Principal:
@@ -71,10 +71,10 @@ async def counted(name: str, before: float) -> None:
 
 @pytest.fixture
 async def chat(
-    captures: Captures, projects: Projects, project: Project
+    stored_chats: StoredChats, projects: Projects, project: Project
 ) -> AsyncIterator[Callable[..., object]]:
     """Let a chat pass by a recorder, and wait until it is counted as an outcome."""
-    recorder = Recorder(captures, projects)
+    recorder = Recorder(stored_chats, projects)
 
     async def pass_by(expected: str, *chunks: bytes, request: bytes = HI) -> None:
         before = outcome(expected)
@@ -91,18 +91,18 @@ async def chat(
 
 
 async def test_a_chat_is_stored_redacted_and_counts_in_the_quota(
-    chat, captures, project, redis, settings
+    chat, stored_chats, project, redis, settings
 ):
     await Recognizers(redis).set(project.id, "customer", r"C-\d{6}", ())
     await chat("stored", *stream({"content": "Hello C-104233"}), request=HI)
-    [record] = await captures.every(project.id)
+    [record] = await stored_chats.list_all(project.id)
     assert (record.id, record.model, record.redactions) == ("chatcmpl-1", MODEL, 2)
-    found = await captures.read(record)
+    found = await stored_chats.read(record)
     assert found is not None
     assert [m["content"] for m in found.row["messages"]] == ["I am [EMAIL]", "Hello [CUSTOMER]"]
-    assert (await captures.storage.use.of(project.id)) == {"captures": record.bytes}
+    assert (await stored_chats.storage.use.bytes_by_kind(project.id)) == {"captures": record.bytes}
     # Neither in storage nor in Redis is anything that was redacted.
-    folder = captures.storage.folder
+    folder = stored_chats.storage.folder
     written = b"".join(f.read_bytes() for f in folder.rglob("*") if f.is_file())
     assert b"ann@example" not in written
     assert b"[EMAIL]" in written
@@ -111,13 +111,13 @@ async def test_a_chat_is_stored_redacted_and_counts_in_the_quota(
     assert values
     assert not any(b"ann@example" in value for value in values)
     await chat("duplicate")
-    assert await captures.delete([record]) == 1
-    assert await captures.every(project.id) == []
-    assert await captures.storage.objects(project.id) == []
+    assert await stored_chats.delete([record]) == 1
+    assert await stored_chats.list_all(project.id) == []
+    assert await stored_chats.storage.objects(project.id) == []
 
 
-async def test_which_chats_are_chosen(captures, projects, project):
-    recorder = Recorder(captures, projects)
+async def test_which_chats_are_chosen(stored_chats, projects, project):
+    recorder = Recorder(stored_chats, projects)
 
     def chosen(capture: Capture | None, request: bytes = HI, path: str = CHATS, **names: str):
         asked = names.get("asked", MODEL)
@@ -147,8 +147,8 @@ async def test_which_chats_are_chosen(captures, projects, project):
     assert recorder.held_bytes == 0
 
 
-async def test_a_full_buffer_drops_chats(captures, projects, project, monkeypatch):
-    recorder = Recorder(captures, projects)  # nothing takes what it gets
+async def test_a_full_buffer_drops_chats(stored_chats, projects, project, monkeypatch):
+    recorder = Recorder(stored_chats, projects)  # nothing takes what it gets
 
     def pass_by(request: bytes = HI, reply: bytes = b"") -> None:
         if found := recorder.begin(caller(project), CHATS, (MODEL, MODEL), request):
@@ -174,19 +174,19 @@ async def test_a_full_buffer_drops_chats(captures, projects, project, monkeypatc
     assert recorder.held_bytes == 10 * len(HI)
 
 
-async def test_an_answer_that_failed_is_not_stored(captures, projects, project):
-    recorder = Recorder(captures, projects)
+async def test_an_answer_that_failed_is_not_stored(stored_chats, projects, project):
+    recorder = Recorder(stored_chats, projects)
     async with recorder.writing():
         found = recorder.begin(caller(project), CHATS, (MODEL, MODEL), HI)
         assert found is not None
         found.keep(b"data: {}\n\n")
         found.end(499)
     assert recorder.held_bytes == 0
-    assert await captures.every(project.id) == []
+    assert await stored_chats.list_all(project.id) == []
 
 
 async def test_failures_of_redis_and_storage_drop_chats(
-    chat, captures, projects, project, redis, monkeypatch
+    chat, stored_chats, projects, project, redis, monkeypatch
 ):
     await redis.config_set("min-replicas-to-write", 1)
     await chat("unavailable")
@@ -194,20 +194,20 @@ async def test_failures_of_redis_and_storage_drop_chats(
     await projects.limit(project.id, ProjectLimits(storage_bytes=10))
     await chat("quota_exceeded")
     await projects.limit(project.id, ProjectLimits(storage_bytes="unlimited"))
-    captures.storage.room.reserve_bytes = 2**60
+    stored_chats.storage.disk.reserve_bytes = 2**60
     await chat("storage_full")
-    captures.storage.room.reserve_bytes = 0
+    stored_chats.storage.disk.reserve_bytes = 0
     monkeypatch.setattr("service.files.stored_chats.records.MAX_PER_PROJECT", 0)
     await chat("project_full")
     monkeypatch.undo()
-    assert await captures.storage.objects(project.id) == []
+    assert await stored_chats.storage.objects(project.id) == []
     await chat("stored", answer("Hi", chat="2"))
     await projects.limit(project.id, ProjectLimits(), capture=None)
     await chat("switched_off", answer("Hi", chat="3"))
 
 
-async def test_a_child_process_that_dies_loses_one_chat(captures, projects, project):
-    recorder = Recorder(captures, projects)
+async def test_a_child_process_that_dies_loses_one_chat(stored_chats, projects, project):
+    recorder = Recorder(stored_chats, projects)
     async with recorder.writing():
         for number, expected in enumerate(("stored", "failed", "stored")):
             before = outcome(expected)
@@ -220,14 +220,14 @@ async def test_a_child_process_that_dies_loses_one_chat(captures, projects, proj
             found.end(200)
             await counted(expected, before)
     assert recorder.child_pid is None
-    assert [record.id for record in await captures.every(project.id)] == [
+    assert [record.id for record in await stored_chats.list_all(project.id)] == [
         "chatcmpl-0",
         "chatcmpl-2",
     ]
 
 
-async def test_expired_chats_and_chats_without_records_are_removed(captures, project):
-    record = CaptureRecord(
+async def test_expired_chats_and_chats_without_records_are_removed(stored_chats, project):
+    record = StoredChatRecord(
         id="chatcmpl-1",
         project_id=project.id,
         created_at=ids.now_s(),
@@ -236,15 +236,15 @@ async def test_expired_chats_and_chats_without_records_are_removed(captures, pro
         expires_at=ids.now_s() + 60,
         bytes=2,
     )
-    assert await captures.add(record, b"{}")
+    assert await stored_chats.add(record, b"{}")
     lost = record.model_copy(update={"id": "chatcmpl-lost"})
-    await captures.storage.put_bytes(lost.key, b"{}")
-    await captures._leftovers.noted(f"{project.id}/{lost.id}", record.created_at)
-    await captures.sweep(record.created_at + 1)
-    assert [found.key for found in await captures.storage.objects(project.id)] == [record.key]
-    await captures.delete_expired(record.expires_at - 1)
-    assert await captures.get(project.id, record.id) == record
-    await captures.delete_expired(record.expires_at)
-    assert await captures.every(project.id) == []
-    assert await captures.storage.objects(project.id) == []
-    assert not await captures.redis.exists(EXPIRING, "finetuned:captures-leftover")
+    await stored_chats.storage.put_bytes(lost.key, b"{}")
+    await stored_chats._leftovers.noted(f"{project.id}/{lost.id}", record.created_at)
+    await stored_chats.sweep(record.created_at + 1)
+    assert [found.key for found in await stored_chats.storage.objects(project.id)] == [record.key]
+    await stored_chats.delete_expired(record.expires_at - 1)
+    assert await stored_chats.get(project.id, record.id) == record
+    await stored_chats.delete_expired(record.expires_at)
+    assert await stored_chats.list_all(project.id) == []
+    assert await stored_chats.storage.objects(project.id) == []
+    assert not await stored_chats.redis.exists(EXPIRING, "finetuned:captures-leftover")

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from service.datasets.personal_data.kinds import Recognizer
-from service.files.stored_chats.redaction import Recorded, Refused, StoredChat, redacted
+from service.files.stored_chats.redaction import Recorded, Refused, StoredChat, redact
 from tests.files.stored_chats.support import answer, body, stream
 
 
 def stored(request: bytes, response: bytes, **options) -> StoredChat:
-    found = redacted(Recorded(request, response, **{"redaction": "mask", **options}))
+    found = redact(Recorded(request, response, **{"redaction": "mask", **options}))
     assert isinstance(found, StoredChat), found
     return found
 
@@ -133,4 +133,4 @@ def test_calls_of_tools_and_thoughts_of_a_stream():
     ],
 )
 def test_what_is_no_chat_of_text_is_refused(request_, response):
-    assert redacted(Recorded(request_, response, "mask")) == Refused("unsupported")
+    assert redact(Recorded(request_, response, "mask")) == Refused("unsupported")

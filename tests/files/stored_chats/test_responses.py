@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.files.stored_chats.redaction import RESPONSES, Recorded, Refused, StoredChat, redacted
+from service.files.stored_chats.redaction import RESPONSES, Recorded, Refused, StoredChat, redact
 from service.web import openapi
 from tests.files.stored_chats.support import MODEL, response, response_stream, said
 
@@ -24,7 +24,7 @@ def recorded(given: Any, answer: bytes, **fields: Any) -> Recorded:
 
 
 def stored(given: Any, *output: dict[str, Any], **fields: Any) -> StoredChat:
-    found = redacted(recorded(given, json.dumps(response(*output)).encode(), **fields))
+    found = redact(recorded(given, json.dumps(response(*output)).encode(), **fields))
     assert isinstance(found, StoredChat), found
     return found
 
@@ -104,13 +104,13 @@ def test_a_stream_is_stored_if_its_last_event_arrived():
     )
     for whole, reason in ((response(said("Hello")), "stop"), (cut_off, "length")):
         events = response_stream(whole)
-        found = redacted(recorded("Hi", b"".join(events)))
+        found = redact(recorded("Hi", b"".join(events)))
         assert isinstance(found, StoredChat)
         assert found.row["messages"][-1]["content"] == whole["output"][0]["content"][0]["text"]
         assert found.finish_reason == reason
-        assert redacted(recorded("Hi", b"".join(events[:-1]))) == Refused("unsupported")
+        assert redact(recorded("Hi", b"".join(events[:-1]))) == Refused("unsupported")
     failed = b'data: {"error": {"message": "The engine failed."}}\n\n'
-    assert redacted(recorded("Hi", events[0] + failed)) == Refused("unsupported")
+    assert redact(recorded("Hi", events[0] + failed)) == Refused("unsupported")
 
 
 def test_what_vllm_wrote_is_stored():
@@ -121,7 +121,7 @@ def test_what_vllm_wrote_is_stored():
     whole = given["application/json"]["answer"]["value"]
     stream = given["text/event-stream"]["stream"]["value"]
     for answer in (json.dumps(whole), stream):
-        chat = redacted(recorded(asked["input"], answer.encode()))
+        chat = redact(recorded(asked["input"], answer.encode()))
         assert isinstance(chat, StoredChat)
         assert chat.id in answer
         assert chat.row["messages"][0] == {"role": "user", "content": asked["input"]}
@@ -149,7 +149,7 @@ FILE = {"type": "input_file", "file_id": "file-1"}
     ],
 )
 def test_what_is_no_chat_of_text_is_refused(given: Any, fields: dict[str, Any]):
-    assert redacted(recorded(given, HELLO, **fields)) == Refused("unsupported")
+    assert redact(recorded(given, HELLO, **fields)) == Refused("unsupported")
 
 
 @pytest.mark.parametrize(
@@ -162,4 +162,4 @@ def test_what_is_no_chat_of_text_is_refused(given: Any, fields: dict[str, Any]):
     ],
 )
 def test_a_response_that_is_no_answer_is_refused(response_: dict[str, Any]):
-    assert redacted(recorded("Hi", json.dumps(response_).encode())) == Refused("unsupported")
+    assert redact(recorded("Hi", json.dumps(response_).encode())) == Refused("unsupported")

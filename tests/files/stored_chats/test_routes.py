@@ -14,7 +14,7 @@ import pytest
 
 from service.config import Settings
 from service.core import ids
-from service.files.stored_chats.records import CaptureRecord, Captures
+from service.files.stored_chats.records import StoredChatRecord, StoredChats
 from service.projects.deletion import ProjectDeletions
 from service.projects.records import Role
 from service.web import audit_trail
@@ -22,7 +22,7 @@ from tests.conftest import Api, checked
 from tests.files.stored_chats.support import MODEL, store_chat
 
 PROJECTS = "/v1/organization/projects"
-Add = Callable[..., Awaitable[CaptureRecord]]
+Add = Callable[..., Awaitable[StoredChatRecord]]
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ async def add(api: Api) -> Add:
     await api.key("acme")
     project = await api.app.state.projects.by_name("acme")
 
-    async def one(number: int, **more: Any) -> CaptureRecord:
-        return await store_chat(captures_of(api), project.id, number, **more)
+    async def one(number: int, **more: Any) -> StoredChatRecord:
+        return await store_chat(stored_chats_of(api), project.id, number, **more)
 
     return one
 
 
-def captures_of(api: Api) -> Captures:
-    captures: Captures = api.app.state.captures
-    return captures
+def stored_chats_of(api: Api) -> StoredChats:
+    stored_chats: StoredChats = api.app.state.stored_chats
+    return stored_chats
 
 
 async def project_id(api: Api) -> str:
@@ -101,7 +101,7 @@ async def test_the_sdk_lists_reads_describes_and_deletes_chats(api: Api, add: Ad
                 await chats.retrieve(missing)
         with pytest.raises(openai.BadRequestError):
             await chats.list(after="chatcmpl-9")
-    assert len(await captures_of(api).storage.objects()) == 3
+    assert len(await stored_chats_of(api).storage.objects()) == 3
 
 
 async def test_other_projects_and_other_roles_see_nothing(api: Api, add: Add):
@@ -118,13 +118,13 @@ async def test_other_projects_and_other_roles_see_nothing(api: Api, add: Add):
                 await sdk.chat.completions.list()
     async with await api.client("acme", Role.MEMBER) as http:
         assert (await http.delete("/v1/chat/completions")).status_code == 403
-    assert await captures_of(api).get(record.project_id, record.id) == record
+    assert await stored_chats_of(api).get(record.project_id, record.id) == record
 
 
 async def test_reads_and_deletions_are_in_the_audit_log_without_texts(api: Api, add: Add):
     for number in range(3):
         await add(number)
-    redis = captures_of(api).redis
+    redis = stored_chats_of(api).redis
     await redis.delete(audit_trail.STREAM)
     async with await api.client("acme", Role.PROJECT_ADMIN) as http:
         await http.get("/v1/chat/completions")
@@ -143,7 +143,7 @@ async def test_reads_and_deletions_are_in_the_audit_log_without_texts(api: Api, 
     assert entries[0].counts["chat_completions"] == 3
     assert set(entries[3].objects) == {"chatcmpl-0", "chatcmpl-2"}
     assert b"Question" not in b"".join(raw)
-    assert await captures_of(api).storage.objects() == []
+    assert await stored_chats_of(api).storage.objects() == []
 
 
 async def test_chats_become_a_training_file(api: Api, add: Add, work):
@@ -208,9 +208,9 @@ async def test_an_erasure_finds_chats_by_their_texts_and_metadata(api: Api, add:
         found = await erased("substring", "C-104233", apply=True)
         assert found == {"matches": 1, "ids": ["chatcmpl-4"], "is_erased": True, "error": None}
         assert (await erased("substring", "C-104233"))["matches"] == 0
-    left = [chat.id for chat in await captures_of(api).every(await project_id(api))]
+    left = [chat.id for chat in await stored_chats_of(api).list_all(await project_id(api))]
     assert left == [f"chatcmpl-{number}" for number in range(4)]
-    assert len(await captures_of(api).storage.objects()) == 4
+    assert len(await stored_chats_of(api).storage.objects()) == 4
 
 
 async def test_a_project_switches_capture_on_and_off(api: Api):
@@ -272,7 +272,7 @@ async def test_a_project_admin_ends_capture_and_begins_it_if_that_is_delegated(a
         taken_back = await asks(admin, {"capture_managed_by": "organization"})
         assert taken_back["capture"]["sampling"] == 0.5
         assert await asks(owner, on) == 403
-    raw = [e[b"entry"] for _, e in await captures_of(api).redis.xrange(audit_trail.STREAM)]
+    raw = [e[b"entry"] for _, e in await stored_chats_of(api).redis.xrange(audit_trail.STREAM)]
     entries = [audit_trail.decode(entry) for entry in raw]
     assert [
         (entry.actor.role, entry.type.removeprefix("project."))
@@ -289,12 +289,12 @@ async def test_a_project_admin_ends_capture_and_begins_it_if_that_is_delegated(a
 
 async def test_a_deleted_project_has_no_chats(api: Api, add: Add, settings: Settings):
     record = await add(1)
-    captures, projects = captures_of(api), api.app.state.projects
+    stored_chats, projects = stored_chats_of(api), api.app.state.projects
     await projects.begin_deletion(record.project_id)
-    deletions = ProjectDeletions(projects, captures.storage, quiet_s=0)
+    deletions = ProjectDeletions(projects, stored_chats.storage, quiet_s=0)
     for _ in range(3):
         await deletions.sweep()
     assert await projects.get(record.project_id) is None
-    assert await captures.storage.objects() == []
-    left = [key async for key in captures.redis.scan_iter("*captures*")]
+    assert await stored_chats.storage.objects() == []
+    left = [key async for key in stored_chats.redis.scan_iter("*captures*")]
     assert left == []

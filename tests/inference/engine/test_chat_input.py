@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from service.datasets.chat_templates import content_format
 from service.datasets.rows.canonical import canonical_chat
-from service.datasets.rows.templates import content_format
 from service.reasoning import take_out
 from service.training.data.rows import to_chat
 from service.training.data.tokenization import ChatEncoder

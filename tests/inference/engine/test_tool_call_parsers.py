@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.datasets.rows.templates import NAME, VALUE, rendered_call
+from service.datasets.chat_templates import NAME, VALUE, rendered_call
 from service.models.parsers import detect_tool_call_parser
 from tests.models.folders import with_template
 

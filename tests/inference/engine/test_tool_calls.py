@@ -11,7 +11,7 @@ from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
-from service.datasets.rows.templates import NAME, rendered_call
+from service.datasets.chat_templates import NAME, rendered_call
 from tests.inference.engine.conftest import MARKERS
 from tests.inference.engine.support import check_type
 from tests.inference.engine.test_tool_call_parsers import CASES, written_answer

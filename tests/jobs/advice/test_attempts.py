@@ -89,7 +89,8 @@ async def test_expired_advice_is_deleted(http, api: Api, file_id):
     )
     assert (await http.get(f"{ADVICE}/{advice['id']}")).status_code == 404
     leases = Leases(store.redis, "w", lease_s=1)
-    await store.sweep(api.app.state.storage, leases, advice["expires_at"])
+    (expired,) = await store.leftovers(advice["expires_at"])
+    await store.clean_up(expired, api.app.state.storage, leases)
     assert await store.records.get(project, advice["id"]) is None
     assert await store.unfinished() == []
 

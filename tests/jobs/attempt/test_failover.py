@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.evals.records import RunRecord
 from service.exports.records import ExportRecord
@@ -17,14 +14,6 @@ from service.work.records import AttemptSuperseded
 from tests.jobs.test_fair_share import job
 
 FAILURE = JobFailure(code="x", message="It failed.")
-
-
-@pytest.fixture
-async def redis(redis_url) -> AsyncIterator[Client]:
-    client = connect(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose(close_connection_pool=True)
 
 
 async def next_attempt(jobs: Jobs, running: JobRecord) -> JobRecord:
@@ -51,7 +40,7 @@ async def test_the_forgotten_attempt_of_a_job_writes_nothing(redis, twins):
     jobs, (forgotten, known) = Jobs(redis), twins
     assert forgotten.attempt == known.attempt == 2
     with pytest.raises(AttemptSuperseded):
-        await recovery.fail(jobs, forgotten, forgotten.attempt, FAILURE)
+        await recovery.fail(jobs, forgotten, FAILURE)
     with pytest.raises(AttemptSuperseded):
         await recovery.lose(jobs, forgotten, 9)
     assert await jobs.get(known.project_id, known.id) == known
@@ -72,7 +61,7 @@ async def test_the_record_of_an_older_version_is_of_the_same_attempt(redis, twin
     old = known.model_copy(update={"nonce": ""})
     await redis.set(jobs.records.key(known.project_id, known.id), old.model_dump_json())
     after = await jobs.change(
-        known.project_id, known.id, lambda j: lifecycle.require_attempt(j, known)
+        known.project_id, known.id, lambda j: lifecycle.require_running(j, known)
     )
     assert after.attempt == known.attempt
 

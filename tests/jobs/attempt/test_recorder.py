@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from service.core import ids, queue
-from service.jobs.attempt.recorder import AttemptRecorder, StepProgress
+from service.jobs.attempt.progress import StepProgress
+from service.jobs.attempt.recorder import AttemptRecorder
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import JobRecord, Status
 from service.training.contract.protocol import StepDone, Succeeded
@@ -45,7 +46,6 @@ async def succeed(api: Api, job: JobRecord, folder: Path) -> AttemptRecorder:
         jobs=state.jobs,
         files=state.files,
         registry=state.registry,
-        storage=state.storage,
         device_name="cpu",
     )
     folder.mkdir()

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from service.config import Settings
 from service.core.child import Child
-from service.core.redis import connect
+from service.core.redis import Client
 from service.core.storage import Storage
 from service.files.records import Files
 from service.grading.model_graders import GraderTools, JudgeFailed
@@ -27,7 +27,7 @@ from service.jobs import checkpoints as job_leftovers
 from service.jobs import lifecycle
 from service.jobs.attempt.recorder import AttemptRecorder
 from service.jobs.attempt.reinforcement.policy import Policy, remove_rounds, round_leftovers
-from service.jobs.attempt.reinforcement.rounds import Rewards, Rounds, Rows, SamplingSetup
+from service.jobs.attempt.reinforcement.rounds import Rewards, Rounds, Rows
 from service.jobs.attempt.reinforcement.sampling import EngineSampler, SamplingFailed
 from service.jobs.records import JobRecord, Jobs, Status
 from service.models.catalogue import Catalogue
@@ -101,11 +101,8 @@ async def upstreams(engine: Engine) -> AsyncIterator[Upstreams]:
 
 
 @pytest.fixture
-async def jobs(settings: Settings) -> AsyncIterator[Jobs]:
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
-    yield Jobs(redis)
-    await redis.aclose(close_connection_pool=True)
+def jobs(redis: Client) -> Jobs:
+    return Jobs(redis)
 
 
 @pytest.fixture
@@ -195,7 +192,7 @@ async def test_an_adapter_is_for_the_worker_alone_and_leaves_nothing(
 
 async def test_what_a_dead_attempt_published_is_removed(job, jobs, storage, adapter):
     await Policy(job, jobs.redis, storage).publish(adapter)
-    await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, 1, 3, 2))
+    await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, found, 3, 2))
     await remove_rounds(jobs, storage, 2**40)
     assert await storage.keys(f"{job.project_id}/jobs/{job.id}") == []
     assert await round_leftovers(jobs.redis).due(2**40) == []
@@ -276,10 +273,8 @@ async def test_a_round_is_answered_with_rewards(
     tmp_path, job, jobs, storage, registry, adapter, engine, upstreams
 ):
     told, policy = Told(), Policy(job, jobs.redis, storage)
-    setup = SamplingSetup(
-        policy, sampler(upstreams), rewards(tmp_path, EQUAL, {"answer": "8"}, {"b": "8"})
-    )
-    rounds = Rounds(setup, Sandbox(), warn=told.warn, fail=told.fail)
+    graded = rewards(tmp_path, EQUAL, {"answer": "8"}, {"b": "8"})
+    rounds = Rounds(policy, sampler(upstreams), graded, Sandbox(), warn=told.warn, fail=told.fail)
     asked, path = [request(), request(row=1)], tmp_path / "requests"
     write_lines(path, asked)
     wanted = SamplesWanted(
@@ -307,10 +302,8 @@ async def test_a_training_whose_answers_cannot_be_graded_fails(
 ):
     """Also if the trainer sampled the answers."""
     told = Told()
-    setup = SamplingSetup(
-        Policy(job, jobs.redis, storage), None, rewards(tmp_path, EQUAL, {"b": 1})
-    )
-    rounds = Rounds(setup, Sandbox(), warn=told.warn, fail=told.fail)
+    policy, graded = Policy(job, jobs.redis, storage), rewards(tmp_path, EQUAL, {"b": 1})
+    rounds = Rounds(policy, None, graded, Sandbox(), warn=told.warn, fail=told.fail)
     requests, samples = tmp_path / "requests", tmp_path / "samples"
     write_lines(requests, [request()])
     write_lines(samples, [answer("a"), answer("b", index=1)])
@@ -333,8 +326,8 @@ async def test_a_round_that_is_interrupted_leaves_nothing(
 ):
     engine.hangs.set()
     told, policy = Told(), Policy(job, jobs.redis, storage)
-    setup = SamplingSetup(policy, sampler(upstreams), rewards(tmp_path, EQUAL, {"answer": "8"}))
-    rounds = Rounds(setup, Sandbox(), warn=told.warn, fail=told.fail)
+    graded = rewards(tmp_path, EQUAL, {"answer": "8"})
+    rounds = Rounds(policy, sampler(upstreams), graded, Sandbox(), warn=told.warn, fail=told.fail)
     path = tmp_path / "requests"
     write_lines(path, [request()])
     child = await start(tmp_path)
@@ -360,15 +353,12 @@ async def test_a_round_that_loses_its_job_says_so(tmp_path, job, jobs, storage, 
         jobs=jobs,
         files=Files(jobs.redis, storage),
         registry=registry,
-        storage=storage,
         device_name="test",
     )
-    await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, 1, 3, 2))
+    await jobs.change(job.project_id, job.id, lambda found: lifecycle.lose(found, found, 3, 2))
     told = Told()
-    setup = SamplingSetup(
-        Policy(job, jobs.redis, storage), None, rewards(tmp_path, EQUAL, {"b": 1})
-    )
-    rounds = Rounds(setup, Sandbox(), warn=told.warn, fail=recorder.fail)
+    policy, graded = Policy(job, jobs.redis, storage), rewards(tmp_path, EQUAL, {"b": 1})
+    rounds = Rounds(policy, None, graded, Sandbox(), warn=told.warn, fail=recorder.fail)
     requests, samples = tmp_path / "requests", tmp_path / "samples"
     write_lines(requests, [request(n=1)])
     write_lines(samples, [answer("a")])

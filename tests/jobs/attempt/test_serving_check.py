@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from service.config import Settings
-from service.core.redis import connect
+from service.core.redis import Client
 from service.core.storage import Storage
 from service.files.records import Files
 from service.inference.upstreams import Upstreams
@@ -140,11 +140,8 @@ async def test_an_engine_that_dies_of_a_request_is_away(engine, upstreams):
 
 
 @pytest.fixture
-async def jobs(settings: Settings) -> AsyncIterator[Jobs]:
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
-    yield Jobs(redis)
-    await redis.aclose(close_connection_pool=True)
+def jobs(redis: Client) -> Jobs:
+    return Jobs(redis)
 
 
 @pytest.fixture
@@ -156,7 +153,6 @@ async def recorder(jobs: Jobs, settings: Settings) -> AttemptRecorder:
         jobs=jobs,
         files=Files(jobs.redis, storage),
         registry=ModelRegistry(jobs.redis, Catalogue(settings.models_file), cache_s=0),
-        storage=storage,
         device_name="test",
     )
 

@@ -6,8 +6,9 @@ from datetime import date
 
 import pytest
 
+from service.core.leases import Leases
 from service.fleet.capacity import measure
-from service.inference.background.calls import EngineAccess
+from service.inference.background.calls import EngineAccess, Resources
 from service.inference.chat_load import ChatLoad
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.trainer_process import TrainingAttempt
@@ -40,14 +41,17 @@ async def test_every_attempt_renders_the_date_of_the_jobs_creation(
     attempt = TrainingAttempt(
         job,
         state.registry.catalogue.get(BASE_MODEL),
+        state.jobs,
+        Resources(
+            state.files,
+            state.registry,
+            state.storage,
+            Leases(state.redis, "w", lease_s=10),
+            api.settings,
+            access,
+        ),
         machine=measure(),
-        jobs=state.jobs,
-        files=state.files,
-        registry=state.registry,
-        storage=state.storage,
-        settings=api.settings,
         upstreams=Upstreams({}),
-        access=access,
         chats=ChatLoad(),
     )
     attempt._dir.mkdir(parents=True)

@@ -47,7 +47,7 @@ def test_a_plan_for_several_gpus_is_replaced_on_one(entry):
     planned = prepared(tokens_at_once=4096, sharding="fsdp")
     found = plan_on(planned, entry, gpu(24), None)
     assert found is not None
-    assert (found.gpus, found.shared_as, found.fits) == (1, None, True)
+    assert (found.gpus, found.sharding_used, found.fits) == (1, None, True)
     assert found.gradient_checkpointing or found.tokens_at_once < 4096
 
 

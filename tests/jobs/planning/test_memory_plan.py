@@ -11,7 +11,6 @@ import pytest
 from service.fleet.workers import Capacity
 from service.jobs.planning.memory_plan import (
     MOST_RETRIES,
-    Limits,
     MemoryPlan,
     Training,
     describe_settings,
@@ -157,7 +156,6 @@ def tokens_on(shape: ModelShape, gib: float, **fields: Any) -> int:
 
 def test_parts_are_as_large_as_the_memory_allows(llama):
     # With 16 GiB, gradient checkpointing leaves room for larger parts than 24 GiB without it.
-    # With 16 GiB, gradient checkpointing leaves room for larger parts than 24 GiB without it.
     found = [tokens_on(llama, gib) for gib in (16, 24, 48, 80, 192)]
     assert found == [4096, 2048, 4096, 8192, 16_384]
 
@@ -192,7 +190,7 @@ def test_what_the_operator_sets_is_not_reduced_while_it_fits(llama):
 
 
 def test_after_memory_ran_out_parts_stay_small(llama):
-    found = plan(training(), llama, gpu(192), Limits(tokens_at_once=4096))
+    found = plan(training(), llama, gpu(192), Plan(tokens_at_once=4096))
     assert found.tokens_at_once == 4096
 
 

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.conftest import BASE_MODEL
-from tests.datasets.test_templates import PLAIN, STRICT, folder_of
+from tests.datasets.test_chat_templates import PLAIN, STRICT, folder_of
 from tests.datasets.test_tool_rows import PLAIN_ROW, TOOL_ROW
 from tests.jobs.planning.test_estimate import asked_until_ready
 from tests.jobs.test_jobs import JOBS, create, upload

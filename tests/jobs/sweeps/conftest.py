@@ -12,7 +12,7 @@ import pytest
 from service.config import Settings
 from tests.adapters import base_folder
 from tests.conftest import BASE_MODEL
-from tests.faults.children import InlineDesk, ScriptedTrainer
+from tests.faults.children import InlineDatasetProcess, ScriptedTrainer
 
 SWEEPS = "/v1/fine_tuning/sweeps"
 SHARE: dict[str, Any] = {"hyperparameters": {"validation_share": 0.25}}
@@ -24,7 +24,7 @@ def scripted(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Workers in this process start scripted trainers, whose loss follows the learning rate."""
     monkeypatch.setattr("service.jobs.attempt.trainer_process.Child", ScriptedTrainer)
     monkeypatch.setattr("service.jobs.attempt.train_task._LOOK_S", 0.05)
-    monkeypatch.setattr("service.files.curation.child_runner.Child", InlineDesk)
+    monkeypatch.setattr("service.files.curation.dataset_process.Child", InlineDatasetProcess)
     settings.models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {base_folder(tmp_path / 'base')}, license: mit, "
         "context_length: 2048, parameters: 135000000}\n",

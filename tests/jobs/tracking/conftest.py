@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from service.config import Settings
 from service.core import ids
 from service.core.leases import Leases
-from service.core.redis import Client, connect
+from service.core.redis import Client
 from service.jobs import lifecycle
 from service.jobs.records import EventRecord, JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.tracking.records import DUE, MlflowRun
@@ -90,9 +90,9 @@ class Site:
         failure = JobFailure(code="internal_error", message=ROW_TEXT)
         ends = {
             Status.SUCCEEDED: lambda job: lifecycle.succeed(
-                job, 1, model="ft:acme", result_files=(), trained_tokens=1, now_s=now_s
+                job, job, model="ft:acme", result_files=(), trained_tokens=1, now_s=now_s
             ),
-            Status.FAILED: lambda job: lifecycle.fail(job, 1, failure, now_s),
+            Status.FAILED: lambda job: lifecycle.fail(job, job, failure, now_s),
             Status.CANCELLED: lambda job: lifecycle.cancel(job, now_s),
         }
         await self._change(ends[status], NewEvent(message=ROW_TEXT))
@@ -125,10 +125,8 @@ class Site:
 
 
 @pytest.fixture
-async def site(settings: Settings) -> AsyncIterator[Site]:
+async def site(redis: Client, settings: Settings) -> Site:
     """A job that has started."""
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
     jobs = Jobs(redis)
     wanted = MlflowRun(
         tracking_uri=settings.mlflow_tracking_uris[0],
@@ -139,5 +137,4 @@ async def site(settings: Settings) -> AsyncIterator[Site]:
     job = running_job("proj_a").model_copy(
         update={"mlflow_run": wanted, "started_at": 1_800_000_000}
     )
-    yield Site(jobs, settings, await jobs.create(job, NewEvent(message=ROW_TEXT)))
-    await redis.aclose(close_connection_pool=True)
+    return Site(jobs, settings, await jobs.create(job, NewEvent(message=ROW_TEXT)))

@@ -52,7 +52,7 @@ async def test_the_gauge_follows_changes_and_is_bounded(api, http, redis, new_mo
         Leases(redis, "me", lease_s=settings.lease_s),
         settings,
         Dispatcher(state.jobs, redis, settings),
-        state.erasing,
+        state.eraser,
     )
 
     async def shown(project: str, alias: str) -> float | None:

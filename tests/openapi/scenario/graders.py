@@ -56,7 +56,7 @@ async def graders(world: World, running: Slots, project_id: str, away: str) -> N
     await _refused(world, away)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(MOST_RUNS_PER_PROJECT):
-            await stack.enter_async_context(running.one(project_id))
+            await stack.enter_async_context(running.hold(project_id))
         await world.call("runGrader", expect=429, json={"grader": SIMILAR, **SAMPLE})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from service.files.stored_chats.records import Captures
+from service.files.stored_chats.records import StoredChats
 from tests.files.stored_chats.support import store_chat
 from tests.openapi.scenario.data import NO_CHAT
 from tests.openapi.world import World
@@ -13,11 +13,11 @@ _GET, _MESSAGES = "getChatCompletion", "getChatCompletionMessages"
 _UPDATE, _DELETE, _FILE = "updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"
 
 
-async def all_of(world: World, captures: Captures, project_id: str, model: str) -> None:
+async def all_of(world: World, stored_chats: StoredChats, project_id: str, model: str) -> None:
     """Do everything with chats that a process of the API stored."""
     for number in range(3):
         metadata = {"channel": "web" if number else "phone"}
-        await store_chat(captures, project_id, number, model=model, metadata=metadata)
+        await store_chat(stored_chats, project_id, number, model=model, metadata=metadata)
     await world.call(
         "listChatCompletions",
         "web",

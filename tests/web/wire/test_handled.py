@@ -15,7 +15,7 @@ from service.web.wire.protocol import HandledRequest, HttpProtocol
 from tests.conftest import running
 
 PATH = "/v1/chat/completions"
-of = RequestHead.from_scope
+from_scope = RequestHead.from_scope
 
 
 def body_of(request: HandledRequest) -> bytes:
@@ -155,9 +155,9 @@ async def test_a_repeated_head_is_not_parsed(monkeypatch):
 
     def counted(scope: Scope) -> RequestHead | None:
         parsed.append(scope)
-        return of(scope)
+        return from_scope(scope)
 
-    monkeypatch.setattr(RequestHead, "of", counted)
+    monkeypatch.setattr(RequestHead, "from_scope", counted)
     app = Application()
     async with connected(app) as client:
         assert await client.ask(b"one") == b"one"

@@ -46,12 +46,17 @@ class AsyncRunner:
     """Asynchronous flow runner."""
 
     def __init__(
-        self, target: Target, *, timeout_s: float, max_retries: int, http: httpx2.AsyncClient | None
+        self,
+        target: Target,
+        *,
+        timeout_s: float,
+        max_retries: int,
+        http: httpx2.AsyncClient | None,
     ) -> None:
         self.target = target
         self.max_retries = max_retries
-        given = _transport.options(target, timeout_s)
-        self.http = httpx2.AsyncClient(**given) if http is None else _with_options(http, given)
+        self.owns_http = http is None
+        self.http = http or httpx2.AsyncClient(**_transport.options(target, timeout_s))
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow and return its result."""
@@ -107,14 +112,17 @@ class AsyncRunner:
                 await stream.response.aclose()
         return None
 
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        return _transport.arguments(self.target, request, self.http.timeout)
+
     async def _try(self, request: Request) -> Answer:
         with _transport.translated_errors(self.target.base_url):
-            built = self.http.build_request(**_transport.arguments(request, self.http.timeout))
+            built = self.http.build_request(**self._arguments(request))
             return _transport.answer_of(await self.http.send(built))
 
     async def _open(self, request: Request, opened: AsyncExitStack) -> Opened:
         with _transport.translated_errors(self.target.base_url):
-            built = self.http.build_request(**_transport.arguments(request, self.http.timeout))
+            built = self.http.build_request(**self._arguments(request))
             response = await self.http.send(built, stream=True)
             opened.push_async_callback(response.aclose)
             if response.status_code < 300:
@@ -143,9 +151,3 @@ class AsyncRunner:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return [answers[number] for number in sorted(answers)]
-
-
-def _with_options(http: httpx2.AsyncClient, given: dict[str, Any]) -> httpx2.AsyncClient:
-    http.base_url = given["base_url"]
-    http.headers.update(given["headers"])
-    return http

@@ -16,12 +16,14 @@ from finetuned.errors import ConnectionFailed, NeverSent
 
 _AMBIGUOUS = frozenset({408, 500, 502, 503, 504})
 _FIRST_S, _MAX_S = 0.25, 8.0
+_DOUBLINGS = 5  # from the first delay to the longest
 MAX_RETRY_AFTER_S = 60.0
 
 
 def backoff_s(tries: int) -> float:
     """Return the delay after `tries` attempts, with jitter so that clients do not synchronize."""
-    return float(min(_MAX_S, _FIRST_S * 2.0**tries) * random.uniform(0.5, 1.0))  # noqa: S311
+    doubled = _FIRST_S * 2.0 ** min(tries, _DOUBLINGS)
+    return float(min(_MAX_S, doubled) * random.uniform(0.5, 1.0))  # noqa: S311
 
 
 def retrying(request: Request, max_retries: int) -> Flow[Answer]:

@@ -47,12 +47,17 @@ class Runner:
     """Synchronous flow runner. Threads can share one."""
 
     def __init__(
-        self, target: Target, *, timeout_s: float, max_retries: int, http: httpx2.Client | None
+        self,
+        target: Target,
+        *,
+        timeout_s: float,
+        max_retries: int,
+        http: httpx2.Client | None,
     ) -> None:
         self.target = target
         self.max_retries = max_retries
-        given = _transport.options(target, timeout_s)
-        self.http = httpx2.Client(**given) if http is None else _with_options(http, given)
+        self.owns_http = http is None
+        self.http = http or httpx2.Client(**_transport.options(target, timeout_s))
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow and return its result."""
@@ -108,14 +113,17 @@ class Runner:
                 stream.response.close()
         return None
 
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        return _transport.arguments(self.target, request, self.http.timeout)
+
     def _try(self, request: Request) -> Answer:
         with _transport.translated_errors(self.target.base_url):
-            built = self.http.build_request(**_transport.arguments(request, self.http.timeout))
+            built = self.http.build_request(**self._arguments(request))
             return _transport.answer_of(self.http.send(built))
 
     def _open(self, request: Request, opened: ExitStack) -> Opened:
         with _transport.translated_errors(self.target.base_url):
-            built = self.http.build_request(**_transport.arguments(request, self.http.timeout))
+            built = self.http.build_request(**self._arguments(request))
             response = self.http.send(built, stream=True)
             opened.callback(response.close)
             if response.status_code < 300:
@@ -153,9 +161,3 @@ class Runner:
         if failures:
             raise failures[0]
         return [answers[number] for number in sorted(answers)]
-
-
-def _with_options(http: httpx2.Client, given: dict[str, Any]) -> httpx2.Client:
-    http.base_url = given["base_url"]
-    http.headers.update(given["headers"])
-    return http

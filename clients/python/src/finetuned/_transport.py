@@ -25,11 +25,6 @@ _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 def options(target: Target, timeout_s: float) -> dict[str, Any]:
     """Return arguments for either httpx2 client class."""
     return {
-        "base_url": target.base_url,
-        "headers": {
-            "authorization": f"Bearer {target.api_key}",
-            "user-agent": f"finetuned-client/{__version__} Python/{platform.python_version()}",
-        },
         "timeout": httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
         "limits": httpx2.Limits(max_connections=100, keepalive_expiry=_IDLE_S),
         # Loopback requests never go through a proxy.
@@ -37,17 +32,25 @@ def options(target: Target, timeout_s: float) -> dict[str, Any]:
     }
 
 
-def arguments(request: Request, timeout: httpx2.Timeout) -> dict[str, Any]:
-    """Return arguments for `build_request`."""
-    arguments: dict[str, Any] = {"method": request.method, "url": request.path.lstrip("/")}
+def arguments(target: Target, request: Request, timeout: httpx2.Timeout) -> dict[str, Any]:
+    """Return arguments for `build_request`.
+
+    The address and the key are in each request and not in the HTTP client, which may be the
+    caller's and shared by clients of several servers.
+    """
+    headers = {
+        "authorization": f"Bearer {target.api_key}",
+        "user-agent": f"finetuned-client/{__version__} Python/{platform.python_version()}",
+        **request.headers,
+    }
+    url = f"{target.base_url.rstrip('/')}/{request.path.lstrip('/')}"
+    arguments: dict[str, Any] = {"method": request.method, "url": url, "headers": headers}
     if request.params is not None:
         arguments["params"] = {k: v for k, v in request.params.items() if v is not None}
     if request.json is not None:
         arguments["json"] = request.json
     if request.content is not None:
         arguments["content"] = request.content
-    if request.headers:
-        arguments["headers"] = dict(request.headers)
     if request.read_timeout_s is not None:
         read = {"read": request.read_timeout_s}
         arguments["timeout"] = httpx2.Timeout(**(timeout.as_dict() | read))

@@ -30,6 +30,10 @@ class Client:
     FINETUNED_BASE_URL, then from a profile that `finetuned login` saved: `profile`, or else
     FINETUNED_PROFILE, or else the default one. Threads can share one client.
 
+    `timeout_s` limits each request: 60 s by default, and 600 s for `openai`. `http_client` is used
+    as it is, with its own timeouts, proxies and certificates; several clients can share it, and
+    `close` leaves it open.
+
         with finetuned.Client() as client:
             file = client.files.upload("chats.jsonl")
     """
@@ -40,14 +44,18 @@ class Client:
         api_key: str | None = None,
         base_url: str | None = None,
         profile: str | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float | None = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
         http_client: httpx2.Client | None = None,
     ) -> None:
         target = config.resolve(api_key, base_url, profile)
         self._runner = runner = Runner(
-            target, timeout_s=timeout_s, max_retries=max_retries, http=http_client
+            target,
+            timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s,
+            max_retries=max_retries,
+            http=http_client,
         )
+        self._openai_timeout_s = _OPENAI_TIMEOUT_S if timeout_s is None else timeout_s
         self.files = resources.Files(runner)
         self.uploads = resources.Uploads(runner)
         self.jobs = resources.Jobs(runner)
@@ -71,27 +79,32 @@ class Client:
     @cached_property
     def openai(self) -> openai.OpenAI:
         """OpenAI SDK client for this server: chat, responses, embeddings, the admin API, …"""
-        import openai
+        from finetuned._openai import DefaultHttpxClient, OpenAI
 
-        target = self._runner.target
-        http = openai.DefaultHttpxClient(trust_env=not is_loopback(target.base_url))
-        return openai.OpenAI(
+        runner, target = self._runner, self._runner.target
+        http = (
+            DefaultHttpxClient(trust_env=not is_loopback(target.base_url))
+            if runner.owns_http
+            else runner.http
+        )
+        return OpenAI(
             base_url=target.base_url,
             api_key=target.api_key,
             # Set explicitly so that OPENAI_ADMIN_KEY and similar variables are not sent here.
             admin_api_key=target.api_key,
             organization="",
             project="",
-            max_retries=self._runner.max_retries,
-            timeout=_OPENAI_TIMEOUT_S,
+            max_retries=runner.max_retries,
+            timeout=self._openai_timeout_s,
             http_client=http,
         )
 
     def close(self) -> None:
-        """Close all connections."""
-        self._runner.http.close()
-        if "openai" in self.__dict__:
-            self.openai.close()
+        """Close all connections, except those of an `http_client` of yours."""
+        if self._runner.owns_http:
+            self._runner.http.close()
+            if "openai" in self.__dict__:
+                self.openai.close()
 
     def __enter__(self) -> Self:
         return self
@@ -120,14 +133,18 @@ class AsyncClient:
         api_key: str | None = None,
         base_url: str | None = None,
         profile: str | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float | None = None,
         max_retries: int = DEFAULT_MAX_RETRIES,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         target = config.resolve(api_key, base_url, profile)
         self._runner = runner = AsyncRunner(
-            target, timeout_s=timeout_s, max_retries=max_retries, http=http_client
+            target,
+            timeout_s=DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s,
+            max_retries=max_retries,
+            http=http_client,
         )
+        self._openai_timeout_s = _OPENAI_TIMEOUT_S if timeout_s is None else timeout_s
         self.files = resources.AsyncFiles(runner)
         self.uploads = resources.AsyncUploads(runner)
         self.jobs = resources.AsyncJobs(runner)
@@ -151,26 +168,31 @@ class AsyncClient:
     @cached_property
     def openai(self) -> openai.AsyncOpenAI:
         """OpenAI SDK client for this server: chat, responses, embeddings, the admin API, …"""
-        import openai
+        from finetuned._openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        target = self._runner.target
-        http = openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(target.base_url))
-        return openai.AsyncOpenAI(
+        runner, target = self._runner, self._runner.target
+        http = (
+            DefaultAsyncHttpxClient(trust_env=not is_loopback(target.base_url))
+            if runner.owns_http
+            else runner.http
+        )
+        return AsyncOpenAI(
             base_url=target.base_url,
             api_key=target.api_key,
             admin_api_key=target.api_key,
             organization="",
             project="",
-            max_retries=self._runner.max_retries,
-            timeout=_OPENAI_TIMEOUT_S,
+            max_retries=runner.max_retries,
+            timeout=self._openai_timeout_s,
             http_client=http,
         )
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._runner.http.aclose()
-        if "openai" in self.__dict__:
-            await self.openai.close()
+        """Close all connections, except those of an `http_client` of yours."""
+        if self._runner.owns_http:
+            await self._runner.http.aclose()
+            if "openai" in self.__dict__:
+                await self.openai.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,1 +1,1 @@
-"""Recognizers: what a project counts as personal data beyond the kinds that are detected."""
+"""Recognizers: kinds of personal data that a project defines with patterns and terms."""

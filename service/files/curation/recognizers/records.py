@@ -1,10 +1,10 @@
-"""Records of recognizers in Redis. The ID of a recognizer is its name.
+"""Stores recognizers in Redis. The ID of a recognizer is its name.
 
-finetuned:{project}:recognizers:{name}
-finetuned:{project}:recognizer-digests      hash: the digest of each recognizer, by name
+    finetuned:{project}:recognizers:{name}
+    finetuned:{project}:recognizer-digests      hash: the digest of each recognizer, by name
 
-Each request of a report needs to know which recognizers there are, but not their terms, which may
-take many megabytes. So their digests are kept, in the transactions that change them.
+Each request for a report needs a digest of all recognizers, but not their terms, which may take
+many megabytes. So the digests are stored in the transactions that change recognizers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RecognizerRecord(Record):
 
     @property
     def recognizer(self) -> Recognizer:
-        """The recognizer as the detection uses it."""
+        """The recognizer for `service.datasets`."""
         return Recognizer(self.id, self.pattern, self.terms)
 
     @property
@@ -94,7 +94,7 @@ class Recognizers:
         """Return a digest of a project's recognizers, or None if it has none."""
         found = await reply(self.redis.hvals(_digests(project_id)))
         if len(found) != await self.redis.zcard(self.records.index(project_id)):
-            # An earlier version, which kept no digests, wrote some of them.
+            # An earlier version wrote some of them without digests.
             page = await self.records.page(project_id, limit=MAX_RECOGNIZERS)
             found = [record.digest.encode() for record in page.items]
         return hashlib.sha256(b"".join(sorted(found))).hexdigest() if found else None

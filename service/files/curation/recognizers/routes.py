@@ -38,7 +38,7 @@ RECOGNIZER = Resource("recognizer", "recognizer", label="name")
 async def list_recognizers(caller: Caller, store: Store, paging: Paged) -> ListOf[RecognizerObject]:
     """List the project's recognizers, newest first."""
     page = store.records.page(caller.project_id, **paging.bounds)
-    return await RECOGNIZER.list(page, RecognizerObject.of)
+    return await RECOGNIZER.list(page, RecognizerObject.from_record)
 
 
 @router.get(
@@ -50,7 +50,7 @@ async def list_recognizers(caller: Caller, store: Store, paging: Paged) -> ListO
 async def retrieve_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerObject:
     """Retrieve a recognizer with its pattern and terms."""
     record = await store.records.get(caller.project_id, recognizer)
-    return RecognizerObject.of(RECOGNIZER.get_or_404(record, recognizer))
+    return RecognizerObject.from_record(RECOGNIZER.get_or_404(record, recognizer))
 
 
 @router.put(
@@ -78,7 +78,7 @@ async def set_recognizer(
             "one first, or combine several.",
             code="too_many_recognizers",
         ) from e
-    return RecognizerObject.of(record)
+    return RecognizerObject.from_record(record)
 
 
 @router.delete(

@@ -6,28 +6,28 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from service.datasets.personal_data.kinds import InvalidPattern, compiled
+from service.datasets.personal_data.kinds import InvalidPattern, compile_pattern
 from service.files.curation.recognizers.records import RecognizerRecord
 
 MAX_TERMS = 10_000
 
 
-def _valid(pattern: str) -> str:
+def _validate_pattern(pattern: str) -> str:
     try:
-        compiled(pattern)
+        compile_pattern(pattern)
     except InvalidPattern as e:
         raise ValueError(f"The pattern is not valid: {e}.") from None
     return pattern
 
 
-def _is_there(term: str) -> str:
+def _validate_term(term: str) -> str:
     if len(term.strip()) < 2:
         raise ValueError("A term needs at least two characters other than spaces.")
     return term.strip()
 
 
-Pattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_valid)]
-Term = Annotated[str, Field(max_length=200), AfterValidator(_is_there)]
+Pattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_validate_pattern)]
+Term = Annotated[str, Field(max_length=200), AfterValidator(_validate_term)]
 
 
 class SetRecognizer(BaseModel):
@@ -69,8 +69,8 @@ class RecognizerObject(BaseModel):
     terms: list[str] = Field(description="Words and phrases.")
 
     @classmethod
-    def of(cls, record: RecognizerRecord) -> Self:
-        """The API's view of a record."""
+    def from_record(cls, record: RecognizerRecord) -> Self:
+        """Return the API object of a record."""
         return cls(
             id=record.id,
             created_at=record.created_at,

@@ -1,86 +1,150 @@
-"""Compare files: one diff per pair of files, stored next to the first of them."""
+"""Compares files, and reads pages of the rows that differ.
+
+A diff is stored next to the earlier file, once per pair of files.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.datasets.contract import DiffSpec
-from service.datasets.versions.diff import Lineage
-from service.files.curation.child_runner import Desk, DeskFailed
+from service.core.storage import Storage
+from service.datasets.contract.tasks import DiffSpec
+from service.datasets.contract.versions import (
+    CHANGES,
+    ENTRY_BYTES,
+    INDEX,
+    OTHER_TEXTS,
+    TEXTS,
+    Change,
+    DiffIndex,
+    Entry,
+    Lineage,
+    decode_entries,
+)
+from service.files.curation.dataset_process import (
+    DatasetProcess,
+    DatasetTaskFailed,
+    fetch,
+    other_file,
+)
 from service.files.curation.recognizers.records import Recognizers
-from service.files.curation.records import Task, TaskKind, Tasks, TaskState
-from service.files.curation.scratch import fetch, other_file
+from service.files.curation.records import Task, TaskKind, Tasks, TaskState, task_on_request
+from service.files.curation.rows import bounded, encode_page, read_range, read_rows
 from service.files.records import FileRecord, Files
 
 DIFF = "diff.json"
 
 
 def diff_task(file: FileRecord, other: FileRecord, recognizers: str | None = None) -> Task:
-    """The task that compares a file with a later one. The same files have the same ID.
+    """Return the task that compares a file with a later one.
 
     `recognizers` is the digest of the project's recognizers.
     """
-    view = msgspec.json.encode([file.meaning, other.id, other.meaning, recognizers])
-    return Task(
-        id=ids.DIFF + hashlib.sha256(view).hexdigest()[:32],
-        project_id=file.project_id,
-        created_at=ids.now_s(),
-        file_id=file.id,
-        kind=TaskKind.DIFF,
-        options={"other_file": other.id},
-    )
+    options = {"other_file": other.id}
+    seen = (other.id, other.meaning, recognizers)
+    return task_on_request(TaskKind.DIFF, ids.DIFF, file, options, *seen)
 
 
 class MakeDiff:
-    """Executes tasks that compare files."""
+    """Runs tasks that compare files."""
 
     def __init__(self, files: Files, settings: Settings) -> None:
         self._files = files
         self._tasks = Tasks(files.redis)
         self._recognizers = Recognizers(files.redis)
-        self._desk = Desk(settings)
+        self._dataset_process = DatasetProcess(settings)
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Store the diff and the index of the rows that differ, then finish. Raises DeskFailed."""
-        other = await other_file(self._files, task, task.options["other_file"], "file")
+        """Store the diff and the index of the rows that differ. Raises DatasetTaskFailed."""
+        other = await other_file(self._files, task.project_id, task.options["other_file"], "file")
         out = folder / "out"
         out.mkdir()
         spec = DiffSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
             other=await fetch(self._files.storage, other, folder / "other"),
             out=out,
-            format=self._desk.format_of(file.reading),
-            other_format=self._desk.format_of(other.reading),
+            format=self._dataset_process.format_of(file.read_options),
+            other_format=self._dataset_process.format_of(other.read_options),
             stored_rows=file.canonical,
             other_stored_rows=other.canonical,
             lineage=await self._lineage(file, other, folder / "cleaning"),
             recognizers=await self._recognizers.all(task.project_id),
             result=folder / DIFF,
         )
-        await self._desk.run(spec)
+        await self._dataset_process.run(spec)
         spec.result.rename(out / DIFF)
         await self._files.storage.put_folder(task.folder, out)
         await self._tasks.finish_stored(task, self._files.storage)
 
     async def _lineage(self, file: FileRecord, other: FileRecord, path: Path) -> Lineage | None:
-        """How a cleaning made the other file from the file; None if that is not known."""
+        """Return how a cleaning made the other file from this one; None if that is not known."""
         if other.cleaning is None or other.derived_from != file.id:
             return None
         cleaning = await self._tasks.collection(file.id).get(file.project_id, other.cleaning)
         if cleaning is None or cleaning.state is not TaskState.COMPLETED or cleaning.result is None:
             return None
-        if "format" in cleaning.options:  # its lines are those of another reading
+        if "format" in cleaning.options:  # its diff has the lines of other format options
             return None
         diff = await self._files.get(file.project_id, cleaning.result["diff_file"], ids.now_s())
         if diff is None:
             return None
         try:
             await fetch(self._files.storage, diff, path)
-        except DeskFailed:  # it was just deleted
+        except DatasetTaskFailed:  # it was just deleted
             return None
         return Lineage(path, is_validation=cleaning.result.get("validation_file") == other.id)
+
+
+async def read_diff_rows(
+    storage: Storage,
+    files: tuple[FileRecord, FileRecord],
+    diff: Task,
+    *,
+    change: Change | None,
+    after: int,
+    limit: int,
+) -> bytes:
+    """Return a page of the rows that differ, as JSON. Raises StorageMissing.
+
+    Memory and time do not depend on the size of the files.
+    """
+    data = await storage.get_bytes(f"{diff.folder}/{INDEX}")
+    index = msgspec.json.decode(data, type=DiffIndex)
+    first, end = index.range_of(change)
+    start = max(first, after)
+    stop = min(end, start + limit)
+    entries: Sequence[Entry] = []
+    if start < stop:
+        key = f"{diff.folder}/{CHANGES}"
+        found = await read_range(storage, key, start * ENTRY_BYTES, stop * ENTRY_BYTES)
+        entries = bounded(decode_entries(found))
+    file, other = files
+    keys = (
+        f"{diff.folder}/{TEXTS}" if index.has_texts else file.canonical_key,
+        f"{diff.folder}/{OTHER_TEXTS}" if index.has_other_texts else other.canonical_key,
+    )
+    texts = await read_rows(storage, keys[0], [e.row for e in entries if e.row])
+    others = await read_rows(storage, keys[1], [e.other for e in entries if e.other])
+    rows = [_object(start + n, e, texts, others) for n, e in enumerate(entries, 1)]
+    return await asyncio.to_thread(encode_page, rows, has_more=start + len(entries) < end)
+
+
+def _object(
+    position: int, entry: Entry, texts: dict[int, bytes], others: dict[int, bytes]
+) -> dict[str, Any]:
+    return {
+        "id": str(position),
+        "object": "file.diff.row",
+        "change": entry.change,
+        "line": entry.row and entry.row.line,
+        "other_line": entry.other and entry.other.line,
+        "row": entry.row and msgspec.Raw(texts[entry.row.line].rstrip(b"\n")),
+        "other_row": entry.other and msgspec.Raw(others[entry.other.line].rstrip(b"\n")),
+    }

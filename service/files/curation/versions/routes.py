@@ -1,4 +1,4 @@
-"""`/v1/files/merge`, and `diff` and `merges` below `/v1/files/{id}`."""
+"""`/v1/files/merge`, and `/diff` and `/merges` of `/v1/files/{id}`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
-from service.datasets.versions.diff import Change
+from service.datasets.contract.versions import Change
 from service.files.curation.file_tasks import (
     TaskStore,
-    asked_for,
     check_room,
-    named_file,
-    page_of_tasks,
+    encode_result,
+    get_or_start,
+    get_task,
+    list_tasks,
     pending,
-    task_of,
-    with_head,
+    require_named_file,
 )
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
-from service.files.curation.versions.diff import DIFF, diff_task
-from service.files.curation.versions.rows import diff_rows
+from service.files.curation.versions.diff import DIFF, diff_task, read_diff_rows
 from service.files.curation.versions.schemas import (
     DiffPending,
     DiffRowObject,
@@ -35,7 +34,7 @@ from service.files.curation.versions.schemas import (
     MergeRequest,
 )
 from service.files.records import FileRecord, Files, FileStatus, Purpose
-from service.files.routes import Store, existing
+from service.files.routes import Store, require_file
 from service.files.upload import clean_name
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
@@ -93,7 +92,7 @@ async def retrieve_diff(
     the same diff, until a recognizer of the project changes.
     """
     pair = await _pair(files, caller, file_id, other_file)
-    task = await _compared(pair, caller, tasks, recognizers, settings)
+    task = await _compare(pair, caller, tasks, recognizers, settings)
     if isinstance(task, DiffPending):
         return pending(task)
     try:
@@ -101,7 +100,7 @@ async def retrieve_diff(
     except StorageMissing as e:
         await tasks.restart(task)
         raise NotFound(_LOST) from e
-    made = with_head(task, "file.diff", content, other_file=other_file)
+    made = encode_result(task, "file.diff", content, other_file=other_file)
     return Response(made, media_type="application/json")
 
 
@@ -141,11 +140,11 @@ async def list_diff_rows(
     is 202 until it is ready.
     """
     pair = await _pair(files, caller, file_id, other_file)
-    task = await _compared(pair, caller, tasks, recognizers, settings)
+    task = await _compare(pair, caller, tasks, recognizers, settings)
     if isinstance(task, DiffPending):
         return pending(task)
     try:
-        page = await diff_rows(
+        page = await read_diff_rows(
             files.storage, pair, task, change=change, after=int(after or 0), limit=limit
         )
     except StorageMissing as e:
@@ -178,7 +177,7 @@ async def merge_files(
 
     async def make(claim: Claim[Task]) -> Task:
         for number, one in enumerate(body.files):
-            await _merged(files, caller, one.file_id, f"files.{number}.file_id")
+            await _check_mergeable(files, caller, one.file_id, f"files.{number}.file_id")
         await check_room(settings, tasks, caller)
         task = Task(
             id=ids.new(ids.MERGE),
@@ -206,9 +205,9 @@ async def list_merges(
     file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
 ) -> ListOf[MergeObject]:
     """List the merges whose first file this is, newest first. They are deleted with the file."""
-    file = await existing(files, caller.project_id, file_id)
-    page = page_of_tasks(tasks, file, TaskKind.MERGE, paging)
-    return await MERGE.list(page, MergeObject.of)
+    file = await require_file(files, caller.project_id, file_id)
+    page = list_tasks(tasks, file, TaskKind.MERGE, paging)
+    return await MERGE.list(page, MergeObject.from_record)
 
 
 @router.get(
@@ -223,25 +222,25 @@ async def retrieve_merge(
     """Retrieve a merge's status, its output files, what became of the rows of each file, and the
     conflicts between the files. `file_id` is the first of the merged files.
     """
-    file = await existing(files, caller.project_id, file_id)
-    return MergeObject.of(await task_of(tasks, file, merge_id, ids.MERGE, MERGE))
+    file = await require_file(files, caller.project_id, file_id)
+    return MergeObject.from_record(await get_task(tasks, file, merge_id, ids.MERGE, MERGE))
 
 
-async def _merged(files: Files, caller: Principal, file_id: str, param: str) -> None:
+async def _check_mergeable(files: Files, caller: Principal, file_id: str, param: str) -> None:
     """Raise NotFound, or BadRequest if a parameter names a file that cannot be merged.
 
-    A file of labeled answers may be in error for the lack of a label that another file has.
-    Whether it has other faults, the merge finds out.
+    A file of labeled answers may be in error because it lacks a label that another file has. The
+    merge finds other errors.
     """
-    file = await named_file(files, caller, file_id, param)
+    file = await require_named_file(files, caller, file_id, param)
     _require_rows(file, param)
     if file.row_format != "labeled":
         _require_no_error(file, param)
 
 
-async def _source(files: Files, caller: Principal, file_id: str, param: str) -> FileRecord:
-    """A training file that a parameter names. Raises NotFound, and BadRequest if it is unfit."""
-    file = await named_file(files, caller, file_id, param)
+async def _require_source(files: Files, caller: Principal, file_id: str, param: str) -> FileRecord:
+    """Return the training file that a parameter names. Raises NotFound and BadRequest."""
+    file = await require_named_file(files, caller, file_id, param)
     _require_rows(file, param)
     _require_no_error(file, param)
     return file
@@ -266,20 +265,20 @@ def _require_rows(file: FileRecord, param: str) -> None:
         )
 
 
-async def _compared(
+async def _compare(
     pair: tuple[FileRecord, FileRecord],
     caller: Principal,
     tasks: Tasks,
     recognizers: Recognizers,
     settings: Settings,
 ) -> Task | DiffPending:
-    """The completed comparison of two files, which is started if there is none."""
+    """Return the completed comparison of two files, or start it."""
     file, other = pair
     task = diff_task(file, other, await recognizers.digest(caller.project_id))
     # The rows of the later file are stored when its check ends. A copy of them next to the earlier
     # file would outlive the later one.
     if other.status is not FileStatus.UPLOADED:
-        task = await asked_for(task, tasks, settings, caller)
+        task = await get_or_start(task, tasks, settings, caller)
         if task.state is TaskState.COMPLETED:
             return task
     return DiffPending(id=task.id, file_id=file.id, other_file=other.id)
@@ -288,7 +287,7 @@ async def _compared(
 async def _pair(
     files: Files, caller: Principal, file_id: str, other_id: str
 ) -> tuple[FileRecord, FileRecord]:
-    """The files to compare. Raises NotFound, and BadRequest if they cannot be compared."""
-    file = await existing(files, caller.project_id, file_id)
+    """Return the files to compare. Raises NotFound, and BadRequest if they are unsuitable."""
+    file = await require_file(files, caller.project_id, file_id)
     _require_rows(file, "file_id")
-    return file, await _source(files, caller, other_id, "other_file")
+    return file, await _require_source(files, caller, other_id, "other_file")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.datasets.versions.diff import Balance, Change, MergeOptions
+from service.datasets.contract.versions import Balance, Change, MergeOptions
 from service.files.curation.records import Task, TaskState
 from service.files.curation.schemas import TaskFailure
 
@@ -103,14 +103,14 @@ class MergeRequest(BaseModel):
         return self
 
     def stored(self, filename: str) -> dict[str, Any]:
-        """The request as stored in the task."""
+        """Return the request as stored in the task."""
         given = self.model_dump(mode="json")
         options = {name: given[name] for name in ("exact_duplicates", "balance", "seed")}
         return {"files": given["files"], "filename": filename, "options": options}
 
 
 class MergedFileObject(BaseModel):
-    """What became of the rows of a file."""
+    """Result of a merge for the rows of a file."""
 
     file_id: str = Field(description="ID of the file.")
     rows: int = Field(description="Number of rows in the file.")
@@ -155,7 +155,7 @@ class MergeObject(BaseModel):
     )
     rows: int | None = Field(default=None, description="Number of rows in the merged file.")
     sources: list[MergedFileObject] | None = Field(
-        default=None, description="What became of the rows of each file."
+        default=None, description="Result of the merge for the rows of each file."
     )
     languages: dict[str, int] | None = Field(
         default=None, description="Number of rows in the merged file, by language."
@@ -169,15 +169,15 @@ class MergeObject(BaseModel):
     )
 
     @classmethod
-    def of(cls, task: Task) -> Self:
-        """The API object for a record."""
+    def from_record(cls, task: Task) -> Self:
+        """Return the API object of a record."""
         return cls(
             id=task.id,
             created_at=task.created_at,
             finished_at=task.finished_at,
             file_id=task.file_id,
             status=task.state,
-            error=TaskFailure.of(task),
+            error=TaskFailure.from_record(task),
             **task.options,
             **(task.result or {}),
         )

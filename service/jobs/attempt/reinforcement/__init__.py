@@ -1,1 +1,5 @@
-"""The worker's part in reinforcement: answers of the engine to prompts, and their rewards."""
+"""The worker's part in reinforcement trainings.
+
+`rounds.py` answers the trainer's requests and grades the answers, `sampling.py` samples them on the
+engine, and `policy.py` publishes the adapter that the engine samples from.
+"""

@@ -1,4 +1,4 @@
-"""The adapter of a round, where engines can load it.
+"""Publishes the adapter of each round, so that engines can sample from it.
 
     {project}/jobs/{job}/{attempt}/rounds/{n}/adapter    of the current round alone
 
@@ -71,7 +71,7 @@ class Policy:
     async def close(self) -> None:
         """Remove the adapter. If that fails now, the reconciler does it."""
         with contextlib.suppress(StorageError, TimeoutError, *REDIS_ERRORS):
-            async with asyncio.timeout(_CLOSE_S):  # storage is waited for much longer
+            async with asyncio.timeout(_CLOSE_S):  # storage operations wait much longer
                 await self.withdraw()
 
 

@@ -1,6 +1,6 @@
-"""Rounds of a reinforcement training: the trainer requests answers to prompts with their rewards.
+"""Serves the rounds of a reinforcement training: samples answers to prompts, and grades them.
 
-The grader of the job computes the rewards.
+The trainer requests each round, and waits for the answers with their rewards.
 """
 
 from __future__ import annotations
@@ -18,11 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
-from service.config import Settings
 from service.core import metrics, tasks
 from service.core.child import Child
-from service.core.redis import Client
-from service.core.storage import Storage
 from service.core.tasks import gather
 from service.evals.judge import RunJudge
 from service.grading.grade import grade
@@ -31,7 +28,7 @@ from service.grading.results import Sample
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
 from service.grading.tool_call import find_written_calls
-from service.inference.background.calls import EngineAccess
+from service.inference.background.calls import Resources
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.recorder import AttemptRecorder
 from service.jobs.attempt.reinforcement.policy import Policy
@@ -64,27 +61,25 @@ class RoundFailed(Exception):
         self.failure = failure
 
 
-@dataclass(frozen=True)
-class SamplingSetup:
-    """The adapter to sample from, the engine (None if the trainer samples), and the grader."""
-
-    policy: Policy
-    sampler: EngineSampler | None
-    rewards: Rewards
-
-
 class Rounds:
-    """Answers the trainer of one attempt, while its other messages are read."""
+    """Serves the trainer of one attempt, while its other messages are read.
+
+    `policy` publishes the adapter to sample from. `sampler` is None if the trainer samples.
+    """
 
     def __init__(
         self,
-        setup: SamplingSetup,
+        policy: Policy,
+        sampler: EngineSampler | None,
+        rewards: Rewards,
         sandbox: AbstractAsyncContextManager[object],
         *,
         warn: Callable[[str, Mapping[str, object]], Awaitable[None]],
         fail: Callable[[JobFailure], Awaitable[None]],
     ) -> None:
-        self._setup = setup
+        self._policy = policy
+        self._sampler = sampler
+        self._rewards = rewards
         self._sandbox = sandbox
         self._warn = warn
         self._fail = fail
@@ -97,11 +92,10 @@ class Rounds:
 
     @contextlib.asynccontextmanager
     async def answer(self, child: Child) -> AsyncIterator[None]:
-        """Answer a trainer inside the block.
+        """Serve a trainer inside the block.
 
-        At its end, a running round is cancelled, and the adapter of the round is removed.
-
-        Raises what a round raised.
+        At the end of the block, a running round is canceled and the adapter of the round is
+        removed. Raises what a round raised.
         """
         self._child = child
         async with self._sandbox:
@@ -110,7 +104,7 @@ class Rounds:
             finally:
                 if self._running is not None:
                     await tasks.end(self._running)
-                await self._setup.policy.close()
+                await self._policy.close()
         if self._error is not None:
             raise self._error
 
@@ -123,9 +117,9 @@ class Rounds:
         try:
             await self._answer(message)
         except Exception as e:  # noqa: BLE001 - raised at the end of the block
-            # Noted first: the end of the trainer cancels this task.
+            # Set before the kill, which cancels this task.
             self._error = e
-            await self._child.kill()  # nothing would answer it
+            await self._child.kill()  # it would wait forever
 
     async def _answer(self, message: SamplesWanted) -> None:
         assert self._child is not None
@@ -140,7 +134,7 @@ class Rounds:
 
     async def _run_round(self, message: SamplesWanted) -> SamplesCommand:
         asked = Path(message.requests_path)
-        graded = await self._setup.rewards.grade(await self._answers(message, asked))
+        graded = await self._rewards.grade(await self._answers(message, asked))
         if graded.all_failed:
             raise RoundFailed(_grading_failed(graded))
         await self._report(graded)
@@ -151,13 +145,12 @@ class Rounds:
     async def _answers(self, message: SamplesWanted, asked: Path) -> list[Answer]:
         if message.samples_path is not None:
             return await asyncio.to_thread(read_ungraded, Path(message.samples_path))
-        sampler = self._setup.sampler
-        assert sampler is not None  # the spec says who samples
+        assert self._sampler is not None  # the spec says who samples
         requests = await asyncio.to_thread(read_requests, asked)
         adapter = None if message.adapter_path is None else Path(message.adapter_path)
-        model = await self._setup.policy.publish(adapter)
+        model = await self._policy.publish(adapter)
         try:
-            return await sampler.sample(model, requests)
+            return await self._sampler.sample(model, requests)
         except SamplingFailed as e:
             text = f"The engine could not sample the answers to learn from: {e}."
             raise RoundFailed(JobFailure(code=e.code, message=text)) from e
@@ -191,17 +184,17 @@ def _codes(graded: Graded) -> str:
 def create_rounds(
     job: JobRecord,
     recorder: AttemptRecorder,
+    resources: Resources,
     *,
-    files: Mapping[Purpose, Path],
-    samples_on_engine: bool,
-    upstreams: Upstreams,
-    access: EngineAccess,
-    storage: Storage,
-    redis: Client,
-    settings: Settings,
+    rows: Mapping[Purpose, Path],
+    upstreams: Upstreams | None,
 ) -> Rounds:
-    """Return the rounds of an attempt at a job that has a grader."""
+    """Return the rounds of an attempt at a job that has a grader.
+
+    `rows` are the canonical files of the run. `upstreams` is None if the trainer samples.
+    """
     assert job.grader is not None
+    access, settings = resources.access, resources.settings
 
     async def report(message: str, data: Mapping[str, object]) -> None:
         await recorder.event(message, "warn", dict(data))
@@ -211,24 +204,25 @@ def create_rounds(
         await report(text, {"code": "engine_away"})
 
     calls = access.calls(job.project_id, job.key_id)
-    sandbox = Sandbox()
-    sampler = EngineSampler(
-        upstreams,
-        job.model,
-        salt=access.salt(job.project_id),
-        concurrency=settings.eval_requests_at_once,
-        patience_s=settings.eval_engine_patience_s,
-        on_wait=wait,
-    )
-    rewards = Rewards(parse_grader(job.grader), Rows(files), lambda: RunJudge(calls).tools(sandbox))
-    policy = Policy(job, redis, storage, load_signing_key(settings.signing_key_file))
-    setup = SamplingSetup(policy, sampler if samples_on_engine else None, rewards)
-    return Rounds(setup, sandbox, warn=report, fail=recorder.fail)
+    sandbox, sampler = Sandbox(), None
+    if upstreams is not None:
+        sampler = EngineSampler(
+            upstreams,
+            job.model,
+            salt=access.salt(job.project_id),
+            concurrency=settings.eval_requests_at_once,
+            patience_s=settings.eval_engine_patience_s,
+            on_wait=wait,
+        )
+    rewards = Rewards(parse_grader(job.grader), Rows(rows), lambda: RunJudge(calls).tools(sandbox))
+    signer = load_signing_key(settings.signing_key_file)
+    policy = Policy(job, resources.files.redis, resources.storage, signer)
+    return Rounds(policy, sampler, rewards, sandbox, warn=report, fail=recorder.fail)
 
 
 @dataclass(frozen=True)
 class GradedRow:
-    """What a grader knows about a row, and whether the model can call tools there."""
+    """The grader's item of a row, and whether the model can call tools there."""
 
     item: dict[str, Any]
     has_tools: bool

@@ -1,4 +1,4 @@
-"""Answers of the serving engine to prompts in tokens.
+"""Samples answers of the serving engine to tokenized prompts.
 
 Requests go to the engine directly, at the priority of evaluations. They are the training's own
 work, so they count neither as usage nor against limits.
@@ -22,8 +22,8 @@ _ANSWERS_PER_REQUEST: Final = 8
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 # An engine that has just died also answers with errors, for some seconds.
 _MOST_REFUSALS: Final = 8
-# What the generation_config of a base model may set, and what would make the answers differ from
-# what the model finds likely.
+# Overrides what a base model's generation_config may set: samples must follow the model's own
+# distribution.
 _UNCHANGED: Final = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
@@ -66,7 +66,7 @@ class EngineSampler:
 
         async def ask(part: tuple[SampleRequest, int]) -> list[Answer]:
             async with self._slots:
-                return await self._part(model, *part)
+                return await self._sample_part(model, *part)
 
         parts = [
             (request, first)
@@ -75,8 +75,8 @@ class EngineSampler:
         ]
         return [answer for answers in await gather(ask, parts) for answer in answers]
 
-    async def _part(self, model: str, request: SampleRequest, first: int) -> list[Answer]:
-        """Return the answers to a request from number `first` on, as many as are asked together."""
+    async def _sample_part(self, model: str, request: SampleRequest, first: int) -> list[Answer]:
+        """Return up to `_ANSWERS_PER_REQUEST` answers to a request, from number `first`."""
         count = min(_ANSWERS_PER_REQUEST, request.n - first)
         body = {
             "model": model,
@@ -113,7 +113,7 @@ class EngineSampler:
                 if self._patience.is_over(self._base):
                     waited = f"after {self._patience_s:,.0f} s, there is still no answer: {e}"
                     raise SamplingFailed("engine_unavailable", waited) from e
-                await self._tell(str(e))
+                await self._report_wait(str(e))
             else:
                 self._patience.answered(self._base)
                 self._is_waiting = False
@@ -121,7 +121,7 @@ class EngineSampler:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _tell(self, reason: str) -> None:
+    async def _report_wait(self, reason: str) -> None:
         if not self._is_waiting:
             self._is_waiting = True
             await self._on_wait(reason)
@@ -143,7 +143,7 @@ def _check(response: Any, count: int) -> None:
 
 def _answer(request: SampleRequest, index: int, choice: dict[str, Any]) -> Answer:
     tokens: list[int] = choice["token_ids"]
-    # The engine's are those at temperature 1, so they are not those of other samples.
+    # The engine returns log probabilities at temperature 1, whatever the temperature of the sample.
     given = (choice.get("logprobs") or {}) if request.temperature == 1 else {}
     scores = given.get("token_logprobs") or []
     known = [value if value is not None and math.isfinite(value) else None for value in scores]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from finetuned._flows.common import Deadline, at
+from finetuned._flows.common import Deadline, at, wait_until, when_files_are_ready
 from finetuned._flows.files import once
 from finetuned._http import Request
-from finetuned._steps import Flow, Sleep, fetch
-from finetuned.errors import Conflict
+from finetuned._steps import Flow, fetch
 from finetuned.types import AdviceDeleted, AdviceObject
 
 _ADVICE = "fine_tuning/advice"
-_POLL_S = 2.0
 
 
 def advise(*, model: str, training_file: str, timeout_s: float | None = None) -> Flow[AdviceObject]:
@@ -21,21 +19,12 @@ def advise(*, model: str, training_file: str, timeout_s: float | None = None) ->
     body = {"model": model, "training_file": training_file}
     request = Request("POST", _ADVICE, json=body, headers=once(None))
     deadline = Deadline(timeout_s, f"The advice on {training_file}")
-    found: AdviceObject | None = None
-    while found is None or found.status == "in_progress":
-        if found is not None:
-            deadline.check()
-            yield Sleep(_POLL_S)
-            found = yield from advice(found.id)
-            continue
-        try:
-            found = yield from fetch(AdviceObject, request)
-        except Conflict as e:
-            if e.code != "file_not_ready":
-                raise
-            deadline.check()
-            yield Sleep(min(e.retry_after_s or _POLL_S, 10.0))
-    return found
+    found = yield from when_files_are_ready(lambda: fetch(AdviceObject, request), deadline)
+    return (
+        yield from wait_until(
+            lambda found: found.status != "in_progress", lambda: advice(found.id), deadline
+        )
+    )
 
 
 def advice(advice_id: str) -> Flow[AdviceObject]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from finetuned._http import Request
 from finetuned._model import Model
-from finetuned._steps import Item, Items, fetch
-from finetuned.errors import BadRequest, TimedOut
+from finetuned._steps import Flow, Item, Items, Sleep, fetch, run
+from finetuned.errors import (
+    BadRequest,
+    Conflict,
+    ConnectionFailed,
+    RateLimited,
+    ServerError,
+    TimedOut,
+)
 
 T = TypeVar("T")
 _PAGE = 100
+PATIENCE_S = 300.0
+"""How long the server may be unreachable while a method waits for its work."""
 
 
 class Page(Model, Generic[T]):
@@ -67,3 +76,48 @@ class Deadline:
                 f"{self._what} did not finish within {self._seconds:g} s.",
                 next_step="It continues on the server. Check again later.",
             )
+
+
+def wait_until(
+    is_final: Callable[[T], bool],
+    retrieve: Callable[[], Flow[T]],
+    deadline: Deadline,
+    *,
+    pause_s: Callable[[T], float] = lambda _: 2.0,
+    on_change: Callable[[T], object] | None = None,
+    watched: Callable[[T], object] = lambda found: found,
+) -> Flow[T]:
+    """Retrieve an object every `pause_s` until it is final, and return it.
+
+    A server that is down or restarts is tried again for `PATIENCE_S`. `on_change` is called with
+    the object when its `watched` value differs from the last one. Raises TimedOut.
+    """
+    heard_s, seen = time.monotonic(), None
+    while True:
+        try:
+            found = yield from retrieve()
+        except (ConnectionFailed, ServerError, RateLimited) as e:
+            if time.monotonic() - heard_s > PATIENCE_S:
+                raise
+            wait_s = e.retry_after_s or 1.0
+        else:
+            heard_s, wait_s = time.monotonic(), pause_s(found)
+            if on_change is not None and (value := watched(found)) != seen:
+                seen = value
+                yield from run(lambda found=found: on_change(found))  # type: ignore[misc]
+            if is_final(found):
+                return found
+        deadline.check()
+        yield Sleep(wait_s)
+
+
+def when_files_are_ready(create: Callable[[], Flow[T]], deadline: Deadline) -> Flow[T]:
+    """Repeat a request that needs checked files until they are checked. Raises TimedOut."""
+    while True:
+        try:
+            return (yield from create())
+        except Conflict as e:  # noqa: PERF203  # each try is a request
+            if e.code != "file_not_ready":
+                raise
+            deadline.check()
+            yield Sleep(min(e.retry_after_s or 2.0, 10.0))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from finetuned._flows.common import Deadline, at
+from finetuned._flows.common import Deadline, at, wait_until
 from finetuned._http import Request
-from finetuned._steps import Flow, Sleep, fetch
+from finetuned._steps import Flow, fetch
 from finetuned.types import ErasureObject
-
-_POLL_S = 0.5
 
 
 def create(
@@ -35,10 +33,9 @@ def retrieve(erasure_id: str) -> Flow[ErasureObject]:
 
 def wait(erasure_id: str, *, timeout_s: float | None = None) -> Flow[ErasureObject]:
     """Wait until an erasure has ended. Check `status` on the result."""
-    deadline = Deadline(timeout_s, f"The erasure {erasure_id}")
-    while True:
-        found = yield from retrieve(erasure_id)
-        if found.status != "in_progress":
-            return found
-        deadline.check()
-        yield Sleep(_POLL_S)
+    return wait_until(
+        lambda found: found.status != "in_progress",
+        lambda: retrieve(erasure_id),
+        Deadline(timeout_s, f"The erasure {erasure_id}"),
+        pause_s=lambda _: 0.5,
+    )

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from finetuned._flows import jobs
-from finetuned._flows.common import Deadline, at
+from finetuned._flows.common import Deadline, at, wait_until
 from finetuned._http import Request
-from finetuned._steps import Flow, Sleep, fetch, run, send
+from finetuned._steps import Flow, fetch, send
 from finetuned.errors import NotFound
 from finetuned.types import JobEvaluationObject
 
 OnChange: TypeAlias = Callable[[JobEvaluationObject], object]
-_POLL_S = 2.0
 
 
 def evaluation(job_id: str) -> Flow[JobEvaluationObject]:
@@ -51,27 +50,27 @@ def wait_for_evaluation(
     If the job is not finished, waits for it first. `on_change` is called with the evaluation when
     its phase changes. Raises NotFound if the job ends without an evaluation.
     """
-    deadline = Deadline(timeout_s, f"The evaluation of {job_id}")
-    is_final, seen = False, None
-    while True:
-        try:
-            found = yield from evaluation(job_id)
-        except NotFound:
-            # The job's status is read after the evaluation, so one that just ended is read again.
-            if is_final:
-                raise
-            job = yield from jobs.retrieve(job_id)
-            is_final = job.status in jobs.FINAL
-            if is_final:
-                continue
-        else:
-            if on_change is not None and (found.status, found.phase) != seen:
-                seen = (found.status, found.phase)
-                yield from run(lambda found=found: on_change(found))  # type: ignore[misc]
-            if found.status != "in_progress":
-                return found
-        deadline.check()
-        yield Sleep(_POLL_S)
+    found = yield from wait_until(
+        lambda found: found is not None and found.status != "in_progress",
+        lambda: _if_started(job_id),
+        Deadline(timeout_s, f"The evaluation of {job_id}"),
+        on_change=lambda found: found and on_change and on_change(found),
+        watched=lambda found: found and (found.status, found.phase),
+    )
+    assert found is not None
+    return found
+
+
+def _if_started(job_id: str) -> Flow[JobEvaluationObject | None]:
+    """Retrieve the evaluation, or None if the job has not ended. Raises NotFound if it has none."""
+    try:
+        return (yield from evaluation(job_id))
+    except NotFound:
+        job = yield from jobs.retrieve(job_id)
+        if job.status not in jobs.FINAL:
+            return None
+    # The job may have ended after the first request.
+    return (yield from evaluation(job_id))
 
 
 def _at(job_id: str, *more: str) -> str:

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from finetuned._flows.common import Deadline, at, listed
+from finetuned._flows.common import Deadline, at, listed, wait_until
 from finetuned._flows.downloads import save
 from finetuned._flows.files import once
 from finetuned._http import Request, body_of
-from finetuned._steps import Flow, Items, Sleep, fetch, run
+from finetuned._steps import Flow, Items, fetch
 from finetuned.types import ExportDeleted, ExportObject
 
 OnChange: TypeAlias = Callable[[ExportObject], object]
 _EXPORTS = "exports"
 _UNFINISHED = ("queued", "in_progress")
-_POLL_S = 1.0
 
 
 def create(
@@ -52,18 +51,14 @@ def wait(
 
     `on_change` is called with the export when its step changes.
     """
-    deadline = Deadline(timeout_s, f"The export {export_id}")
-    seen = None
-    while True:
-        found = yield from retrieve(export_id)
-        step = found.progress and found.progress.step
-        if on_change is not None and (found.status, step) != seen:
-            seen = (found.status, step)
-            yield from run(lambda found=found: on_change(found))  # type: ignore[misc]
-        if found.status not in _UNFINISHED:
-            return found
-        deadline.check()
-        yield Sleep(_POLL_S)
+    return wait_until(
+        lambda found: found.status not in _UNFINISHED,
+        lambda: retrieve(export_id),
+        Deadline(timeout_s, f"The export {export_id}"),
+        pause_s=lambda _: 1.0,
+        on_change=on_change,
+        watched=lambda found: (found.status, found.progress and found.progress.step),
+    )
 
 
 def download(export_id: str, to: str | os.PathLike[str]) -> Flow[Path]:

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from finetuned._flows.common import Deadline, Page, at, listed
+from finetuned._flows.common import Deadline, Page, at, listed, wait_until
 from finetuned._flows.downloads import save
 from finetuned._flows.source import Source
 from finetuned._http import Answer, Request, body_of, parse, retry_after_s
-from finetuned._retry import backoff_s
 from finetuned._steps import (
     Flow,
     Item,
     Items,
-    Sleep,
     fetch,
     run,
     send,
@@ -99,20 +97,20 @@ def delete(file_id: str, *, cascade: bool = False) -> Flow[FileDeleted]:
 
 def wait(file_id: str, *, timeout_s: float | None = None) -> Flow[FileObject]:
     """Wait until a file is validated. Raises FileRefused if it cannot be used for training."""
-    deadline = Deadline(timeout_s, f"The check of {file_id}")
-    while True:
-        file = yield from retrieve(file_id)
-        if file.status == "error":
-            raise FileRefused(
-                f"{file.filename} cannot be used: {file.status_details or 'no reason given'}",
-                code="invalid_training_file",
-                next_step=f"Run `finetuned files report {file.id}` to see how to fix each error, "
-                f"or `finetuned files preview {file.id}` to see how the file is read.",
-            )
-        if file.status == "processed":
-            return file
-        deadline.check()
-        yield Sleep(_POLL_S)
+    file = yield from wait_until(
+        lambda file: file.status in ("processed", "error"),
+        lambda: retrieve(file_id),
+        Deadline(timeout_s, f"The check of {file_id}"),
+        pause_s=lambda _: _POLL_S,
+    )
+    if file.status == "error":
+        raise FileRefused(
+            f"{file.filename} cannot be used: {file.status_details or 'no reason given'}",
+            code="invalid_training_file",
+            next_step=f"Run `finetuned files report {file.id}` to see how to fix each error, "
+            f"or `finetuned files preview {file.id}` to see how the file is read.",
+        )
+    return file
 
 
 def content(file_id: str) -> Flow[bytes]:
@@ -149,16 +147,14 @@ def report(
     *,
     model: str | None = None,
     validation_file: str | None = None,
-    encoder: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[FileReport]:
     """Return statistics, findings and advice on a data set. Waits until the report is ready.
 
     `model` is the base model whose tokenizer is used (all of them if omitted). The report flags
-    rows of `validation_file` that also occur in the file. An `encoder` of the installation finds
-    rows that mean the same in other words.
+    rows of `validation_file` that also occur in the file.
     """
-    view = {"model": model, "validation_file": validation_file, "encoder": encoder}
+    view = {"model": model, "validation_file": validation_file}
     answer = yield from _reported(file_id, view, "json", timeout_s)
     return parse(FileReport, answer)
 
@@ -169,11 +165,10 @@ def report_text(
     form: Literal["md", "html"] = "md",
     model: str | None = None,
     validation_file: str | None = None,
-    encoder: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[str]:
     """Return the report as Markdown or as an HTML page. Waits until the report is ready."""
-    view = {"model": model, "validation_file": validation_file, "encoder": encoder}
+    view = {"model": model, "validation_file": validation_file}
     answer = yield from _reported(file_id, view, form, timeout_s)
     return answer.content.decode()
 
@@ -189,12 +184,12 @@ def _reported(
 
 def _ready(request: Request, deadline: Deadline) -> Flow[Answer]:
     """Repeat a request until the report or preview that it needs is ready."""
-    while True:
-        answer = yield from send(request)
-        if answer.status != 202:
-            return answer
-        deadline.check()
-        yield Sleep(min(retry_after_s(answer.headers) or _POLL_S, 10.0))
+    return wait_until(
+        lambda answer: answer.status != 202,
+        lambda: send(request),
+        deadline,
+        pause_s=lambda answer: min(retry_after_s(answer.headers) or _POLL_S, 10.0),
+    )
 
 
 def rows(
@@ -205,7 +200,6 @@ def rows(
     max_score: float | None = None,
     sort: Literal["line", "score"] | None = None,
     model: str | None = None,
-    encoder: str | None = None,
     after: int | None = None,
     limit: int | None = None,
     timeout_s: float | None = None,
@@ -214,16 +208,14 @@ def rows(
 
     `issue` is the code of a finding that the rows have, and `max_score` their highest score, from
     0 to 1. `sort="score"` lists the lowest scores first; the default is the order of the file.
-    `after` is the line after whose row to start. `model` and `encoder` are those of the report
-    (all base models and none if omitted).
+    `after` is the line to start after. `model` is the base model of the report (all if omitted).
     """
-    view = {"model": model, "encoder": encoder}
     params = {
         "issue": issue,
         "language": language,
         "max_score": max_score,
         "sort": sort,
-        **view,
+        "model": model,
     }
     deadline = Deadline(timeout_s, f"The report on {file_id}")
     return _pages(RowObject, at("files", file_id, "rows"), params, after, limit, deadline)
@@ -330,13 +322,13 @@ def clean(
         headers=once(idempotency_key),
     )
     cleaning = yield from fetch(CleaningObject, request)
-    deadline = Deadline(timeout_s, f"The cleaning {cleaning.id}")
-    tries = 0
-    while cleaning.status == "in_progress":
-        deadline.check()
-        yield Sleep(min(backoff_s(tries), 2.0))
-        tries += 1
-        cleaning = yield from cleaning_of(file_id, cleaning.id)
+    if cleaning.status == "in_progress":
+        cleaning = yield from wait_until(
+            lambda found: found.status != "in_progress",
+            lambda: cleaning_of(file_id, cleaning.id),
+            Deadline(timeout_s, f"The cleaning {cleaning.id}"),
+            pause_s=lambda _: _POLL_S,
+        )
     if cleaning.error is not None:
         raise CleaningFailed(cleaning.error.message, code=cleaning.error.code)
     return cleaning
@@ -377,13 +369,13 @@ def merge(
     )
     request = Request("POST", at("files", "merge"), json=body, headers=once(idempotency_key))
     found = yield from fetch(MergeObject, request)
-    deadline = Deadline(timeout_s, f"The merge {found.id}")
-    tries = 0
-    while found.status == "in_progress":
-        deadline.check()
-        yield Sleep(min(backoff_s(tries), 2.0))
-        tries += 1
-        found = yield from merging(found.file_id, found.id)
+    if found.status == "in_progress":
+        found = yield from wait_until(
+            lambda found: found.status != "in_progress",
+            lambda: merging(found.file_id, found.id),
+            Deadline(timeout_s, f"The merge {found.id}"),
+            pause_s=lambda _: _POLL_S,
+        )
     if found.error is not None:
         raise MergeFailed(found.error.message, code=found.error.code)
     return found

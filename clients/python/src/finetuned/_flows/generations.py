@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
-from finetuned._flows.common import Deadline, at, listed
+from finetuned._flows.common import Deadline, at, listed, wait_until
 from finetuned._flows.files import once
 from finetuned._http import Request, body_of
-from finetuned._steps import Flow, Items, Sleep, fetch, run
+from finetuned._steps import Flow, Items, fetch
 from finetuned.types import DatasetGeneration, GenerationDeleted
 
 Kind: TypeAlias = Literal["questions", "rewrites", "refusals"]
 OnProgress: TypeAlias = Callable[[DatasetGeneration], object]
 _DATASETS, _GENERATIONS = "datasets", "generations"
 _UNFINISHED = ("queued", "in_progress", "cancelling")
-_POLL_S = 1.0
 
 
 def create(
@@ -65,17 +64,14 @@ def wait(
 
     `on_progress` is called with the generation when its status or its counters change.
     """
-    deadline = Deadline(timeout_s, f"The generation {generation_id}")
-    seen = None
-    while True:
-        found = yield from retrieve(generation_id)
-        if on_progress is not None and (found.status, found.counts) != seen:
-            seen = (found.status, found.counts)
-            yield from run(lambda found=found: on_progress(found))  # type: ignore[misc]
-        if found.status not in _UNFINISHED:
-            return found
-        deadline.check()
-        yield Sleep(_POLL_S)
+    return wait_until(
+        lambda found: found.status not in _UNFINISHED,
+        lambda: retrieve(generation_id),
+        Deadline(timeout_s, f"The generation {generation_id}"),
+        pause_s=lambda _: 1.0,
+        on_change=on_progress,
+        watched=lambda found: (found.status, found.counts),
+    )
 
 
 def cancel(generation_id: str) -> Flow[DatasetGeneration]:

@@ -8,11 +8,10 @@ from os import PathLike
 from pathlib import Path
 
 from finetuned._flows import uploads
-from finetuned._flows.common import Deadline, at, listed
+from finetuned._flows.common import Deadline, at, listed, wait_until
 from finetuned._flows.files import once
 from finetuned._http import Request, body_of
-from finetuned._retry import backoff_s
-from finetuned._steps import Flow, Items, Sleep, fetch, run
+from finetuned._steps import Flow, Items, fetch, run
 from finetuned.errors import BadRequest, ImportFailed
 from finetuned.types import ModelImport
 
@@ -47,13 +46,13 @@ def import_model(
     body = body_of(file=file_id, base_model=base_model, suffix=suffix)
     request = Request("POST", at("models", "import"), json=body, headers=once(idempotency_key))
     found = yield from fetch(ModelImport, request)
-    deadline = Deadline(timeout_s, f"The import {found.id}")
-    tries = 0
-    while found.status == "in_progress":
-        deadline.check()
-        yield Sleep(min(backoff_s(tries), 2.0))
-        tries += 1
-        found = yield from model_import(file_id, found.id)
+    if found.status == "in_progress":
+        found = yield from wait_until(
+            lambda found: found.status != "in_progress",
+            lambda: model_import(file_id, found.id),
+            Deadline(timeout_s, f"The import {found.id}"),
+            pause_s=lambda _: 0.5,
+        )
     if found.error is not None:
         raise ImportFailed(found.error.message, code=found.error.code)
     return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetuned._flows.common import Deadline, at, listed
+from finetuned._flows.common import Deadline, at, listed, wait_until, when_files_are_ready
 from finetuned._flows.files import once
 from finetuned._http import Request, body_of
-from finetuned._steps import Flow, Items, Sleep, fetch
-from finetuned.errors import Conflict
+from finetuned._steps import Flow, Items, fetch
 from finetuned.types import (
     CheckpointObject,
     EstimateObject,
@@ -22,7 +21,6 @@ from finetuned.types import (
 
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 _JOBS = "fine_tuning/jobs"
-_POLL_S = 2.0
 
 
 def create(
@@ -51,7 +49,7 @@ def create(
     the model with. `integrations=[{"type": "mlflow", "mlflow": {"experiment_name": "…"}}]`
     sends the job's metrics to an MLflow server that the operator allows.
     """
-    body = _body(
+    body = body_of(
         model=model,
         training_file=training_file,
         validation_file=validation_file,
@@ -88,7 +86,7 @@ def estimate(
 
     Waits until the files are checked and measured.
     """
-    body = _body(
+    body = body_of(
         model=model,
         training_file=training_file,
         validation_file=validation_file,
@@ -103,19 +101,10 @@ def estimate(
         integrations=integrations,
     )
     request = Request("POST", "fine_tuning/estimate", json=body, repeatable=True)
-    deadline = Deadline(timeout_s, f"The measurement of {training_file}")
-    while True:
-        try:
-            return (yield from fetch(EstimateObject, request))
-        except Conflict as e:  # noqa: PERF203  # each try is a request
-            if e.code != "file_not_ready":
-                raise
-            deadline.check()
-            yield Sleep(min(e.retry_after_s or _POLL_S, 10.0))
-
-
-def _body(**fields: Any) -> dict[str, Any]:
-    return body_of(**fields)
+    return when_files_are_ready(
+        lambda: fetch(EstimateObject, request),
+        Deadline(timeout_s, f"The measurement of {training_file}"),
+    )
 
 
 def list_jobs(
@@ -163,10 +152,8 @@ def checkpoints(job_id: str, *, limit: int | None = None) -> Items[CheckpointObj
 
 def wait(job_id: str, *, timeout_s: float | None = None) -> Flow[JobObject]:
     """Wait until a job succeeds, fails or is canceled. Check `status` on the result."""
-    deadline = Deadline(timeout_s, f"The job {job_id}")
-    while True:
-        job = yield from retrieve(job_id)
-        if job.status in FINAL:
-            return job
-        deadline.check()
-        yield Sleep(_POLL_S)
+    return wait_until(
+        lambda job: job.status in FINAL,
+        lambda: retrieve(job_id),
+        Deadline(timeout_s, f"The job {job_id}"),
+    )

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from finetuned._flows.common import Deadline, at, listed
+from finetuned._flows.common import Deadline, at, listed, wait_until
 from finetuned._flows.files import once
 from finetuned._http import Request, body_of
-from finetuned._steps import Flow, Items, Sleep, fetch, run
+from finetuned._steps import Flow, Items, fetch
 from finetuned.types import Method, MixedFile, MlflowIntegration, SweepObject, SweepValues
 
 OnChange: TypeAlias = Callable[[SweepObject], object]
 _SWEEPS = "fine_tuning/sweeps"
 _UNFINISHED = ("running", "cancelling")
-_POLL_S = 2.0
 
 
 def create(
@@ -77,17 +76,13 @@ def wait(
 
     `on_change` is called with the sweep when a trial's status or loss changes.
     """
-    deadline = Deadline(timeout_s, f"The sweep {sweep_id}")
-    seen = None
-    while True:
-        found = yield from retrieve(sweep_id)
-        if on_change is not None and found.trials != seen:
-            seen = found.trials
-            yield from run(lambda found=found: on_change(found))  # type: ignore[misc]
-        if found.status not in _UNFINISHED:
-            return found
-        deadline.check()
-        yield Sleep(_POLL_S)
+    return wait_until(
+        lambda found: found.status not in _UNFINISHED,
+        lambda: retrieve(sweep_id),
+        Deadline(timeout_s, f"The sweep {sweep_id}"),
+        on_change=on_change,
+        watched=lambda found: found.trials,
+    )
 
 
 def cancel(sweep_id: str) -> Flow[SweepObject]:

@@ -134,9 +134,6 @@ def report(
     validation_file: Annotated[
         str | None, typer.Option(help="Check for rows shared with this file.")
     ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Encoder that finds the same meaning in other words.")
-    ] = None,
     form: Annotated[
         Literal["md", "html"] | None, typer.Option("--format", help="Print the full report.")
     ] = None,
@@ -155,7 +152,6 @@ def report(
                 form=chosen,
                 model=model,
                 validation_file=validation_file,
-                encoder=encoder,
             )
             if output is None:
                 out.raw(text)
@@ -163,9 +159,7 @@ def report(
                 output.write_text(text, "utf-8")
                 out.say(f"written to {output}")
             return
-        found = server.files.report(
-            file_id, model=model, validation_file=validation_file, encoder=encoder
-        )
+        found = server.files.report(file_id, model=model, validation_file=validation_file)
     reports.show(found, out)
     if found.validation.errors:
         raise typer.Exit(5)

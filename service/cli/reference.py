@@ -1,0 +1,114 @@
+"""`finetuned-server openapi`, `metrics` and `redis-acl`: generate documents from the code."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from service.cli.common import fail
+
+if TYPE_CHECKING:
+    from service.core.metric_types import Metric
+
+_PASSWORD: Final = re.compile(r"[!-~]{16,}")
+_HEAD = """# Metrics
+
+Written by `make metrics-docs` from `service/core/metrics.py`; a test compares them.
+
+The API serves its metrics at `/metrics` on `FINETUNED_API_METRICS_PORT` (9101; loopback unless
+`FINETUNED_API_METRICS_HOST` is set), a worker on `FINETUNED_WORKER_PORT`, and an engine together
+with vLLM's own (`vllm:…`). They need no key, so keep the ports internal. Labels are bounded: route
+templates, states, names from the catalog, the names of the first
+`FINETUNED_METRICS_MAX_PROJECTS` (50) projects, then `other`, and the
+`FINETUNED_METRICS_MAX_ALIASES` (50) aliases that changed last.
+"""
+_COLUMNS = "| name | type | labels | process | description |\n|---|---|---|---|---|"
+
+
+def openapi(
+    output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
+) -> None:
+    """Write the API's OpenAPI description."""
+    from service.app import create_app
+    from service.config import Settings
+    from service.web.openapi.document import dumps
+
+    _write(dumps(create_app(Settings()).openapi()), output)
+
+
+def metrics(
+    output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
+) -> None:
+    """Write the reference page of all Prometheus metrics."""
+    _write(metrics_page(), output)
+
+
+def redis_acl(
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--secrets",
+            help="Folder with a file for the password of each user. Missing ones are generated.",
+        ),
+    ],
+) -> None:
+    """Print an ACL file for Redis, with a user for each kind of process, and one for operators."""
+    try:
+        typer.echo(_acl_file(folder), nl=False)
+    except (OSError, ValueError) as e:
+        fail(e)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def metrics_page() -> str:
+    """Return docs/metrics.md, from the declarations in service/core/metrics.py."""
+    from service.core.metrics import declared
+
+    by_heading: dict[str, list[str]] = {}
+    for metric in declared():
+        by_heading.setdefault(metric.group.heading, [_COLUMNS]).append(_row(metric))
+    tables = [f"## {heading}\n\n" + "\n".join(rows) for heading, rows in by_heading.items()]
+    return "\n\n".join([_HEAD.rstrip(), *tables]) + "\n"
+
+
+def _row(metric: Metric[Any]) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
+    where = ", ".join(process.name.lower() for process in metric.group.processes)
+    if metric.group.note:
+        where += f" ({metric.group.note})"
+    text = metric.documentation.replace("|", r"\|")
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {where} | {text} |"
+
+
+def _acl_file(folder: Path) -> str:
+    """Return an ACL file whose users have the passwords in a folder, which is filled if necessary.
+
+    Without a user, Redis refuses all commands. Raises ValueError for a bad password.
+    """
+    from service.core.redis.acl import OPERATOR, USERS, acl_lines
+
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    passwords = {name: _password(folder / name) for name in (*USERS, OPERATOR)}
+    return "\n".join(["user default off", *acl_lines(passwords), ""])
+
+
+def _password(file: Path) -> str:
+    from service.standalone.layout import write_private
+
+    if not file.exists():
+        write_private(file, secrets.token_urlsafe(32))
+    password = file.read_text("utf-8").strip()
+    if not _PASSWORD.fullmatch(password):
+        raise ValueError(f"{file} must have a password of at least 16 ASCII characters, no spaces")
+    return password

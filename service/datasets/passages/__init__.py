@@ -1,1 +1,0 @@
-"""Documents (plain text, Markdown, HTML) cut into passages that a model can read at once."""

@@ -1,0 +1,95 @@
+"""Finds email addresses, including disguised ones such as `ann (at) example (dot) com`, and IPs."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_EMAIL: Final = re.compile(
+    r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
+    re.ASCII,
+)
+# "ann (at) example (dot) com" in any brackets; without brackets, only if both are written as words
+# and the end is a common domain.
+_AT: Final = (
+    r"(?:\s{0,2}[(\[{<]\s?(?:at|アット|アットマーク|@)\s?[)\]}>]\s{0,2}"
+    r"|\s@\s|\s?(?:アットマーク)\s?)"
+)
+_DOT: Final = r"(?:\.|\s?[(\[{<]\s?(?:dot|ドット|\.)\s?[)\]}>]\s?|\s(?:dot|\.)\s)"
+_PART: Final = r"[A-Za-z0-9-]{1,63}"
+_LOCAL: Final = r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}"
+_HIDDEN: Final = re.compile(
+    rf"{_LOCAL}{_AT}(?:{_PART}{_DOT}){{1,4}}[A-Za-z]{{2,10}}(?![A-Za-z0-9-])"
+    rf"|{_LOCAL} at (?:{_PART} dot ){{1,3}}(?:com|org|net|co|io|jp|th|vn|id|ph|cn|tw|hk|kr"
+    rf"|sg|my|in)\b",
+    re.ASCII | re.IGNORECASE,
+)
+_MAY_HIDE: Final = re.compile(r" dot | DOT | @ |[(\[{<] ?(?:at|AT|@)|アット")
+_MARKS: Final = ("dot", "DOT", "@", "at)", "at]", "AT)", "AT]", "アット")
+EMAIL_SIGNS: Final = f"@|{_MAY_HIDE.pattern}"
+"""An @, or a disguised one."""
+IP_SIGNS: Final = r"\d\.\d{1,3}\.\d|[0-9A-Fa-f]:{1,2}[0-9A-Fa-f]{1,4}:"
+"""Parts of an IP address."""
+_IPV4: Final = re.compile(r"(?<![\w.-])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w-]|\.\d)", re.ASCII)
+_IPV6: Final = re.compile(
+    r"(?<![\w.])(?<![0-9A-Fa-f:]:)[0-9A-Fa-f]{1,4}(?::{1,2}[0-9A-Fa-f]{1,4}){2,7}(?![\w:])",
+    re.ASCII,
+)
+_VERSION: Final = re.compile(
+    r"(?:\bv(?:er(?:sion)?)?s?\b|\brelease\b|\bbuild\b|firmware|driver|バージョン|版本|버전"
+    r"|เวอร์ชัน|phiên bản|versi|section|chapter|第)\W{0,3}(?:\w{1,10}\W)?$",
+    re.IGNORECASE,
+)
+
+
+def find_emails(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of email addresses in a text with ASCII marks: `text[start:end]`."""
+    if "@" in text:
+        yield from (match.span() for match in _EMAIL.finditer(text))
+    if may_hide_email(text):
+        yield from hidden_emails(text)
+
+
+def hidden_emails(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of addresses that are disguised, as in `ann (at) example (dot) com`."""
+    yield from (match.span() for match in _HIDDEN.finditer(text))
+
+
+def may_hide_email(text: str) -> bool:
+    """Return whether a text contains a disguised @ or dot."""
+    return any(map(text.__contains__, _MARKS)) and _MAY_HIDE.search(text) is not None
+
+
+def plain_email(written: str) -> str:
+    """Return an email address in its usual form: `ann (at) example (dot) com` as one with @."""
+    if _EMAIL.fullmatch(written):
+        return written
+    plain = re.sub(rf"{_AT}|\sat\s", "@", written, count=1, flags=re.IGNORECASE)
+    plain = re.sub(_DOT, ".", plain, flags=re.IGNORECASE)
+    return re.sub(r"\s", "", plain)
+
+
+def find_ip_addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of IP addresses, except loopback, multicast and unspecified ones."""
+    if text.count(".") >= 3:
+        for match in _IPV4.finditer(text):
+            before = text[max(match.start() - 24, 0) : match.start()]
+            if _is_host_address(match.group()) and not _VERSION.search(before):
+                yield match.span()
+    if text.count(":") >= 3:
+        for match in _IPV6.finditer(text):
+            written = match.group()
+            if any(c.isdigit() for c in written) and _is_host_address(written):
+                yield match.span()
+
+
+def _is_host_address(written: str) -> bool:
+    try:
+        address = ipaddress.ip_address(written)
+    except ValueError:
+        return False
+    if address.version == 4 and address.packed[0] == 0:
+        return False
+    return not (address.is_loopback or address.is_unspecified or address.is_multicast)

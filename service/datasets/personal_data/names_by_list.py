@@ -1,0 +1,386 @@
+"""Finds names of persons without context, by lists of names per language (`name_lists/*.toml`).
+
+Each language has its own grammar of names. Ordinary words, streets and shops look like names, so
+a name needs a listed part and must not follow a word that announces a place or a company.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+_MOST_WORDS: Final = 5  # of an Indonesian or Vietnamese name
+
+# Indonesian and Malay: a run of capitalized words that starts with a given name or ends with a
+# family name. A name that is also a word (Bunga, Surya, Citra) counts only next to another name.
+
+_ID_WORD: Final = r"[A-Z][A-Za-z'’]{0,19}"
+_ID_SIGNS: Final = r"[A-Z][A-Za-z'’]* [A-Z]"
+"""Two capitalized words in a row."""
+_ID_RUN: Final = re.compile(rf"(?<![\w.-]){_ID_WORD}(?: {_ID_WORD}){{1,9}}(?![\w-])")
+EATERIES: Final = ("warung", "bakso", "sate", "ayam", "soto", "sambal", "toko", "nasi", "kedai")
+"""Words before the names of shops and eateries, many of which name a person (Warung Bu Siti)."""
+# Words before the names of streets, companies and goods.
+_ID_OTHER: Final = re.compile(
+    rf"(?<!\w)(?:{'|'.join(EATERIES)}"
+    r"|jalan|jln|jl\.?|gang|pt\.?|cv\.?|rs|rumah sakit|klinik|apotek|universitas|sma"
+    r"|smp|smk|sd|bank|bandara|stadion|gedung|masjid|gereja|gunung|pasar|kampung|kota|kabupaten"
+    r"|candi|pantai|danau|pulau|hotel|merek|produk|buku|film|taman"
+    r"|graha|puri|salon|bengkel|menu|paket|di|stasiun|terminal|pelabuhan|sungai|teluk|bukit|desa"
+    r"|kecamatan|kelurahan|perumahan|apartemen|yayasan|museum|wisma|kapal|batik|kopi|teh"
+    r"|keripik|madu|rumah makan|kue|roti) ?:?\s$",
+    re.IGNORECASE,
+)
+_ID_LEAST_WORDS: Final = 2
+_ID_MOST_UNKNOWN: Final = 3  # words of a name of which one is known
+_ID_BEFORE_CHARS: Final = 14
+_SENTENCE_START: Final = re.compile(r"(?:^|[\n.?!] ?)$")
+_SAME_LINE: Final = tuple(" .?!")
+
+
+def _find_indonesian(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of Indonesian and Malay names: `text[start:end]`."""
+    for run in _ID_RUN.finditer(text):
+        words, start = run.group().split(" "), run.start()
+        before = text[max(start - _ID_BEFORE_CHARS, 0) : start]
+        opens = _SENTENCE_START.search(before) is not None
+        if opens and not _may_be_first(words) and _is_indonesian(words[1:], opens=False):
+            before += words[0] + " "
+            start += len(words[0]) + 1
+        elif not _is_indonesian(
+            words, opens=opens and text[run.end() : run.end() + 1] in _SAME_LINE
+        ):
+            continue
+        if _ID_OTHER.search(before) is None:
+            yield start, run.end()
+
+
+def _is_indonesian(words: Sequence[str], *, opens: bool) -> bool:
+    """Return whether words are a name. Words that open a sentence are capitalized in any case."""
+    every, certain = _indonesian_lists()
+    titled = [word.title() for word in words]
+    if not _ID_LEAST_WORDS <= len(words) <= _MOST_WORDS or certain.isdisjoint(titled):
+        return False
+    if not _names("indonesian", "no_names").isdisjoint(titled):
+        return False
+    if _may_be_first(words) and every.issuperset(titled[1:]):
+        return True
+    is_first, is_last = titled[0] in certain, titled[-1] in certain and not opens
+    return len(words) <= _ID_MOST_UNKNOWN and (is_first or is_last)
+
+
+def _may_be_first(words: Sequence[str]) -> bool:
+    """Return whether a name can start with the first word, as the Balinese name I Made does."""
+    return words[0].title() in _indonesian_lists()[0] or (
+        words[0] == "I" and len(words) > _ID_LEAST_WORDS
+    )
+
+
+@cache
+def _indonesian_lists() -> tuple[frozenset[str], frozenset[str]]:
+    """Return all names, and those that are nothing else."""
+    either = _names("indonesian", "words")
+    every = _names("indonesian", "given") | _names("indonesian", "family") | either
+    return every, every - either
+
+
+# Korean: a family name of one syllable, and a listed given name of two. Many words have the same
+# form, such as 정기권 and 이용자, so a particle or the end of the word must follow. Next to a word
+# that only persons have, such as 드림 under a letter, any syllables of given names are enough.
+
+KOREAN_FAMILIES: Final = (
+    "김이박최정강조윤장임한오서신권황안송류전홍고문양손배백허유남심노하곽성차"
+    "주우구민진나지엄채원천방공현변염추도소석설길연위표명기반라왕금옥"
+)
+"""Korean family names of one syllable, the frequent ones first."""
+_KO_PARTICLES: Final = (
+    "이|가|은|는|을|를|의|도|만|와|과|랑|이랑|로|으로|에|에서|에게|에게서|에게는|에게도"
+    "|한테|한테는|한테서|께|께서|께는|입니다|이에요|예요|이예요|이라고|라고|이고|이며|인데"
+    "|이나|까지|부터|처럼|보다|씨|씨가|씨는|씨의|님|님이|님은|님의|님께"
+)
+_KO_LONG_FAMILY: Final = "남궁|황보|선우|제갈|사공|독고"
+_KO_WORD: Final = re.compile(
+    rf"(?<![가-힣])(?:(?:{_KO_LONG_FAMILY})[가-힣]{{1,2}}|[{KOREAN_FAMILIES}][가-힣]{{2}})"
+    rf"(?=({_KO_PARTICLES})?(?![가-힣]))"
+)
+_KO_SIGNS: Final = rf"[{KOREAN_FAMILIES}][가-힣]{{2}}|{_KO_LONG_FAMILY}|-[A-Za-z][a-z]"
+"""A family name with a given name, in Hangul, or the hyphen of a romanized one."""
+_KO_LONG: Final = re.compile(rf"(?:{_KO_LONG_FAMILY})[가-힣]")
+# Endings of given names that are also particles: 설정은 is a name, or "the settings".
+_KO_WEAK: Final = ("은", "나")
+_KO_AFTER: Final = re.compile(
+    r" ?(?:드림|올림|배상|귀하|환자|학생|선생님|과장|대리|부장|팀장|차장|씨|님)(?![가-힣]{3})"
+)
+_KO_BEFORE: Final = re.compile(
+    r"(?:예약자|수령인|수취인|받는 ?(?:사람|분)|보내는 ?(?:사람|분)|입금자명?|작성자|담당자"
+    r"|상담원|계약자|신청자|학부모|보호자|대표|참석자|친구|동생|남편|아내|동료|성함|이름)"
+    r"(?:은|는|이|가|:)? ?$"
+)
+_KO_BEFORE_CHARS: Final = 12
+_ROMAN_FAMILY: Final = (
+    "Kim|Lee|Park|Choi|Jung|Jeong|Kang|Cho|Jo|Yoon|Yun|Jang|Lim|Im|Han|Oh|Seo|Shin|Kwon|Hwang|Ahn"
+    "|An|Song|Ryu|Yoo|Yu|Hong|Jeon|Ko|Go|Moon|Yang|Son|Bae|Baek|Heo|Nam|Noh|Ha|Kwak|Sung|Cha|Joo"
+    "|Ju|Woo|Min|Na|Jin|Ji|Um|Won|Chun|Bang|Gong|Hyun|Ham|Byun|Yeom|Pyo|Koo|Gu|Do|So"
+)
+_ROMAN_GIVEN: Final = "[A-Z][a-z]{1,6}-[A-Za-z][a-z]{1,6}"
+_ROMAN: Final = re.compile(
+    rf"(?<![A-Za-z-])(?:(?:{_ROMAN_FAMILY}),? {_ROMAN_GIVEN}"
+    rf"|{_ROMAN_GIVEN} (?:{_ROMAN_FAMILY}))(?![A-Za-z-])"
+)
+
+
+def _find_korean(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of Korean names, in Hangul or romanized: `text[start:end]`."""
+    for match in _KO_WORD.finditer(text):
+        start, end = match.span()
+        if _is_korean(match.group(), particle=match.group(1)) or (
+            _is_like_korean(match.group()) and _is_next_to_person_word(text, start, end)
+        ):
+            yield start, end
+    if "-" in text:
+        for match in _ROMAN.finditer(text):
+            yield match.span()
+
+
+def _is_korean(word: str, *, particle: str | None) -> bool:
+    given = word[-2:]
+    if given not in _names("korean", "given") or word in _names("korean", "words"):
+        return _KO_LONG.fullmatch(word) is not None and word[-1] in _korean_syllables()[1]
+    return particle is not None or not given.endswith(_KO_WEAK)
+
+
+def _is_like_korean(word: str) -> bool:
+    first, second = _korean_syllables()
+    return word[-2] in first and word[-1] in second and word not in _names("korean", "words")
+
+
+def _is_next_to_person_word(text: str, start: int, end: int) -> bool:
+    before = text[max(start - _KO_BEFORE_CHARS, 0) : start]
+    return _KO_AFTER.match(text, end) is not None or _KO_BEFORE.search(before) is not None
+
+
+@cache
+def _korean_syllables() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the first and the second syllables of given names."""
+    given = _names("korean", "given")
+    return frozenset(name[0] for name in given), frozenset(name[1:] for name in given)
+
+
+# Thai: a given name, a space, and a family name. The given name is listed or has a common ending.
+# Spaces separate phrases in Thai, so the family name must not start with a word that starts
+# phrases. After an unlisted given name, it must contain a typical part of family names.
+
+_TH_SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}"
+"""Two Thai words with a space between them."""
+_TH_PAIR: Final = re.compile(r"(?<![ก-๙])([ก-๙]{2,28}) {1,2}(?=([ก-๙]{3,28}))")
+# Words that are written before a given name without a space.
+_TH_TITLE: Final = re.compile(
+    r"คุณหมอ|คุณครู|คุณ|นางสาว|นาย|นาง|ผู้รับ|ผู้ส่ง|ผู้ติดต่อ|ลูกค้า|โดย|ในนาม|ในชื่อ|ชื่อ|พี่|น้อง|หมอ|ครู|ถึง|กับ|ผม"
+    r"|แฟน|และ|ให้"
+)
+# Words with which a phrase starts, not a family name.
+_TH_PHRASE: Final = re.compile(
+    r"เลข|เบอร์|โทร|อายุ|ที่|อยู่|บ้าน|สั่ง|ขอ|จาก|ค่ะ|ครับ|คะ|นะ|อีเมล|รหัส|เป็น|ได้|จะ|และ|ไม่|ยัง|แจ้ง|ส่ง|รับ|ฝาก|ให้"
+    r"|กับ|ใน|ของ|จำกัด|มหาชน|สาขา|สินค้า|ลูกค้า|บริษัท|ร้าน|โรง|ถนน|ราคา|สี|รุ่น|ลด|ฟรี|หมด|ดีมาก|มากๆ|ถึง|หนึ่ง"
+    r"|สอง|สาม|ห้า|หก|เจ็ด|แปด|เก้า|สิบ|ร้อย|ใช้|องค์กร|ค่า|วัน|เดือน|เวลา|ตอน|ช่วง|เมื่อ|แล้ว|ว่า|หรือ|แต่|เพราะ|คือ|ทำ"
+    r"|เปิด|ปิด|ต้อง|สามารถ|ควร|กำลัง|เคย|คน|ตัว|ขนาด|แบบ|ชิ้น|กล่อง|ครั้ง|พร้อม|ทั้ง|ทุก|นี้|นั้น|ไหน|อะไร|ตลาด|คอนโด"
+    r"|หมู่บ้าน|โปร|มี(?!ส|ช|โ|ท)|มา(?!ก|ล)|ไป|ต่อ|เอา|ซื้อ|เข้า|ออก|กรุณา|โปรด|สวัสดี|ยินดี|นัด|เลื่อน|ขาด|อีก|ซึ่ง|ใหม่|เก่า"
+)
+# What may follow a family name without a space.
+_TH_NEXT: Final = re.compile(r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|เบอร์|ยัง|ไม่|ได้|จะ")
+_TH_LEAST_CHARS: Final = 4
+
+
+def _find_thai(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of Thai names: `text[start:end]`."""
+    for pair in _TH_PAIR.finditer(text):
+        given, family = pair.group(1), _thai_family(pair.group(2))
+        title = _TH_TITLE.match(given)
+        if title is not None and given not in _names("thai", "given"):
+            given = given[title.end() :]
+        if family and _is_thai(given, family):
+            yield pair.end(1) - len(given), pair.start(2) + len(family)
+
+
+def _is_thai(given: str, family: str) -> bool:
+    if given in _names("thai", "given"):
+        return True
+    is_like_given = len(given) > _TH_LEAST_CHARS and _thai_endings().search(given) is not None
+    return (
+        is_like_given
+        and given not in _thai_words()
+        and _thai_family_parts().search(family) is not None
+    )
+
+
+def _thai_family(word: str) -> str:
+    """Return the family name with which a word starts, or nothing."""
+    following = _TH_NEXT.search(word, _TH_LEAST_CHARS)
+    family = word[: following.start()] if following else word
+    if (
+        len(family) < _TH_LEAST_CHARS
+        or _TH_PHRASE.match(family) is not None
+        or family in _thai_words()
+    ):
+        return ""
+    return family
+
+
+@cache
+def _thai_words() -> frozenset[str]:
+    return _names("thai", "words") | _names("thai", "provinces")
+
+
+@cache
+def _thai_endings() -> re.Pattern[str]:
+    return re.compile(rf"(?:{'|'.join(_names('thai', 'endings'))})$")
+
+
+@cache
+def _thai_family_parts() -> re.Pattern[str]:
+    return re.compile("|".join(_names("thai", "family_parts")))
+
+
+# Vietnamese: a run of capitalized words, a family name and syllables of given names. Streets,
+# schools and companies are named after people too. The word before a name, and a list of those
+# people, tell them apart.
+
+_VI_UPPER: Final = "A-ZÀ-ÃÈ-ÊÌÍÒ-ÕÙÚÝĂĐĨŨƠƯ" + "".join(map(chr, range(0x1EA0, 0x1EFA, 2)))
+_VI_WORD: Final = rf"[{_VI_UPPER}][^\W\d_]{{0,6}}"
+_VI_SIGNS: Final = rf"[{_VI_UPPER}][\pL\pN]* [{_VI_UPPER}]"
+"""Two capitalized words in a row."""
+_VI_RUN: Final = re.compile(rf"(?<![\w-]){_VI_WORD}(?: {_VI_WORD}){{1,9}}(?![\w-])")
+_VI_PERSON: Final = re.compile(
+    r"(?<!\w)(?:nhân viên|gửi(?: cho)?|anh|chị|cô|chú|bác|ông|bà|em|bé|bạn|cháu|khách(?: hàng)?"
+    r"|thưa|tên|bác sĩ|bệnh nhân|giáo viên|học sinh|tổng đài viên|shipper|tài xế|liên hệ|vợ|chồng"
+    r"|mẹ|bố|đại diện|người nhận|kính gửi|ký tên|của|dì|cậu|thầy|sếp|mình|tôi|là|do) ?:?\s$",
+    re.IGNORECASE,
+)
+_VI_PLACE: Final = re.compile(
+    r"(?<!\w)(?:đường|phố|phường|quận|huyện|xã|tỉnh|ngõ|hẻm|cầu|chợ|trường|thpt|thcs|tiểu học"
+    r"|đại học|bệnh viện|sân bay|ga|hầm|nhà hàng|quán|khách sạn|công ty|tnhh|cổ phần|tập đoàn"
+    r"|siêu thị|ngân hàng|rạp|thư viện|bưu điện|trạm|chung cư|tượng đài|giải|học bổng|cửa hàng"
+    r"|shop|phở|bún|chè|bánh mì|vé|cà phê|taxi|xe khách|hãng|thương hiệu|tạp hóa|bảo hiểm|khu"
+    r"|tòa nhà|đền|chùa|núi|đảo|hồ|sông|bến xe|ngã tư|quảng trường|công viên|nhà sách|ứng dụng"
+    r"|app|sản phẩm|combo|mục|sách|ở|tại|đến|tới|từ|gần|cách|số|\d+) ?:?\s$",
+    re.IGNORECASE,
+)
+# Middle names with which any given name counts.
+_VI_MIDDLE: Final = frozenset({"Thị", "Văn", "Thi", "Van"})
+_VI_COUNTRIES: Final = frozenset({"Hàn Quốc", "Trung Quốc", "Nhật Bản", "Thái Lan", "Hà Lan"})
+_VI_LEAST_WORDS: Final = 3
+_VI_BEFORE_CHARS: Final = 20
+
+
+def _find_vietnamese(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of Vietnamese names: `text[start:end]`."""
+    for run in _VI_RUN.finditer(text):
+        words, start = run.group().split(" "), run.start()
+        before = text[max(start - _VI_BEFORE_CHARS, 0) : start]
+        if words[0].title() not in _vietnamese_families(words):  # the first word of a sentence
+            before += words[0] + " "
+            start += len(words[0]) + 1
+            words = words[1:]
+        titled = _VI_PERSON.search(before) is not None
+        if _is_vietnamese(words, titled=titled) and _VI_PLACE.search(before) is None:
+            yield start, run.end()
+
+
+def _is_vietnamese(words: Sequence[str], *, titled: bool) -> bool:
+    """Return whether words are a family name and given names. After a title, one is enough."""
+    words = [word.title() for word in words]
+    if not _VI_LEAST_WORDS - titled <= len(words) <= _MOST_WORDS:
+        return False
+    if words[0] not in _vietnamese_families(words) or " ".join(words) in _phrases(
+        "vietnamese", "places"
+    ):
+        return False
+    if " ".join(words[-2:]) in _VI_COUNTRIES:
+        return False
+    if words[1] in _VI_MIDDLE and len(words) >= _VI_LEAST_WORDS:
+        return True
+    return _vietnamese_list("given", words).issuperset(words[1:])
+
+
+def _vietnamese_families(words: Sequence[str]) -> frozenset[str]:
+    return _vietnamese_list("family" if len(words) >= _VI_LEAST_WORDS else "certain_family", words)
+
+
+def _vietnamese_list(which: str, words: Sequence[str]) -> frozenset[str]:
+    """Return a list of names, without diacritics if the words have none."""
+    if not all(word.isascii() for word in words):
+        return _names("vietnamese", which)
+    return _without_diacritics("certain_family" if which == "family" else which)
+
+
+@cache
+def _without_diacritics(which: str) -> frozenset[str]:
+    """Return a list without diacritics, which many people do not type."""
+    return frozenset(
+        "".join(c for c in unicodedata.normalize("NFD", name) if not unicodedata.combining(c))
+        .replace("Đ", "D")
+        .replace("đ", "d")
+        for name in _names("vietnamese", which)
+    )
+
+
+class _Language(NamedTuple):
+    """How to find names in a language, and an RE2 pattern that texts with names match."""
+
+    find: Callable[[str], Iterator[tuple[int, int]]]
+    signs: str
+
+
+_INDONESIAN: Final = _Language(_find_indonesian, _ID_SIGNS)
+_BY_LANGUAGE: Final = {
+    "id": _INDONESIAN,
+    "ko": _Language(_find_korean, _KO_SIGNS),
+    "ms": _INDONESIAN,
+    "th": _Language(_find_thai, _TH_SIGNS),
+    "vi": _Language(_find_vietnamese, _VI_SIGNS),
+}
+LANGUAGES: Final = tuple(_BY_LANGUAGE)
+"""Codes of the languages whose names are found without a title."""
+
+
+def find_listed_names(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
+    for language in _languages(languages):
+        yield from language.find(text)
+
+
+def listed_name_signs(languages: Iterable[str]) -> str:
+    """Return a pattern that texts with names in the languages match. It may be empty."""
+    return "|".join(language.signs for language in _languages(languages))
+
+
+def contains_listed_name(text: str) -> bool:
+    """Return whether a text contains a name in any of the languages."""
+    return any(next(language.find(text), None) for language in _languages(_BY_LANGUAGE))
+
+
+def _languages(codes: Iterable[str]) -> Iterable[_Language]:
+    return dict.fromkeys(_BY_LANGUAGE[code] for code in codes if code in _BY_LANGUAGE)
+
+
+@cache
+def _names(language: str, which: str) -> frozenset[str]:
+    """Return a list of names, such as the `given` names of `korean`."""
+    return frozenset(_read(language)[which].split())
+
+
+@cache
+def _phrases(language: str, which: str) -> frozenset[str]:
+    """Return a list of names of several words, separated by bars and line ends."""
+    return frozenset(filter(None, _read(language)[which].replace("\n", "|").split("|")))
+
+
+@cache
+def _read(language: str) -> dict[str, str]:
+    file = files("service.datasets.personal_data").joinpath("name_lists", f"{language}.toml")
+    return tomllib.loads(file.read_text("utf-8"))

@@ -1,1 +1,0 @@
-"""Answers that no model should learn, such as refusals and cut-off answers, and scores of rows."""

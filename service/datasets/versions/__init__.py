@@ -1,1 +1,0 @@
-"""Two files compared, row by row and in their statistics, and several files merged into one."""
