@@ -32,7 +32,7 @@ class _JobLinks(msgspec.Struct):
     mixed_files: list[_Mixed] = []
 
     def reads(self, file_id: str) -> bool:
-        """Whether the job reads the file."""
+        """Return whether the job reads the file."""
         mixed = (one.file for one in self.mixed_files)
         return file_id in (self.training_file, self.validation_file, *mixed)
 
@@ -46,7 +46,7 @@ class _FileLinks(msgspec.Struct):
     documents: list[str] | None = None
 
     def comes_from(self, file_id: str) -> bool:
-        """Whether the file was made from another one."""
+        """Return whether the file was made from the other one."""
         sources = (self.derived_from, *(self.merged_from or ()), *(self.documents or ()))
         return file_id in sources
 

@@ -31,7 +31,7 @@ class AttemptedRecord(Record):
     nonce: str = ""
 
     def changed_from(self, before: Self) -> Self:
-        """Return the record with a new nonce if it starts an attempt that `before` has not."""
+        """Return the record, with a new nonce if its attempt is not that of `before`."""
         if self.attempt == before.attempt:
             return self
         return self.model_copy(update={"nonce": ids.random_part(_NONCE_CHARS)})

@@ -33,7 +33,7 @@ class LostAttempts:
     async def forget_if_taken_and_lost(
         self, lane: str, function: str, subject: str, attempt: int
     ) -> bool:
-        """As `forget_if_lost`, of an attempt that may still be in the queue."""
+        """Like `forget_if_lost`, for an attempt that may still wait in the queue."""
         state = await queue.state(self._redis, function, subject, attempt)
         return state is EntryState.TAKEN and await self.forget_if_lost(
             lane, function, subject, attempt

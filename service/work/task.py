@@ -5,7 +5,7 @@
 - `ResumableTask` stops when asked to, and its next attempt continues.
 
 A task must stop when its worker drains: the work is then handed back, so that another worker takes
-the next attempt at once. It must also stop when its lease is lost or its record has another
+the next attempt soon. It must also stop when its lease is lost or its record has another
 attempt: it then writes nothing more.
 """
 

@@ -18,11 +18,11 @@ from service.exports.records import Exports
 from service.exports.task import ExportModel
 from service.files.curation.check import CheckFile
 from service.files.curation.cleaning import MakeCleaning
-from service.files.curation.curate import Curate
 from service.files.curation.measure import MakeMeasure
 from service.files.curation.preview import MakePreview
 from service.files.curation.records import TaskKind, Tasks
 from service.files.curation.report import MakeReport
+from service.files.curation.task import RunFileTask
 from service.files.curation.versions.diff import MakeDiff
 from service.files.curation.versions.merge import MakeMerge
 from service.files.records import Files
@@ -75,7 +75,7 @@ class QueueTasks:
         self._functions = {
             "cpu": [
                 _work(check_file),
-                _work(_curate(resources)),
+                _work(_run_file_task(resources)),
                 _work(erase_rows),
                 _function("prepare_job", prepare_job.run, max_tries=_PREPARE_TRIES),
             ],
@@ -108,10 +108,10 @@ class QueueTasks:
             task.draining.set()
 
 
-def _curate(resources: Resources) -> Curate:
+def _run_file_task(resources: Resources) -> RunFileTask:
     files, settings, registry = resources.files, resources.settings, resources.registry
     catalogue = registry.catalogue
-    return Curate(
+    return RunFileTask(
         files,
         resources.leases,
         settings,

@@ -123,5 +123,5 @@ async def test_a_change_of_the_catalog_needs_no_redis(
     monkeypatch.setenv("FINETUNED_REDIS_URL", "redis://127.0.0.1:1")
     model = str(model_folder(tmp_path))
     output = await run("models", "add", model, "--id", "tiny", "--license", "mit")
-    assert "the audit log has no entry of this" in output
+    assert "the audit log has no entry about this" in output
     assert await entries(redis) == []

@@ -1,4 +1,4 @@
-"""Tests of deletions: what is gone afterwards, which models are named, and the signed receipts."""
+"""Tests of deletions: what is deleted, which models are named, and signed receipts."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Api, checked, upload
+from tests.conftest import Api, upload
 from tests.files_below import files_below
 
 pytestmark = pytest.mark.slow
@@ -76,27 +76,11 @@ async def test_an_empty_file_is_refused_and_not_kept(http, data):
     assert (await http.get("/v1/files")).json()["data"] == []
 
 
-@pytest.mark.slow
-async def test_a_line_of_200_mb_is_refused_by_its_number(http, work, tmp_path):
-    line = b'{"messages": [{"role": "user", "content": "' + b"a" * 200_000_000 + b'"}]}\n'
-    async with work("cpu"):
-        answer = await upload(http, b"{}\n" + line)
-        assert answer.status_code == 200
-        file = await checked(http, answer.json()["id"])
-    assert file["status"] == "error"
-    assert "Line 2" in file["status_details"]
-
-
 @pytest.mark.parametrize("purpose", ["assistants", "fine-tune-results", ""])
 async def test_other_purposes_are_refused(http, purpose, chats):
     answer = await upload(http, chats(1), purpose)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "purpose"
-
-
-async def test_other_content_types_are_refused(http):
-    answer = await http.post("/v1/files", json={"file": "x"})
-    assert answer.status_code == 415
 
 
 async def test_form_without_file_is_refused_and_leaves_nothing(api: Api, http):

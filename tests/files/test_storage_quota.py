@@ -71,7 +71,7 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
         yield bytes(65536)
 
 
-async def test_what_is_beyond_the_quota_is_refused_before_it_is_written(api: Api, http):
+async def test_uploads_beyond_the_quota_are_refused_before_they_are_written(api: Api, http):
     project_id = await limit(api, 3 * MIB)
     kept = await put(http, bytes(2 * MIB))
     assert kept.status_code == 200
@@ -123,7 +123,7 @@ async def test_the_parts_of_an_upload_count_and_its_completion_needs_no_further_
     assert list(await used(http)) == ["files"]
 
 
-async def test_what_a_killed_process_reserved_is_given_back(api: Api, settings, reconciler):
+async def test_reservations_of_a_killed_process_are_released(api: Api, settings, reconciler):
     project_id = await limit(api, 3 * MIB)
     use: StorageUse = api.app.state.storage_use
     key = f"{project_id}/files/file-1/content"

@@ -1,4 +1,4 @@
-"""Tests that only some uploads are received at once, through a real server and real sockets."""
+"""Tests of the limit of concurrent uploads, with real sockets."""
 
 from __future__ import annotations
 

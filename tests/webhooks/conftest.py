@@ -1,4 +1,4 @@
-"""A receiving HTTP server, and jobs that end."""
+"""A server that receives webhooks, and jobs that end."""
 
 from __future__ import annotations
 

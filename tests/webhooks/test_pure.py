@@ -76,7 +76,7 @@ def test_the_setting_is_a_list_with_commas(monkeypatch):
 
 
 @pytest.mark.parametrize("entry", ["*", "https://hooks.example", "hooks.example/a", "a b", "a@b"])
-def test_an_entry_that_is_no_host_is_refused(monkeypatch, entry):
+def test_an_invalid_entry_is_refused(monkeypatch, entry):
     monkeypatch.setenv("FINETUNED_WEBHOOK_ALLOWED_HOSTS", entry)
     with pytest.raises(ValueError, match="HOST or HOST:PORT"):
         Settings()

@@ -68,8 +68,7 @@ class EraseRows(ShortTask[SearchRecord]):
         self._dataset_process = DatasetProcess(settings)
         self._eraser = eraser
         self._text_scan = TextScan(files.redis, files.storage)
-        stored_chats = StoredChats(files.redis, files.storage)
-        self._chats = ChatSearch(stored_chats, self._dataset_process, self._scratch)
+        self._stored_chats = StoredChats(files.redis, files.storage)
 
     async def _work(self, record: SearchRecord) -> None:
         match = await self._searches.match(record)
@@ -113,7 +112,7 @@ class EraseRows(ShortTask[SearchRecord]):
         """Search stored chats. They are noted before they are deleted, for the next attempt."""
         before = record.chats or FoundChats(matches=0)
         try:
-            chats = await self._chats.find(record.project_id, record.id, match)
+            chats = await self._find_chats(record, match)
         except DatasetTaskFailed as e:
             log.warning("stored chats cannot be searched: %s", e.code)
             await self._update(record, chats=before.model_copy(update={"error": e.message}))
@@ -122,8 +121,42 @@ class EraseRows(ShortTask[SearchRecord]):
         found = FoundChats(matches=max(before.matches, len(chat_ids)), ids=chat_ids[:_MAX_LINES])
         await self._update(record, chats=found)
         if record.apply and found.matches:
-            await self._chats.delete(record.project_id, [chat.id for chat in chats])
+            await self._stored_chats.delete(chats)
             await self._update(record, chats=found.model_copy(update={"is_erased": True}))
+
+    async def _find_chats(self, record: SearchRecord, match: RowMatch) -> list[StoredChatRecord]:
+        """Return the stored chats whose row or metadata matches. Raises DatasetTaskFailed."""
+        chats = await self._stored_chats.list_all(record.project_id)
+        if not chats:
+            return []
+        async with scratch_folder(self._scratch / f"{record.id}-chats") as folder:
+            written = await self._write_chats(chats, folder / "content")
+            spec = SearchSpec(
+                path=folder / "content",
+                result=folder / "found.json",
+                match=match,
+                format=self._dataset_process.format_of(None),
+            )
+            lines = set((await self._dataset_process.run(spec)).lines) if written else set()
+        matching = {chat.id for line, chat in enumerate(written, 1) if line in lines}
+        sought = EncodedText(match)
+        return [
+            chat
+            for chat in chats
+            if chat.id in matching or sought.is_in(msgspec.json.encode(chat.metadata))
+        ]
+
+    async def _write_chats(
+        self, chats: Sequence[StoredChatRecord], path: Path
+    ) -> list[StoredChatRecord]:
+        """Write the rows of chats to a file, and return the chats that are in it."""
+        written = []
+        with path.open("wb") as sink:
+            for some in batched(chats, _CHATS_PER_READ):
+                for record, chat in await self._stored_chats.read_all(some):
+                    sink.write(msgspec.json.encode(chat.row) + b"\n")
+                    written.append(record)
+        return written
 
     async def _search_file(self, record: SearchRecord, file: FileRecord, match: RowMatch) -> None:
         try:
@@ -266,53 +299,3 @@ async def _contains(storage: Storage, file: FileRecord, match: RowMatch) -> bool
 def _name_of(file: FileRecord, match: RowMatch) -> str:
     """Return the name of a file, or its ID if the name contains the text."""
     return file.id if EncodedText(match).is_in(file.filename.encode()) else file.filename
-
-
-class ChatSearch:
-    """Finds stored chats by their rows, as in files, and by their metadata."""
-
-    def __init__(
-        self, stored_chats: StoredChats, dataset_process: DatasetProcess, scratch: Path
-    ) -> None:
-        self._stored_chats = stored_chats
-        self._dataset_process = dataset_process
-        self._scratch = scratch
-
-    async def find(
-        self, project_id: str, search_id: str, match: RowMatch
-    ) -> list[StoredChatRecord]:
-        """Return the chats that match. Raises DatasetTaskFailed and StorageError."""
-        records = await self._stored_chats.list_all(project_id)
-        if not records:
-            return []
-        async with scratch_folder(self._scratch / f"{search_id}-chats") as folder:
-            written = await self._write(records, folder / "content")
-            spec = SearchSpec(
-                path=folder / "content",
-                result=folder / "found.json",
-                match=match,
-                format=self._dataset_process.format_of(None),
-            )
-            lines = set((await self._dataset_process.run(spec)).lines) if written else set()
-        matching = {record.id for line, record in enumerate(written, 1) if line in lines}
-        sought = EncodedText(match)
-        return [
-            r for r in records if r.id in matching or sought.is_in(msgspec.json.encode(r.metadata))
-        ]
-
-    async def _write(
-        self, records: Sequence[StoredChatRecord], path: Path
-    ) -> list[StoredChatRecord]:
-        """Write the rows of chats to a file, and return those that are in it."""
-        written = []
-        with path.open("wb") as sink:
-            for some in batched(records, _CHATS_PER_READ):
-                for record, chat in await self._stored_chats.read_all(some):
-                    sink.write(msgspec.json.encode(chat.row) + b"\n")
-                    written.append(record)
-        return written
-
-    async def delete(self, project_id: str, chat_ids: Sequence[str]) -> None:
-        """Delete chats. Those that are gone are skipped."""
-        records = await self._stored_chats.records.get_many(project_id, chat_ids)
-        await self._stored_chats.delete(records)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +15,7 @@ from service.config import Settings
 from service.core import ids
 from service.core.errors import BadRequest, NotFound
 from service.core.records import Page
+from service.core.storage import StorageMissing
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import FileRecord
 from service.files.routes import Store, require_file
@@ -62,6 +65,16 @@ async def require_named_file(
 def pending(body: BaseModel) -> JSONResponse:
     """Return the response while a task is in progress."""
     return JSONResponse(body.model_dump(), 202, headers={"retry-after": str(_RETRY_S)})
+
+
+@contextlib.asynccontextmanager
+async def restarted_if_lost(tasks: Tasks, task: Task, message: str) -> AsyncIterator[None]:
+    """Restart a completed task whose output is no longer in storage. Raises NotFound then."""
+    try:
+        yield
+    except StorageMissing as e:
+        await tasks.restart(task)
+        raise NotFound(message) from e
 
 
 def encode_result(task: Task, kind: str, content: bytes, **more: Any) -> bytes:

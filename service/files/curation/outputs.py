@@ -104,7 +104,7 @@ class _Note(msgspec.Struct, frozen=True):
         return cls(project_id, source_id, task_id, int(attempt), output_id)
 
     def may_be_registered(self, task: Task) -> bool:
-        """Whether the attempt that stored the output can still complete its task."""
+        """Return whether the attempt that stored the output can still complete its task."""
         return task.attempt == self.attempt and task.state is TaskState.IN_PROGRESS
 
     @property

@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, Response
 from service.core import ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
-from service.core.storage import StorageMissing
 from service.datasets.checks.issue_codes import CHECKS
 from service.files.curation.file_tasks import (
     TaskStore,
@@ -21,6 +20,7 @@ from service.files.curation.file_tasks import (
     list_tasks,
     pending,
     require_named_file,
+    restarted_if_lost,
 )
 from service.files.curation.preview import PreviewOptions, preview_key, preview_task
 from service.files.curation.recognizers.routes import Store as RecognizerStore
@@ -62,6 +62,7 @@ _PENDING: dict[str, Any] = {
     "description": "Report in progress. Retry after `retry-after` seconds.",
     "headers": headers("retry-after"),
 }
+_PREVIEW_LOST = "The preview is no longer in storage; it is being created again."
 _REPORT_LOST = "The report is no longer in storage; it is being generated again."
 
 
@@ -107,11 +108,8 @@ async def preview_file(
     task = await get_or_start(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
         return pending(PreviewPending(id=task.id, file_id=task.file_id))
-    try:
+    async with restarted_if_lost(tasks, task, _PREVIEW_LOST):
         content = await files.storage.get_bytes(preview_key(task))
-    except StorageMissing as e:
-        await tasks.restart(task)
-        raise NotFound("The preview is no longer in storage; it is being created again.") from e
     made = encode_result(task, "file.preview", content, format=task.options["format"])
     return Response(made, media_type="application/json")
 
@@ -186,11 +184,8 @@ async def retrieve_report(
     task = await get_or_start(requested, tasks, settings, caller)
     if task.state is TaskState.IN_PROGRESS:
         return pending(ReportPending(id=task.id, file_id=task.file_id))
-    try:
+    async with restarted_if_lost(tasks, task, _REPORT_LOST):
         content = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
-    except StorageMissing as e:
-        await tasks.restart(task)
-        raise NotFound(_REPORT_LOST) from e
     if form == "json":
         made = encode_result(task, "file.report", content)
         return Response(made, media_type="application/json")
@@ -265,15 +260,13 @@ async def list_rows(
         return pending(ReportPending(id=task.id, file_id=task.file_id))
     query = RowQuery(int(after or 0), limit, issue, language, sort, max_score)
     try:
-        page = await RowReader(files.storage, file, task).page(query)
+        async with restarted_if_lost(tasks, task, _REPORT_LOST):
+            page = await RowReader(files.storage, file, task).page(query)
     except UnknownLine as e:
         raise Resource("row", label="line").unknown_after() from e
     except OldIndex:
         restarted = await tasks.restart(task)
         return pending(ReportPending(id=restarted.id, file_id=restarted.file_id))
-    except StorageMissing as e:
-        await tasks.restart(task)
-        raise NotFound(_REPORT_LOST) from e
     return Response(page, media_type="application/json")
 
 

@@ -132,7 +132,7 @@ class StoredChatObject(_Shown):
 
     @classmethod
     def from_record(cls, record: StoredChatRecord, chat: StoredChat) -> Self:
-        """The API object for a record and the stored chat."""
+        """Return the API object of a record and the stored chat."""
         answer = chat.row["messages"][-1]
         reasoning, content = take_out(answer.get("content") or "")
         message = StoredChatAnswer(
@@ -174,7 +174,7 @@ class StoredChatMessage(_Shown):
 
     @classmethod
     def all_of(cls, chat: StoredChat) -> list[Self]:
-        """The API objects for the messages of a request."""
+        """Return the API objects of the messages of a request."""
         return [
             cls(
                 id=f"{chat.id}-{number}",

@@ -180,6 +180,10 @@ def bad() -> dict[str, tuple[bytes, list[str]]]:
             b'{"messages": [{"role": "user", "content": "\xff\xfe"}]}\n',
             ["Line 1", "UTF-8"],
         ),
+        "long.jsonl": (
+            lines([chat("a", "b"), chat("a" * 5 * 2**20, "b")]),
+            ["Line 2", "4194304 bytes"],
+        ),
         "nul.jsonl": (lines([chat("a\0b", "c")]), ["Line 1", "NUL"]),
         "surrogate.jsonl": (
             b'{"messages": [{"role": "user", "content": "\\ud800"},'
@@ -202,7 +206,7 @@ def _zip() -> bytes:
     return out.getvalue()
 
 
-async def test_every_bad_file_ends_in_an_error_with_its_line(http, work, put):
+async def test_every_bad_file_ends_in_an_error_with_its_line(api: Api, http, work, put):
     refused = bad()
     made = {name: await put(data, name) for name, (data, _) in refused.items()}
     async with work("cpu"):
@@ -215,6 +219,7 @@ async def test_every_bad_file_ends_in_an_error_with_its_line(http, work, put):
     ]
     assert not missing, "\n".join(map(str, missing))
     assert {file["status"] for file in files.values()} == {"error"}
+    assert list(api.settings.scratch.iterdir()) == []
 
 
 async def test_lines_in_another_encoding_are_repaired_and_reported(http, work, put, report):
@@ -287,28 +292,6 @@ async def test_bytes_of_another_project_are_checked_again(api: Api, http, work, 
         assert (await checked(other, theirs))["status"] == "processed"
     store = api.app.state.files
     assert len(await store.redis.keys("finetuned:*:files-by-meaning")) == 2
-
-
-async def test_preferences_are_detected(http, work, put):
-    rows = [
-        {
-            "input": {"messages": [{"role": "user", "content": q}]},
-            "preferred_output": [{"role": "assistant", "content": a}],
-            "non_preferred_output": [{"role": "assistant", "content": "?"}],
-        }
-        for q, a in PAIRS
-    ]
-    async with work("cpu"):
-        file = await checked(http, await put(lines(rows)))
-    assert (file["status"], file["found"]["row_format"]) == ("processed", "preference")
-
-
-async def test_checks_leave_the_scratch_folder_empty(api: Api, http, work, put, chats):
-    async with work("cpu"):
-        await checked(http, await put(chats(12)))
-        await checked(http, await put(b"no\n"))
-    scratch: Path = api.settings.scratch
-    assert list(scratch.iterdir()) == []
 
 
 async def test_eval_items_are_checked_by_their_purpose(http, put, work):

@@ -1,4 +1,4 @@
-"""Tests of datasets tasks in child processes: results, limits and timeouts."""
+"""Tests of tasks in child processes: results, limits of memory and time, and failures."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from service.datasets.contract.tasks import (
     TaskSpec,
     ValidateSpec,
 )
-from service.files.curation.curate import Curate
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, failure
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.curation.task import RunFileTask
 from service.files.records import FileRecord, FileStatus, Purpose
 from tests.conftest import Api
 
@@ -111,7 +111,7 @@ async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, 
         )
 
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    curate = Curate(state.files, leases, api.settings, {TaskKind.MEASURE: work})
+    curate = RunFileTask(state.files, leases, api.settings, {TaskKind.MEASURE: work})
     await curate.run({}, file.project_id, task.subject, task.attempt)
     ended = await Tasks(state.redis).collection(file.id).get(file.project_id, task.id)
     assert ended is not None
@@ -122,7 +122,7 @@ async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, 
     assert "ProtocolError" in caplog.text
 
 
-async def test_child_that_takes_too_long_is_killed_and_said_so(spec, settings: Settings):
+async def test_a_child_that_takes_too_long_is_killed(spec, settings: Settings):
     hasty = settings.model_copy(update={"curation_timeout_s": 0.01})
     with pytest.raises(DatasetTaskFailed) as caught:
         await DatasetProcess(hasty).run(spec)
@@ -131,7 +131,7 @@ async def test_child_that_takes_too_long_is_killed_and_said_so(spec, settings: S
 
 
 @pytest.mark.parametrize("mebibytes", [120, 150, 300])
-async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(
+async def test_a_child_that_takes_too_much_memory_is_stopped(
     mebibytes: int, spec, settings: Settings
 ):
     """A library in Rust aborts, another is not loaded, or the Japanese dictionary has no room."""
@@ -151,7 +151,7 @@ async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(
 
 
 @pytest.mark.parametrize("last", [Progress(1, 2), Failed("worker_died", "It died.", "Retry.")])
-def test_a_library_that_aborts_for_lack_of_memory_is_said_so(last: Message):
+def test_an_abort_for_lack_of_memory_is_recognized(last: Message):
     """Neither the child process nor its worker can say so, but the library wrote why."""
     limit = "import resource as r; r.setrlimit(r.RLIMIT_AS, (8 << 30, 8 << 30)); import rensa; "
     code = limit + "rensa.RMinHash(num_perm=1 << 40, seed=1)"
@@ -162,7 +162,7 @@ def test_a_library_that_aborts_for_lack_of_memory_is_said_so(last: Message):
     assert failure(line, ended.returncode, b"").code in ("desk_died", "worker_died")
 
 
-async def test_missing_file_ends_in_a_clear_error(spec, settings: Settings, tmp_path):
+async def test_an_error_names_no_path_of_the_worker(spec, settings: Settings, tmp_path):
     gone = msgspec.structs.replace(spec, path=tmp_path / "gone")
     with pytest.raises(DatasetTaskFailed) as caught:
         await DatasetProcess(settings).run(gone)

@@ -151,14 +151,6 @@ async def test_the_report_of_an_unreadable_file_says_why(http, work, put, report
     assert answer.json()["error"]["code"] == "unknown_format"
 
 
-async def test_workbook_warnings_are_in_the_report(http, work, put, report):
-    from tests.files.curation.test_check import merged, workbook
-
-    async with work("cpu"):
-        made = (await report(await put(workbook(merged), "a.xlsx"))).json()
-    assert made["validation"]["counts"]["merged_cells"] == 1
-
-
 async def test_a_report_survives_a_killed_worker(models, api: Api, http, put, report, work):
     """The worker is killed during a report. Its child dies, and another worker makes the report."""
     rows = [chat_line(f"Frage {i} " * 40, f"Antwort {i} " * 40) for i in range(2_500)]

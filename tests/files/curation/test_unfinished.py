@@ -21,10 +21,10 @@ from service.datasets.formats.options import canonical_facts
 from service.datasets.output import OutputFile
 from service.files.curation.check import CheckFile
 from service.files.curation.cleaning import MakeCleaning
-from service.files.curation.curate import Curate
 from service.files.curation.outputs import NOTED, Output, Outputs
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.curation.report import MakeReport, ReportOptions, report_task
+from service.files.curation.task import RunFileTask
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.jobs.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
@@ -145,7 +145,7 @@ async def test_outputs_are_kept_while_a_worker_may_be_writing_them(
     assert stored(api) == []
 
 
-async def test_registered_outputs_stay(api: Api, reconciler, source, task, outputs):
+async def test_registered_outputs_are_kept(api: Api, reconciler, source, task, outputs):
     files, made = api.app.state.files, Outputs(api.app.state.files)
     await made.store(task, outputs)
     await Tasks(api.app.state.redis).finish(
@@ -190,7 +190,7 @@ async def test_a_task_created_while_its_file_is_deleted_is_deleted(api: Api, sou
     late = task_on(source)
     await tasks.create(late)
     leases = Leases(state.redis, "me", lease_s=30)
-    await Curate(state.files, leases, api.settings, {}).run({}, PROJECT, late.subject, 1)
+    await RunFileTask(state.files, leases, api.settings, {}).run({}, PROJECT, late.subject, 1)
     assert await tasks.unfinished() == []
     assert await tasks.collection(source.id).get(PROJECT, late.id) is None
 
@@ -207,7 +207,7 @@ async def test_the_same_task_on_two_files_has_two_folders(api: Api):
         await both.wait()
 
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    curate = Curate(state.files, leases, api.settings, {TaskKind.MEASURE: measure})
+    curate = RunFileTask(state.files, leases, api.settings, {TaskKind.MEASURE: measure})
     files = [await state.files.register(record(name)) for name in ("a", "b")]
     tasks = [
         await Tasks(state.redis).create(task_on(file, TaskKind.MEASURE, "filemeasure-1"))

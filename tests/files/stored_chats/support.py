@@ -1,4 +1,4 @@
-"""Requests and answers as the gateway passes them on."""
+"""Requests and answers as the gateway passes them on, for tests of stored chats."""
 
 from __future__ import annotations
 

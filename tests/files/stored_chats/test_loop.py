@@ -1,4 +1,4 @@
-"""From a chat with OpenAI's unmodified SDK to a training file, with an engine that answers."""
+"""Tests from a chat with OpenAI's SDK to a training file, with an engine that answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chats are stored beside the answers, and dropped rather than in their way."""
+"""Tests of the recorder: which chats are stored, and when they are dropped."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ async def test_a_chat_is_stored_redacted_and_counts_in_the_quota(
     assert await stored_chats.storage.objects(project.id) == []
 
 
-async def test_which_chats_are_chosen(stored_chats, projects, project):
+async def test_chats_are_chosen_by_the_capture_settings_and_the_request(
+    stored_chats, projects, project
+):
     recorder = Recorder(stored_chats, projects)
 
     def chosen(capture: Capture | None, request: bytes = HI, path: str = CHATS, **names: str):

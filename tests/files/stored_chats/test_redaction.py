@@ -1,4 +1,4 @@
-"""What is stored of a chat: its messages and its answer, without personal data."""
+"""Tests of chats as they are stored: complete, and without personal data."""
 
 from __future__ import annotations
 
@@ -132,5 +132,5 @@ def test_calls_of_tools_and_thoughts_of_a_stream():
         pytest.param(body(("user", "Hi")), b"<html>", id="no JSON"),
     ],
 )
-def test_what_is_no_chat_of_text_is_refused(request_, response):
+def test_other_content_than_text_is_not_stored(request_, response):
     assert redact(Recorded(request_, response, "mask")) == Refused("unsupported")

@@ -1,4 +1,4 @@
-"""What is stored of a response of `/v1/responses`: the chat that it is."""
+"""Tests of responses of `/v1/responses` as they are stored: as chats."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_stream_is_stored_if_its_last_event_arrived():
     assert redact(recorded("Hi", events[0] + failed)) == Refused("unsupported")
 
 
-def test_what_vllm_wrote_is_stored():
+def test_answers_of_vllm_are_stored():
     """The documented examples are what vLLM answered, of a stream the first and last events."""
     shown = msgspec.json.decode((STACK / "createResponse.json").read_bytes())
     asked = shown["requestBody"]["application/json"]["answer"]["value"]
@@ -148,7 +148,7 @@ FILE = {"type": "input_file", "file_id": "file-1"}
         ([], {}),
     ],
 )
-def test_what_is_no_chat_of_text_is_refused(given: Any, fields: dict[str, Any]):
+def test_other_content_than_text_is_not_stored(given: Any, fields: dict[str, Any]):
     assert redact(recorded(given, HELLO, **fields)) == Refused("unsupported")
 
 
@@ -161,5 +161,5 @@ def test_what_is_no_chat_of_text_is_refused(given: Any, fields: dict[str, Any]):
         response(said("Hi"), said("Hi again")),
     ],
 )
-def test_a_response_that_is_no_answer_is_refused(response_: dict[str, Any]):
+def test_a_response_without_one_answer_is_not_stored(response_: dict[str, Any]):
     assert redact(recorded("Hi", json.dumps(response_).encode())) == Refused("unsupported")

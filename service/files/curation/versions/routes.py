@@ -10,8 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from service.config import Settings
 from service.core import ids
 from service.core.claims import Claim
-from service.core.errors import BadRequest, NotFound
-from service.core.storage import StorageMissing
+from service.core.errors import BadRequest
 from service.datasets.contract.versions import Change
 from service.files.curation.file_tasks import (
     TaskStore,
@@ -22,6 +21,7 @@ from service.files.curation.file_tasks import (
     list_tasks,
     pending,
     require_named_file,
+    restarted_if_lost,
 )
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.recognizers.routes import Store as RecognizerStore
@@ -95,11 +95,8 @@ async def retrieve_diff(
     task = await _compare(pair, caller, tasks, recognizers, settings)
     if isinstance(task, DiffPending):
         return pending(task)
-    try:
+    async with restarted_if_lost(tasks, task, _LOST):
         content = await files.storage.get_bytes(f"{task.folder}/{DIFF}")
-    except StorageMissing as e:
-        await tasks.restart(task)
-        raise NotFound(_LOST) from e
     made = encode_result(task, "file.diff", content, other_file=other_file)
     return Response(made, media_type="application/json")
 
@@ -143,13 +140,10 @@ async def list_diff_rows(
     task = await _compare(pair, caller, tasks, recognizers, settings)
     if isinstance(task, DiffPending):
         return pending(task)
-    try:
+    async with restarted_if_lost(tasks, task, _LOST):
         page = await read_diff_rows(
             files.storage, pair, task, change=change, after=int(after or 0), limit=limit
         )
-    except StorageMissing as e:
-        await tasks.restart(task)
-        raise NotFound(_LOST) from e
     return Response(page, media_type="application/json")
 
 

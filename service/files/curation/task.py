@@ -14,20 +14,20 @@ from service.files.records import FileRecord, Files
 from service.work.task import ShortTask
 
 
-class Work(Protocol):
+class TaskWork(Protocol):
     """The work of one kind of task."""
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
         """Do the work in a scratch folder, and complete the task. Raises DatasetTaskFailed."""
 
 
-class Curate(ShortTask[Task]):
+class RunFileTask(ShortTask[Task]):
     """Runs tasks by their kind, and counts how they end."""
 
     failures = (DatasetTaskFailed,)
 
     def __init__(
-        self, files: Files, leases: Leases, settings: Settings, kinds: dict[TaskKind, Work]
+        self, files: Files, leases: Leases, settings: Settings, kinds: dict[TaskKind, TaskWork]
     ) -> None:
         super().__init__(Tasks(files.redis), leases)
         self._files = files
