@@ -108,7 +108,7 @@ async def open_resources(
             key_uses.writing(),
             refusals.writing(),
             follow_clock(redis),
-            api_processes.counted(redis),
+            api_processes.counting(redis),
             AsyncExitStack() as stack,
         ):
             if reports:

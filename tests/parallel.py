@@ -61,11 +61,11 @@ GROUPS: Final = {
         "tests/training/test_selection.py",
         "tests/training/test_warm_start.py",
         "tests/inference/engine/test_cpu_lora.py",
-        "tests/inference/engine/test_cpu_wait.py",
+        "tests/inference/engine/test_cpu.py",
         "tests/inference/engine/test_tool_call_parsers.py",
         "tests/inference/engine/test_tool_calls.py",
         "tests/training/test_thinking.py",
-        "tests/inference/gateway/test_cache_salt.py",
+        "tests/inference/gateway/test_request_body.py",
     ),
     "make_spec": ("tests/training/",),
     # Tests that import torch, transformers, PEFT and bitsandbytes: 9 s of CPU in each process.

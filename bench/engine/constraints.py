@@ -66,7 +66,7 @@ def is_refused(fields: dict[str, Any]) -> bool:
     """Return whether the gateway refuses these fields."""
     body = {"model": BASE, "messages": _MESSAGES, **fields}
     try:
-        RequestRules().checked("/v1/chat/completions", json.dumps(body).encode())
+        RequestRules().parse("/v1/chat/completions", json.dumps(body).encode())
     except BadRequest:
         return True
     return False

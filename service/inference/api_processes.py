@@ -1,7 +1,7 @@
-"""How many API processes an installation has, so that they share the places at its engines.
+"""Counts the API processes of an installation, so that they share its engines' slots.
 
-Each process announces itself every few seconds in one key of Redis, and learns the number of the
-others from it. A request asks Redis nothing.
+Each process announces itself every few seconds in one key of Redis, and reads the number of
+processes from it. Requests do not access Redis for this.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 KEY: Final = f"{PREFIX}:api-processes"
 _EVERY_S: Final = 5.0
 _ALIVE_S: Final = 20.0
-_LEAVE_S: Final = 1.0  # afterwards, the others find out by themselves
+_LEAVE_S: Final = 1.0  # afterwards, the others notice by themselves
 
 
 class _Known:
@@ -30,13 +30,13 @@ class _Known:
     processes = 1
 
 
-def share(places: int) -> int:
-    """Return this process's part of places at engines: at least one."""
-    return max(1, places // _Known.processes)
+def share(slots: int) -> int:
+    """Return this process's share of the engines' slots: at least one."""
+    return max(1, slots // _Known.processes)
 
 
 @contextlib.asynccontextmanager
-async def counted(redis: Client, *, every_s: float = _EVERY_S) -> AsyncIterator[None]:
+async def counting(redis: Client, *, every_s: float = _EVERY_S) -> AsyncIterator[None]:
     """Count this process and the others inside the block. Redis may be unavailable at any time.
 
     Without Redis, the last number stays.

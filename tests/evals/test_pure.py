@@ -107,7 +107,7 @@ def test_patience_begins_again_with_an_answer():
     now_s = 10
     assert patience.is_over("a")
     assert not patience.is_over("b")
-    patience.answered("a")
+    patience.note_answer("a")
     assert not patience.is_over("a")
 
 

@@ -45,7 +45,7 @@ objects = bodies.map(lambda inside: f"{{{inside}}}".encode())
 
 def read_by_the_gateway(body: bytes) -> Request | BadRequest:
     try:
-        return RULES.checked("/v1/chat/completions", body)
+        return RULES.parse("/v1/chat/completions", body)
     except BadRequest as refused:
         return refused
 

@@ -201,7 +201,7 @@ class CountingHandler:
     def __init__(self, gateway: Gateway) -> None:
         self.paths = gateway.paths
         self.handled = 0
-        self._gateway = gateway
+        self.gateway = gateway
 
     @property
     def handler(self) -> CountingHandler:
@@ -209,7 +209,7 @@ class CountingHandler:
 
     def handle(self, request: HandledRequest) -> None:
         self.handled += 1
-        self._gateway.handle(request)
+        self.gateway.handle(request)
 
 
 BOTH_WAYS = pytest.mark.parametrize("gateway", ["asgi", "handler"], indirect=True)

@@ -1,6 +1,6 @@
-"""Requests of workers to engines, routed, limited and counted like the gateway's, at low priority.
+"""Sends workers' requests to engines: routed, limited and counted like users', at low priority.
 
-They are sent on behalf of a project and the key that asked for the work. A request waits while the
+They are sent on behalf of a project and of the key that started the work. A request waits while the
 project is over its limits or the engine is down, and then fails for its item alone. A model that no
 longer exists may fail the whole work.
 """
@@ -127,7 +127,7 @@ class Patience:
         self._clock = clock
         self._away_since: dict[str, float] = {}
 
-    def answered(self, base: str) -> None:
+    def note_answer(self, base: str) -> None:
         """Note that an engine of the base model answered."""
         self._away_since.pop(base, None)
 
@@ -253,7 +253,7 @@ class EngineCalls:
             raw = await answer.read_all(_MAX_ANSWER_BYTES)
         finally:
             answer.close()
-        self._patience.answered(model.base_model)
+        self._patience.note_answer(model.base_model)
         try:
             return msgspec.json.decode(raw, type=dict[str, Any])
         except msgspec.DecodeError as e:

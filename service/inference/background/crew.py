@@ -1,4 +1,4 @@
-"""Concurrent work on many items, whose outcomes are stored in groups while others are worked on."""
+"""Works on many items concurrently, and stores their outcomes in groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Outcome = TypeVar("Outcome")
 
 
 class Crew(Generic[Item, Outcome]):
-    """Works on items, and stores outcomes that are finished at the same time as one group."""
+    """Works on items with bounded concurrency, and stores their outcomes in groups."""
 
     def __init__(
         self,

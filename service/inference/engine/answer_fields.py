@@ -1,4 +1,4 @@
-"""Answers with the fields of OpenAI's API, and chats as in training, for vLLM 0.32.
+"""Changes vLLM 0.32's answers to OpenAI's fields, and its chat inputs to those of trainings.
 
 Answers have no fields that vLLM adds. vLLM serializes them with pydantic, which is configured to
 omit fields. So no answer is decoded again, here or in the gateway, and most become shorter. What a
@@ -113,7 +113,7 @@ def install() -> None:
 
 
 def replace(owner: Any, name: str, replacement: Callable[..., Any]) -> None:
-    """Replace a function by one that gets the original as its first argument."""
+    """Replace a function. The replacement gets the original as its first argument."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
@@ -165,7 +165,7 @@ def _completion_choice(original: Callable[..., Any], **fields: Any) -> Any:
 
 
 class _Asked(NamedTuple):
-    """What a request for a response asked for, before vLLM changes it."""
+    """Parameters of a request for a response, before vLLM changes them."""
 
     text: Any
     tools: Any

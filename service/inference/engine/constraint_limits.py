@@ -51,16 +51,16 @@ class Debts:
         self._clock = clock
         self._of: dict[str, tuple[float, float]] = {}
 
-    def of(self, project: str) -> float:
+    def seconds(self, project: str) -> float:
         """Return the seconds that count at present."""
         seconds, at = self._of.get(project, (0.0, 0.0))
         return max(0.0, seconds - (self._clock() - at) * _FORGIVEN_PER_S)
 
     def add(self, project: str, seconds: float) -> None:
         """Count seconds of CPU time."""
-        total = self.of(project) + seconds
+        total = self.seconds(project) + seconds
         if len(self._of) >= _REMEMBERED:
-            self._of = {name: debt for name, debt in self._of.items() if self.of(name) > 0}
+            self._of = {name: debt for name, debt in self._of.items() if self.seconds(name) > 0}
         self._of[project] = (total, self._clock())
 
 
@@ -93,7 +93,10 @@ class Gate:
         if known is not None and self._clock() < until:
             return known
         if (task := self._running.get(digest)) is None:
-            if self._waiting[project] >= MAX_WAITING or self._debts.of(project) > _MAX_TRIALS_S:
+            if (
+                self._waiting[project] >= MAX_WAITING
+                or self._debts.seconds(project) > _MAX_TRIALS_S
+            ):
                 raise Busy
             self._waiting[project] += 1
             task = asyncio.create_task(self._try(digest, constraint, project))
@@ -172,7 +175,7 @@ class Measured:
             self._slow_s += slow_s
             self._debts.add(self._project, slow_s)
             self._given_up = (
-                self._slow_s > _MAX_ANSWER_S or self._debts.of(self._project) > _MAX_PROJECT_S
+                self._slow_s > _MAX_ANSWER_S or self._debts.seconds(self._project) > _MAX_PROJECT_S
             )
         return result
 
@@ -286,14 +289,14 @@ async def _pass(gate: Gate, constraint: Any, project: str) -> None:
     from vllm.v1.structured_output.request import get_structured_output_key
     from vllm.v1.structured_output.utils import choice_as_grammar
 
-    from service.inference.engine.tool_calls import loosened
+    from service.inference.engine.tool_calls import loosen
 
     kind, spec = get_structured_output_key(constraint)
     digest = hashlib.sha256(f"{kind.name}\n{spec}".encode("utf-8", "surrogatepass")).digest()
     verdict = await gate.verdict(digest, constraint, project)
     if verdict.outcome == "no_time":
         raise Busy
-    if verdict.outcome in ("too_complex", "invalid") and (loose := loosened(spec)) is not None:
+    if verdict.outcome in ("too_complex", "invalid") and (loose := loosen(spec)) is not None:
         setattr(constraint, "json" if constraint.json is not None else "structural_tag", loose)
         await _pass(gate, constraint, project)
         return

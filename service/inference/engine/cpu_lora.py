@@ -53,7 +53,7 @@ class Together:
     """Those rows, in the order of `places`; None if they are the whole batch."""
 
     @classmethod
-    def of(cls, few: dict[int, list[int]], batch: int) -> Together:
+    def build(cls, few: dict[int, list[int]], batch: int) -> Together:
         """Build the layout of rows by slot, for a batch of `batch` rows."""
         first, last = min(few), max(few)
         most = max(map(len, few.values()))
@@ -105,10 +105,10 @@ class Plan:
 
     def following(self, slots: Sequence[int]) -> Plan:
         """Return the plan of the next batch: this one if the slots are unchanged."""
-        return self if tuple(slots) == self.slots else Plan.of(slots)
+        return self if tuple(slots) == self.slots else Plan.build(slots)
 
     @classmethod
-    def of(cls, slots: Sequence[int]) -> Plan:
+    def build(cls, slots: Sequence[int]) -> Plan:
         """Build the plan of a batch with these slots; -1 is the base model."""
         by_slot: dict[int, list[int]] = {}
         for row, slot in enumerate(slots):
@@ -118,7 +118,7 @@ class Plan:
         if len(few) < 2 or max(few) - min(few) + 1 > _MAX_SPAN * len(few):
             few = {}
         groups = (Group(s, _indexes(rows)) for s, rows in by_slot.items() if s not in few)
-        together = Together.of(few, len(slots)) if few else None
+        together = Together.build(few, len(slots)) if few else None
         return cls(tuple(slots), tuple(groups), together)
 
 
@@ -215,7 +215,7 @@ class GroupedLoRA(PunicaWrapperCPU):
         if len(x) == len(self._by_sample.slots) and not is_part:
             return self._by_sample
         first = x.storage_offset() // x.stride(0)
-        return Plan.of(self._by_token.slots[first : first + len(x)])
+        return Plan.build(self._by_token.slots[first : first + len(x)])
 
 
 def add(

@@ -47,7 +47,7 @@ from service.web.probing import START_HEADER, confirmation
 _GAVE_UP, _STREAM_FAILED = "Internal server error", "The engine failed in this stream."
 
 
-async def answer_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def end_streams_with_errors(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Let vLLM answer the request. If it fails during a stream, end the stream with an error."""
     is_open = False  # a stream has started and not ended
 
@@ -67,13 +67,13 @@ async def answer_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send)
         causes = _causes(e)
         # No tracebacks: they may contain parts of a prompt.
         log.error("a stream failed: %s", ", ".join(map(_place, causes)))
-        message, status = _told(causes)
+        message, status = _message_and_status(causes)
         error = {"message": message, "type": "InternalServerError", "param": None, "code": status}
         event = b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
         await send({"type": "http.response.body", "body": event})
 
 
-def _told(causes: list[BaseException]) -> tuple[str, int]:
+def _message_and_status(causes: list[BaseException]) -> tuple[str, int]:
     """Return the message and the status of an error, as vLLM has them outside of streams."""
     for cause in causes:
         name = type(cause).__name__
@@ -178,7 +178,7 @@ class EngineGuard:
     async def _held(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = dict(scope["headers"]).get(_ADAPTER)
         if name is None:
-            await answer_whole(self._app, scope, receive, send)
+            await end_streams_with_errors(self._app, scope, receive, send)
             return
         began = time.perf_counter()
         try:
@@ -189,7 +189,7 @@ class EngineGuard:
                     gone = NotFound("The model does not exist.", code="model_not_found")
                     await _refuse(send, gone)
                 else:
-                    await answer_whole(self._app, scope, receive, send)
+                    await end_streams_with_errors(self._app, scope, receive, send)
         except AdapterUnavailable as e:
             metrics.ADAPTER_REQUESTS.cell("unavailable").inc()
             await _refuse(send, Unavailable(str(e), code="adapter_unavailable"))

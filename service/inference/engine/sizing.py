@@ -1,8 +1,8 @@
-"""Sizes of an engine: slots, ranks, context and memory, with the reasons in words.
+"""Computes an engine's adapter slots, ranks, context length and memory, each with a reason.
 
-Pure functions from settings and facts about the machine and the base model to numbers. Settings
-take precedence; only the rest is derived. The worker also gets the trainer's part of a shared GPU
-from here, so that both parts add up.
+Pure functions of the settings, the machine and the base model. Settings take precedence; only the
+rest is derived. The worker gets the trainer's part of a shared GPU from here, too, so that both
+parts add up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Inputs for an engine's sizes, read from the machine and a base model's folder."""
+"""Reads the inputs of an engine's sizes from the machine and a base model's folder."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def gather(
     highest_rank: int = 0,
     merged: bool = False,
 ) -> SizingInputs:
-    """Collect the facts of an engine on this machine, next to the engines of `served`.
+    """Collect the sizing inputs of an engine on this machine, next to the engines of `served`.
 
     If `merged` is true, the engine serves one trained model of `entry` and takes no adapters.
     """

@@ -1,12 +1,13 @@
-"""Tool calls as OpenAI's programs expect them from vLLM 0.32.
+"""Changes vLLM 0.32's tool calls to what programs for OpenAI's API expect.
 
 **Arguments follow the schema**, also without `strict`: `--tool-strict-level=parameter` makes vLLM
 constrain the arguments of every call, from its first token on. Unless a tool is `strict`, a schema
 that costs too much or whose trial fails (constraint_limits.py) constrains nothing instead of
 failing the request: its arguments are any object.
 
-**Calls that are cut off**, by `max_tokens` for example, are in a complete answer what they are in a
-stream. vLLM's parsers of complete texts find no call in them and return their markup as content.
+**Calls that are cut off**, by `max_tokens` for example, are the same in a complete answer as in a
+stream: their arguments are incomplete, or as vLLM's stream ends them, such as `{}` right after the
+name. vLLM's parsers of complete texts find no call in them and return their markup as content.
 
 **`functions`** are tools in OpenAI's first form. The gateway sends them as `tools`; the answers get
 their old form here.
@@ -75,14 +76,14 @@ def _schema_of_calls(
 
 
 def _constraint(build: Callable[[Any], Any], tools: Sequence[Any] | None) -> Any:
-    """Build the constraint of an answer's calls. What its trial refuses is loosened afterwards."""
+    """Build the constraint of an answer's calls. If its trial fails, `loosen` is applied."""
     if not tools:
         return build(tools)
     described = [_described(tool) for tool in tools]
     return build(described if _is_cheap(described) else [_loose(tool) for tool in described])
 
 
-def loosened(constraint: str) -> str | None:
+def loosen(constraint: str) -> str | None:
     """Return an easier constraint of an answer's calls, or None if there is none.
 
     First, the arguments of tools that are not `strict` are any object. Then the schemas of strict
@@ -299,7 +300,7 @@ async def _create_chat(original: Callable[..., Any], self: Any, request: Any, *a
         return answer
     if not request.tools or not isinstance(answer, AsyncIterator):
         return answer
-    return _events(answer, _old_event if has_functions else _without_empty_content)
+    return _events(answer, _with_function_calls if has_functions else _without_empty_content)
 
 
 def _tool_messages(messages: Sequence[Any]) -> Iterator[Any]:
@@ -330,7 +331,7 @@ def _without_empty_content(event: str) -> str:
 
 
 def _call_function(choice: chat.ChatCompletionResponseChoice) -> None:
-    """Give a choice the form that it had before there were tools."""
+    """Convert the tool call of a choice to a `function_call`."""
     message = choice.message
     if message.tool_calls:
         message.function_call, message.tool_calls = message.tool_calls[0].function, []
@@ -338,8 +339,8 @@ def _call_function(choice: chat.ChatCompletionResponseChoice) -> None:
         choice.finish_reason = "function_call"
 
 
-def _old_event(event: str) -> str:
-    """Give the choices of an event that form."""
+def _with_function_calls(event: str) -> str:
+    """Convert the tool calls of an event to function calls."""
     if '"tool_calls"' not in event:
         return _without_empty_content(event)
     chunk = json.loads(event.removeprefix("data: "))

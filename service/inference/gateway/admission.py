@@ -1,4 +1,4 @@
-"""Admits requests to models without awaiting, and accounts for them when they end."""
+"""Prepares requests to models for the engine, admits them within limits, and accounts for them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ _NO_USAGE: Final = Usage(0, 0, 0)
 _USUAL_TOKENS: Final = 512
 
 
-class AdmittedRequest:
-    """An admitted request and its state."""
+class PreparedRequest:
+    """A request that was checked, with its body for the engine and its state."""
+
+    admission: Admission
+    """Set when the request is admitted."""
 
     __slots__ = (
-        *("_for_errors", "_tap", "adapter", "admission", "body", "caller", "model", "path"),
-        *("size", "slot", "streamed", "usage"),
+        *("_for_errors", "_tap", "adapter", "admission", "answers", "body", "caller", "model"),
+        *("output_limit", "path", "received_bytes", "slot", "streamed", "usage"),
     )
 
     def __init__(
@@ -39,11 +42,10 @@ class AdmittedRequest:
         caller: Principal,
         path: str,
         model: ServableModel,
+        request: Request,
         body: bytes,
         tap: UsageTap | None,
-        admission: Admission,
-        *,
-        output_limit: int | None,
+        received_bytes: int,
     ) -> None:
         self.caller = caller
         self.path = path
@@ -52,23 +54,25 @@ class AdmittedRequest:
         """Name of the adapter that the engine has to load, if any."""
         self.body = body
         """Body for the engine."""
-        tokens = _USUAL_TOKENS if output_limit is None else output_limit
-        body_bytes = len(body)
-        self.size = (
-            caller.project_id,
-            body_bytes // BYTES_PER_TOKEN + tokens,
-            admission.answers,
-            body_bytes,
-        )
-        """Arguments of `FairQueue.take`: the project, and the tokens, answers and bytes."""
-        self.streamed = admission.streamed
+        self.received_bytes = received_bytes
+        """Size of the body as the client sent it."""
+        self.streamed = request.streamed
+        self.answers = request.answers
+        self.output_limit = request.output_limit
         self._tap = tap
         self._for_errors: EngineRequest | None = None
         self.usage: Usage | None = None
         """The usage of a response that arrived complete."""
-        self.admission = admission
         self.slot: Slot | None = None
         """Slot at the engine, if the request has one."""
+
+    @property
+    def size(self) -> tuple[str, int, int, int]:
+        """Arguments of `FairQueue.take`: the project, and the tokens, answers and bytes."""
+        tokens = _USUAL_TOKENS if self.output_limit is None else self.output_limit
+        body_bytes = len(self.body)
+        tokens += body_bytes // BYTES_PER_TOKEN
+        return self.caller.project_id, tokens, self.answers, body_bytes
 
     @property
     def tap(self) -> UsageTap:
@@ -86,7 +90,7 @@ class AdmittedRequest:
 
 
 class Admissions:
-    """Checks and admits requests, and accounts for them."""
+    """Prepares requests, admits them, and accounts for them."""
 
     def __init__(
         self,
@@ -101,51 +105,41 @@ class Admissions:
         self._tools = tools
         self._salt_member = salt_members(salt_secret)
 
-    def admit(
-        self,
-        caller: Principal,
-        path: str,
-        request: Request,
-        body: bytes,
-        found: ResolvedModel,
-        admission: Admission | None = None,
-    ) -> AdmittedRequest:
-        """Admit a request, unless it has an admission from `wait`.
-
-        Raises Busy, RateLimited, or BadRequest if the model cannot call tools.
-        """
+    def prepare(
+        self, caller: Principal, path: str, request: Request, body: bytes, found: ResolvedModel
+    ) -> PreparedRequest:
+        """Prepare a request for the engine. Raises BadRequest if the model cannot call tools."""
         if request.offers_tools:
             check_tools(found.model, self._registry.catalogue, self._tools)
-        streamed, limit = request.streamed, request.output_limit
-        tap = _tap(request, path) if streamed else None
+        tap = _tap(request, path) if request.streamed else None
         salt_member = self._salt_member(caller.project_id)
         for_engine = _for_engine(
             body, request, found, salt_member, with_usage=tap is not None and tap.strips
         )
-        if admission is None:
-            admission = self._meter.admit(
-                caller,
-                body_bytes=len(body),
-                max_tokens=limit,
-                streamed=streamed,
-                answers=request.answers,
-            )
-        return AdmittedRequest(
-            caller, path, found.model, for_engine, tap, admission, output_limit=limit
+        return PreparedRequest(caller, path, found.model, request, for_engine, tap, len(body))
+
+    def admit(self, request: PreparedRequest) -> None:
+        """Admit a request. Raises RateLimited, and Busy if it may wait (`admit_in_turn`)."""
+        request.admission = self._meter.admit(
+            request.caller,
+            body_bytes=request.received_bytes,
+            max_tokens=request.output_limit,
+            streamed=request.streamed,
+            answers=request.answers,
         )
 
-    async def wait(self, caller: Principal, request: Request, body_bytes: int) -> Admission:
-        """Wait until a request of a busy project or key may begin. Raises RateLimited."""
-        return await self._meter.admit_in_turn(
-            caller,
-            body_bytes=body_bytes,
+    async def admit_in_turn(self, request: PreparedRequest) -> None:
+        """Admit a request of a busy project or key when it may begin. Raises RateLimited."""
+        request.admission = await self._meter.admit_in_turn(
+            request.caller,
+            body_bytes=request.received_bytes,
             max_tokens=request.output_limit,
             streamed=request.streamed,
             answers=request.answers,
         )
 
     def end(
-        self, request: AdmittedRequest, status: int, first_byte_s: float | None, seconds: float
+        self, request: PreparedRequest, status: int, first_byte_s: float | None, seconds: float
     ) -> None:
         """Account for an admitted request. Call it once."""
         if request.slot is not None:

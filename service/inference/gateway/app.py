@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope, Send
 
+from service.core.errors import Unavailable
 from service.inference.chat_load import ChatReports
 from service.inference.gateway.admission import Admissions
-from service.inference.gateway.client import AsgiClient, RequestNotes
+from service.inference.gateway.client import AsgiClient, Client, RequestHeaders
 from service.inference.gateway.exchange import ChatCopies, Exchange, Resources
 from service.inference.gateway.parameters import PATHS, RequestRules
 from service.inference.upstreams import Upstreams
@@ -61,21 +62,30 @@ class Gateway:
             copies=copies,
         )
         self._live: set[Exchange] = set()
+        self._is_closed = False
 
     def handle(self, request: HandledRequest) -> None:
         """Answer a request that arrived complete."""
         head = request.head
-        if head.notes is None:
-            head.notes = RequestNotes.of(head.headers)
-        Exchange(self._resources, request, head.notes, self._live).start()
+        if head.parsed is None:
+            head.parsed = RequestHeaders.parse(head.headers)
+        self._start(request, head.parsed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Every failure has an error body in OpenAI's format."""
         client = AsgiClient(scope, receive, send, self._resources.client_timeout_s)
-        Exchange(self._resources, client, RequestNotes.of(client.headers), self._live).start()
+        self._start(client, RequestHeaders.parse(client.headers))
         await client.run()
 
     def close(self) -> None:
-        """End the requests that the server did not wait for."""
+        """End the requests that the server did not wait for, and refuse those that still arrive."""
+        self._is_closed = True
         for exchange in list(self._live):
             exchange.cut()
+
+    def _start(self, client: Client, headers: RequestHeaders) -> None:
+        exchange = Exchange(self._resources, client, headers, self._live)
+        if self._is_closed:
+            exchange.fail(Unavailable("The server is stopping. Try again in a few seconds."))
+        else:
+            exchange.start()

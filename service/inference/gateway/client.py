@@ -1,7 +1,7 @@
-"""How the gateway gets a request and responds to it.
+"""The client's side of the gateway: reads a request and sends its response.
 
-The server's own requests are `HandledRequest` (web/wire/protocol.py). `AsgiClient` is for the
-others: large ones, unusual ones, and all while requests are traced or answered for browsers.
+Most requests come from the server as `HandledRequest` (web/wire/protocol.py). `AsgiClient` adapts
+ASGI for the others: large or unusual requests, and all requests while tracing or CORS is on.
 """
 
 from __future__ import annotations
@@ -62,20 +62,20 @@ class Client(Protocol):
         """Close the connection, which tells the client that the response is not complete."""
 
 
-class RequestNotes(NamedTuple):
-    """What requests with the same headers have in common."""
+class RequestHeaders(NamedTuple):
+    """The headers of a request that the gateway uses."""
 
     authorization: str
     forwarded: dict[str, str]
     """Headers that the engine gets."""
     lines: str
-    """The same headers as lines."""
+    """The same headers as lines of HTTP."""
     request_id: str | None
-    """ID that the client gave them."""
+    """ID that the client chose, if it is valid."""
 
     @classmethod
-    def of(cls, headers: Mapping[bytes, bytes]) -> Self:
-        """Read the headers."""
+    def parse(cls, headers: Mapping[bytes, bytes]) -> Self:
+        """Parse the headers of a request. Names are in lower case."""
         given = headers.get(b"x-request-id")
         forwarded = {
             name.decode(): headers[name].decode("latin-1") for name in _FORWARDED if name in headers

@@ -1,11 +1,11 @@
-"""Bounds of the schemas and grammars that constrain an answer.
+"""Limits how long the schemas and grammars of a request may take to compile.
 
 An engine tries each new constraint in a process that it can kill
-(inference/engine/constraint_trials.py). What would certainly fail there is refused here, before it
-uses any of an engine's time. The time hardly depends on the size of a constraint: ten texts with
-different limits of their lengths took a core 11 s, and `.?` a hundred times 53 s. The bounds follow
-what was measured with xgrammar 0.2 (docs/benchmarks.md), and apply to all that one
-request compiles together.
+(inference/engine/constraint_trials.py). What would certainly fail there is rejected here, before it
+uses any of an engine's time. The time hardly depends on the size of a constraint: ten strings with
+different length limits took a core 11 s, and `.?` a hundred times 53 s. The limits follow
+measurements with xgrammar 0.2 (docs/benchmarks.md) and apply to all constraints of a request
+together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from service.core.errors import BadRequest
 
 MAX_BYTES: Final = 64 * 1024
 REPETITIONS_COUNTED: Final = 100
-"""Length up to which limits of lengths and repetitions count. A longer one takes no longer."""
+"""Repetitions beyond this number do not count, because they take no longer to compile."""
 MAX_OPTIONAL_PROPERTIES: Final = 400
 MAX_RULES: Final = 200
 
@@ -50,7 +50,7 @@ def is_compiled(tools: msgspec.Raw, choice: msgspec.Raw, *, parallel: bool | Non
 
 
 def check_constraints(constraints: Sequence[Constraint], max_repetitions: int) -> None:
-    """Raise BadRequest if what constrains an answer takes long to compile.
+    """Raise BadRequest if the constraints of an answer take long to compile.
 
     `max_repetitions` limits the sum of the different limits of lengths and repetitions.
     """
@@ -84,7 +84,7 @@ def _out_of_range(given: Sequence[tuple[str, bytes]]) -> BadRequest:
 
 @functools.lru_cache(_REMEMBERED)
 def _fault(values: Sequence[bytes], max_repetitions: int) -> str | None:
-    """Return why constraints are refused. Programs send the same ones with each request."""
+    """Return why constraints are refused, or None. Cached: programs repeat their constraints."""
     repetitions: set[tuple[object, int]] = set()
     rules = optional = 0
     for node in _objects([msgspec.json.decode(value) for value in values]):
@@ -110,7 +110,7 @@ def _fault(values: Sequence[bytes], max_repetitions: int) -> str | None:
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield all objects in a JSON value, and in texts of vLLM's parameters that are JSON."""
+    """Yield all objects in a JSON value, also in strings of vLLM's parameters that contain JSON."""
     stack = [value]
     while stack:
         node = stack.pop()
@@ -140,15 +140,15 @@ def _optional_properties(node: Mapping[str, Any]) -> int:
 
 
 def _rules(node: Mapping[str, Any]) -> list[str]:
-    """Return the rules of a grammar, after one more element."""
+    """Split a grammar at its rules. The first part is what precedes the first rule."""
     grammar = node.get("grammar")
     return _RULE.split(_TEXT.sub("x", grammar)) if isinstance(grammar, str) else [""]
 
 
 def _repetitions(node: Mapping[str, Any]) -> Iterator[tuple[object, int]]:
-    """Yield the limits of a text's length, and the repetitions in patterns and grammars, counted.
+    """Yield length limits and repetitions, each with a key and how much it counts.
 
-    What is equal is compiled once: texts with the same limits, and the same patterns.
+    Equal keys are compiled once, such as strings with the same limits, and equal patterns.
     """
     limits = (_whole(node.get("minLength")), _whole(node.get("maxLength")))
     if any(limits):
@@ -175,7 +175,7 @@ def _bounded(pattern: str) -> Iterator[tuple[object, int]]:
 def _charge(parts: Sequence[str]) -> int:
     """Return the charge for `?`, `*` and `+`. Their time grows with the cube of their number.
 
-    The rules of a grammar are compiled one by one, and each takes its time.
+    The rules of a grammar are compiled separately, so their charges add up.
     """
     return sum(sum(map(part.count, "?*+")) ** 2 // 4 for part in parts)
 

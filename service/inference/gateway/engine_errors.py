@@ -1,9 +1,8 @@
-"""Conversion of engine errors to OpenAI's format, without revealing internals.
+"""Converts engine errors to OpenAI's format, without revealing internals.
 
-vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with its own types.
-Client errors get OpenAI's words, and engine errors a message of this service.
-There is one exception: vLLM answers 500 for a grammar that it accepted but cannot follow, which the
-client has to fix.
+vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with its own types. Client
+errors get OpenAI's messages, and engine errors messages of this service. The exception: vLLM
+answers 500 for a grammar that it accepted but cannot follow, which the client has to fix.
 """
 
 from __future__ import annotations
@@ -64,8 +63,8 @@ _CANNOT_CONSTRAIN: Final = re.compile(
 )
 _ONE_OF_THEM: Final = "'json', 'json_object', 'regex', 'choice', 'grammar' and 'structural_tag'"
 _VALUE, _COMBINATION = "invalid_value", "invalid_parameter_combination"
-# Parts of vLLM's messages, what they mean, and the code. Groups are parts of the meaning. Its first
-# quoted word is the parameter.
+# Patterns of vLLM's messages, our message with the pattern's groups, and the code. The first quoted
+# word of our message is the parameter.
 _KNOWN: Final[Sequence[tuple[str, str, str]]] = (
     (
         r"in (?P<param>\w+) contain out-of-vocab token ids\. Vocabulary size: (?P<size>\d+)",
@@ -201,7 +200,7 @@ _KNOWN: Final[Sequence[tuple[str, str, str]]] = (
 _WORD: Final = re.compile(r"'(\w+)'")
 
 
-def in_openais_words(message: str, param: str | None, path: str, body: bytes) -> BadRequest:
+def translate_message(message: str, param: str | None, path: str, body: bytes) -> BadRequest:
     """Return the error for a message of the engine about one of its parameters."""
     if (found := _length(message, path) or _validation(message, path, body)) is not None:
         return found
@@ -230,7 +229,7 @@ def unusable_grammar(param: str) -> BadRequest:
     """Build the error for a grammar or schema that the engine cannot follow."""
     return BadRequest(
         f"Invalid '{param}': the engine cannot generate text that follows this grammar or schema. "
-        "Check that each rule can end, and that no rule begins with itself; or simplify it.",
+        "Check that each rule can end, and that no rule is left-recursive; or simplify it.",
         param=param,
         code="invalid_value",
     )
@@ -259,7 +258,7 @@ def _validation(message: str, path: str, body: bytes) -> BadRequest | None:
         return None
     if errors[0]["type"] in OWN_WORDS:  # here, vLLM's
         place = ".".join(map(str, errors[0]["loc"][1:]))
-        return in_openais_words(errors[0]["msg"], _bracketed(place), path, body)
+        return translate_message(errors[0]["msg"], _bracketed(place), path, body)
     found = from_validation(errors, request)
     param = found.param and _bracketed(found.param)
     return BadRequest(_bracketed(found.message), param=param, code=found.code)
@@ -278,7 +277,7 @@ def _error(line: str, request: object) -> dict[str, Any] | None:
 
 
 def _at(value: object, parts: Sequence[str | int]) -> object:
-    """Return the value at a place, without the names of a union's members in it."""
+    """Return the value at a path, in which pydantic includes the names of union members."""
     for part in parts:
         if (inside := inside_of(value, part)) is not None:
             (value,) = inside
@@ -293,7 +292,7 @@ def _decoded(body: bytes) -> object:
 
 
 def _bracketed(text: str) -> str:
-    """Return a text with parameters as OpenAI names them: `messages[0].role`."""
+    """Write the paths in a text as OpenAI does: `messages[0].role`."""
     return _INDEX.sub(r"[\1]", text)
 
 
@@ -311,7 +310,7 @@ _NOT_LOADABLE = "was found but could not be loaded"
 
 
 class _Constraints(msgspec.Struct):
-    """Fields of any route that can constrain an answer to a grammar."""
+    """Fields of any route that may constrain an answer."""
 
     structured_outputs: Any = None
     response_format: Any = None
@@ -385,7 +384,7 @@ def _of_event(found: re.Match[bytes], request: EngineRequest) -> ApiError:
 
 def _callers_fault(status: int, detail: _Detail, request: EngineRequest) -> ApiError:
     if status in {400, 422}:
-        return in_openais_words(detail.message, detail.param, request.path, request.body)
+        return translate_message(detail.message, detail.param, request.path, request.body)
     if status == 413:
         return TooLarge("The request is too large for the engine.")
     if status == 429:

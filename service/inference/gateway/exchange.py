@@ -31,8 +31,8 @@ from service.core.metric_types import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
 from service.inference.chat_load import ChatReports
 from service.inference.gateway import request_body
-from service.inference.gateway.admission import Admissions, AdmittedRequest
-from service.inference.gateway.client import Client, RequestNotes
+from service.inference.gateway.admission import Admissions, PreparedRequest
+from service.inference.gateway.client import Client, RequestHeaders
 from service.inference.gateway.engine_errors import (
     ERROR_MARK,
     MAX_ERROR_BYTES,
@@ -109,7 +109,8 @@ class Exchange:
     status = 0
     """Status of the response in the end; 0 until it begins."""
     _task: asyncio.Task[None] | None = None
-    _request: AdmittedRequest | None = None
+    _request: PreparedRequest | None = None
+    """The request, once it is admitted."""
     _answer: Answer | None = None
     _replica: Replica | None = None
     """The replica that the request was sent to."""
@@ -122,7 +123,7 @@ class Exchange:
     _at_event_start = True
 
     def __init__(
-        self, resources: Resources, client: Client, notes: RequestNotes, live: set[Exchange]
+        self, resources: Resources, client: Client, notes: RequestHeaders, live: set[Exchange]
     ) -> None:
         """`live` has the requests that are being answered."""
         self.arrived = time.perf_counter()
@@ -182,7 +183,7 @@ class Exchange:
         except Exception as e:  # noqa: BLE001 — `fail` logs what is unexpected
             self.fail(e)
 
-    async def _admit(self) -> AdmittedRequest:
+    async def _admit(self) -> PreparedRequest:
         used, client, path = self._resources, self._client, self._client.path
         if client.method != "POST" or path not in PATHS:
             raise _not_served(client.method, path)
@@ -200,7 +201,7 @@ class Exchange:
             body = await client.read(used.max_body_bytes)
         elif len(body) > used.max_body_bytes:
             raise request_body.too_large(used.max_body_bytes)
-        request = used.rules.checked(path, body)
+        request = used.rules.parse(path, body)
         if not caller.sees(request.model):
             raise model_not_found(request.model)
         found = used.registry.remembered(caller.project_id, request.model)
@@ -212,15 +213,15 @@ class Exchange:
         if caller.capture is not None and used.copies is not None:
             names = (request.model, found.model.name)
             self._copy = used.copies.begin(caller, path, names, body)
-        admissions = used.admissions
+        prepared = used.admissions.prepare(caller, path, request, body, found)
         try:
-            return admissions.admit(caller, path, request, body, found)
+            used.admissions.admit(prepared)
         except Busy:
             await _in_task()
-        admission = await admissions.wait(caller, request, len(body))
-        return admissions.admit(caller, path, request, body, found, admission)
+            await used.admissions.admit_in_turn(prepared)
+        return prepared
 
-    async def _send(self, request: AdmittedRequest) -> None:
+    async def _send(self, request: PreparedRequest) -> None:
         used = self._resources
         if used.reports:
             used.reports.begin(self)
@@ -235,6 +236,7 @@ class Exchange:
             if request.slot is None:
                 await _in_task()
                 request.slot = await queue.take(*request.size)
+                route = used.upstreams.route(request.model.base_model, request.adapter) or route
             replica = used.upstreams.pick(route)
             if replica is not None:
                 lines = f"x-request-id: {self.request_id}\r\n{self._notes.lines}"
@@ -246,7 +248,7 @@ class Exchange:
                     return
         await self._connect_and_send(request, replica)
 
-    async def _connect_and_send(self, request: AdmittedRequest, first: Replica | None) -> None:
+    async def _connect_and_send(self, request: PreparedRequest, first: Replica | None) -> None:
         """Send a request on a new connection, preferably to a replica that was picked."""
         await _in_task()
         self._answer = await self._resources.upstreams.send(
@@ -259,7 +261,7 @@ class Exchange:
         )
         self._relay()
 
-    async def _send_again(self, request: AdmittedRequest) -> None:
+    async def _send_again(self, request: PreparedRequest) -> None:
         try:
             await self._connect_and_send(request, self._replica)
         except Exception as e:  # noqa: BLE001 — `fail` logs what is unexpected
@@ -276,8 +278,8 @@ class Exchange:
         except Exception as e:  # noqa: BLE001 — `fail` logs what is unexpected
             self.fail(e)
 
-    def _pass_on(self, answer: Answer, request: AdmittedRequest) -> None:
-        chunk, has_ended = answer.at_hand(), answer.ended
+    def _pass_on(self, answer: Answer, request: PreparedRequest) -> None:
+        chunk, has_ended = answer.read_nowait(), answer.ended
         if not chunk and not has_ended:
             with logs.bound(logs.request_id, self.request_id):
                 failure = answer.failure
@@ -307,7 +309,7 @@ class Exchange:
         else:
             answer.listen(self._relay)
 
-    def _take_error(self, answer: Answer, request: AdmittedRequest, chunk: bytes) -> None:
+    def _take_error(self, answer: Answer, request: PreparedRequest, chunk: bytes) -> None:
         self._error += chunk
         if answer.ended or len(self._error) >= MAX_ERROR_BYTES:
             body = self._error[:MAX_ERROR_BYTES]
@@ -316,7 +318,7 @@ class Exchange:
                 raise map_error(answer.status, body, request.for_errors)
 
     def _begin(
-        self, answer: Answer, request: AdmittedRequest, chunk: bytes, *, has_ended: bool
+        self, answer: Answer, request: PreparedRequest, chunk: bytes, *, has_ended: bool
     ) -> None:
         """Begin the response, once some of its body is there.
 
@@ -351,7 +353,7 @@ class Exchange:
         self._client.begin(status, headers, has_length=has_length)
         self._write(request, chunk, has_ended=has_ended)
 
-    def _write(self, request: AdmittedRequest, chunk: bytes, *, has_ended: bool) -> None:
+    def _write(self, request: PreparedRequest, chunk: bytes, *, has_ended: bool) -> None:
         tap = request.tap
         body = tap.pass_on(chunk)
         if has_ended:

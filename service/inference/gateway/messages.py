@@ -1,7 +1,7 @@
 """Checks of a chat's messages, and of a response's input items.
 
-vLLM accepts a message with an unknown role or without content, a tool's answer that nobody asked
-for, and calls without answers. Chat templates then drop them or fail in their own words.
+vLLM accepts messages with an unknown role or without content, tool messages without a call, and
+calls without an answer. Chat templates then drop them, or fail with messages of their own.
 """
 
 from __future__ import annotations

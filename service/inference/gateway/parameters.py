@@ -3,9 +3,9 @@
 vLLM converts values where it can: `"stream": "true"` streams, and `"max_tokens": "200"` means 200.
 The gateway rejects such values, so that both interpret the request alike and nothing bypasses
 limits and usage accounting. It also rejects parameters that neither `request_types` nor
-`PASSED_ON` has, unless the operator allows them: vLLM ignores what it does not know, so a
+`FORWARDED` has, unless the operator allows them: vLLM ignores what it does not know, so a
 misspelled parameter would have no effect, and what it does know may reach beyond the request. Each
-bound in `PASSED_ON` is OpenAI's, or keeps one request from slowing down every step of the engine
+bound in `FORWARDED` is OpenAI's, or keeps one request from slowing down every step of the engine
 for all others. A request is decoded once, which checks all this in C; only a request that fails is
 decoded again to find out what to answer.
 """
@@ -73,7 +73,7 @@ _SAMPLING: Final[Mapping[str, Any]] = {
     "stop_token_ids": _Ids,
     "top_k": Annotated[int, Meta(ge=-1)] | None,
 }
-"""Parameters of sampling that all routes with generated text have."""
+"""Sampling parameters of all routes that generate text."""
 
 _TOKENS: Final[Mapping[str, Any]] = {
     "add_special_tokens": _Flag,
@@ -102,7 +102,7 @@ _STORED: Final[Mapping[str, Any]] = {
     "service_tier": _Text,
     "store": _Flag,
 }
-"""Parameters for what only OpenAI's servers do. They have no effect."""
+"""Parameters of features that only OpenAI's servers have. They have no effect."""
 
 _CHAT: Final[Mapping[str, Any]] = {
     "reasoning_effort": _Text,
@@ -158,24 +158,24 @@ _EMBEDDING: Final[Mapping[str, Any]] = {
     "use_activation": _Flag,
 }
 
-PASSED_ON: Final[Mapping[str, Mapping[str, Any]]] = {
+FORWARDED: Final[Mapping[str, Mapping[str, Any]]] = {
     "/v1/chat/completions": {**_EVERY, **_SAMPLING, **_TOKENS, **_STORED, **_CHAT},
     "/v1/completions": {**_EVERY, **_SAMPLING, **_TOKENS, **_COMPLETION},
     "/v1/responses": {**_EVERY, **_SAMPLING, **_STORED, **_RESPONSE},
     "/v1/embeddings": {**_EVERY, **_EMBEDDING},
 }
 
-NO_EFFECT: Final[Mapping[str, frozenset[str]]] = {
+WITHOUT_EFFECT: Final[Mapping[str, frozenset[str]]] = {
     "/v1/chat/completions": frozenset(_STORED) | {"prediction", "user"},
     "/v1/completions": frozenset({"user"}),
     "/v1/responses": frozenset(_STORED) | {"max_tool_calls", "user"},
     "/v1/embeddings": frozenset({"user"}),
 }
-"""OpenAI's parameters that change no answer: an answer without their effect is a right answer."""
+"""OpenAI's parameters without an effect: they do not change what a correct answer is."""
 
 _NOT_MODERATED: Final = "Answers are not moderated: call a moderation model yourself."
 
-NOT_DONE: Final[Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]]] = {
+UNSUPPORTED: Final[Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]]] = {
     "/v1/chat/completions": {
         "audio": ((), "Answers are text."),
         "modalities": (([], ["text"]), "Answers are text: send ['text']."),
@@ -195,8 +195,8 @@ NOT_DONE: Final[Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]]] = {
     },
     "/v1/embeddings": {},
 }
-"""OpenAI's parameters that no engine follows: the values that are accepted nevertheless, besides
-null, and what to do instead.
+"""OpenAI's parameters that no engine supports: values that are accepted besides null, and a hint
+what to do instead.
 """
 
 
@@ -220,7 +220,7 @@ def request_type(path: str, extra_fields: Sequence[str] = ()) -> type[Request]:
     `extra_fields` are parameters that the operator allows, with any value.
     """
     reads = _READ[path]
-    passed_on = dict.fromkeys(extra_fields, msgspec.Raw) | dict(PASSED_ON[path])
+    passed_on = dict.fromkeys(extra_fields, msgspec.Raw) | dict(FORWARDED[path])
     fields = [
         (name, kind, msgspec.Raw(b"") if kind is msgspec.Raw else None)
         for name, kind in passed_on.items()
@@ -283,18 +283,18 @@ class RequestRules:
             extra_fields=settings.extra_request_fields,
         )
 
-    def checked(self, path: str, body: bytes) -> Request:
+    def parse(self, path: str, body: bytes) -> Request:
         """Parse the body of a request and check its values. Raises BadRequest."""
         request = self._parse(path, body)
         request.check(self._max_answers)
-        _check_done(path, request)
+        _check_supported(path, request)
         request.check_constraints(self._max_repetitions)
         return request
 
 
-def _check_done(path: str, request: Request) -> None:
-    """Raise BadRequest for a parameter of OpenAI's that would have no effect but should."""
-    for name, (accepted, hint) in NOT_DONE[path].items():
+def _check_supported(path: str, request: Request) -> None:
+    """Raise BadRequest for a parameter that no engine supports."""
+    for name, (accepted, hint) in UNSUPPORTED[path].items():
         value = getattr(request, name)
         if value is not None and value not in accepted:
             raise refusals.unsupported(name, hint)

@@ -1,4 +1,4 @@
-"""Errors about request parameters in OpenAI's words, and decoding that raises them.
+"""Builds errors about request parameters with OpenAI's messages, and decodes JSON with them.
 
 JSON that does not fit is decoded again to find the value at fault, level by level: only the objects
 and arrays on the way to it become Python objects.

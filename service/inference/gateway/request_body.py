@@ -1,4 +1,4 @@
-"""Reading, checking and forwarding of request bodies.
+"""Reads and checks request bodies, and appends fields for the engine.
 
 The body is not parsed into objects. Only a few fields are extracted (parameters.py). vLLM parses
 the body again with Python's `json`, so both must see the same values. They do: in both, the last of

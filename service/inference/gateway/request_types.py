@@ -1,8 +1,8 @@
-"""The parameters that the gateway reads, with one type per route.
+"""Request bodies with the parameters that the gateway reads, one type per route.
 
-What OpenAI defines for them is checked here, in OpenAI's words: types and bounds while a request is
-parsed, and what depends on other parameters in `check`. `passed_on.py` has the parameters that only
-the engine reads.
+They are checked as OpenAI does, with OpenAI's messages: types and bounds while a request is parsed,
+and what depends on other parameters in `check`. The parameters that only the engine reads are in
+`parameters.py`.
 """
 
 from __future__ import annotations

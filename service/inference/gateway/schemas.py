@@ -2,7 +2,7 @@
 
 Nothing is parsed with these models, and the routes never run: `Gateway` answers the requests
 without FastAPI, decodes them with `request_types` and passes bodies on as bytes. The models list
-the fields that most clients use, and allow others: those of `parameters.PASSED_ON`, and what the
+the fields that most clients use, and allow others: those of `parameters.FORWARDED`, and what the
 operator allows.
 """
 

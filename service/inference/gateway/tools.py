@@ -1,8 +1,8 @@
-"""Checks of a request's tools and of the format of its answer.
+"""Checks a request's tools and response format, and converts tools to vLLM's form.
 
-Some tools of OpenAI's API have another form in vLLM, or only OpenAI's servers have them. And an
-engine reports a wrong schema in the words of the library that compiles it, after the request has
-waited, and not at all if nothing is compiled.
+vLLM has other forms of some of OpenAI's tools, and some run only on OpenAI's servers. An engine
+reports an invalid schema with the message of the library that compiles it, after the request has
+waited, or not at all if nothing is compiled.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _DECODE_RAW: Final = msgspec.json.Decoder(list[msgspec.Raw])
 def check_kinds(tools: bytes, choice: bytes, *, in_chat: bool) -> None:
     """Raise BadRequest for tools that no engine has, and for a choice among tools that are missing.
 
-    What is not of the expected form is left to the other checks, and to the engine.
+    Values of an unexpected form are left to the other checks and to the engine.
     """
     try:
         offered = _DECODE.decode(tools) if tools.startswith(b"[") else []

@@ -1,4 +1,4 @@
-"""Extraction of token counts from a response that passes through.
+"""Extracts token counts from responses while they pass through.
 
 Accounting requires every stream to end with vLLM's usage event. If the caller did not request it,
 the gateway does and then removes the event, so that the caller receives exactly the bytes that it

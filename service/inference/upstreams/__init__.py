@@ -1,7 +1,9 @@
-"""The engines as the gateway and workers see them: which one gets a request, and HTTP to it.
+"""Chooses the engine of a request and sends it there. Knows no keys and no records.
 
-`upstreams` routes, `fair_queue` limits and orders requests, `replicas` selects, `health` ejects,
-`discovery` finds, `client` and `connection` speak HTTP.
+`upstreams` decides which model's engine gets a request and when it is sent again, `fair_queue` how
+many requests an engine gets and whose is next, `replicas` which replica gets it, `health` when a
+replica is ejected and when it returns, and `discovery` which replicas exist. `client` and
+`connection` speak HTTP.
 """
 
 from service.inference.upstreams.client import Answer, NotSent, Timeouts, header_lines

@@ -19,7 +19,12 @@ from urllib.parse import urlsplit
 
 from service.core import tasks
 from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailable
-from service.inference.upstreams.connection import Connection, ConnectionLost, NotHttp, Silent
+from service.inference.upstreams.connection import (
+    Connection,
+    ConnectionLost,
+    NotHttp,
+    ResponseTimeout,
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +36,7 @@ _TICK_S = 0.25
 _HEALTH_BYTES = 4096
 # The guard's error code (engine/guard.py), also used in its health check's response.
 _ASLEEP = b'"engine_sleeping"'
-_FAILURES = (ConnectionLost, NotHttp, Silent)
+_FAILURES = (ConnectionLost, NotHttp, ResponseTimeout)
 
 
 def header_lines(headers: Mapping[str, str]) -> str:
@@ -56,7 +61,7 @@ class Timeouts:
 class Answer:
     """A request that is sent to an engine, and its response. Close it after use.
 
-    Either await `answered()` and then `read()`, or `listen`.
+    Either await `wait_for_status()` and then `read()`, or `listen`.
     """
 
     __slots__ = (
@@ -108,17 +113,17 @@ class Answer:
         else:
             self._connection.listen(listener, self._wait_s)
 
-    def at_hand(self) -> bytes:
+    def read_nowait(self) -> bytes:
         """Return the bytes that are already available."""
-        chunk = self._connection.at_hand()
+        chunk = self._connection.read_nowait()
         if chunk:
             self._started = True
         return chunk
 
-    async def answered(self) -> None:
+    async def wait_for_status(self) -> None:
         """Wait for the status. Raises NotSent, GatewayTimeout, Unavailable or BadGateway."""
         try:
-            await self._connection.answered(self._wait_s)
+            await self._connection.wait_for_status(self._wait_s)
         except _FAILURES as e:
             raise self.failure or e from e
 
@@ -252,7 +257,7 @@ class EngineClient:
             connection.begin(head, body)
             answer = Answer(connection, pool, self._timeouts)
             try:
-                await answer.answered()
+                await answer.wait_for_status()
             except BaseException as e:
                 answer.close()
                 if kept is None or not isinstance(e, NotSent):
@@ -336,7 +341,7 @@ class _Pool:
         """End an exchange. Keeps the connection if its response was read completely."""
         self._busy.discard(connection)
         if connection.reusable and len(self._idle) < _MAX_IDLE:
-            connection.rest()
+            connection.end_exchange()
             self._idle.append(connection)
         else:
             connection.abort()
@@ -362,7 +367,7 @@ class _Pool:
 
 
 def _failure(url: str, error: Exception, waited_s: float) -> ApiError:
-    if isinstance(error, Silent):
+    if isinstance(error, ResponseTimeout):
         log.warning("engine %s sent nothing for %g s", url, waited_s)
         return GatewayTimeout(
             f"The engine sent nothing for {waited_s:g} seconds. Try again, with fewer tokens if "

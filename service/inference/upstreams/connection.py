@@ -30,7 +30,7 @@ class NotHttp(Exception):
     """The received data is not an acceptable HTTP response."""
 
 
-class Silent(Exception):
+class ResponseTimeout(Exception):
     """Nothing arrived in time."""
 
 
@@ -44,8 +44,8 @@ _DONE = 3  # the response is complete
 class Connection(asyncio.Protocol):
     """A connection as its pool sees it. Not thread-safe: use it in one event loop.
 
-    Usage: `begin(request)` and `await answered()`, then read `status` and `headers`, then
-    `await read()` until it returns b"". Or `listen`, and look at `status`, `at_hand()`, `ended` and
+    Usage: `begin(request)` and `await wait_for_status()`, then read `status` and `headers`, then
+    `await read()` until it returns b"". Or `listen`, and use `status`, `read_nowait()`, `ended` and
     `error` whenever the listener is called. `reusable` says whether another exchange can follow.
     """
 
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._loop = loop
         self._on_lost = on_lost
-        self._batcher = WriteBatcher.of(loop)
+        self._batcher = WriteBatcher.for_loop(loop)
         self._unsent = b""
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._unread_bytes = 0
         self._paused = False
         self.error: Exception | None = None
-        """Why the response cannot be received: ConnectionLost, NotHttp or Silent."""
+        """Why the response cannot be received: ConnectionLost, NotHttp or ResponseTimeout."""
         self._keep_alive = False
         self._header_bytes = 0
         self._until_close = False
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
         return self._state == _DONE and not self._chunks
 
     def begin(self, head: bytes, body: bytes) -> None:
-        """Send a request. If that is not possible, `answered` raises the reason."""
+        """Send a request. If that is not possible, `wait_for_status` raises the reason."""
         self._unsent = head + body
         self._state = _HEAD
         if not self.is_open:
@@ -131,10 +131,10 @@ class Connection(asyncio.Protocol):
         if self.error is not None:
             self._loop.call_soon(self._wake)
 
-    async def answered(self, timeout_s: float) -> None:
+    async def wait_for_status(self, timeout_s: float) -> None:
         """Wait for the status and headers of the response.
 
-        Raises ConnectionLost, NotHttp or Silent. The connection is unusable afterwards.
+        Raises ConnectionLost, NotHttp or ResponseTimeout. The connection is unusable afterwards.
         """
         while self._state == _HEAD:
             await self._wait(timeout_s)
@@ -142,13 +142,13 @@ class Connection(asyncio.Protocol):
     async def read(self, timeout_s: float) -> bytes:
         """Return the available bytes of the body, or wait for the next ones; b"" at the end.
 
-        Raises the same errors as `answered`.
+        Raises the same errors as `wait_for_status`.
         """
         while not self._chunks and self._state != _DONE:
             await self._wait(timeout_s)
-        return self.at_hand()
+        return self.read_nowait()
 
-    def at_hand(self) -> bytes:
+    def read_nowait(self) -> bytes:
         """Return the available bytes of the body; b"" if there are none."""
         chunks = self._chunks
         if not chunks:
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def rest(self) -> None:
+    def end_exchange(self) -> None:
         """End the exchange before the connection returns to its pool."""
         self._state = _IDLE
         self.idle_since = self._loop.time()
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """Fail the exchange. The pool calls this when `deadline` has passed."""
-        self._fail(Silent())
+        self._fail(ResponseTimeout())
 
     # --- asyncio.Protocol
 
@@ -275,7 +275,7 @@ class Connection(asyncio.Protocol):
         """Remember the head of a complete response, if the next one may repeat it."""
         self._pattern = None
         if self._keep_alive and self.error is None and data.startswith(b"HTTP/1.1 200 "):
-            self._pattern = HeadPattern.of(data, self.headers)
+            self._pattern = HeadPattern.from_message(data, self.headers)
             self._pattern_headers = self.headers
 
     def _write(self) -> None:

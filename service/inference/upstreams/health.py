@@ -129,14 +129,14 @@ class Health:
             return math.inf
         return self._grown_at(self._step(now))
 
-    def refused(self, now: float) -> bool:
+    def record_refusal(self, now: float) -> bool:
         """Record a failure to connect."""
         if self._state in {ReplicaState.STARTING, ReplicaState.EJECTED}:
             return False
         self._eject(now)
         return True
 
-    def failed(self, now: float, *, spare: bool) -> bool:
+    def record_failure(self, now: float, *, spare: bool) -> bool:
         """Record a request that was sent but got no complete response.
 
         `spare` says whether another replica can take over. Without one, ejecting this replica
@@ -150,7 +150,7 @@ class Health:
         self._eject(now)
         return True
 
-    def succeeded(self, now: float) -> bool:
+    def record_success(self, now: float) -> bool:
         """Record a complete response."""
         if self.in_doubt:
             self._reset_failures()
@@ -159,7 +159,7 @@ class Health:
         self._return(now)
         return True
 
-    def probed(self, healthy: bool, now: float) -> bool:
+    def record_probe(self, healthy: bool, now: float) -> bool:
         """Record the result of a health check."""
         if not healthy:
             self._failed_probes += 1

@@ -127,8 +127,8 @@ class Replica:
 class Replicas:
     """All replicas of one model. Not thread-safe: use them in one event loop.
 
-    Call `pick` and `take`; then one of `refused`, `failed` and `succeeded` with the term that
-    `take` returned (or none, if the caller disconnected); then `release` in any case.
+    Call `pick` and `take`; then one of `record_refusal`, `record_failure` and `record_success` with
+    the term that `take` returned (or none, if the caller disconnected); then `release` in any case.
     """
 
     def __init__(
@@ -201,6 +201,10 @@ class Replicas:
             metrics.ENGINE_SPILLED_REQUESTS.cell(self._model).inc()
         return replica
 
+    def has(self, replica: Replica) -> bool:
+        """Return whether the replica can receive requests of this model."""
+        return self._members.get(replica.url) is replica
+
     def is_usable(self, replica: Replica) -> bool:
         """Return whether the replica is known to serve and has not failed since."""
         return replica in self._usable
@@ -220,31 +224,33 @@ class Replicas:
         if not replica.in_flight and self._leaving.pop(replica.url, None) is not None:
             self._publish()
 
-    def refused(self, replica: Replica, term: int) -> None:
+    def record_refusal(self, replica: Replica, term: int) -> None:
         """Record a failure to connect."""
-        if term == replica.health.term and replica.health.refused(self._clock()):
-            self._ejected(replica, Fault.UNREACHABLE)
+        if term == replica.health.term and replica.health.record_refusal(self._clock()):
+            self._on_ejection(replica, Fault.UNREACHABLE)
 
-    def failed(self, replica: Replica, term: int, fault: Fault) -> None:
+    def record_failure(self, replica: Replica, term: int, fault: Fault) -> None:
         """Record a failure after the request was sent."""
+        if term != replica.health.term:
+            return
         spare = self._others or any(r is not replica for r in self._usable)
-        if term == replica.health.term and replica.health.failed(self._clock(), spare=spare):
-            self._ejected(replica, fault)
+        if replica.health.record_failure(self._clock(), spare=spare):
+            self._on_ejection(replica, fault)
 
-    def succeeded(self, replica: Replica, term: int) -> None:
+    def record_success(self, replica: Replica, term: int) -> None:
         """Record a complete response."""
-        if term == replica.health.term and replica.health.succeeded(self._clock()):
-            self._returned(replica)
+        if term == replica.health.term and replica.health.record_success(self._clock()):
+            self._on_return(replica)
 
-    def probed(self, replica: Replica, healthy: bool) -> None:
+    def record_probe(self, replica: Replica, healthy: bool) -> None:
         """Record the result of a health check."""
-        if not replica.health.probed(healthy, self._clock()):
+        if not replica.health.record_probe(healthy, self._clock()):
             if self._changes_at <= self._clock():
                 self._refresh()  # keeps the metrics correct without requests
         elif healthy:
-            self._returned(replica)
+            self._on_return(replica)
         else:
-            self._ejected(replica, Fault.UNHEALTHY)
+            self._on_ejection(replica, Fault.UNHEALTHY)
 
     def states(self) -> dict[ReplicaState, int]:
         """Count the replicas in each state."""
@@ -266,11 +272,11 @@ class Replicas:
         policy = self._policy
         return Balancer(weights, load_factor=policy.load_factor, spill_above=policy.spill_above)
 
-    def _returned(self, replica: Replica) -> None:
+    def _on_return(self, replica: Replica) -> None:
         log.info("engine %s of %s serves", replica.url, self._model)
         self._refresh()
 
-    def _ejected(self, replica: Replica, fault: Fault) -> None:
+    def _on_ejection(self, replica: Replica, fault: Fault) -> None:
         log.warning("engine %s of %s is ejected: %s", replica.url, self._model, fault)
         metrics.ENGINE_EJECTIONS.cell(self._model, fault).inc()
         self._refresh()
@@ -343,5 +349,5 @@ class Probes:
 
     async def _probe(self, replica: Replica) -> bool:
         healthy = await self._is_healthy(replica.url)
-        self._replicas.probed(replica, healthy)
+        self._replicas.record_probe(replica, healthy)
         return healthy

@@ -131,8 +131,8 @@ class Upstreams:
         """Post the body to an engine of this base model. The caller must `close()` the answer.
 
         `adapter` is the name of the adapter that the request needs, and `first` the replica to try
-        first, from `pick`. Raises Unavailable if no engine accepts the request, and GatewayTimeout
-        if an engine does not respond.
+        first, from `pick`, if it still serves the model. Raises Unavailable if no engine accepts
+        the request, and GatewayTimeout if an engine does not respond.
         """
         candidates = self._candidates(base, adapter)
         if not candidates:
@@ -145,7 +145,6 @@ class Upstreams:
             answer = await self._try(served, path, body, sent, loaded, first)
             if answer is not None:
                 return answer
-            first = None
         raise Unavailable(
             f"The engine of '{base}' is starting or unavailable. Try again in a few seconds.",
             code="engine_unavailable",
@@ -197,7 +196,10 @@ class Upstreams:
         """Return an engine's response, or None if no engine accepted the request."""
         began = time.monotonic()
         tried: list[Replica] = []
-        replica = first or self._next(served.replicas, adapter, tried, began)
+        if first is not None and served.replicas.has(first):
+            replica: Replica | None = first
+        else:
+            replica = self._next(served.replicas, adapter, tried, began)
         while replica is not None:
             try:
                 return await self._post(served.replicas, replica, path, body, headers)
@@ -323,12 +325,12 @@ def _reporter(replicas: Replicas, replica: Replica, term: int) -> Callable[[Answ
 
     def report(answer: Answer) -> None:
         if answer.is_asleep:  # like a failed probe, but sooner
-            replicas.probed(replica, False)
+            replicas.record_probe(replica, False)
         elif answer.ended:
             # A 500 says nothing about the engine: the request itself may be the cause, and probes
             # check the engine's health.
             if answer.status < 500:
-                replicas.succeeded(replica, term)
+                replicas.record_success(replica, term)
         elif (failure := answer.failure) is not None and not isinstance(failure, NotSent):
             # Neither an abandoned response nor a kept connection that turns out to be closed says
             # anything about the engine.
@@ -343,12 +345,12 @@ def _report_failure(
 ) -> None:
     """Report a request that got no response, or only a part of it."""
     if isinstance(failure, NotSent):
-        replicas.refused(replica, term)
+        replicas.record_refusal(replica, term)
     elif isinstance(failure, GatewayTimeout):
-        replicas.failed(replica, term, Fault.SILENT)
+        replicas.record_failure(replica, term, Fault.SILENT)
     else:
         is_garbage = isinstance(failure, BadGateway)
-        replicas.failed(replica, term, Fault.GARBAGE if is_garbage else Fault.LOST)
+        replicas.record_failure(replica, term, Fault.GARBAGE if is_garbage else Fault.LOST)
 
 
 Route = tuple[ServedModel, str | None]

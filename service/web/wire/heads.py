@@ -1,10 +1,10 @@
-"""Heads of HTTP messages: checks of a request's head, and heads that the next message repeats.
+"""Checks the heads of requests, and recognizes heads that repeat the previous one.
 
 The parser accepts requests that two programs may interpret differently, such as those with two API
 keys or two hosts. They are rejected here, before any application sees them.
 
-A program sends the same headers with each message, and only the length of the body changes. A head
-whose other bytes are those of a head that was parsed and checked needs neither again.
+Most programs send the same headers with each message, and only the length of the body changes. A
+head with the same bytes as one that was parsed and checked is neither parsed nor checked again.
 """
 
 from __future__ import annotations
@@ -127,11 +127,11 @@ class HeadPattern:
         self._end = len(before) + _MAX_LENGTH_CHARS + 1
 
     @classmethod
-    def of(cls, data: bytes, headers: Mapping[bytes, bytes]) -> HeadPattern | None:
+    def from_message(cls, data: bytes, headers: Mapping[bytes, bytes]) -> HeadPattern | None:
         """Return the pattern of bytes that are exactly one message whose body has a length.
 
-        `headers` are those that the parser found. If the message is another one for the parser than
-        it is here, the lengths differ.
+        `headers` are those that the parser found. If the parser divided the bytes differently, the
+        lengths differ, and there is no pattern.
         """
         end = data.find(_HEAD_END) + len(_HEAD_END)
         length = _LENGTH.search(data, 0, end)
@@ -155,9 +155,9 @@ class HeadPattern:
 
 
 class RequestHead:
-    """The head of a request that was parsed and checked, and that callbacks can answer."""
+    """The parsed and checked head of a request for a handler (`protocol.Handler`)."""
 
-    __slots__ = ("_scope", "headers", "length", "notes", "path", "pattern")
+    __slots__ = ("_scope", "headers", "length", "parsed", "path", "pattern")
 
     def __init__(self, scope: Mapping[str, Any], headers: dict[bytes, bytes]) -> None:
         self.path: str = scope["path"]
@@ -166,12 +166,12 @@ class RequestHead:
         """Headers by name in lower case, without the body's length."""
         self.pattern: HeadPattern | None = None
         """What a request looks like whose head is the same."""
-        self.notes: Any = None
-        """What the application found out about the head, so that it does so once."""
+        self.parsed: Any = None
+        """What the application parsed from the headers. Requests that repeat the head reuse it."""
         self._scope = scope
 
     @classmethod
-    def of(cls, scope: Mapping[str, Any]) -> RequestHead | None:
+    def from_scope(cls, scope: Mapping[str, Any]) -> RequestHead | None:
         """Return the head of a request with this ASGI scope.
 
         Returns None unless it is a POST request with a length and nothing special.
@@ -191,7 +191,7 @@ class RequestHead:
     def learn(self, data: bytes) -> None:
         """Remember how the head looks. `data` are all bytes in which the parser found it."""
         if data.startswith(b"POST /"):
-            self.pattern = HeadPattern.of(data, {b"content-length": self.length})
+            self.pattern = HeadPattern.from_message(data, {b"content-length": self.length})
 
     def scope(self, state: dict[str, Any]) -> dict[str, Any]:
         """Return the ASGI scope of a request with this head, and with a `state`."""

@@ -1,6 +1,6 @@
-"""Client connections: uvicorn's httptools protocol with limits, and with requests without tasks.
+"""The server's side of a client connection: uvicorn's protocol with limits and callback handlers.
 
-This module holds all code that relies on private parts of uvicorn.
+All code that relies on private parts of uvicorn is in this module.
 
 - uvicorn keeps headers of any size in memory and waits forever for the rest of a request. Here a
   head has a size limit and a time limit, and a body must arrive at a minimum rate. A total time
@@ -62,7 +62,7 @@ _MAX_HANDLED_BYTES: Final = 64 * 1024  # of a body that is read before its sende
 
 
 class Responder(Interface):
-    """Prepares the response to a request."""
+    """Prepares a response, and receives changes of the client's state."""
 
     def client_gone(self) -> None:
         """The client disconnected, so nobody waits for the response."""
@@ -86,15 +86,15 @@ class Handler(Interface):
         ...
 
 
-class Handling(Interface):
-    """An ASGI application that has a handler at times."""
+class HasHandler(Interface):
+    """An ASGI application that may have a handler."""
 
     @property
     def handler(self) -> Handler | None: ...
 
 
 class _NoEvent:
-    """What uvicorn sets to wake the task of a request, for requests that have none."""
+    """Replaces the event that wakes a request's task in uvicorn, since there is no task."""
 
     def set(self) -> None:
         return
@@ -194,7 +194,7 @@ class HandledRequest:
 class HttpProtocol(HttpToolsProtocol):
     """A client connection. A request over a limit is answered, then the connection closed."""
 
-    application: ClassVar[Handling | None] = None
+    application: ClassVar[HasHandler | None] = None
     client_timeout_s = 60.0
     connection_limits: ConnectionLimits | None = None
     """Counts the connections of each address."""
@@ -216,8 +216,8 @@ class HttpProtocol(HttpToolsProtocol):
     _was_paused = False
     _lingers = False
     _is_refused = False
-    _previous: RequestResponseCycle | None = None
-    """The request before the latest one."""
+    _previous: RequestResponseCycle | HandledRequest | None = None
+    """The request before the latest one, as the client sent them."""
     _active_at = 0.0
     _repeatable: RequestHead | None = None
     """Head of the latest request, if the next one may repeat it."""
@@ -385,7 +385,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start to answer a request whose head is complete, when all before it are answered."""
         if self._handler_of(cycle.scope["path"]) is not None and cycle.keep_alive:
-            head = RequestHead.of(cycle.scope)
+            head = RequestHead.from_scope(cycle.scope)
             if head is not None and int(head.length) <= _MAX_HANDLED_BYTES:
                 self._arriving = head, cycle, app
                 if not cycle.more_body:  # it was sent before the response to an earlier one
@@ -419,6 +419,8 @@ class HttpProtocol(HttpToolsProtocol):
             if data:
                 head.learn(data)
                 self._repeatable = head if head.pattern is not None else None
+        elif cycle is self._previous:
+            self._previous = request
         self._handled = request
         handler.handle(request)
 
@@ -509,7 +511,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_refused = True
         if self.transport.is_closing():
             return
-        earlier: RequestResponseCycle | None = self.cycle
+        earlier: RequestResponseCycle | HandledRequest | None = self.cycle
         has_begun = self._stage is _BODY  # the application may have started to respond
         if has_begun and self.pipeline:
             self.pipeline.popleft()

@@ -1,9 +1,9 @@
 """Batched socket writes of an event loop.
 
-Each write wakes the reader. Consecutive writes are cheapest: the code of the kernel and the
-interpreter stays in the processor's caches, and the reader answers many requests at once, which
-this loop then processes in one turn. So a write waits a few turns of the loop for others. An idle
-turn takes a few microseconds, so a single request hardly waits.
+Each write wakes the reader. Consecutive writes are the cheapest: the code of the kernel and the
+interpreter stays in the processor's caches, and the reader answers many requests together, which
+this loop then processes in one iteration. So a write waits a few iterations of the loop for others.
+An idle iteration takes a few microseconds, so a single request hardly waits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Final
 
 log = logging.getLogger(__name__)
 
-_TURNS = 4
-_TURNS_ALONE = 2  # for a write with no others waiting
+_ITERATIONS = 4
+_ITERATIONS_ALONE = 2  # for a write with no others waiting
 _JOINED_BYTES: Final = 64 * 1024
 
 
@@ -30,7 +30,7 @@ class WriteBatcher:
         self._waiting: list[Callable[[], object]] = []
 
     @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> WriteBatcher:
+    def for_loop(cls, loop: asyncio.AbstractEventLoop) -> WriteBatcher:
         """Return the loop's only batcher."""
         batcher = cls._all.get(loop)
         if batcher is None:
@@ -40,15 +40,15 @@ class WriteBatcher:
         return batcher
 
     def add(self, write: Callable[[], object]) -> None:
-        """Call `write` in one of the loop's next turns, after all writes added earlier."""
+        """Call `write` in one of the loop's next iterations, after all writes added earlier."""
         waiting = self._waiting
         if not waiting:
-            self._loop.call_soon(self._turn, 1)
+            self._loop.call_soon(self._wait_or_write, 1)
         waiting.append(write)
 
-    def _turn(self, number: int) -> None:
-        if number < (_TURNS if len(self._waiting) > 1 else _TURNS_ALONE):
-            self._loop.call_soon(self._turn, number + 1)
+    def _wait_or_write(self, number: int) -> None:
+        if number < (_ITERATIONS if len(self._waiting) > 1 else _ITERATIONS_ALONE):
+            self._loop.call_soon(self._wait_or_write, number + 1)
             return
         waiting, self._waiting = self._waiting, []
         for write in waiting:
@@ -59,11 +59,11 @@ class WriteBatcher:
 
 
 class JoinedWrites:
-    """A transport that joins all writes of a turn into one; otherwise like the wrapped one."""
+    """A transport that joins the writes of an iteration into one, and delegates the rest."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
-        self._batcher = WriteBatcher.of(loop)
+        self._batcher = WriteBatcher.for_loop(loop)
         self._parts: list[bytes] = []
         self._bytes = 0
         self.is_closing = transport.is_closing

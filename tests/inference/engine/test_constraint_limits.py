@@ -120,9 +120,9 @@ def test_debts_are_forgiven(clock):
     debts = Debts(clock)
     debts.add("acme", 3.0)
     clock.now += 10
-    assert 0 < debts.of("acme") < 3
+    assert 0 < debts.seconds("acme") < 3
     clock.now += 1000
-    assert debts.of("acme") == 0 == debts.of("other")
+    assert debts.seconds("acme") == 0 == debts.seconds("other")
 
 
 class SlowGrammar:

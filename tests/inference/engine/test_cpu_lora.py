@@ -56,7 +56,7 @@ def tensors(rows, widths, *, pad=0, embedding=False):
 def test_each_row_gets_its_own_adapter_and_the_base_model_none(slots, widths):
     y, x, a, b = tensors(len(slots), widths)
     want = expected(slots, y, x, a, b, 0.5, widths)
-    add(cpu_lora.Plan.of(slots), y, x, a, b, 0.5, widths)
+    add(cpu_lora.Plan.build(slots), y, x, a, b, 0.5, widths)
     torch.testing.assert_close(y, want)
 
 
@@ -65,7 +65,7 @@ def test_an_adapter_with_bad_numbers_spoils_its_own_rows_only():
     y, x, a, b = tensors(len(slots), (8,))
     want = expected(slots, y, x, a, b, 1.0, (8,))
     a[0][1] = float("nan")
-    add(cpu_lora.Plan.of(slots), y, x, a, b, 1.0, (8,))
+    add(cpu_lora.Plan.build(slots), y, x, a, b, 1.0, (8,))
     others = [row for row, slot in enumerate(slots) if slot != 1]
     torch.testing.assert_close(y[others], want[others])
 
@@ -73,14 +73,14 @@ def test_an_adapter_with_bad_numbers_spoils_its_own_rows_only():
 def test_a_head_padded_further_than_the_models():
     y, x, a, b = tensors(3, (8,), pad=5)
     want = expected([0, -1, 2], y, x, a, b, 1.0, (8,))
-    add(cpu_lora.Plan.of([0, -1, 2]), y, x, a, b, 1.0, (8,))
+    add(cpu_lora.Plan.build([0, -1, 2]), y, x, a, b, 1.0, (8,))
     torch.testing.assert_close(y, want)
 
 
 def test_embeddings_have_been_looked_up_before():
     y, x, a, b = tensors(4, (8,), embedding=True)
     want = expected([0, -1, 1, 0], y, x, a, b, 1.0, (8,))
-    add(cpu_lora.Plan.of([0, -1, 1, 0]), y, x, a, b, 1.0, (8,))
+    add(cpu_lora.Plan.build([0, -1, 1, 0]), y, x, a, b, 1.0, (8,))
     torch.testing.assert_close(y, want)
 
 
@@ -88,7 +88,7 @@ def test_other_types_are_brought_together():
     y, x, a, b = tensors(4, (8,))
     want = expected([0, -1, 1, 0], y, x, a, b, 0.5, (8,))
     b = [part.to(torch.bfloat16) for part in b]
-    add(cpu_lora.Plan.of([0, -1, 1, 0]), y, x, a, b, 0.5, (8,))
+    add(cpu_lora.Plan.build([0, -1, 1, 0]), y, x, a, b, 0.5, (8,))
     torch.testing.assert_close(y, want, rtol=0.05, atol=0.2)
 
 
@@ -97,7 +97,7 @@ def test_an_adapter_with_bad_numbers_among_large_groups_too():
     y, x, a, b = tensors(len(slots), (8, 4))
     want = expected(slots, y, x, a, b, 1.0, (8, 4))
     b[1][1] = float("nan")
-    add(cpu_lora.Plan.of(slots), y, x, a, b, 1.0, (8, 4))
+    add(cpu_lora.Plan.build(slots), y, x, a, b, 1.0, (8, 4))
     others = [row for row, slot in enumerate(slots) if slot != 1]
     torch.testing.assert_close(y[others], want[others])
 
@@ -118,23 +118,23 @@ def test_any_mix_of_prompts_and_single_tokens(seed):
     widths = (8, 4, 4)
     y, x, a, b = tensors(len(slots), widths)
     want = expected(slots, y, x, a, b, 0.5, widths)
-    add(cpu_lora.Plan.of(slots), y, x, a, b, 0.5, widths)
+    add(cpu_lora.Plan.build(slots), y, x, a, b, 0.5, widths)
     torch.testing.assert_close(y, want)
 
 
 def test_few_rows_of_several_slots_go_together_and_many_rows_alone():
-    plan = cpu_lora.Plan.of([1, 0, 1, -1])
+    plan = cpu_lora.Plan.build([1, 0, 1, -1])
     assert plan.groups == ()
     assert plan.together.rows.tolist() == [0, 1, 2]
-    assert cpu_lora.Plan.of([1, 0]).together.rows is None
-    mixed = cpu_lora.Plan.of([0] * 40 + [1, 2])
+    assert cpu_lora.Plan.build([1, 0]).together.rows is None
+    mixed = cpu_lora.Plan.build([0] * 40 + [1, 2])
     assert [(g.slot, g.rows) for g in mixed.groups] == [(0, slice(0, 40))]
     assert mixed.together.slots == 2
 
 
 def test_a_plan_serves_as_long_as_the_batch_is_the_same_and_sees_new_weights():
     slots = [0, 2, 1, -1, 2]
-    plan = cpu_lora.Plan.of(slots)
+    plan = cpu_lora.Plan.build(slots)
     assert plan.following(slots) is plan
     assert plan.following([0, 2, 1, -1, 1]) is not plan
     y, x, a, b = tensors(len(slots), (8, 4, 4))
@@ -147,7 +147,7 @@ def test_a_plan_serves_as_long_as_the_batch_is_the_same_and_sees_new_weights():
 
 
 def test_slots_far_apart_are_not_computed_together():
-    plan = cpu_lora.Plan.of([0, 7])
+    plan = cpu_lora.Plan.build([0, 7])
     assert plan.together is None
     assert [g.slot for g in plan.groups] == [0, 7]
 
@@ -156,8 +156,8 @@ def test_logits_of_a_prompt_use_the_adapter_of_its_request():
     """A batch of three prompts: `prompt_logprobs` asks for the logits of one after another."""
     by_token = [0] * 5 + [-1] * 3 + [2] * 4
     wrapper = object.__new__(cpu_lora.GroupedLoRA)
-    wrapper._by_token = cpu_lora.Plan.of(by_token)
-    wrapper._by_sample = cpu_lora.Plan.of([0, -1, 2])
+    wrapper._by_token = cpu_lora.Plan.build(by_token)
+    wrapper._by_sample = cpu_lora.Plan.build([0, -1, 2])
     y, hidden, a, b = tensors(len(by_token), (8,))
     for start, end in [(0, 4), (5, 7), (5, 8), (8, 11)]:
         part = hidden[start:end]

@@ -1,14 +1,18 @@
-"""Tests of what an engine's process adds to vLLM."""
+"""Tests of an engine's housekeeping: metrics of adapters, and when it looks for deleted models."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 from prometheus_client import REGISTRY, Gauge
 
-from service.inference.engine.process import keep_one_series_of_running_adapters
+from service.core.invalidation import InvalidationKind, Invalidations, publish
+from service.core.redis import connect
+from service.inference.engine.process import ModelChanges, keep_one_series_of_running_adapters
 
 NAME = "vllm:lora_requests_info"
 LABELS = ("max_lora", "waiting_lora_adapters", "running_lora_adapters")
@@ -54,3 +58,31 @@ def test_reading_in_another_thread_always_finds_a_series(gauge):
     done.set()
     reader.join(60)
     assert counts <= {1, 2}, counts
+
+
+@pytest.mark.slow
+async def test_a_change_of_a_known_model_ends_the_pause(redis_url):
+    redis = connect(redis_url)
+    invalidations = Invalidations(redis)
+    changes = ModelChanges(invalidations, {"ft:mine"}.__contains__, every_s=600)
+    try:
+        async with invalidations.listening():
+            await asyncio.wait_for(changes.pause(), 60)  # what was missed before is looked at
+            pausing = asyncio.create_task(changes.pause())
+            for name in ("ft:other", "ft:mine"):
+                assert not pausing.done()
+                async with redis.pipeline() as pipe:
+                    publish(pipe, InvalidationKind.MODEL, "proj_a", name)
+                    await pipe.execute()
+            await asyncio.wait_for(pausing, 60)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+@pytest.mark.slow
+async def test_without_messages_the_pause_ends_after_the_interval(redis_url):
+    redis = connect(redis_url)
+    began = time.monotonic()
+    await ModelChanges(Invalidations(redis), {"ft:mine"}.__contains__, every_s=0.05).pause()
+    assert time.monotonic() - began >= 0.04
+    await redis.aclose(close_connection_pool=True)

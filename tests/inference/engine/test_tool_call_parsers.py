@@ -98,16 +98,16 @@ def test_schemas_constrain_the_arguments_if_they_can(
     name = next(iter((parameters or EASY)["properties"]))
     assert (f'"{name}"' in text) is is_followed
     if strict is not True:
-        from service.inference.engine.tool_calls import loosened
+        from service.inference.engine.tool_calls import loosen
 
-        assert f'"{name}"' not in (loosened(text) or text)
+        assert f'"{name}"' not in (loosen(text) or text)
 
 
 def test_schemas_are_loosened_before_the_lengths_of_strict_ones(adapted_vllm, tokenizer):
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.parser import ParserManager
 
-    from service.inference.engine.tool_calls import loosened
+    from service.inference.engine.tool_calls import loosen
 
     kind = ParserManager.get_parser(
         tool_parser_name="hermes", enable_auto_tools=True, tool_strict_level="parameter"
@@ -127,15 +127,15 @@ def test_schemas_are_loosened_before_the_lengths_of_strict_ones(adapted_vllm, to
         tool_choice="required",
     )
     given = kind(tokenizer, request.tools).adjust_request(request).structured_outputs
-    once = loosened(given.structural_tag)
+    once = loosen(given.structural_tag)
     assert once is not None
     assert '"free": {' not in once
     assert '"maxLength"' in once
-    twice = loosened(once)
+    twice = loosen(once)
     assert twice is not None
     assert '"maxLength"' not in twice
     assert '"followed": {"type": "string"}' in twice
-    assert loosened(twice) is None
+    assert loosen(twice) is None
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -57,7 +57,7 @@ TOOL = {"type": "function", "function": PARAMETERS}
 
 def check(path: str, **fields: Any) -> None:
     body = json.dumps({"model": "a", **NEEDED[path], **fields}).encode()
-    RequestRules(max_repetitions=500).checked(path, body)
+    RequestRules(max_repetitions=500).parse(path, body)
 
 
 def refusal(path: str, **fields: Any) -> BadRequest:
@@ -184,13 +184,13 @@ def test_all_constraints_of_a_request_count_together(path, fields, param):
 @pytest.mark.parametrize("name", USUAL)
 def test_what_is_usual_passes(name):
     body = json.dumps({"model": "a", **NEEDED[CHAT], **USUAL[name]}).encode()
-    RequestRules().checked(CHAT, body)
+    RequestRules().parse(CHAT, body)
 
 
 def test_an_operator_can_allow_more():
     body = json.dumps({"model": "a", **NEEDED[CHAT], "response_format": FORMAT}).encode()
     settings = Settings(max_constraint_repetitions=2100)
-    assert RequestRules.from_settings(settings).checked(CHAT, body).model == "a"
+    assert RequestRules.from_settings(settings).parse(CHAT, body).model == "a"
 
 
 def test_tools_that_only_the_prompt_shows_are_not_bounded():

@@ -310,3 +310,13 @@ async def test_redis_away_is_503(gateway, registry, engine, closed_port):
         assert response.headers["retry-after"]
         await error_of(response)
     await away.aclose(close_connection_pool=True)
+
+
+async def test_a_stopping_gateway_refuses_requests_that_still_arrive(gateway, engine):
+    client = await gateway()
+    assert client.handler is not None
+    client.handler.gateway.close()
+    async with client.post(json=CHAT) as response:
+        assert response.status == 503
+        assert (await error_of(response))["message"].startswith("The server is stopping.")
+    assert engine.seen == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.core.errors import BadRequest
-from service.inference.gateway.engine_errors import in_openais_words
+from service.inference.gateway.engine_errors import translate_message
 from service.inference.gateway.parameters import parse
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -480,7 +480,7 @@ CONTEXT = (
             CHAT,
             "xgrammar: Failed to transform json schema into a grammar: 'objekt'",
             "Invalid 'response_format': the engine cannot generate text that follows this grammar "
-            "or schema. Check that each rule can end, and that no rule begins with itself; or "
+            "or schema. Check that each rule can end, and that no rule is left-recursive; or "
             "simplify it.",
             "response_format",
             VALUE,
@@ -488,12 +488,12 @@ CONTEXT = (
     ],
 )
 def test_the_engines_words_become_openais(path, given, message, param, code):
-    error = in_openais_words(given, None, path, ENGINES_BODY)
+    error = translate_message(given, None, path, ENGINES_BODY)
     assert (error.message, error.param, error.code) == (message, param, code)
 
 
 def test_a_message_of_no_known_form_stays_in_the_log_without_what_it_quotes(caplog):
-    error = in_openais_words("Jinja2 dislikes 'my secret' in [1, 2]", "a.b", CHAT, b"{}")
+    error = translate_message("Jinja2 dislikes 'my secret' in [1, 2]", "a.b", CHAT, b"{}")
     assert error.message.startswith("The model's engine refused this request because of the value")
     assert (error.param, error.code) == ("a.b", VALUE)
     assert "Jinja2 dislikes … in …" in caplog.text

@@ -86,7 +86,7 @@ async def test_a_project_with_many_requests_does_not_delay_another(gateway, engi
 @BOTH_WAYS
 async def test_processes_share_the_places(gateway, engine, gate, redis):
     client = await gateway(policy=Policy(requests_at_once=4))
-    async with api_processes.counted(redis, every_s=0.02):
+    async with api_processes.counting(redis, every_s=0.02):
         await known(api_processes.KEY, redis, 1)
         await redis.zadd(api_processes.KEY, {"another": clock.now(), "dead": clock.now() - 60})
         async with asyncio.timeout(60):
@@ -121,7 +121,7 @@ async def known(key: str, redis: RedisClient, processes: int) -> None:
 async def test_without_redis_the_last_number_of_processes_stays(closed_port, caplog):
     caplog.set_level("DEBUG", logger="service.inference.api_processes")
     redis = connect(f"redis://127.0.0.1:{closed_port}", retries=0)
-    async with api_processes.counted(redis, every_s=0.02), asyncio.timeout(60):
+    async with api_processes.counting(redis, every_s=0.02), asyncio.timeout(60):
         while caplog.text.count("cannot be counted") < 2:
             await asyncio.sleep(0.01)
         assert api_processes.share(4) == 4

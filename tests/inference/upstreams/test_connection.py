@@ -1,4 +1,4 @@
-"""Tests of response framing against h11, byte by byte, and with corrupt bytes."""
+"""Tests of connections to engines: response framing against h11, and failed requests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from dataclasses import dataclass
 
 import h11
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from service.core.errors import Unavailable
+from service.inference.upstreams import Timeouts
+from service.inference.upstreams.client import EngineClient, NotSent
 from service.inference.upstreams.connection import (
     MAX_HEADER_BYTES,
     Connection,
     ConnectionLost,
     NotHttp,
-    Silent,
+    ResponseTimeout,
 )
 
 REQUEST = b"POST /v1/completions HTTP/1.1\r\nhost: engine\r\ncontent-length: 0\r\n\r\n"
-FAILURES = (ConnectionLost, NotHttp, Silent)
+FAILURES = (ConnectionLost, NotHttp, ResponseTimeout)
 
 
 @dataclass
@@ -56,7 +60,7 @@ async def receive(*parts: bytes, close: bool = True, timeout_s: float = 5.0) -> 
     try:
         async with asyncio.timeout(timeout_s):
             connection.begin(REQUEST, b"")
-            await connection.answered(timeout_s)
+            await connection.wait_for_status(timeout_s)
             outcome.status, outcome.headers = connection.status, connection.headers
             while chunk := await connection.read(timeout_s):
                 outcome.body += chunk
@@ -188,8 +192,8 @@ async def test_silence_is_a_failure_of_its_own():
     await loop.create_connection(lambda: connection, sock=ours)
     loop.call_later(0.05, connection.expire)
     connection.begin(REQUEST, b"")
-    with theirs, pytest.raises(Silent):
-        await connection.answered(60)
+    with theirs, pytest.raises(ResponseTimeout):
+        await connection.wait_for_status(60)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,7 @@ async def test_bytes_on_an_idle_connection_close_it():
         await asyncio.wait_for(lost.wait(), 5)
     connection.begin(REQUEST, b"")
     with pytest.raises(ConnectionLost):
-        await connection.answered(5)
+        await connection.wait_for_status(5)
 
 
 async def test_a_slow_reader_holds_the_engine_back():
@@ -249,7 +253,7 @@ async def test_a_slow_reader_holds_the_engine_back():
 
     task = asyncio.create_task(engine())
     connection.begin(REQUEST, b"")
-    await connection.answered(5)
+    await connection.wait_for_status(5)
     await asyncio.sleep(0.3)
     assert sent < 4 * 1024 * 1024
     received = 0
@@ -287,3 +291,94 @@ async def test_whatever_comes_it_ends_and_agrees_with_h11(parts, cuts):
     expected = by_h11(answer)
     if found.error is None and expected.error is None:
         assert (found.status, found.body) == (expected.status, expected.body)
+
+
+PATH = "/v1/completions"
+
+
+async def kept(client: EngineClient, url: str) -> None:
+    """Make one request, after which its connection is kept."""
+    answer = await client.post(url, PATH, b"{}", {})
+    await answer.read_all(1024)
+    answer.close()
+
+
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("last_words", [b"", TIMED_OUT], ids=["closes", "says 408"])
+async def test_a_connection_lost_before_the_write_was_not_asked(engine, last_words):
+    """The engine closes an idle connection at the moment it is reused."""
+    async with EngineClient(Timeouts()) as client:
+        await kept(client, engine.url)
+        asking = asyncio.ensure_future(client.post(engine.url, PATH, b"{}", {}))
+        await asyncio.sleep(0)  # taken, and the write waits for others
+        (connection,) = client._pools[engine.url]._busy
+        if last_words:
+            connection.data_received(last_words)
+        else:
+            connection.abort()
+        answer = await asking
+        assert answer.status == 200
+        answer.close()
+    assert len(engine.seen) == 2
+
+
+async def test_a_pool_stays_while_it_connects(black_hole, until):
+    """If the pool were swept, nobody would close its connection."""
+    url = black_hole().url
+    timeouts = Timeouts(connect_s=0.5, first_byte_s=0.04, between_chunks_s=0.04)
+    async with EngineClient(timeouts) as client:  # sweeps every 10 ms
+        asking = asyncio.ensure_future(client.post(url, PATH, b"{}", {}))
+        await asyncio.sleep(0.2)
+        assert url in client._pools
+        with pytest.raises(NotSent):
+            await asking
+        await until(lambda: not client._pools)
+
+
+async def test_an_engine_that_hangs_up_is_not_asked_over_and_over():
+    accepted = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal accepted
+        accepted += 1
+        writer.transport.abort()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, EngineClient(Timeouts()) as client:
+        with pytest.raises((NotSent, Unavailable)):
+            await client.post(url, PATH, b"{}", {})
+    assert accepted == 1
+
+
+async def test_a_connection_lost_after_the_write_may_have_been_asked(engine):
+    arrived = asyncio.Event()
+
+    async def reply(_):
+        arrived.set()
+        await asyncio.sleep(30)
+        return web.json_response({})
+
+    async with EngineClient(Timeouts()) as client:
+        await kept(client, engine.url)
+        engine.reply = reply
+        asking = asyncio.ensure_future(client.post(engine.url, PATH, b"{}", {}))
+        await asyncio.wait_for(arrived.wait(), 5)
+        (connection,) = client._pools[engine.url]._busy
+        connection.abort()
+        with pytest.raises(Unavailable):
+            await asking
+    assert len(engine.seen) == 2
+
+
+async def test_a_caller_that_left_before_the_write_asks_nothing(engine):
+    async with EngineClient(Timeouts()) as client:
+        await kept(client, engine.url)
+        asking = asyncio.ensure_future(client.post(engine.url, PATH, b"{}", {}))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.sleep(0.1)
+    assert len(engine.seen) == 1

@@ -21,34 +21,34 @@ def health() -> Health:
 @pytest.fixture
 def serving() -> Health:
     health = Health(POLICY)
-    health.probed(True, 0.0)
+    health.record_probe(True, 0.0)
     assert health.state(100.0) is ReplicaState.SERVING
     return health
 
 
 def fail(health: Health, times: int, *, now=100.0, spare=True):
-    return [health.failed(now, spare=spare) for _ in range(times)]
+    return [health.record_failure(now, spare=spare) for _ in range(times)]
 
 
 def test_one_that_has_not_answered_is_not_healthy(health):
     assert health.state(0.0) is ReplicaState.STARTING
     assert health.weight(1e9) == 0
-    assert not health.probed(False, 1.0)
-    assert not health.refused(2.0)
+    assert not health.record_probe(False, 1.0)
+    assert not health.record_refusal(2.0)
     assert fail(health, 10) == [False] * 10
     assert health.state(3.0) is ReplicaState.STARTING
 
 
 def test_a_probe_or_an_answer_is_a_sign_of_life(health):
-    assert health.probed(True, 5.0)
+    assert health.record_probe(True, 5.0)
     assert health.state(5.0) is ReplicaState.WARMING
     other = Health(POLICY)
-    assert other.succeeded(5.0)
+    assert other.record_success(5.0)
     assert other.state(5.0) is ReplicaState.WARMING
 
 
 def test_the_share_grows_in_steps(health):
-    health.probed(True, 50.0)
+    health.record_probe(True, 50.0)
     shares = [health.weight(50.0 + s) for s in (0, 0.9, 1.0, 4.5, 8.9, 9.0, 10.0)]
     assert shares == [0.1, 0.1, 0.2, 0.5, 0.9, 1.0, 1.0]
     assert health.state(60.0) is ReplicaState.SERVING
@@ -58,7 +58,7 @@ def test_the_share_grows_in_steps(health):
 @given(st.floats(0, 1e9))
 def test_each_change_is_announced(start):
     health = Health(POLICY)
-    health.probed(True, start)
+    health.record_probe(True, start)
     now, seen = start, [health.weight(start)]
     for _ in range(20):
         if (now := health.next_change(now)) == math.inf:
@@ -71,21 +71,21 @@ def test_each_change_is_announced(start):
 
 def test_without_warmup_the_share_is_whole_at_once():
     health = Health(Policy(warmup_s=0))
-    health.probed(True, 5.0)
+    health.record_probe(True, 5.0)
     assert (health.state(5.0), health.weight(5.0)) == (ReplicaState.SERVING, 1.0)
     assert health.next_change(5.0) == math.inf
 
 
 def test_a_refused_connection_ejects_at_once(serving):
-    assert serving.refused(100.0)
+    assert serving.record_refusal(100.0)
     assert serving.state(100.0) is ReplicaState.EJECTED
     assert serving.weight(100.0) == 0
-    assert not serving.refused(100.1)
+    assert not serving.record_refusal(100.1)
 
 
 def test_failures_in_a_row_eject(serving):
     assert fail(serving, 2) == [False, False]
-    serving.succeeded(100.0)
+    serving.record_success(100.0)
     assert fail(serving, 3) == [False, False, True]
     assert serving.state(100.0) is ReplicaState.EJECTED
 
@@ -98,42 +98,43 @@ def test_the_last_one_is_kept_in_spite_of_failures(serving):
 
 def test_a_failure_is_remembered_until_it_answers_again(serving):
     assert not serving.in_doubt
-    serving.failed(100.0, spare=False)
+    serving.record_failure(100.0, spare=False)
     assert serving.in_doubt
-    serving.succeeded(100.0)
+    serving.record_success(100.0)
     assert not serving.in_doubt
-    serving.probed(False, 100.0)
+    serving.record_probe(False, 100.0)
     assert serving.in_doubt
-    serving.probed(True, 100.0)
+    serving.record_probe(True, 100.0)
     assert not serving.in_doubt
 
 
 def test_probes_that_fail_in_a_row_eject(serving):
-    assert [serving.probed(ok, 100.0) for ok in (False, False, True, False, False)] == [False] * 5
-    assert serving.probed(False, 100.0)
+    for is_healthy in (False, False, True, False, False):
+        assert not serving.record_probe(is_healthy, 100.0)
+    assert serving.record_probe(False, 100.0)
     assert serving.state(100.0) is ReplicaState.EJECTED
 
 
 def test_an_engine_that_answers_but_whose_probes_are_slow_stays(serving):
     for _ in range(20):
-        assert not serving.probed(False, 100.0)
-        serving.succeeded(100.0)
+        assert not serving.record_probe(False, 100.0)
+        serving.record_success(100.0)
 
 
 def test_it_comes_back_by_a_probe_after_its_backoff(serving):
-    serving.refused(100.0)
-    assert not serving.probed(True, 100.9)
-    assert not serving.probed(False, 101.5)
-    assert serving.probed(True, 102.0)
+    serving.record_refusal(100.0)
+    assert not serving.record_probe(True, 100.9)
+    assert not serving.record_probe(False, 101.5)
+    assert serving.record_probe(True, 102.0)
     assert (serving.state(102.0), serving.weight(102.0)) == (ReplicaState.WARMING, 0.1)
 
 
 def test_the_backoff_doubles_up_to_its_cap_while_it_keeps_falling_out(serving):
     now, waits = 100.0, []
     for _ in range(8):
-        serving.refused(now)
+        serving.record_refusal(now)
         began = now
-        while not serving.probed(True, now):
+        while not serving.record_probe(True, now):
             now += 0.25
         waits.append(now - began)
         now += 0.25
@@ -143,33 +144,33 @@ def test_the_backoff_doubles_up_to_its_cap_while_it_keeps_falling_out(serving):
 def test_the_backoff_is_forgotten_by_one_that_stays_well(serving):
     now = 100.0
     for _ in range(4):
-        serving.refused(now)
+        serving.record_refusal(now)
         now += 30
-        assert serving.probed(True, now)
+        assert serving.record_probe(True, now)
     now += 30.5
-    serving.refused(now)
-    assert serving.probed(True, now + 1)
+    serving.record_refusal(now)
+    assert serving.record_probe(True, now + 1)
 
 
 def test_a_long_outage_costs_no_longer_backoff(serving):
-    serving.refused(100.0)
+    serving.record_refusal(100.0)
     for second in range(101, 1000):
-        serving.probed(False, second)
-    assert serving.probed(True, 1000.0)
+        serving.record_probe(False, second)
+    assert serving.record_probe(True, 1000.0)
 
 
 def test_the_term_changes_with_each_ejection(serving):
     first = serving.term
-    serving.refused(100.0)
+    serving.record_refusal(100.0)
     assert serving.term == first + 1
-    serving.probed(True, 102.0)
+    serving.record_probe(True, 102.0)
     assert serving.term == first + 1
 
 
 def test_an_answer_in_doubtful_times_brings_it_back(serving):
     """All replicas are ejected, one is tried, and it answers."""
-    serving.refused(100.0)
-    assert serving.succeeded(100.1)
+    serving.record_refusal(100.0)
+    assert serving.record_success(100.1)
     assert serving.state(100.1) is ReplicaState.WARMING
 
 
@@ -186,13 +187,13 @@ events = st.lists(
 def happen(health: Health, event: str, now: float, spare: bool) -> bool:
     match event:
         case "refused":
-            return health.refused(now)
+            return health.record_refusal(now)
         case "failed":
-            return health.failed(now, spare=spare)
+            return health.record_failure(now, spare=spare)
         case "succeeded":
-            return health.succeeded(now)
+            return health.record_success(now)
         case _:
-            return health.probed(event == "well", now)
+            return health.record_probe(event == "well", now)
 
 
 @settings(deadline=None)

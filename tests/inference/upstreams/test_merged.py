@@ -132,3 +132,20 @@ async def test_its_project_alone_may_ask_and_only_until_it_is_deleted(client, en
         assert response.status == 404
     assert len(engine.seen) == 1
     assert "x-finetuned-adapter" not in {k.lower() for k in engine.seen[0].headers}
+
+
+async def test_a_picked_replica_that_is_ejected_since_is_not_taken_for_the_base_models(both):
+    own, base, gateway = both
+    route = gateway.route(BASE, MERGED)
+    assert route is not None
+    picked = gateway.pick(route)
+    assert picked is not None
+    for _ in range(QUICK.max_failed_probes):
+        route[0].replicas.record_probe(picked, False)
+    answer = await gateway.send(
+        BASE, "/v1/chat/completions", b"{}", {}, adapter=MERGED, first=picked
+    )
+    assert await answer.read_all(100) == b"ok"
+    answer.close()
+    assert own.seen == []
+    assert base.adapters == [MERGED.replace(":", "%3a")]

@@ -36,7 +36,7 @@ def replicas(clock):
         made = Replicas(BASE, Policy(**policy), clock=clock)
         made.set_urls(URLS[:count])
         for member in made.members:
-            made.probed(member, True)
+            made.record_probe(member, True)
         clock.now += 60
         return made
 
@@ -56,7 +56,7 @@ def metric(state: ReplicaState) -> float | None:
 def eject(replicas: Replicas, replica) -> None:
     term = replicas.take(replica)
     replicas.release(replica)
-    replicas.refused(replica, term)
+    replicas.record_refusal(replica, term)
 
 
 def test_only_the_adapters_of_an_ejected_replica_move(replicas):
@@ -74,7 +74,7 @@ def test_one_that_returns_gets_its_adapters_back_over_some_seconds(replicas, clo
     before, gone = homes(three), three.members[1]
     eject(three, gone)
     clock.now += 5
-    three.probed(gone, True)
+    three.record_probe(gone, True)
     counts = []
     for _ in range(11):
         counts.append(Counter(homes(three).values())[gone.url])
@@ -89,7 +89,7 @@ def test_one_that_returns_gets_few_requests_of_the_base_model_at_first(replicas,
     back, other = two.members
     eject(two, back)
     clock.now += 5
-    two.probed(back, True)
+    two.record_probe(back, True)
     for _ in range(110):
         two.take(two.pick(None))
     assert (back.in_flight, other.in_flight) == (10, 100)
@@ -106,7 +106,7 @@ def test_one_that_returns_is_bounded_by_its_share(replicas, clock):
     own = [adapter for adapter, url in homes(two).items() if url == back.url]
     eject(two, back)
     clock.now += 5
-    two.probed(back, True)
+    two.record_probe(back, True)
     clock.now += 4.5  # half of its share
     for i in range(120):
         two.take(two.pick(own[i % len(own)]))
@@ -128,10 +128,10 @@ def test_states_are_told_to_prometheus(replicas, clock):
     }
     assert {state: metric(state) for state in ReplicaState} == three.states()
     clock.now += 5
-    three.probed(three.members[0], True)
+    three.record_probe(three.members[0], True)
     assert (metric(ReplicaState.EJECTED), metric(ReplicaState.WARMING)) == (0, 1)
     clock.now += 10
-    three.probed(three.members[1], True)  # any look at the clock is enough
+    three.record_probe(three.members[1], True)  # any look at the clock is enough
     assert (metric(ReplicaState.WARMING), metric(ReplicaState.SERVING)) == (0, 3)
 
 
@@ -145,15 +145,15 @@ def test_requests_of_an_earlier_term_say_nothing(replicas, clock):
     ill = two.members[0]
     terms = [two.take(ill) for _ in range(20)]
     for term in terms[:3]:
-        two.failed(ill, term, Fault.LOST)
+        two.record_failure(ill, term, Fault.LOST)
     assert two.states()[ReplicaState.EJECTED] == 1
-    two.succeeded(ill, terms[3])
+    two.record_success(ill, terms[3])
     assert two.states()[ReplicaState.EJECTED] == 1
     clock.now += 5
-    two.probed(ill, True)
+    two.record_probe(ill, True)
     for term in terms[4:]:
-        two.failed(ill, term, Fault.LOST)
-        two.refused(ill, term)
+        two.record_failure(ill, term, Fault.LOST)
+        two.record_refusal(ill, term)
     assert two.states()[ReplicaState.EJECTED] == 0
 
 
@@ -162,7 +162,7 @@ def test_the_last_usable_one_is_not_left_out_for_failures(replicas):
     first, last = two.members
     eject(two, first)
     for _ in range(10):
-        two.failed(last, two.take(last), Fault.GARBAGE)
+        two.record_failure(last, two.take(last), Fault.GARBAGE)
     assert two.pick("ft:x") is last
 
 
@@ -219,7 +219,7 @@ def test_none_at_all():
 def test_picking_costs_little(replicas, clock, count):
     """Measured at 0.3 to 2 µs. The limit is generous, for busy machines."""
     some = replicas(count)
-    some.probed(some.members[0], True)
+    some.record_probe(some.members[0], True)
 
     def pick():
         for adapter in ADAPTERS:

@@ -15,7 +15,7 @@ from service.web.wire.protocol import HandledRequest, HttpProtocol
 from tests.conftest import running
 
 PATH = "/v1/chat/completions"
-of = RequestHead.of
+from_scope = RequestHead.from_scope
 
 
 def body_of(request: HandledRequest) -> bytes:
@@ -155,9 +155,9 @@ async def test_a_repeated_head_is_not_parsed(monkeypatch):
 
     def counted(scope: Scope) -> RequestHead | None:
         parsed.append(scope)
-        return of(scope)
+        return from_scope(scope)
 
-    monkeypatch.setattr(RequestHead, "of", counted)
+    monkeypatch.setattr(RequestHead, "from_scope", counted)
     app = Application()
     async with connected(app) as client:
         assert await client.ask(b"one") == b"one"
@@ -286,6 +286,28 @@ async def test_a_body_that_does_not_arrive_is_408():
         told = await asyncio.wait_for(client.reader.read(), 60)
     assert told.startswith(b"HTTP/1.1 408 ")
     assert app.taken == []
+
+
+async def test_a_malformed_body_ends_the_connection_after_earlier_responses():
+    turn = asyncio.Semaphore(0)
+
+    class OneByOne(Application):
+        async def answer(self, request: HandledRequest) -> None:
+            await turn.acquire()
+            await super().answer(request)
+
+    app = OneByOne()
+    chunked = request(b"").replace(b"content-length: 0", b"transfer-encoding: chunked")
+    async with connected(app) as client:
+        client.writer.write(request(b"one") + request(b"two") + chunked)
+        turn.release()
+        assert await client.read() == b"one"
+        await app.took(2)
+        client.writer.write(b"no chunk\r\n")
+        await asyncio.sleep(0.1)
+        turn.release()
+        assert await client.read() == b"two"
+        assert await asyncio.wait_for(client.reader.read(), 5) == b""
 
 
 @pytest.mark.parametrize("number", [1, 2])

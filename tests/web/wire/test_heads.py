@@ -60,7 +60,7 @@ def head_of(data: bytes) -> RequestHead | None:
 
 
 def learned(data: bytes, scope: dict[str, Any]) -> RequestHead | None:
-    head = RequestHead.of(scope)
+    head = RequestHead.from_scope(scope)
     if head is not None:
         head.learn(data)
     return head if head and head.pattern else None
@@ -133,5 +133,5 @@ def test_more_or_less_than_one_request_is_not_remembered():
 def test_a_length_in_a_body_is_no_header():
     """If the parser ended the head earlier, the lengths would differ."""
     data = b"POST /a HTTP/1.1\r\nhost: a\r\n\r\ncontent-length: 2\r\n\r\n{}"
-    assert HeadPattern.of(data, {b"host": b"a"}) is None
-    assert HeadPattern.of(data, {b"content-length": b"23"}) is None
+    assert HeadPattern.from_message(data, {b"host": b"a"}) is None
+    assert HeadPattern.from_message(data, {b"content-length": b"23"}) is None

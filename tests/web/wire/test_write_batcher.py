@@ -14,10 +14,10 @@ async def turns(count: int) -> None:
 
 
 async def test_writes_go_out_together_in_the_order_they_came():
-    outbox = WriteBatcher.of(asyncio.get_running_loop())
+    batcher = WriteBatcher.for_loop(asyncio.get_running_loop())
     written: list[int] = []
     for number in range(3):
-        outbox.add(partial(written.append, number))
+        batcher.add(partial(written.append, number))
         await turns(1)
         assert written == []
     await turns(3)
@@ -25,35 +25,35 @@ async def test_writes_go_out_together_in_the_order_they_came():
 
 
 async def test_a_write_alone_waits_for_less():
-    outbox = WriteBatcher.of(asyncio.get_running_loop())
+    batcher = WriteBatcher.for_loop(asyncio.get_running_loop())
     written: list[str] = []
-    outbox.add(lambda: written.append("alone"))
+    batcher.add(lambda: written.append("alone"))
     await turns(3)
     assert written == ["alone"]
 
 
 async def test_what_a_write_adds_goes_out_after_it():
-    outbox = WriteBatcher.of(asyncio.get_running_loop())
+    batcher = WriteBatcher.for_loop(asyncio.get_running_loop())
     written: list[str] = []
 
     def first() -> None:
         written.append("first")
-        outbox.add(lambda: written.append("second"))
+        batcher.add(lambda: written.append("second"))
 
-    outbox.add(first)
+    batcher.add(first)
     await turns(6)
     assert written == ["first", "second"]
 
 
 async def test_a_write_that_fails_is_logged_and_the_others_go_out(caplog):
-    outbox = WriteBatcher.of(asyncio.get_running_loop())
+    batcher = WriteBatcher.for_loop(asyncio.get_running_loop())
     written: list[str] = []
 
     def broken() -> None:
         raise OSError("the network is unreachable")
 
-    outbox.add(broken)
-    outbox.add(lambda: written.append("other"))
+    batcher.add(broken)
+    batcher.add(lambda: written.append("other"))
     await turns(6)
     assert written == ["other"]
     assert "a write failed" in caplog.text
@@ -61,7 +61,7 @@ async def test_a_write_that_fails_is_logged_and_the_others_go_out(caplog):
 
 def test_a_loop_that_is_over_leaves_nothing_behind():
     async def of_this_loop() -> WriteBatcher:
-        return WriteBatcher.of(asyncio.get_running_loop())
+        return WriteBatcher.for_loop(asyncio.get_running_loop())
 
     first, second = asyncio.run(of_this_loop()), asyncio.run(of_this_loop())
     assert first is not second

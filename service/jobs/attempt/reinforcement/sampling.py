@@ -115,7 +115,7 @@ class EngineSampler:
                     raise SamplingFailed("engine_unavailable", waited) from e
                 await self._report_wait(str(e))
             else:
-                self._patience.answered(self._base)
+                self._patience.note_answer(self._base)
                 self._is_waiting = False
                 return response
             await asyncio.sleep(pause_s)

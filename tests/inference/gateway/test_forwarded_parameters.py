@@ -1,4 +1,4 @@
-"""Tests of the parameters that requests may have."""
+"""Tests of the parameters that requests may have: OpenAI's, vLLM's, and the documented ones."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from typing import Any, get_type_hints
 
 import openai.types
 import pytest
+from fastapi.routing import APIRoute
 from openai.types import chat, responses
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from service.config import NEVER_PASSED_ON, Settings
 from service.core.errors import BadRequest
+from service.inference.gateway import request_types as read
+from service.inference.gateway import schemas as documented
 from service.inference.gateway.parameters import (
     _READ,
-    NO_EFFECT,
-    NOT_DONE,
-    PASSED_ON,
+    FORWARDED,
     PATHS,
+    UNSUPPORTED,
+    WITHOUT_EFFECT,
     RequestRules,
     parse,
     request_type,
 )
+from service.inference.gateway.schemas import router
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES, EMBEDDINGS = "/v1/responses", "/v1/embeddings"
@@ -152,7 +156,7 @@ def test_every_parameter_of_openai_is_followed_or_decided(path, module, names):
     """The engine or the gateway does what it says, or it is listed as one that has no effect."""
     documented = {name for params in OPENAI[path] for name in get_type_hints(params)}
     followed = _of_vllm(module, names) | set(_READ[path].__struct_fields__)
-    refused, ignored = set(NOT_DONE[path]), NO_EFFECT[path]
+    refused, ignored = set(UNSUPPORTED[path]), WITHOUT_EFFECT[path]
     assert documented - followed - refused - ignored == set()
     assert (refused | ignored) - documented == set()
     assert refused & ignored == set()
@@ -180,10 +184,10 @@ def test_what_would_have_no_effect_but_should_is_refused(path, fields):
     body = {"model": "a", **NEEDED[path]}
     rules = RequestRules()
     with pytest.raises(BadRequest) as caught:
-        rules.checked(path, json.dumps({**body, **fields}).encode())
+        rules.parse(path, json.dumps({**body, **fields}).encode())
     assert caught.value.code == "unsupported_parameter"
     assert str(caught.value.param).split(".")[0] in fields
-    rules.checked(path, json.dumps(body | dict.fromkeys(fields)).encode())
+    rules.parse(path, json.dumps(body | dict.fromkeys(fields)).encode())
 
 
 @pytest.mark.parametrize(
@@ -198,14 +202,14 @@ def test_what_would_have_no_effect_but_should_is_refused(path, fields):
 )
 def test_what_has_no_effect_and_need_not_is_accepted(path, fields):
     body = {"model": "a", **NEEDED[path], **fields}
-    RequestRules().checked(path, json.dumps(body).encode())
+    RequestRules().parse(path, json.dumps(body).encode())
 
 
 def test_the_documentation_lists_them():
     section = re.search(r"## Parameters\n(.*?)\n## ", DOCS.read_text("utf-8"), re.DOTALL)
     assert section is not None
     listed = set(re.findall(r"`(\w+)`", section[1]))
-    for path, fields in PASSED_ON.items():
+    for path, fields in FORWARDED.items():
         openais = {name for params in OPENAI[path] for name in get_type_hints(params)}
         assert fields.keys() - openais <= listed
 
@@ -284,12 +288,52 @@ def test_other_types_are_told_in_openais_words(path, fields, message):
 def test_an_operator_can_allow_more():
     body = json.dumps({"model": "a", **NEEDED[CHAT], "use_beam_search": True, "documents": []})
     with pytest.raises(BadRequest):
-        RequestRules().checked(CHAT, body.encode())
+        RequestRules().parse(CHAT, body.encode())
     settings = Settings(extra_request_fields="use_beam_search, documents")
-    assert RequestRules.from_settings(settings).checked(CHAT, body.encode()).model == "a"
+    assert RequestRules.from_settings(settings).parse(CHAT, body.encode()).model == "a"
 
 
 @pytest.mark.parametrize("name", ["kv_transfer_params", "vllm_xargs", "cache_salt", "a-b", "A"])
 def test_an_operator_cannot_allow_what_reaches_beyond_a_request(name):
     with pytest.raises(ValidationError, match=f"'{name}' is n"):
         Settings(extra_request_fields=(name,))
+
+
+REQUESTS = [
+    (read.ChatRequest, documented.CreateChatCompletion),
+    (read.CompletionRequest, documented.CreateCompletion),
+    (read.ResponseRequest, documented.CreateResponse),
+    (read.EmbeddingRequest, documented.CreateEmbeddings),
+]
+PARSED_LATER = {
+    *("prompt", "input", "messages", "stream_options", "tools", "tool_choice"),
+    *("chat_template_kwargs", "response_format"),
+}
+
+
+def test_every_route_of_the_gateway_is_documented():
+    documented_paths = {r.path for r in router.routes if isinstance(r, APIRoute)}
+    assert documented_paths == PATHS
+
+
+@pytest.mark.parametrize(("reads", "model"), REQUESTS, ids=lambda kind: kind.__name__)
+def test_the_gateway_reads_the_documented_types(reads: type, model: type[BaseModel]):
+    fields = {name: field.annotation for name, field in model.model_fields.items()}
+    shared = get_type_hints(reads).keys() & fields.keys() - PARSED_LATER
+    assert "model" in shared
+    assert {n: get_type_hints(reads)[n] for n in shared} == {n: fields[n] for n in shared}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "name", "model"),
+    [
+        ("openai.chat_completion", "ChatCompletionRequest", documented.CreateChatCompletion),
+        ("openai.completion", "CompletionRequest", documented.CreateCompletion),
+        ("openai.responses", "ResponsesRequest", documented.CreateResponse),
+        ("pooling.embed", "EmbeddingCompletionRequest", documented.CreateEmbeddings),
+    ],
+)
+def test_vllm_knows_every_documented_field(module: str, name: str, model: type[BaseModel]):
+    protocol = pytest.importorskip(f"vllm.entrypoints.{module}.protocol")
+    assert model.model_fields.keys() <= getattr(protocol, name).model_fields.keys()

@@ -1,4 +1,4 @@
-"""A request is answered, counted and limited alike, whether it has to wait or not."""
+"""Tests that handler and ASGI application answer, count and limit requests alike."""
 
 from __future__ import annotations
 

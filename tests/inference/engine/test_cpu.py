@@ -1,15 +1,19 @@
-"""Tests of the engine's child processes as forks."""
+"""Tests of an engine on a CPU: forked processes, and waits of vLLM's queues."""
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
 from typing import Any
 
 import psutil
 import pytest
+import zmq
 
+from service.inference.engine import cpu
 from service.inference.engine.cpu_fork import _CoreContext, _of_workers
+from tests.lazy import Lazy
 
 
 def _say_ports(said: Any) -> None:
@@ -56,3 +60,27 @@ def test_the_worker_of_one_core_is_a_fork_that_runs_on_this_core(monkeypatch):
 def test_any_other_worker_is_started_anew_with_its_own_openmp(monkeypatch, cores):
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", cores)
     assert _of_workers().get_start_method() == "spawn"
+
+
+shm_broadcast = Lazy("vllm.distributed.device_communicators.shm_broadcast")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("timeout_ms", [None, 3_600_000])
+def test_a_reader_looks_for_messages_that_did_not_wake_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path, timeout_ms: int | None
+):
+    module = "vllm.distributed.device_communicators.shm_broadcast"
+    monkeypatch.setattr(f"{module}.SpinCondition", shm_broadcast.SpinCondition)
+    cpu.install_wait()
+    with zmq.Context() as context:
+        reader = shm_broadcast.SpinCondition(True, context, f"ipc://{tmp_path}/nobody-writes")
+        try:
+            reader.last_read = 0.0  # long ago, so that it sleeps
+            waiting = threading.Thread(target=reader.wait, args=(timeout_ms,), daemon=True)
+            waiting.start()
+            waiting.join(60)
+            assert not waiting.is_alive()
+        finally:
+            for name in ("local_notify_socket", "write_cancel_socket", "read_cancel_socket"):
+                getattr(reader, name).close(linger=0)
