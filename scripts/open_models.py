@@ -66,7 +66,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class License:
-    """A license: its name, what `--license` takes, and whether it allows commercial use."""
+    """A license: its name, its ID for `--license`, and whether it allows commercial use."""
 
     name: str
     id: str

@@ -42,10 +42,10 @@ from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
 from service.web import health, reference_pages
-from service.web.audit import AuditTrail
 from service.web.error_handlers import install_error_handlers, method_refusals
 from service.web.middleware import BodyLimit, RequestContext, allow_origins
 from service.web.openapi.document import describe
+from service.web.request_audit import AuditTrail
 from service.web.side_port import serve_metrics
 from service.webhooks import routes as webhook_routes
 

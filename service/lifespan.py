@@ -1,4 +1,4 @@
-"""The resources of an API process, which are open while its app lives."""
+"""Opens the resources of an API process for the lifetime of its app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from starlette.datastructures import State
 
 from service import __version__
-from service.audit.log import AuditLog
+from service.audit.search import AuditLog
 from service.batches.records import Batches
 from service.config import Settings
 from service.core import metrics
@@ -51,16 +51,16 @@ from service.models.aliases.changes import Aliases
 from service.models.catalogue import Catalogue
 from service.models.parsers import Capabilities
 from service.models.registry import ModelRegistry
+from service.projects.key_uses import KeyUses
+from service.projects.oidc import MAX_TOKEN_CHARS, Tokens
 from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts
 from service.projects.storage_use import StorageUse
-from service.projects.tokens import MAX_TOKEN_CHARS, Tokens, find_principal
-from service.projects.uses import KeyUses
 from service.usage.meter import Meter
-from service.web.audit import ModelRequests, Refusals
 from service.web.auth import Authenticator
 from service.web.client_address import ClientAddresses, FailureThrottle
 from service.web.probing import Probe
+from service.web.request_audit import ModelRequests, Refusals
 from service.webhooks.records import Webhooks
 
 
@@ -88,7 +88,7 @@ async def open_resources(
     addresses = ClientAddresses(map(network, settings.trusted_proxies))
     refusals = Refusals(redis, addresses)
     authenticator = Authenticator(
-        find_principal(projects, Tokens.from_settings(settings, projects)),
+        (Tokens.from_settings(settings, projects) or projects).find_principal,
         cache_s=settings.lookup_cache_s,
         max_chars=MAX_TOKEN_CHARS,
         addresses=addresses,
@@ -167,7 +167,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.aliases = Aliases(redis, state.registry, max_per_project=settings.max_aliases_per_project)
     state.files, state.jobs = Files(redis, state.storage), Jobs(redis)
     state.batches, state.generations = Batches(state.files), Generations(state.files)
-    state.jobs_needing_file = _needing(state.jobs, state.batches, state.generations)
+    state.jobs_needing_file = _unfinished_work_of_file(state.jobs, state.batches, state.generations)
     state.evaluations, state.advice_store = Evaluations(redis), AdviceStore(redis)
     state.sweeps, state.evals, state.exports = Sweeps(state.jobs), Evals(redis), Exports(redis)
     state.dispatcher = Dispatcher(state.jobs, redis, settings)
@@ -192,10 +192,10 @@ def _add_erasure(state: State, settings: Settings) -> None:
     state.eraser = eraser
 
 
-def _needing(
+def _unfinished_work_of_file(
     jobs: Jobs, batches: Batches, generations: Generations
 ) -> Callable[[str, str], Awaitable[list[str]]]:
-    """A function that returns the unfinished work of a project that reads a file."""
+    """Return a function that lists the unfinished work of a project that reads a file."""
 
     async def needing(project_id: str, file_id: str) -> list[str]:
         of_batches = await batches.needing(project_id, file_id)

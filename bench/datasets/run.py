@@ -74,12 +74,13 @@ def with_datasets(files: dict[str, Path]) -> str:
 def near_duplicates(files: dict[str, Path]) -> str:
     from service.datasets.duplicates.similar_rows import find_similar_rows
     from service.datasets.file_features import collect
+    from service.datasets.limits import NEAR_THRESHOLD
     from service.datasets.row_features import FeatureOptions
 
     options = FeatureOptions(languages=False, personal_data=False, mojibake=False, quality=False)
     with tempfile.TemporaryDirectory(dir=files["mixed"].parent) as work:
         collected = collect(files["near"], NEAR_ROWS, Path(work), options, processes=2)
-        likeness = find_similar_rows(collected, near_threshold=0.8, processes=2)
+        likeness = find_similar_rows(collected, near_threshold=NEAR_THRESHOLD, processes=2)
     extra = sum(len(group) - 1 for group in likeness.near)
     return f"{len(likeness.near)} groups, {extra} rows could go"
 

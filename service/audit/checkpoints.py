@@ -1,16 +1,16 @@
-"""Checkpoints: the signed state of the audit log at a time.
+"""Writes, signs and verifies checkpoints: the signed state of the audit log at a time.
 
 The format is that of transparency logs (https://c2sp.org/tlog-checkpoint), so that their tools and
 witnesses can read it: the log's name, its number of entries, the root of their Merkle tree,
 extension lines, and signatures of Ed25519 (https://c2sp.org/signed-note). The extension lines are
-the time, the digest of the entries since the checkpoint before, and the edge of the tree, from
-which the tree can be continued when the entries before it were deleted. Then come the checkpoint's
-own number, which entries may have been deleted because of their age, how many days entries are
-kept, and the keys that signed checkpoints before these had numbers.
+the time, the digest of the entries since the previous checkpoint, and the right edge of the tree,
+from which the tree continues after earlier entries are deleted. Then follow the checkpoint's
+number, the number of entries that may have been deleted because of their age, the retention in
+days, and the keys that signed checkpoints before checkpoints had numbers.
 
-The tree has the hashes of RFC 6962 (section 2.1). Only its right edge is kept: it is all that is
-needed to add leaves and to compute the root. Packages for such trees keep all of a tree, which
-grows without end here.
+The tree uses the hashes of RFC 6962 (section 2.1). Only its right edge is kept, which is enough to
+add leaves and to compute the root. Packages for such trees keep the whole tree, which would grow
+without bound here.
 
 Checkpoints of version 0.2.0 have no line after the edge. Their number is 0.
 """
@@ -47,7 +47,7 @@ class Edge:
     """The right edge of a tree: the roots of its full subtrees, the largest first."""
 
     def __init__(self, size: int = 0, hashes: Iterable[bytes] = ()) -> None:
-        """Create an edge. Raises ValueError if a tree of this size has another number of them."""
+        """Create an edge. Raises ValueError if their number does not fit the size."""
         self.size = size
         self.hashes = list(hashes)
         if len(self.hashes) != size.bit_count():
@@ -79,7 +79,7 @@ class BadCheckpoint(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of the log, and where the entries since the checkpoint before are."""
+    """The state of the log, and the location of the entries since the previous checkpoint."""
 
     origin: str
     size: int
@@ -92,9 +92,9 @@ class Checkpoint:
     number: int = 0
     """1 for the first checkpoint with a number, and one more for each that follows."""
     pruned: int = 0
-    """The entries before this number may have been deleted, because they were old enough."""
+    """Entries before this number may have been deleted because of their age."""
     kept_days: int = 0
-    """How old entries had to be at the time of this checkpoint to be deleted. 0: none was."""
+    """Retention in days at the time of this checkpoint. 0: nothing was deleted."""
     earlier_keys: tuple[bytes, ...] = ()
     """The public keys that signed the checkpoints without a number."""
 
@@ -140,25 +140,20 @@ class Checkpoint:
                 origin=origin,
                 size=int(size),
                 root=base64.b64decode(root, validate=True),
-                time=int(_after(_TIME, time)),
-                segment=_after(_SEGMENT, segment),
-                sha256=_after(_DIGEST, digest),
-                edge=_decoded(edge),
-                number=int(_after(_NUMBER, number)),
-                pruned=int(_after(_PRUNED, pruned)),
-                kept_days=int(_after(_KEPT, kept)),
-                earlier_keys=_decoded(earlier),
+                time=int(_value_of(_TIME, time)),
+                segment=_value_of(_SEGMENT, segment),
+                sha256=_value_of(_DIGEST, digest),
+                edge=_decode_all(edge),
+                number=int(_value_of(_NUMBER, number)),
+                pruned=int(_value_of(_PRUNED, pruned)),
+                kept_days=int(_value_of(_KEPT, kept)),
+                earlier_keys=_decode_all(earlier),
             )
             if found.text() != f"{text}\n" or found.tree().root() != found.root:
                 raise BadCheckpoint("its root does not follow from its edge")
         except (ValueError, binascii.Error) as e:
             raise BadCheckpoint(f"it is not a checkpoint: {e}") from e
         return found
-
-    @staticmethod
-    def empty() -> Edge:
-        """Return the tree of a log without entries."""
-        return Edge()
 
     def tree(self) -> Edge:
         """Return the edge of the tree. Raises ValueError if there is none of this size."""
@@ -173,18 +168,18 @@ def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> str:
 
 
 def verify_with_any(note: str, keys: Sequence[PublicKey]) -> Checkpoint:
-    """Parse a note that one of these keys has signed. Raises BadCheckpoint."""
+    """Parse a note signed with any of these keys. Raises BadCheckpoint."""
     problem = BadCheckpoint("there is no key to verify it with")
     for key in keys:
         try:
-            return verified(note, key)
+            return verify_checkpoint(note, key)
         except BadCheckpoint as e:
             problem = e
     raise problem
 
 
-def verified(note: str, key: PublicKey) -> Checkpoint:
-    """Parse a note that this key has signed. Raises BadCheckpoint."""
+def verify_checkpoint(note: str, key: PublicKey) -> Checkpoint:
+    """Parse a note signed with this key. Raises BadCheckpoint."""
     checkpoint = Checkpoint.parse(note)
     _, _, signatures = note.partition("\n\n")
     for line in signatures.splitlines():
@@ -203,7 +198,7 @@ def verified(note: str, key: PublicKey) -> Checkpoint:
 
 
 def _hint(origin: str, key: PublicKey) -> bytes:
-    """The four bytes by which a signature names its key."""
+    """Return the four bytes with which a signature identifies its key."""
     return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + key.raw).digest()[:4]
 
 
@@ -219,12 +214,12 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _decoded(line: str) -> tuple[bytes, ...]:
-    """The values after the name that a line begins with."""
+def _decode_all(line: str) -> tuple[bytes, ...]:
+    """Return the values after the name at the start of a line."""
     return tuple(base64.b64decode(each, validate=True) for each in line.split(" ")[1:])
 
 
-def _after(name: str, line: str) -> str:
+def _value_of(name: str, line: str) -> str:
     if not line.startswith(name):
         raise BadCheckpoint(f"the line '{name.strip()}' is missing")
     return line.removeprefix(name)

@@ -1,4 +1,4 @@
-"""Export of the audit log: all entries as JSON lines, or as logs of OpenTelemetry."""
+"""Exports the audit log: all entries as JSON lines, or as OpenTelemetry logs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from service.audit.log import Filters
-from service.audit.stored_log import ROOM, list_folders, valid_entries
+from service.audit.search import Filters
+from service.audit.stored_log import FOLDER, list_folders, valid_entries
 from service.core.redis import Client
 from service.core.storage import Storage, StorageMissing
 from service.web import audit_trail
@@ -26,8 +26,8 @@ _SEVERITY: Final = {
 }
 
 
-class NotTaken(Exception):
-    """The collector did not take some entries. The message says why."""
+class ExportRejected(Exception):
+    """The collector did not accept some entries. The message says why."""
 
 
 async def entries(storage: Storage, redis: Client, filters: Filters) -> AsyncGenerator[Entry]:
@@ -35,11 +35,11 @@ async def entries(storage: Storage, redis: Client, filters: Filters) -> AsyncGen
 
     Raises REDIS_ERRORS and StorageError.
     """
-    # Redis first: an entry that is sealed in between is then found twice, and none is missed.
+    # Redis first: an entry sealed in between is found twice, but none is missed.
     unsealed = [*valid_entries([fields for _, fields in await redis.xrange(STREAM)])]
     recent: set[str] = set()
-    for day in await storage.folders(ROOM):
-        folders, _ = list_folders(await storage.keys(f"{ROOM}/{day}"))
+    for day in await storage.folders(FOLDER):
+        folders, _ = list_folders(await storage.keys(f"{FOLDER}/{day}"))
         recent.clear()
         for folder in folders:
             for name in folder.segments:
@@ -63,7 +63,7 @@ async def send(
 ) -> int:
     """Send entries to an OTLP collector (HTTP with JSON), and return their number.
 
-    Raises NotTaken.
+    Raises ExportRejected.
     """
     url = f"{endpoint.rstrip('/')}/v1/logs"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
@@ -85,16 +85,16 @@ async def _post(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) 
     try:
         async with session.post(url, data=msgspec.json.encode(body), headers=headers) as answer:
             if answer.status != 200:
-                raise NotTaken(f"{url} answered {answer.status}")
+                raise ExportRejected(f"{url} answered {answer.status}")
             partial = (await answer.json(content_type=None) or {}).get("partialSuccess") or {}
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as e:
-        raise NotTaken(f"{url} cannot be reached: {type(e).__name__}") from e
+        raise ExportRejected(f"{url} cannot be reached: {type(e).__name__}") from e
     if int(partial.get("rejectedLogRecords") or 0):
-        raise NotTaken(f"{url} rejected {partial['rejectedLogRecords']} entries")
+        raise ExportRejected(f"{url} rejected {partial['rejectedLogRecords']} entries")
 
 
 def otlp(found: Sequence[Entry], version: str) -> dict[str, Any]:
-    """Return entries as a request of OTLP, in its encoding as JSON."""
+    """Return entries as an OTLP request, in its JSON encoding."""
     resource = {"service.name": "finetuned", "service.version": version}
     scope = {"name": "finetuned.audit", "version": version}
     records = list(map(_record, found))

@@ -1,8 +1,8 @@
-"""The loop that seals the audit log, in one worker at a time.
+"""Runs the loop that seals the audit log, in one worker at a time.
 
 Each round writes the entries about requests to models, seals new entries, and sends checkpoints to
-the witness: a program or a server outside of the installation that keeps them. The API counts
-requests by key and minute, in the same step as their usage (usage/replica_sync.py).
+the witness: a program or a server outside the installation that keeps them. API processes count
+requests by key and minute when they synchronize usage (usage/replica_sync.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import aiohttp
 from redis.asyncio.client import Pipeline
 
 from service.audit.checkpoints import BadCheckpoint
-from service.audit.sealing import WITNESSED, Overtaken, Sealer
+from service.audit.sealer import WITNESSED, Overtaken, Sealer
 from service.config import Settings
 from service.core import clock, metrics
 from service.core.encryption.signing import InstallationKey, SigningKeyError
@@ -31,7 +31,7 @@ from service.web.audit_events import AuditEvent
 from service.web.audit_trail import STREAM, Actor, Entry
 
 _MINUTE_S: Final = 60
-_SETTLED_S: Final = 10  # after which most counts of a minute have arrived
+_DELAY_S: Final = 10  # by then, most counts of a minute have arrived
 _AT_ONCE: Final = 1000
 _TIMEOUT_S: Final = 10.0
 NO_WITNESS: Final = (
@@ -55,7 +55,7 @@ async def record_model_requests(redis: Client) -> int:
         ended = [
             (text(field), int(number))
             for field, number in found.items()
-            if int(field.split(b" ")[0]) + _MINUTE_S + _SETTLED_S <= clock.now()
+            if int(field.split(b" ")[0]) + _MINUTE_S + _DELAY_S <= clock.now()
         ][:_AT_ONCE]
 
         def write(pipe: Pipeline) -> None:
@@ -92,13 +92,13 @@ class Witness:
 
     @classmethod
     def from_settings(cls, redis: Client, settings: Settings) -> Self | None:
-        """Create the witness that the operator has set, or None."""
+        """Create the configured witness, or return None."""
         if settings.audit_witness_url is None and not settings.audit_witness_command:
             return None
         return cls(redis, settings.audit_witness_url, settings.audit_witness_command)
 
     async def send(self) -> None:
-        """Send what was not sent yet. While the witness is down, it waits. Raises REDIS_ERRORS."""
+        """Send the queued checkpoints, which stay queued if it fails. Raises REDIS_ERRORS."""
         while (note := await reply(self._redis.lindex(WITNESSED, 0))) is not None:
             problem = await self._deliver(text(note).encode())
             if problem is not None:
@@ -110,7 +110,7 @@ class Witness:
             await reply(self._redis.lrem(WITNESSED, 1, note))
 
     async def _deliver(self, note: bytes) -> str | None:
-        """Deliver a checkpoint. Returns the problem if there is one."""
+        """Deliver a checkpoint. Returns the problem, or None."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 if self._command and (status := await self._run(note)):
@@ -147,7 +147,7 @@ class Witness:
 
 
 class SealingLoop:
-    """Seals the audit log, with what is counted, and sends its checkpoints to the witness."""
+    """Records model requests, seals the audit log, and sends its checkpoints to the witness."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class SealingLoop:
             log.warning("the audit log is not sealed: %s", e)
 
     def sealer(self) -> Sealer:
-        """Create the sealer. It seals entries once it has resumed."""
+        """Return a new sealer. Call its `resume` first."""
         return Sealer(
             self._redis,
             self._storage,

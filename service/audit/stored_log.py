@@ -1,15 +1,15 @@
-"""The stored audit log: its layout, and what of it is sealed, also after a loss of Redis.
+"""Reads the stored audit log: its layout, and which entries are sealed, also after Redis is lost.
 
     audit/{day}/{number}/checkpoint       the state of the log after these entries, signed
     audit/{day}/{number}/{random}.jsonl   the entries, one per line
 
-`number` is that of the first entry, and `day` the day of this entry, in UTC. A worker that is
-killed may leave another file beside the one that the checkpoint names; the next one removes it.
+`number` is that of the first entry, and `day` is its day in UTC. A killed worker may leave a file
+that the checkpoint does not name; the next worker removes it.
 
     audit-heads/{number}                  the checkpoint with this number, written only once
 
-Heads are never replaced, deleted or encrypted. A log that was rolled back has a head whose entries
-are missing.
+Heads are never replaced, deleted or encrypted. After a rollback, the entries of a head are
+missing.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from service.web import audit_trail
 from service.web.audit_events import OF_THE_LOG
 from service.web.audit_trail import FIELD, STREAM, Entry
 
-ROOM: Final = "audit"
+FOLDER: Final = "audit"
 HEADS: Final = AUDIT_HEADS
 CHECKPOINT: Final = "checkpoint"
 _HEAD: Final = re.compile(rf"{HEADS}/(?P<number>\d{{12}})")
 _KEY: Final = re.compile(
-    rf"{ROOM}/(?P<day>\d{{4}}-\d\d-\d\d)/(?P<number>\d{{12}})/(?P<name>{CHECKPOINT}|\w+\.jsonl)"
+    rf"{FOLDER}/(?P<day>\d{{4}}-\d\d-\d\d)/(?P<number>\d{{12}})/(?P<name>{CHECKPOINT}|\w+\.jsonl)"
 )
 log = logging.getLogger(__name__)
-_CLOCKS_DIFFER_S: Final = 600.0
+_CLOCK_SKEW_S: Final = 600.0
 _LAST_S: Final = 253_402_300_800  # the end of the year 9999
 
 
@@ -56,7 +56,7 @@ class LogFolder:
     @property
     def path(self) -> str:
         """The key of the folder."""
-        return f"{ROOM}/{self.day}/{self.number:012}"
+        return f"{FOLDER}/{self.day}/{self.number:012}"
 
     @property
     def segments(self) -> list[str]:
@@ -74,7 +74,7 @@ def head_key(number: int) -> str:
 
 
 def heads_in(keys: Iterable[str]) -> tuple[list[int], list[str]]:
-    """Return the numbers of the heads in their order, and the keys that are no heads."""
+    """Return the sorted numbers of the heads, and the keys that are not heads."""
     names = [(key, _HEAD.fullmatch(key)) for key in keys]
     numbers = sorted(int(match["number"]) for _, match in names if match)
     return numbers, [key for key, match in names if match is None]
@@ -86,7 +86,7 @@ def day_of(time_s: float) -> str:
 
 
 def list_folders(keys: Iterable[str]) -> tuple[list[LogFolder], list[str]]:
-    """Return the folders with entries in their order, and the keys that are no part of the log."""
+    """Return the sorted folders with entries, and the keys that are not part of the log."""
     found: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
     unknown = []
     for key in keys:
@@ -113,10 +113,10 @@ class LogState:
 
 
 def valid_entries(found: Iterable[Mapping[bytes, bytes]]) -> Iterator[tuple[Entry, bytes]]:
-    """Yield the entries of the stream, each with its line.
+    """Yield the valid entries of the stream, each with its line.
 
-    Who can write to Redis can write anything to the stream. What is not an entry, and what only the
-    log says about itself, is left out.
+    Anyone with write access to Redis can write to the stream. Invalid entries, and those that only
+    the sealer may write, are skipped.
     """
     for fields in found:
         line = fields.get(FIELD.encode(), b"")
@@ -136,11 +136,11 @@ def valid_entries(found: Iterable[Mapping[bytes, bytes]]) -> Iterator[tuple[Entr
 async def recently_sealed(
     redis: Client, storage: Storage, folders: Sequence[LogFolder]
 ) -> frozenset[str]:
-    """The IDs of sealed entries that may still be in the stream."""
+    """Return the IDs of sealed entries that may still be in the stream."""
     oldest = await redis.xrange(STREAM, count=1)
     if not oldest:
         return frozenset()
-    since_s = int(oldest[0][0].split(b"-")[0]) / 1000 - _CLOCKS_DIFFER_S
+    since_s = int(oldest[0][0].split(b"-")[0]) / 1000 - _CLOCK_SKEW_S
     found: set[str] = set()
     for folder in reversed(folders):
         if CHECKPOINT in folder.names:
@@ -154,7 +154,7 @@ async def recently_sealed(
 
 
 async def earlier_keys(storage: Storage, keys: Sequence[PublicKey]) -> list[PublicKey]:
-    """The keys that the newest head, if it is signed with these, names as earlier ones.
+    """Return the earlier keys that the newest head names, if it is signed with one of `keys`.
 
     Raises StorageError.
     """
@@ -169,8 +169,8 @@ async def earlier_keys(storage: Storage, keys: Sequence[PublicKey]) -> list[Publ
 async def compare_with_redis(
     redis: Client, storage: Storage, keys: Sequence[PublicKey]
 ) -> LogState:
-    """Compare the log in storage with what Redis has of it. Raises BadCheckpoint."""
-    folders, _ = list_folders(await storage.keys(ROOM))
+    """Compare the log in storage with the stream in Redis. Raises BadCheckpoint."""
+    folders, _ = list_folders(await storage.keys(FOLDER))
     folders = [folder for folder in folders if CHECKPOINT in folder.names]
     size, newest_at, is_signed_with = 0, 0.0, True
     if folders:
@@ -199,7 +199,7 @@ async def _note_in(storage: Storage, folder: LogFolder) -> str:
 
 
 async def _entries_in(storage: Storage, folder: LogFolder) -> list[Entry]:
-    """The entries that a checkpoint has sealed; none if they were deleted, because they are old."""
+    """Return the entries that a checkpoint sealed; none if they were deleted."""
     segment = Checkpoint.parse(await _note_in(storage, folder)).segment
     if segment not in folder.names:
         return []

@@ -1,7 +1,7 @@
-"""Verification that the log in storage is the one that was sealed, complete and in order.
+"""Verifies that the log in storage is complete, unchanged and in order.
 
-It believes only what is signed. Entries may be missing if a checkpoint says that they are deleted,
-and if they were old enough at its time by what the checkpoints themselves say.
+Only signed statements are trusted. Entries may be missing only if a checkpoint states their
+deletion, and if they had reached the stated retention by then.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import msgspec
 from service.audit.checkpoints import BadCheckpoint, Checkpoint, Edge, verify_with_any
 from service.audit.stored_log import (
     CHECKPOINT,
+    FOLDER,
     HEADS,
-    ROOM,
     LogFolder,
     day_of,
     earlier_keys,
@@ -36,7 +36,7 @@ from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 
 _DAY_S: Final = 24 * 3600
-_CLOCKS_DIFFER_S: Final = 600
+_CLOCK_SKEW_S: Final = 600
 
 
 class KeyMissing(Exception):
@@ -45,22 +45,22 @@ class KeyMissing(Exception):
 
 @dataclass
 class Findings:
-    """What a verification found. Without problems, nothing was changed, deleted or reordered."""
+    """Result of a verification. Without problems, nothing was changed, deleted or reordered."""
 
     entries: int = 0
-    """How many entries the log has, deleted ones included."""
+    """Number of entries, including deleted ones."""
     deleted: int = 0
-    """How many of them were deleted because they were old, as signed checkpoints say."""
+    """Number of entries deleted because of their age, according to signed checkpoints."""
     segments: int = 0
     newest: Checkpoint | None = None
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What is no problem in itself, but what an auditor should know."""
+    """Facts that an auditor should know but that are not problems."""
 
 
 @dataclass(frozen=True)
 class _Deletion:
-    """The statement of a checkpoint that the entries before a number were old enough."""
+    """A checkpoint's statement that the entries before a number were old enough to delete."""
 
     upto: int
     time: int
@@ -68,8 +68,8 @@ class _Deletion:
     slack_s: int = 0
 
 
-class _Walk:
-    """A walk through the log, from its first entry to its last."""
+class _Verifier:
+    """Verifies the log from its first entry to its last."""
 
     def __init__(
         self,
@@ -87,33 +87,33 @@ class _Walk:
         self._edge = Edge()
         self._ids: set[str] = set()
         self._deletions: list[_Deletion] = []
-        self._lacks: list[tuple[int, Checkpoint]] = []
+        self._missing_segments: list[tuple[int, Checkpoint]] = []
         self.roots: dict[int, bytes] = {}
         self.found = Findings()
 
-    async def through(self, folders: Sequence[LogFolder], heads: Sequence[int]) -> None:
+    async def run(self, folders: Sequence[LogFolder], heads: Sequence[int]) -> None:
         self._earlier = await earlier_keys(self._storage, self._keys)
         for folder in folders:
             if CHECKPOINT in folder.names:
-                await self._step(folder, folder.key(CHECKPOINT))
+                await self._check_folder(folder, folder.key(CHECKPOINT))
             elif folder is not folders[-1]:
                 self._problem(folder, "has no checkpoint")
             elif heads:
-                await self._last(folder, head_key(heads[-1]))
+                await self._check_last(folder, head_key(heads[-1]))
         self.found.entries = self._edge.size
-        for first, checkpoint in self._lacks:
+        for first, checkpoint in self._missing_segments:
             if (problem := self._why_not_deleted(first, checkpoint)) is not None:
                 self.found.problems.append(problem)
             else:
                 self.found.deleted = max(self.found.deleted, checkpoint.size)
 
-    async def _last(self, folder: LogFolder, head: str) -> None:
-        """Verify entries that are sealed by a head, and whose checkpoint is not there yet."""
+    async def _check_last(self, folder: LogFolder, head: str) -> None:
+        """Verify entries that a head sealed, and whose checkpoint is not stored yet."""
         with contextlib.suppress(BadCheckpoint):
             if self._signed(await self._bytes(head)).segment in folder.names:
-                await self._step(folder, head)
+                await self._check_folder(folder, head)
 
-    async def newest_head(self, numbers: Sequence[int]) -> None:
+    async def check_newest_head(self, numbers: Sequence[int]) -> None:
         """Compare the newest head with the newest checkpoint stored with entries."""
         newest = self.found.newest
         if not numbers:
@@ -134,7 +134,7 @@ class _Walk:
         elif head.number == newest.number and head != newest:
             self.found.problems.append(f"{key} differs from the newest checkpoint")
 
-    def gaps(self, numbers: Sequence[int]) -> None:
+    def check_gaps(self, numbers: Sequence[int]) -> None:
         """Find numbers of checkpoints that have no head."""
         last = self.found.newest.number if self.found.newest else 0
         if missing := sorted({*range(1, last + 1)} - {*numbers}):
@@ -142,7 +142,7 @@ class _Walk:
                 f"{len(missing):,} heads are missing, the first of which is {head_key(missing[0])}"
             )
 
-    async def _step(self, folder: LogFolder, key: str) -> None:
+    async def _check_folder(self, folder: LogFolder, key: str) -> None:
         try:
             checkpoint = self._signed(await self._bytes(key))
         except (BadCheckpoint, StorageMissing) as e:
@@ -153,7 +153,7 @@ class _Walk:
             self._compare(folder, before, checkpoint)
         if checkpoint.number and checkpoint.number != (before.number if before else 0) + 1:
             self._problem(folder, f"has the checkpoint {checkpoint.number}, which is not the next")
-        if checkpoint.time > clock.now() + _CLOCKS_DIFFER_S:
+        if checkpoint.time > clock.now() + _CLOCK_SKEW_S:
             self._problem(folder, "has a checkpoint from the future")
         if checkpoint.pruned > (before.pruned if before else 0):
             self._deletions.append(
@@ -189,12 +189,12 @@ class _Walk:
             if name != checkpoint.segment:
                 self._problem(folder, f"has a file that is not part of the log: {name}")
         if checkpoint.segment not in folder.names:
-            self._lacks.append((folder.number, checkpoint))
+            self._missing_segments.append((folder.number, checkpoint))
             return
         try:
             data = await self._bytes(folder.key(checkpoint.segment))
         except StorageMissing:  # deleted since it was listed, or its data key was erased
-            self._lacks.append((folder.number, checkpoint))
+            self._missing_segments.append((folder.number, checkpoint))
             return
         except BadCheckpoint as e:
             self._problem(folder, f"has entries that cannot be read: {e}")
@@ -208,9 +208,9 @@ class _Walk:
         if (self._edge.size, self._edge.root()) != (checkpoint.size, checkpoint.root):
             self._problem(folder, "does not continue the log before it")
         for line in lines:
-            self._note(folder, line, checkpoint)
+            self._check_entry(folder, line, checkpoint)
 
-    def _note(self, folder: LogFolder, line: bytes, checkpoint: Checkpoint) -> None:
+    def _check_entry(self, folder: LogFolder, line: bytes, checkpoint: Checkpoint) -> None:
         try:
             entry = audit_trail.decode(line)
         except (msgspec.DecodeError, msgspec.ValidationError):
@@ -227,7 +227,7 @@ class _Walk:
             )
 
     def _why_not_deleted(self, first: int, checkpoint: Checkpoint) -> str | None:
-        """Why the entries up to a checkpoint must not be missing, or None if they may."""
+        """Return why the entries up to a checkpoint must not be missing, or None if they may."""
         missing = f"entries {first} to {checkpoint.size - 1} are missing"
         reason = ""
         for deletion in self._deletions:
@@ -293,20 +293,20 @@ async def verify(
     """Verify the log in storage.
 
     `known` are checkpoints from elsewhere, such as Redis or the witness: the log must contain each
-    of them. `least_days` is how old deleted entries had to be, at least, whatever checkpoints say,
-    and `unstated_days` how old if they say nothing, as those without a number.
+    of them. `least_days` is the minimum age of deleted entries, whatever checkpoints say, and
+    `unstated_days` the minimum age if a checkpoint states none, as those without a number.
 
     Raises KeyMissing and StorageError.
     """
     heads, _ = heads_in(await storage.keys(HEADS))  # first: their entries are there already
-    folders, unknown = list_folders(await storage.keys(ROOM))
-    walk = _Walk(storage, keys, least_days=least_days, unstated_days=unstated_days)
-    await walk.through(folders, heads)
-    await walk.newest_head(heads)
+    folders, unknown = list_folders(await storage.keys(FOLDER))
+    verifier = _Verifier(storage, keys, least_days=least_days, unstated_days=unstated_days)
+    await verifier.run(folders, heads)
+    await verifier.check_newest_head(heads)
     heads, not_heads = heads_in(await storage.keys(HEADS))  # and what was sealed since
-    walk.gaps(heads)
+    verifier.check_gaps(heads)
     unknown += not_heads
-    found = walk.found
+    found = verifier.found
     found.problems += [f"{key} is not part of the log" for key in unknown]
     for note in known:
         try:
@@ -314,7 +314,7 @@ async def verify(
         except BadCheckpoint as e:
             found.problems.append(f"a known checkpoint is not valid: {e}")
             continue
-        root = walk.roots.get(checkpoint.size)
+        root = verifier.roots.get(checkpoint.size)
         if checkpoint.size > found.entries:
             found.problems.append(
                 f"entries {found.entries} to {checkpoint.size - 1} are missing: there is a "

@@ -255,7 +255,7 @@ class Copier:
         return SavedObject(key=found.key, size=len(data), sha256=digest, tag=found.tag)
 
     async def _copy_large(self, found: StoredObject) -> SavedObject:
-        """Read the object twice: first for its digest, which is its name in the target."""
+        """Read the object twice: first for its digest, which names it in the target."""
         for _ in range(_MAX_TRIES):
             digest = await self._digest(found.key)
             if self._present.get(digest) == found.size or await self._stream(found.key, digest):

@@ -1,7 +1,7 @@
 """Writes the journal: a copy of Redis in storage, from which a lost Redis can be restored.
 
     journal/{installation}/{epoch}/00000000.gz    all records
-    journal/{installation}/{epoch}/00000001.gz    what changed since, and so on
+    journal/{installation}/{epoch}/00000001.gz    changes since then, and so on
 
 One worker writes it in the background, so no request waits for it. Each object is a state of Redis
 between two commands, so all writes of a transaction are in the same object. Removed Redis keys,
@@ -118,8 +118,8 @@ class Journal:
             log.warning("the journal is not written: %s", e)
 
     async def write_epoch(self, until: asyncio.Event) -> None:
-        """Write all records, then what changes, until the epoch is long, a rewrite is requested, or
-        the event is set.
+        """Write all records, then changes, until the epoch is long, a rewrite is requested, or the
+        event is set.
 
         Raises BackupError, StorageError and REDIS_ERRORS.
         """
@@ -174,7 +174,7 @@ class _Epoch:
         return is_time or any(_URGENT.match(key) for key in changed)
 
     async def write_changes(self) -> None:
-        """Write what changed since the last object."""
+        """Write the changes since the last object."""
         with tempfile.TemporaryFile() as spool:
             await self._tracked.read_changed(records := Delta(spool))
             if len(records):

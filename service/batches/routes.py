@@ -16,7 +16,7 @@ from service.files.records import Purpose
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import comparable, created_once
+from service.web.idempotency import comparable, create_once
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
 from service.work.unfinished import check_room
@@ -65,7 +65,7 @@ async def create_batch(
         return await store.create(_new(body, caller), claim)
 
     raw = comparable(body)
-    return await created_once(
+    return await create_once(
         BatchObject, store.redis, caller.project_id, idempotency_key, raw, make
     )
 

@@ -14,8 +14,8 @@ import typer
 
 from service import __version__
 from service.audit import export as exporting
-from service.audit.log import Filters
-from service.audit.sealing import HEAD
+from service.audit.sealer import HEAD
+from service.audit.search import Filters
 from service.audit.verify import Findings, KeyMissing
 from service.audit.verify import verify as verify_log
 from service.cli.common import App, DataDir, fail, public_key, time_text
@@ -150,7 +150,7 @@ def export(
         if endpoint is not None:
             try:
                 return await exporting.send(found, endpoint, _headers(header or []), __version__)
-            except exporting.NotTaken as e:
+            except exporting.ExportRejected as e:
                 raise ValueError(str(e)) from e
         count = 0
         async for entry in found:

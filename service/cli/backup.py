@@ -14,14 +14,14 @@ from service.backup.target import Target
 from service.cli.common import time_text
 from service.cli.connections import (
     CommandDetails,
-    alone,
     catalogue,
-    connected,
+    open_or_start_redis,
     open_storage,
+    open_url,
     record,
-    recorded,
+    record_command,
     redis_url,
-    running_or_alone,
+    start_redis,
     storage_url,
 )
 from service.cli.rebuild import Rebuild, RebuiltLog
@@ -45,8 +45,8 @@ async def backup(data_dir: Path | None, place: str, keep: int | None) -> list[st
     target, storage = Target.open(place, create=True), _storage(data_dir)
     target.require_apart(storage_url(data_dir))
     async with (
-        connected(redis_url(data_dir)) as redis,
-        recorded(redis, AuditEvent.BACKUP_CREATED) as details,
+        open_url(redis_url(data_dir)) as redis,
+        record_command(redis, AuditEvent.BACKUP_CREATED) as details,
     ):
         done = await back_up(redis, redis_url(data_dir), storage, target, keep=keep)
         details.objects = (done.manifest.id,)
@@ -84,7 +84,7 @@ async def restore(
     """
     os.umask(0o077)
     target = Target.open(place, create=False)
-    async with alone(data_dir) as redis:
+    async with start_redis(data_dir) as redis:
         storage, models = _storage(data_dir), catalogue(data_dir)
         newer = Rebuild(redis, _readable(data_dir), models)
 
@@ -114,7 +114,7 @@ async def rebuild(data_dir: Path | None, journal: str | None) -> list[str]:
 
     If Redis has records, they are kept, and only files and models are added.
     """
-    async with running_or_alone(data_dir) as redis:
+    async with open_or_start_redis(data_dir) as redis:
         storage, models = _readable(data_dir), catalogue(data_dir)
         newer, log = Rebuild(redis, storage, models), RebuiltLog(redis, storage, data_dir)
 

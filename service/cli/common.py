@@ -116,7 +116,7 @@ def fail(wrong: str | Exception, code: int = 1) -> NoReturn:
 
 
 def reason(error: Exception) -> str | None:
-    """Return what an error of a file or a setting means; None for any other error."""
+    """Return a message for an error of a file or a setting; None for any other error."""
     if isinstance(error, OSError) and error.strerror:
         what = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
         return what if error.filename is None else f"{error.filename} cannot be used: {what}"

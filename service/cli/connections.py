@@ -31,7 +31,7 @@ from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.services import only_store, running_store
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
-from service.web.audit_trail import Actor, Origin, Outcome, Trail, harmless
+from service.web.audit_trail import Actor, Origin, Outcome, Trail, sanitize
 
 _TIMEOUT_S = 10.0
 
@@ -101,24 +101,24 @@ async def open_redis(data_dir: Path | None) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def running_or_alone(data_dir: Path | None) -> AsyncIterator[Client]:
-    """Connect to Redis. In a standalone folder, it runs only for this unless `up` runs it."""
+async def open_or_start_redis(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to Redis. In a standalone folder, start it unless `up` runs."""
     if data_dir is None:
-        async with connected(redis_url(None)) as redis:
+        async with open_url(redis_url(None)) as redis:
             await startup_checks.require_readable_data(redis)
             yield redis
         return
     _require_installation(data_dir)
     try:
-        async with alone(data_dir) as redis:
+        async with start_redis(data_dir) as redis:
             yield redis
     except AlreadyRunning:
-        async with connected(redis_url(data_dir)) as redis:
+        async with open_url(redis_url(data_dir)) as redis:
             yield redis
 
 
 @asynccontextmanager
-async def stopped(data_dir: Path | None) -> AsyncIterator[Client]:
+async def open_stopped(data_dir: Path | None) -> AsyncIterator[Client]:
     """Connect to the Redis of an installation whose API and workers do not run.
 
     Raises InUse or AlreadyRunning if they do.
@@ -127,7 +127,7 @@ async def stopped(data_dir: Path | None) -> AsyncIterator[Client]:
 
     if data_dir is not None:
         _require_installation(data_dir)
-    async with alone(data_dir) as redis:
+    async with start_redis(data_dir) as redis:
         await startup_checks.require_readable_data(redis)
         await require_alone(redis)
         yield redis
@@ -139,18 +139,18 @@ def _require_installation(data_dir: Path) -> None:
 
 
 @asynccontextmanager
-async def alone(data_dir: Path | None) -> AsyncIterator[Client]:
-    """Connect to Redis. In a standalone folder, it runs only for this."""
+async def start_redis(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to Redis. In a standalone folder, start it for the duration of the block."""
     if data_dir is None:
-        async with connected(redis_url(None)) as redis:
+        async with open_url(redis_url(None)) as redis:
             yield redis
     else:
-        async with only_store(data_dir) as url, connected(url) as redis:
+        async with only_store(data_dir) as url, open_url(url) as redis:
             yield redis
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Client]:
+async def open_url(url: str) -> AsyncIterator[Client]:
     """Connect to a Redis. Raises BackupError if it fails."""
     redis = connect(url, retries=2, timeout_s=_TIMEOUT_S)
     try:
@@ -162,7 +162,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
 
 
 OPERATOR: Final = Actor("operator", "operator")
-_UNRECORDED: Final = "the audit log has no entry of this, because Redis cannot be reached"
+_UNRECORDED: Final = "the audit log has no entry about this, because Redis cannot be reached"
 
 
 @dataclass
@@ -174,15 +174,15 @@ class CommandDetails:
 
 
 @contextmanager
-def changes_recorded(event: AuditEvent, project_id: str) -> Iterator[Trail]:
-    """Record the transactions in the block as those of the operator."""
+def record_changes(event: AuditEvent, project_id: str) -> Iterator[Trail]:
+    """Record the transactions in the block as changes by the operator."""
     with audit_trail.following(_trail(event, project_id=project_id)) as followed:
         yield followed
 
 
 @asynccontextmanager
-async def recorded(redis: Client, event: AuditEvent) -> AsyncIterator[CommandDetails]:
-    """Record what the block does, and whether it failed."""
+async def record_command(redis: Client, event: AuditEvent) -> AsyncIterator[CommandDetails]:
+    """Record the command that runs in the block, and whether it failed."""
     details = CommandDetails()
     try:
         yield details
@@ -196,14 +196,14 @@ async def recorded(redis: Client, event: AuditEvent) -> AsyncIterator[CommandDet
 async def record(
     redis: Client, event: AuditEvent, details: CommandDetails, outcome: Outcome = "succeeded"
 ) -> None:
-    """Write an entry about a command. Raises REDIS_ERRORS."""
-    followed = _trail(event, objects=tuple(map(harmless, details.objects)))
+    """Write an entry about a command to the audit log. Raises REDIS_ERRORS."""
+    followed = _trail(event, objects=tuple(map(sanitize, details.objects)))
     followed.count(**details.counts)
     await write_once(redis, partial(audit_trail.append, entry=followed.entry(outcome)))
 
 
 async def record_if_possible(data_dir: Path | None, event: AuditEvent, *objects: str) -> str | None:
-    """Record a command that needs no Redis. Returns why there is no entry, if there is none."""
+    """Record a command that needs no Redis. Returns why there is no entry, or None."""
     try:
         async with open_redis(data_dir) as redis:
             await record(redis, event, CommandDetails(objects))
@@ -218,7 +218,7 @@ def _trail(event: AuditEvent, *, project_id: str = "", objects: tuple[str, ...] 
 
 
 def _user() -> str:
-    """The name of this process's user, which a variable of the environment cannot change."""
+    """Return the user of this process, independent of environment variables."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # in a container, a user needs no name

@@ -100,10 +100,10 @@ def examine_egress(data_dir: Path, seconds: float) -> list[Finding]:
         return [Finding("missing", "processes", found, how)]
     names = ", ".join(sorted(seen.processes.values()))
     watched = Finding("ok", "processes", f"watched for {seconds:g} s: {names}")
-    return [watched, *_seen_outside(seen), *_not_offline(seen)]
+    return [watched, *_outside_connections(seen), *_offline_variables(seen)]
 
 
-def _seen_outside(seen: egress.Watched) -> list[Finding]:
+def _outside_connections(seen: egress.Observations) -> list[Finding]:
     allowed = egress.allowed(Settings(), os.environ)
     if seen.hidden:
         found = f"not visible from here: those of {', '.join(sorted(seen.hidden))}"
@@ -124,7 +124,7 @@ def _seen_outside(seen: egress.Watched) -> list[Finding]:
     return [Finding("ok", "connections", f"{len(seen.connections)}, only to {places}")]
 
 
-def _not_offline(seen: egress.Watched) -> list[Finding]:
+def _offline_variables(seen: egress.Observations) -> list[Finding]:
     """Report processes whose libraries are not set to stay offline."""
     ours = {name: unset for name, unset in seen.unset.items() if not _needs_no_variables(name)}
     if not ours:
@@ -135,7 +135,7 @@ def _not_offline(seen: egress.Watched) -> list[Finding]:
 
 
 def _needs_no_variables(process: str) -> bool:
-    """Return whether a process sets the variables for itself and its children, or has no use."""
+    """Return whether a process sets the variables itself, or does not need them."""
     return process.split(" (", maxsplit=1)[0] in {"up", "api", "worker", "valkey-server"}
 
 

@@ -1,7 +1,7 @@
-"""`doctor --egress`: where the processes of the service on this machine connect to.
+"""`doctor --egress`: finds connections of the service's processes to other machines.
 
-It looks at the sockets of all their processes repeatedly, and reports connections to anything
-but loopback, Redis, storage, engines, and what the operator's settings name.
+Inspects the sockets of all processes repeatedly, and reports connections to anything but loopback
+and the addresses in the settings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from service import offline
 from service.config import Settings
 from service.standalone.layout import DataLayout
 
-_LOOK_S: Final = 0.05
+_INTERVAL_S: Final = 0.05
 _DNS: Final = 53
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 _IS_OURS: Final = re.compile(
@@ -49,15 +49,15 @@ class Connection:
 
 
 @dataclass
-class Watched:
-    """What was seen."""
+class Observations:
+    """Processes and connections that were seen."""
 
     processes: dict[int, str] = field(default_factory=dict)
     connections: set[Connection] = field(default_factory=set)
     unset: dict[str, set[str]] = field(default_factory=dict)
-    """Variables that should keep libraries offline and are not set, by process."""
+    """Variables that keep libraries offline and are not set, by process."""
     hidden: set[str] = field(default_factory=set)
-    """Processes whose sockets cannot be seen from here."""
+    """Processes whose sockets are not visible to this process."""
 
     def outside(self, allowed: Mapping[Address, str]) -> list[Connection]:
         """Return the connections to anything but loopback and the allowed addresses, sorted."""
@@ -68,20 +68,20 @@ class Watched:
         )
 
 
-def watch(data_dir: Path, seconds: float) -> Watched:
-    """Look at the sockets of the service's processes for some seconds."""
-    seen = Watched()
+def watch(data_dir: Path, seconds: float) -> Observations:
+    """Inspect the sockets of the service's processes for this many seconds."""
+    seen = Observations()
     end = time.monotonic() + seconds
     while True:
         for process in _processes(data_dir):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                _look_at(process, seen)
+                _inspect(process, seen)
         if time.monotonic() >= end:
             return seen
-        time.sleep(_LOOK_S)
+        time.sleep(_INTERVAL_S)
 
 
-def _look_at(process: psutil.Process, seen: Watched) -> None:
+def _inspect(process: psutil.Process, seen: Observations) -> None:
     if process.pid not in seen.processes:
         seen.processes[process.pid] = name = f"{_name(process.cmdline())} ({process.pid})"
         with contextlib.suppress(psutil.AccessDenied):

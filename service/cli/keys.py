@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from service.cli.common import App, DataDir, Json, fail, time_text
-from service.cli.connections import changes_recorded, open_redis
+from service.cli.connections import open_redis, record_changes
 from service.core import clock
 from service.projects.records import (
     ApiKey,
@@ -126,7 +126,7 @@ async def create_key(
         raise ValueError("only keys with the role inference can be limited to models")
     async with _projects(data_dir) as projects:
         project = await _project(projects, project_name, role)
-        with changes_recorded(AuditEvent.API_KEY_CREATED, project.id):
+        with record_changes(AuditEvent.API_KEY_CREATED, project.id):
             _, secret = await projects.create_key(
                 project,
                 key_name,
@@ -172,7 +172,7 @@ async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -
             return "the key already exists"
         project = await _project(projects, project_name, role)
         try:
-            with changes_recorded(AuditEvent.API_KEY_CREATED, project.id):
+            with record_changes(AuditEvent.API_KEY_CREATED, project.id):
                 await projects.create_key(project, key_name, Role(role), secret=secret)
         except KeyRevoked:
             return (
@@ -186,7 +186,7 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
     if role not in set(Role):
         raise ValueError(f"no such role: {role}; the roles are {', '.join(Role)}")
     try:
-        with changes_recorded(AuditEvent.PROJECT_CREATED, ""):
+        with record_changes(AuditEvent.PROJECT_CREATED, ""):
             return await projects.by_name(name) or await projects.create(name)
     except NameTaken as e:
         raise ValueError(f"the project {name} was deleted, and names are never reused") from e

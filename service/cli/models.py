@@ -16,11 +16,11 @@ from service.backup.contents import BackupError
 from service.cli.common import App, DataDir, Json, fail
 from service.cli.connections import (
     catalogue,
+    open_or_start_redis,
     open_redis,
+    record_command,
     record_if_possible,
-    recorded,
     redis_url,
-    running_or_alone,
 )
 from service.config import Settings
 from service.core.redis import Client
@@ -30,7 +30,7 @@ from service.jobs.records import Jobs
 from service.models.adapters import load_signing_key
 from service.models.add import add_model
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
 from service.models.registry import ModelRegistry
@@ -270,8 +270,8 @@ async def _remove(data_dir: Path | None, model_id: str) -> str:
     if (entry := models.get(model_id)) is None:
         raise ValueError(f"the catalog has no model '{model_id[:200]}'")
     async with (
-        running_or_alone(data_dir) as redis,
-        recorded(redis, AuditEvent.BASE_MODEL_REMOVED) as details,
+        open_or_start_redis(data_dir) as redis,
+        record_command(redis, AuditEvent.BASE_MODEL_REMOVED) as details,
     ):
         details.objects = (model_id,)
         if needing := [text async for text in _needing(redis, models, model_id)]:
@@ -289,7 +289,7 @@ async def _remove(data_dir: Path | None, model_id: str) -> str:
 
 
 async def _needing(redis: Client, models: Catalogue, model_id: str) -> AsyncIterator[str]:
-    """Describe what would no longer work without a base model."""
+    """Yield the jobs, models and aliases that need a base model."""
     registry, jobs = ModelRegistry(redis, models, cache_s=0), Jobs(redis)
     for project_id, job_id in await jobs.active():
         job = await jobs.get(project_id, job_id)
@@ -349,7 +349,7 @@ async def _sign(data_dir: Path | None) -> str:
         raise ValueError("there is no key to sign with: set FINETUNED_SIGNING_KEY_FILE")
     async with open_redis(data_dir) as redis:
         registry = ModelRegistry(redis, catalogue(data_dir), cache_s=0, signer=key)
-        async with recorded(redis, AuditEvent.MODEL_SIGNED) as details:
+        async with record_command(redis, AuditEvent.MODEL_SIGNED) as details:
             signed = [name async for name in registry.sign_all()]
             details.objects, details.counts = tuple(signed), {"models": len(signed)}
     return f"signed {len(signed)} models with the key {key.public.id}"

@@ -189,7 +189,7 @@ def _project_in(model: str) -> str:
 
 
 class RebuiltLog:
-    """The audit log of an installation whose Redis was lost."""
+    """Compares the audit log after a loss of Redis with storage, and records the rebuild in it."""
 
     def __init__(self, redis: Client, storage: Storage, data_dir: Path | None) -> None:
         self._redis = redis

@@ -11,11 +11,11 @@ from typing import Final
 from service.backup.restore import require_alone
 from service.batches.records import Batches
 from service.cli.connections import (
+    open_or_start_redis,
     open_redis,
+    open_stopped,
     open_storage,
-    recorded,
-    running_or_alone,
-    stopped,
+    record_command,
     storage_url,
 )
 from service.config import Settings
@@ -52,7 +52,7 @@ async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iter
         collector = GarbageCollector(redis, Storage.from_url(storage_url(data_dir)))
         garbage = await collector.find(older_than_s=older_than_s)
         if not dry_run:
-            async with recorded(redis, AuditEvent.GARBAGE_REMOVED) as details:
+            async with record_command(redis, AuditEvent.GARBAGE_REMOVED) as details:
                 details.objects = tuple(garbage.folders)
                 details.counts = {"folders": len(garbage.folders), "bytes": garbage.size}
                 await collector.remove(garbage)
@@ -72,7 +72,7 @@ def _lines(garbage: Garbage, verb: str) -> Iterator[str]:
 
 @dataclass
 class Garbage:
-    """Folders of objects that no record refers to, and what was kept nevertheless."""
+    """Unreferenced folders to remove, and a count of objects that are kept."""
 
     folders: dict[str, list[StoredObject]] = field(default_factory=dict)
     projects_without_record: set[str] = field(default_factory=set)
@@ -103,7 +103,7 @@ class GarbageCollector:
         }
 
     async def find(self, *, older_than_s: int) -> Garbage:
-        """Find the folders all of whose objects are older than this. Raises StorageError."""
+        """Find unreferenced folders with only objects older than this. Raises StorageError."""
         latest = clock.now_s() - older_than_s
         garbage = Garbage()
         for (project_id, room, subject_id), objects in _by_subject(await self._storage.objects()):
@@ -120,7 +120,7 @@ class GarbageCollector:
         return garbage
 
     async def remove(self, garbage: Garbage) -> None:
-        """Remove what was found. Raises StorageError."""
+        """Remove the folders that were found. Raises StorageError."""
         for folder in garbage.folders:
             await self._storage.delete_prefix(folder)
 
@@ -191,7 +191,10 @@ async def encrypt(data_dir: Path | None) -> AsyncIterator[str]:
     """
     _require_key()
     done = seen = 0
-    async with stopped(data_dir) as redis, recorded(redis, AuditEvent.STORAGE_ENCRYPTED) as details:
+    async with (
+        open_stopped(data_dir) as redis,
+        record_command(redis, AuditEvent.STORAGE_ENCRYPTED) as details,
+    ):
         storage = open_storage(data_dir, patience_s=_PATIENCE_S)
         for key in await storage.keys(""):
             if owner_of(key) is None:
@@ -212,8 +215,8 @@ async def rotate_master_key(data_dir: Path | None) -> AsyncIterator[str]:
     """Wrap all data keys with the first master key, and yield a line for the operator."""
     _require_key()
     async with (
-        running_or_alone(data_dir) as redis,
-        recorded(redis, AuditEvent.MASTER_KEY_ROTATED) as details,
+        open_or_start_redis(data_dir) as redis,
+        record_command(redis, AuditEvent.MASTER_KEY_ROTATED) as details,
     ):
         storage = open_storage(data_dir, patience_s=_PATIENCE_S)
         assert storage.keyring is not None  # there is a key

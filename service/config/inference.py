@@ -21,7 +21,7 @@ refer to other requests and caches, or reach extensions of the engine."""
 
 
 class GatewaySettings(BaseModel):
-    """The gateway: its engines, and what requests to them may have."""
+    """The gateway: its engines, and limits of requests."""
 
     upstreams: dict[str, str] = Field(
         default_factory=dict,
@@ -151,7 +151,7 @@ class EngineSettings(BaseModel):
     )
     reasoning_parser: str | None = Field(
         default=None,
-        description="vLLM's parser of thoughts for all models without `reasoning_parser` in the "
+        description="vLLM's parser of reasoning for all models without `reasoning_parser` in the "
         "catalog; `none` disables it. If unset, it is detected from each chat template.",
     )
     adapter_cache_bytes: int = Field(default=10 * GIB, gt=0)

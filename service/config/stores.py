@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-if TYPE_CHECKING:
-    from service.core.encryption.master import MasterKey
-
+from service.core.encryption.master import (
+    LocalMasterKey,
+    MasterKey,
+    MasterKeyError,
+    VaultMasterKey,
+)
 
 _STORAGE_URL = re.compile(r"file:///.*|s3://[^/?#\s]+(?:/[^?#]*)?")
 _HOST = r"(?:\[[^\]]+\]|[^\[\]/?#@:,]+)(?::\d+)?"
@@ -124,9 +127,6 @@ class EncryptionSettings(BaseModel):
 
     def master_key(self) -> MasterKey | None:
         """Return the key that encrypts objects, or None. Raises MasterKeyError."""
-        # Imported here, because few processes need cryptography.
-        from service.core.encryption.master import LocalMasterKey, MasterKeyError, VaultMasterKey
-
         given = {
             "FINETUNED_ENCRYPTION_KEY_FILE": self.encryption_key_file,
             "FINETUNED_ENCRYPTION_KEY": self.encryption_key,

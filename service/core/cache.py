@@ -79,7 +79,7 @@ class LookupCache(Generic[K, V]):
         self._ask_at = 0.0  # when to try Redis again
 
     def remembered(self, key: K) -> V | None:
-        """Return what `get` would return without a load; None if it would need one."""
+        """Return the cached value, or None if `get` would have to load it."""
         entry = self._entries.get(key)
         if entry is not None and self._clock() < entry.fresh_until:
             return entry.value

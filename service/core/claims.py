@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 from redis.asyncio.client import Pipeline
 
 from service.core.records import PREFIX
-from service.core.redis import Client, batched, rewriting, text
+from service.core.redis import Client, batched, text
 
 T = TypeVar("T")
 ERASED: Final = "erased"
@@ -69,8 +69,13 @@ def claim_key(project_id: str, digest: str) -> str:
     return f"{PREFIX}:{project_id}:idempotency:{digest}"
 
 
-async def forget_answers(redis: Client, deleted: Mapping[str, set[str]]) -> None:
-    """Remove the stored answers about deleted objects, whose IDs are given by project."""
+async def forget_answers(
+    redis: Client, deleted: Mapping[str, set[str]], also: Callable[[Pipeline], Any]
+) -> None:
+    """Remove the stored answers about deleted objects, whose IDs are given by project.
+
+    `also` adds commands to the transaction that removes an answer.
+    """
     if not deleted:
         return
     keys = [
@@ -86,5 +91,5 @@ async def forget_answers(redis: Client, deleted: Mapping[str, set[str]]) -> None
                 erased = json.dumps({"body": claim["body"], ERASED: True})
                 async with redis.pipeline() as pipe:
                     pipe.set(key, erased, xx=True, keepttl=True)
-                    rewriting.request(pipe)
+                    also(pipe)
                     await pipe.execute()

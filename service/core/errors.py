@@ -271,7 +271,7 @@ class StorageError(Exception):
 
 
 class StorageFull(StorageError):
-    """There is no room for what was to be written."""
+    """There is no room for a write."""
 
 
 class QuotaExceeded(StorageFull):

@@ -1,4 +1,4 @@
-"""The form in which a metric is declared, and its cells, which the code updates.
+"""Declares metrics, and provides their cells, which the code updates.
 
 A `Group` declares metrics. The code gets the cell of a set of labels and updates it:
 
@@ -140,7 +140,7 @@ class Counter(_SingleValue):
     kind = "counter"
     _family = CounterMetricFamily
     events: Mapping[str, str] = {}
-    """Of a counter of events of the outbox, their types by label value."""
+    """For a counter of outbox events: their types by label value."""
 
 
 class Gauge(_SingleValue):
@@ -154,7 +154,7 @@ class Gauge(_SingleValue):
         return [(labels, cell.value) for labels, cell in self._all()]
 
     def replace(self, values: Iterable[tuple[tuple[str, ...], float]]) -> None:
-        """Replace all cells with those of other `values`, if these have the same labels."""
+        """Replace all cells with `values`. Values with other labels are ignored."""
         cells = {labels: value for labels, value in values if len(labels) == len(self.labels)}
         for labels in self._cells.keys() - cells.keys():
             del self._cells[labels]
@@ -264,7 +264,7 @@ class Group:
 
 
 class BoundedLabel:
-    """Values of a label: the first `limit` distinct ones are kept, later ones become `other`."""
+    """Bounds the values of a label: after `limit` distinct ones, others become `other`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -119,20 +119,20 @@ LIMITED = _GATEWAY.counter(
 )
 LIMIT_WAITING_REQUESTS = _GATEWAY.gauge(
     "finetuned_limit_waiting_requests",
-    "Requests that wait in this process because their key or project has as many in progress as it "
-    "may have.",
+    "Requests that wait in this process because their key or project is at its limit of concurrent "
+    "requests.",
     ["project"],
 )
 QUEUE_SECONDS = _GATEWAY.histogram(
     "finetuned_queue_seconds",
-    "Time that a request waited until it had its place: `limit` (that of its key or project) or "
-    "`engine` (which had no room).",
+    "Time that a request waited: `limit` (until its key or project was below its limit) or "
+    "`engine` (until an engine had room).",
     ["queue"],
     buckets=_SECONDS,
 )
 CAPTURES = _CAPTURE.counter(
     "finetuned_captures_total",
-    "Chats that were to be stored, by outcome: stored, or dropped: buffer_full, too_large, "
+    "Chats to store, by outcome: stored, or dropped: buffer_full, too_large, "
     "quota_exceeded, storage_full, project_full (it has the maximum number of chats), unavailable "
     "(Redis or storage is), unsupported (not only text, or the answer is incomplete), duplicate "
     "(the ID exists), switched_off (since the chat), shut_down, failed.",
@@ -173,7 +173,7 @@ ENGINE_SPILLED_REQUESTS = _UPSTREAMS.counter(
 )
 ENGINE_RESENT_REQUESTS = _UPSTREAMS.counter(
     "finetuned_engine_resent_requests_total",
-    "Times that an engine accepted no connection and the request went to another engine.",
+    "Requests sent to another engine because the first one accepted no connection.",
     ["base_model"],
 )
 
@@ -438,8 +438,8 @@ WEBHOOK_PENDING = _ALL_WEBHOOKS.gauge(
 
 MLFLOW_TURNS = _TRACKING.counter(
     "finetuned_mlflow_turns_total",
-    "Turns of sending the metrics of a job to MLflow, by outcome: sent (the run has everything so "
-    "far), failed (the rest is sent later).",
+    "Attempts to send metrics of a job to MLflow, by outcome: sent (the run is up to date), failed "
+    "(the rest is sent later).",
     ["outcome"],
     from_zero=[("sent",), ("failed",)],
 )
@@ -472,12 +472,11 @@ AUDIT_UNSEALED = _ALL_AUDITS.gauge(
 )
 AUDIT_OVERDUE = _ALL_AUDITS.gauge(
     "finetuned_audit_overdue_seconds",
-    "Time for which the oldest entry of the audit log should have been sealed in storage. 0: none "
-    "is late.",
+    "How late the sealing of the oldest entry of the audit log is. 0: no entry is late.",
 )
 AUDIT_TO_WITNESS = _ALL_AUDITS.gauge(
     "finetuned_audit_checkpoints_waiting",
-    "Checkpoints of the audit log that its witness has not taken yet.",
+    "Checkpoints of the audit log that its witness has not accepted yet.",
 )
 
 LOOKUPS_STALE = _LOOKUPS.counter(

@@ -30,7 +30,7 @@ from service.datasets.contract.versions import (
     encode_entry,
 )
 from service.datasets.duplicates.groups import Hashes, Rows
-from service.datasets.file_features import Collected, FileRows, Progress, read_file
+from service.datasets.file_features import Collected, FileRows, ProgressCallback, read_file
 from service.datasets.personal_data.kinds import POSSIBLE
 from service.datasets.report.statistics import distribution, language_shares, system_prompts
 from service.datasets.row_features import GOOD, UNLABELED, FeatureArray, FeatureOptions
@@ -56,7 +56,7 @@ class BothStatistics(NamedTuple):
     after: FileStatistics
 
 
-def statistics(before: FileRows, after: FileRows) -> BothStatistics:
+def compute_statistics(before: FileRows, after: FileRows) -> BothStatistics:
     """Return statistics of both files, with the same classes."""
     classes = _classes(before.collected, after.collected)
     return BothStatistics(_statistics(before, classes), _statistics(after, classes))
@@ -107,13 +107,13 @@ def _classes(*files: Collected) -> dict[int, str]:
             continue
         with collected.texts() as texts:
             for answer, row in zip(answers.tolist(), firsts.tolist(), strict=True):
-                talk = texts.conversation(row)
-                given = [turn.text for turn in talk.turns[talk.last_answer :]]
+                conversation = texts.conversation(row)
+                given = [turn.text for turn in conversation.turns[conversation.last_answer :]]
                 classes.setdefault(answer, given[0][:_NAME_CHARS] if given else "")
     return classes
 
 
-def shifts(of: BothStatistics, before: FileRows, after: FileRows) -> list[Shift]:
+def find_shifts(of: BothStatistics, before: FileRows, after: FileRows) -> list[Shift]:
     """Return the statistics that differ, the largest shift first."""
     if not of.before.rows or not of.after.rows:
         return []
@@ -198,7 +198,7 @@ def _direction(before: float, after: float) -> str:
     return "rose" if after > before else "fell"
 
 
-def summary(unchanged: int, changed: int, removed: int, added: int, drift: list[Shift]) -> str:
+def summarize(unchanged: int, changed: int, removed: int, added: int, drift: list[Shift]) -> str:
     """Return a sentence on how many rows differ, and which statistic shifted most."""
     if not (changed or removed or added):
         return "Both files have the same rows."
@@ -227,7 +227,7 @@ class Matched(NamedTuple):
     added: Rows
 
 
-def match(before: FeatureArray, after: FeatureArray, known: Pairs) -> Matched:
+def match_rows(before: FeatureArray, after: FeatureArray, known: Pairs) -> Matched:
     """Match the rows of two files. `known` has pairs in which a cleaning made one of the other."""
     left = np.ones(len(before), dtype=bool)
     other_left = np.ones(len(after), dtype=bool)
@@ -274,7 +274,7 @@ def _numbered(values: Any) -> Any:
     return keys
 
 
-def compare_files(spec: DiffSpec, *, progress: Progress | None = None) -> Diff:
+def compare_files(spec: DiffSpec, *, progress: ProgressCallback | None = None) -> Diff:
     """Compare two files, and write the index of the rows that differ to the folder `spec.out`.
 
     Rows are matched by hashes, so time and memory are those of reading one file after the other.
@@ -297,13 +297,13 @@ def compare_files(spec: DiffSpec, *, progress: Progress | None = None) -> Diff:
             for path, file_format, name in files
         )
         known = _known_pairs(spec.lineage, one, other)
-        matched = match(one.collected.features, other.collected.features, known)
-        of = statistics(one, other)
-        drift = shifts(of, one, other)
+        matched = match_rows(one.collected.features, other.collected.features, known)
+        of = compute_statistics(one, other)
+        drift = find_shifts(of, one, other)
         _write_index(spec, matched, one, other)
     changed, removed, added = map(len, (matched.changed, matched.removed, matched.added))
     return Diff(
-        summary=summary(matched.unchanged, changed, removed, added, drift),
+        summary=summarize(matched.unchanged, changed, removed, added, drift),
         unchanged=matched.unchanged,
         changed=changed,
         removed=removed,

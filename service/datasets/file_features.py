@@ -41,7 +41,7 @@ _SAMPLE_BYTES = 4 * 1024 * 1024
 _PLACES = 1_000
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Callback that receives the number of bytes processed and the total number of bytes."""
 
 
@@ -79,7 +79,7 @@ def collect(
     options: FeatureOptions,
     *,
     processes: int = 1,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Collected:
     """Read a canonical file with `rows` rows and collect its features.
 
@@ -189,7 +189,7 @@ def read_file(
     *,
     max_issues: int = MAX_LISTED,
     processes: int = 1,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> FileRows:
     """Read a file of any format. Its canonical rows and temporary files go to `folder`."""
     folder.mkdir(exist_ok=True)

@@ -29,7 +29,7 @@ from service.datasets.contract.versions import (
 )
 from service.datasets.duplicates.groups import Rows
 from service.datasets.duplicates.similar_rows import find_conflicts
-from service.datasets.file_features import Collected, Progress, collect
+from service.datasets.file_features import Collected, ProgressCallback, collect
 from service.datasets.formats.convert import Prepared, prepare
 from service.datasets.formats.options import RowFormat
 from service.datasets.limits import NEAR_THRESHOLD
@@ -138,7 +138,7 @@ class _Rows(NamedTuple):
     lines: Rows
 
 
-def merge(spec: MergeSpec, *, progress: Progress | None = None) -> MergeResult:
+def merge(spec: MergeSpec, *, progress: ProgressCallback | None = None) -> MergeResult:
     """Write merged.jsonl and diff.jsonl to `spec.out`. The files are in `spec.path`, by ID.
 
     Raises DatasetError if a file cannot be read or has broken rows, if their rows have different

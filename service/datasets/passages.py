@@ -17,8 +17,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from service.datasets.formats.encoding_detection import by_escapes, guess_legacy
-from service.datasets.formats.encodings import by_mark, codec_for, decode
+from service.datasets.formats.encoding_detection import codec_by_escapes, guess_legacy
+from service.datasets.formats.encodings import codec_by_mark, codec_for, decode
 
 Fault = Literal["binary", "encoding", "empty"]
 """Why a document has no passages: it is binary, no encoding fits, or it has too little text."""
@@ -72,7 +72,7 @@ _SIGNATURES: Final = (
 # Control characters that do not occur in text, unlike tab, newline, form feed, carriage return, and
 # the escape of ISO-2022. VISCII and TCVN use a few others as rare letters.
 _CONTROLS: Final = frozenset(range(32)) - {9, 10, 12, 13, 27}
-_MOST_CONTROLS: Final = 0.02
+_MAX_CONTROL_SHARE: Final = 0.02
 
 
 def binary_kind(head: bytes) -> str | None:
@@ -80,13 +80,13 @@ def binary_kind(head: bytes) -> str | None:
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
-    if by_mark(head):
+    if codec_by_mark(head):
         return None
     controls = sum(head.count(code) for code in _CONTROLS)
-    return "a binary file" if b"\0" in head or controls > _MOST_CONTROLS * len(head) else None
+    return "a binary file" if b"\0" in head or controls > _MAX_CONTROL_SHARE * len(head) else None
 
 
-_DECLARED: Final = re.compile(
+_META_CHARSET: Final = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE
 )
 
@@ -98,18 +98,18 @@ def decode_document(data: bytes, encoding: str | None = None) -> str | None:
     mark, UTF-8, the encoding that an HTML page declares, and the most plausible encoding.
     """
     if encoding is not None:
-        return _with(data, codec_for(encoding))
-    if (marked := by_mark(data[:HEAD_BYTES]) or by_escapes(data)) is not None:
-        return _with(data, marked)
-    text = _with(data, "utf-8")
-    if text is None and (declared := _DECLARED.search(data[:HEAD_BYTES])) is not None:
-        text = _with(data, codec_for(declared.group(1).decode("ascii")))
+        return _try_decode(data, codec_for(encoding))
+    if (marked := codec_by_mark(data[:HEAD_BYTES]) or codec_by_escapes(data)) is not None:
+        return _try_decode(data, marked)
+    text = _try_decode(data, "utf-8")
+    if text is None and (declared := _META_CHARSET.search(data[:HEAD_BYTES])) is not None:
+        text = _try_decode(data, codec_for(declared.group(1).decode("ascii")))
     if text is None and (guess := guess_legacy(data.splitlines())) is not None:
-        text = _with(data, guess.codec)
+        text = _try_decode(data, guess.codec)
     return text
 
 
-def _with(data: bytes, codec: str | None) -> str | None:
+def _try_decode(data: bytes, codec: str | None) -> str | None:
     if codec is None:
         return None
     try:
@@ -156,11 +156,6 @@ class PlainText(NamedTuple):
 def is_page(text: str) -> bool:
     """Return whether a text is an HTML page."""
     return _IS_PAGE.match(text) is not None
-
-
-def to_plain_text(text: str) -> PlainText:
-    """Return a text without markup, which is its own source."""
-    return PlainText(text, [0], [0])
 
 
 def extract_page_text(source: str) -> PlainText:
@@ -378,7 +373,7 @@ def _split_document(number: int, data: bytes, encoding: str | None) -> list[Pass
     source = decode_document(data, encoding)
     if source is None:
         return "encoding"
-    text = extract_page_text(source) if is_page(source) else to_plain_text(source)
+    text = extract_page_text(source) if is_page(source) else PlainText(source, [0], [0])
     found = [
         Passage(
             document=number,

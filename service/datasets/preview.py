@@ -54,7 +54,7 @@ from service.datasets.formats.encodings import NAMES, decode
 from service.datasets.formats.options import FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import named_like
 from service.datasets.formats.table_layout import TableHead, find_layout, find_message_columns
-from service.datasets.formats.transcode import Text, to_utf8
+from service.datasets.formats.transcode import DecodedFile, to_utf8
 
 MAX_NAME_CHARS = 256  # the limit of names in format options
 _MAX_TEXT_CHARS = 2_000
@@ -310,7 +310,7 @@ def _header_rows(reading: Reading) -> list[HeaderRowChoice]:
 def _encodings(reading: Reading, work: Path) -> list[EncodingChoice]:
     given, opened = reading.options.encoding, reading.opened
     if opened is not None and given is None:
-        text = Text(opened.path, opened.encoding or "", list(opened.sample))
+        text = DecodedFile(opened.path, opened.encoding or "", list(opened.sample))
     elif reading.unpacked is None or binary_container(reading.unpacked.path) is not None:
         return []
     else:
@@ -328,7 +328,7 @@ def _encodings(reading: Reading, work: Path) -> list[EncodingChoice]:
     return _unless_used(choices, lambda choice: NAMES[choice.encoding] == used)
 
 
-def _detected_text(reading: Reading, path: Path, work: Path) -> Text:
+def _detected_text(reading: Reading, path: Path, work: Path) -> DecodedFile:
     """Detect the encoding of a text, ignoring the one that the user set."""
     options = msgspec.structs.replace(reading.options, encoding=None)
     return to_utf8(path, work / "detected", options, IssueLog(0))

@@ -304,24 +304,32 @@ CODES: Final = (
 )
 
 
-def quality_bits(row: dict[str, Any], talk: Conversation, said: list[TurnWording]) -> int:
+def quality_bits(
+    row: dict[str, Any], conversation: Conversation, wordings: list[TurnWording]
+) -> int:
     """Return a bit for each finding in a row, in the order of `CODES`."""
-    first = talk.turns[0]
+    first = conversation.turns[0]
     if first.role == "text":  # the only turn, not an answer, which may end anywhere
         return 1 << CODES.index("null_text") if is_null(first.text) else 0
     bits = 0
-    for code in _find_codes(row, talk, said):
+    for code in _find_codes(row, conversation, wordings):
         bits |= 1 << CODES.index(code)
     return bits
 
 
-def _find_codes(row: dict[str, Any], talk: Conversation, said: list[TurnWording]) -> Iterator[str]:
-    if talk.has_tools and arguments_break_schema(row):
+def _find_codes(
+    row: dict[str, Any], conversation: Conversation, wordings: list[TurnWording]
+) -> Iterator[str]:
+    if conversation.has_tools and arguments_break_schema(row):
         yield "arguments_mismatch"
-    last = talk.last_answer
-    if talk.label is False or last >= len(talk.turns) or '"arguments"' in talk.turns[last].text:
+    last = conversation.last_answer
+    if (
+        conversation.label is False
+        or last >= len(conversation.turns)
+        or '"arguments"' in conversation.turns[last].text
+    ):
         return
-    answer, asked = talk.turns[last].text, talk.turns[last - 1] if last else None
+    answer, asked = conversation.turns[last].text, conversation.turns[last - 1] if last else None
     question = asked.text if asked is not None and asked.role == "user" else ""
     if is_refusal(answer):
         yield "refusal"
@@ -330,8 +338,8 @@ def _find_codes(row: dict[str, Any], talk: Conversation, said: list[TurnWording]
     elif is_cut_off(answer):
         yield "cut_off_answer"
     if last and question:
-        before = said[last - 1]
-        if is_echo(before.text, said[last].text, is_polite_only=before.is_polite_only):
+        before = wordings[last - 1]
+        if is_echo(before.text, wordings[last].text, is_polite_only=before.is_polite_only):
             yield "echo"
     if has_placeholder(answer):
         yield "placeholder"
@@ -339,19 +347,19 @@ def _find_codes(row: dict[str, Any], talk: Conversation, said: list[TurnWording]
         yield "html"
     if is_broken(answer):
         yield "broken_json"
-    elif breaks_schema(talk.system, answer):
+    elif breaks_schema(conversation.system, answer):
         yield "schema_mismatch"
 
 
 class Weight(NamedTuple):
-    """What a kind of finding takes off a score, in tenths, with the reason."""
+    """The amount by which a kind of finding lowers a score, in tenths, and the reason."""
 
     tenths: int
     reason: str
 
     @property
     def points(self) -> float:
-        """What the finding takes off, from 0 to 1."""
+        """The amount by which the finding lowers a score, from 0 to 1."""
         return self.tenths / TENTHS
 
 
@@ -392,7 +400,7 @@ WEIGHTS: Final[Mapping[str, Weight]] = MappingProxyType(
         "unanswered_tool_call": Weight(2, "The result of the tool is missing."),
         "undeclared_tool": Weight(2, "The model learns to call a tool that it is not given."),
         "mixed_encoding": Weight(2, "The letters may be wrong."),
-        # Unusual, which is not wrong by itself.
+        # Unusual, but not wrong by itself.
         "very_short_answer": Weight(1, "A short answer may be complete."),
         "very_long_row": Weight(1, "A long row may be good, and takes more memory."),
         "system_not_first": Weight(1, "Some chat templates refuse this order."),
@@ -407,7 +415,7 @@ WEIGHTS: Final[Mapping[str, Weight]] = MappingProxyType(
 
 
 def weight(code: str) -> Weight:
-    """Return the weight of a kind of finding. An error takes off everything."""
+    """Return the weight of a kind of finding. An error lowers a score to 0."""
     default = UNUSABLE if CHECKS[code].severity == "error" else NONE
     return WEIGHTS.get(code, default)
 

@@ -21,7 +21,7 @@ from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
 from service.datasets.rows.conversation import Conversation, Turn, TurnWording, split_row
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
-from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
+from service.datasets.text.token_counts import TOKENS_PER_MESSAGE, load_tokenizer
 
 if TYPE_CHECKING:
     from service.datasets.personal_data.detect import DetectedData, Found
@@ -46,9 +46,12 @@ hash_bytes: Final = xxhash.xxh3_64_intdigest
 """Return a 64-bit hash of bytes."""
 
 
-def turn_wordings(talk: Conversation, normal: list[str]) -> list[TurnWording]:
+def turn_wordings(conversation: Conversation, normal: list[str]) -> list[TurnWording]:
     """Return the wording of each turn, given the normalized texts of the turns."""
-    return [_turn_wording(turn.role, plain) for turn, plain in zip(talk.turns, normal, strict=True)]
+    return [
+        _turn_wording(turn.role, plain)
+        for turn, plain in zip(conversation.turns, normal, strict=True)
+    ]
 
 
 def _turn_wording(role: str, plain: str) -> TurnWording:
@@ -58,24 +61,26 @@ def _turn_wording(role: str, plain: str) -> TurnWording:
     return TurnWording(role, text or strip_punctuation(plain) or plain, is_polite_only=not text)
 
 
-def describe_wording(row: dict[str, int], talk: Conversation, said: list[TurnWording]) -> str:
+def describe_wording(
+    row: dict[str, int], conversation: Conversation, wordings: list[TurnWording]
+) -> str:
     """Fill in features of a row. Returns the text to sign: the form without the system prompt."""
-    turns = [one for one in said if one.role != "system"]
+    turns = [one for one in wordings if one.role != "system"]
     form, figures = split_numbers("\0".join([one.text for one in turns]))
     row["form"] = hash_text("\0".join([form, *[one.role for one in turns]]))
     row["figures"] = hash_text(" ".join(figures)) if figures else 0
-    last = talk.last_answer
-    row["reply"] = hash_text(said[last].text if last < len(said) else "")
-    before = said[:last]
+    last = conversation.last_answer
+    row["reply"] = hash_text(wordings[last].text if last < len(wordings) else "")
+    before = wordings[:last]
     asks = [one for one in before if one.role == "user" and not one.is_polite_only]
     parts = [part for one in before for part in (one.role, one.text)]
-    row["question"] = hash_text("\0".join([*parts, talk.tools])) if asks else 0
+    row["question"] = hash_text("\0".join([*parts, conversation.tools])) if asks else 0
     return form.replace("\0", " ")
 
 
-def exchange_hashes(said: list[TurnWording]) -> Iterator[int]:
+def exchange_hashes(wordings: list[TurnWording]) -> Iterator[int]:
     """Yield a hash of each question with its answer."""
-    for question, answer in pairwise(said):
+    for question, answer in pairwise(wordings):
         if question.role == "user" and answer.role == "assistant" and not question.is_polite_only:
             both = f"{question.text}\0{answer.text}"
             if len(both) > _MIN_EXCHANGE_CHARS:
@@ -242,24 +247,28 @@ def _make_block(
     """
     plain = [_normalize_turns(row) for row in rows]
     described = [_describe(row, texts, options) for row, texts in zip(rows, plain, strict=True)]
-    said_in = _describe_languages(described, _detect_languages(rows, options))
+    languages_of = _describe_languages(described, _detect_languages(rows, options))
     signed: list[str] = []
     exchanges: list[tuple[int, int]] = []
     if options.signatures:
-        said = [turn_wordings(row, texts) for row, texts in zip(rows, plain, strict=True)]
-        signed = list(map(describe_wording, described, rows, said))
-        exchanges = [(n, found) for n, turns in enumerate(said) for found in exchange_hashes(turns)]
+        wordings = [turn_wordings(row, texts) for row, texts in zip(rows, plain, strict=True)]
+        signed = list(map(describe_wording, described, rows, wordings))
+        exchanges = [
+            (n, found) for n, turns in enumerate(wordings) for found in exchange_hashes(turns)
+        ]
         if options.quality:
-            _describe_quality(described, sources, rows, said)
+            _describe_quality(described, sources, rows, wordings)
     personal: Counter[str] = Counter()
     places: list[FindingPlace] = []
     if options.personal_data:
         custom = _custom_kinds(options.recognizers)
-        found = [_personal(row, spoken, custom) for row, spoken in zip(rows, said_in, strict=True)]
+        found = [
+            _personal(row, codes, custom) for row, codes in zip(rows, languages_of, strict=True)
+        ]
         personal, places = _describe_personal(described, found)
     features = _columns(described)
     features["exact"] = wholes
-    named = [spoken[0] for spoken in said_in]
+    named = [codes[0] for codes in languages_of]
     languages = list(dict.fromkeys(named))
     numbers = {language: number for number, language in enumerate(languages)}
     features["language"] = [numbers[language] for language in named]
@@ -319,13 +328,18 @@ def _normalize_prompt(text: str) -> str:
     return normalize(text)
 
 
-def _describe(talk: Conversation, plain: list[str], options: FeatureOptions) -> Described:
+def _describe(conversation: Conversation, plain: list[str], options: FeatureOptions) -> Described:
     """Return features of a row from its turns, both original and normalized."""
-    turns, last, system, tools = talk.turns, talk.last_answer, talk.system, talk.tools
+    turns, last, system, tools = (
+        conversation.turns,
+        conversation.last_answer,
+        conversation.system,
+        conversation.tools,
+    )
     chars = answer_chars = question_chars = 0
     normals = list(map(as_bytes, plain))
     roles: list[bytes] = []
-    said: list[bytes] = []
+    turn_texts: list[bytes] = []
     asked: list[bytes] = []
     question = ""  # the last one before the answer
     for (role, text, supervised, _), normal in zip(turns, normals, strict=True):
@@ -334,7 +348,7 @@ def _describe(talk: Conversation, plain: list[str], options: FeatureOptions) -> 
         if supervised:
             answer_chars += size
         if role != "system":
-            said.append(normal)
+            turn_texts.append(normal)
         if role == "user":
             question_chars += size
             asked.append(normal)
@@ -342,10 +356,10 @@ def _describe(talk: Conversation, plain: list[str], options: FeatureOptions) -> 
                 question = text
         roles.append(role.encode())
     context = [system, tools] if tools else [system]
-    context += [turn.text for turn in talk.rejected]
-    if talk.label is not None:
-        context.append(str(talk.label))
-    if item := talk.item:
+    context += [turn.text for turn in conversation.rejected]
+    if conversation.label is not None:
+        context.append(str(conversation.label))
+    if item := conversation.item:
         context.append(item)
     before = [*roles[:last], *normals[:last]]
     if tools:
@@ -354,16 +368,16 @@ def _describe(talk: Conversation, plain: list[str], options: FeatureOptions) -> 
         "chars": chars,
         "answer_chars": answer_chars,
         "question_chars": question_chars,
-        "turns": min(len(said), 65535),
-        "said": hash_bytes(b" ".join(said)),
+        "turns": min(len(turn_texts), 65535),
+        "said": hash_bytes(b" ".join(turn_texts)),
         "context": hash_text("\0".join(context)),
         "prompt": hash_bytes(b"\0".join(before)),
         "asked": hash_bytes(b"\0".join(asked)) if asked else 0,
         "answer": hash_bytes(normals[last] if last < len(normals) else b""),
-        "label": UNLABELED if talk.label is None else GOOD if talk.label else BAD,
+        "label": UNLABELED if conversation.label is None else GOOD if conversation.label else BAD,
         "system": hash_text(system) if system else 0,
         "factual": bool(question) and _is_factual(question, _answer(turns, last)),
-        "tools": talk.has_tools,
+        "tools": conversation.has_tools,
         "mojibake": options.mojibake and _has_mojibake(turns),
     }
 
@@ -393,11 +407,11 @@ def _describe_quality(
     described: Sequence[Described],
     sources: Sequence[dict[str, Any]],
     rows: Sequence[Conversation],
-    said: Sequence[list[TurnWording]],
+    wordings: Sequence[list[TurnWording]],
 ) -> None:
     from service.datasets.quality import quality_bits
 
-    for features, source, row, turns in zip(described, sources, rows, said, strict=True):
+    for features, source, row, turns in zip(described, sources, rows, wordings, strict=True):
         features["quality"] = quality_bits(source, row, turns)
 
 
@@ -566,9 +580,9 @@ def _count_tokens(
         plain = np.bincount(owners, counted.counts, len(rows))
         fallbacks = np.bincount(owners, counted.fallbacks, len(rows))
         figures = np.column_stack((np.ones(len(rows)), chars, plain, fallbacks)).astype(np.int64)
-        spoken = np.array(languages)
+        codes = np.array(languages)
         for language in dict.fromkeys(languages):
-            fit[model, language] = figures[spoken == language].sum(axis=0)
+            fit[model, language] = figures[codes == language].sum(axis=0)
     return tokens, fit
 
 

@@ -89,7 +89,7 @@ class Deletions:
         for record in unfinished:
             if record.id not in self._known:
                 subjects.setdefault(record.project_id, set()).add(record.subject_id)
-        await forget_answers(self._redis, subjects)
+        await forget_answers(self._redis, subjects, also=rewriting.request)
         self._known = {record.id for record in unfinished}
         await self.rewriter.advance(requested)
 

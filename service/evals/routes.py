@@ -36,7 +36,7 @@ from service.files.records import Files
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
-from service.web.idempotency import once
+from service.web.idempotency import run_once
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paging, Resource, list_of, ordered_paging
 
@@ -103,7 +103,7 @@ async def create(
         return _dump(EvalObject.from_record(record))
 
     raw = body.model_dump_json(by_alias=True).encode()
-    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
+    found = await run_once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
     return EvalObject.model_validate(found)
 
 
@@ -207,7 +207,7 @@ async def create_eval_run(
         return _dump(_object_of(request, record, run, items_of(body)))
 
     raw = f"{record.id} {body.model_dump_json(by_alias=True)}".encode()
-    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
+    found = await run_once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
     return EvalRunObject.model_validate(found)
 
 

@@ -20,7 +20,7 @@ from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import comparable, created_once
+from service.web.idempotency import comparable, create_once
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
 
@@ -70,7 +70,7 @@ async def import_model(
         return await tasks.create(task, claim)
 
     raw = comparable(body)
-    return await created_once(
+    return await create_once(
         ModelImport, tasks.redis, caller.project_id, idempotency_key, raw, make
     )
 

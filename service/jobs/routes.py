@@ -26,7 +26,7 @@ from service.jobs.schemas.jobs import CheckpointObject, EventObject, JobObject
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
-from service.web.idempotency import comparable, created_once
+from service.web.idempotency import comparable, create_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Paging, Resource, list_of, paging
@@ -141,7 +141,7 @@ async def create_job(
         return job
 
     raw = comparable(body)
-    return await created_once(JobObject, store.redis, caller.project_id, idempotency_key, raw, make)
+    return await create_once(JobObject, store.redis, caller.project_id, idempotency_key, raw, make)
 
 
 @router.get(

@@ -1,4 +1,4 @@
-"""Check that an adapter's tensors match its base model. Does not import torch.
+"""Checks that an adapter's tensors match its base model. Does not import torch.
 
 vLLM accepts an adapter whose module names match nothing in the model, and the base model then
 silently answers under the adapter's name. An adapter with wrong shapes fails deep inside vLLM.
@@ -10,12 +10,11 @@ from __future__ import annotations
 import functools
 import json
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from service.models.model_folder import ModelRefused, read_header
 from service.training.contract.adapter_config import (
     AS_TRAINED,
     CONFIG,
@@ -33,7 +32,6 @@ from service.training.contract.hyperparameters import EMBEDDING_NAMES
 from service.training.model.base_folder import weight_files
 
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
-_MAX_HEADER_BYTES = 64 * 1024 * 1024
 # Features that vLLM does not support. PEFT writes these keys with an empty value when unused.
 _UNSERVED = {
     "use_dora": "DoRA",
@@ -122,20 +120,8 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     Raises AdapterMismatch if the file is not a valid safetensors file.
     """
     try:
-        with file.open("rb") as source:
-            (length,) = struct.unpack("<Q", source.read(8))
-            if length > _MAX_HEADER_BYTES:
-                raise AdapterMismatch(f"{file.name} is not a safetensors file")
-            header: dict[str, Any] = json.loads(source.read(length))
-        return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        struct.error,
-    ) as e:
+        return {name: tuple(entry["shape"]) for name, entry in read_header(file).items()}
+    except (OSError, ModelRefused, KeyError, TypeError) as e:
         raise AdapterMismatch(f"{file.name} is not a safetensors file") from e
 
 
@@ -188,7 +174,7 @@ def _check_init(init: object) -> None:
 
 
 def _check_agreement(config: AdapterConfig, module: str, a: tuple[int, ...]) -> None:
-    """Check that the configuration means a module's tensors: otherwise their scale is wrong."""
+    """Check that the configuration describes a module's tensors: otherwise their scale is wrong."""
     try:
         rank, is_adapted = config.rank_of(module), config.adapts(module)
     except InvalidAdapterConfig as e:

@@ -1,15 +1,15 @@
-"""What engines need to load adapters: signatures, the highest rank, and adapters in training.
+"""Signs and verifies adapters for engines, and records ranks and adapters in training (drafts).
 
-Digests in Redis show whether an adapter in storage was changed. A signature also shows whether its
-registration was: without the workers' key, write access to Redis and storage is not enough to make
-engines load other weights. This protects only if the key is in a file
-(`FINETUNED_SIGNING_KEY_FILE`) that only workers have.
+A digest in Redis reveals changes of an adapter in storage. A signature also reveals changes of its
+registration: without the workers' key, write access to Redis and storage is not enough to make
+engines load other weights. This requires that the key is in a file (`FINETUNED_SIGNING_KEY_FILE`)
+that only workers have.
 
     finetuned:highest-lora-rank   sorted set: base model by the highest rank of its adapters
-    finetuned:draft:{name}        where the adapter of a running training is; expires
+    finetuned:draft:{name}        location of the adapter of a running training; expires
 
-Drafts are adapters of trainings that still run, which engines load for the worker of the training
-alone. Requests of users are resolved by the registry of models, which has no drafts.
+Drafts are adapters of running trainings, which engines load only for the worker of the training.
+Requests of users are resolved by the model registry, which has no drafts.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ UNSIGNED: Final = (
 FORGED: Final = "the signature of its registration was not made with this installation's key"
 _HIGHEST = f"{PREFIX}:highest-lora-rank"  # sorted set: base model by rank
 DRAFT_NAME: Final = re.compile(r"draft:ftjob-[A-Za-z0-9]{1,64}:a\d{1,9}(?:-\w{1,32})?:\d{1,9}")
-_KEPT_S: Final = 24 * 3600
-"""Longer than an engine is waited for. A worker that dies removes nothing."""
+_DRAFT_LIFETIME_S: Final = 24 * 3600
+"""Longer than any wait for an engine. A worker that dies removes nothing."""
 
 
 def load_signing_key(key_file: Path | None) -> SigningKey | None:
@@ -107,7 +107,7 @@ def draft_name(job_id: str, attempt_name: str, number: int) -> str:
 
 async def put_draft(redis: Client, name: str, draft: Draft) -> None:
     """Let engines find a draft, whose folder is complete."""
-    await reply(redis.set(_draft_key(name), msgspec.json.encode(draft), ex=_KEPT_S))
+    await reply(redis.set(_draft_key(name), msgspec.json.encode(draft), ex=_DRAFT_LIFETIME_S))
 
 
 async def find_draft(redis: Client, name: str) -> Draft | None:

@@ -1,4 +1,4 @@
-"""`models add`: add a model on this machine to the catalog as a base model."""
+"""Adds a model on this machine to the catalog as a base model (`models add`)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ from service.models.catalogue import (
     ServingQuantization,
     check_id,
 )
-from service.models.inspect import ModelRefused, inspect_folder
-from service.models.model_folder import folder_fault, header, serving_fault
-from service.models.sources.bring import bring_model, read_card
+from service.models.model_folder import (
+    ModelRefused,
+    check_folder,
+    folder_fault,
+    read_header,
+    serving_fault,
+)
+from service.models.sources.detect import read_card, stage_model
 from service.models.sources.manifest import Report
 from service.training.model.base_folder import weight_files
 
@@ -41,8 +46,8 @@ def add_model(
     """Validate a model and add it to the catalog.
 
     A Hugging Face folder is used in place. A GGUF file is dequantized once into
-    `models_dir/<id>`, and a bundle, an OCI layout or a model of a Hugging Face cache is brought
-    there. License and languages default to those of the model card. Raises ModelRefused,
+    `models_dir/<id>`, and a bundle, an OCI layout or a model of a Hugging Face cache is
+    unpacked there. License and languages default to those of the model card. Raises ModelRefused,
     CatalogueError, or ValueError for an invalid ID.
     """
     check_id(model_id)
@@ -53,9 +58,8 @@ def add_model(
         if license_id is None:
             raise ModelRefused(f"{source.name} has no model card: add --license")
         source = _from_gguf(source, target)
-    with bring_model(source, target, revision, report) as found:
-        facts = inspect_folder(found.folder)
-        length = _context_length(facts.context_length, context_length)
+    with stage_model(source, target, revision, report) as found:
+        length = _context_length(check_folder(found.folder), context_length)
         parameters = count_parameters(found.folder)
         if fault := folder_fault(found.folder):
             raise ModelRefused(fault.replace(str(found.folder), found.folder.name))
@@ -83,7 +87,7 @@ def add_model(
 
 
 def _serving(quantization: ServingQuantization, path: Path | None) -> dict[str, Any]:
-    """The fields of an entry that are set, so that others stay out of the file."""
+    """Return the serving fields that are set, so that others stay out of the file."""
     if path is not None and (fault := folder_fault(path)):
         raise ModelRefused(fault)
     if path is not None and quantization in ("fp8", "nf4"):
@@ -95,7 +99,7 @@ def _serving(quantization: ServingQuantization, path: Path | None) -> dict[str, 
 
 
 def _context_length(found: int | None, requested: int | None) -> int:
-    """The context length that was asked for, up to that of the model."""
+    """Return the requested context length, limited to that of the model."""
     known = [length for length in (found, requested) if length is not None]
     if not known:
         raise ModelRefused(
@@ -109,7 +113,7 @@ def count_parameters(folder: Path) -> int:
     """The number of parameters in a folder, read from its safetensors headers only."""
     total = 0
     for file in weight_files(folder):
-        for tensor in header(file).values():
+        for tensor in read_header(file).values():
             size = 1
             for dimension in tensor.get("shape", ()):
                 size *= dimension
@@ -120,7 +124,7 @@ def count_parameters(folder: Path) -> int:
 
 
 def _from_gguf(source: Path, target: Path) -> Path:
-    """Dequantize in a separate process, which needs torch. The folder appears atomically."""
+    """Dequantize a GGUF file in a process that imports torch. Creates `target` atomically."""
     if not source.is_file():
         raise ModelRefused(f"{source} is not a file")
     if target.exists():
@@ -143,7 +147,7 @@ def _from_gguf(source: Path, target: Path) -> Path:
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ModelRefused(f"{source.name} could not be converted: {last[:300]}")
-        _readable_as(source, part)
+        _copy_read_permissions(source, part)
         _publish(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -159,8 +163,8 @@ def _publish(part: Path, target: Path) -> None:
             raise
 
 
-def _readable_as(source: Path, folder: Path) -> None:
-    """Copy the source's read permissions to the folder, as engines may run as another user."""
+def _copy_read_permissions(source: Path, folder: Path) -> None:
+    """Copy the source's read permissions to the folder: engines may run as another user."""
     readers = source.stat().st_mode & 0o444
     for file in folder.iterdir():
         file.chmod(0o600 | readers)

@@ -1,18 +1,22 @@
-"""Checks of a base model's folder without loading it: headers, completeness, serving, template."""
+"""Checks a base model's folder without loading it: weights, configuration, code, and chat template.
+
+Only safetensors weights are accepted: loading a pickle can run code, and so can a folder that
+contains its own Python files. Does not import torch.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from service.datasets.chat_templates import is_bounded
 from service.models.catalogue import BaseModelEntry
-from service.models.inspect import ModelRefused
 from service.training.model.base_folder import (
     MISTRAL_PREFIX,
     has_mistral_format,
@@ -20,6 +24,128 @@ from service.training.model.base_folder import (
     stored_format,
     weight_files,
 )
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
+# Of models whose config.json leaves out what equals the default of their class in transformers.
+_IMPLIED_LENGTHS = {"gemma3_text": 131_072}
+_MAMBA = "PEFT does not adapt the Mamba layers of this architecture: use another base model"
+_GEMMA3N = (
+    "some of its layers take no part in a training, and its need for memory is not known: use "
+    "Gemma 3 or Gemma 4"
+)
+# By model_type in config.json.
+_UNTRAINABLE = {
+    **dict.fromkeys(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), _MAMBA),
+    "ernie4_5_moe": "an engine's scores differ from those of the trainer: use another base model",
+    **dict.fromkeys(("gemma3n", "gemma3n_text"), _GEMMA3N),
+    "deepseek_v4": "its files and the trainer divide its layers differently, so that no engine "
+    "would serve what was trained: use another base model",
+}
+_CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json")
+
+
+class ModelRefused(Exception):
+    """The folder cannot be used as a base model; the message says why and how to fix it."""
+
+
+def check_folder(folder: Path, files: Sequence[Path] | None = None) -> int | None:
+    """Return the context length in a Hugging Face folder's config.json, or None if it has none.
+
+    `files` are those that will be used, if not all of them. Raises ModelRefused if the folder is
+    unsuitable.
+    """
+    if not folder.is_dir():
+        raise ModelRefused(f"{folder} is not a folder")
+    if files is None:
+        files = [p for p in folder.rglob("*") if p.is_file()]
+    config = _require_config(folder)
+    _refuse_architecture(folder, config)
+    _refuse_code(folder, files)
+    pickles = [p.name for p in files if p.suffix in PICKLES and p.name != "training_args.bin"]
+    if not any(p.suffix == ".safetensors" for p in files):
+        raise no_weights(folder.name, pickles)
+    if pickles:
+        raise ModelRefused(
+            f"{folder.name} contains {', '.join(sorted(pickles)[:3])}, which can run code when "
+            f"loaded: remove them and keep the safetensors"
+        )
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelRefused(f"{folder.name} has no tokenizer.json (a fast tokenizer)")
+    if not _has_chat_template(folder):
+        raise ModelRefused(
+            f"{folder.name} has no chat template (chat_template.jinja, or chat_template in "
+            "tokenizer_config.json): use the model's instruct or chat variant"
+        )
+    if not is_bounded(folder):
+        raise ModelRefused(
+            f"the chat template of {folder.name} needs more than 3 s or 512 MiB to write a short "
+            "conversation, and would stop trainings and engines: use the one of the model's author"
+        )
+    return _context_length(config)
+
+
+def no_weights(where: str, pickles: Sequence[str]) -> ModelRefused:
+    """Return the error of a model without safetensors, which may have pickles instead."""
+    hint = (
+        f"; {pickles[0]} is a pickle, which can run code: convert it to safetensors first"
+        if pickles
+        else ""
+    )
+    return ModelRefused(f"there are no weights in safetensors form in {where}{hint}")
+
+
+def _require_config(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / "config.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelRefused(f"{folder.name} has no config.json: is it a model folder?") from None
+    except ValueError as e:
+        raise ModelRefused(f"config.json of {folder.name} is not JSON") from e
+    if not isinstance(content, dict):
+        raise ModelRefused(f"config.json of {folder.name} is not a JSON object")
+    return content
+
+
+def _refuse_architecture(folder: Path, config: dict[str, Any]) -> None:
+    for part in (config, config.get("text_config")):
+        kind = part.get("model_type") if isinstance(part, dict) else None
+        if why := _UNTRAINABLE.get(str(kind)):
+            raise ModelRefused(f"{folder.name} ({kind}) cannot be trained here: {why}")
+
+
+def _refuse_code(folder: Path, files: Sequence[Path]) -> None:
+    """Raise ModelRefused if a folder contains code or asks for some."""
+    scripts = [p.name for p in files if p.suffix in (".py", ".so", ".pyc")]
+    if scripts:
+        raise ModelRefused(
+            f"{folder.name} contains its own code ({scripts[0]}), which is never run here"
+        )
+    for name in _CONFIGS:
+        path = folder / name
+        if path.is_file() and '"auto_map"' in path.read_text("utf-8"):
+            raise ModelRefused(
+                f"{name} of {folder.name} asks for custom code (auto_map), which is never run "
+                "here: if transformers knows the architecture, copy the folder and remove that "
+                "entry"
+            )
+
+
+def _has_chat_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and "chat_template" in json.loads(path.read_text("utf-8"))
+
+
+def _context_length(config: dict[str, Any]) -> int | None:
+    for source in (config, config.get("text_config") or {}):
+        for name in ("max_position_embeddings", "n_positions", "seq_length"):
+            if isinstance(source.get(name), int):
+                return int(source[name])
+        if (implied := _IMPLIED_LENGTHS.get(str(source.get("model_type")))) is not None:
+            return implied
+    return None
+
 
 _MAX_HEADER_BYTES = 100 * 1024 * 1024  # safetensors' own limit
 _LENGTH_BYTES = 8
@@ -37,8 +163,8 @@ _DIMENSIONS: Final = (
 _TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
 
 
-def header(file: Path) -> dict[str, dict[str, Any]]:
-    """The tensor entries of a file's header, by name. Raises ModelRefused."""
+def read_header(file: Path) -> dict[str, dict[str, Any]]:
+    """Read the tensor entries of a safetensors file's header, by name. Raises ModelRefused."""
     try:
         with file.open("rb") as source:
             (length,) = struct.unpack("<Q", source.read(_LENGTH_BYTES))
@@ -54,9 +180,9 @@ def header(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def folder_fault(folder: Path) -> str | None:
-    """The reason an engine cannot load the folder, checked without loading it; None if it can.
+    """Return why an engine cannot load the folder, without loading it; None if it can.
 
-    Less strict than `inspect_folder`, which guards additions to the catalog, because the operator
+    Less strict than `check_folder`, which guards additions to the catalog, because the operator
     may have written the catalog by hand.
     """
     try:
@@ -75,7 +201,7 @@ def _fault(folder: Path) -> str | None:
         return f"{folder} lacks {missing[0]}"
     if not files:
         return f"there are no weights in safetensors form in {folder}"
-    cut = [file.name for file in files if file.stat().st_size < _whole_bytes(file)]
+    cut = [file.name for file in files if file.stat().st_size < _complete_size(file)]
     return f"{cut[0]} in {folder} is cut off: copy it again" if cut else None
 
 
@@ -89,21 +215,21 @@ def _indexed(folder: Path) -> set[str]:
         raise ModelRefused(f"{INDEX} in {folder} is not an index of weights") from e
 
 
-def _whole_bytes(file: Path) -> int:
+def _complete_size(file: Path) -> int:
     """The length of a complete file in bytes, according to its header."""
     with file.open("rb") as source:
         raw = source.read(_LENGTH_BYTES)
     try:
-        ends = [int(tensor["data_offsets"][1]) for tensor in header(file).values()]
+        ends = [int(tensor["data_offsets"][1]) for tensor in read_header(file).values()]
     except (LookupError, TypeError, ValueError) as e:
         raise ModelRefused(f"{file.name} is not a safetensors file") from e
     return _LENGTH_BYTES + int.from_bytes(raw, "little") + max(ends, default=0)
 
 
 def serving_fault(entry: BaseModelEntry) -> str | None:
-    """Why engines cannot serve the weights as the catalog entry says; None if they can.
+    """Return why engines cannot serve the weights as the catalog entry says; None if they can.
 
-    A folder that cannot be read is no fault here.
+    An unreadable folder is not a fault here.
     """
     for folder in (entry.path, entry.served_path):
         if has_mistral_format(folder) and not (folder / INDEX).is_file():

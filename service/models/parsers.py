@@ -1,12 +1,12 @@
-"""Capabilities of base models, and vLLM's parsers of what they write: tool calls and reasoning.
+"""Chooses vLLM's parsers of tool calls and reasoning for base models, and lists their capabilities.
 
-They are as declared in the catalog, or else as detected from the chat template: it is asked to
-write a tool call and reasoning, and the parser is chosen by what surrounds them. A template that
-does not write calls does not show the model its tools either.
+A parser is declared in the catalog, set by the operator, or detected from the chat template, which
+is rendered with a tool call and reasoning: the text around them decides. A template that does not
+write calls does not show tools to the model either.
 
-A parser takes all text before the end of the reasoning for reasoning. So a template in `<think>`
-style counts only if each answer comes after one, which may be empty: otherwise, an answer without
-reasoning would be taken for reasoning.
+Reasoning parsers treat all text before the end of the reasoning as reasoning. So a template in
+`<think>` style counts only if each answer follows a reasoning block, which may be empty: otherwise,
+an answer without reasoning would be parsed as reasoning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from service.datasets.chat_templates import (
 from service.models.catalogue import BaseModelEntry
 
 NO_PARSER: Final = "none"
-"""In the catalog and the settings: nothing is parsed, whatever the chat template writes."""
+"""Value in the catalog and the settings that turns parsing off."""
 _TEMPLATES: Final = (
     "additional_chat_templates/tool_use.jinja",
     "chat_template.jinja",
@@ -99,7 +99,7 @@ class Parsers(ABC):
         return self._known(entry).parser
 
     def are_needed(self, entry: BaseModelEntry) -> bool | None:
-        """Return whether the model has a parser; None if its folder cannot be read from here."""
+        """Return whether the model needs a parser; None if its folder cannot be read from here."""
         found = self._known(entry)
         return found.parser is not None if found.is_known else None
 
@@ -148,10 +148,6 @@ class ToolCallParsers(Parsers):
         parser = detect_tool_call_parser(folder)
         return Detected(parser, parser is not None or takes_tools(folder) is not None)
 
-    def calls_tools(self, entry: BaseModelEntry) -> bool | None:
-        """Return whether the model calls tools; None if its folder cannot be read from here."""
-        return self.are_needed(entry)
-
 
 def detect_reasoning_parser(folder: Path) -> str | None:
     """Return vLLM's name of the parser for a base model's folder; None if it does not think."""
@@ -188,10 +184,6 @@ class ReasoningParsers(Parsers):
         found = rendered_thinking(folder)
         return Detected(None if found is None else _reasoning_parser(found), found is not None)
 
-    def thinks(self, entry: BaseModelEntry) -> bool | None:
-        """Return whether the model thinks; None if its folder cannot be read from here."""
-        return self.are_needed(entry)
-
 
 class Capabilities:
     """The capabilities of base models, as declared in the catalog or shown by their templates."""
@@ -210,8 +202,8 @@ class Capabilities:
 
     def find(self, entry: BaseModelEntry) -> list[Capability] | None:
         """Return a model's capabilities; None if its folder cannot be read from here."""
-        calls_tools = self.tools.calls_tools(entry)
+        calls_tools = self.tools.are_needed(entry)
         if calls_tools is None:
             return None
         found: list[Capability] = ["tools"] if calls_tools else []
-        return [*found, "reasoning"] if self._reasoning.thinks(entry) else found
+        return [*found, "reasoning"] if self._reasoning.are_needed(entry) else found

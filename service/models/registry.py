@@ -1,7 +1,8 @@
-"""Registry of model names: base models of the catalog, and a project's adapters and aliases.
+"""Resolves model names to base models, and to adapters and aliases of a project.
 
-The gateway resolves names within a project (`resolve`). vLLM's resolver, which runs behind the
-gateway, resolves by name only. Only `resolve` caches its results.
+The gateway resolves names within a project (`resolve`), which also draws the target of an alias
+that splits its traffic. vLLM's resolver, which runs behind the gateway, resolves by name only. Only
+`resolve` caches its results.
 """
 
 from __future__ import annotations

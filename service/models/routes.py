@@ -1,4 +1,4 @@
-"""`/v1/models`, answered from the registry rather than the engines."""
+"""Routes of `/v1/models`, answered from the registry rather than the engines."""
 
 from __future__ import annotations
 
@@ -58,17 +58,14 @@ async def list_models(
     `after`. A key that may only use some models gets only these.
     """
     known = {entry.id: Base(entry, capabilities.find(entry)) for entry in registry.catalogue.all()}
-    bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
-    try:
-        if caller.models is None:
-            page = await _page(registry, caller.project_id, bases, paging.after, paging.limit)
-        else:
-            named = await _named(registry, caller.project_id, bases, caller.models)
-            page = _part(named, paging.after, paging.limit)
-    except Missing as e:
-        raise Resource("model").unknown_after() from e
+    bases = [ModelObject.from_base(base, available=serves(name)) for name, base in known.items()]
+    if caller.models is None:
+        reading = _page(registry, caller.project_id, bases, paging)
+    else:
+        reading = _page_of_named(registry, caller.project_id, bases, caller.models, paging)
+    page = await Resource("model").read(reading)
     return await long_list(
-        page.items, lambda model: _shown(model, caller.project_name, known), page.has_more
+        page.items, lambda model: _model_object(model, caller.project_name, known), page.has_more
     )
 
 
@@ -82,13 +79,13 @@ async def _page(
     registry: ModelRegistry,
     project_id: str,
     bases: list[ModelObject],
-    after: str | None,
-    limit: int,
+    paging: Paging,
 ) -> _Page:
-    """A page of base models, aliases, trained models, and shared models. Raises Missing."""
+    """Return a page of base models, aliases, trained models, and shared models. Raises Missing."""
+    after, limit = paging.after, paging.limit
     shared: _Models = [*await registry.all_shared(project_id)]
     if any(model.id == after for model in shared):
-        return _part(shared, after, limit)
+        return _slice(shared, paging)
     found: _Models = []
     has_more = False
     place = next((i for i, base in enumerate(bases, 1) if base.id == after), None)
@@ -104,39 +101,47 @@ async def _page(
     return _Page(found[:limit], has_more or trained.has_more or len(found) > limit)
 
 
-async def _named(
-    registry: ModelRegistry, project_id: str, bases: list[ModelObject], names: frozenset[str]
-) -> _Models:
-    """The models that exist under the names, in the order of lists."""
+async def _page_of_named(
+    registry: ModelRegistry,
+    project_id: str,
+    bases: list[ModelObject],
+    names: frozenset[str],
+    paging: Paging,
+) -> _Page:
+    """Return a page of the models that exist under the names. Raises Missing."""
     of_bases = [base for base in bases if base.id in names]
     others = sorted(names - {base.id for base in bases})
-    return [
+    found: _Models = [
         *of_bases,
         *await registry.named_aliases(project_id, others),
         *await registry.named_models(project_id, others),
         *(model for model in await registry.all_shared(project_id) if model.id in names),
     ]
+    return _slice(found, paging)
 
 
-def _part(models: _Models, after: str | None, limit: int) -> _Page:
-    """A page of models that were all read. Raises Missing."""
-    begin = 0
-    if after is not None:
-        places = [place for place, model in enumerate(models, 1) if model.id == after]
-        if not places:
-            raise Missing(after)
-        begin = places[0]
-    return _Page(models[begin : begin + limit], len(models) > begin + limit)
+def _slice(models: _Models, paging: Paging) -> _Page:
+    """Return a page of models. Raises Missing."""
+    start = 0
+    if paging.after is not None:
+        known = [model.id for model in models]
+        if paging.after not in known:
+            raise Missing(paging.after)
+        start = known.index(paging.after) + 1
+    end = start + paging.limit
+    return _Page(models[start:end], len(models) > end)
 
 
-def _shown(
+def _model_object(
     model: ModelObject | AliasRecord | ModelRecord, owner: str, bases: Mapping[str, Base]
 ) -> ModelObject:
     if isinstance(model, ModelObject):
         return model
     if isinstance(model, AliasRecord):
-        return ModelObject.of_alias(model, owner)
-    return ModelObject.of_adapter(model, project_of(model.id) or owner, bases.get(model.base_model))
+        return ModelObject.from_alias(model, owner)
+    return ModelObject.from_adapter(
+        model, project_of(model.id) or owner, bases.get(model.base_model)
+    )
 
 
 @router.get(
@@ -159,7 +164,7 @@ async def retrieve_model(
         raise _unknown(model)
     entry = registry.catalogue.get(model)
     if entry is not None:
-        return ModelObject.of_base(
+        return ModelObject.from_base(
             Base(entry, capabilities.find(entry)), available=serves(entry.id)
         )
     record = await registry.get(caller.project_id, model)
@@ -167,10 +172,10 @@ async def retrieve_model(
     if record is not None:
         entry = registry.catalogue.get(record.base_model)
         base = None if entry is None else Base(entry, capabilities.find(entry))
-        return ModelObject.of_adapter(record, project_of(record.id) or "", base)
+        return ModelObject.from_adapter(record, project_of(record.id) or "", base)
     alias = await registry.alias(caller.project_id, model)
     if alias is not None:
-        return ModelObject.of_alias(alias, caller.project_name)
+        return ModelObject.from_alias(alias, caller.project_name)
     raise _unknown(model)
 
 

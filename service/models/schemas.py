@@ -19,8 +19,8 @@ class Base(NamedTuple):
     entry: BaseModelEntry
     capabilities: list[Capability] | None
 
-    def facts(self) -> dict[str, Any]:
-        """Return what the API objects of the model and its trained models have in common."""
+    def shared_fields(self) -> dict[str, Any]:
+        """Return the fields that the model shares with its trained models."""
         return {
             "license": self.entry.license,
             "context_length": self.entry.context_length,
@@ -77,18 +77,18 @@ class ModelObject(BaseModel):
     )
 
     @classmethod
-    def of_base(cls, base: Base, *, available: bool) -> Self:
+    def from_base(cls, base: Base, *, available: bool) -> Self:
         """The API object for a catalog entry, without its path."""
         return cls(
             id=base.entry.id,
             created=base.entry.created_at,
             owned_by="system",
             available=available,
-            **base.facts(),
+            **base.shared_fields(),
         )
 
     @classmethod
-    def of_adapter(cls, record: ModelRecord, project_name: str, base: Base | None) -> Self:
+    def from_adapter(cls, record: ModelRecord, project_name: str, base: Base | None) -> Self:
         """The API object for a trained model. `base` is None if the catalog no longer has it."""
         return cls(
             id=record.id,
@@ -97,11 +97,11 @@ class ModelObject(BaseModel):
             base_model=record.base_model,
             fine_tuning_job=record.job_id,
             origin=record.origin,
-            **({} if base is None else base.facts()),
+            **({} if base is None else base.shared_fields()),
         )
 
     @classmethod
-    def of_alias(cls, record: AliasRecord, project_name: str) -> Self:
+    def from_alias(cls, record: AliasRecord, project_name: str) -> Self:
         """The API object for an alias, which is used in requests like a model."""
         return cls(
             id=record.id,

@@ -63,7 +63,7 @@ async def list_admin_keys(
     """List the keys of all projects with the role `admin`, oldest first by default."""
     keys = await store.admin_keys()
     page, has_more = ADMIN_KEY.slice(keys, paging)
-    return list_of([await _shown(key, uses) for key in page], has_more)
+    return list_of([await _key_object(key, uses) for key in page], has_more)
 
 
 @router.get(
@@ -74,7 +74,7 @@ async def list_admin_keys(
 )
 async def retrieve_admin_key(key: Existing, uses: Uses) -> AdminKeyObject:
     """Retrieve a key with the role `admin`, without its secret."""
-    return await _shown(key, uses)
+    return await _key_object(key, uses)
 
 
 @router.delete(
@@ -93,6 +93,6 @@ async def delete_admin_key(key: Existing, store: Store) -> Deleted:
     return Deleted(id=key.id, object="organization.admin_api_key.deleted")
 
 
-async def _shown(key: ApiKey, uses: Uses) -> AdminKeyObject:
+async def _key_object(key: ApiKey, uses: Uses) -> AdminKeyObject:
     [last_used_at] = await uses.last(key.project_id, [key.id])
     return AdminKeyObject.from_record(key, last_used_at)

@@ -1,11 +1,11 @@
-"""Deletion of projects with all that they have, by the reconciler.
+"""Deletes projects with all their objects, in rounds of the reconciler.
 
     finetuned:projects-deleting   hash from a project to the number of its objects left
 
-A deletion is a sequence of rounds. Each removes what it finds of the project in Redis and storage,
-and may end at any point. The last one finds nothing, long enough after the deletion began that no
-process still works for the project: keys are refused and storage accepts nothing more from then on.
-Only its usage and what the audit log says of it are left, until they expire.
+Each round removes what it finds of the project in Redis and storage, and may end at any point. The
+last round finds nothing, long enough after the deletion began that no process still works for the
+project: its keys are refused, and storage accepts no more writes. Only its usage and its entries in
+the audit log remain, until they expire.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _OTHERS: Final = (f"{PREFIX}:proj_", f"{PREFIX}:written:", f"{PREFIX}:usage:", f
 
 
 class ProjectDeletions:
-    """Deletes what projects have that are to be deleted.
+    """Deletes projects.
 
-    `quiet_s`: how long after the beginning of a deletion something may still work for the project.
+    `quiet_s` is how long after a deletion began something may still work for the project.
     """
 
     def __init__(self, projects: Projects, storage: Storage, *, quiet_s: float) -> None:
@@ -51,15 +51,15 @@ class ProjectDeletions:
         return [text(member) for member in await reply(self._redis.hkeys(DELETING))]
 
     async def sweep(self) -> None:
-        """Make a round of each deletion."""
+        """Run a round of each deletion."""
         for project_id in await self.all():
             project = await self._projects.get(project_id)
             if project is None:
                 await reply(self._redis.hdel(DELETING, project_id))
             else:
-                await self._round(project)
+                await self._run_round(project)
 
-    async def _round(self, project: Project) -> None:
+    async def _run_round(self, project: Project) -> None:
         await self._revoke_keys(project.id)
         removed = await self._forget_tasks(project.id)
         removed += await self._forget_records(project.id)
@@ -68,9 +68,9 @@ class ProjectDeletions:
         if removed or found or clock.now() < (project.deleting_since or 0) + self._quiet_s:
             await reply(self._redis.hset(DELETING, project.id, str(left)))
             return
-        await self._storage.delete_prefix(project.id)  # with what killed processes had staged
+        await self._storage.delete_prefix(project.id)  # including staged files of killed processes
         await self._forget_records(project.id)
-        await self._storage.erase_key(project.id)  # of versions that a bucket may keep
+        await self._storage.erase_key(project.id)  # for versions that a bucket keeps
         await self._finish(project)
         log.info("%s is deleted", project.id)
 
@@ -111,7 +111,7 @@ class ProjectDeletions:
         ):
             async for key in self._shared(kind):
                 members = [m async for m in scan(key, count=_AT_ONCE)]
-                mine: list[Any] = [n for n in map(partial(_own, project_id), members) if n]
+                mine: list[Any] = [n for n in map(partial(_owned_member, project_id), members) if n]
                 for some in batched(mine, _AT_ONCE):
                     await reply(remove(key, *some))
                 removed += len(mine)
@@ -125,7 +125,7 @@ class ProjectDeletions:
                 yield name
 
     async def _delete_objects(self, project_id: str) -> tuple[int, int]:
-        """Delete objects for a while. Returns the number of those found, and of those left."""
+        """Delete objects within the time of a round. Returns the numbers found and left."""
         until = time.monotonic() + _ROUND_S
         found = await self._storage.objects(f"{project_id}/")
         deleted = 0
@@ -152,8 +152,8 @@ class ProjectDeletions:
         await commit(self._redis, [NAMES], decide)
 
 
-def _own(project_id: str, member: Any) -> bytes | None:
-    """Return a member's name if it belongs to the project: by its name or, in a hash, its value."""
+def _owned_member(project_id: str, member: Any) -> bytes | None:
+    """Return the name of a member of a set or hash if its name or value belongs to the project."""
     name, value = member if isinstance(member, tuple) else (member, b"")
     owner = project_id.encode()
     is_own = name == owner or name.startswith((owner + b"/", owner + b" ")) or value == owner

@@ -1,4 +1,4 @@
-"""Project and API key records in Redis.
+"""Records of projects and API keys in Redis.
 
 A key's secret is shown once and stored only as its SHA-256 digest. It has 190 bits of
 entropy, so an unsalted digest cannot be reversed by guessing.
@@ -6,7 +6,7 @@ entropy, so an unsalted digest cannot be reversed by guessing.
     finetuned:key-digests:{digest}              the IDs of the project and of its key
     finetuned:restricted-key-digests:{digest}   the same, for keys that may do less than a member
 
-Versions up to 0.2 know only admins and members and look only at the first name. So they refuse
+Versions up to 0.2 know only admins and members and read only the first of these, so they reject
 keys whose restrictions they would not apply.
 """
 
@@ -31,12 +31,13 @@ from service.config.limits import (
 )
 from service.core import ids, invalidation
 from service.core.cache import LookupCache
+from service.core.networks import network
 from service.core.records import PREFIX, Check, Collection, Missing, Record, Stored, parse
 from service.core.redis import Client, reply, text
 from service.core.redis.transactions import Write, commit
 from service.core.storage import QuotaExceeded
-from service.projects import uses
-from service.web.auth import Capture, CaptureManager
+from service.projects import key_uses
+from service.web.auth import Capture, CaptureManager, Principal
 from service.web.permissions import Role as Role  # noqa: PLC0414 - part of a key
 
 # Project records are stored under the installation instead of a project.
@@ -59,7 +60,7 @@ class Project(Record):
     """When its keys became invalid for good; also set if it is being deleted."""
     deleting_since: int | None = None
     capture: Capture | None = None
-    """Which of its chats are stored; None if none are."""
+    """Settings for storing its chats; None if none are stored."""
     capture_managed_by: CaptureManager = "organization"
 
 
@@ -279,7 +280,7 @@ class Projects:
         """
 
         def also(pipe: Pipeline, key: ApiKey) -> None:
-            _point(pipe, key)
+            _add_pointers(pipe, key)
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
         return await self.keys.update(project_id, key_id, change, also=also)
@@ -323,7 +324,7 @@ class Projects:
             allowed_ips=allowed_ips,
             service_account_id=service_account_id,
         )
-        await self.keys.create(key, also=lambda pipe: _point(pipe, key), check=check)
+        await self.keys.create(key, also=lambda pipe: _add_pointers(pipe, key), check=check)
         return key, secret
 
     async def rotate_key(
@@ -347,8 +348,8 @@ class Projects:
 
         def write(key: ApiKey, rotated: ApiKey, pipe: Pipeline) -> None:
             self.keys.write(pipe, rotated)
-            _unpoint(pipe, key)
-            _point(pipe, rotated)
+            _remove_pointers(pipe, key)
+            _add_pointers(pipe, rotated)
             pipe.sadd(_REVOKED, key.digest)  # no other key can get the secret
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
@@ -368,9 +369,9 @@ class Projects:
 
         def write(key: ApiKey, pipe: Pipeline) -> None:
             self.keys.remove(pipe, project_id, key_id)
-            _unpoint(pipe, key)
+            _remove_pointers(pipe, key)
             pipe.sadd(_REVOKED, key.digest)
-            uses.forget(pipe, project_id, key_id)
+            key_uses.forget(pipe, project_id, key_id)
             invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
         await commit(self.redis, [at], decide)
@@ -405,6 +406,27 @@ class Projects:
         project = await self.get(project_id)
         return (key, project) if key and project else None
 
+    async def find_principal(self, secret: str) -> Principal | None:
+        """Return the owner of an API key, or None if the key is unknown."""
+        digest = digest_of(secret)
+        found = await self.find_key(digest)
+        if found is None:
+            return None
+        key, project = found
+        return Principal(
+            key_id=key.id,
+            project_id=project.id,
+            project_name=project.name,
+            role=key.role,
+            models=None if key.models is None else frozenset(key.models),
+            expires_at=key.expiry_of(digest),
+            networks=None if key.allowed_ips is None else tuple(map(network, key.allowed_ips)),
+            key_limits=key.limits,
+            project_limits=project.limits,
+            capture=project.capture,
+            is_archived=project.archived_at is not None,
+        )
+
 
 def _archived(project: Project) -> Project:
     return project.model_copy(update={"archived_at": project.archived_at or ids.now_s()})
@@ -415,14 +437,14 @@ def _pointers(digest: str) -> tuple[str, str]:
     return f"{PREFIX}:key-digests:{digest}", f"{PREFIX}:restricted-key-digests:{digest}"
 
 
-def _point(pipe: Pipeline, key: ApiKey) -> None:
-    """Add to a transaction that the key's digests lead to it, each in the right place only."""
-    _point_one(pipe, key, key.digest, is_restricted=key.is_restricted)
+def _add_pointers(pipe: Pipeline, key: ApiKey) -> None:
+    """Add the pointers from a key's digests to a transaction, each under the right name only."""
+    _set_pointer(pipe, key, key.digest, is_restricted=key.is_restricted)
     for old in key.old_secrets:  # versions up to 0.2 do not know that they expire
-        _point_one(pipe, key, old.digest, is_restricted=True)
+        _set_pointer(pipe, key, old.digest, is_restricted=True)
 
 
-def _point_one(pipe: Pipeline, key: ApiKey, digest: str, *, is_restricted: bool) -> None:
+def _set_pointer(pipe: Pipeline, key: ApiKey, digest: str, *, is_restricted: bool) -> None:
     place, other = _pointers(digest)
     if is_restricted:
         place, other = other, place
@@ -430,8 +452,8 @@ def _point_one(pipe: Pipeline, key: ApiKey, digest: str, *, is_restricted: bool)
     pipe.delete(other)
 
 
-def _unpoint(pipe: Pipeline, key: ApiKey) -> None:
-    """Add to a transaction that none of the key's digests leads to it."""
+def _remove_pointers(pipe: Pipeline, key: ApiKey) -> None:
+    """Add the removal of all pointers to a key to a transaction."""
     for digest in (key.digest, *(old.digest for old in key.old_secrets)):
         pipe.delete(*_pointers(digest))
 
@@ -441,7 +463,7 @@ def _new_secret() -> str:
 
 
 class Quotas:
-    """How many bytes projects may have. Changes are known everywhere within `cache_s`."""
+    """Quotas of projects. Changes take effect in all processes within `cache_s`."""
 
     def __init__(self, projects: Projects, default: ProjectLimits, *, cache_s: float) -> None:
         self._projects = LookupCache(projects.get, ttl_s=cache_s)

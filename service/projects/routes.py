@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
 from service.core.errors import BadRequest, Conflict, Forbidden
+from service.projects.key_uses import KeyUses
 from service.projects.records import (
     INSTALLATION,
     MAX_OLD_SECRETS,
@@ -33,7 +34,6 @@ from service.projects.schemas import (
     UpdateProject,
 )
 from service.projects.storage_use import StorageUse
-from service.projects.uses import KeyUses
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Capture, Principal
@@ -53,7 +53,7 @@ KEY = Resource("key")
 
 
 async def _existing(store: Store, project_id: str, caller: Caller) -> Project:
-    """The project, which has to be the caller's unless the caller may read them all."""
+    """Return the project, if it is the caller's or the caller may read all of them."""
     is_visible = project_id == caller.project_id or caller.may(Permission.ORGANIZATION_READ)
     is_id = ids.is_valid(project_id, ids.PROJECT)
     project = await store.get(project_id) if is_visible and is_id else None
@@ -63,8 +63,17 @@ async def _existing(store: Store, project_id: str, caller: Caller) -> Project:
 Existing = Annotated[Project, Depends(_existing)]
 
 
+async def _key_id(key_id: str) -> str:
+    if not ids.is_valid(key_id, ids.KEY):
+        raise KEY.not_found(key_id)
+    return key_id
+
+
+KeyId = Annotated[str, Depends(_key_id)]
+
+
 def require_rights(caller: Principal, role: Role, doing: str) -> None:
-    """Raise Forbidden if a role has more rights than the caller, who could thereby get them."""
+    """Raise Forbidden if a role has permissions that the caller lacks and could get this way."""
     if not caller.covers(role):
         raise Forbidden(
             f"The API key has the role '{caller.role}' and cannot {doing} a key with the role "
@@ -132,7 +141,7 @@ async def list_projects(
     where = None if include_archived else _is_active
     page = await PROJECT.read(store.projects.page(INSTALLATION, **paging.bounds, where=where))
     sizes = await use.totals([project.id for project in page.items])
-    left = [await _left(project, store) for project in page.items]
+    left = [await _objects_left(project, store) for project in page.items]
     return list_of(list(map(ProjectObject.from_record, page.items, sizes, left)), page.has_more)
 
 
@@ -140,7 +149,7 @@ def _is_active(project: Project) -> bool:
     return project.archived_at is None
 
 
-async def _left(project: Project, store: Projects) -> int | None:
+async def _objects_left(project: Project, store: Projects) -> int | None:
     return None if project.deleting_since is None else await store.objects_left(project.id)
 
 
@@ -152,7 +161,7 @@ async def _left(project: Project, store: Projects) -> int | None:
 )
 async def retrieve_project(project: Existing, store: Store, use: InStorage) -> ProjectObject:
     """Retrieve a project, the limits set for it and its bytes in storage."""
-    return await _described(project, store, use)
+    return await _project_object(project, store, use)
 
 
 @router.post(
@@ -184,8 +193,8 @@ async def update_project(
             code="invalid_value",
         )
     with audit_trail.recorded_as(_event(body)):
-        project = await store.change(project.id, partial(_updated_project, caller, body))
-    return await _described(project, store, use)
+        project = await store.change(project.id, partial(_apply_project_update, caller, body))
+    return await _project_object(project, store, use)
 
 
 def _event(body: UpdateProject) -> AuditEvent:
@@ -197,7 +206,7 @@ def _event(body: UpdateProject) -> AuditEvent:
     return AuditEvent.PROJECT_UPDATED
 
 
-def _updated_project(caller: Principal, body: UpdateProject, project: Project) -> Project:
+def _apply_project_update(caller: Principal, body: UpdateProject, project: Project) -> Project:
     """The project after an update. Raises Forbidden."""
     change: dict[str, Any] = {"limits": project.limits.changed(body.limits)}
     if body.capture_managed_by is not None:
@@ -236,7 +245,7 @@ async def archive_project(
     nothing.
     """
     _require_other(project, caller, "archive")
-    return await _described(await store.archive(project.id), store, use)
+    return await _project_object(await store.archive(project.id), store, use)
 
 
 @router.delete(
@@ -257,7 +266,7 @@ async def delete_project(
     as long as that of other projects, and its name is never reused.
     """
     _require_other(project, caller, "delete")
-    return await _described(await store.begin_deletion(project.id), store, use)
+    return await _project_object(await store.begin_deletion(project.id), store, use)
 
 
 def _require_other(project: Project, caller: Principal, doing: str) -> None:
@@ -270,9 +279,9 @@ def _require_other(project: Project, caller: Principal, doing: str) -> None:
         )
 
 
-async def _described(project: Project, store: Projects, use: StorageUse) -> ProjectObject:
+async def _project_object(project: Project, store: Projects, use: StorageUse) -> ProjectObject:
     [storage_bytes] = await use.totals([project.id])
-    return ProjectObject.from_record(project, storage_bytes, await _left(project, store))
+    return ProjectObject.from_record(project, storage_bytes, await _objects_left(project, store))
 
 
 @router.post(
@@ -328,10 +337,10 @@ async def list_keys(
     summary="Retrieve an API key",
     openapi_extra=needs(Permission.API_KEYS_READ),
 )
-async def retrieve_key(project: Existing, key_id: str, store: Store, uses: Uses) -> KeyObject:
+async def retrieve_key(project: Existing, key_id: KeyId, store: Store, uses: Uses) -> KeyObject:
     """Retrieve an API key without its secret."""
-    key = await store.keys.get(project.id, key_id) if ids.is_valid(key_id, ids.KEY) else None
-    return await _shown(KEY.get_or_404(key, key_id), uses)
+    key = await store.keys.get(project.id, key_id)
+    return await _key_object(KEY.get_or_404(key, key_id), uses)
 
 
 @router.post(
@@ -341,7 +350,7 @@ async def retrieve_key(project: Existing, key_id: str, store: Store, uses: Uses)
     openapi_extra=needs(Permission.API_KEYS_WRITE, AuditEvent.API_KEY_UPDATED),
 )
 async def update_key(
-    project: Existing, key_id: str, body: UpdateKey, store: Store, uses: Uses, caller: Caller
+    project: Existing, key_id: KeyId, body: UpdateKey, store: Store, uses: Uses, caller: Caller
 ) -> KeyObject:
     """Update a key's name, role, models, expiry, addresses or inference limits, which apply within
     those of its project. Changes take effect within seconds.
@@ -349,14 +358,12 @@ async def update_key(
     An omitted limit stays unchanged, `null` restores the installation's default, and
     `"unlimited"` removes the limit.
     """
-    if not ids.is_valid(key_id, ids.KEY):
-        raise KEY.not_found(key_id)
     with KEY.existing(key_id):
-        key = await store.change_key(project.id, key_id, partial(_updated, caller, body))
-    return await _shown(key, uses)
+        key = await store.change_key(project.id, key_id, partial(_apply_update, caller, body))
+    return await _key_object(key, uses)
 
 
-def _updated(caller: Principal, body: UpdateKey, key: ApiKey) -> ApiKey:
+def _apply_update(caller: Principal, body: UpdateKey, key: ApiKey) -> ApiKey:
     """The key after an update. Raises Forbidden and BadRequest."""
     require_rights(caller, key.role, "change")
     change = body.model_dump(include={"name", "role"}, exclude_none=True)
@@ -381,7 +388,7 @@ def expiry_in(seconds: int | None) -> int | None:
     return None if seconds is None else ids.now_s() + seconds
 
 
-async def _shown(key: ApiKey, uses: KeyUses) -> KeyObject:
+async def _key_object(key: ApiKey, uses: KeyUses) -> KeyObject:
     [last_used_at] = await uses.last(key.project_id, [key.id])
     return KeyObject.from_record(key, last_used_at)
 
@@ -394,7 +401,7 @@ async def _shown(key: ApiKey, uses: KeyUses) -> KeyObject:
 )
 async def rotate_key(
     project: Existing,
-    key_id: str,
+    key_id: KeyId,
     store: Store,
     uses: Uses,
     caller: Caller,
@@ -406,8 +413,6 @@ async def rotate_key(
 
     If a response is lost, repeat the request: the secret in use stays valid.
     """
-    if not ids.is_valid(key_id, ids.KEY):
-        raise KEY.not_found(key_id)
     try:
         with KEY.existing(key_id):
             key, secret = await store.rotate_key(
@@ -423,7 +428,7 @@ async def rotate_key(
             param="overlap_seconds",
             code="too_many_secrets",
         ) from e
-    return NewKeyObject(**(await _shown(key, uses)).model_dump(), value=secret)
+    return NewKeyObject(**(await _key_object(key, uses)).model_dump(), value=secret)
 
 
 @router.delete(
@@ -432,10 +437,8 @@ async def rotate_key(
     summary="Revoke an API key",
     openapi_extra=needs(Permission.API_KEYS_WRITE, AuditEvent.API_KEY_DELETED),
 )
-async def delete_key(project: Existing, key_id: str, store: Store, caller: Caller) -> Deleted:
+async def delete_key(project: Existing, key_id: KeyId, store: Store, caller: Caller) -> Deleted:
     """Revoke an API key permanently. It stops working everywhere within seconds."""
-    if not ids.is_valid(key_id, ids.KEY):
-        raise KEY.not_found(key_id)
     with KEY.existing(key_id):
         await store.revoke_key(
             project.id, key_id, lambda key: require_rights(caller, key.role, "revoke")

@@ -100,9 +100,7 @@ class ServiceAccounts:
         await self._revoke_keys(account)
         if not await self.records.delete(account.project_id, account.id):
             raise Missing(account.id)
-        await self._revoke_keys(
-            account
-        )  # made since the first call; later requests find no account
+        await self._revoke_keys(account)  # keys that were created in between
 
     async def keys_of(self, account: ServiceAccount) -> list[ApiKey]:
         """Return the keys of an account."""

@@ -1,19 +1,19 @@
-"""Bytes of each project in storage, and the room that its quota leaves.
+"""Counts the bytes of projects in storage, and refuses writes beyond their quotas.
 
     finetuned:{project}:storage-used      hash from a kind of objects, such as `files`, to bytes
-    finetuned:{project}:storage-reserved  hash from a write in progress to the bytes it may write
-    finetuned:{project}:storage-changes   number of changes of the two, which a recount compares
-    finetuned:reservation-leftover        "project/write", scored by when it is given back
+    finetuned:{project}:storage-reserved  hash from a write in progress to its reserved bytes
+    finetuned:{project}:storage-changes   number of changes of both, which a recount compares
+    finetuned:reservation-leftover        "project/write", scored by when it expires
     finetuned:storage-recount             projects whose bytes are to be counted again
     finetuned:storage-counted             projects, scored by when they were last counted
 
-A write reserves its bytes before it writes them, all at once if their number is known, and else a
-few MiB at a time. So concurrent writes never exceed a quota together. What a killed process has
-reserved is given back after an hour.
+A write reserves its bytes first: all of them if their number is known, otherwise a few MiB at a
+time. So concurrent writes never exceed a quota. Reservations of killed processes expire after an
+hour.
 
-Bytes are counted as they are written and deleted, without a listing. A process that dies in
-between, or an unavailable Redis leaves a wrong sum: then, and once a day, the reconciler lists the
-objects. While Redis is down, nothing is refused.
+Bytes are counted as they are written and deleted. If a process dies in between, or Redis is
+unavailable, the sum is wrong: then, and once a day, the reconciler counts the objects from a
+listing. While Redis is down, nothing is refused.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ redis.call('ZADD', KEYS[4], dead_at, member)
 redis.call('INCR', KEYS[3])
 return -1
 """
-# Ends a reservation, and counts what was written. Without a reservation, because Redis was down or
-# the script ran before and its answer was lost, the project is counted again.
+# Ends a reservation, and counts the written bytes. If there is none, because Redis was down or the
+# response of an earlier run was lost, the project is recounted.
 _SETTLE = f"""
 local reserved = redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[5])
@@ -67,7 +67,7 @@ redis.call('INCR', KEYS[3])
 if reserved == 0 then redis.call('SADD', '{_RECOUNT}', ARGV[4])
 elseif tonumber(ARGV[3]) > 0 then redis.call('HINCRBY', KEYS[1], ARGV[2], ARGV[3]) end
 """
-# Counts what was deleted, once, even if the script runs again because its answer was lost.
+# Subtracts deleted bytes once, even if the script runs again because its response was lost.
 _FREE = """
 if not redis.call('SET', KEYS[5], 1, 'NX', 'EX', 600) then return end
 local left = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0) - ARGV[2]
@@ -75,7 +75,7 @@ if left > 0 then redis.call('HSET', KEYS[1], ARGV[1], left)
 else redis.call('HDEL', KEYS[1], ARGV[1]) end
 redis.call('INCR', KEYS[3])
 """
-# Replaces the counts by those of a listing, unless something was written or deleted since.
+# Replaces the counts with those of a listing, unless something changed since.
 _REPLACE = """
 if (redis.call('GET', KEYS[3]) or '0') ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 1 then
   return 0
@@ -104,7 +104,7 @@ class StorageUse:
         self._settle = redis.register_script(_SETTLE)
         self._free = redis.register_script(_FREE)
         self._replace = redis.register_script(_REPLACE)
-        self._unsure: set[str] = set()  # projects whose changes could not be counted
+        self._uncounted: set[str] = set()  # projects whose changes could not be counted
 
     def write(self, key: str, *, is_limited: bool = True) -> Write | None:
         """Return the accounting of a write to an object; None if it belongs to no project."""
@@ -116,7 +116,7 @@ class StorageUse:
         place = _place(key)
         if place is not None and size:
             project_id, kind = place
-            await self._counted(project_id, self._free, [new_mark()], kind, size)
+            await self._run_script(project_id, self._free, [new_mark()], kind, size)
 
     async def bytes_by_kind(self, project_id: str) -> dict[str, int]:
         """Return a project's bytes by kind, including those of writes in progress."""
@@ -174,7 +174,7 @@ class StorageUse:
         """Reserve more bytes for a write. Raises QuotaExceeded."""
         limit = await self._limit(write.project_id)
         limit = limit if write.is_limited else None
-        used = await self._counted(
+        used = await self._run_script(
             write.project_id,
             self._grow,
             [],
@@ -194,7 +194,7 @@ class StorageUse:
     async def settle(self, write: Write, size: int) -> None:
         """End a write of this many bytes, or of 0 if it was undone."""
         args = (write.id, write.kind, size, write.project_id, write.member)
-        await self._counted(write.project_id, self._settle, [], *args)
+        await self._run_script(write.project_id, self._settle, [], *args)
 
     async def _limit(self, project_id: str) -> int | None:
         try:
@@ -202,24 +202,24 @@ class StorageUse:
         except REDIS_ERRORS:
             return None
 
-    async def _counted(
+    async def _run_script(
         self, project_id: str, script: Any, more_keys: list[str], *args: str | float
     ) -> int | None:
-        """Run a script. If Redis is down, the project is counted again later."""
+        """Run a script. If Redis is down, the project is recounted later."""
         try:
             result = await script(keys=[*_keys(project_id), *more_keys], args=args)
-            if self._unsure:
-                await reply(self._redis.sadd(_RECOUNT, *self._unsure))
-                self._unsure.clear()
+            if self._uncounted:
+                await reply(self._redis.sadd(_RECOUNT, *self._uncounted))
+                self._uncounted.clear()
         except REDIS_ERRORS as e:
             log.info("bytes in storage are counted later: %s", why(e))
-            self._unsure.add(project_id)
+            self._uncounted.add(project_id)
             return None
         return None if result is None else int(result)
 
 
 class Write:
-    """The accounting of one write: `reserve` before bytes are written, then `done` or `undone`."""
+    """Accounts for one write: `reserve` before bytes are written, then `done` or `undone`."""
 
     __slots__ = ("_reserved", "_use", "id", "is_limited", "kind", "project_id")
 
@@ -233,7 +233,7 @@ class Write:
 
     @property
     def member(self) -> str:
-        """The name under which the reservation is noted."""
+        """Name of the reservation."""
         return f"{self.project_id}/{self.id}"
 
     async def reserve(self, size: int, ahead: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""`GET /v1/whoami`: the API key of a request, its project, and their limits."""
+"""Route `GET /v1/whoami`: the API key of a request, its project, and their limits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from service.config.limits import Limits, ceiling
 from service.core.clock import now
 from service.core.errors import Unauthenticated
 from service.core.redis import Client
+from service.projects.key_uses import KeyUses
 from service.projects.records import ApiKey, Projects
 from service.projects.schemas import KeyObject, ProjectObject
 from service.projects.storage_use import StorageUse
-from service.projects.uses import KeyUses
 from service.usage.limits import CurrentUse, current_use
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
@@ -104,7 +104,7 @@ async def retrieve_caller(
     """Retrieve the API key that the request was sent with, its project, the limits that apply to
     both, and how much of them is used.
     """
-    key = await store.keys.get(caller.project_id, caller.key_id) or _of_token(caller)
+    key = await store.keys.get(caller.project_id, caller.key_id) or _key_of_token(caller)
     project = await store.get(caller.project_id)
     if key is None or project is None:
         raise Unauthenticated("The API key was revoked.")
@@ -127,8 +127,8 @@ async def retrieve_caller(
     )
 
 
-def _of_token(caller: Principal) -> ApiKey | None:
-    """Return a key as whoami shows a caller with a token; None for one with a key."""
+def _key_of_token(caller: Principal) -> ApiKey | None:
+    """Return the bearer of a token in the form of a key; None for a caller with a key."""
     if caller.token_subject is None:
         return None
     return ApiKey(

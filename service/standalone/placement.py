@@ -301,7 +301,7 @@ def _share(settings: Settings, facts: SizingInputs) -> float:
 
 
 def _budget(gpus: Sequence[int], groups: Sequence[_Group], settings: Settings) -> int | None:
-    """Return what a training may use of each GPU, next to the engines there."""
+    """Return the bytes that a training may use of each GPU next to engines; None for all."""
     budgets = []
     for gpu, size_bytes in enumerate(gpus):
         served = [

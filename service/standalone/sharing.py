@@ -78,7 +78,7 @@ def _find_misfit(
     settings: Settings,
     has_bf16: bool | None,
 ) -> str | None:
-    """Return what does not fit if engines and trainings run at the same time."""
+    """Return which engine or training does not fit if both run at the same time, or None."""
     for engine in placement.unplaced:
         return f"the engine of {engine.model} does not fit next to a training"
     machine = training_machine(placement, settings, has_bf16)

@@ -1,11 +1,11 @@
-"""Entries of the audit log, and the trail that leads from a request to its entries.
+"""Writes entries of the audit log in the transaction of the change that they describe.
 
     finetuned:audit    stream of entries as JSON, the oldest first
 
-A request that the audit log records has a trail, in a context variable. A transaction
-(core/redis/transactions.py) that changes records while there is a trail also writes an entry that
-names them, so that neither exists without the other. If a request changes nothing, because it reads
-or is refused, its entry is written before it is answered (web/audit.py).
+Each recorded request has a trail in a context variable. A transaction
+(core/redis/transactions.py) that changes records under a trail also writes an entry that names
+them, so that neither exists without the other. If a request changes nothing, because it reads or is
+refused, its entry is written before the response (web/request_audit.py).
 
 An entry has IDs and counts. It never has contents, secrets or messages.
 """
@@ -29,17 +29,17 @@ FIELD: Final = "entry"
 _PREFIX: Final = "audit_log-"
 _ID: Final = re.compile(rf"{_PREFIX}[0-9a-f]{{11}}[0-9a-z]{{13}}")
 _RANDOM_CHARS: Final = 13
-_MOST_OBJECTS: Final = 100
-_MOST_CHARS: Final = 200
-_HARMLESS: Final = re.compile(rf"[A-Za-z0-9._:/-]{{1,{_MOST_CHARS}}}")
+_MAX_OBJECTS: Final = 100
+_MAX_CHARS: Final = 200
+_PLAIN: Final = re.compile(rf"[A-Za-z0-9._:/-]{{1,{_MAX_CHARS}}}")
 
 Outcome = Literal["applied", "accepted", "succeeded", "refused", "failed"]
 """`applied`: in the transaction of the change. `accepted`: before the request went to an engine.
-The others: as the request was answered."""
+The others: outcome of the response."""
 
 
 class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who did something: a key, the operator on the server, the service, or somebody unknown."""
+    """Who acted: an API key, the operator on the server, the service, or someone unknown."""
 
     kind: Literal["api_key", "operator", "system", "unknown"]
     id: str = ""
@@ -52,7 +52,7 @@ SYSTEM: Final = Actor("system", "finetuned")
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a request came from, and what it asked for."""
+    """Origin of a request, and the operation."""
 
     request_id: str = ""
     address: str = ""
@@ -95,9 +95,9 @@ def time_in(entry_id: str) -> float | None:
     return int(entry_id[len(_PREFIX) : -_RANDOM_CHARS], 16) / 1000
 
 
-def harmless(text: str) -> str:
-    """Return text from a request that may be an ID or a name, or `(invalid)`."""
-    return text if _HARMLESS.fullmatch(text) else "(invalid)"
+def sanitize(text: str) -> str:
+    """Return text from a request if it may be an ID or a name, otherwise `(invalid)`."""
+    return text if _PLAIN.fullmatch(text) else "(invalid)"
 
 
 def append(pipe: Pipeline, entry: Entry) -> None:
@@ -106,7 +106,7 @@ def append(pipe: Pipeline, entry: Entry) -> None:
 
 
 class Trail:
-    """What one request does."""
+    """Collects what one request changes and reads, and builds its entries."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Trail:
         self.is_written = False
         """Whether a transaction wrote an entry."""
         self.is_closed = False
-        """Whether the request was answered. What its tasks do afterwards is not recorded."""
+        """Whether the request was answered. Later changes by its tasks are not recorded."""
         self._actor = actor
         self._project_id = project_id
         self._objects = tuple(objects)
@@ -131,7 +131,7 @@ class Trail:
         self._touched: dict[str, None] = {}
 
     def count(self, **counts: int) -> None:
-        """Note how much of something was read."""
+        """Add counts of what was read to the entry."""
         self._counts |= counts
 
     def begin(self) -> None:
@@ -143,7 +143,7 @@ class Trail:
         self._touched[object_id] = None
 
     def write(self, pipe: Pipeline) -> Collection[str]:
-        """Add an entry to a transaction that changes objects, and return these.
+        """Add an entry to a transaction, and return the objects that it changes.
 
         Pass them to `settle` once the transaction is applied.
         """
@@ -163,7 +163,7 @@ class Trail:
         at = clock.now()
         named = dict.fromkeys((*objects, *self._objects))
         counts = self._counts
-        if len(named) > _MOST_OBJECTS:
+        if len(named) > _MAX_OBJECTS:
             counts = counts | {"objects": len(named)}
         return Entry(
             id=new_id(at),
@@ -172,7 +172,7 @@ class Trail:
             actor=self._actor,
             outcome=outcome,
             project_id=self._project_id,
-            objects=tuple(named)[:_MOST_OBJECTS],
+            objects=tuple(named)[:_MAX_OBJECTS],
             counts=counts,
             status=status,
             origin=self._origin,
@@ -180,13 +180,13 @@ class Trail:
 
 
 def follow(trail: Trail) -> None:
-    """Make this the trail of the current task from now on."""
+    """Set the trail of the current task."""
     observer.set(trail)
 
 
 @contextlib.contextmanager
 def following(trail: Trail) -> Iterator[Trail]:
-    """Make this the trail inside the block."""
+    """Set the trail of the current task inside the block."""
     token = observer.set(trail)
     try:
         yield trail
@@ -197,7 +197,7 @@ def following(trail: Trail) -> Iterator[Trail]:
 
 @contextlib.contextmanager
 def recorded_as(event: AuditEvent) -> Iterator[None]:
-    """Record what the block changes as another event than the rest of the request."""
+    """Record changes of the block as another event."""
     trail = current()
     if trail is None:
         yield
@@ -211,7 +211,7 @@ def recorded_as(event: AuditEvent) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unrecorded() -> Iterator[None]:
-    """Record nothing inside the block: it works for others than the caller."""
+    """Record nothing inside the block, which does not act for the caller."""
     token = observer.set(None)
     try:
         yield
@@ -226,6 +226,6 @@ def current() -> Trail | None:
 
 
 def count(**counts: int) -> None:
-    """Note how much of something the current request reads."""
+    """Add counts of what the current request reads to its entry."""
     if (trail := current()) is not None:
         trail.count(**counts)

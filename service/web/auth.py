@@ -113,16 +113,15 @@ class Failure(NamedTuple):
     caller: Principal | None = None
 
 
-async def _unnoticed(_: Failure) -> None:
+async def _ignore(_: Failure) -> None:
     return
 
 
 class Authenticator:
     """Resolves API keys to principals and caches known keys for a few seconds.
 
-    `find` returns None for an unknown key, or raises Unauthenticated. Everything is decided from
-    what is cached. `note_use` is called with the IDs of the project and of the key of each request
-    that is authenticated, and `note_failure` with each refusal.
+    `find` returns None for an unknown key, or raises Unauthenticated. `note_use` is called with the
+    project ID and key ID of each authenticated request, and `note_failure` with each refusal.
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class Authenticator:
         addresses: ClientAddresses | None = None,
         throttle: FailureThrottle | None = None,
         note_use: Callable[[str, str], object] = lambda project_id, key_id: None,
-        note_failure: Callable[[Failure], Awaitable[None]] = _unnoticed,
+        note_failure: Callable[[Failure], Awaitable[None]] = _ignore,
         max_chars: int = _MAX_KEY_CHARS,
     ) -> None:
         self._max_chars = max_chars

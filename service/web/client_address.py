@@ -1,13 +1,12 @@
-"""The address of the client of a request, and the throttling of its failed authentications.
+"""Determines the address of a client, and throttles its failed authentications.
 
-It is the address of the connection, unless this is a trusted proxy: then it is the last address in
-`X-Forwarded-For` that is not a trusted proxy's. What is before it, and the header of a connection
-that is not trusted, is only what the client claims.
+The address is that of the connection or, if this is a trusted proxy, the last address in
+`X-Forwarded-For` that is not a trusted proxy's. Earlier addresses, and headers of untrusted
+connections, are only claims of the client.
 
-A valid key is never refused because of its address: behind a proxy or a network address
-translation, many clients share one, and an attacker among them must not lock out the others. Only
-the answers to failures are throttled, in the memory of one process. Secrets have 190 bits of
-entropy, so guesses need no more.
+A valid key is never refused because of failures: behind a proxy or NAT, many clients share an
+address, and an attacker among them must not lock out the others. Only responses to failures are
+throttled, in the memory of each process. Secrets have 190 bits of entropy, so guesses need no more.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from starlette.types import Scope
 from service.core.networks import Address, Network, address_of, is_in
 
 _FORWARDED: Final = b"x-forwarded-for"
-_MOST_PROXIES: Final = 16
-_MOST_ADDRESSES: Final = 10_000
+_MAX_PROXIES: Final = 16
+_MAX_ADDRESSES: Final = 10_000
 _IPV6_HOST_BITS: Final = 64  # one customer usually has at least a /64
 
 
@@ -44,7 +43,7 @@ class ClientAddresses:
         peer = None if client is None else address_of(client[0])
         if peer is None or not is_in(peer, self._trusted):
             return peer
-        for text in reversed(_forwarded(scope)[-_MOST_PROXIES:]):
+        for text in reversed(_forwarded(scope)[-_MAX_PROXIES:]):
             address = address_of(text)
             if address is None or not is_in(address, self._trusted):
                 return address
@@ -58,7 +57,7 @@ def _forwarded(scope: Scope) -> list[str]:
 
 
 class FailureThrottle:
-    """Allows `per_minute` failures of each address, also in one burst. 0 allows any number."""
+    """Allows `per_minute` failures per address, also in one burst. 0 allows any number."""
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = per_minute
@@ -74,7 +73,7 @@ class FailureThrottle:
         count = max(0.0, count - (now - at) * per_s)
         is_over = count + 1 > self._most
         self._failures[key] = (count if is_over else count + 1, now)
-        if len(self._failures) > _MOST_ADDRESSES:
+        if len(self._failures) > _MAX_ADDRESSES:
             self._failures.popitem(last=False)
         return max(1, math.ceil((count + 1 - self._most) / per_s)) if is_over else None
 

@@ -1,4 +1,4 @@
-"""FastAPI dependencies: the process's resources, and the caller, if it may use the route.
+"""FastAPI dependencies: resources of the process, the authorized caller, and list parameters.
 
 The app's lifespan opens the resources (`app.state`) once. Nothing is opened at import.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPBearer
 
 from service.config import Settings
 from service.core.redis import Client, set_purpose
-from service.web import audit
+from service.web import request_audit
 from service.web.auth import Authenticator, Principal
 from service.web.permissions import event_of, needed_by, purpose_of
 
@@ -69,10 +69,28 @@ def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
         await authenticator.require(caller, permission, request.scope)
         set_purpose(purpose_of(route))
         if event is not None:
-            audit.begin(request, caller, event)
+            request_audit.begin(request, caller, event)
         return caller
 
     return check
 
 
 Caller = Annotated[Principal, Depends(principal)]
+
+
+def list_query(of: Any, name: str, description: str, *, most: int = 100) -> Any:
+    """Return a dependency on a query parameter with several values; None if it was not sent.
+
+    SDKs encode lists as `models[]=a&models[]=b`; curl and others as `models=a&models=b`. Both are
+    read, and only the second is documented. `of` is the type of a value.
+    """
+    plain = Query([], alias=name, max_length=most, description=description)
+    bracketed = Query([], alias=f"{name}[]", max_length=most, include_in_schema=False)
+
+    async def read(
+        plain: list[Any] = plain, bracketed: list[Any] = bracketed
+    ) -> frozenset[Any] | None:
+        return frozenset([*plain, *bracketed]) or None
+
+    read.__annotations__ |= {"plain": list[of], "bracketed": list[of]}  # FastAPI validates these
+    return Depends(read)

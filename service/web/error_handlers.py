@@ -30,7 +30,7 @@ from service.core.errors import (
 )
 from service.core.redis import REDIS_ERRORS, Unconfirmed, why
 from service.core.storage import StorageError, StorageFull
-from service.web import safe_headers
+from service.web import security_headers
 from service.web.openai_only import instead
 from service.web.validation import from_validation
 
@@ -48,16 +48,16 @@ def install_error_handlers(app: FastAPI, *, other_paths: Container[str] = ()) ->
         accepted = request.headers.get("accept", "")
         if error.status == 401 and request.method == "GET" and "text/html" in accepted:
             return _key_needed(request, error)
-        return answer(error)
+        return respond(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return answer(from_validation(error.errors(), error.body))
+        return respond(from_validation(error.errors(), error.body))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, UnicodeDecodeError):
-            return answer(broken_json(error.__cause__.object, error.__cause__.start))
+            return respond(broken_json(error.__cause__.object, error.__cause__.start))
         kind = BY_STATUS.get(error.status_code, BadRequest)
         code = {NotFound: "unknown_url", BadRequest: "invalid_body"}.get(kind)
         methods = allowed_methods(app.routes, request.scope) if kind is MethodNotAllowed else []
@@ -66,16 +66,16 @@ def install_error_handlers(app: FastAPI, *, other_paths: Container[str] = ()) ->
         found = kind(message, code=code, headers=headers)
         return JSONResponse(found.body(), error.status_code, headers=found.headers)
 
-    async def away(_: Request, error: Exception) -> JSONResponse:
+    async def unavailable(_: Request, error: Exception) -> JSONResponse:
         log.warning("a backing service is unavailable: %s", why(error))
-        return answer(
+        return respond(
             Unavailable("A backing service is temporarily unavailable. Try again in a few seconds.")
         )
 
     @app.exception_handler(OutOfMemoryError)
     async def out_of_memory(_: Request, error: Exception) -> JSONResponse:
         log.warning("the memory of Redis is full: %s", why(error))
-        return answer(
+        return respond(
             redis_full(
                 "The memory of Redis is full, so nothing was changed. Objects can be read and "
                 "deleted. The operator must free or add memory."
@@ -83,16 +83,16 @@ def install_error_handlers(app: FastAPI, *, other_paths: Container[str] = ()) ->
         )
 
     for kind in (*REDIS_ERRORS, StorageError):
-        app.add_exception_handler(kind, away)
+        app.add_exception_handler(kind, unavailable)
 
     @app.exception_handler(StorageFull)
     async def full(_: Request, error: StorageFull) -> JSONResponse:
-        return answer(no_room(error))
+        return respond(no_room(error))
 
     @app.exception_handler(Unconfirmed)
     async def unconfirmed(_: Request, error: Unconfirmed) -> JSONResponse:
         log.warning("a write is not confirmed: %s", error)
-        return answer(
+        return respond(
             Unavailable(
                 "Too few replicas or disks of Redis confirmed the change in time. It may have been "
                 "made, but a failure could undo it. Try again in a few seconds, with the same "
@@ -110,23 +110,23 @@ def install_error_handlers(app: FastAPI, *, other_paths: Container[str] = ()) ->
             f"The service failed on this request. Give the operator the request id: {request_id}.",
             headers={
                 "x-request-id": request_id,
-                **{name.decode(): value.decode() for name, value in safe_headers.SAFE},
+                **{name.decode(): value.decode() for name, value in security_headers.SAFE},
             },
         )
-        return answer(error)
+        return respond(error)
 
 
-def answer(error: ApiError) -> JSONResponse:
+def respond(error: ApiError) -> JSONResponse:
     """Convert an error to an HTTP response."""
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
 
 
 def _key_needed(request: Request, error: ApiError) -> HTMLResponse:
-    """Tell a person who opens a URL of the API in a browser, such as a `report_url`, how to."""
+    """Explain to a person who opens a URL in a browser, such as `report_url`, how to send a key."""
     address = html.escape(shlex.quote(str(request.url)))
     page = (
         '<!doctype html><html lang="en"><title>An API key is needed</title>'
-        "<p>This address is a part of the API, which needs the key of a project. Open it so:"
+        "<p>This address is part of the API, which needs an API key. Open it like this:"
         f"<pre>curl -H 'Authorization: Bearer YOUR_KEY' {address}</pre>"
         '<p>or send the request in the <a href="/docs">API reference</a>.</p></html>'
     )
@@ -155,7 +155,7 @@ def _http_message(
 
 
 def _hint(path: str, *, lacks_v1: bool) -> str:
-    """Return what to do about a wrong URL, or instead of what only OpenAI has."""
+    """Return how to correct a wrong URL, or an alternative to an operation that only OpenAI has."""
     if len(path) > 1 and path.endswith("/"):
         return " Leave out the '/' at its end, or add an ID."
     first, _, rest = path.lstrip("/").partition("/")

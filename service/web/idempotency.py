@@ -1,10 +1,10 @@
-"""`Idempotency-Key`: a repeated create request runs only once.
+"""Runs a create request with an `Idempotency-Key` only once.
 
-The OpenAI SDKs retry after a timeout. A client that sends the header gets the first response
-again. Another body with the same key is a conflict.
+The OpenAI SDKs retry after a timeout. With the header, a repeated request gets the first response.
+Another body with the same key is a conflict.
 
-The response is stored in the transaction that creates the record (core/claims.py). So a request
-that failed without knowing whether the record was created can be sent again.
+The response is stored in the transaction that creates the record (core/claims.py), so a request
+with an unknown outcome can be repeated.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _RELEASE: Final = (
 
 
 def comparable(body: BaseModel) -> bytes:
-    """Return a body for `once` as the previous release does, unless it has fields of this one."""
+    """Return the body for `run_once`, as the previous release does if it lacks new fields."""
     return body.model_dump_json(exclude=_not_sent(body)).encode()
 
 
@@ -72,7 +72,7 @@ def _not_sent(model: BaseModel) -> dict[str, Any]:
     return left_out
 
 
-async def once(
+async def run_once(
     redis: Client,
     project_id: str,
     key: str | None,
@@ -83,8 +83,8 @@ async def once(
     """Return `answer(await make(claim))`, or the first result for this key and body.
 
     `make` must check and settle the claim in the transaction that creates the record. If the first
-    request does not answer for ten seconds, its claim is taken over: from then on, it cannot create
-    anything. Raises BadRequest if the key is empty or too long, and Conflict if the key was used
+    request does not answer for ten seconds, its claim is taken over, and it cannot create anything
+    anymore. Raises BadRequest if the key is empty or too long, and Conflict if the key was used
     with another body or other requests with it are still running.
     """
     if key is None:
@@ -113,31 +113,31 @@ async def once(
     )
 
 
-class Shape(Protocol[Record_contra, Shown_co]):
+class ApiObject(Protocol[Record_contra, Shown_co]):
     """A class of API objects that are built from records."""
 
     def from_record(self, record: Record_contra, /) -> Shown_co: ...
     def model_validate(self, obj: Any, /) -> Shown_co: ...
 
 
-async def created_once(
-    shape: Shape[T, Shown_co],
+async def create_once(
+    kind: ApiObject[T, Shown_co],
     redis: Client,
     project_id: str,
     key: str | None,
     body: bytes,
     make: Callable[[Claim[T]], Awaitable[T]],
 ) -> Shown_co:
-    """Return the API object of the record that `make` creates, as `once` does."""
+    """Return the API object of the record that `make` creates, as `run_once` does."""
 
     def answer(record: T) -> dict[str, Any]:
-        return shape.from_record(record).model_dump(mode="json")
+        return kind.from_record(record).model_dump(mode="json")
 
-    stored = await once(redis, project_id, key, body, make, answer)
+    stored = await run_once(redis, project_id, key, body, make, answer)
     # A version that does not know the newest fields may have stored the answer.
-    fields = cast("type[BaseModel]", shape).model_fields
+    fields = cast("type[BaseModel]", kind).model_fields
     required = (name for name, field in fields.items() if field.is_required())
-    return shape.model_validate(dict.fromkeys(required) | stored)
+    return kind.model_validate(dict.fromkeys(required) | stored)
 
 
 async def _claim(redis: Client, place: str, digest: str, pending: str) -> dict[str, Any] | None:
@@ -154,8 +154,8 @@ async def _claim(redis: Client, place: str, digest: str, pending: str) -> dict[s
                 )
             if ERASED in kept:
                 raise Conflict(
-                    "What the first request with this Idempotency-Key created was deleted. Send a "
-                    "new key to create it again.",
+                    "The object that this Idempotency-Key created was deleted. Send a new key to "
+                    "create another.",
                     code="idempotency_key_reused",
                 )
             if "answer" in kept:

@@ -1,6 +1,6 @@
-"""ASGI middleware: IDs, logs and metrics of requests, limits on JSON bodies, spans, and CORS.
+"""ASGI middleware: request IDs, logs and metrics, limits on JSON bodies, spans, and CORS.
 
-It is plain ASGI, so that streams pass through it unbuffered.
+It is plain ASGI, so that streams are not buffered.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.core import ids, logs, metrics, tracing
 from service.core.metric_types import OTHER
-from service.web import safe_headers
+from service.web import security_headers
 
-_READ_THEMSELVES = re.compile(
+_LIMITED_BY_THE_ROUTE = re.compile(
     r"/v1/(?:files|uploads/[^/]+/parts|chat/completions|completions|responses|embeddings)"
 )
 _QUIET = frozenset({"/livez", "/readyz"})
@@ -27,7 +27,7 @@ _PASSED_ON = (b"traceparent", b"tracestate")
 # Response headers that a page may read, in addition to those that are always readable.
 _READABLE = ("etag", "retry-after", "x-request-id", "x-should-retry", "content-disposition")
 _CORS_METHODS = ("GET", "POST", "PUT", "DELETE")
-_REMEMBERED_S = 600
+_PREFLIGHT_CACHED_S = 600
 log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -54,7 +54,7 @@ class RequestContext:
                 status = message["status"]
                 own = [h for h in message.get("headers", ()) if h[0] != b"x-request-id"]
                 identified = (b"x-request-id", request_id.encode())
-                message["headers"] = [*own, *safe_headers.missing(own), identified]
+                message["headers"] = [*own, *security_headers.missing(own), identified]
             await send(message)
 
         with logs.bound(logs.request_id, request_id):
@@ -138,7 +138,7 @@ class _Body:
 
 
 def _limits_itself(scope: Scope) -> bool:
-    return scope["method"] == "POST" and _READ_THEMSELVES.fullmatch(scope["path"]) is not None
+    return scope["method"] == "POST" and _LIMITED_BY_THE_ROUTE.fullmatch(scope["path"]) is not None
 
 
 class Traced:
@@ -209,5 +209,5 @@ def allow_origins(origins: Sequence[str], app: ASGIApp) -> CORSMiddleware:
         allow_methods=_CORS_METHODS,
         allow_headers=("*",),  # OpenAI's SDK sends a dozen custom headers
         expose_headers=_READABLE,
-        max_age=_REMEMBERED_S,
+        max_age=_PREFLIGHT_CACHED_S,
     )

@@ -1,4 +1,4 @@
-"""Parts of OpenAI's API that this service does not have, and what to use instead."""
+"""Names alternatives to the parts of OpenAI's API that this service does not have."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Roles of API keys, the permissions of each role, and what a route declares.
+"""Decides which role may do what: roles, their permissions, and the declarations of routes.
 
-This is the only place that says which role may do what. A route declares the permission that it
-needs in its decorator, `openapi_extra=needs(Permission.FILES_READ)`, and `deps.principal` compares
-it with the caller's role. A route that declares none cannot be used. Beside the permission, a route
-declares the event of the audit log that a request leaves, unless it neither changes anything nor
-reads training data: `needs(Permission.FILES_WRITE, AuditEvent.FILE_CREATED)`.
+A route declares its permission in the decorator, `openapi_extra=needs(Permission.FILES_READ)`, and
+`deps.principal` compares it with the caller's role. A route without a permission cannot be used. A
+route that changes something or reads training data also declares its event in the audit log:
+`needs(Permission.FILES_WRITE, AuditEvent.FILE_CREATED)`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ EXTENSION: Final = "x-permission"
 EVENT: Final = "x-audit-event"
 """Name under which openapi.json states the type of the audit log's entry about an operation."""
 
-# Ends of the events of what removes, stops or secures something that exists.
+# Suffixes of events that remove, stop or secure something.
 _RELEASING: Final = (
     *(".deleted", ".cancelled", ".archived", ".unshared", ".rotated", ".paused", ".resumed"),
     *(".rolled_back", AuditEvent.API_KEY_UPDATED),
@@ -97,7 +96,7 @@ _PROJECT_ADMIN = _MEMBER | {
     *(_P.AUDIT_LOGS_READ, _P.DATA_ERASE, _P.MODEL_SHARE),
 }
 
-# What these permit, few may do, and the memory of Redis must not keep them from it.
+# Administrators must be able to do this even if the memory of Redis is full.
 _ADMINISTRATIVE = frozenset({_P.ORGANIZATION_WRITE, _P.PROJECT_WRITE, _P.DATA_ERASE})
 
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
@@ -136,7 +135,7 @@ def event_of(route: BaseRoute) -> AuditEvent | None:
 
 
 def purpose_of(route: BaseRoute) -> Purpose:
-    """Return what a route writes to Redis for: to create something, unless it is known not to."""
+    """Return the purpose of a route's writes: to create something, unless it releases something."""
     if needed_by(route) in _ADMINISTRATIVE or (event_of(route) or "").endswith(_RELEASING):
         return Purpose.RELEASE
     return Purpose.CREATE

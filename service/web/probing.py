@@ -1,4 +1,4 @@
-"""Probes of what a process depends on.
+"""Probes the services that a process depends on.
 
 The worker uses them too, so this module does not import FastAPI, which takes 0.15 s.
 """
@@ -29,7 +29,7 @@ START_HEADER = "finetuned-start"
 
 
 class Found(NamedTuple):
-    """What a probe found."""
+    """Result of a probe."""
 
     state: PartState
     models: Mapping[str, bool] = MappingProxyType({})
@@ -54,7 +54,7 @@ async def check(probe: Probe) -> Found:
 def confirmation(given: str | None) -> dict[str, str]:
     """Return the header by which a process answers a probe that asks for its own start.
 
-    Any other server on the same port cannot answer so, and no other probe learns the name.
+    No other server on the same port can send it, and no other probe learns the name.
     """
     own = os.environ.get(START_ID)
     return {START_HEADER: own} if own is not None and given == own else {}

@@ -1,7 +1,7 @@
-"""`/`, which says what this is, and `/docs`, an API reference without a third party's scripts.
+"""Serves `/`, which describes the service, and `/docs`, the API reference.
 
-Swagger UI comes with a package of the installation: a browser loads nothing from other servers, and
-the content security policy would not let it.
+Swagger UI comes from an installed package: browsers load nothing from other servers, and the
+content security policy forbids it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SAFE: Final = {
 
 @router.get("/")
 async def home(request: Request) -> Response:
-    """Say what this is and where the rest is: to browsers as a page, to programs as JSON."""
+    """Describe the service, with links: to browsers as a page, to programs as JSON."""
     base_url = f"{str(request.base_url).rstrip('/')}/v1"
     if "text/html" in request.headers.get("accept", ""):
         page = _HOME.replace("VERSION", __version__).replace("BASE_URL", escape(base_url))

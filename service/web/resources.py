@@ -1,4 +1,4 @@
-"""What the routes of all resources share: pages of lists, and errors about objects by their ID."""
+"""Builds pages of lists, and errors about objects by their IDs, for the routes of all resources."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def long_list(
 ) -> Response:
     """Build a list response with up to thousands of objects, as `list_of` does for few.
 
-    `shown` makes the API object of each. Yields to other requests between batches.
+    `shown` builds the API object of an item. Yields to other requests between batches.
     """
     objects: list[bytes] = []
     ids_: list[str] = []
@@ -143,8 +143,8 @@ async def long_list(
 class Resource:
     """A resource of the API, for the errors about its objects.
 
-    `noun` names it in messages. `param` is the parameter that has an object's ID, by default
-    `{noun}_id`. `label` is what its objects are found by.
+    `noun` names it in messages. `param` is the parameter with an object's ID, by default
+    `{noun}_id`. `label` is the field by which `after` names an object.
     """
 
     def __init__(
@@ -156,19 +156,19 @@ class Resource:
         self._code = code
 
     def not_found(self, id_: str) -> NotFound:
-        """Return the error for an ID that no object of the project has."""
+        """Return the error for an unknown ID."""
         message = f"No such {self.noun}: {id_[:_SHOWN_ID_CHARS]}"
         return NotFound(message, param=self._param, code=self._code)
 
     def get_or_404(self, found: T | None, id_: str) -> T:
-        """Return the object that was found. Raises NotFound if there is none."""
+        """Return the object. Raises NotFound if it is None."""
         if found is None:
             raise self.not_found(id_)
         return found
 
     @contextmanager
     def existing(self, id_: str) -> Iterator[None]:
-        """Raise NotFound instead of Missing: the object was deleted by another request."""
+        """Raise NotFound instead of Missing, if another request deleted the object."""
         try:
             yield
         except Missing as e:
@@ -199,7 +199,7 @@ class Resource:
             raise self.unknown_after() from e
 
     def slice(self, items: Sequence[Item], paging: Paging) -> tuple[Sequence[Item], bool]:
-        """Return a page of objects that are given oldest first, and whether there are more.
+        """Return a page of objects, which are passed oldest first, and whether there are more.
 
         Raises BadRequest if `after` names none of them.
         """
@@ -214,6 +214,6 @@ class Resource:
         return ordered[start:end], len(ordered) > end
 
     async def list(self, page: Awaitable[Page[R]], shown: Callable[[R], T]) -> ListOf[T]:
-        """Return the response of a list. `shown` makes the API object of a record."""
+        """Return the response of a list. `shown` builds the API object of a record."""
         found = await self.read(page)
         return list_of([shown(record) for record in found.items], found.has_more)

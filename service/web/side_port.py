@@ -1,7 +1,7 @@
-"""HTTP ports beside that of the API: its metrics, and the probes of a worker.
+"""Serves additional HTTP ports: the metrics of the API, and the probes of a worker.
 
-They answer as the API does: with its headers, and its error bodies. The worker has one, so this
-module does not import FastAPI, which takes 0.15 s.
+Responses have the headers and error bodies of the API. Workers import this module, so it does not
+import FastAPI, which takes 0.15 s.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from service.core.errors import ApiError, MethodNotAllowed, NotFound
 from service.core.redis import Client
 from service.fleet.redis_metrics import observe_redis
 from service.web.probing import START_HEADER, confirmation
-from service.web.safe_headers import SAFE
+from service.web.security_headers import SAFE
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 _SAFE: Final = {name.decode(): value.decode() for name, value in SAFE}
@@ -37,8 +37,8 @@ async def serve(
 ) -> AsyncIterator[int]:
     """Answer GET on these paths inside the block, and yield the port.
 
-    Port 0 selects any free port. Raises PortTaken if the port cannot be opened, which names the
-    variables of the operator, `setting` with `_HOST` and `_PORT`.
+    Port 0 selects any free port. Raises PortTaken if the port cannot be opened; its message names
+    the settings `setting` with `_HOST` and `_PORT`.
     """
     app = web.Application(middlewares=[_answer_errors])
     app.on_response_prepare.append(_add_headers)

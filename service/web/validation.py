@@ -1,4 +1,4 @@
-"""Errors of requests whose fields do not validate, in OpenAI's words instead of pydantic's."""
+"""Converts validation errors of pydantic to errors that are worded like OpenAI's."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ Metadata = Annotated[dict[_Key, _Value], Field(max_length=16)]
 def from_validation(errors: Sequence[Any], body: object = None) -> BadRequest:
     """Convert the first validation error to a BadRequest that names the field as OpenAI does.
 
-    pydantic puts the names of a union's members into the places of errors. They are left out if
-    the body of the request is given.
+    pydantic puts the names of union members into the locations of errors. They are removed if the
+    request body is passed.
     """
     if errors[0]["type"] == "json_invalid":
         return _broken_json(errors[0], body)
-    errors = _of_the_member_meant(errors, body)
+    errors = _errors_of_intended_member(errors, body)
     first, place = errors[0], _place(errors[0], body)
     if first["type"] in _ABSENT and not place:
         return BadRequest("The request needs a JSON object as its body.", code="invalid_json")
@@ -86,7 +86,7 @@ def from_validation(errors: Sequence[Any], body: object = None) -> BadRequest:
     is_type = all(error["type"] in _TYPES for error in alike)
     named = f"Invalid {'type' if is_type else 'value'} for '{place}'" if place else "Invalid body"
     return BadRequest(
-        f"{named}: {_said(alike)}{more}",
+        f"{named}: {_describe(alike)}{more}",
         param=place or None,
         code="invalid_type" if is_type else "invalid_value",
     )
@@ -100,11 +100,11 @@ def _broken_json(error: Mapping[str, Any], body: object) -> BadRequest:
     return BadRequest("The value is not valid JSON.", code="invalid_json")
 
 
-def _of_the_member_meant(errors: Sequence[Any], body: object) -> Sequence[Any]:
-    """Return the errors without those of a union's members that the value was not meant to be.
+def _errors_of_intended_member(errors: Sequence[Any], body: object) -> Sequence[Any]:
+    """Remove the errors of union members that the value was not intended to be.
 
-    Those are members of another type than the value, if another member has errors inside of the
-    value, and members with another `type` or `role`, if that of another member is right.
+    These are members of another type, if another member has errors inside the value, and members
+    with another `type` or `role`, if that of another member matches.
     """
     places = [_place(error, body) for error in errors]
     kept = [
@@ -119,7 +119,7 @@ def _of_the_member_meant(errors: Sequence[Any], body: object) -> Sequence[Any]:
 
 
 def _member(error: Mapping[str, Any]) -> tuple[str | int, ...]:
-    """Return the place of the object that an error's field belongs to, with the union's member."""
+    """Return the location of the object of an error's field, including the union member."""
     return tuple(error["loc"][:-1])
 
 
@@ -128,7 +128,7 @@ def _is_in(error: Mapping[str, Any], member: tuple[str | int, ...]) -> bool:
 
 
 def _place(error: Mapping[str, Any], body: object) -> str:
-    """Return where an error is: the parts of its place that are in the body."""
+    """Return the location of an error, without names of union members."""
     where, *parts = error["loc"] or ("",)
     if where not in _WHERE:
         parts = [where, *parts]
@@ -148,7 +148,7 @@ def _place(error: Mapping[str, Any], body: object) -> str:
 
 
 def inside_of(value: object, part: str | int) -> tuple[object] | None:
-    """Return the value at a part of a place, in a tuple, or None if there is none."""
+    """Return the value at a part of a location, in a tuple, or None if there is none."""
     if isinstance(value, dict) and part in value:
         return (value[part],)
     if isinstance(value, list) and isinstance(part, int) and part < len(value):
@@ -156,13 +156,13 @@ def inside_of(value: object, part: str | int) -> tuple[object] | None:
     return None
 
 
-def _said(alike: Sequence[Mapping[str, Any]]) -> str:
+def _describe(alike: Sequence[Mapping[str, Any]]) -> str:
     """Describe why a value is invalid, by the errors of all members of a union."""
     first = alike[0]
     if first["type"] in OWN_WORDS:
         return str(first["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if first["type"] not in _EXPECTED:
-        return "it has no form that is allowed here"
+        return "its form is not allowed here"
     expected = [
         _EXPECTED[error["type"]](error.get("ctx", {}))
         for error in alike
@@ -172,7 +172,7 @@ def _said(alike: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _got(error: Mapping[str, Any]) -> str:
-    """Return the value, or what it is: a text could be one of a training file."""
+    """Return the value or its type. Strings are not repeated: they may be training data."""
     value, kind = error["input"], error["type"]
     if kind == "union_tag_invalid":
         return "another string"

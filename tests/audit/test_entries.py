@@ -126,7 +126,7 @@ async def test_a_service_account_and_its_first_key_have_an_entry_each(api: Api):
         ]
 
 
-async def test_refused_requests_leave_few_entries_however_many_they_are(api: Api):
+async def test_entries_of_refused_requests_are_bounded(api: Api):
     async with (
         httpx.AsyncClient(base_url=api.base_url, verify=False) as stranger,
         await api.client("acme", Role.READER) as reader,
@@ -157,7 +157,7 @@ async def test_refused_requests_leave_few_entries_however_many_they_are(api: Api
     await redis.aclose(close_connection_pool=True)
 
 
-async def test_nothing_is_answered_that_cannot_be_recorded(api: Api, monkeypatch):
+async def test_requests_that_cannot_be_recorded_are_not_answered(api: Api, monkeypatch):
     async with (
         await api.client("acme") as http,
         await api.client("acme", Role.PROJECT_ADMIN) as admin,

@@ -95,7 +95,7 @@ async def test_each_command_that_changes_something_is_recorded(
         assert f"({getpass.getuser()}@" in entry.origin.user_agent
 
 
-async def test_a_restore_is_recorded_in_what_it_restored(redis: Client, tmp_path: Path):
+async def test_a_restore_is_recorded_in_the_restored_log(redis: Client, tmp_path: Path):
     await run("keys", "create", "--project", "acme")
     backup = str(tmp_path / "backup")
     await run("backup", backup)
@@ -123,5 +123,5 @@ async def test_a_change_of_the_catalog_needs_no_redis(
     monkeypatch.setenv("FINETUNED_REDIS_URL", "redis://127.0.0.1:1")
     model = str(model_folder(tmp_path))
     output = await run("models", "add", model, "--id", "tiny", "--license", "mit")
-    assert "the audit log has no entry of this" in output
+    assert "the audit log has no entry about this" in output
     assert await entries(redis) == []

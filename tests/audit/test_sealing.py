@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from service.audit import export
 from service.audit.checkpoints import BadCheckpoint, Checkpoint, Edge, digest_of, sign_checkpoint
-from service.audit.log import AuditLog, Filters
-from service.audit.sealing import HEAD, WITNESSED, Overtaken, Sealer
+from service.audit.sealer import HEAD, WITNESSED, Overtaken, Sealer
 from service.audit.sealing_loop import SealingLoop, Witness
-from service.audit.stored_log import HEADS, ROOM, LogFolder, day_of, earlier_keys
+from service.audit.search import AuditLog, Filters
+from service.audit.stored_log import FOLDER, HEADS, LogFolder, day_of, earlier_keys
 from service.audit.verify import Findings, KeyMissing, verify
 from service.cli import keys
 from service.cli.app import app as cli
@@ -56,7 +56,7 @@ def storage(settings: Settings) -> Storage:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "storage" / ROOM
+    return tmp_path / "storage" / FOLDER
 
 
 class Log:
@@ -115,7 +115,7 @@ def log(redis: Client, storage: Storage, settings: Settings) -> Log:
     return Log(redis, storage, settings)
 
 
-def test_the_tree_is_that_of_rfc_6962():
+def test_the_tree_matches_rfc_6962():
     """The roots of the trees with 0 to 8 leaves in the tests of Certificate Transparency."""
     leaves = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657"]
     leaves.append("606162636465666768696a6b6c6d6e6f")
@@ -395,7 +395,7 @@ async def test_a_forged_checkpoint_deletes_no_young_entries(
 
 
 @pytest.mark.parametrize("which", [slice(0, 1), slice(1, 2), slice(2, 3), slice(0, 3)])
-async def test_an_entry_that_is_not_signed_hides_no_deletion(
+async def test_an_unsigned_entry_hides_no_deletion(
     log: Log, redis: Client, folder: Path, which: slice
 ):
     """Anyone who can write to Redis can write an entry of any type and actor to the stream."""
@@ -432,7 +432,7 @@ _STRANGE = """{"id": "audit_log-x", "at": 1, "type": "x",
         {"entry": _STRANGE.replace("\n", "").replace("1,", "1e300,")},
     ],
 )
-async def test_what_is_not_an_entry_is_left_out_and_stops_nothing(
+async def test_invalid_entries_are_skipped(
     log: Log, redis: Client, storage: Storage, fields: dict[Any, Any]
 ):
     await redis.xadd(audit_trail.STREAM, fields)
@@ -496,7 +496,7 @@ def _roll_back(folder: Path, what: set[str]) -> None:
 
 
 @pytest.mark.parametrize("what", [{"entries"}, {"head"}, {"redis"}, {"entries", "redis"}])
-async def test_a_log_that_was_rolled_back_is_noticed(
+async def test_a_rollback_is_detected(
     log: Log, redis: Client, folder: Path, what: set[str], caplog: pytest.LogCaptureFixture
 ):
     await log.seal(2)
@@ -530,7 +530,7 @@ async def test_without_a_witness_the_newest_head_can_be_deleted(
     assert (await log.verify(seen)).problems != []
 
 
-async def test_a_missing_number_is_noticed(log: Log, folder: Path):
+async def test_a_missing_head_is_detected(log: Log, folder: Path):
     for _ in range(3):
         await log.seal(1)
     (folder.with_name(HEADS) / f"{2:012}").unlink()
@@ -669,7 +669,7 @@ def _verify_receipt_of(key: SigningKey, settings: Settings) -> None:
     assert (done.exit_code, "x is valid" in done.output) == (0, True), done.output
 
 
-async def test_deletions_of_version_0_2_are_believed_if_the_entries_were_old(
+async def test_deletions_of_version_0_2_are_accepted_if_the_entries_were_old(
     log: Log, folder: Path, past: Past
 ):
     older = Older(log)
@@ -778,7 +778,7 @@ async def test_export_as_json_lines_and_to_a_collector(log: Log, redis: Client, 
     assert attributes["audit.objects"] == {"arrayValue": {"values": [{"stringValue": "file-0"}]}}
     assert attributes["audit.actor.id"] == {"stringValue": "key_a"}
     found = export.entries(storage, redis, Filters())
-    with pytest.raises(export.NotTaken):
+    with pytest.raises(export.ExportRejected):
         await export.send(found, f"http://127.0.0.1:{free_port()}", {}, "1")
     await found.aclose()
 
@@ -806,7 +806,7 @@ async def test_commands(log: Log, settings: Settings, folder: Path, monkeypatch,
     assert (without.exit_code, "--key" in without.output) == (3, True), without.output
 
 
-async def test_what_is_not_sealed_is_told_although_nobody_can_seal_it(
+async def test_unsealed_entries_are_measured_even_without_a_sealer(
     log: Log, redis: Client, storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     await log.write(2)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from service.audit.log import AuditLog, Filters
-from service.audit.sealing import HEAD
+from service.audit.sealer import HEAD
 from service.audit.sealing_loop import SealingLoop
+from service.audit.search import AuditLog, Filters
 from service.audit.verify import verify
 from service.backup import journal
 from service.backup.contents import BackupError
@@ -96,7 +96,7 @@ async def test_storage_alone_restores_all_records(api: Api, site: Site, chats, w
         assert (await http.post(f"/v1/fine_tuning/jobs/{job['id']}/cancel")).is_success
         before = await answers(http)
         await written()
-        # Written after the last moment of the journal.
+        # Written after the last object of the journal.
     async with client(api.base_url, key) as http:
         newer = (await upload(http, b"newer", purpose="user_data")).json()["id"]
     await api.app.state.redis.flushdb()
@@ -278,10 +278,10 @@ async def _lose_and_rebuild(api: Api, site: Site, redis: Client, rebuild: Any) -
     async with await api.client() as http:
         await change("lost")
     await redis.flushdb()
-    told = "\n".join(await rebuild())
-    assert "1 entries are sealed in storage, and 1 are from the journal" in told
-    assert "is lost" in told
-    assert "--key OLD.pem" not in told  # the key is in a file
+    output = "\n".join(await rebuild())
+    assert "1 entries are sealed in storage, and 1 are from the journal" in output
+    assert "is lost" in output
+    assert "--key OLD.pem" not in output  # the key is in a file
 
     assert await sealed() == 2
     filters = Filters()

@@ -1,4 +1,4 @@
-"""A restore that is killed: nothing that is not complete is served, and a second one completes it.
+"""Tests of a killed restore: incomplete data is never served, and a second restore completes it.
 
 A restore is killed before and after each of its operations on Redis and on storage, as in
 `tests/faults`: its task is never resumed, so no `finally` runs. One more is a process that gets
@@ -33,7 +33,7 @@ from tests.faults.gate import Fault, Gate, installed
 
 pytestmark = [
     pytest.mark.slow,
-    # What killed tasks held is closed by nobody.
+    # Resources of killed tasks are never closed.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 Restore = Callable[[Client], Awaitable[Any]]

@@ -1,4 +1,4 @@
-"""Tests of snapshots of Redis: all records are those of one moment."""
+"""Tests of snapshots of Redis: all records are as of one point in time."""
 
 from __future__ import annotations
 

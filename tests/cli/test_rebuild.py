@@ -88,8 +88,8 @@ async def test_files_models_and_projects_are_restored(api: Api, chats, work, com
     await put_adapter(api, tmp_path / "made", project.id, 2, 9)  # of two attempts, the last
     await lose_everything(api)
 
-    told = command()
-    assert told.startswith(
+    output = command()
+    assert output.startswith(
         "rebuilt: 2 projects, 2 files, 1 models, 1 checkpoints, figures of 0 models."
     )
     async with await api.client() as http, work("cpu"):

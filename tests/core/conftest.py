@@ -48,7 +48,7 @@ class Valkey:
         """Stop answering, but keep all connections open."""
         os.kill(self._pid, signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Continue after `hang`."""
         os.kill(self._pid, signal.SIGCONT)
 

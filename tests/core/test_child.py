@@ -1,4 +1,4 @@
-"""Tests of a child process: what it leaves behind below process 1, and which signals end it."""
+"""Tests of a child process: it leaves no zombies below process 1, and ignores SIGTERM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of encryption at rest: what is written is unreadable, what is damaged is noticed."""
+"""Tests of encryption at rest: stored bytes are unreadable, and damage is detected."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def test_plain_objects_stay_readable_until_encryption_is_required(tmp_path
     assert await storage.is_encrypted(KEY)
     strict = opened(tmp_path / "storage", master, only_encrypted=True)
     assert await strict.get_bytes(KEY) == b"plain"
-    await opened(tmp_path / "storage").put_bytes(KEY, b"put there by somebody")
+    await opened(tmp_path / "storage").put_bytes(KEY, b"put there by someone")
     with pytest.raises(StorageCorrupt, match="FINETUNED_ENCRYPTION_REQUIRED"):
         await strict.get_bytes(KEY)
 
@@ -234,10 +234,10 @@ class Transit:
     def __init__(self) -> None:
         self.master = LocalMasterKey.parse(new_key(), "the test")
         self.status = 200
-        self.asked = 0
+        self.requests = 0
 
     async def handle(self, request: web.Request) -> web.Response:
-        self.asked += 1
+        self.requests += 1
         if request.headers.get("X-Vault-Token") != "s.token" or self.status != 200:
             return web.json_response({"errors": ["permission denied"]}, status=self.status or 403)
         _, _, mount, action, name = request.path.split("/")
@@ -265,7 +265,7 @@ async def test_vault_wraps_the_data_keys(tmp_path):
         storage = Storage.from_url((tmp_path / "storage").as_uri(), master_key=vault)
         for number in range(5):
             await storage.put_bytes(f"{PROJECT}/files/{number}", b"text")
-        assert transit.asked == 1
+        assert transit.requests == 1
         again = Storage.from_url((tmp_path / "storage").as_uri(), master_key=vault)
         assert await again.get_bytes(f"{PROJECT}/files/3") == b"text"
         keys = tmp_path / "storage" / "keys"

@@ -117,7 +117,7 @@ async def test_a_silent_connection_is_closed(valkey, redis):
         assert listener.gaps == 1
         valkey.hang()
         await asyncio.sleep(1)
-        valkey.go_on()
+        valkey.resume()
         await until(lambda: listener.gaps == 2)
 
 

@@ -209,6 +209,6 @@ async def test_a_request_keeps_its_claim_after_a_lost_answer(road, through):
         return await things.create(new, lambda pipe: claim.settle(pipe, new), claim.check)
 
     road.lose(b"SET", b"idempotency")
-    answer = await idempotency.once(through, "p", "key", b"body", make, Thing.model_dump)
+    answer = await idempotency.run_once(through, "p", "key", b"body", make, Thing.model_dump)
     assert answer == thing().model_dump()
     assert road.lost == 1

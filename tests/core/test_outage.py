@@ -48,7 +48,7 @@ def interrupt(valkey, how: str) -> None:
 
 
 def restore(valkey, how: str) -> None:
-    {"kill": valkey.start, "hang": valkey.go_on}[how]()
+    {"kill": valkey.start, "hang": valkey.resume}[how]()
 
 
 @pytest.mark.parametrize("how", ["kill", "hang"])
@@ -95,7 +95,7 @@ async def test_known_names_keep_resolving(api, valkey):
         assert await registry.resolve("proj_a", "gpt-4o-mini") == before
         # Base models are in a file, so their names are found without Redis, cached or not.
         assert (await registry.resolve("proj_b", BASE_MODEL)).model.name == BASE_MODEL
-    valkey.go_on()
+    valkey.resume()
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ async def test_routes_answer_503_during_a_hang_and_recover(api, valkey):
             *(client.request(m, path, json=body, timeout=50) for m, path, body in ROUTES),
             upload(client, b"x", "user_data"),
         )
-        valkey.go_on()
+        valkey.resume()
         for answer in answers:
             assert answer.status_code == 503, (answer.request.url, answer.text)
             assert answer.json()["error"]["code"] == "service_unavailable"
@@ -246,7 +246,7 @@ async def test_more_requests_than_connections_are_503_too(api, valkey):
         assert (await client.get("/v1/files")).status_code == 200
         valkey.hang()
         answers = await asyncio.gather(*(client.get("/v1/files", timeout=50) for _ in range(100)))
-        valkey.go_on()
+        valkey.resume()
         assert {a.status_code for a in answers} == {503}
         await answers_200(client, "/v1/files")
 
@@ -284,7 +284,7 @@ async def test_a_command_without_an_answer_is_an_error(redis, valkey, command, c
     valkey.hang()
     with pytest.raises(NoAnswer, match="no answer from Redis"):
         await COMMANDS[command](redis)
-    valkey.go_on()
+    valkey.resume()
     async with asyncio.timeout(60):
         while not await pinged(redis):
             await asyncio.sleep(0.02)
@@ -308,7 +308,7 @@ async def test_a_hang_during_a_transaction_is_an_error(redis, valkey):
 
     with pytest.raises((ConnectionError, WatchError)):
         await things.update("p", "t", change)
-    valkey.go_on()
+    valkey.resume()
     assert not list(redis.connection_pool._in_use_connections)
 
 
@@ -329,7 +329,7 @@ async def test_a_task_can_be_canceled_while_redis_hangs(redis, valkey):
     task.cancel()
     await asyncio.wait([task], timeout=60)
     assert task.cancelled()
-    valkey.go_on()
+    valkey.resume()
 
 
 async def test_a_worker_continues_after_a_hang(api, valkey, caplog, monkeypatch):
@@ -346,7 +346,7 @@ async def test_a_worker_continues_after_a_hang(api, valkey, caplog, monkeypatch)
                 "nothing reconciled: NoAnswer" not in caplog.text
             ):
                 await asyncio.sleep(0.05)
-        valkey.go_on()
+        valkey.resume()
         await answers_200(client, "/v1/files")
         second = (await upload(client, FILE + b"\n")).json()["id"]
         assert (await checked(client, second))["status"] == "processed"
@@ -360,7 +360,7 @@ async def test_an_answer_that_arrived_while_this_process_stalled_is_read(valkey)
     valkey.hang()
     asking = asyncio.create_task(reply(client.ping()))
     await asyncio.sleep(0.1)  # it is waiting for its response now
-    valkey.go_on()
+    valkey.resume()
     time.sleep(2.5)  # longer than an answer may take
     assert await asking
     await client.aclose(close_connection_pool=True)

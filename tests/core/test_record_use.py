@@ -1,4 +1,4 @@
-"""Tests of what a full Redis means: which project fills it, what is refused, and what continues."""
+"""Tests of quotas of records and of a full Redis: what is refused, and what continues."""
 
 from __future__ import annotations
 

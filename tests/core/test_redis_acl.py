@@ -52,9 +52,9 @@ def server(folder: Path) -> Iterator[str]:
     with subprocess.Popen(
         [str(get_binary_path()), *words], cwd=folder, stdout=subprocess.PIPE, text=True
     ) as process:
-        said = process.stdout
-        assert said is not None
-        wait_for(lambda: "Ready to accept" in said.readline(), 60, "the start of Valkey")
+        output = process.stdout
+        assert output is not None
+        wait_for(lambda: "Ready to accept" in output.readline(), 60, "the start of Valkey")
         yield f"redis://127.0.0.1:{port}/0"
         process.terminate()
         process.communicate()

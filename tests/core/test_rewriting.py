@@ -1,4 +1,4 @@
-"""Tests of the rewriting of Redis' files, on a Valkey that writes them."""
+"""Tests of the rewriting of the append-only file of Redis after deletions."""
 
 from __future__ import annotations
 

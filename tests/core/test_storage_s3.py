@@ -230,12 +230,12 @@ def test_a_process_with_a_wrong_secret_ends_and_says_why(s3, redis_url, command)
 
 
 async def test_readyz_and_doctor_report_refused_credentials(s3, settings: Settings, monkeypatch):
-    told = await asyncio.to_thread(doctors_storage, Settings(storage_url=URL))
-    assert [finding.level for finding in told] == ["ok"]
+    findings = await asyncio.to_thread(doctors_storage, Settings(storage_url=URL))
+    assert [finding.level for finding in findings] == ["ok"]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    told = await asyncio.to_thread(doctors_storage, Settings(storage_url=URL))
-    assert [finding.level for finding in told] == ["missing"]
-    assert "AWS_SECRET_ACCESS_KEY" in told[0].found
+    findings = await asyncio.to_thread(doctors_storage, Settings(storage_url=URL))
+    assert [finding.level for finding in findings] == ["missing"]
+    assert "AWS_SECRET_ACCESS_KEY" in findings[0].found
     app = create_app(settings.model_copy(update={"storage_url": URL}))
     async with running(app) as url, httpx.AsyncClient() as http:
         answer = await http.get(f"{url}/readyz")

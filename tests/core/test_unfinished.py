@@ -1,4 +1,4 @@
-"""Tests of the sets of unfinished work, which its records and these sets must agree on."""
+"""Tests of the sets of unfinished work, which must agree with its records."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_ended_and_deleted_work_is_removed_from_the_set(redis, works):
 
 
 async def test_work_that_is_restarted_during_the_read_stays(redis, works, monkeypatch):
-    """Otherwise nobody would look for it again."""
+    """Otherwise it would never continue."""
     read = redis.mget
 
     async def read_and_restart(keys: list[str]) -> Any:

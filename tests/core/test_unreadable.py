@@ -79,8 +79,8 @@ async def test_a_job_with_an_unknown_status_does_not_block_others(
     assert [j["id"] for j in (await http.get(JOBS)).json()["data"]] == [other["id"]]
     assert [j.id for j in await jobs.unfinished()] == [other["id"]]
     assert unreadable("JobRecord") > before + 2
-    told = [r for r in caplog.records if strange["id"] in r.getMessage()]
-    assert [r.getMessage() for r in told if r.name == "service.core.records"] == [
+    logged = [r for r in caplog.records if strange["id"] in r.getMessage()]
+    assert [r.getMessage() for r in logged if r.name == "service.core.records"] == [
         f"JobRecord {strange['id']} cannot be read: [('status', 'enum')]"
     ]
     assert "a secret status" not in caplog.text

@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.datasets.duplicates.groups import contradictions, equal_groups, near_groups, near_pairs
+from service.datasets.duplicates.groups import (
+    equal_groups,
+    find_contradictions,
+    near_groups,
+    near_pairs,
+)
 from service.datasets.duplicates.minhash import PERMUTATIONS, SignatureStack, normalize, signatures
 from tests.conftest import chat_line
 from tests.datasets.cases.score import scores
@@ -97,7 +102,7 @@ def test_equal_groups_and_contradictions() -> None:
     hashes = np.array([5, 1, 5, 2, 1, 5], dtype=np.uint64)
     assert [group.tolist() for group in equal_groups(hashes)] == [[0, 2, 5], [1, 4]]
     answers = np.array([1, 2, 1, 3, 4, 1], dtype=np.uint64)
-    assert [group.tolist() for group in contradictions(hashes, answers)] == [[1, 4]]
+    assert [group.tolist() for group in find_contradictions(hashes, answers)] == [[1, 4]]
     assert equal_groups(hashes[:1]) == equal_groups(hashes[:0]) == []
 
 

@@ -256,7 +256,7 @@ def test_tokens_truncation_and_the_fit_of_tokenizers(
     assert stats["english"].truncated_rows[256] == stats["english"].unlearnable_rows[256] == 1
     assert report.finding_counts["nothing_left_to_learn"] == 1
     advice = next(a for a in report.advice if a.code == "tokenizer_fit")
-    assert advice.title == "asian speaks Thai best"
+    assert advice.title == "asian encodes Thai most compactly"
     with pytest.raises(DatasetError) as caught:
         report_of(tmp_path, rows, tokenizers={"none": tmp_path / "absent.json"})
     assert caught.value.issue.code == "unreadable_tokenizer"

@@ -1,4 +1,4 @@
-"""Comparison of the output on a page with the printed output."""
+"""Compares the output on a page with the printed output."""
 
 from __future__ import annotations
 

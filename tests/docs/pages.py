@@ -1,4 +1,4 @@
-"""List of the pages, and what they need to run."""
+"""Lists the pages, and which of them need the stack to run."""
 
 from __future__ import annotations
 

@@ -63,14 +63,14 @@ class Pod:
     def passes(self, probe: str) -> bool:
         """Return whether an HTTP or TCP probe of the container succeeds."""
         assert self.process is not None
-        assert self.process.poll() is None, f"{self.name} ended: {self.said()}"
-        asked = self.spec["containers"][0][probe]
-        if "httpGet" not in asked:
+        assert self.process.poll() is None, f"{self.name} ended: {self.output()}"
+        spec = self.spec["containers"][0][probe]
+        if "httpGet" not in spec:
             return True
-        port = self.ports[asked["httpGet"]["port"]]
-        url = f"http://127.0.0.1:{port}{asked['httpGet']['path']}"
+        port = self.ports[spec["httpGet"]["port"]]
+        url = f"http://127.0.0.1:{port}{spec['httpGet']['path']}"
         try:
-            with urllib.request.urlopen(url, timeout=asked.get("timeoutSeconds", 1)) as answer:
+            with urllib.request.urlopen(url, timeout=spec.get("timeoutSeconds", 1)) as answer:
                 return 200 <= answer.status < 400
         except (urllib.error.URLError, OSError):
             return False
@@ -100,7 +100,7 @@ class Pod:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return the end of the log."""
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-40:])
 
@@ -139,13 +139,13 @@ class Node:
 
     def _argv(self, container: Manifest, change: Callable[[str], str]) -> list[str]:
         words = [*container.get("command", ()), *container.get("args", ())]
-        told = [change(word) for word in words]
+        changed = [change(word) for word in words]
         if "command" in container:
-            return told
+            return changed
         # The image's own entrypoint, known only for our images. Its path is this
         # machine's, which may lie below a mount's.
         assert container["image"].split(":")[0].split("@")[0].startswith("finetuned-")
-        return [*self.entrypoint, *told]
+        return [*self.entrypoint, *changed]
 
     def _env(self, name: str, container: Manifest, change: Callable[[str], str]) -> dict[str, str]:
         """Return the complete environment. Only PATH comes from this machine."""
@@ -206,8 +206,8 @@ class Node:
             if p["name"] == port["targetPort"]
         ]
         # A headless Service resolves to the pod's own port, whatever port it names.
-        asked = target if spec.get("clusterIP") == "None" else port["port"]
-        return {f"{name}.{DOMAIN}:{asked}": f"127.0.0.1:{self._port(pod, target)}"}
+        port_number = target if spec.get("clusterIP") == "None" else port["port"]
+        return {f"{name}.{DOMAIN}:{port_number}": f"127.0.0.1:{self._port(pod, target)}"}
 
     def _port(self, pod: str, port: int) -> int:
         return self._ports.setdefault((pod, port), free_port())

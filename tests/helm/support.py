@@ -38,7 +38,7 @@ class _Strict(yaml.CSafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         keys = [key.value for key, _ in node.value]
-        assert len(keys) == len(set(keys)), f"a key stands twice in {keys}"
+        assert len(keys) == len(set(keys)), f"duplicate keys in {keys}"
         return super().construct_mapping(node, deep)
 
 

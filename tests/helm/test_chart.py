@@ -24,9 +24,9 @@ WITH_DEFAULTS = [None, *PROFILES]
 @pytest.mark.parametrize("profile", WITH_DEFAULTS)
 def test_lint_is_strict_and_clean(each_helm, profile):
     given = ["-f", str(CHART / "ci" / profile)] if profile else []
-    told = each_helm.run("lint", "--strict", str(CHART), *given)
-    assert "0 chart(s) failed" in told
-    assert "WARNING" not in told
+    output = each_helm.run("lint", "--strict", str(CHART), *given)
+    assert "0 chart(s) failed" in output
+    assert "WARNING" not in output
 
 
 @pytest.mark.parametrize("profile", WITH_DEFAULTS)
@@ -89,13 +89,13 @@ def test_versions_are_those_of_the_project():
 
 def test_notes_give_the_next_commands(helm):
     # helm prints notes only on installation; a dry run without a cluster is one.
-    told = helm.run(
+    output = helm.run(
         *("install", RELEASE, str(CHART), "--dry-run=client", "--namespace", "models"),
         values={**FIXED, "models": [MODEL]},
     ).partition("NOTES:")[2]
-    assert "kubectl -n models get secret ft -o jsonpath='{.data.admin-key}'" in told
-    assert "kubectl -n models port-forward svc/ft-api 8000:80" in told
-    assert "curl -H" in told
+    assert "kubectl -n models get secret ft -o jsonpath='{.data.admin-key}'" in output
+    assert "kubectl -n models port-forward svc/ft-api 8000:80" in output
+    assert "curl -H" in output
 
 
 SECRET_PATH = f"/api/v1/namespaces/{NAMESPACE}/secrets/ft"
@@ -157,12 +157,12 @@ def answers() -> dict[str, Any]:
 @pytest.fixture
 def cluster() -> Iterator[tuple[str, list[str]]]:
     """URL of the cluster, and the requested paths."""
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            asked.append(path)
+            requests.append(path)
             found = answers().get(path)
             body = json.dumps(found or {"kind": "Status", "code": 404}).encode()
             self.send_response(200 if found else 404)
@@ -177,18 +177,18 @@ def cluster() -> Iterator[tuple[str, list[str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
+    yield f"http://127.0.0.1:{server.server_port}", requests
     server.shutdown()
     serving.join()
     server.server_close()
 
 
 def test_generated_secrets_are_kept_across_upgrades(each_helm, cluster):
-    url, asked = cluster
+    url, requests = cluster
     there = {"dry_run": "server", "kube_apiserver": url, "disable_openapi_validation": "true"}
     rendered = each_helm.template(**there)
     data = rendered.of_kind("Secret")["ft"]["data"]
-    assert SECRET_PATH in asked
+    assert SECRET_PATH in requests
     for key, value in THERE.items():
         assert data[key] == b64encode(value.encode()).decode()
     kept = rendered.of_kind("Secret")["signing-key"]["data"]["signing-key.pem"]

@@ -204,9 +204,9 @@ def test_audit_exports_have_only_what_they_need(render):
 @pytest.mark.parametrize("header", ["", "authorization=Bearer a b"])
 def test_an_export_is_of_whole_days(render, tmp_path, header):
     container = render(EXPORT).container("CronJob", "audit-export")
-    said = tmp_path / "said"
+    arguments = tmp_path / "arguments"
     program = tmp_path / "finetuned-server"
-    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {said}\n')
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {arguments}\n')
     program.chmod(0o755)
     date = tmp_path / "date"  # the first of a month
     date.write_text(
@@ -220,4 +220,4 @@ def test_an_export_is_of_whole_days(render, tmp_path, header):
     )
     expected = ["audit", "export", "--format", "otlp", "--endpoint"]
     expected += ["https://collector.example:4318", "--since", "2026-11-29", "--until", "2026-12-01"]
-    assert said.read_text().splitlines() == expected + (["--header", header] if header else [])
+    assert arguments.read_text().splitlines() == expected + (["--header", header] if header else [])

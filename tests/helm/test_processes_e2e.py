@@ -76,11 +76,11 @@ def secrets(rendered: Rendered) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def told(request: pytest.FixtureRequest) -> Iterator[None]:
+def logs_on_failure(request: pytest.FixtureRequest) -> Iterator[None]:
     """Print the pods' logs, which pytest shows for a failed test."""
     yield
     for pod in request.getfixturevalue("pods").values():
-        print(f"=== {pod.name}\n{pod.said()}")
+        print(f"=== {pod.name}\n{pod.output()}")
 
 
 def test_all_become_ready(pods):
@@ -103,14 +103,14 @@ async def test_the_store_requires_its_password(pods, secrets):
 def test_the_admin_key_is_created_and_helm_test_passes(pods, node):
     for words in ("the key was created", "the key already exists"):  # install, upgrade
         job = node.pod("Job", "admin-key")
-        assert job.run(60) == 0, job.said()
-        assert words in job.said()
+        assert job.run(60) == 0, job.output()
+        assert words in job.output()
         job.folder.rename(job.folder.with_name(words.replace(" ", "-")))
     test = node.pod("Pod", "test")
-    assert test.run(600) == 0, test.said()
-    assert f"{DEMO_MODEL} answers: '" in test.said()
-    assert f"ft:{DEMO_MODEL}:default:helm-test:" in test.said()
-    assert test.said().endswith("all steps succeeded")
+    assert test.run(600) == 0, test.output()
+    assert f"{DEMO_MODEL} answers: '" in test.output()
+    assert f"ft:{DEMO_MODEL}:default:helm-test:" in test.output()
+    assert test.output().endswith("all steps succeeded")
 
 
 def test_metrics_are_where_prometheus_looks(pods, rendered):

@@ -71,8 +71,8 @@ class Image:
         seen: dict[tuple[int, int], int] = {}
         for folder, _, names in os.walk(self.root):
             for name in names:
-                told = (Path(folder) / name).lstat()
-                seen[told.st_dev, told.st_ino] = told.st_size
+                info = (Path(folder) / name).lstat()
+                seen[info.st_dev, info.st_ino] = info.st_size
         return sum(seen.values())
 
 

@@ -68,7 +68,7 @@ def test_api_is_small_and_has_no_torch(images):
 @pytest.mark.parametrize("target", build.TARGETS)
 def test_image_has_nothing_that_compiles_installs_or_changes_the_user(images, target):
     found = list(files(images[target]))
-    setuid = [path for path, told in found if stat.S_ISREG(told.st_mode) and told.st_mode & 0o6000]
+    setuid = [path for path, info in found if stat.S_ISREG(info.st_mode) and info.st_mode & 0o6000]
     assert setuid == []
     cached = [path for path, _ in found if path.endswith(("/.cache/pip", "/pip/_internal"))]
     tools = [
@@ -82,16 +82,16 @@ def test_image_has_nothing_that_compiles_installs_or_changes_the_user(images, ta
 
 @pytest.mark.parametrize("target", build.TARGETS)
 def test_the_user_can_write_only_to_its_folder_and_tmp(images, target):
-    def may_write(told: os.stat_result) -> bool:
-        mode = told.st_mode
+    def may_write(info: os.stat_result) -> bool:
+        mode = info.st_mode
         keeps = stat.S_ISREG(mode) or stat.S_ISDIR(mode)  # no device does
         return keeps and bool(
             mode & 0o002
-            or (mode & 0o200 and told.st_uid == UID)
-            or (mode & 0o020 and told.st_gid == UID)
+            or (mode & 0o200 and info.st_uid == UID)
+            or (mode & 0o020 and info.st_gid == UID)
         )
 
-    writable = {path for path, told in files(images[target]) if may_write(told)}
+    writable = {path for path, info in files(images[target]) if may_write(info)}
     assert writable - {"/dev", "/tmp", "/var/tmp", "/run/lock", DATA} == set()
     assert DATA in writable
 
@@ -168,8 +168,8 @@ def test_openai_sdk_goes_from_file_to_chat(sdk, tuned):
 
 def test_processes_have_no_rights(site):
     for container in site.running.values():
-        told = container.run("cat", "/proc/1/status").stdout
-        status = dict(line.split(":\t", 1) for line in told.splitlines() if ":\t" in line)
+        info = container.run("cat", "/proc/1/status").stdout
+        status = dict(line.split(":\t", 1) for line in info.splitlines() if ":\t" in line)
         assert status["Uid"].split() == [str(UID)] * 4
         assert status["Groups"].strip() == ""
         assert status["NoNewPrivs"] == "1"

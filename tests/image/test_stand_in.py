@@ -1,4 +1,4 @@
-"""The mirror of the stand-in image is the machine's, and no file names a registry's address."""
+"""Tests that the stand-in image uses the mirror of the machine, and no file names a registry."""
 
 from __future__ import annotations
 

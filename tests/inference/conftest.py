@@ -27,9 +27,9 @@ from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
 from service.usage.meter import Meter
-from service.web.audit import ModelRequests
 from service.web.auth import Authenticator, Principal
 from service.web.permissions import Role
+from service.web.request_audit import ModelRequests
 from service.web.wire.protocol import HandledRequest, HttpProtocol
 from tests.conftest import running
 from tests.http_server import http_server

@@ -83,7 +83,7 @@ async def test_an_outage_and_its_end_are_exported_in_time(valkey, redis, how):
     assert value(found, "redis_up") == 0
     assert value(found, "queue_depth", queue="cpu") is None
     assert value(found, "redis_memory_bytes") is None
-    {"kill": valkey.start, "hang": valkey.go_on}[how]()
+    {"kill": valkey.start, "hang": valkey.resume}[how]()
     until = time.monotonic() + 10
     while value(await scraped(redis), "redis_up") == 0:
         assert time.monotonic() < until

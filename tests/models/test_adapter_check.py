@@ -1,4 +1,4 @@
-"""Tests of adapters that vLLM would serve as the base model or fail on."""
+"""Tests that adapters are checked against their base model, and of their ranks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import struct
 
 import pytest
 
+from service.core.redis import connect
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from service.models.adapters import highest_recorded_rank, note_rank, rank_of
 from service.training.contract import adapter_config
 from service.training.contract.adapter_config import AdapterConfig
 
@@ -62,7 +64,7 @@ def adapter(tmp_path):
     return make
 
 
-def test_one_that_fits(base, adapter):
+def test_a_matching_adapter_passes(base, adapter):
     check_adapter(adapter(), base(), max_rank=8)
 
 
@@ -71,7 +73,7 @@ def test_a_text_part_that_is_nested_elsewhere_fits(base, adapter):
     check_adapter(adapter(), layout, max_rank=8)
 
 
-def test_a_layer_of_text_is_not_taken_for_one_of_images_with_the_same_number(base, adapter):
+def test_text_layers_are_not_confused_with_vision_layers(base, adapter):
     layer = "layers.0.self_attn.q_proj"
     shapes = {
         f"vision_tower.encoder.{layer}.weight": (8, 8),
@@ -159,7 +161,7 @@ def test_shapes_of_a_quantised_base_are_not_compared(base, adapter):
         ({"rank_pattern": {"(?:q_proj){e<=9}": 8}}, "costs too much"),
     ],
 )
-def test_one_that_does_not_fit(base, adapter, made, message):
+def test_a_mismatching_adapter_is_refused(base, adapter, made, message):
     with pytest.raises(AdapterMismatch, match=message):
         check_adapter(adapter(**made), base(), max_rank=8)
 
@@ -177,7 +179,7 @@ def test_one_that_does_not_fit(base, adapter, made, message):
         {"layers_to_transform": [0, 3], "layers_pattern": "layers"},
     ],
 )
-def test_one_with_other_options_fits(base, adapter, config):
+def test_other_peft_options_pass(base, adapter, config):
     check_adapter(adapter(**config), base(), max_rank=8)
 
 
@@ -266,7 +268,7 @@ def test_an_adapter_without_tensors(base, adapter):
 @pytest.mark.parametrize(
     "content", [b"", b"\x08", b"\xff" * 64, struct.pack("<Q", 4) + b"[1,]", b"PK\x03\x04" * 9]
 )
-def test_a_file_that_is_no_safetensors(base, adapter, content):
+def test_a_file_that_is_not_safetensors(base, adapter, content):
     folder = adapter()
     (folder / "adapter_model.safetensors").write_bytes(content)
     with pytest.raises(AdapterMismatch, match="not a safetensors file"):
@@ -279,3 +281,31 @@ def test_a_file_that_is_missing(base, adapter, name):
     (folder / name).unlink()
     with pytest.raises(AdapterMismatch):
         check_adapter(folder, base(), max_rank=8)
+
+
+@pytest.mark.parametrize(
+    ("config", "rank"),
+    [
+        ('{"r": 8}', 8),
+        ('{"r": 8, "rank_pattern": {"q_proj": 32}}', 32),
+        ('{"r": 4, "rank_pattern": null}', 4),
+    ],
+)
+def test_the_rank_of_an_adapter_is_its_layers_highest(tmp_path, config, rank):
+    (tmp_path / "adapter_config.json").write_text(config)
+    assert rank_of(tmp_path) == rank
+
+
+async def test_the_highest_is_kept_by_base_model(redis_url):
+    redis = connect(redis_url)
+    await redis.flushdb()
+    for base, rank in (("one", 8), ("one", 32), ("two", 64), ("one", 16)):
+        async with redis.pipeline(transaction=True) as pipe:
+            note_rank(pipe, base, rank)
+            await pipe.execute()
+    assert [await highest_recorded_rank(redis, name) for name in ("one", "two", "none")] == [
+        32,
+        64,
+        0,
+    ]
+    await redis.aclose(close_connection_pool=True)

@@ -23,7 +23,7 @@ def catalogue(tmp_path):
     return made
 
 
-def test_it_is_set_and_taken_back_and_other_entries_stay(catalogue):
+def test_merged_models_are_set_and_removed(catalogue):
     before = catalogue.all()
     assert catalogue.set_merged(NAME, True).merged == (NAME,)
     assert catalogue.set_merged(OTHER, True).merged == (NAME, OTHER)
@@ -38,7 +38,7 @@ def test_it_is_set_and_taken_back_and_other_entries_stay(catalogue):
 
 
 @pytest.mark.parametrize("merged", [True, False])
-def test_twice_is_as_once(catalogue, merged):
+def test_set_merged_is_idempotent(catalogue, merged):
     catalogue.set_merged(NAME, merged)
     stamp = catalogue.file.stat().st_ino
     assert catalogue.set_merged(NAME, merged).merged == (NAME,) * merged
@@ -46,7 +46,7 @@ def test_twice_is_as_once(catalogue, merged):
 
 
 @pytest.mark.parametrize("name", ["tiny", "ft:gone:acme:voice:ab12cd", "ft:org/tiny:acme"])
-def test_another_base_model_or_no_name_is_refused(catalogue, name):
+def test_a_name_of_another_base_model_is_refused(catalogue, name):
     with pytest.raises(CatalogueError, match="not a trained model of a base model here"):
         catalogue.set_merged(name, True)
 
@@ -98,7 +98,7 @@ def test_a_folder_of_models_can_be_moved(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["models: 3", "models: [{id: x}]", "a: [", "\xff"])
-def test_a_file_that_is_no_catalog_is_refused_in_one_line(tmp_path, text):
+def test_an_invalid_catalog_is_a_clear_error(tmp_path, text):
     (tmp_path / "models.yaml").write_bytes(text.encode("latin-1"))
     with pytest.raises(CatalogueError, match=re.escape(f"{tmp_path}/models.yaml")) as refused:
         Catalogue(tmp_path / "models.yaml").all()

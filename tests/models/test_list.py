@@ -75,7 +75,7 @@ async def engine(settings) -> AsyncIterator[dict[str, int]]:
         yield answers
 
 
-async def test_a_base_model_is_available_while_its_engine_is_well(engine, http):
+async def test_a_base_model_is_available_while_its_engine_is_healthy(engine, http):
     assert (await http.get("/v1/models")).json()["data"][0]["available"] is False
     engine["status"] = 200
     async with asyncio.timeout(60):
@@ -84,7 +84,7 @@ async def test_a_base_model_is_available_while_its_engine_is_well(engine, http):
     assert (await http.get("/v1/models")).json()["data"][0]["available"] is True
 
 
-async def test_a_plain_call_answers_every_model_whatever_checkpoints_there_are(api: Api, http):
+async def test_the_list_has_all_models_and_no_checkpoints(api: Api, http):
     names = await trained(api, await project_of(api), MODELS, CHECKPOINTS)
     answer = (await http.get("/v1/models", timeout=60)).json()
     assert [model["id"] for model in answer["data"]] == [BASE_MODEL, *names]
@@ -103,7 +103,7 @@ async def test_pages_go_through_all_models(api: Api, http, limit):
     assert found[-1]
 
 
-async def test_no_page_follows_where_nothing_is_left(api: Api, http):
+async def test_the_last_page_has_no_next_page(api: Api, http):
     assert (await pages(http, 1)) == [[BASE_MODEL]]
     answer = (await http.get("/v1/models", params={"after": BASE_MODEL})).json()
     assert (answer["data"], answer["has_more"]) == ([], False)
@@ -119,7 +119,7 @@ async def test_bad_queries_are_refused(http, query, param):
     assert answer.json()["error"]["param"] == param
 
 
-async def test_an_alias_of_a_models_name_is_listed_once(api: Api, http):
+async def test_an_alias_with_the_name_of_a_model_is_not_listed(api: Api, http):
     """An alias cannot take a model's name, but a model can be added after such an alias."""
     project_id = await project_of(api)
     await http.put("/v1/aliases/late-base", json={"model": BASE_MODEL})
@@ -130,7 +130,7 @@ async def test_an_alias_of_a_models_name_is_listed_once(api: Api, http):
     assert [page[0] for page in await pages(http, 1)] == [BASE_MODEL, "late-base", *names]
 
 
-async def test_a_trained_model_has_the_facts_of_its_base_model(api: Api, http):
+async def test_a_trained_model_shares_fields_of_its_base_model(api: Api, http):
     (name,) = await trained(api, await project_of(api), 1, 0)
     await http.put("/v1/aliases/voice", json={"model": name})
     facts = ("license", "context_length", "languages", "capabilities")

@@ -42,7 +42,7 @@ def test_a_name_of_any_script_is_a_name(suffix: str):
 
 
 @pytest.mark.parametrize("suffix", ["a b", "a/b", "a:b", "a\nb", "a\u200cb", "x" * 65])
-def test_what_no_name_has_is_refused(suffix: str):
+def test_invalid_suffixes_are_refused(suffix: str):
     assert NAME.fullmatch(model_name("base", "acme", suffix, "abc123def456")) is None
 
 

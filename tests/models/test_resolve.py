@@ -59,7 +59,7 @@ async def name_of(registry: ModelRegistry, name: str) -> tuple[str, str | None] 
     return None if found is None else (found.model.name, found.alias)
 
 
-async def test_base_then_adapter_then_alias(registry, aliases):
+async def test_names_resolve_to_base_models_then_adapters_then_aliases(registry, aliases):
     await add(registry, ADAPTER)
     await aliases.put("proj_a", "mine", (Target(model=ADAPTER),), key_id="k")
     assert await name_of(registry, "tiny") == ("tiny", None)
@@ -70,13 +70,13 @@ async def test_base_then_adapter_then_alias(registry, aliases):
     assert await registry.resolve("proj_b", ADAPTER) is None
 
 
-async def test_find_is_of_models_alone(registry, aliases):
+async def test_find_ignores_aliases(registry, aliases):
     await aliases.put("proj_a", "mine", (Target(model="tiny"),), key_id="k")
     assert await registry.find("proj_a", "mine") is None
     assert (await registry.find("proj_a", "tiny")).kind is ModelKind.BASE
 
 
-async def test_a_base_model_that_is_added_later_goes_before_an_alias(registry, aliases):
+async def test_a_base_model_takes_precedence_over_an_alias(registry, aliases):
     await aliases.put("proj_a", "later", (Target(model="tiny"),), key_id="k")
     assert await name_of(registry, "later") == ("tiny", "later")
     registry.catalogue.add(base("later"))
@@ -84,7 +84,7 @@ async def test_a_base_model_that_is_added_later_goes_before_an_alias(registry, a
     assert await name_of(registry, "later") == ("later", None)
 
 
-async def test_a_trained_model_goes_before_an_alias_of_its_name(registry, aliases):
+async def test_a_trained_model_takes_precedence_over_an_alias(registry, aliases):
     """The base model did not exist when the alias was created."""
     name = "ft:newcomer:acme:x:abc123"
     await aliases.put("proj_a", name, (Target(model="tiny"),), key_id="k")
@@ -94,7 +94,7 @@ async def test_a_trained_model_goes_before_an_alias_of_its_name(registry, aliase
 
 
 @pytest.mark.parametrize("weights", [(90, 10), (50, 50), (1, 99)])
-async def test_a_split_goes_by_weight(registry, aliases, weights):
+async def test_a_split_follows_the_weights(registry, aliases, weights):
     names = ("tiny", "small")
     targets = tuple(Target(model=m, weight=w) for m, w in zip(names, weights, strict=True))
     await aliases.put("proj_a", "mine", targets, key_id="k")
@@ -106,7 +106,7 @@ async def test_a_split_goes_by_weight(registry, aliases, weights):
     assert abs(seen["tiny", "mine"] - requests * share) < 6 * deviation
 
 
-async def test_the_share_of_a_base_model_that_is_gone_goes_to_the_other(registry, aliases):
+async def test_the_share_of_a_removed_base_model_goes_to_the_other(registry, aliases):
     targets = (Target(model="tiny", weight=90), Target(model="small", weight=10))
     await aliases.put("proj_a", "mine", targets, key_id="k")
     await aliases.put("proj_a", "only", (Target(model="tiny"),), key_id="k")
@@ -127,13 +127,13 @@ async def test_a_deleted_model_is_gone_from_this_process_too(registry):
     assert await registry.delete("proj_a", "tiny") is None
 
 
-async def test_another_projects_alias_holds_no_model_of_ours(registry, aliases):
+async def test_aliases_of_other_projects_do_not_block_deletion(registry, aliases):
     await add(registry, ADAPTER)
     await registry.redis.sadd("finetuned:proj_b:model-aliases:" + ADAPTER, "theirs")
     assert await registry.delete("proj_a", ADAPTER) is not None
 
 
-async def test_who_points_at_a_model_is_told_in_order(registry, aliases):
+async def test_model_in_use_lists_aliases_in_order(registry, aliases):
     await add(registry, ADAPTER)
     for name in ("b", "a"):
         await aliases.put("proj_a", name, (Target(model=ADAPTER),), key_id="k")
@@ -143,11 +143,11 @@ async def test_who_points_at_a_model_is_told_in_order(registry, aliases):
 
 
 @pytest.mark.parametrize("name", ["", "x" * 513, "ft:" + "x" * 100_000, "a\x00", "\ud800", "日本"])
-async def test_what_can_be_no_name_is_not_found(registry, name):
+async def test_invalid_names_are_not_found(registry, name):
     assert await registry.resolve("proj_a", name) is None
 
 
-def test_what_is_resolved_can_be_shared():
+def test_resolved_models_are_immutable():
     """One result serves many requests, so it is immutable."""
     resolved: Any = ResolvedModel(ServableModel(name="a", base_model="a", kind=ModelKind.BASE))
     with pytest.raises(AttributeError):

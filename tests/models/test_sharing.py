@@ -159,9 +159,7 @@ async def test_lists_have_the_models_that_other_projects_share(api: Api, acme, o
     assert (await other.get("/v1/models", params={"after": MODEL})).status_code == 400
 
 
-async def test_a_key_of_named_models_lists_only_shared_ones_that_it_names(
-    api: Api, acme, admin, root
-):
+async def test_a_key_limited_to_models_lists_only_those_shared_ones(api: Api, acme, admin, root):
     await api.key("other")
     path = f"/v1/organization/projects/{await project_of(api, 'other')}/api_keys"
     body = {"name": "bot", "role": "inference", "models": [MODEL]}
@@ -177,7 +175,7 @@ async def test_a_key_of_named_models_lists_only_shared_ones_that_it_names(
         assert (await bot.get(f"/v1/models/{MODEL}")).status_code == 404
 
 
-async def test_a_revoked_permission_is_known_to_processes_that_remember(api, acme, other, admin):
+async def test_a_revoked_permission_reaches_processes_that_cache(api, acme, other, admin):
     permission = await share(api, admin)
     remembering = create_app(api.settings.model_copy(update={"lookup_cache_s": 3600}))
     async with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,20 @@ def operations() -> dict[str, Operation]:
         for method, described in methods.items()
     ]
     return {operation.id: operation for operation in found}
+
+
+def each_operation(check: Callable[[Operation], None]) -> Callable[[], None]:
+    """Turn a check of an operation into a test of all, which names the operation that fails."""
+
+    def test() -> None:
+        for operation in operations().values():
+            try:
+                check(operation)
+            except AssertionError as e:
+                raise AssertionError(f"{operation.id}: {e}") from e
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    return test
 
 
 def resolved(part: Json) -> Json:

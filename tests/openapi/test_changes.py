@@ -35,60 +35,18 @@ def operation_removed(document: Json) -> None:
     del document["paths"]["/v1/files/{file_id}"]["delete"]
 
 
-def path_removed(document: Json) -> None:
-    del document["paths"]["/v1/aliases"]
-
-
-def operation_id_changed(document: Json) -> None:
-    files_get(document)["operationId"] = "filesList"
-
-
 def answer_property_removed(document: Json) -> None:
     del schema(document, "FileObject")["properties"]["bytes"]
     schema(document, "FileObject")["required"].remove("bytes")
-
-
-def answer_property_no_longer_sure(document: Json) -> None:
-    schema(document, "ProjectObject")["required"].remove("name")
 
 
 def answer_type_changed(document: Json) -> None:
     schema(document, "FileObject")["properties"]["created_at"]["type"] = "string"
 
 
-def answer_enum_widened(document: Json) -> None:
-    schema(document, "FileStatus")["enum"].append("deleted")
-
-
-def answer_status_changed(document: Json) -> None:
-    answers = document["paths"]["/v1/organization/projects"]["get"]["responses"]
-    answers["202"] = answers.pop("200")
-
-
-def media_type_removed(document: Json) -> None:
-    answers = document["paths"]["/v1/chat/completions"]["post"]["responses"]
-    del answers["200"]["content"]["text/event-stream"]
-
-
 def body_property_required(document: Json) -> None:
     schema(document, "CreateProject")["properties"]["owner"] = {"type": "string"}
     schema(document, "CreateProject")["required"].append("owner")
-
-
-def body_property_became_required(document: Json) -> None:
-    schema(document, "CreateJob")["required"].append("seed")
-
-
-def body_property_removed(document: Json) -> None:
-    del schema(document, "CreateJob")["properties"]["suffix"]
-
-
-def body_enum_narrowed(document: Json) -> None:
-    schema(document, "Role")["enum"].remove("admin")
-
-
-def body_type_narrowed(document: Json) -> None:
-    schema(document, "CreateJob")["properties"]["model"] = {"type": "integer"}
 
 
 def body_required(document: Json) -> None:
@@ -102,51 +60,23 @@ def query_required(document: Json) -> None:
     files_get(document)["parameters"].append(more)
 
 
-def query_removed(document: Json) -> None:
-    parameters = files_get(document)["parameters"]
-    parameters[:] = [parameter for parameter in parameters if parameter["name"] != "purpose"]
-
-
-def query_bound_tightened(document: Json) -> None:
-    for parameter in files_get(document)["parameters"]:
-        if parameter["name"] == "limit":
-            parameter["schema"]["maximum"] = 100
-
-
 BREAKING: dict[Change, str] = {
     operation_removed: "Operation `DELETE /v1/files/{file_id}` was removed",
-    path_removed: "Path `/v1/aliases` was removed",
-    operation_id_changed: "changed from 'listFiles' to 'filesList'",
     answer_property_removed: "Property `bytes` of `FileObject` was removed",
-    answer_property_no_longer_sure: "Properties of `ProjectObject` are no longer required: `name`",
     answer_type_changed: "Type of `created_at` widened from 'integer' to 'string'",
-    answer_enum_widened: "Enum of `FileStatus` gained values: 'deleted'",
-    answer_status_changed: "Response `200` became `202`",
-    media_type_removed: "Media type `text/event-stream` was removed",
     body_property_required: "Properties of `CreateProject` became required: `owner`",
-    body_property_became_required: "Properties of `CreateJob` became required: `seed`",
-    body_property_removed: "Property `suffix` of `CreateJob` was removed",
-    body_enum_narrowed: "Enum of `role` lost values: 'admin'",
-    body_type_narrowed: "Type of `model` narrowed from 'string' to 'integer'",
     body_required: "/v1/fine_tuning/jobs/{job_id}/pause/post/requestBody: added",
     query_required: "Required `team` query parameter was added",
-    query_removed: "`purpose` query parameter was removed",
-    query_bound_tightened: "Upper bound changed from '<= 10000' to '<= 100'",
 }
-"""What is reported of each. No two change the same part, so one comparison reports all."""
+"""The report of each. No two change the same part, so one comparison reports all.
+
+Redocly finds them; only a required body is found here (`checks.breaking`).
+"""
 
 
 def operation_added(document: Json) -> None:
     document["paths"]["/v1/files/all"] = {"get": copy.deepcopy(files_get(document))}
     document["paths"]["/v1/files/all"]["get"]["operationId"] = "listAllFiles"
-
-
-def answer_property_added(document: Json) -> None:
-    schema(document, "FileObject")["properties"]["owner"] = {"type": "string"}
-
-
-def body_property_added(document: Json) -> None:
-    schema(document, "CreateJob")["properties"]["owner"] = {"type": "string"}
 
 
 def query_added(document: Json) -> None:
@@ -162,16 +92,7 @@ def words_changed(document: Json) -> None:
     files_get(document)["description"] = "Other words."
 
 
-def query_bound_widened(document: Json) -> None:
-    for parameter in files_get(document)["parameters"]:
-        if parameter["name"] == "limit":
-            parameter["schema"]["maximum"] = 100_000
-
-
-FREE = [
-    *(operation_added, answer_property_added, body_property_added, query_added, error_added),
-    *(words_changed, query_bound_widened),
-]
+FREE = [operation_added, query_added, error_added, words_changed]
 
 
 def compared(changes: Iterable[Change], folder: Path, tools: Path) -> list[str]:
@@ -184,18 +105,13 @@ def compared(changes: Iterable[Change], folder: Path, tools: Path) -> list[str]:
     return breaking(FILE, after, tools=tools)
 
 
-@pytest.fixture(scope="module")
-def found(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What is found if all breaking changes are made."""
-    return compared(BREAKING, tmp_path_factory.mktemp("breaking"), tools)
+def test_each_breaking_change_is_found(tools: Path, tmp_path: Path):
+    found = compared(BREAKING, tmp_path, tools)
+    for change, fault in BREAKING.items():
+        assert sum(fault in one for one in found) == 1, change.__name__
 
 
-@pytest.mark.parametrize("change", BREAKING, ids=lambda change: change.__name__)
-def test_a_change_that_breaks_is_found(change: Change, found: list[str]):
-    assert len([fault for fault in found if BREAKING[change] in fault]) == 1
-
-
-def test_changes_that_break_nothing_are_free(tools: Path, tmp_path: Path):
+def test_compatible_changes_are_not_reported(tools: Path, tmp_path: Path):
     assert compared(FREE, tmp_path, tools) == []
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from service.app import create_app
 from service.config import Settings
 from service.core.errors import BY_STATUS
-from tests.openapi.description import FILE, Operation, faults, operations, resolved
+from tests.openapi.description import FILE, Operation, each_operation, faults, operations, resolved
 
 # OpenAI's own operationIds for the routes that it has too. Its administration has operationIds in
 # kebab case, which make poor function names.
@@ -31,10 +29,6 @@ OPENAI = {
 }
 OPEN = {"livez", "readyz"}
 _IMPROBABLE = "\N{SNOWMAN}" * 9999  # text that no limit of a parameter allows
-
-each_operation = pytest.mark.parametrize(
-    "operation", operations().values(), ids=lambda operation: operation.id
-)
 
 
 def test_openapi_json_is_what_the_app_generates():
@@ -59,7 +53,7 @@ def test_operation_is_described(operation: Operation):
 
 
 @each_operation
-def test_operation_tells_of_keys_and_of_what_fails_everywhere(operation: Operation):
+def test_common_errors_are_documented(operation: Operation):
     answers = set(operation.described["responses"])
     assert bool(operation.described["security"]) is (operation.id not in OPEN)
     if operation.id not in OPEN:
@@ -69,7 +63,7 @@ def test_operation_tells_of_keys_and_of_what_fails_everywhere(operation: Operati
 
 
 @each_operation
-def test_operation_tells_that_a_query_may_be_invalid(operation: Operation):
+def test_invalid_queries_are_documented(operation: Operation):
     queries = [p for p in operation.described.get("parameters", ()) if p["in"] == "query"]
     if any(faults(_IMPROBABLE, query["schema"]) for query in queries):
         assert "400" in operation.described["responses"]

@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
-from tests.openapi.description import Json, Operation, examples, faults, operations, resolved
+from tests.openapi.description import (
+    Json,
+    Operation,
+    each_operation,
+    examples,
+    faults,
+    operations,
+    resolved,
+)
 from tests.openapi.record import EXAMPLES
 from tests.openapi.world import SHARED, World
 
 pytestmark = pytest.mark.slow
-
-each_operation = pytest.mark.parametrize(
-    "operation", operations().values(), ids=lambda operation: operation.id
-)
 
 
 @each_operation

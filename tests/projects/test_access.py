@@ -108,7 +108,7 @@ def test_every_route_has_an_entry_and_declares_a_permission():
     assert undeclared == PUBLIC
 
 
-def test_permissions_are_those_that_a_reviewer_would_write_down():
+def test_permissions_match_the_reviewed_table():
     for route in served(create_app(Settings())):
         permission = needed_by(route.route)
         if permission is not None:

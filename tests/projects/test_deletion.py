@@ -63,7 +63,7 @@ async def test_an_archived_project_is_refused_and_keeps_its_data(api: Api, http,
 
 
 @pytest.mark.parametrize("method", ["archive", "delete"])
-async def test_nobody_locks_themselves_out(api: Api, admin, method):
+async def test_a_key_cannot_archive_or_delete_its_own_project(api: Api, admin, method):
     path = f"{PROJECTS}/{await id_of(api, 'root')}"
     request = admin.post(f"{path}/archive") if method == "archive" else admin.delete(path)
     answer = await request

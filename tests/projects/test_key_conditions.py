@@ -100,7 +100,7 @@ async def test_a_key_works_from_its_addresses_only(api: Api, admin):
     assert (await admin.post(path, json={"allowed_ips": None})).json()["allowed_ips"] is None
 
 
-async def test_behind_a_trusted_proxy_its_header_counts(settings: Settings, api: Api, admin):
+async def test_x_forwarded_for_counts_behind_a_trusted_proxy(settings: Settings, api: Api, admin):
     proxies = ("127.0.0.1", "10.0.0.0/8")
     app = create_app(settings.model_copy(update={"trusted_proxies": proxies}))
     _, key = await created(api, admin, allowed_ips=["192.0.2.0/24"])
@@ -133,7 +133,7 @@ async def test_wrong_conditions_are_400(api: Api, admin, field, value):
     assert answer.json()["error"]["param"].startswith(field)
 
 
-async def test_versions_that_do_not_know_conditions_do_not_find_the_key(api: Api, admin):
+async def test_earlier_versions_do_not_find_keys_with_conditions(api: Api, admin):
     redis = api.app.state.redis
     for condition in ({"expires_in_seconds": 60}, {"allowed_ips": ["127.0.0.1"]}):
         path, key = await created(api, admin)
@@ -180,7 +180,7 @@ async def test_a_repeated_rotation_keeps_the_secret_in_use(api: Api, admin):
     assert await code(admin, leaked) is None
 
 
-async def test_secrets_that_are_valid_at_once_are_bounded(api: Api, admin):
+async def test_the_number_of_valid_secrets_is_bounded(api: Api, admin):
     path, _ = await created(api, admin)
     for _ in range(MAX_OLD_SECRETS):
         assert (await admin.post(f"{path}/rotate")).status_code == 200
@@ -224,7 +224,7 @@ async def test_a_revoked_key_leaves_no_last_use(api: Api, admin):
     assert use is None
 
 
-async def test_failures_of_an_address_are_throttled_but_no_valid_key_is(settings: Settings, api):
+async def test_failures_of_an_address_are_throttled_and_valid_keys_are_not(settings: Settings, api):
     app = create_app(settings.model_copy(update={"failed_authentications_per_minute": 3}))
     key = {"value": await api.key("acme")}
     async with running(app) as url, httpx.AsyncClient(base_url=url) as http:

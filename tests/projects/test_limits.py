@@ -9,7 +9,6 @@ import pytest
 from service.app import create_app
 from service.config.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
 from service.projects.records import ApiKey, Project, Projects, Role
-from service.projects.tokens import find_principal
 from tests.conftest import Api, running
 
 ROOT = "/v1/organization/projects"
@@ -72,7 +71,7 @@ NO_SUCH_LIMITS = [
 ]
 
 
-async def test_what_is_no_limit_is_refused_and_named(api: Api):
+async def test_invalid_limits_are_400_with_the_parameter(api: Api):
     async with await api.client("root", Role.ADMIN) as admin:
         project = (await admin.post(ROOT, json={"name": "clinic"})).json()
         path = f"{ROOT}/{project['id']}"
@@ -127,7 +126,7 @@ async def remembering(settings, api: Api):
         yield Api(app, url, settings)
 
 
-async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api):
+async def test_changes_reach_processes_that_cache(api: Api, remembering: Api):
     projects: Projects = api.app.state.projects
     secret = await api.key("acme")
     authenticator = remembering.app.state.authenticator
@@ -154,10 +153,10 @@ async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api
     assert caller.project_limits == ProjectLimits(requests_per_minute=7)
     assert caller.key_limits == Limits(tokens_per_minute=70)
     assert (caller.role, caller.models) == (Role.INFERENCE, frozenset({"support"}))
-    assert await find_principal(projects)(secret) == caller
+    assert await projects.find_principal(secret) == caller
 
 
-def test_records_of_before_have_no_limits():
+def test_records_of_earlier_versions_have_no_limits():
     project = Project.model_validate_json(
         '{"id":"proj_1","project_id":"-","created_at":1,"name":"acme"}'
     )

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from service.config import OidcGrant, Settings
 from service.core.errors import Unauthenticated
+from service.projects.oidc import ProviderKeys, Tokens
 from service.projects.records import Role
-from service.projects.tokens import ProviderKeys, Tokens
 from tests.conftest import Api
 from tests.http_server import http_server
 
@@ -168,7 +168,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_wrong_with_a_token_is_said(ask, provider, name):
+async def test_faults_of_a_token_are_reported(ask, provider, name):
     make, code, words = REFUSED[name]
     answer = await ask(make(provider))
     error = answer.json()["error"]
@@ -191,20 +191,20 @@ async def test_keys_are_rotated_and_withdrawn(api: Api, provider):
         leeway_s=0, grants=GRANTS,
     )  # fmt: skip
     old = provider.token()
-    assert (await tokens.principal(old)).role is Role.TRAINER
+    assert (await tokens.find_principal(old)).role is Role.TRAINER
     provider.keys = [FIRST, SECOND]
-    assert (await tokens.principal(provider.token(SECOND))).project_name == "acme"
-    assert (await tokens.principal(old)).role is Role.TRAINER
+    assert (await tokens.find_principal(provider.token(SECOND))).project_name == "acme"
+    assert (await tokens.find_principal(old)).role is Role.TRAINER
     assert provider.requests == 2
     other = ECKey.generate_key("P-256", {"kid": "third"})
     provider.keys = [SECOND, other]
-    assert (await tokens.principal(provider.token(other, "ES256"))).role is Role.TRAINER
+    assert (await tokens.find_principal(provider.token(other, "ES256"))).role is Role.TRAINER
     with pytest.raises(Unauthenticated, match="key that the identity provider"):
-        await tokens.principal(old)
+        await tokens.find_principal(old)
     provider.is_away = True
-    assert (await tokens.principal(provider.token(other, "ES256"))).role is Role.TRAINER
+    assert (await tokens.find_principal(provider.token(other, "ES256"))).role is Role.TRAINER
     with pytest.raises(Unauthenticated):
-        await tokens.principal(provider.token(STRANGE))
+        await tokens.find_principal(provider.token(STRANGE))
 
 
 async def test_unknown_keys_cause_few_requests(ask, provider):
@@ -217,7 +217,7 @@ def rsa_with(key: RSAKey, kid: str) -> RSAKey:
     return RSAKey.import_key({**key.as_dict(private=True), "kid": kid})
 
 
-async def test_a_provider_that_is_away_at_first_is_no_refusal(ask, provider):
+async def test_an_unavailable_provider_is_503(ask, provider):
     provider.is_away = True
     answer = await ask(provider.token())
     assert (answer.status_code, answer.json()["error"]["code"]) == (
@@ -242,12 +242,12 @@ async def test_keys_of_a_file_are_read_again_when_it_changes(tmp_path: Path):
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps(KeySet([FIRST]).as_dict(private=False)))
     keys = ProviderKeys(str(path))
-    assert await keys.having("first") is not None
-    assert await keys.having("second") is None
+    assert await keys.find("first") is not None
+    assert await keys.find("second") is None
     path.write_text(json.dumps(KeySet([SECOND]).as_dict(private=False)) + " ")
-    assert await keys.having("second") is not None
+    assert await keys.find("second") is not None
     path.write_text("{broken")
-    assert await keys.having("second") is not None
+    assert await keys.find("second") is not None
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ async def test_keys_of_a_file_are_read_again_when_it_changes(tmp_path: Path):
         ({"oidc_grants": [{**GRANTS[0].model_dump(), "models": ["a"]}]}, "inference"),
     ],
 )
-def test_settings_that_would_open_a_door_are_refused(change, words):
+def test_unsafe_settings_are_refused(change, words):
     whole: dict[str, Any] = {
         "oidc_issuer": ISSUER,
         "oidc_audience": AUDIENCE,

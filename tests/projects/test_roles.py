@@ -209,7 +209,7 @@ async def test_a_new_role_applies_to_the_next_request(api: Api):
         assert wrong.json()["error"]["param"] == "models"
 
 
-async def test_versions_that_do_not_know_a_role_do_not_find_the_key(api: Api):
+async def test_earlier_versions_do_not_find_keys_with_new_roles(api: Api):
     """They look only at the first name, and would take the key for that of a member or fail."""
     path, redis = await keys_path(api), api.app.state.redis
     async with await api.client("acme", Role.ADMIN) as admin:

@@ -1,4 +1,4 @@
-"""A data folder with a base model, as far as plans need it."""
+"""A data folder with the parts of a base model that plans need."""
 
 from __future__ import annotations
 

@@ -215,11 +215,11 @@ async def test_a_service_with_nothing_to_do_is_not_restarted(supervisor, tmp_pat
 
 async def test_the_store_stops_last_and_ignores_sigterm(supervisor, tmp_path):
     """systemd sends SIGTERM to all processes of a service, and `up` stops them in its order."""
-    told = tmp_path / "told"
+    order = tmp_path / "order"
     code = (
         "import signal, sys, time\n"
         "def end(*_):\n"
-        f"    open({str(told)!r}, 'a').write(sys.argv[1])\n"
+        f"    open({str(order)!r}, 'a').write(sys.argv[1])\n"
         "    raise SystemExit\n"
         "signal.signal(signal.SIGTERM, end)\n"
         "signal.signal(signal.SIGINT, end)\n"
@@ -235,7 +235,7 @@ async def test_the_store_stops_last_and_ignores_sigterm(supervisor, tmp_path):
         await until((tmp_path / "logs" / f"{name}.log").read_text, 60)
     os.kill(pid(services["store"]), signal.SIGTERM)
     await supervisor.stop()
-    assert told.read_text() == "apienginestore"
+    assert order.read_text() == "apienginestore"
 
 
 async def test_the_crash_reason_contains_no_secret(supervisor, caplog):
@@ -329,7 +329,7 @@ LOGGED = """{"level": "ERROR", "message": "an engine is away"}
 
 
 @pytest.mark.parametrize(
-    ("log", "said"),
+    ("log", "reason"),
     [
         ("", ""),
         ("\n \n", ""),
@@ -343,10 +343,10 @@ LOGGED = """{"level": "ERROR", "message": "an engine is away"}
         ("ValueError: " + "x" * 1000, "x" * 300),
     ],
 )
-def test_the_crash_reason_is_the_first_error_or_the_last_line(tmp_path, log, said):
+def test_the_crash_reason_is_the_first_error_or_the_last_line(tmp_path, log, reason):
     file = tmp_path / "s.log"
     file.write_text(log, "utf-8")
-    assert crash_reason(file, 0).startswith(said)
+    assert crash_reason(file, 0).startswith(reason)
     assert len(crash_reason(file, 0)) <= 300
 
 

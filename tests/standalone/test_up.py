@@ -113,8 +113,8 @@ def test_the_service_runs_and_shows_the_model_as_unavailable(up, tmp_path: Path,
         }
         assert at_once in [{str(n)} for n in range(8, 17)]
     fault = f"the base model 'gone' cannot be loaded: there is no folder {tmp_path}/gone"
-    told = log.read_text()
-    assert f"gone is unavailable: vllm-gone keeps dying: {fault}; see {tmp_path}/logs" in told
+    output = log.read_text()
+    assert f"gone is unavailable: vllm-gone keeps dying: {fault}; see {tmp_path}/logs" in output
 
     with httpx.Client(
         base_url=f"http://127.0.0.1:{port}/v1",

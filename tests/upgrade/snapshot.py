@@ -1,4 +1,4 @@
-"""Snapshots: what one version wrote to Redis and to storage, and how it answered requests for it.
+"""Reads snapshots: the data of one version in Redis and storage, and its answers to requests.
 
 A snapshot is a file of JSON lines. Each is one Redis key, one stored file, or one answer. Keys that
 soon expire, such as leases and marks of transactions, are left out.

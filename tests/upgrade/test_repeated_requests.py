@@ -1,4 +1,4 @@
-"""A create request that is repeated to a replica of the other version has the same body there."""
+"""Tests that both versions compare the bodies of repeated create requests alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This version reads what earlier versions wrote, and continues their work."""
+"""Tests that this version reads data of earlier versions, and continues their work."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ async def counted(redis) -> int:
     return sum(int(line.split()[0]) for line in lines)
 
 
-async def test_kill_9_loses_what_was_counted_since_the_last_exchange_alone(redis, redis_url):
+async def test_a_killed_process_loses_only_unflushed_usage(redis, redis_url):
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, redis_url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -66,7 +66,7 @@ async def test_kill_9_loses_what_was_counted_since_the_last_exchange_alone(redis
             await asyncio.sleep(0.01)
 
 
-async def test_streams_that_an_end_cuts_off_are_metered(redis, redis_url, tmp_path: Path):
+async def test_streams_cut_off_at_shutdown_are_metered(redis, redis_url, tmp_path: Path):
     """Two signals, as from systemd and `up`: streams continue until the deadline of the API."""
 
     async def endless(request: web.Request) -> web.StreamResponse:

@@ -85,7 +85,7 @@ async def test_streams_wait_too_and_projects_do_not_wait_for_each_other(replica)
     await stream
 
 
-async def test_who_gives_up_frees_the_place(replica):
+async def test_a_cancelled_request_leaves_the_queue(replica):
     one = replica()
     who = caller(concurrent_requests=1)
     running = one.admit(who)
@@ -100,7 +100,7 @@ async def test_who_gives_up_frees_the_place(replica):
     one.serve(who)
 
 
-async def test_after_a_while_it_is_refused_and_told_when_to_try_again(replica):
+async def test_a_request_that_waited_too_long_gets_retry_after(replica):
     one = replica(wait_s=0.05)
     who = caller(concurrent_requests=1)
     one.admit(who)
@@ -113,7 +113,7 @@ async def test_after_a_while_it_is_refused_and_told_when_to_try_again(replica):
     assert one.meter.waiting == 0
 
 
-async def test_new_limits_and_the_end_of_requests_elsewhere_are_noticed(replica):
+async def test_new_limits_and_ended_requests_of_other_replicas_admit(replica):
     one, two = replica(), replica()
     who = caller(concurrent_requests=2)
     elsewhere = [two.admit(who), two.admit(who)]
@@ -158,7 +158,7 @@ def lines(replica) -> Callable[..., Replica]:
     return make
 
 
-async def test_the_number_of_those_that_wait_is_bounded(lines):
+async def test_the_number_of_waiting_requests_is_bounded(lines):
     one = lines(most=6)
     who = caller(concurrent_requests=1)
     others = [caller(f"key_{n}", f"proj_{n}", concurrent_requests=1) for n in range(4)]
@@ -177,7 +177,7 @@ async def test_the_number_of_those_that_wait_is_bounded(lines):
     await settled(one, 0)
 
 
-async def test_the_bytes_of_those_that_wait_are_bounded(lines):
+async def test_the_bytes_of_waiting_requests_are_bounded(lines):
     one = lines(most_bytes=1000)
     who, other = caller(concurrent_requests=1), caller("k", "proj_other", concurrent_requests=1)
     for each in (who, other):

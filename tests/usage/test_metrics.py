@@ -34,7 +34,7 @@ class Since:
         return scraped().get(place, 0) - self.before.get(place, 0)
 
 
-def test_metrics_read_as_prometheus_clients_own():
+def test_cells_export_like_prometheus_client():
     registry = CollectorRegistry()
     group = Group("Tests", (Process.API,), registry=registry)
     counter = group.counter("a_total", "A.", ["x"])
@@ -59,7 +59,7 @@ def test_metrics_read_as_prometheus_clients_own():
         counter.cell("one", "two")
 
 
-def test_what_an_alert_counts_is_exported_before_it_happens():
+def test_counters_of_alerts_are_exported_from_zero():
     registry = CollectorRegistry()
     group = Group("Tests", (Process.API,), registry=registry)
     plain = group.counter("a_total", "A.")
@@ -117,7 +117,7 @@ async def test_in_flight_and_limited(replica):
         assert since.grown("limited_total", limit=limit, scope=scope, project="busy") == 1
 
 
-async def test_neither_keys_nor_adapters_nor_endless_projects_become_labels(replica):
+async def test_labels_are_bounded(replica):
     one = replica(max_labelled_projects=3)
     for number in range(20):
         one.serve(caller(f"key_{number}", f"proj_endless{number}"), model=f"ft:secret-{number}")

@@ -65,7 +65,7 @@ async def test_answers_count_in_the_minute_in_which_they_ended(replica, redis, c
     assert (await sums(redis, start_s=int(NOON) + 60))["key_a ft:m"][0] == 2
 
 
-async def test_a_limit_is_held_together(replica, clock):
+async def test_replicas_share_a_limit(replica, clock):
     one, two = replica(), replica()
     who = caller(requests_per_minute=10)
     assert [one.serve(who) for _ in range(6)]
@@ -83,7 +83,7 @@ async def test_a_limit_is_held_together(replica, clock):
     assert admitted(one, who) == 0
 
 
-async def test_the_overshoot_is_one_exchange_of_the_others_and_is_waited_off(replica, clock):
+async def test_replicas_exceed_a_limit_only_between_two_flushes(replica, clock):
     """Three replicas that have not synchronized yet admit three times the limit."""
     replicas = [replica() for _ in range(3)]
     who = caller(requests_per_minute=10)
@@ -99,7 +99,7 @@ async def test_the_overshoot_is_one_exchange_of_the_others_and_is_waited_off(rep
         assert admitted(replicas[0], who) == count
 
 
-async def test_token_corrections_reach_the_others(replica):
+async def test_token_corrections_reach_other_replicas(replica):
     one, two = replica(), replica()
     who = caller(tokens_per_minute=1000)
     two.serve(who, tokens=(1, 0))
@@ -114,7 +114,7 @@ async def test_token_corrections_reach_the_others(replica):
     two.admit(who, max_tokens=800)
 
 
-async def test_concurrency_is_held_together(replica):
+async def test_replicas_share_limits_on_concurrency(replica):
     one, two = replica(), replica()
     who = caller(concurrent_requests=3, concurrent_streams=1)
     streams = one.admit(who, streamed=True), one.admit(who)
@@ -133,7 +133,7 @@ async def test_concurrency_is_held_together(replica):
     two.admit(who, streamed=True)
 
 
-async def test_what_a_dead_replica_was_answering_is_forgotten(replica):
+async def test_requests_of_a_dead_replica_expire(replica):
     dead, alive = replica(in_flight_ttl_s=0.3), replica()
     who = caller(concurrent_requests=1)
     dead.admit(who)
@@ -153,7 +153,7 @@ async def test_what_a_dead_replica_was_answering_is_forgotten(replica):
                 continue
 
 
-async def test_a_long_stream_is_told_on_though_nobody_asks_anew(replica, clock):
+async def test_a_long_stream_keeps_counting_on_other_replicas(replica, clock):
     one, two = replica(), replica()
     who = caller(concurrent_streams=1)
     one.admit(who, streamed=True)
@@ -166,7 +166,7 @@ async def test_a_long_stream_is_told_on_though_nobody_asks_anew(replica, clock):
         two.admit(who, streamed=True)
 
 
-async def test_a_long_stream_that_ended_is_told_to_have(replica, clock):
+async def test_the_end_of_a_long_stream_reaches_other_replicas(replica, clock):
     one, two = replica(), replica()
     who = caller(concurrent_streams=1)
     stream = one.admit(who, streamed=True)
@@ -179,7 +179,7 @@ async def test_a_long_stream_that_ended_is_told_to_have(replica, clock):
     two.admit(who, streamed=True)
 
 
-async def test_who_is_always_refused_still_learns_when_there_is_room(replica, clock):
+async def test_a_refused_key_is_admitted_once_there_is_room(replica, clock):
     one, two = replica(), replica()
     who = caller(concurrent_requests=2)
     running = [one.admit(who), one.admit(who)]
@@ -199,7 +199,7 @@ async def test_who_is_always_refused_still_learns_when_there_is_room(replica, cl
     two.admit(who)
 
 
-async def test_a_batch_whose_answer_was_lost_counts_once(replica, redis, proxy, cut_redis):
+async def test_a_batch_whose_response_was_lost_counts_once(replica, redis, proxy, cut_redis):
     """The script ran, but its response was lost: the batch is sent again and ignored."""
     one = replica(cut_redis)
     who = caller(requests_per_minute=100)
@@ -218,9 +218,7 @@ async def test_a_batch_whose_answer_was_lost_counts_once(replica, redis, proxy, 
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_whatever_is_lost_on_the_way_every_request_counts_once(
-    replica, redis, proxy, cut_redis, seed
-):
+async def test_every_request_counts_once_whatever_is_lost(replica, redis, proxy, cut_redis, seed):
     chance = random.Random(seed)
     replicas = [replica(cut_redis), replica(cut_redis), replica()]
     who = caller(requests_per_minute=10**6, tokens_per_minute=10**9)
@@ -248,7 +246,7 @@ async def test_whatever_is_lost_on_the_way_every_request_counts_once(
         assert (project.requests.used, project.tokens.used) == (count, 7 * count)
 
 
-async def test_a_clients_own_retries_count_once_too(replica, redis, proxy):
+async def test_retries_of_the_redis_client_count_once(replica, redis, proxy):
     """redis-py repeats a command when its connection breaks."""
     client = connect(proxy.url, retries=3, patience_s=60)
     one = replica(client)
@@ -262,9 +260,7 @@ async def test_a_clients_own_retries_count_once_too(replica, redis, proxy):
     await client.aclose(close_connection_pool=True)
 
 
-async def test_while_redis_is_away_counting_goes_on_and_nothing_is_lost(
-    replica, redis, proxy, cut_redis, clock
-):
+async def test_usage_is_counted_while_redis_is_away(replica, redis, proxy, cut_redis, clock):
     one, two = replica(cut_redis), replica()
     who = caller(requests_per_minute=10, concurrent_requests=2)
     running = two.admit(who)
@@ -297,7 +293,7 @@ async def test_while_redis_is_away_counting_goes_on_and_nothing_is_lost(
     two.meter.done(running, served())
 
 
-async def test_the_background_task_outlives_an_outage_and_says_so_once(
+async def test_the_background_task_survives_an_outage_and_logs_once(
     redis, proxy, cut_redis, caplog
 ):
     proxy.is_cut = True
@@ -313,7 +309,7 @@ async def test_the_background_task_outlives_an_outage_and_says_so_once(
                 await asyncio.sleep(0.02)
 
 
-async def test_a_clean_stop_tells_all_and_leaves_nothing_in_flight(redis):
+async def test_a_clean_stop_flushes_usage_and_requests_in_flight(redis):
     async with Meter(redis, flush_every_s=3600) as meter:
         who = caller(concurrent_requests=5)
         meter.admit(who, body_bytes=1, max_tokens=1, streamed=False)
@@ -326,7 +322,7 @@ async def test_a_clean_stop_tells_all_and_leaves_nothing_in_flight(redis):
     assert await redis.keys("finetuned:usage-settled:*") == []
 
 
-async def test_a_stop_without_redis_ends_soon(proxy, cut_redis, caplog):
+async def test_a_stop_without_redis_is_bounded_in_time(proxy, cut_redis, caplog):
     proxy.is_cut = True
     async with asyncio.timeout(60), Meter(cut_redis) as meter:
         meter.done(meter.admit(caller(), body_bytes=1, max_tokens=1, streamed=False), served())
@@ -359,7 +355,7 @@ async def test_many_rows_go_in_several_batches(replica, redis):
     assert len(await sums(redis)) == 500
 
 
-async def test_many_limited_keys_are_learnt_of_in_several_parts(replica):
+async def test_many_limited_keys_are_read_in_several_batches(replica):
     one, two = replica(), replica()
     callers = [caller(f"key_{n}", key_limits={"requests_per_minute": 2}) for n in range(450)]
     for who in callers:
@@ -373,7 +369,7 @@ async def test_many_limited_keys_are_learnt_of_in_several_parts(replica):
                 each.admit(who)
 
 
-async def test_a_span_has_bounded_groups_and_the_rest_share_one(replica, redis):
+async def test_groups_of_an_interval_are_bounded(replica, redis):
     one = replica()
     for _ in range(2):
         for number in range(keys.MAX_GROUPS + 7):
@@ -385,7 +381,7 @@ async def test_a_span_has_bounded_groups_and_the_rest_share_one(replica, redis):
     assert sum(line[0] for line in kept.values()) == 2 * (keys.MAX_GROUPS + 7)
 
 
-def test_rows_that_wait_are_bounded_and_minutes_go_first():
+def test_pending_rows_are_bounded_and_drop_minutes_first():
     waiting = PendingRows(max_rows=5)
     one = Counts(requests=1)
     for minute in range(10):

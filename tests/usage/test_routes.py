@@ -105,7 +105,7 @@ async def test_openai_sdk_reads_usage(usage):
             assert found == tokens, only
 
 
-async def test_members_see_their_own_project_alone(usage):
+async def test_members_see_only_their_own_project(usage):
     await usage.add("acme", tokens=(10, 5))
     await usage.add("other", tokens=(100, 50))
     start = int(usage.now_s) - HOUR
@@ -206,7 +206,7 @@ async def test_lists_without_brackets_are_read_too(usage, api):
     assert [r["model"] for r in results] == ["a"]
 
 
-async def test_old_starts_begin_with_what_is_kept(api: Api):
+async def test_old_start_times_are_limited_to_the_retention(api: Api):
     async with await api.client("root", Role.ADMIN) as http:
         for width, kept in (("1m", 2 * DAY), ("1h", 400 * DAY), ("1d", 400 * DAY)):
             answer = await http.get(
@@ -236,7 +236,7 @@ BAD_QUESTIONS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_bad_questions_are_400_and_say_where(api: Api):
+async def test_bad_queries_are_400_with_the_parameter(api: Api):
     async with await api.client("root", Role.ADMIN) as http:
         for params, param in BAD_QUESTIONS:
             answer = await http.get("/v1/organization/usage/completions", params=params)
@@ -244,7 +244,7 @@ async def test_bad_questions_are_400_and_say_where(api: Api):
             assert answer.json()["error"]["param"] == param
 
 
-async def test_without_a_key_nothing_is_told(api: Api):
+async def test_without_a_key_usage_is_401(api: Api):
     async with await api.client() as http:
         answer = await http.get(
             "/v1/organization/usage/completions?start_time=1", headers={"authorization": ""}

@@ -129,7 +129,7 @@ async def stack(settings, engine_url):
         yield Stack(*apis)
 
 
-async def test_usage_of_both_apis_is_told_by_either(stack):
+async def test_either_api_returns_the_usage_of_both(stack):
     async with await stack.sdk(stack.one) as one, await stack.sdk(stack.two) as two:
         for client in (one, two, two):
             raw = await chat(client)
@@ -169,7 +169,7 @@ async def test_a_limit_set_by_an_admin_holds_on_both_apis_within_two_seconds(sta
             assert int(headers["retry-after"]) >= 1
 
 
-async def test_headers_of_an_answer_and_a_request_that_can_never_fit(stack):
+async def test_rate_limit_headers_and_a_request_that_never_fits(stack):
     async with await stack.sdk(stack.one) as one:
         await stack.limit(tokens_per_minute=500)
         raw = await chat(one, max_tokens=10)
@@ -182,7 +182,7 @@ async def test_headers_of_an_answer_and_a_request_that_can_never_fit(stack):
         assert refused.value.response.request.headers["x-stainless-retry-count"] == "0"
 
 
-async def test_the_sdk_waits_as_long_as_it_is_told_and_gets_through(stack):
+async def test_the_sdk_waits_and_succeeds(stack):
     async with await stack.sdk(stack.one) as one:
         await stack.limit(requests_per_minute=60)
         with pytest.raises(RateLimitError):
@@ -191,7 +191,7 @@ async def test_the_sdk_waits_as_long_as_it_is_told_and_gets_through(stack):
 
 
 @pytest.mark.parametrize("chats", [80, 200])
-async def test_many_chats_at_a_time_wait_for_their_places(stack, slow, chats):
+async def test_chats_over_the_limit_wait(stack, slow, chats):
     """More than the 64 that a project may have in progress, some as streams."""
     async with await stack.sdk(stack.one) as one:
         await stack.limit(concurrent_requests=64)

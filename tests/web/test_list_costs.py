@@ -76,7 +76,7 @@ async def test_a_filter_reads_only_what_it_returns(api: Api, http, project_id):
     assert found["data"] == []
 
 
-async def test_a_long_list_is_that_of_its_pages(api: Api, http, project_id):
+async def test_a_long_list_equals_its_pages(api: Api, http, project_id):
     files = await add_files(api, project_id, MANY)
     whole = (await http.get("/v1/files?order=asc")).json()
     assert [file["id"] for file in whole["data"]] == files

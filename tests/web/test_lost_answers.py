@@ -246,7 +246,7 @@ KEYED = ("create_job", "create_eval", "create_run", "clean_file")
 
 
 @pytest.mark.parametrize("name", KEYED)
-async def test_a_retry_after_an_outage_makes_nothing_twice(
+async def test_a_retry_after_an_outage_creates_nothing_twice(
     redis, road, requests, name, monkeypatch
 ):
     """Redis is unavailable from the lost response until the request has failed."""

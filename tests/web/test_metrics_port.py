@@ -16,7 +16,7 @@ from service.app import create_app
 from service.config import Settings
 from service.web.side_port import PortTaken, serve_metrics
 from tests.conftest import Api, running
-from tests.web.test_safe_headers import DEFAULTS, safe
+from tests.web.test_security_headers import DEFAULTS, safe
 
 
 async def test_the_public_port_has_no_metrics_and_keeps_its_probes(api: Api):
@@ -26,7 +26,7 @@ async def test_the_public_port_has_no_metrics_and_keeps_its_probes(api: Api):
         assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_their_own_port_has_them_and_nothing_else(api: Api):
+async def test_the_metrics_port_serves_only_metrics(api: Api):
     async with (
         serve_metrics(api.app.state.redis, "127.0.0.1", 0) as url,
         httpx.AsyncClient(base_url=url) as client,
@@ -46,7 +46,7 @@ async def test_their_own_port_has_them_and_nothing_else(api: Api):
         ("POST", "/metrics", 405),
     ],
 )
-async def test_it_answers_as_the_public_port_does(api: Api, method, path, status):
+async def test_the_metrics_port_answers_like_the_public_port(api: Api, method, path, status):
     async with (
         serve_metrics(api.app.state.redis, "127.0.0.1", 0) as url,
         httpx.AsyncClient() as client,
@@ -73,7 +73,7 @@ async def test_a_taken_port_is_named(api: Api):
                 pass
 
 
-async def test_the_app_serves_them_while_it_lives(settings: Settings, caplog):
+async def test_the_app_serves_metrics_during_its_lifespan(settings: Settings, caplog):
     caplog.set_level("INFO", logger="service.web.side_port")
     app = create_app(settings.model_copy(update={"api_metrics_port": 0}), with_metrics_port=True)
     async with running(app), httpx.AsyncClient() as client:

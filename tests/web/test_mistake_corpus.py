@@ -599,7 +599,7 @@ NOT_OURS: Final = re.compile(
 )
 
 
-async def test_each_mistake_is_told_with_its_parameter_and_a_code(api: Api):
+async def test_each_mistake_is_reported_with_its_parameter_and_code(api: Api):
     wrong: list[str] = []
     async with await api.client() as member, await api.client("root", Role.ADMIN) as root:
         made = {"eval": (await member.post("/v1/evals", json=EVALUATE)).json()["id"]}
@@ -617,7 +617,7 @@ async def test_each_mistake_is_told_with_its_parameter_and_a_code(api: Api):
     assert wrong == []
 
 
-async def test_a_body_that_is_not_a_json_object_is_told_with_the_place(api: Api):
+async def test_an_invalid_json_body_is_reported_with_the_position(api: Api):
     wrong: list[str] = []
     async with await api.client() as client:
         for where in (CHAT, TEXT, RESPONSE, EMBED, JOB, EVAL, BATCH, UPLOAD):

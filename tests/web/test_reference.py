@@ -14,7 +14,7 @@ from tests.conftest import Api
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
-async def test_a_program_learns_where_the_rest_is(api: Api):
+async def test_the_root_returns_links_as_json(api: Api):
     async with await api.client() as http:
         about = (await http.get("/")).json()
         assert about["name"] == "finetuned"
@@ -23,7 +23,7 @@ async def test_a_program_learns_where_the_rest_is(api: Api):
             assert (await http.get(link)).status_code == 200
 
 
-async def test_a_browser_gets_a_page_that_links_on(api: Api):
+async def test_the_root_returns_a_page_to_browsers(api: Api):
     async with await api.client() as http:
         page = await http.get("/", headers={"accept": "text/html,*/*"})
         assert page.headers["content-type"].startswith("text/html")

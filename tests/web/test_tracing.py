@@ -36,7 +36,7 @@ def test_the_standard_variables_decide(environ, url):
 
 
 @pytest.mark.slow
-def test_off_nothing_of_opentelemetry_is_imported():
+def test_opentelemetry_is_not_imported_if_tracing_is_off():
     code = (
         "import sys, service.server, service.worker.main\n"
         "from service.core import tracing\n"
@@ -101,7 +101,7 @@ async def test_requests_are_spans_by_route_below_the_callers(spans):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_a_failure_is_told_without_its_words(spans):
+async def test_spans_of_failures_have_no_messages(spans):
     async with running(api()) as url, httpx.AsyncClient(base_url=url) as http:
         assert (await http.get("/broken")).status_code == 500
     with pytest.raises(KeyError), tracing.span("work"):
@@ -113,7 +113,7 @@ async def test_a_failure_is_told_without_its_words(spans):
     assert b"words of a customer" not in b"".join(spans.raw)
 
 
-async def test_a_collector_that_is_away_holds_up_nobody(monkeypatch):
+async def test_an_unavailable_collector_delays_no_request(monkeypatch):
     pytest.importorskip("opentelemetry.sdk", reason="the extra `tracing` is not installed")
     monkeypatch.setenv(COMMON, "http://127.0.0.1:1")
     tracing.start("api", "1")
@@ -130,7 +130,7 @@ def _nothing(_: object) -> None:
     """Do nothing. Stopping may take seconds, which these tests do not measure."""
 
 
-def test_another_protocol_is_refused_with_a_word(monkeypatch, caplog):
+def test_an_unsupported_protocol_is_refused(monkeypatch, caplog):
     monkeypatch.setenv(COMMON, "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     tracing.start("api", "1")

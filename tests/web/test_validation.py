@@ -1,11 +1,18 @@
-"""Mistakes in requests to the API's own routes are told in OpenAI's words, not in pydantic's."""
+"""Tests that errors of requests are worded like OpenAI's, and that all bodies are strict."""
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from service.app import create_app
+from service.config import Settings
 
 JOBS = "/v1/fine_tuning/jobs"
 JOB = {"model": "tiny", "training_file": "file-abc"}
@@ -46,7 +53,7 @@ def hyper(**chosen: Any) -> dict[str, Any]:
          "filename", "expected at least 1 character, but got 0 instead (and 1 more error)"),
     ],
 )  # fmt: skip
-async def test_a_mistake_is_told_in_openais_words(
+async def test_errors_are_worded_like_openais(
     http: httpx.AsyncClient, path: str, body: Any, param: str | None, message: str
 ):
     answer = await (http.get(path) if body is None else http.post(path, json=body))
@@ -61,3 +68,34 @@ async def test_the_text_of_a_wrong_value_is_not_repeated(http: httpx.AsyncClient
     answer = await http.post(JOBS, json={**JOB, "metadata": "my secret", "seed": "my secret"})
     assert answer.status_code == 400
     assert "secret" not in answer.text
+
+
+def models_in(kind: Any, seen: set[type[BaseModel]]) -> Iterator[type[BaseModel]]:
+    """Yield the models in an annotation, with those of their fields."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if kind in seen:
+            return
+        seen.add(kind)
+        yield kind
+        for field in kind.model_fields.values():
+            yield from models_in(field.annotation, seen)
+    for part in typing.get_args(kind):
+        yield from models_in(part, seen)
+
+
+def bodies() -> list[type[BaseModel]]:
+    seen: set[type[BaseModel]] = set()
+    routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
+    return [
+        model
+        for route in routes
+        if route.body_field is not None
+        for model in models_in(route.body_field.field_info.annotation, seen)
+    ]
+
+
+def test_every_model_of_a_body_is_strict():
+    found = bodies()
+    assert len(found) > 50
+    assert [m.__qualname__ for m in found if m.model_config.get("strict") is not True] == []
+    assert [m.__qualname__ for m in found if m.model_config.get("extra") != "forbid"] == []

@@ -10,7 +10,7 @@ import pytest
 from service.core.redis import connect
 from service.standalone.services import free_port
 from service.worker.probes import LoopLiveness, serve_probes
-from tests.web.test_safe_headers import DEFAULTS, safe
+from tests.web.test_security_headers import DEFAULTS, safe
 
 LOOPS = {
     *("queue cpu", "queue evals", "queue batches", "queue gpu", "reconciler", "presence"),

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from service.core.encryption.sealed import KEY_BYTES
 
 _NONCE_BYTES: Final = 12
@@ -79,17 +82,12 @@ class LocalMasterKey:
 
     async def wrap(self, data_key: bytes, context: str) -> str:
         """Encrypt a data key with the first key."""
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         nonce = os.urandom(_NONCE_BYTES)
         sealed = AESGCM(self._keys[self.id]).encrypt(nonce, data_key, context.encode())
         return f"{self.id}:{base64.b64encode(nonce + sealed).decode()}"
 
     async def unwrap(self, wrapped: str, context: str) -> bytes:
         """Decrypt a data key with the key that wrapped it."""
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         name, _, value = wrapped.partition(":")
         key = self._keys.get(name)
         if key is None:

@@ -16,17 +16,21 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from service.core import local_disk
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-        Ed25519PrivateKey,
-        Ed25519PublicKey,
-    )
 
 ALGORITHM: Final = "Ed25519"
 _ID_CHARS = 16
@@ -54,9 +58,6 @@ class PublicKey:
     @classmethod
     def from_pem(cls, pem: bytes) -> PublicKey:
         """Read a public key. Raises SigningKeyError."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
         try:
             key = load_pem_public_key(pem)
         except ValueError as e:
@@ -68,15 +69,11 @@ class PublicKey:
     @classmethod
     def from_raw(cls, raw: bytes) -> PublicKey:
         """Read the 32 bytes of a public key. Raises ValueError."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
         return cls(Ed25519PublicKey.from_public_bytes(raw))
 
     @property
     def pem(self) -> str:
         """The key as PEM."""
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
         return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
@@ -96,8 +93,6 @@ class PublicKey:
 
     def verifies_bytes(self, data: bytes, signature: bytes) -> bool:
         """Return whether this key signed exactly these bytes."""
-        from cryptography.exceptions import InvalidSignature
-
         try:
             self._key.verify(signature, data)
         except InvalidSignature:
@@ -106,8 +101,6 @@ class PublicKey:
 
     def verifies(self, purpose: str, content: Mapping[str, Any], value: str) -> bool:
         """Return whether this key signed the content for this purpose."""
-        from cryptography.exceptions import InvalidSignature
-
         try:
             self._key.verify(base64.b64decode(value, validate=True), message(purpose, content))
         except (InvalidSignature, ValueError):
@@ -125,16 +118,11 @@ class SigningKey:
     @classmethod
     def generate(cls) -> SigningKey:
         """Make a new key."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
     def from_pem(cls, pem: bytes) -> SigningKey:
         """Read a private key. Raises SigningKeyError."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
         try:
             key = load_pem_private_key(pem, password=None)
         except (ValueError, TypeError) as e:
@@ -149,12 +137,6 @@ class SigningKey:
     @property
     def pem(self) -> bytes:
         """The private key as PEM."""
-        from cryptography.hazmat.primitives.serialization import (
-            Encoding,
-            NoEncryption,
-            PrivateFormat,
-        )
-
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def sign_bytes(self, data: bytes) -> bytes:

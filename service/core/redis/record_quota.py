@@ -183,7 +183,7 @@ async def _default(_project_id: str) -> None:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of Redis: bytes in use, and those at which it refuses writes (0 if it never does)."""
+    """Memory of Redis in bytes: in use, and the limit at which it refuses writes (0: none)."""
 
     used: int
     limit: int

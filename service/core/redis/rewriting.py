@@ -125,7 +125,7 @@ class Rewriter:
         return last.rewrite if is_later or last.requests >= requested else None
 
     async def advance(self, requested: int) -> None:
-        """Begin a rewrite if not all these requests are covered, and wait up to 2 s for its end.
+        """Begin a rewrite unless these requests are covered, and wait up to 2 s for its end.
 
         Raises REDIS_ERRORS and StorageError.
         """

@@ -167,7 +167,7 @@ def new_mark() -> str:
 
 
 class _Attempts(Generic[T]):
-    """The attempts at a transaction, of which at most one is applied."""
+    """Attempts a transaction repeatedly, so that it is applied at most once."""
 
     def __init__(self, redis: Redis) -> None:
         self.mark = new_mark()

@@ -23,9 +23,9 @@ from service.datasets.checks.rows import check_row
 from service.datasets.cleaning.split import split_rows
 from service.datasets.cleaning.text import TextCleaner
 from service.datasets.contract.tasks import CleanResult, CleanSpec, ConvertResult
-from service.datasets.duplicates.groups import Rows
+from service.datasets.duplicates.groups import Mask, Rows
 from service.datasets.duplicates.similar_rows import Conflict, find_similar_rows
-from service.datasets.file_features import Collected, Progress, collect
+from service.datasets.file_features import Collected, ProgressCallback, collect
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import RowFormat
 from service.datasets.output import DigestWriter
@@ -156,7 +156,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _MAX_BROKEN_ROWS = 1_000_000
 
 
-def clean(spec: CleanSpec, *, progress: Progress | None = None) -> CleanResult:
+def clean(spec: CleanSpec, *, progress: ProgressCallback | None = None) -> CleanResult:
     """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `spec.out`.
 
     `spec.decisions` is a file with a `Decision` on each line.
@@ -175,7 +175,7 @@ class _Cleaning:
 
     spec: CleanSpec
     work: Path
-    progress: Progress | None
+    progress: ProgressCallback | None
     protected: Collection[int] = ()
     entries: list[DiffEntry] = field(default_factory=list)
     changed: Counter[str] = field(default_factory=Counter)
@@ -286,32 +286,30 @@ class _Cleaning:
             kept.append(number)
         return kept
 
-    def _drop_duplicates(
-        self, collected: Collected, lines: array[int]
-    ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Rows]]:
+    def _drop_duplicates(self, collected: Collected, lines: array[int]) -> tuple[Mask, list[Rows]]:
         options, features = self.spec.options, collected.features
-        likeness = find_similar_rows(collected, near_threshold=options.near_threshold)
+        similar = find_similar_rows(collected, near_threshold=options.near_threshold)
         dropped = np.zeros(len(features), dtype=bool)
         if options.exact_duplicates:
-            for group in likeness.exact:
+            for group in similar.exact:
                 self._drop(group[1:], int(group[0]), "exact_duplicate", lines, dropped)
         if options.contradictions != "keep":
-            for conflict in likeness.conflicts:
+            for conflict in similar.conflicts:
                 self._resolve(conflict, collected, lines, dropped)
         if options.near_duplicates:
-            for group in likeness.near:
+            for group in similar.near:
                 left = group[~dropped[group]]
                 left = left[features["context"][left] == features["context"][left[:1]]]
                 if len(left) > 1:
                     self._drop(left[1:], int(left[0]), "near_duplicate", lines, dropped)
-        return dropped, [*likeness.exact, *likeness.near]
+        return dropped, [*similar.exact, *similar.near]
 
     def _resolve(
         self,
         conflict: Conflict,
         collected: Collected,
         lines: array[int],
-        dropped: np.ndarray[Any, np.dtype[np.bool_]],
+        dropped: Mask,
     ) -> None:
         """Keep the answers with one verdict on a question, chosen by the configured rule.
 
@@ -340,7 +338,7 @@ class _Cleaning:
         other: int | None,
         reason: str,
         lines: array[int],
-        dropped: np.ndarray[Any, np.dtype[np.bool_]],
+        dropped: Mask,
     ) -> None:
         more = {} if other is None else {"other": lines[other]}
         for row in rows:
@@ -353,8 +351,8 @@ class _Cleaning:
         source: ConvertResult,
         cleaned: Path,
         lines: array[int],
-        dropped: np.ndarray[Any, np.dtype[np.bool_]],
-        held: np.ndarray[Any, np.dtype[np.bool_]],
+        dropped: Mask,
+        held: Mask,
     ) -> CleanResult:
         train, validation = self.work / "train", self.work / "validation"
         with DigestWriter(train) as to_train, DigestWriter(validation) as to_validation:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from service.datasets.duplicates.groups import Rows, join, root
+from service.datasets.duplicates.groups import Mask, Rows, join, root
 from service.datasets.row_features import FeatureArray
 
 _LENGTH_CLASSES = 3
@@ -16,7 +16,7 @@ _LENGTH_CLASSES = 3
 
 def split_rows(
     features: FeatureArray, linked: Iterable[Sequence[int] | Rows], *, share: float, seed: int
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
+) -> Mask:
     """Return a mask of the rows to hold out: about `share` (0 to 1) of all rows.
 
     Rows of the same group in `linked`, and rows with the same prompt or question, go to the same

@@ -501,9 +501,9 @@ class RowTexts:
         return self._read(row)
 
     def _row(self, row: int) -> RowText:
-        talk = self.conversation(row)
-        said = [(at, turn) for at, turn in enumerate(talk.turns) if turn.role != "system"]
-        answer = talk.last_answer
+        conversation = self.conversation(row)
+        said = [(at, turn) for at, turn in enumerate(conversation.turns) if turn.role != "system"]
+        answer = conversation.last_answer
         last = [place for place, (at, _) in enumerate(said) if at == answer]
         return RowText(
             tuple(turn.role for _, turn in said),

@@ -32,6 +32,7 @@ from service.datasets.parallel import map_ordered
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 Lines = np.ndarray[Any, np.dtype[np.uint32]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 # 32 bands of 4: 98.8% of the pairs that share 60% of their character runs match in at least
 # one band, 87% of those that share 50%, and 1 in 20 of those that share 20%. Comparing the full
@@ -153,7 +154,7 @@ def join(parents: Rows, one: int, other: int) -> None:
     parents[max(first, second)] = min(first, second)
 
 
-def contradictions(questions: Hashes, verdicts: Hashes) -> list[Rows]:
+def find_contradictions(questions: Hashes, verdicts: Hashes) -> list[Rows]:
     """Return groups of rows that have the same question but different verdicts."""
     return [rows for rows in equal_groups(questions) if len(np.unique(verdicts[rows])) > 1]
 

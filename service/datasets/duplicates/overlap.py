@@ -59,7 +59,7 @@ def shared_rows(train: Path, held: Path, work: Path, *, processes: int = 1) -> S
 
     with tempfile.TemporaryDirectory(dir=work, prefix="overlap-") as made:
         of_train, of_held = read(train, Path(made) / "train"), read(held, Path(made) / "held")
-        found = overlap(of_train, of_held, near_threshold=NEAR_THRESHOLD)
+        found = find_overlap(of_train, of_held, near_threshold=NEAR_THRESHOLD)
     return SharedRows(
         rows=len(of_held.features),
         exact=_lines(found.exact),
@@ -72,7 +72,7 @@ def _lines(rows: Iterable[int]) -> list[int]:
     return sorted(row + 1 for row in rows)
 
 
-def overlap(train: Collected, held: Collected, *, near_threshold: float) -> Overlap:
+def find_overlap(train: Collected, held: Collected, *, near_threshold: float) -> Overlap:
     """Find rows of the validation file that also appear in the training file."""
     exact = _rows_with_known_hash(train.features["exact"], held.features["exact"])
     same = _rows_with_known_hash(_meaning_hashes(train), _meaning_hashes(held))
@@ -130,8 +130,8 @@ def _rows_with_same_meaning(
                 closest = np.argsort(-shared, kind="stable")[:_MAX_COMPARED]
                 likely = closest[shared[closest] >= CANDIDATES * PERMUTATIONS]
                 for source in sources[likely].tolist():
-                    likeness = of_train[source].compare(of_held[row], threshold=threshold)
-                    if likeness is not None and likeness.same:
+                    comparison = of_train[source].compare(of_held[row], threshold=threshold)
+                    if comparison is not None and comparison.same:
                         found[row] = source
                         break
     return found

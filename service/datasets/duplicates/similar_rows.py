@@ -11,9 +11,9 @@ from service.datasets.duplicates.groups import (
     Hashes,
     Rows,
     agree,
-    contradictions,
     equal_groups,
     find_classes,
+    find_contradictions,
 )
 from service.datasets.duplicates.minhash import MIX, SignatureStack
 from service.datasets.file_features import Collected
@@ -111,10 +111,10 @@ def find_conflicts(
     """Return groups of rows with the same question and different verdicts."""
     is_asked = (features["label"][rows] != UNLABELED) | (features["question"][rows] != 0)
     asked = rows[is_asked]
-    groups = contradictions(questions(features)[asked], verdicts(features)[asked])
+    groups = find_contradictions(hash_questions(features)[asked], hash_verdicts(features)[asked])
     found: list[Conflict] = []
     for number, group in enumerate(asked[places] for places in groups):
-        said = verdicts(features)[group]
+        said = hash_verdicts(features)[group]
         if features["label"][group[0]] == UNLABELED and number < _COMPARED_GROUPS:
             said = _merge_replies(group, said, texts, threshold)
         if len(np.unique(said)) > 1:
@@ -154,7 +154,7 @@ def _merge_replies(group: Rows, replies: Hashes, texts: RowTexts, threshold: flo
     return meanings
 
 
-def questions(features: FeatureArray) -> Hashes:
+def hash_questions(features: FeatureArray) -> Hashes:
     """Return a hash of the question of each row: the prompt, without politeness.
 
     A labeled row judges a prompt with its answer, so that several answers to a prompt, some of them
@@ -164,7 +164,7 @@ def questions(features: FeatureArray) -> Hashes:
     return np.where(features["label"] == UNLABELED, asked, asked * MIX ^ features["answer"])
 
 
-def verdicts(features: FeatureArray) -> Hashes:
+def hash_verdicts(features: FeatureArray) -> Hashes:
     """Return a hash of each row's verdict: the answer, or the label of a labeled row."""
     labels = features["label"]
     return np.where(labels == UNLABELED, features["reply"], labels.astype(np.uint64))

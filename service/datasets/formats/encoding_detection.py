@@ -307,7 +307,7 @@ _ESCAPES = (
 )
 
 
-def by_escapes(head: bytes) -> str | None:
+def codec_by_escapes(head: bytes) -> str | None:
     """Return the encoding whose escape sequences the start of a text contains, or None."""
     if not head.isascii():
         return None

@@ -123,7 +123,7 @@ def codec_for(name: str) -> str | None:
     return _ALIASES.get(wanted, found.name)
 
 
-def by_mark(head: bytes) -> str | None:
+def codec_by_mark(head: bytes) -> str | None:
     """Return the Unicode encoding that a byte order mark or the pattern of zero bytes shows."""
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
@@ -145,7 +145,7 @@ def is_damaged_utf8(line: bytes) -> bool:
     return sum(not char.isascii() for char in text) > 2 * damaged
 
 
-def not_utf8(lines: Iterable[bytes]) -> Iterator[bytes]:
+def invalid_utf8_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines that are not valid UTF-8."""
     for line in lines:
         if not line.isascii():

@@ -66,8 +66,6 @@ class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # Canonical rows: a conversation, a preferred and a rejected answer, a judged answer, a text, or a
 # prompt whose answers a grader scores.
 RowFormat = Literal["chat", "preference", "labeled", "text", "reinforcement"]
-
-
 _ROW_FORMATS: dict[object, RowFormat] = {name: name for name in get_args(RowFormat)}
 
 

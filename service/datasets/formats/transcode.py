@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from service.datasets.checks.issues import IssueLog, make_issue, refuse
-from service.datasets.formats.encoding_detection import by_escapes, guess_legacy
+from service.datasets.formats.encoding_detection import codec_by_escapes, guess_legacy
 from service.datasets.formats.encodings import (
     NAMES,
     WIDE,
-    by_mark,
+    codec_by_mark,
     codec_for,
     decode,
+    invalid_utf8_lines,
     is_damaged_utf8,
-    not_utf8,
 )
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import MAX_LINE_BYTES
@@ -25,7 +25,7 @@ _SAMPLE_BYTES = 1024**2
 _BLOCK = 256 * 1024
 
 
-class Text(NamedTuple):
+class DecodedFile(NamedTuple):
     """A UTF-8 text file (the original or a transcoded copy) and its original encoding.
 
     `sample` holds original lines that are not UTF-8, if there are any.
@@ -44,7 +44,7 @@ class _Survey(NamedTuple):
     sample: list[bytes]
 
 
-def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Text:
+def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> DecodedFile:
     """Return the file's text as UTF-8. Writes `out` only if the text must change.
 
     Lines whose encoding differs from the rest are decoded accordingly and reported in `log`.
@@ -53,17 +53,17 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
     """
     with path.open("rb") as file:
         head = file.read(_BLOCK)
-    marked = by_mark(head[:4096]) or by_escapes(head)
+    marked = codec_by_mark(head[:4096]) or codec_by_escapes(head)
     wanted = codec_for(options.encoding) if options.encoding else marked
     if wanted is None and options.encoding:
         raise refuse("unknown_encoding")
     if wanted is not None and wanted.startswith(("utf-16", "utf-32", "iso2022", "hz")):
         _transcode_stream(path, out, wanted)
-        return Text(out, NAMES.get(wanted, wanted), [])
+        return DecodedFile(out, NAMES.get(wanted, wanted), [])
     survey = _survey(path)
     unicode = "utf-8-sig" if marked == "utf-8-sig" else "utf-8"
     if not survey.bad and (wanted is None or wanted.startswith("utf-8")):
-        return Text(path, NAMES[unicode], [])
+        return DecodedFile(path, NAMES[unicode], [])
     if wanted and not wanted.startswith("utf-8"):
         legacy = wanted
     elif guess := guess_legacy(survey.sample):
@@ -74,10 +74,10 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
         elif legacy not in WIDE and survey.bad >= survey.good:
             log.add(make_issue("one_byte_encoding", encoding=NAMES[legacy]))
     else:
-        return Text(path, NAMES[unicode], survey.sample)
+        return DecodedFile(path, NAMES[unicode], survey.sample)
     main = legacy if wanted == legacy or survey.bad >= survey.good else unicode
     _transcode_lines(path, out, legacy, main, log)
-    return Text(out, NAMES.get(main, main), survey.sample)
+    return DecodedFile(out, NAMES.get(main, main), survey.sample)
 
 
 def with_newlines(path: Path, out: Path) -> Path:
@@ -103,7 +103,7 @@ def _survey(path: Path) -> _Survey:
             if batch.data.isascii() and batch.lines[0].isascii():
                 continue
             foreign = sum(not line.isascii() for line in batch.lines)
-            broken = list(not_utf8(batch.lines))
+            broken = list(invalid_utf8_lines(batch.lines))
             bad += len(broken)
             good += foreign - len(broken)
             for line in broken:

@@ -6,7 +6,9 @@ text can make it hang.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -40,6 +42,40 @@ class Recognizer(msgspec.Struct, frozen=True):
     name: str
     pattern: str | None = None
     terms: tuple[str, ...] = ()
+
+
+class GuardedPattern:
+    """A pattern, and a guard: a cheaper pattern that is found in every text with a match.
+
+    The pattern is compiled on first use, because that takes milliseconds.
+    """
+
+    def __init__(self, guard: str, *alternatives: str, flags: int = 0) -> None:
+        self.guard = re.compile(guard)
+        self._alternatives = alternatives
+        self._flags = flags
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("|".join(f"(?:{one})" for one in self._alternatives), self._flags)
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        """Yield the matches in a text."""
+        if self.guard.search(text) is not None:
+            yield from self._pattern.finditer(text)
+
+
+PatternsByLanguage = Mapping[str, tuple[GuardedPattern, ...]]
+
+
+def patterns_of(patterns: PatternsByLanguage, languages: Iterable[str]) -> Iterable[GuardedPattern]:
+    """Return the patterns of languages, each once."""
+    return dict.fromkeys(one for code in languages for one in patterns.get(code, ()))
+
+
+def guards_of(patterns: PatternsByLanguage, languages: Iterable[str]) -> str:
+    """Return the guards of languages as one pattern. It may be empty."""
+    return "|".join(one.guard.pattern for one in patterns_of(patterns, languages))
 
 
 _START = 2  # first characters by which strings are indexed

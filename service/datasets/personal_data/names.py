@@ -12,10 +12,11 @@ import contextlib
 import mmap
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from service.datasets.personal_data.kinds import GuardedPattern, guards_of, patterns_of
 from service.datasets.personal_data.names_by_list import EATERIES, KOREAN_FAMILIES
 
 _TITLES = frozenset(
@@ -114,19 +115,6 @@ def _check_room(folder: Path) -> None:
             opened.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-class _Names:
-    """Patterns whose group 1 is a name, and a pattern of words, one of which is in each match."""
-
-    def __init__(self, needs: str, *patterns: str) -> None:
-        self.needs = re.compile(needs)
-        self._patterns = patterns
-
-    @cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """All patterns as one, compiled on first use because that takes milliseconds."""
-        return re.compile("|".join(f"(?:{p})" for p in self._patterns))
-
-
 _CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
     r"(?!(?:Excel|Word|Office|Pepper|Windows|Teams|Access|Outlook|Customer|Support|Service"
@@ -172,23 +160,23 @@ _TH_FAMILY: Final = (
 _TH_NAME: Final = rf"{_TH_NOT}[ก-๙]{{2,15}} {_TH_FAMILY}"
 
 
-# The name after a title is that of an eatery.
+# Words before a title: what follows is the name of an eatery.
 _ID_NOT_AFTER: Final = "".join(
     f"(?<!{word.title()} )" for word in (*EATERIES, "mie", "makan", "bebek", "gudeg")
 )
 
-_ENGLISH: Final = _Names(
+_ENGLISH: Final = GuardedPattern(
     r"Mr|Ms|Miss|Dr|Prof|Name|name|I am|I'm|his is|Sincerely|egards|stomer:|cipient:",
     rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? ({_NAME})",
     rf"\b(?:[Mm]y name is|[Nn]ame's) ({_NAME})",
     rf"\b(?:I am|I'm|[Tt]his is|[Nn]ame: ?|[Cc]ustomer: ?|[Rr]ecipient: ?) ?({_FULL_NAME})",
     rf"\b(?:[Rr]egards|Sincerely),\s{{1,3}}({_FULL_NAME})",
 )
-_BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
+_BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "en": (_ENGLISH,),
     "tl": (
         _ENGLISH,
-        _Names(
+        GuardedPattern(
             r"[Ss]i |pangalan|\b[Kk]ay\b|\b(?:Gng|Bb|G)\.",
             rf"\b(?:[Aa]ko si|[Aa]ng pangalan ko ay|[Pp]angalan:) ({_NAME})",
             rf"\b(?:G|Gng|Bb)\. ({_NAME})|\b(?:Ginoong|Ginang|Binibining|Aling|Mang|Kuya"
@@ -197,7 +185,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "id": (
-        _Names(
+        GuardedPattern(
             r"(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?|Kak|Mas|Mbak|[Nn]ama|[Ss]aya|[Tt]uan|Nyonya|a\.n)\b",
             # Few words begin with these letters, and the lookbehinds are slow.
             rf"\b(?=[BIKMNPSTbip]){_ID_NOT_AFTER}(?:[Bb]apak|[Pp]ak|[Ii]bu|[Bb]u|Sdri?\.?|Saudari?"
@@ -207,7 +195,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "vi": (
-        _Names(
+        GuardedPattern(
             _VI_FAMILY,
             r"\b(?:[Aa]nh|[Cc]hị|[Ôô]ng|[Bb]à|[Cc]ô|[Cc]hú|[Bb]ác|[Ee]m|[Bb]ạn|tên(?: là)?"
             r"|[Tt]ôi là|[Gg]ửi"
@@ -215,7 +203,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "th": (
-        _Names(
+        GuardedPattern(
             r"นาย|นาง|น\.ส\.|คุณ|ด\.ช\.|ด\.ญ\.|ดร\.|ชื่อ",
             rf"{_TH_TITLE} ?({_TH_NAME})",
             rf"(?:ผม|ฉัน|หนู|เรา)ชื่อ ?({_TH_NAME})|ชื่อ(?:-นามสกุล|ผู้รับ"
@@ -223,7 +211,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "ko": (
-        _Names(
+        GuardedPattern(
             r"님|씨|이름|저는|성함|성명|입니다",
             rf"(?<![가-힣])({_KO_NAME})(?= ?(?:고객님|선생님|과장님|부장님|대리님|님"
             rf"|씨)(?![가-힣]{{3}}))",
@@ -234,7 +222,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
         ),
     ),
     "zh": (
-        _Names(
+        GuardedPattern(
             rf"{_ZH_TITLE}|我叫|我是|姓名|人[：:]|名字",
             rf"({_ZH_FAMILY}{_ZH_GIVEN})(?={_ZH_TITLE}(?![一-龥]{{0,2}}(?:活动|花)))",
             rf"(?:我叫|我是|姓名(?:是|[：:])|名字(?:是|叫)|(?:联系|聯絡|收件|收货|收貨)人(?:是"
@@ -247,34 +235,25 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
 _BY_LANGUAGE["ms"] = _BY_LANGUAGE["id"]
 _BY_LANGUAGE["zh-Hans"] = _BY_LANGUAGE["zh-Hant"] = _BY_LANGUAGE["zh"]
 
-_ALL: Final = tuple({id(one): one for some in _BY_LANGUAGE.values() for one in some}.values())
-
 LANGUAGES: Final = tuple(sorted({*_BY_LANGUAGE} - {"zh"}))
 """Codes of the languages whose names are detected by patterns."""
 
 
 def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of names of persons in a text: `text[start:end]`, without the title."""
-    for names in _patterns_of(tuple(languages)):
-        if names.needs.search(text) is not None:
-            for match in names.pattern.finditer(text):
-                yield match.span(match.lastindex or 0)
-
-
-@lru_cache(maxsize=256)
-def _patterns_of(languages: tuple[str, ...]) -> tuple[_Names, ...]:
-    found = {id(one): one for code in languages for one in _BY_LANGUAGE.get(code, ())}
-    return tuple(found.values())
+    for names in patterns_of(_BY_LANGUAGE, languages):
+        for match in names.finditer(text):
+            yield match.span(match.lastindex or 0)
 
 
 def name_signs(languages: Iterable[str]) -> str:
     """Return a pattern of words next to names in the languages. It may be empty."""
-    return "|".join(names.needs.pattern for names in _patterns_of(tuple(languages)))
+    return guards_of(_BY_LANGUAGE, languages)
 
 
 def may_name_someone(text: str) -> bool:
     """Return whether a text in any language contains a word that can be next to a name."""
-    return any(names.needs.search(text) for names in _ALL)
+    return any(names.guard.search(text) for names in patterns_of(_BY_LANGUAGE, _BY_LANGUAGE))
 
 
 _SPACELESS: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")

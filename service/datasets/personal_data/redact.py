@@ -154,36 +154,38 @@ def learn_row(redactor: Redactor, row: Row) -> None:
     learn_conversation(redactor, split_row(row), _packed_texts(row))
 
 
-def learn_conversation(redactor: Redactor, talk: Conversation, more: Iterable[str] = ()) -> None:
+def learn_conversation(
+    redactor: Redactor, conversation: Conversation, more: Iterable[str] = ()
+) -> None:
     """Let the redactor learn each text of a conversation and of `more`, with the languages."""
-    turn_texts = [turn.text for turn in talk.every_turn]
+    turn_texts = [turn.text for turn in conversation.every_turn]
     pairs = [*zip(["", *turn_texts], turn_texts, strict=False)]
     pairs += (("", text) for text in more)
     # Language detection is the slowest step here, so skip it if no text needs it.
     pairs = [pair for pair in pairs if redactor.custom or may_hold_personal_data(pair[1])]
-    languages = languages_of(talk) if pairs else []
+    languages = languages_of(conversation) if pairs else []
     for before, text in pairs:
         redactor.learn(text, *languages, before=before)
 
 
-def languages_of(talk: Conversation) -> list[str]:
+def languages_of(conversation: Conversation) -> list[str]:
     """Return the languages of the last answer and of the questions, if detected."""
-    last = talk.last_answer
-    answer = talk.turns[last].text if last < len(talk.turns) else ""
-    question = "\n".join(turn.text for turn in talk.turns if turn.role == "user")
+    last = conversation.last_answer
+    answer = conversation.turns[last].text if last < len(conversation.turns) else ""
+    question = "\n".join(turn.text for turn in conversation.turns if turn.role == "user")
     codes = dict.fromkeys((detect(answer).code, detect(question).code))
     return [code for code in codes if code != UNKNOWN]
 
 
-def mask_turns(redactor: Redactor, talk: Conversation) -> Conversation:
+def mask_turns(redactor: Redactor, conversation: Conversation) -> Conversation:
     """Return a conversation with labels in its turns and rejected turns."""
     counts = Counter[str]()
-    redactor.begin_row([turn.text for turn in talk.every_turn])
+    redactor.begin_row([turn.text for turn in conversation.every_turn])
     turns, rejected = (
         [turn._replace(text=redactor.redact(turn.text, counts)) for turn in part]
-        for part in (talk.turns, talk.rejected)
+        for part in (conversation.turns, conversation.rejected)
     )
-    return talk._replace(turns=turns, rejected=rejected)
+    return conversation._replace(turns=turns, rejected=rejected)
 
 
 def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:

@@ -330,7 +330,7 @@ def _tokenizers(f: Figures) -> Iterator[Advice]:
         if worst.tokens_per_character >= 1.5 * best.tokens_per_character:
             yield Advice(
                 "tokenizer_fit",
-                f"{best.model} speaks {name} best",
+                f"{best.model} encodes {name} most compactly",
                 f"{worst.model} needs {worst.tokens_per_character:.2f} tokens per character of "
                 f"{name}, {best.model} {best.tokens_per_character:.2f}: faster answers "
                 "and a longer context for the same text.",

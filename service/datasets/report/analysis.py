@@ -21,9 +21,9 @@ from service.datasets.contract.report import (
 )
 from service.datasets.contract.tasks import ReportSpec
 from service.datasets.duplicates.groups import Lines, Rows
-from service.datasets.duplicates.overlap import Overlap, overlap
+from service.datasets.duplicates.overlap import Overlap, find_overlap
 from service.datasets.duplicates.similar_rows import SimilarRows, find_similar_rows
-from service.datasets.file_features import Collected, FileRows, Progress, read_file
+from service.datasets.file_features import Collected, FileRows, ProgressCallback, read_file
 from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
 from service.datasets.personal_data.redact import Redactor, learn_conversation
 from service.datasets.quality import CODES, TENTHS, score, weight
@@ -50,8 +50,7 @@ from service.datasets.report.statistics import (
     language_shares,
     log_languages,
     log_lengths,
-    log_mojibake,
-    log_quality,
+    log_poor_texts,
     script_shares,
     system_prompts,
     token_stats,
@@ -94,7 +93,7 @@ Render = Callable[[Report, ShownRows, str], None]
 
 
 def analyze(
-    spec: ReportSpec, *, progress: Progress | None = None, render: Render | None = None
+    spec: ReportSpec, *, progress: ProgressCallback | None = None, render: Render | None = None
 ) -> Report:
     """Read a data set and return a report on it.
 
@@ -129,7 +128,7 @@ def analyze(
                 processes=spec.processes,
             )
             _learn(redactor, held.collected)
-            found = overlap(read.collected, held.collected, near_threshold=spec.near_threshold)
+            found = find_overlap(read.collected, held.collected, near_threshold=spec.near_threshold)
             _log_overlap(found, read.lines, held.lines, log)
             shared = overlap_stats(found, read.lines, held.lines)
             shared_pairs = overlap_pairs(
@@ -191,27 +190,26 @@ def _report(
 ) -> Report:
     collected, lines, models = read.collected, read.lines, list(spec.tokenizers)
     features = collected.features
-    likeness = find_similar_rows(
+    similar = find_similar_rows(
         collected, near_threshold=spec.near_threshold, processes=spec.processes
     )
     is_labeled = read.result.facts.row_format == "labeled"
     code = "label_contradiction" if is_labeled else "contradiction"
-    contradicting = likeness.contradicting
+    contradicting = similar.contradicting
     measured = Similarities(
         collected,
-        likeness.similarities,
+        similar.similarities,
         asked=contradicting,
-        alike=[*likeness.near, *likeness.same_form],
+        alike=[*similar.near, *similar.same_form],
         processes=spec.processes,
     )
     log_groups(log, code, contradicting, lines, measured.of_questions)
-    log_groups(log, "exact_duplicate", likeness.exact, lines, measured.of_copies)
-    log_groups(log, "near_duplicate", likeness.near, lines, measured.of_rows)
-    log_groups(log, "same_form", _rare_forms(likeness, len(features)), lines, measured.of_rows)
+    log_groups(log, "exact_duplicate", similar.exact, lines, measured.of_copies)
+    log_groups(log, "near_duplicate", similar.near, lines, measured.of_rows)
+    log_groups(log, "same_form", _rare_forms(similar, len(features)), lines, measured.of_rows)
     log_languages(collected, lines, log)
     log_lengths(collected, lines, log)
-    log_mojibake(collected, lines, log)
-    log_quality(collected, lines, log)
+    log_poor_texts(collected, lines, log)
     prompts = system_prompts(collected, lines, log)
     tokens = token_stats(collected, models, spec.context_lengths, lines, log)
     personal, possible = _personal_data(collected, lines, log)
@@ -231,9 +229,9 @@ def _report(
         tokenizer_fit=tokenizer_fit(collected, models),
         languages=language_shares(collected),
         scripts=script_shares(collected),
-        exact_duplicates=group_stats(likeness.exact, lines),
-        near_duplicates=group_stats(likeness.near, lines),
-        same_form=group_stats(likeness.same_form, lines),
+        exact_duplicates=group_stats(similar.exact, lines),
+        near_duplicates=group_stats(similar.near, lines),
+        same_form=group_stats(similar.same_form, lines),
         contradictions=group_stats(contradicting, lines),
         overlap=overlap,
         personal_data=personal,
@@ -242,7 +240,7 @@ def _report(
         findings=tuple(log.issues[: spec.max_issues]),
         finding_counts=log.counts,
         advice=[],
-        pairs=[*row_pairs(likeness, collected, lines, redactor), *shared_pairs],
+        pairs=[*row_pairs(similar, collected, lines, redactor), *shared_pairs],
         scores=row_scores(lines, read.result.validation, _row_issues(read, log)),
     )
     figures = Figures(
@@ -260,10 +258,10 @@ def _report(
     return msgspec.structs.replace(report, advice=advise(figures))
 
 
-def _rare_forms(likeness: SimilarRows, rows: int) -> list[Rows]:
+def _rare_forms(similar: SimilarRows, rows: int) -> list[Rows]:
     """Return the groups of the same form, except a form of most rows, which is the task itself."""
     most = max(rows // 2, _FEW_ROWS)
-    return [group for group in likeness.same_form if len(group) <= most]
+    return [group for group in similar.same_form if len(group) <= most]
 
 
 def _class_rows(collected: Collected, lines: Lines) -> tuple[list[int], list[int]]:

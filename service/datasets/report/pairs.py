@@ -146,14 +146,14 @@ _TEXT_CHARS, _CHARS_BEFORE = 400, 100
 
 
 def row_pairs(
-    likeness: SimilarRows, collected: Collected, lines: Lines, redactor: Redactor
+    similar: SimilarRows, collected: Collected, lines: Lines, redactor: Redactor
 ) -> list[RowPair]:
     """Return examples of pairs from the largest groups of each kind, without personal data."""
     kinds: tuple[tuple[PairKind, list[Rows]], ...]
     kinds = (
-        ("contradiction", likeness.contradicting),
-        ("near_duplicate", likeness.near),
-        ("same_form", likeness.same_form),
+        ("contradiction", similar.contradicting),
+        ("near_duplicate", similar.near),
+        ("same_form", similar.same_form),
     )
     with collected.texts() as texts:
         return [

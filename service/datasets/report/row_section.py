@@ -154,11 +154,14 @@ class _Reader:
         if size > min(self._room, _MAX_ROW_BYTES):
             return ShownText(language, ())
         self._room -= size
-        talk = self._texts.conversation(row)
+        conversation = self._texts.conversation(row)
         if features["personal"]:
-            learn_conversation(self._redactor, talk)
-        talk = mask_turns(self._redactor, talk)
-        turns = [*talk.turns, *(turn._replace(role="rejected") for turn in talk.rejected)]
+            learn_conversation(self._redactor, conversation)
+        conversation = mask_turns(self._redactor, conversation)
+        turns = [
+            *conversation.turns,
+            *(turn._replace(role="rejected") for turn in conversation.rejected),
+        ]
         return ShownText(language, list(_cut(turns)))
 
 

@@ -193,10 +193,9 @@ def log_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
         for row in np.flatnonzero(np.isin(features["language"], numbers)):
             language = collected.languages[int(features["language"][row])]
             log.add(make_issue("wrong_language", int(lines[row]), language=language))
-    mixed = np.flatnonzero(features["other_language"])
-    if len(mixed) < _PAIR_RARE_SHARE * total:
-        for row in mixed:
-            log.add(make_issue("answer_in_other_language", int(lines[row])))
+    mixed = features["other_language"]
+    if mixed.sum() < _PAIR_RARE_SHARE * total:
+        _log_rows("answer_in_other_language", mixed, lines, log)
 
 
 def log_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
@@ -221,18 +220,16 @@ def _fences(values: Any) -> tuple[float, float]:
     return float(np.expm1(quarter - reach)), float(np.expm1(three_quarters + reach))
 
 
-def log_mojibake(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Log each row whose text was decoded with the wrong encoding."""
-    for row in np.flatnonzero(collected.features["mojibake"]):
-        log.add(make_issue("mojibake", int(lines[row])))
-
-
-def log_quality(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Log each row with an answer that a model should not learn."""
-    bits = collected.features["quality"]
+def log_poor_texts(collected: Collected, lines: Lines, log: IssueLog) -> None:
+    """Log rows decoded with the wrong encoding, and rows with poor answers."""
+    _log_rows("mojibake", collected.features["mojibake"], lines, log)
     for place, code in enumerate(CODES):
-        for row in np.flatnonzero(bits & (1 << place)):
-            log.add(make_issue(code, int(lines[row])))
+        _log_rows(code, collected.features["quality"] & (1 << place), lines, log)
+
+
+def _log_rows(code: str, flags: Any, lines: Lines, log: IssueLog) -> None:
+    for row in np.flatnonzero(flags):
+        log.add(make_issue(code, int(lines[row])))
 
 
 def system_prompts(collected: Collected, lines: Lines, log: IssueLog) -> SystemPrompts:

@@ -40,7 +40,7 @@ from service.files.routes import Store, require_file
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import created_once
+from service.web.idempotency import create_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
@@ -309,7 +309,7 @@ async def clean_file(
         return await tasks.create(task, claim)
 
     raw = f"{file.id} {request.model_dump_json()}".encode()
-    return await created_once(
+    return await create_once(
         CleaningObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )
 

@@ -19,8 +19,8 @@ from service.inference.upstreams import Upstreams
 from service.models.parsers import ToolCallParsers
 from service.models.registry import ModelRegistry
 from service.usage.meter import Meter
-from service.web.audit import ModelRequests
 from service.web.auth import Authenticator
+from service.web.request_audit import ModelRequests
 from service.web.wire.protocol import HandledRequest
 
 

@@ -48,17 +48,17 @@ from service.inference.upstreams import Answer, NotSent, Upstreams, header_lines
 from service.inference.upstreams.replicas import Replica
 from service.models.registry import ModelRegistry
 from service.usage.accounts import CLIENT_GONE
-from service.web import safe_headers
-from service.web.audit import ModelRequests
+from service.web import security_headers
 from service.web.auth import Authenticator, Principal
 from service.web.openai_only import instead
 from service.web.permissions import Permission
+from service.web.request_audit import ModelRequests
 
 log = logging.getLogger(__name__)
 
 _ALLOWED: Final = {"/v1/chat/completions": "DELETE, GET, POST"}  # of chats that are stored
-_SAFE: Final = b"".join(b"%b: %b\r\n" % header for header in safe_headers.SAFE)
-_STREAM: Final = b"".join(b"%b: %b\r\n" % header for header in safe_headers.STREAM)
+_SAFE: Final = b"".join(b"%b: %b\r\n" % header for header in security_headers.SAFE)
+_STREAM: Final = b"".join(b"%b: %b\r\n" % header for header in security_headers.STREAM)
 
 
 class ChatCopy(Protocol):

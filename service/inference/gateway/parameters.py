@@ -303,5 +303,5 @@ def _check_done(path: str, request: Request) -> None:
 def check_tools(model: ServableModel, catalogue: Catalogue, parsers: ToolCallParsers) -> None:
     """Raise BadRequest if the model cannot call tools."""
     entry = catalogue.get(model.base_model)
-    if entry is not None and parsers.calls_tools(entry) is False:
+    if entry is not None and parsers.are_needed(entry) is False:
         raise unsupported_tools(model.name, model.base_model)

@@ -19,7 +19,7 @@ from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import comparable, created_once
+from service.web.idempotency import comparable, create_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import Resource
@@ -72,7 +72,7 @@ async def create_advice(
         return await store.create(record, claim)
 
     raw = comparable(body)
-    return await created_once(
+    return await create_once(
         AdviceObject, store.redis, caller.project_id, idempotency_key, raw, make
     )
 

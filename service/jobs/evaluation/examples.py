@@ -102,7 +102,7 @@ def sample(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
 
 def answers_at_once(settings: Settings, entry: BaseModelEntry, data: Data) -> bool:
     """Return whether the base model thinks, but not in the rows."""
-    thinks = ReasoningParsers(settings.reasoning_parser).thinks(entry)
+    thinks = ReasoningParsers(settings.reasoning_parser).are_needed(entry)
     examples = (*data.training, *data.held_out)
     return bool(thinks) and not any(example.thought for example in examples)
 

@@ -21,7 +21,7 @@ from service.core.tasks import gather
 from service.datasets.duplicates.minhash import normalize
 from service.datasets.text.languages import UNKNOWN, detect, language_name
 from service.datasets.text.segments import units, worth
-from service.datasets.text.tokens import TOKENS_PER_MESSAGE
+from service.datasets.text.token_counts import TOKENS_PER_MESSAGE
 from service.grading.default_graders import Shape, json_value, shape_of
 from service.grading.examples import Example, Message, is_system, spread, text_of
 from service.verdict.canaries import is_canary

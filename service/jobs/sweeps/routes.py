@@ -24,7 +24,7 @@ from service.jobs.sweeps.schemas import CreateSweep, SweepObject
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import comparable, created_once
+from service.web.idempotency import comparable, create_once
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource, list_of
 from service.work.unfinished import check_room
@@ -97,7 +97,7 @@ async def create_sweep(
         return record, jobs
 
     raw = comparable(body)
-    return await created_once(
+    return await create_once(
         SweepObject, store.redis, caller.project_id, idempotency_key, raw, make
     )
 

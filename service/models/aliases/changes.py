@@ -1,4 +1,4 @@
-"""Set, split, roll back and delete aliases, each in one transaction.
+"""Sets, splits, rolls back and deletes aliases, each in one transaction.
 
 A transaction watches the alias and its new target models, so concurrent changes never mix, and a
 model cannot be deleted while an alias is being pointed at it. Each change has a random ID, which
@@ -48,34 +48,34 @@ class UnknownTarget(Exception):
         self.model = model
 
 
-class TooMany(Exception):
+class TooManyAliases(Exception):
     """The project has reached its limit of aliases."""
 
 
-class Changed(Exception):
-    """The alias is not in the state that the caller expected."""
+class AliasChanged(Exception):
+    """The alias is not in the required state."""
 
 
-class NothingBefore(Exception):
+class NoPreviousTargets(Exception):
     """The alias has no earlier targets to roll back to."""
 
 
 @dataclass(frozen=True)
-class Expected:
-    """State of the alias that the caller expects. By default, any state is accepted."""
+class Precondition:
+    """State of the alias that a change requires. By default, any state is accepted."""
 
     etag: str | None = None
     exists: bool | None = None
 
     def check(self, current: AliasRecord | None) -> None:
-        """Raise Changed if the alias is in another state."""
+        """Raise AliasChanged if the alias is in another state."""
         if self.exists is not None and self.exists is (current is None):
-            raise Changed
+            raise AliasChanged
         if self.etag is not None and (current is None or current.etag != self.etag):
-            raise Changed
+            raise AliasChanged
 
 
-ANYTHING = Expected()
+ANY_STATE = Precondition()
 
 
 class Aliases:
@@ -105,7 +105,7 @@ class Aliases:
         key_id: str,
         gate: Mapping[str, str] | None = None,
         force: bool = False,
-        expected: Expected = ANYTHING,
+        expected: Precondition = ANY_STATE,
     ) -> AliasRecord:
         """Point an alias at these targets, creating it if needed.
 
@@ -114,7 +114,7 @@ class Aliases:
 
         Setting the current targets and gate again changes nothing, so a repeated request does not
         alter the history that rollback uses. Raises ValueError for an invalid name, NameReserved,
-        UnknownTarget, GateFailed, TooMany or Changed.
+        UnknownTarget, GateFailed, TooManyAliases or AliasChanged.
         """
         if not is_name(name):
             raise ValueError(name)
@@ -126,7 +126,7 @@ class Aliases:
             await self._refuse_reserved(pipe, name)
             if current is None:
                 await self._refuse_too_many(pipe, project_id)
-            after = _changed(current, project_id, name, targets, gate, change_id)
+            after = _with_targets(current, project_id, name, targets, gate, change_id)
             if current is not None and _same(current, after):
                 return current, None
             await self._watch_targets(pipe, after)
@@ -138,14 +138,14 @@ class Aliases:
         return await self._commit(project_id, name, change_id, decide, key_id)
 
     async def rollback(
-        self, project_id: str, name: str, *, key_id: str, expected: Expected = ANYTHING
+        self, project_id: str, name: str, *, key_id: str, expected: Precondition = ANY_STATE
     ) -> AliasRecord:
         """Restore the targets from before the last change. A second rollback undoes the first.
 
         The gate is kept and does not apply, because the previous targets were served before.
-        Raises Missing, NothingBefore, UnknownTarget if a previous model no longer exists, or
-        Changed. A concurrent change also raises Changed, because the previous targets are then no
-        longer those the caller saw.
+        Raises Missing, NoPreviousTargets, UnknownTarget if a previous model no longer exists, or
+        AliasChanged, also for a concurrent change, after which the previous targets are no longer
+        those that the caller saw.
         """
         change_id = ids.random_part()
         seen: str | None = None
@@ -157,19 +157,19 @@ class Aliases:
                 raise Missing(name)
             expected.check(current)
             if seen is not None and current.etag != seen:
-                raise Changed
+                raise AliasChanged
             seen = current.etag
             targets = await self._before(pipe, project_id, name)
-            after = _changed(current, project_id, name, targets, None, change_id)
+            after = _with_targets(current, project_id, name, targets, None, change_id)
             await self._watch_targets(pipe, after)
             return after, self._write(current, after, "rollback", key_id)
 
         return await self._commit(project_id, name, change_id, decide, key_id)
 
     async def delete(
-        self, project_id: str, name: str, *, key_id: str, expected: Expected = ANYTHING
+        self, project_id: str, name: str, *, key_id: str, expected: Precondition = ANY_STATE
     ) -> None:
-        """Delete an alias and its history. Raises Missing or Changed."""
+        """Delete an alias and its history. Raises Missing or AliasChanged."""
 
         async def decide(pipe: Pipeline) -> tuple[None, Write]:
             current = await self._current(pipe, project_id, name)
@@ -207,7 +207,7 @@ class Aliases:
                 if change.before:
                     return change.before
                 break
-        raise NothingBefore(name)
+        raise NoPreviousTargets(name)
 
     async def _refuse_reserved(self, pipe: Pipeline, name: str) -> None:
         """Raise NameReserved for the name of a base model or in the format of trained models.
@@ -224,7 +224,7 @@ class Aliases:
         index = self.records.index(project_id)
         await pipe.watch(index)
         if await reply(pipe.zcard(index)) >= self._max_per_project:
-            raise TooMany
+            raise TooManyAliases
 
     async def _watch_targets(self, pipe: Pipeline, after: AliasRecord) -> None:
         for target in after.targets:
@@ -287,7 +287,7 @@ class Aliases:
         invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
 
 
-def _changed(
+def _with_targets(
     current: AliasRecord | None,
     project_id: str,
     name: str,

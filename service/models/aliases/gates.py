@@ -1,8 +1,8 @@
-"""Gates of aliases: the conditions that trained models must meet, and the gains for Prometheus.
+"""Checks gates of aliases, the conditions on trained models, and reads gains for Prometheus.
 
     finetuned:aliases-changed   sorted set of "project/alias", by time of the last change
 
-With this set, the aliases that changed last are found without a look at every project.
+With this set, the aliases that changed last are found without reading all projects.
 """
 
 from __future__ import annotations

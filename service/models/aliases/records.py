@@ -1,4 +1,4 @@
-"""Alias records in Redis.
+"""Records and names of aliases in Redis.
 
     finetuned:{project}:aliases:{name}        the alias with its current targets
     finetuned:{project}:alias-history:{name}  list of its changes, newest first
@@ -72,7 +72,7 @@ class Change(Stored):
 
 
 def is_name(value: str) -> bool:
-    """Whether `value` is a valid alias name, using the characters of OpenAI's model names.
+    """Return whether `value` is a valid alias name, using the characters of OpenAI's model names.
 
     Empty, '.' and '..' path segments are not allowed because proxies normalize them. The last of
     several segments must not be a sub-resource of the API.

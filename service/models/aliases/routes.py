@@ -1,4 +1,4 @@
-"""`/v1/aliases`: project-defined model names, which any key of the project may set.
+"""Routes of `/v1/aliases`: project-defined model names, which any member key may set.
 
 A member key may already train and delete the project's models, which is a broader permission. A
 deployment pipeline that promotes a model should not hold an admin key, which grants access to
@@ -15,12 +15,12 @@ from starlette.convertors import Convertor, register_url_convertor
 from service.core.errors import ApiError, BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.models.aliases.changes import (
+    AliasChanged,
     Aliases,
-    Changed,
-    Expected,
     NameReserved,
-    NothingBefore,
-    TooMany,
+    NoPreviousTargets,
+    Precondition,
+    TooManyAliases,
     UnknownTarget,
 )
 from service.models.aliases.gates import GateFailed, explain
@@ -62,30 +62,30 @@ def _expected(
             "changed since. `*` requires that the alias exists."
         ),
     ] = None,
-) -> Expected:
+) -> Precondition:
     if if_match is None:
-        return Expected()
+        return Precondition()
     if if_match.strip() == "*":
-        return Expected(exists=True)
-    return Expected(etag=if_match.strip().strip('"'))
+        return Precondition(exists=True)
+    return Precondition(etag=if_match.strip().strip('"'))
 
 
 def _expected_or_new(
-    expected: Annotated[Expected, Depends(_expected)],
+    expected: Annotated[Precondition, Depends(_expected)],
     if_none_match: Annotated[
         str | None,
         Header(description="Only `*` is accepted. The request fails with 409 if the alias exists."),
     ] = None,
-) -> Expected:
+) -> Precondition:
     if if_none_match is None:
         return expected
-    if if_none_match.strip() != "*" or expected != Expected():
+    if if_none_match.strip() != "*" or expected != Precondition():
         raise BadRequest("If-None-Match can only be '*', and not together with If-Match.")
-    return Expected(exists=False)
+    return Precondition(exists=False)
 
 
-IfMatch = Annotated[Expected, Depends(_expected)]
-IfMatchOrNew = Annotated[Expected, Depends(_expected_or_new)]
+IfMatch = Annotated[Precondition, Depends(_expected)]
+IfMatchOrNew = Annotated[Precondition, Depends(_expected_or_new)]
 
 
 @router.get(
@@ -132,7 +132,7 @@ async def rollback_alias(
         record = await store.rollback(
             caller.project_id, name, key_id=caller.key_id, expected=expected
         )
-    except NothingBefore as e:
+    except NoPreviousTargets as e:
         raise Conflict(
             f"The alias '{name}' has not pointed at any other model yet.",
             code="alias_without_previous",
@@ -142,9 +142,9 @@ async def rollback_alias(
             f"The previous model, '{e.model}', no longer exists. Point the alias at another one.",
             code="model_not_found",
         ) from e
-    except (Changed, Missing) as e:
+    except (AliasChanged, Missing) as e:
         raise _lost_race(name) from e
-    return _answer(record, response)
+    return _respond(record, response)
 
 
 @router.get(
@@ -158,7 +158,7 @@ async def retrieve_alias(
     name: str, caller: Caller, store: Store, response: Response
 ) -> AliasObject:
     """Retrieve an alias's current targets, and its `etag` for conditional changes."""
-    return _answer(await _existing(store, caller.project_id, name), response)
+    return _respond(await _existing(store, caller.project_id, name), response)
 
 
 @router.put(
@@ -195,9 +195,9 @@ async def set_alias(
             force=body.force,
             expected=expected,
         )
-    except (ValueError, NameReserved, UnknownTarget, GateFailed, TooMany, Changed) as e:
+    except (ValueError, NameReserved, UnknownTarget, GateFailed, TooManyAliases, AliasChanged) as e:
         raise _refusal(name, body, e) from e
-    return _answer(record, response)
+    return _respond(record, response)
 
 
 @router.delete(
@@ -211,7 +211,7 @@ async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatc
     record = await _existing(store, caller.project_id, name)
     try:
         await store.delete(caller.project_id, record.id, key_id=caller.key_id, expected=expected)
-    except Changed as e:
+    except AliasChanged as e:
         raise _lost_race(name) from e
     except Missing as e:
         raise _unknown(name) from e
@@ -225,7 +225,7 @@ async def _existing(store: Aliases, project_id: str, name: str) -> AliasRecord:
     return record
 
 
-def _answer(record: AliasRecord, response: Response) -> AliasObject:
+def _respond(record: AliasRecord, response: Response) -> AliasObject:
     response.headers["etag"] = f'"{record.etag}"'
     return AliasObject.from_record(record)
 
@@ -253,12 +253,12 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
                 param="model" if body.targets is None else "targets",
                 code="gate_failed",
             )
-        case TooMany():
+        case TooManyAliases():
             return Conflict(
                 "The project has the maximum number of aliases. Delete one that is not used.",
                 code="too_many_aliases",
             )
-        case Changed():
+        case AliasChanged():
             return _lost_race(name)
     return BadRequest(
         "A name has 1 to 128 letters (a-z), digits and '._:/-', begins with a letter or digit, "

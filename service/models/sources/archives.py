@@ -1,7 +1,7 @@
-"""Reads tar archives from outside, and the bundles that `models bundle` wrote, in one pass.
+"""Reads untrusted tar archives, and unpacks bundles of `models bundle`, in one pass.
 
-Nothing is extracted by an archive's own paths: callers choose where to write. tarfile's own streams
-are not used, because they read a header's extensions in one piece, whose size the archive states.
+Callers choose where to write, never the paths in an archive. tarfile's streams are not used,
+because they read header extensions into memory at once, whatever size the archive states.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, NamedTuple, Protocol, cast
 
-from service.models.inspect import ModelRefused
-from service.models.sources.files import CHUNK_BYTES, MANIFEST, Checksum, checked_path
+from service.models.model_folder import ModelRefused
+from service.models.sources.files import CHUNK_BYTES, MANIFEST, Checksum, safe_path
 from service.models.sources.manifest import MAX_MANIFEST_BYTES, Manifest, Report, parse_manifest
 from service.models.sources.staging import require_space, write
 
@@ -74,7 +74,7 @@ def _entries(tar: tarfile.TarFile, where: str) -> Iterator[Entry]:
         cast("Any", tar).members.clear()  # tarfile keeps all headers in memory
         if info.isdir():
             continue
-        path = checked_path(info.name, where)
+        path = safe_path(info.name, where)
         is_file = info.isreg() and not info.issparse()
         yield Entry(path, info.size, is_file, _chunks(tar, info) if is_file else iter(()))
 
@@ -167,7 +167,7 @@ def unpack_bundle(file: Path, folder: Path, report: Report) -> Manifest:
                 )
             checksum = Checksum(listed.size, listed.sha256)
             write(folder / listed.path, entry.chunks, checksum)
-            checksum.checked(listed.path, file.name)
+            checksum.verify(listed.path, file.name)
     if missing:
         raise ModelRefused(f"{file.name} is cut off: {min(missing)} is missing. Copy it again")
     return made

@@ -1,6 +1,6 @@
-"""Files of a base model: which ones belong to it, which paths are safe, and their digests.
+"""Selects the files of a base model, checks their paths and verifies their digests.
 
-Only what transformers and vLLM read without running it is taken over: weights in safetensors form,
+Only files that transformers and vLLM read without running code are copied: safetensors weights,
 JSON, tokenizers, chat templates, and texts such as the license.
 """
 
@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import IO, Final, NamedTuple
 
 from service.config import MIB
-from service.models.inspect import PICKLES, ModelRefused
+from service.models.model_folder import PICKLES, ModelRefused, no_weights
 from service.training.model.base_folder import MISTRAL_PREFIX
 
 MANIFEST: Final = "bundle.json"
@@ -32,7 +32,7 @@ _GIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class Choice(NamedTuple):
-    """The paths of a model's files, and of the files next to them that are not taken over."""
+    """The paths of a model's files, and of the other files next to them."""
 
     taken: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -66,16 +66,11 @@ def require_weights(where: str, choice: Choice) -> None:
     if any(path.endswith(WEIGHTS) for path in choice.taken):
         return
     pickles = [path for path in choice.left_out if path.endswith(PICKLES)]
-    hint = (
-        f"; {pickles[0]} is a pickle, which can run code: convert it to safetensors first"
-        if pickles
-        else ""
-    )
-    raise ModelRefused(f"there are no weights in safetensors form in {where}{hint}")
+    raise no_weights(where, pickles)
 
 
-def checked_path(name: str, where: str) -> PurePosixPath:
-    """Return a path from outside. Raises ModelRefused unless it is plainly inside its folder."""
+def safe_path(name: str, where: str) -> PurePosixPath:
+    """Return an untrusted path. Raises ModelRefused unless it stays inside its folder."""
     path = PurePosixPath(name)
     is_plain = (
         bool(path.parts)
@@ -128,7 +123,7 @@ class Checksum:
         if self._git is not None:
             self._git.update(chunk)
 
-    def checked(self, path: str, where: str) -> str:
+    def verify(self, path: str, where: str) -> str:
         """Return the SHA-256 digest. Raises ModelRefused if size or digest differs."""
         found = self._sha256.hexdigest()
         same = self._known in (None, found if self._git is None else self._git.hexdigest())

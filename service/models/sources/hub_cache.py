@@ -1,4 +1,4 @@
-"""Models in a Hugging Face cache: `models--ORG--NAME` with blobs, refs and snapshots.
+"""Finds models in a Hugging Face cache: `models--ORG--NAME` with blobs, refs and snapshots.
 
 A snapshot links to blobs, whose names are their digests: SHA-256 for large files, and Git's for
 small ones.
@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources.files import choose, is_digest, require_weights
 from service.models.sources.manifest import FoundFile, FoundModel, list_names
 
@@ -30,10 +30,10 @@ def cache_folder() -> Path:
 
 
 def repository(source: Path) -> Path | None:
-    """Return the cache's folder of the model that `source` means; None if it means none.
+    """Return the cache folder of the model that `source` names; None if it names none.
 
     `source` is this folder, one of its snapshots, a cache with a single model, or the name
-    ORG/NAME of a model in this machine's cache. Raises ModelRefused if it means several.
+    ORG/NAME of a model in this machine's cache. Raises ModelRefused if it names several.
     """
     if source.exists():
         return _repository_in(source)

@@ -1,6 +1,6 @@
-"""`bundle.json`: the files of a model with their digests, where they came from, and the license.
+"""Reads and verifies `bundle.json`: a model's files with their digests, its origin and license.
 
-It is the first entry of a bundle, and lies in each folder that `models add` made.
+It is the first entry of a bundle, and is in each folder that `models add` creates.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources.files import (
     CHUNK_BYTES,
     MANIFEST,
     MAX_FILES,
     Checksum,
     belongs,
-    checked_path,
     require_size,
+    safe_path,
 )
 
 FORMAT: Final = 1
 MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024
 _Text = Annotated[str, Field(min_length=1, max_length=256)]
 Report = Callable[[str], None]
-"""Prints a line about what is being done, because large models take minutes."""
+"""Prints a progress line, because large models take minutes."""
 
 
 class ModelFile(BaseModel):
@@ -68,7 +68,7 @@ class Manifest(BaseModel):
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Parse a manifest from outside. Raises ModelRefused."""
+    """Parse an untrusted manifest. Raises ModelRefused."""
     try:
         found = json.loads(content)
         version = found["format_version"]
@@ -81,7 +81,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as e:
         raise ModelRefused(f"{MANIFEST} of {where} is not the manifest of a bundle") from e
     for name in (manifest.folder, *(file.path for file in manifest.files)):
-        checked_path(name, f"{MANIFEST} of {where}")
+        safe_path(name, f"{MANIFEST} of {where}")
     for file in manifest.files:
         if not belongs(file.path):
             raise ModelRefused(
@@ -113,12 +113,12 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
         with file.open("rb") as source:
             while chunk := source.read(CHUNK_BYTES):
                 checksum.update(chunk)
-        checksum.checked(listed.path, str(folder))
+        checksum.verify(listed.path, str(folder))
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file, and the digest by which its store names it, if it does."""
+    """A file, and its digest if the store names it by one."""
 
     path: str
     file: Path
@@ -135,7 +135,7 @@ class FoundFile:
         with self.file.open("rb") as source:
             while chunk := source.read(CHUNK_BYTES):
                 checksum.update(chunk)
-        return checksum.checked(self.path, self.where)
+        return checksum.verify(self.path, self.where)
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,14 @@ class FoundModel:
     left_out: tuple[str, ...]
     card_folder: Path
 
-    def in_words(self, verb: str) -> str:
-        """Return a line about what is done with the model, and which files are left out."""
+    def describe(self, verb: str) -> str:
+        """Return a progress line about the model, with the files that are left out."""
         size = sum(file.size for file in self.files) / 1e9
         done = f"{verb} {len(self.files)} files of {self.name}, {size:,.1f} GB"
         return f"{done}, without {list_names(self.left_out)}" if self.left_out else done
 
 
 def list_names(names: tuple[str, ...]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first three names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

@@ -1,4 +1,4 @@
-"""Models in an OCI image layout, as `oras copy --to-oci-layout`, `skopeo copy` and KitOps write it.
+"""Unpacks models from OCI image layouts, as written by `oras copy`, `skopeo copy` and KitOps.
 
 A layer is a file with its name in an annotation, or a tar archive: of a model (KitOps, ModelPack),
 or of an image into which a model was copied. All digests are verified.
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources.archives import entries
 from service.models.sources.files import (
     CHUNK_BYTES,
@@ -26,13 +26,13 @@ from service.models.sources.files import (
     Checksum,
     HashedReader,
     belongs,
-    checked_path,
     choose,
     require_size,
     require_weights,
+    safe_path,
 )
 from service.models.sources.manifest import Manifest, ModelFile, Report, list_names
-from service.models.sources.staging import require_space, take, write
+from service.models.sources.staging import link_or_copy, require_space, write
 
 _MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 _MAX_NAME_CHARS: Final = 256
@@ -61,8 +61,13 @@ class _Descriptor(msgspec.Struct, rename="camel"):
     annotations: dict[str, str] | None = None
     platform: _Platform | None = None
 
-    def note(self, key: str) -> str:
+    def annotation(self, key: str) -> str:
         return (self.annotations or {}).get(key, "")
+
+    def tags(self) -> set[str]:
+        """Return the name of the reference, and its tag alone."""
+        name = self.annotation(_REF)
+        return {name, name.rpartition(":")[2]}
 
 
 class _Index(msgspec.Struct, rename="camel"):
@@ -114,8 +119,8 @@ def unpack_layout(
 class _Layout:
     """A layout that is unpacked into a folder.
 
-    Where the model is in its layers is only known at the end. So all files that may belong to one
-    are unpacked, in a folder next to it, and those of the model are moved.
+    The model's location in the layers is known only at the end. So all files that may belong to a
+    model are unpacked next to the folder, and those of the model are then moved into it.
     """
 
     def __init__(self, layout: Path, folder: Path) -> None:
@@ -126,21 +131,19 @@ class _Layout:
         self._unusable: list[str] = []
 
     def image(self, revision: str | None) -> tuple[_Index, str]:
-        """Return the image or artifact with a tag, or the only one, and its tag."""
+        """Return the image or artifact with this tag, or the only one, and its tag."""
         index, tag = self._json(self._layout / "index.json", None), ""
         while index.layers is None:
             chosen = self._choose(index.manifests or [], None if tag else revision)
-            tag = tag or chosen.note(_REF)
+            tag = tag or chosen.annotation(_REF)
             index = self._json(self._blob(chosen), chosen)
         return index, tag
 
     def _choose(self, manifests: list[_Descriptor], revision: str | None) -> _Descriptor:
-        usable = [m for m in manifests if m.note("vnd.docker.reference.type") != _ATTESTATION]
-        tags = tuple(sorted({m.note(_REF) for m in usable} - {""}))
+        usable = [m for m in manifests if m.annotation("vnd.docker.reference.type") != _ATTESTATION]
+        tags = tuple(sorted({m.annotation(_REF) for m in usable} - {""}))
         if revision is not None:
-            usable = [
-                m for m in usable if revision in {m.note(_REF), m.note(_REF).rpartition(":")[2]}
-            ]
+            usable = [m for m in usable if revision in m.tags()]
         machine = _MACHINES.get(platform.machine(), platform.machine())
         if len(usable) > 1 and all(m.platform for m in usable):
             usable = [m for m in usable if m.platform and m.platform.architecture == machine]
@@ -160,7 +163,7 @@ class _Layout:
             if descriptor is not None:
                 checksum = Checksum(descriptor.size, _digest(descriptor, self._layout))
                 checksum.update(content)
-                checksum.checked(descriptor.digest, str(self._layout))
+                checksum.verify(descriptor.digest, str(self._layout))
             found = msgspec.json.decode(content, type=_Index)
         except FileNotFoundError:
             raise self._missing(file.name) from None
@@ -183,19 +186,19 @@ class _Layout:
         blob = self._blob(layer)
         if not blob.is_file():
             raise self._missing(blob.name)
-        name = next(filter(None, map(layer.note, _PATHS)), "")
-        is_tar = _TAR.search(layer.media_type) or layer.note(_UNPACK) == "true"
+        name = next(filter(None, map(layer.annotation, _PATHS)), "")
+        is_tar = _TAR.search(layer.media_type) or layer.annotation(_UNPACK) == "true"
         if is_tar or _TAR.search(name):  # the name of a bundle that was pushed as a file
             self._unpack_tar(blob, layer)
             return
         if not name:
             self._others.append(layer.media_type or layer.digest)
             return
-        path = str(checked_path(name, str(self._layout)))
-        if self._wants(path, layer.size):
+        path = str(safe_path(name, str(self._layout)))
+        if self._should_unpack(path, layer.size):
             checksum = Checksum(layer.size, blob.name)
-            take(blob.resolve(), self._all / path, checksum)
-            self._note(path, layer.size, checksum)
+            link_or_copy(blob.resolve(), self._all / path, checksum)
+            self._add_file(path, layer.size, checksum)
 
     def _unpack_tar(self, blob: Path, layer: _Descriptor) -> None:
         whole = Checksum(layer.size, blob.name)
@@ -209,16 +212,16 @@ class _Layout:
                     path = str(entry.path)
                     if not entry.is_file or entry.path.name.startswith(".wh."):
                         self._unusable.append(path)
-                    elif self._wants(path, entry.size):
+                    elif self._should_unpack(path, entry.size):
                         checksum = Checksum(entry.size)
                         write(self._all / path, entry.chunks, checksum)
-                        self._note(path, entry.size, checksum)
+                        self._add_file(path, entry.size, checksum)
             while source.read(CHUNK_BYTES):
                 pass  # what follows the archive's end, for the digest
-        whole.checked(layer.digest, str(self._layout))
+        whole.verify(layer.digest, str(self._layout))
 
-    def _wants(self, path: str, size: int) -> bool:
-        """Whether a file is unpacked. A later layer replaces the files of an earlier one."""
+    def _should_unpack(self, path: str, size: int) -> bool:
+        """Return whether to unpack a file, after removing the same file of an earlier layer."""
         target = self._all / path
         self._files.pop(path, None)
         target.unlink(missing_ok=True)
@@ -232,8 +235,8 @@ class _Layout:
         require_space(self._all, size)
         return True
 
-    def _note(self, path: str, size: int, checksum: Checksum) -> None:
-        self._files[path] = _File(size, checksum.checked(path, str(self._layout)))
+    def _add_file(self, path: str, size: int, checksum: Checksum) -> None:
+        self._files[path] = _File(size, checksum.verify(path, str(self._layout)))
 
     def model(self) -> tuple[dict[str, _File], tuple[str, ...]]:
         """Move the model's files to its folder. Returns them, and the names of all others."""

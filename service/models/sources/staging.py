@@ -1,4 +1,4 @@
-"""The folder in which a model is put together, until it is complete and gets its name."""
+"""Assembles a model in a hidden folder, and publishes it once it is complete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 
 from service.config import GIB
 from service.core.local_disk import sync_folder, sync_tree
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources.files import CHUNK_BYTES, MANIFEST, Checksum
 from service.models.sources.manifest import Manifest, read_manifest, verify_files
 
@@ -24,8 +24,8 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 def stage_folder(target: Path, name: str) -> Iterator[Path]:
     """Create an empty folder called `name`, in a hidden folder next to `target`.
 
-    It is deleted on exit, and so is what a killed process left of the same target. Raises
-    ModelRefused if another process works on it, and if the disk is full.
+    It is deleted on exit, and so are leftovers of a killed process for the same target. Raises
+    ModelRefused if another process works on it, or if the disk is full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
@@ -48,7 +48,7 @@ def stage_folder(target: Path, name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Raise ModelRefused, in words, if the disk with `folder` gets full or limits file sizes."""
+    """Raise ModelRefused if the disk with `folder` becomes full or limits file sizes."""
     try:
         yield
     except OSError as e:
@@ -83,10 +83,10 @@ def write(target: Path, chunks: Iterable[bytes], checksum: Checksum) -> None:
             checksum.update(chunk)
 
 
-def take(source: Path, target: Path, checksum: Checksum) -> None:
-    """Give a file of a store another name, or copy it. Its bytes are read once.
+def link_or_copy(source: Path, target: Path, checksum: Checksum) -> None:
+    """Hard-link a file of a store to `target`, or copy it. Reads its bytes once, for the checksum.
 
-    It is copied to another disk, and from another user, who could change the bytes later.
+    Files of another user are copied, because that user could change them later.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -103,10 +103,10 @@ def take(source: Path, target: Path, checksum: Checksum) -> None:
 
 
 def publish(folder: Path, target: Path, made: Manifest) -> None:
-    """Give a complete folder its name, after all of it is on the disk.
+    """Rename a complete folder to its target, after it was synced to disk.
 
-    If the target exists, a killed process made it, or the catalog lost its entry. It is kept if it
-    has the same files, and otherwise ModelRefused is raised.
+    A target that exists was left by a killed process, or the catalog lost its entry. It is kept if
+    it has the same files. Raises ModelRefused otherwise.
     """
     (folder / MANIFEST).write_bytes(made.encoded())
     sync_tree(folder)

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from service.core.local_disk import sync_folder
-from service.models.inspect import ModelRefused, inspect_folder
-from service.models.model_folder import folder_fault
-from service.models.sources.bring import find, read_card
+from service.models.model_folder import ModelRefused, check_folder, folder_fault
+from service.models.sources.detect import find, read_card
 from service.models.sources.files import CHUNK_BYTES, MANIFEST, Checksum, HashedReader
 from service.models.sources.manifest import FoundModel, Manifest, ModelFile, Report
 from service.models.sources.staging import disk_errors, require_space
@@ -37,7 +36,7 @@ def bundle_model(
 ) -> Manifest:
     """Write the bundle of a model that `models add` would accept. Raises ModelRefused."""
     found = find(source, revision)
-    inspect_folder(found.card_folder, [found.card_folder / file.path for file in found.files])
+    check_folder(found.card_folder, [found.card_folder / file.path for file in found.files])
     if fault := folder_fault(found.card_folder):
         raise ModelRefused(fault)
     if name is not None:
@@ -55,7 +54,7 @@ def _bundle(found: FoundModel, output: Path, *, license_id: str | None, report: 
         raise ModelRefused(f"{output} exists: remove it, or choose another name")
     output.parent.mkdir(parents=True, exist_ok=True)
     require_space(output.parent, sum(file.size for file in found.files))
-    report(found.in_words("reading"))
+    report(found.describe("reading"))
     made = Manifest(
         name=found.name,
         revision=found.revision,
@@ -89,7 +88,7 @@ def _write(found: FoundModel, made: Manifest, out: io.BufferedWriter) -> None:
             with source.file.open("rb") as opened:
                 hashed = io.BufferedReader(HashedReader(opened, checksum), CHUNK_BYTES)
                 tar.addfile(_header(made, listed.path, listed.size), hashed)
-            checksum.checked(listed.path, found.name)
+            checksum.verify(listed.path, found.name)
 
 
 def _header(made: Manifest, path: str, size: int) -> tarfile.TarInfo:

@@ -31,7 +31,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from service.core import ids, metrics
 from service.core.errors import ApiError, RequestTimeout
 from service.core.metric_types import OTHER
-from service.web.safe_headers import SAFE
+from service.web.security_headers import SAFE
 from service.web.wire import heads
 from service.web.wire.connection_limits import ConnectionLimits
 from service.web.wire.heads import RequestHead

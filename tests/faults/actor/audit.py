@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from service.audit.log import AuditLog, Filters
-from service.audit.sealing import HEAD, Overtaken
+from service.audit.sealer import HEAD, Overtaken
+from service.audit.search import AuditLog, Filters
 from service.audit.verify import verify
 from service.core.encryption.signing import InstallationKey
 from service.core.redis import REDIS_ERRORS

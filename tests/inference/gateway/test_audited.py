@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.web import audit_trail
-from service.web.audit import ModelRequests
 from service.web.client_address import ClientAddresses
+from service.web.request_audit import ModelRequests
 from tests.inference.conftest import BASE
 
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "Patient 4711"}]}

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.inference.conftest import BOTH_WAYS
-from tests.web.test_safe_headers import DEFAULTS, safe
+from tests.web.test_security_headers import DEFAULTS, safe
 
 BASE = "tiny-base"
 OTHER_KEY = "sk-ft-other"

@@ -39,7 +39,7 @@ async def test_promote_and_roll_back(http, new_model):
     assert (again["generation"], again["targets"]) == (4, second["targets"])
 
 
-async def test_history_tells_who_when_from_and_to(api: Api, http, new_model):
+async def test_history_has_key_time_and_targets(api: Api, http, new_model):
     one, two = await new_model(), await new_model()
     await put(http, one)
     async with await api.client() as colleague:
@@ -135,7 +135,7 @@ async def test_a_checkpoint_can_be_a_target(http, new_model):
     assert (await put(http, name)).status_code == 200
 
 
-async def test_an_alias_hides_no_model_and_tells_of_no_other_project(http, new_model):
+async def test_names_of_models_are_reserved(http, new_model):
     mine, foreign, deleted = await new_model(), await new_model("other"), await new_model()
     old_base = await new_model(
         "other", name="ft:old-base:other:x:abc123"
@@ -176,7 +176,7 @@ async def test_a_model_in_use_cannot_be_deleted(http, new_model):
     assert (await http.get(NAME)).json()["targets"][0]["model"] == two
 
 
-async def test_another_projects_alias_of_the_same_name_is_in_nobodys_way(api, http, new_model):
+async def test_projects_may_use_the_same_alias_name(api, http, new_model):
     mine, theirs = await new_model(), await new_model("other")
     async with await api.client("other") as other:
         await put(other, theirs)
@@ -187,20 +187,20 @@ async def test_another_projects_alias_of_the_same_name_is_in_nobodys_way(api, ht
         assert (await http.get(NAME)).status_code == 200
 
 
-async def test_admin_keys_set_aliases_of_their_own_project_alone(api, http):
+async def test_admin_keys_set_aliases_only_in_their_own_project(api, http):
     async with await api.client("root", Role.ADMIN) as admin:
         await put(admin, BASE_MODEL)
     assert (await http.get(NAME)).status_code == 404
 
 
-async def test_roll_back_needs_something_before(http):
+async def test_rollback_needs_a_previous_target(http):
     assert (await http.post(NAME + "/rollback")).status_code == 404
     await put(http, BASE_MODEL)
     refused = await http.post(NAME + "/rollback")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "alias_without_previous")
 
 
-async def test_if_match_refuses_who_has_seen_an_older_alias(http, new_model):
+async def test_if_match_rejects_an_outdated_etag(http, new_model):
     one, two, three = [await new_model() for _ in range(3)]
     seen = await put(http, one)
     etag = seen.headers["etag"]
@@ -226,7 +226,7 @@ async def test_if_match_refuses_who_has_seen_an_older_alias(http, new_model):
         assert (await put(http, one, **wrong)).status_code == 400
 
 
-async def test_an_alias_that_was_made_anew_is_another(http):
+async def test_a_recreated_alias_has_a_new_etag_and_history(http):
     old = (await put(http, BASE_MODEL)).headers["etag"]
     await http.delete(NAME)
     new = await put(http, BASE_MODEL)
@@ -245,7 +245,7 @@ async def test_pages_newest_first(http):
     assert (await http.get("/v1/aliases?after=unknown")).status_code == 400
 
 
-async def test_models_tell_of_aliases(http, new_model):
+async def test_models_list_aliases(http, new_model):
     model = await new_model()
     await put(http, model)
     listed = (await http.get("/v1/models")).json()["data"]
@@ -260,7 +260,7 @@ async def test_models_tell_of_aliases(http, new_model):
     assert (await http.get(NAME)).status_code == 200
 
 
-async def test_a_project_has_so_many_aliases_at_most(api, settings):
+async def test_the_number_of_aliases_is_bounded(api, settings):
     from service.app import create_app
     from tests.conftest import running
 

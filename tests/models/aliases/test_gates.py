@@ -1,12 +1,17 @@
-"""Tests of the gate of an alias: what it refuses, what overrides it, and what is recorded."""
+"""Tests of gates of aliases, and of the gauge of their gains."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
+from service.core.leases import Leases
+from service.jobs.dispatch import Dispatcher
+from service.models.aliases.gates import read_gains
 from service.models.aliases.records import AliasRecord, Change, Target, history_key
+from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL
 from tests.models.aliases.conftest import evaluate
 
@@ -111,7 +116,7 @@ async def test_an_alias_without_a_gate_does_not_move_to_a_model_whose_jobs_gate_
     assert "does not meet the gate: chrf_gain is 31, not >=40." in both.json()["error"]["message"]
 
 
-async def test_a_new_alias_can_have_a_gate_that_applies_at_once(api, http, new_model):
+async def test_a_gate_applies_to_a_new_alias(api, http, new_model):
     model = await new_model()
     await evaluate(api, model, **BAD)
     assert (await put(http, model, gate=GATE)).json()["error"]["code"] == "gate_failed"
@@ -130,9 +135,7 @@ async def test_every_trained_model_of_a_split_is_checked(api, http, new_model):
     assert good not in error["message"]
 
 
-async def test_a_model_without_an_evaluation_fails_and_the_error_says_how_to_get_one(
-    api, http, new_model
-):
+async def test_a_model_without_an_evaluation_fails_the_gate(api, http, new_model):
     model = await new_model()
     await put(http, BASE_MODEL, gate=GATE)
     message = (await put(http, model)).json()["error"]["message"]
@@ -199,7 +202,7 @@ async def test_a_gate_is_kept_changed_and_removed_and_is_no_target_of_rollback(
     assert (await put(http, first)).status_code == 200
 
 
-async def test_a_gate_alone_is_nothing_to_roll_back_to(http):
+async def test_a_change_of_the_gate_alone_cannot_be_rolled_back(http):
     await put(http, BASE_MODEL)
     await put(http, BASE_MODEL, gate=GATE)
     refused = await http.post(NAME + "/rollback")
@@ -253,3 +256,70 @@ async def test_records_from_before_gates_can_be_read(api, http, project_id):
     assert (await http.get(NAME)).json()["gate"] == {}
     (change,) = await history(http)
     assert (change["forced"], change["failed_conditions"], change["gate"]) == (False, [], {})
+
+
+@pytest.fixture
+def redis(api):
+    return api.app.state.redis
+
+
+async def test_gains_of_models_splits_and_base_models(api, http, redis, new_model):
+    one, two, unmeasured = [await new_model() for _ in range(3)]
+    await evaluate(api, one, gain=30.0)
+    await evaluate(api, two, gain=-10.0)
+    for name, targets in {
+        "whole": [(one, 100)],
+        "split": [(one, 75), (two, 25)],
+        "canary": [(two, 10), (BASE_MODEL, 90)],
+        "base": [(BASE_MODEL, 100)],
+        "partly": [(one, 50), (unmeasured, 50)],
+    }.items():
+        shares = [{"model": model, "weight": weight} for model, weight in targets]
+        assert (await http.put(f"/v1/aliases/{name}", json={"targets": shares})).status_code == 200
+    assert await read_gains(redis, 10) == {
+        ("acme", "whole"): 30,
+        ("acme", "split"): 20,
+        ("acme", "canary"): -1,
+    }
+    assert await read_gains(redis, 0) == {}
+
+
+async def test_the_gauge_follows_changes_and_is_bounded(api, http, redis, new_model):
+    state = api.app.state
+    model, foreign = await new_model(), await new_model("other")
+    await evaluate(api, model, gain=30.0)
+    await evaluate(api, foreign, "other", gain=7.0)
+    settings = api.settings.model_copy(update={"metrics_max_aliases": 2})
+    reconciler = Reconciler(
+        redis,
+        state.jobs,
+        state.files,
+        Leases(redis, "me", lease_s=settings.lease_s),
+        settings,
+        Dispatcher(state.jobs, redis, settings),
+        state.eraser,
+    )
+
+    async def shown(project: str, alias: str) -> float | None:
+        await reconciler.once()
+        labels = {"project": project, "alias": alias}
+        return REGISTRY.get_sample_value("finetuned_alias_gain_points", labels)
+
+    await http.put("/v1/aliases/team/support", json={"model": model})
+    async with await api.client("other") as other:
+        await other.put("/v1/aliases/team/support", json={"model": foreign})
+    assert await shown("acme", "team/support") == 30
+    assert await shown("other", "team/support") == 7
+    await evaluate(api, model, gain=31.0)
+    assert await shown("acme", "team/support") == 31
+    await http.put("/v1/aliases/team/support", json={"model": BASE_MODEL})
+    assert await shown("acme", "team/support") is None
+    await http.post("/v1/aliases/team/support/rollback")
+    assert await shown("acme", "team/support") == 31
+    await http.delete("/v1/aliases/team/support")
+    assert await shown("acme", "team/support") is None
+    for name in ("a", "b", "c"):
+        await http.put(f"/v1/aliases/{name}", json={"model": model})
+    await reconciler.once()
+    (family,) = [f for f in REGISTRY.collect() if f.name == "finetuned_alias_gain_points"]
+    assert len(family.samples) == 2

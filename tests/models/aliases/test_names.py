@@ -73,7 +73,7 @@ async def set_read_list_delete(http, name):
     assert (await http.get(path)).status_code == 404
 
 
-async def test_a_slash_may_be_sent_as_it_is(http):
+async def test_a_slash_may_be_unescaped(http):
     await http.put("/v1/aliases/acme/support", json={"model": "tiny-base"})
     assert (await http.get("/v1/aliases/acme%2Fsupport")).json()["id"] == "acme/support"
 
@@ -88,7 +88,7 @@ async def test_bad_names_are_refused(http):
         assert (await http.get(path)).status_code in (404, 405)
 
 
-async def test_a_bad_name_says_what_a_good_one_is(http):
+async def test_the_error_of_a_bad_name_describes_valid_names(http):
     error = (await http.put("/v1/aliases/日本語", json={"model": "tiny-base"})).json()["error"]
     assert (error["param"], error["code"]) == ("name", "invalid_value")
     assert "1 to 128" in error["message"]

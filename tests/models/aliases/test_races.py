@@ -13,7 +13,13 @@ import httpx
 import pytest
 
 from service.core.redis import connect
-from service.models.aliases.changes import Aliases, Changed, Expected, TooMany, UnknownTarget
+from service.models.aliases.changes import (
+    AliasChanged,
+    Aliases,
+    Precondition,
+    TooManyAliases,
+    UnknownTarget,
+)
 from service.models.aliases.records import Target
 from service.models.registry import ModelInUse, ModelRegistry
 from tests.conftest import BASE_MODEL
@@ -52,7 +58,7 @@ async def test_concurrent_changes_never_interleave(clients, new_model):
     assert all(states[a.json()["generation"]] == a.json()["targets"] for a in answers)
 
 
-async def test_of_many_who_saw_the_same_alias_one_wins(clients, new_model):
+async def test_one_of_many_conditional_changes_wins(clients, new_model):
     models = [await new_model() for _ in range(10)]
     seen = (await clients[0].put(NAME, json={"model": BASE_MODEL})).headers["etag"]
     answers = await asyncio.gather(
@@ -66,7 +72,7 @@ async def test_of_many_who_saw_the_same_alias_one_wins(clients, new_model):
     assert (await clients[0].get(NAME)).json() == won
 
 
-async def test_of_many_who_make_a_new_alias_one_wins(clients, new_model):
+async def test_one_of_many_creations_wins(clients, new_model):
     models = [await new_model() for _ in range(6)]
     answers = await asyncio.gather(
         *(
@@ -77,7 +83,7 @@ async def test_of_many_who_make_a_new_alias_one_wins(clients, new_model):
     assert Counter(a.status_code for a in answers) == {200: 1, 409: 5}
 
 
-async def test_rollbacks_that_meet_do_not_undo_each_other(clients, new_model):
+async def test_concurrent_rollbacks_do_not_undo_each_other(clients, new_model):
     one, two = await new_model(), await new_model()
     await clients[0].put(NAME, json={"model": one})
     seen = (await clients[0].put(NAME, json={"model": two})).headers["etag"]
@@ -88,7 +94,7 @@ async def test_rollbacks_that_meet_do_not_undo_each_other(clients, new_model):
     assert (await clients[0].get(NAME)).json()["targets"][0]["model"] == one
 
 
-async def test_no_alias_is_left_pointing_at_a_deleted_model(clients, new_model):
+async def test_no_alias_points_at_a_deleted_model(clients, new_model):
     """With a concurrent PUT and DELETE of its target, one of them is refused."""
     outcomes: Counter[tuple[int, int]] = Counter()
     for i in range(40):
@@ -165,9 +171,7 @@ def losing(wire, wired) -> Aliases:
     return wired
 
 
-async def test_a_target_that_is_deleted_meanwhile_is_no_target(
-    api, wire, wired, project_id, new_model
-):
+async def test_a_target_deleted_concurrently_is_refused(api, wire, wired, project_id, new_model):
     model = await new_model()
     wire[0].meanwhile = lambda: api.app.state.registry.delete(project_id, model)
     with pytest.raises(UnknownTarget):
@@ -175,7 +179,7 @@ async def test_a_target_that_is_deleted_meanwhile_is_no_target(
     assert await wired.get(project_id, "a") is None
 
 
-async def test_a_model_that_gets_an_alias_meanwhile_is_not_deleted(
+async def test_a_model_that_gets_an_alias_concurrently_is_not_deleted(
     api, wire, project_id, new_model
 ):
     model = await new_model()
@@ -187,23 +191,23 @@ async def test_a_model_that_gets_an_alias_meanwhile_is_not_deleted(
     assert await wire[1].get(project_id, model) is not None
 
 
-async def test_a_model_that_is_deleted_meanwhile_is_gone_for_both(api, wire, project_id, new_model):
+async def test_a_model_deleted_twice_concurrently_is_gone(api, wire, project_id, new_model):
     model = await new_model()
     wire[0].meanwhile = lambda: api.app.state.registry.delete(project_id, model)
     assert (await wire[1].delete(project_id, model)).id == model
 
 
-async def test_the_limit_holds_though_others_make_aliases_meanwhile(api, wire, wired, project_id):
+async def test_the_limit_holds_with_concurrent_creations(api, wire, wired, project_id):
     target = (Target(model=BASE_MODEL),)
     aliases: Aliases = api.app.state.aliases
     await wired.put(project_id, "a", target, key_id="key_a")
     wire[0].meanwhile = lambda: aliases.put(project_id, "b", target, key_id="key_a")
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyAliases):
         await wired.put(project_id, "c", target, key_id="key_a")
 
 
 @pytest.mark.parametrize("action", ["put", "rollback", "delete"])
-async def test_who_expects_an_alias_sees_it_changed_meanwhile(
+async def test_a_concurrent_change_fails_conditional_changes(
     api, wire, wired, project_id, new_model, action
 ):
     aliases: Aliases = api.app.state.aliases
@@ -211,31 +215,20 @@ async def test_who_expects_an_alias_sees_it_changed_meanwhile(
     await aliases.put(project_id, "a", one, key_id="key_a")
     seen = await aliases.put(project_id, "a", two, key_id="key_a")
     wire[0].meanwhile = lambda: aliases.put(project_id, "a", three, key_id="key_b")
-    expected = Expected(etag=seen.etag)
+    expected = Precondition(etag=seen.etag)
     change = {
         "put": lambda: wired.put(project_id, "a", one, key_id="key_a", expected=expected),
         "rollback": lambda: wired.rollback(project_id, "a", key_id="key_a"),  # even without
         "delete": lambda: wired.delete(project_id, "a", key_id="key_a", expected=expected),
     }[action]
-    with pytest.raises(Changed):
+    with pytest.raises(AliasChanged):
         await change()
     stored = await aliases.get(project_id, "a")
     assert stored is not None
     assert stored.targets == three
 
 
-async def test_a_change_whose_answer_was_lost_is_made_once(api, losing, project_id, new_model):
-    aliases: Aliases = api.app.state.aliases
-    one, two = [(Target(model=await new_model()),) for _ in range(2)]
-    first = await aliases.put(project_id, "a", one, key_id="key_a")
-    second = await losing.put(project_id, "a", two, key_id="key_b")
-    assert second.generation == 2
-    assert await aliases.get(project_id, "a") == second
-    assert len(await aliases.history(project_id, "a")) == 2
-    assert first.targets == one
-
-
-async def test_a_forced_change_whose_answer_was_lost_is_made_once(
+async def test_a_forced_change_whose_response_was_lost_is_made_once(
     api, losing, project_id, new_model
 ):
     gate = {"memorized": "==0"}
@@ -246,7 +239,7 @@ async def test_a_forced_change_whose_answer_was_lost_is_made_once(
     assert [one.key for one in change.failed] == ["memorized"]
 
 
-async def test_a_rollback_whose_answer_was_lost_is_not_undone(api, losing, project_id, new_model):
+async def test_a_rollback_whose_response_was_lost_is_not_undone(api, losing, project_id, new_model):
     aliases: Aliases = api.app.state.aliases
     one, two = [(Target(model=await new_model()),) for _ in range(2)]
     await aliases.put(project_id, "a", one, key_id="key_a")
@@ -256,14 +249,9 @@ async def test_a_rollback_whose_answer_was_lost_is_not_undone(api, losing, proje
     assert await aliases.get(project_id, "a") == back
 
 
-async def test_a_delete_whose_answer_was_lost_is_done(api, losing, project_id):
-    aliases: Aliases = api.app.state.aliases
-    await aliases.put(project_id, "a", (Target(model=BASE_MODEL),), key_id="key_a")
-    await losing.delete(project_id, "a", key_id="key_a")
-    assert await aliases.get(project_id, "a") is None
-
-
-async def test_a_deleted_model_is_told_though_the_answer_was_lost(wire, project_id, new_model):
+async def test_a_deleted_model_is_returned_although_the_response_was_lost(
+    wire, project_id, new_model
+):
     model = await new_model()
     wire[0].lose_answer = True
     record = await wire[1].delete(project_id, model)

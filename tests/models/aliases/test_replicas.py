@@ -34,7 +34,7 @@ async def chat_code(client, model: str) -> str | None:
     ]["code"]
 
 
-async def test_a_deleted_model_is_refused_by_the_other_at_once(replicas, new_model):
+async def test_another_replica_rejects_a_deleted_model_immediately(replicas, new_model):
     one, two = replicas
     model = await new_model()
     async with await one.client() as here, await two.client() as there:
@@ -51,7 +51,7 @@ async def test_a_deleted_model_is_refused_by_the_other_at_once(replicas, new_mod
         assert await one.app.state.registry.resolve(owner, model) is None
 
 
-async def test_a_revoked_key_is_refused_by_the_other_at_once(replicas):
+async def test_another_replica_rejects_a_revoked_key_immediately(replicas):
     one, two = replicas
     async with await one.client("root", Role.ADMIN) as admin, await two.client() as there:
         owner = (await one.app.state.projects.by_name("acme")).id
@@ -67,7 +67,7 @@ async def test_a_revoked_key_is_refused_by_the_other_at_once(replicas):
         assert (await admin.get(path)).status_code == 200
 
 
-async def test_a_changed_alias_is_followed_by_the_other_at_once(replicas, new_model):
+async def test_another_replica_follows_a_changed_alias_immediately(replicas, new_model):
     one, two = replicas
     first, second = await new_model(), await new_model()
     registry = two.app.state.registry
@@ -98,7 +98,7 @@ async def test_a_changed_alias_is_followed_by_the_other_at_once(replicas, new_mo
         await is_now(None)
 
 
-async def test_a_new_model_is_found_by_the_other_at_once(replicas, new_model):
+async def test_another_replica_finds_a_new_model_immediately(replicas, new_model):
     """A client that requests it too early must not get 404 for half a minute."""
     one, two = replicas
     name = f"ft:{BASE_MODEL}:acme:x:early1"
@@ -113,7 +113,7 @@ async def test_a_new_model_is_found_by_the_other_at_once(replicas, new_model):
     await at_once(found)
 
 
-async def test_a_name_remembered_costs_no_round_trip(replicas, new_model):
+async def test_a_cached_name_needs_no_round_trip(replicas, new_model):
     """A cached name is found even if nothing answers on the connection."""
     one, _ = replicas
     registry = one.app.state.registry

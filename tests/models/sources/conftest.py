@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.sources.stores import Shelf, carded_folder
+from tests.models.sources.stores import Installation, carded_folder
 
 
 @pytest.fixture
@@ -15,5 +15,5 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "data")
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path / "data")

@@ -30,7 +30,7 @@ def carded_folder(parent: Path) -> Path:
     return folder
 
 
-class Shelf:
+class Installation:
     """The catalog and the folder of models of an installation."""
 
     def __init__(self, folder: Path) -> None:

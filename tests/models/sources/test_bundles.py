@@ -20,7 +20,7 @@ import pytest
 import zstandard
 
 from service.models.catalogue import Catalogue
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources.write_bundle import bundle_model
 from tests.cli.test_cli import ROOT
 from tests.models.sources.stores import (
@@ -28,7 +28,7 @@ from tests.models.sources.stores import (
     COMMIT,
     NAME,
     WEIGHTS,
-    Shelf,
+    Installation,
     contents,
     hub_cache,
     kept,
@@ -56,43 +56,43 @@ def bundled(folder: Path, tmp_path: Path) -> Path:
     return bundle(folder, tmp_path / "tiny.tar")
 
 
-def test_a_bundle_becomes_a_base_model(folder, bundled, shelf):
-    entry = shelf.add(bundled)
+def test_a_bundle_becomes_a_base_model(folder, bundled, installation):
+    entry = installation.add(bundled)
     assert (entry.license, entry.languages) == ("apache-2.0", ("ja", "th"))
     assert (entry.context_length, entry.parameters) == (4096, 200)
-    assert entry.path == shelf.models / "tiny"
-    assert shelf.catalogue.all() == [entry]
+    assert entry.path == installation.models / "tiny"
+    assert installation.catalogue.all() == [entry]
     assert kept(entry.path) == kept(folder)
-    assert sorted(path.name for path in shelf.models.iterdir()) == [".tiny.lock", "tiny"]
-    assert "5 files" in " ".join(shelf.said)
+    assert sorted(path.name for path in installation.models.iterdir()) == [".tiny.lock", "tiny"]
+    assert "5 files" in " ".join(installation.said)
 
 
-def test_what_is_given_replaces_the_model_card(bundled, shelf):
-    entry = shelf.add(bundled, license_id="mit", languages=("id",))
+def test_what_is_given_replaces_the_model_card(bundled, installation):
+    entry = installation.add(bundled, license_id="mit", languages=("id",))
     assert (entry.license, entry.languages) == ("mit", ("id",))
 
 
-def test_a_license_that_nobody_names_is_asked_for(folder, tmp_path, shelf):
+def test_an_unknown_license_must_be_given(folder, tmp_path, installation):
     (folder / "README.md").unlink()
     with pytest.raises(ModelRefused, match="add --license"):
-        shelf.add(bundle(folder, tmp_path / "tiny.tar"))
-    assert shelf.is_empty()
+        installation.add(bundle(folder, tmp_path / "tiny.tar"))
+    assert installation.is_empty()
     named = bundle(folder, tmp_path / "named.tar", license_id="gemma")
-    assert shelf.add(named).license == "gemma"
+    assert installation.add(named).license == "gemma"
 
 
-def test_the_same_files_give_the_same_bytes(folder, bundled, tmp_path, shelf):
+def test_the_same_files_give_the_same_bytes(folder, bundled, tmp_path, installation):
     copy = tmp_path / "copy"
     for path, data in reversed(kept(folder).items()):
         copy.mkdir(exist_ok=True)
         (copy / path).write_bytes(data)
         os.utime(copy / path, (1, 1))
     assert bundle(copy, tmp_path / "copy.tar").read_bytes() == bundled.read_bytes()
-    again = bundle(shelf.add(bundled).path, tmp_path / "again.tar", name=None)
+    again = bundle(installation.add(bundled).path, tmp_path / "again.tar", name=None)
     assert again.read_bytes() == bundled.read_bytes()
 
 
-def test_a_bundle_says_what_is_in_it(tmp_path, folder):
+def test_a_bundle_has_a_manifest(tmp_path, folder):
     repository = hub_cache(tmp_path, folder)
     found = members(bundle(repository, tmp_path / "tiny.tar", name=None))
     first, *rest = found
@@ -107,21 +107,21 @@ def test_a_bundle_says_what_is_in_it(tmp_path, folder):
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor().compress])
-def test_a_bundle_may_be_compressed(folder, bundled, shelf, tmp_path, compress):
+def test_a_bundle_may_be_compressed(folder, bundled, installation, tmp_path, compress):
     packed = tmp_path / "packed"
     packed.write_bytes(compress(bundled.read_bytes()))
-    assert kept(shelf.add(packed).path) == kept(folder)
+    assert kept(installation.add(packed).path) == kept(folder)
     packed.write_bytes(packed.read_bytes()[:-200])
     with pytest.raises(ModelRefused, match="damaged or cut off"):
-        shelf.add(packed, model_id="other")
+        installation.add(packed, model_id="other")
 
 
-def test_pickles_and_code_are_left_out_of_a_bundle(folder, tmp_path, shelf):
+def test_pickles_and_code_are_left_out_of_a_bundle(folder, tmp_path, installation):
     (folder / "original").mkdir()
     (folder / "original" / "weights.pkl").write_bytes(b"pickle")
     (folder / "modeling.py").write_text("import os")
     (folder / "consolidated.safetensors").write_bytes((folder / WEIGHTS).read_bytes())
-    added = shelf.add(bundle(folder, tmp_path / "tiny.tar"))
+    added = installation.add(bundle(folder, tmp_path / "tiny.tar"))
     assert sorted(contents(added.path)) == [
         "README.md", "bundle.json", "chat_template.jinja", "config.json", WEIGHTS, "tokenizer.json",
     ]  # fmt: skip
@@ -138,7 +138,7 @@ def test_pickles_and_code_are_left_out_of_a_bundle(folder, tmp_path, shelf):
         (shutil.rmtree, "there is no folder"),
     ],
 )
-def test_what_could_not_be_added_is_not_bundled(folder, tmp_path, change, words):
+def test_models_that_cannot_be_added_are_not_bundled(folder, tmp_path, change, words):
     change(folder)
     with pytest.raises(ModelRefused, match=words):
         bundle(folder, tmp_path / "tiny.tar")
@@ -239,43 +239,43 @@ ROOT_IN = "Shop--Tiny-1"
         (relisted(path="config.json"), "lists a file twice"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_bundle_is_said(bundled, shelf, damage, words):
+def test_faults_of_a_bundle_are_reported(bundled, installation, damage, words):
     bundled.write_bytes(damage(members(bundled)))
     with pytest.raises(ModelRefused, match=words):
-        shelf.add(bundled)
-    assert shelf.is_empty()
+        installation.add(bundled)
+    assert installation.is_empty()
 
 
-def test_a_bundle_has_one_revision(folder, bundled, shelf, tmp_path):
+def test_a_bundle_has_one_revision(folder, bundled, installation, tmp_path):
     for source in (bundled, folder):
         with pytest.raises(ModelRefused, match="--revision v2 does not apply"):
-            shelf.add(source, revision="v2")
+            installation.add(source, revision="v2")
     with pytest.raises(ModelRefused, match="--revision v2 does not apply"):
         bundle(folder, tmp_path / "other.tar", revision="v2")
 
 
-def test_an_invalid_id_is_refused_before_anything_is_unpacked(bundled, shelf):
+def test_an_invalid_id_is_refused_before_anything_is_unpacked(bundled, installation):
     with pytest.raises(ValueError, match="an id can contain"):
-        shelf.add(bundled, model_id="../tiny")
-    assert not shelf.models.exists()
+        installation.add(bundled, model_id="../tiny")
+    assert not installation.models.exists()
 
 
 def test_a_full_disk_is_reported_and_leaves_nothing(folder, bundled, tmp_path):
     (folder / "vocab.txt").write_bytes(bytes(300_000))
     large = bundle(folder, tmp_path / "large.tar")
     with small_disk(tmp_path / "disk", "200k") as disk:
-        shelf = Shelf(disk)
+        installation = Installation(disk)
         with pytest.raises(ModelRefused, match="GiB are needed"):
-            shelf.add(large)
-        assert shelf.is_empty()
+            installation.add(large)
+        assert installation.is_empty()
         with pytest.raises(ModelRefused, match="GiB are needed"):
             bundle(folder, disk / "large.tar")
-        assert shelf.add(bundled).parameters == 200
+        assert installation.add(bundled).parameters == 200
     with small_disk(tmp_path / "inodes", "1m,nr_inodes=9") as disk:
-        shelf = Shelf(disk)
+        installation = Installation(disk)
         with pytest.raises(ModelRefused, match="is full"):
-            shelf.add(bundled)
-        assert shelf.is_empty()
+            installation.add(bundled)
+        assert installation.is_empty()
 
 
 ADD = """
@@ -294,75 +294,75 @@ add_model(
 """
 
 
-def adding(source: Path, shelf: Shelf, limit: int = 0) -> subprocess.Popen[bytes]:
-    data = shelf.catalogue.file.parent
+def adding(source: Path, installation: Installation, limit: int = 0) -> subprocess.Popen[bytes]:
+    data = installation.catalogue.file.parent
     return subprocess.Popen(
         [sys.executable, "-c", ADD, str(source), str(data), str(limit)], cwd=ROOT
     )
 
 
-def test_an_add_that_is_killed_while_it_unpacks_can_be_repeated(folder, bundled, shelf):
-    assert adding(bundled, shelf, limit=100).wait(60) == -signal.SIGXFSZ
-    assert shelf.catalogue.all() == []
-    assert not (shelf.models / "tiny").exists()
-    assert list((shelf.models / ".tiny.part").rglob("README.md"))
-    assert kept(shelf.add(bundled).path) == kept(folder)
-    assert sorted(path.name for path in shelf.models.iterdir()) == [".tiny.lock", "tiny"]
+def test_an_add_that_is_killed_while_it_unpacks_can_be_repeated(folder, bundled, installation):
+    assert adding(bundled, installation, limit=100).wait(60) == -signal.SIGXFSZ
+    assert installation.catalogue.all() == []
+    assert not (installation.models / "tiny").exists()
+    assert list((installation.models / ".tiny.part").rglob("README.md"))
+    assert kept(installation.add(bundled).path) == kept(folder)
+    assert sorted(path.name for path in installation.models.iterdir()) == [".tiny.lock", "tiny"]
 
 
-def test_an_add_that_is_killed_before_it_registers_can_be_repeated(folder, bundled, shelf):
-    shelf.catalogue.file.parent.mkdir()
-    with shelf.catalogue.file.with_name(".models.yaml.lock").open("w") as lock:
+def test_an_add_that_is_killed_before_it_registers_can_be_repeated(folder, bundled, installation):
+    installation.catalogue.file.parent.mkdir()
+    with installation.catalogue.file.with_name(".models.yaml.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        process = adding(bundled, shelf)
+        process = adding(bundled, installation)
         until = time.monotonic() + 60
-        while not (shelf.models / "tiny").exists() and time.monotonic() < until:
+        while not (installation.models / "tiny").exists() and time.monotonic() < until:
             time.sleep(0.05)
         process.kill()
         assert process.wait(60) == -signal.SIGKILL
-    assert shelf.catalogue.all() == []
-    assert kept(shelf.add(bundled).path) == kept(folder)
-    assert len(shelf.catalogue.all()) == 1
+    assert installation.catalogue.all() == []
+    assert kept(installation.add(bundled).path) == kept(folder)
+    assert len(installation.catalogue.all()) == 1
 
 
-def test_a_folder_of_another_model_is_not_replaced(folder, bundled, shelf):
-    other = shelf.models / "tiny"
+def test_a_folder_of_another_model_is_not_replaced(folder, bundled, installation):
+    other = installation.models / "tiny"
     other.mkdir(parents=True)
     (other / "mine.txt").write_text("mine")
     with pytest.raises(ModelRefused, match="has other files"):
-        shelf.add(bundled)
+        installation.add(bundled)
     assert contents(other) == {"mine.txt": b"mine"}
-    assert shelf.catalogue.all() == []
+    assert installation.catalogue.all() == []
 
 
-def test_two_adds_of_one_model_do_not_meet(bundled, shelf):
-    shelf.models.mkdir(parents=True)
-    with (shelf.models / ".tiny.lock").open("w") as lock:
+def test_two_adds_of_one_model_exclude_each_other(bundled, installation):
+    installation.models.mkdir(parents=True)
+    with (installation.models / ".tiny.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ModelRefused, match="wait until it has ended"):
-            shelf.add(bundled)
-    assert shelf.add(bundled).id == "tiny"
+            installation.add(bundled)
+    assert installation.add(bundled).id == "tiny"
 
 
-def test_a_folder_that_was_bundled_is_verified_in_place(bundled, shelf, tmp_path):
+def test_a_folder_that_was_bundled_is_verified_in_place(bundled, installation, tmp_path):
     with tarfile.open(bundled) as opened:
         opened.extractall(tmp_path / "stick", filter="data")
     folder = tmp_path / "stick" / ROOT_IN
-    assert shelf.add(folder).path == folder
-    assert "verifying 5 files" in shelf.said[-1]
+    assert installation.add(folder).path == folder
+    assert "verifying 5 files" in installation.said[-1]
     (folder / "README.md").write_text(CARD.replace("Tiny", "tiny"))
     with pytest.raises(ModelRefused, match=r"README\.md .* is damaged"):
-        shelf.add(folder, model_id="other")
+        installation.add(folder, model_id="other")
     (folder / "README.md").unlink()
     with pytest.raises(ModelRefused, match=r"lacks README\.md"):
-        shelf.add(folder, model_id="other", license_id="mit")
+        installation.add(folder, model_id="other", license_id="mit")
 
 
 # What the installation of a connected machine may lack.
 HEAVY = ("torch", "transformers", "vllm", "tokenizers", "zstandard", "jinja2", "pyarrow")
 
 
-def test_the_command_needs_neither_torch_nor_the_worker(folder, tmp_path, shelf):
+def test_the_command_needs_neither_torch_nor_the_worker(folder, tmp_path, installation):
     run = (
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); "
         "from service.cli.app import main; main()"

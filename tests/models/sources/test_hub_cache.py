@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from service.models.inspect import ModelRefused
-from service.models.sources.bring import Card, read_card
-from tests.models.sources.stores import COMMIT, NAME, WEIGHTS, Shelf, hub_cache, kept
+from service.models.model_folder import ModelRefused
+from service.models.sources.detect import Card, read_card
+from tests.models.sources.stores import COMMIT, NAME, WEIGHTS, Installation, hub_cache, kept
 from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
@@ -25,8 +25,8 @@ def repository(folder: Path, tmp_path: Path) -> Path:
     return hub_cache(tmp_path / "home" / "hub", folder)
 
 
-def test_a_model_is_taken_over_without_a_second_copy(folder, repository, shelf):
-    entry = shelf.add(repository)
+def test_a_model_is_hard_linked_from_the_cache(folder, repository, installation):
+    entry = installation.add(repository)
     assert (entry.license, entry.languages) == ("apache-2.0", ("ja", "th"))
     assert kept(entry.path) == kept(folder)
     weights = entry.path / WEIGHTS
@@ -39,12 +39,12 @@ def test_a_model_is_taken_over_without_a_second_copy(folder, repository, shelf):
 
 def test_a_model_is_copied_to_another_disk(folder, repository, tmp_path):
     with small_disk(tmp_path / "disk", "1m") as disk:
-        entry = Shelf(disk).add(repository)
+        entry = Installation(disk).add(repository)
         assert kept(entry.path) == kept(folder)
     with small_disk(tmp_path / "full", "4k") as disk:
         with pytest.raises(ModelRefused, match="is full"):
-            Shelf(disk).add(repository)
-        assert Shelf(disk).is_empty()
+            Installation(disk).add(repository)
+        assert Installation(disk).is_empty()
 
 
 @pytest.mark.parametrize(
@@ -57,42 +57,44 @@ def test_a_model_is_copied_to_another_disk(folder, repository, tmp_path):
     ],
     ids=["snapshot", "hub", "home", "name"],
 )
-def test_a_model_is_found_by_what_people_name(repository, shelf, monkeypatch, means):
+def test_a_model_is_found_by_folder_snapshot_cache_or_name(
+    repository, installation, monkeypatch, means
+):
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("HF_HOME", str(repository.parent.parent))
-    assert shelf.add(means(repository)).parameters == 200
+    assert installation.add(means(repository)).parameters == 200
 
 
-def test_a_name_that_is_not_in_the_cache(repository, shelf, monkeypatch):
+def test_a_name_that_is_not_in_the_cache(repository, installation, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(repository.parent))
     with pytest.raises(ModelRefused, match="'hf download Shop/Other' puts it there"):
-        shelf.add(Path("Shop/Other"))
+        installation.add(Path("Shop/Other"))
     with pytest.raises(ModelRefused, match="there is no file or folder"):
-        shelf.add(Path("no/such/folder"))
+        installation.add(Path("no/such/folder"))
 
 
-def test_one_of_several_models_has_to_be_named(folder, repository, shelf):
+def test_one_of_several_models_has_to_be_named(folder, repository, installation):
     hub_cache(repository.parent, folder, "Shop/Other")
     with pytest.raises(ModelRefused, match=r"2 models .* name one"):
-        shelf.add(repository.parent)
+        installation.add(repository.parent)
 
 
-def test_a_revision_is_a_branch_a_tag_or_a_commit(folder, repository, shelf):
+def test_a_revision_is_a_branch_a_tag_or_a_commit(folder, repository, installation):
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
     hub_cache(repository.parent, folder, commit=OLD)
     (repository / "refs" / "main").write_text(COMMIT)
     (repository / "refs" / "v1.0").write_text(OLD)
-    assert shelf.add(repository, model_id="main").license == "apache-2.0"
-    assert shelf.add(repository, model_id="tag", revision="v1.0").license == "mit"
-    assert shelf.add(repository, model_id="commit", revision=OLD).license == "mit"
+    assert installation.add(repository, model_id="main").license == "apache-2.0"
+    assert installation.add(repository, model_id="tag", revision="v1.0").license == "mit"
+    assert installation.add(repository, model_id="commit", revision=OLD).license == "mit"
     for revision in ("v2", "../../x", OLD[:7]):
         with pytest.raises(ModelRefused, match=r"no revision .*there: .*v1\.0"):
-            shelf.add(repository, model_id="none", revision=revision)
+            installation.add(repository, model_id="none", revision=revision)
     (repository / "refs" / "main").unlink()
     with pytest.raises(ModelRefused, match="no revision 'main'"):
-        shelf.add(repository, model_id="none")
+        installation.add(repository, model_id="none")
     shutil.rmtree(repository / "snapshots" / OLD)
-    assert shelf.add(repository, model_id="only").license == "apache-2.0"
+    assert installation.add(repository, model_id="only").license == "apache-2.0"
 
 
 def blob(repository: Path, path: str) -> Path:
@@ -136,19 +138,19 @@ def copied(repository: Path) -> None:
         (lambda r: (r / "snapshots" / COMMIT / "chat_template.jinja").unlink(), "no chat template"),
     ],
 )
-def test_what_is_wrong_with_a_cache_is_said(repository, shelf, damage, words):
+def test_faults_of_a_cache_are_reported(repository, installation, damage, words):
     damage(repository)
     with pytest.raises(ModelRefused, match=words):
-        shelf.add(repository)
-    assert shelf.is_empty()
+        installation.add(repository)
+    assert installation.is_empty()
 
 
-def test_pickles_in_a_cache_are_not_taken_over(folder, tmp_path, shelf):
+def test_pickles_in_a_cache_are_not_copied(folder, tmp_path, installation):
     (folder / "weights.pkl").write_bytes(b"pickle")
     (folder / "modeling.py").write_text("import os")
-    entry = shelf.add(hub_cache(tmp_path, folder))
+    entry = installation.add(hub_cache(tmp_path, folder))
     assert kept(entry.path) == kept(folder)
-    assert "modeling.py" in shelf.said[0]
+    assert "modeling.py" in installation.said[0]
 
 
 def downloaded(folder: Path) -> Path:
@@ -162,16 +164,16 @@ def downloaded(folder: Path) -> Path:
     return folder
 
 
-def test_a_downloaded_folder_is_verified(folder, shelf):
-    assert shelf.add(downloaded(folder)).path == folder
-    assert "verifying 5 files" in shelf.said[-1]
+def test_a_downloaded_folder_is_verified(folder, installation):
+    assert installation.add(downloaded(folder)).path == folder
+    assert "verifying 5 files" in installation.said[-1]
     stat = (folder / "config.json").stat()
     (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
     os.utime(folder / "config.json", (stat.st_atime, stat.st_mtime + 60))
-    assert shelf.add(folder, model_id="edited").path == folder
+    assert installation.add(folder, model_id="edited").path == folder
     os.utime(folder / "config.json", (stat.st_atime, stat.st_mtime))
     with pytest.raises(ModelRefused, match=r"config\.json .* is damaged"):
-        shelf.add(folder, model_id="damaged")
+        installation.add(folder, model_id="damaged")
 
 
 @pytest.mark.parametrize(

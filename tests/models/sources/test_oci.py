@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources.write_bundle import bundle_model
 from tests.models.sources.stores import (
     WEIGHTS,
+    Installation,
     Layout,
-    Shelf,
     contents,
     file_layers,
     kept,
@@ -40,43 +40,43 @@ def below(root: str, files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("key", [TITLE, MODEL_PACK, "org.cnai.model.filepath"])
-def test_layers_that_are_files(folder, layout, shelf, key):
+def test_layers_that_are_files(folder, layout, installation, key):
     layout.entry(layout.layers(file_layers(layout, contents(folder), key)))
-    entry = shelf.add(layout.folder)
+    entry = installation.add(layout.folder)
     assert entry.license == "apache-2.0"
     assert kept(entry.path) == kept(folder)
     assert json.loads((entry.path / "bundle.json").read_text())["name"] == "layout"
-    assert "left out .gitattributes, logo.png" in shelf.said
+    assert "left out .gitattributes, logo.png" in installation.said
 
 
-def test_a_folder_that_oras_packed(folder, layout, shelf):
+def test_a_folder_that_oras_packed(folder, layout, installation):
     data = gzip.compress(tar(below("tiny", kept(folder))))
     unpack = {"io.deis.oras.content.unpack": "true", TITLE: "tiny"}
     layout.entry(layout.layers([layout.blob(data, "application/vnd.any", **unpack)]), "v1")
-    assert kept(shelf.add(layout.folder).path) == kept(folder)
+    assert kept(installation.add(layout.folder).path) == kept(folder)
 
 
-def test_a_bundle_that_was_pushed_as_a_file(folder, layout, shelf, tmp_path):
+def test_a_bundle_that_was_pushed_as_a_file(folder, layout, installation, tmp_path):
     bundle_model(folder, tmp_path / "tiny.tar", report=lambda _: None)
     files = {"tiny.tar": (tmp_path / "tiny.tar").read_bytes()}
     layout.entry(layout.layers(file_layers(layout, files, TITLE)), "1")
-    assert kept(shelf.add(layout.folder).path) == kept(folder)
+    assert kept(installation.add(layout.folder).path) == kept(folder)
 
 
-def test_a_model_kit(folder, layout, shelf):
+def test_a_model_kit(folder, layout, installation):
     files = kept(folder)
     weights = {WEIGHTS: files.pop(WEIGHTS)}
     model = layout.blob(tar(weights), "application/vnd.kitops.modelkit.model.v1.tar")
     parts = layout.blob(tar(files), "application/vnd.kitops.modelkit.modelpart.v1.tar")
     layout.entry(layout.layers([model, parts]))
-    assert kept(shelf.add(layout.folder).path) == kept(folder)
+    assert kept(installation.add(layout.folder).path) == kept(folder)
 
 
 @pytest.mark.parametrize(
     ("kind", "compress"),
     [("", bytes), ("+gzip", gzip.compress), ("+zstd", zstandard.ZstdCompressor().compress)],
 )
-def test_an_image_into_which_a_model_was_copied(folder, layout, shelf, kind, compress):
+def test_an_image_into_which_a_model_was_copied(folder, layout, installation, kind, compress):
     link = tarfile.TarInfo("bin/sh")
     link.type, link.linkname = tarfile.SYMTYPE, "/bin/busybox"
     system = tar(
@@ -85,10 +85,10 @@ def test_an_image_into_which_a_model_was_copied(folder, layout, shelf, kind, com
     old = below("model", kept(folder) | {"README.md": b"old"})
     layers = [system, tar(old), tar({"model/README.md": (folder / "README.md").read_bytes()})]
     layout.entry(layout.layers([layout.blob(compress(data), TAR + kind) for data in layers]))
-    assert kept(shelf.add(layout.folder).path) == kept(folder)
+    assert kept(installation.add(layout.folder).path) == kept(folder)
 
 
-def test_an_image_for_several_machines(folder, layout, shelf):
+def test_an_image_for_several_machines(folder, layout, installation):
     image = layout.layers(file_layers(layout, kept(folder), TITLE))
     other = layout.layers(file_layers(layout, {"config.json": b"{}"}, TITLE))
     attestation = layout.layers([])
@@ -103,28 +103,28 @@ def test_an_image_for_several_machines(folder, layout, shelf):
         ]
     )
     layout.entry(layout.blob(index, "application/vnd.oci.image.index.v1+json"), "shop/tiny:v1")
-    entry = shelf.add(layout.folder)
+    entry = installation.add(layout.folder)
     assert kept(entry.path) == kept(folder)
     made = json.loads((entry.path / "bundle.json").read_text())
     assert (made["name"], made["revision"]) == ("tiny", "shop/tiny:v1")
 
 
-def test_one_of_several_tags_has_to_be_named(folder, layout, shelf):
+def test_one_of_several_tags_has_to_be_named(folder, layout, installation):
     for tag, card in (("v1", b"---\nlicense: mit\n---"), ("v2", b"---\nlicense: isc\n---")):
         files = kept(folder) | {"README.md": card}
         layout.entry(layout.layers(file_layers(layout, files, TITLE)), tag)
     with pytest.raises(ModelRefused, match=r"just one of its images \(tags there: v1, v2\)"):
-        shelf.add(layout.folder)
+        installation.add(layout.folder)
     with pytest.raises(ModelRefused, match="'v3' of its images"):
-        shelf.add(layout.folder, revision="v3")
-    assert shelf.add(layout.folder, revision="v2").license == "isc"
+        installation.add(layout.folder, revision="v3")
+    assert installation.add(layout.folder, revision="v2").license == "isc"
 
 
-def test_weights_in_a_second_form_are_left_out(folder, layout, shelf):
+def test_weights_in_a_second_form_are_left_out(folder, layout, installation):
     files = kept(folder)
     layers = file_layers(layout, files | below("original", files) | {"a.pkl": b"x"}, TITLE)
     layout.entry(layout.layers(layers))
-    assert kept(shelf.add(layout.folder).path) == files
+    assert kept(installation.add(layout.folder).path) == files
 
 
 Change = Callable[[Layout, dict[str, bytes]], object]
@@ -226,8 +226,8 @@ def indexed(text: str) -> Change:
         ),
     ],
 )
-def test_what_is_wrong_with_a_layout_is_said(folder, layout, shelf: Shelf, change, words):
+def test_faults_of_a_layout_are_reported(folder, layout, installation: Installation, change, words):
     change(layout, kept(folder))
     with pytest.raises(ModelRefused, match=words):
-        shelf.add(layout.folder)
-    assert shelf.is_empty()
+        installation.add(layout.folder)
+    assert installation.is_empty()

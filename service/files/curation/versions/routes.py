@@ -39,7 +39,7 @@ from service.files.upload import clean_name
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller
-from service.web.idempotency import comparable, created_once
+from service.web.idempotency import comparable, create_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
@@ -184,7 +184,7 @@ async def merge_files(
         return await tasks.create(task, claim)
 
     raw = comparable(body)
-    return await created_once(
+    return await create_once(
         MergeObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )
 

@@ -1,13 +1,13 @@
-"""Audit entries of HTTP requests, also of failed authentications and refused requests.
+"""Writes audit entries of HTTP requests, including failed authentications and refused requests.
 
-What changes records is recorded in its transaction (web/audit_trail.py). For all other requests of
-routes that declare an event, the entry is written when the answer begins. If Redis does not take
-it, the answer is 503 instead, so no data is read without a record.
+Changes are recorded in their transactions (web/audit_trail.py). For all other requests of routes
+that declare an event, the entry is written before the response starts. If Redis does not accept it,
+the response is 503, so no data is read without a record.
 
-Anybody can send wrong keys, so the entries about refusals are bounded. Of the refusals for the same
-reason, of the same client and key, the first in a minute is recorded before it is answered. The
-others in this minute are counted, and share one entry at its end. A process that is killed loses
-the count of this minute. All beyond a number of clients in a minute are counted together.
+Anyone can send wrong keys, so entries about refusals are bounded. Per reason, client and key, the
+first refusal in a minute is recorded before the response. The others are counted and share one
+entry at the end of the minute. A killed process loses the counts of its minute. Beyond a number of
+clients per minute, refusals are counted together.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ from service.web.permissions import Permission
 
 log = logging.getLogger(__name__)
 _TRAIL: Final = "trail"
-_MOST_USER_AGENT_CHARS: Final = 200
+_MAX_USER_AGENT_CHARS: Final = 200
 # Nothing was read: a task has not finished, the client has it already, or it is not ready.
 _NOTHING_READ: Final = frozenset({202, 304, 409})
 _REFUSAL_PERIOD_S: Final = 60.0
 _LAST_FLUSH_S: Final = 2.0
-_MOST_CLIENTS: Final = 100  # of one process in one minute
+_MAX_CLIENTS: Final = 100  # of one process in one minute
 
 
 async def write(redis: Client, entry: Entry) -> None:
     """Write an entry. Raises REDIS_ERRORS.
 
-    If an answer of Redis is lost, the client may write it twice, under one ID. A transaction would
-    not, but takes 0.7 ms of the processor instead of 0.3 ms. A full memory does not refuse it: what
-    is not recorded is not answered, and the entries move on to storage.
+    If a response of Redis is lost, the client may write it twice, under one ID. A transaction would
+    not, but takes 0.7 ms of CPU time instead of 0.3 ms. It is written even if the memory of Redis
+    is full: requests that are not recorded are not answered, and entries move to storage.
     """
     if redis.confirmation == Confirmation():
         with writing_for(Purpose.RELEASE):
@@ -70,31 +70,31 @@ async def write(redis: Client, entry: Entry) -> None:
 
 
 def origin_of(scope: Scope, addresses: ClientAddresses) -> Origin:
-    """Return where a request came from."""
+    """Return the origin of a request."""
     operation = getattr(scope.get("route"), "operation_id", None)
     return Origin(
         request_id=scope.get("state", {}).get("request_id") or logs.request_id.get() or "",
         address=str(addresses.find(scope) or ""),
         user_agent=_user_agent(scope),
-        operation=operation or audit_trail.harmless(scope["path"]),
+        operation=operation or audit_trail.sanitize(scope["path"]),
     )
 
 
 def _user_agent(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"user-agent":
-            text: str = value[:_MOST_USER_AGENT_CHARS].decode("latin-1")
+            text: str = value[:_MAX_USER_AGENT_CHARS].decode("latin-1")
             return "".join(char if char.isprintable() else "?" for char in text)
     return ""
 
 
 def actor_of(caller: Principal) -> Actor:
-    """Return the actor that a caller is."""
+    """Return a caller as an actor."""
     return Actor("api_key", caller.key_id, caller.project_id, caller.role)
 
 
 class ModelRequests:
-    """Records each request to a model before it goes to an engine, if the operator wants that."""
+    """Records each request to a model before it goes to an engine, if configured."""
 
     def __init__(self, redis: Client, addresses: ClientAddresses) -> None:
         self._redis = redis
@@ -108,7 +108,7 @@ class ModelRequests:
         return cls(redis, addresses) if settings.audit_model_requests == "each" else None
 
     async def record(self, scope: Scope, caller: Principal, model: str) -> None:
-        """Write an entry. Raises Unavailable if Redis does not take it."""
+        """Write an entry. Raises Unavailable if that fails."""
         found = Trail(
             AuditEvent.MODEL_REQUESTED,
             actor_of(caller),
@@ -127,12 +127,12 @@ def begin(request: Request, caller: Principal, event: AuditEvent) -> None:
     state = request.scope["state"]
     if _TRAIL in state:
         return
-    objects = [audit_trail.harmless(str(value)) for value in request.path_params.values()]
+    objects = [audit_trail.sanitize(str(value)) for value in request.path_params.values()]
     found = Trail(
         event,
         actor_of(caller),
         project_id=_project_of(request, caller),
-        objects=reversed(objects),  # what it is about, before what that belongs to
+        objects=reversed(objects),  # the object first, then its parents
         origin=origin_of(request.scope, request.app.state.client_addresses),
     )
     state[_TRAIL] = found
@@ -140,13 +140,13 @@ def begin(request: Request, caller: Principal, event: AuditEvent) -> None:
 
 
 def _project_of(request: Request, caller: Principal) -> str:
-    """The project that the request is about. One that the caller may not see is not named."""
-    named = audit_trail.harmless(str(request.path_params.get("project_id", caller.project_id)))
+    """Return the project of the request, or the caller's own if the caller may not see it."""
+    named = audit_trail.sanitize(str(request.path_params.get("project_id", caller.project_id)))
     return named if caller.may(Permission.ORGANIZATION_READ) else caller.project_id
 
 
 class AuditTrail:
-    """ASGI middleware that answers only what the audit log has an entry about."""
+    """ASGI middleware that answers only requests that were recorded."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -163,10 +163,10 @@ class AuditTrail:
             if is_refused:
                 return
             if message["type"] == "http.response.start" and (
-                error := await _recorded(scope, message["status"], _bytes_in(message))
+                error := await _record(scope, message["status"], _bytes_in(message))
             ):
                 is_refused = True
-                # Not by http.answer: the gateway, and so workers, import this without FastAPI.
+                # Not with error_handlers: workers import this module without FastAPI.
                 response = JSONResponse(error.body(), error.status, headers=error.headers)
                 await response(scope, receive, send)
                 return
@@ -175,12 +175,12 @@ class AuditTrail:
         try:
             await self.app(scope, receive, send_recorded)
         except Exception:
-            await _recorded(scope, 500)
+            await _record(scope, 500)
             raise
 
 
-async def _recorded(scope: Scope, status: int, bytes_: int | None = None) -> Unavailable | None:
-    """Write the entry about a request if it has to have one. Returns an error if that fails."""
+async def _record(scope: Scope, status: int, bytes_: int | None = None) -> Unavailable | None:
+    """Write the entry of a request if it needs one. Returns an error if that fails."""
     found: Trail | None = scope["state"].get(_TRAIL)
     if found is None or found.is_closed:
         return None
@@ -197,7 +197,7 @@ async def _recorded(scope: Scope, status: int, bytes_: int | None = None) -> Una
     except Unconfirmed:
         log.warning("an entry of the audit log is not confirmed")
     except REDIS_ERRORS as e:
-        # An error tells the client nothing that went unrecorded, and often the same cause.
+        # An error reveals no unrecorded data, and often has the same cause.
         return None if status >= 500 else _unavailable(e)
     return None
 
@@ -226,14 +226,14 @@ def _outcome(status: int) -> Outcome:
 
 
 class _Others(msgspec.Struct):
-    """Refusals that are not recorded yet: an entry like theirs, and their number."""
+    """Refusals without an entry of their own: a sample entry, and their number."""
 
     like: Entry
     count: int = 0
 
 
 class Refusals:
-    """Records what `Authenticator` refuses, a bounded number of times a minute."""
+    """Records refusals of `Authenticator`, a bounded number per minute."""
 
     def __init__(
         self,
@@ -254,7 +254,7 @@ class Refusals:
         await self._end_minute(int(self._clock() // _REFUSAL_PERIOD_S))
         group = self._group(failure)
         is_first = group not in self._groups
-        if is_first and len(self._groups) >= _MOST_CLIENTS:
+        if is_first and len(self._groups) >= _MAX_CLIENTS:
             group = (failure.reason, "others")
             is_first = False
         others = self._groups.get(group)
@@ -325,7 +325,7 @@ def _without_origin(entry: Entry) -> Entry:
 
 
 def _counted(others: _Others) -> Entry:
-    """The entry of several refusals, which are not of one request."""
+    """Return the entry of several refusals, without the fields of a single request."""
     at = clock.now()
     origin = msgspec.structs.replace(others.like.origin, request_id="", operation="")
     return msgspec.structs.replace(

@@ -1,7 +1,7 @@
-"""Headers of every response that keep browsers from misusing it.
+"""Security headers of every response.
 
-A response that has such a header of its own keeps it: pages allow their styles and scripts, and
-files of the reference may be cached.
+A response may set its own: pages allow their styles and scripts, and files of the reference may be
+cached.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SAFE: Final[tuple[Header, ...]] = (
     (b"referrer-policy", b"no-referrer"),
 )
 STREAM: Final[tuple[Header, ...]] = (*SAFE, (b"x-accel-buffering", b"no"))
-"""For event streams, which a proxy must pass on at once."""
+"""For event streams, which a proxy must not buffer."""
 
 
 def missing(headers: Iterable[Header]) -> Iterable[Header]:

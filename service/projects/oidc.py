@@ -1,8 +1,8 @@
-"""Bearer tokens (JWT) of an identity provider, by OpenID Connect, in addition to API keys.
+"""Authenticates with tokens (JWT) of an OpenID Connect provider, in addition to API keys.
 
-A token must be signed by one of the provider's keys with an asymmetric algorithm, and name issuer
-and audience. The first grant whose claim it has says which project and role its bearer gets. What
-was verified is kept until the token expires or the keys change, by the digest of the token.
+A token must be signed with one of the provider's keys, with an asymmetric algorithm, and name the
+issuer and the audience. The first grant whose claim it has decides the project and the role.
+Verified tokens are cached by their digests until they expire or the keys change.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,8 +27,7 @@ from joserfc.jwk import KeySet
 from service.config import OidcGrant, Settings
 from service.core import clock
 from service.core.errors import Unauthenticated, Unavailable
-from service.core.networks import network
-from service.projects.records import Projects, Role, digest_of
+from service.projects.records import Projects, Role
 from service.web.auth import Principal
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ _MAX_AGE_S: Final = 3600.0
 _PAUSE_S: Final = 10.0
 _ASYMMETRIC: Final = ("RSA", "EC", "OKP")
 MAX_TOKEN_CHARS: Final = 16 * 1024
-_MOST_KEPT: Final = 10_000
+_MAX_CACHED: Final = 10_000
 _MAX_SUBJECT_CHARS: Final = 255
 
 
@@ -48,12 +47,12 @@ class KeysUnreadable(Exception):
 
 
 class ProviderKeys:
-    """The keys at a place: a path, or a URL that begins with `https://` or `http://`."""
+    """The provider's public keys, at a path or a URL (`https://` or `http://`)."""
 
-    def __init__(self, place: str, *, pause_s: float = _PAUSE_S) -> None:
+    def __init__(self, location: str, *, pause_s: float = _PAUSE_S) -> None:
         self.version = 0
-        """Changes with the keys."""
-        self._place = place
+        """Increases when the keys change."""
+        self._location = location
         self._pause_s = pause_s
         self._keys: KeySet | None = None
         self._raw = b""
@@ -61,7 +60,7 @@ class ProviderKeys:
         self._changed_ns = 0
         self._reading = asyncio.Lock()
 
-    async def having(self, kid: str | None) -> KeySet | None:
+    async def find(self, kid: str | None) -> KeySet | None:
         """Return the keys if one has this ID, or if there is only one and `kid` is None.
 
         Raises Unavailable if the keys were never read.
@@ -92,11 +91,11 @@ class ProviderKeys:
 
     @property
     def _is_url(self) -> bool:
-        return self._place.startswith(("https://", "http://"))
+        return self._location.startswith(("https://", "http://"))
 
     def _changed_at(self) -> int:
         try:
-            return Path(self._place).stat().st_mtime_ns
+            return Path(self._location).stat().st_mtime_ns
         except OSError:
             return -1
 
@@ -105,11 +104,11 @@ class ProviderKeys:
         self._tried_at = time.monotonic()
         try:
             if self._is_url:
-                raw = await _fetched(self._place)
+                raw = await _fetch(self._location)
             else:
                 self._changed_ns = self._changed_at()
-                raw = await asyncio.to_thread(Path(self._place).read_bytes)
-            keys = _parsed(raw)
+                raw = await asyncio.to_thread(Path(self._location).read_bytes)
+            keys = _parse(raw)
         except (KeysUnreadable, OSError) as e:
             log.warning("the keys of the identity provider cannot be read: %s", e)
             return
@@ -119,7 +118,7 @@ class ProviderKeys:
             self.version += 1
 
 
-async def _fetched(url: str) -> bytes:
+async def _fetch(url: str) -> bytes:
     """Read a URL, without following redirects. Raises KeysUnreadable."""
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
@@ -139,17 +138,17 @@ async def _fetched(url: str) -> bytes:
         raise KeysUnreadable(type(e).__name__) from e
 
 
-def _parsed(raw: bytes) -> KeySet:
-    """Parse a JWKS, and keep what can verify signatures. Raises KeysUnreadable."""
+def _parse(raw: bytes) -> KeySet:
+    """Parse a JWKS, keeping the keys that can verify signatures. Raises KeysUnreadable."""
     try:
         listed = msgspec.json.decode(raw, type=dict[str, Any]).get("keys")
-        usable = [key for key in listed or () if _verifies(key)]
+        usable = [key for key in listed or () if _is_usable(key)]
         return KeySet.import_key_set({"keys": usable})
     except (msgspec.DecodeError, msgspec.ValidationError, JoseError, TypeError, ValueError) as e:
         raise KeysUnreadable("there is no JWKS with an RSA, EC or OKP key for signatures") from e
 
 
-def _verifies(key: Any) -> bool:
+def _is_usable(key: Any) -> bool:
     is_known = isinstance(key, dict) and key.get("kty") in _ASYMMETRIC
     return is_known and key.get("use", "sig") == "sig"
 
@@ -187,12 +186,12 @@ class Tokens:
         self._algorithms = list(algorithms)
         self._leeway_s = leeway_s
         self._grants = grants
-        self._kept: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
         self._version = keys.version
 
     @classmethod
     def from_settings(cls, settings: Settings, projects: Projects) -> Tokens | None:
-        """Return what verifies tokens, or None if no issuer is configured."""
+        """Create the verifier of tokens; None if no issuer is configured."""
         if not settings.oidc_issuer or not settings.oidc_audience or not settings.oidc_jwks:
             return None
         return cls(
@@ -205,12 +204,14 @@ class Tokens:
             grants=settings.oidc_grants,
         )
 
-    async def principal(self, token: str) -> Principal:
-        """Return the bearer of a token as a caller.
+    async def find_principal(self, secret: str) -> Principal | None:
+        """Return the bearer of a token, or the owner of an API key; None if there is none.
 
         Raises Unauthenticated, Unavailable if the issuer's keys were never read, and REDIS_ERRORS.
         """
-        verified = await self._verified(token)
+        if not is_token(secret):
+            return await self._projects.find_principal(secret)
+        verified = await self._verify_cached(secret)
         project = await self._projects.by_name(verified.grant.project)
         if project is None:
             raise Unauthenticated(
@@ -219,7 +220,7 @@ class Tokens:
                 code="unknown_project",
             )
         return Principal(
-            key_id=_id_of(self._issuer, verified.subject),
+            key_id=_bearer_id(self._issuer, verified.subject),
             project_id=project.id,
             project_name=project.name,
             role=Role(verified.grant.role),
@@ -232,19 +233,19 @@ class Tokens:
             token_issued_at=verified.issued_at,
         )
 
-    async def _verified(self, token: str) -> _Verified:
+    async def _verify_cached(self, token: str) -> _Verified:
         digest = hashlib.sha256(token.encode()).digest()
-        found = self._kept.get(digest) if self._version == self._keys.version else None
+        found = self._cache.get(digest) if self._version == self._keys.version else None
         if found is not None and clock.now() < found.expires_at:
-            self._kept.move_to_end(digest)
+            self._cache.move_to_end(digest)
             return found
         found = await self._verify(token)
         if self._version != self._keys.version:  # a key may have been withdrawn
-            self._kept.clear()
+            self._cache.clear()
             self._version = self._keys.version
-        self._kept[digest] = found
-        if len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
+        self._cache[digest] = found
+        if len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)
         return found
 
     async def _verify(self, token: str) -> _Verified:
@@ -258,7 +259,7 @@ class Tokens:
             )
         if kid is not None and not isinstance(kid, str):
             raise _invalid("names no key: 'kid' in its header is not a string")
-        keys = await self._keys.having(kid)
+        keys = await self._keys.find(kid)
         if keys is None:
             raise _invalid(
                 "is signed with a key that the identity provider does not have (or has had for "
@@ -268,7 +269,7 @@ class Tokens:
             claims = jwt.decode(token, keys, algorithms=self._algorithms).claims
         except (JoseError, ValueError) as e:
             raise _invalid("has a signature that does not match") from e
-        self._check(claims)
+        self._check_claims(claims)
         subject = str(claims["sub"])[:_MAX_SUBJECT_CHARS]
         return _Verified(
             subject,
@@ -277,7 +278,7 @@ class Tokens:
             int(claims.get("iat", clock.now())),
         )
 
-    def _check(self, claims: dict[str, Any]) -> None:
+    def _check_claims(self, claims: dict[str, Any]) -> None:
         registry = jwt.JWTClaimsRegistry(
             now=clock.now_s(),
             leeway=self._leeway_s,
@@ -320,7 +321,7 @@ def _header(token: str) -> dict[str, Any]:
 
 
 def _values(claims: Mapping[str, Any], path: str) -> list[str]:
-    """Return the texts of a claim. Dots lead into objects, as in `realm_access.roles`."""
+    """Return the strings of a claim. Dots denote nested objects, as in `realm_access.roles`."""
     found: Any = claims.get(path)
     if found is None:
         found = claims
@@ -334,36 +335,6 @@ def _invalid(what: str) -> Unauthenticated:
     return Unauthenticated(f"The token {what}.", code="invalid_token")
 
 
-def _id_of(issuer: str, subject: str) -> str:
-    """Return the ID of a bearer, which usage and limits record instead of a key's."""
+def _bearer_id(issuer: str, subject: str) -> str:
+    """Return the ID under which usage and limits of a bearer are recorded."""
     return f"oidc_{hashlib.sha256(f'{issuer} {subject}'.encode()).hexdigest()[:24]}"
-
-
-def find_principal(
-    projects: Projects, tokens: Tokens | None = None
-) -> Callable[[str], Awaitable[Principal | None]]:
-    """A function that looks up the owner of a secret, or the bearer of a token."""
-
-    async def find(secret: str) -> Principal | None:
-        if tokens is not None and is_token(secret):
-            return await tokens.principal(secret)
-        digest = digest_of(secret)
-        found = await projects.find_key(digest)
-        if found is None:
-            return None
-        key, project = found
-        return Principal(
-            key_id=key.id,
-            project_id=project.id,
-            project_name=project.name,
-            role=key.role,
-            models=None if key.models is None else frozenset(key.models),
-            expires_at=key.expiry_of(digest),
-            networks=None if key.allowed_ips is None else tuple(map(network, key.allowed_ips)),
-            key_limits=key.limits,
-            project_limits=project.limits,
-            capture=project.capture,
-            is_archived=project.archived_at is not None,
-        )
-
-    return find

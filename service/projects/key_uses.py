@@ -1,9 +1,9 @@
-"""When keys were last used.
+"""Records when keys were last used.
 
     finetuned:{project}:key-uses   sorted set of key IDs, scored by the time of the last use
 
-A process notes each use in memory and writes the latest use of each key once a minute, apart from
-requests. So a use may be missing for a minute, and is lost if the process is killed within it.
+A process notes uses in memory and writes the latest use of each key once a minute, outside of
+requests. So a use may be missing for a minute, and is lost if the process is killed before.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class KeyUses:
         return [None if score is None else int(score) for score in scores]
 
     async def flush(self) -> None:
-        """Write the noted uses. Those that a failure keeps from being written stay noted.
+        """Write the noted uses. They stay noted if that fails.
 
         Raises REDIS_ERRORS.
         """

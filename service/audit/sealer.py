@@ -1,4 +1,4 @@
-"""Sealing: entries move from Redis to storage, where none can be changed unnoticed.
+"""Seals the audit log: moves entries from Redis to storage, where changes are detected.
 
     finetuned:audit-head      the newest checkpoint
     finetuned:audit-sealer    the worker that may replace it
@@ -9,10 +9,10 @@ number, which storage takes only once. A transaction removes them from the strea
 checkpoint in Redis, if no other worker has taken over. So each entry is sealed once, no matter
 which process dies, or when.
 
-The signed checkpoint with the highest number continues the log, wherever it is: in Redis, among the
-heads or with its entries. So a log that was rolled back in one of these places continues after
-what is missing, which verifications then find. What Redis still has in the stream, although it was
-sealed, is recognized by its ID.
+The log continues from the signed checkpoint with the highest number, whether it is in Redis, among
+the heads or with its entries. So a log that was rolled back in one of these places continues after
+the missing entries, which verifications then report. Entries that were sealed but are still in the
+stream are recognized by their IDs.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from redis.asyncio.client import Pipeline
 from service.audit.checkpoints import (
     BadCheckpoint,
     Checkpoint,
+    Edge,
     digest_of,
     sign_checkpoint,
     verify_with_any,
 )
 from service.audit.stored_log import (
     CHECKPOINT,
+    FOLDER,
     HEADS,
-    ROOM,
     LogFolder,
     day_of,
     head_key,
@@ -58,10 +59,10 @@ HEAD: Final = f"{PREFIX}:audit-head"
 _SEALER: Final = f"{PREFIX}:audit-sealer"
 _EARLIER_KEY: Final = f"{PREFIX}:signing-key"
 WITNESSED: Final = f"{PREFIX}:audit-to-witness"
-_MOST_WAITING: Final = 10_000
-_AT_ONCE: Final = 5000
-_MOST_HEADS: Final = 100
-_ENOUGH: Final = 2000
+_MAX_WITNESS_QUEUE: Final = 10_000
+_BATCH: Final = 5000
+_MAX_HEADS: Final = 100
+_SEAL_NOW_ENTRIES: Final = 2000
 _DAY_S: Final = 24 * 3600
 
 
@@ -70,7 +71,7 @@ class Overtaken(Exception):
 
 
 class Sealer:
-    """Seals entries. Create one for each time that a worker becomes the one that does."""
+    """Seals entries. Create a new one each time a worker acquires the lease."""
 
     def __init__(
         self,
@@ -96,17 +97,17 @@ class Sealer:
         self._pruned_on = ""
         self._earlier: PublicKey | None = None
         self._own: list[Entry] = []
-        """What this sealer has to say, with the next entries."""
+        """Entries about the log itself, to seal with the next ones."""
         self._unused: list[str] = []
-        """Keys of files that another worker may still seal, unless this one seals first."""
+        """Keys of files that another worker may still seal, unless this one does first."""
 
     async def resume(self) -> None:
         """Take over from other workers, and find the newest checkpoint.
 
         Raises BadCheckpoint, REDIS_ERRORS, StorageError and SigningKeyError.
         """
-        await self._redis.set(_SEALER, self._token)  # first: now nobody else replaces the head
-        folders, _ = list_folders(await self._storage.keys(ROOM))
+        await self._redis.set(_SEALER, self._token)  # first: no other worker may seal now
+        folders, _ = list_folders(await self._storage.keys(FOLDER))
         heads, _ = heads_in(await self._storage.keys(HEADS))
         in_redis = (await reply(self._redis.get(HEAD)) or b"").decode("utf-8", "replace")
         self._earlier = None if heads else await self._key_in_redis()
@@ -121,7 +122,7 @@ class Sealer:
             async with self._redis.pipeline() as pipe:
                 self._publish(pipe, self._note)
                 await pipe.execute()
-        self._own = self._events(head, keys)
+        self._own = self._entries_about_log(head, keys)
         size = head.size if head else 0
         self._unused = [
             folder.key(name)
@@ -140,9 +141,9 @@ class Sealer:
         return (await self._storage.get_bytes(key)).decode("utf-8", "replace")
 
     async def _newest_head(self, heads: Sequence[int], keys: Sequence[PublicKey]) -> str:
-        """The newest head. What another program has written under a later number is passed over."""
+        """Return the newest valid head, skipping objects of other programs."""
         newest = ""
-        for number in heads[:-_MOST_HEADS:-1]:
+        for number in heads[:-_MAX_HEADS:-1]:
             note = await self._note_at(head_key(number))
             newest = newest or note
             if _is_head(note, number, keys):
@@ -150,36 +151,36 @@ class Sealer:
         return newest
 
     async def _key_in_redis(self) -> PublicKey | None:
-        """The public key of an earlier version. All processes could read the private one."""
+        """Return the public key of version 0.2.0, whose private key all processes could read."""
         pem = await reply(self._redis.get(_EARLIER_KEY))
         return None if pem is None else SigningKey.from_pem(pem).public
 
     def _keys(self, *, is_new: bool) -> list[PublicKey]:
-        """The keys that may have signed the newest checkpoint, that of the installation first.
+        """Return the keys that may have signed the newest checkpoint, the installation's first.
 
-        Only a new log gets a new key. Otherwise, this worker lacks the key that the others have.
+        A key is made only for a new log. Otherwise, this worker lacks the key of the others.
         """
         if is_new and not self._key.exists:
             self._key.make()
         key = self._key.get().public
         return [key] if self._earlier is None else [key, self._earlier]
 
-    def _events(self, head: Checkpoint | None, keys: Sequence[PublicKey]) -> list[Entry]:
-        """What has changed since the newest checkpoint, for the log."""
+    def _entries_about_log(self, head: Checkpoint | None, keys: Sequence[PublicKey]) -> list[Entry]:
+        """Return entries about changes of key or retention since the newest checkpoint."""
         found = []
         if self._earlier is not None:
             objects = (self._earlier.id, keys[0].id)
-            found.append(_event(AuditEvent.SIGNING_KEY_REPLACED, objects=objects))
+            found.append(_entry(AuditEvent.SIGNING_KEY_REPLACED, objects=objects))
         if head is not None and head.number and head.kept_days != self._kept_days:
             counts = {"days_before": head.kept_days, "days": self._kept_days}
-            found.append(_event(AuditEvent.RETENTION_UPDATED, counts=counts))
+            found.append(_entry(AuditEvent.RETENTION_UPDATED, counts=counts))
         return found
 
     async def _restore_heads(
         self, folders: Sequence[LogFolder], keys: Sequence[PublicKey], newest: int
     ) -> None:
-        """Write heads that a backup lacks, because they were written after it had listed heads."""
-        for folder in folders[:-_MOST_HEADS:-1]:
+        """Write heads that a restored backup lacks because they were written after its listing."""
+        for folder in folders[:-_MAX_HEADS:-1]:
             note = await self._note_at(folder.key(CHECKPOINT))
             try:
                 checkpoint = verify_with_any(note, keys)
@@ -190,7 +191,7 @@ class Sealer:
             await self._storage.create_bytes(head_key(checkpoint.number), note.encode())
 
     async def _complete(self, head: Checkpoint, folders: Sequence[LogFolder]) -> None:
-        """Write what the worker that sealed the head has not written, and remove unused files."""
+        """Write the checkpoint that the sealing worker did not write, and remove unused files."""
         mine = [p for p in folders if p.number < head.size and head.segment in p.names][-1:]
         for folder in mine:
             await self._storage.put_bytes(folder.key(CHECKPOINT), self._note.encode())
@@ -208,18 +209,18 @@ class Sealer:
                 head.size,
             )
             counts = {"entries": head.size}
-            self._own.append(_event(AuditEvent.ROLLED_BACK, counts=counts))
+            self._own.append(_entry(AuditEvent.ROLLED_BACK, counts=counts))
 
     async def seal(self, *, now: bool = False) -> int:
-        """Seal entries if the oldest is due or there are many. Returns their number.
+        """Seal entries if the oldest is due or there are many, or if `now`. Returns their number.
 
-        `now` seals all. Raises BadCheckpoint, Overtaken, REDIS_ERRORS, StorageError and
+        Raises BadCheckpoint, Overtaken, REDIS_ERRORS, StorageError and
         SigningKeyError.
         """
-        found = await self._redis.xrange(STREAM, count=_AT_ONCE)
+        found = await self._redis.xrange(STREAM, count=_BATCH)
         if not found and not self._own:
             return 0
-        if found and not now and not self._own and len(found) < _ENOUGH:
+        if found and not now and not self._own and len(found) < _SEAL_NOW_ENTRIES:
             age_s = clock.now() - int(found[0][0].split(b"-")[0]) / 1000
             if age_s < self._every_s:
                 return 0
@@ -230,7 +231,7 @@ class Sealer:
         old, pruned = await self._old_segments()
         own = list(self._own)
         if old:
-            own.append(_event(AuditEvent.PRUNED, counts={"entries": pruned}))
+            own.append(_entry(AuditEvent.PRUNED, counts={"entries": pruned}))
         lines = [*new.values(), *(entry.encode() for entry in own)]
         if not lines:
             await self._redis.xdel(STREAM, *(stream_id for stream_id, _ in found))
@@ -249,7 +250,7 @@ class Sealer:
         checkpoint = self._checkpoint(lines, segment, pruned)
         note = sign_checkpoint(checkpoint, self._key.get())
         try:
-            await self._require_turn()
+            await self._check_token()
             await self._create_head(checkpoint.number, note)
         except (Overtaken, BadCheckpoint):
             await self._storage.delete(folder.key(segment))
@@ -265,7 +266,7 @@ class Sealer:
             self._earlier = None
 
     def _checkpoint(self, lines: Sequence[bytes], segment: str, pruned: int) -> Checkpoint:
-        edge = self._head.tree() if self._head else Checkpoint.empty()
+        edge = self._head.tree() if self._head else Edge()
         edge.add(lines)
         time = max(clock.now_s(), self._head.time if self._head else 0)
         found = Checkpoint.after(
@@ -279,7 +280,7 @@ class Sealer:
             earlier_keys=earlier,
         )
 
-    async def _require_turn(self) -> None:
+    async def _check_token(self) -> None:
         """Raise Overtaken if another worker has taken over."""
         if text(await reply(self._redis.get(_SEALER)) or "") != self._token:
             raise Overtaken
@@ -295,7 +296,7 @@ class Sealer:
             return
         there = await self._note_at(key)
         if there == note:
-            return  # storage took it, and the answer was lost
+            return  # storage has it, and the response was lost
         if not _is_head(there, number, [self._key.get().public]):
             raise BadCheckpoint(
                 f"{key} is not the checkpoint {number} of this log. Run 'finetuned-server audit "
@@ -324,17 +325,17 @@ class Sealer:
         pipe.set(HEAD, note)
         if self._has_witness:
             pipe.rpush(WITNESSED, note)
-            pipe.ltrim(WITNESSED, -_MOST_WAITING, -1)
+            pipe.ltrim(WITNESSED, -_MAX_WITNESS_QUEUE, -1)
 
     async def _old_segments(self) -> tuple[list[str], int]:
-        """Entries that are old enough to be deleted, looked for once a day.
+        """Find segments to delete because of their age, once a day.
 
-        Returns the keys, and the number of the first entry that stays; 0 if it is not known.
+        Returns their keys, and the number of the first entry that stays; 0 if unknown.
         """
         today, head = day_of(clock.now()), self._head
         if head is None or not self._kept_days or self._pruned_on == today:
             return [], 0
-        found, _ = list_folders(await self._storage.keys(ROOM))
+        found, _ = list_folders(await self._storage.keys(FOLDER))
         folders = [p for p in found if CHECKPOINT in p.names and p.number < head.size]
         oldest_s = clock.now() - self._kept_days * _DAY_S
         first, end, pruned = 0, len(folders), 0
@@ -358,10 +359,10 @@ class Sealer:
         return Checkpoint.parse(await self._note_at(folder.key(CHECKPOINT)))
 
 
-def _event(
+def _entry(
     event: AuditEvent, *, objects: tuple[str, ...] = (), counts: dict[str, int] | None = None
 ) -> Entry:
-    """An entry about the log itself."""
+    """Return an entry about the log itself."""
     at = clock.now()
     return Entry(
         id=audit_trail.new_id(at),
@@ -375,7 +376,7 @@ def _event(
 
 
 def _is_head(note: str, number: int, keys: Sequence[PublicKey]) -> bool:
-    """Whether one of these keys has signed a checkpoint with this number."""
+    """Return whether a note is the checkpoint with this number, signed with one of the keys."""
     try:
         return verify_with_any(note, keys).number == number
     except BadCheckpoint:
@@ -383,10 +384,9 @@ def _is_head(note: str, number: int, keys: Sequence[PublicKey]) -> bool:
 
 
 def _newest(notes: Sequence[str], keys: Sequence[PublicKey]) -> tuple[str, Checkpoint | None]:
-    """The newest checkpoint, with its note. One that is signed comes before all that are not.
+    """Return the note of the newest checkpoint, and the checkpoint. Signed ones come first.
 
-    The key is lost with its file. The log then continues with another one, and verifications name
-    both.
+    If the key file was lost, the log continues with another key, and verifications name both.
     """
     found: list[tuple[bool, int, int, str, Checkpoint]] = []
     problem: BadCheckpoint | None = None

@@ -1,4 +1,4 @@
-"""Recognize what a source is, and bring its model into the folder of models."""
+"""Detects what kind of source a path is, and copies its model into the folder of models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from service.models.inspect import ModelRefused
+from service.models.model_folder import ModelRefused
 from service.models.sources import hub_cache, oci
 from service.models.sources.archives import unpack_bundle
 from service.models.sources.files import Checksum, choose, is_digest, require_weights
@@ -25,17 +25,17 @@ from service.models.sources.manifest import (
     read_manifest,
     verify_files,
 )
-from service.models.sources.staging import publish, require_space, stage_folder, take
+from service.models.sources.staging import link_or_copy, publish, require_space, stage_folder
 
-# Where huggingface_hub notes commit, digest and time of each download, one per line.
-_NOTES: Final = Path(".cache", "huggingface", "download")
+# huggingface_hub records the commit, digest and time of each download here, one per line.
+_DOWNLOADS: Final = Path(".cache", "huggingface", "download")
 _ARCHIVE: Final = re.compile(r"\.(?:tar|tgz)(?:\.\w+)?$")
 _MAX_BYTES: Final = 1024 * 1024
 _FRONT: Final = re.compile(r"\A\ufeff?---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 
 
-class _Note(NamedTuple):
+class _Download(NamedTuple):
     commit: str | None = None
     digest: str | None = None
 
@@ -48,14 +48,14 @@ def find_in_folder(folder: Path) -> FoundModel:
     choice = choose(path for path in (_relative(file, folder) for file in files) if path)
     require_weights(folder.name, choice)
     known = {file.path: file.sha256 for file in made.files} if made else {}
-    notes = {path: _note(folder, path) for path in choice.taken}
-    commits = {note.commit for note in notes.values()} - {None}
+    downloads = {path: _download(folder, path) for path in choice.taken}
+    commits = {download.commit for download in downloads.values()} - {None}
     return FoundModel(
         name=made.name if made else folder.name,
         revision=made.revision if made else (commits.pop() if len(commits) == 1 else None),
         files=tuple(
-            FoundFile(path, folder / path, known.get(path) or note.digest, str(folder))
-            for path, note in notes.items()
+            FoundFile(path, folder / path, known.get(path) or download.digest, str(folder))
+            for path, download in downloads.items()
         ),
         left_out=choice.left_out,
         card_folder=folder,
@@ -63,25 +63,25 @@ def find_in_folder(folder: Path) -> FoundModel:
 
 
 def _relative(file: Path, folder: Path) -> str | None:
-    """Return a file's path in its folder; None for what tools hide there."""
+    """Return a file's path in its folder; None for hidden files of tools."""
     path = file.relative_to(folder)
     return None if path.parts[0] in {".cache", ".git"} else path.as_posix()
 
 
-def _note(folder: Path, path: str) -> _Note:
-    """Return the note of a file's download. It is empty if the file was changed afterwards."""
+def _download(folder: Path, path: str) -> _Download:
+    """Return the record of a file's download. It is empty if the file was changed afterwards."""
     try:
-        commit, digest, time_s = (folder / _NOTES / f"{path}.metadata").read_text().split()[:3]
+        commit, digest, time_s = (folder / _DOWNLOADS / f"{path}.metadata").read_text().split()[:3]
         if (folder / path).stat().st_mtime - 1 > float(time_s):
-            return _Note()
+            return _Download()
     except (OSError, ValueError):
-        return _Note()
-    return _Note(commit, digest if is_digest(digest) else None)
+        return _Download()
+    return _Download(commit, digest if is_digest(digest) else None)
 
 
 @dataclass(frozen=True)
-class BroughtModel:
-    """A model in a folder. `keep` gives the folder its final place and returns that."""
+class StagedModel:
+    """A model in a folder. `keep` moves the folder to its final path and returns that."""
 
     folder: Path
     license: str | None
@@ -110,13 +110,13 @@ def _require_no_revision(source: Path, revision: str | None) -> None:
 
 
 @contextmanager
-def bring_model(
+def stage_model(
     source: Path, target: Path, revision: str | None, report: Report
-) -> Iterator[BroughtModel]:
-    """Bring a model to this machine's disk and verify it, but do not keep it yet.
+) -> Iterator[StagedModel]:
+    """Copy a model to the disk and verify it; `keep` then makes it permanent.
 
-    A plain folder is used in place. Everything else is unpacked next to `target`, which appears
-    with `keep`. Raises ModelRefused.
+    A plain folder is used in place. Everything else is unpacked next to `target`, which `keep`
+    creates. Raises ModelRefused.
     """
     repository = hub_cache.repository(source)
     if source.is_file():
@@ -127,7 +127,7 @@ def bring_model(
     elif repository is not None:
         found = hub_cache.find_in_cache(source, repository, revision)
         with stage_folder(target, found.name.replace("/", "--")) as folder:
-            yield _staged(folder, target, _take_all(found, folder, report))
+            yield _staged(folder, target, _copy_all(found, folder, report))
     elif oci.is_layout(source):
         with stage_folder(target, source.resolve().name) as folder:
             made, left_out = oci.unpack_layout(source, folder, revision, report)
@@ -139,16 +139,16 @@ def bring_model(
         yield _in_place(source.resolve(), report)
 
 
-def _staged(folder: Path, target: Path, made: Manifest) -> BroughtModel:
+def _staged(folder: Path, target: Path, made: Manifest) -> StagedModel:
     def keep() -> Path:
         publish(folder, target, made)
         return target
 
-    return BroughtModel(folder, made.license, keep)
+    return StagedModel(folder, made.license, keep)
 
 
-def _in_place(folder: Path, report: Report) -> BroughtModel:
-    """Use a folder where it is. `keep` verifies its files, if their digests were noted once."""
+def _in_place(folder: Path, report: Report) -> StagedModel:
+    """Use a folder in place. `keep` verifies the files whose digests are known."""
     if not folder.is_dir():
         raise ModelRefused(f"there is no file or folder {folder}")
     made = read_manifest(folder)
@@ -165,32 +165,32 @@ def _in_place(folder: Path, report: Report) -> BroughtModel:
                 file.digest()
         return folder
 
-    return BroughtModel(folder, made.license if made else None, keep)
+    return StagedModel(folder, made.license if made else None, keep)
 
 
-def _take_all(found: FoundModel, folder: Path, report: Report) -> Manifest:
-    report(found.in_words("verifying and taking over"))
+def _copy_all(found: FoundModel, folder: Path, report: Report) -> Manifest:
+    report(found.describe("verifying and copying"))
     is_same_disk = found.card_folder.stat().st_dev == folder.stat().st_dev
     if not is_same_disk:
         require_space(folder, sum(file.size for file in found.files))
     files = []
     for file in found.files:
         checksum = Checksum(file.size, file.known)
-        take(file.file, folder / file.path, checksum)
-        digest = checksum.checked(file.path, file.where)
+        link_or_copy(file.file, folder / file.path, checksum)
+        digest = checksum.verify(file.path, file.where)
         files.append(ModelFile(path=file.path, size=file.size, sha256=digest))
     return Manifest(name=found.name, revision=found.revision, files=tuple(files))
 
 
 class Card(NamedTuple):
-    """What a model card says; None and empty if it does not."""
+    """License and languages in a model card; None and empty if it does not state them."""
 
     license: str | None = None
     languages: tuple[str, ...] = ()
 
 
 def read_card(folder: Path) -> Card:
-    """Read the card in a model's folder. A card that cannot be read says nothing."""
+    """Read the card in a model's folder; an empty one if it cannot be read."""
     try:
         with (folder / "README.md").open("rb") as source:
             text = source.read(_MAX_BYTES).decode("utf-8", errors="replace")

@@ -1,16 +1,18 @@
-"""Tests of how the weights of a base model are to be served."""
+"""Tests of checks of base model folders, and of settings for serving."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from service.models.add import add_model
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
-from service.models.inspect import ModelRefused
-from service.models.model_folder import serving_fault
+from service.models.model_folder import ModelRefused, folder_fault, serving_fault
 from tests.models.folders import model_folder
 
 
@@ -39,7 +41,7 @@ def add(tmp_path):
     return added
 
 
-def test_what_is_set_is_kept_and_what_is_not_stays_out_of_the_file(add, tmp_path):
+def test_only_fields_that_are_set_are_written(add, tmp_path):
     entry = add(serving_quantization="nf4")
     assert Catalogue(tmp_path / "models.yaml").get("tiny") == entry
     written = (tmp_path / "models.yaml").read_text()
@@ -105,3 +107,48 @@ def test_a_file_written_by_hand_is_checked(tmp_path, fields, fault):
     )
     with pytest.raises(CatalogueError, match=fault):
         Catalogue(file).all()
+
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def test_a_whole_folder_has_no_fault(tmp_path: Path):
+    folder = model_folder(tmp_path)
+    assert folder_fault(folder) is None
+    (folder / INDEX).write_text(json.dumps({"weight_map": {"w": WEIGHTS}}))
+    assert folder_fault(folder) is None
+
+
+def header(folder: Path, text: str) -> None:
+    (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(text)) + text.encode())
+
+
+def cut(folder: Path) -> None:
+    file = folder / WEIGHTS
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("breaks", "said"),
+    [
+        (shutil.rmtree, "there is no folder"),
+        (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
+        (lambda folder: (folder / WEIGHTS).unlink(), "no weights in safetensors form"),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"no"), "is not a safetensors file"),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b"\xff" * 99), "is not a safetensors file"),
+        (lambda folder: header(folder, "[1]"), "is not a safetensors file"),
+        (lambda folder: header(folder, '{"w": {"shape": [1]}}'), "is not a safetensors file"),
+        (cut, "is cut off: copy it again"),
+        (lambda folder: (folder / INDEX).write_text("{}"), "is not an index of weights"),
+        (
+            lambda folder: (folder / INDEX).write_text('{"weight_map": {"w": "model-2-of-2.x"}}'),
+            "lacks model-2-of-2.x",
+        ),
+    ],
+)
+def test_faults_of_a_folder_are_reported(
+    tmp_path: Path, breaks: Callable[[Path], object], said: str
+):
+    folder = model_folder(tmp_path)
+    breaks(folder)
+    assert said in (folder_fault(folder) or "")
