@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from service.core import ids, queue
+from service.core import clock, ids, queue
 from service.core.redis import Client
 from service.core.storage import Storage
 from service.evals.records import EvalRecord, Evals, RunRecord, Runs, RunStatus
@@ -57,7 +57,7 @@ class Fill:
         file = FileRecord(
             id=ids.new(ids.FILE),
             project_id=self._project,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             filename=f"support-{number}.jsonl",
             purpose=Purpose.RESULTS if is_result else Purpose.FINE_TUNE,
             bytes=1_000_000 + number,
@@ -84,12 +84,12 @@ class Fill:
     async def jobs(self, count: int, *, ended: bool) -> list[JobRecord]:
         """Write jobs with metadata. Unfinished jobs are half in validation and half queued."""
         jobs = [self._job(i) for i in range(count)]
-        queued = {"status": Status.QUEUED, "queued_at": ids.now_s()}
+        queued = {"status": Status.QUEUED, "queued_at": clock.now_s()}
 
         async def add(job: JobRecord) -> None:
             await self._jobs.create(job, NewEvent(message="Created fine-tuning job"))
             if ended:
-                await self._change(job, lambda j: lifecycle.cancel(j, ids.now_s()))
+                await self._change(job, lambda j: lifecycle.cancel(j, clock.now_s()))
             elif int((job.metadata or {})["run"]) % 2:
                 await queue.enqueue(
                     self._redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
@@ -108,7 +108,7 @@ class Fill:
             id=ids.new(ids.JOB),
             project_id=self._project,
             project_name=PROJECT_NAME,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             model=BASE,
             training_file=ids.new(ids.FILE),
             validation_file=None,
@@ -137,7 +137,7 @@ class Fill:
         return CheckpointRecord(
             id=ids.new(ids.CHECKPOINT),
             project_id=job.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             job_id=job.id,
             attempt=1,
             step=step,
@@ -164,7 +164,7 @@ class Fill:
         return ModelRecord(
             id=checkpoint_name(name, place + 1) if is_checkpoint else name,
             project_id=self._project,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=BASE,
             job_id=f"ftjob-{tag:024d}",
             artifact=f"{self._project}/adapters/{number}",
@@ -180,8 +180,8 @@ class Fill:
             alias = AliasRecord(
                 id=f"alias-{model.job_id}",
                 project_id=self._project,
-                created_at=ids.now_s(),
-                updated_at=ids.now_s(),
+                created_at=clock.now_s(),
+                updated_at=clock.now_s(),
                 generation=1,
                 etag=ids.random_part(),
                 targets=(Target(model=model.id),),
@@ -202,7 +202,7 @@ class Fill:
             run = RunRecord(
                 id=ids.new(ids.EVAL_RUN),
                 project_id=self._project,
-                created_at=ids.now_s(),
+                created_at=clock.now_s(),
                 eval_id=last.id,
                 key_id="key",
                 name=f"run {number}",
@@ -220,8 +220,8 @@ class Fill:
         return EvalRecord(
             id=ids.new(ids.EVAL),
             project_id=self._project,
-            created_at=ids.now_s(),
-            updated_at=ids.now_s(),
+            created_at=clock.now_s(),
+            updated_at=clock.now_s(),
             name=f"eval {number}",
             metadata={},
             item_schema={"type": "object", "properties": {"answer": {"type": "string"}}},
@@ -245,7 +245,7 @@ class Fill:
             export = ExportRecord(
                 id=ids.new(ids.EXPORT),
                 project_id=self._project,
-                created_at=ids.now_s(),
+                created_at=clock.now_s(),
                 model="m",
                 base_model=BASE,
                 job_id=None,
@@ -253,7 +253,7 @@ class Fill:
                 digest=_digest(number),
                 key_id="key",
                 format="adapter",
-                expires_at=ids.now_s() + 3600,
+                expires_at=clock.now_s() + 3600,
                 status=ExportStatus.FAILED,
             )
             await store.records.create(export)
@@ -268,14 +268,16 @@ class Fill:
             upload = UploadRecord(
                 id=ids.new(ids.UPLOAD),
                 project_id=self._project,
-                created_at=ids.now_s(),
+                created_at=clock.now_s(),
                 filename=f"{number}.jsonl",
                 purpose=Purpose.FINE_TUNE,
                 bytes=1_000_000,
                 mime_type="application/jsonl",
-                expires_at=ids.now_s() + 3600,
+                expires_at=clock.now_s() + 3600,
             )
-            await store.end(await store.create(upload), UploadStatus.CANCELLED, ids.now_s() + 3600)
+            await store.end(
+                await store.create(upload), UploadStatus.CANCELLED, clock.now_s() + 3600
+            )
 
         await _each(list(range(count)), add)
 
@@ -286,7 +288,7 @@ class Fill:
             task = Task(
                 id=ids.new(ids.CLEANING),
                 project_id=self._project,
-                created_at=ids.now_s(),
+                created_at=clock.now_s(),
                 file_id=file.id,
                 kind=TaskKind.CLEANING,
                 options={"number": number},

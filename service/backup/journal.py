@@ -39,7 +39,7 @@ from service.backup import contents, snapshot
 from service.backup.contents import BackupError, Damaged, Saved
 from service.backup.snapshot import Delta, Snapshot, Tracked
 from service.backup.target import id_at
-from service.core import ids, metrics
+from service.core import clock, ids, metrics
 from service.core.leases import run_as_leader
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, rewriting, text
@@ -202,7 +202,7 @@ class _Epoch:
                 unused = [each for each in objects if not each.key.startswith(f"{self._folder}/")]
             else:
                 newest = max(each.written_at for each in objects)
-                unused = objects if newest < ids.now_s() - _KEPT_S else []
+                unused = objects if newest < clock.now_s() - _KEPT_S else []
             for each in unused:
                 await self._storage.delete(each.key)
 

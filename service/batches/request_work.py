@@ -80,7 +80,7 @@ class RequestWork:
                 f"The body is larger than {self._rules.max_body_bytes} bytes, the limit of this "
                 "route."
             )
-        request = self._rules.requests.checked(self._endpoint, body)
+        request = self._rules.requests.parse(self._endpoint, body)
         if request.streamed:
             raise refusals.unsupported("stream", "The requests of a batch are answered as a whole.")
 

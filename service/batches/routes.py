@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header
 from service.batches.input_lines import MAX_INPUT_BYTES
 from service.batches.records import WINDOW_S, Batches, BatchRecord
 from service.batches.schemas import BatchObject, CreateBatch
-from service.core import ids, tracing
+from service.core import clock, ids, tracing
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.files.records import Purpose
@@ -106,14 +106,14 @@ async def cancel_batch(batch: Existing, store: Store) -> BatchObject:
     """
     with BATCH.cancelling(batch.id):
         return BatchObject.from_record(
-            await store.change(batch, lambda record: record.cancel(ids.now_s()))
+            await store.change(batch, lambda record: record.cancel(clock.now_s()))
         )
 
 
 async def _check_file(file_id: str, caller: Principal, store: Batches) -> None:
     param, file = "input_file_id", None
     if ids.is_valid(file_id, ids.FILE):
-        file = await store.files.get(caller.project_id, file_id, ids.now_s())
+        file = await store.files.get(caller.project_id, file_id, clock.now_s())
     if file is None:
         raise NotFound(f"No such File object: {file_id[:80]}", param=param, code="file_not_found")
     if file.purpose is not Purpose.BATCH:
@@ -133,7 +133,7 @@ async def _check_file(file_id: str, caller: Principal, store: Batches) -> None:
 
 
 def _new(body: CreateBatch, caller: Principal) -> BatchRecord:
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     expiry = body.output_expires_after
     return BatchRecord(
         id=ids.new(ids.BATCH),

@@ -14,7 +14,7 @@ from service.batches.input_lines import BatchRequest, InputInvalid, check, read_
 from service.batches.records import Batches, BatchFault, BatchRecord, BatchStatus, BatchTally
 from service.batches.request_work import RequestWork, Rules
 from service.batches.results import Result, ResultFile, unsent_line, write_file
-from service.core import ids, metrics
+from service.core import clock, metrics
 from service.core.storage import StorageMissing
 from service.files.curation.dataset_process import DatasetTaskFailed, fetch, scratch_folder
 from service.files.records import FileRecord
@@ -79,7 +79,7 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
             await self._fail(e.faults)
 
     def _must_end(self, current: BatchRecord) -> bool:
-        return current.status is BatchStatus.CANCELLING or ids.now_s() >= current.expires_at
+        return current.status is BatchStatus.CANCELLING or clock.now_s() >= current.expires_at
 
     async def _validate(self) -> None:
         await self._fetch()
@@ -92,14 +92,14 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
         if await self._registry.resolve(self._record.project_id, found.model) is None:
             message = f"The model '{found.model[:200]}' does not exist or you do not have access "
             raise BatchFailed("model_not_found", f"{message}to it.", "body.model")
-        await self._change(lambda record: record.begin(found.requests, found.model, ids.now_s()))
+        await self._change(lambda record: record.begin(found.requests, found.model, clock.now_s()))
 
     async def _fetch(self) -> None:
         """Download the input file unless it is there. Raises BatchFailed."""
         if self._input.exists():
             return
         file_id = self._record.input_file_id
-        file = await self._files.get(self._record.project_id, file_id, ids.now_s())
+        file = await self._files.get(self._record.project_id, file_id, clock.now_s())
         if file is None:
             message = f"The input file {file_id} was deleted, or it expired."
             raise BatchFailed("file_not_found", message, "input_file_id")
@@ -142,12 +142,12 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
         except StorageMissing:
             log.exception("%s: results are no longer in storage", self._record.id)
             fault = BatchFault(code="results_missing", message=_RESULTS_MISSING)
-            await self._change(lambda record: record.reject([fault], ids.now_s()))
+            await self._change(lambda record: record.reject([fault], clock.now_s()))
             return
         files = [file for file in written if file is not None]
         output, errors = (None if file is None else file.id for file in written)
         await self._end(
-            files, lambda record: record.finish(ids.now_s(), output=output, errors=errors)
+            files, lambda record: record.finish(clock.now_s(), output=output, errors=errors)
         )
 
     async def _write_files(
@@ -181,8 +181,8 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
 
         def change(record: BatchRecord) -> BatchRecord:
             if record.status is BatchStatus.VALIDATING:
-                return record.reject(faults, ids.now_s())
-            return record.finalize(BatchStatus.FAILED, ids.now_s(), faults)
+                return record.reject(faults, clock.now_s())
+            return record.finalize(BatchStatus.FAILED, clock.now_s(), faults)
 
         await self._change(change)
 
@@ -190,7 +190,7 @@ class BatchAttempt(PartedAttempt[BatchRecord, BatchRequest, Result]):
 def _finalize(record: BatchRecord) -> BatchRecord:
     is_complete = record.tally.done == record.total
     status = BatchStatus.COMPLETED if is_complete else BatchStatus.EXPIRED
-    return record.finalize(status, ids.now_s())
+    return record.finalize(status, clock.now_s())
 
 
 def _numbers(parts: dict[str, list[int]]) -> set[int]:

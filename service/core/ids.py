@@ -10,8 +10,6 @@ import itertools
 import re
 import secrets
 
-from service.core import clock
-
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RANDOM_CHARS = 24  # 124 bits: not guessable, never repeated
 
@@ -75,8 +73,3 @@ def request_id() -> str:
 def is_valid(value: str, prefix: str) -> bool:
     """Return whether `value` is a well-formed ID of this kind."""
     return value.startswith(prefix) and _UNIQUE_PART.fullmatch(value, len(prefix)) is not None
-
-
-def now_s() -> int:
-    """Return the current UTC time in seconds, the unit of all times in the API."""
-    return clock.now_s()

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.claims import forget_answers
 from service.core.encryption.signing import InstallationKey, SigningKeyError
 from service.core.records import Missing
@@ -61,7 +61,7 @@ class Deletions:
         return ErasureRecord(
             id=ids.new(ids.ERASURE),
             project_id=project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             subject=subject,
             subject_id=subject_id,
             key_id=key_id,
@@ -120,7 +120,7 @@ class Deletions:
         rewrite = await self.rewriter.covering(record.created_at)
         if rewrite is None:
             return record
-        completed_at = ids.now_s()
+        completed_at = clock.now_s()
         signature = sign_receipt(record, completed_at, rewrite, self._key.get())
         try:
             return await self._erasures.sign(record, completed_at, rewrite, signature)

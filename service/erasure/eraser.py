@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from service.core import ids
+from service.core import clock
 from service.core.errors import Conflict
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, reply, text
@@ -247,7 +247,7 @@ class Eraser:
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda current: lifecycle.cancel(current, ids.now_s()),
+                lambda current: lifecycle.cancel(current, clock.now_s()),
                 events=lambda _: [NewEvent(message="The job was cancelled: its file was erased")],
             )
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from service.config import Settings
-from service.core import ids, tracing
+from service.core import clock, ids, tracing
 from service.core.claims import Claim, ClaimLost
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.records import Missing
@@ -70,7 +70,7 @@ async def create_eval(
             f"The project has {settings.max_evals_per_project} evals, the maximum. Delete some.",
             code="too_many_evals",
         )
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     return await evals.create(
         EvalRecord(
             id=ids.new(ids.EVAL),
@@ -113,7 +113,7 @@ async def create_run(
     run = RunRecord(
         id=ids.new(ids.EVAL_RUN),
         project_id=caller.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         eval_id=record.id,
         key_id=caller.key_id,
         name=body.name or "",
@@ -205,7 +205,7 @@ def _check_formats(source: SampledDataSource) -> None:
 async def _check_file(source: FileIdSource, caller: Principal, files: Files) -> None:
     param, file = "data_source.source.id", None
     if ids.is_valid(source.id, ids.FILE):
-        file = await files.get(caller.project_id, source.id, ids.now_s())
+        file = await files.get(caller.project_id, source.id, clock.now_s())
     if file is None:
         raise NotFound(f"No such File object: {source.id[:80]}", param=param, code="file_not_found")
     if file.purpose is not Purpose.EVALS:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from service.core import ids
+from service.core import clock
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 from service.evals import prompts
@@ -84,7 +84,7 @@ class ItemWork:
         return Outcome(
             number=number,
             status=status,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             body={
                 "item": row["item"],
                 "results": [

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.core.claims import Claim
 from service.core.storage import StorageMissing
 from service.evals.creation import create_eval, create_run, items_of
@@ -144,7 +144,7 @@ async def retrieve(record: Existing) -> EvalObject:
 async def update(record: Existing, store: Store, body: UpdateEval | None = None) -> EvalObject:
     """Update the name or the metadata of an eval. Its schema and graders never change."""
     body = body or UpdateEval()
-    changes: dict[str, Any] = {"updated_at": ids.now_s()}
+    changes: dict[str, Any] = {"updated_at": clock.now_s()}
     if "name" in body.model_fields_set:
         changes["name"] = body.name or ""
     if "metadata" in body.model_fields_set:
@@ -279,7 +279,7 @@ async def _canceled(
     request: Request, record: EvalRecord, run: RunRecord, store: Evals
 ) -> EvalRunObject:
     with RUN.cancelling(run.id):
-        canceled = await store.runs.change(run, lambda current: current.cancel(ids.now_s()))
+        canceled = await store.runs.change(run, lambda current: current.cancel(clock.now_s()))
     return await _one(request, record, canceled)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from service.core import ids
+from service.core import clock
 from service.evals.data_sources import NO_STORED_SOURCES, DataSource, refuse_stored
 from service.evals.item_schema import row_schema
 from service.evals.records import (
@@ -288,7 +288,7 @@ class EvalRunObject(BaseModel):
                     if name in tally.criteria
                 ],
                 "report_url": f"{base_url}/v1/evals/{run.eval_id}/runs/{run.id}/output_items",
-                "estimated_finish": run.estimated_finish(ids.now_s()),
+                "estimated_finish": run.estimated_finish(clock.now_s()),
             }
         )
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from service.core import ids, metrics
+from service.core import clock, metrics
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
 from service.datasets.checks.validate import eval_lines, parse_eval_item
@@ -52,7 +52,7 @@ async def fetch_items(run: RunRecord, files: Files, storage: Storage, folder: Pa
         return path
     file_id = run.data_source["source"]["id"]
     while True:
-        file = await files.get(run.project_id, file_id, ids.now_s())
+        file = await files.get(run.project_id, file_id, clock.now_s())
         if file is None:
             raise RunFailed("file_not_found", f"The file {file_id} was deleted, or it expired.")
         if file.status is not FileStatus.UPLOADED:
@@ -138,7 +138,7 @@ class RunAttempt:
         await self._crew.run(read_items(path, done), self._concurrency)
         if not self.stopped:
             self._run = await self._runs.change_own(
-                self._run, lambda run: run.complete(ids.now_s())
+                self._run, lambda run: run.complete(clock.now_s())
             )
 
     async def _prepare(self) -> Path:
@@ -210,7 +210,7 @@ class RunEval(ResumableTask[RunRecord]):
         record = await self._evals.get(run.project_id, run.eval_id)
         if record is None:
             raise Missing(run.eval_id)
-        run = await self._runs.change_own(run, lambda current: current.start(ids.now_s()))
+        run = await self._runs.change_own(run, lambda current: current.start(clock.now_s()))
         running = metrics.EVAL_RUNS_RUNNING.cell()
         running.inc()
         try:

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, metrics, queue
+from service.core import clock, ids, metrics, queue
 from service.core.leases import Leases
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, text
@@ -116,7 +116,7 @@ class Exports(WorkStore[ExportRecord]):
     async def get(self, project_id: str, record_id: str) -> ExportRecord | None:
         """Return the project's export with this ID, or None if it is unknown or has expired."""
         found = await super().get(project_id, record_id)
-        return found if found is not None and found.expires_at > ids.now_s() else None
+        return found if found is not None and found.expires_at > clock.now_s() else None
 
     async def count(self, project_id: str) -> int:
         """Return the number of the project's exports."""

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
 from service.core.storage import Storage, StorageMissing
@@ -101,7 +101,7 @@ async def list_exports(
     model: Annotated[str | None, Query(description="Model to filter by.")] = None,
 ) -> ListOf[ExportObject]:
     """List the project's exports, newest first by default."""
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     page = store.records.page(
         caller.project_id,
         **paging.bounds,
@@ -195,7 +195,7 @@ async def cancel_export(export: Existing, store: Store) -> ExportObject:
     def cancel(current: ExportRecord) -> ExportRecord:
         if current.is_final:
             raise WorkEnded(current)
-        return current.end(ExportStatus.CANCELLED, ids.now_s())
+        return current.end(ExportStatus.CANCELLED, clock.now_s())
 
     with EXPORT.cancelling(export.id):
         return ExportObject.from_record(await store.change(export, cancel))
@@ -236,7 +236,7 @@ async def _new_record(
             param="model",
             code="model_not_trained",
         )
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     return ExportRecord(
         id=ids.new(ids.EXPORT),
         project_id=caller.project_id,

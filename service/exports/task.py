@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from service.core import ids
+from service.core import clock
 from service.core.child import Child, environment
 from service.core.storage import QUOTA, StorageFull, StorageMissing
 from service.exporting import (
@@ -108,7 +108,7 @@ class ExportModel(CancelableTask[ExportRecord]):
 
     async def _end(self, record: ExportRecord, status: ExportStatus, **result: Any) -> None:
         await self._exports.change_own(
-            record, lambda current: current.end(status, ids.now_s(), **result)
+            record, lambda current: current.end(status, clock.now_s(), **result)
         )
 
     async def _export(self, record: ExportRecord) -> tuple[Archive, dict[str, Any]]:

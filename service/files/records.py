@@ -25,7 +25,7 @@ import msgspec
 from redis.asyncio.client import Pipeline
 
 from service import __version__
-from service.core import ids, metrics, queue
+from service.core import clock, ids, metrics, queue
 from service.core.leases import Leases
 from service.core.records import PREFIX, Also, Collection, Labels, Page, Record, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, text
@@ -166,7 +166,7 @@ def new_record(
     format_: dict[str, object] | None,
 ) -> FileRecord:
     """Return the record of a file whose bytes were just received."""
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     return FileRecord(
         id=file_id,
         project_id=project_id,
@@ -221,7 +221,7 @@ class Checks(WorkStore[FileRecord]):
     async def find(self, project_id: str, subject: str) -> FileRecord | None:
         """Return the file, or None if it does not exist or has expired."""
         record = await super().find(project_id, subject)
-        return None if record is None or record.expired(ids.now_s()) else record
+        return None if record is None or record.expired(clock.now_s()) else record
 
     async def finish(self, own: FileRecord, outcome: CheckOutcome) -> None:
         """Store a check's outcome. Raises AttemptSuperseded and Missing."""
@@ -242,7 +242,7 @@ class Checks(WorkStore[FileRecord]):
         return after
 
     def _is_unfinished(self, record: FileRecord) -> bool:
-        return super()._is_unfinished(record) and not record.expired(ids.now_s())
+        return super()._is_unfinished(record) and not record.expired(clock.now_s())
 
 
 class Files:
@@ -263,12 +263,12 @@ class Files:
         """
         if self.redis.record_use is not None:
             await self.redis.record_use.require(project_id)
-        await self._leftovers.noted(f"{project_id}/{file_id}", ids.now_s() + _RECORD_WITHIN_S)
+        await self._leftovers.noted(f"{project_id}/{file_id}", clock.now_s() + _RECORD_WITHIN_S)
 
     async def is_deleted(self, project_id: str, file_id: str) -> bool:
         """Return whether a file was deleted whose bytes are not removed yet."""
         noted = await self._leftovers.noted_for(f"{project_id}/{file_id}")
-        return noted is not None and noted <= ids.now_s()
+        return noted is not None and noted <= clock.now_s()
 
     async def discard(self, project_id: str, file_id: str) -> None:
         """Remove the bytes of a file that was not added. If that fails, they are swept later."""
@@ -362,7 +362,7 @@ class Files:
             # The entry may name a twin. The next such file is then checked again.
             pipe.hdel(_twins_key(record.project_id), record.meaning)
             for writer in writers:
-                self._leftovers.note(pipe, f"{record.project_id}/{writer}", ids.now_s())
+                self._leftovers.note(pipe, f"{record.project_id}/{writer}", clock.now_s())
             also(pipe)
 
         await self.records.delete(record.project_id, record.id, also=together)

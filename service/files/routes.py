@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.backpressure import Slots
 from service.core.errors import NotFound
 from service.core.storage import StorageMissing
@@ -42,7 +42,7 @@ async def require_file(store: Files, project_id: str, file_id: str) -> FileRecor
     """Return the project's file. Raises NotFound."""
     record = None
     if ids.is_valid(file_id, ids.FILE):
-        record = await store.get(project_id, file_id, ids.now_s())
+        record = await store.get(project_id, file_id, clock.now_s())
     return FILE.get_or_404(record, file_id)
 
 
@@ -87,7 +87,7 @@ async def list_files(
 ) -> Response:
     """List the project's files, newest first by default. Expired files are omitted."""
     page = await FILE.read(
-        store.page(caller.project_id, ids.now_s(), **paging.bounds, purpose=purpose)
+        store.page(caller.project_id, clock.now_s(), **paging.bounds, purpose=purpose)
     )
     return await long_list(page.items, FileObject.from_record, page.has_more)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
 from service.datasets.contract.tasks import PassagesSpec
@@ -59,7 +59,7 @@ async def check_documents(files: Files, project_id: str, documents: Sequence[str
 async def _file(files: Files, project_id: str, file_id: str) -> FileRecord:
     file = None
     if ids.is_valid(file_id, ids.FILE):
-        file = await files.get(project_id, file_id, ids.now_s())
+        file = await files.get(project_id, file_id, clock.now_s())
     if file is None:
         raise NotFound(f"No such File object: {file_id[:80]}", param=_PARAM, code="file_not_found")
     if file.purpose is not Purpose.USER_DATA:
@@ -85,7 +85,7 @@ async def read_passages(
     content = folder / "documents"
     await asyncio.to_thread(content.mkdir, exist_ok=True)
     for file_id in record.documents:
-        file = await files.get(record.project_id, file_id, ids.now_s())
+        file = await files.get(record.project_id, file_id, clock.now_s())
         if file is None:
             message = f"The document {file_id} was deleted, or it expired."
             raise GenerationFailed("file_not_found", message, _PARAM)

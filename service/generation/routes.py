@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 
-from service.core import ids, tracing
+from service.core import clock, ids, tracing
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.generation.documents import check_documents
@@ -112,7 +112,7 @@ async def cancel_generation(generation: Existing, store: Store) -> DatasetGenera
     ended or is about to.
     """
     with GENERATION.cancelling(generation.id):
-        changed = await store.change(generation, lambda record: record.cancel(ids.now_s()))
+        changed = await store.change(generation, lambda record: record.cancel(clock.now_s()))
     return DatasetGeneration.from_record(changed)
 
 
@@ -150,7 +150,7 @@ def _new(body: CreateGeneration, caller: Principal) -> GenerationRecord:
     return GenerationRecord(
         id=ids.new(ids.GENERATION),
         project_id=caller.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         key_id=caller.key_id,
         documents=tuple(body.documents),
         model=body.model,

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from service.core import ids, metrics, queue
+from service.core import clock, metrics, queue
 from service.core.storage import StorageMissing
 from service.datasets.passages import Passage
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
@@ -67,7 +67,7 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
         try:
             if self._record.status is GenerationStatus.QUEUED:
                 found = len(await self._read())
-                await self._change(lambda record: record.begin(found, ids.now_s()))
+                await self._change(lambda record: record.begin(found, clock.now_s()))
             if self._record.ending is None:
                 await self._ask_all()
         except GenerationFailed as e:
@@ -160,12 +160,12 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
         except StorageMissing:
             log.exception("%s: rows are no longer in storage", self._record.id)
             fault = GenerationFault(code="rows_missing", message=_ROWS_MISSING)
-            await self._change(lambda record: record.reject(fault, ids.now_s()))
+            await self._change(lambda record: record.reject(fault, clock.now_s()))
             return
         file = await write_file(self._files, self._record, lines)
         files = () if file is None else (file,)
         output = None if file is None else file.id
-        await self._end(files, lambda record: record.finish(ids.now_s(), output=output))
+        await self._end(files, lambda record: record.finish(clock.now_s(), output=output))
         if file is not None:
             with queue.left_to_the_reconciler():
                 await self._files.checks.enqueue(file)
@@ -175,7 +175,7 @@ class GenerationAttempt(PartedAttempt[GenerationRecord, Task, Outcome]):
 
         def change(record: GenerationRecord) -> GenerationRecord:
             if record.status is GenerationStatus.QUEUED:
-                return record.reject(fault, ids.now_s())
+                return record.reject(fault, clock.now_s())
             return record.fail(fault)
 
         await self._change(change)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Header
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.files.curation.file_tasks import TaskStore, check_room, get_task, list_tasks
@@ -62,7 +62,7 @@ async def import_model(
         task = Task(
             id=ids.new(ids.MODEL_IMPORT),
             project_id=caller.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             file_id=file.id,
             kind=TaskKind.IMPORT,
             options=msgspec.to_builtins(options),

@@ -12,7 +12,7 @@ import msgspec
 from redis.asyncio.client import Pipeline
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.core.records import Missing
 from service.datasets.contract.tasks import UnpackedAdapter, UnpackSpec
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch
@@ -71,7 +71,7 @@ class ImportAdapter:
         record = ModelRecord(
             id=options.model,
             project_id=task.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=entry.id,
             origin=origin,
             artifact=stored.folder,

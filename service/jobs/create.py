@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.config import Settings
-from service.core import ids, tracing
+from service.core import clock, ids, tracing
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.redis import Client
@@ -95,7 +95,7 @@ async def build_job(
         id=job_id,
         project_id=caller.project_id,
         project_name=caller.project_name,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=body.model,
         training_file=body.training_file,
         validation_file=body.validation_file,
@@ -147,7 +147,7 @@ async def find_training_file(
     """Return the project's file for trainings. Raises BadRequest or NotFound."""
     record = None
     if ids.is_valid(file_id, ids.FILE):
-        record = await files.get(caller.project_id, file_id, ids.now_s())
+        record = await files.get(caller.project_id, file_id, clock.now_s())
     if record is None:
         raise NotFound(f"No such File object: {file_id[:80]}", param=param, code="file_not_found")
     if record.purpose is not Purpose.FINE_TUNE:

@@ -27,7 +27,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, invalidation, outbox
+from service.core import clock, ids, invalidation, outbox
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Labels, Page, Record, Stored, parse_known
@@ -336,8 +336,8 @@ class Jobs:
                 pipe.srem(ACTIVE, _member(job))
                 if not was_final:
                     outbox.add(pipe, _end_of(job))
-                    leftovers.note(pipe, _member(job), ids.now_s())
-                    pipe.zadd(WITH_METRICS, {_member(job): ids.now_s()})
+                    leftovers.note(pipe, _member(job), clock.now_s())
+                    pipe.zadd(WITH_METRICS, {_member(job): clock.now_s()})
             new = events(job)
             self.add_events(pipe, job.project_id, job.id, new)
             if job.is_final and not was_final and not new:
@@ -423,7 +423,7 @@ class Jobs:
         if events:
             self._announce(pipe, project_id, job_id)
         for event in events:
-            body = event.model_dump() | {"created_at": ids.now_s()}
+            body = event.model_dump() | {"created_at": clock.now_s()}
             pipe.xadd(
                 _stream(project_id, job_id),
                 {"event": json.dumps(body, separators=(",", ":"))},
@@ -465,7 +465,7 @@ def _end_of(job: JobRecord) -> Event:
     return Event(
         id=ids.WEBHOOK_EVENT + job.id.removeprefix(ids.JOB),
         project_id=job.project_id,
-        created_at=job.finished_at or ids.now_s(),
+        created_at=job.finished_at or clock.now_s(),
         type=f"fine_tuning.job.{job.status}",
         subject_id=job.id,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.core import ids, metrics, queue
+from service.core import clock, metrics, queue
 from service.core.queue import EntryState
 from service.core.redis import reply
 from service.jobs import lifecycle
@@ -101,7 +101,7 @@ async def fail(
     await jobs.change(
         own.project_id,
         own.id,
-        lambda job: lifecycle.fail(job, own, failure, ids.now_s()),
+        lambda job: lifecycle.fail(job, own, failure, clock.now_s()),
         events=lambda _: [_failure_event(failure, data)],
     )
 
@@ -111,7 +111,7 @@ async def lose_preparation(jobs: Jobs, own: JobRecord, most_lost: int) -> JobRec
     return await jobs.change(
         own.project_id,
         own.id,
-        lambda job: lifecycle.lose_preparation(job, own, most_lost, ids.now_s()),
+        lambda job: lifecycle.lose_preparation(job, own, most_lost, clock.now_s()),
         events=lambda after: [_failure_event(after.error)] if after.error is not None else [],
     )
 
@@ -137,7 +137,7 @@ async def lose(jobs: Jobs, own: JobRecord, most_lost: int) -> JobRecord:
     return await jobs.change(
         own.project_id,
         own.id,
-        lambda job: lifecycle.lose(job, own, most_lost, ids.now_s()),
+        lambda job: lifecycle.lose(job, own, most_lost, clock.now_s()),
         events=events,
     )
 

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.redis import reply, text
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.jobs.records import WITH_METRICS, JobRecord, Jobs
@@ -37,7 +37,7 @@ async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
     record = FileRecord(
         id=file_id,
         project_id=job.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         filename="step_metrics.csv",
         purpose=Purpose.RESULTS,
         bytes=len(data),
@@ -75,7 +75,7 @@ async def remove_old_metrics(jobs: Jobs, files: Files, ended_before_s: float) ->
     for member in await reply(due):
         project_id, job_id = text(member).split("/", 1)
         if await tracked_runs.is_unfinished(project_id, job_id):
-            await reply(jobs.redis.zadd(WITH_METRICS, {member: ids.now_s()}, xx=True))
+            await reply(jobs.redis.zadd(WITH_METRICS, {member: clock.now_s()}, xx=True))
             continue
         job = await jobs.get(project_id, job_id)
         if job is not None:

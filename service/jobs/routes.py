@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from service.core import ids, queue
+from service.core import clock, ids, queue
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.redis import REDIS_ERRORS
@@ -198,7 +198,7 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         dispatcher,
         caller.project_id,
         job_id,
-        lambda job: lifecycle.cancel(job, ids.now_s()),
+        lambda job: lifecycle.cancel(job, clock.now_s()),
         lambda _: "The job was cancelled",
     )
     return JobObject.from_record(job)
@@ -241,7 +241,7 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         dispatcher,
         caller.project_id,
         job_id,
-        lambda job: lifecycle.resume(job, ids.now_s()),
+        lambda job: lifecycle.resume(job, clock.now_s()),
         lambda _: "The job was resumed",
     )
     try:

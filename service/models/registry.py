@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, invalidation
+from service.core import clock, invalidation
 from service.core.cache import LookupCache
 from service.core.encryption.signing import SigningKey
 from service.core.records import PREFIX, Also, Collection, Missing, Page, parse
@@ -259,7 +259,7 @@ class ModelRegistry:
         def write(pipe: Pipeline) -> None:
             assert found is not None
             self.models.remove(pipe, project_id, name)
-            self.leftovers.note(pipe, found.artifact, ids.now_s())
+            self.leftovers.note(pipe, found.artifact, clock.now_s())
             forget_figures(pipe, project_id, name)
             invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
             also(pipe)

@@ -13,7 +13,7 @@ from functools import partial
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, invalidation
+from service.core import clock, ids, invalidation
 from service.core.records import PREFIX, Collection, Missing, Record, parse
 from service.core.redis import Client, reply, text
 from service.core.redis.transactions import Write, commit
@@ -67,7 +67,7 @@ class Sharing:
             permission = ModelPermission(
                 id=ids.new(ids.MODEL_PERMISSION),
                 project_id=owner,
-                created_at=ids.now_s(),
+                created_at=clock.now_s(),
                 model=model,
                 grantee=grantee,
             )

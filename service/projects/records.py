@@ -29,7 +29,7 @@ from service.config.limits import (
     StoredProjectLimits,
     ceiling,
 )
-from service.core import ids, invalidation
+from service.core import clock, ids, invalidation
 from service.core.cache import LookupCache
 from service.core.networks import network
 from service.core.records import PREFIX, Check, Collection, Missing, Record, Stored, parse
@@ -162,7 +162,7 @@ class Projects:
         project = Project(
             id=ids.new(ids.PROJECT),
             project_id=INSTALLATION,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             name=name,
             limits=limits,
         )
@@ -170,7 +170,7 @@ class Projects:
 
     async def restore(self, project_id: str, name: str) -> Project:
         """Recreate a project whose record was lost, under its old ID. Raises NameTaken."""
-        now_s = ids.now_s()
+        now_s = clock.now_s()
         return await self._claim(
             Project(id=project_id, project_id=INSTALLATION, created_at=now_s, name=name),
             adopts=False,
@@ -241,7 +241,7 @@ class Projects:
         """Archive a project, and have the reconciler delete all that it has. Raises Missing."""
 
         def deleting(project: Project) -> Project:
-            since = project.deleting_since or ids.now_s()
+            since = project.deleting_since or clock.now_s()
             return _archived(project).model_copy(update={"deleting_since": since})
 
         return await self.change(
@@ -313,7 +313,7 @@ class Projects:
         key = ApiKey(
             id=ids.new(ids.KEY),
             project_id=project.id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             name=name,
             role=role,
             digest=digest_of(secret),
@@ -343,7 +343,7 @@ class Projects:
 
         async def decide(pipe: Pipeline) -> tuple[ApiKey, Write]:
             key = await self._checked(pipe, at, key_id, check)
-            rotated = key.rotated(secret, now_s=ids.now_s(), overlap_s=overlap_s)
+            rotated = key.rotated(secret, now_s=clock.now_s(), overlap_s=overlap_s)
             return rotated, partial(write, key, rotated)
 
         def write(key: ApiKey, rotated: ApiKey, pipe: Pipeline) -> None:
@@ -429,7 +429,7 @@ class Projects:
 
 
 def _archived(project: Project) -> Project:
-    return project.model_copy(update={"archived_at": project.archived_at or ids.now_s()})
+    return project.model_copy(update={"archived_at": project.archived_at or clock.now_s()})
 
 
 def _pointers(digest: str) -> tuple[str, str]:

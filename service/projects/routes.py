@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.errors import BadRequest, Conflict, Forbidden
 from service.projects.key_uses import KeyUses
 from service.projects.records import (
@@ -385,7 +385,7 @@ def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
 
 def expiry_in(seconds: int | None) -> int | None:
     """The time in this many seconds, or None."""
-    return None if seconds is None else ids.now_s() + seconds
+    return None if seconds is None else clock.now_s() + seconds
 
 
 async def _key_object(key: ApiKey, uses: KeyUses) -> KeyObject:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from service.config.limits import NO_LIMITS, NO_PROJECT_LIMITS, Limits, ProjectLimits
-from service.core import ids
+from service.core import clock
 from service.core.networks import network
 from service.projects.records import ApiKey, OldSecret, Project, Role
 from service.web.auth import Capture, CaptureManager
@@ -317,7 +317,7 @@ def redacted(hint: str) -> str:
 
 
 def _valid(secrets: Sequence[OldSecret]) -> list[PreviousSecret]:
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     return [
         PreviousSecret(redacted_value=redacted(old.hint), expires_at=old.expires_at)
         for old in secrets

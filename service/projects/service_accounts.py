@@ -8,7 +8,7 @@ from functools import partial
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.records import Collection, Missing, Record
 from service.projects.records import ApiKey, Project, ProjectArchived, Projects, Role
 
@@ -50,7 +50,7 @@ class ServiceAccounts:
         account = ServiceAccount(
             id=ids.new(ids.SERVICE_ACCOUNT),
             project_id=project.id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             name=name,
             role=role,
         )

@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
 
-from service.core import ids
+from service.core import clock, ids
 from service.usage.query import Filters, UsageRecords, read_page, spans
 from service.usage.schemas import BucketWidth, GroupBy, UsagePage
 from service.web.deps import Caller, RedisClient, list_query
@@ -86,7 +86,9 @@ async def usage_completions(
     last few seconds may be missing. Buckets are aligned: `start_time` is rounded down to the start
     of its bucket. All inference routes are included, also embeddings.
     """
-    requested = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
+    requested = spans(
+        bucket_width, start_time, end_time, limit=limit, page=page, now_s=clock.now_s()
+    )
     if users:
         projects = frozenset()
     return await read_page(UsageRecords(redis), requested, filters, projects)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.config import Settings
-from service.core import ids, metrics
+from service.core import clock, metrics
 from service.core.leases import Held, Leases
 from service.core.outbox import Command, Event
 from service.core.records import Missing
@@ -182,7 +182,7 @@ class Deliverer:
         if outcome is Outcome.RETRYING and delay_s is not None:
             due_s = await self._schedule.now_s() + delay_s
         attempt = DeliveryAttempt(
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             event_id=delivery.id,
             event_type=delivery.event.type,
             attempt=delivery.attempt,

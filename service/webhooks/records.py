@@ -18,7 +18,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Missing, Record, parse_known
 from service.core.redis import Client, text
@@ -113,7 +113,7 @@ class Webhooks:
         self, project_id: str, *, name: str, url: str, event_types: tuple[str, ...]
     ) -> Endpoint:
         """Create an endpoint with a new secret. Raises TooMany."""
-        now_s = ids.now_s()
+        now_s = clock.now_s()
         endpoint = Endpoint(
             id=ids.new(ids.WEBHOOK),
             project_id=project_id,
@@ -159,7 +159,7 @@ class Webhooks:
 
         With `keep_old`, the old secret signs too, for `OLD_SECRET_LIFETIME_S`.
         """
-        secret, until = new_secret(), ids.now_s() + OLD_SECRET_LIFETIME_S
+        secret, until = new_secret(), clock.now_s() + OLD_SECRET_LIFETIME_S
 
         def fields(current: Endpoint) -> dict[str, object]:
             if not keep_old:
@@ -171,7 +171,7 @@ class Webhooks:
     async def _change(
         self, endpoint: Endpoint, fields: Callable[[Endpoint], dict[str, object]]
     ) -> Endpoint:
-        now_s = ids.now_s()
+        now_s = clock.now_s()
 
         def change(current: Endpoint) -> Endpoint:
             changed = current.model_copy(update=fields(current))
@@ -191,7 +191,7 @@ class Webhooks:
 
         If the endpoint's URL has changed in the meantime, it remains enabled.
         """
-        now_s = ids.now_s()
+        now_s = clock.now_s()
 
         def change(current: Endpoint) -> Endpoint:
             if current.url != endpoint.url:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.errors import BadRequest, Conflict, Unavailable
 from service.core.outbox import Event
 from service.web.audit_events import AuditEvent
@@ -69,7 +69,7 @@ async def send_sample(
     event = Event(
         id=ids.new(ids.WEBHOOK_EVENT),
         project_id=endpoint.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         type=event_type,
         subject_id=sample_subject(event_type),
     )

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from service import __version__
-from service.core import ids
+from service.core import clock
 from service.core.outbox import Event
 from service.webhooks.records import Endpoint
 from service.webhooks.schemas import event_payload
@@ -126,7 +126,7 @@ class Sender:
         if self._session is None:
             raise RuntimeError("the sender is not open")
         body = event_payload(event)
-        now_s = ids.now_s()
+        now_s = clock.now_s()
         headers = signed_headers(endpoint.secrets(now_s), event.id, now_s, body)
         headers["content-type"] = "application/json"
         try:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.leases import Leases
 from service.core.records import PREFIX
 from service.core.redis import Client, Purpose, reply, text, writing_for
@@ -107,7 +107,7 @@ class PartedStore(WorkStore[R]):
         """Note that a stopped attempt may have left parts, if the work has ended."""
         current = await self.records.get(record.project_id, record.id)
         if current is None or current.is_final:
-            await self._leftovers.noted(record.member, ids.now_s())
+            await self._leftovers.noted(record.member, clock.now_s())
 
     async def leftovers(self, now_s: int) -> list[str]:
         """Return the members of ended work whose parts may remain."""
@@ -126,4 +126,4 @@ class PartedStore(WorkStore[R]):
     def _on_ended(self, pipe: Pipeline, record: R) -> None:
         super()._on_ended(pipe, record)
         pipe.delete(record.parts_key)
-        self._leftovers.note(pipe, record.member, ids.now_s())
+        self._leftovers.note(pipe, record.member, clock.now_s())

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, outbox, queue
+from service.core import clock, ids, outbox, queue
 from service.core.claims import Claim
 from service.core.leases import Leases
 from service.core.outbox import Event
@@ -131,7 +131,7 @@ class WorkStore(Generic[R]):
     async def give_up(self, own: R, code: str, message: str) -> None:
         """End a worker's own attempt with an error. Raises as `change_own`."""
         after = await self.change_own(
-            own, lambda current: current.give_up(code, message, ids.now_s())
+            own, lambda current: current.give_up(code, message, clock.now_s())
         )
         await self._enqueue_unfinished(after)
 
@@ -142,7 +142,7 @@ class WorkStore(Generic[R]):
     async def lose(self, own: R, most_lost: int) -> R:
         """Enqueue the next attempt after the worker died, or give up. Raises as `change_own`."""
         after = await self.change_own(
-            own, lambda current: current.lose_attempt(most_lost, ids.now_s())
+            own, lambda current: current.lose_attempt(most_lost, clock.now_s())
         )
         await self._enqueue_unfinished(after)
         return after
@@ -219,7 +219,7 @@ class WorkStore(Generic[R]):
         return Event(
             id=ids.WEBHOOK_EVENT + record.id.removeprefix(self.kind.id_prefix),
             project_id=record.project_id,
-            created_at=getattr(record, "finished_at", None) or ids.now_s(),
+            created_at=getattr(record, "finished_at", None) or clock.now_s(),
             type=f"{self.kind.event}.{record.current_status}",
             subject_id=record.id,
         )

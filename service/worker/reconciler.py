@@ -23,7 +23,7 @@ import msgspec
 
 from service.backup import journal
 from service.config import Settings
-from service.core import ids, local_disk, metrics
+from service.core import clock, local_disk, metrics
 from service.core.leases import LEADER_LEASE_S, Held, Leases, lead
 from service.core.metric_types import Gauge
 from service.core.records import PREFIX, Missing, Unreadable
@@ -192,22 +192,22 @@ class Reconciler:
     def _cleanups(self) -> Iterator[tuple[str, Step]]:
         """Yield the steps that delete data."""
         jobs, files, storage = self._jobs, self._files, self._files.storage
-        yield "expired objects", lambda: self._eraser.erase_expired(ids.now_s())
-        yield "expired stored chats", lambda: self._stored_chats.delete_expired(ids.now_s())
-        yield "files", lambda: files.sweep(self._leases, ids.now_s())
-        yield "uploads", lambda: self._uploads.sweep(ids.now_s())
-        yield "rounds of trainings", lambda: remove_rounds(jobs, storage, ids.now_s())
+        yield "expired objects", lambda: self._eraser.erase_expired(clock.now_s())
+        yield "expired stored chats", lambda: self._stored_chats.delete_expired(clock.now_s())
+        yield "files", lambda: files.sweep(self._leases, clock.now_s())
+        yield "uploads", lambda: self._uploads.sweep(clock.now_s())
+        yield "rounds of trainings", lambda: remove_rounds(jobs, storage, clock.now_s())
         yield (
             "checkpoints",
-            lambda: remove_leftovers(jobs, storage, self._leases, ids.now_s()),
+            lambda: remove_leftovers(jobs, storage, self._leases, clock.now_s()),
         )
         yield "adapters", self._remove_adapters
         yield (
             "metrics of old jobs",
-            lambda: remove_old_metrics(jobs, files, ids.now_s() - self._metrics_kept_s),
+            lambda: remove_old_metrics(jobs, files, clock.now_s() - self._metrics_kept_s),
         )
         yield "outputs of file tasks", lambda: self._outputs.sweep(self._leases, self._patience_s)
-        yield "stored chats", lambda: self._stored_chats.sweep(ids.now_s())
+        yield "stored chats", lambda: self._stored_chats.sweep(clock.now_s())
         yield "rewriting of Redis' files", self._eraser.deletions.rewrite
         yield "deleted projects", self._delete_projects
         yield "storage use", self._count_storage
@@ -234,7 +234,7 @@ class Reconciler:
 
     async def _continue_jobs(self) -> None:
         unfinished = await self._jobs.unfinished()
-        observe(unfinished, ids.now_s())
+        observe(unfinished, clock.now_s())
         for project_id, job_id in await self._job_recovery.to_repair(unfinished):
             with self._logged_errors(job_id):
                 await self._job_recovery.repair(project_id, job_id)
@@ -269,12 +269,12 @@ class Reconciler:
 
     async def _remove_adapters(self) -> None:
         leftovers = adapter_leftovers(self._redis)
-        for artifact in await leftovers.due(ids.now_s()):
+        for artifact in await leftovers.due(clock.now_s()):
             await self._files.storage.delete_prefix(artifact)
             await leftovers.removed(artifact)
 
     async def _clean_up(self, store: WorkStore[Any]) -> None:
-        await self._recovery.clean_up_all(store, self._files.storage, ids.now_s())
+        await self._recovery.clean_up_all(store, self._files.storage, clock.now_s())
 
     async def _delete_projects(self) -> None:
         for project_id in await self._deletions.all():

@@ -23,7 +23,7 @@ from service.backup.journal import JOURNALED_AT, Journal
 from service.backup.replay import replay
 from service.cli import backup as commands
 from service.config.limits import Limits, ProjectLimits
-from service.core import ids
+from service.core import clock
 from service.core.encryption.signing import InstallationKey
 from service.core.redis import Client, reply, rewriting, text
 from service.core.redis.rewriting import JOURNAL, JournalFiles, Rewriter
@@ -166,7 +166,7 @@ async def test_the_journal_starts_over_after_a_deletion(api: Api, site: Site):
         assert await has_the_name()
         assert (await http.delete(f"/v1/files/{file['id']}")).is_success
         async with asyncio.timeout(60):
-            while (rewrite := await rewriter.covering(ids.now_s())) is None:
+            while (rewrite := await rewriter.covering(clock.now_s())) is None:
                 await rewriter.advance(await rewriting.requests(redis))
         assert rewrite.journal is JournalFiles.REWRITTEN
         assert not await has_the_name()

@@ -25,7 +25,7 @@ from service.batches.request_work import RequestWork
 from service.batches.results import response_line
 from service.batches.task import BatchAttempt
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.core.outbox import OUTBOX
 from service.inference.background.crew import WAITING
 from service.work.parts import PartWriter
@@ -198,7 +198,7 @@ async def test_files_of_an_ended_batch_outlive_its_canceled_worker(
 
 
 def record(**fields: Any) -> BatchRecord:
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     return BatchRecord(
         id=ids.new(ids.BATCH),
         project_id="proj_a",

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from openai.types import Batch
 
-from service.core import ids
+from service.core import clock
 from service.inference.background.calls import BATCH_PRIORITY, PRIORITY
 from service.inference.gateway.request_body import cache_salts
 from service.models.records import ModelRecord
@@ -103,7 +103,11 @@ async def test_requests_are_answered_and_written_to_files(
 
 async def _is_metered(http: httpx.AsyncClient, requests: int, input_tokens: int) -> None:
     usage = "/v1/organization/usage/completions"
-    query: dict[str, Any] = {"start_time": ids.now_s() - 3600, "bucket_width": "1d", "batch": True}
+    query: dict[str, Any] = {
+        "start_time": clock.now_s() - 3600,
+        "bucket_width": "1d",
+        "batch": True,
+    }
     async with asyncio.timeout(DONE_S):
         while True:
             answer = await http.get(usage, params=query)
@@ -232,7 +236,7 @@ async def test_a_batch_expires_and_keeps_its_answers(sdk, engine: Engine, work, 
         batches = api.app.state.batches
         project = (await api.app.state.projects.by_name("acme")).id
         record = await batches.get(project, batch.id)
-        await batches.change(record, lambda r: r.model_copy(update={"expires_at": ids.now_s()}))
+        await batches.change(record, lambda r: r.model_copy(update={"expires_at": clock.now_s()}))
         batch = await ended(sdk, batch)
     assert (batch.status, batch.completed_at) == ("expired", None)
     assert shown(batch)["finalizing_at"] <= shown(batch)["expired_at"]
@@ -268,7 +272,7 @@ async def test_a_model_deleted_on_the_way_is_an_error_of_the_rest(
         ModelRecord(
             id=tuned,
             project_id=project,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=BASE_MODEL,
             job_id="ftjob-x",
             artifact="x",

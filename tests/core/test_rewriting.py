@@ -10,7 +10,7 @@ from secrets import token_hex
 
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.core.redis import Client, connect, rewriting
 from service.core.redis.acl import WORKER, acl_lines, with_credentials
 from service.core.redis.rewriting import JOURNAL, AppendOnlyFile, JournalFiles, Rewrite, Rewriter
@@ -44,7 +44,7 @@ async def delete(redis: Client, *names: str) -> int:
         pipe.delete(*names)
         rewriting.request(pipe)
         await pipe.execute()
-    return ids.now_s()
+    return clock.now_s()
 
 
 async def rewritten(redis: Client, rewriter: Rewriter, deleted_at: int) -> Rewrite:

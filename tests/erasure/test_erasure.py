@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.app import app
-from service.core import ids
+from service.core import clock, ids
 from service.core.encryption.signing import InstallationKey, PublicKey, SigningKey, SigningKeyError
 from service.core.leases import Leases
 from service.core.storage import Storage
@@ -163,7 +163,7 @@ async def trained(api: Api, http: httpx.AsyncClient, file_id: str) -> str:
         record = ModelRecord(
             id=name,
             project_id=job["organization_id"],
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=BASE_MODEL,
             job_id=job["id"],
             artifact=artifact,
@@ -175,7 +175,7 @@ async def trained(api: Api, http: httpx.AsyncClient, file_id: str) -> str:
     checkpoint = CheckpointRecord(
         id=ids.new(ids.CHECKPOINT),
         project_id=job["organization_id"],
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         job_id=job["id"],
         attempt=1,
         step=3,

@@ -12,7 +12,7 @@ from openai.types import EvalCreateResponse
 from openai.types.evals import RunRetrieveResponse
 from openai.types.evals.runs import OutputItemListResponse, OutputItemRetrieveResponse
 
-from service.core import ids
+from service.core import clock
 from service.inference.background.calls import PRIORITY
 from service.inference.gateway.request_body import cache_salts
 from service.inference.headers import ADAPTER
@@ -273,7 +273,7 @@ async def registered(api: Api, name: str) -> None:
         ModelRecord(
             id=name,
             project_id=project.id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=BASE_MODEL,
             job_id="ftjob-a",
             artifact="a",
@@ -314,7 +314,7 @@ async def test_usage_counts_for_the_project_and_its_key(http, eval_id, work, api
     async with work("cpu"):
         await ended(http, run)
     query = {"start_time": 0, "bucket_width": "1d", "limit": 31, "group_by[]": "api_key_id"}
-    start = ids.now_s() - 3600
+    start = clock.now_s() - 3600
     answer = await http.get(
         "/v1/organization/usage/completions", params={**query, "start_time": start}
     )

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.core.storage import Storage
 from service.exports.records import KEPT_S, ExportRecord, ExportStatus
 from service.models.records import ModelRecord
@@ -87,7 +87,7 @@ async def register(api: Api, artifact: str = "adapters/none", digest: str = "0" 
     record = ModelRecord(
         id=MODEL,
         project_id=project.id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         base_model=BASE_MODEL,
         job_id=ids.new(ids.JOB),
         artifact=artifact,
@@ -129,7 +129,7 @@ async def until(http: httpx.AsyncClient, export: dict[str, Any], *statuses: str)
 async def succeeded(api: Api, content: bytes, **fields: Any) -> ExportRecord:
     """An export of project acme with this archive."""
     project = await api.app.state.projects.by_name("acme")
-    export_id, now_s = ids.new(ids.EXPORT), ids.now_s()
+    export_id, now_s = ids.new(ids.EXPORT), clock.now_s()
     record = ExportRecord(
         id=export_id,
         project_id=project.id,

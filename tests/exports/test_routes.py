@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.core.errors import RangeNotSatisfiable
 from service.core.leases import Leases
 from service.exports.records import MAX_UNFINISHED
@@ -150,18 +150,18 @@ def test_ranges_outside_the_content(header):
 async def test_expired_and_deleted_exports_leave_no_objects(http, api: Api):
     await register(api)
     exports, storage = api.app.state.exports, api.app.state.storage
-    expired = await succeeded(api, CONTENT, expires_at=ids.now_s() - 1)
+    expired = await succeeded(api, CONTENT, expires_at=clock.now_s() - 1)
     kept, deleted = await succeeded(api, CONTENT), await succeeded(api, CONTENT)
     await exports.redis.zadd(
         "finetuned:exports-expiring", {f"{expired.project_id}/{expired.id}": expired.expires_at}
     )
     assert (await http.get(f"{EXPORTS}/{expired.id}")).status_code == 404
     assert [one["id"] for one in (await http.get(EXPORTS)).json()["data"]] == [deleted.id, kept.id]
-    assert await api.app.state.eraser.erase_expired(ids.now_s()) == 1
+    assert await api.app.state.eraser.erase_expired(clock.now_s()) == 1
     await http.delete(f"{EXPORTS}/{deleted.id}")
     await exports.sweep_again(kept)
     leases = Leases(exports.redis, "w", lease_s=1)
-    for member in await exports.leftovers(ids.now_s()):
+    for member in await exports.leftovers(clock.now_s()):
         await exports.clean_up(member, storage, leases)
-    assert await exports.leftovers(ids.now_s()) == []
+    assert await exports.leftovers(clock.now_s()) == []
     assert await storage.keys(f"{kept.project_id}/exports") == [kept.key]

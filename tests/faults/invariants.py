@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
-from service.core import ids, outbox, queue
+from service.core import clock, outbox, queue
 from service.core.storage import StorageError
 from service.files.uploads.records import UploadStatus
 from service.jobs.records import FINAL, Status
@@ -66,7 +66,7 @@ async def violations(world: World) -> list[str]:
         found += [violation async for violation in check(world)]
     await _delete_everything(world)
     # An upload that has ended is kept for a day, and with it what it may have left.
-    await world.app.state.uploads.sweep(ids.now_s() + 2 * _DAY_S)
+    await world.app.state.uploads.sweep(clock.now_s() + 2 * _DAY_S)
     await world.settle()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(60):  # a rewrite of Redis' files may take several rounds

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.inference.background.calls import BATCH_PRIORITY
 from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api
@@ -93,7 +93,7 @@ async def _checked(http: httpx.AsyncClient, file_id: str) -> dict[str, Any]:
 
 async def _is_metered(http: httpx.AsyncClient, requests: int) -> None:
     usage = "/v1/organization/usage/completions"
-    query: dict[str, Any] = {"start_time": ids.now_s() - 3600, "bucket_width": "1d"}
+    query: dict[str, Any] = {"start_time": clock.now_s() - 3600, "bucket_width": "1d"}
     async with asyncio.timeout(DONE_S):
         while True:
             answer = await http.get(usage, params=query)
@@ -196,7 +196,7 @@ async def test_a_model_deleted_on_the_way_fails_and_keeps_the_rows(
         ModelRecord(
             id=tuned,
             project_id=project,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=BASE_MODEL,
             job_id="ftjob-x",
             artifact="x",

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.generation.records import (
     GenerationFault,
     GenerationRecord,
@@ -111,7 +111,7 @@ def record(**fields: Any) -> GenerationRecord:
     return GenerationRecord(
         id=ids.new(ids.GENERATION),
         project_id="proj_a",
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         key_id="key_a",
         documents=("file-a",),
         model="m",

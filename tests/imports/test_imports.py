@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.core.leases import Leases
 from service.core.records import Missing
 from service.files.curation.outputs import NOTED, Outputs
@@ -195,7 +195,7 @@ async def task(api: Api, http: httpx.AsyncClient) -> Task:
 async def run_until(api: Api, task: Task, folder: Path, end: type[BaseException] | None) -> None:
     """Run an attempt in `folder`. If it must end with an error, it must."""
     state = api.app.state
-    file: FileRecord = await state.files.get(task.project_id, task.file_id, ids.now_s())
+    file: FileRecord = await state.files.get(task.project_id, task.file_id, clock.now_s())
     folder.mkdir()
     work = ImportAdapter(state.files, state.registry, api.settings)
     if end is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.core import ids
+from service.core import clock, ids
 from service.jobs.records import JobRecord, Status
 from tests.conftest import BASE_MODEL
 
@@ -12,7 +12,7 @@ def running_job(project_id: str) -> JobRecord:
     return JobRecord(
         id=ids.new(ids.JOB),
         project_id=project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         project_name="acme",
         model=BASE_MODEL,
         training_file="file-a",

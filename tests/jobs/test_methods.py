@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.test_jobs import JOBS, create, until, upload
@@ -113,7 +113,7 @@ async def test_foreign_or_other_base_models_are_no_warm_start(tiny, api: Api, ht
             ModelRecord(
                 id=f"ft:{BASE_MODEL}:acme:{tag}:abc123def456",
                 project_id=owner,
-                created_at=ids.now_s(),
+                created_at=clock.now_s(),
                 base_model=BASE_MODEL if owner != project else "another-base",
                 job_id="ftjob-x",
                 artifact="x",

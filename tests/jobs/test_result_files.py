@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.core.leases import Leases
 from service.files.records import FileRecord
 from service.jobs import lifecycle
@@ -52,8 +52,8 @@ async def job(api: Api) -> JobRecord:
 async def end(jobs: Jobs, job: JobRecord, how: str) -> None:
     failure = JobFailure(code="internal_error", message="m")
     changes = {
-        "failed": lambda j: lifecycle.fail(j, j, failure, ids.now_s()),
-        "cancelled": lambda j: lifecycle.cancel(j, ids.now_s()),
+        "failed": lambda j: lifecycle.fail(j, j, failure, clock.now_s()),
+        "cancelled": lambda j: lifecycle.cancel(j, clock.now_s()),
     }
     await jobs.change(job.project_id, job.id, changes[how])
 
@@ -70,7 +70,7 @@ async def test_results_that_a_canceled_attempt_did_not_add_are_swept(
     monkeypatch.setattr(files, "put_manifest", canceled)
     with pytest.raises(asyncio.CancelledError):
         await write_results(job, api.app.state.jobs, files)
-    await files.sweep(Leases(redis, "w1", lease_s=30), ids.now_s() + 48 * 3600)
+    await files.sweep(Leases(redis, "w1", lease_s=30), clock.now_s() + 48 * 3600)
     assert not files_below(Path(api.settings.data_dir, "storage", job.project_id, "files"))
 
 
@@ -78,18 +78,18 @@ async def test_results_that_a_canceled_attempt_did_not_add_are_swept(
 async def test_metrics_of_an_old_job_move_into_its_result_file(api: Api, job: JobRecord, how: str):
     jobs, files = api.app.state.jobs, api.app.state.files
     await end(jobs, job, how)
-    await remove_old_metrics(jobs, files, ids.now_s() - 60)
+    await remove_old_metrics(jobs, files, clock.now_s() - 60)
     assert await jobs.has_metrics(job.project_id, job.id), "it has just ended"
     stream = f"finetuned:{job.project_id}:events:{job.id}"
     before = await jobs.redis.memory_usage(stream, samples=0)
-    await remove_old_metrics(jobs, files, ids.now_s())
+    await remove_old_metrics(jobs, files, clock.now_s())
     after = await jobs.redis.memory_usage(stream, samples=0)
     print(f"{before / STEPS:.0f} bytes per step; {after} bytes are left of {before}")
     assert after < before / 10
     events, _ = await jobs.events_before(job.project_id, job.id, None, 1000)
     assert [event.type for event in events] == ["message"] * 4
     (result,) = (await jobs.get(job.project_id, job.id)).result_files
-    record = await files.get(job.project_id, result, ids.now_s())
+    record = await files.get(job.project_id, result, clock.now_s())
     lines = (await files.storage.get_bytes(record.content_key)).decode().splitlines()
     assert (len(lines), lines[1].split(",")[:2]) == (STEPS + 1, ["1", "2.345678"])
     # Nothing is left to do.
@@ -103,20 +103,20 @@ async def test_a_result_file_that_its_owner_deleted_does_not_come_back(api: Api,
         job.project_id,
         job.id,
         lambda j: lifecycle.succeed(
-            j, j, model="m", result_files=(result_files.id,), trained_tokens=1, now_s=ids.now_s()
+            j, j, model="m", result_files=(result_files.id,), trained_tokens=1, now_s=clock.now_s()
         ),
     )
     await files.delete(result_files)
-    await remove_old_metrics(jobs, files, ids.now_s())
+    await remove_old_metrics(jobs, files, clock.now_s())
     assert not await jobs.has_metrics(job.project_id, job.id)
-    assert await files.get(job.project_id, result_files.id, ids.now_s()) is None
+    assert await files.get(job.project_id, result_files.id, clock.now_s()) is None
 
 
 async def test_a_job_without_steps_gets_no_result_file(api: Api):
     jobs, files = api.app.state.jobs, api.app.state.files
     job = await jobs.create(running_job("proj_a"), NewEvent(message="Created"))
     await end(jobs, job, "cancelled")
-    await remove_old_metrics(jobs, files, ids.now_s())
+    await remove_old_metrics(jobs, files, clock.now_s())
     assert (await jobs.get("proj_a", job.id)).result_files == ()
 
 
@@ -130,8 +130,8 @@ async def test_a_sweep_that_was_killed_is_done_again(api: Api, job: JobRecord, m
     with monkeypatch.context() as patch:
         patch.setattr(Jobs, "remove_metrics", never)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(remove_old_metrics(jobs, files, ids.now_s()), 1)
+            await asyncio.wait_for(remove_old_metrics(jobs, files, clock.now_s()), 1)
     (written,) = (await jobs.get(job.project_id, job.id)).result_files
-    await remove_old_metrics(jobs, files, ids.now_s())
+    await remove_old_metrics(jobs, files, clock.now_s())
     assert (await jobs.get(job.project_id, job.id)).result_files == (written,)
     assert not await jobs.has_metrics(job.project_id, job.id)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.core import ids
+from service.core import clock
 from service.models.records import ModelRecord
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, running, upload
@@ -41,7 +41,7 @@ async def acme(api: Api) -> AsyncIterator[httpx.AsyncClient]:
             ModelRecord(
                 id=MODEL,
                 project_id=project.id,
-                created_at=ids.now_s(),
+                created_at=clock.now_s(),
                 base_model=BASE_MODEL,
                 artifact=f"{project.id}/jobs/x/a1/adapter",
                 digest="0" * 64,

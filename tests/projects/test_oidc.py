@@ -22,6 +22,7 @@ from service.config import OidcGrant, Settings
 from service.core.errors import Unauthenticated
 from service.projects.oidc import ProviderKeys, Tokens
 from service.projects.records import Role
+from service.web.auth import Principal
 from tests.conftest import Api
 from tests.http_server import http_server
 
@@ -190,21 +191,27 @@ async def test_keys_are_rotated_and_withdrawn(api: Api, provider):
         projects, keys, issuer=ISSUER, audience=AUDIENCE, algorithms=("RS256", "ES256"),
         leeway_s=0, grants=GRANTS,
     )  # fmt: skip
+
+    async def find(token: str) -> Principal:
+        found = await tokens.find_principal(token)
+        assert found is not None
+        return found
+
     old = provider.token()
-    assert (await tokens.find_principal(old)).role is Role.TRAINER
+    assert (await find(old)).role is Role.TRAINER
     provider.keys = [FIRST, SECOND]
-    assert (await tokens.find_principal(provider.token(SECOND))).project_name == "acme"
-    assert (await tokens.find_principal(old)).role is Role.TRAINER
+    assert (await find(provider.token(SECOND))).project_name == "acme"
+    assert (await find(old)).role is Role.TRAINER
     assert provider.requests == 2
     other = ECKey.generate_key("P-256", {"kid": "third"})
     provider.keys = [SECOND, other]
-    assert (await tokens.find_principal(provider.token(other, "ES256"))).role is Role.TRAINER
+    assert (await find(provider.token(other, "ES256"))).role is Role.TRAINER
     with pytest.raises(Unauthenticated, match="key that the identity provider"):
-        await tokens.find_principal(old)
+        await find(old)
     provider.is_away = True
-    assert (await tokens.find_principal(provider.token(other, "ES256"))).role is Role.TRAINER
+    assert (await find(provider.token(other, "ES256"))).role is Role.TRAINER
     with pytest.raises(Unauthenticated):
-        await tokens.find_principal(provider.token(STRANGE))
+        await find(provider.token(STRANGE))
 
 
 async def test_unknown_keys_cause_few_requests(ask, provider):

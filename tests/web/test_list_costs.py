@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.core import ids
+from service.core import clock, ids
 from service.files.records import FileRecord, FileStatus, Purpose
 from service.files.uploads.records import UploadRecord, UploadStatus
 from service.jobs.records import Status
@@ -96,16 +96,16 @@ async def test_ended_uploads_cost_a_new_one_nothing(api: Api, http, project_id):
         upload = UploadRecord(
             id=ids.new(ids.UPLOAD),
             project_id=project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             filename="f",
             purpose=Purpose.USER_DATA,
             bytes=1,
             mime_type="x/y",
-            expires_at=ids.now_s() + 3600,
+            expires_at=clock.now_s() + 3600,
         )
-        await uploads.end(await uploads.create(upload), UploadStatus.CANCELLED, ids.now_s())
-    assert await uploads.pending(project_id, ids.now_s()) == 0
+        await uploads.end(await uploads.create(upload), UploadStatus.CANCELLED, clock.now_s())
+    assert await uploads.pending(project_id, clock.now_s()) == 0
     async with work_of(api.app.state.redis) as work:
         assert (await http.post("/v1/uploads", json=UPLOAD)).status_code == 200
     assert work.keys_read < 20
-    assert await uploads.pending(project_id, ids.now_s()) == 1
+    assert await uploads.pending(project_id, clock.now_s()) == 1

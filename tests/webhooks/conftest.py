@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.jobs import lifecycle
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
 from tests.conftest import Api, running
@@ -144,7 +144,7 @@ class Maker:
     async def ended(self, status: Status) -> JobRecord:
         """Create a job that has reached a final status."""
         job = await self.running()
-        now_s = ids.now_s()
+        now_s = clock.now_s()
         ends = {
             Status.SUCCEEDED: lambda j: lifecycle.succeed(
                 j, j, model="m", result_files=(), trained_tokens=1, now_s=now_s

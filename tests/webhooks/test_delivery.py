@@ -16,7 +16,7 @@ from openai.types.webhooks import (
     FineTuningJobSucceededWebhookEvent,
 )
 
-from service.core import ids, outbox
+from service.core import clock, outbox
 from service.core.outbox import Event
 from service.jobs import lifecycle
 from service.jobs.records import Status
@@ -67,7 +67,9 @@ async def test_a_final_job_writes_no_second_event(api: Api, maker: Maker):
     await redis.delete(outbox.OUTBOX)
     await maker.jobs.change(job.project_id, job.id, lambda j: j)
     with pytest.raises(lifecycle.NotAllowed):
-        await maker.jobs.change(job.project_id, job.id, lambda j: lifecycle.cancel(j, ids.now_s()))
+        await maker.jobs.change(
+            job.project_id, job.id, lambda j: lifecycle.cancel(j, clock.now_s())
+        )
     assert await redis.zcard(outbox.OUTBOX) == 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.jobs.records import Status
 from service.webhooks.records import OLD_SECRET_LIFETIME_S, Webhooks
 from service.webhooks.routes import sample_subject
@@ -104,7 +104,7 @@ async def test_a_new_secret_signs_immediately_and_an_old_one_can_stay_for_a_day(
     records = Webhooks(api.app.state.redis)
     record = await records.get(maker.project_id, endpoint.id)
     assert record is not None
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     assert record.secrets(now_s) == [rotated.signing_secret, endpoint.signing_secret]
     assert record.secrets(now_s + OLD_SECRET_LIFETIME_S + 1) == [rotated.signing_secret]
     async with work("cpu"):

@@ -10,7 +10,7 @@ from openai.types.webhooks import FineTuningJobSucceededWebhookEvent
 from standardwebhooks.webhooks import Webhook
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.core.outbox import Event
 from service.webhooks.deliverer import Backoff
 from service.webhooks.records import Endpoint
@@ -94,7 +94,7 @@ def event() -> Event:
 
 def test_both_libraries_verify_a_signature():
     secret, body = new_secret(), event_payload(event())
-    headers = signed_headers([secret], "evt_a", ids.now_s(), body)
+    headers = signed_headers([secret], "evt_a", clock.now_s(), body)
     verified = OpenAI(api_key="-", webhook_secret=secret).webhooks.unwrap(body, headers)
     assert isinstance(verified, FineTuningJobSucceededWebhookEvent)
     assert Webhook(secret).verify(body, headers) == json.loads(body)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from arq.constants import in_progress_key_prefix
 
-from service.core import ids, local_disk, queue
+from service.core import clock, local_disk, queue
 from service.core.leases import Leases
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
@@ -47,7 +47,7 @@ async def make_due(api: Api, kind: str) -> None:
 
 
 async def noted(api: Api, kind: str) -> list[str]:
-    return await Leftovers(api.app.state.redis, kind).due(ids.now_s() + 10**6)
+    return await Leftovers(api.app.state.redis, kind).due(clock.now_s() + 10**6)
 
 
 @pytest.mark.parametrize("place", ["put_manifest", "register"])

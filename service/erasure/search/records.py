@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue
+from service.core import clock, ids, queue
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, rewriting
 from service.datasets.contract.tasks import RowMatch
@@ -118,7 +118,7 @@ class Searches(WorkStore[SearchRecord]):
         record = SearchRecord(
             id=ids.new(ids.ERASURE_SEARCH),
             project_id=project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             key_id=key_id,
             match_kind=match.kind,
             match_digest=await self._digest(project_id, match),

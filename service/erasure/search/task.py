@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.core.errors import Conflict
 from service.core.leases import Leases
 from service.core.records import Unreadable
@@ -78,7 +78,7 @@ class EraseRows(ShortTask[SearchRecord]):
         await self._search_files(record, match)
         await self._scan_other_objects(record, match)
         await self._searches.change_own(
-            record, lambda now: now.end(SearchStatus.COMPLETED, ids.now_s())
+            record, lambda now: now.end(SearchStatus.COMPLETED, clock.now_s())
         )
 
     def _log_internal(self, record: SearchRecord, error: Exception) -> None:
@@ -97,7 +97,7 @@ class EraseRows(ShortTask[SearchRecord]):
                 await self._erase(record, found)
         for done, file_id in enumerate(todo, 1):
             try:
-                file = await self._files.get(record.project_id, file_id, ids.now_s())
+                file = await self._files.get(record.project_id, file_id, clock.now_s())
             except Unreadable:
                 file = None
             if file is not None:

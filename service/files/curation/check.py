@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.core.leases import Leases
 from service.core.storage import StorageMissing
 from service.datasets.checks.validate import ValidationReport
@@ -55,7 +55,7 @@ class CheckFile(ShortTask[FileRecord]):
             await self._files.storage.delete_prefix(record.folder)
 
     async def _outcome(self, record: FileRecord) -> CheckOutcome:
-        twin = await self._files.checked_twin(record, ids.now_s())
+        twin = await self._files.checked_twin(record, clock.now_s())
         if twin is not None and (outcome := await self._copy_outcome(twin, record)) is not None:
             return outcome
         async with scratch_folder(self._scratch / record.id) as folder:

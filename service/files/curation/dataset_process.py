@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.core import ids, local_disk
+from service.core import clock, local_disk
 from service.core.child import Child, environment
 from service.core.storage import QUOTA, QuotaExceeded, Storage, StorageFull, StorageMissing
 from service.datasets.checks.issues import make_issue
@@ -158,7 +158,7 @@ async def scratch_folder(path: Path) -> AsyncIterator[Path]:
 
 async def other_file(files: Files, project_id: str, file_id: str, what: str) -> FileRecord:
     """Return another file that a task needs. Raises DatasetTaskFailed if it was deleted."""
-    record = await files.get(project_id, file_id, ids.now_s())
+    record = await files.get(project_id, file_id, clock.now_s())
     if record is None:
         raise DatasetTaskFailed("file_not_found", f"The {what} {file_id} was deleted.")
     return record

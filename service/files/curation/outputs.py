@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.leases import Leases
 from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import reply, text
@@ -64,7 +64,7 @@ def new_output(
     record = FileRecord(
         id=ids.new(ids.FILE),
         project_id=project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         filename=filename,
         bytes=written.bytes,
         sha256=written.sha256,

@@ -14,7 +14,7 @@ from typing import Any, Self
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue
+from service.core import clock, queue
 from service.core.records import Collection, Missing
 from service.core.storage import Storage
 from service.files.records import FileRecord, tasks_of
@@ -94,7 +94,7 @@ def task_on_request(
     return Task(
         id=id_prefix + hashlib.sha256(view).hexdigest()[:32],
         project_id=file.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         file_id=file.id,
         kind=kind,
         options=options,
@@ -119,7 +119,7 @@ class Tasks(WorkStore[Task]):
             except ValueError:  # created by a concurrent request
                 return requested
         failed_at = (found.finished_at or 0) if found.state is TaskState.FAILED else None
-        if failed_at is not None and failed_at + _RETRY_AFTER_S < ids.now_s():
+        if failed_at is not None and failed_at + _RETRY_AFTER_S < clock.now_s():
             return await self.restart(found)
         return found
 
@@ -137,7 +137,7 @@ class Tasks(WorkStore[Task]):
         """
         await self.change_own(
             task,
-            lambda current: current.end(TaskState.COMPLETED, ids.now_s(), result=result),
+            lambda current: current.end(TaskState.COMPLETED, clock.now_s(), result=result),
             lambda pipe, _: also(pipe),
         )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.datasets.checks.issue_codes import CHECKS
@@ -301,7 +301,7 @@ async def clean_file(
         task = Task(
             id=ids.new(ids.CLEANING),
             project_id=caller.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
             options=request.options(),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from service.config import Settings
-from service.core import ids, metrics
+from service.core import clock, metrics
 from service.core.leases import Leases
 from service.files.curation.dataset_process import DatasetTaskFailed, scratch_folder
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
@@ -35,7 +35,7 @@ class RunFileTask(ShortTask[Task]):
         self._kinds = kinds
 
     async def _work(self, task: Task) -> None:
-        file = await self._files.get(task.project_id, task.file_id, ids.now_s())
+        file = await self._files.get(task.project_id, task.file_id, clock.now_s())
         if file is None:
             # It was created while the file was deleted, and would be enqueued forever.
             await self._store.delete(task)

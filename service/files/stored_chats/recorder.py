@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from service.core import ids, metrics, tasks
+from service.core import clock, metrics, tasks
 from service.core.child import Child, environment
 from service.core.redis import REDIS_ERRORS, Client, Purpose, writing_for
 from service.core.storage import QuotaExceeded, Storage, StorageError, StorageFull
@@ -259,7 +259,7 @@ def _is_chosen(capture: Capture, names: tuple[str, str], body: bytes) -> bool:
 
 
 def _record(project_id: str, chat: StoredChat, capture: Capture, size: int) -> StoredChatRecord:
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     return StoredChatRecord(
         id=chat.id,
         project_id=project_id,

@@ -21,7 +21,7 @@ import msgspec
 from pydantic import Field
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import clock
 from service.core.records import PREFIX, Collection, Labels, Page, Record
 from service.core.redis import REDIS_ERRORS, Client, batched, reply, rewriting, text
 from service.core.redis.transactions import write_once
@@ -99,7 +99,7 @@ class StoredChats:
         if await self.redis.exists(self.records.key(record.project_id, record.id)):
             return False
         member = _member(record)
-        await self._leftovers.noted(member, ids.now_s() + _RECORD_WITHIN_S)
+        await self._leftovers.noted(member, clock.now_s() + _RECORD_WITHIN_S)
 
         async def check(pipe: Pipeline) -> None:
             if await pipe.zcard(self.records.index(record.project_id)) >= MAX_PER_PROJECT:
@@ -121,7 +121,7 @@ class StoredChats:
     async def get(self, project_id: str, chat_id: str) -> StoredChatRecord | None:
         """Return a project's chat, or None if it does not exist or has expired."""
         record = await self.records.get(project_id, chat_id) if is_id(chat_id) else None
-        return None if record is None or record.expired(ids.now_s()) else record
+        return None if record is None or record.expired(clock.now_s()) else record
 
     async def page(
         self,
@@ -134,7 +134,7 @@ class StoredChats:
         oldest_first: bool,
     ) -> Page[StoredChatRecord]:
         """Return a page of a project's chats that have not expired. Raises Missing."""
-        now_s = ids.now_s()
+        now_s = clock.now_s()
         return await self._labels.page(
             project_id,
             [] if model is None else [model],
@@ -184,7 +184,7 @@ class StoredChats:
                 self.records.remove(pipe, record.project_id, record.id)
                 self._labels.remove(pipe, record)
                 pipe.zrem(EXPIRING, _member(record))
-                self._leftovers.note(pipe, _member(record), ids.now_s())
+                self._leftovers.note(pipe, _member(record), clock.now_s())
             rewriting.request(pipe)
 
         await write_once(self.redis, write)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 
-from service.core import ids, metrics
+from service.core import clock, ids, metrics
 from service.core.errors import NO_RETRY, BadRequest, TooLarge
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
@@ -55,7 +55,7 @@ async def receive_part(
     part = PartRecord(
         id=part_id,
         project_id=upload.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         upload_id=upload.id,
         bytes=size,
         md5=md5.hexdigest(),
@@ -85,7 +85,7 @@ async def complete(
         return await _complete(uploads, upload, part_ids, md5)
     except (BadRequest, StorageMissing, Missing):
         # Another request may have ended the upload in the meantime.
-        current = await uploads.get(upload.project_id, upload.id, ids.now_s())
+        current = await uploads.get(upload.project_id, upload.id, clock.now_s())
         if current is None:
             raise UPLOAD.not_found(upload.id) from None
         if current.status is not UploadStatus.COMPLETED:
@@ -123,7 +123,7 @@ async def _complete(
         await uploads.discard_file(upload, file_id)
         raise
     try:
-        return await uploads.complete(upload, part_ids, file, ids.now_s()), file
+        return await uploads.complete(upload, part_ids, file, clock.now_s()), file
     except (BadRequest, Missing):
         await uploads.discard_file(upload, file_id)
         raise

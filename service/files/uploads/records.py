@@ -19,7 +19,7 @@ from typing import Any
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import clock
 from service.core.errors import NO_RETRY, BadRequest
 from service.core.records import PREFIX, Collection, Missing, Record, Unreadable, parse_known
 from service.core.redis import Client, reply, text
@@ -135,7 +135,7 @@ class Uploads:
         """Return the resulting file, or None if there is none or it was deleted."""
         if upload.file_id is None:
             return None
-        return await self.files.get(upload.project_id, upload.file_id, ids.now_s())
+        return await self.files.get(upload.project_id, upload.file_id, clock.now_s())
 
     async def parts(self, upload: UploadRecord) -> list[PartRecord]:
         """Return the upload's parts, in order of arrival."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.errors import BadRequest, RateLimited
 from service.files.body import body_of, body_schema
 from service.files.routes import UploadSlots
@@ -40,7 +40,7 @@ Store = Annotated[Uploads, Depends(resource("uploads"))]
 async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecord:
     upload = None
     if ids.is_valid(upload_id, ids.UPLOAD):
-        upload = await store.get(caller.project_id, upload_id, ids.now_s())
+        upload = await store.get(caller.project_id, upload_id, clock.now_s())
     return assembly.UPLOAD.get_or_404(upload, upload_id)
 
 
@@ -68,7 +68,7 @@ async def create_upload(
             param="bytes",
             code="invalid_value",
         )
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     if await store.pending(caller.project_id, now_s) >= settings.max_pending_uploads_per_project:
         raise RateLimited(
             f"The project may have {settings.max_pending_uploads_per_project} uploads in "
@@ -177,6 +177,6 @@ async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
     if upload.status is not UploadStatus.CANCELLED:
         require_pending(upload)
         with assembly.UPLOAD.existing(upload.id):
-            upload = await store.end(upload, UploadStatus.CANCELLED, ids.now_s())
+            upload = await store.end(upload, UploadStatus.CANCELLED, clock.now_s())
     await store.purge(upload)
     return UploadObject.from_record(upload)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue
+from service.core import clock, ids, queue
 from service.core.leases import Leases
 from service.core.records import PREFIX
 from service.core.redis import rewriting
@@ -70,7 +70,7 @@ class AdviceStore(WorkStore[AdviceRecord]):
     async def get(self, project_id: str, record_id: str) -> AdviceRecord | None:
         """Return the project's advice with this ID, or None if it is unknown or has expired."""
         found = await super().get(project_id, record_id)
-        return found if found is not None and found.expires_at > ids.now_s() else None
+        return found if found is not None and found.expires_at > clock.now_s() else None
 
     async def leftovers(self, now_s: int) -> list[str]:
         """Return the members of the advice that has expired."""

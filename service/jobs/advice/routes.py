@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotReady
 from service.files.records import FileRecord, Files, FileStatus
@@ -120,7 +120,7 @@ async def _checked(
             param="model",
             code="not_served",
         )
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     return AdviceRecord(
         id=ids.new(ids.ADVICE),
         project_id=caller.project_id,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.errors import BadRequest, NotReady
 from service.core.redis import Client
 from service.core.tasks import gather
@@ -90,11 +90,11 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         )
         await self._store.change_own(
             record,
-            lambda current: current.end(AdviceStatus.COMPLETED, ids.now_s(), result=result),
+            lambda current: current.end(AdviceStatus.COMPLETED, clock.now_s(), result=result),
         )
 
     async def _inputs(self, record: AdviceRecord) -> tuple[FileRecord, BaseModelEntry]:
-        file = await self._files.get(record.project_id, record.training_file, ids.now_s())
+        file = await self._files.get(record.project_id, record.training_file, clock.now_s())
         if file is None or file.status is not FileStatus.PROCESSED:
             raise WorkFailed("file_not_found", f"The file {record.training_file} was deleted.")
         entry = self._registry.catalogue.get(record.model)
@@ -172,7 +172,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
             job_id=record.id,
             model=record.model,
             base_model=record.model,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             columns=columns,
             metrics=scoring.metrics,
             rows=build_rows(asked, answers),

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from service.core import ids, metrics
+from service.core import clock, ids, metrics
 from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs import checkpoints, lifecycle, recovery
@@ -95,7 +95,7 @@ class AttemptRecorder:
         metrics.TRAINED_TOKENS.cell().inc(self._progress.new_tokens)
         if not self._progress.is_reported(message):
             return
-        finish = self._progress.estimated_finish(ids.now_s())
+        finish = self._progress.estimated_finish(clock.now_s())
 
         def change(job: JobRecord) -> JobRecord:
             return lifecycle.require_running(job, self.job).model_copy(
@@ -126,7 +126,7 @@ class AttemptRecorder:
             # One ID per step of an attempt makes a repeated write idempotent.
             id=f"{ids.CHECKPOINT}{self.job.id.removeprefix(ids.JOB)}a{self.job.attempt}s{step}",
             project_id=self.job.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             job_id=self.job.id,
             attempt=self.job.attempt,
             step=step,
@@ -183,7 +183,7 @@ class AttemptRecorder:
                 adapter=artifact,
                 result_files=(results.id,),
                 trained_tokens=message.trained_tokens,
-                now_s=ids.now_s(),
+                now_s=clock.now_s(),
             ),
             NewEvent(message=f"New fine-tuned model created: {self.model}"),
             *self._pacing_events(),
@@ -206,7 +206,7 @@ class AttemptRecorder:
         self._evaluation = JobEvaluation(
             id=job.id,
             project_id=job.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             model=model.id,
             artifact=model.artifact,
         )
@@ -302,7 +302,7 @@ class AttemptRecorder:
         return ModelRecord(
             id=name,
             project_id=self.job.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=self.job.model,
             job_id=self.job.id,
             artifact=artifact,

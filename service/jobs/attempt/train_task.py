@@ -9,7 +9,7 @@ import time
 from functools import partial
 from typing import Any
 
-from service.core import ids, logs, metrics, queue, tasks, tracing
+from service.core import clock, logs, metrics, queue, tasks, tracing
 from service.core.leases import Held
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
@@ -99,7 +99,7 @@ class TrainTask:
         texts: list[str] = []
 
         def start(job: JobRecord) -> JobRecord:
-            started = lifecycle.start(job, number, ids.now_s())
+            started = lifecycle.start(job, number, clock.now_s())
             texts[:], planned = self._plan_here(started)
             return planned
 
@@ -273,4 +273,4 @@ def _started_event(job: JobRecord) -> NewEvent:
 
 def _observe_wait(job: JobRecord) -> None:
     if job.queued_at is not None and job.attempt == 1:
-        record_wait("queued", job, ids.now_s() - job.queued_at)
+        record_wait("queued", job, clock.now_s() - job.queued_at)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from service import offline
-from service.core import ids, local_disk
+from service.core import clock, local_disk
 from service.core.child import Child, environment
 from service.core.storage import StorageCorrupt
 from service.files.records import FileRecord
@@ -259,7 +259,7 @@ class TrainingAttempt:
 
     async def _local_rows(self, file_id: str, param: str, name: str) -> tuple[FileRecord, Path]:
         """Download the rows of a file."""
-        record = await self._resources.files.get(self.job.project_id, file_id, ids.now_s())
+        record = await self._resources.files.get(self.job.project_id, file_id, clock.now_s())
         if record is None:
             message = f"The file {file_id} was deleted before the training could read it."
             raise Untrainable(JobFailure(code="file_not_found", message=message, param=param))

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from service.core import ids
+from service.core import clock
 from service.core.storage import Storage, StorageMissing
 from service.core.tasks import gather
 from service.datasets.text.languages import UNKNOWN, detect
@@ -121,7 +121,7 @@ class Columns:
             job_id=self.job.id,
             model=self.evaluation.model,
             base_model=self.job.model,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_verified=is_base_verified(parity),
             parity="unchecked" if parity is None else "checked",
             chosen_on_rows=self.job.chose_by_test_rows,

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.datasets.contract.tasks import OverlapSpec
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch_rows
 from service.files.records import FileRecord, Files
@@ -184,7 +184,7 @@ async def _fetch_training(
 
 
 async def _fetch(job: JobRecord, file_id: str, files: Files, path: Path) -> tuple[FileRecord, Path]:
-    file = await files.get(job.project_id, file_id, ids.now_s())
+    file = await files.get(job.project_id, file_id, clock.now_s())
     if file is None:
         raise FileGone(file_id)
     return file, await fetch_rows(files.storage, file, path)
@@ -283,7 +283,7 @@ def describe_sample(
 
 def only_model_thinks(settings: Settings, entry: BaseModelEntry, data: Data) -> bool:
     """Return whether the base model is a reasoning model, but the rows hold no reasoning."""
-    thinks = ReasoningParsers(settings.reasoning_parser).thinks(entry)
+    thinks = ReasoningParsers(settings.reasoning_parser).are_needed(entry)
     examples = (*data.training, *data.held_out)
     return bool(thinks) and not any(example.thought for example in examples)
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, logs, metrics
+from service.core import clock, logs, metrics
 from service.core.records import Missing
 from service.evals.judge import RunJudge
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
@@ -112,7 +112,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         **fields: Any,
     ) -> None:
         await self._evaluations.change_own(
-            record, lambda current: current.end(status, ids.now_s(), **fields), also
+            record, lambda current: current.end(status, clock.now_s(), **fields), also
         )
         metrics.JOB_EVALUATIONS.cell(status).inc()
 

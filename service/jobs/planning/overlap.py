@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.datasets.contract.tasks import OverlapSpec, SharedRows
 from service.files.curation.dataset_process import DatasetProcess, fetch_rows, other_file
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
@@ -53,7 +53,7 @@ def overlap_task(validation: FileRecord, training: Sequence[FileRecord]) -> Task
     return Task(
         id=ids.OVERLAP + hashlib.sha256(view).hexdigest()[:32],
         project_id=validation.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         file_id=validation.id,
         kind=TaskKind.OVERLAP,
         options={"training": [file.id for file in training]},

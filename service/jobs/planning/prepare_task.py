@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.config import Settings
-from service.core import ids, logs
+from service.core import clock, logs
 from service.core.leases import Held, Leases
 from service.core.queue import Retry
 from service.core.records import Missing
@@ -108,13 +108,13 @@ class PrepareTask:
             lambda current: lifecycle.prepare(
                 current,
                 plan.chosen,
-                ids.now_s(),
+                clock.now_s(),
                 memory=plan.memory,
                 longest_row=plan.longest_row,
             ),
             events=lambda _: [NewEvent(message=message) for message in messages],
         )
-        record_wait("preparing", job, ids.now_s() - job.created_at)
+        record_wait("preparing", job, clock.now_s() - job.created_at)
         await self._dispatcher.dispatch()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.datasets.contract.tasks import Measures
 from service.files.curation.measure import measure_task, measures_of
 from service.files.curation.records import Tasks, TaskState
@@ -109,7 +109,7 @@ class InputFiles:
 
     async def _require_usable(self, job: JobRecord, file_id: str, param: str) -> FileRecord:
         """Return a file that the job can read. Raises CannotTrain and InProgress."""
-        record = await self._files.get(job.project_id, file_id, ids.now_s())
+        record = await self._files.get(job.project_id, file_id, clock.now_s())
         if record is None:
             raise CannotTrain("file_not_found", f"The file {file_id} was deleted.", param)
         if record.status is FileStatus.UPLOADED:

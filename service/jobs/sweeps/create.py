@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.core.errors import BadRequest
 from service.files.records import Files
 from service.jobs.create import build_job, check_fit, requested_hyperparameters, validation_message
@@ -53,7 +53,7 @@ async def build_sweep(
     record = SweepRecord(
         id=sweep_id,
         project_id=caller.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=body.model,
         method=body.method_name,
         training_file=body.training_file,

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from service.core import ids
+from service.core import clock
 from service.core.records import Missing
 from service.jobs import lifecycle
 from service.jobs.records import JobRecord, NewEvent, Status
@@ -179,7 +179,7 @@ async def advance(sweeps: Sweeps, project_id: str, sweep_id: str) -> None:
 async def _store_decision(
     sweeps: Sweeps, record: SweepRecord, jobs: Mapping[str, JobRecord]
 ) -> SweepRecord:
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     if decide(record, jobs, now_s) == record:
         return record
     return await sweeps.change(record, lambda current: decide(current, jobs, now_s))
@@ -209,7 +209,7 @@ async def _cancel(sweeps: Sweeps, job: JobRecord, why: str) -> None:
     await sweeps.jobs.change(
         job.project_id,
         job.id,
-        lambda current: lifecycle.cancel(current, ids.now_s()),
+        lambda current: lifecycle.cancel(current, clock.now_s()),
         events=lambda _: [NewEvent(message=why, data={"code": _CODE, "sweep": job.sweep})],
     )
 
@@ -218,6 +218,6 @@ async def _continue(sweeps: Sweeps, job: JobRecord, trial: Trial) -> None:
     await sweeps.jobs.change(
         job.project_id,
         job.id,
-        lambda current: lifecycle.pass_rung(current, trial.pause_after, ids.now_s()),
+        lambda current: lifecycle.pass_rung(current, trial.pause_after, clock.now_s()),
         events=lambda _: [NewEvent(message="The trial continues: its held-out loss is low enough")],
     )

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, outbox
+from service.core import clock, ids, outbox
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Record, Stored
@@ -147,7 +147,7 @@ def _end_of(record: SweepRecord) -> Event:
     return Event(
         id=ids.WEBHOOK_EVENT + record.id.removeprefix(ids.SWEEP),
         project_id=record.project_id,
-        created_at=record.finished_at or ids.now_s(),
+        created_at=record.finished_at or clock.now_s(),
         type=f"fine_tuning.sweep.{record.status}",
         subject_id=record.id,
     )

@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable
 
 from service.config import Settings
-from service.core import ids, metrics
+from service.core import clock, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, why
@@ -202,7 +202,7 @@ class Tracker:
         if run is None:
             return
         text = f"{_PROBLEMS[failure.problem]} ({failure.detail})."
-        if job.finished_at is not None and ids.now_s() > job.finished_at + _GIVE_UP_S:
+        if job.finished_at is not None and clock.now_s() > job.finished_at + _GIVE_UP_S:
             await self._runs.remove(job.project_id, job.id)
             await self._report(job, f"{text} The rest of the metrics will not be sent.", failure)
             return

@@ -16,7 +16,7 @@ from typing import Literal
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, invalidation
+from service.core import clock, ids, invalidation
 from service.core.records import Missing, parse, parse_known
 from service.core.redis import reply
 from service.core.redis.transactions import Decide, Write, commit
@@ -295,7 +295,7 @@ def _with_targets(
     gate: Mapping[str, str] | None,
     etag: str,
 ) -> AliasRecord:
-    now = ids.now_s()
+    now = clock.now_s()
     kept = {} if current is None else current.gate
     return AliasRecord(
         id=name,

@@ -12,7 +12,7 @@ import finetuned
 import pytest
 from finetuned.types import EventObject
 
-from service.core import ids
+from service.core import clock, ids
 from service.jobs.evaluation.records import (
     Evaluations,
     EvaluationStatus,
@@ -88,7 +88,7 @@ class Story:
 
     async def end(self, status: Status = Status.SUCCEEDED, **more: object) -> None:
         told = [NewEvent(message=f"The job has {status}")]
-        await self._change({"status": status, "finished_at": ids.now_s(), **more}, told)
+        await self._change({"status": status, "finished_at": clock.now_s(), **more}, told)
 
     async def _change(self, update: dict[str, object], events: list[NewEvent]) -> None:
         await self._jobs.change(
@@ -106,7 +106,7 @@ async def story(api: Api, key: str) -> Story:
     job = JobRecord(
         id=ids.new(ids.JOB),
         project_id=project.id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=BASE_MODEL,
         project_name="acme",
         training_file="file-x",
@@ -160,7 +160,7 @@ class Evaluating:
 
     async def _end(self, status: EvaluationStatus, **fields: Any) -> None:
         await self._store.change_own(
-            self.evaluation, lambda current: current.end(status, ids.now_s(), **fields)
+            self.evaluation, lambda current: current.end(status, clock.now_s(), **fields)
         )
 
 
@@ -171,7 +171,7 @@ def evaluating(api: Api, story: Story) -> Evaluating:
     made = JobEvaluation(
         id=job.id,
         project_id=job.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=f"ft:{BASE_MODEL}:acme::tag123",
         artifact=f"{job.project_id}/jobs/{job.id}/a1/adapter",
     )

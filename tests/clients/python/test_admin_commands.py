@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.models.records import ModelRecord
 from service.projects.records import Role
 from tests.clients.python.commands import Cli
@@ -83,7 +83,7 @@ async def test_a_model_is_shared_with_a_project_by_its_id(api: Api, cli: Cli):
         ModelRecord(
             id=SHARED,
             project_id=owner,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=BASE_MODEL,
             artifact=f"{owner}/jobs/x/a1/adapter",
             digest="0" * 64,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from service.core import ids
+from service.core import clock
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 from service.files.records import EXPIRING
@@ -29,7 +29,7 @@ async def _expired(world: World) -> None:
 async def _sweep(world: World) -> None:
     """Delete it. The reconciler survives what the test injects."""
     with contextlib.suppress(*REDIS_ERRORS, StorageError):
-        await world.worker._reconciler._eraser.erase_expired(ids.now_s())
+        await world.worker._reconciler._eraser.erase_expired(clock.now_s())
 
 
 async def _a_receipt_is_there(world: World) -> AsyncIterator[str]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from service.core import ids
+from service.core import clock
 from tests.conftest import Api, checked, upload
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ async def test_every_format_is_detected_and_converted(api: Api, http, work, put)
         assert encoding is None or encoding.lower() in found["encoding"].lower(), (name, found)
         # The bytes are unchanged, and the rows are chats in UTF-8.
         assert (await http.get(f"/v1/files/{file['id']}/content")).content == data
-        record = await store.get(project, file["id"], ids.now_s())
+        record = await store.get(project, file["id"], clock.now_s())
         rows = (await store.storage.get_bytes(record.canonical_key)).splitlines()
         pairs = CHINESE if name == "gb.csv" else THAI if name == "thai.tsv" else PAIRS
         assert [json.loads(row) for row in rows] == [chat(*p) for p in pairs], name
@@ -278,7 +278,7 @@ async def test_the_same_bytes_are_not_checked_again(api: Api, http, work, put, c
         await http.delete(f"/v1/files/{first['id']}")
         store = api.app.state.files
         project = (await store.redis.keys("finetuned:*:files"))[0].decode().split(":")[1]
-        record = await store.get(project, again["id"], ids.now_s())
+        record = await store.get(project, again["id"], clock.now_s())
         assert len((await store.storage.get_bytes(record.canonical_key)).splitlines()) == 12
         scratch.unlink()
 
@@ -326,7 +326,7 @@ async def test_a_markdown_document_becomes_rows_of_texts(api: Api, http, work):
     assert document["rows"] > 10
     assert refused["status"] == "error"  # the same bytes, under a name that says nothing
     project = await api.app.state.projects.by_name("acme")
-    record = await api.app.state.files.get(project.id, document["id"], ids.now_s())
+    record = await api.app.state.files.get(project.id, document["id"], clock.now_s())
     canonical = await api.app.state.storage.get_bytes(record.canonical_key)
     rows = [json.loads(line)["text"] for line in canonical.splitlines()]
     assert "".join("".join(rows).split()) == "".join(MEMO.split())

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from service.core import ids
+from service.core import clock
 from service.files.stored_chats.records import StoredChatRecord, StoredChats
 from service.files.stored_chats.redaction import Recorded, StoredChat, redact
 
@@ -118,10 +118,10 @@ async def store_chat(
     record = StoredChatRecord(
         id=chat.id,
         project_id=project_id,
-        created_at=ids.now_s() if created_at is None else created_at,
+        created_at=clock.now_s() if created_at is None else created_at,
         model=model,
         finish_reason=finish_reason,
-        expires_at=ids.now_s() + 3600,
+        expires_at=clock.now_s() + 3600,
         bytes=len(data),
         metadata=chat.metadata,
     )

@@ -11,7 +11,7 @@ import pytest
 
 from service.config import Settings
 from service.config.limits import ProjectLimits
-from service.core import ids, metrics
+from service.core import clock, metrics
 from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.files.curation.recognizers.records import Recognizers
@@ -232,10 +232,10 @@ async def test_expired_chats_and_chats_without_records_are_removed(stored_chats,
     record = StoredChatRecord(
         id="chatcmpl-1",
         project_id=project.id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=MODEL,
         finish_reason="stop",
-        expires_at=ids.now_s() + 60,
+        expires_at=clock.now_s() + 60,
         bytes=2,
     )
     assert await stored_chats.add(record, b"{}")

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.files.stored_chats.records import StoredChatRecord, StoredChats
 from service.projects.deletion import ProjectDeletions
 from service.projects.records import Role
@@ -130,7 +130,7 @@ async def test_reads_and_deletions_are_in_the_audit_log_without_texts(api: Api, 
 
 
 async def test_chats_become_a_training_file(api: Api, add: Add, work):
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     for number in range(14):
         await add(number, text=f"Answer {number}.", created_at=now_s - 20 + number)
     await add(20, text="Cut off", finish_reason="length")

@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from service.core import ids
+from service.core import clock, ids
 from service.files.records import Purpose
 from service.files.uploads.records import MAX_PARTS, UploadRecord, Uploads
 from tests.conftest import Api, checked
@@ -212,7 +212,7 @@ async def test_upload_expires_and_is_forgotten_a_day_later(api: Api, http):
     ):
         assert answer.status_code == 400
         assert "expired" in answer.json()["error"]["message"]
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     assert await uploads.sweep(now_s) == 1
     assert stored(api) == []
     assert await uploads.sweep(now_s) == 0
@@ -235,7 +235,7 @@ async def test_the_file_of_a_complete_that_died_is_deleted_with_the_upload(api: 
     parts = await sent(http, upload.id, b"abcdef")
     done = (await complete(http, upload.id, parts)).json()
     assert len(stored(api)) == 3
-    await uploads.sweep(ids.now_s() + 25 * 3600)
+    await uploads.sweep(clock.now_s() + 25 * 3600)
     assert {n.split("/")[2] for n in stored(api)} == {done["file"]["id"]}
     assert await uploads.redis.keys(f"*{upload.id}*") == []
 
@@ -295,12 +295,12 @@ async def test_number_of_parts_has_a_limit(api: Api, http):
         UploadRecord(
             id=ids.new(ids.UPLOAD),
             project_id=project.id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             filename="x",
             purpose=Purpose.USER_DATA,
             bytes=6,
             mime_type="x/y",
-            expires_at=ids.now_s() + 60,
+            expires_at=clock.now_s() + 60,
             parts=MAX_PARTS - 1,
         )
     )

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from service.core import ids, queue
+from service.core import clock, queue
 from service.core.leases import Leases
 from service.jobs.advice.records import AdviceStore
 from tests.cached import ROOT
@@ -85,7 +85,7 @@ async def test_expired_advice_is_deleted(http, api: Api, file_id):
     advice = await ask(http, file_id)
     project = (await api.app.state.projects.by_name("acme")).id
     await store.records.update(
-        project, advice["id"], lambda r: r.model_copy(update={"expires_at": ids.now_s() - 1})
+        project, advice["id"], lambda r: r.model_copy(update={"expires_at": clock.now_s() - 1})
     )
     assert (await http.get(f"{ADVICE}/{advice['id']}")).status_code == 404
     leases = Leases(store.redis, "w", lease_s=1)

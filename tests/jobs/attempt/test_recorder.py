@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core import ids, queue
+from service.core import clock, ids, queue
 from service.jobs.attempt.progress import StepProgress
 from service.jobs.attempt.recorder import AttemptRecorder
 from service.jobs.evaluation.records import Evaluations
@@ -23,7 +23,7 @@ async def job(api: Api) -> JobRecord:
         id=ids.new(ids.JOB),
         project_id=project.id,
         project_name="acme",
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=BASE_MODEL,
         training_file="file-a",
         validation_file="file-b",

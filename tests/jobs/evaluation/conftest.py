@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from service.core import ids
+from service.core import clock, ids
 from service.inference.background.calls import EngineAccess
 from service.inference.upstreams import Upstreams
 from service.jobs.evaluation.engine import EvaluationEngine
@@ -165,7 +165,7 @@ def tuned_model(project_id: str, **fields: Any) -> ModelRecord:
     made = ModelRecord(
         id=TUNED,
         project_id=project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         base_model=BASE,
         job_id=ids.new(ids.JOB),
         artifact=f"{project_id}/jobs/a1/adapter",

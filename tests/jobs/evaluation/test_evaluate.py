@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.core import ids, queue
+from service.core import clock, ids, queue
 from service.jobs.evaluation.records import (
     Evaluations,
     EvaluationStatus,
@@ -68,7 +68,7 @@ async def job(api: Api, http, engine: ScriptedEngine, work, data) -> JobRecord:
         id=ids.new(ids.JOB),
         project_id=project,
         project_name="acme",
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=BASE_MODEL,
         training_file=files[0],
         validation_file=files[1],
@@ -90,7 +90,7 @@ async def evaluation(api: Api, job: JobRecord) -> JobEvaluation:
     made = JobEvaluation(
         id=job.id,
         project_id=job.project_id,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=TUNED,
         artifact=f"{job.project_id}/jobs/{job.id}/a1/adapter",
     )
@@ -184,7 +184,7 @@ async def requests_count_once_as_usage_of_the_jobs_key(engine: ScriptedEngine, a
     async with await api.client(role=Role.ADMIN) as admin:
         url = "/v1/organization/usage/completions"
         query: dict[str, Any] = {
-            "start_time": ids.now_s() - 86400,
+            "start_time": clock.now_s() - 86400,
             "group_by": "api_key_id",
             "bucket_width": "1d",
         }
@@ -233,7 +233,7 @@ async def test_an_earlier_checkpoint_that_is_better_is_named(
         record = CheckpointRecord(
             id=f"{ids.CHECKPOINT}{step}",
             project_id=evaluation.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             job_id=evaluation.id,
             attempt=1,
             step=step,

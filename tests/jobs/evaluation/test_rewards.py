@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.core import ids
+from service.core import clock, ids
 from service.jobs.evaluation.records import Evaluations, JobEvaluation
 from service.jobs.records import JobRecord, Status
 from service.verdict.comparison import Comparison
@@ -55,7 +55,7 @@ async def made(api: Api, http, work, engine: ScriptedEngine, grader: dict[str, A
         id=ids.new(ids.JOB),
         project_id=project,
         project_name="acme",
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=BASE_MODEL,
         training_file=files[0],
         validation_file=files[1],
@@ -84,7 +84,7 @@ async def made(api: Api, http, work, engine: ScriptedEngine, grader: dict[str, A
     evaluation = JobEvaluation(
         id=job.id,
         project_id=project,
-        created_at=ids.now_s(),
+        created_at=clock.now_s(),
         model=TUNED,
         artifact=f"{project}/jobs/{job.id}/a1/adapter",
     )

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.core.leases import Leases
 from service.core.redis import Client
 from service.jobs import lifecycle
@@ -86,7 +86,7 @@ class Site:
 
     async def end(self, status: Status = Status.SUCCEEDED) -> None:
         """End the job."""
-        now_s = ids.now_s()
+        now_s = clock.now_s()
         failure = JobFailure(code="internal_error", message=ROW_TEXT)
         ends = {
             Status.SUCCEEDED: lambda job: lifecycle.succeed(

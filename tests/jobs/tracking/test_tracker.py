@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.core import ids
+from service.core import clock
 from service.core.storage import Storage
 from service.files.records import Files
 from service.jobs import result_files
@@ -78,7 +78,7 @@ async def test_nothing_is_sent_before_the_job_starts(site: Site, server: MlflowS
     await site._change(lambda job: job.model_copy(update={"started_at": None}))
     await site.turn()
     assert server.requests == []
-    assert await site.redis.zscore(DUE, f"proj_a/{site.job.id}") > ids.now_s() + 20
+    assert await site.redis.zscore(DUE, f"proj_a/{site.job.id}") > clock.now_s() + 20
 
 
 async def test_lost_answers_repeat_nothing(site: Site, server: MlflowServer):
@@ -120,7 +120,7 @@ async def test_a_server_that_is_away_is_reported_once_and_gets_everything_later(
         run = await site.tracker()._runs.records.get("proj_a", site.job.id)
         assert run is not None
         assert run.failures == failures
-        assert await site.redis.zscore(DUE, f"proj_a/{site.job.id}") > ids.now_s() + 2
+        assert await site.redis.zscore(DUE, f"proj_a/{site.job.id}") > clock.now_s() + 2
     (warning,) = await site.events("warn")
     assert warning.data == {"code": "mlflow_unreachable"}
     assert "not affected" in warning.message
@@ -168,7 +168,7 @@ async def test_a_week_after_the_end_of_the_job_it_gives_up(site: Site, server: M
     await site.end()
     await site.turn()
     week_s = 7 * 24 * 3600 + 1
-    await site._change(lambda job: job.model_copy(update={"finished_at": ids.now_s() - week_s}))
+    await site._change(lambda job: job.model_copy(update={"finished_at": clock.now_s() - week_s}))
     await site.turn()
     first, last = await site.events("warn")
     assert "sent later" in first.message
@@ -180,10 +180,10 @@ async def test_metrics_stay_until_they_are_sent(site: Site, server: MlflowServer
     files = Files(site.redis, Storage.from_url(site.settings.storage_url))
     await site.train(1, 5)
     await site.end(Status.CANCELLED)
-    await result_files.remove_old_metrics(site.jobs, files, ids.now_s())
+    await result_files.remove_old_metrics(site.jobs, files, clock.now_s())
     assert await site.jobs.has_metrics("proj_a", site.job.id)
     await site.turn()
-    await result_files.remove_old_metrics(site.jobs, files, ids.now_s())
+    await result_files.remove_old_metrics(site.jobs, files, clock.now_s())
     assert not await site.jobs.has_metrics("proj_a", site.job.id)
     assert only_run(server)["steps"] == [1, 2, 3, 4, 5]
 

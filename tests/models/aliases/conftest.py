@@ -11,7 +11,7 @@ import pytest
 
 from service.app import create_app
 from service.config import Settings
-from service.core import ids
+from service.core import clock
 from service.models.records import ModelRecord, write_figures
 from service.models.registry import ModelRegistry
 from tests.conftest import BASE_MODEL, Api, running
@@ -29,7 +29,7 @@ async def register(api: Api, project: str = "acme", name: str | None = None, **f
         ModelRecord(
             id=name,
             project_id=owner.id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             base_model=BASE_MODEL,
             job_id="ftjob-1",
             artifact=f"{owner.id}/jobs/ftjob-1/a1/adapter",

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from service.batches.records import WINDOW_S, Batches, BatchRecord, BatchStatus, BatchTally
-from service.core import ids
+from service.core import clock, ids
 from tests.openapi.scenario.data import NO_BATCH, NO_FILE
 from tests.openapi.world import World
 
@@ -103,7 +103,7 @@ async def _completed(store: Batches, project_id: str, like: str) -> str:
     """Store what a worker stores when a batch completes, and return its ID."""
     made = await store.get(project_id, like)
     assert made is not None
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     fields = {
         "id": ids.new(ids.BATCH),
         "created_at": now_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from service.core import ids
+from service.core import clock, ids
 from service.core.storage import Storage
 from service.exports.records import (
     KEPT_S,
@@ -81,7 +81,7 @@ async def _succeeded(
     """Store what a worker stores when an export succeeds, and return its path parameter."""
     queued = await store.get(project_id, made["id"])
     assert queued is not None
-    content, export_id, now_s = bytes(10240), ids.new(ids.EXPORT), ids.now_s()
+    content, export_id, now_s = bytes(10240), ids.new(ids.EXPORT), clock.now_s()
     fields = {
         "id": export_id,
         "created_at": now_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from service.core import ids
+from service.core import clock, ids
 from service.generation.records import (
     GenerationRecord,
     Generations,
@@ -103,7 +103,7 @@ async def _completed(store: Generations, project_id: str, like: str) -> str:
     """Store what a worker stores when a generation completes, and return its ID."""
     made = await store.get(project_id, like)
     assert made is not None
-    now_s = ids.now_s()
+    now_s = clock.now_s()
     fields = {
         "id": ids.new(ids.GENERATION),
         "created_at": now_s,

@@ -15,7 +15,7 @@ import msgspec
 from pydantic import Field
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import clock
 from service.core.records import PREFIX, Collection, Record, parse
 from service.core.redis import Client, reply, rewriting
 from service.core.redis.transactions import Write, commit
@@ -62,7 +62,7 @@ class Recognizers:
             raw = await pipe.get(key)
             if raw is None and await pipe.zcard(index) >= MAX_RECOGNIZERS:
                 raise TooMany
-            since = ids.now_s() if raw is None else parse(RecognizerRecord, raw, name).created_at
+            since = clock.now_s() if raw is None else parse(RecognizerRecord, raw, name).created_at
             record = RecognizerRecord(
                 id=name, project_id=project_id, created_at=since, pattern=pattern, terms=terms
             )

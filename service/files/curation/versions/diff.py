@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.core.storage import Storage
 from service.datasets.contract.tasks import DiffSpec
 from service.datasets.contract.versions import (
@@ -92,7 +92,7 @@ class MakeDiff:
             return None
         if "format" in cleaning.options:  # its diff has the lines of other format options
             return None
-        diff = await self._files.get(file.project_id, cleaning.result["diff_file"], ids.now_s())
+        diff = await self._files.get(file.project_id, cleaning.result["diff_file"], clock.now_s())
         if diff is None:
             return None
         try:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, Response
 
 from service.config import Settings
-from service.core import ids
+from service.core import clock, ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest
 from service.datasets.contract.versions import Change
@@ -176,7 +176,7 @@ async def merge_files(
         task = Task(
             id=ids.new(ids.MERGE),
             project_id=caller.project_id,
-            created_at=ids.now_s(),
+            created_at=clock.now_s(),
             file_id=body.files[0].file_id,
             kind=TaskKind.MERGE,
             options=body.stored(clean_name(body.filename)),

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from service.core import ids
+from service.core import clock
 from service.core.encryption.signing import SigningKey
 from service.core.redis import REDIS_ERRORS, Client
 from service.core.storage import Storage, StorageError
@@ -48,7 +48,7 @@ class Policy:
             return self._job.model
         self._number += 1
         name = draft_name(self._job.id, self._job.attempt_name, self._number)
-        await self._leftovers.noted(_member(self._job), ids.now_s())
+        await self._leftovers.noted(_member(self._job), clock.now_s())
         self._name = name
         artifact = f"{self._folder}/{self._number}/adapter"
         manifest = await self._storage.put_folder(artifact, adapter, only=_FILES.__contains__)
