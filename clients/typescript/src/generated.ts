@@ -3024,7 +3024,7 @@ export interface components {
             concurrent_streams: components["schemas"]["LimitUse"];
         };
         /**
-         * @description What happened to the append-only file of Redis.
+         * @description Outcome of a rewrite for the append-only file of Redis.
          * @enum {string}
          */
         AppendOnlyFile: "rewritten" | "off" | "not_permitted";
@@ -5526,7 +5526,7 @@ export interface components {
             queue_position?: number | null;
         };
         /**
-         * @description What happened to the journal in storage.
+         * @description Outcome of a rewrite for the journal in storage.
          * @enum {string}
          */
         JournalFiles: "rewritten" | "none" | "kept";
@@ -6297,7 +6297,7 @@ export interface components {
             diff_file?: string | null;
             /** @description Number of rows in the merged file. */
             rows?: number | null;
-            /** @description What became of the rows of each file. */
+            /** @description Result of the merge for the rows of each file. */
             sources?: components["schemas"]["MergedFileObject"][] | null;
             /** @description Number of rows in the merged file, by language. */
             languages?: {
@@ -6334,7 +6334,7 @@ export interface components {
              */
             seed?: number;
         };
-        /** @description What became of the rows of a file. */
+        /** @description Result of a merge for the rows of a file. */
         MergedFileObject: {
             /** @description ID of the file. */
             file_id: string;
@@ -8313,7 +8313,7 @@ export interface components {
          *
          *         `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
          *         RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
-         *         other row, and `similarity` is how alike they are, from 0 to 1, if it was measured.
+         *         other row, and `similarity` their similarity from 0 to 1, if it was measured.
          */
         Issue: {
             severity: components["schemas"]["Severity"];
@@ -8455,11 +8455,11 @@ export interface components {
          * @description Two rows that are worth comparing.
          *
          *         `similarity` is the share of words, or of characters in scripts without spaces, that the rows
-         *         have in common in the same order, from 0 to 1, without punctuation and politeness. For
-         *         `contradiction`, only the questions count. In the texts, personal data that was found is masked,
-         *         and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
-         *         occur only in reports of earlier versions. For `overlap` and `meaning_overlap`, `line` refers to
-         *         the validation file, and `other_line` to the training file.
+         *         have in common in the same order, from 0 to 1, ignoring punctuation and politeness. For
+         *         `contradiction`, only the questions count. In the texts, detected personal data is masked, and
+         *         long texts are truncated. The kinds `same_meaning`, `meaning_contradiction`, and
+         *         `meaning_overlap` occur only in reports of earlier versions. For `overlap` and
+         *         `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
          */
         RowPair: {
             /** @enum {unknown} */
@@ -8515,9 +8515,9 @@ export interface components {
         /**
          * @description One of the first rows.
          *
-         *         `record` is what was read, a value for each column, and null if the row could not be read. If
-         *         each row is a message, it is a conversation. `row` is the row that jobs would train on, and null
-         *         if there is none. Texts are cut to 2,000 characters.
+         *         `record` has the value of each column, and is null if the row could not be read. If each row is
+         *         a message, it is a conversation. `row` is the row that jobs would train on, and null if there is
+         *         none. Texts are truncated to 2,000 characters.
          */
         PreviewRow: {
             line: number;
@@ -8552,12 +8552,12 @@ export interface components {
             header_row: number;
             cells: string[];
         };
-        /** @description Encoding that the text could have, with a text as it would be read. */
+        /** @description Encoding that the text could have, with a sample decoded in it. */
         EncodingChoice: {
             encoding: string;
             sample: string;
         };
-        /** @description Delimiter that splits most lines of a table into as many fields. */
+        /** @description Delimiter that splits most lines of a table into the same number of fields. */
         DelimiterChoice: {
             delimiter: string;
             fields: number;
@@ -8679,9 +8679,9 @@ export interface components {
         /**
          * @description Preview of a file: its first rows as read, and the format options that it allows.
          *
-         *         `found` is null if the container is unknown. `error` is why the file cannot be read as a whole,
-         *         as far as the preview reads it; then `rows` are those before the error, or the records of which
-         *         the columns are not recognized. `findings` are about the file as a whole or the lines before the
+         *         `found` is null if the container is unknown. `error` is the reason why the file cannot be read,
+         *         if the preview encounters one; `rows` are then the rows before the error, or records whose
+         *         columns are not recognized. `findings` are about the file as a whole, or about lines before the
          *         first row.
          */
         FilePreview: {
@@ -12059,15 +12059,15 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an API key.
-                 * @example key_ld74xlwgej0hiupktfd14k2o
-                 */
-                key_id: string;
-                /**
                  * @description ID of a project in this installation.
                  * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
+                /**
+                 * @description ID of an API key.
+                 * @example key_ld74xlwgej0hiupktfd14k2o
+                 */
+                key_id: string;
             };
             cookie?: never;
         };
@@ -12096,15 +12096,15 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an API key.
-                 * @example key_ld74xlwgej0hiupktfd14k2o
-                 */
-                key_id: string;
-                /**
                  * @description ID of a project in this installation.
                  * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
+                /**
+                 * @description ID of an API key.
+                 * @example key_ld74xlwgej0hiupktfd14k2o
+                 */
+                key_id: string;
             };
             cookie?: never;
         };
@@ -12139,15 +12139,15 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an API key.
-                 * @example key_ld74xlwgej0hiupktfd14k2o
-                 */
-                key_id: string;
-                /**
                  * @description ID of a project in this installation.
                  * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
+                /**
+                 * @description ID of an API key.
+                 * @example key_ld74xlwgej0hiupktfd14k2o
+                 */
+                key_id: string;
             };
             cookie?: never;
         };
@@ -12176,15 +12176,15 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description ID of an API key.
-                 * @example key_ld74xlwgej0hiupktfd14k2o
-                 */
-                key_id: string;
-                /**
                  * @description ID of a project in this installation.
                  * @example proj_i5cjkaoyr2h23oll5vqzaon2
                  */
                 project_id: string;
+                /**
+                 * @description ID of an API key.
+                 * @example key_ld74xlwgej0hiupktfd14k2o
+                 */
+                key_id: string;
             };
             cookie?: never;
         };
@@ -13454,6 +13454,8 @@ export interface operations {
                 limit?: number | null;
                 /** @description Pagination cursor: `next_page` of the previous page. */
                 page?: string | null;
+                /** @description Whether to return only the usage of batches, or only the other usage. */
+                batch?: boolean | null;
                 /**
                  * @description Fields to group the results by.
                  * @example [
@@ -13465,8 +13467,6 @@ export interface operations {
                 api_key_ids?: string[];
                 /** @description Models to filter by. */
                 models?: string[];
-                /** @description Whether to return only the usage of batches, or only the other usage. */
-                batch?: boolean | null;
                 /** @description Projects to filter by. */
                 project_ids?: string[];
                 /** @description Users to filter by. There are no users. */
@@ -13498,6 +13498,8 @@ export interface operations {
     listAuditLogs: {
         parameters: {
             query?: {
+                /** @description Whether to return only events of a tenant. There are none. */
+                tenant_only?: boolean;
                 /**
                  * @description Cursor for pagination: the `last_id` of the previous page.
                  * @example audit_log-bm88absr3dry6rktrji38nfw
@@ -13510,17 +13512,6 @@ export interface operations {
                  * @example 1
                  */
                 limit?: number;
-                /**
-                 * @description Types of events to filter by.
-                 * @example [
-                 *       "api_key.created"
-                 *     ]
-                 */
-                event_types?: string[];
-                /** @description IDs of API keys to filter by. */
-                actor_ids?: string[];
-                /** @description IDs of files, jobs, models, keys and other objects to filter by. */
-                resource_ids?: string[];
                 /** @description Only entries after this time. */
                 "effective_at[gt]"?: number | null;
                 /** @description Only entries at this time or later. */
@@ -13536,10 +13527,19 @@ export interface operations {
                  *     ]
                  */
                 project_ids?: string[];
+                /**
+                 * @description Types of events to filter by.
+                 * @example [
+                 *       "api_key.created"
+                 *     ]
+                 */
+                event_types?: string[];
+                /** @description IDs of API keys to filter by. */
+                actor_ids?: string[];
+                /** @description IDs of files, jobs, models, keys and other objects to filter by. */
+                resource_ids?: string[];
                 /** @description Email addresses of users. There are no users. */
                 actor_emails?: string[];
-                /** @description Whether to return only events of a tenant. There are none. */
-                tenant_only?: boolean;
             };
             header?: never;
             path?: never;

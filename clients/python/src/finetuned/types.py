@@ -2057,7 +2057,7 @@ class MergeRequest(Model):
 
 class MergedFileObject(Model):
     """
-    What became of the rows of a file.
+    Result of a merge for the rows of a file.
     """
 
     file_id: str
@@ -4163,11 +4163,11 @@ class RowPair(Model):
     Two rows that are worth comparing.
 
         `similarity` is the share of words, or of characters in scripts without spaces, that the rows
-        have in common in the same order, from 0 to 1, without punctuation and politeness. For
-        `contradiction`, only the questions count. In the texts, personal data that was found is masked,
-        and long texts are cut. The kinds `same_meaning`, `meaning_contradiction`, and `meaning_overlap`
-        occur only in reports of earlier versions. For `overlap` and `meaning_overlap`, `line` refers to
-        the validation file, and `other_line` to the training file.
+        have in common in the same order, from 0 to 1, ignoring punctuation and politeness. For
+        `contradiction`, only the questions count. In the texts, detected personal data is masked, and
+        long texts are truncated. The kinds `same_meaning`, `meaning_contradiction`, and
+        `meaning_overlap` occur only in reports of earlier versions. For `overlap` and
+        `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
     """
 
     kind: Literal[
@@ -4252,7 +4252,7 @@ class HeaderRowChoice(Model):
 
 class EncodingChoice(Model):
     """
-    Encoding that the text could have, with a text as it would be read.
+    Encoding that the text could have, with a sample decoded in it.
     """
 
     encoding: str
@@ -4261,7 +4261,7 @@ class EncodingChoice(Model):
 
 class DelimiterChoice(Model):
     """
-    Delimiter that splits most lines of a table into as many fields.
+    Delimiter that splits most lines of a table into the same number of fields.
     """
 
     delimiter: str
@@ -5823,7 +5823,7 @@ class MergeObject(Model):
     """
     sources: list[MergedFileObject] | None = None
     """
-    What became of the rows of each file.
+    Result of the merge for the rows of each file.
     """
     languages: dict[str, int] | None = None
     """
@@ -6348,7 +6348,7 @@ class Issue(Model):
 
         `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
         RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
-        other row, and `similarity` is how alike they are, from 0 to 1, if it was measured.
+        other row, and `similarity` their similarity from 0 to 1, if it was measured.
     """
 
     severity: Literal["error", "info", "warning"]
@@ -6404,9 +6404,9 @@ class PreviewRow(Model):
     """
     One of the first rows.
 
-        `record` is what was read, a value for each column, and null if the row could not be read. If
-        each row is a message, it is a conversation. `row` is the row that jobs would train on, and null
-        if there is none. Texts are cut to 2,000 characters.
+        `record` has the value of each column, and is null if the row could not be read. If each row is
+        a message, it is a conversation. `row` is the row that jobs would train on, and null if there is
+        none. Texts are truncated to 2,000 characters.
     """
 
     line: int
@@ -6454,9 +6454,9 @@ class FilePreview(Model):
     """
     Preview of a file: its first rows as read, and the format options that it allows.
 
-        `found` is null if the container is unknown. `error` is why the file cannot be read as a whole,
-        as far as the preview reads it; then `rows` are those before the error, or the records of which
-        the columns are not recognized. `findings` are about the file as a whole or the lines before the
+        `found` is null if the container is unknown. `error` is the reason why the file cannot be read,
+        if the preview encounters one; `rows` are then the rows before the error, or records whose
+        columns are not recognized. `findings` are about the file as a whole, or about lines before the
         first row.
     """
 
