@@ -107,7 +107,7 @@ def test_a_mixture_of_experts_takes_adapters_beside_its_experts(base, adapter):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        ("model.vision_tower.encoder.layers.0.self_attn.q_proj", "decoder of text"),
+        ("model.vision_tower.encoder.layers.0.self_attn.q_proj", "text decoder"),
         ("model.layers.1.mlp.experts", "an expert of a mixture"),
         ("model.layers.1.mlp.experts.0.gate_proj", "an expert of a mixture"),
         ("model.layers.1.mlp.shared_experts.gate_proj", "part of a block with experts"),

@@ -227,10 +227,10 @@ async def test_the_store_stops_last_and_ignores_sigterm(supervisor, tmp_path):
         "time.sleep(600)\n"
     )
     services = {}
-    for name, order in (("store", Stop.LAST), ("engine", Stop.AFTER_CALLERS), ("api", Stop.FIRST)):
+    for name, stop in (("store", Stop.LAST), ("engine", Stop.AFTER_CALLERS), ("api", Stop.FIRST)):
         services[name] = service(code, name)
         services[name].argv = [*services[name].argv, name]
-        services[name].stop, services[name].stop_s = order, 60
+        services[name].stop, services[name].stop_s = stop, 60
         await supervisor.start(services[name])
         await until((tmp_path / "logs" / f"{name}.log").read_text, 60)
     os.kill(pid(services["store"]), signal.SIGTERM)
