@@ -68,6 +68,11 @@ class RunJudge:
         return answered
 
 
+class _AnswerMessage(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+
+
 class CallersJudge:
     """A judge that is asked through the gateway with the caller's key.
 
@@ -84,8 +89,15 @@ class CallersJudge:
     ) -> JudgeAnswer:
         """Ask a model. Raises JudgeFailed, and RateLimited if the caller is over a limit."""
         body = await self._ask(CHAT, {**params, "model": model, "messages": messages})
+        try:
+            message = msgspec.convert(body["choices"][0]["message"], _AnswerMessage)
+        except (KeyError, IndexError, TypeError, msgspec.ValidationError) as e:
+            text = "The engine's answer has no message."
+            raise JudgeFailed("model_grader_server_error", text) from e
+        if message.refusal or message.content is None:
+            raise JudgeFailed("model_grader_refusal_error", "The judge refused to answer.")
         total = (body.get("usage") or {}).get("total_tokens") or 0
-        return JudgeAnswer(_parse_text(body), model, total)
+        return JudgeAnswer(message.content, model, total)
 
     async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
         """Create embeddings. Raises JudgeFailed, and RateLimited if the caller is over a limit."""
@@ -101,7 +113,9 @@ class CallersJudge:
             body = {"error": {"message": "The engine failed."}}
         if response.status == 200:
             return body
-        error = body.get("error") or {}
+        error = body.get("error")
+        if not isinstance(error, dict):
+            error = {"message": "The engine failed."}
         message = error.get("message") or ""
         if response.status == 429:
             raise RateLimited(message, headers=response.retry_headers)

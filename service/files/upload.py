@@ -12,7 +12,7 @@ import json
 import re
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
@@ -20,10 +20,12 @@ from service.core import ids, metrics, queue
 from service.core.backpressure import WAIT_S, Slots
 from service.core.errors import BadRequest, RateLimited, TooLarge, no_room
 from service.core.storage import StorageFull, Writer
-from service.files.body import Body
 from service.files.records import FileRecord, Files, FileStatus, Purpose, new_record
 from service.files.schemas import FormatFields
 from service.web.validation import from_validation
+
+if TYPE_CHECKING:
+    from service.files.body import Body  # not imported, since workers receive no bodies
 
 _UPLOADABLE = (
     Purpose.FINE_TUNE,

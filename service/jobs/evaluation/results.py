@@ -15,7 +15,6 @@ from service.jobs.evaluation.records import REPORT_FILES, GateFault, GateOutcome
 from service.verdict.comparison import Comparison
 from service.verdict.gate import apply_gate, figures, parse_gate
 from service.verdict.results import GateResult, Verdict
-from service.verdict.verdict import judge
 
 Figures = dict[str, float | str]
 """Measured figures by the key of a gate."""
@@ -58,8 +57,10 @@ def _outcome(gate: Mapping[str, str], result: GateResult) -> GateOutcome:
 
 
 def _conclude(comparison: Comparison, gate: GateResult | None) -> tuple[Verdict, dict[str, bytes]]:
-    # Imported here, because the CLI reads figures without Jinja2, which only workers have.
+    # Imported here, because the CLI reads figures: without numpy, and without Jinja2, which only
+    # workers have.
     from service.verdict.report.render import to_html, to_markdown
+    from service.verdict.verdict import judge
 
     verdict = judge(comparison)
     return verdict, {

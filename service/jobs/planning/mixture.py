@@ -1,4 +1,4 @@
-"""The training files of a job: how they are mixed, and the rows and tokens of an epoch. Pure."""
+"""The training files of a job: how they are mixed and joined, and the rows and tokens per epoch."""
 
 from __future__ import annotations
 
