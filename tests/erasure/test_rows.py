@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.core.storage import Storage, StorageFull
 from service.erasure.search.records import MATCH_KEY, SearchRecord
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
@@ -39,6 +40,30 @@ async def erased(http: httpx.AsyncClient, kind: str, value: str, **more: Any) ->
     answer = await http.post(ERASURES, json=body)
     assert answer.status_code == 200, answer.text
     return await ended(http, answer.json()["id"])
+
+
+async def test_an_erasure_waits_while_storage_is_full(api: Api, work, monkeypatch):
+    """It must not be completed with a row left."""
+    async with await api.client("acme", Role.PROJECT_ADMIN) as http, work("cpu"):
+        file = (await upload(http, rows(ABOUT))).json()
+        await checked(http, file["id"])
+        full = asyncio.Event()
+
+        def require_room(*_: object) -> None:
+            full.set()
+            raise StorageFull("full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Storage, "put_file", require_room)
+            body = {"match": {"type": "substring", "value": "C-104233"}, "apply": True}
+            erasure_id = (await http.post(ERASURES, json=body)).json()["id"]
+            async with asyncio.timeout(60):
+                await full.wait()
+            await asyncio.sleep(0.5)
+            assert (await http.get(f"{ERASURES}/{erasure_id}")).json()["status"] == "in_progress"
+        found = await ended(http, erasure_id)
+        assert (found["status"], found["unreadable_files"]) == ("completed", [])
+        assert found["files"][0]["is_erased"]
 
 
 async def test_rows_about_a_person_are_found_then_erased(api: Api, chats, work, caplog):

@@ -3,6 +3,9 @@
 A file with such rows is replaced by a new file without them, as a cleaning would make it, and is
 then deleted. The new file is registered in the transaction that notes it in the search, so that the
 next attempt replaces no file twice. Other objects are only scanned (`text_scan.py`).
+
+A file that its child process cannot read is noted in the search. If storage is full, the search
+waits, because a completed search must have erased what it found.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from service.config import Settings
-from service.core import clock
+from service.core import clock, local_disk
 from service.core.errors import Conflict
 from service.core.leases import Leases
 from service.core.records import Unreadable
@@ -43,7 +46,6 @@ from service.files.curation.dataset_process import (
     DatasetProcess,
     DatasetTaskFailed,
     fetch,
-    scratch_folder,
 )
 from service.files.curation.outputs import Output, new_output
 from service.files.records import FileRecord, Files, FileStatus, Purpose
@@ -129,7 +131,7 @@ class EraseRows(ShortTask[SearchRecord]):
         chats = await self._stored_chats.list_all(record.project_id)
         if not chats:
             return []
-        async with scratch_folder(self._scratch / f"{record.id}-chats") as folder:
+        async with local_disk.claimed(self._scratch / f"{record.id}-chats") as folder:
             written = await self._write_chats(chats, folder / "content")
             spec = SearchSpec(
                 path=folder / "content",
@@ -160,7 +162,7 @@ class EraseRows(ShortTask[SearchRecord]):
 
     async def _search_file(self, record: SearchRecord, file: FileRecord, match: RowMatch) -> None:
         try:
-            async with scratch_folder(self._scratch / f"{record.id}-{file.id}") as folder:
+            async with local_disk.claimed(self._scratch / f"{record.id}-{file.id}") as folder:
                 if file.purpose is Purpose.FINE_TUNE and file.status is FileStatus.PROCESSED:
                     await self._search_rows(record, file, match, folder)
                 elif await _contains(self._files.storage, file, match):
