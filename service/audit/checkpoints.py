@@ -94,7 +94,7 @@ class Checkpoint:
     pruned: int = 0
     """Entries before this number may have been deleted because of their age."""
     kept_days: int = 0
-    """Retention in days at the time of this checkpoint. 0: nothing was deleted."""
+    """Retention in days at the time of this checkpoint. 0: entries are kept forever."""
     earlier_keys: tuple[bytes, ...] = ()
     """The public keys that signed the checkpoints without a number."""
 

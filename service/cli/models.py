@@ -135,10 +135,10 @@ def add(
             serving_quantization=serving_quantization,
             serving_path=serving_path,
         )
+        typer.echo(_describe_added(data_dir, entry))
         _record(data_dir, AuditEvent.BASE_MODEL_ADDED, model_id)
     except _ERRORS as e:
         fail(e)
-    typer.echo(_describe_added(data_dir, entry))
 
 
 @app.command("remove")
@@ -229,13 +229,14 @@ def unmerge(
         models.set_merged(name, False)
         settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
         sweep(settings.adapter_cache, models.merged())
+        how = "stop it" if data_dir is None else f"start '{_up(data_dir)}' again"
+        typer.echo(
+            f"{name} is served by its base model's engine. If its own engine is still running, "
+            f"{how}."
+        )
         _record(data_dir, AuditEvent.MODEL_UNMERGED, name)
     except _ERRORS as e:
         fail(e)
-    how = "stop it" if data_dir is None else f"start '{_up(data_dir)}' again"
-    typer.echo(
-        f"{name} is served by its base model's engine. If its own engine is still running, {how}."
-    )
 
 
 def _describe_added(data_dir: Path | None, entry: BaseModelEntry) -> str:

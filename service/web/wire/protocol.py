@@ -217,7 +217,7 @@ class HttpProtocol(HttpToolsProtocol):
     _lingers = False
     _is_refused = False
     _previous: RequestResponseCycle | HandledRequest | None = None
-    """The request before the latest one, as the client sent them."""
+    """The request that the client sent before the latest one."""
     _active_at = 0.0
     _repeatable: RequestHead | None = None
     """Head of the latest request, if the next one may repeat it."""
