@@ -20,7 +20,7 @@ from service.datasets.duplicates.compare import RowTexts
 from service.datasets.duplicates.groups import Lines
 from service.datasets.file_features import Collected
 from service.datasets.personal_data.redact import Redactor, learn_conversation, mask_turns
-from service.datasets.quality import score
+from service.datasets.quality import score, weight
 from service.datasets.report.row_index import UNREADABLE, by_line
 from service.datasets.rows.conversation import Turn
 from service.datasets.text.languages import UNKNOWN, language_name
@@ -324,7 +324,8 @@ def _finding_kinds(report: Report, shown: ShownRows) -> Iterator[FindingKind]:
         # Lines of the validation file have no anchor.
         linked = set[int]() if code in VALIDATION_FILE_CODES else anchors
         lines = _lines(shown.lines.get(code, []), count, linked)
-        cells = (*finding_cells(report, code, count), CHECKS[code].fix)
+        *figures, _ = finding_cells(report, code, count)
+        cells = (*figures, f"{weight(code).points:g}", CHECKS[code].fix)
         yield FindingKind(cells, lines[:_UNFOLDED_RUNS], lines[_UNFOLDED_RUNS:])
 
 

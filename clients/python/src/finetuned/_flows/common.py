@@ -97,7 +97,7 @@ def wait_until(
         try:
             found = yield from retrieve()
         except (ConnectionFailed, ServerError, RateLimited) as e:
-            if time.monotonic() - heard_s > PATIENCE_S:
+            if e.status == 500 or time.monotonic() - heard_s > PATIENCE_S:
                 raise
             wait_s = e.retry_after_s or 1.0
         else:
