@@ -28,7 +28,7 @@ from redis.backoff import NoBackoff
 from service.app import Api, create_app
 from service.config import Settings
 from service.core import outbox, queue
-from service.core.redis import REDIS_ERRORS, Client, connect, reply
+from service.core.redis import REDIS_ERRORS, Client, connect, reply, rewriting
 from service.core.redis.connection import PatientRetry
 from service.core.storage import StorageError
 from service.fleet.capacity import measure
@@ -49,6 +49,7 @@ async def nothing(_: World) -> None:
 
 _FRESH_S = 300
 _MOST_ROUNDS = 12
+_REWRITE_WAIT_S = 60.0
 _MOST_TRIES = 4  # of tasks that put themselves back into their queue, in a round
 # Returns a digest of all keys, except what a round may write without having changed anything.
 _PASS_TIME = """
@@ -189,14 +190,32 @@ class World:
 
     async def settle(self) -> None:
         """Run rounds without faults until one changes nothing. Raises Unsettled."""
-        before = await self.pass_time()
-        for _ in range(_MOST_ROUNDS):
+        before, changes = await self.pass_time(), 0
+        until = time.monotonic() + _REWRITE_WAIT_S
+        while changes < _MOST_ROUNDS:
             await self.round()
             after = await self.pass_time()
-            if before == after:
+            if before != after:
+                changes += 1
+            elif not await self._waits_for_rewrite():
                 return
+            elif time.monotonic() > until:
+                raise Unsettled("the files of Redis are not rewritten")
             before = after
         raise Unsettled(f"{_MOST_ROUNDS} rounds without a fault still changed something")
+
+    async def _waits_for_rewrite(self) -> bool:
+        """Return whether Redis' files are to be rewritten, once no other world has that done.
+
+        All worlds share one server, which makes one rewrite at a time.
+        """
+        requested = await rewriting.requests(self.redis)
+        last = await self.worker._reconciler._eraser.deletions.rewriter._last()
+        if requested <= (0 if last is None else last.requests):
+            return False
+        while (await self.redis.info("persistence"))["aof_rewrite_in_progress"]:
+            await asyncio.sleep(0.02)
+        return True
 
     async def round(self) -> None:
         """Run what the loops of a worker do, once each, as they do: only an outage ends a step."""
@@ -334,6 +353,7 @@ def _patches() -> list[Any]:
     return [
         gate.installed(),
         mock.patch("service.core.redis.transactions._REFUSED_S", 0.0),
+        mock.patch("service.core.redis.rewriting._REST", 0),
         mock.patch("service.worker.arq_queue._PAUSE_S", 0.001),
         mock.patch("service.web.idempotency._POLL_S", 0.01),
         mock.patch("service.web.idempotency._WAIT_S", 0.2),
