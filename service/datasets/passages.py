@@ -315,7 +315,7 @@ def _parts(text: str) -> Iterator[Span]:
 
 
 def _shorten(text: str, span: Span, separators: tuple[re.Pattern[str], ...]) -> Iterator[Span]:
-    """Yield a span, split at the separators in order as far as needed to be short enough."""
+    """Yield the parts of a span, split at coarser separators first until each part is short."""
     if weight(text[span.start : span.end]) <= LONGEST:
         yield span
     elif not separators:

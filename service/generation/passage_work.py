@@ -148,7 +148,7 @@ def _spread(count: int, chance: random.Random) -> list[int]:
 
 
 _CHAT: Final = "/v1/chat/completions"
-_SEARCHED: Final = 3  # passages that must not answer a question that is to be refused
+_SEARCHED: Final = 3  # passages, none of which may answer a question that should be refused
 
 
 class BudgetUsed(Exception):

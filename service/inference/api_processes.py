@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 KEY: Final = f"{PREFIX}:api-processes"
 _EVERY_S: Final = 5.0
 _ALIVE_S: Final = 20.0
-_LEAVE_S: Final = 1.0  # afterwards, the others notice by themselves
+_LEAVE_S: Final = 1.0  # after that, the others notice that the entry has expired
 
 
 class _Known:

@@ -12,7 +12,6 @@ from typing_extensions import Self
 from finetuned import config, resources
 from finetuned._async import AsyncRunner
 from finetuned._sync import Runner
-from finetuned.config import is_loopback
 
 if TYPE_CHECKING:
     import openai
@@ -79,25 +78,9 @@ class Client:
     @cached_property
     def openai(self) -> openai.OpenAI:
         """OpenAI SDK client for this server: chat, responses, embeddings, the admin API, …"""
-        from finetuned._openai import DefaultHttpxClient, OpenAI
+        from finetuned import _openai as sdk
 
-        runner, target = self._runner, self._runner.target
-        http = (
-            DefaultHttpxClient(trust_env=not is_loopback(target.base_url))
-            if runner.owns_http
-            else runner.http
-        )
-        return OpenAI(
-            base_url=target.base_url,
-            api_key=target.api_key,
-            # Set explicitly so that OPENAI_ADMIN_KEY and similar variables are not sent here.
-            admin_api_key=target.api_key,
-            organization="",
-            project="",
-            max_retries=runner.max_retries,
-            timeout=self._openai_timeout_s,
-            http_client=http,
-        )
+        return sdk.sync_client(self._runner, self._openai_timeout_s)
 
     def close(self) -> None:
         """Close all connections, except those of an `http_client` of yours."""
@@ -168,24 +151,9 @@ class AsyncClient:
     @cached_property
     def openai(self) -> openai.AsyncOpenAI:
         """OpenAI SDK client for this server: chat, responses, embeddings, the admin API, …"""
-        from finetuned._openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from finetuned import _openai as sdk
 
-        runner, target = self._runner, self._runner.target
-        http = (
-            DefaultAsyncHttpxClient(trust_env=not is_loopback(target.base_url))
-            if runner.owns_http
-            else runner.http
-        )
-        return AsyncOpenAI(
-            base_url=target.base_url,
-            api_key=target.api_key,
-            admin_api_key=target.api_key,
-            organization="",
-            project="",
-            max_retries=runner.max_retries,
-            timeout=self._openai_timeout_s,
-            http_client=http,
-        )
+        return sdk.async_client(self._runner, self._openai_timeout_s)
 
     async def close(self) -> None:
         """Close all connections, except those of an `http_client` of yours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetuned._flows.common import Deadline, at, wait_until, when_files_are_ready
+from finetuned._flows.common import Deadline, at, wait_for_end, when_files_are_ready
 from finetuned._flows.files import once
 from finetuned._http import Request
 from finetuned._steps import Flow, fetch
@@ -20,11 +20,7 @@ def advise(*, model: str, training_file: str, timeout_s: float | None = None) ->
     request = Request("POST", _ADVICE, json=body, headers=once(None))
     deadline = Deadline(timeout_s, f"The advice on {training_file}")
     found = yield from when_files_are_ready(lambda: fetch(AdviceObject, request), deadline)
-    return (
-        yield from wait_until(
-            lambda found: found.status != "in_progress", lambda: advice(found.id), deadline
-        )
-    )
+    return (yield from wait_for_end(found, lambda: advice(found.id), deadline, pause_s=2.0))
 
 
 def advice(advice_id: str) -> Flow[AdviceObject]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 from finetuned._http import Request
@@ -19,7 +19,16 @@ from finetuned.errors import (
     TimedOut,
 )
 
+
+class Work(Protocol):
+    """Work of the server that is `in_progress` until it has ended."""
+
+    @property
+    def status(self) -> str: ...
+
+
 T = TypeVar("T")
+W = TypeVar("W", bound=Work)
 _PAGE = 100
 PATIENCE_S = 300.0
 """How long the server may be unreachable while a method waits for its work."""
@@ -109,6 +118,22 @@ def wait_until(
                 return found
         deadline.check()
         yield Sleep(wait_s)
+
+
+def wait_for_end(
+    created: W, retrieve: Callable[[], Flow[W]], deadline: Deadline, *, pause_s: float = 0.5
+) -> Flow[W]:
+    """Return work that was just created once it has ended. Raises TimedOut."""
+    if created.status != "in_progress":
+        return created
+    return (
+        yield from wait_until(
+            lambda found: found.status != "in_progress",
+            retrieve,
+            deadline,
+            pause_s=lambda _: pause_s,
+        )
+    )
 
 
 def when_files_are_ready(create: Callable[[], Flow[T]], deadline: Deadline) -> Flow[T]:

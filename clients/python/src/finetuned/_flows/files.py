@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from finetuned._flows.common import Deadline, Page, at, listed, wait_until
+from finetuned._flows.common import Deadline, Page, at, listed, wait_for_end, wait_until
 from finetuned._flows.downloads import save
 from finetuned._flows.source import Source
 from finetuned._http import Answer, Request, body_of, parse, retry_after_s
@@ -322,13 +322,11 @@ def clean(
         headers=once(idempotency_key),
     )
     cleaning = yield from fetch(CleaningObject, request)
-    if cleaning.status == "in_progress":
-        cleaning = yield from wait_until(
-            lambda found: found.status != "in_progress",
-            lambda: cleaning_of(file_id, cleaning.id),
-            Deadline(timeout_s, f"The cleaning {cleaning.id}"),
-            pause_s=lambda _: _POLL_S,
-        )
+    cleaning = yield from wait_for_end(
+        cleaning,
+        lambda: cleaning_of(file_id, cleaning.id),
+        Deadline(timeout_s, f"The cleaning {cleaning.id}"),
+    )
     if cleaning.error is not None:
         raise CleaningFailed(cleaning.error.message, code=cleaning.error.code)
     return cleaning
@@ -369,13 +367,11 @@ def merge(
     )
     request = Request("POST", at("files", "merge"), json=body, headers=once(idempotency_key))
     found = yield from fetch(MergeObject, request)
-    if found.status == "in_progress":
-        found = yield from wait_until(
-            lambda found: found.status != "in_progress",
-            lambda: merging(found.file_id, found.id),
-            Deadline(timeout_s, f"The merge {found.id}"),
-            pause_s=lambda _: _POLL_S,
-        )
+    found = yield from wait_for_end(
+        found,
+        lambda: merging(found.file_id, found.id),
+        Deadline(timeout_s, f"The merge {found.id}"),
+    )
     if found.error is not None:
         raise MergeFailed(found.error.message, code=found.error.code)
     return found

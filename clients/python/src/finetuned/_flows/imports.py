@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from finetuned._flows import uploads
-from finetuned._flows.common import Deadline, at, listed, wait_until
+from finetuned._flows.common import Deadline, at, listed, wait_for_end
 from finetuned._flows.files import once
 from finetuned._http import Request, body_of
 from finetuned._steps import Flow, Items, fetch, run
@@ -46,13 +46,11 @@ def import_model(
     body = body_of(file=file_id, base_model=base_model, suffix=suffix)
     request = Request("POST", at("models", "import"), json=body, headers=once(idempotency_key))
     found = yield from fetch(ModelImport, request)
-    if found.status == "in_progress":
-        found = yield from wait_until(
-            lambda found: found.status != "in_progress",
-            lambda: model_import(file_id, found.id),
-            Deadline(timeout_s, f"The import {found.id}"),
-            pause_s=lambda _: 0.5,
-        )
+    found = yield from wait_for_end(
+        found,
+        lambda: model_import(file_id, found.id),
+        Deadline(timeout_s, f"The import {found.id}"),
+    )
     if found.error is not None:
         raise ImportFailed(found.error.message, code=found.error.code)
     return found
