@@ -14,6 +14,7 @@ from service import __version__
 from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
 from service.config import Settings
+from service.diagnostics import routes as diagnostics_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
@@ -161,6 +162,7 @@ def _routes() -> list[BaseRoute]:
         generation_routes,
         usage_routes,
         audit_routes,
+        diagnostics_routes,
         webhook_routes,
         capture_routes,
         health,

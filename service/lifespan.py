@@ -135,7 +135,7 @@ async def open_resources(
             state.projects, state.storage_use = projects, storage_use
             state.authenticator, state.key_uses = authenticator, key_uses
             state.client_addresses, state.stored_chats = addresses, recorder.stored_chats
-            state.serves = upstreams.serves
+            state.upstreams, state.serves = upstreams, upstreams.serves
             _add_records(state, settings)
             _add_erasure(state, settings)
             state.probes = _probes(state, settings, upstreams)

@@ -35,6 +35,7 @@ from tests.openapi.scenario import (
     graders,
     imports,
     inference,
+    installation,
     jobs,
     models,
     projects,
@@ -95,6 +96,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
         await jobs.look(world, waiting)
         await files.delete(world, made)
+        await installation.look(world)
     trained = await _trained(api, waiting)
     await models.shared(world, trained[0])
     await models.aliases(world, trained)

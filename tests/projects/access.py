@@ -78,7 +78,10 @@ _OPERATIONS: Final = {
         *("listServiceAccounts", "retrieveServiceAccount"),
         "listFineTuningCheckpointPermissions",
     ),
-    ("admin", "auditor"): ("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
+    ("admin", "auditor"): (
+        *("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
+        *("listWorkers", "listQueues", "listEngines", "getDiagnostics"),
+    ),
     ("admin",): (
         *("createProject", "archiveProject", "deleteProject"),
         *("createAdminApiKey", "deleteAdminApiKey"),

@@ -91,6 +91,10 @@ TAGS = [
     },
     {"name": "Audit log", "description": "Who did what, from where, and with what result."},
     {"name": "Projects", "description": "Tenants, their API keys and limits."},
+    {
+        "name": "Installation",
+        "description": "Workers, queues, engines, and checks of the installation.",
+    },
     {"name": "Health", "description": "Health checks. No API key needed."},
 ]
 SECURITY_SCHEME = {
