@@ -102,6 +102,8 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await models.aliases(world, trained)
     await _evaluated(api, waiting[0], trained[0])
     await jobs.unknown_format(world, waiting[0])
+    acme = await api.app.state.projects.by_name("acme")
+    await jobs.metrics(world, api.app.state.jobs, waiting[1], acme.id)
     await data_sets.recognizers(world)
     await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
@@ -118,7 +120,6 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     batched = await batches.create(world, DEMO_MODEL)
     async with _worker(settings):
         state = api.app.state
-        acme = await state.projects.by_name("acme")
         await batches.look(world, batched, state.batches, acme.id)
     generated = await generations.create(world, DEMO_MODEL)
     async with _worker(settings):

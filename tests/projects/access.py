@@ -26,6 +26,7 @@ _OPERATIONS: Final = {
         *("listDatasetGenerations", "retrieveDatasetGeneration"),
         *("listFineTuningJobs", "retrieveFineTuningJob", "estimateFineTuningJob"),
         *("listFineTuningEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
+        "getFineTuningJobMetrics",
         *("listFineTuningSweeps", "retrieveFineTuningSweep"),
         *("listEvals", "getEval", "validateGrader", "listBatches", "retrieveBatch"),
         *("listExports", "retrieveExport", "listErasureReceipts", "retrieveErasureReceipt"),
