@@ -38,7 +38,7 @@ from service.lifespan import open_resources
 from service.models import routes as model_routes
 from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
-from service.projects import account_routes, admin_key_routes
+from service.projects import account_routes, admin_key_routes, session_routes
 from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
@@ -157,6 +157,7 @@ def _routes() -> list[BaseRoute]:
         account_routes,
         admin_key_routes,
         whoami_routes,
+        session_routes,
         eval_routes,
         batch_routes,
         generation_routes,

@@ -1,7 +1,7 @@
 """Metrics of a job by step: reads them, and divides them into buckets that keep every extreme.
 
 While a job runs, and for some time afterwards, its metrics are in its events. Later they are in its
-result file, which has fewer columns. An event of a long job stands for several steps, and has the
+result file, which has fewer columns. An event of a long job covers several steps, and has the
 lowest, mean and highest value of each metric in them.
 """
 
@@ -78,7 +78,7 @@ class Interval:
             found[3] += 1
 
     def take(self) -> dict[str, Any]:
-        """Return the field of the event of the last step, if it stands for several; start anew."""
+        """Return the field of the event of the last step if it covers several, and begin again."""
         steps, values = self._steps, self._values
         self._steps, self._values = 0, {}
         if steps < 2:

@@ -136,6 +136,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await data_sets.previews(world, made)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
     await projects.caller(world)
+    await projects.session(world)
     await service.guesses(world, settings.failed_authentications_per_minute)
     with _full_disk(settings.data_dir / "storage") as full:
         if full:

@@ -13,7 +13,10 @@ _DEPLOY: Final = ("admin", "project_admin", "member")
 _TRAIN: Final = (*_DEPLOY, "trainer")
 
 _OPERATIONS: Final = {
-    _ALL: ("retrieveCaller", "listModels", "retrieveModel"),
+    _ALL: (
+        *("retrieveCaller", "listModels", "retrieveModel"),
+        *("createSession", "getSession", "deleteSession"),
+    ),
     # Requests to engines.
     (*_TRAIN, "inference"): (
         *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),

@@ -248,7 +248,7 @@ class MetricSeriesObject(BaseModel):
     @classmethod
     def from_series(cls, series: Series) -> Self:
         """Build the API object of a series."""
-        return cls.model_construct(
+        return cls(
             step=series.steps,
             min=series.lowest,
             max=series.highest,

@@ -105,6 +105,15 @@ SECURITY_SCHEME = {
     "operations it may use: each operation names the permission that it needs.",
 }
 
+SESSION_SCHEME = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": "__Host-finetuned-session",
+    "description": "Session of a browser, begun by `createSession`. Over plain http, the cookie is "
+    "named `finetuned-session`. It can be used for all operations, by pages of the same origin. "
+    "Requests with other methods than GET and HEAD also need the header `X-CSRF-Token`.",
+}
+
 _RATE = {
     "limit-requests": ("integer", 600, "Requests per minute allowed for the key or its project."),
     "remaining-requests": ("integer", 599, "Requests that remain."),
@@ -161,6 +170,12 @@ _SENT: dict[str, Json] = {
         "hexadecimal digits.",
         "schema": {"type": "string"},
         "example": '"8m3v0c5k1q7w2e9r4t6y0u2i"',
+    },
+    "set-cookie": {
+        "description": "Cookie of the session.",
+        "schema": {"type": "string"},
+        "example": "__Host-finetuned-session=…; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; "
+        "Secure",
     },
     "content-disposition": {
         "description": "Name of the file.",
