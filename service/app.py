@@ -17,6 +17,7 @@ from service.config import Settings
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
+from service.exports import deprecated as old_export_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
 from service.files.curation import routes as curation_routes
@@ -150,6 +151,7 @@ def _routes() -> list[BaseRoute]:
         sharing_routes,
         model_routes,
         export_routes,
+        old_export_routes,
         erasure_routes,
         alias_routes,
         project_routes,
