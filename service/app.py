@@ -31,6 +31,7 @@ from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.schemas import router as inference_routes
 from service.jobs import routes as job_routes
+from service.jobs.advice import deprecated as old_advice_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.sweeps import routes as sweep_routes
@@ -147,6 +148,7 @@ def _routes() -> list[BaseRoute]:
         graders_routes,
         evaluation_routes,
         advice_routes,
+        old_advice_routes,
         sweep_routes,
         sharing_routes,
         model_routes,
