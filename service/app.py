@@ -26,6 +26,7 @@ from service.files.curation.schemas import task_schemas
 from service.files.curation.versions import routes as version_routes
 from service.files.stored_chats import routes as capture_routes
 from service.files.uploads import routes as upload_routes
+from service.generation import deprecated as old_generation_routes
 from service.generation import routes as generation_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
@@ -163,6 +164,7 @@ def _routes() -> list[BaseRoute]:
         eval_routes,
         batch_routes,
         generation_routes,
+        old_generation_routes,
         usage_routes,
         audit_routes,
         webhook_routes,

@@ -121,11 +121,15 @@ class Operation(BaseModel):
 
 def status_of(record: OperationRecord) -> OperationStatus:
     """Return the status that the API shows for a record."""
-    name = str(record.current_status)
-    status = _STATUSES.get(name) or OperationStatus(name)
-    if status is OperationStatus.IN_PROGRESS and record.started_at is None:
-        return OperationStatus.QUEUED  # records of kinds that do not tell these apart
-    return status
+    status = record.current_status
+    shown = _STATUSES.get(status) or OperationStatus(status)
+    if shown not in (OperationStatus.QUEUED, OperationStatus.IN_PROGRESS):
+        return shown
+    # Some kinds have no status for queued work, and records of 0.2 have no `started_at`.
+    has_begun = shown is OperationStatus.IN_PROGRESS and "QUEUED" in type(status).__members__
+    if has_begun or record.started_at is not None:
+        return OperationStatus.IN_PROGRESS
+    return OperationStatus.QUEUED
 
 
 def shared_fields(record: OperationRecord) -> dict[str, Any]:
