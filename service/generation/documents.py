@@ -43,7 +43,7 @@ async def check_documents(files: Files, project_id: str, documents: Sequence[str
             f"The documents have {total} bytes together, and at most {MAX_BYTES} are allowed. "
             "Use fewer documents at a time.",
             param=_PARAM,
-            code="documents_too_large",
+            code="input_too_large",
         )
     for file in found:
         kind = binary_kind(await _head(files.storage, file))

@@ -66,7 +66,7 @@ async def generate(
         await check_documents(store.files, caller.project_id, body.documents)
         waiting = await store.count_unfinished(caller.project_id)
         most = settings.max_unfinished_generations_per_project
-        check_room(waiting, most, "generations", code="too_many_unfinished_generations")
+        check_room(waiting, most, "generations")
         return await store.create(_new(body, caller), claim)
 
     raw = comparable(body)
@@ -130,7 +130,6 @@ async def delete_generation(generation: Existing, store: Store) -> GenerationDel
         raise Conflict(
             f"The generation {generation.id} is {generation.status}. Cancel it, and delete it once "
             "it has ended.",
-            code="invalid_generation_status",
         )
     if not await store.delete(generation):
         raise GENERATION.not_found(generation.id)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header
 from service.config import Settings
 from service.core import clock, ids
 from service.core.claims import Claim
-from service.core.errors import BadRequest, Conflict, NotReady
+from service.core.errors import BadRequest, NotReady, Unavailable
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, AdviceStore
 from service.jobs.advice.schemas import AdviceDeleted, AdviceObject, CreateAdvice
@@ -62,13 +62,13 @@ async def create_advice(
     and reads the file's report. This takes about a minute on a CPU.
 
     The response has the status `in_progress`; retrieve the advice until it is `completed` or
-    `failed`. While the file is being checked, the response is 409 with the code `file_not_ready`.
+    `failed`. While the file is being checked, the response is 409 with the code `not_ready`.
     """
 
     async def make(claim: Claim[AdviceRecord]) -> AdviceRecord:
         record = await _checked(body, caller, files, registry, settings)
         waiting = await store.count_unfinished(caller.project_id)
-        check_room(waiting, MAX_UNFINISHED, "advice", code="too_many_advice")
+        check_room(waiting, MAX_UNFINISHED, "advice")
         return await store.create(record, claim)
 
     raw = comparable(body)
@@ -114,11 +114,11 @@ async def _checked(
     file = await find_training_file(body.training_file, "training_file", caller, files)
     _require_processed(file)
     if entry.id not in settings.upstreams:
-        raise Conflict(
+        raise Unavailable(
             f"No engine serves the base model {entry.id}, so it cannot be asked. Start one, or "
             "choose a base model that is served.",
             param="model",
-            code="not_served",
+            code="model_not_served",
         )
     now_s = clock.now_s()
     return AdviceRecord(
@@ -139,7 +139,6 @@ def _require_processed(file: FileRecord) -> None:
         raise NotReady(
             f"The file {file.id} is still being checked. Try again in a second.",
             param="training_file",
-            code="file_not_ready",
         )
     if file.status is FileStatus.ERROR:
         raise BadRequest(

@@ -25,7 +25,7 @@ async def ask(world: World, files: Uploaded, served: str, unserved: str) -> None
     made = await world.call(_CREATE, "asked", "Advice on a training file", json=body)
     path = {"advice_id": made.json()["id"]}
     await world.call(_RETRIEVE, "in_progress", "Advice in progress", path=path)
-    await world.call(_CREATE, expect=409, json={**body, "model": unserved})
+    await world.call(_CREATE, expect=503, json={**body, "model": unserved})
     await world.call(_CREATE, expect=400, json={"model": served})
     await world.call(_CREATE, expect=400, json={**body, "training_file": files.broken})
     await world.call(_CREATE, expect=404, json={**body, "training_file": NO_FILE})
