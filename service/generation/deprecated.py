@@ -203,7 +203,6 @@ async def delete_generation(generation: Existing, caller: Caller, kind: Kind) ->
         raise Conflict(
             f"The generation {generation.id} is {generation.status}. Cancel it, and delete it once "
             "it has ended.",
-            code="invalid_state",
         )
     gone = GENERATION.get_or_404(await kind.delete(generation, caller), generation.id)
     return GenerationDeleted(id=gone.id)

@@ -99,7 +99,7 @@ async def start_generation(
     await check_documents(store.files, caller.project_id, body.document_ids, param)
     waiting = await store.count_unfinished(caller.project_id)
     most = settings.max_unfinished_generations_per_project
-    check_room(waiting, most, "generations", code="too_many_unfinished_generations")
+    check_room(waiting, most, "generations")
     return await store.create(_new(body, caller), claim)
 
 

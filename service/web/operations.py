@@ -252,7 +252,7 @@ class Operations(Generic[R]):
         status = status_of(record)
         if status.is_final:
             message = f"The {self.noun} {record.id} has already ended with status '{status}'."
-            raise Conflict(message, code="invalid_state")
+            raise Conflict(message)
 
     def require_deletable(self, record: R) -> None:
         """Raise Conflict if the operation must end first."""
@@ -262,7 +262,7 @@ class Operations(Generic[R]):
                 f"The {self.noun} {record.id} is {status}. Cancel it, and delete it once it has "
                 "ended."
             )
-            raise Conflict(message, code="invalid_state")
+            raise Conflict(message)
 
 
 def add_routes(

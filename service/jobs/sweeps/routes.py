@@ -83,7 +83,6 @@ class SweepOperations(Operations[Any]):
         except halving.SweepEnded as e:
             raise Conflict(
                 f"The sweep {sweep.id} is {e.status} and cannot be cancelled.",
-                code="invalid_sweep_status",
             ) from e
         # The reconciler continues what fails here.
         with contextlib.suppress(*REDIS_ERRORS):
@@ -154,7 +153,6 @@ async def start_sweep(
         await store.running(caller.project_id),
         MAX_UNFINISHED,
         "sweeps",
-        code="too_many_sweeps",
     )
     record, jobs = await build_sweep(
         body, caller, sweeps=store, files=files, registry=registry, settings=settings

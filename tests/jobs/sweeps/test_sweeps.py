@@ -140,7 +140,7 @@ async def test_what_is_refused(http, file_id, fields, words):
 async def test_a_sweep_must_fit_the_queue(api: Api, http, file_id):
     api.settings.max_queued_jobs_per_project = 3
     answer = await post(http, file_id)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_queued_jobs")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "limit_reached")
     assert (await http.get(JOBS)).json()["data"] == []
 
 
