@@ -54,8 +54,7 @@ async def _existing(request: Request, caller: Caller, store: Store) -> tuple[Ses
     if secret is None or session is None:
         raise NotFound(
             "The request was sent with an API key, not with the cookie of a session. Sign in with "
-            "POST /v1/session.",
-            code="no_session",
+            "POST /v1/session."
         )
     return session, secret
 

@@ -124,7 +124,7 @@ class Sessions:
     async def find_principal(self, secret: str) -> Principal | None:
         """Return the caller whose session has this secret, or None.
 
-        Raises Unauthenticated if its token is not valid any more.
+        Raises Unauthenticated if its token is no longer valid.
         """
         session = await self.get(secret)
         if session is None:

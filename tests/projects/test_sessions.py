@@ -206,8 +206,8 @@ async def test_a_header_with_a_key_goes_before_the_cookie(api: Api, page):
     found = (await page.get("/v1/whoami", headers=key)).json()
     assert found["project"]["name"] == "other"
     assert (await page.post("/v1/evals", headers=key, json={})).status_code == 400
-    assert refusal(await page.get(SESSION, headers=key)) == (404, "no_session")
-    assert refusal(await page.delete(SESSION, headers=key)) == (404, "no_session")
+    assert refusal(await page.get(SESSION, headers=key)) == (404, "not_found")
+    assert refusal(await page.delete(SESSION, headers=key)) == (404, "not_found")
 
 
 async def test_the_secret_of_a_session_is_no_key_and_begins_no_session(api: Api, page):
