@@ -168,6 +168,7 @@ def _add_records(state: State, settings: Settings) -> None:
     """Add the collections of records that routes use."""
     redis = state.redis
     state.service_accounts = ServiceAccounts(state.projects)
+    state.keys_of_account = state.service_accounts.key_ids
     state.audit_log = AuditLog(redis, state.storage)
     state.aliases = Aliases(redis, state.registry, max_per_project=settings.max_aliases_per_project)
     state.files, state.jobs = Files(redis, state.storage), Jobs(redis)
