@@ -85,6 +85,7 @@ _OPERATIONS: Final = {
     ("admin", "auditor"): (
         *("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
         *("listWorkers", "listQueues", "listEngines", "getDiagnostics"),
+        "verifyAuditLogs",
     ),
     ("admin",): (
         *("createProject", "archiveProject", "deleteProject"),
