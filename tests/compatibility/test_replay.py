@@ -99,6 +99,7 @@ def _check_headers(exchange: Exchange, present: list[str]) -> None:
     headers = exchange.headers
     deprecated_at = re.fullmatch("@([0-9]+)", headers.get("deprecation", ""))
     assert deprecated_at is not None, str(exchange)
+    assert {"sunset", "link"} <= headers.keys(), str(exchange)
     sunset = parsedate_to_datetime(headers["sunset"])
     assert int(deprecated_at[1]) < sunset.timestamp(), str(exchange)
     link = _LINK.fullmatch(headers["link"])
