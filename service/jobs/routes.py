@@ -169,7 +169,7 @@ async def list_jobs(
 
 @router.get(
     "/{job_id}",
-    operation_id="retrieveFineTuningJob",
+    operation_id="getFineTuningJob",
     summary="Retrieve a job",
     openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
@@ -254,7 +254,7 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
 
 @router.get(
     "/{job_id}/events",
-    operation_id="listFineTuningEvents",
+    operation_id="listFineTuningJobEvents",
     summary="List job events",
     response_model=ListOf[EventObject],
     responses={

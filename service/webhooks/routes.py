@@ -183,7 +183,7 @@ async def list_endpoints(
 
 @router.get(
     _ENDPOINT,
-    operation_id="retrieveWebhookEndpoint",
+    operation_id="getWebhookEndpoint",
     summary="Retrieve a webhook endpoint",
     openapi_extra=needs(Permission.WEBHOOKS_READ),
 )
