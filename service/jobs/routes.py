@@ -27,7 +27,7 @@ from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
 from service.web.idempotency import comparable, create_once
-from service.web.openapi.parts import headers
+from service.web.openapi.parts import headers, stream_of
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Paging, Resource, list_of, paging
 
@@ -260,7 +260,7 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     responses={
         200: {
             "description": "A page of events or, if `stream` is true, a live stream of all events.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": stream_of(EventObject),
         }
     },
     openapi_extra=needs(Permission.FINE_TUNING_READ),
