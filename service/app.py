@@ -36,6 +36,7 @@ from service.jobs import routes as job_routes
 from service.jobs.advice import deprecated as old_advice_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
+from service.jobs.sweeps import deprecated as old_sweep_routes
 from service.jobs.sweeps import routes as sweep_routes
 from service.lifespan import open_resources
 from service.models import routes as model_routes
@@ -158,6 +159,7 @@ def _routes() -> list[BaseRoute]:
         advice_routes,
         old_advice_routes,
         sweep_routes,
+        old_sweep_routes,
         sharing_routes,
         model_routes,
         export_routes,

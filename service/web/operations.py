@@ -15,14 +15,14 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from enum import StrEnum
 from inspect import Parameter, Signature
-from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from service.core import clock, ids
-from service.core.errors import ApiError
+from service.core.errors import ApiError, Conflict
 from service.core.records import Page
 from service.core.redis import REDIS_ERRORS, why
 from service.web.audit_events import AuditEvent
@@ -31,10 +31,8 @@ from service.web.deps import Caller, caller_check
 from service.web.openapi.parts import stream_of
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, NewestFirst, Paging, Resource, list_of
-from service.work.records import OperationRecord
 from service.work.store import WorkStore
 
-R = TypeVar("R", bound=OperationRecord)
 MAX_WAIT_S: Final = 30  # below the idle limits of common proxies
 KEEP_ALIVE_S: Final = 15.0
 """Longest silence of a stream: below the idle limits of common proxies."""
@@ -42,6 +40,24 @@ KEEP_ALIVE_S: Final = 15.0
 KEEP_ALIVE: Final = b": keep-alive\n"
 _POLL_S: Final = 0.5
 log = logging.getLogger(__name__)
+
+
+class Background(Protocol):
+    """What the shared fields of an operation are read from: an `OperationRecord`, usually."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def current_status(self) -> StrEnum: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def started_at(self) -> int | None: ...
+    @property
+    def metadata(self) -> dict[str, str] | None: ...
+
+
+R = TypeVar("R", bound=Background)
 
 
 class OperationStatus(StrEnum):
@@ -120,7 +136,7 @@ class Operation(BaseModel):
         raise NotImplementedError
 
 
-def status_of(record: OperationRecord) -> OperationStatus:
+def status_of(record: Background) -> OperationStatus:
     """Return the status that the API shows for a record."""
     status = record.current_status
     shown = _STATUSES.get(status) or OperationStatus(status)
@@ -133,7 +149,7 @@ def status_of(record: OperationRecord) -> OperationStatus:
     return OperationStatus.QUEUED
 
 
-def shared_fields(record: OperationRecord) -> dict[str, Any]:
+def shared_fields(record: Background) -> dict[str, Any]:
     """Return the fields of `Operation` that every record has, except its progress."""
     error = getattr(record, "error", None)
     return {
@@ -169,7 +185,7 @@ class OperationDeleted(BaseModel):
     object: str = Field(description="Type of the object, followed by `.deleted`.")
     deleted: Literal[True] = True
     receipt: str | None = Field(
-        default=None, description="ID of the receipt that says what was erased; null if none is."
+        default=None, description="ID of the receipt that says what was erased, if there is one."
     )
 
 
@@ -179,6 +195,8 @@ class Operations(Generic[R]):
     noun: ClassVar[str]
     """The operation in descriptions and messages, such as "export"."""
     schema: ClassVar[type[Operation]]
+    deletes_unfinished: ClassVar[bool] = True
+    """Whether an operation can be deleted before it has ended."""
     filters: ClassVar[Mapping[str, str]] = {}
     """Fields of the record by which lists can be filtered, each with its description."""
 
@@ -186,7 +204,7 @@ class Operations(Generic[R]):
         self.request = request
 
     @property
-    def store(self) -> WorkStore[R]:
+    def store(self) -> WorkStore[Any]:
         """The store of the records."""
         raise NotImplementedError
 
@@ -203,7 +221,7 @@ class Operations(Generic[R]):
         """Return the project's record with this ID, or None."""
         return await self.store.get(project_id, operation_id)
 
-    async def page(self, project_id: str, paging: Paging, where: Callable[[R], bool]) -> Page[R]:
+    async def page(self, project_id: str, paging: Paging, where: Callable[[R], bool]) -> Page[Any]:
         """Return a page of the project's records that match. Raises Missing."""
         return await self.store.records.page(project_id, **paging.bounds, where=where)
 
@@ -213,10 +231,11 @@ class Operations(Generic[R]):
 
     async def cancel(self, record: R) -> R:
         """Cancel an operation. Raises Missing and WorkEnded."""
-        return await self.store.change(record, lambda current: current.cancel(clock.now_s()))
+        after: R = await self.store.change(record, lambda r: r.cancel(clock.now_s()))
+        return after
 
     async def delete(self, record: R, caller: Principal) -> OperationDeleted | None:
-        """Delete an operation, which stops if it is in progress. Returns None if it is gone."""
+        """Delete an operation. Returns None if it is gone."""
         return self.deleted(record) if await self.store.delete(record) else None
 
     def deleted(self, record: R, receipt: str | None = None) -> OperationDeleted:
@@ -228,6 +247,23 @@ class Operations(Generic[R]):
         """Return the project's record with this ID. Raises NotFound."""
         found = await self.get(project_id, operation_id)
         return self.resource().get_or_404(found, operation_id)
+
+    def require_cancellable(self, record: R) -> None:
+        """Raise Conflict if the operation has ended."""
+        status = status_of(record)
+        if status.is_final:
+            message = f"The {self.noun} {record.id} has already ended with status '{status}'."
+            raise Conflict(message)
+
+    def require_deletable(self, record: R) -> None:
+        """Raise Conflict if the operation must end first."""
+        status = status_of(record)
+        if not (status.is_final or self.deletes_unfinished):
+            message = (
+                f"The {self.noun} {record.id} is {status}. Cancel it, and delete it once it has "
+                "ended."
+            )
+            raise Conflict(message)
 
 
 def add_routes(
@@ -318,6 +354,7 @@ def add_routes(
         caller: Caller, id_: str = path_id, operations: Any = reached
     ) -> Any:
         record = await operations.require(caller.project_id, id_)
+        operations.require_cancellable(record)
         with kind.resource().cancelling(id_):
             return operations.show(await operations.cancel(record))
 
@@ -325,13 +362,18 @@ def add_routes(
         "/{id}",
         operation_id=f"delete{name}",
         summary=f"Delete {article} {noun}",
-        description=f"Delete {article} {noun} and its result. If it is in progress, it stops.",
+        description=f"Delete {article} {noun} and its result. If it is in progress, it stops."
+        if kind.deletes_unfinished
+        else f"Delete {article} {noun}. Returns 409 if it has not ended: cancel it first. The "
+        "files and jobs that it created are kept.",
+        response_model_exclude_none=True,
         openapi_extra=needs(write, deleted),
     )
     async def delete_operation(
         caller: Caller, id_: str = path_id, operations: Any = reached
     ) -> OperationDeleted:
         record = await operations.require(caller.project_id, id_)
+        operations.require_deletable(record)
         gone: OperationDeleted | None = await operations.delete(record, caller)
         return kind.resource().get_or_404(gone, id_)
 

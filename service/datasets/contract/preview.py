@@ -36,7 +36,7 @@ class FoundFormat(msgspec.Struct, frozen=True):
     shape: Annotated[
         str | None,
         Meta(
-            description="Shape of the rows, such as `chat` or `instruction`; null if the "
+            description="Shape of the rows, such as `chat` or `alpaca`; null if the "
             "columns form none."
         ),
     ]

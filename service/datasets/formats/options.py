@@ -82,7 +82,7 @@ class SourceFacts(msgspec.Struct, frozen=True):
     delimiter: Annotated[
         str | None, Meta(description="Delimiter of the fields of a table; null for other formats.")
     ]
-    shape: Annotated[str, Meta(description="Shape of the rows, such as `chat` or `instruction`.")]
+    shape: Annotated[str, Meta(description="Shape of the rows, such as `chat` or `alpaca`.")]
     row_format: Annotated[RowFormat, Meta(description="Format that the rows are converted to.")]
     columns: Annotated[
         dict[str, str], Meta(description="Column of the file for each of the shape's fields.")
