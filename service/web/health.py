@@ -19,7 +19,7 @@ Probes = Annotated[dict[str, Probe], Depends(resource("probes"))]
 class Alive(BaseModel):
     """Liveness of the API process."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"] = Field(default="ok", description="Always `ok`.")
 
 
 class Ready(BaseModel):

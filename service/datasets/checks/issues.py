@@ -55,7 +55,7 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
     ]
     pointer: Annotated[str, Meta(description="RFC 6901 JSON Pointer to the value in the row.")]
     message: Annotated[str, Meta(description="What is wrong.")]
-    fix: Annotated[str, Meta(description="How to fix it.")]
+    fix: Annotated[str, Meta(description="Suggested fix.")]
     other_line: Annotated[
         int | None,
         Meta(description="Line number of the other row, if the issue concerns a pair of rows."),

@@ -93,7 +93,7 @@ class EncodingChoice(msgspec.Struct, frozen=True):
 class DelimiterChoice(msgspec.Struct, frozen=True):
     """Delimiter that splits most lines of a table into the same number of fields."""
 
-    delimiter: Annotated[str, Meta(description="Delimiter.")]
+    delimiter: Annotated[str, Meta(description="Delimiter of the fields.")]
     fields: Annotated[int, Meta(description="Number of fields per line.")]
 
 

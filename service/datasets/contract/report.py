@@ -30,10 +30,10 @@ class Distribution(msgspec.Struct, frozen=True):
     """Distribution of a per-row number."""
 
     min: Annotated[int, Meta(description="Smallest value.")]
-    p50: Annotated[int, Meta(description="Median.")]
+    p50: Annotated[int, Meta(description="Median of the values.")]
     p95: Annotated[int, Meta(description="95th percentile.")]
     max: Annotated[int, Meta(description="Largest value.")]
-    mean: Annotated[float, Meta(description="Mean.")]
+    mean: Annotated[float, Meta(description="Mean of the values.")]
     total: Annotated[int, Meta(description="Sum of all values.")]
     histogram: Annotated[Histogram, Meta(description="Histogram of the values.")]
 

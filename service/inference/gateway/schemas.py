@@ -98,9 +98,11 @@ class _Generation(_Sampling):
 class CompletionUsage(_Open):
     """Token counts of a request."""
 
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
-    total_tokens: int = Field(ge=0)
+    prompt_tokens: int = Field(ge=0, description="Number of tokens in the prompt.")
+    completion_tokens: int | None = Field(
+        default=None, ge=0, description="Number of generated tokens."
+    )
+    total_tokens: int = Field(ge=0, description="Number of tokens in the prompt and the output.")
 
 
 class ChatMessage(_Open):
@@ -186,7 +188,9 @@ class CreateCompletion(_Generation):
 
 
 class _Choice(_Open):
-    index: int = Field(ge=0)
+    index: int = Field(
+        ge=0, description="Position of the choice in the list of choices, starting at 0."
+    )
     finish_reason: str | None = Field(
         description="Reason generation ended. `stop`: the model finished. `length`: the token "
         "limit was reached. `tool_calls`: the model called tools."
@@ -196,17 +200,17 @@ class _Choice(_Open):
 class ChatCompletionChoice(_Choice):
     """A generated chat message."""
 
-    message: ChatMessage
+    message: ChatMessage = Field(description="Generated message.")
 
 
 class CompletionChoice(_Choice):
     """A generated text."""
 
-    text: str
+    text: str = Field(description="Generated text.")
 
 
 class _Generated(_Open):
-    id: str
+    id: str = Field(description="ID of the completion.")
     created: int = Field(description="Unix timestamp in seconds (UTC).")
     model: str = Field(description="Model that generated the response.")
     usage: CompletionUsage | None = None
@@ -277,15 +281,15 @@ class CreateResponse(_Sampling):
 class Response(_Open):
     """Response, as in the OpenAI Responses API."""
 
-    id: str
+    id: str = Field(description="ID of the response.")
     object: Literal["response"]
     created_at: int = Field(description="Unix timestamp in seconds (UTC).")
-    model: str
+    model: str = Field(description="Model that generated the response.")
     status: str = Field(
         description="Status of the response: `completed`, or why it did not complete."
     )
     output: list[Object] = Field(description="Output items: messages, thoughts and tool calls.")
-    usage: Object | None = None
+    usage: Object | None = Field(default=None, description="Token counts of the request.")
 
 
 class ModelResponseEvent(_Open):
@@ -307,7 +311,10 @@ class CreateEmbeddings(_Request):
     """Embeddings request, as in the OpenAI API."""
 
     input: Prompts = Field(description="Input or inputs to embed, as text or token IDs.")
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] = Field(
+        default="float",
+        description="Format of the vectors: numbers, or base64-encoded 32-bit floats.",
+    )
     dimensions: int | None = Field(
         default=None,
         ge=1,
@@ -319,7 +326,9 @@ class Embedding(_Open):
     """An embedding vector."""
 
     object: Literal["embedding"]
-    index: int = Field(ge=0)
+    index: int = Field(
+        ge=0, description="Position of the embedding in the list of inputs, starting at 0."
+    )
     embedding: list[float] | str = Field(
         description="Vector as numbers, or as base64-encoded 32-bit floats."
     )
@@ -330,8 +339,8 @@ class Embeddings(_Open):
 
     object: Literal["list"]
     data: list[Embedding]
-    model: str
-    usage: CompletionUsage | None = None
+    model: str = Field(description="Model that generated the embeddings.")
+    usage: CompletionUsage | None = Field(default=None, description="Token counts of the request.")
 
 
 router = APIRouter(prefix="/v1", tags=["Inference"], dependencies=[Depends(principal)])
