@@ -31,6 +31,7 @@ from service.generation import deprecated as old_generation_routes
 from service.generation import routes as generation_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
+from service.inference.gateway.schemas import EVENTS
 from service.inference.gateway.schemas import router as inference_routes
 from service.jobs import routes as job_routes
 from service.jobs.advice import deprecated as old_advice_routes
@@ -130,7 +131,13 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
     )
     app.add_middleware(AuditTrail)
     app.add_middleware(RequestContext)
-    describe(app, schemas=task_schemas, routes=inference_routes.routes)
+    describe(
+        app,
+        schemas=task_schemas,
+        models=EVENTS,
+        routes=inference_routes.routes,
+        webhooks=webhook_routes.event_routes,
+    )
     if settings.cors_origins:
         app.serve = allow_origins(settings.cors_origins, app.answer)
     return app

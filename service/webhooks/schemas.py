@@ -88,6 +88,22 @@ RENAMED: Final[Mapping[str, str]] = {
 """The new names of events. Events keep their old names in the outbox, where versions meet."""
 
 
+class WebhookEventData(BaseModel):
+    """Object that a webhook event is about."""
+
+    id: str = Field(description="ID of the object, such as a job, a run or an export.")
+
+
+class WebhookEvent(BaseModel):
+    """Event as it is sent to webhook endpoints. It has IDs, but no data of the object."""
+
+    id: str = Field(description="ID of the event, prefixed with `evt_`. The same in every attempt.")
+    object: Literal["event"] = "event"
+    created_at: int = Field(description="Time of the event as a Unix timestamp in seconds.")
+    type: EventType = Field(description="Type of the event.")
+    data: WebhookEventData = Field(description="Object that the event is about.")
+
+
 def event_payload(event: Event) -> str:
     """Return the request body of an event as JSON. It contains IDs, but no text of the job."""
     return json.dumps(

@@ -86,7 +86,7 @@ async def test_changes_and_reads_leave_entries_without_contents(api: Api):
             "id": "req-1",
             "ip_address": "127.0.0.1",
             "user_agent": "bank/1.0",
-            "operation": "downloadFile",
+            "operation": "getFileContent",
         }
         assert read["actor"]["api_key"]["role"] == "member"
         assert read["actor"]["api_key"]["project_id"] == read["project"]["id"]

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from service.datasets.checks.issue_codes import CHECKS
 
@@ -45,14 +47,23 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
     other row, and `similarity` their similarity from 0 to 1, if it was measured.
     """
 
-    severity: Severity
-    code: str
-    line: int | None
-    pointer: str
-    message: str
-    fix: str
-    other_line: int | None = None
-    similarity: float | None = None
+    severity: Annotated[Severity, Meta(description="Severity of the issue.")]
+    code: Annotated[str, Meta(description="Machine-readable code of the issue.")]
+    line: Annotated[
+        int | None,
+        Meta(description="Line number, starting at 1; null if the issue concerns the whole file."),
+    ]
+    pointer: Annotated[str, Meta(description="RFC 6901 JSON Pointer to the value in the row.")]
+    message: Annotated[str, Meta(description="What is wrong.")]
+    fix: Annotated[str, Meta(description="Suggested fix.")]
+    other_line: Annotated[
+        int | None,
+        Meta(description="Line number of the other row, if the issue concerns a pair of rows."),
+    ] = None
+    similarity: Annotated[
+        float | None,
+        Meta(description="Similarity of the two rows from 0 to 1, if it was measured."),
+    ] = None
 
 
 def printable(value: object) -> str:

@@ -151,7 +151,11 @@ class RestartEvaluation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    baseline_prompt: BaselinePrompt | None = None
+    baseline_prompt: BaselinePrompt | None = Field(
+        default=None,
+        description="System message of the base model, to compare the trained model with a "
+        "prompted base model.",
+    )
 
 
 def _error(failure: WorkError | None) -> EvaluationErrorObject | None:

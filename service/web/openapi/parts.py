@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+from pydantic import BaseModel
 
 from service.core.errors import BY_STATUS
 
 Json = dict[str, Any]
+STREAM: Final = "text/event-stream"
 
 SUMMARY = "Fine-tune open models on your own hardware and serve them."
 DESCRIPTION = """\
@@ -16,9 +19,9 @@ SDKs ignore, or separate operations.
 
 - Every request except the probes needs an API key of a project, and can access only that project.
   A request for an object of another project answers 404, as if the object did not exist.
-- Every failure has the body `Error`, which always has the same four keys. The message states what
-  is wrong and how to fix it. `code` is stable and meant for programs; `x-error-codes` of an
-  operation lists those that it answers, by status.
+- Every failure has the body `ErrorResponse`, which always has the same four keys. The message
+  states what is wrong and how to fix it. `code` is stable and meant for programs; `x-error-codes`
+  of an operation lists those that it answers, by status.
 - An internal failure of the service answers 500 with the code `internal_error`, on any operation.
 - Every response has an `x-request-id` header. If the request sends one of up to 64 letters, digits
   and `._-`, the response returns it.
@@ -188,8 +191,13 @@ def error(status: int, *more_headers: str) -> Json:
     return {
         "description": kind.description(),
         "headers": headers(*kind.default_headers, *kind.other_headers, *more_headers),
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}},
     }
+
+
+def stream_of(event: type[BaseModel]) -> Json:
+    """The content of a response that is a stream of server-sent events with this data."""
+    return {STREAM: {"schema": {"$ref": f"#/components/schemas/{event.__name__}"}}}
 
 
 def _id(prefix: str, text: str) -> tuple[str, Json]:

@@ -435,7 +435,7 @@ async def _batches(world: World) -> int:
 
 MODELS = (
     requests("deleteModel", _delete_model, arrange=imported_model, check=_model_stays_gone),
-    requests("setAlias", _set_alias, arrange=imported_model, check=answered(200)),
+    requests("putAlias", _set_alias, arrange=imported_model, check=answered(200)),
     requests("deleteAlias", _delete_alias, arrange=_aliased),
     requests(
         "createFineTuningCheckpointPermission",

@@ -101,26 +101,26 @@ async def recognizers(world: World) -> None:
     """Define kinds of personal data, look at them, and delete one."""
     number = {"recognizer": "customer_number"}
     await world.call(
-        "setRecognizer",
+        "putRecognizer",
         "pattern",
         "Customer numbers, by a pattern",
         path=number,
         json={"pattern": r"\bC-\d{6}\b"},
     )
     await world.call(
-        "setRecognizer",
+        "putRecognizer",
         "terms",
         "Names of customers, as a list",
         path={"recognizer": "customer"},
         json={"terms": ["Acme Trading", "山田商店"]},
     )
-    await world.call("setRecognizer", expect=400, path=number, json={"pattern": "("})
-    await world.call("retrieveRecognizer", "pattern", path=number)
+    await world.call("putRecognizer", expect=400, path=number, json={"pattern": "("})
+    await world.call("getRecognizer", "pattern", path=number)
     await world.call("listRecognizers", "two", query={"limit": 20})
     await world.call("listRecognizers", expect=400, query={"after": "x"})
     await world.call("deleteRecognizer", "deleted", path=number)
     await world.call("deleteRecognizer", expect=404, path=number)
-    await world.call("retrieveRecognizer", expect=404, path=number)
+    await world.call("getRecognizer", expect=404, path=number)
     await world.call("deleteRecognizer", path={"recognizer": "customer"})
 
 
