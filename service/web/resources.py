@@ -1,4 +1,4 @@
-"""Builds pages of lists, and errors about objects by their IDs, for the routes of all resources."""
+"""Builds pages of lists, responses to deletions, and errors about objects, for all resources."""
 
 from __future__ import annotations
 
@@ -117,6 +117,21 @@ def list_of(items: list[T], has_more: bool) -> ListOf[T]:
         first_id=identified[0] if identified else None,
         last_id=identified[-1] if identified else None,
     )
+
+
+class Deleted(BaseModel):
+    """Response to deleting an object."""
+
+    id: str = Field(description="ID or name of the deleted object.")
+    object: str = Field(
+        description="Type of the response: that of the deleted object, and `.deleted`."
+    )
+    deleted: Literal[True] = True
+
+
+def deleted(id_: str, kind: str) -> Deleted:
+    """Build the response to deleting an object, whose own `object` is `kind`."""
+    return Deleted(id=id_, object=f"{kind}.deleted")
 
 
 async def long_list(

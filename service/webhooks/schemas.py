@@ -272,11 +272,3 @@ class WebhookDeliveryObject(BaseModel):
     def from_record(cls, attempt: DeliveryAttempt) -> Self:
         """Convert a record to its wire type."""
         return cls.model_validate(attempt.model_dump())
-
-
-class WebhookEndpointDeleted(BaseModel):
-    """Confirmation that a webhook endpoint was deleted."""
-
-    id: str = Field(description="ID of the deleted endpoint.")
-    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
-    deleted: Literal[True] = True
