@@ -15,6 +15,7 @@ from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
 from service.config import Settings
 from service.erasure import deprecated as old_erasure_routes
+from service.diagnostics import routes as diagnostics_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
@@ -43,7 +44,7 @@ from service.lifespan import open_resources
 from service.models import routes as model_routes
 from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
-from service.projects import account_routes, admin_key_routes
+from service.projects import account_routes, admin_key_routes, session_routes
 from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
@@ -172,12 +173,14 @@ def _routes() -> list[BaseRoute]:
         account_routes,
         admin_key_routes,
         whoami_routes,
+        session_routes,
         eval_routes,
         batch_routes,
         generation_routes,
         old_generation_routes,
         usage_routes,
         audit_routes,
+        diagnostics_routes,
         webhook_routes,
         capture_routes,
         health,

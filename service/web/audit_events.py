@@ -15,6 +15,8 @@ class AuditEvent(StrEnum):
     # Access.
     LOGIN_FAILED = "login.failed"
     ACCESS_DENIED = "access.denied"
+    SESSION_CREATED = "session.created"
+    SESSION_DELETED = "session.deleted"
     AUDIT_LOGS_READ = "audit_logs.read"
 
     # Projects and keys.

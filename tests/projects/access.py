@@ -13,7 +13,10 @@ _DEPLOY: Final = ("admin", "project_admin", "member")
 _TRAIN: Final = (*_DEPLOY, "trainer")
 
 _OPERATIONS: Final = {
-    _ALL: ("getCaller", "listModels", "getModel"),
+    _ALL: (
+        *("getCaller", "listModels", "getModel"),
+        *("createSession", "getSession", "deleteSession"),
+    ),
     # Requests to engines.
     (*_TRAIN, "inference"): (
         *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
@@ -26,6 +29,7 @@ _OPERATIONS: Final = {
         *("listDatasetGenerations", "retrieveDatasetGeneration"),
         *("listFineTuningJobs", "getFineTuningJob", "estimateFineTuningJob"),
         *("listFineTuningJobEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
+        "getFineTuningJobMetrics",
         *("listFineTuningSweeps", "retrieveFineTuningSweep"),
         *("listEvals", "getEval", "validateGrader", "listBatches", "getBatch"),
         *("listExports", "retrieveExport", "listErasureReceipts", "retrieveErasureReceipt"),
@@ -78,7 +82,10 @@ _OPERATIONS: Final = {
         *("listServiceAccounts", "getServiceAccount"),
         "listFineTuningCheckpointPermissions",
     ),
-    ("admin", "auditor"): ("listProjects", "listAdminApiKeys", "getAdminApiKey"),
+    ("admin", "auditor"): (
+        *("listProjects", "listAdminApiKeys", "getAdminApiKey"),
+        *("listWorkers", "listQueues", "listEngines", "getDiagnostics"),
+    ),
     ("admin",): (
         *("createProject", "archiveProject", "deleteProject"),
         *("createAdminApiKey", "deleteAdminApiKey"),

@@ -115,7 +115,10 @@ def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared:
         raise ValueError(f"two schemas have one name: {sorted(both)}")
     schemas |= more
     components["headers"] = parts.HEADERS
-    components["securitySchemes"] = {"HTTPBearer": parts.SECURITY_SCHEME}
+    components["securitySchemes"] = {
+        "HTTPBearer": parts.SECURITY_SCHEME,
+        "Session": parts.SESSION_SCHEME,
+    }
     components["responses"] = {}
     for status in (*_EVERYWHERE, _OF_A_JSON_BODY, _OF_A_PERMISSION):
         response = parts.error(status)

@@ -94,6 +94,10 @@ TAGS = [
     },
     {"name": "Audit log", "description": "Who did what, from where, and with what result."},
     {"name": "Projects", "description": "Tenants, their API keys and limits."},
+    {
+        "name": "Installation",
+        "description": "Workers, queues, engines, and checks of the installation.",
+    },
     {"name": "Health", "description": "Health checks. No API key needed."},
 ]
 SECURITY_SCHEME = {
@@ -102,6 +106,15 @@ SECURITY_SCHEME = {
     "description": "API key of a project, sent as `Authorization: Bearer sk-ft-…`. Create keys "
     "with `finetuned-server keys create` or `createApiKey`. The role of a key decides which "
     "operations it may use: each operation names the permission that it needs.",
+}
+
+SESSION_SCHEME = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": "__Host-finetuned-session",
+    "description": "Session of a browser, begun by `createSession`. Over plain http, the cookie is "
+    "named `finetuned-session`. It can be used for all operations, by pages of the same origin. "
+    "Requests with other methods than GET and HEAD also need the header `X-CSRF-Token`.",
 }
 
 _RATE = {
@@ -160,6 +173,12 @@ _SENT: dict[str, Json] = {
         "hexadecimal digits.",
         "schema": {"type": "string"},
         "example": '"8m3v0c5k1q7w2e9r4t6y0u2i"',
+    },
+    "set-cookie": {
+        "description": "Cookie of the session.",
+        "schema": {"type": "string"},
+        "example": "__Host-finetuned-session=…; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; "
+        "Secure",
     },
     "content-disposition": {
         "description": "Name of the file.",

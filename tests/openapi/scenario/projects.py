@@ -256,6 +256,27 @@ async def caller(world: World) -> None:
     await world.call("getCaller", "member", "Member key", cut=_unused)
 
 
+async def session(world: World) -> None:
+    """Sign in with a key, as a page does, and sign out."""
+    signed_in = await world.call("createSession", "signed_in", cut=_unused_by_caller)
+    cookie = {"cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+    token = {"x-csrf-token": signed_in.json()["csrf_token"]}
+    operation = "getSession"
+    await world.call(operation, "current", key=None, headers=cookie, cut=_unused_by_caller)
+    for operation in ("getSession", "deleteSession"):
+        await world.call(operation, expect=404)
+        other = {**cookie, **token, "sec-fetch-site": "cross-site"}
+        await world.call(operation, expect=403, key=None, headers=other)
+    await world.call(operation, expect=403, key=None, headers=cookie)
+    await world.call(operation, "signed_out", key=None, headers={**cookie, **token})
+    await world.call(operation, expect=401, key=None, headers={**cookie, **token})
+
+
+def _unused_by_caller(shown: Any) -> Any:
+    """Show that nothing is used."""
+    return {**shown, "caller": _unused(shown["caller"])}
+
+
 def _unused(shown: Any) -> Any:
     """Show that nothing is used. What is counted depends on when the last requests ended."""
     shown["api_key"]["last_used_at"] = shown["api_key"]["created_at"]  # written once a minute
