@@ -42,7 +42,8 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
     RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
-    other row, and `similarity` their similarity from 0 to 1, if it was measured.
+    other row, and `similarity` their similarity from 0 to 1, if it was measured. `figures` are the
+    numbers and names in the message, so that a program can show it in another language.
     """
 
     severity: Severity
@@ -53,6 +54,7 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
     fix: str
     other_line: int | None = None
     similarity: float | None = None
+    figures: dict[str, int | float | str] | None = None
 
 
 def printable(value: object) -> str:
@@ -82,7 +84,12 @@ def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: 
         fix=check.fix,
         other_line=other if isinstance(other, int) else None,
         similarity=similarity if isinstance(similarity, float) else None,
+        figures={name: _figure(value) for name, value in detail.items()} or None,
     )
+
+
+def _figure(value: object) -> int | float | str:
+    return value if isinstance(value, int | float) else str(value)
 
 
 class IssueLog:

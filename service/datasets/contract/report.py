@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -176,13 +176,19 @@ class SystemPrompts(msgspec.Struct, frozen=True):
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """Recommended action, with its reason and evidence. The most urgent advice comes first."""
+    """Recommended action, with its reason and evidence. The most urgent advice comes first.
+
+    Title and text are made of `variant`, the code of their wording, and `figures`, so a program can
+    show them in another language. In reports of earlier versions, both are empty.
+    """
 
     code: str
     title: str
     text: str
     evidence: dict[str, float]
     lines: list[int] = msgspec.field(default_factory=list)
+    variant: str = ""
+    figures: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Report(msgspec.Struct, frozen=True):

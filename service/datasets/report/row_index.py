@@ -43,6 +43,7 @@ class RowFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     pointer: str = ""
     other_line: int | None = None
     similarity: float | None = None
+    figures: dict[str, int | float | str] | None = None
 
 
 class RowEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -149,7 +150,7 @@ def _entries(rows: Iterable[ValidRow], found: dict[int, list[Issue]]) -> Iterato
 
 def _entry(bare: RowEntry, issues: Sequence[Issue]) -> RowEntry:
     findings = tuple(
-        RowFinding(one.code, one.message, one.pointer, one.other_line, one.similarity)
+        RowFinding(one.code, one.message, one.pointer, one.other_line, one.similarity, one.figures)
         for one in issues
     )
     lowered = score(one.code for one in issues)

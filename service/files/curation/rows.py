@@ -258,6 +258,7 @@ def _finding(found: RowFinding) -> dict[str, Any]:
         "severity": check.severity,
         "weight": weight(found.code).points,
         "message": found.message,
+        "figures": found.figures or {},
         "fix": check.fix,
         "pointer": found.pointer,
         "other_line": found.other_line,

@@ -81,6 +81,10 @@ class RowFindingObject(BaseModel):
         "it occurs in the row. Zero if it says nothing about quality."
     )
     message: str = Field(description="What was found.")
+    figures: dict[str, int | float | str] = Field(
+        description="Numbers and names in the message, by name. Empty in reports of earlier "
+        "versions."
+    )
     fix: str = Field(description="Recommended correction.")
     pointer: str = Field(description="JSON Pointer to the place in the row; may be empty.")
     other_line: int | None = Field(
