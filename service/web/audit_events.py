@@ -40,6 +40,7 @@ class AuditEvent(StrEnum):
     FILE_PREVIEW_READ = "file.preview.read"
     FILE_REPORT_READ = "file.report.read"
     FILE_ROWS_READ = "file.rows.read"
+    FILE_ROWS_REVEALED = "file.rows.revealed"
     FILE_DIFF_READ = "file.diff.read"
     FILE_DIFF_ROWS_READ = "file.diff.rows.read"
     FILE_CLEANING_CREATED = "file.cleaning.created"
@@ -133,7 +134,7 @@ class AuditEvent(StrEnum):
     @property
     def is_read(self) -> bool:
         """Whether the event is a read of data, not a change."""
-        return self.endswith(".read")
+        return self.endswith((".read", ".revealed"))
 
 
 OF_THE_LOG: Final = frozenset(

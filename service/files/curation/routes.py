@@ -267,7 +267,7 @@ async def list_rows(
     except OldIndex:
         restarted = await tasks.restart(task)
         return pending(ReportPending(id=restarted.id, file_id=restarted.file_id))
-    return Response(page, media_type="application/json")
+    return Response(page.body, media_type="application/json")
 
 
 @router.post(

@@ -118,6 +118,32 @@ class RowObject(BaseModel):
     findings: list[RowFindingObject]
 
 
+class MarkObject(BaseModel):
+    """Personal data in a row, or the label that replaces it."""
+
+    pointer: str = Field(
+        description="JSON Pointer to the text in the row, which may be JSON itself.",
+        examples=["/messages/0/content"],
+    )
+    start: int = Field(description="Start in the text, in Unicode code points.")
+    end: int = Field(
+        description="End in the text, in Unicode code points. Start and end are 0 if the value is "
+        "not a text, and is personal data as a whole."
+    )
+    kind: str = Field(
+        description="Kind of personal data, or the name of a recognizer.", examples=["email"]
+    )
+
+
+class MarkedRowObject(RowObject):
+    """A row of a file, with the positions of personal data in it."""
+
+    personal_data: list[MarkObject] = Field(
+        description="Positions of personal data in `row`, or of the labels that replace it. "
+        "Numbers that are only possibly personal data are included."
+    )
+
+
 class CleanRequest(BaseModel):
     """Cleaning options. The first row of a set of duplicates is kept.
 
