@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up doctor test test-fast proof lint format openapi openapi-examples clients \
-        metrics-docs codes-docs helm-readme docs locks images release clean
+        metrics-docs helm-readme docs locks images release clean
 
 help:  ## List the available tasks
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,11 +61,11 @@ clients: install  ## Generate the clients' types from openapi.json
 	@$(PY) clients/python/scripts/generate_types.py
 	@$(PY) -m tests.node run clients/typescript generate
 
-metrics-docs: install  ## Generate docs/metrics.md from the declared metrics
+metrics-docs: install  ## Generate docs/metrics.md and docs/api/errors.md from the code
 	@$(PY) -m service.cli metrics --output docs/metrics.md
-
-codes-docs: install  ## Generate docs/codes.md from the sentences of verdicts, advice and findings
+	@$(PY) -m service.cli error-codes --output docs/api/errors.md
 	@$(PY) -m service.cli codes --output docs/codes.md
+
 
 helm-readme: install  ## Generate the chart's README from its values, and its users of Valkey
 	@$(PY) -m scripts.helm_files

@@ -1,4 +1,4 @@
-"""`finetuned-server openapi`, `metrics` and `redis-acl`: generate documents from the code."""
+"""`finetuned-server openapi`, `metrics`, `error-codes` and `redis-acl`: documents from the code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ templates, states, names from the catalog, the names of the first
 """
 _CODES_HEAD = """# Codes of verdicts and findings
 
-Written by `make codes-docs` from the tables that the API's sentences are made of; a test compares
+Written by `make metrics-docs` from the tables that the API's sentences are made of; a test compares
 them.
 
 Each English sentence of a verdict, of advice and of a report comes with a code and its figures, so
@@ -52,6 +52,17 @@ A placeholder in a sentence is a figure of this name, or a phrase made of figure
 of `points`, `low`, `high`, `rows` and `prompts`. Scores and differences are in points (0 to 100);
 `low` and `high` are the limits of their 95% interval. A figure that does not apply is left out,
 with its phrase. Later versions add codes: show the English sentence for a code that you don't know.
+"""
+_ERRORS_HEAD = """# Error codes
+
+Written by `make metrics-docs` from `service/core/error_codes.py`; a test compares them.
+
+Values of `error.code` in [error responses](guide.md#errors). The meaning of a code does not change.
+A later version may add codes, so handle an unknown one by its status. The `error` of an object
+whose work failed has codes of its own, such as `training_interrupted`.
+
+| status | code | meaning | what to do |
+|---|---|---|---|
 """
 _COLUMNS = "| name | type | labels | process | description |\n|---|---|---|---|---|"
 
@@ -79,6 +90,13 @@ def codes(
 ) -> None:
     """Write the reference page of the codes of verdicts, advice and findings."""
     _write(codes_page(), output)
+
+
+def error_codes(
+    output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
+) -> None:
+    """Write the reference page of all error codes."""
+    _write(errors_page(), output)
 
 
 def redis_acl(
@@ -113,6 +131,17 @@ def metrics_page() -> str:
         by_heading.setdefault(metric.group.heading, [_COLUMNS]).append(_row(metric))
     tables = [f"## {heading}\n\n" + "\n".join(rows) for heading, rows in by_heading.items()]
     return "\n\n".join([_HEAD.rstrip(), *tables]) + "\n"
+
+
+def errors_page() -> str:
+    """Return docs/api/errors.md, from the declarations in service/core/error_codes.py."""
+    from service.core.error_codes import CODES
+
+    return _ERRORS_HEAD + "".join(
+        f"| {status} | `{code}` | {meaning} | {remedy} |\n"
+        for status, codes in CODES.items()
+        for code, (meaning, remedy) in codes.items()
+    )
 
 
 def _row(metric: Metric[Any]) -> str:

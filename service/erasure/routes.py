@@ -103,7 +103,6 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: SearchStore
         await store.count_unfinished(caller.project_id),
         MAX_UNFINISHED,
         "erasures",
-        code="too_many_erasures",
     )
     match = RowMatch(kind=body.match.type, value=body.match.value)
     record = await store.begin(

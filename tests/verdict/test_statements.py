@@ -135,7 +135,7 @@ def test_every_part_is_used():
 
 def test_the_page_is_up_to_date():
     written = (ROOT / "docs" / "codes.md").read_text("utf-8")
-    assert written == codes_page(), "run 'make codes-docs'"
+    assert written == codes_page(), "run 'make metrics-docs'"
 
 
 def test_an_issue_carries_the_figures_of_its_message():
