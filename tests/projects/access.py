@@ -37,6 +37,7 @@ _OPERATIONS: Final = {
     # Training data, answers and weights.
     (*_TRAIN, "reader"): (
         *("downloadFile", "createFilePreview", "retrieveFileReport", "listFileRows"),
+        *("listRowReviews", "getRowReview"),
         *("listChatCompletions", "getChatCompletion", "getChatCompletionMessages"),
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "retrieveRecognizer"),
         *("retrieveFineTuningJobEvaluation", "retrieveFineTuningJobEvaluationReport"),
@@ -48,6 +49,7 @@ _OPERATIONS: Final = {
         *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
         *("updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"),
         *("createFileCleaning", "createFileMerge", "setRecognizer", "deleteRecognizer"),
+        *("setRowReview", "deleteRowReview"),
         *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
         *("createFineTuningJob", "cancelFineTuningJob"),
         *("pauseFineTuningJob", "resumeFineTuningJob", "restartFineTuningJobEvaluation"),

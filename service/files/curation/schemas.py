@@ -223,10 +223,22 @@ class CleanRequest(BaseModel):
         "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
         "contradiction.",
     )
+    use_reviews: bool = Field(
+        default=False,
+        description="Whether to apply the reviews that the file has when the cleaning is created, "
+        "as decisions on single rows: approved rows are kept, rejected ones dropped, and edited "
+        "ones replaced. Not together with `decisions_file`.",
+    )
     format: FormatFields | None = Field(
         default=None,
         description="Format options of the file. Defaults to the options given at upload.",
     )
+
+    @model_validator(mode="after")
+    def _decides_once(self) -> Self:
+        if self.use_reviews and self.decisions_file is not None:
+            raise ValueError("'use_reviews' and 'decisions_file' exclude each other.")
+        return self
 
     @model_validator(mode="after")
     def _redacts(self) -> Self:
@@ -239,8 +251,9 @@ class CleanRequest(BaseModel):
     def options(self) -> dict[str, Any]:
         """Return the options as stored in the task."""
         given = self.model_dump(mode="json", exclude={"format"})
-        if self.decisions_file is None:
-            del given["decisions_file"]
+        for name in ("decisions_file", "use_reviews"):
+            if not given[name]:
+                del given[name]
         stored = self.format.stored() if self.format else None
         return {**given, "format": stored} if stored else given
 
