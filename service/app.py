@@ -14,6 +14,7 @@ from service import __version__
 from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
 from service.config import Settings
+from service.erasure import deprecated as old_erasure_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
@@ -160,6 +161,7 @@ def _routes() -> list[BaseRoute]:
         export_routes,
         old_export_routes,
         erasure_routes,
+        old_erasure_routes,
         alias_routes,
         project_routes,
         account_routes,
@@ -178,4 +180,5 @@ def _routes() -> list[BaseRoute]:
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)
+    every.include_router(erasure_routes.erasures)
     return [*method_refusals(every.routes), *every.routes]

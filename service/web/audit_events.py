@@ -60,6 +60,8 @@ class AuditEvent(StrEnum):
     GENERATION_DELETED = "dataset.generation.deleted"
 
     ROWS_ERASED = "organization.erasure.created"
+    ERASURE_CANCELLED = "organization.erasure.cancelled"
+    ERASURE_DELETED = "organization.erasure.deleted"
 
     # Stored chat completions.
     STORED_CHATS_READ = "chat.completions.read"

@@ -212,7 +212,7 @@ class Operations(Generic[R]):
         """Return the resource, for errors about an operation."""
         return Resource(cls.noun, "id")
 
-    def show(self, record: R) -> Operation:
+    async def show(self, record: R) -> Operation:
         """Return the API object of a record."""
         return self.schema.from_record(record)
 
@@ -304,8 +304,8 @@ def add_routes(
                 return False
             return operations.matches(record, filters) is True
 
-        page = operations.page(caller.project_id, paging, where)
-        return await kind.resource().list(page, operations.show)
+        page = await kind.resource().read(operations.page(caller.project_id, paging, where))
+        return list_of([await operations.show(record) for record in page.items], page.has_more)
 
     @router.get(
         "/{id}",
@@ -338,7 +338,7 @@ def add_routes(
             if await request.is_disconnected():
                 break
             record = await operations.require(caller.project_id, id_)
-        return operations.show(record)
+        return await operations.show(record)
 
     @router.post(
         "/{id}/cancel",
@@ -355,7 +355,7 @@ def add_routes(
         record = await operations.require(caller.project_id, id_)
         operations.require_cancellable(record)
         with kind.resource().cancelling(id_):
-            return operations.show(await operations.cancel(record))
+            return await operations.show(await operations.cancel(record))
 
     @router.delete(
         "/{id}",
@@ -404,7 +404,7 @@ def add_routes(
     ) -> Any:
         record = await operations.require(caller.project_id, id_)
         if not stream:
-            return list_of(list(_status_events(operations.show(record))), has_more=False)
+            return list_of(list(_status_events(await operations.show(record))), has_more=False)
         return StreamingResponse(
             _stream(
                 lambda: operations.get(caller.project_id, id_),
@@ -460,7 +460,7 @@ def _status_events(operation: Operation) -> Iterator[OperationEvent]:
 
 async def _stream(
     get: Callable[[], Awaitable[Any]],
-    show: Callable[[Any], Operation],
+    show: Callable[[Any], Awaitable[Operation]],
     last_event_id: str | None,
     check_caller: Callable[[], Awaitable[object]],
 ) -> AsyncGenerator[bytes, None]:
@@ -480,7 +480,7 @@ async def _stream(
             record = await get()
             is_over = record is None
             if record is not None:
-                operation = show(record)
+                operation = await show(record)
                 events = _after(last_id, list(_status_events(operation)))
                 if not events and operation.progress not in (None, progress):
                     events = [_progress_event(operation)]

@@ -45,7 +45,7 @@ async def test_an_export_is_queued_listed_cancelled_and_deleted(http, api: Api):
     assert (again.status_code, again.json()["error"]["code"]) == (409, "invalid_state")
     deleted = await http.delete(f"{EXPORTS}/{export['id']}")
     gone = deleted.json()
-    assert gone.pop("receipt").startswith("erasure-")
+    assert gone.pop("receipt").startswith("receipt-")
     assert gone == {"id": export["id"], "object": "model.export.deleted", "deleted": True}
     assert (await http.get(f"{EXPORTS}/{export['id']}")).status_code == 404
 

@@ -9,7 +9,7 @@ from fastapi import Depends, Header
 from pydantic import BaseModel, Field
 
 from service.jobs.schemas.jobs import MixedFileObject
-from service.jobs.sweeps.records import SweepStatus, SweepWithJobs
+from service.jobs.sweeps.records import SweepRecord, SweepStatus
 from service.jobs.sweeps.routes import (
     FileStore,
     Registry,
@@ -17,14 +17,21 @@ from service.jobs.sweeps.routes import (
     SweepOperations,
     start_sweep,
 )
-from service.jobs.sweeps.schemas import CreateSweep, TrialObject, inputs_of, trials_of
+from service.jobs.sweeps.schemas import (
+    CreateSweep,
+    SweepAndJobs,
+    TrialObject,
+    best_model,
+    inputs_of,
+    trials_of,
+)
 from service.training.contract.methods import MethodName
 from service.web.audit_events import AuditEvent
 from service.web.deprecation import deprecated_router
 from service.web.deps import AppSettings, Caller
 from service.web.idempotency import comparable, create_once
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource
+from service.web.resources import ListOf, Paged, Resource, list_of
 
 router = deprecated_router("/v1/fine_tuning/sweeps", successor="/v1/sweeps", tags=["Fine-tuning"])
 SWEEP = Resource("sweep")
@@ -78,9 +85,10 @@ class FineTuningSweep(BaseModel):
     trials: list[TrialObject] = Field(description="Trials, in the order of their values.")
 
     @classmethod
-    def from_record(cls, sweep: SweepWithJobs) -> Self:
+    def from_record(cls, sweep: SweepAndJobs) -> Self:
         """Build the API object of a sweep and its jobs."""
-        record, error, best = sweep.record, sweep.error, sweep.best
+        record, jobs = sweep
+        error = record.error
         return cls.model_validate(
             {
                 **record.model_dump(include={"id", "created_at", "finished_at", "status"}),
@@ -88,17 +96,21 @@ class FineTuningSweep(BaseModel):
                 "error": error and {"code": error.code, "message": error.message},
                 "metadata": record.metadata,
                 "best_job": record.best_job,
-                "fine_tuned_model": best and best.fine_tuned_model,
-                "trials": trials_of(sweep),
+                "fine_tuned_model": best_model(record, jobs),
+                "trials": trials_of(record, jobs),
             }
         )
 
 
-async def _existing(sweep_id: str, caller: Caller, kind: Kind) -> SweepWithJobs:
+async def _existing(sweep_id: str, caller: Caller, kind: Kind) -> SweepRecord:
     return SWEEP.get_or_404(await kind.get(caller.project_id, sweep_id), sweep_id)
 
 
-Existing = Annotated[SweepWithJobs, Depends(_existing)]
+async def _show(kind: Kind, record: SweepRecord) -> FineTuningSweep:
+    return FineTuningSweep.from_record((record, await kind.sweeps.trials(record)))
+
+
+Existing = Annotated[SweepRecord, Depends(_existing)]
 
 
 @router.post(
@@ -131,8 +143,8 @@ async def create_sweep(
 )
 async def list_sweeps(caller: Caller, kind: Kind, paging: Paged) -> ListOf[FineTuningSweep]:
     """Use `listSweeps`."""
-    page = kind.page(caller.project_id, paging, lambda _: True)
-    return await SWEEP.list(page, FineTuningSweep.from_record)
+    page = await SWEEP.read(kind.page(caller.project_id, paging, lambda _: True))
+    return list_of([await _show(kind, record) for record in page.items], page.has_more)
 
 
 @router.get(
@@ -141,9 +153,9 @@ async def list_sweeps(caller: Caller, kind: Kind, paging: Paged) -> ListOf[FineT
     summary="Retrieve a sweep",
     openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
-async def retrieve_sweep(sweep: Existing) -> FineTuningSweep:
+async def retrieve_sweep(sweep: Existing, kind: Kind) -> FineTuningSweep:
     """Use `getSweep`."""
-    return FineTuningSweep.from_record(sweep)
+    return await _show(kind, sweep)
 
 
 @router.post(
@@ -154,4 +166,4 @@ async def retrieve_sweep(sweep: Existing) -> FineTuningSweep:
 )
 async def cancel_sweep(sweep: Existing, kind: Kind) -> FineTuningSweep:
     """Use `cancelSweep`."""
-    return FineTuningSweep.from_record(await kind.cancel(sweep))
+    return await _show(kind, await kind.cancel(sweep))

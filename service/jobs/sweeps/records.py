@@ -10,7 +10,6 @@ that stores the sweep.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -52,6 +51,12 @@ class Trial(Stored):
     stopped: str | None = None  # why it was stopped
 
 
+_NO_SUCCESS: Final = WorkError(
+    code="no_trial_succeeded",
+    message="No trial succeeded. Each job has the reason why it failed.",
+)
+
+
 class SweepRecord(Record):
     """A sweep."""
 
@@ -74,59 +79,20 @@ class SweepRecord(Record):
         """Whether the sweep has a final status."""
         return self.status not in (SweepStatus.RUNNING, SweepStatus.CANCELLING)
 
-
-@dataclass(frozen=True)
-class SweepWithJobs:
-    """A sweep and its jobs, as the API shows it (web/operations.py)."""
-
-    record: SweepRecord
-    jobs: Sequence[JobRecord]
-
-    @property
-    def id(self) -> str:
-        """The ID of the sweep."""
-        return self.record.id
-
     @property
     def current_status(self) -> SweepStatus:
-        """The status of the sweep."""
-        return self.record.status
-
-    @property
-    def created_at(self) -> int:
-        """When the sweep was created."""
-        return self.record.created_at
+        """The status, by the name that records of work have for it."""
+        return self.status
 
     @property
     def started_at(self) -> int:
         """When the sweep began: at once, with its jobs."""
-        return self.record.created_at
-
-    @property
-    def finished_at(self) -> int | None:
-        """When the sweep ended."""
-        return self.record.finished_at
-
-    @property
-    def metadata(self) -> dict[str, str] | None:
-        """The metadata of the sweep and of its jobs."""
-        return self.record.metadata
+        return self.created_at
 
     @property
     def error(self) -> WorkError | None:
         """Why the sweep failed."""
-        return _NO_SUCCESS if self.record.status is SweepStatus.FAILED else None
-
-    @property
-    def best(self) -> JobRecord | None:
-        """The job that succeeded with the lowest loss."""
-        return next((job for job in self.jobs if job.id == self.record.best_job), None)
-
-
-_NO_SUCCESS: Final = WorkError(
-    code="no_trial_succeeded",
-    message="No trial succeeded. Each job has the reason why it failed.",
-)
+        return _NO_SUCCESS if self.status is SweepStatus.FAILED else None
 
 
 class Sweeps:
@@ -186,10 +152,6 @@ class Sweeps:
                 outbox.add(pipe, _end_of(after))
 
         return await self.records.update(record.project_id, record.id, noting, also=also)
-
-    async def with_jobs(self, record: SweepRecord) -> SweepWithJobs:
-        """Return the sweep with its jobs."""
-        return SweepWithJobs(record, await self.trials(record))
 
     async def delete(self, record: SweepRecord) -> bool:
         """Delete an ended sweep. Its jobs are kept. Returns False if it was already gone."""

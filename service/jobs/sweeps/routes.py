@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
@@ -20,8 +20,8 @@ from service.jobs.create import check_queue
 from service.jobs.sweeps import halving
 from service.jobs.sweeps.create import build_sweep, first_events
 from service.jobs.sweeps.halving import advance
-from service.jobs.sweeps.records import MAX_UNFINISHED, Sweeps, SweepWithJobs
-from service.jobs.sweeps.schemas import CreateSweep, Sweep
+from service.jobs.sweeps.records import MAX_UNFINISHED, SweepRecord, Sweeps
+from service.jobs.sweeps.schemas import CreateSweep, Sweep, SweepAndJobs
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
@@ -39,7 +39,7 @@ FileStore = Annotated[Files, Depends(resource("files"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
-class SweepOperations(Operations[Any]):
+class SweepOperations(Operations[SweepRecord]):
     """The sweeps, each with its jobs."""
 
     noun = "sweep"
@@ -56,44 +56,39 @@ class SweepOperations(Operations[Any]):
         sweeps: Sweeps = self.request.app.state.sweeps
         return sweeps
 
-    def matches(self, record: SweepWithJobs, filters: Mapping[str, str]) -> bool:
-        """Return whether the sweep has these values of the `filters`."""
-        return super().matches(record.record, filters)
+    async def show(self, record: SweepRecord) -> Sweep:
+        """Return the API object of a sweep."""
+        return Sweep.from_record((record, await self.sweeps.trials(record)))
 
-    async def get(self, project_id: str, operation_id: str) -> SweepWithJobs | None:
+    async def get(self, project_id: str, operation_id: str) -> SweepRecord | None:
         """Return the project's sweep with this ID, or None."""
-        found = await self.sweeps.get(project_id, operation_id)
-        return None if found is None else await self.sweeps.with_jobs(found)
+        return await self.sweeps.get(project_id, operation_id)
 
     async def page(
-        self, project_id: str, paging: Paging, where: Callable[[SweepWithJobs], bool]
+        self, project_id: str, paging: Paging, where: Callable[[SweepRecord], bool]
     ) -> Page[Any]:
         """Return a page of the project's sweeps that match. Raises Missing."""
-        found = await self.sweeps.records.page(
-            project_id, **paging.bounds, where=lambda record: where(SweepWithJobs(record, ()))
-        )
-        items = [await self.sweeps.with_jobs(record) for record in found.items]
-        return Page(items, found.has_more)
+        return await self.sweeps.records.page(project_id, **paging.bounds, where=where)
 
-    async def cancel(self, record: SweepWithJobs) -> SweepWithJobs:
+    async def cancel(self, record: SweepRecord) -> SweepRecord:
         """Cancel a sweep and all of its jobs that have not ended. Raises Conflict."""
-        sweep, store = record.record, self.sweeps
+        store = self.sweeps
         try:
-            after = await store.change(sweep, halving.cancel)
+            after = await store.change(record, halving.cancel)
         except halving.SweepEnded as e:
             raise Conflict(
-                f"The sweep {sweep.id} is {e.status} and cannot be cancelled.",
+                f"The sweep {record.id} is {e.status} and cannot be cancelled.",
             ) from e
         # The reconciler continues what fails here.
         with contextlib.suppress(*REDIS_ERRORS):
-            await advance(store, sweep.project_id, sweep.id)
+            await advance(store, record.project_id, record.id)
             await self.request.app.state.dispatcher.dispatch()
-            after = await store.get(sweep.project_id, sweep.id) or after
-        return await store.with_jobs(after)
+            after = await store.get(record.project_id, record.id) or after
+        return after
 
-    async def delete(self, record: SweepWithJobs, caller: Principal) -> OperationDeleted | None:
+    async def delete(self, record: SweepRecord, caller: Principal) -> OperationDeleted | None:
         """Delete an ended sweep. Its jobs are kept."""
-        return self.deleted(record) if await self.sweeps.delete(record.record) else None
+        return self.deleted(record) if await self.sweeps.delete(record) else None
 
 
 @router.post(
@@ -146,8 +141,8 @@ async def start_sweep(
     files: Files,
     registry: ModelRegistry,
     settings: Settings,
-    claim: Claim[SweepWithJobs],
-) -> SweepWithJobs:
+    claim: Claim[SweepAndJobs],
+) -> SweepAndJobs:
     """Store a new sweep and its jobs. Raises NotFound, BadRequest and RateLimited."""
     check_room(
         await store.running(caller.project_id),
@@ -160,7 +155,7 @@ async def start_sweep(
     most = settings.max_queued_jobs_per_project
     await check_queue(caller, store.jobs, most, new=len(jobs))
     trials = [(job, first_events(job)) for job in jobs]
-    sweep = SweepWithJobs(record, jobs)
+    sweep = record, jobs
     await store.create(record, trials, lambda pipe: claim.settle(pipe, sweep), claim)
     for job in jobs:
         with queue.left_to_the_reconciler():

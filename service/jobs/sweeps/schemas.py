@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from service.jobs.records import Status
+from service.jobs.records import JobRecord, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.jobs import MixedFileObject
-from service.jobs.sweeps.records import SweepRecord, SweepWithJobs
+from service.jobs.sweeps.records import SweepRecord
 from service.training.contract.methods import METHODS, MethodName
 from service.web.operations import Operation, shared_fields
 
 MAX_TRIALS: Final = 16
+SweepAndJobs = tuple[SweepRecord, Sequence[JobRecord]]
 T = TypeVar("T")
 
 
@@ -198,22 +200,22 @@ class Sweep(Operation):
     )
 
     @classmethod
-    def from_record(cls, sweep: SweepWithJobs) -> Self:
+    def from_record(cls, sweep: SweepAndJobs) -> Self:
         """Build the API object of a sweep and its jobs."""
-        record, best = sweep.record, sweep.best
+        record, jobs = sweep
         return cls.model_validate(
             {
-                **shared_fields(sweep),
+                **shared_fields(record),
                 **inputs_of(record),
                 "progress": {
-                    "completed": sum(job.is_final for job in sweep.jobs),
+                    "completed": sum(job.is_final for job in jobs),
                     "total": len(record.trials),
                 },
-                "trials": trials_of(sweep),
+                "trials": trials_of(record, jobs),
                 "result": record.best_job
                 and {
                     "best_job_id": record.best_job,
-                    "fine_tuned_model": best and best.fine_tuned_model,
+                    "fine_tuned_model": best_model(record, jobs),
                 },
             }
         )
@@ -225,9 +227,14 @@ def inputs_of(record: SweepRecord) -> dict[str, Any]:
     return record.model_dump(include=names | {"suffix", "seed", "stop_losers"})
 
 
-def trials_of(sweep: SweepWithJobs) -> list[TrialObject]:
+def best_model(record: SweepRecord, jobs: Sequence[JobRecord]) -> str | None:
+    """Return the fine-tuned model of the best job."""
+    return next((job.fine_tuned_model for job in jobs if job.id == record.best_job), None)
+
+
+def trials_of(record: SweepRecord, jobs: Sequence[JobRecord]) -> list[TrialObject]:
     """Return the trials of a sweep whose jobs exist."""
-    by_id = {job.id: job for job in sweep.jobs}
+    by_id = {job.id: job for job in jobs}
     return [
         TrialObject(
             job_id=job.id,
@@ -238,6 +245,6 @@ def trials_of(sweep: SweepWithJobs) -> list[TrialObject]:
             stopped=trial.stopped,
             fine_tuned_model=job.fine_tuned_model,
         )
-        for trial in sweep.record.trials
+        for trial in record.trials
         if (job := by_id.get(trial.job_id)) is not None
     ]
