@@ -24,6 +24,7 @@ from service.exports import routes as export_routes
 from service.files import routes as file_routes
 from service.files.curation import routes as curation_routes
 from service.files.curation.recognizers import routes as recognizer_routes
+from service.files.curation.reviews import routes as review_routes
 from service.files.curation.schemas import task_schemas
 from service.files.curation.versions import routes as version_routes
 from service.files.stored_chats import routes as capture_routes
@@ -154,6 +155,7 @@ def _routes() -> list[BaseRoute]:
         curation_routes,
         version_routes,
         recognizer_routes,
+        review_routes,
         import_routes,
         job_routes,
         graders_routes,

@@ -45,6 +45,7 @@ _OPERATIONS: Final = {
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "getRecognizer"),
         *("getFineTuningJobEvaluation", "getFineTuningJobEvaluationReport"),
         *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
+        *("listRowReviews", "getRowReview"),
         "downloadExport",
     ),
     _TRAIN: (
@@ -52,6 +53,7 @@ _OPERATIONS: Final = {
         *("createUpload", "createUploadPart", "completeUpload", "cancelUpload"),
         *("updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"),
         *("createFileCleaning", "createFileMerge", "putRecognizer", "deleteRecognizer"),
+        *("putRowReview", "deleteRowReview"),
         *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
         *("createFineTuningJob", "cancelFineTuningJob"),
         *("pauseFineTuningJob", "resumeFineTuningJob", "restartFineTuningJobEvaluation"),

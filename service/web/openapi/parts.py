@@ -257,6 +257,7 @@ _PARAMETERS: dict[str, tuple[str, Json]] = {
         "Name of an alias. Send `/` as is or as `%2F`.",
         {"pattern": "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"},
     ),
+    "line": ("Line of the row in the uploaded file, from 1.", {}),
     "recognizer": ("Name of a recognizer.", {"pattern": "^[a-z][a-z0-9_]{0,63}$"}),
     "after": ("Cursor for pagination: the `last_id` of the previous page.", {}),
     "limit": ("Maximum number of objects per page.", {}),
