@@ -17,6 +17,7 @@ from service.config import Settings
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
+from service.exports import deprecated as old_export_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
 from service.files.curation import routes as curation_routes
@@ -25,11 +26,13 @@ from service.files.curation.schemas import task_schemas
 from service.files.curation.versions import routes as version_routes
 from service.files.stored_chats import routes as capture_routes
 from service.files.uploads import routes as upload_routes
+from service.generation import deprecated as old_generation_routes
 from service.generation import routes as generation_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.schemas import router as inference_routes
 from service.jobs import routes as job_routes
+from service.jobs.advice import deprecated as old_advice_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.sweeps import routes as sweep_routes
@@ -146,10 +149,12 @@ def _routes() -> list[BaseRoute]:
         graders_routes,
         evaluation_routes,
         advice_routes,
+        old_advice_routes,
         sweep_routes,
         sharing_routes,
         model_routes,
         export_routes,
+        old_export_routes,
         erasure_routes,
         alias_routes,
         project_routes,
@@ -159,6 +164,7 @@ def _routes() -> list[BaseRoute]:
         eval_routes,
         batch_routes,
         generation_routes,
+        old_generation_routes,
         usage_routes,
         audit_routes,
         webhook_routes,

@@ -20,7 +20,7 @@ from service.core.leases import Leases
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, text
 from service.core.storage import Storage
-from service.work.records import Kind, RestartedRecord, WorkError
+from service.work.records import Kind, OperationRecord, RestartedRecord, WorkError
 from service.work.store import WorkStore
 
 EXPIRING: Final = f"{PREFIX}:exports-expiring"
@@ -54,7 +54,7 @@ class ExportError(WorkError):
     rendered_prompt: str | None = None
 
 
-class ExportRecord(RestartedRecord):
+class ExportRecord(OperationRecord, RestartedRecord):
     """An export of a trained model. `artifact` and `digest` are those of its adapter."""
 
     work = Kind(
@@ -70,6 +70,7 @@ class ExportRecord(RestartedRecord):
     )
     final = frozenset({ExportStatus.SUCCEEDED, ExportStatus.FAILED, ExportStatus.CANCELLED})
     failed = ExportStatus.FAILED
+    cancelled = ExportStatus.CANCELLED
 
     model: str
     base_model: str

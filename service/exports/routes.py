@@ -1,23 +1,26 @@
-"""`/v1/exports`: create, list, retrieve, download, cancel and delete exports."""
+"""`/v1/model_exports`: exports of trained models, and their content."""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
-from typing import Annotated, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Path
 from fastapi.responses import StreamingResponse
 
+from service.config import Settings
 from service.core import clock, ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
+from service.core.records import Page
 from service.core.storage import Storage, StorageMissing
 from service.exporting import EXTRA, EXTRA_FORMATS, QUANTIZED_FORMATS
 from service.exports.archive import MEDIA_TYPE
 from service.exports.records import KEPT_S, MAX_UNFINISHED, ExportRecord, Exports, ExportStatus
-from service.exports.schemas import CreateExport, ExportDeleted, ExportObject
+from service.exports.schemas import CreateModelExport, ModelExport
 from service.fleet import workers
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
@@ -25,138 +28,142 @@ from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, create_once
 from service.web.openapi.parts import headers
+from service.web.operations import OperationDeleted, Operations, add_routes
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, NewestFirst, Resource
-from service.work.records import WorkEnded
+from service.web.resources import Paging
 from service.work.unfinished import check_room
 
-router = APIRouter(prefix="/v1/exports", tags=["Exports"])
+router = APIRouter(prefix="/v1/model_exports", tags=["Exports"])
 _DEFAULT_QUANTIZATION = "q8_0"
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})", re.IGNORECASE)
 _CONTENT_HEADERS = headers("accept-ranges", "content-disposition", "etag", "repr-digest")
 _CONTENT = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+CONTENT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The whole archive.", "headers": _CONTENT_HEADERS, "content": _CONTENT},
+    206: {
+        "description": "The requested range of the archive.",
+        "headers": {**_CONTENT_HEADERS, **headers("content-range")},
+        "content": _CONTENT,
+    },
+}
 
 Store = Annotated[Exports, Depends(resource("exports"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
-EraseExport = Annotated[
-    Callable[[ExportRecord, str], Awaitable[str | None]], Depends(resource("erase_export"))
-]
-"""Deletes an export for a key, and returns the ID of the receipt, or None if it is gone."""
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
+RangeHeader = Annotated[
+    str | None,
+    Header(alias="range", description="Range of bytes to send, to resume a download."),
+]
+IfRange = Annotated[
+    str | None,
+    Header(description="`etag` of the earlier response. If it differs, all bytes are sent."),
+]
 
-EXPORT = Resource("export")
 
+class ModelExports(Operations[ExportRecord]):
+    """The exports of trained models."""
 
-async def _existing(export_id: str, caller: Caller, store: Store) -> ExportRecord:
-    return EXPORT.get_or_404(await store.get(caller.project_id, export_id), export_id)
+    noun = "export"
+    schema = ModelExport
+    filters: ClassVar = {"model": "Name of the trained model.", "format": "Format of the export."}
 
+    @property
+    def store(self) -> Exports:
+        """The store of the exports."""
+        exports: Exports = self.request.app.state.exports
+        return exports
 
-Existing = Annotated[ExportRecord, Depends(_existing)]
+    async def page(
+        self, project_id: str, paging: Paging, where: Callable[[ExportRecord], bool]
+    ) -> Page[ExportRecord]:
+        """Return a page of the exports that have not expired."""
+        now_s = clock.now_s()
+        return await super().page(project_id, paging, lambda r: r.expires_at > now_s and where(r))
+
+    async def delete(self, record: ExportRecord, caller: Principal) -> OperationDeleted | None:
+        """Delete an export with its archive, and leave a receipt."""
+        receipt = await self.request.app.state.erase_export(record, caller.key_id)
+        return None if receipt is None else self.deleted(record, receipt)
 
 
 @router.post(
     "",
-    operation_id="createExport",
+    operation_id="createModelExport",
     summary="Export a trained model",
     openapi_extra=needs(Permission.EXPORTS_WRITE, AuditEvent.EXPORT_CREATED),
 )
 async def create_export(
-    body: CreateExport,
+    body: CreateModelExport,
     caller: Caller,
     store: Store,
     registry: Registry,
     settings: AppSettings,
     idempotency_key: Annotated[str | None, Header()] = None,
-) -> ExportObject:
+) -> ModelExport:
     """Export a trained model for other software. A worker writes the artifact, loads it, compares
     its answers to held-out rows with the serving engine's, and stores it as one archive.
 
-    The status goes from `queued` to `in_progress`, and finally to `succeeded`, `failed` or
-    `cancelled`. An artifact that renders prompts differently, or whose answers differ too much,
-    fails. Exports are deleted 7 days after they were created.
+    An artifact that renders prompts differently, or whose answers differ too much, fails. Exports
+    are deleted 7 days after they were created.
     """
-
-    async def make(claim: Claim[ExportRecord]) -> ExportRecord:
-        record = await _new_record(body, caller, registry)
-        await _check_workers(body, store)
-        await _check_room(caller, store, settings.max_exports_per_project)
-        return await store.create(record, claim)
-
-    raw = comparable(body)
+    make = partial(start_export, body, caller, store, registry, settings)
     return await create_once(
-        ExportObject, store.redis, caller.project_id, idempotency_key, raw, make
+        ModelExport, store.redis, caller.project_id, idempotency_key, comparable(body), make
     )
 
 
-@router.get(
-    "",
-    operation_id="listExports",
-    summary="List exports",
-    openapi_extra=needs(Permission.EXPORTS_READ),
+add_routes(
+    router,
+    ModelExports,
+    read=Permission.EXPORTS_READ,
+    write=Permission.EXPORTS_WRITE,
+    cancelled=AuditEvent.EXPORT_CANCELLED,
+    deleted=AuditEvent.EXPORT_DELETED,
 )
-async def list_exports(
-    caller: Caller,
-    store: Store,
-    paging: NewestFirst,
-    model: Annotated[str | None, Query(description="Model to filter by.")] = None,
-) -> ListOf[ExportObject]:
-    """List the project's exports, newest first by default."""
-    now_s = clock.now_s()
-    page = store.records.page(
-        caller.project_id,
-        **paging.bounds,
-        where=lambda r: r.expires_at > now_s and model in (None, r.model),
-    )
-    return await EXPORT.list(page, ExportObject.from_record)
 
 
 @router.get(
-    "/{export_id}",
-    operation_id="retrieveExport",
-    summary="Retrieve an export",
-    openapi_extra=needs(Permission.EXPORTS_READ),
-)
-async def retrieve_export(export: Existing) -> ExportObject:
-    """Retrieve an export: its status and progress, and its size, digest and proof once it has
-    succeeded.
-    """
-    return ExportObject.from_record(export)
-
-
-@router.get(
-    "/{export_id}/content",
-    operation_id="downloadExport",
+    "/{id}/content",
+    operation_id="getModelExportContent",
     summary="Download an export",
     response_class=StreamingResponse,
-    responses={
-        200: {
-            "description": "The whole archive.",
-            "headers": _CONTENT_HEADERS,
-            "content": _CONTENT,
-        },
-        206: {
-            "description": "The requested range of the archive.",
-            "headers": {**_CONTENT_HEADERS, **headers("content-range")},
-            "content": _CONTENT,
-        },
-    },
+    responses=CONTENT_RESPONSES,
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EXPORT_CONTENT_READ),
 )
 async def download_export(
-    export: Existing,
+    id_: Annotated[str, Path(alias="id", max_length=128, description="ID of the export.")],
+    caller: Caller,
+    exports: Annotated[ModelExports, Depends()],
     storage: Artifacts,
-    range_: Annotated[
-        str | None,
-        Header(alias="range", description="Range of bytes to send, to resume a download."),
-    ] = None,
-    if_range: Annotated[
-        str | None,
-        Header(description="`etag` of the earlier response. If it differs, all bytes are sent."),
-    ] = None,
+    range_: RangeHeader = None,
+    if_range: IfRange = None,
 ) -> StreamingResponse:
     """Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in hexadecimal
-    digits, and `repr-digest` the same in base64. Returns 409 if the export has not succeeded.
+    digits, and `repr-digest` the same in base64. Returns 409 if the export is not completed.
     """
+    export = await exports.require(caller.project_id, id_)
+    return await send_content(export, storage, range_, if_range)
+
+
+async def start_export(
+    body: CreateModelExport,
+    caller: Principal,
+    store: Exports,
+    registry: ModelRegistry,
+    settings: Settings,
+    claim: Claim[ExportRecord],
+) -> ExportRecord:
+    """Store a new export and enqueue it. Raises NotFound, BadRequest, Conflict and RateLimited."""
+    record = await _new_record(body, caller, registry)
+    await _check_workers(body, store)
+    await _check_room(caller, store, settings.max_exports_per_project)
+    return await store.create(record, claim)
+
+
+async def send_content(
+    export: ExportRecord, storage: Storage, range_: str | None, if_range: str | None
+) -> StreamingResponse:
+    """Return the response with the archive, or a part of it. Raises Conflict and NotFound."""
     if export.status is not ExportStatus.SUCCEEDED or export.key is None:
         raise Conflict(
             f"The export {export.id} is {export.status}, so it has no content.",
@@ -183,44 +190,8 @@ async def download_export(
     )
 
 
-@router.post(
-    "/{export_id}/cancel",
-    operation_id="cancelExport",
-    summary="Cancel an export",
-    openapi_extra=needs(Permission.EXPORTS_WRITE, AuditEvent.EXPORT_CANCELLED),
-)
-async def cancel_export(export: Existing, store: Store) -> ExportObject:
-    """Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended."""
-
-    def cancel(current: ExportRecord) -> ExportRecord:
-        if current.is_final:
-            raise WorkEnded(current)
-        return current.end(ExportStatus.CANCELLED, clock.now_s())
-
-    with EXPORT.cancelling(export.id):
-        return ExportObject.from_record(await store.change(export, cancel))
-
-
-@router.delete(
-    "/{export_id}",
-    operation_id="deleteExport",
-    summary="Delete an export",
-    openapi_extra=needs(Permission.EXPORTS_WRITE, AuditEvent.EXPORT_DELETED),
-)
-async def delete_export(
-    export: Existing, caller: Caller, erase_export: EraseExport
-) -> ExportDeleted:
-    """Delete an export with its archive. If it is in progress, its worker stops. `receipt` is the
-    ID of a signed receipt.
-    """
-    receipt = await erase_export(export, caller.key_id)
-    if receipt is None:
-        raise EXPORT.not_found(export.id)
-    return ExportDeleted(id=export.id, receipt=receipt)
-
-
 async def _new_record(
-    body: CreateExport, caller: Principal, registry: ModelRegistry
+    body: CreateModelExport, caller: Principal, registry: ModelRegistry
 ) -> ExportRecord:
     found = await registry.resolve(caller.project_id, body.model)
     if found is None:
@@ -250,10 +221,11 @@ async def _new_record(
         key_id=caller.key_id,
         format=body.format,
         quantization=_quantization(body),
+        metadata=body.metadata,
     )
 
 
-def _quantization(body: CreateExport) -> str | None:
+def _quantization(body: CreateModelExport) -> str | None:
     if body.format in QUANTIZED_FORMATS:
         return body.quantization or _DEFAULT_QUANTIZATION
     if body.quantization is not None:
@@ -265,7 +237,7 @@ def _quantization(body: CreateExport) -> str | None:
     return None
 
 
-async def _check_workers(body: CreateExport, store: Exports) -> None:
+async def _check_workers(body: CreateModelExport, store: Exports) -> None:
     """Reject a format for which no running worker has the packages."""
     if body.format not in EXTRA_FORMATS:
         return

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.exporting import Format, Quantization
 from service.exports.records import ExportRecord, ExportStatus
+from service.web.operations import Operation, OperationError, shared_fields
+from service.web.validation import Metadata
 
 
-class CreateExport(BaseModel):
-    """Request for an export."""
+class CreateModelExport(BaseModel):
+    """Request to export a trained model."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -31,18 +33,9 @@ class CreateExport(BaseModel):
         description="Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), "
         "`q8_0` (the default), `q5_k_m` or `q4_k_m`.",
     )
-
-
-class ExportProgressObject(BaseModel):
-    """Current step of an export."""
-
-    step: str = Field(
-        description="`asking` the engine, `merging`, `comparing` both base models, "
-        "`converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.",
-        examples=["merging"],
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the export; up to 16."
     )
-    done: int = Field(description="Number of finished parts of the step.")
-    total: int = Field(description="Number of all parts of the step.")
 
 
 class ExportMergedOnto(BaseModel):
@@ -83,11 +76,9 @@ class ExportProof(BaseModel):
     )
 
 
-class ExportErrorObject(BaseModel):
+class ModelExportError(OperationError):
     """Reason why an export failed."""
 
-    code: str = Field(description="Machine-readable code.", examples=["disk_full"])
-    message: str = Field(description="Description of the reason.")
     expected_prompt: str | None = Field(
         default=None,
         description="Prompt as the engine renders it, if the artifact renders it differently.",
@@ -95,50 +86,53 @@ class ExportErrorObject(BaseModel):
     rendered_prompt: str | None = Field(
         default=None, description="The same prompt as the artifact renders it."
     )
+    proof: ExportProof | None = Field(
+        default=None, description="The comparison, if the answers differ too much."
+    )
 
 
-class ExportObject(BaseModel):
-    """Export of a trained model for other software."""
+class ModelExportResult(BaseModel):
+    """Archive of a completed export."""
 
-    id: str = Field(description="ID of the export. Starts with `export-`.")
-    object: Literal["export"] = "export"
-    created_at: int = Field(description="Creation time, in Unix seconds.")
-    finished_at: int | None = Field(
-        description="Time at which the export ended, in Unix seconds; null if it has not."
-    )
-    expires_at: int = Field(description="Time at which the export is deleted, in Unix seconds.")
-    model: str = Field(description="Name of the trained model.")
-    format: str = Field(description="Format of the export.", examples=["merged"])
-    quantization: str | None = Field(description="Quantization of the weights.")
-    status: ExportStatus = Field(description="Status of the export.")
-    progress: ExportProgressObject | None = Field(
-        description="Step of an export in progress; otherwise null."
-    )
-    bytes: int | None = Field(description="Size of the archive; null until it exists.")
-    sha256: str | None = Field(
-        description="SHA-256 of the archive in hexadecimal digits; null until it exists."
-    )
+    filename: str = Field(description="Name of the archive.")
+    bytes: int = Field(description="Size of the archive.")
+    sha256: str = Field(description="SHA-256 of the archive in hexadecimal digits.")
     proof: ExportProof | None = Field(
         description="Comparison of the artifact's answers with the engine's; null if there is none."
     )
-    error: ExportErrorObject | None = Field(
-        description="Reason for the status `failed`; otherwise null."
+
+
+class ModelExport(Operation):
+    """Export of a trained model for other software."""
+
+    id: str = Field(description="ID of the export. Starts with `export-`.")
+    object: Literal["model.export"] = "model.export"
+    model: str = Field(description="Name of the trained model.")
+    format: str = Field(description="Format of the export.", examples=["merged"])
+    quantization: str | None = Field(
+        description="Quantization of the weights; null if the format has none."
+    )
+    expires_at: int = Field(description="Time at which the export is deleted, in Unix seconds.")
+    error: ModelExportError | None = Field(description="Reason for the status `failed`, or null.")
+    result: ModelExportResult | None = Field(
+        description="Archive and its proof; null unless the status is `completed`."
     )
 
     @classmethod
     def from_record(cls, record: ExportRecord) -> Self:
-        """Return the API object of a record."""
+        """Build the API object of a record."""
+        progress, error = record.progress, record.error
+        result = record.status is ExportStatus.SUCCEEDED and {
+            "filename": record.filename,
+            **record.model_dump(include={"bytes", "sha256", "proof"}),
+        }
         return cls.model_validate(
-            record.model_dump(include=cls.model_fields.keys() - {"object"}), strict=False
+            {
+                **shared_fields(record),
+                **record.model_dump(include={"model", "format", "quantization", "expires_at"}),
+                "progress": progress
+                and {"completed": progress.done, "total": progress.total, "step": progress.step},
+                "error": error and {**error.model_dump(), "proof": record.proof},
+                "result": result or None,
+            }
         )
-
-
-class ExportDeleted(BaseModel):
-    """Response to deleting an export."""
-
-    id: str = Field(description="ID of the deleted export.")
-    object: Literal["export"] = "export"
-    deleted: Literal[True] = True
-    receipt: str | None = Field(
-        default=None, description="ID of the receipt of the erasure, which says what was erased."
-    )

@@ -20,11 +20,10 @@ from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.redis import REDIS_ERRORS, why
 from service.jobs.records import EventRecord, Jobs
 from service.jobs.schemas.jobs import EventObject
+from service.web.operations import KEEP_ALIVE, KEEP_ALIVE_S
 
 _MAX_READERS: Final = 16  # of the 64 connections to Redis that all requests share
 log = logging.getLogger(__name__)
-KEEP_ALIVE_S: Final = 15.0
-"""Longest silence of a stream: below the idle limits of common proxies."""
 _REREAD_S: Final = 60.0  # in case a message was lost with a subscription that Redis has dropped
 _PAGE: Final = 500
 
@@ -119,8 +118,7 @@ async def server_sent_events(
                 read_at = 0.0
             else:
                 sent_at = time.monotonic()
-                # A single line feed: after a blank line, the OpenAI SDK would see an empty event.
-                yield b": keep-alive\n"
+                yield KEEP_ALIVE
 
 
 async def _read_new(

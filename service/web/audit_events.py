@@ -72,6 +72,7 @@ class AuditEvent(StrEnum):
     EVALUATION_READ = "fine_tuning.job.evaluation.read"
     EVALUATION_RESTARTED = "fine_tuning.job.evaluation.restarted"
     ADVICE_CREATED = "fine_tuning.advice.created"
+    ADVICE_CANCELLED = "fine_tuning.advice.cancelled"
     ADVICE_DELETED = "fine_tuning.advice.deleted"
     SWEEP_CREATED = "fine_tuning.sweep.created"
     SWEEP_CANCELLED = "fine_tuning.sweep.cancelled"

@@ -170,6 +170,27 @@ class WorkRecord(AttemptedRecord):
         raise NotImplementedError
 
 
+class OperationRecord(WorkRecord):
+    """A record of work that the API shows as an operation (web/operations.py)."""
+
+    cancelled: ClassVar[StrEnum]
+    """The final status of work that was cancelled."""
+
+    started_at: int | None = None
+    """When the first attempt began; None in records of 0.2, too."""
+    metadata: dict[str, str] | None = None
+
+    def start(self, now_s: int) -> Self:
+        """Return the record at the beginning of its first attempt."""
+        return self.model_copy(update={"started_at": now_s})
+
+    def cancel(self, now_s: int) -> Self:
+        """Return the cancelled record. Its worker stops soon. Raises WorkEnded."""
+        if self.is_final:
+            raise WorkEnded(self)
+        return self.end(self.cancelled, now_s)
+
+
 class RestartedRecord(WorkRecord):
     """A record of work whose next attempt starts from the beginning. All lost attempts count."""
 

@@ -18,12 +18,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Generic, Protocol, TypeGuard, TypeVar
 
-from service.core import tracing
+from service.core import clock, tracing
 from service.core.leases import Ending, Held, Leases, supervise
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
-from service.work.records import AttemptSuperseded, WorkRecord
+from service.work.records import AttemptSuperseded, OperationRecord, WorkRecord
 from service.work.store import WorkStore
 
 log = logging.getLogger(__name__)
@@ -60,9 +60,15 @@ class WorkTask(ABC, Generic[R]):
                 async with self._leases.hold(subject, attempt) as lease_lost:
                     record = await self._store.find(project_id, subject)
                     if self._is_current(record, attempt) and not self.draining.is_set():
-                        await self._do(record, lease_lost)
+                        await self._do(await self._start(record), lease_lost)
             except (Held, Missing, AttemptSuperseded):
                 log.info("attempt %d at %s is no longer this worker's", attempt, subject)
+
+    async def _start(self, record: R) -> R:
+        """Note when the first attempt at an operation began."""
+        if isinstance(record, OperationRecord) and record.started_at is None:
+            return await self._store.change_own(record, _start)
+        return record
 
     @abstractmethod
     async def _do(self, record: R, lease_lost: asyncio.Event) -> None:
@@ -195,3 +201,8 @@ class ResumableTask(WorkTask[R]):
         else:
             await self._store.hand_back(record)
             log.info("%s: attempt %d is handed back", record.id, record.attempt)
+
+
+def _start(record: R) -> R:
+    assert isinstance(record, OperationRecord)
+    return record.start(clock.now_s())

@@ -22,7 +22,7 @@ from tests.conftest import BASE_MODEL, Api
 from tests.exporting.conftest import Answering, make_adapter
 from tests.http_server import http_server
 
-EXPORTS = "/v1/exports"
+EXPORTS = "/v1/model_exports"
 MODEL = f"ft:{BASE_MODEL}:acme:helper:abc123def456"
 DONE_S = 120
 

@@ -21,7 +21,11 @@ CONTENT = bytes(range(256)) * 8
 async def test_an_export_is_queued_listed_cancelled_and_deleted(http, api: Api):
     await register(api)
     export = await made(http)
-    assert (export["object"], export["status"], export["model"]) == ("export", "queued", MODEL)
+    assert (export["object"], export["status"], export["model"]) == (
+        "model.export",
+        "queued",
+        MODEL,
+    )
     assert export["expires_at"] - export["created_at"] == 7 * 24 * 3600
     second = await made(http, format="merged")
     page = (await http.get(EXPORTS, params={"limit": 1})).json()
@@ -42,7 +46,7 @@ async def test_an_export_is_queued_listed_cancelled_and_deleted(http, api: Api):
     deleted = await http.delete(f"{EXPORTS}/{export['id']}")
     gone = deleted.json()
     assert gone.pop("receipt").startswith("erasure-")
-    assert gone == {"id": export["id"], "object": "export", "deleted": True}
+    assert gone == {"id": export["id"], "object": "model.export.deleted", "deleted": True}
     assert (await http.get(f"{EXPORTS}/{export['id']}")).status_code == 404
 
 

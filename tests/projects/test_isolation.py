@@ -288,7 +288,30 @@ def routes_with_ids(api: Api) -> list[tuple[str, str]]:
         if "{" in path and not path.startswith(OF_ALL_PROJECTS) and (method, path) not in OWN_NAMES
     ]
     found.append(("GET", "/v1/fine_tuning/jobs/{job_id}/events?stream=true"))
-    return [(method, path.replace("_id}", "}")) for method, path in found]
+    return [(method, _named(path)) for method, path in found]
+
+
+def _named(path: str) -> str:
+    """The path with parameters that are called like the objects of `owned`."""
+    collection, _, rest = path.partition("/{id}")
+    if collection != path:
+        return f"{collection}/{{{OPERATIONS[collection]}}}{rest}"
+    return path.replace("_id}", "}")
+
+
+OPERATIONS = {
+    "/v1/advice": "advice",
+    "/v1/dataset_cleanings": "cleaning",
+    "/v1/dataset_diffs": "diff",
+    "/v1/dataset_generations": "generation",
+    "/v1/dataset_merges": "merge",
+    "/v1/dataset_previews": "preview",
+    "/v1/dataset_reports": "report",
+    "/v1/model_exports": "export",
+    "/v1/model_imports": "import",
+    "/v1/organization/erasures": "erasure",
+    "/v1/sweeps": "sweep",
+}
 
 
 def unknown_ids() -> dict[str, str]:

@@ -6,9 +6,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.jobs.advice.records import AdviceRecord, AdviceStatus
+from service.jobs.advice.records import AdviceRecord
 from service.jobs.planning.job_plan import EstimateObject
 from service.verdict.results import Recommendation
+from service.web.operations import Operation, shared_fields
+from service.web.validation import Metadata
 
 
 class CreateAdvice(BaseModel):
@@ -16,7 +18,7 @@ class CreateAdvice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    training_file: str = Field(
+    training_file_id: str = Field(
         min_length=1, max_length=128, examples=["file-abc123"], description="ID of the file."
     )
     model: str = Field(
@@ -24,6 +26,9 @@ class CreateAdvice(BaseModel):
         max_length=256,
         examples=["smollm2-135m-instruct"],
         description="ID of the base model. An engine must serve it.",
+    )
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the advice; up to 16."
     )
 
 
@@ -81,36 +86,14 @@ class FindingObject(BaseModel):
     title: str = Field(description="Finding in one line.")
 
 
-class AdviceErrorObject(BaseModel):
-    """Reason why the advice failed."""
+class AdviceResult(BaseModel):
+    """Completed advice before a training."""
 
-    code: str = Field(description="Machine-readable code.", examples=["engine_unavailable"])
-    message: str = Field(description="Description of the reason.")
-
-
-class AdviceObject(BaseModel):
-    """Advice before a training. The fields after `error` are null until it is completed."""
-
-    id: str = Field(description="ID of the advice. Starts with `ftadvice-`.")
-    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
-    created_at: int = Field(description="Creation time, in Unix seconds.")
-    finished_at: int | None = Field(
-        description="Time at which the advice ended, in Unix seconds; null if it has not."
-    )
-    expires_at: int = Field(description="Time at which the advice is deleted, in Unix seconds.")
-    training_file: str = Field(description="ID of the training file.")
-    model: str = Field(description="ID of the base model.")
-    status: AdviceStatus = Field(description="Status of the advice.")
-    error: AdviceErrorObject | None = Field(
-        description="Reason for the status `failed`; otherwise null."
-    )
-    recommendation: Recommendation | None = Field(
-        default=None,
+    recommendation: Recommendation = Field(
         description="What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or "
         "`fix_data` first.",
     )
-    sentence: str | None = Field(
-        default=None,
+    sentence: str = Field(
         description="Recommendation in one sentence, with its figures.",
         examples=["Train: the base model has 21 and its best prompt has 31 of 100 chrF points."],
     )
@@ -145,31 +128,32 @@ class AdviceObject(BaseModel):
         default=None, description="Estimate of a job with default settings."
     )
     notes: list[str] | None = Field(
-        default=None, description="What was left out, and why a job would be refused."
+        default=None, description="Skipped checks, and reasons why a job would be refused."
+    )
+
+
+class TrainingAdvice(Operation):
+    """Advice before a training."""
+
+    id: str = Field(description="ID of the advice. Starts with `ftadvice-`.")
+    object: Literal["advice"] = "advice"
+    training_file_id: str = Field(description="ID of the training file.")
+    model: str = Field(description="ID of the base model.")
+    expires_at: int = Field(description="Time at which the advice is deleted, in Unix seconds.")
+    result: AdviceResult | None = Field(
+        description="The advice; null unless the status is `completed`."
     )
 
     @classmethod
     def from_record(cls, record: AdviceRecord) -> Self:
-        """Return the API object of a record."""
-        failure = record.error
-        return cls(
-            id=record.id,
-            created_at=record.created_at,
-            finished_at=record.finished_at,
-            expires_at=record.expires_at,
-            training_file=record.training_file,
-            model=record.model,
-            status=record.status,
-            error=None
-            if failure is None
-            else AdviceErrorObject(code=failure.code, message=failure.message),
-            **(record.result or {}),
+        """Build the API object of a record."""
+        return cls.model_validate(
+            {
+                **shared_fields(record),
+                "training_file_id": record.training_file,
+                "model": record.model,
+                "expires_at": record.expires_at,
+                "progress": None,
+                "result": record.result,
+            }
         )
-
-
-class AdviceDeleted(BaseModel):
-    """Response to deleting advice."""
-
-    id: str = Field(description="ID of the deleted advice.")
-    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
-    deleted: Literal[True] = True

@@ -18,10 +18,10 @@ from tests.openapi.scenario.data import NO_EXPORT
 from tests.openapi.world import World
 
 _CREATE, _CONTENT, _CANCEL, _DELETE = (
-    "createExport",
-    "downloadExport",
-    "cancelExport",
-    "deleteExport",
+    "createModelExport",
+    "getModelExportContent",
+    "cancelModelExport",
+    "deleteModelExport",
 )
 _PROOF = {
     "answers": 8,
@@ -39,8 +39,8 @@ async def exports(
     """Create exports, and look at them. No worker runs."""
     body = {"model": model, "format": "merged"}
     made = await world.call(_CREATE, "queued", "Export of a merged model", json=body)
-    path = {"export_id": made.json()["id"]}
-    await world.call("retrieveExport", "queued", "Export in the queue", path=path)
+    path = {"id": made.json()["id"]}
+    await world.call("getModelExport", "queued", "Export in the queue", path=path)
     await world.call(_CONTENT, expect=409, path=path)
     await world.call(_CREATE, expect=400, json={**body, "model": base})
     await world.call(_CREATE, expect=404, json={**body, "model": "gpt-4o"})
@@ -53,7 +53,7 @@ async def exports(
     await world.call(_CANCEL, "cancelled", path=path)
     await world.call(_CANCEL, expect=409, path=path)
     done = await _succeeded(store, storage, made.json(), project_id)
-    await world.call("retrieveExport", "succeeded", "Export that succeeded", path=done)
+    await world.call("getModelExport", "completed", "Completed export", path=done)
     whole = "(10240 bytes of the archive)"
     await world.call(_CONTENT, "whole", "The whole archive", path=done, cut=lambda _: whole)
     part = {"range": "bytes=1024-2047"}
@@ -67,12 +67,17 @@ async def exports(
         cut=lambda _: "(1024 bytes of the archive)",
     )
     await world.call(_CONTENT, path=done, headers={"range": "bytes=999999-"}, expect=416)
-    await world.call("listExports", "list", query={"limit": 2})
-    await world.call("listExports", expect=400, query={"after": NO_EXPORT})
-    for one in (await world.call("listExports")).json()["data"]:
-        await world.call(_DELETE, "deleted", path={"export_id": one["id"]})
-    for operation in ("retrieveExport", _CONTENT, _CANCEL, _DELETE):
-        await world.call(operation, expect=404, path={"export_id": NO_EXPORT})
+    events = "listModelExportEvents"
+    await world.call(events, "list", "Changes of the status of an export", path=done)
+    await world.call(events, "stream", "Event stream", path=done, query={"stream": True})
+    await world.call(events, path=done, query={"stream": "?"}, expect=400)
+    await world.call("getModelExport", path=done, query={"wait": 31}, expect=400)
+    await world.call("listModelExports", "list", query={"limit": 2, "status": "completed"})
+    await world.call("listModelExports", expect=400, query={"after": NO_EXPORT})
+    for one in (await world.call("listModelExports")).json()["data"]:
+        await world.call(_DELETE, "deleted", path={"id": one["id"]})
+    for operation in ("getModelExport", "listModelExportEvents", _CONTENT, _CANCEL, _DELETE):
+        await world.call(operation, expect=404, path={"id": NO_EXPORT})
 
 
 async def _succeeded(
@@ -85,6 +90,7 @@ async def _succeeded(
     fields = {
         "id": export_id,
         "created_at": now_s,
+        "started_at": now_s + 1,
         "expires_at": now_s + KEPT_S,
         "finished_at": now_s + 40,
         "status": ExportStatus.SUCCEEDED,
@@ -96,4 +102,4 @@ async def _succeeded(
     record = ExportRecord.model_validate({**queued.model_dump(), **fields})
     await store.records.create(record)
     await storage.put_bytes(str(record.key), content)
-    return {"export_id": export_id}
+    return {"id": export_id}

@@ -99,16 +99,16 @@ async def advise(world: World) -> str:
         path = {"file_id": file}
         while (await world.call("retrieveFile", path=path)).json()["status"] == "uploaded":
             await asyncio.sleep(0.5)
-    body = {"model": DEMO_MODEL, "training_file": file}
-    made = await world.call("createFineTuningAdvice", json=body)
+    body = {"model": DEMO_MODEL, "training_file_id": file}
+    made = await world.call("createTrainingAdvice", json=body)
     return made.json()["id"]
 
 
 async def read_advice(world: World, advice_id: str) -> None:
     """Read advice once it has ended."""
-    retrieve, path = "retrieveFineTuningAdvice", {"advice_id": advice_id}
+    retrieve, path = "getTrainingAdvice", {"id": advice_id}
     async with asyncio.timeout(_ADVISE_S):
-        while (await world.call(retrieve, path=path)).json()["status"] == "in_progress":
+        while (await world.call(retrieve, path=path)).json()["finished_at"] is None:
             await asyncio.sleep(0.5)
     done = await world.call(retrieve, "completed", "Advice with its figures", path=path)
     assert done.json()["status"] == "completed", done.text

@@ -1,0 +1,486 @@
+"""The shape and the routes of all operations: work that the API does in the background.
+
+Each kind of operation is a collection with the same routes: create, list, get with `wait`, cancel,
+delete, and events. A kind subclasses `Operation`, which is the wire type, and `Operations`, which
+is how the routes reach its records. It writes its own create route, and gets the others from
+`add_routes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from enum import StrEnum
+from inspect import Parameter, Signature
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Self, TypeVar
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from service.core import clock, ids
+from service.core.errors import ApiError
+from service.core.records import Page
+from service.core.redis import REDIS_ERRORS, why
+from service.web.audit_events import AuditEvent
+from service.web.auth import Principal
+from service.web.deps import Caller, caller_check
+from service.web.permissions import Permission, needs
+from service.web.resources import ListOf, NewestFirst, Paging, Resource, list_of
+from service.work.records import OperationRecord
+from service.work.store import WorkStore
+
+R = TypeVar("R", bound=OperationRecord)
+MAX_WAIT_S: Final = 30  # below the idle limits of common proxies
+KEEP_ALIVE_S: Final = 15.0
+"""Longest silence of a stream: below the idle limits of common proxies."""
+# A single line feed: after a blank line, the OpenAI SDK would see an empty event.
+KEEP_ALIVE: Final = b": keep-alive\n"
+_POLL_S: Final = 0.5
+log = logging.getLogger(__name__)
+
+
+class OperationStatus(StrEnum):
+    """Status of an operation."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether an operation with this status has ended."""
+        return self in _FINAL
+
+
+_FINAL: Final = frozenset(
+    {OperationStatus.COMPLETED, OperationStatus.FAILED, OperationStatus.CANCELLED}
+)
+# What kinds call a status in their records.
+_STATUSES: Final = {
+    "running": OperationStatus.IN_PROGRESS,
+    "succeeded": OperationStatus.COMPLETED,
+}
+
+
+class OperationProgress(BaseModel):
+    """Progress of an operation."""
+
+    completed: int = Field(description="Number of finished parts.")
+    total: int | None = Field(description="Number of all parts; null if it is not known yet.")
+    step: str | None = Field(
+        default=None, description="Current step; null if the operation has only one."
+    )
+
+
+class OperationError(BaseModel):
+    """Reason why an operation failed."""
+
+    code: str = Field(description="Machine-readable error code.")
+    message: str = Field(description="What went wrong, and how to fix it.")
+    param: str | None = Field(
+        default=None, description="Parameter of the request that caused the failure, if one did."
+    )
+
+
+class Operation(BaseModel):
+    """Work that the API does in the background. A subclass adds `object`, its inputs, `result`."""
+
+    id: str = Field(description="ID of the operation.")
+    object: str = Field(description="Type of the object.")
+    status: OperationStatus = Field(
+        description="`queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or "
+        "`cancelled`."
+    )
+    created_at: int = Field(description="Creation time, in Unix seconds.")
+    started_at: int | None = Field(
+        description="Time at which the work began, in Unix seconds; null while it is queued."
+    )
+    finished_at: int | None = Field(
+        description="Time at which the work ended, in Unix seconds; null until then."
+    )
+    progress: OperationProgress | None = Field(
+        description="Progress of the work; null if it is not in progress, or not measured."
+    )
+    error: OperationError | None = Field(description="Reason for the status `failed`, or null.")
+    metadata: dict[str, str] | None = Field(
+        description="Key-value pairs attached to the operation."
+    )
+
+    @classmethod
+    def from_record(cls, record: Any) -> Self:
+        """Build the API object of a record."""
+        raise NotImplementedError
+
+
+def status_of(record: OperationRecord) -> OperationStatus:
+    """Return the status that the API shows for a record."""
+    status = record.current_status
+    shown = _STATUSES.get(status) or OperationStatus(status)
+    if shown not in (OperationStatus.QUEUED, OperationStatus.IN_PROGRESS):
+        return shown
+    # Some kinds have no status for queued work, and records of 0.2 have no `started_at`.
+    has_begun = shown is OperationStatus.IN_PROGRESS and "QUEUED" in type(status).__members__
+    if has_begun or record.started_at is not None:
+        return OperationStatus.IN_PROGRESS
+    return OperationStatus.QUEUED
+
+
+def shared_fields(record: OperationRecord) -> dict[str, Any]:
+    """Return the fields of `Operation` that every record has, except its progress."""
+    error = getattr(record, "error", None)
+    return {
+        "id": record.id,
+        "status": status_of(record),
+        "created_at": record.created_at,
+        "started_at": record.started_at,
+        "finished_at": getattr(record, "finished_at", None),
+        "error": error and error.model_dump(),
+        "metadata": record.metadata,
+    }
+
+
+class OperationEvent(BaseModel):
+    """A change of an operation."""
+
+    id: str = Field(description="ID of the event.")
+    object: Literal["operation.event"] = "operation.event"
+    created_at: int = Field(description="Time of the change, in Unix seconds.")
+    type: Literal["status", "progress"] = Field(
+        description="What changed. Only a stream has events about `progress`."
+    )
+    operation_id: str = Field(description="ID of the operation.")
+    status: OperationStatus = Field(description="Status of the operation after the change.")
+    progress: OperationProgress | None = Field(description="Progress of the operation, or null.")
+    error: OperationError | None = Field(description="Reason for the status `failed`, or null.")
+
+
+class OperationDeleted(BaseModel):
+    """Confirmation that an operation was deleted."""
+
+    id: str = Field(description="ID of the deleted operation.")
+    object: str = Field(description="Type of the object, followed by `.deleted`.")
+    deleted: Literal[True] = True
+    receipt: str | None = Field(
+        default=None, description="ID of the receipt that says what was erased; null if none is."
+    )
+
+
+class Operations(Generic[R]):
+    """The operations of one kind, as the routes reach them. One is created for each request."""
+
+    noun: ClassVar[str]
+    """The operation in descriptions and messages, such as "export"."""
+    schema: ClassVar[type[Operation]]
+    filters: ClassVar[Mapping[str, str]] = {}
+    """Fields of the record by which lists can be filtered, each with its description."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+    @property
+    def store(self) -> WorkStore[R]:
+        """The store of the records."""
+        raise NotImplementedError
+
+    @classmethod
+    def resource(cls) -> Resource:
+        """Return the resource, for errors about an operation."""
+        return Resource(cls.noun, "id")
+
+    def show(self, record: R) -> Operation:
+        """Return the API object of a record."""
+        return self.schema.from_record(record)
+
+    async def get(self, project_id: str, operation_id: str) -> R | None:
+        """Return the project's record with this ID, or None."""
+        return await self.store.get(project_id, operation_id)
+
+    async def page(self, project_id: str, paging: Paging, where: Callable[[R], bool]) -> Page[R]:
+        """Return a page of the project's records that match. Raises Missing."""
+        return await self.store.records.page(project_id, **paging.bounds, where=where)
+
+    def matches(self, record: R, filters: Mapping[str, str]) -> bool:
+        """Return whether the record has these values of the `filters`."""
+        return all(getattr(record, field) == value for field, value in filters.items())
+
+    async def cancel(self, record: R) -> R:
+        """Cancel an operation. Raises Missing and WorkEnded."""
+        return await self.store.change(record, lambda current: current.cancel(clock.now_s()))
+
+    async def delete(self, record: R, caller: Principal) -> OperationDeleted | None:
+        """Delete an operation, which stops if it is in progress. Returns None if it is gone."""
+        return self.deleted(record) if await self.store.delete(record) else None
+
+    def deleted(self, record: R, receipt: str | None = None) -> OperationDeleted:
+        """Return the confirmation that an operation was deleted."""
+        name = self.schema.model_fields["object"].default
+        return OperationDeleted(id=record.id, object=f"{name}.deleted", receipt=receipt)
+
+    async def require(self, project_id: str, operation_id: str) -> R:
+        """Return the project's record with this ID. Raises NotFound."""
+        found = await self.get(project_id, operation_id)
+        return self.resource().get_or_404(found, operation_id)
+
+
+def add_routes(
+    router: APIRouter,
+    kind: type[Operations[Any]],
+    *,
+    read: Permission,
+    write: Permission,
+    cancelled: AuditEvent,
+    deleted: AuditEvent,
+) -> None:
+    """Add the routes of a kind of operation, except for its creation, to its router."""
+    name, noun = kind.schema.__name__, kind.noun
+    plural = name if name.endswith("Advice") else f"{name}s"
+    nouns = noun if noun == "advice" else f"{noun}s"
+    article = "an" if noun[0] in "aeiou" else "a"
+    path_id: Any = Path(alias="id", max_length=128, description=f"ID of the {noun}.")
+    wanted_status: Any = Query(None, description="Status to filter by.")
+    sent_filters: Any = _filters(kind.filters)
+    reached: Any = Depends(kind)
+
+    @router.get(
+        "",
+        operation_id=f"list{plural}",
+        summary=f"List {nouns}",
+        description=f"List the project's {nouns}, newest first by default.",
+        response_model=ListOf[kind.schema],  # type: ignore[name-defined]
+        openapi_extra=needs(read),
+    )
+    async def list_operations(
+        caller: Caller,
+        paging: NewestFirst,
+        status: OperationStatus | None = wanted_status,
+        filters: dict[str, str] = sent_filters,
+        operations: Any = reached,
+    ) -> Any:
+        def where(record: Any) -> bool:
+            if status is not None and status_of(record) is not status:
+                return False
+            return operations.matches(record, filters) is True
+
+        page = operations.page(caller.project_id, paging, where)
+        return await kind.resource().list(page, operations.show)
+
+    @router.get(
+        "/{id}",
+        operation_id=f"get{name}",
+        summary=f"Get {article} {noun}",
+        description=f"Get {article} {noun}: its status, its progress, and its result once it is "
+        "completed. With `wait`, the response is sent when it ends.",
+        response_model=kind.schema,
+        openapi_extra=needs(read),
+    )
+    async def get_operation(
+        request: Request,
+        caller: Caller,
+        id_: str = path_id,
+        wait: Annotated[
+            int,
+            Query(
+                ge=0,
+                le=MAX_WAIT_S,
+                description="Longest time to wait for the end of the operation, in seconds.",
+                examples=[30],
+            ),
+        ] = 0,
+        operations: Any = reached,
+    ) -> Any:
+        record = await operations.require(caller.project_id, id_)
+        until = time.monotonic() + wait
+        while not status_of(record).is_final and (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, _POLL_S))
+            if await request.is_disconnected():
+                break
+            record = await operations.require(caller.project_id, id_)
+        return operations.show(record)
+
+    @router.post(
+        "/{id}/cancel",
+        operation_id=f"cancel{name}",
+        summary=f"Cancel {article} {noun}",
+        description=f"Cancel {article} {noun}. The status is `cancelling` while its work is still "
+        "being stopped. Returns 409 if it has already ended.",
+        response_model=kind.schema,
+        openapi_extra=needs(write, cancelled),
+    )
+    async def cancel_operation(
+        caller: Caller, id_: str = path_id, operations: Any = reached
+    ) -> Any:
+        record = await operations.require(caller.project_id, id_)
+        with kind.resource().cancelling(id_):
+            return operations.show(await operations.cancel(record))
+
+    @router.delete(
+        "/{id}",
+        operation_id=f"delete{name}",
+        summary=f"Delete {article} {noun}",
+        description=f"Delete {article} {noun} and its result. If it is in progress, it stops.",
+        openapi_extra=needs(write, deleted),
+    )
+    async def delete_operation(
+        caller: Caller, id_: str = path_id, operations: Any = reached
+    ) -> OperationDeleted:
+        record = await operations.require(caller.project_id, id_)
+        gone: OperationDeleted | None = await operations.delete(record, caller)
+        return kind.resource().get_or_404(gone, id_)
+
+    @router.get(
+        "/{id}/events",
+        operation_id=f"list{name}Events",
+        summary=f"List the events of {article} {noun}",
+        description=f"List the changes of the status of {article} {noun}, oldest first.\n\nWith "
+        "`stream=true`, the response is a stream of server-sent events about the status and the "
+        "progress, which ends with `data: [DONE]` after the operation has ended.",
+        response_model=ListOf[OperationEvent],
+        responses={
+            200: {
+                "description": "All events or, if `stream` is true, a live stream of them.",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            }
+        },
+        openapi_extra=needs(read),
+    )
+    async def list_operation_events(
+        request: Request,
+        caller: Caller,
+        id_: str = path_id,
+        stream: Annotated[
+            bool, Query(description="Whether to stream the events as server-sent events.")
+        ] = False,
+        last_event_id: Annotated[str | None, Header()] = None,
+        operations: Any = reached,
+    ) -> Any:
+        record = await operations.require(caller.project_id, id_)
+        if not stream:
+            return list_of(list(_status_events(operations.show(record))), has_more=False)
+        return StreamingResponse(
+            _stream(
+                lambda: operations.get(caller.project_id, id_),
+                operations.show,
+                last_event_id,
+                caller_check(request),
+            ),
+            media_type="text/event-stream",
+            headers={"x-accel-buffering": "no"},
+        )
+
+
+def _filters(fields: Mapping[str, str]) -> Any:
+    """Return a dependency on the query parameters of a list that were sent, by their names."""
+
+    async def read(**sent: str | None) -> dict[str, str]:
+        return {field: value for field, value in sent.items() if value is not None}
+
+    read.__signature__ = Signature(  # type: ignore[attr-defined]
+        [
+            Parameter(
+                field,
+                Parameter.KEYWORD_ONLY,
+                default=Query(None, max_length=512, description=description),
+                annotation=str | None,
+            )
+            for field, description in fields.items()
+        ]
+    )
+    return Depends(read)
+
+
+def _status_events(operation: Operation) -> Iterator[OperationEvent]:
+    """Yield the changes of the status that the times of an operation show, oldest first."""
+    times = [(OperationStatus.QUEUED, operation.created_at)]
+    if operation.started_at is not None:
+        times.append((OperationStatus.IN_PROGRESS, operation.started_at))
+    if operation.status.is_final:
+        times.append((operation.status, operation.finished_at or operation.created_at))
+    elif operation.status is OperationStatus.CANCELLING:
+        times.append((operation.status, clock.now_s()))
+    for status, at_s in times:
+        yield OperationEvent(
+            id=f"{operation.id}.{status}",
+            created_at=at_s,
+            type="status",
+            operation_id=operation.id,
+            status=status,
+            progress=operation.progress if status is operation.status else None,
+            error=operation.error if status is operation.status else None,
+        )
+
+
+async def _stream(
+    get: Callable[[], Awaitable[Any]],
+    show: Callable[[Any], Operation],
+    last_event_id: str | None,
+    check_caller: Callable[[], Awaitable[object]],
+) -> AsyncGenerator[bytes, None]:
+    """Yield server-sent events until the operation ends: those of the status after the last one
+    that the client has received, and those of the progress.
+
+    While Redis is unavailable, the stream is silent. It ends with an error event when the caller's
+    key is no longer valid.
+    """
+    last_id, progress = last_event_id, None
+    sent_at = time.monotonic()
+    while True:
+        events: list[OperationEvent] = []
+        is_over = False
+        try:
+            await check_caller()
+            record = await get()
+            is_over = record is None
+            if record is not None:
+                operation = show(record)
+                events = _after(last_id, list(_status_events(operation)))
+                if not events and operation.progress not in (None, progress):
+                    events = [_progress_event(operation)]
+                progress = operation.progress
+                is_over = operation.status.is_final
+        except ApiError as e:
+            yield f"data: {json.dumps(e.body())}\n\n".encode()
+            return
+        except REDIS_ERRORS as e:
+            log.info("a stream of events waits for Redis: %s", why(e))
+        for event in events:
+            sent_at = time.monotonic()
+            if event.type == "status":
+                last_id = event.id
+            yield _encode(event)
+        if is_over:
+            yield b"data: [DONE]\n\n"
+            return
+        if time.monotonic() - sent_at > KEEP_ALIVE_S:
+            sent_at = time.monotonic()
+            yield KEEP_ALIVE
+        await asyncio.sleep(_POLL_S)
+
+
+def _after(last_id: str | None, events: list[OperationEvent]) -> list[OperationEvent]:
+    known = [event.id for event in events]
+    return events[known.index(last_id) + 1 :] if last_id in known else events
+
+
+def _encode(event: OperationEvent) -> bytes:
+    # Only changes of the status can be resumed from.
+    head = f"id: {event.id}\n" if event.type == "status" else ""
+    return f"{head}event: {event.object}\ndata: {event.model_dump_json()}\n\n".encode()
+
+
+def _progress_event(operation: Operation) -> OperationEvent:
+    return OperationEvent(
+        id=f"{operation.id}.{ids.random_part(8)}",
+        created_at=clock.now_s(),
+        type="progress",
+        operation_id=operation.id,
+        status=operation.status,
+        progress=operation.progress,
+        error=None,
+    )
