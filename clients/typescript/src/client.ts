@@ -1,6 +1,6 @@
 /** The client: all resources of the API, with what the generated methods lack. */
 
-import { Exports } from "./exports.js";
+import { ModelExports } from "./exports.js";
 import { Files } from "./files.js";
 import { Models } from "./imports.js";
 import { FineTuning } from "./jobs.js";
@@ -8,8 +8,8 @@ import { Resources } from "./resources.js";
 
 /** Client for the service. Its resources and methods have the names of OpenAI's SDK. */
 export class Finetuned extends Resources {
-  override readonly exports = new Exports(this);
   override readonly files = new Files(this);
   override readonly fineTuning = new FineTuning(this);
+  override readonly modelExports = new ModelExports(this);
   override readonly models = new Models(this);
 }

@@ -1,9 +1,9 @@
 /** Exports of trained models: what the generated methods lack. */
 
-import type { APIClient } from "./core.js";
+import { type APIClient, path } from "./core.js";
 import { APIConnectionError, DownloadError } from "./errors.js";
 import type { Digest } from "./md5.js";
-import { Exports as ExportRoutes } from "./resources.js";
+import { ModelExports as ExportRoutes } from "./resources.js";
 import { bodyOf, type PatienceOptions, resumed } from "./streams.js";
 
 export interface DownloadOptions extends PatienceOptions {
@@ -13,7 +13,7 @@ export interface DownloadOptions extends PatienceOptions {
   digest?: Digest;
 }
 
-export class Exports extends ExportRoutes {
+export class ModelExports extends ExportRoutes {
   /**
    * Yield the bytes of an export, a tar archive, as they arrive. To save them on Node, see
    * `downloadExport` in `@finetuned/client/node`.
@@ -28,8 +28,8 @@ export class Exports extends ExportRoutes {
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
     const { signal } = options;
     const digest = options.digest ?? (await import("./sha256.js")).newSha256();
-    const found = await this.retrieve(exportId, { signal });
-    const totalBytes = found.bytes ?? 0;
+    const { result } = await this.retrieve(exportId, {}, { signal });
+    const totalBytes = result?.bytes ?? 0;
     let receivedBytes = 0;
     onProgress?.({ receivedBytes, totalBytes });
     const rest = () => bytesFrom(this.client, exportId, receivedBytes, totalBytes, signal);
@@ -39,7 +39,7 @@ export class Exports extends ExportRoutes {
       onProgress?.({ receivedBytes, totalBytes });
       yield chunk;
     }
-    if (digest.hex() === found.sha256) return;
+    if (digest.hex() === result?.sha256) return;
     throw new DownloadError(
       "The downloaded bytes differ from those of the service. Download them again.",
     );
@@ -64,7 +64,7 @@ async function* bytesFrom(
     );
   };
   let received = start;
-  for await (const chunk of bodyOf(client, `/exports/${encodeURIComponent(exportId)}/content`, {
+  for await (const chunk of bodyOf(client, path`/model_exports/${exportId}/content`, {
     name: "download",
     headers,
     onResponse,

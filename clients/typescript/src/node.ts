@@ -68,7 +68,7 @@ export async function downloadExport(
   options: DownloadOptions = {},
 ): Promise<void> {
   const partial = `${path}.${randomUUID()}.part`;
-  const content = client.exports.stream(exportId, { ...options, digest: digestOf("sha256") });
+  const content = client.modelExports.stream(exportId, { ...options, digest: digestOf("sha256") });
   try {
     const handle = await open(partial, "wx");
     try {

@@ -531,35 +531,6 @@ export class FineTuningAlpha extends APIResource {
   readonly graders = new FineTuningAlphaGraders(this.client);
 }
 
-export class FineTuningAdvice extends APIResource {
-  /**
-   * Ask whether a training is worth it. A worker then asks the base model the questions of
-   * some rows of the file, with and without the best prompt, searches the other rows for
-   * their answers, and reads the file's report. This takes about a minute on a CPU.
-   */
-  create(params: T.CreateAdvice, options?: RequestOptions): APIPromise<T.AdviceObject> {
-    return this.client.post("/fine_tuning/advice", { body: params, repeatable: true, ...options });
-  }
-
-  /** Retrieve the state of the advice, and its result once it is completed. */
-  retrieve(adviceId: string, options?: RequestOptions): APIPromise<T.AdviceObject> {
-    return this.client.get(path`/fine_tuning/advice/${adviceId}`, options);
-  }
-
-  /** Return the object once it has ended. Check its `status`. */
-  wait(adviceId: string, options?: WaitOptions<T.AdviceObject>): Promise<T.AdviceObject> {
-    return waitFor((request) => this.retrieve(adviceId, request), options);
-  }
-
-  /**
-   * Delete the advice. If it is in progress, the worker stops. Advice is also deleted 30 days
-   * after it was created.
-   */
-  delete(adviceId: string, options?: RequestOptions): APIPromise<T.AdviceDeleted> {
-    return this.client.delete(path`/fine_tuning/advice/${adviceId}`, options);
-  }
-}
-
 export interface FineTuningSweepsListParams extends PageParams {
 }
 
@@ -642,7 +613,6 @@ export class FineTuningCheckpoints extends APIResource {
 export class FineTuning extends APIResource {
   readonly jobs = new FineTuningJobs(this.client);
   readonly alpha = new FineTuningAlpha(this.client);
-  readonly advice = new FineTuningAdvice(this.client);
   readonly sweeps = new FineTuningSweeps(this.client);
   readonly checkpoints = new FineTuningCheckpoints(this.client);
 
@@ -652,61 +622,154 @@ export class FineTuning extends APIResource {
   }
 }
 
-export interface ExportsListParams extends PageParams {
-  /** Model to filter by. */
-  model?: string;
+export interface AdviceResourceListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
   /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
   order?: "asc" | "desc";
+  /** ID of the training file. */
+  training_file_id?: string;
+  /** ID of the base model. */
+  model?: string;
 }
 
-export class Exports extends APIResource {
+export interface AdviceResourceRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class AdviceResource extends APIResource {
+  /**
+   * Ask whether a training is worth it. A worker then asks the base model the questions of
+   * some rows of the file, with and without the best prompt, searches the other rows for
+   * their answers, and reads the file's report. This takes about a minute on a CPU.
+   */
+  create(params: T.CreateAdvice, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
+    return this.client.post("/advice", { body: params, repeatable: true, ...options });
+  }
+
+  /** List the project's advice, newest first by default. */
+  list(params?: AdviceResourceListParams, options?: RequestOptions): PagePromise<T.TrainingAdvice> {
+    return this.client.getPage("/advice", { query: params, ...options });
+  }
+
+  /**
+   * Get an advice: its status, its progress, and its result once it is completed. With
+   * `wait`, the response is sent when it ends.
+   */
+  retrieve(id: string, params?: AdviceResourceRetrieveParams, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
+    return this.client.get(path`/advice/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.TrainingAdvice>): Promise<T.TrainingAdvice> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /** Delete an advice and its result. If it is in progress, it stops. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/advice/${id}`, options);
+  }
+
+  /**
+   * Cancel an advice. The status is `cancelling` while its work is still being stopped.
+   * Returns 409 if it has already ended.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
+    return this.client.post(path`/advice/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of an advice, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/advice/${id}/events`, options);
+  }
+
+  /**
+   * Yield the events as they happen, oldest first, until the last one. A broken connection is
+   * resumed after the last event. Leaving the loop closes the connection.
+   */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/advice/${id}/events`, options);
+  }
+}
+
+export interface ModelExportsListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Name of the trained model. */
+  model?: string;
+  /** Format of the export. */
+  format?: string;
+}
+
+export interface ModelExportsRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class ModelExports extends APIResource {
   /**
    * Export a trained model for other software. A worker writes the artifact, loads it,
    * compares its answers to held-out rows with the serving engine's, and stores it as one
    * archive.
    */
-  create(params: T.CreateExport, options?: RequestOptions): APIPromise<T.ExportObject> {
-    return this.client.post("/exports", { body: params, repeatable: true, ...options });
+  create(params: T.CreateModelExport, options?: RequestOptions): APIPromise<T.ModelExport> {
+    return this.client.post("/model_exports", { body: params, repeatable: true, ...options });
   }
 
   /** List the project's exports, newest first by default. */
-  list(params?: ExportsListParams, options?: RequestOptions): PagePromise<T.ExportObject> {
-    return this.client.getPage("/exports", { query: params, ...options });
+  list(params?: ModelExportsListParams, options?: RequestOptions): PagePromise<T.ModelExport> {
+    return this.client.getPage("/model_exports", { query: params, ...options });
   }
 
   /**
-   * Retrieve an export: its status and progress, and its size, digest and proof once it has
-   * succeeded.
+   * Get an export: its status, its progress, and its result once it is completed. With
+   * `wait`, the response is sent when it ends.
    */
-  retrieve(exportId: string, options?: RequestOptions): APIPromise<T.ExportObject> {
-    return this.client.get(path`/exports/${exportId}`, options);
+  retrieve(id: string, params?: ModelExportsRetrieveParams, options?: RequestOptions): APIPromise<T.ModelExport> {
+    return this.client.get(path`/model_exports/${id}`, { query: params, ...options });
   }
 
   /** Return the object once it has ended. Check its `status`. */
-  wait(exportId: string, options?: WaitOptions<T.ExportObject>): Promise<T.ExportObject> {
-    return waitFor((request) => this.retrieve(exportId, request), options);
+  wait(id: string, options?: WaitOptions<T.ModelExport>): Promise<T.ModelExport> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /** Delete an export and its result. If it is in progress, it stops. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/model_exports/${id}`, options);
   }
 
   /**
-   * Delete an export with its archive. If it is in progress, its worker stops. `receipt` is
-   * the ID of a signed receipt.
+   * Cancel an export. The status is `cancelling` while its work is still being stopped.
+   * Returns 409 if it has already ended.
    */
-  delete(exportId: string, options?: RequestOptions): APIPromise<T.ExportDeleted> {
-    return this.client.delete(path`/exports/${exportId}`, options);
+  cancel(id: string, options?: RequestOptions): APIPromise<T.ModelExport> {
+    return this.client.post(path`/model_exports/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of an export, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/model_exports/${id}/events`, options);
+  }
+
+  /**
+   * Yield the events as they happen, oldest first, until the last one. A broken connection is
+   * resumed after the last event. Leaving the loop closes the connection.
+   */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/model_exports/${id}/events`, options);
   }
 
   /**
    * Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in
-   * hexadecimal digits, and `repr-digest` the same in base64. Returns 409 if the export has
-   * not succeeded.
+   * hexadecimal digits, and `repr-digest` the same in base64. Returns 409 if the export is
+   * not completed.
    */
-  content(exportId: string, options?: RequestOptions): APIPromise<Response> {
-    return this.client.getContent(path`/exports/${exportId}/content`, options);
-  }
-
-  /** Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended. */
-  cancel(exportId: string, options?: RequestOptions): APIPromise<T.ExportObject> {
-    return this.client.post(path`/exports/${exportId}/cancel`, options);
+  content(id: string, options?: RequestOptions): APIPromise<Response> {
+    return this.client.getContent(path`/model_exports/${id}/content`, options);
   }
 }
 
@@ -1517,7 +1580,8 @@ export class Resources extends APIClient {
   readonly recognizers = new Recognizers(this);
   readonly models = new Models(this);
   readonly fineTuning = new FineTuning(this);
-  readonly exports = new Exports(this);
+  readonly advice = new AdviceResource(this);
+  readonly modelExports = new ModelExports(this);
   readonly erasureReceipts = new ErasureReceipts(this);
   readonly admin = new Admin(this);
   readonly aliases = new Aliases(this);

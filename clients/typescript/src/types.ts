@@ -85,50 +85,15 @@ export interface AdminKeyOwner {
   role?: "owner";
 }
 
-/** Response to deleting advice. */
-export interface AdviceDeleted {
-  /** ID of the deleted advice. */
-  id: string;
-  /** Default: `fine_tuning.advice`. */
-  object?: "fine_tuning.advice";
-  /** Default: `true`. */
-  deleted?: true;
-}
-
-/** Reason why the advice failed. */
-export interface AdviceErrorObject {
-  /** Machine-readable code. */
-  code: string;
-  /** Description of the reason. */
-  message: string;
-}
-
-/** Advice before a training. The fields after `error` are null until it is completed. */
-export interface AdviceObject {
-  /** ID of the advice. Starts with `ftadvice-`. */
-  id: string;
-  /** Default: `fine_tuning.advice`. */
-  object?: "fine_tuning.advice";
-  /** Creation time, in Unix seconds. */
-  created_at: number;
-  /** Time at which the advice ended, in Unix seconds; null if it has not. */
-  finished_at: number | null;
-  /** Time at which the advice is deleted, in Unix seconds. */
-  expires_at: number;
-  /** ID of the training file. */
-  training_file: string;
-  /** ID of the base model. */
-  model: string;
-  status: AdviceStatus;
-  /** Reason for the status `failed`; otherwise null. */
-  error: AdviceErrorObject | null;
+/** Completed advice before a training. */
+export interface AdviceResult {
   /**
    * What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data`
    * first.
    */
-  recommendation?: Recommendation | null;
+  recommendation: Recommendation;
   /** Recommendation in one sentence, with its figures. */
-  sentence?: string | null;
+  sentence: string;
   /** Number of rows in the training file. */
   rows?: number | null;
   /** Metric of the scores, chosen by the answers. */
@@ -152,7 +117,7 @@ export interface AdviceObject {
   findings?: FindingObject[] | null;
   /** Estimate of a job with default settings. */
   estimate?: EstimateObject | null;
-  /** What was left out, and why a job would be refused. */
+  /** Skipped checks, and reasons why a job would be refused. */
   notes?: string[] | null;
 }
 
@@ -167,9 +132,6 @@ export interface AdviceScore {
   /** Number of rows with a score. */
   rows: number;
 }
-
-/** Status of the advice. */
-export type AdviceStatus = "in_progress" | "completed" | "failed";
 
 /** A change to an alias. */
 export interface AliasChange {
@@ -754,9 +716,11 @@ export interface CreateAdminKey {
 /** Request for advice before a training. */
 export interface CreateAdvice {
   /** ID of the file. */
-  training_file: string;
+  training_file_id: string;
   /** ID of the base model. An engine must serve it. */
   model: string;
+  /** Key-value pairs attached to the advice; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
 /** Request body to create a batch. */
@@ -907,23 +871,6 @@ export interface CreateEvalRun {
   name?: string | null;
 }
 
-/** Request for an export. */
-export interface CreateExport {
-  /** Name of a trained model, or an alias of one. */
-  model: string;
-  /**
-   * Format of the export: `adapter` (PEFT, for use with the base model), `merged` (a complete
-   * model in safetensors), `gguf` (a complete model for llama.cpp), `gguf-adapter`, or
-   * `ollama` (`gguf` with a Modelfile).
-   */
-  format: "adapter" | "merged" | "gguf" | "gguf-adapter" | "ollama";
-  /**
-   * Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the
-   * default), `q5_k_m` or `q4_k_m`.
-   */
-  quantization?: "f16" | "q8_0" | "q5_k_m" | "q4_k_m" | null;
-}
-
 /** Request body to generate training rows from documents. */
 export interface CreateGeneration {
   /**
@@ -1017,6 +964,25 @@ export interface CreateKey {
   /** IP addresses and CIDR ranges that requests with the key may come from. `null` allows all. */
   allowed_ips?: string[] | null;
   limits?: Limits;
+}
+
+/** Request to export a trained model. */
+export interface CreateModelExport {
+  /** Name of a trained model, or an alias of one. */
+  model: string;
+  /**
+   * Format of the export: `adapter` (PEFT, for use with the base model), `merged` (a complete
+   * model in safetensors), `gguf` (a complete model for llama.cpp), `gguf-adapter`, or
+   * `ollama` (`gguf` with a Modelfile).
+   */
+  format: "adapter" | "merged" | "gguf" | "gguf-adapter" | "ollama";
+  /**
+   * Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the
+   * default), `q5_k_m` or `q4_k_m`.
+   */
+  quantization?: "f16" | "q8_0" | "q5_k_m" | "q4_k_m" | null;
+  /** Key-value pairs attached to the export; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
 /** Request to import an adapter that was trained elsewhere. */
@@ -1795,30 +1761,6 @@ export interface ExpiresAfter {
   seconds: number;
 }
 
-/** Response to deleting an export. */
-export interface ExportDeleted {
-  /** ID of the deleted export. */
-  id: string;
-  /** Default: `export`. */
-  object?: "export";
-  /** Default: `true`. */
-  deleted?: true;
-  /** ID of the receipt of the erasure, which says what was erased. */
-  receipt?: string | null;
-}
-
-/** Reason why an export failed. */
-export interface ExportErrorObject {
-  /** Machine-readable code. */
-  code: string;
-  /** Description of the reason. */
-  message: string;
-  /** Prompt as the engine renders it, if the artifact renders it differently. */
-  expected_prompt?: string | null;
-  /** The same prompt as the artifact renders it. */
-  rendered_prompt?: string | null;
-}
-
 /** Base weights that the adapter was merged into. */
 export interface ExportMergedOnto {
   /**
@@ -1833,51 +1775,6 @@ export interface ExportMergedOnto {
   bf16_difference?: number | null;
   /** The same with `nf4`. */
   nf4_difference?: number | null;
-}
-
-/** Export of a trained model for other software. */
-export interface ExportObject {
-  /** ID of the export. Starts with `export-`. */
-  id: string;
-  /** Default: `export`. */
-  object?: "export";
-  /** Creation time, in Unix seconds. */
-  created_at: number;
-  /** Time at which the export ended, in Unix seconds; null if it has not. */
-  finished_at: number | null;
-  /** Time at which the export is deleted, in Unix seconds. */
-  expires_at: number;
-  /** Name of the trained model. */
-  model: string;
-  /** Format of the export. */
-  format: string;
-  /** Quantization of the weights. */
-  quantization: string | null;
-  /** Status of the export. */
-  status: ExportStatus;
-  /** Step of an export in progress; otherwise null. */
-  progress: ExportProgressObject | null;
-  /** Size of the archive; null until it exists. */
-  bytes: number | null;
-  /** SHA-256 of the archive in hexadecimal digits; null until it exists. */
-  sha256: string | null;
-  /** Comparison of the artifact's answers with the engine's; null if there is none. */
-  proof: ExportProof | null;
-  /** Reason for the status `failed`; otherwise null. */
-  error: ExportErrorObject | null;
-}
-
-/** Current step of an export. */
-export interface ExportProgressObject {
-  /**
-   * `asking` the engine, `merging`, `comparing` both base models, `converting`, `quantizing`,
-   * `loading`, `proving`, `hashing` or `packing`.
-   */
-  step: string;
-  /** Number of finished parts of the step. */
-  done: number;
-  /** Number of all parts of the step. */
-  total: number;
 }
 
 /** Comparison of the loaded artifact's answers with those of the serving engine. */
@@ -1900,9 +1797,6 @@ export interface ExportProof {
   /** Base weights that the adapter was merged into; null if it was not merged. */
   merged_onto?: ExportMergedOnto | null;
 }
-
-/** Status of an export. */
-export type ExportStatus = "queued" | "in_progress" | "succeeded" | "failed" | "cancelled";
 
 /** A condition of a gate that a model did not meet. */
 export interface FailedConditionObject {
@@ -2879,6 +2773,69 @@ export interface ModelDeleted {
   receipt?: string | null;
 }
 
+/** Export of a trained model for other software. */
+export interface ModelExport {
+  /** ID of the export. Starts with `export-`. */
+  id: string;
+  /** Default: `model.export`. */
+  object?: "model.export";
+  /**
+   * `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or
+   * `cancelled`.
+   */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: ModelExportError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** Name of the trained model. */
+  model: string;
+  /** Format of the export. */
+  format: string;
+  /** Quantization of the weights; null if the format has none. */
+  quantization: string | null;
+  /** Time at which the export is deleted, in Unix seconds. */
+  expires_at: number;
+  /** Archive and its proof; null unless the status is `completed`. */
+  result: ModelExportResult | null;
+}
+
+/** Reason why an export failed. */
+export interface ModelExportError {
+  /** Machine-readable error code. */
+  code: string;
+  /** What went wrong, and how to fix it. */
+  message: string;
+  /** Parameter of the request that caused the failure, if one did. */
+  param?: string | null;
+  /** Prompt as the engine renders it, if the artifact renders it differently. */
+  expected_prompt?: string | null;
+  /** The same prompt as the artifact renders it. */
+  rendered_prompt?: string | null;
+  /** The comparison, if the answers differ too much. */
+  proof?: ExportProof | null;
+}
+
+/** Archive of a completed export. */
+export interface ModelExportResult {
+  /** Name of the archive. */
+  filename: string;
+  /** Size of the archive. */
+  bytes: number;
+  /** SHA-256 of the archive in hexadecimal digits. */
+  sha256: string;
+  /** Comparison of the artifact's answers with the engine's; null if there is none. */
+  proof: ExportProof | null;
+}
+
 /** An import of an adapter. */
 export interface ModelImport {
   /** ID of the import, prefixed with `modelimport-`. */
@@ -3067,6 +3024,61 @@ export interface NewServiceAccountObject {
   /** First key of the account, or null if none was to be created. */
   api_key: AccountKeyObject | null;
 }
+
+/** Confirmation that an operation was deleted. */
+export interface OperationDeleted {
+  /** ID of the deleted operation. */
+  id: string;
+  /** Type of the object, followed by `.deleted`. */
+  object: string;
+  /** Default: `true`. */
+  deleted?: true;
+  /** ID of the receipt that says what was erased; null if none is. */
+  receipt?: string | null;
+}
+
+/** Reason why an operation failed. */
+export interface OperationError {
+  /** Machine-readable error code. */
+  code: string;
+  /** What went wrong, and how to fix it. */
+  message: string;
+  /** Parameter of the request that caused the failure, if one did. */
+  param?: string | null;
+}
+
+/** A change of an operation. */
+export interface OperationEvent {
+  /** ID of the event. */
+  id: string;
+  /** Default: `operation.event`. */
+  object?: "operation.event";
+  /** Time of the change, in Unix seconds. */
+  created_at: number;
+  /** What changed. Only a stream has events about `progress`. */
+  type: "status" | "progress";
+  /** ID of the operation. */
+  operation_id: string;
+  /** Status of the operation after the change. */
+  status: OperationStatus;
+  /** Progress of the operation, or null. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+}
+
+/** Progress of an operation. */
+export interface OperationProgress {
+  /** Number of finished parts. */
+  completed: number;
+  /** Number of all parts; null if it is not known yet. */
+  total: number | null;
+  /** Current step; null if the operation has only one. */
+  step?: string | null;
+}
+
+/** Status of an operation. */
+export type OperationStatus = "queued" | "in_progress" | "cancelling" | "completed" | "failed" | "cancelled";
 
 /** Outcome of one item of a run. */
 export interface OutputItemObject {
@@ -4027,6 +4039,39 @@ export interface ToolCallGrader {
   input?: string;
   /** Expected tool call or list of tool calls as JSON, usually a template variable. */
   reference: string;
+}
+
+/** Advice before a training. */
+export interface TrainingAdvice {
+  /** ID of the advice. Starts with `ftadvice-`. */
+  id: string;
+  /** Default: `advice`. */
+  object?: "advice";
+  /**
+   * `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or
+   * `cancelled`.
+   */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** ID of the training file. */
+  training_file_id: string;
+  /** ID of the base model. */
+  model: string;
+  /** Time at which the advice is deleted, in Unix seconds. */
+  expires_at: number;
+  /** The advice; null unless the status is `completed`. */
+  result: AdviceResult | null;
 }
 
 /** A trial of a sweep, which is a fine-tuning job. */

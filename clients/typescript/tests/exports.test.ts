@@ -21,18 +21,18 @@ async function folder(): Promise<string> {
 
 async function content(client: Finetuned, id: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of client.exports.stream(id)) chunks.push(chunk);
+  for await (const chunk of client.modelExports.stream(id)) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
 test("an export is created once, awaited, listed and deleted", async () => {
   const proxy = await between((line, nth) =>
-    line === "POST /v1/exports" && nth === 0 ? "swallow" : undefined,
+    line === "POST /v1/model_exports" && nth === 0 ? "swallow" : undefined,
   );
   const client = service({ baseURL: proxy.url });
-  const { exports } = client;
+  const { modelExports: exports } = client;
   const made = await exports.create({ model, format: "adapter" });
-  expect(made).toMatchObject({ object: "export", model, status: "queued" });
+  expect(made).toMatchObject({ object: "model.export", model, status: "queued" });
   const seen: string[] = [];
   const onProgress = ({ status }: { status: string }) => void seen.push(status);
   // The model has no adapter in storage, so the worker cannot export it.
@@ -51,8 +51,8 @@ test("an export is created once, awaited, listed and deleted", async () => {
 
 test("a broken download is resumed after its last byte", async () => {
   const whole = await content(service(), READY);
-  const { bytes, sha256 } = await service().exports.retrieve(READY);
-  expect(createHash("sha256").update(whole).digest("hex")).toBe(sha256);
+  const { result } = await service().modelExports.retrieve(READY);
+  expect(createHash("sha256").update(whole).digest("hex")).toBe(result?.sha256);
 
   const proxy = await between((line, nth) =>
     line.endsWith("/content") ? ([{ bytes: 1000 }, "cut", { bytes: 1 }] as const)[nth] : undefined,
@@ -65,7 +65,7 @@ test("a broken download is resumed after its last byte", async () => {
   expect(whole.equals(await readFile(path))).toBe(true);
   expect(proxy.requests.filter((line) => line.endsWith("/content"))).toHaveLength(4);
   expect(reports).toEqual([...reports].sort((a, b) => a - b));
-  expect([reports[0], reports.at(-1)]).toEqual([0, bytes]);
+  expect([reports[0], reports.at(-1)]).toEqual([0, result?.bytes]);
 });
 
 test("bytes with another digest are no download", async () => {
