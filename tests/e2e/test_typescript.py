@@ -56,7 +56,7 @@ def node(program: Path, stack: Stack, chats: Callable[[int], bytes]) -> Callable
             env=env(FINETUNED_BASE_URL=stack.url, FINETUNED_API_KEY=stack.key),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=420,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
