@@ -14,7 +14,7 @@
  *         ├── PermissionDeniedError     403
  *         ├── NotFoundError             404
  *         ├── ConflictError             409
- *         ├── PreconditionFailedError   412
+ *         │   └── PreconditionFailedError     412
  *         ├── ContentTooLargeError      413
  *         ├── UnprocessableEntityError  422
  *         ├── RateLimitError            429
@@ -128,7 +128,7 @@ export class NotFoundError extends APIError {}
 /** 409: the object's state does not allow this. */
 export class ConflictError extends APIError {}
 /** 412: the object has changed since its `etag` was read. */
-export class PreconditionFailedError extends APIError {}
+export class PreconditionFailedError extends ConflictError {}
 /** 413: a size limit is exceeded. */
 export class ContentTooLargeError extends APIError {}
 /** 422: the request is understood but cannot be processed. */

@@ -77,7 +77,7 @@ export async function whenFilesAreReady<T>(
     try {
       return await request();
     } catch (error) {
-      if (!(error instanceof ConflictError) || error.code !== "file_not_ready") throw error;
+      if (!(error instanceof ConflictError) || error.code !== "not_ready") throw error;
       await sleep(POLL_MS, signal);
     }
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ConflictError, NotFoundError } from "../src/index.js";
+import { NotFoundError, PreconditionFailedError } from "../src/index.js";
 import { BASE_MODEL, service } from "./support.js";
 
 const OTHER_MODEL = process.env.FINETUNED_TEST_OTHER_MODEL ?? "other-base";
@@ -33,10 +33,10 @@ test("a concurrent change is a conflict", async () => {
   const refused = await aliases
     .set("raced", { model: BASE_MODEL }, { ifMatch: etag })
     .catch((error) => error);
-  expect(refused).toBeInstanceOf(ConflictError);
-  expect(refused).toMatchObject({ status: 409, code: "alias_changed" });
+  expect(refused).toBeInstanceOf(PreconditionFailedError);
+  expect(refused).toMatchObject({ status: 412, code: "precondition_failed" });
   const again = aliases.set("raced", { model: BASE_MODEL }, { ifNoneMatch: "*" });
-  await expect(again).rejects.toThrow(ConflictError);
+  await expect(again).rejects.toThrow(PreconditionFailedError);
 });
 
 test("a gate is set, kept and removed", async () => {
