@@ -31,6 +31,7 @@ from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Tasks
+from service.files.curation.reviews.records import Reviews
 from service.files.records import Files
 from service.files.stored_chats.recorder import recording
 from service.files.upload import upload_slots
@@ -180,6 +181,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.dispatcher = Dispatcher(state.jobs, redis, settings)
     state.uploads, state.curation = Uploads(redis, state.files), Tasks(redis)
     state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
+    state.reviews = Reviews(redis, state.storage)
     state.upload_slots = upload_slots(settings.max_uploads_at_once)
     state.running_graders = graders_routes.running_graders()
 

@@ -92,7 +92,7 @@ async def list_batches(
 
 @router.get(
     "/{batch_id}",
-    operation_id="retrieveBatch",
+    operation_id="getBatch",
     summary="Retrieve a batch",
     openapi_extra=needs(Permission.BATCHES_READ),
 )

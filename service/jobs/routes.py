@@ -36,7 +36,7 @@ from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, list_query, resource
 from service.web.filters import CountedList, ListFilter, by_status, counted_list, find
 from service.web.idempotency import comparable, create_once
-from service.web.openapi.parts import headers
+from service.web.openapi.parts import headers, stream_of
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Paging, Resource, list_of, paging
 
@@ -192,7 +192,7 @@ async def list_jobs(
 
 @router.get(
     "/{job_id}",
-    operation_id="retrieveFineTuningJob",
+    operation_id="getFineTuningJob",
     summary="Retrieve a job",
     openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
@@ -277,13 +277,13 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
 
 @router.get(
     "/{job_id}/events",
-    operation_id="listFineTuningEvents",
+    operation_id="listFineTuningJobEvents",
     summary="List job events",
     response_model=ListOf[EventObject],
     responses={
         200: {
             "description": "A page of events or, if `stream` is true, a live stream of all events.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": stream_of(EventObject),
         }
     },
     openapi_extra=needs(Permission.FINE_TUNING_READ),

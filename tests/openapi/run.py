@@ -92,6 +92,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     async with _worker(settings):
         await files.look(world, made)
         await data_sets.look(world, made, cleaning, DEMO_MODEL)
+        await data_sets.reviews(world, made)
         await files.erase_rows(world, "Band 3")
         await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
         await jobs.look(world, waiting)

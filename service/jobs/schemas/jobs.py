@@ -165,23 +165,57 @@ class JobObject(BaseModel):
 class CheckpointMetrics(BaseModel):
     """Metrics of a checkpoint, measured when it was saved."""
 
-    step: float | None = None
-    train_loss: float | None = None
-    train_mean_token_accuracy: float | None = None
-    valid_loss: float | None = None
-    valid_mean_token_accuracy: float | None = None
-    full_valid_loss: float | None = None
-    full_valid_mean_token_accuracy: float | None = None
+    step: float | None = Field(
+        default=None, description="Training step at which the checkpoint was saved."
+    )
+    train_loss: float | None = Field(default=None, description="Training loss of the step.")
+    train_mean_token_accuracy: float | None = Field(
+        default=None, description="Share of the training tokens that the model predicts correctly."
+    )
+    valid_loss: float | None = Field(
+        default=None, description="Loss on a sample of the validation rows."
+    )
+    valid_mean_token_accuracy: float | None = Field(
+        default=None, description="Token accuracy on a sample of the validation rows."
+    )
+    full_valid_loss: float | None = Field(default=None, description="Loss on all validation rows.")
+    full_valid_mean_token_accuracy: float | None = Field(
+        default=None, description="Token accuracy on all validation rows."
+    )
     # Mean rewards of answers, with the method reinforcement only.
-    train_reward_mean: float | None = None
-    valid_reward_mean: float | None = None
+    train_reward_mean: float | None = Field(
+        default=None,
+        description="Mean reward of the answers to training prompts. Only for reinforcement.",
+    )
+    valid_reward_mean: float | None = Field(
+        default=None,
+        description="Mean reward of the answers to validation prompts. Only for reinforcement.",
+    )
     # DPO and KTO only. An accuracy is a share from 0 to 1; a margin is in nats, times beta.
-    train_reward_accuracy: float | None = None
-    train_reward_margin: float | None = None
-    valid_reward_accuracy: float | None = None
-    valid_reward_margin: float | None = None
-    full_valid_reward_accuracy: float | None = None
-    full_valid_reward_margin: float | None = None
+    train_reward_accuracy: float | None = Field(
+        default=None,
+        description="Share of the training pairs in which the preferred answer has the higher "
+        "reward. Only for DPO and KTO.",
+    )
+    train_reward_margin: float | None = Field(
+        default=None,
+        description="Mean difference of the rewards of preferred and other answers, in nats "
+        "times `beta`. Only for DPO and KTO.",
+    )
+    valid_reward_accuracy: float | None = Field(
+        default=None,
+        description="Reward accuracy on a sample of the validation rows. Only for DPO and KTO.",
+    )
+    valid_reward_margin: float | None = Field(
+        default=None,
+        description="Reward margin on a sample of the validation rows. Only for DPO and KTO.",
+    )
+    full_valid_reward_accuracy: float | None = Field(
+        default=None, description="Reward accuracy on all validation rows. Only for DPO and KTO."
+    )
+    full_valid_reward_margin: float | None = Field(
+        default=None, description="Reward margin on all validation rows. Only for DPO and KTO."
+    )
 
 
 class CheckpointObject(BaseModel):

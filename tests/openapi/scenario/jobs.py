@@ -79,7 +79,7 @@ async def look(world: World, jobs: list[str]) -> None:
     for job_id in jobs:
         await _until_queued(world, job_id)
     path = {"job_id": jobs[0]}
-    await world.call("retrieveFineTuningJob", "queued", "Queued job", path=path)
+    await world.call("getFineTuningJob", "queued", "Queued job", path=path)
     await world.call("listFineTuningJobs", "newest", query={"limit": 20})
     counted = {"status": ["queued"], "search": "bookshop", "include": ["counts"], "limit": 1}
     await world.call("listFineTuningJobs", "counted", "Filtered, with counts", query=counted)
@@ -92,15 +92,15 @@ async def look(world: World, jobs: list[str]) -> None:
     await world.call("cancelFineTuningJob", expect=409, path=path)
     await _events(world, path)
     for operation in (
-        *("retrieveFineTuningJob", "pauseFineTuningJob", "resumeFineTuningJob"),
-        *("cancelFineTuningJob", "listFineTuningEvents", "listFineTuningJobCheckpoints"),
+        *("getFineTuningJob", "pauseFineTuningJob", "resumeFineTuningJob"),
+        *("cancelFineTuningJob", "listFineTuningJobEvents", "listFineTuningJobCheckpoints"),
         "getFineTuningJobMetrics",
     ):
         await world.call(operation, expect=404, path={"job_id": NO_JOB})
     for operation in (
-        "retrieveFineTuningJobEvaluation",
+        "getFineTuningJobEvaluation",
         "restartFineTuningJobEvaluation",
-        "retrieveFineTuningJobEvaluationReport",
+        "getFineTuningJobEvaluationReport",
     ):
         await world.call(operation, expect=404, path=path)
 
@@ -129,13 +129,13 @@ async def metrics(world: World, jobs: Jobs, job_id: str, project_id: str) -> Non
 
 async def unknown_format(world: World, job_id: str) -> None:
     """Ask for the report of an evaluation in a format that does not exist."""
-    report = "retrieveFineTuningJobEvaluationReport"
+    report = "getFineTuningJobEvaluationReport"
     await world.call(report, expect=400, path={"job_id": job_id}, query={"format": "pdf"})
 
 
 async def _events(world: World, path: dict[str, str]) -> None:
     listed = await world.call(
-        "listFineTuningEvents",
+        "listFineTuningJobEvents",
         "cancelled",
         "Events of a canceled job",
         path=path,
@@ -143,14 +143,14 @@ async def _events(world: World, path: dict[str, str]) -> None:
     )
     oldest = listed.json()["data"][-3]["id"]
     await world.call(
-        "listFineTuningEvents",
+        "listFineTuningJobEvents",
         "cancelled",
         "Event stream, resumed after an event",
         path=path,
         query={"stream": True},
         headers={"last-event-id": oldest},
     )
-    await world.call("listFineTuningEvents", expect=400, path=path, query={"after": "x"})
+    await world.call("listFineTuningJobEvents", expect=400, path=path, query={"after": "x"})
     await world.call("listFineTuningJobCheckpoints", "none_yet", path=path, query={"limit": 10})
     await world.call(
         "listFineTuningJobCheckpoints", expect=400, path=path, query={"after": "ftckpt_x"}
@@ -160,7 +160,7 @@ async def _events(world: World, path: dict[str, str]) -> None:
 async def _until_queued(world: World, job_id: str) -> None:
     async with asyncio.timeout(60):
         while True:
-            answer = await world.call("retrieveFineTuningJob", path={"job_id": job_id})
+            answer = await world.call("getFineTuningJob", path={"job_id": job_id})
             if answer.json()["status"] != "validating_files":
                 assert answer.json()["status"] == "queued", answer.text
                 return
