@@ -40,7 +40,7 @@ class WorkerObject(BaseModel):
     object: Literal["organization.worker"] = "organization.worker"
     id: str = Field(description="Name of the worker.", examples=["gpu-node-1"])
     status: Literal["idle", "busy"] = Field(
-        description="`busy` while the worker has tasks, and while it shuts down."
+        description="Status of the worker: `busy` while it has tasks, and while it shuts down."
     )
     queues: list[str] = Field(
         description="Queues whose tasks the worker takes. Workers of `cpu` also take those of "
@@ -116,7 +116,7 @@ class EngineObject(BaseModel):
         description="ID of the base model, or of the trained model whose weights were merged."
     )
     status: ReplicaState = Field(
-        description="`starting`: no sign of life yet. `warming`: its share of the requests grows. "
+        description="Status of the engine. `starting`: no sign of life yet. `warming`: its share of the requests grows. "
         "`serving`. `ejected`: it failed and gets no requests for now. `leaving`: it is no longer "
         "in DNS and finishes its last requests."
     )
@@ -175,13 +175,13 @@ class EngineObject(BaseModel):
 class CheckObject(BaseModel):
     """A check of the installation."""
 
-    name: str = Field(description="What was checked.", examples=["Redis memory"])
+    name: str = Field(description="Subject of the check.", examples=["Redis memory"])
     status: CheckStatus = Field(
-        description="`warning`: it works, but something should be changed. `failed`: a part of "
-        "the service does not work."
+        description="Status of the check. `warning`: it works, but something should be changed. "
+        "`failed`: a part of the service does not work."
     )
-    message: str = Field(description="What was found.", examples=["32% of 512 MiB"])
-    fix: str | None = Field(description="How to fix it. Null if nothing is to be done.")
+    message: str = Field(description="Result of the check, in words.", examples=["32% of 512 MiB"])
+    fix: str | None = Field(description="Suggested fix. Null if there is nothing to do.")
 
     @classmethod
     def from_finding(cls, finding: Finding) -> Self:
