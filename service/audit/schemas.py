@@ -188,8 +188,8 @@ class AuditLogVerification(BaseModel):
 
     object: Literal["organization.audit_log.verification"] = "organization.audit_log.verification"
     status: Literal["intact", "damaged", "empty"] = Field(
-        description="Result. `intact`: no sealed entry was changed, deleted, added or moved. `damaged`: "
-        "`problems` says what is wrong. `empty`: no entry is sealed yet."
+        description="Result. `intact`: no sealed entry was changed, deleted, added or moved. "
+        "`damaged`: `problems` says what is wrong. `empty`: no entry is sealed yet."
     )
     verified_at: int = Field(description="Time of the verification, in Unix seconds.")
     sealed: SealedUntil | None = Field(

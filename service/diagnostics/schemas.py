@@ -116,9 +116,9 @@ class EngineObject(BaseModel):
         description="ID of the base model, or of the trained model whose weights were merged."
     )
     status: ReplicaState = Field(
-        description="Status of the engine. `starting`: no sign of life yet. `warming`: its share of the requests grows. "
-        "`serving`. `ejected`: it failed and gets no requests for now. `leaving`: it is no longer "
-        "in DNS and finishes its last requests."
+        description="Status of the engine. `starting`: no sign of life yet. `warming`: its share "
+        "of the requests grows. `serving`. `ejected`: it failed and gets no requests for now. "
+        "`leaving`: it is no longer in DNS and finishes its last requests."
     )
     version: str | None = Field(
         description="Version of this service on the engine. Null if the engine does not answer."
