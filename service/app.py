@@ -14,6 +14,7 @@ from service import __version__
 from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
 from service.config import Settings
+from service.erasure import deprecated as old_erasure_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
@@ -35,6 +36,7 @@ from service.jobs import routes as job_routes
 from service.jobs.advice import deprecated as old_advice_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
+from service.jobs.sweeps import deprecated as old_sweep_routes
 from service.jobs.sweeps import routes as sweep_routes
 from service.lifespan import open_resources
 from service.models import routes as model_routes
@@ -151,11 +153,13 @@ def _routes() -> list[BaseRoute]:
         advice_routes,
         old_advice_routes,
         sweep_routes,
+        old_sweep_routes,
         sharing_routes,
         model_routes,
         export_routes,
         old_export_routes,
         erasure_routes,
+        old_erasure_routes,
         alias_routes,
         project_routes,
         account_routes,
@@ -174,4 +178,5 @@ def _routes() -> list[BaseRoute]:
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)
+    every.include_router(erasure_routes.erasures)
     return [*method_refusals(every.routes), *every.routes]

@@ -1,4 +1,4 @@
-"""`finetuned-server openapi`, `metrics` and `redis-acl`: generate documents from the code."""
+"""`finetuned-server openapi`, `metrics`, `error-codes` and `redis-acl`: documents from the code."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ templates, states, names from the catalog, the names of the first
 `FINETUNED_METRICS_MAX_PROJECTS` (50) projects, then `other`, and the
 `FINETUNED_METRICS_MAX_ALIASES` (50) aliases that changed last.
 """
+_ERRORS_HEAD = """# Error codes
+
+Written by `make metrics-docs` from `service/core/error_codes.py`; a test compares them.
+
+Values of `error.code` in [error responses](guide.md#errors). The meaning of a code does not change.
+A later version may add codes, so handle an unknown one by its status. The `error` of an object
+whose work failed has codes of its own, such as `training_interrupted`.
+
+| status | code | meaning | what to do |
+|---|---|---|---|
+"""
 _COLUMNS = "| name | type | labels | process | description |\n|---|---|---|---|---|"
 
 
@@ -46,6 +57,13 @@ def metrics(
 ) -> None:
     """Write the reference page of all Prometheus metrics."""
     _write(metrics_page(), output)
+
+
+def error_codes(
+    output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
+) -> None:
+    """Write the reference page of all error codes."""
+    _write(errors_page(), output)
 
 
 def redis_acl(
@@ -80,6 +98,17 @@ def metrics_page() -> str:
         by_heading.setdefault(metric.group.heading, [_COLUMNS]).append(_row(metric))
     tables = [f"## {heading}\n\n" + "\n".join(rows) for heading, rows in by_heading.items()]
     return "\n\n".join([_HEAD.rstrip(), *tables]) + "\n"
+
+
+def errors_page() -> str:
+    """Return docs/api/errors.md, from the declarations in service/core/error_codes.py."""
+    from service.core.error_codes import CODES
+
+    return _ERRORS_HEAD + "".join(
+        f"| {status} | `{code}` | {meaning} | {remedy} |\n"
+        for status, codes in CODES.items()
+        for code, (meaning, remedy) in codes.items()
+    )
 
 
 def _row(metric: Metric[Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from fastapi import Depends, Header
 from pydantic import BaseModel, Field
 
+from service.core.errors import Conflict
 from service.generation.documents import MAX_DOCUMENTS
 from service.generation.records import GenerationRecord, GenerationStatus, RowKind
 from service.generation.routes import DatasetGenerations, Registry, Store, start_generation
@@ -198,5 +199,10 @@ async def cancel_generation(generation: Existing, kind: Kind) -> OldDatasetGener
 )
 async def delete_generation(generation: Existing, caller: Caller, kind: Kind) -> GenerationDeleted:
     """Use `deleteDatasetGeneration`."""
+    if not generation.is_final:
+        raise Conflict(
+            f"The generation {generation.id} is {generation.status}. Cancel it, and delete it once "
+            "it has ended.",
+        )
     gone = GENERATION.get_or_404(await kind.delete(generation, caller), generation.id)
     return GenerationDeleted(id=gone.id)

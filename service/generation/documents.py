@@ -48,7 +48,7 @@ async def check_documents(
             f"The documents have {total} bytes together, and at most {MAX_BYTES} are allowed. "
             "Use fewer documents at a time.",
             param=param,
-            code="documents_too_large",
+            code="input_too_large",
         )
     for file in found:
         kind = binary_kind(await _head(files.storage, file))

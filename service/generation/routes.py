@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header
 from service.config import Settings
 from service.core import clock, ids, tracing
 from service.core.claims import Claim
-from service.core.errors import Conflict, NotFound
+from service.core.errors import NotFound
 from service.generation.documents import check_documents
 from service.generation.records import GenerationRecord, Generations
 from service.generation.schemas import CreateDatasetGeneration, DatasetGeneration
@@ -19,7 +19,7 @@ from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, create_once
-from service.web.operations import OperationDeleted, Operations, add_routes
+from service.web.operations import Operations, add_routes
 from service.web.permissions import Permission, needs
 from service.work.unfinished import check_room
 
@@ -34,6 +34,7 @@ class DatasetGenerations(Operations[GenerationRecord]):
 
     noun = "generation"
     schema = DatasetGeneration
+    deletes_unfinished = False
     filters: ClassVar = {"model": "Model that writes the rows."}
 
     @property
@@ -41,16 +42,6 @@ class DatasetGenerations(Operations[GenerationRecord]):
         """The store of the generations."""
         generations: Generations = self.request.app.state.generations
         return generations
-
-    async def delete(self, record: GenerationRecord, caller: Principal) -> OperationDeleted | None:
-        """Delete a generation that has ended. Its file and its documents are kept."""
-        if not record.is_final:
-            raise Conflict(
-                f"The generation {record.id} is {record.status}. Cancel it, and delete it once it "
-                "has ended.",
-                code="invalid_generation_status",
-            )
-        return await super().delete(record, caller)
 
 
 @router.post(
@@ -108,7 +99,7 @@ async def start_generation(
     await check_documents(store.files, caller.project_id, body.document_ids, param)
     waiting = await store.count_unfinished(caller.project_id)
     most = settings.max_unfinished_generations_per_project
-    check_room(waiting, most, "generations", code="too_many_unfinished_generations")
+    check_room(waiting, most, "generations")
     return await store.create(_new(body, caller), claim)
 
 

@@ -91,7 +91,7 @@ async def estimate_job(
     steps and tokens, the peak memory, whether the job fits the online workers, and its duration.
 
     A job that would fail because of its files is rejected with the same error. While a file is
-    still being checked or measured, the response is 409 with the code `file_not_ready`; retry
+    still being checked or measured, the response is 409 with the code `not_ready`; retry
     after `retry-after` seconds.
     """
     job, entry = await build_job(body, caller, files, registry, settings)
@@ -336,7 +336,6 @@ async def _change_status(
     except lifecycle.NotAllowed as e:
         raise Conflict(
             f"The job {job_id} is {e.state} and cannot {e.action}.",
-            code="invalid_job_status",
         ) from e
     with queue.left_to_the_reconciler():
         await dispatcher.dispatch()

@@ -158,7 +158,6 @@ async def create_account_key(
             "The service account has no role, so it can have no keys. Give it the role 'member' or "
             "'owner' first.",
             param="service_account_id",
-            code="service_account_without_role",
         )
     _require_rights_of(caller, account.role, "create")
     return await _new_key(

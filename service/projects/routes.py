@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query
 
 from service.core import clock, ids
-from service.core.errors import BadRequest, Conflict, Forbidden
+from service.core.errors import BadRequest, Conflict, Forbidden, LimitReached
 from service.projects.key_uses import KeyUses
 from service.projects.records import (
     INSTALLATION,
@@ -88,7 +88,6 @@ def archived_error(project: Project) -> Conflict:
         f"The project '{project.name}' is archived, so it cannot get new keys. Create another "
         "project.",
         param="project_id",
-        code="project_archived",
     )
 
 
@@ -118,7 +117,7 @@ async def create_project(body: CreateProject, store: Store, _: Caller) -> Projec
         raise Conflict(
             f"The project name '{body.name}' is taken; names are never reused.",
             param="name",
-            code="project_name_taken",
+            code="name_taken",
         ) from e
 
 
@@ -422,11 +421,10 @@ async def rotate_key(
                 check=lambda key: require_rights(caller, key.role, "rotate"),
             )
     except TooManySecrets as e:
-        raise Conflict(
+        raise LimitReached(
             f"More than {MAX_OLD_SECRETS} secrets of the key are still valid. End them with a "
             "shorter 'overlap_seconds'.",
             param="overlap_seconds",
-            code="too_many_secrets",
         ) from e
     return NewKeyObject(**(await _key_object(key, uses)).model_dump(), value=secret)
 

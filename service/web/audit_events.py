@@ -56,6 +56,8 @@ class AuditEvent(StrEnum):
     GENERATION_DELETED = "dataset.generation.deleted"
 
     ROWS_ERASED = "organization.erasure.created"
+    ERASURE_CANCELLED = "organization.erasure.cancelled"
+    ERASURE_DELETED = "organization.erasure.deleted"
 
     # Stored chat completions.
     STORED_CHATS_READ = "chat.completions.read"
@@ -76,6 +78,7 @@ class AuditEvent(StrEnum):
     ADVICE_DELETED = "fine_tuning.advice.deleted"
     SWEEP_CREATED = "fine_tuning.sweep.created"
     SWEEP_CANCELLED = "fine_tuning.sweep.cancelled"
+    SWEEP_DELETED = "fine_tuning.sweep.deleted"
 
     # Evals and batches.
     EVAL_CREATED = "eval.created"

@@ -254,6 +254,5 @@ def _too_many(wait_s: int) -> RateLimited:
     return RateLimited(
         "Too many requests with a wrong API key came from this address. Check the key before "
         "you try again.",
-        code="too_many_failed_authentications",
         headers={"retry-after": str(wait_s), **NO_RETRY},
     )

@@ -182,14 +182,13 @@ class Resource:
                 yield
         except WorkEnded as e:
             raise Conflict(
-                f"The {self.noun} {id_} has already ended with status '{e.status}'.",
-                code=f"invalid_{self.noun}_status",
+                f"The {self.noun} {id_} has already ended with status '{e.status}'."
             ) from e
 
     def unknown_after(self) -> BadRequest:
         """Return the error of a list whose parameter `after` names no object."""
         message = f"No {self.noun} has the {self.label} given in 'after'."
-        return BadRequest(message, param="after")
+        return BadRequest(message, param="after", code="invalid_cursor")
 
     async def read(self, page: Awaitable[T]) -> T:
         """Return the page of a list. Raises BadRequest if `after` names no object."""

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from service.core import clock, ids
-from service.core.errors import BadRequest, Conflict, Unavailable
+from service.core.errors import BadRequest, Conflict, LimitReached, Unavailable
 from service.core.outbox import Event
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
@@ -122,12 +122,12 @@ def _check_url(url: str, hosts: AllowedHosts) -> None:
         raise BadRequest(
             "Webhooks are disabled on this server. To enable them, the operator must list the "
             f"hosts that webhooks may call in {_SETTING}.",
-            code="webhooks_disabled",
+            code="feature_disabled",
         )
     try:
         hosts.require(parse_url(url))
     except InvalidUrl as e:
-        raise BadRequest(f"Invalid value for 'url': {e}.", param="url", code="invalid_url") from e
+        raise BadRequest(f"Invalid value for 'url': {e}.", param="url", code="invalid_value") from e
     except HostNotAllowed as e:
         raise BadRequest(
             "This server does not allow webhooks to the host and port of 'url'. Ask the operator "
@@ -159,10 +159,9 @@ async def create_endpoint(
             event_types=_distinct(body.event_types),
         )
     except TooMany as e:
-        raise Conflict(
+        raise LimitReached(
             f"The project already has {MAX_ENDPOINTS} webhook endpoints, which is the maximum. "
-            "Delete one first.",
-            code="too_many_webhook_endpoints",
+            "Delete one first."
         ) from e
     return WebhookEndpointWithSecretObject.with_secret(created)
 
@@ -268,8 +267,7 @@ async def test_endpoint(
     """
     if endpoint.disabled_at is not None:
         raise Conflict(
-            "The endpoint is disabled because it answered 410. Update its 'url' to enable it.",
-            code="webhook_endpoint_disabled",
+            "The endpoint is disabled because it answered 410. Update its 'url' to enable it."
         )
     # The worker may first have to finish another request to the endpoint.
     timeout_s = 2 * settings.webhook_timeout_s + _TEST_GRACE_S

@@ -101,4 +101,4 @@ def test_estimate_evaluation_and_alias_of_a_trained_model(node, tuned: FineTunin
     assert evaluation["verdict"]["sentence"] in seen["report"]
     assert seen["answer"]["choices"][0]["message"]["content"]
     assert seen["back"]["targets"] == [{"model": DEMO_MODEL, "weight": 100}]
-    assert seen["conflict"] == "alias_changed"
+    assert seen["conflict"] == "precondition_failed"

@@ -243,12 +243,11 @@ async def test_a_cancelled_generation_keeps_its_rows(http, model: Model, engine:
                 await asyncio.sleep(0.05)
     assert (made["status"], len(await rows_of(http, made))) == ("cancelled", 4)
     again = await http.post(f"{path}/cancel")
-    assert (again.status_code, again.json()["error"]["code"]) == (409, "invalid_generation_status")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "invalid_state")
     assert (await http.delete(path)).json() == {
         "id": made["id"],
         "object": "dataset.generation.deleted",
         "deleted": True,
-        "receipt": None,
     }
     assert (await http.get(path)).status_code == 404
     assert len(await rows_of(http, made)) == 4  # the file is kept
@@ -301,7 +300,7 @@ async def test_lists_and_refusals(http: httpx.AsyncClient, api: Api):
         assert (error["param"], said in error["message"]) == ("document_ids", True)
         assert "Markdown" in error["message"]
     large = await document(http, b"a" * (20 * 1024 * 1024), "large.txt")
-    assert (await refused(http, large, file))[1]["code"] == "documents_too_large"
+    assert (await refused(http, large, file))[1]["code"] == "input_too_large"
     assert (await refused(http, "file-unknown"))[0] == 404
     assert (await refused(http, file, model="gpt-5"))[1]["code"] == "model_not_found"
     wrong: list[dict[str, Any]] = [
@@ -326,4 +325,4 @@ async def test_lists_and_refusals(http: httpx.AsyncClient, api: Api):
         update={"max_unfinished_generations_per_project": 4}
     )
     status, error = await refused(http, file)
-    assert (status, error["code"]) == (429, "too_many_unfinished_generations")
+    assert (status, error["code"]) == (429, "limit_reached")

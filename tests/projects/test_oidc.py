@@ -163,7 +163,7 @@ REFUSED = {
     "no audience": (lambda p: p.token(aud=None), "invalid_token", "'aud'"),
     "issuer": (lambda p: p.token(iss="https://evil.example"), "invalid_token", "'iss'"),
     "no grant": (lambda p: p.token(groups=["staff"]), "no_project", "'groups'"),
-    "no project": (lambda p: p.token(groups=["lost"]), "unknown_project", "'nowhere'"),
+    "no project": (lambda p: p.token(groups=["lost"]), "no_project", "'nowhere'"),
     "not a JWT": (lambda _: "eyJ.e.e", "invalid_token", "not a JWT"),
 }
 

@@ -32,7 +32,7 @@ export async function advise(
         signal: signal ?? null,
       });
     } catch (error) {
-      if (!(error instanceof ConflictError) || error.code !== "file_not_ready") throw error;
+      if (!(error instanceof ConflictError) || error.code !== "not_ready") throw error;
     }
     if (advice !== null && advice.status !== "in_progress") return advice;
     await sleep(POLL_MS, signal ?? null);

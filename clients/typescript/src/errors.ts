@@ -12,7 +12,7 @@
  *         ├── AuthenticationError  401
  *         ├── PermissionError      403
  *         ├── NotFoundError        404
- *         ├── ConflictError        409
+ *         ├── ConflictError        409, 412
  *         ├── TooLargeError        413
  *         ├── RateLimitError       429
  *         └── ServerError          5xx
@@ -93,7 +93,7 @@ export class AuthenticationError extends ApiError {}
 export class PermissionError extends ApiError {}
 /** 404: the key's project has no such object. */
 export class NotFoundError extends ApiError {}
-/** 409: the object's state does not allow this. */
+/** 409: the object's state does not allow this. 412: it has changed since `etag`. */
 export class ConflictError extends ApiError {}
 /** 413: a size limit is exceeded. */
 export class TooLargeError extends ApiError {}
@@ -108,6 +108,7 @@ const BY_STATUS: Record<number, typeof ApiError> = {
   403: PermissionError,
   404: NotFoundError,
   409: ConflictError,
+  412: ConflictError,
   413: TooLargeError,
   429: RateLimitError,
 };

@@ -44,7 +44,7 @@ export async function estimate(
         repeatable: true, // an estimate changes nothing
       });
     } catch (error) {
-      if (!(error instanceof ConflictError) || error.code !== "file_not_ready") throw error;
+      if (!(error instanceof ConflictError) || error.code !== "not_ready") throw error;
       await sleep(ESTIMATE_POLL_MS, signal ?? null);
     }
   }

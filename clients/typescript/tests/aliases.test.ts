@@ -41,7 +41,7 @@ test("a concurrent change is a conflict", async () => {
   await setAlias(client, "raced", OTHER_MODEL);
   const refused = await setAlias(client, "raced", BASE_MODEL, { etag }).catch((error) => error);
   expect(refused).toBeInstanceOf(ConflictError);
-  expect(refused).toMatchObject({ status: 409, code: "alias_changed" });
+  expect(refused).toMatchObject({ status: 412, code: "precondition_failed" });
   await expect(setAlias(client, "raced", BASE_MODEL, { isNew: true })).rejects.toThrow(
     ConflictError,
   );

@@ -367,5 +367,5 @@ def _reject_encoder(requested: str | None) -> None:
             f"The installation has no encoder '{requested[:80]}': reports no longer compare rows "
             "with encoders. Omit 'encoder'.",
             param="encoder",
-            code="encoder_not_found",
+            code="unsupported_parameter",
         )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from service.core import clock, ids
-from service.core.errors import BadRequest, RateLimited
+from service.core.errors import BadRequest, LimitReached
 from service.files.body import body_of, body_schema
 from service.files.routes import UploadSlots
 from service.files.upload import clean_name, enqueue_check
@@ -70,11 +70,9 @@ async def create_upload(
         )
     now_s = clock.now_s()
     if await store.pending(caller.project_id, now_s) >= settings.max_pending_uploads_per_project:
-        raise RateLimited(
+        raise LimitReached(
             f"The project may have {settings.max_pending_uploads_per_project} uploads in "
-            f"progress. Complete or cancel one; each ends after an hour.",
-            code="too_many_uploads",
-            headers={"retry-after": "60"},
+            f"progress. Complete or cancel one; each ends after an hour."
         )
     upload = UploadRecord(
         id=ids.new(ids.UPLOAD),

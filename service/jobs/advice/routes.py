@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header
 from service.config import Settings
 from service.core import clock, ids
 from service.core.claims import Claim
-from service.core.errors import BadRequest, Conflict, NotReady
+from service.core.errors import BadRequest, NotReady, Unavailable
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, AdviceStore
 from service.jobs.advice.schemas import CreateAdvice, TrainingAdvice
@@ -76,7 +76,7 @@ async def create_advice(
     rows of the file, with and without the best prompt, searches the other rows for their answers,
     and reads the file's report. This takes about a minute on a CPU.
 
-    While the file is being checked, the response is 409 with the code `file_not_ready`. Advice is
+    While the file is being checked, the response is 409 with the code `not_ready`. Advice is
     deleted 30 days after it was created.
     """
     make = partial(start_advice, body, caller, store, files, registry, settings)
@@ -114,11 +114,11 @@ async def start_advice(
     file = await find_training_file(body.training_file_id, param, caller, files)
     _require_processed(file, param)
     if entry.id not in settings.upstreams:
-        raise Conflict(
+        raise Unavailable(
             f"No engine serves the base model {entry.id}, so it cannot be asked. Start one, or "
             "choose a base model that is served.",
             param="model",
-            code="not_served",
+            code="model_not_served",
         )
     now_s = clock.now_s()
     record = AdviceRecord(
@@ -134,7 +134,7 @@ async def start_advice(
         metadata=body.metadata,
     )
     waiting = await store.count_unfinished(caller.project_id)
-    check_room(waiting, MAX_UNFINISHED, "advice", code="too_many_advice")
+    check_room(waiting, MAX_UNFINISHED, "advice")
     return await store.create(record, claim)
 
 
@@ -143,7 +143,6 @@ def _require_processed(file: FileRecord, param: str) -> None:
         raise NotReady(
             f"The file {file.id} is still being checked. Try again in a second.",
             param=param,
-            code="file_not_ready",
         )
     if file.status is FileStatus.ERROR:
         raise BadRequest(

@@ -99,7 +99,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
             raise WorkFailed("file_not_found", f"The file {record.training_file} was deleted.")
         entry = self._registry.catalogue.get(record.model)
         if entry is None or record.model not in self._settings.upstreams:
-            raise WorkFailed("not_served", f"No engine serves the base model {record.model}.")
+            raise WorkFailed("model_not_served", f"No engine serves the base model {record.model}.")
         return file, entry
 
     async def _read(self, file: FileRecord, folder: Path) -> Data:

@@ -241,7 +241,7 @@ async def estimate(
         failure = e.failure
         raise BadRequest(failure.message, param=failure.param, code=failure.code) from e
     except InProgress as e:
-        raise NotReady(f"{e} Try again in a second.", code="file_not_ready") from e
+        raise NotReady(f"{e} Try again in a second.") from e
     plan = await resolve_and_plan(
         job, entry, inputs, redis=redis, tokens_at_once=settings.tokens_at_once
     )

@@ -103,7 +103,7 @@ class WandbSettings(BaseModel):
 
 
 class WandbIntegration(BaseModel):
-    """Weights & Biases integration, which is rejected with the code `unsupported_integration`."""
+    """Weights & Biases integration, which is rejected with the code `invalid_value`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -117,7 +117,7 @@ async def test_lost_answer_makes_no_second_project(api: Api):
         (lambda c: c.files.retrieve("file-unknown"), finetuned.NotFound, 404, "not_found"),
         (lambda c: c.admin.projects.create("x"), finetuned.PermissionDenied, 403, None),
         (lambda c: c.aliases.set("Not A Name", "m"), finetuned.BadRequest, 400, "invalid_value"),
-        (lambda c: c.aliases.set(BASE_MODEL, "m"), finetuned.Conflict, 409, None),
+        (lambda c: c.aliases.set(BASE_MODEL, "m"), finetuned.BadRequest, 400, "name_reserved"),
     ],
 )
 async def test_errors_carry_what_the_server_said(client, call, kind, status, code):

@@ -94,7 +94,7 @@ async def test_a_project_has_a_maximum_number_of_recognizers(http, monkeypatch):
         answer = await http.put(f"/v1/recognizers/kind_{number}", json=NUMBER)
         assert answer.status_code == 200
     answer = await http.put("/v1/recognizers/one_more", json=NUMBER)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "too_many_recognizers")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "limit_reached")
     assert (await http.put("/v1/recognizers/kind_0", json=NUMBER)).status_code == 200
 
 

@@ -175,14 +175,14 @@ async def test_an_erasure_finds_chats_by_their_texts_and_metadata(api: Api, add:
 
         async def erased(kind: str, value: str, **more: Any) -> dict[str, Any]:
             body = {"match": {"type": kind, "value": value}, **more}
-            search = (await http.post("/v1/organization/erasure", json=body)).json()
+            search = (await http.post("/v1/organization/erasures", json=body)).json()
             async with asyncio.timeout(60):
-                while search["status"] == "in_progress":
+                while search["finished_at"] is None:
                     await asyncio.sleep(0.1)
-                    path = f"/v1/organization/erasure/{search['id']}"
+                    path = f"/v1/organization/erasures/{search['id']}"
                     search = (await http.get(path)).json()
             assert search["status"] == "completed"
-            found: dict[str, Any] = search["stored_chats"]
+            found: dict[str, Any] = search["result"]["stored_chats"]
             return found
 
         found = await erased("text", "question 2")

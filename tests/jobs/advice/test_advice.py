@@ -120,7 +120,7 @@ async def test_clear_errors(http, api: Api, work, chats):
     other = (await upload(http, b"x", "user_data", name="a.txt")).json()["id"]
     cases = [
         ({}, 404, "file_not_found", "training_file_id"),
-        ({"training_file_id": waiting}, 409, "file_not_ready", "training_file_id"),
+        ({"training_file_id": waiting}, 409, "not_ready", "training_file_id"),
         ({"training_file_id": other}, 400, "invalid_file_purpose", "training_file_id"),
         ({"training_file_id": waiting, "model": "gpt-4o"}, 404, "model_not_found", "model"),
     ]
@@ -139,4 +139,4 @@ async def test_clear_errors(http, api: Api, work, chats):
     assert "no questions" in texts.json()["error"]["message"]
     api.settings.upstreams.clear()
     unserved = await http.post(ADVICE, json={**body, "training_file_id": waiting})
-    assert (unserved.status_code, unserved.json()["error"]["code"]) == (409, "not_served")
+    assert (unserved.status_code, unserved.json()["error"]["code"]) == (503, "model_not_served")

@@ -29,7 +29,7 @@ async def test_a_project_has_few_advice_in_progress(http, file_id):
     for _ in range(10):
         await ask(http, file_id)
     refused = await http.post(ADVICE, json={"training_file_id": file_id, "model": BASE_MODEL})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_advice")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "limit_reached")
 
 
 async def test_an_engine_that_is_away_fails_the_advice(http, settings, work, file_id, engine):

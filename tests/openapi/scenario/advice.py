@@ -25,7 +25,7 @@ async def ask(world: World, files: Uploaded, served: str, unserved: str) -> None
     made = await world.call(_CREATE, "asked", "Advice on a training file", json=body)
     path = {"id": made.json()["id"]}
     await world.call(_RETRIEVE, "queued", "Queued advice", path=path)
-    await world.call(_CREATE, expect=409, json={**body, "model": unserved})
+    await world.call(_CREATE, expect=503, json={**body, "model": unserved})
     await world.call(_CREATE, expect=400, json={"model": served})
     await world.call(_CREATE, expect=400, json={**body, "training_file_id": files.broken})
     await world.call(_CREATE, expect=404, json={**body, "model": "gpt-4o"})

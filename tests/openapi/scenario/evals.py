@@ -128,7 +128,7 @@ async def _refused(world: World, path: dict[str, str]) -> None:
     unknown = {**_GRADER, "reference": "{{item.reply}}"}
     await world.call("createEval", expect=400, json={**_EVAL, "testing_criteria": [unknown]})
     twice = {**_EVAL, "testing_criteria": [_GRADER, _GRADER]}
-    await world.call("createEval", expect=400, json=twice)
+    await world.call("createEval", expect=409, json=twice)
     await world.call("updateEval", expect=400, path=path, json={"owner": "me"})
 
 

@@ -47,7 +47,7 @@ async def aliases(world: World, models: list[str]) -> None:
         json={"model": old},
     )
     await world.call(
-        "setAlias", expect=409, path=path, headers={"if-none-match": "*"}, json={"model": new}
+        "setAlias", expect=412, path=path, headers={"if-none-match": "*"}, json={"model": new}
     )
     await world.call("rollbackAlias", expect=409, path=path)
     split = [{"model": old, "weight": 90}, {"model": new, "weight": 10}]
@@ -79,9 +79,9 @@ async def _refused(world: World, model: str) -> None:
     await world.call("setAlias", expect=400, path=_PATH, json={})
     await world.call("setAlias", expect=400, path={"name": "gpt 4"}, json={"model": model})
     await world.call("setAlias", expect=404, path=_PATH, json={"model": "gpt-4o"})
-    await world.call("setAlias", expect=409, path={"name": model}, json={"model": model})
+    await world.call("setAlias", expect=400, path={"name": model}, json={"model": model})
     stale = {"if-match": '"stale"'}
-    await world.call("deleteAlias", expect=409, path=_PATH, headers=stale)
+    await world.call("deleteAlias", expect=412, path=_PATH, headers=stale)
     unknown = {"name": "gpt-unknown"}
     for operation in ("retrieveAlias", "listAliasHistory", "rollbackAlias", "deleteAlias"):
         await world.call(operation, expect=404, path=unknown)

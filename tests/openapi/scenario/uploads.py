@@ -35,7 +35,7 @@ async def all_of(world: World, *, max_upload_bytes: int, max_part_bytes: int) ->
     )
     await world.call("retrieveUpload", "completed", path=path)
     await world.call("retrieveUpload", expect=404, path={"upload_id": NO_UPLOAD})
-    await world.call("cancelUpload", expect=400, path=path)
+    await world.call("cancelUpload", expect=409, path=path)
 
 
 async def _create(world: World, max_upload_bytes: int) -> str:
@@ -45,13 +45,13 @@ async def _create(world: World, max_upload_bytes: int) -> str:
         "createUpload", "chats", "Upload of a chat file in parts", json=_DECLARED
     )
     other = await world.call("createUpload", json={**_DECLARED, "expires_after": expiry})
-    await world.call("createUpload", expect=429, json=_DECLARED)
+    await world.call("createUpload", expect=409, json=_DECLARED)
     await world.call("createUpload", expect=400, json={**_DECLARED, "bytes": max_upload_bytes + 1})
     await world.call("createUpload", expect=400, json={"filename": "chats.jsonl"})
     cancelled = {"upload_id": other.json()["id"]}
     await world.call("cancelUpload", "cancelled", path=cancelled)
     await world.call("cancelUpload", expect=404, path={"upload_id": NO_UPLOAD})
-    await world.call("addUploadPart", expect=400, path=cancelled, content=b"0")
+    await world.call("addUploadPart", expect=409, path=cancelled, content=b"0")
     return made.json()["id"]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.core.errors import BadRequest, Conflict
+from service.core.errors import BadRequest, LimitReached
 from service.datasets.personal_data.kinds import KINDS, POSSIBLE
 from service.files.curation.recognizers.records import MAX_RECOGNIZERS, Recognizers, TooMany
 from service.files.curation.recognizers.schemas import (
@@ -73,10 +73,9 @@ async def set_recognizer(
     try:
         record = await store.set(caller.project_id, recognizer, body.pattern, tuple(body.terms))
     except TooMany as e:
-        raise Conflict(
+        raise LimitReached(
             f"The project already has {MAX_RECOGNIZERS} recognizers, which is the maximum. Delete "
             "one first, or combine several.",
-            code="too_many_recognizers",
         ) from e
     return RecognizerObject.from_record(record)
 
@@ -105,5 +104,5 @@ def _check_name(name: str) -> None:
         raise BadRequest(
             f"The service detects '{name}' itself. Choose another name.",
             param="recognizer",
-            code="recognizer_name_reserved",
+            code="name_reserved",
         )

@@ -142,7 +142,7 @@ def when_files_are_ready(create: Callable[[], Flow[T]], deadline: Deadline) -> F
         try:
             return (yield from create())
         except Conflict as e:  # noqa: PERF203  # each try is a request
-            if e.code != "file_not_ready":
+            if e.code != "not_ready":
                 raise
             deadline.check()
             yield Sleep(min(e.retry_after_s or 2.0, 10.0))

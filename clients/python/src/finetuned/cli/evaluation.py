@@ -148,7 +148,7 @@ def _require_completed(found: JobEvaluationObject) -> None:
     if found.status == "in_progress":
         raise EvaluationInProgress(
             f"The evaluation of {found.job_id} is in progress: {_phase(found)}.",
-            code="evaluation_in_progress",
+            code="invalid_state",
             next_step=f"Run `finetuned eval {found.job_id}` to wait for it.",
         )
     if not _completed(found):
