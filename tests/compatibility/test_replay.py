@@ -16,13 +16,15 @@ from tests.compatibility.record import RECORDING, Replay, run
 
 pytestmark = pytest.mark.slow
 
-_STATE, _ROOM, _CURSOR = ("invalid_state", 409), ("limit_reached", 409), ("invalid_cursor", 400)
+_STATE, _ROOM, _CURSOR = ("invalid_state", 409), ("limit_reached", 429), ("invalid_cursor", 400)
 # Errors that 0.3 changed: code and parameter before, code and status now.
 CHANGED_CODES: Final = {
     ("invalid_export_status", None): _STATE,
     ("invalid_generation_status", None): _STATE,
     ("invalid_sweep_status", None): _STATE,
     ("export_not_succeeded", None): _STATE,
+    ("encoder_not_found", "encoder"): ("unsupported_parameter", 400),
+    ("not_served", "model"): ("model_not_served", 503),
     ("too_many_advice", None): _ROOM,
     ("too_many_exports", None): _ROOM,
     ("too_many_file_tasks", None): _ROOM,
@@ -139,7 +141,7 @@ def test_only_known_codes_of_errors_may_change(recorded):
     error = next(one for one in recorded if one.status == 429)
     assert CHANGED_CODES[error.body["error"]["code"], None] == _ROOM
     for code, status, is_known in (
-        ("limit_reached", 409, True),
+        ("limit_reached", 429, True),
         ("limit_reached", 400, False),
         ("no_room", 429, False),
     ):
