@@ -92,7 +92,7 @@ async def list_accounts(
 
 @router.get(
     "/{service_account_id}",
-    operation_id="retrieveServiceAccount",
+    operation_id="getServiceAccount",
     summary="Retrieve a service account",
     openapi_extra=needs(Permission.API_KEYS_READ),
 )

@@ -67,7 +67,7 @@ async def list_admin_keys(
 
 @router.get(
     "/{key_id}",
-    operation_id="retrieveAdminApiKey",
+    operation_id="getAdminApiKey",
     summary="Retrieve an admin key",
     openapi_extra=needs(Permission.ORGANIZATION_READ),
 )

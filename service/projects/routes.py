@@ -153,7 +153,7 @@ async def _objects_left(project: Project, store: Projects) -> int | None:
 
 @router.get(
     "/{project_id}",
-    operation_id="retrieveProject",
+    operation_id="getProject",
     summary="Retrieve a project",
     openapi_extra=needs(Permission.PROJECT_READ),
 )
@@ -331,7 +331,7 @@ async def list_keys(
 
 @router.get(
     "/{project_id}/api_keys/{key_id}",
-    operation_id="retrieveApiKey",
+    operation_id="getApiKey",
     summary="Retrieve an API key",
     openapi_extra=needs(Permission.API_KEYS_READ),
 )

@@ -177,7 +177,7 @@ async def delete_chat(record: Existing, store: Store) -> Deleted:
 
 @router.get(
     "/chat/completions/{completion_id}/messages",
-    operation_id="getChatCompletionMessages",
+    operation_id="listChatCompletionMessages",
     summary="List the messages of a stored chat completion",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.STORED_CHAT_READ),
 )

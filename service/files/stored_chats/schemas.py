@@ -85,7 +85,9 @@ class _Shown(BaseModel):
 class StoredChatAnswer(_Shown):
     """The answer in a stored chat completion."""
 
-    role: Literal["assistant"] = "assistant"
+    role: Literal["assistant"] = Field(
+        default="assistant", description="Role of the message's author. Always `assistant`."
+    )
     content: str | None = Field(description="Text of the answer, redacted.")
     refusal: None = Field(default=None, description="Always null.")
     reasoning_content: str | None = Field(
@@ -99,7 +101,7 @@ class StoredChatAnswer(_Shown):
 class StoredChatChoice(_Shown):
     """A choice of a stored chat completion."""
 
-    index: Literal[0] = 0
+    index: Literal[0] = Field(default=0, description="Position of the choice. Always 0.")
     finish_reason: str = Field(description="Reason generation ended.")
     message: StoredChatAnswer
     logprobs: None = Field(default=None, description="Always null: they are not stored.")

@@ -88,7 +88,7 @@ async def create_upload(
 
 @router.get(
     "/{upload_id}",
-    operation_id="retrieveUpload",
+    operation_id="getUpload",
     summary="Retrieve an upload",
     openapi_extra=needs(Permission.FILES_READ),
 )
@@ -101,7 +101,7 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
 
 @router.post(
     "/{upload_id}/parts",
-    operation_id="addUploadPart",
+    operation_id="createUploadPart",
     summary="Add a part",
     openapi_extra=needs(
         Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=body_schema("data", {})

@@ -152,7 +152,7 @@ async def rollback_alias(
 
 @router.get(
     "/{name:alias}",
-    operation_id="retrieveAlias",
+    operation_id="getAlias",
     summary="Retrieve an alias",
     responses=_WITH_ETAG,
     openapi_extra=needs(Permission.ALIASES_READ),
@@ -166,7 +166,7 @@ async def retrieve_alias(
 
 @router.put(
     "/{name:alias}",
-    operation_id="setAlias",
+    operation_id="putAlias",
     summary="Set an alias",
     responses=_WITH_ETAG,
     openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_UPDATED),

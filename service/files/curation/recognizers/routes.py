@@ -42,7 +42,7 @@ async def list_recognizers(caller: Caller, store: Store, paging: Paged) -> ListO
 
 @router.get(
     "/{recognizer}",
-    operation_id="retrieveRecognizer",
+    operation_id="getRecognizer",
     summary="Retrieve a recognizer",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.RECOGNIZER_READ),
 )
@@ -54,7 +54,7 @@ async def retrieve_recognizer(recognizer: str, caller: Caller, store: Store) -> 
 
 @router.put(
     "/{recognizer}",
-    operation_id="setRecognizer",
+    operation_id="putRecognizer",
     summary="Set a recognizer",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.RECOGNIZER_UPDATED),
 )
