@@ -23,6 +23,8 @@ CHANGED_CODES: Final = {
     ("invalid_generation_status", None): _STATE,
     ("invalid_sweep_status", None): _STATE,
     ("export_not_succeeded", None): _STATE,
+    ("encoder_not_found", "encoder"): ("unsupported_parameter", 400),
+    ("not_served", "model"): ("model_not_served", 503),
     ("too_many_advice", None): _ROOM,
     ("too_many_exports", None): _ROOM,
     ("too_many_file_tasks", None): _ROOM,
