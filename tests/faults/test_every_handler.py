@@ -9,6 +9,7 @@ from tests.faults.actor.every import BY_NAME
 # Handlers that store nothing but usage, or that send what a worker stores.
 _WITHOUT = frozenset(
     {"runGrader", "validateGrader", "estimateFineTuningJob", "testWebhookEndpoint"}
+    | {"verifyAuditLogs"}
     | {"createChatCompletion", "createCompletion", "createResponse", "createEmbedding"}
 )
 # They refuse a base model that no engine serves.

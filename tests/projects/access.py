@@ -97,6 +97,7 @@ _OPERATIONS: Final = {
     ("admin", "auditor"): (
         *("listProjects", "listAdminApiKeys", "getAdminApiKey"),
         *("listWorkers", "listQueues", "listEngines", "getDiagnostics"),
+        "verifyAuditLogs",
     ),
     ("admin",): (
         *("createProject", "archiveProject", "deleteProject"),
