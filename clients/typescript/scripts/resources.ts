@@ -21,6 +21,7 @@ import {
 /** Routes whose names do not follow from their paths; null leaves one out. */
 const NAMES: Record<string, [resource: string, method: string] | null> = {
   "POST /evals/{eval_id}/runs/{run_id}": null, // as POST …/cancel
+  "GET /organization/usage/completions": ["admin.organization.usage", "completions"],
   "POST /fine_tuning/jobs/{job_id}/evaluation": ["fineTuning.jobs.evaluation", "restart"],
 };
 
@@ -117,7 +118,7 @@ function placeOf(
   const isPlural = last.endsWith("s");
   const isAlone = !hasItems && Object.keys(api.paths[`/v1${path}`] ?? {}).length === 1;
   if (last === "events") return { words: words.slice(0, -1), name: "listEvents" };
-  if (verb === "GET" && (pageItem(api, operation) || (isPlural && !isAlone))) {
+  if (verb === "GET" && (isPlural || pageItem(api, operation))) {
     return { words, name: "list" };
   }
   if (verb === "DELETE") return { words, name: "deleteAll" };
