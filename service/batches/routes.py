@@ -84,7 +84,7 @@ async def list_batches(caller: Caller, store: Store, paging: Paged) -> ListOf[Ba
 
 @router.get(
     "/{batch_id}",
-    operation_id="retrieveBatch",
+    operation_id="getBatch",
     summary="Retrieve a batch",
     openapi_extra=needs(Permission.BATCHES_READ),
 )

@@ -181,15 +181,27 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
             "The project of the API key is archived.",
             "Use a key of another project.",
         ),
+        "session_expired": (
+            "The session has expired or was ended, or its key was revoked.",
+            "Sign in again.",
+        ),
         "token_expired": (
             "The token of the identity provider has expired.",
             "Request another token.",
         ),
     },
     403: {
+        "cross_origin_session": (
+            "A page of another origin sent the cookie of a session.",
+            "Send an API key, or the request from a page of the API's origin.",
+        ),
         "insufficient_permissions": (
             "The key's role does not allow the operation.",
             "Use a key with another role.",
+        ),
+        "invalid_csrf_token": (
+            "The session's CSRF token is missing or wrong.",
+            "Send the `csrf_token` of `GET /v1/session` in the header `X-CSRF-Token`.",
         ),
         "not_the_owner": ("The model belongs to another project.", "Use a key of that project."),
     },

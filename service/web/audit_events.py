@@ -15,6 +15,8 @@ class AuditEvent(StrEnum):
     # Access.
     LOGIN_FAILED = "login.failed"
     ACCESS_DENIED = "access.denied"
+    SESSION_CREATED = "session.created"
+    SESSION_DELETED = "session.deleted"
     AUDIT_LOGS_READ = "audit_logs.read"
 
     # Projects and keys.
@@ -40,8 +42,12 @@ class AuditEvent(StrEnum):
     FILE_PREVIEW_READ = "file.preview.read"
     FILE_REPORT_READ = "file.report.read"
     FILE_ROWS_READ = "file.rows.read"
+    FILE_ROWS_REVEALED = "file.rows.revealed"
     FILE_DIFF_READ = "file.diff.read"
     FILE_DIFF_ROWS_READ = "file.diff.rows.read"
+    REVIEWS_READ = "file.reviews.read"
+    REVIEW_UPDATED = "file.review.updated"
+    REVIEW_DELETED = "file.review.deleted"
     FILE_CLEANING_CREATED = "file.cleaning.created"
     FILE_MERGE_CREATED = "file.merge.created"
     UPLOAD_CREATED = "upload.created"
@@ -137,7 +143,7 @@ class AuditEvent(StrEnum):
     @property
     def is_read(self) -> bool:
         """Whether the event is a read of data, not a change."""
-        return self.endswith(".read")
+        return self.endswith((".read", ".revealed"))
 
 
 OF_THE_LOG: Final = frozenset(

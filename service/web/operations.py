@@ -28,6 +28,7 @@ from service.core.redis import REDIS_ERRORS, why
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, caller_check
+from service.web.openapi.parts import stream_of
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, NewestFirst, Paging, Resource, list_of
 from service.work.store import WorkStore
@@ -387,7 +388,7 @@ def add_routes(
         responses={
             200: {
                 "description": "All events or, if `stream` is true, a live stream of them.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": stream_of(OperationEvent),
             }
         },
         openapi_extra=needs(read),

@@ -89,6 +89,7 @@ class SearchRecord(OperationRecord, RestartedRecord):
         id_prefix=ids.ERASURE,
         doing="searched the files",
         interrupted="erasure_interrupted",
+        event="organization.erasure",
     )
     final = frozenset({SearchStatus.COMPLETED, SearchStatus.FAILED, SearchStatus.CANCELLED})
     failed = SearchStatus.FAILED

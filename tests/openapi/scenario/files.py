@@ -76,7 +76,7 @@ async def checked(world: World, file_id: str) -> None:
     """Wait until a worker has checked the file."""
     async with asyncio.timeout(60):
         while True:
-            answer = await world.call("retrieveFile", path={"file_id": file_id})
+            answer = await world.call("getFile", path={"file_id": file_id})
             if answer.json()["status"] != "uploaded":
                 return
             await asyncio.sleep(0.05)
@@ -92,16 +92,16 @@ async def look(world: World, files: Uploaded) -> None:
         "error": ("File that failed the check, with the reason", files.broken),
     }
     for name, (summary, file_id) in shown.items():
-        await world.call("retrieveFile", name, summary, path={"file_id": file_id})
-    await world.call("retrieveFile", expect=404, path={"file_id": NO_FILE})
+        await world.call("getFile", name, summary, path={"file_id": file_id})
+    await world.call("getFile", expect=404, path={"file_id": NO_FILE})
     # A cleaning that is still running may add newer ones.
     oldest = {"purpose": "fine-tune", "limit": 2, "order": "asc"}
     await world.call("listFiles", "oldest", query=oldest)
     await world.call("listFiles", "next_page", query={"after": files.table, "order": "desc"})
     await world.call("listFiles", expect=400, query={"after": NO_FILE})
     await world.call("listFiles", expect=400, query={"limit": 0})
-    await world.call("downloadFile", "text", path={"file_id": files.note})
-    await world.call("downloadFile", expect=404, path={"file_id": NO_FILE})
+    await world.call("getFileContent", "text", path={"file_id": files.note})
+    await world.call("getFileContent", expect=404, path={"file_id": NO_FILE})
 
 
 async def erase_rows(world: World, text: str) -> None:
