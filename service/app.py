@@ -14,8 +14,8 @@ from service import __version__
 from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
 from service.config import Settings
-from service.erasure import deprecated as old_erasure_routes
 from service.diagnostics import routes as diagnostics_routes
+from service.erasure import deprecated as old_erasure_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes

@@ -426,7 +426,7 @@ def _describe_quality(
 
 
 def _describe_personal(
-    described: Sequence[Described], found: Sequence[list[tuple[str, str]]]
+    described: Sequence[Described], found: Sequence[Sequence[tuple[str, str]]]
 ) -> tuple[Counter[str], list[FindingPlace]]:
     """Fill in the numbers of findings of personal data. Returns counts by kind, and places."""
     personal: Counter[str] = Counter()

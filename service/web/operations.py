@@ -346,7 +346,7 @@ def add_routes(
         operation_id=f"cancel{name}",
         summary=f"Cancel {article} {noun}",
         description=f"Cancel {article} {noun}. The status is `cancelling` while its work is still "
-        "being stopped. Returns 409 if it has already ended.",
+        "being stopped. Returns 409 if it has already completed or failed.",
         response_model=kind.schema,
         openapi_extra=needs(write, cancelled),
     )
@@ -354,9 +354,11 @@ def add_routes(
         caller: Caller, id_: str = path_id, operations: Any = reached
     ) -> Any:
         record = await operations.require(caller.project_id, id_)
-        operations.require_cancellable(record)
-        with kind.resource().cancelling(id_):
-            return await operations.show(await operations.cancel(record))
+        if status_of(record) is not OperationStatus.CANCELLED:  # the request may be a retry
+            operations.require_cancellable(record)
+            with kind.resource().cancelling(id_):
+                record = await operations.cancel(record)
+        return await operations.show(record)
 
     @router.delete(
         "/{id}",

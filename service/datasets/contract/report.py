@@ -274,9 +274,9 @@ class Advice(msgspec.Struct, frozen=True):
         default_factory=list
     )
     variant: Annotated[str, Meta(description="Code of the wording of title and text.")] = ""
-    figures: Annotated[
-        dict[str, Any], Meta(description="Values in title and text, by name.")
-    ] = msgspec.field(default_factory=dict)
+    figures: Annotated[dict[str, Any], Meta(description="Values in title and text, by name.")] = (
+        msgspec.field(default_factory=dict)
+    )
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -132,7 +132,8 @@ def _schemas_of(models: Sequence[type[BaseModel]]) -> Mapping[str, Any]:
         [(model, "serialization") for model in models],
         ref_template="#/components/schemas/{model}",
     )
-    return schemas["$defs"]
+    found: Mapping[str, Any] = schemas["$defs"]
+    return found
 
 
 def _complete_operation(operation: dict[str, Any], recorded: _Recorded) -> None:
