@@ -77,7 +77,7 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
         ),
         "invalid_n_examples": (
             "The training file has too few examples.",
-            "Add examples, at least 10.",
+            "Add examples; the message says how many are needed.",
         ),
         "invalid_parameter_combination": (
             "Two parameters exclude each other.",
@@ -124,7 +124,7 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
         ),
         "object_above_max_properties": ("An object has too many properties.", _SIZE),
         "previous_response_not_found": (
-            "Responses are not stored.",
+            "No earlier response is stored.",
             "Send the earlier messages in `input`.",
         ),
         "string_above_max_length": ("A string is too long.", _SIZE),

@@ -182,9 +182,9 @@ class _Listed(NamedTuple):
     def of(cls, model: ModelObject | AliasRecord | ModelRecord) -> Self:
         if isinstance(model, ModelObject):
             return cls(model.id, model.created, "", None)
-        if isinstance(model, AliasRecord):
-            return cls(model.id, model.created_at, "", None)
-        return cls(model.id, model.created_at, model.key_id, model.base_model)
+        if isinstance(model, ModelRecord):
+            return cls(model.id, model.created_at, model.key_id, model.base_model)
+        return cls(model.id, model.created_at, "", None)
 
 
 def _kind_of(model: ModelObject | AliasRecord | ModelRecord, project: str) -> ListedKind:

@@ -39,7 +39,7 @@ from service.web.filters import (
 )
 from service.web.openapi.parts import stream_of
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, NewestFirst, Paging, Resource, list_of
+from service.web.resources import Deleted, ListOf, NewestFirst, Paging, Resource, list_of
 from service.work.store import WorkStore
 
 MAX_WAIT_S: Final = 30  # below the idle limits of common proxies
@@ -187,12 +187,9 @@ class OperationEvent(BaseModel):
     error: OperationError | None = Field(description="Reason for the status `failed`, or null.")
 
 
-class OperationDeleted(BaseModel):
-    """Confirmation that an operation was deleted."""
+class OperationDeleted(Deleted):
+    """Response to deleting an operation."""
 
-    id: str = Field(description="ID of the deleted operation.")
-    object: str = Field(description="Type of the object, followed by `.deleted`.")
-    deleted: Literal[True] = True
     receipt: str | None = Field(
         default=None, description="ID of the receipt that says what was erased, if there is one."
     )
