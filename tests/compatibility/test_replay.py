@@ -31,8 +31,6 @@ CHANGED_CODES: Final = {
     ("too_many_queued_jobs", None): _ROOM,
     ("too_many_unfinished_generations", None): _ROOM,
     ("invalid_value", "after"): _CURSOR,
-    ("not_served", "model"): ("model_not_served", 503),
-    ("encoder_not_found", "encoder"): ("unsupported_parameter", 400),
 }
 _DEPRECATED_FROM: Final = (0, 3)
 _LINK: Final = re.compile(r'<([^>]+)>; ?rel="successor-version"')
