@@ -263,6 +263,10 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
         ),
         "name_taken": ("The name is already in use.", "Choose another name."),
         "not_ready": ("A file is still being checked or measured.", _AGAIN),
+        "not_verifiable": (
+            "A key is missing that verifies or decrypts the audit log.",
+            "Send its public key in `public_keys`, or give the API the master key.",
+        ),
         "own_project": (
             "A key cannot do this to its own project.",
             "Use a key with the role `admin` of another project.",
