@@ -87,11 +87,3 @@ class RowReviewList(ListOf[RowReview]):
     """A page of the reviews of a file."""
 
     counts: RowReviewCounts = Field(description="Number of all reviews of the file by label.")
-
-
-class RowReviewDeleted(BaseModel):
-    """Response to deleting a review."""
-
-    id: str = Field(description="Line of the row as a string.")
-    object: Literal["file.review.deleted"] = "file.review.deleted"
-    deleted: Literal[True] = True
