@@ -128,8 +128,9 @@ NAMES: Final = {
     "KeyOwner": "ApiKeyOwner",
     "Limits": "ApiKeyLimits",
     "LimitUse": "LimitUsage",
-    "NewAdminKeyObject": "NewAdminApiKey",
-    "NewKeyObject": "NewApiKey",
+    "NewAdminKeyObject": "CreatedAdminApiKey",  # `NewAdminApiKey` is a constructor in Go
+    "NewKeyObject": "CreatedApiKey",
+    "NewServiceAccountObject": "CreatedServiceAccount",
     "PreviousSecret": "ApiKeyPreviousSecret",
     "ProjectAllowance": "ProjectLimitUsage",
     "Ready": "Readiness",
@@ -139,6 +140,7 @@ NAMES: Final = {
     "UsageBucket": "CompletionsUsageBucket",
     "UsagePage": "CompletionsUsagePage",
     "UsageResult": "CompletionsUsage",
+    "WebhookEndpointTestObject": "WebhookEndpointTestResult",
     "WebhookEventTypesObject": "WebhookEventTypeList",
     "Error": "ErrorResponse",
     # Operations
