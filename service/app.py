@@ -20,6 +20,7 @@ from service.evals import routes as eval_routes
 from service.exports import deprecated as old_export_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
+from service.files.curation import deprecated as old_curation_routes
 from service.files.curation import routes as curation_routes
 from service.files.curation.recognizers import routes as recognizer_routes
 from service.files.curation.schemas import task_schemas
@@ -143,6 +144,7 @@ def _routes() -> list[BaseRoute]:
         file_routes,
         upload_routes,
         curation_routes,
+        old_curation_routes,
         version_routes,
         recognizer_routes,
         import_routes,

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.files.curation.deprecated import TaskFailure
 from service.files.curation.records import Task, TaskState
-from service.files.curation.schemas import TaskFailure
 
 
 class ImportOptions(msgspec.Struct, frozen=True):

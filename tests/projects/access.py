@@ -23,6 +23,9 @@ _OPERATIONS: Final = {
         *("listFiles", "retrieveFile", "retrieveUpload", "listUploadParts"),
         *("listFileCleanings", "retrieveFileCleaning", "listFileMerges", "retrieveFileMerge"),
         *("listModelImports", "retrieveModelImport"),
+        *("listDatasetReports", "getDatasetReport", "listDatasetReportEvents"),
+        *("listDatasetPreviews", "getDatasetPreview", "listDatasetPreviewEvents"),
+        *("listDatasetCleanings", "getDatasetCleaning", "listDatasetCleaningEvents"),
         *("listDatasetGenerations", "retrieveDatasetGeneration"),
         *("listFineTuningJobs", "retrieveFineTuningJob", "estimateFineTuningJob"),
         *("listFineTuningEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
@@ -37,6 +40,8 @@ _OPERATIONS: Final = {
     # Training data, answers and weights.
     (*_TRAIN, "reader"): (
         *("downloadFile", "createFilePreview", "retrieveFileReport", "listFileRows"),
+        *("createDatasetReport", "getDatasetReportContent", "listDatasetReportRows"),
+        *("createDatasetPreview", "getDatasetPreviewContent"),
         *("listChatCompletions", "getChatCompletion", "getChatCompletionMessages"),
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "retrieveRecognizer"),
         *("retrieveFineTuningJobEvaluation", "retrieveFineTuningJobEvaluationReport"),
@@ -48,6 +53,9 @@ _OPERATIONS: Final = {
         *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
         *("updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"),
         *("createFileCleaning", "createFileMerge", "setRecognizer", "deleteRecognizer"),
+        *("cancelDatasetReport", "deleteDatasetReport"),
+        *("cancelDatasetPreview", "deleteDatasetPreview"),
+        *("createDatasetCleaning", "cancelDatasetCleaning", "deleteDatasetCleaning"),
         *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
         *("createFineTuningJob", "cancelFineTuningJob"),
         *("pauseFineTuningJob", "resumeFineTuningJob", "restartFineTuningJobEvaluation"),

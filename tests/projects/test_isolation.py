@@ -41,7 +41,10 @@ async def owned(api: Api, chats) -> dict[str, str]:
         )
         assert job.status_code == 200, job.text
         job_id, project_id = job.json()["id"], job.json()["organization_id"]
-        cleaning = (await acme.post(f"/v1/files/{file_id}/clean")).json()["id"]
+        of_file = {
+            name: (await acme.post(f"/v1/dataset_{name}s", json={"file_id": file_id})).json()["id"]
+            for name in ("cleaning", "report", "preview")
+        }
         merge = await merged(acme, file_id, chats(13))
         upload = await acme.post(
             "/v1/uploads",
@@ -88,7 +91,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "job": job_id,
         "model": model,
         "upload": upload.json()["id"],
-        "cleaning": cleaning,
+        **of_file,
         "merge": merge,
         "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
@@ -329,6 +332,8 @@ def unknown_ids() -> dict[str, str]:
         model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
         upload="upload_" + "z" * 24,
         cleaning="fileclean-" + "z" * 24,
+        report="filereport-" + "z" * 24,
+        preview="filepreview-" + "z" * 24,
         merge="filemerge-" + "z" * 24,
         **{"import": "modelimport-" + "z" * 24},
         name="gpt-unknown",

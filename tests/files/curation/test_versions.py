@@ -127,14 +127,13 @@ async def test_the_rows_that_a_cleaning_changed_are_found_by_their_lineage(
         file_id = await put(data(BEFORE[:3] + BEFORE[4:]))
         await checked(http, file_id)
         made = await cleaned(file_id, personal_data="mask")
-        found = await diff(file_id, made["training_file"])
-        [changed] = (await diff(file_id, made["training_file"], "diff/rows", limit=1))["data"]
+        later = made["result"]["training_file_id"]
+        found = await diff(file_id, later)
+        [changed] = (await diff(file_id, later, "diff/rows", limit=1))["data"]
         for path in _stored(api, "diff.json"):
             path.unlink()
-        lost = await http.get(
-            f"/v1/files/{file_id}/diff", params={"other_file": made["training_file"]}
-        )
-        anew = await diff(file_id, made["training_file"])
+        lost = await http.get(f"/v1/files/{file_id}/diff", params={"other_file": later})
+        anew = await diff(file_id, later)
     counts = {name: found[name] for name in ("unchanged", "changed", "removed", "added")}
     assert counts == {"unchanged": 2, "changed": 1, "removed": 1, "added": 0}
     assert (changed["line"], changed["other_line"]) == (4, 3)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.datasets.contract.versions import Balance, Change, MergeOptions
+from service.files.curation.deprecated import TaskFailure
 from service.files.curation.records import Task, TaskState
-from service.files.curation.schemas import TaskFailure
 
 _DEFAULTS = MergeOptions()
 
