@@ -85,12 +85,12 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     async with _no_room_for_uploads(api):
         await files.no_room(world)
         await uploads.no_room(world)
-    cleaning = await data_sets.ask(world, made, DEMO_MODEL)
+    asked = await data_sets.ask(world, made, DEMO_MODEL)
     waiting = await jobs.create(world, made, DEMO_MODEL)
     await advice.early(world, made, DEMO_MODEL)
     async with _worker(settings):
         await files.look(world, made)
-        await data_sets.look(world, made, cleaning, DEMO_MODEL)
+        await data_sets.look(world, made, asked)
         await files.erase_rows(world, "Band 3")
         await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
         await jobs.look(world, waiting)
@@ -101,6 +101,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await _evaluated(api, waiting[0], trained[0])
     await jobs.unknown_format(world, waiting[0])
     await data_sets.recognizers(world)
+    await data_sets.stop(world, made)
     await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
     project_id = await projects.projects(world)

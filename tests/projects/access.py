@@ -22,7 +22,10 @@ _OPERATIONS: Final = {
     (*_TRAIN, "reader", "auditor"): (
         *("listFiles", "retrieveFile", "retrieveUpload", "listUploadParts"),
         *("listFileCleanings", "retrieveFileCleaning", "listFileMerges", "retrieveFileMerge"),
-        *("listModelImports", "retrieveModelImport"),
+        *("listFileImports", "retrieveFileImport"),
+        *("listModelImports", "getModelImport", "listModelImportEvents"),
+        *("listDatasetDiffs", "getDatasetDiff", "listDatasetDiffEvents"),
+        *("listDatasetMerges", "getDatasetMerge", "listDatasetMergeEvents"),
         *("listDatasetReports", "getDatasetReport", "listDatasetReportEvents"),
         *("listDatasetPreviews", "getDatasetPreview", "listDatasetPreviewEvents"),
         *("listDatasetCleanings", "getDatasetCleaning", "listDatasetCleaningEvents"),
@@ -42,6 +45,7 @@ _OPERATIONS: Final = {
         *("downloadFile", "createFilePreview", "retrieveFileReport", "listFileRows"),
         *("createDatasetReport", "getDatasetReportContent", "listDatasetReportRows"),
         *("createDatasetPreview", "getDatasetPreviewContent"),
+        *("createDatasetDiff", "getDatasetDiffContent", "listDatasetDiffRows"),
         *("listChatCompletions", "getChatCompletion", "getChatCompletionMessages"),
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "retrieveRecognizer"),
         *("retrieveFineTuningJobEvaluation", "retrieveFineTuningJobEvaluationReport"),
@@ -55,6 +59,8 @@ _OPERATIONS: Final = {
         *("createFileCleaning", "createFileMerge", "setRecognizer", "deleteRecognizer"),
         *("cancelDatasetReport", "deleteDatasetReport"),
         *("cancelDatasetPreview", "deleteDatasetPreview"),
+        *("cancelDatasetDiff", "deleteDatasetDiff"),
+        *("createDatasetMerge", "cancelDatasetMerge", "deleteDatasetMerge"),
         *("createDatasetCleaning", "cancelDatasetCleaning", "deleteDatasetCleaning"),
         *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
         *("createFineTuningJob", "cancelFineTuningJob"),
@@ -67,7 +73,8 @@ _OPERATIONS: Final = {
     ),
     # What users of the project's models notice, and what leaves the installation.
     _DEPLOY: (
-        *("createModelImport", "deleteModel", "setAlias", "rollbackAlias", "deleteAlias"),
+        *("importModel", "deleteModel", "setAlias", "rollbackAlias", "deleteAlias"),
+        *("createModelImport", "cancelModelImport", "deleteModelImport"),
         *("createExport", "cancelExport", "deleteExport"),
         *("createWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
         *("rotateWebhookEndpointSecret", "testWebhookEndpoint"),

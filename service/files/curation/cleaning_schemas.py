@@ -92,14 +92,9 @@ class CleaningOptions(BaseModel):
 
 
 class CleaningRequest(CleaningOptions):
-    """Options of a requested cleaning, and the format of its file."""
+    """Options of a requested cleaning."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    format: FormatFields | None = Field(
-        default=None,
-        description="Format options of the file. Defaults to the options given at upload.",
-    )
 
     @model_validator(mode="after")
     def _redacts(self) -> Self:
@@ -109,13 +104,15 @@ class CleaningRequest(CleaningOptions):
             )
         return self
 
-    def options(self, decisions_file_id: str | None) -> dict[str, Any]:
-        """Return the options as stored in the task."""
-        given = self.model_dump(mode="json", include=set(CleaningOptions.model_fields))
+    def stored(self, format_: FormatFields | None, decisions_file_id: str | None) -> dict[str, Any]:
+        """Return the options as stored in the task, with the format of the file and the decisions
+        on its rows.
+        """
+        stored = self.model_dump(mode="json", include=set(CleaningOptions.model_fields))
         if decisions_file_id is not None:
-            given["decisions_file"] = decisions_file_id
-        stored = self.format.stored() if self.format else None
-        return {**given, "format": stored} if stored else given
+            stored["decisions_file"] = decisions_file_id
+        given = format_.stored() if format_ else None
+        return {**stored, "format": given} if given else stored
 
 
 class CreateDatasetCleaning(CleaningRequest):
@@ -132,6 +129,10 @@ class CreateDatasetCleaning(CleaningRequest):
         'JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the '
         "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
         "contradiction.",
+    )
+    format: FormatFields | None = Field(
+        default=None,
+        description="Format options of the file. Defaults to the options given at upload.",
     )
     metadata: Metadata | None = Field(
         default=None, description="Key-value pairs attached to the cleaning; up to 16."
@@ -156,7 +157,7 @@ class DatasetCleaningResult(BaseModel):
     changed_rows: int = Field(description="Number of rows with changes.")
 
 
-class DatasetCleaning(TaskOperation, CleaningOptions):
+class DatasetCleaning(CleaningOptions, TaskOperation):
     """Cleaning of a file. Its outputs are separate files, which are kept when it is deleted."""
 
     id: str = Field(description="ID of the cleaning. Starts with `fileclean-`.")

@@ -145,6 +145,10 @@ class CleanRequest(CleaningRequest):
         "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
         "contradiction.",
     )
+    format: FormatFields | None = Field(
+        default=None,
+        description="Format options of the file. Defaults to the options given at upload.",
+    )
 
 
 class CleaningObject(BaseModel):
@@ -378,7 +382,7 @@ async def clean_file(
             created_at=clock.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
-            options=request.options(request.decisions_file),
+            options=request.stored(request.format, request.decisions_file),
         )
         return await tasks.create(task, claim)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 from fastapi import Header, Path
 from pydantic import BaseModel
@@ -22,6 +22,7 @@ from service.web.idempotency import comparable, create_once
 from service.web.operations import Operation, OperationDeleted, Operations, shared_fields, status_of
 from service.web.resources import Paging
 
+Shown = TypeVar("Shown", bound=Operation)
 OperationId = Annotated[str, Path(alias="id", max_length=128, description="ID of the operation.")]
 IdempotencyKey = Annotated[str | None, Header()]
 
@@ -56,7 +57,7 @@ class TaskOperation(Operation):
         return result
 
 
-class TaskOperations(Operations[Task]):
+class TaskOperations(Operations[Task], Generic[Shown]):
     """The operations of one kind on files."""
 
     id_prefix: ClassVar[str]
@@ -102,7 +103,7 @@ class TaskOperations(Operations[Task]):
         body: BaseModel,
         caller: Principal,
         idempotency_key: str | None,
-    ) -> Any:
+    ) -> Shown:
         """Store the task that `make` returns and enqueue it. Raises RateLimited.
 
         The same task is found again if its ID is a digest of the request.
@@ -118,7 +119,8 @@ class TaskOperations(Operations[Task]):
             return await self.store.get_or_create(requested, claim, is_lost=is_lost)
 
         redis, raw = self.store.redis, comparable(body)
-        return await create_once(self.schema, redis, caller.project_id, idempotency_key, raw, once)
+        schema = cast("type[Shown]", self.schema)
+        return await create_once(schema, redis, caller.project_id, idempotency_key, raw, once)
 
     async def require_completed(self, project_id: str, operation_id: str) -> Task:
         """Return the completed task with this ID. Raises NotFound and Conflict."""

@@ -63,7 +63,7 @@ Form = Annotated[
 ]
 
 
-class DatasetReports(TaskOperations):
+class DatasetReports(TaskOperations[DatasetReport]):
     """The reports on training files."""
 
     noun = "report"
@@ -72,7 +72,7 @@ class DatasetReports(TaskOperations):
     content = FORMS["json"]
 
 
-class DatasetPreviews(TaskOperations):
+class DatasetPreviews(TaskOperations[DatasetPreview]):
     """The previews of training files."""
 
     noun = "preview"
@@ -81,7 +81,7 @@ class DatasetPreviews(TaskOperations):
     content = PREVIEW
 
 
-class DatasetCleanings(TaskOperations):
+class DatasetCleanings(TaskOperations[DatasetCleaning]):
     """The cleanings of files."""
 
     noun = "cleaning"
@@ -321,7 +321,7 @@ async def create_cleaning(
             created_at=clock.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
-            options=body.options(decisions),
+            options=body.stored(body.format, decisions),
             metadata=body.metadata,
         )
 
@@ -339,7 +339,7 @@ add_routes(
 
 
 async def send_content(
-    operations: TaskOperations, caller: Principal, task_id: str, name: str, form: str = "json"
+    operations: TaskOperations[Any], caller: Principal, task_id: str, name: str, form: str = "json"
 ) -> Response:
     """Return the response with a document of a completed task. Raises NotFound and Conflict."""
     task = await operations.require_completed(caller.project_id, task_id)
