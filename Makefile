@@ -64,6 +64,8 @@ clients: install  ## Generate the clients' types from openapi.json
 metrics-docs: install  ## Generate docs/metrics.md and docs/api/errors.md from the code
 	@$(PY) -m service.cli metrics --output docs/metrics.md
 	@$(PY) -m service.cli error-codes --output docs/api/errors.md
+	@$(PY) -m service.cli codes --output docs/codes.md
+
 
 helm-readme: install  ## Generate the chart's README from its values, and its users of Valkey
 	@$(PY) -m scripts.helm_files

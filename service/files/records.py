@@ -6,6 +6,7 @@ Storage layout of a file, under `{project}/files/{id}/`:
     canonical.jsonl  the rows as a trainer reads them, if they differ from the content
     manifest.json    the fields of the record, to rebuild it; without it, the file does not exist
     tasks/           the outputs of reports, previews and comparisons
+    reviews/         the rows and notes of reviews
 
 A file is noted in `leftovers` before its bytes are written, until its record is. It is noted again
 when its record is deleted, until its bytes are gone.
@@ -64,6 +65,16 @@ class Purpose(StrEnum):
     BATCH_OUTPUT = "batch_output"
 
 
+class ReviewLabel(StrEnum):
+    """What a reviewer decided on a row."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EDITED = "edited"
+    UNSURE = "unsure"
+
+
+REVIEW_LABELS = tuple(ReviewLabel)
 CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checked after upload
 
 
@@ -90,6 +101,7 @@ class FileRecord(RestartedRecord):
     status: FileStatus
     status_details: str | None = None
     expires_at: int | None = None
+    key_id: str = ""  # the key that created it; empty in records of versions before 0.3
     format: dict[str, Any] | None = None  # format options given at upload
     derived_from: str | None = None  # ID of the file that a cleaning made it from
     cleaning: str | None = None  # ID of that cleaning
@@ -165,6 +177,7 @@ def new_record(
     sha256: str,
     expires_after_s: int | None,
     format_: dict[str, object] | None,
+    key_id: str = "",
 ) -> FileRecord:
     """Return the record of a file whose bytes were just received."""
     now_s = clock.now_s()
@@ -179,6 +192,7 @@ def new_record(
         status=FileStatus.UPLOADED if purpose in CHECKED else FileStatus.PROCESSED,
         expires_at=None if expires_after_s is None else now_s + expires_after_s,
         format=format_,
+        key_id=key_id,
     )
 
 
@@ -203,6 +217,11 @@ class CheckOutcome(msgspec.Struct, frozen=True):
     def fields(self) -> dict[str, Any]:
         """Return the record's fields that the outcome sets."""
         return {k: v for k, v in msgspec.structs.asdict(self).items() if k != "certain"}
+
+
+def reviews_of(file_id: str) -> str:
+    """Return the collection of a file's reviews of rows. They are deleted with the file."""
+    return f"files:{file_id}:reviews"
 
 
 def _twins_key(project_id: str) -> str:
@@ -366,6 +385,7 @@ class Files:
 
         await self.records.delete(record.project_id, record.id, also=together)
         await tasks.clear(record.project_id)
+        await self._clear_reviews(record.project_id, record.id)
         try:
             await self.storage.delete_prefix(record.folder)
         except StorageError as e:
@@ -393,10 +413,17 @@ class Files:
             self._task_index.remove(pipe, project_id, file_id, task_ids)
             await pipe.execute()
         await tasks.clear(project_id)
+        await self._clear_reviews(project_id, file_id)
         await self._leftovers.removed(name)
 
     def _tasks(self, file_id: str) -> Collection[Record]:
         return Collection(self.redis, tasks_of(file_id), Record)
+
+    async def _clear_reviews(self, project_id: str, file_id: str) -> None:
+        reviews = Collection(self.redis, reviews_of(file_id), Record)
+        index = reviews.index(project_id)
+        await reviews.clear(project_id)
+        await self.redis.delete(*(f"{index}-{label}" for label in REVIEW_LABELS))
 
     async def expired(self, now_s: int) -> list[FileRecord]:
         """Return the readable files that have expired."""

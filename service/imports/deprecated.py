@@ -42,7 +42,7 @@ class ImportModelRequest(BaseModel):
     suffix: Suffix = None
 
 
-class ModelImportObject(BaseModel):
+class FileImportObject(BaseModel):
     """An import of an adapter."""
 
     id: str = Field(description="ID of the import, prefixed with `modelimport-`.")
@@ -107,7 +107,7 @@ async def import_model(
     registry: Registry,
     settings: AppSettings,
     idempotency_key: Annotated[str | None, Header()] = None,
-) -> ModelImportObject:
+) -> FileImportObject:
     """Use `createModelImport`."""
 
     async def make(claim: Claim[Task]) -> Task:
@@ -117,7 +117,7 @@ async def import_model(
 
     raw = comparable(body)
     return await create_once(
-        ModelImportObject, tasks.redis, caller.project_id, idempotency_key, raw, make
+        FileImportObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )
 
 
@@ -129,11 +129,11 @@ async def import_model(
 )
 async def list_imports(
     file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
-) -> ListOf[ModelImportObject]:
+) -> ListOf[FileImportObject]:
     """Use `listModelImports`."""
     file = await require_file(files, caller.project_id, file_id)
     page = list_tasks(tasks, file, TaskKind.IMPORT, paging)
-    return await IMPORT.list(page, ModelImportObject.from_record)
+    return await IMPORT.list(page, FileImportObject.from_record)
 
 
 @router.get(
@@ -144,9 +144,9 @@ async def list_imports(
 )
 async def retrieve_import(
     file_id: str, import_id: str, caller: Caller, files: Store, tasks: TaskStore
-) -> ModelImportObject:
+) -> FileImportObject:
     """Use `getModelImport`."""
     file = await require_file(files, caller.project_id, file_id)
-    return ModelImportObject.from_record(
+    return FileImportObject.from_record(
         await get_task(tasks, file, import_id, ids.MODEL_IMPORT, IMPORT)
     )

@@ -15,7 +15,10 @@ class AuditEvent(StrEnum):
     # Access.
     LOGIN_FAILED = "login.failed"
     ACCESS_DENIED = "access.denied"
+    SESSION_CREATED = "session.created"
+    SESSION_DELETED = "session.deleted"
     AUDIT_LOGS_READ = "audit_logs.read"
+    AUDIT_LOGS_VERIFIED = "audit_logs.verified"
 
     # Projects and keys.
     PROJECT_CREATED = "project.created"
@@ -46,11 +49,15 @@ class AuditEvent(StrEnum):
     FILE_REPORT_DELETED = "file.report.deleted"
     FILE_REPORT_READ = "file.report.read"
     FILE_ROWS_READ = "file.rows.read"
+    FILE_ROWS_REVEALED = "file.rows.revealed"
     FILE_DIFF_CREATED = "file.diff.created"
     FILE_DIFF_CANCELLED = "file.diff.cancelled"
     FILE_DIFF_DELETED = "file.diff.deleted"
     FILE_DIFF_READ = "file.diff.read"
     FILE_DIFF_ROWS_READ = "file.diff.rows.read"
+    REVIEWS_READ = "file.reviews.read"
+    REVIEW_UPDATED = "file.review.updated"
+    REVIEW_DELETED = "file.review.deleted"
     FILE_CLEANING_CREATED = "file.cleaning.created"
     FILE_CLEANING_CANCELLED = "file.cleaning.cancelled"
     FILE_CLEANING_DELETED = "file.cleaning.deleted"
@@ -69,6 +76,8 @@ class AuditEvent(StrEnum):
     GENERATION_DELETED = "dataset.generation.deleted"
 
     ROWS_ERASED = "organization.erasure.created"
+    ERASURE_CANCELLED = "organization.erasure.cancelled"
+    ERASURE_DELETED = "organization.erasure.deleted"
 
     # Stored chat completions.
     STORED_CHATS_READ = "chat.completions.read"
@@ -150,7 +159,7 @@ class AuditEvent(StrEnum):
     @property
     def is_read(self) -> bool:
         """Whether the event is a read of data, not a change."""
-        return self.endswith(".read")
+        return self.endswith((".read", ".revealed"))
 
 
 OF_THE_LOG: Final = frozenset(

@@ -13,14 +13,17 @@ _DEPLOY: Final = ("admin", "project_admin", "member")
 _TRAIN: Final = (*_DEPLOY, "trainer")
 
 _OPERATIONS: Final = {
-    _ALL: ("retrieveCaller", "listModels", "retrieveModel"),
+    _ALL: (
+        *("getCaller", "listModels", "getModel"),
+        *("createSession", "getSession", "deleteSession"),
+    ),
     # Requests to engines.
     (*_TRAIN, "inference"): (
         *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
     ),
     # Records without training data.
     (*_TRAIN, "reader", "auditor"): (
-        *("listFiles", "retrieveFile", "retrieveUpload", "listUploadParts"),
+        *("listFiles", "getFile", "getUpload", "listUploadParts"),
         *("listFileCleanings", "retrieveFileCleaning", "listFileMerges", "retrieveFileMerge"),
         *("listFileImports", "retrieveFileImport"),
         *("listModelImports", "getModelImport", "listModelImportEvents"),
@@ -29,53 +32,65 @@ _OPERATIONS: Final = {
         *("listDatasetReports", "getDatasetReport", "listDatasetReportEvents"),
         *("listDatasetPreviews", "getDatasetPreview", "listDatasetPreviewEvents"),
         *("listDatasetCleanings", "getDatasetCleaning", "listDatasetCleaningEvents"),
-        *("listDatasetGenerations", "retrieveDatasetGeneration"),
-        *("listFineTuningJobs", "retrieveFineTuningJob", "estimateFineTuningJob"),
-        *("listFineTuningEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
+        *("listDatasetGenerations", "getDatasetGeneration", "listDatasetGenerationEvents"),
+        *("oldListDatasetGenerations", "oldGetDatasetGeneration"),
+        *("listFineTuningJobs", "getFineTuningJob", "estimateFineTuningJob"),
+        *("listFineTuningJobEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
+        "getFineTuningJobMetrics",
         *("listFineTuningSweeps", "retrieveFineTuningSweep"),
-        *("listEvals", "getEval", "validateGrader", "listBatches", "retrieveBatch"),
+        *("listSweeps", "getSweep", "listSweepEvents"),
+        *("listTrainingAdvice", "getTrainingAdvice", "listTrainingAdviceEvents"),
+        *("listModelExports", "getModelExport", "listModelExportEvents"),
+        *("listEvals", "getEval", "validateGrader", "listBatches", "getBatch"),
         *("listExports", "retrieveExport", "listErasureReceipts", "retrieveErasureReceipt"),
-        *("listAliases", "retrieveAlias", "listAliasHistory"),
-        *("listWebhookEndpoints", "retrieveWebhookEndpoint"),
+        *("listAliases", "getAlias", "listAliasHistory"),
+        *("listWebhookEndpoints", "getWebhookEndpoint"),
         *("listWebhookEndpointDeliveries", "listWebhookEventTypes"),
-        "getUsageCompletions",
+        "getCompletionsUsage",
     ),
     # Training data, answers and weights.
     (*_TRAIN, "reader"): (
-        *("downloadFile", "createFilePreview", "retrieveFileReport", "listFileRows"),
         *("createDatasetReport", "getDatasetReportContent", "listDatasetReportRows"),
         *("createDatasetPreview", "getDatasetPreviewContent"),
         *("createDatasetDiff", "getDatasetDiffContent", "listDatasetDiffRows"),
-        *("listChatCompletions", "getChatCompletion", "getChatCompletionMessages"),
-        *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "retrieveRecognizer"),
-        *("retrieveFineTuningJobEvaluation", "retrieveFineTuningJobEvaluationReport"),
-        *("getEvalRuns", "getEvalRun", "getEvalRunOutputItems", "getEvalRunOutputItem"),
-        "downloadExport",
+        *("getFileContent", "createFilePreview", "retrieveFileReport", "listFileRows"),
+        *("listChatCompletions", "getChatCompletion", "listChatCompletionMessages"),
+        *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "getRecognizer"),
+        *("getFineTuningJobEvaluation", "getFineTuningJobEvaluationReport"),
+        *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
+        *("listRowReviews", "getRowReview"),
+        *("downloadExport", "getModelExportContent"),
     ),
     _TRAIN: (
         *("createFile", "deleteFile"),
-        *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
+        *("createUpload", "createUploadPart", "completeUpload", "cancelUpload"),
         *("updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"),
-        *("createFileCleaning", "createFileMerge", "setRecognizer", "deleteRecognizer"),
+        *("createFileCleaning", "createFileMerge", "putRecognizer", "deleteRecognizer"),
+        *("putRowReview", "deleteRowReview"),
         *("cancelDatasetReport", "deleteDatasetReport"),
         *("cancelDatasetPreview", "deleteDatasetPreview"),
         *("cancelDatasetDiff", "deleteDatasetDiff"),
         *("createDatasetMerge", "cancelDatasetMerge", "deleteDatasetMerge"),
         *("createDatasetCleaning", "cancelDatasetCleaning", "deleteDatasetCleaning"),
         *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
+        *("oldCreateDatasetGeneration", "oldCancelDatasetGeneration"),
+        "oldDeleteDatasetGeneration",
         *("createFineTuningJob", "cancelFineTuningJob"),
         *("pauseFineTuningJob", "resumeFineTuningJob", "restartFineTuningJobEvaluation"),
         *("createFineTuningAdvice", "deleteFineTuningAdvice"),
         *("createFineTuningSweep", "cancelFineTuningSweep"),
+        *("createTrainingAdvice", "cancelTrainingAdvice", "deleteTrainingAdvice"),
+        *("createSweep", "cancelSweep", "deleteSweep"),
         *("createEval", "updateEval", "deleteEval", "runGrader"),
         *("createEvalRun", "cancelEvalRun", "cancelEvalRunByPath", "deleteEvalRun"),
         *("createBatch", "cancelBatch"),
     ),
     # What users of the project's models notice, and what leaves the installation.
     _DEPLOY: (
-        *("importModel", "deleteModel", "setAlias", "rollbackAlias", "deleteAlias"),
+        *("importModel", "deleteModel", "putAlias", "rollbackAlias", "deleteAlias"),
         *("createModelImport", "cancelModelImport", "deleteModelImport"),
         *("createExport", "cancelExport", "deleteExport"),
+        *("createModelExport", "cancelModelExport", "deleteModelExport"),
         *("createWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
         *("rotateWebhookEndpointSecret", "testWebhookEndpoint"),
     ),
@@ -83,17 +98,22 @@ _OPERATIONS: Final = {
         *("createApiKey", "updateApiKey", "rotateApiKey", "deleteApiKey"),
         *("createServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
         "createServiceAccountApiKey",
-        *("createErasure", "retrieveErasure", "deleteChatCompletions"),
+        *("createErasure", "getErasure", "listErasures", "listErasureEvents", "cancelErasure"),
+        *("deleteErasure", "oldCreateErasure", "oldGetErasure", "deleteChatCompletions"),
         "updateProject",  # of which project admins may use the field `capture` only
         # Of models of the key's project. Admins may also revoke those of others.
         *("createFineTuningCheckpointPermission", "deleteFineTuningCheckpointPermission"),
     ),
     ("admin", "project_admin", "auditor"): (
-        *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),
-        *("listServiceAccounts", "retrieveServiceAccount"),
+        *("getProject", "listApiKeys", "getApiKey", "listAuditLogs"),
+        *("listServiceAccounts", "getServiceAccount"),
         "listFineTuningCheckpointPermissions",
     ),
-    ("admin", "auditor"): ("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
+    ("admin", "auditor"): (
+        *("listProjects", "listAdminApiKeys", "getAdminApiKey"),
+        *("listWorkers", "listQueues", "listEngines", "getDiagnostics"),
+        "verifyAuditLogs",
+    ),
     ("admin",): (
         *("createProject", "archiveProject", "deleteProject"),
         *("createAdminApiKey", "deleteAdminApiKey"),
@@ -117,8 +137,8 @@ OF_OTHER_PROJECTS: Final = {
             *("createServiceAccountApiKey", "deleteFineTuningCheckpointPermission"),
         ),
         ("admin", "auditor"): (
-            *("retrieveProject", "listApiKeys", "retrieveApiKey"),
-            *("listServiceAccounts", "retrieveServiceAccount"),
+            *("getProject", "listApiKeys", "getApiKey"),
+            *("listServiceAccounts", "getServiceAccount"),
             "listFineTuningCheckpointPermissions",
         ),
         (): ("createFineTuningCheckpointPermission",),
@@ -127,5 +147,5 @@ OF_OTHER_PROJECTS: Final = {
 }
 """The roles of keys that may use an operation on an object of another project: none on its data."""
 
-PUBLIC: Final = frozenset({"livez", "readyz"})
+PUBLIC: Final = frozenset({"getLiveness", "getReadiness"})
 """Operations that need no key."""

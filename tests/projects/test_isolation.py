@@ -87,6 +87,8 @@ async def owned(api: Api, chats) -> dict[str, str]:
         assert alias.status_code == 200, alias.text
         recognizer = await acme.put("/v1/recognizers/customer", json={"terms": ["Acme"]})
         assert recognizer.status_code == 200, recognizer.text
+        review = await acme.put(f"/v1/files/{file_id}/reviews/1", json={"label": "approved"})
+        assert review.status_code == 200, review.text
     return {
         "file": file_id,
         "job": job_id,
@@ -96,6 +98,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
         "recognizer": "customer",
+        "line": "1",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
         "sweep": await swept(api, file_id),
@@ -344,6 +347,7 @@ def unknown_ids() -> dict[str, str]:
         **{"import": "modelimport-" + "z" * 24},
         name="gpt-unknown",
         recognizer="unknown",
+        line="999",
         webhook_endpoint="webhook_" + "z" * 24,
         eval="eval_" + "z" * 24,
         run="evalrun_" + "z" * 24,

@@ -16,6 +16,14 @@ from service.files.curation.operations import TaskOperation
 from service.files.schemas import FormatFields
 from service.web.validation import Metadata
 
+UseReviews = Annotated[
+    bool,
+    Field(
+        description="Whether to apply the reviews that the file has when the cleaning is created, "
+        "as decisions on single rows: approved rows are kept, rejected ones dropped, and edited "
+        "ones replaced. Not together with a file of decisions."
+    ),
+]
 _DEFAULTS = CleanOptions()
 
 
@@ -104,13 +112,17 @@ class CleaningRequest(CleaningOptions):
             )
         return self
 
-    def stored(self, format_: FormatFields | None, decisions_file_id: str | None) -> dict[str, Any]:
+    def stored(
+        self, format_: FormatFields | None, decisions_file_id: str | None, *, use_reviews: bool
+    ) -> dict[str, Any]:
         """Return the options as stored in the task, with the format of the file and the decisions
         on its rows.
         """
         stored = self.model_dump(mode="json", include=set(CleaningOptions.model_fields))
         if decisions_file_id is not None:
             stored["decisions_file"] = decisions_file_id
+        if use_reviews:
+            stored["use_reviews"] = True
         given = format_.stored() if format_ else None
         return {**stored, "format": given} if given else stored
 
@@ -130,6 +142,7 @@ class CreateDatasetCleaning(CleaningRequest):
         "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
         "contradiction.",
     )
+    use_reviews: UseReviews = False
     format: FormatFields | None = Field(
         default=None,
         description="Format options of the file. Defaults to the options given at upload.",
@@ -137,6 +150,12 @@ class CreateDatasetCleaning(CleaningRequest):
     metadata: Metadata | None = Field(
         default=None, description="Key-value pairs attached to the cleaning; up to 16."
     )
+
+    @model_validator(mode="after")
+    def _decides_once(self) -> Self:
+        if self.use_reviews and self.decisions_file_id is not None:
+            raise ValueError("'use_reviews' and 'decisions_file_id' exclude each other.")
+        return self
 
 
 class DatasetCleaningResult(BaseModel):
@@ -166,6 +185,9 @@ class DatasetCleaning(CleaningOptions, TaskOperation):
     decisions_file_id: str | None = Field(
         description="ID of the file with decisions on single rows; null if there is none."
     )
+    use_reviews: bool = Field(
+        description="Whether the reviews of the file are applied as decisions on single rows."
+    )
     format: dict[str, Any] | None = Field(
         description="Format options of the file; null if those given at upload are used."
     )
@@ -178,6 +200,7 @@ class DatasetCleaning(CleaningOptions, TaskOperation):
         """Return the fields about the inputs."""
         references = {
             "decisions_file_id": options.get("decisions_file"),
+            "use_reviews": options.get("use_reviews", False),
             "format": options.get("format"),
         }
         return {**options, **references}

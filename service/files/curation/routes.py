@@ -19,6 +19,7 @@ from service.files.curation.preview import PREVIEW, PreviewOptions, preview_task
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind
 from service.files.curation.report import FORMS, ReportOptions, report_task
+from service.files.curation.reviews.routes import ReviewStore
 from service.files.curation.rows import OldIndex, RowQuery, RowReader, Sort, UnknownLine
 from service.files.curation.schemas import (
     CreateDatasetPreview,
@@ -300,6 +301,7 @@ async def create_cleaning(
     body: CreateDatasetCleaning,
     caller: Caller,
     files: Store,
+    reviews: ReviewStore,
     operations: Annotated[DatasetCleanings, Depends()],
     idempotency_key: IdempotencyKey = None,
 ) -> DatasetCleaning:
@@ -315,15 +317,18 @@ async def create_cleaning(
         decisions = body.decisions_file_id
         if decisions is not None:
             await require_named_file(files, caller, decisions, "decisions_file_id")
-        return Task(
+        task = Task(
             id=ids.new(ids.CLEANING),
             project_id=caller.project_id,
             created_at=clock.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
-            options=body.stored(body.format, decisions),
+            options=body.stored(body.format, decisions, use_reviews=body.use_reviews),
             metadata=body.metadata,
         )
+        if body.use_reviews:
+            await reviews.write_decisions(file, task)
+        return task
 
     return await operations.create(make, body, caller, idempotency_key)
 
@@ -358,7 +363,7 @@ async def read_rows_page(files: Files, file: FileRecord, report: Task, query: Ro
         page = await RowReader(files.storage, file, report).page(query)
     except UnknownLine as e:
         raise Resource("row", label="line").unknown_after() from e
-    return Response(page, media_type="application/json")
+    return Response(page.body, media_type="application/json")
 
 
 async def require_training_file(files: Files, caller: Principal, file_id: str) -> FileRecord:

@@ -129,6 +129,10 @@ class RowFindingObject(BaseModel):
         "it occurs in the row. Zero if it says nothing about quality."
     )
     message: str = Field(description="What was found.")
+    figures: dict[str, int | float | str] = Field(
+        description="Numbers and names in the message, by name. Empty in reports of earlier "
+        "versions."
+    )
     fix: str = Field(description="Recommended correction.")
     pointer: str = Field(description="JSON Pointer to the place in the row; may be empty.")
     other_line: int | None = Field(
@@ -160,6 +164,32 @@ class RowObject(BaseModel):
         "Null if the row is broken."
     )
     findings: list[RowFindingObject]
+
+
+class MarkObject(BaseModel):
+    """Personal data in a row, or the label that replaces it."""
+
+    pointer: str = Field(
+        description="JSON Pointer to the text in the row, which may be JSON itself.",
+        examples=["/messages/0/content"],
+    )
+    start: int = Field(description="Start in the text, in Unicode code points.")
+    end: int = Field(
+        description="End in the text, in Unicode code points. Start and end are 0 if the value is "
+        "not a text, and is personal data as a whole."
+    )
+    kind: str = Field(
+        description="Kind of personal data, or the name of a recognizer.", examples=["email"]
+    )
+
+
+class MarkedRowObject(RowObject):
+    """A row of a file, with the positions of personal data in it."""
+
+    personal_data: list[MarkObject] = Field(
+        description="Positions of personal data in `row`, or of the labels that replace it. "
+        "Numbers that are only possibly personal data are included."
+    )
 
 
 def task_schemas() -> dict[str, Any]:

@@ -70,7 +70,7 @@ Existing = Annotated[JobEvaluation, Depends(_evaluation)]
 
 @router.get(
     "/{job_id}/evaluation",
-    operation_id="retrieveFineTuningJobEvaluation",
+    operation_id="getFineTuningJobEvaluation",
     summary="Retrieve the evaluation of a job",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVALUATION_READ),
 )
@@ -112,7 +112,7 @@ async def restart_evaluation(
 
 @router.get(
     "/{job_id}/evaluation/report",
-    operation_id="retrieveFineTuningJobEvaluationReport",
+    operation_id="getFineTuningJobEvaluationReport",
     summary="Retrieve the evaluation report of a job",
     response_class=Response,
     responses={

@@ -51,7 +51,10 @@ async def test_a_file_with_errors_is_read_with_other_options(api: Api, http, wor
         "findings": 0,
         "error_code": "unknown_columns",
     }
-    assert (second["result"]["shape"], second["result"]["error_code"]) == ("prompt_completion", None)
+    assert (second["result"]["shape"], second["result"]["error_code"]) == (
+        "prompt_completion",
+        None,
+    )
     unknown, mapped = first["content"], second["content"]
     assert set(unknown["error"]) >= {"code", "message", "fix", "line"}
     assert unknown["error"]["code"] == "unknown_columns"

@@ -36,7 +36,7 @@ async def test_a_recognizer_is_set_replaced_listed_and_deleted(http):
     assert listed["data"][0]["terms"] == ["Acme Trading", "山田商店"]
     assert (await http.get("/v1/recognizers/customer_number")).json() == replaced
     gone = await http.delete("/v1/recognizers/customer_number")
-    assert gone.json() == {"id": "customer_number", "object": "recognizer", "deleted": True}
+    assert gone.json() == {"id": "customer_number", "object": "recognizer.deleted", "deleted": True}
     for method in ("GET", "DELETE"):
         answer = await http.request(method, "/v1/recognizers/customer_number")
         assert answer.status_code == 404

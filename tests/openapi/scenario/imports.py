@@ -60,5 +60,5 @@ async def look(world: World, import_id: str) -> None:
     for one in found["data"]:
         other = await data_sets.ended(world, "ModelImport", one["id"])
         path = {"model": other["result"]["model"]}
-        await world.call("retrieveModel", path=path)
+        await world.call("getModel", path=path)
         await world.call("deleteModel", path=path)

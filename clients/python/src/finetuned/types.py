@@ -3251,7 +3251,8 @@ class StoredChatsDeleted(Model):
     """
 
     object: Literal["chat.completions.deleted"] = "chat.completions.deleted"
-    deleted: int
+    deleted: Literal[True] = True
+    count: int
     """
     Number of chat completions that were deleted.
     """

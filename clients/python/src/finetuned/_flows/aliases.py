@@ -9,7 +9,7 @@ from finetuned._flows.common import Page, at, listed
 from finetuned._http import Request
 from finetuned._steps import Flow, Items, fetch
 from finetuned.errors import BadRequest
-from finetuned.types import AliasChange, AliasDeleted, AliasObject
+from finetuned.types import AliasChange, AliasObject, Deleted
 
 
 def list_aliases(*, limit: int | None = None, after: str | None = None) -> Items[AliasObject]:
@@ -75,9 +75,9 @@ def history(name: str) -> Flow[list[AliasChange]]:
     return page.data
 
 
-def delete(name: str, *, if_match: str | None = None) -> Flow[AliasDeleted]:
+def delete(name: str, *, if_match: str | None = None) -> Flow[Deleted]:
     """Delete an alias and its history. Its target models are kept."""
-    return fetch(AliasDeleted, Request("DELETE", at("aliases", name), headers=_expected(if_match)))
+    return fetch(Deleted, Request("DELETE", at("aliases", name), headers=_expected(if_match)))
 
 
 def _expected(etag: str | None) -> dict[str, str]:

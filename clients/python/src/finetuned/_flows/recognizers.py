@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from finetuned._flows.common import at, listed
 from finetuned._http import Request, body_of
 from finetuned._steps import Flow, Items, fetch
-from finetuned.types import RecognizerDeleted, RecognizerObject
+from finetuned.types import Deleted, RecognizerObject
 
 
 def list_recognizers(
@@ -34,6 +34,6 @@ def set_recognizer(
     return fetch(RecognizerObject, Request("PUT", at("recognizers", name), json=body))
 
 
-def delete(name: str) -> Flow[RecognizerDeleted]:
+def delete(name: str) -> Flow[Deleted]:
     """Delete a recognizer. Files that were cleaned with it remain as they are."""
-    return fetch(RecognizerDeleted, Request("DELETE", at("recognizers", name)))
+    return fetch(Deleted, Request("DELETE", at("recognizers", name)))

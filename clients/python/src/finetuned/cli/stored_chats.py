@@ -102,7 +102,7 @@ def delete(
         deleted: Any
         if all_of_them:
             deleted = server.stored_chats.delete_all(model=model)
-            said = f"{deleted.deleted} deleted"
+            said = f"{deleted.count} deleted"
         else:
             deleted = [server.openai.chat.completions.delete(one) for one in chat_ids or ()]
             said = "\n".join(one.id for one in deleted)
