@@ -23,7 +23,15 @@ from service.verdict.comparison import (
     Retrieval,
 )
 from service.verdict.results import Finding, Statement, Verdict
-from service.verdict.statements import PARTS, SENTENCES, statements, write
+from service.verdict.statements import (
+    NOTES,
+    PARTS,
+    REPORT_NOTES,
+    SENTENCES,
+    state,
+    statements,
+    write,
+)
 from service.verdict.verdict import judge
 from tests.verdict.build import build
 
@@ -116,13 +124,25 @@ def test_advice_to_fix_the_data_names_the_finding():
     assert found.sentence == "Fix the data first: 3 question(s) have conflicting answers."
 
 
+@pytest.mark.parametrize("code", [*REPORT_NOTES, *NOTES])
+def test_notes_are_written_from_these_figures(code):
+    numbers = {"rows": 3, "held_out_rows": 40, "seed": 7, "pairs": 9, "share": 0.25}
+    rewards = {"low": 0.0, "high": 4.0, "right": 8.0, "is_human": True}
+    names = {"model": "demo", "column": "ckpt-step-8", "judge": "large", "message": "Too few rows."}
+    sentence = write(state(code, numbers, rewards, names))
+    assert sentence.endswith(".")
+    assert "{" not in sentence
+
+
 def test_codes_are_unique():
     assert len(SENTENCES) == sum(len(sentences) for _, sentences in statements())
 
 
 def test_rules_use_every_code():
     source = "".join(map(inspect.getsource, (rules, verdict, advice)))
-    source += (ROOT / "service" / "jobs" / "advice" / "task.py").read_text("utf-8")
+    modules = ["advice/task", "evaluation/job_data", "evaluation/measure", "evaluation/rewards"]
+    for name in (*modules, "evaluation/task"):
+        source += (ROOT / "service" / "jobs" / f"{name}.py").read_text("utf-8")
     assert [code for code in SENTENCES if f'"{code}"' not in source] == []
 
 
