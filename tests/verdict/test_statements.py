@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from service.cli.reference import codes_page
 from service.datasets.checks.issues import make_issue
+from service.jobs.evaluation.schemas import VerdictObject
 from service.verdict import advice, rules, verdict
 from service.verdict.advice import conclude
 from service.verdict.comparison import (
@@ -106,6 +107,22 @@ def test_a_verdict_can_be_written_from_its_codes_and_figures(comparison):
     assert write(Statement(found.code, found.figures)) == found.sentence
     assert write(found.recommendation_details) == found.recommendation
     assert list(map(write, found.warning_details)) == found.warnings
+
+
+def test_the_api_shows_codes_and_figures_and_reads_verdicts_without():
+    comparison = build({"base": [0.2] * 30, "tuned": [0.7] * 30}, base_verified=False)
+    stored = msgspec.to_builtins(judge(comparison))
+    shown = VerdictObject.model_validate(stored)
+    assert (shown.code, shown.figures["points"]) == ("tuned_is_better", 50)
+    assert shown.recommendation_details is not None
+    assert shown.recommendation_details.code == "serve_tuned"
+    assert [one.code for one in shown.warning_details] == [
+        "base_not_verified",
+        "no_prompt_compared",
+    ]
+    added = {"code", "figures", "recommendation_details", "warning_details"}
+    earlier = VerdictObject.model_validate({k: v for k, v in stored.items() if k not in added})
+    assert (earlier.code, earlier.figures, earlier.warning_details) == (None, {}, [])
 
 
 @pytest.mark.parametrize("rows", [5, 30, 300])
