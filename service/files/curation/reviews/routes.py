@@ -18,10 +18,10 @@ from service.files.curation.reviews.records import (
     TooManyReviews,
 )
 from service.files.curation.reviews.schemas import (
+    PutRowReview,
     RowReview,
     RowReviewCounts,
     RowReviewList,
-    SetRowReview,
 )
 from service.files.records import FileRecord, Purpose, ReviewLabel
 from service.files.routes import Store, require_file
@@ -100,7 +100,7 @@ async def get_review(line: Line, file: ReviewedFile, reviews: ReviewStore) -> Ro
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.REVIEW_UPDATED),
 )
 async def set_review(
-    line: Line, body: SetRowReview, caller: Caller, file: ReviewedFile, reviews: ReviewStore
+    line: Line, body: PutRowReview, caller: Caller, file: ReviewedFile, reviews: ReviewStore
 ) -> RowReview:
     """Write the review of a row, or replace it. If several people review a row, the last review
     counts.
@@ -139,7 +139,7 @@ async def _existing(reviews: Reviews, file: FileRecord, line: int) -> ReviewReco
     return REVIEW.get_or_404(await reviews.get(file, line), str(line))
 
 
-def _checked(body: SetRowReview, line: int, file: FileRecord) -> dict[str, object] | None:
+def _checked(body: PutRowReview, line: int, file: FileRecord) -> dict[str, object] | None:
     """Return the edited row. Raises BadRequest if jobs could not train on it."""
     if body.row is None or file.row_format is None:
         return body.row

@@ -13,7 +13,7 @@ from service.web.resources import ListOf
 MAX_NOTE_CHARS = 2_000
 
 
-class SetRowReview(BaseModel):
+class PutRowReview(BaseModel):
     """Request to review a row."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
