@@ -285,8 +285,8 @@ def advice(
     rows = tmp_path_factory.mktemp("advice") / "rows.jsonl"
     rows.write_bytes(chats(ADVISED_ROWS))
     with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
-        file = client.files.upload(rows)
-        made = client.jobs.advise(model=DEMO_MODEL, training_file=file.id, timeout_s=400)
+        file = client.files.create(rows)
+        made = client.advice.create_and_wait(model=DEMO_MODEL, training_file=file.id, timeout_s=400)
         client.files.delete(file.id)
     return made
 

@@ -183,7 +183,7 @@ def watched(client: finetuned.AsyncClient) -> Callable[..., asyncio.Task[list[Ev
     """Watch a job to its end in the background."""
 
     async def watch(job_id: str, by: finetuned.AsyncClient) -> list[EventObject]:
-        return [event async for event in by.jobs.watch(job_id)]
+        return [event async for event in by.fine_tuning.jobs.watch(job_id)]
 
     def start(
         job_id: str, by: finetuned.AsyncClient | None = None

@@ -33,7 +33,7 @@ async def test_create_show_list_and_cancel(api: Api, cli, client, work, rows):
         {"learning_rate": rate, "lora": {"r": rank}} for rate in (0.001, 0.002) for rank in (4, 8)
     ]
     assert sweep.metadata == {"team": "a"}
-    job = await client.jobs.retrieve(sweep.trials[0].job_id)
+    job = await client.fine_tuning.jobs.retrieve(sweep.trials[0].job_id)
     assert (job.hyperparameters.n_epochs, job.sweep_id) == (2, sweep_id)
 
     async def wait_with(loss: float, job_id: str) -> None:

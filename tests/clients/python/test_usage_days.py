@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from finetuned.cli.usage import minutes_of_the_day_before, rows_of, start_of, start_of_day
 from finetuned.types import UsageBucket
+from finetuned_cli.usage import minutes_of_the_day_before, rows_of, start_of, start_of_day
 
 
 def hours(first: datetime, count: int) -> list[UsageBucket]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -13,6 +13,10 @@ class Model(BaseModel):
 
     # Of all the types, a program uses a few: the others are not built, which takes 0.1 s.
     model_config = ConfigDict(extra="allow", protected_namespaces=(), defer_build=True)
+
+    if TYPE_CHECKING:
+        _request_id: str | None
+        """ID of the request that the object is the response to. Parts of it have none."""
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -24,3 +28,6 @@ class Model(BaseModel):
             if isinstance(value, str) and {f["type"] for f in e.errors()} == {"literal_error"}:
                 return value
             raise
+
+
+Model._request_id = None  # noqa: SLF001 - pydantic would make a field of it

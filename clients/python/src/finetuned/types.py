@@ -610,9 +610,9 @@ class CreateEmbeddings(Model):
     """
 
 
-class CreateExport(Model):
+class CreateModelExport(Model):
     """
-    Request for an export.
+    Request to export a trained model.
     """
 
     model: str
@@ -626,6 +626,10 @@ class CreateExport(Model):
     quantization: Literal["f16", "q8_0", "q5_k_m", "q4_k_m"] | None = None
     """
     Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the default), `q5_k_m` or `q4_k_m`.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the export; up to 16.
     """
 
 
@@ -2185,6 +2189,60 @@ class ModelDeleted(Model):
     """
 
 
+class ModelExportError(Model):
+    """
+    Reason why an export failed.
+    """
+
+    code: str
+    """
+    Machine-readable error code.
+    """
+    message: str
+    """
+    What went wrong, and how to fix it.
+    """
+    param: str | None = None
+    """
+    Parameter of the request that caused the failure, if one did.
+    """
+    expected_prompt: str | None = None
+    """
+    Prompt as the engine renders it, if the artifact renders it differently.
+    """
+    rendered_prompt: str | None = None
+    """
+    The same prompt as the artifact renders it.
+    """
+    proof: ExportProof | None = None
+    """
+    The comparison, if the answers differ too much.
+    """
+
+
+class ModelExportResult(Model):
+    """
+    Archive of a completed export.
+    """
+
+    filename: str
+    """
+    Name of the archive.
+    """
+    bytes: int
+    """
+    Size of the archive.
+    """
+    sha256: str
+    """
+    SHA-256 of the archive in hexadecimal digits.
+    """
+    proof: ExportProof | None
+    """
+    Comparison of the artifact's answers with the engine's; null if there is none.
+    """
+
+
 class ModelOrigin(Model):
     """
     Origin of a model that was trained elsewhere and imported.
@@ -2278,6 +2336,64 @@ class NewServiceAccountObject(Model):
     api_key: AccountKeyObject | None
     """
     First key of the account, or null if none was to be created.
+    """
+
+
+class OperationDeleted(Model):
+    """
+    Confirmation that an operation was deleted.
+    """
+
+    id: str
+    """
+    ID of the deleted operation.
+    """
+    object: str
+    """
+    Type of the object, followed by `.deleted`.
+    """
+    deleted: Literal[True] = True
+    receipt: str | None = None
+    """
+    ID of the receipt that says what was erased; null if none is.
+    """
+
+
+class OperationError(Model):
+    """
+    Reason why an operation failed.
+    """
+
+    code: str
+    """
+    Machine-readable error code.
+    """
+    message: str
+    """
+    What went wrong, and how to fix it.
+    """
+    param: str | None = None
+    """
+    Parameter of the request that caused the failure, if one did.
+    """
+
+
+class OperationProgress(Model):
+    """
+    Progress of an operation.
+    """
+
+    completed: int
+    """
+    Number of finished parts.
+    """
+    total: int | None
+    """
+    Number of all parts; null if it is not known yet.
+    """
+    step: str | None = None
+    """
+    Current step; null if the operation has only one.
     """
 
 
@@ -5869,6 +5985,66 @@ class MlflowIntegrationObject(Model):
     """
 
 
+class ModelExport(Model):
+    """
+    Export of a trained model for other software.
+    """
+
+    id: str
+    """
+    ID of the export. Starts with `export-`.
+    """
+    object: Literal["model.export"] = "model.export"
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: ModelExportError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    model: str
+    """
+    Name of the trained model.
+    """
+    format: str
+    """
+    Format of the export.
+    """
+    quantization: str | None
+    """
+    Quantization of the weights; null if the format has none.
+    """
+    expires_at: int
+    """
+    Time at which the export is deleted, in Unix seconds.
+    """
+    result: ModelExportResult | None
+    """
+    Archive and its proof; null unless the status is `completed`.
+    """
+
+
 class ModelImport(Model):
     """
     An import of an adapter.
@@ -6037,6 +6213,42 @@ class NewKeyObject(Model):
     value: str
     """
     Secret of the key, shown only once.
+    """
+
+
+class OperationEvent(Model):
+    """
+    A change of an operation.
+    """
+
+    id: str
+    """
+    ID of the event.
+    """
+    object: Literal["operation.event"] = "operation.event"
+    created_at: int
+    """
+    Time of the change, in Unix seconds.
+    """
+    type: Literal["status", "progress"]
+    """
+    What changed. Only a stream has events about `progress`.
+    """
+    operation_id: str
+    """
+    ID of the operation.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    Status of the operation after the change.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the operation, or null.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
     """
 
 
@@ -6304,26 +6516,6 @@ class UsageBucket(Model):
     results: list[UsageResult]
     """
     Usage results, one per group.
-    """
-
-
-class UsagePage(Model):
-    """
-    A page of usage buckets in chronological order.
-    """
-
-    object: Literal["page"] = "page"
-    data: list[UsageBucket]
-    """
-    Buckets, oldest first.
-    """
-    has_more: bool
-    """
-    Whether another page follows.
-    """
-    next_page: str | None
-    """
-    Cursor of the next page, to be passed as `page`.
     """
 
 

@@ -13,7 +13,7 @@ from finetuned_migrate.openai.source import OldModel, Profile, Source
 from finetuned_migrate.openai.uploads import Uploads
 
 if TYPE_CHECKING:
-    from finetuned.client import Client
+    from finetuned import Client
 
 _SPOKEN_SHARE = 0.1  # a language of fewer rows does not decide about a base model
 _UNKNOWN_LANGUAGE = "und"
@@ -109,7 +109,7 @@ class Planner:
         if file_id is not None:
             try:
                 self._server.files.wait(file_id)
-                report = self._server.files.report(file_id)
+                report = self._server.datasets.report(file_id)
             except FileRefused as e:
                 obstructed = [str(e)]
         spoken = [] if report is None else _spoken(report)
@@ -180,7 +180,7 @@ class Planner:
         if file_id is None:
             return None, None
         try:
-            found = self._server.jobs.estimate(
+            found = self._server.fine_tuning.jobs.wait_for_estimate(
                 model=base,
                 training_file=file_id,
                 method=method_of(model),

@@ -15,7 +15,7 @@ from finetuned_migrate.openai.source import OldModel, Source
 from finetuned_migrate.openai.uploads import Uploads
 
 if TYPE_CHECKING:
-    from finetuned.client import Client
+    from finetuned import Client
 
 OLD_MODEL, OLD_JOB = "openai_model", "openai_job"
 """Keys of a job's metadata, by which a repeated command finds it."""
@@ -88,7 +88,7 @@ class Retraining:
             return usable
         # The number of earlier jobs is part of the key: one that failed may be tried again.
         parts = [self._base, training, validation or "", *metadata.values(), str(len(earlier))]
-        job = self._server.jobs.create(
+        job = self._server.fine_tuning.jobs.create(
             model=self._base,
             training_file=training,
             validation_file=validation,
@@ -114,7 +114,7 @@ class Retraining:
         return True
 
     def _finish(self, model: OldModel, found: Retrained, *, alias: bool) -> Retrained:
-        job = self._server.jobs.wait(found.job or "")
+        job = self._server.fine_tuning.jobs.wait(found.job or "")
         ended = Retrained(
             model=model.name,
             job=job.id,
@@ -133,7 +133,7 @@ class Retraining:
             found = self._server.aliases.retrieve(name)
         except NotFound:
             try:
-                self._server.aliases.set(name, target, create_only=True)
+                self._server.aliases.set(name, model=target, if_none_match="*")
             except ApiError as e:
                 return "refused", e.message
             return "set", None
@@ -145,7 +145,7 @@ class Retraining:
 
 def jobs_of(server: Client, model: str, base: str | None = None) -> list[JobObject]:
     """Return the jobs that train an old model again, newest first."""
-    found = server.jobs.list(metadata={OLD_MODEL: model})
+    found = server.fine_tuning.jobs.list(metadata={OLD_MODEL: model})
     return [job for job in found if base is None or job.model == base]
 
 
