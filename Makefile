@@ -61,8 +61,11 @@ clients: install  ## Generate the clients' types and methods from openapi.json
 	@$(PY) clients/python/scripts/generate.py
 	@$(PY) -m tests.node run clients/typescript generate
 
-metrics-docs: install  ## Generate docs/metrics.md from the declared metrics
+metrics-docs: install  ## Generate docs/metrics.md and docs/api/errors.md from the code
 	@$(PY) -m service.cli metrics --output docs/metrics.md
+	@$(PY) -m service.cli error-codes --output docs/api/errors.md
+	@$(PY) -m service.cli codes --output docs/codes.md
+
 
 helm-readme: install  ## Generate the chart's README from its values, and its users of Valkey
 	@$(PY) -m scripts.helm_files

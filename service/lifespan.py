@@ -30,6 +30,7 @@ from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Tasks
+from service.files.curation.reviews.records import Reviews
 from service.files.records import Files
 from service.files.stored_chats.recorder import recording
 from service.files.upload import upload_slots
@@ -55,6 +56,7 @@ from service.projects.key_uses import KeyUses
 from service.projects.oidc import MAX_TOKEN_CHARS, Tokens
 from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts
+from service.projects.sessions import Sessions
 from service.projects.storage_use import StorageUse
 from service.usage.meter import Meter
 from service.web.auth import Authenticator
@@ -87,8 +89,11 @@ async def open_resources(
     key_uses = KeyUses(redis)
     addresses = ClientAddresses(map(network, settings.trusted_proxies))
     refusals = Refusals(redis, addresses)
+    find_principal = (Tokens.from_settings(settings, projects) or projects).find_principal
+    sessions = Sessions(redis, projects, find_principal, lifetime_s=settings.session_lifetime_s)
     authenticator = Authenticator(
-        (Tokens.from_settings(settings, projects) or projects).find_principal,
+        find_principal,
+        find_session=sessions.find_principal,
         cache_s=settings.lookup_cache_s,
         max_chars=MAX_TOKEN_CHARS,
         addresses=addresses,
@@ -134,8 +139,9 @@ async def open_resources(
             state.redis, state.storage, state.registry = redis, storage, registry
             state.projects, state.storage_use = projects, storage_use
             state.authenticator, state.key_uses = authenticator, key_uses
+            state.sessions = sessions
             state.client_addresses, state.stored_chats = addresses, recorder.stored_chats
-            state.serves = upstreams.serves
+            state.upstreams, state.serves = upstreams, upstreams.serves
             _add_records(state, settings)
             _add_erasure(state, settings)
             state.probes = _probes(state, settings, upstreams)
@@ -173,6 +179,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.dispatcher = Dispatcher(state.jobs, redis, settings)
     state.uploads, state.curation = Uploads(redis, state.files), Tasks(redis)
     state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
+    state.reviews = Reviews(redis, state.storage)
     state.upload_slots = upload_slots(settings.max_uploads_at_once)
     state.running_graders = graders_routes.running_graders()
 

@@ -125,6 +125,8 @@ async def list_audit_logs(
         found = await log.find(filters, after=after, before=before, limit=limit)
     except UnknownCursor as e:
         param = "after" if after is not None else "before"
-        raise BadRequest(f"No entry has the id given in '{param}'.", param=param) from e
+        raise BadRequest(
+            f"No entry has the id given in '{param}'.", param=param, code="invalid_cursor"
+        ) from e
     audit_trail.count(entries=len(found.entries))
     return list_of(list(map(AuditLogObject.from_entry, found.entries)), found.has_more)

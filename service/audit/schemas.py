@@ -38,7 +38,9 @@ class ActorSession(BaseModel):
 class AuditActor(BaseModel):
     """Actor of an event: an API key, or a session without one."""
 
-    type: Literal["api_key", "session"]
+    type: Literal["api_key", "session"] = Field(
+        description="Type of the actor. `api_key`: a valid key was sent. `session`: none was."
+    )
     api_key: ActorKey | None = None
     session: ActorSession | None = None
 
@@ -58,7 +60,7 @@ class AuditActor(BaseModel):
 class AuditProject(BaseModel):
     """Project that the entry is about."""
 
-    id: str = Field(examples=["proj_abc123"])
+    id: str = Field(examples=["proj_abc123"], description="ID of the project.")
 
 
 class AuditRequest(BaseModel):
@@ -81,7 +83,7 @@ class AuditResult(BaseModel):
     `refused` (a status of 400 to 499) or `failed` (500 or more): how the request was answered.
     """
 
-    outcome: Outcome
+    outcome: Outcome = Field(description="Outcome of the request.")
     status: int | None = Field(
         description="HTTP status of the answer; null if `applied` or `accepted`."
     )
@@ -98,7 +100,7 @@ class AuditLogObject(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     object: Literal["organization.audit_log"] = "organization.audit_log"
-    id: str = Field(examples=["audit_log-019abc0de1f4k2m9x7q3w8z5"])
+    id: str = Field(examples=["audit_log-019abc0de1f4k2m9x7q3w8z5"], description="ID of the entry.")
     type: str = Field(description="Type of the event.", examples=["api_key.created"])
     effective_at: int = Field(description="Time of the event, in Unix seconds.")
     project: AuditProject | None

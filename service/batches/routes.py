@@ -61,7 +61,7 @@ async def create_batch(
         await _check_file(body.input_file_id, caller, store)
         waiting = await store.count_unfinished(caller.project_id)
         most = settings.max_unfinished_batches_per_project
-        check_room(waiting, most, "batches", code="too_many_unfinished_batches")
+        check_room(waiting, most, "batches")
         return await store.create(_new(body, caller), claim)
 
     raw = comparable(body)
@@ -84,7 +84,7 @@ async def list_batches(caller: Caller, store: Store, paging: Paged) -> ListOf[Ba
 
 @router.get(
     "/{batch_id}",
-    operation_id="retrieveBatch",
+    operation_id="getBatch",
     summary="Retrieve a batch",
     openapi_extra=needs(Permission.BATCHES_READ),
 )
@@ -128,7 +128,7 @@ async def _check_file(file_id: str, caller: Principal, store: Batches) -> None:
             f"The file {file.id} has {file.bytes} bytes, and the input of a batch at most "
             f"{MAX_INPUT_BYTES}. Divide it into several batches.",
             param=param,
-            code="file_too_large",
+            code="input_too_large",
         )
 
 

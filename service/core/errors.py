@@ -146,11 +146,11 @@ class RequestTimeout(ApiError):
 
 
 class Conflict(ApiError):
-    """The state of the object does not allow this, or another request changed the object."""
+    """The state of the object or the project does not allow this."""
 
     status = 409
     type = "invalid_request_error"
-    default_code = "conflict"
+    default_code = "invalid_state"
     default_headers: ClassVar[Mapping[str, str]] = NO_RETRY
 
 
@@ -159,6 +159,20 @@ class NotReady(Conflict):
 
     default_code = "not_ready"
     default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
+
+
+class LimitReached(Conflict):
+    """The project has as many objects of a kind as it may have, until some are deleted."""
+
+    default_code = "limit_reached"
+
+
+class PreconditionFailed(ApiError):
+    """Another request changed the object after the version that `If-Match` names."""
+
+    status = 412
+    type = "invalid_request_error"
+    default_code = "precondition_failed"
 
 
 class TooLarge(ApiError):

@@ -12,7 +12,7 @@ import msgspec
 from service.config import Settings
 from service.core import clock, ids, tracing
 from service.core.claims import Claim, ClaimLost
-from service.core.errors import BadRequest, NotFound, RateLimited
+from service.core.errors import BadRequest, Conflict, LimitReached, NotFound, RateLimited
 from service.core.records import Missing
 from service.core.storage import Storage
 from service.datasets.limits import MAX_EVAL_ITEM_BYTES, MAX_EVAL_ITEMS
@@ -62,13 +62,12 @@ async def create_eval(
         raise BadRequest(
             f"Invalid value for 'data_source_config.item_schema': {e}.",
             param="data_source_config.item_schema",
-            code="invalid_schema",
+            code="invalid_json_schema",
         ) from e
     _check_graders(body)
     if await evals.count(caller.project_id) >= settings.max_evals_per_project:
-        raise BadRequest(
-            f"The project has {settings.max_evals_per_project} evals, the maximum. Delete some.",
-            code="too_many_evals",
+        raise LimitReached(
+            f"The project has {settings.max_evals_per_project} evals, the maximum. Delete some."
         )
     now_s = clock.now_s()
     return await evals.create(
@@ -135,10 +134,10 @@ def items_of(body: CreateEvalRun) -> list[dict[str, Any]] | None:
 def _check_graders(body: CreateEval) -> None:
     names = Counter(grader.name for grader in body.testing_criteria)
     if repeated := next((name for name, times in names.items() if times > 1), None):
-        raise BadRequest(
+        raise Conflict(
             f"Two testing criteria have the name '{repeated}'. Give each its own name.",
             param="testing_criteria",
-            code="duplicate_name",
+            code="name_taken",
         )
     config = body.data_source_config
     for place, grader in enumerate(body.testing_criteria):
@@ -260,22 +259,21 @@ def _without_items(body: CreateEvalRun) -> dict[str, Any]:
             f"Invalid value for 'data_source': it is over the limit of {_MAX_DATA_SOURCE_BYTES} "
             "bytes, not counting its items. Shorten the prompt, the tools or the format.",
             param="data_source",
-            code="data_source_too_large",
+            code="input_too_large",
         )
     return stored
 
 
 async def _check_room(record: EvalRecord, evals: Evals, settings: Settings) -> None:
     if await evals.runs.count(record.project_id, record.id) >= settings.max_runs_per_eval:
-        raise BadRequest(
-            f"The eval has {settings.max_runs_per_eval} runs, the maximum. Delete some.",
-            code="too_many_runs",
+        raise LimitReached(
+            f"The eval has {settings.max_runs_per_eval} runs, the maximum. Delete some."
         )
     most = settings.max_unfinished_eval_runs_per_project
     if await evals.runs.count_unfinished(record.project_id) >= most:
         raise RateLimited(
             f"The project has {most} unfinished runs, the maximum. Try again when some have ended.",
-            code="too_many_unfinished_runs",
+            code="limit_reached",
             headers={"retry-after": _RETRY_AFTER_S},
         )
 

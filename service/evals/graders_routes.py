@@ -191,7 +191,7 @@ def running_graders() -> Slots:
         return RateLimited(
             f"Too many graders run at the moment; a project may run {MOST_RUNS_PER_PROJECT}. Try "
             "again in a second, or create an eval, which grades many items.",
-            code="too_many_graders",
+            code="limit_reached",
         )
 
     return Slots(MOST_RUNS, refusal, most_per_owner=MOST_RUNS_PER_PROJECT, wait_s=0)

@@ -213,7 +213,7 @@ async def create_eval_run(
 
 @router.get(
     _RUNS,
-    operation_id="getEvalRuns",
+    operation_id="listEvalRuns",
     summary="List runs",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVAL_RUN_READ),
 )
@@ -298,7 +298,7 @@ async def delete_run(run: ExistingRun, caller: Caller, erase_run: EraseRun) -> E
 
 @router.get(
     _ITEMS,
-    operation_id="getEvalRunOutputItems",
+    operation_id="listEvalRunOutputItems",
     summary="List output items",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVAL_RUN_ITEMS_READ),
 )

@@ -328,10 +328,10 @@ class OutputItemResult(BaseModel):
 class SampleUsage(BaseModel):
     """Tokens of a sample."""
 
-    total_tokens: int
-    completion_tokens: int
-    prompt_tokens: int
-    cached_tokens: int
+    total_tokens: int = Field(description="Number of tokens in the prompt and the answer.")
+    completion_tokens: int = Field(description="Number of tokens in the answer.")
+    prompt_tokens: int = Field(description="Number of tokens in the prompt.")
+    cached_tokens: int = Field(description="Number of prompt tokens that were read from the cache.")
 
 
 class SampleMessage(BaseModel):

@@ -131,7 +131,12 @@ async def create_export(
     """Use `createModelExport`."""
     make = partial(start_export, body, caller, store, registry, settings)
     return await create_once(
-        ExportObject, store.redis, caller.project_id, idempotency_key, comparable(body), make
+        ExportObject,
+        store.redis,
+        caller.project_id,
+        idempotency_key,
+        comparable(body, "metadata"),
+        make,
     )
 
 

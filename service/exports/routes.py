@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from service.config import Settings
 from service.core import clock, ids
 from service.core.claims import Claim
-from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
+from service.core.errors import BadRequest, Conflict, LimitReached, NotFound, RangeNotSatisfiable
 from service.core.records import Page
 from service.core.storage import Storage, StorageMissing
 from service.exporting import EXTRA, EXTRA_FORMATS, QUANTIZED_FORMATS
@@ -165,10 +165,7 @@ async def send_content(
 ) -> StreamingResponse:
     """Return the response with the archive, or a part of it. Raises Conflict and NotFound."""
     if export.status is not ExportStatus.SUCCEEDED or export.key is None:
-        raise Conflict(
-            f"The export {export.id} is {export.status}, so it has no content.",
-            code="export_not_succeeded",
-        )
+        raise Conflict(f"The export {export.id} is {export.status}, so it has no content.")
     size, etag = export.bytes or 0, f'"{export.sha256}"'
     part = parse_range(range_, size) if if_range in (None, etag) else None
     start, end = part or (0, size)
@@ -232,7 +229,7 @@ def _quantization(body: CreateModelExport) -> str | None:
         raise BadRequest(
             f"The format {body.format} has no quantization: omit it, or choose gguf or ollama.",
             param="quantization",
-            code="unsupported_quantization",
+            code="invalid_value",
         )
     return None
 
@@ -243,23 +240,22 @@ async def _check_workers(body: CreateModelExport, store: Exports) -> None:
         return
     alive = [one for one in await workers.alive(store.redis) if "cpu" in one.queues]
     if alive and not any(one.makes_gguf for one in alive):
-        raise Conflict(
+        raise BadRequest(
             f"No worker has the packages for the format {body.format}. The operator must install "
             f"the extra '{EXTRA}' for the workers of the cpu queue: "
             f"pip install 'finetuned-server[{EXTRA}]'.",
             param="format",
-            code="format_not_available",
+            code="feature_disabled",
         )
 
 
 async def _check_room(caller: Principal, store: Exports, most: int) -> None:
     waiting = await store.count_unfinished(caller.project_id)
-    check_room(waiting, MAX_UNFINISHED, "exports", code="too_many_exports")
+    check_room(waiting, MAX_UNFINISHED, "exports")
     kept = await store.count(caller.project_id)
     if kept >= most:
-        raise Conflict(
-            f"The project has {kept} exports, and the limit is {most}. Delete some of them.",
-            code="too_many_exports",
+        raise LimitReached(
+            f"The project has {kept} exports, and the limit is {most}. Delete some of them."
         )
 
 

@@ -158,7 +158,9 @@ class ExportModel(CancelableTask[ExportRecord]):
         entry = self._registry.catalogue.get(record.base_model)
         if entry is None or record.base_model not in self._settings.upstreams:
             message = f"No engine serves the base model {record.base_model}, so the export cannot "
-            raise ExportFailed("not_served", f"{message}be compared with its answers. Start one.")
+            raise ExportFailed(
+                "model_not_served", f"{message}be compared with its answers. Start one."
+            )
         return entry
 
     async def _fetch_adapter(self, record: ExportRecord, target: Path) -> None:

@@ -6,6 +6,7 @@ Storage layout of a file, under `{project}/files/{id}/`:
     canonical.jsonl  the rows as a trainer reads them, if they differ from the content
     manifest.json    the fields of the record, to rebuild it; without it, the file does not exist
     tasks/           the outputs of reports, previews and comparisons
+    reviews/         the rows and notes of reviews
 
 A file is noted in `leftovers` before its bytes are written, until its record is. It is noted again
 when its record is deleted, until its bytes are gone.
@@ -63,6 +64,16 @@ class Purpose(StrEnum):
     BATCH_OUTPUT = "batch_output"
 
 
+class ReviewLabel(StrEnum):
+    """What a reviewer decided on a row."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EDITED = "edited"
+    UNSURE = "unsure"
+
+
+REVIEW_LABELS = tuple(ReviewLabel)
 CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checked after upload
 
 
@@ -207,6 +218,11 @@ class CheckOutcome(msgspec.Struct, frozen=True):
 def tasks_of(file_id: str) -> str:
     """Return the collection of a file's tasks, such as reports. They are deleted with the file."""
     return f"files:{file_id}:tasks"
+
+
+def reviews_of(file_id: str) -> str:
+    """Return the collection of a file's reviews of rows. They are deleted with the file."""
+    return f"files:{file_id}:reviews"
 
 
 def _twins_key(project_id: str) -> str:
@@ -367,6 +383,7 @@ class Files:
 
         await self.records.delete(record.project_id, record.id, also=together)
         await tasks.clear(record.project_id)
+        await self._clear_reviews(record.project_id, record.id)
         try:
             await self.storage.delete_prefix(record.folder)
         except StorageError as e:
@@ -389,7 +406,14 @@ class Files:
     async def _remove(self, project_id: str, file_id: str, name: str) -> None:
         await self.storage.delete_prefix(f"{project_id}/files/{file_id}")
         await Collection(self.redis, tasks_of(file_id), Record).clear(project_id)
+        await self._clear_reviews(project_id, file_id)
         await self._leftovers.removed(name)
+
+    async def _clear_reviews(self, project_id: str, file_id: str) -> None:
+        reviews = Collection(self.redis, reviews_of(file_id), Record)
+        index = reviews.index(project_id)
+        await reviews.clear(project_id)
+        await self.redis.delete(*(f"{index}-{label}" for label in REVIEW_LABELS))
 
     async def expired(self, now_s: int) -> list[FileRecord]:
         """Return the readable files that have expired."""

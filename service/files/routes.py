@@ -94,7 +94,7 @@ async def list_files(
 
 @router.get(
     "/{file_id}",
-    operation_id="retrieveFile",
+    operation_id="getFile",
     summary="Retrieve a file",
     openapi_extra=needs(Permission.FILES_READ),
 )
@@ -107,7 +107,7 @@ async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObjec
 
 @router.get(
     "/{file_id}/content",
-    operation_id="downloadFile",
+    operation_id="getFileContent",
     summary="Download a file",
     response_class=StreamingResponse,
     responses={

@@ -53,7 +53,7 @@ def upload_slots(most: int, *, wait_s: float = WAIT_S) -> Slots:
         return RateLimited(
             f"The service is already receiving {most} uploads, its maximum, and none of them ended "
             "soon enough. Try again in a few seconds, with fewer concurrent uploads.",
-            code="too_many_uploads",
+            code="limit_reached",
             headers={"retry-after": "5"},
         )
 
@@ -295,7 +295,9 @@ def _nest_format(given: Mapping[str, str]) -> Any:
     for name, value in given.items():
         found = _FLAT_FORMAT.fullmatch(name)
         if found is None:
-            raise BadRequest(f"Unknown parameter: '{name[:80]}'.", param=name[:80])
+            raise BadRequest(
+                f"Unknown parameter: '{name[:80]}'.", param=name[:80], code="unknown_parameter"
+            )
         field, key = found.groups()
         if key is None:
             nested[field] = value

@@ -34,16 +34,21 @@ class GenerationFailed(Exception):
         self.fault = GenerationFault(code=code, message=message, param=param)
 
 
-async def check_documents(files: Files, project_id: str, documents: Sequence[str]) -> None:
-    """Check that the files exist and may be documents. Raises NotFound and BadRequest."""
-    found = [await _file(files, project_id, file_id) for file_id in documents]
+async def check_documents(
+    files: Files, project_id: str, documents: Sequence[str], param: str
+) -> None:
+    """Check that the files exist and may be documents. `param` is the parameter that names them.
+
+    Raises NotFound and BadRequest.
+    """
+    found = [await _file(files, project_id, file_id, param) for file_id in documents]
     total = sum(file.bytes for file in found)
     if total > MAX_BYTES:
         raise BadRequest(
             f"The documents have {total} bytes together, and at most {MAX_BYTES} are allowed. "
             "Use fewer documents at a time.",
-            param=_PARAM,
-            code="documents_too_large",
+            param=param,
+            code="input_too_large",
         )
     for file in found:
         kind = binary_kind(await _head(files.storage, file))
@@ -51,22 +56,22 @@ async def check_documents(files: Files, project_id: str, documents: Sequence[str
             raise BadRequest(
                 f"The document {file.id} ('{file.filename}') is {kind}. Convert it first: "
                 f"{ACCEPTED} are accepted.",
-                param=_PARAM,
+                param=param,
                 code="unsupported_document",
             )
 
 
-async def _file(files: Files, project_id: str, file_id: str) -> FileRecord:
+async def _file(files: Files, project_id: str, file_id: str, param: str) -> FileRecord:
     file = None
     if ids.is_valid(file_id, ids.FILE):
         file = await files.get(project_id, file_id, clock.now_s())
     if file is None:
-        raise NotFound(f"No such File object: {file_id[:80]}", param=_PARAM, code="file_not_found")
+        raise NotFound(f"No such File object: {file_id[:80]}", param=param, code="file_not_found")
     if file.purpose is not Purpose.USER_DATA:
         raise BadRequest(
             f"The file {file.id} has the purpose '{file.purpose}'. Upload documents with the "
             "purpose 'user_data'.",
-            param=_PARAM,
+            param=param,
             code="invalid_file_purpose",
         )
     return file

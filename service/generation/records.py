@@ -22,7 +22,7 @@ from service.core.records import Stored
 from service.core.redis import rewriting
 from service.files.records import Files
 from service.work.parts import PartedRecord, PartedStore
-from service.work.records import Kind, WorkEnded
+from service.work.records import Kind, OperationRecord, WorkEnded
 
 
 class GenerationStatus(StrEnum):
@@ -101,7 +101,7 @@ class GenerationTally(Stored):
         )
 
 
-class GenerationRecord(PartedRecord):
+class GenerationRecord(OperationRecord, PartedRecord):
     """A generation. `ending` is the final status that its worker is preparing, once it is known."""
 
     work = Kind(
@@ -119,6 +119,7 @@ class GenerationRecord(PartedRecord):
         {GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELLED}
     )
     failed = GenerationStatus.FAILED
+    cancelled = GenerationStatus.CANCELLED
     parts_name = "generation-parts"
 
     key_id: str  # the requests count as its usage
@@ -129,7 +130,6 @@ class GenerationRecord(PartedRecord):
     n: int
     max_tokens_total: int | None
     seed: int
-    metadata: dict[str, str] | None = None
     status: GenerationStatus = GenerationStatus.QUEUED
     ending: GenerationStatus | None = None
     incomplete: IncompleteReason | None = None
@@ -142,6 +142,11 @@ class GenerationRecord(PartedRecord):
     failed_at: int | None = None
     cancelling_at: int | None = None
     cancelled_at: int | None = None
+
+    @property
+    def finished_at(self) -> int | None:
+        """When the generation ended."""
+        return self.completed_at or self.failed_at or self.cancelled_at
 
     def reads(self, file_id: str) -> bool:
         """Return whether this is one of the generation's documents."""

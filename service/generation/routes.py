@@ -1,51 +1,57 @@
-"""`/v1/datasets`: create, list, retrieve, cancel and delete generations of training rows."""
+"""`/v1/dataset_generations`: generations of training rows from documents."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, ClassVar
 
 from fastapi import APIRouter, Depends, Header
 
+from service.config import Settings
 from service.core import clock, ids, tracing
 from service.core.claims import Claim
-from service.core.errors import Conflict, NotFound
+from service.core.errors import NotFound
 from service.generation.documents import check_documents
 from service.generation.records import GenerationRecord, Generations
-from service.generation.schemas import CreateGeneration, DatasetGeneration, GenerationDeleted
+from service.generation.schemas import CreateDatasetGeneration, DatasetGeneration
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, create_once
+from service.web.operations import Operations, add_routes
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource
 from service.work.unfinished import check_room
 
-router = APIRouter(prefix="/v1/datasets", tags=["Data sets"])
+router = APIRouter(prefix="/v1/dataset_generations", tags=["Data sets"])
 
 Store = Annotated[Generations, Depends(resource("generations"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
-GENERATION = Resource("generation")
+class DatasetGenerations(Operations[GenerationRecord]):
+    """The generations of training rows."""
 
+    noun = "generation"
+    schema = DatasetGeneration
+    deletes_unfinished = False
+    filters: ClassVar = {"model": "Model that writes the rows."}
 
-async def _existing(generation_id: str, caller: Caller, store: Store) -> GenerationRecord:
-    found = await store.get(caller.project_id, generation_id)
-    return GENERATION.get_or_404(found, generation_id)
-
-
-Existing = Annotated[GenerationRecord, Depends(_existing)]
+    @property
+    def store(self) -> Generations:
+        """The store of the generations."""
+        generations: Generations = self.request.app.state.generations
+        return generations
 
 
 @router.post(
-    "/generate",
+    "",
     operation_id="createDatasetGeneration",
     summary="Generate training rows from documents",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.GENERATION_CREATED),
 )
-async def generate(
-    body: CreateGeneration,
+async def create_generation(
+    body: CreateDatasetGeneration,
     caller: Caller,
     store: Store,
     registry: Registry,
@@ -56,85 +62,45 @@ async def generate(
     installation for rows about each at the lowest priority, has each row checked, and writes those
     that pass to a new file with the purpose `fine-tune`. Nothing leaves the installation.
 
-    The status changes from `queued` to `in_progress` and `completed`. The file may have fewer rows
-    than wanted: `incomplete_details` and `counts` say why. A generation that becomes `failed` or
-    `cancelled` keeps the rows so far.
+    The file may have fewer rows than the target: `incomplete_details` and `counts` say why. A
+    generation that becomes `failed` or `cancelled` keeps the rows so far.
     """
-
-    async def make(claim: Claim[GenerationRecord]) -> GenerationRecord:
-        await _check_model(body.model, caller, registry)
-        await check_documents(store.files, caller.project_id, body.documents)
-        waiting = await store.count_unfinished(caller.project_id)
-        most = settings.max_unfinished_generations_per_project
-        check_room(waiting, most, "generations", code="too_many_unfinished_generations")
-        return await store.create(_new(body, caller), claim)
-
-    raw = comparable(body)
+    make = partial(start_generation, body, caller, store, registry, settings)
     return await create_once(
-        DatasetGeneration, store.redis, caller.project_id, idempotency_key, raw, make
+        DatasetGeneration, store.redis, caller.project_id, idempotency_key, comparable(body), make
     )
 
 
-@router.get(
-    "/generations",
-    operation_id="listDatasetGenerations",
-    summary="List generations",
-    openapi_extra=needs(Permission.FILES_READ),
+add_routes(
+    router,
+    DatasetGenerations,
+    read=Permission.FILES_READ,
+    write=Permission.FILES_WRITE,
+    cancelled=AuditEvent.GENERATION_CANCELLED,
+    deleted=AuditEvent.GENERATION_DELETED,
 )
-async def list_generations(
-    caller: Caller, store: Store, paging: Paged
-) -> ListOf[DatasetGeneration]:
-    """List the project's generations, newest first."""
-    page = store.records.page(caller.project_id, **paging.bounds)
-    return await GENERATION.list(page, DatasetGeneration.from_record)
 
 
-@router.get(
-    "/generations/{generation_id}",
-    operation_id="retrieveDatasetGeneration",
-    summary="Retrieve a generation",
-    openapi_extra=needs(Permission.FILES_READ),
-)
-async def retrieve_generation(generation: Existing) -> DatasetGeneration:
-    """Retrieve a generation: its status, its counters, and its file once it has ended."""
-    return DatasetGeneration.from_record(generation)
+async def start_generation(
+    body: CreateDatasetGeneration,
+    caller: Principal,
+    store: Generations,
+    registry: ModelRegistry,
+    settings: Settings,
+    claim: Claim[GenerationRecord],
+    *,
+    param: str = "document_ids",
+) -> GenerationRecord:
+    """Store a new generation and enqueue it. `param` is the parameter with the documents.
 
-
-@router.post(
-    "/generations/{generation_id}/cancel",
-    operation_id="cancelDatasetGeneration",
-    summary="Cancel a generation",
-    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.GENERATION_CANCELLED),
-)
-async def cancel_generation(generation: Existing, store: Store) -> DatasetGeneration:
-    """Cancel a generation. The status is `cancelling` until a worker has written the rows so far to
-    the file, which usually takes seconds, and then `cancelled`. Returns 409 if the generation has
-    ended or is about to.
+    Raises NotFound, BadRequest and RateLimited.
     """
-    with GENERATION.cancelling(generation.id):
-        changed = await store.change(generation, lambda record: record.cancel(clock.now_s()))
-    return DatasetGeneration.from_record(changed)
-
-
-@router.delete(
-    "/generations/{generation_id}",
-    operation_id="deleteDatasetGeneration",
-    summary="Delete a generation",
-    openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.GENERATION_DELETED),
-)
-async def delete_generation(generation: Existing, store: Store) -> GenerationDeleted:
-    """Delete a generation that has ended. Its file and its documents are kept. Returns 409 if it
-    has not ended.
-    """
-    if not generation.is_final:
-        raise Conflict(
-            f"The generation {generation.id} is {generation.status}. Cancel it, and delete it once "
-            "it has ended.",
-            code="invalid_generation_status",
-        )
-    if not await store.delete(generation):
-        raise GENERATION.not_found(generation.id)
-    return GenerationDeleted(id=generation.id)
+    await _check_model(body.model, caller, registry)
+    await check_documents(store.files, caller.project_id, body.document_ids, param)
+    waiting = await store.count_unfinished(caller.project_id)
+    most = settings.max_unfinished_generations_per_project
+    check_room(waiting, most, "generations")
+    return await store.create(_new(body, caller), claim)
 
 
 async def _check_model(model: str, caller: Principal, registry: ModelRegistry) -> None:
@@ -146,13 +112,13 @@ async def _check_model(model: str, caller: Principal, registry: ModelRegistry) -
         )
 
 
-def _new(body: CreateGeneration, caller: Principal) -> GenerationRecord:
+def _new(body: CreateDatasetGeneration, caller: Principal) -> GenerationRecord:
     return GenerationRecord(
         id=ids.new(ids.GENERATION),
         project_id=caller.project_id,
         created_at=clock.now_s(),
         key_id=caller.key_id,
-        documents=tuple(body.documents),
+        documents=tuple(body.document_ids),
         model=body.model,
         kinds=tuple(body.kinds),
         language=body.language,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from service.generation.documents import MAX_DOCUMENTS
-from service.generation.records import GenerationRecord, GenerationStatus, IncompleteReason, RowKind
+from service.generation.records import (
+    GenerationRecord,
+    GenerationTally,
+    IncompleteReason,
+    RowKind,
+)
 from service.grading.language import normalize_tag
+from service.web.operations import Operation, shared_fields
 from service.web.validation import Metadata
 
 MAX_ROWS = 2_000
@@ -24,14 +30,15 @@ def _without_repetitions(values: list[str]) -> list[str]:
 
 
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+DocumentIds = Annotated[list[DocumentId], AfterValidator(_without_repetitions)]
 
 
-class CreateGeneration(BaseModel):
-    """Request body to generate training rows from documents."""
+class CreateDatasetGeneration(BaseModel):
+    """Request to generate training rows from documents."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    documents: Annotated[list[DocumentId], AfterValidator(_without_repetitions)] = Field(
+    document_ids: DocumentIds = Field(
         min_length=1,
         max_length=MAX_DOCUMENTS,
         examples=[["file-abc123"]],
@@ -62,7 +69,7 @@ class CreateGeneration(BaseModel):
         description="BCP 47 tag of the language of the rows; null for the language of each "
         "passage.",
     )
-    n: int = Field(default=100, ge=1, le=MAX_ROWS, description="Number of rows wanted.")
+    n: int = Field(default=100, ge=1, le=MAX_ROWS, description="Target row count.")
     max_tokens_total: int | None = Field(
         default=None,
         ge=1,
@@ -77,16 +84,8 @@ class CreateGeneration(BaseModel):
     )
 
 
-class GenerationError(BaseModel):
-    """Reason why a generation failed."""
-
-    code: str = Field(description="Machine-readable error code.")
-    message: str = Field(description="Human-readable message.")
-    param: str | None = Field(description="Parameter that caused the failure.")
-
-
 class GenerationIncompleteDetails(BaseModel):
-    """Reason why a completed generation has fewer rows than wanted."""
+    """Reason why a completed generation has fewer rows than the target."""
 
     reason: IncompleteReason = Field(
         description="`max_tokens_total` if the tokens were used up, or `no_more_passages` if all "
@@ -101,7 +100,7 @@ class GenerationCounts(BaseModel):
     asked: int = Field(description="Number of passages that the model was asked about.")
     kept: int = Field(description="Number of rows kept.")
     dropped: dict[str, int] = Field(
-        description="Number of rows and answers left out, by reason: `malformed` (not in the "
+        description="Number of rows and answers dropped, by reason: `malformed` (not in the "
         "requested form), `engine_error`, `echo` (repeats the question or the passage), "
         "`wrong_language`, `unsupported_fact` (a number, date or name that the passage does not "
         "have), `unsupported` (the model finds that the passage does not state it), `answered` (a "
@@ -117,79 +116,79 @@ class GenerationUsage(BaseModel):
     total_tokens: int = Field(description="Number of input and output tokens.")
 
 
-class DatasetGeneration(BaseModel):
+class DatasetGenerationResult(BaseModel):
+    """Rows of a generation that has ended. A failed or cancelled one keeps its rows so far."""
+
+    output_file_id: str | None = Field(
+        description="ID of the file with the rows, whose purpose is `fine-tune`; null if there are "
+        "none."
+    )
+    incomplete_details: GenerationIncompleteDetails | None = Field(
+        description="Reason why there are fewer rows than the target, or null."
+    )
+
+
+class DatasetGeneration(Operation):
     """Generation of training rows from documents by a model of this installation."""
 
-    id: str = Field(description="ID of the generation, prefixed with `dsgen_`.")
+    id: str = Field(description="ID of the generation. Starts with `dsgen_`.")
     object: Literal["dataset.generation"] = "dataset.generation"
-    documents: list[str] = Field(description="IDs of the documents.")
+    document_ids: list[str] = Field(description="IDs of the documents.")
     model: str = Field(description="Model that writes and checks the rows.")
     kinds: list[RowKind] = Field(description="Kinds of rows.")
     language: str | None = Field(
         description="BCP 47 tag of the language of the rows; null for the language of each passage."
     )
-    n: int = Field(description="Number of rows wanted.")
+    n: int = Field(description="Target row count.")
     max_tokens_total: int | None = Field(
         description="Number of tokens after which no more requests are sent, or null."
     )
     seed: int = Field(description="Random seed for choosing and ordering passages.")
-    status: GenerationStatus = Field(description="Status of the generation.")
-    error: GenerationError | None = Field(description="Reason why the generation failed, or null.")
-    incomplete_details: GenerationIncompleteDetails | None = Field(
-        description="Reason why a completed generation has fewer rows than wanted, or null."
-    )
-    output_file_id: str | None = Field(
-        description="ID of the file with the rows, whose purpose is `fine-tune`; null until the "
-        "generation has ended, or if there are none."
-    )
-    counts: GenerationCounts
-    usage: GenerationUsage
-    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
-    in_progress_at: int | None = Field(
-        description="Time at which the documents were read, as a Unix timestamp in seconds."
-    )
-    completed_at: int | None = Field(
-        description="Time at which the generation was completed, as a Unix timestamp in seconds."
-    )
-    failed_at: int | None = Field(
-        description="Time at which the generation failed, as a Unix timestamp in seconds."
-    )
-    cancelling_at: int | None = Field(
-        description="Time at which the cancellation was requested, as a Unix timestamp in seconds."
-    )
-    cancelled_at: int | None = Field(
-        description="Time at which the generation was cancelled, as a Unix timestamp in seconds."
-    )
-    metadata: dict[str, str] | None = Field(
-        description="Key-value pairs attached to the generation."
+    counts: GenerationCounts = Field(description="Number of passages and rows so far.")
+    usage: GenerationUsage = Field(description="Tokens used so far.")
+    result: DatasetGenerationResult | None = Field(
+        description="The rows; null until the generation has ended."
     )
 
     @classmethod
     def from_record(cls, record: GenerationRecord) -> Self:
-        """The API object for a record."""
-        tally, incomplete = record.tally, record.incomplete
+        """Build the API object of a record."""
+        shared, tally = shared_fields(record), record.tally
+        if shared["error"] and shared["error"]["param"] == "documents":  # of 0.2
+            shared["error"]["param"] = "document_ids"
+        inputs = {"model", "kinds", "language", "n", "max_tokens_total", "seed"}
         return cls.model_validate(
             {
-                **record.model_dump(exclude={"tally", "incomplete"}),
-                "incomplete_details": None if incomplete is None else {"reason": incomplete},
-                "counts": {
-                    "passages": record.passages,
-                    "asked": tally.asked,
-                    "kept": tally.kept,
-                    "dropped": tally.dropped,
-                },
-                "usage": {
-                    "input_tokens": tally.input_tokens,
-                    "output_tokens": tally.output_tokens,
-                    "total_tokens": tally.tokens,
-                },
+                **shared,
+                **record.model_dump(include=inputs),
+                "document_ids": record.documents,
+                "progress": {"completed": tally.kept, "total": record.n},
+                "counts": counts_of(record),
+                "usage": usage_of(tally),
+                "result": {
+                    "output_file_id": record.output_file_id,
+                    "incomplete_details": record.incomplete and {"reason": record.incomplete},
+                }
+                if record.is_final
+                else None,
             }
         )
 
 
-class GenerationDeleted(BaseModel):
-    """Response to deleting a generation."""
+def counts_of(record: GenerationRecord) -> dict[str, Any]:
+    """Return the fields of `GenerationCounts`."""
+    return {
+        "passages": record.passages,
+        "asked": record.tally.asked,
+        "kept": record.tally.kept,
+        "dropped": record.tally.dropped,
+    }
 
-    id: str = Field(description="ID of the deleted generation.")
-    object: Literal["dataset.generation"] = "dataset.generation"
-    deleted: Literal[True] = True
+
+def usage_of(tally: GenerationTally) -> dict[str, int]:
+    """Return the fields of `GenerationUsage`."""
+    return {
+        "input_tokens": tally.input_tokens,
+        "output_tokens": tally.output_tokens,
+        "total_tokens": tally.tokens,
+    }

@@ -103,7 +103,7 @@ class TextSimilarityGrader(_Scored):
 class GraderTextPart(_Strict):
     """Text part of a message."""
 
-    type: Literal["input_text", "output_text", "text"]
+    type: Literal["input_text", "output_text", "text"] = Field(description="Type of the part.")
     text: TemplateText = Field(description="Text. May contain template variables.")
 
 
@@ -136,7 +136,9 @@ class GraderMessage(_Strict):
     content: Content = Field(
         description="Text, or a list of text parts. May contain template variables."
     )
-    type: Literal["message"] | None = None
+    type: Literal["message"] | None = Field(
+        default=None, description="Type of the item. Always `message`, or null."
+    )
 
     @field_validator("content", mode="before")
     @classmethod

@@ -311,7 +311,7 @@ async def check_queue(caller: Principal, jobs: Jobs, most: int, new: int = 1) ->
         raise RateLimited(
             f"The project has {queued} waiting jobs, and the limit is {most}{more}. Try again when "
             "some have started, or cancel some.",
-            code="too_many_queued_jobs",
+            code="limit_reached",
             headers={"retry-after": _RETRY_AFTER_S},
         )
 
@@ -361,7 +361,7 @@ def _mlflow_run(
                 "document an HTTP API for metrics. Use the integration 'mlflow', or log the events "
                 "of the job from your own program, with Weights & Biases' SDK.",
                 param=f"{param}.type",
-                code="unsupported_integration",
+                code="invalid_value",
             )
         asked = integration.mlflow
         return MlflowRun(
@@ -379,7 +379,7 @@ def _allowed_uri(asked: MlflowSettings, param: str, allowed_uris: Sequence[str])
             "Integrations are disabled on this server. To enable them, the operator must list the "
             f"MLflow servers that jobs may send metrics to in {_SETTING}.",
             param="integrations",
-            code="integrations_disabled",
+            code="feature_disabled",
         )
     uri = allowed_uris[0] if asked.tracking_uri is None else asked.tracking_uri.rstrip("/")
     if uri not in allowed_uris:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -12,22 +13,29 @@ from fastapi.responses import StreamingResponse
 
 from service.core import clock, ids, queue
 from service.core.claims import Claim
-from service.core.errors import Conflict, NotFound
+from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.create import build_job, create
 from service.jobs.dispatch import Dispatcher
 from service.jobs.event_stream import JobChanges, server_sent_events
+from service.jobs.metric_series import METRIC_NAMES, Point, Series, divide, points_of, read_rows
 from service.jobs.planning.job_plan import EstimateObject, estimate
 from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.jobs.schemas.create import CreateJob
-from service.jobs.schemas.jobs import CheckpointObject, EventObject, JobObject
+from service.jobs.schemas.jobs import (
+    CheckpointObject,
+    EventObject,
+    JobMetricsObject,
+    JobObject,
+    MetricSeriesObject,
+)
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
-from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
+from service.web.deps import AppSettings, Caller, RedisClient, caller_check, list_query, resource
 from service.web.idempotency import comparable, create_once
-from service.web.openapi.parts import headers
+from service.web.openapi.parts import headers, stream_of
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Paging, Resource, list_of, paging
 
@@ -91,7 +99,7 @@ async def estimate_job(
     steps and tokens, the peak memory, whether the job fits the online workers, and its duration.
 
     A job that would fail because of its files is rejected with the same error. While a file is
-    still being checked or measured, the response is 409 with the code `file_not_ready`; retry
+    still being checked or measured, the response is 409 with the code `not_ready`; retry
     after `retry-after` seconds.
     """
     job, entry = await build_job(body, caller, files, registry, settings)
@@ -169,7 +177,7 @@ async def list_jobs(
 
 @router.get(
     "/{job_id}",
-    operation_id="retrieveFineTuningJob",
+    operation_id="getFineTuningJob",
     summary="Retrieve a job",
     openapi_extra=needs(Permission.FINE_TUNING_READ),
 )
@@ -254,13 +262,13 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
 
 @router.get(
     "/{job_id}/events",
-    operation_id="listFineTuningEvents",
+    operation_id="listFineTuningJobEvents",
     summary="List job events",
     response_model=ListOf[EventObject],
     responses={
         200: {
             "description": "A page of events or, if `stream` is true, a live stream of all events.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": stream_of(EventObject),
         }
     },
     openapi_extra=needs(Permission.FINE_TUNING_READ),
@@ -301,6 +309,66 @@ async def list_events(
 
 
 @router.get(
+    "/{job_id}/metrics",
+    operation_id="getFineTuningJobMetrics",
+    summary="Retrieve the metrics of a job",
+    openapi_extra=needs(Permission.FINE_TUNING_READ),
+)
+async def get_metrics(
+    job_id: str,
+    caller: Caller,
+    store: Store,
+    files: FileStore,
+    names: Annotated[
+        frozenset[str] | None,
+        list_query(
+            Annotated[str, Query(max_length=64)],
+            "metrics",
+            "Names of the metrics to return, such as `train_loss`. By default, all.",
+        ),
+    ],
+    buckets: Annotated[
+        int, Query(ge=1, le=5000, description="Maximum number of buckets of each metric.")
+    ] = 500,
+    from_step: Annotated[
+        int | None, Query(ge=0, description="First step of the range. By default, the first.")
+    ] = None,
+    to_step: Annotated[
+        int | None, Query(ge=0, description="Last step of the range. By default, the last.")
+    ] = None,
+) -> JobMetricsObject:
+    """Retrieve the metrics of a job by step, for a chart of a training of any length: the lowest,
+    highest, mean and last value of each metric in each bucket, so that no spike is lost. Set
+    `from_step` and `to_step` to look closer.
+
+    Jobs of at least 4,000 steps store the values of about 2,000 steps, with the extremes between
+    them. `FINETUNED_METRICS_KEPT_DAYS` after its end, a job has only the metrics in its result
+    file.
+    """
+    if unknown := sorted((names or frozenset()) - METRIC_NAMES.keys()):
+        raise BadRequest(
+            f"There is no metric '{unknown[0]}'. Known are: {', '.join(METRIC_NAMES)}.",
+            param="metrics",
+        )
+    job = await existing(store, caller.project_id, job_id)
+    rows = await read_rows(store, files, job)
+    wanted = [name for name in METRIC_NAMES if names is None or name in names]
+
+    def divided() -> tuple[list[Point], int, dict[str, Series]]:
+        points = points_of(rows, frozenset(wanted), from_step=from_step, to_step=to_step)
+        return points, *divide(points, buckets, wanted)
+
+    points, width, series = await asyncio.to_thread(divided)
+    return JobMetricsObject(
+        job_id=job.id,
+        first_step=points[0].step if points else None,
+        last_step=points[-1].step if points else None,
+        steps_per_bucket=width,
+        metrics={name: MetricSeriesObject.from_series(one) for name, one in series.items()},
+    )
+
+
+@router.get(
     "/{job_id}/checkpoints",
     operation_id="listFineTuningJobCheckpoints",
     summary="List checkpoints",
@@ -336,7 +404,6 @@ async def _change_status(
     except lifecycle.NotAllowed as e:
         raise Conflict(
             f"The job {job_id} is {e.state} and cannot {e.action}.",
-            code="invalid_job_status",
         ) from e
     with queue.left_to_the_reconciler():
         await dispatcher.dispatch()

@@ -146,7 +146,7 @@ def _model_object(
 
 @router.get(
     "/{model:path}",
-    operation_id="retrieveModel",
+    operation_id="getModel",
     summary="Retrieve a model",
     openapi_extra=needs(Permission.MODEL_READ),
 )

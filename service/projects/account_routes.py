@@ -18,14 +18,13 @@ from service.projects.account_schemas import (
 )
 from service.projects.records import Project, ProjectArchived
 from service.projects.routes import Existing, archived_error, expiry_in, require_rights
-from service.projects.schemas import Deleted
 from service.projects.service_accounts import AccountRole, ServiceAccount, ServiceAccounts
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted
 
 router = APIRouter(
     prefix="/v1/organization/projects/{project_id}/service_accounts", tags=["Projects"]
@@ -93,7 +92,7 @@ async def list_accounts(
 
 @router.get(
     "/{service_account_id}",
-    operation_id="retrieveServiceAccount",
+    operation_id="getServiceAccount",
     summary="Retrieve a service account",
     openapi_extra=needs(Permission.API_KEYS_READ),
 )
@@ -134,7 +133,7 @@ async def delete_account(account: Account, store: Store, caller: Caller) -> Dele
         require_rights(caller, key.role, "revoke")
     with SERVICE_ACCOUNT.existing(account.id):
         await store.delete(account)
-    return Deleted(id=account.id, object="organization.project.service_account.deleted")
+    return deleted(account.id, "organization.project.service_account")
 
 
 @router.post(
@@ -158,7 +157,6 @@ async def create_account_key(
             "The service account has no role, so it can have no keys. Give it the role 'member' or "
             "'owner' first.",
             param="service_account_id",
-            code="service_account_without_role",
         )
     _require_rights_of(caller, account.role, "create")
     return await _new_key(

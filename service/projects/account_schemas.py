@@ -16,7 +16,7 @@ class CreateServiceAccount(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: KeyName = Field(examples=["nightly-training"])
+    name: KeyName = Field(examples=["nightly-training"], description="Name of the service account.")
     create_service_account_only: bool | None = Field(
         default=None, description="Whether to create the account without a key and without a role."
     )
@@ -110,7 +110,7 @@ class CreateAdminKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: KeyName = Field(examples=["infrastructure"])
+    name: KeyName = Field(examples=["infrastructure"], description="Name of the key.")
     expires_in_seconds: Lifetime | None = Field(
         default=None, description="Seconds until the key expires, up to ten years. `null`: never."
     )
@@ -124,7 +124,9 @@ class AdminKeyOwner(BaseModel):
     id: str = Field(description="ID of the key.")
     name: str = Field(description="Name of the key.")
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
-    role: Literal["owner"] = "owner"
+    role: Literal["owner"] = Field(
+        default="owner", description="Role of the owner. Always `owner`."
+    )
 
 
 class AdminKeyObject(BaseModel):

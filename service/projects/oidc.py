@@ -217,7 +217,7 @@ class Tokens:
             raise Unauthenticated(
                 f"The token grants access to the project '{verified.grant.project}', which does "
                 "not exist. The operator must create it, or correct FINETUNED_OIDC_GRANTS.",
-                code="unknown_project",
+                code="no_project",
             )
         return Principal(
             key_id=_bearer_id(self._issuer, verified.subject),

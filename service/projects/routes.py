@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query
 
 from service.core import clock, ids
-from service.core.errors import BadRequest, Conflict, Forbidden
+from service.core.errors import BadRequest, Conflict, Forbidden, LimitReached
 from service.projects.key_uses import KeyUses
 from service.projects.records import (
     INSTALLATION,
@@ -25,7 +25,6 @@ from service.projects.schemas import (
     CaptureSettings,
     CreateKey,
     CreateProject,
-    Deleted,
     KeyObject,
     NewKeyObject,
     ProjectObject,
@@ -39,7 +38,7 @@ from service.web.audit_events import AuditEvent
 from service.web.auth import Capture, Principal
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource, list_of
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, list_of
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 _FIELDS_OF_PROJECT_ADMINS: Final = frozenset({"capture"})
@@ -88,7 +87,6 @@ def archived_error(project: Project) -> Conflict:
         f"The project '{project.name}' is archived, so it cannot get new keys. Create another "
         "project.",
         param="project_id",
-        code="project_archived",
     )
 
 
@@ -118,7 +116,7 @@ async def create_project(body: CreateProject, store: Store, _: Caller) -> Projec
         raise Conflict(
             f"The project name '{body.name}' is taken; names are never reused.",
             param="name",
-            code="project_name_taken",
+            code="name_taken",
         ) from e
 
 
@@ -155,7 +153,7 @@ async def _objects_left(project: Project, store: Projects) -> int | None:
 
 @router.get(
     "/{project_id}",
-    operation_id="retrieveProject",
+    operation_id="getProject",
     summary="Retrieve a project",
     openapi_extra=needs(Permission.PROJECT_READ),
 )
@@ -333,7 +331,7 @@ async def list_keys(
 
 @router.get(
     "/{project_id}/api_keys/{key_id}",
-    operation_id="retrieveApiKey",
+    operation_id="getApiKey",
     summary="Retrieve an API key",
     openapi_extra=needs(Permission.API_KEYS_READ),
 )
@@ -422,11 +420,10 @@ async def rotate_key(
                 check=lambda key: require_rights(caller, key.role, "rotate"),
             )
     except TooManySecrets as e:
-        raise Conflict(
+        raise LimitReached(
             f"More than {MAX_OLD_SECRETS} secrets of the key are still valid. End them with a "
             "shorter 'overlap_seconds'.",
             param="overlap_seconds",
-            code="too_many_secrets",
         ) from e
     return NewKeyObject(**(await _key_object(key, uses)).model_dump(), value=secret)
 
@@ -443,4 +440,4 @@ async def delete_key(project: Existing, key_id: KeyId, store: Store, caller: Cal
         await store.revoke_key(
             project.id, key_id, lambda key: require_rights(caller, key.role, "revoke")
         )
-    return Deleted(id=key_id, object="organization.project.api_key.deleted")
+    return deleted(key_id, "organization.project.api_key")

@@ -37,7 +37,12 @@ class CreateProject(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", examples=["acme"])
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$",
+        examples=["acme"],
+        description="Name of the project: up to 40 lowercase letters, digits and hyphens. It "
+        "becomes part of the names of its models, and cannot be changed.",
+    )
     limits: ProjectLimits = NO_PROJECT_LIMITS
 
 
@@ -168,7 +173,7 @@ class CreateKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: KeyName = Field(examples=["backend"])
+    name: KeyName = Field(examples=["backend"], description="Name of the key.")
     role: Role = Field(
         default=Role.MEMBER,
         strict=False,  # a text is no member of an enum
@@ -288,7 +293,9 @@ class KeyObject(BaseModel):
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     limits: Limits = Field(description="Limits set for the key, within those of its project.")
     owner: KeyOwner
-    owner_project_access: Literal["active"] = "active"
+    owner_project_access: Literal["active"] = Field(
+        default="active", description="Access of the owner to the project. Always `active`."
+    )
 
     @classmethod
     def from_record(cls, key: ApiKey, last_used_at: int | None = None) -> Self:
@@ -329,11 +336,3 @@ class NewKeyObject(KeyObject):
     """A newly created API key. This is the only response that contains the secret."""
 
     value: str = Field(description="Secret of the key, shown only once.")
-
-
-class Deleted(BaseModel):
-    """Response to deleting an object."""
-
-    id: str = Field(description="ID of the deleted object.")
-    object: str = Field(description="Type of the deleted object.")
-    deleted: Literal[True] = True

@@ -94,7 +94,7 @@ InStorage = Annotated[StorageUse, Depends(resource("storage_use"))]
 
 @router.get(
     "",
-    operation_id="retrieveCaller",
+    operation_id="getCaller",
     summary="Retrieve the API key of the request",
     openapi_extra=needs(Permission.CALLER_READ),
 )

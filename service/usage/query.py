@@ -91,7 +91,11 @@ def page_at(start_s: int) -> str:
 def _page_start(page: str) -> int:
     match = _PAGE.fullmatch(page)
     if match is None:
-        raise BadRequest("page must be the next_page of an earlier response.", param="page")
+        raise BadRequest(
+            "page must be the next_page of an earlier response.",
+            param="page",
+            code="invalid_cursor",
+        )
     return int(match[1])
 
 

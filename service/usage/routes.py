@@ -52,7 +52,7 @@ Users = Annotated[Texts, list_query(Text, "user_ids", "Users to filter by. There
 
 @router.get(
     "/completions",
-    operation_id="getUsageCompletions",
+    operation_id="getCompletionsUsage",
     summary="Retrieve inference usage over time",
     openapi_extra=needs(Permission.USAGE_READ),
 )

@@ -15,6 +15,8 @@ class AuditEvent(StrEnum):
     # Access.
     LOGIN_FAILED = "login.failed"
     ACCESS_DENIED = "access.denied"
+    SESSION_CREATED = "session.created"
+    SESSION_DELETED = "session.deleted"
     AUDIT_LOGS_READ = "audit_logs.read"
 
     # Projects and keys.
@@ -40,8 +42,12 @@ class AuditEvent(StrEnum):
     FILE_PREVIEW_READ = "file.preview.read"
     FILE_REPORT_READ = "file.report.read"
     FILE_ROWS_READ = "file.rows.read"
+    FILE_ROWS_REVEALED = "file.rows.revealed"
     FILE_DIFF_READ = "file.diff.read"
     FILE_DIFF_ROWS_READ = "file.diff.rows.read"
+    REVIEWS_READ = "file.reviews.read"
+    REVIEW_UPDATED = "file.review.updated"
+    REVIEW_DELETED = "file.review.deleted"
     FILE_CLEANING_CREATED = "file.cleaning.created"
     FILE_MERGE_CREATED = "file.merge.created"
     UPLOAD_CREATED = "upload.created"
@@ -56,6 +62,8 @@ class AuditEvent(StrEnum):
     GENERATION_DELETED = "dataset.generation.deleted"
 
     ROWS_ERASED = "organization.erasure.created"
+    ERASURE_CANCELLED = "organization.erasure.cancelled"
+    ERASURE_DELETED = "organization.erasure.deleted"
 
     # Stored chat completions.
     STORED_CHATS_READ = "chat.completions.read"
@@ -72,9 +80,11 @@ class AuditEvent(StrEnum):
     EVALUATION_READ = "fine_tuning.job.evaluation.read"
     EVALUATION_RESTARTED = "fine_tuning.job.evaluation.restarted"
     ADVICE_CREATED = "fine_tuning.advice.created"
+    ADVICE_CANCELLED = "fine_tuning.advice.cancelled"
     ADVICE_DELETED = "fine_tuning.advice.deleted"
     SWEEP_CREATED = "fine_tuning.sweep.created"
     SWEEP_CANCELLED = "fine_tuning.sweep.cancelled"
+    SWEEP_DELETED = "fine_tuning.sweep.deleted"
 
     # Evals and batches.
     EVAL_CREATED = "eval.created"
@@ -133,7 +143,7 @@ class AuditEvent(StrEnum):
     @property
     def is_read(self) -> bool:
         """Whether the event is a read of data, not a change."""
-        return self.endswith(".read")
+        return self.endswith((".read", ".revealed"))
 
 
 OF_THE_LOG: Final = frozenset(

@@ -59,7 +59,7 @@ def install_error_handlers(app: FastAPI, *, other_paths: Container[str] = ()) ->
         if isinstance(error.__cause__, UnicodeDecodeError):
             return respond(broken_json(error.__cause__.object, error.__cause__.start))
         kind = BY_STATUS.get(error.status_code, BadRequest)
-        code = {NotFound: "unknown_url", BadRequest: "invalid_body"}.get(kind)
+        code = {NotFound: "unknown_url", BadRequest: "invalid_json"}.get(kind)
         methods = allowed_methods(app.routes, request.scope) if kind is MethodNotAllowed else []
         headers = {"allow": ", ".join(methods)} if methods else error.headers
         message = _http_message(request, error, methods, other_paths)

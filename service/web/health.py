@@ -19,7 +19,7 @@ Probes = Annotated[dict[str, Probe], Depends(resource("probes"))]
 class Alive(BaseModel):
     """Liveness of the API process."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"] = Field(default="ok", description="Always `ok`.")
 
 
 class Ready(BaseModel):
@@ -37,7 +37,7 @@ class Ready(BaseModel):
     )
 
 
-@router.get("/livez", operation_id="livez", summary="Check liveness")
+@router.get("/livez", operation_id="getLiveness", summary="Check liveness")
 async def livez(request: Request, response: Response) -> Alive:
     """Liveness check of this process. Answers `ok` while the event loop runs.
 
@@ -49,7 +49,7 @@ async def livez(request: Request, response: Response) -> Alive:
 
 @router.get(
     "/readyz",
-    operation_id="readyz",
+    operation_id="getReadiness",
     summary="Check readiness",
     response_model=Ready,
     response_model_exclude_none=True,

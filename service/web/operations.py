@@ -15,25 +15,24 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from enum import StrEnum
 from inspect import Parameter, Signature
-from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from service.core import clock, ids
-from service.core.errors import ApiError
+from service.core.errors import ApiError, Conflict
 from service.core.records import Page
 from service.core.redis import REDIS_ERRORS, why
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, caller_check
+from service.web.openapi.parts import stream_of
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, NewestFirst, Paging, Resource, list_of
-from service.work.records import OperationRecord
 from service.work.store import WorkStore
 
-R = TypeVar("R", bound=OperationRecord)
 MAX_WAIT_S: Final = 30  # below the idle limits of common proxies
 KEEP_ALIVE_S: Final = 15.0
 """Longest silence of a stream: below the idle limits of common proxies."""
@@ -41,6 +40,24 @@ KEEP_ALIVE_S: Final = 15.0
 KEEP_ALIVE: Final = b": keep-alive\n"
 _POLL_S: Final = 0.5
 log = logging.getLogger(__name__)
+
+
+class Background(Protocol):
+    """What the shared fields of an operation are read from: an `OperationRecord`, usually."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def current_status(self) -> StrEnum: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def started_at(self) -> int | None: ...
+    @property
+    def metadata(self) -> dict[str, str] | None: ...
+
+
+R = TypeVar("R", bound=Background)
 
 
 class OperationStatus(StrEnum):
@@ -119,16 +136,20 @@ class Operation(BaseModel):
         raise NotImplementedError
 
 
-def status_of(record: OperationRecord) -> OperationStatus:
+def status_of(record: Background) -> OperationStatus:
     """Return the status that the API shows for a record."""
-    name = str(record.current_status)
-    status = _STATUSES.get(name) or OperationStatus(name)
-    if status is OperationStatus.IN_PROGRESS and record.started_at is None:
-        return OperationStatus.QUEUED  # records of kinds that do not tell these apart
-    return status
+    status = record.current_status
+    shown = _STATUSES.get(status) or OperationStatus(status)
+    if shown not in (OperationStatus.QUEUED, OperationStatus.IN_PROGRESS):
+        return shown
+    # Some kinds have no status for queued work, and records of 0.2 have no `started_at`.
+    has_begun = shown is OperationStatus.IN_PROGRESS and "QUEUED" in type(status).__members__
+    if has_begun or record.started_at is not None:
+        return OperationStatus.IN_PROGRESS
+    return OperationStatus.QUEUED
 
 
-def shared_fields(record: OperationRecord) -> dict[str, Any]:
+def shared_fields(record: Background) -> dict[str, Any]:
     """Return the fields of `Operation` that every record has, except its progress."""
     error = getattr(record, "error", None)
     return {
@@ -164,7 +185,7 @@ class OperationDeleted(BaseModel):
     object: str = Field(description="Type of the object, followed by `.deleted`.")
     deleted: Literal[True] = True
     receipt: str | None = Field(
-        default=None, description="ID of the receipt that says what was erased; null if none is."
+        default=None, description="ID of the receipt that says what was erased, if there is one."
     )
 
 
@@ -174,6 +195,8 @@ class Operations(Generic[R]):
     noun: ClassVar[str]
     """The operation in descriptions and messages, such as "export"."""
     schema: ClassVar[type[Operation]]
+    deletes_unfinished: ClassVar[bool] = True
+    """Whether an operation can be deleted before it has ended."""
     filters: ClassVar[Mapping[str, str]] = {}
     """Fields of the record by which lists can be filtered, each with its description."""
 
@@ -181,7 +204,7 @@ class Operations(Generic[R]):
         self.request = request
 
     @property
-    def store(self) -> WorkStore[R]:
+    def store(self) -> WorkStore[Any]:
         """The store of the records."""
         raise NotImplementedError
 
@@ -190,7 +213,7 @@ class Operations(Generic[R]):
         """Return the resource, for errors about an operation."""
         return Resource(cls.noun, "id")
 
-    def show(self, record: R) -> Operation:
+    async def show(self, record: R) -> Operation:
         """Return the API object of a record."""
         return self.schema.from_record(record)
 
@@ -198,7 +221,7 @@ class Operations(Generic[R]):
         """Return the project's record with this ID, or None."""
         return await self.store.get(project_id, operation_id)
 
-    async def page(self, project_id: str, paging: Paging, where: Callable[[R], bool]) -> Page[R]:
+    async def page(self, project_id: str, paging: Paging, where: Callable[[R], bool]) -> Page[Any]:
         """Return a page of the project's records that match. Raises Missing."""
         return await self.store.records.page(project_id, **paging.bounds, where=where)
 
@@ -208,10 +231,11 @@ class Operations(Generic[R]):
 
     async def cancel(self, record: R) -> R:
         """Cancel an operation. Raises Missing and WorkEnded."""
-        return await self.store.change(record, lambda current: current.cancel(clock.now_s()))
+        after: R = await self.store.change(record, lambda r: r.cancel(clock.now_s()))
+        return after
 
     async def delete(self, record: R, caller: Principal) -> OperationDeleted | None:
-        """Delete an operation, which stops if it is in progress. Returns None if it is gone."""
+        """Delete an operation. Returns None if it is gone."""
         return self.deleted(record) if await self.store.delete(record) else None
 
     def deleted(self, record: R, receipt: str | None = None) -> OperationDeleted:
@@ -223,6 +247,23 @@ class Operations(Generic[R]):
         """Return the project's record with this ID. Raises NotFound."""
         found = await self.get(project_id, operation_id)
         return self.resource().get_or_404(found, operation_id)
+
+    def require_cancellable(self, record: R) -> None:
+        """Raise Conflict if the operation has ended."""
+        status = status_of(record)
+        if status.is_final:
+            message = f"The {self.noun} {record.id} has already ended with status '{status}'."
+            raise Conflict(message)
+
+    def require_deletable(self, record: R) -> None:
+        """Raise Conflict if the operation must end first."""
+        status = status_of(record)
+        if not (status.is_final or self.deletes_unfinished):
+            message = (
+                f"The {self.noun} {record.id} is {status}. Cancel it, and delete it once it has "
+                "ended."
+            )
+            raise Conflict(message)
 
 
 def add_routes(
@@ -264,8 +305,8 @@ def add_routes(
                 return False
             return operations.matches(record, filters) is True
 
-        page = operations.page(caller.project_id, paging, where)
-        return await kind.resource().list(page, operations.show)
+        page = await kind.resource().read(operations.page(caller.project_id, paging, where))
+        return list_of([await operations.show(record) for record in page.items], page.has_more)
 
     @router.get(
         "/{id}",
@@ -298,7 +339,7 @@ def add_routes(
             if await request.is_disconnected():
                 break
             record = await operations.require(caller.project_id, id_)
-        return operations.show(record)
+        return await operations.show(record)
 
     @router.post(
         "/{id}/cancel",
@@ -313,20 +354,26 @@ def add_routes(
         caller: Caller, id_: str = path_id, operations: Any = reached
     ) -> Any:
         record = await operations.require(caller.project_id, id_)
+        operations.require_cancellable(record)
         with kind.resource().cancelling(id_):
-            return operations.show(await operations.cancel(record))
+            return await operations.show(await operations.cancel(record))
 
     @router.delete(
         "/{id}",
         operation_id=f"delete{name}",
         summary=f"Delete {article} {noun}",
-        description=f"Delete {article} {noun} and its result. If it is in progress, it stops.",
+        description=f"Delete {article} {noun} and its result. If it is in progress, it stops."
+        if kind.deletes_unfinished
+        else f"Delete {article} {noun}. Returns 409 if it has not ended: cancel it first. The "
+        "files and jobs that it created are kept.",
+        response_model_exclude_none=True,
         openapi_extra=needs(write, deleted),
     )
     async def delete_operation(
         caller: Caller, id_: str = path_id, operations: Any = reached
     ) -> OperationDeleted:
         record = await operations.require(caller.project_id, id_)
+        operations.require_deletable(record)
         gone: OperationDeleted | None = await operations.delete(record, caller)
         return kind.resource().get_or_404(gone, id_)
 
@@ -341,7 +388,7 @@ def add_routes(
         responses={
             200: {
                 "description": "All events or, if `stream` is true, a live stream of them.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": stream_of(OperationEvent),
             }
         },
         openapi_extra=needs(read),
@@ -358,7 +405,7 @@ def add_routes(
     ) -> Any:
         record = await operations.require(caller.project_id, id_)
         if not stream:
-            return list_of(list(_status_events(operations.show(record))), has_more=False)
+            return list_of(list(_status_events(await operations.show(record))), has_more=False)
         return StreamingResponse(
             _stream(
                 lambda: operations.get(caller.project_id, id_),
@@ -414,7 +461,7 @@ def _status_events(operation: Operation) -> Iterator[OperationEvent]:
 
 async def _stream(
     get: Callable[[], Awaitable[Any]],
-    show: Callable[[Any], Operation],
+    show: Callable[[Any], Awaitable[Operation]],
     last_event_id: str | None,
     check_caller: Callable[[], Awaitable[object]],
 ) -> AsyncGenerator[bytes, None]:
@@ -434,7 +481,7 @@ async def _stream(
             record = await get()
             is_over = record is None
             if record is not None:
-                operation = show(record)
+                operation = await show(record)
                 events = _after(last_id, list(_status_events(operation)))
                 if not events and operation.progress not in (None, progress):
                     events = [_progress_event(operation)]

@@ -1,4 +1,4 @@
-"""Builds pages of lists, and errors about objects by their IDs, for the routes of all resources."""
+"""Builds pages of lists, responses to deletions, and errors about objects, for all resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypedDict,
 
 from fastapi import Depends, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing, Page, Record
@@ -96,12 +96,15 @@ class Identified(Protocol):
 class ListOf(BaseModel, Generic[T]):
     """A page of objects, in the format of OpenAI's lists."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     object: Literal["list"] = "list"
-    data: list[T]
-    has_more: bool
-    first_id: str | None = None
+    data: list[T] = Field(description="Objects on the page.")
+    has_more: bool = Field(description="Whether there are more objects after this page.")
+    first_id: str | None = Field(default=None, description="ID of the first object on the page.")
     last_id: str | None = Field(
-        default=None, description="ID of the last object. The value of `after` for the next page."
+        default=None,
+        description="ID of the last object on the page. Send it as `after` to get the next page.",
     )
 
 
@@ -114,6 +117,21 @@ def list_of(items: list[T], has_more: bool) -> ListOf[T]:
         first_id=identified[0] if identified else None,
         last_id=identified[-1] if identified else None,
     )
+
+
+class Deleted(BaseModel):
+    """Response to deleting an object."""
+
+    id: str = Field(description="ID or name of the deleted object.")
+    object: str = Field(
+        description="Type of the response: that of the deleted object, and `.deleted`."
+    )
+    deleted: Literal[True] = True
+
+
+def deleted(id_: str, kind: str) -> Deleted:
+    """Build the response to deleting an object, whose own `object` is `kind`."""
+    return Deleted(id=id_, object=f"{kind}.deleted")
 
 
 async def long_list(
@@ -182,14 +200,13 @@ class Resource:
                 yield
         except WorkEnded as e:
             raise Conflict(
-                f"The {self.noun} {id_} has already ended with status '{e.status}'.",
-                code=f"invalid_{self.noun}_status",
+                f"The {self.noun} {id_} has already ended with status '{e.status}'."
             ) from e
 
     def unknown_after(self) -> BadRequest:
         """Return the error of a list whose parameter `after` names no object."""
         message = f"No {self.noun} has the {self.label} given in 'after'."
-        return BadRequest(message, param="after")
+        return BadRequest(message, param="after", code="invalid_cursor")
 
     async def read(self, page: Awaitable[T]) -> T:
         """Return the page of a list. Raises BadRequest if `after` names no object."""

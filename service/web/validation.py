@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 from service.core.errors import BadRequest, broken_json
 
 _WHERE: Final = ("body", "query", "path", "header")
+_CURSORS: Final = {("query", name) for name in ("after", "before", "page")}
 _MEMBER: Final = re.compile(r"<[\w.]+: ('[^']*')>")  # of an enumeration
 _TAGS: Final = ("type", "role")
 _PLURALS: Final = {"property": "properties"}
@@ -83,12 +84,13 @@ def from_validation(errors: Sequence[Any], body: object = None) -> BadRequest:
     alike = [error for error in errors if _place(error, body) == place]
     others = len({_place(error, body) for error in errors}) - 1
     more = f" (and {others} more error{'s' * (others > 1)})" if others else ""
+    is_cursor = tuple(first["loc"][:2]) in _CURSORS
     is_type = all(error["type"] in _TYPES for error in alike)
     named = f"Invalid {'type' if is_type else 'value'} for '{place}'" if place else "Invalid body"
     return BadRequest(
         f"{named}: {_describe(alike)}{more}",
         param=place or None,
-        code="invalid_type" if is_type else "invalid_value",
+        code="invalid_cursor" if is_cursor else "invalid_type" if is_type else "invalid_value",
     )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Header, Response
+from starlette.routing import BaseRoute
 
 from service.core import clock, ids
-from service.core.errors import BadRequest, Conflict, Unavailable
+from service.core.errors import BadRequest, Conflict, LimitReached, Unavailable
 from service.core.outbox import Event
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource, list_of
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, list_of
 from service.webhooks.records import (
     MAX_ENDPOINTS,
     MAX_LOGGED,
@@ -31,11 +34,12 @@ from service.webhooks.schemas import (
     TestWebhookEndpoint,
     UpdateWebhookEndpoint,
     WebhookDeliveryObject,
-    WebhookEndpointDeleted,
     WebhookEndpointObject,
     WebhookEndpointTestObject,
     WebhookEndpointWithSecretObject,
+    WebhookEvent,
     WebhookEventTypesObject,
+    event_payload,
 )
 from service.webhooks.sender import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 
@@ -122,12 +126,12 @@ def _check_url(url: str, hosts: AllowedHosts) -> None:
         raise BadRequest(
             "Webhooks are disabled on this server. To enable them, the operator must list the "
             f"hosts that webhooks may call in {_SETTING}.",
-            code="webhooks_disabled",
+            code="feature_disabled",
         )
     try:
         hosts.require(parse_url(url))
     except InvalidUrl as e:
-        raise BadRequest(f"Invalid value for 'url': {e}.", param="url", code="invalid_url") from e
+        raise BadRequest(f"Invalid value for 'url': {e}.", param="url", code="invalid_value") from e
     except HostNotAllowed as e:
         raise BadRequest(
             "This server does not allow webhooks to the host and port of 'url'. Ask the operator "
@@ -159,10 +163,9 @@ async def create_endpoint(
             event_types=_distinct(body.event_types),
         )
     except TooMany as e:
-        raise Conflict(
+        raise LimitReached(
             f"The project already has {MAX_ENDPOINTS} webhook endpoints, which is the maximum. "
-            "Delete one first.",
-            code="too_many_webhook_endpoints",
+            "Delete one first."
         ) from e
     return WebhookEndpointWithSecretObject.with_secret(created)
 
@@ -183,7 +186,7 @@ async def list_endpoints(
 
 @router.get(
     _ENDPOINT,
-    operation_id="retrieveWebhookEndpoint",
+    operation_id="getWebhookEndpoint",
     summary="Retrieve a webhook endpoint",
     openapi_extra=needs(Permission.WEBHOOKS_READ),
 )
@@ -222,15 +225,13 @@ async def update_endpoint(
     summary="Delete a webhook endpoint",
     openapi_extra=needs(Permission.WEBHOOKS_WRITE, AuditEvent.WEBHOOK_DELETED),
 )
-async def delete_endpoint(
-    webhook_endpoint_id: str, caller: Caller, store: Store
-) -> WebhookEndpointDeleted:
+async def delete_endpoint(webhook_endpoint_id: str, caller: Caller, store: Store) -> Deleted:
     """Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in
     progress may still arrive.
     """
     if not await store.delete(caller.project_id, webhook_endpoint_id):
         raise ENDPOINT.not_found(webhook_endpoint_id)
-    return WebhookEndpointDeleted(id=webhook_endpoint_id)
+    return deleted(webhook_endpoint_id, "webhook_endpoint")
 
 
 @router.post(
@@ -268,8 +269,7 @@ async def test_endpoint(
     """
     if endpoint.disabled_at is not None:
         raise Conflict(
-            "The endpoint is disabled because it answered 410. Update its 'url' to enable it.",
-            code="webhook_endpoint_disabled",
+            "The endpoint is disabled because it answered 410. Update its 'url' to enable it."
         )
     # The worker may first have to finish another request to the endpoint.
     timeout_s = 2 * settings.webhook_timeout_s + _TEST_GRACE_S
@@ -314,3 +314,49 @@ async def list_deliveries(
 async def list_event_types(_: Caller) -> WebhookEventTypesObject:
     """List the event types that an endpoint can subscribe to."""
     return WebhookEventTypesObject(data=list(EventType))
+
+
+async def _receive(
+    _: WebhookEvent,
+    webhook_id: Annotated[str, Header(description="ID of the event. Ignore IDs seen before.")],
+    webhook_timestamp: Annotated[
+        int, Header(description="Time of the attempt as a Unix timestamp in seconds.")
+    ],
+    webhook_signature: Annotated[
+        str,
+        Header(
+            description="Signatures by the Standard Webhooks specification, separated by spaces. "
+            "Accept the event if one of them was made with the endpoint's secret."
+        ),
+    ],
+) -> None:
+    raise NotImplementedError  # it runs in the receiver
+
+
+def event_routes() -> Sequence[BaseRoute]:
+    """Return what receivers of webhooks implement, for openapi.json: a route per event type."""
+    receiver = APIRouter(tags=["Webhooks"])
+    for event_type in EventType:
+        words = event_type.replace("_", ".").split(".")
+        sample = Event(
+            id=f"{ids.WEBHOOK_EVENT}{'0' * 24}",
+            project_id="",
+            created_at=1_767_225_600,
+            type=event_type,
+            subject_id=sample_subject(event_type),
+        )
+        body = {"examples": {"sample": {"value": json.loads(event_payload(sample))}}}
+        receiver.add_api_route(
+            event_type,
+            _receive,
+            methods=["POST"],
+            operation_id="receive" + "".join(word.title() for word in words),
+            summary=f"Receive `{event_type}`",
+            description=f"Sent to the endpoints that subscribe to `{event_type}`. An event can "
+            "arrive several times, and in any order.",
+            openapi_extra={"requestBody": {"content": {"application/json": body}}},
+            response_class=Response,
+            response_description="A status 2xx accepts the event. After 410, the endpoint is "
+            "disabled; after others, the service tries again.",
+        )
+    return receiver.routes

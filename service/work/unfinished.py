@@ -25,9 +25,7 @@ async def count_unfinished(redis: Client, key: str, project_id: str) -> int:
     return sum(text(member).startswith(f"{project_id}/") for member in members)
 
 
-def check_room(
-    unfinished: int, most: int, noun: str, *, code: str, retry_after_s: int = 30
-) -> None:
+def check_room(unfinished: int, most: int, noun: str, *, retry_after_s: int = 30) -> None:
     """Raise RateLimited if the project has as much unfinished work as it may have.
 
     The check is not atomic with the write that follows, so concurrent requests may exceed the limit
@@ -37,7 +35,7 @@ def check_room(
         raise RateLimited(
             f"The project has {unfinished} {noun} in progress, and the limit is {most}. Try again "
             "when some have ended.",
-            code=code,
+            code="limit_reached",
             headers={"retry-after": str(retry_after_s)},
         )
 

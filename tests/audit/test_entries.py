@@ -86,7 +86,7 @@ async def test_changes_and_reads_leave_entries_without_contents(api: Api):
             "id": "req-1",
             "ip_address": "127.0.0.1",
             "user_agent": "bank/1.0",
-            "operation": "downloadFile",
+            "operation": "getFileContent",
         }
         assert read["actor"]["api_key"]["role"] == "member"
         assert read["actor"]["api_key"]["project_id"] == read["project"]["id"]
@@ -243,6 +243,19 @@ async def test_the_sdk_filters_and_pages(api: Api):
             assert not (await logs.list(actor_emails=["a@example.org"])).data
             with pytest.raises(openai.BadRequestError):
                 await logs.list(after="audit_log-unknown")
+
+
+def test_rows_whose_personal_data_is_shown_are_named():
+    trail = audit_trail.Trail(
+        AuditEvent.FILE_ROWS_READ, audit_trail.UNKNOWN, project_id="proj_a", objects=["file-a"]
+    )
+    with audit_trail.following(trail):
+        audit_trail.reveal_rows([*range(1, 12), 40])
+    entry = trail.entry("succeeded")
+    assert entry.type == AuditEvent.FILE_ROWS_REVEALED
+    assert entry.objects == ("file-a", "lines:1,2,3,4,5,6,7,8,9,10", "lines:11,40")
+    assert entry.counts == {"rows": 12}
+    assert trail.event.is_read
 
 
 def test_the_page_lists_what_each_operation_records():

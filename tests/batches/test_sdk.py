@@ -211,7 +211,7 @@ async def test_a_cancelled_batch_keeps_its_answers(sdk, engine: Engine, work):
     }
     with pytest.raises(openai.ConflictError) as refused:
         await sdk.batches.cancel(batch.id)
-    assert refused.value.code == "invalid_batch_status"
+    assert refused.value.code == "invalid_state"
 
 
 async def test_a_batch_that_waits_is_cancelled_without_files(sdk, engine: Engine, work):
@@ -335,4 +335,4 @@ async def test_lists_and_refusals(sdk: openai.AsyncOpenAI, api: Api):
     )
     with pytest.raises(openai.RateLimitError) as many:
         await created(sdk, requests(1))
-    assert many.value.code == "too_many_unfinished_batches"
+    assert many.value.code == "limit_reached"

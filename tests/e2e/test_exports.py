@@ -89,10 +89,10 @@ def test_an_export_has_the_voice(
             model=tuned.fine_tuned_model, format=kind.format, quantization=kind.quantization
         )
         export = client.model_exports.wait(made.id, timeout_s=600)
-        assert export.status == "succeeded", export.error
+        assert export.status == "completed", export.error
         archive = client.model_exports.download(export.id, tmp_path / "export.tar")
         assert client.model_exports.delete(export.id).deleted
-    proof = export.proof
+    proof = export.result and export.result.proof
     assert proof is not None
     assert proof.loss_rise is not None
     figures = f"{proof.logprob_difference:.3f} | {proof.loss_rise:.3f} | {proof.chrf:.2f}"

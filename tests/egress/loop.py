@@ -77,7 +77,7 @@ def _export(stack: Stack, model: str, folder: Path) -> None:
     with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
         made = client.model_exports.create(model=model, format="adapter")
         export = client.model_exports.wait(made.id, timeout_s=600)
-        assert export.status == "succeeded", export.error
+        assert export.status == "completed", export.error
         client.model_exports.download(export.id, folder / "export.tar")
 
 

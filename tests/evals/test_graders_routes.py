@@ -302,7 +302,7 @@ async def test_few_graders_run_at_once(api: Api) -> None:
         assert sorted(statuses[:4]) == [200, 200, 429, 429]
         assert statuses[4] == 200
         refused = next(answer for answer in answers if answer.status_code == 429)
-        assert refused.json()["error"]["code"] == "too_many_graders"
+        assert refused.json()["error"]["code"] == "limit_reached"
         assert refused.headers["retry-after"]
         assert (await acme.post(path, json=body)).status_code == 200
 

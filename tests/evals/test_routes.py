@@ -144,7 +144,6 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("data_source_config.include_sample_schema", False,
          "testing_criteria.0.input", "include_sample_schema"),
         ("testing_criteria", [], "testing_criteria", "at least 1"),
-        ("testing_criteria", [EXACT, EXACT], "testing_criteria", "Two testing criteria"),
         ("testing_criteria.0.reference", "{{item.anwser}}",
          "testing_criteria.0.reference", "unknown template variable"),
         ("testing_criteria.0.reference", "{{item.answer", "testing_criteria.0.reference", "}}"),
@@ -160,6 +159,11 @@ async def test_a_refused_eval_says_what_is_wrong(http, path, value, param, words
     assert words in error["message"]
     if param is not None:
         assert error["param"] == param
+
+
+async def test_two_criteria_of_an_eval_cannot_have_one_name(http):
+    status, error = await refused(http, "/v1/evals", changed("testing_criteria", [EXACT, EXACT]))
+    assert (status, error["code"], error["param"]) == (409, "name_taken", "testing_criteria")
 
 
 async def test_a_run_has_the_sdks_shape(http, eval_id):
@@ -312,15 +316,15 @@ async def test_limits_of_a_project(http, eval_id, api: Api):
         update={"max_evals_per_project": 1, "max_unfinished_eval_runs_per_project": 1}
     )
     status, error = await refused(http, "/v1/evals", EVAL)
-    assert (status, error["code"]) == (400, "too_many_evals")
+    assert (status, error["code"]) == (409, "limit_reached")
     runs = f"/v1/evals/{eval_id}/runs"
     run = await made(http, runs, sampled(items(1)))
     status, error = await refused(http, runs, sampled(items(1)))
-    assert (status, error["code"]) == (429, "too_many_unfinished_runs")
+    assert (status, error["code"]) == (429, "limit_reached")
     await made(http, f"{runs}/{run['id']}/cancel", {})
     api.app.state.settings = api.settings.model_copy(update={"max_runs_per_eval": 1})
     status, error = await refused(http, runs, sampled(items(1)))
-    assert (status, error["code"]) == (400, "too_many_runs")
+    assert (status, error["code"]) == (409, "limit_reached")
 
 
 @pytest.mark.parametrize("suffix", ["", "/cancel"])
@@ -332,7 +336,7 @@ async def test_a_run_is_canceled_once_by_either_path(http, eval_id, suffix):
     answer = await http.post(path)
     assert answer.status_code == 409
     assert answer.headers["x-should-retry"] == "false"
-    assert answer.json()["error"]["code"] == "invalid_run_status"
+    assert answer.json()["error"]["code"] == "invalid_state"
 
 
 async def test_nothing_is_left_of_what_is_deleted(http, eval_id, api: Api, work):
@@ -340,12 +344,12 @@ async def test_nothing_is_left_of_what_is_deleted(http, eval_id, api: Api, work)
     first, second = [await made(http, runs, sampled(items(2))) for _ in range(2)]
     deleted = await http.delete(f"{runs}/{first['id']}")
     gone = deleted.json()
-    assert gone.pop("receipt").startswith("erasure-")
+    assert gone.pop("receipt").startswith("receipt-")
     assert gone == {"object": "eval.run.deleted", "deleted": True, "run_id": first["id"]}
     assert (await http.get(f"{runs}/{first['id']}")).status_code == 404
     deleted = await http.delete(f"/v1/evals/{eval_id}")
     gone = deleted.json()
-    assert gone.pop("receipt").startswith("erasure-")
+    assert gone.pop("receipt").startswith("receipt-")
     assert gone == {"object": "eval.deleted", "deleted": True, "eval_id": eval_id}
     for path in (f"/v1/evals/{eval_id}", runs, f"{runs}/{second['id']}"):
         assert (await http.get(path)).status_code == 404

@@ -432,7 +432,7 @@ async def test_an_engine_that_stays_away_fails_its_items(http, eval_id, engine, 
         (400, {"message": "This model's maximum context length is 9 tokens.", "code": 400},
          "invalid_value", 1),
         (500, {"message": "boom", "code": 500}, "engine_error", 3),
-        (500, {"message": "x", "code": "adapter_broken"}, "model_not_loadable", 1),
+        (500, {"message": "x", "code": "model_not_loadable"}, "model_not_loadable", 1),
     ],
 )  # fmt: skip
 async def test_what_the_engine_refuses_is_an_error_of_the_item(

@@ -67,7 +67,7 @@ async def test_an_upload_without_a_slot_is_refused(http, silent, part_path):
         answer = await send(http, path)
         assert answer.status_code == 429
         error = answer.json()["error"]
-        assert (error["type"], error["code"]) == ("rate_limit_error", "too_many_uploads")
+        assert (error["type"], error["code"]) == ("rate_limit_error", "limit_reached")
         assert int(answer.headers["retry-after"]) >= 1
     assert (await http.get("/v1/files")).status_code == 200
 

@@ -121,16 +121,16 @@ async def document(http: httpx.AsyncClient, text: str | bytes, name: str = "rule
 
 async def created(http: httpx.AsyncClient, *documents: str, **fields: Any) -> dict[str, Any]:
     """A generation from documents."""
-    body = {"documents": documents, "model": BASE_MODEL, **fields}
-    answer = await http.post("/v1/datasets/generate", json=body)
+    body = {"document_ids": documents, "model": BASE_MODEL, **fields}
+    answer = await http.post("/v1/dataset_generations", json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 async def refused(http: httpx.AsyncClient, *documents: str, **fields: Any) -> tuple[int, Any]:
     """The status and the error of a request for a generation."""
-    body = {"documents": documents, "model": BASE_MODEL, **fields}
-    answer = await http.post("/v1/datasets/generate", json=body)
+    body = {"document_ids": documents, "model": BASE_MODEL, **fields}
+    answer = await http.post("/v1/dataset_generations", json=body)
     assert answer.status_code >= 400, answer.text
     return answer.status_code, answer.json()["error"]
 
@@ -141,7 +141,7 @@ async def until(
     """The generation once something is true of it."""
     async with asyncio.timeout(DONE_S):
         while True:
-            answer = await http.get(f"/v1/datasets/generations/{made['id']}")
+            answer = await http.get(f"/v1/dataset_generations/{made['id']}")
             assert answer.status_code == 200, answer.text
             if is_so(answer.json()):
                 return answer.json()
@@ -155,9 +155,9 @@ async def ended(http: httpx.AsyncClient, made: dict[str, Any]) -> dict[str, Any]
 
 async def rows_of(http: httpx.AsyncClient, made: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of the file of a generation. No two have the same ID."""
-    if made["output_file_id"] is None:
+    if made["result"]["output_file_id"] is None:
         return []
-    content = await http.get(f"/v1/files/{made['output_file_id']}/content")
+    content = await http.get(f"/v1/files/{made['result']['output_file_id']}/content")
     rows = [json.loads(line) for line in content.text.splitlines()]
     assert len({row["generated"]["id"] for row in rows}) == len(rows)
     return rows

@@ -46,15 +46,17 @@ async def test_rows_of_all_kinds_become_a_training_file(
     )
     assert (made["object"], made["status"]) == ("dataset.generation", "queued")
     assert made["id"].startswith("dsgen_")
-    assert (made["documents"], made["metadata"]) == (documents, {"team": "support"})
+    assert (made["document_ids"], made["metadata"]) == (documents, {"team": "support"})
     async with work("cpu"):
         made = await ended(http, made)
-        file = await _checked(http, made["output_file_id"])
+        file = await _checked(http, made["result"]["output_file_id"])
         project = (await api.app.state.projects.by_name("acme")).id
         async with asyncio.timeout(DONE_S):
             while await api.app.state.storage.keys(f"{project}/generations"):
                 await asyncio.sleep(0.05)
-    assert (made["status"], made["error"], made["incomplete_details"]) == ("completed", None, None)
+    assert (made["status"], made["error"]) == ("completed", None)
+    assert made["result"]["incomplete_details"] is None
+    assert made["progress"] == {"completed": 18, "total": 18, "step": None}
     assert made["counts"] == {"passages": 8, "asked": 8, "kept": 18, "dropped": {}}
     requests = len(model.asked)
     assert made["usage"] == {
@@ -131,7 +133,7 @@ async def test_rows_that_fail_a_check_are_counted_by_reason(http, model: Model, 
     async with work("cpu"):
         made = await ended(http, made)
     assert (made["status"], made["language"]) == ("completed", "en")
-    assert made["incomplete_details"] == {"reason": "no_more_passages"}
+    assert made["result"]["incomplete_details"] == {"reason": "no_more_passages"}
     counts = made["counts"]
     assert (counts["passages"], counts["asked"]) == (10, 10)
     assert counts["dropped"] == {
@@ -181,7 +183,7 @@ async def test_no_request_begins_after_the_budget_is_used(http, model: Model, wo
     async with work("cpu"):
         made = await ended(http, made)
     assert made["status"] == "completed"
-    assert made["incomplete_details"] == {"reason": "max_tokens_total"}
+    assert made["result"]["incomplete_details"] == {"reason": "max_tokens_total"}
     # Requests that were in progress when the last of the tokens was used are completed.
     assert 6 * each <= made["usage"]["total_tokens"] == len(model.asked) * each < 10 * each
     assert 0 < made["counts"]["kept"] == len(await rows_of(http, made)) < 10
@@ -230,7 +232,7 @@ async def test_a_cancelled_generation_keeps_its_rows(http, model: Model, engine:
 
     model.wait = wait
     made = await created(http, await document(http, handbook(*range(1, 21))), n=20)
-    path = f"/v1/datasets/generations/{made['id']}"
+    path = f"/v1/dataset_generations/{made['id']}"
     async with work("cpu"):
         await until(http, made, lambda one: one["counts"]["kept"] == 4)
         assert (await http.delete(path)).status_code == 409
@@ -241,10 +243,10 @@ async def test_a_cancelled_generation_keeps_its_rows(http, model: Model, engine:
                 await asyncio.sleep(0.05)
     assert (made["status"], len(await rows_of(http, made))) == ("cancelled", 4)
     again = await http.post(f"{path}/cancel")
-    assert (again.status_code, again.json()["error"]["code"]) == (409, "invalid_generation_status")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "invalid_state")
     assert (await http.delete(path)).json() == {
         "id": made["id"],
-        "object": "dataset.generation",
+        "object": "dataset.generation.deleted",
         "deleted": True,
     }
     assert (await http.get(path)).status_code == 404
@@ -253,10 +255,14 @@ async def test_a_cancelled_generation_keeps_its_rows(http, model: Model, engine:
 
 async def test_a_generation_that_waits_is_cancelled_without_a_file(http, model: Model, work):
     made = await created(http, await document(http, handbook(1)))
-    await http.post(f"/v1/datasets/generations/{made['id']}/cancel")
+    await http.post(f"/v1/dataset_generations/{made['id']}/cancel")
     async with work("cpu"):
         made = await ended(http, made)
-    assert (made["status"], made["output_file_id"], model.asked) == ("cancelled", None, [])
+    assert (made["status"], made["result"]["output_file_id"], model.asked) == (
+        "cancelled",
+        None,
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,7 +285,7 @@ async def test_a_document_that_cannot_be_read_fails_the_generation(
         made = await ended(http, made)
     assert (made["status"], made["error"]["code"]) == ("failed", code)
     assert said in made["error"]["message"]
-    assert (made["error"]["param"], made["output_file_id"]) == ("documents", None)
+    assert (made["error"]["param"], made["result"]["output_file_id"]) == ("document_ids", None)
 
 
 async def test_lists_and_refusals(http: httpx.AsyncClient, api: Api):
@@ -291,10 +297,10 @@ async def test_lists_and_refusals(http: httpx.AsyncClient, api: Api):
     ):
         status, error = await refused(http, file, await document(http, content, name))
         assert (status, error["code"]) == (400, "unsupported_document")
-        assert (error["param"], said in error["message"]) == ("documents", True)
+        assert (error["param"], said in error["message"]) == ("document_ids", True)
         assert "Markdown" in error["message"]
     large = await document(http, b"a" * (20 * 1024 * 1024), "large.txt")
-    assert (await refused(http, large, file))[1]["code"] == "documents_too_large"
+    assert (await refused(http, large, file))[1]["code"] == "input_too_large"
     assert (await refused(http, "file-unknown"))[0] == 404
     assert (await refused(http, file, model="gpt-5"))[1]["code"] == "model_not_found"
     wrong: list[dict[str, Any]] = [
@@ -304,19 +310,19 @@ async def test_lists_and_refusals(http: httpx.AsyncClient, api: Api):
     for fields in wrong:
         assert (await refused(http, file, **fields))[0] == 400
     key = {"idempotency-key": "once"}
-    body = {"documents": [file, file], "model": BASE_MODEL}
-    twice = [await http.post("/v1/datasets/generate", json=body, headers=key) for _ in range(2)]
+    body = {"document_ids": [file, file], "model": BASE_MODEL}
+    twice = [await http.post("/v1/dataset_generations", json=body, headers=key) for _ in range(2)]
     assert twice[0].json() == twice[1].json()
-    assert twice[0].json()["documents"] == [file]
+    assert twice[0].json()["document_ids"] == [file]
     made = [twice[0].json()["id"], *[(await created(http, file))["id"] for _ in range(3)]]
-    first = (await http.get("/v1/datasets/generations", params={"limit": 3})).json()
+    first = (await http.get("/v1/dataset_generations", params={"limit": 3})).json()
     assert [one["id"] for one in first["data"]] == made[:0:-1]
     after = {"after": first["last_id"]}
-    rest = (await http.get("/v1/datasets/generations", params=after)).json()
+    rest = (await http.get("/v1/dataset_generations", params=after)).json()
     assert ([one["id"] for one in rest["data"]], rest["has_more"]) == (made[:1], False)
-    assert (await http.get("/v1/datasets/generations/dsgen_none")).status_code == 404
+    assert (await http.get("/v1/dataset_generations/dsgen_none")).status_code == 404
     api.app.state.settings = api.settings.model_copy(
         update={"max_unfinished_generations_per_project": 4}
     )
     status, error = await refused(http, file)
-    assert (status, error["code"]) == (429, "too_many_unfinished_generations")
+    assert (status, error["code"]) == (429, "limit_reached")

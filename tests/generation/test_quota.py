@@ -35,5 +35,5 @@ async def test_a_generation_whose_rows_fit_is_not_failed_by_its_own_parts(
         made = await ended(http, made)
     assert (made["status"], made["counts"]["kept"]) == ("completed", 4)
     assert len(await rows_of(http, made)) == 4
-    file = (await http.get(f"/v1/files/{made['output_file_id']}")).json()
+    file = (await http.get(f"/v1/files/{made['result']['output_file_id']}")).json()
     assert 2 * file["bytes"] > _ROOM

@@ -173,7 +173,7 @@ async def test_a_repeated_request_imports_once_and_imports_are_limited(api: Api,
     for _ in range(api.settings.max_file_tasks_per_project - 1):
         assert (await http.post("/v1/models/import", json=body)).status_code == 200
     answer = await http.post("/v1/models/import", json=body)
-    assert answer.json()["error"]["code"] == "too_many_file_tasks"
+    assert answer.json()["error"]["code"] == "limit_reached"
 
 
 class Cut(Exception):

@@ -387,7 +387,7 @@ async def test_a_project_with_too_many_waiting_jobs_is_told_to_come_again(api: A
     refused = await http.post(JOBS, json=body)
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) <= 60, "the SDKs heed no longer wait"
-    assert refused.json()["error"]["code"] == "too_many_queued_jobs"
+    assert refused.json()["error"]["code"] == "limit_reached"
     assert len((await http.get(JOBS)).json()["data"]) == 2
     async with await api.client("other") as other:
         await create(other, await upload(other, chats(12)))

@@ -102,3 +102,40 @@ def examples(part: Json) -> Iterator[tuple[str, str, Any, Json]]:
     for media, described in resolved(part).get("content", {}).items():
         for name, example in described.get("examples", {}).items():
             yield media, name, example["value"], described["schema"]
+
+
+def each_schema() -> Iterator[tuple[str, Json]]:
+    """Yield the named schemas and what is within them, each with where it is."""
+    for name, schema in description()["components"]["schemas"].items():
+        yield from within(schema, name)
+
+
+def within(part: Any, where: str) -> Iterator[tuple[str, Json]]:
+    """Yield a schema and those within it, each with where it is."""
+    yield where, part
+    for keyword in ("items", "additionalProperties", "propertyNames"):
+        if isinstance(part.get(keyword), dict):
+            yield from within(part[keyword], f"{where}/{keyword}")
+    for keyword in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        for index, option in enumerate(part.get(keyword, ())):
+            yield from within(option, f"{where}/{keyword}/{index}")
+    for name, field in part.get("properties", {}).items():
+        yield from within(field, f"{where}/{name}")
+
+
+def received() -> set[str]:
+    """Return the names of the schemas that responses contain."""
+    found: set[str] = set()
+    rest: list[Any] = [operation.described["responses"] for operation in operations().values()]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, dict):
+            reference = part.get("$ref", "")
+            if isinstance(reference, str) and reference and reference not in found:
+                found.add(reference)
+                rest.append(resolved(part))
+            rest += [value for key, value in part.items() if key not in ("examples", "example")]
+        elif isinstance(part, list):
+            rest += part
+    prefix = "#/components/schemas/"
+    return {one.removeprefix(prefix) for one in found if one.startswith(prefix)}

@@ -6,28 +6,26 @@ import json
 
 from service.app import create_app
 from service.config import Settings
+from service.core.error_codes import CODES
 from service.core.errors import BY_STATUS
-from tests.openapi.description import FILE, Operation, each_operation, faults, operations, resolved
+from service.webhooks.schemas import EventType
+from tests.openapi.description import (
+    FILE,
+    Operation,
+    description,
+    each_operation,
+    each_schema,
+    faults,
+    received,
+    resolved,
+    within,
+)
 
-# OpenAI's own operationIds for the routes that it has too. Its administration has operationIds in
-# kebab case, which make poor function names.
-OPENAI = {
-    *("createFile", "listFiles", "retrieveFile", "deleteFile", "downloadFile"),
-    *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
-    *("createFineTuningJob", "retrieveFineTuningJob", "cancelFineTuningJob"),
-    *("pauseFineTuningJob", "resumeFineTuningJob", "listFineTuningEvents"),
-    *("listFineTuningJobCheckpoints", "listModels", "retrieveModel", "deleteModel"),
-    *("runGrader", "validateGrader"),
-    *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
-    *("createEval", "listEvals", "getEval", "updateEval", "deleteEval"),
-    *("createEvalRun", "getEvalRuns", "getEvalRun", "cancelEvalRun", "deleteEvalRun"),
-    *("getEvalRunOutputItems", "getEvalRunOutputItem"),
-    # Its published document has these without an operationId; ours are in the same style.
-    *("listChatCompletions", "getChatCompletion", "updateChatCompletion"),
-    *("deleteChatCompletion", "getChatCompletionMessages"),
-    *("createBatch", "listBatches", "retrieveBatch", "cancelBatch"),
-}
-OPEN = {"livez", "readyz"}
+# Verbs by method. Other operations of POST are named after what they do, such as `pause`.
+VERBS = {"get": ("get", "list"), "put": ("put",), "delete": ("delete",)}
+OPEN = {"getLiveness", "getReadiness"}
+OLD = ("retrieveDataset", "retrieveErasure", "retrieveExport", "downloadExport", "getFile")
+OLD += ("retrieveFineTuning", "retrieveModelImport")  # replaced in 0.3
 _IMPROBABLE = "\N{SNOWMAN}" * 9999  # text that no limit of a parameter allows
 
 
@@ -36,8 +34,25 @@ def test_openapi_json_is_what_the_app_generates():
     assert json.loads(FILE.read_text("utf-8")) == create_app(Settings()).openapi()
 
 
-def test_operation_ids_are_openais():
-    assert set(operations()) >= OPENAI
+def _is_old(operation: Operation) -> bool:
+    return operation.described.get("deprecated", False) or operation.id.startswith(OLD)
+
+
+@each_operation
+def test_operation_ids_start_with_the_verb_of_their_method(operation: Operation):
+    if _is_old(operation):
+        return
+    assert operation.id.startswith(VERBS.get(operation.method, "")), operation.path
+
+
+@each_operation
+def test_operations_that_return_a_list_are_named_list(operation: Operation):
+    if operation.method != "get" or _is_old(operation):
+        return
+    contents = operation.response(200)["content"]
+    schema = resolved(contents.get("application/json", {}).get("schema", {}))
+    is_list = schema.get("properties", {}).get("object", {}).get("const") == "list"
+    assert operation.id.startswith("list" if is_list else "get")
 
 
 @each_operation
@@ -52,6 +67,50 @@ def test_operation_is_described(operation: Operation):
     assert "422" not in described["responses"]
 
 
+def test_integers_and_numbers_have_a_format():
+    for where, schema in each_schema():
+        wanted = {"integer": "int64", "number": "double"}.get(str(schema.get("type")))
+        assert schema.get("format") == wanted or wanted is None, where
+
+
+def test_objects_of_responses_name_their_type_and_may_get_more_fields():
+    closed, optional = [], []
+    for name in sorted(received()):
+        schema = description()["components"]["schemas"][name]
+        parts = within(schema, name)
+        closed += [where for where, part in parts if part.get("additionalProperties") is False]
+        if "const" in schema.get("properties", {}).get("object", {}):
+            optional += [name] if "object" not in schema["required"] else []
+    assert (closed, optional) == ([], [])
+
+
+def test_schemas_have_names_of_their_own():
+    """Generated clients have them in one namespace, next to what their language provides."""
+    names = set(description()["components"]["schemas"])
+    assert names.isdisjoint({"Body", "Deleted", "File", "Limits", "Response", "Status", "Values"})
+    assert not [name for name in names if not name.isidentifier() or "_" in name]
+
+
+@each_operation
+def test_streams_are_described_by_their_events(operation: Operation):
+    parameters = {parameter["name"] for parameter in operation.described.get("parameters", ())}
+    body = operation.described.get("requestBody", {}).get("content", {}).get("application/json", {})
+    fields = resolved(body.get("schema", {})).get("properties", {})
+    if "stream" in parameters or "stream" in fields:
+        stream = operation.response(200)["content"]["text/event-stream"]
+        assert resolved(stream["schema"])["properties"], operation.path
+
+
+def test_each_webhook_event_is_described():
+    webhooks = description()["webhooks"]
+    assert set(webhooks) == set(EventType)
+    for event_type, methods in webhooks.items():
+        body = methods["post"]["requestBody"]["content"]["application/json"]
+        sample = body["examples"]["sample"]["value"]
+        assert sample["type"] == event_type
+        assert not faults(sample, body["schema"], closed=True)
+
+
 @each_operation
 def test_common_errors_are_documented(operation: Operation):
     answers = set(operation.described["responses"])
@@ -60,6 +119,18 @@ def test_common_errors_are_documented(operation: Operation):
         assert {"401", "429", "503"} <= answers
     if operation.method == "post" and "{" in operation.path:
         assert "404" in answers
+
+
+@each_operation
+def test_deletions_say_what_is_deleted(operation: Operation):
+    """A project takes time to delete, and is returned as it is."""
+    if operation.method != "delete" or operation.id == "deleteProject":
+        return
+    schema = resolved(operation.response("200")["content"]["application/json"]["schema"])
+    fields = schema["properties"]
+    assert fields["deleted"]["const"] is True
+    assert "object" in fields
+    assert {"id", "eval_id", "run_id", "count"} & fields.keys()
 
 
 @each_operation
@@ -76,12 +147,13 @@ def test_failures_have_the_error_body_and_a_real_example(operation: Operation):
             continue
         answer = operation.response(status)
         content = answer["content"]["application/json"]
-        assert content["schema"] == {"$ref": "#/components/schemas/Error"}
+        assert content["schema"] == {"$ref": "#/components/schemas/ErrorResponse"}
         assert content["examples"], status
         for name, example in content["examples"].items():
             error = resolved(example)["value"]["error"]
             assert set(error) == {"message", "type", "param", "code"}
-            assert name == (error["code"] or "error")
+            assert name == error["code"]
+            assert name in CODES[int(status)]
             assert error["type"] == BY_STATUS[int(status)].type
         assert set(operation.described.get("x-error-codes", {}).get(status, ())) <= set(
             content["examples"]

@@ -59,7 +59,7 @@ class World:
         url = operation.path
         for name, value in (path or {}).items():
             url = url.replace(f"{{{name}}}", quote(value, safe=":"))
-        part = "data" if operation_id == "addUploadPart" else "file"
+        part = "data" if operation_id == "createUploadPart" else "file"
         response = await self._http.request(
             operation.method,
             url,

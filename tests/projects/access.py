@@ -13,41 +13,47 @@ _DEPLOY: Final = ("admin", "project_admin", "member")
 _TRAIN: Final = (*_DEPLOY, "trainer")
 
 _OPERATIONS: Final = {
-    _ALL: ("retrieveCaller", "listModels", "retrieveModel"),
+    _ALL: (
+        *("getCaller", "listModels", "getModel"),
+        *("createSession", "getSession", "deleteSession"),
+    ),
     # Requests to engines.
     (*_TRAIN, "inference"): (
         *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
     ),
     # Records without training data.
     (*_TRAIN, "reader", "auditor"): (
-        *("listFiles", "retrieveFile", "retrieveUpload", "listUploadParts"),
+        *("listFiles", "getFile", "getUpload", "listUploadParts"),
         *("listFileCleanings", "retrieveFileCleaning", "listFileMerges", "retrieveFileMerge"),
         *("listModelImports", "retrieveModelImport"),
         *("listDatasetGenerations", "retrieveDatasetGeneration"),
-        *("listFineTuningJobs", "retrieveFineTuningJob", "estimateFineTuningJob"),
-        *("listFineTuningEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
+        *("listFineTuningJobs", "getFineTuningJob", "estimateFineTuningJob"),
+        *("listFineTuningJobEvents", "listFineTuningJobCheckpoints", "retrieveFineTuningAdvice"),
+        "getFineTuningJobMetrics",
         *("listFineTuningSweeps", "retrieveFineTuningSweep"),
-        *("listEvals", "getEval", "validateGrader", "listBatches", "retrieveBatch"),
+        *("listEvals", "getEval", "validateGrader", "listBatches", "getBatch"),
         *("listExports", "retrieveExport", "listErasureReceipts", "retrieveErasureReceipt"),
-        *("listAliases", "retrieveAlias", "listAliasHistory"),
-        *("listWebhookEndpoints", "retrieveWebhookEndpoint"),
+        *("listAliases", "getAlias", "listAliasHistory"),
+        *("listWebhookEndpoints", "getWebhookEndpoint"),
         *("listWebhookEndpointDeliveries", "listWebhookEventTypes"),
-        "getUsageCompletions",
+        "getCompletionsUsage",
     ),
     # Training data, answers and weights.
     (*_TRAIN, "reader"): (
-        *("downloadFile", "createFilePreview", "retrieveFileReport", "listFileRows"),
-        *("listChatCompletions", "getChatCompletion", "getChatCompletionMessages"),
-        *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "retrieveRecognizer"),
-        *("retrieveFineTuningJobEvaluation", "retrieveFineTuningJobEvaluationReport"),
-        *("getEvalRuns", "getEvalRun", "getEvalRunOutputItems", "getEvalRunOutputItem"),
+        *("getFileContent", "createFilePreview", "retrieveFileReport", "listFileRows"),
+        *("listChatCompletions", "getChatCompletion", "listChatCompletionMessages"),
+        *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "getRecognizer"),
+        *("getFineTuningJobEvaluation", "getFineTuningJobEvaluationReport"),
+        *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
+        *("listRowReviews", "getRowReview"),
         "downloadExport",
     ),
     _TRAIN: (
         *("createFile", "deleteFile"),
-        *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
+        *("createUpload", "createUploadPart", "completeUpload", "cancelUpload"),
         *("updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"),
-        *("createFileCleaning", "createFileMerge", "setRecognizer", "deleteRecognizer"),
+        *("createFileCleaning", "createFileMerge", "putRecognizer", "deleteRecognizer"),
+        *("putRowReview", "deleteRowReview"),
         *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
         *("createFineTuningJob", "cancelFineTuningJob"),
         *("pauseFineTuningJob", "resumeFineTuningJob", "restartFineTuningJobEvaluation"),
@@ -59,7 +65,7 @@ _OPERATIONS: Final = {
     ),
     # What users of the project's models notice, and what leaves the installation.
     _DEPLOY: (
-        *("createModelImport", "deleteModel", "setAlias", "rollbackAlias", "deleteAlias"),
+        *("createModelImport", "deleteModel", "putAlias", "rollbackAlias", "deleteAlias"),
         *("createExport", "cancelExport", "deleteExport"),
         *("createWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),
         *("rotateWebhookEndpointSecret", "testWebhookEndpoint"),
@@ -74,11 +80,14 @@ _OPERATIONS: Final = {
         *("createFineTuningCheckpointPermission", "deleteFineTuningCheckpointPermission"),
     ),
     ("admin", "project_admin", "auditor"): (
-        *("retrieveProject", "listApiKeys", "retrieveApiKey", "listAuditLogs"),
-        *("listServiceAccounts", "retrieveServiceAccount"),
+        *("getProject", "listApiKeys", "getApiKey", "listAuditLogs"),
+        *("listServiceAccounts", "getServiceAccount"),
         "listFineTuningCheckpointPermissions",
     ),
-    ("admin", "auditor"): ("listProjects", "listAdminApiKeys", "retrieveAdminApiKey"),
+    ("admin", "auditor"): (
+        *("listProjects", "listAdminApiKeys", "getAdminApiKey"),
+        *("listWorkers", "listQueues", "listEngines", "getDiagnostics"),
+    ),
     ("admin",): (
         *("createProject", "archiveProject", "deleteProject"),
         *("createAdminApiKey", "deleteAdminApiKey"),
@@ -102,8 +111,8 @@ OF_OTHER_PROJECTS: Final = {
             *("createServiceAccountApiKey", "deleteFineTuningCheckpointPermission"),
         ),
         ("admin", "auditor"): (
-            *("retrieveProject", "listApiKeys", "retrieveApiKey"),
-            *("listServiceAccounts", "retrieveServiceAccount"),
+            *("getProject", "listApiKeys", "getApiKey"),
+            *("listServiceAccounts", "getServiceAccount"),
             "listFineTuningCheckpointPermissions",
         ),
         (): ("createFineTuningCheckpointPermission",),
@@ -112,5 +121,5 @@ OF_OTHER_PROJECTS: Final = {
 }
 """The roles of keys that may use an operation on an object of another project: none on its data."""
 
-PUBLIC: Final = frozenset({"livez", "readyz"})
+PUBLIC: Final = frozenset({"getLiveness", "getReadiness"})
 """Operations that need no key."""

@@ -55,7 +55,7 @@ async def test_an_archived_project_is_refused_and_keeps_its_data(api: Api, http,
         assert "'acme'" in error["message"]
     assert (await admin.post(f"{path}/archive")).json() == archived
     refused = await admin.post(f"{path}/api_keys", json={"name": "new"})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "project_archived")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "invalid_state")
     listed = [one["name"] for one in (await admin.get(PROJECTS)).json()["data"]]
     assert listed == ["root"]
     every = await admin.get(PROJECTS, params={"include_archived": True})
@@ -103,7 +103,7 @@ async def test_nothing_of_a_deleted_project_is_left(api: Api, admin, owned, reco
     assert not [path for path in folder.rglob("*") if project_id in str(path)]
 
     again = await admin.post(PROJECTS, json={"name": "acme"})
-    assert (again.status_code, again.json()["error"]["code"]) == (409, "project_name_taken")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "name_taken")
     async with await api.client("other") as other:
         content = await other.get(f"/v1/files/{kept['id']}/content")
         assert (content.status_code, content.content) == (200, b"x")

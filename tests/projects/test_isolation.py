@@ -83,6 +83,8 @@ async def owned(api: Api, chats) -> dict[str, str]:
         assert alias.status_code == 200, alias.text
         recognizer = await acme.put("/v1/recognizers/customer", json={"terms": ["Acme"]})
         assert recognizer.status_code == 200, recognizer.text
+        review = await acme.put(f"/v1/files/{file_id}/reviews/1", json={"label": "approved"})
+        assert review.status_code == 200, review.text
     return {
         "file": file_id,
         "job": job_id,
@@ -93,6 +95,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
         "recognizer": "customer",
+        "line": "1",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
         "sweep": await swept(api, file_id),
@@ -288,7 +291,30 @@ def routes_with_ids(api: Api) -> list[tuple[str, str]]:
         if "{" in path and not path.startswith(OF_ALL_PROJECTS) and (method, path) not in OWN_NAMES
     ]
     found.append(("GET", "/v1/fine_tuning/jobs/{job_id}/events?stream=true"))
-    return [(method, path.replace("_id}", "}")) for method, path in found]
+    return [(method, _named(path)) for method, path in found]
+
+
+def _named(path: str) -> str:
+    """The path with parameters that are called like the objects of `owned`."""
+    collection, _, rest = path.partition("/{id}")
+    if collection != path:
+        return f"{collection}/{{{OPERATIONS[collection]}}}{rest}"
+    return path.replace("_id}", "}")
+
+
+OPERATIONS = {
+    "/v1/advice": "advice",
+    "/v1/dataset_cleanings": "cleaning",
+    "/v1/dataset_diffs": "diff",
+    "/v1/dataset_generations": "generation",
+    "/v1/dataset_merges": "merge",
+    "/v1/dataset_previews": "preview",
+    "/v1/dataset_reports": "report",
+    "/v1/model_exports": "export",
+    "/v1/model_imports": "import",
+    "/v1/organization/erasures": "erasure",
+    "/v1/sweeps": "sweep",
+}
 
 
 def unknown_ids() -> dict[str, str]:
@@ -310,6 +336,7 @@ def unknown_ids() -> dict[str, str]:
         **{"import": "modelimport-" + "z" * 24},
         name="gpt-unknown",
         recognizer="unknown",
+        line="999",
         webhook_endpoint="webhook_" + "z" * 24,
         eval="eval_" + "z" * 24,
         run="evalrun_" + "z" * 24,

@@ -185,7 +185,7 @@ async def test_the_number_of_valid_secrets_is_bounded(api: Api, admin):
     for _ in range(MAX_OLD_SECRETS):
         assert (await admin.post(f"{path}/rotate")).status_code == 200
     answer = await admin.post(f"{path}/rotate")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "too_many_secrets")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "limit_reached")
     assert (await admin.post(f"{path}/rotate", json={"overlap_seconds": 0})).status_code == 200
 
 
@@ -234,7 +234,7 @@ async def test_failures_of_an_address_are_throttled_and_valid_keys_are_not(setti
         ]
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
         last = answers[-1]
-        assert last.json()["error"]["code"] == "too_many_failed_authentications"
+        assert last.json()["error"]["code"] == "rate_limit_exceeded"
         assert 1 <= int(last.headers["retry-after"]) <= 60
         assert last.headers["x-should-retry"] == "false"
         assert await code(http, key) is None

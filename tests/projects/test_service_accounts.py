@@ -65,7 +65,7 @@ async def test_an_account_without_a_role_has_no_keys(admin, accounts):
     made = (await admin.post(accounts, json=alone)).json()
     assert (made["role"], made["api_key"]) == ("none", None)
     path = f"{accounts}/{made['id']}"
-    assert refusal(await admin.post(f"{path}/api_keys")) == (409, "service_account_without_role")
+    assert refusal(await admin.post(f"{path}/api_keys")) == (409, "invalid_state")
     assert (await admin.post(path, json={"role": "member"})).status_code == 200
     assert await status_of(admin, (await admin.post(f"{path}/api_keys")).json()["value"]) == 200
 

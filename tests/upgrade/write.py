@@ -19,8 +19,8 @@ from tests.upgrade.snapshot import FOLDER, Snapshot, answers_to, files_of, keys_
 # end: a paused job, an upload with parts, and a file that waits for its check.
 _ENDED = (
     ("restartFineTuningJobEvaluation", "arrange"),
-    ("setAlias", "arrange"),
-    ("setAlias", "run"),
+    ("putAlias", "arrange"),
+    ("putAlias", "run"),
     ("createExport", "run"),
     ("deleteEval", "arrange"),
     ("createFileCleaning", "arrange"),

@@ -21,6 +21,7 @@ HOOK, ORG = "POST /v1/webhook_endpoints", "/v1/organization"
 REQUIRED, TYPE, VALUE = "missing_required_parameter", "invalid_type", "invalid_value"
 UNKNOWN, UNSUPPORTED = "unknown_parameter", "unsupported_parameter"
 JSON, URL, METHOD = "invalid_json", "unknown_url", "method_not_allowed"
+CURSOR = "invalid_cursor"
 EMPTY, LONG = "empty_array", "array_above_max_length"
 TOO_MUCH, TOO_LITTLE = "decimal_above_max_value", "decimal_below_min_value"
 ABOVE, BELOW = "integer_above_max_value", "integer_below_min_value"
@@ -400,7 +401,7 @@ MISTAKES: Final[list[tuple[str, Any, int, str | None, str]]] = [
      "data_source_config.item_schema", REQUIRED),
     (EVAL, {**EVALUATE, "data_source_config": {"type": "custom",
      "item_schema": {"type": "objekt"}}}, 400, "data_source_config.item_schema",
-     "invalid_schema"),
+     "invalid_json_schema"),
     (EVAL, {**EVALUATE, "data_source_config": {"type": "custom", "item_schema": "x"}}, 400,
      "data_source_config.item_schema", TYPE),
     (EVAL, {**EVALUATE, "testing_criteria": []}, 400, "testing_criteria", VALUE),
@@ -479,7 +480,7 @@ MISTAKES: Final[list[tuple[str, Any, int, str | None, str]]] = [
     ("GET /v1/files?limit=0", None, 400, "limit", VALUE),
     ("GET /v1/files?limit=99999", None, 400, "limit", VALUE),
     ("GET /v1/files?order=up", None, 400, "order", VALUE),
-    ("GET /v1/files?after=file-x", None, 400, "after", VALUE),
+    ("GET /v1/files?after=file-x", None, 400, "after", CURSOR),
     ("GET /v1/files?purpose=", None, 400, "purpose", VALUE),
     ("GET /v1/files/file-x", None, 404, "id", "not_found"),
     ("GET /v1/files/file-x/content", None, 404, "id", "not_found"),
@@ -519,7 +520,7 @@ MISTAKES: Final[list[tuple[str, Any, int, str | None, str]]] = [
     (HOOK, {}, 400, "name", REQUIRED),
     (HOOK, {"url": 5,"name": "a", "event_types": ["x"]}, 400, "url", TYPE),
     (HOOK, {"url": "x", "name": "a", "event_types": ["fine_tuning.job.succeeded"]}, 400, None,
-     "webhooks_disabled"),
+     "feature_disabled"),
     (HOOK, {"url": "https://a.b/c", "name": "a", "event_types": ["x"]}, 400, "event_types.0",
      VALUE),
     (HOOK, {"url": "https://a.b/c", "name": "a", "event_types": []}, 400, "event_types", VALUE),
@@ -563,9 +564,9 @@ MISTAKES: Final[list[tuple[str, Any, int, str | None, str]]] = [
     (f"GET {ORG}/usage/completions?start_time=x", None, 400, "start_time", TYPE),
     (f"GET {ORG}/usage/completions?start_time=1&bucket_width=1y", None, 400, "bucket_width", VALUE),
     (f"GET {ORG}/usage/completions?start_time=5&end_time=1", None, 400, "end_time", VALUE),
-    (f"GET {ORG}/usage/completions?start_time=1&page=x", None, 400, "page", VALUE),
+    (f"GET {ORG}/usage/completions?start_time=1&page=x", None, 400, "page", CURSOR),
     (f"GET {ORG}/audit_logs?limit=x", None, 400, "limit", TYPE),
-    (f"GET {ORG}/audit_logs?after=x", None, 400, "after", VALUE),
+    (f"GET {ORG}/audit_logs?after=x", None, 400, "after", CURSOR),
     (f"POST {ORG}/erasure", {}, 400, "match", REQUIRED),
     (CHAT, raw(b'"temperature": 1e400'), 400, "temperature", TOO_MUCH),
     (CHAT, raw(b'"seed": 1e400'), 400, "seed", TOO_MUCH),
@@ -575,8 +576,8 @@ MISTAKES: Final[list[tuple[str, Any, int, str | None, str]]] = [
      TOO_MUCH),
     (JOB, raw(b'"seed": 1e400', TRAIN), 400, "seed", TYPE),
     (JOB, raw(b'"metadata": NaN', TRAIN), 400, "metadata", TYPE),
-    (JOB, raw(b'"seed": ' + b"9" * 5000, TRAIN), 400, None, "invalid_body"),
-    (JOB, b"[" * 5000, 400, None, "invalid_body"),
+    (JOB, raw(b'"seed": ' + b"9" * 5000, TRAIN), 400, None, "invalid_json"),
+    (JOB, b"[" * 5000, 400, None, "invalid_json"),
 ]  # fmt: skip
 # A body that is not a JSON object, and a part of what is said about it.
 BROKEN: Final = [
@@ -615,6 +616,23 @@ async def test_each_mistake_is_reported_with_its_parameter_and_code(api: Api):
                 wrong.append(f"{where} {body!r:.200}: {found} {said}")
     assert len(MISTAKES) > 400
     assert wrong == []
+
+
+async def test_an_unknown_cursor_is_reported_with_one_code_by_each_list(api: Api):
+    lists = [
+        path
+        for path, methods in api.app.openapi()["paths"].items()
+        if "{" not in path
+        and any(one["name"] == "after" for one in methods.get("get", {}).get("parameters", ()))
+    ]
+    assert len(lists) > 10
+    async with await api.client("root", Role.ADMIN) as root:
+        for path in lists:
+            for unknown in ("x", "x" * 2000):
+                answer = await root.get(path, params={"after": unknown})
+                error = answer.json()["error"]
+                found = (answer.status_code, error["param"], error["code"])
+                assert found == (400, "after", CURSOR), path
 
 
 async def test_an_invalid_json_body_is_reported_with_the_position(api: Api):

@@ -197,7 +197,7 @@ async def test_a_url_enables_an_endpoint_that_answered_410(
                 await asyncio.sleep(0.05)
         with pytest.raises(openai.ConflictError) as refused:
             await sdk.webhooks.test(endpoint.id, event_type=SUCCEEDED)
-        assert refused.value.code == "webhook_endpoint_disabled"
+        assert refused.value.code == "invalid_state"
         assert (await sdk.webhooks.update(endpoint.id, name="Alarm")).status == "disabled"
         changed = await sdk.webhooks.update(endpoint.id, url=endpoint.url)
         assert changed.status == "enabled"
@@ -222,8 +222,8 @@ def body(url: str) -> dict[str, Any]:
     ("url", "code"),
     [
         ("https://elsewhere.example/a", "host_not_allowed"),
-        ("ftp://127.0.0.1/a", "invalid_url"),
-        ("http://user:word@127.0.0.1/a", "invalid_url"),
+        ("ftp://127.0.0.1/a", "invalid_value"),
+        ("http://user:word@127.0.0.1/a", "invalid_value"),
     ],
 )
 async def test_a_url_outside_the_list_is_refused(http, url, code):
@@ -237,7 +237,7 @@ async def test_without_the_setting_webhooks_are_off(api: Api, http, receiver: Re
     api.app.state.settings = api.settings.model_copy(update={"webhook_allowed_hosts": ()})
     refused = await http.post("/v1/webhook_endpoints", json=body(receiver.url))
     assert refused.status_code == 400
-    assert refused.json()["error"]["code"] == "webhooks_disabled"
+    assert refused.json()["error"]["code"] == "feature_disabled"
     assert "FINETUNED_WEBHOOK_ALLOWED_HOSTS" in refused.json()["error"]["message"]
 
 
@@ -245,7 +245,7 @@ async def test_a_project_has_ten_webhooks(http, receiver: Receiver):
     made = [await create(http, receiver.url) for _ in range(10)]
     refused = await http.post("/v1/webhook_endpoints", json=body(receiver.url))
     assert refused.status_code == 409
-    assert refused.json()["error"]["code"] == "too_many_webhook_endpoints"
+    assert refused.json()["error"]["code"] == "limit_reached"
     assert (await http.delete(f"/v1/webhook_endpoints/{made[0]['id']}")).json()["deleted"] is True
     await create(http, receiver.url)
 

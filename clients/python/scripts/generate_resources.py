@@ -18,10 +18,11 @@ from generate_types import list_item
 CLIENT = Path(__file__).parent.parent
 TARGET = CLIENT / "src" / "finetuned" / "_async" / "resources"
 # Inference is up to OpenAI's SDK (`client.openai`), and files are uploaded in parts.
-_LEFT_OUT_TAGS = frozenset({"Inference", "Health"})
+_LEFT_OUT_TAGS = frozenset({"Inference", "Health", "Sessions"})
 _LEFT_OUT = frozenset(
     {
         *("cancelEvalRun", "createFile"),
+        *("createSession", "getSession", "deleteSession"),  # of browsers
         # 0.2: `datasets` repeats these until they are ready.
         *("createFilePreview", "listFileDiffRows", "listFileRows", "retrieveFileDiff"),
         "retrieveFileReport",
@@ -31,7 +32,17 @@ _LEFT_OUT = frozenset(
 _ACTIONS = frozenset(
     {
         *("archive", "cancel", "complete", "content", "deliveries", "events", "history"),
-        *("messages", "pause", "report", "resume", "rollback", "rotate", "rotate_secret", "rows"),
+        *(
+            "messages",
+            "metrics",
+            "pause",
+            "report",
+            "resume",
+            "rollback",
+            "rotate",
+            "rotate_secret",
+            "rows",
+        ),
         *("run", "test", "validate", "verification"),
     }
 )
@@ -41,8 +52,8 @@ _NAMES = {
     "createStoredChatFile": "chat.completions.create_file",
     "deleteChatCompletions": "chat.completions.delete_all",
     "estimateFineTuningJob": "fine_tuning.jobs.estimate",
-    "getUsageCompletions": "organization.usage.completions",
-    "listFineTuningEvents": "fine_tuning.jobs.list_events",
+    "getCompletionsUsage": "organization.usage.completions",
+    "listFineTuningJobEvents": "fine_tuning.jobs.list_events",
     "listWebhookEventTypes": "webhook_event_types.list",
     # 0.2
     "createDatasetGeneration": "dataset_generations.create",
@@ -76,7 +87,7 @@ _EXTENDED = {
 # Creating it twice does no harm, or the server answers a repetition with the same object.
 _REPEATABLE = frozenset(
     {
-        *("addUploadPart", "archiveProject", "cancelUpload", "completeUpload", "createUpload"),
+        *("createUploadPart", "archiveProject", "cancelUpload", "completeUpload", "createUpload"),
         *("estimateFineTuningJob", "updateApiKey", "updateProject"),
     }
 )
@@ -170,7 +181,13 @@ class Generator:
             returns=returns,
             pages=pages,
             path_arguments=[
-                Argument(one, "str", True, named[one].get("description", "")) for one in order
+                Argument(
+                    one,
+                    self._type(named[one]["schema"]),
+                    True,
+                    named[one].get("description", ""),
+                )
+                for one in order
             ],
             repeatable=operation["operationId"] in _REPEATABLE,
             status=status,
@@ -320,7 +337,12 @@ class Generator:
         order = sorted(methods.values(), key=lambda one: one.name == "list")
         lines += [self._source(one) for one in order]
         retrieve = methods.get("retrieve")
-        if retrieve and retrieve.status & _FINAL and retrieve.status - _FINAL:
+        if (
+            retrieve
+            and retrieve.path_arguments
+            and retrieve.status & _FINAL
+            and retrieve.status - _FINAL
+        ):
             lines.append(self._wait(resource, retrieve))
         if methods:
             lines += ["", f"class {raw}:"]

@@ -17,7 +17,7 @@ from typing import Any
 PACKAGE = Path(__file__).parent.parent / "src" / "finetuned"
 _LIMITS = frozenset(
     {
-        "discriminator",  # pydantic forbids it with the validator of `Model`
+        "discriminator",  # pydantic forbids it with the validator of `ApiObject`
         "examples",
         "exclusiveMaximum",
         "exclusiveMinimum",
@@ -41,42 +41,56 @@ _OPTIONS = [
     *("--use-union-operator", "--use-standard-collections", "--disable-timestamp"),
     "--strict-nullable",
 ]
-_MODELS = ["--base-class", "finetuned._model.Model", "--use-field-description", "--use-annotated"]
+_MODELS = [
+    "--base-class",
+    "finetuned._model.ApiObject",
+    "--use-field-description",
+    "--use-annotated",
+]
 _DICTS = ["--output-model-type", "typing.TypedDict"]
 
 
 def generate(openapi: dict[str, Any]) -> dict[Path, str]:
     """Return the source of the modules `types` and `params`."""
     schemas = openapi["components"]["schemas"]
+    operations = [
+        operation
+        for item in openapi["paths"].values()
+        for operation in item.values()
+        if isinstance(operation, dict) and not operation.get("deprecated")
+    ]
+    used = _used(openapi, [operations, openapi.get("webhooks", {})])
     # The client has one generic type for all lists.
-    objects = {n: shape(one) for n, one in schemas.items() if list_item(one) is None}
-    sent = {name: objects[name] for name in sorted(_sent(openapi)) if name in objects}
+    objects = {n: shape(schemas[n]) for n in schemas if n in used and not is_list(schemas[n])}
+    sent = _used(openapi, [operation.get("requestBody", {}) for operation in operations])
+    sent_objects = {name: one for name, one in objects.items() if name in sent}
     return {
         PACKAGE / "types.py": _HEAD.format("API objects") + _source(openapi, objects, _MODELS),
-        PACKAGE / "params.py": _HEAD.format("Request fields") + _source(openapi, sent, _DICTS),
+        PACKAGE / "params.py": _HEAD.format("Request fields")
+        + _source(openapi, sent_objects, _DICTS),
     }
 
 
 def list_item(schema: dict[str, Any]) -> str | None:
     """Return the schema of a list's objects, or None if it is no list."""
+    if not is_list(schema):
+        return None
+    return str(schema["properties"]["data"]["items"]["$ref"]).rpartition("/")[2]
+
+
+def is_list(schema: dict[str, Any]) -> bool:
+    """Return whether a schema is a page of objects."""
     data = schema.get("properties", {}).get("data", {})
-    is_list = "has_more" in schema.get("properties", {}) and data.get("type") == "array"
-    return str(data["items"]["$ref"]).rpartition("/")[2] if is_list else None
+    return "has_more" in schema.get("properties", {}) and "$ref" in data.get("items", {})
 
 
-def _sent(openapi: dict[str, Any]) -> set[str]:
-    """Return the schemas that requests contain."""
+def _used(openapi: dict[str, Any], parts: Any) -> set[str]:
+    """Return the schemas that parts of the document refer to, directly or not."""
     found: set[str] = set()
-    left = [
-        operation.get("requestBody", {})
-        for item in openapi["paths"].values()
-        for operation in item.values()
-        if isinstance(operation, dict)
-    ]
-    while left:
-        names = {*re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(left))} - found
+    while parts:
+        names = {*re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(parts))} - found
         found |= names
-        left = [openapi["components"]["schemas"][name] for name in names]
+        parts = [openapi["components"]["schemas"][name] for name in names]
     return found
 
 

@@ -1,7 +1,7 @@
 /** Multipart uploads: parallel, verified by MD5, and resumable after any failure. */
 
-import { type Finetuned, postJson, unwrap } from "./client.js";
-import { UploadError } from "./errors.js";
+import { type APIClient, path } from "./core.js";
+import { APIUserAbortError, UploadError } from "./errors.js";
 import { digestFor, sourceOf, type Uploadable, type UploadSource } from "./source.js";
 import type { FileObject, FormatFields, UploadObject, UploadPartObject } from "./types.js";
 
@@ -40,9 +40,9 @@ export interface UploadOptions {
   signal?: AbortSignal;
 }
 
-/** Upload a Blob or a File. To upload a path on Node, see `@finetuned/client/node`. */
+/** Upload a Blob or a File. */
 export async function upload(
-  client: Finetuned,
+  client: APIClient,
   file: Uploadable,
   options: UploadOptions = {},
 ): Promise<FileObject> {
@@ -54,7 +54,7 @@ export async function upload(
   try {
     return await new Sending(client, source, begun.id, arrived, options).run();
   } catch (error) {
-    options.signal?.throwIfAborted();
+    if (options.signal?.aborted) throw new APIUserAbortError(options.signal);
     const why = error instanceof Error ? error.message : String(error);
     throw new UploadError(`${why} To resume within an hour, pass resume: "${begun.id}".`, {
       cause: error,
@@ -64,31 +64,24 @@ export async function upload(
 }
 
 async function begin(
-  client: Finetuned,
+  client: APIClient,
   source: UploadSource,
   options: UploadOptions,
 ): Promise<UploadObject> {
-  const signal = options.signal ?? null;
+  const { signal } = options;
   if (options.resume === undefined) {
     const { expiresAfterSeconds: seconds, format } = options;
-    return unwrap(
-      client.http.POST("/v1/uploads", {
-        body: {
-          filename: source.name,
-          purpose: options.purpose ?? "fine-tune",
-          bytes: source.size,
-          mime_type: source.type || "application/octet-stream",
-          ...(seconds === undefined ? {} : { expires_after: { anchor: "created_at", seconds } }),
-          ...(format === undefined ? {} : { format }),
-        },
-        signal,
-      }),
-    );
+    const body = {
+      filename: source.name,
+      purpose: options.purpose ?? "fine-tune",
+      bytes: source.size,
+      mime_type: source.type || "application/octet-stream",
+      ...(seconds === undefined ? {} : { expires_after: { anchor: "created_at", seconds } }),
+      ...(format === undefined ? {} : { format }),
+    };
+    return client.post<UploadObject>("/uploads", { body, signal });
   }
-  const path = { upload_id: options.resume };
-  const found = await unwrap(
-    client.http.GET("/v1/uploads/{upload_id}", { params: { path }, signal }),
-  );
+  const found = await client.get<UploadObject>(path`/uploads/${options.resume}`, { signal });
   if (found.bytes !== source.size) {
     const sizes = `${found.bytes} bytes, but ${source.name} has ${source.size}`;
     throw new UploadError(`The upload ${found.id} is for a file of ${sizes}. Start a new one.`);
@@ -100,36 +93,35 @@ async function begin(
 }
 
 async function listParts(
-  client: Finetuned,
+  client: APIClient,
   uploadId: string,
   { signal }: UploadOptions,
 ): Promise<UploadPartObject[]> {
-  const params = { path: { upload_id: uploadId } };
-  const answer = client.http.GET("/v1/uploads/{upload_id}/parts", {
-    params,
-    signal: signal ?? null,
+  const parts = client.get<{ data: UploadPartObject[] }>(path`/uploads/${uploadId}/parts`, {
+    signal,
   });
-  return (await unwrap(answer)).data;
+  return (await parts).data;
 }
 
 /** One pass over the file: parts are read in order, sent in parallel, ordered at the end. */
 class Sending {
   readonly #stop = new AbortController();
-  readonly #signal: AbortSignal;
   readonly #underWay = new Set<Promise<void>>();
   readonly #partIds: string[] = [];
   readonly #arrived = new Map<string, string[]>();
   #sentBytes = 0;
 
   constructor(
-    readonly client: Finetuned,
+    readonly client: APIClient,
     readonly source: UploadSource,
     readonly uploadId: string,
     arrived: UploadPartObject[],
     readonly options: UploadOptions,
   ) {
     const { signal } = options;
-    this.#signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+    const stop = () => this.#stop.abort();
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
     for (const part of arrived) {
       const same = this.#arrived.get(nameOf(part.md5, part.bytes)) ?? [];
       this.#arrived.set(nameOf(part.md5, part.bytes), [...same, part.id]);
@@ -153,7 +145,7 @@ class Sending {
     this.#reportProgress(0);
     for (let start = 0, index = 0; start < source.size; start += step, index++) {
       while (this.#underWay.size >= (options.parallel ?? 4)) await Promise.race(this.#underWay);
-      this.#signal.throwIfAborted();
+      if (this.#stop.signal.aborted) throw new APIUserAbortError(this.options.signal);
       const bytes = await this.#read(start, Math.min(start + step, source.size));
       whole.update(bytes);
       this.#begin(index, bytes);
@@ -187,28 +179,28 @@ class Sending {
   }
 
   async #send(index: number, bytes: Uint8Array<ArrayBuffer>, md5: string): Promise<void> {
-    const response = await this.client.send(`/v1/uploads/${this.uploadId}/parts`, {
-      method: "POST",
-      headers: { "content-type": "application/octet-stream" },
+    const parts = path`/uploads/${this.uploadId}/parts`;
+    const part = await this.client.post<UploadPartObject>(parts, {
       body: bytes,
-      signal: this.#signal,
-      timeoutMs: TIMEOUT_MS,
+      signal: this.#stop.signal,
+      timeout: TIMEOUT_MS,
       repeatable: true, // a duplicate part is omitted at the end
     });
-    const part = (await response.json()) as UploadPartObject;
     if (part.md5 !== md5) throw new UploadError(`Part ${index + 1} was damaged in transit.`);
     this.#partIds[index] = part.id;
     this.#reportProgress(bytes.length);
   }
 
   async #complete(md5: string): Promise<FileObject> {
-    const path = `/v1/uploads/${this.uploadId}/complete`;
-    const body = { part_ids: this.#partIds, md5 };
-    const { file } = await postJson<UploadObject>(this.client, path, body, {
-      signal: this.#signal,
-      timeoutMs: TIMEOUT_MS,
-      repeatable: true, // the same parts get the same response
-    });
+    const { file } = await this.client.post<UploadObject>(
+      path`/uploads/${this.uploadId}/complete`,
+      {
+        body: { part_ids: this.#partIds, md5 },
+        signal: this.#stop.signal,
+        timeout: TIMEOUT_MS,
+        repeatable: true, // the same parts get the same response
+      },
+    );
     if (file) return file;
     throw new UploadError("The upload was completed before, and its file is deleted.");
   }

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from service.datasets.checks.issue_codes import CHECKS
 
@@ -42,17 +44,31 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
     RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
-    other row, and `similarity` their similarity from 0 to 1, if it was measured.
+    other row, and `similarity` their similarity from 0 to 1, if it was measured. `figures` are the
+    numbers and names in the message, so that a program can show it in another language.
     """
 
-    severity: Severity
-    code: str
-    line: int | None
-    pointer: str
-    message: str
-    fix: str
-    other_line: int | None = None
-    similarity: float | None = None
+    severity: Annotated[Severity, Meta(description="Severity of the issue.")]
+    code: Annotated[str, Meta(description="Machine-readable code of the issue.")]
+    line: Annotated[
+        int | None,
+        Meta(description="Line number, starting at 1; null if the issue concerns the whole file."),
+    ]
+    pointer: Annotated[str, Meta(description="RFC 6901 JSON Pointer to the value in the row.")]
+    message: Annotated[str, Meta(description="What is wrong.")]
+    fix: Annotated[str, Meta(description="Suggested fix.")]
+    other_line: Annotated[
+        int | None,
+        Meta(description="Line number of the other row, if the issue concerns a pair of rows."),
+    ] = None
+    similarity: Annotated[
+        float | None,
+        Meta(description="Similarity of the two rows from 0 to 1, if it was measured."),
+    ] = None
+    figures: Annotated[
+        dict[str, int | float | str] | None,
+        Meta(description="Numbers and names in the message, by name."),
+    ] = None
 
 
 def printable(value: object) -> str:
@@ -82,7 +98,12 @@ def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: 
         fix=check.fix,
         other_line=other if isinstance(other, int) else None,
         similarity=similarity if isinstance(similarity, float) else None,
+        figures={name: _figure(value) for name, value in detail.items()} or None,
     )
+
+
+def _figure(value: object) -> int | float | str:
+    return value if isinstance(value, int | float) else str(value)
 
 
 class IssueLog:

@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from service.datasets.checks.issues import (
     MAX_LISTED,
@@ -248,14 +249,16 @@ _RANGE_BYTES = 16 * 1024 * 1024
 class ValidationReport(msgspec.Struct, frozen=True):
     """Result of a validation. `counts` includes every issue, even if `issues` is capped."""
 
-    format: str
-    bytes: int
-    rows: int
-    valid_rows: int
-    errors: int
-    warnings: int
-    counts: Mapping[str, int]
-    issues: tuple[Issue, ...]
+    format: Annotated[str, Meta(description="Format of the rows.")]
+    bytes: Annotated[int, Meta(description="Size of the file in bytes.")]
+    rows: Annotated[int, Meta(description="Number of rows.")]
+    valid_rows: Annotated[int, Meta(description="Number of rows that can be trained on.")]
+    errors: Annotated[int, Meta(description="Number of errors.")]
+    warnings: Annotated[int, Meta(description="Number of warnings.")]
+    counts: Annotated[Mapping[str, int], Meta(description="Number of all issues, by code.")]
+    issues: Annotated[
+        tuple[Issue, ...], Meta(description="Issues found. Capped; `counts` has all.")
+    ]
 
     @property
     def ok(self) -> bool:

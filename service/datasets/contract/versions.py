@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from service.datasets.contract.report import Distribution, Share, SystemPrompts
 from service.datasets.formats.options import FormatOptions, RowFormat
@@ -43,17 +44,30 @@ class FileStatistics(msgspec.Struct, frozen=True):
     `personal_data` counts the findings by kind, and `personal_rows` the rows that have any.
     """
 
-    rows: int
-    broken_rows: int
-    languages: list[Share]
-    question_characters: Distribution | None
-    answer_characters: Distribution | None
-    turns: Distribution | None
-    system_prompts: SystemPrompts
-    tool_rows: int
-    classes: list[Share]
-    personal_data: dict[str, int]
-    personal_rows: int
+    rows: Annotated[int, Meta(description="Number of valid rows.")]
+    broken_rows: Annotated[int, Meta(description="Number of invalid rows.")]
+    languages: Annotated[list[Share], Meta(description="Languages of the rows.")]
+    question_characters: Annotated[
+        Distribution | None,
+        Meta(description="Characters of the questions per row; null if there are none."),
+    ]
+    answer_characters: Annotated[
+        Distribution | None,
+        Meta(description="Characters of the answers per row; null if there are none."),
+    ]
+    turns: Annotated[
+        Distribution | None, Meta(description="Turns per row; null if there are none.")
+    ]
+    system_prompts: Annotated[SystemPrompts, Meta(description="Statistics on system prompts.")]
+    tool_rows: Annotated[int, Meta(description="Number of rows with tools.")]
+    classes: Annotated[
+        list[Share],
+        Meta(description="Classes that rows are sorted into, or labels of labeled rows."),
+    ]
+    personal_data: Annotated[
+        dict[str, int], Meta(description="Number of findings of personal data, by kind.")
+    ]
+    personal_rows: Annotated[int, Meta(description="Number of rows with personal data.")]
 
 
 class Shift(msgspec.Struct, frozen=True):
@@ -65,12 +79,15 @@ class Shift(msgspec.Struct, frozen=True):
     largest difference between the shares of rows up to any value.
     """
 
-    measure: Measure
-    name: str | None
-    before: float
-    after: float
-    size: float
-    text: str
+    measure: Annotated[Measure, Meta(description="What differs.")]
+    name: Annotated[
+        str | None,
+        Meta(description="Language, class or kind of personal data; null for other measures."),
+    ]
+    before: Annotated[float, Meta(description="Value in the first file.")]
+    after: Annotated[float, Meta(description="Value in the second file.")]
+    size: Annotated[float, Meta(description="Size of the difference, from 0 to 1.")]
+    text: Annotated[str, Meta(description="The difference in words.")]
 
 
 class Diff(msgspec.Struct, frozen=True):
@@ -81,14 +98,18 @@ class Diff(msgspec.Struct, frozen=True):
     `drift` comes first.
     """
 
-    summary: str
-    unchanged: int
-    changed: int
-    removed: int
-    added: int
-    drift: list[Shift]
-    before: FileStatistics
-    after: FileStatistics
+    summary: Annotated[str, Meta(description="The difference in one sentence.")]
+    unchanged: Annotated[int, Meta(description="Number of rows that both files have.")]
+    changed: Annotated[
+        int, Meta(description="Number of rows that have the same questions, but differ otherwise.")
+    ]
+    removed: Annotated[int, Meta(description="Number of rows that only the first file has.")]
+    added: Annotated[int, Meta(description="Number of rows that only the second file has.")]
+    drift: Annotated[
+        list[Shift], Meta(description="Statistics that differ, the largest shift first.")
+    ]
+    before: Annotated[FileStatistics, Meta(description="Statistics of the first file.")]
+    after: Annotated[FileStatistics, Meta(description="Statistics of the second file.")]
 
 
 class Lineage(msgspec.Struct, frozen=True):

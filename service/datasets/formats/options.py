@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
+from msgspec import Meta
 
 from service.datasets.checks.issues import Issue
 
@@ -72,15 +73,21 @@ _ROW_FORMATS: dict[object, RowFormat] = {name: name for name in get_args(RowForm
 class SourceFacts(msgspec.Struct, frozen=True):
     """Detected properties of a file. `columns` maps the shape's fields to the file's columns."""
 
-    bytes: int
-    container: str
-    compression: str | None
-    encoding: str | None
-    delimiter: str | None
-    shape: str
-    row_format: RowFormat
-    columns: dict[str, str]
-    unused_columns: list[str]
+    bytes: Annotated[int, Meta(description="Size of the file in bytes.")]
+    container: Annotated[str, Meta(description="File format, such as `csv` or `jsonl`.")]
+    compression: Annotated[
+        str | None, Meta(description="Compression, such as `gzip`; null if there is none.")
+    ]
+    encoding: Annotated[str | None, Meta(description="Text encoding; null for binary formats.")]
+    delimiter: Annotated[
+        str | None, Meta(description="Delimiter of the fields of a table; null for other formats.")
+    ]
+    shape: Annotated[str, Meta(description="Shape of the rows, such as `chat` or `alpaca`.")]
+    row_format: Annotated[RowFormat, Meta(description="Format that the rows are converted to.")]
+    columns: Annotated[
+        dict[str, str], Meta(description="Column of the file for each of the shape's fields.")
+    ]
+    unused_columns: Annotated[list[str], Meta(description="Columns that are not used.")]
 
 
 def canonical_facts(size: int, row_format: RowFormat) -> SourceFacts:

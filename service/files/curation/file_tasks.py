@@ -35,7 +35,6 @@ async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> Non
         await tasks.count_unfinished(caller.project_id),
         settings.max_file_tasks_per_project,
         "tasks on files",
-        code="too_many_file_tasks",
         retry_after_s=10,
     )
 

@@ -26,6 +26,7 @@ from service.files.curation.preview import PreviewOptions, preview_key, preview_
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind, TaskState
 from service.files.curation.report import FORMS, ReportOptions, report_task
+from service.files.curation.reviews.routes import ReviewStore
 from service.files.curation.rows import OldIndex, RowQuery, RowReader, Sort, UnknownLine
 from service.files.curation.schemas import (
     CleaningObject,
@@ -40,7 +41,7 @@ from service.files.routes import Store, require_file
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.idempotency import create_once
+from service.web.idempotency import comparable, create_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
@@ -267,7 +268,7 @@ async def list_rows(
     except OldIndex:
         restarted = await tasks.restart(task)
         return pending(ReportPending(id=restarted.id, file_id=restarted.file_id))
-    return Response(page, media_type="application/json")
+    return Response(page.body, media_type="application/json")
 
 
 @router.post(
@@ -282,6 +283,7 @@ async def clean_file(
     files: Store,
     tasks: TaskStore,
     settings: AppSettings,
+    reviews: ReviewStore,
     body: CleanRequest | None = None,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> CleaningObject:
@@ -306,9 +308,12 @@ async def clean_file(
             kind=TaskKind.CLEANING,
             options=request.options(),
         )
+        if request.use_reviews:
+            await reviews.write_decisions(file, task)
         return await tasks.create(task, claim)
 
-    raw = f"{file.id} {request.model_dump_json()}".encode()
+    sent = comparable(request).decode()
+    raw = f"{file.id} {sent}".encode()
     return await create_once(
         CleaningObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )
@@ -367,5 +372,5 @@ def _reject_encoder(requested: str | None) -> None:
             f"The installation has no encoder '{requested[:80]}': reports no longer compare rows "
             "with encoders. Omit 'encoder'.",
             param="encoder",
-            code="encoder_not_found",
+            code="unsupported_parameter",
         )

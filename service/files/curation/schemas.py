@@ -81,6 +81,10 @@ class RowFindingObject(BaseModel):
         "it occurs in the row. Zero if it says nothing about quality."
     )
     message: str = Field(description="What was found.")
+    figures: dict[str, int | float | str] = Field(
+        description="Numbers and names in the message, by name. Empty in reports of earlier "
+        "versions."
+    )
     fix: str = Field(description="Recommended correction.")
     pointer: str = Field(description="JSON Pointer to the place in the row; may be empty.")
     other_line: int | None = Field(
@@ -112,6 +116,32 @@ class RowObject(BaseModel):
         "Null if the row is broken."
     )
     findings: list[RowFindingObject]
+
+
+class MarkObject(BaseModel):
+    """Personal data in a row, or the label that replaces it."""
+
+    pointer: str = Field(
+        description="JSON Pointer to the text in the row, which may be JSON itself.",
+        examples=["/messages/0/content"],
+    )
+    start: int = Field(description="Start in the text, in Unicode code points.")
+    end: int = Field(
+        description="End in the text, in Unicode code points. Start and end are 0 if the value is "
+        "not a text, and is personal data as a whole."
+    )
+    kind: str = Field(
+        description="Kind of personal data, or the name of a recognizer.", examples=["email"]
+    )
+
+
+class MarkedRowObject(RowObject):
+    """A row of a file, with the positions of personal data in it."""
+
+    personal_data: list[MarkObject] = Field(
+        description="Positions of personal data in `row`, or of the labels that replace it. "
+        "Numbers that are only possibly personal data are included."
+    )
 
 
 class CleanRequest(BaseModel):
@@ -193,10 +223,22 @@ class CleanRequest(BaseModel):
         "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
         "contradiction.",
     )
+    use_reviews: bool = Field(
+        default=False,
+        description="Whether to apply the reviews that the file has when the cleaning is created, "
+        "as decisions on single rows: approved rows are kept, rejected ones dropped, and edited "
+        "ones replaced. Not together with `decisions_file`.",
+    )
     format: FormatFields | None = Field(
         default=None,
         description="Format options of the file. Defaults to the options given at upload.",
     )
+
+    @model_validator(mode="after")
+    def _decides_once(self) -> Self:
+        if self.use_reviews and self.decisions_file is not None:
+            raise ValueError("'use_reviews' and 'decisions_file' exclude each other.")
+        return self
 
     @model_validator(mode="after")
     def _redacts(self) -> Self:
@@ -209,8 +251,9 @@ class CleanRequest(BaseModel):
     def options(self) -> dict[str, Any]:
         """Return the options as stored in the task."""
         given = self.model_dump(mode="json", exclude={"format"})
-        if self.decisions_file is None:
-            del given["decisions_file"]
+        for name in ("decisions_file", "use_reviews"):
+            if not given[name]:
+                del given[name]
         stored = self.format.stored() if self.format else None
         return {**given, "format": stored} if stored else given
 

@@ -85,7 +85,9 @@ class _Shown(BaseModel):
 class StoredChatAnswer(_Shown):
     """The answer in a stored chat completion."""
 
-    role: Literal["assistant"] = "assistant"
+    role: Literal["assistant"] = Field(
+        default="assistant", description="Role of the message's author. Always `assistant`."
+    )
     content: str | None = Field(description="Text of the answer, redacted.")
     refusal: None = Field(default=None, description="Always null.")
     reasoning_content: str | None = Field(
@@ -99,7 +101,7 @@ class StoredChatAnswer(_Shown):
 class StoredChatChoice(_Shown):
     """A choice of a stored chat completion."""
 
-    index: Literal[0] = 0
+    index: Literal[0] = Field(default=0, description="Position of the choice. Always 0.")
     finish_reason: str = Field(description="Reason generation ended.")
     message: StoredChatAnswer
     logprobs: None = Field(default=None, description="Always null: they are not stored.")
@@ -188,16 +190,9 @@ class StoredChatMessage(_Shown):
         ]
 
 
-class StoredChatDeleted(_Shown):
-    """Response to deleting a stored chat completion."""
-
-    id: str = Field(description="ID of the chat completion.")
-    object: Literal["chat.completion.deleted"] = "chat.completion.deleted"
-    deleted: Literal[True] = True
-
-
 class StoredChatsDeleted(_Shown):
     """Response to deleting stored chat completions."""
 
     object: Literal["chat.completions.deleted"] = "chat.completions.deleted"
-    deleted: int = Field(description="Number of chat completions that were deleted.")
+    deleted: Literal[True] = True
+    count: int = Field(description="Number of chat completions that were deleted.")

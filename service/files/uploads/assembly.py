@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 
 from service.core import clock, ids, metrics
-from service.core.errors import NO_RETRY, BadRequest, TooLarge
+from service.core.errors import BadRequest, Conflict, TooLarge
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.files.body import Body
@@ -62,7 +62,7 @@ async def receive_part(
     )
     try:
         part = await uploads.add_part(upload, part, most_bytes=most_bytes)
-    except BadRequest:
+    except (BadRequest, Conflict):
         await uploads.storage.delete(key)
         raise
     except Missing as e:
@@ -78,12 +78,13 @@ async def complete(
     """Join the parts into a file, and complete the upload.
 
     Repeating the call with the same parts returns the same result, even if two requests race: the
-    second one discards its bytes. Raises BadRequest if the parts do not form the declared
-    file, and InsufficientStorage. The upload then stays pending.
+    second one discards its bytes. Raises Conflict if the upload has ended otherwise. Raises
+    BadRequest if the parts do not form the declared file, and InsufficientStorage: the upload then
+    stays pending.
     """
     try:
         return await _complete(uploads, upload, part_ids, md5)
-    except (BadRequest, StorageMissing, Missing):
+    except (BadRequest, Conflict, StorageMissing, Missing):
         # Another request may have ended the upload in the meantime.
         current = await uploads.get(upload.project_id, upload.id, clock.now_s())
         if current is None:
@@ -92,10 +93,8 @@ async def complete(
             require_pending(current)
             raise
         if current.part_ids != tuple(part_ids):
-            raise BadRequest(
-                "This upload was completed with different parts.",
-                param="part_ids",
-                headers=NO_RETRY,
+            raise Conflict(
+                "This upload was completed with different parts.", param="part_ids"
             ) from None
         return current, await uploads.file_of(current)
 
@@ -124,7 +123,7 @@ async def _complete(
         raise
     try:
         return await uploads.complete(upload, part_ids, file, clock.now_s()), file
-    except (BadRequest, Missing):
+    except (Conflict, Missing):
         await uploads.discard_file(upload, file_id)
         raise
     # After a Redis error, the file may or may not be registered. The sweep finds out.

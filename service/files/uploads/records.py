@@ -20,7 +20,7 @@ from typing import Any
 from redis.asyncio.client import Pipeline
 
 from service.core import clock
-from service.core.errors import NO_RETRY, BadRequest
+from service.core.errors import BadRequest, Conflict, LimitReached
 from service.core.records import PREFIX, Collection, Missing, Record, Unreadable, parse_known
 from service.core.redis import Client, reply, text
 from service.files.records import FileRecord, Files, Purpose
@@ -68,7 +68,7 @@ class UploadRecord(Record):
         return f"{self.project_id}/{self.id}"
 
     def end(self, status: UploadStatus, now_s: int) -> UploadRecord:
-        """Return the record with a final status. Raises BadRequest if it has already ended."""
+        """Return the record with a final status. Raises Conflict if it has already ended."""
         require_pending(self)
         return self.model_copy(update={"status": status, "ended_at": now_s})
 
@@ -88,14 +88,12 @@ def part_key(upload: UploadRecord, part_id: str) -> str:
 
 
 def require_pending(upload: UploadRecord) -> None:
-    """Raise BadRequest if an upload has ended."""
+    """Raise Conflict if an upload has ended."""
     if upload.status is not UploadStatus.PENDING:
-        raise BadRequest(
+        raise Conflict(
             f"This upload is {upload.status}: only a pending upload accepts parts and can be "
             f"completed or cancelled. Create a new upload.",
             param="upload_id",
-            code="upload_not_pending",
-            headers=NO_RETRY,
         )
 
 
@@ -148,8 +146,8 @@ class Uploads:
     ) -> PartRecord:
         """Register a part whose bytes are in storage.
 
-        Raises BadRequest if all parts together exceed `most_bytes`, if there are too many parts,
-        or if the upload has ended; Missing if the upload no longer exists.
+        Raises BadRequest if all parts together exceed `most_bytes`, Conflict if there are too many
+        parts or the upload has ended, and Missing if the upload no longer exists.
         """
 
         def change(current: UploadRecord) -> UploadRecord:
@@ -184,7 +182,7 @@ class Uploads:
     ) -> UploadRecord:
         """Complete the upload and register its file, in one transaction.
 
-        Raises BadRequest if the upload has ended, and Missing if it no longer exists. In both
+        Raises Conflict if the upload has ended, and Missing if it no longer exists. In both
         cases, nothing is written.
         """
 
@@ -203,7 +201,7 @@ class Uploads:
         )
 
     async def end(self, upload: UploadRecord, status: UploadStatus, now_s: int) -> UploadRecord:
-        """Cancel or expire an upload. Raises BadRequest if it has ended, Missing if it is gone."""
+        """Cancel or expire an upload. Raises Conflict if it has ended, Missing if it is gone."""
         return await self.records.update(
             upload.project_id,
             upload.id,
@@ -250,7 +248,7 @@ class Uploads:
         if upload.status is UploadStatus.PENDING:
             try:
                 upload = await self.end(upload, UploadStatus.EXPIRED, now_s)
-            except (BadRequest, Missing):
+            except (Conflict, Missing):
                 return  # completed or canceled concurrently: the next sweep handles it
         await self.purge(upload)
         if upload.ended_at is not None and upload.ended_at + _KEPT_S <= now_s:
@@ -271,12 +269,11 @@ def _pending(project_id: str) -> str:
 
 
 def require_room(upload: UploadRecord, more_bytes: int, most_bytes: int) -> None:
-    """Raise BadRequest if an upload cannot accept another part."""
+    """Raise LimitReached or BadRequest if an upload cannot accept another part."""
     if upload.parts >= MAX_PARTS:
-        raise BadRequest(
+        raise LimitReached(
             f"This upload has {upload.parts} parts, which is the limit. Send larger parts.",
             param="upload_id",
-            code="too_many_parts",
         )
     if upload.received_bytes + more_bytes > most_bytes:
         raise BadRequest(
@@ -284,5 +281,5 @@ def require_room(upload: UploadRecord, more_bytes: int, most_bytes: int) -> None
             f"over the limit of {most_bytes} bytes: twice the {upload.bytes} bytes that were "
             "declared, and one part. Cancel it and create a new one.",
             param="data",
-            code="too_many_bytes",
+            code="wrong_size",
         )

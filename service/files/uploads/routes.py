@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
 from service.core import clock, ids
-from service.core.errors import BadRequest, RateLimited
+from service.core.errors import BadRequest, LimitReached
 from service.files.body import body_of, body_schema
 from service.files.routes import UploadSlots
 from service.files.upload import clean_name, enqueue_check
@@ -27,7 +27,6 @@ from service.files.uploads.schemas import (
 )
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, list_of
 
@@ -45,8 +44,6 @@ async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecor
 
 
 Existing = Annotated[UploadRecord, Depends(_existing)]
-# Retrying a request to an upload that has ended never succeeds.
-_ENDED: dict[int | str, dict[str, Any]] = {400: {"headers": headers("x-should-retry")}}
 
 
 @router.post(
@@ -70,11 +67,9 @@ async def create_upload(
         )
     now_s = clock.now_s()
     if await store.pending(caller.project_id, now_s) >= settings.max_pending_uploads_per_project:
-        raise RateLimited(
+        raise LimitReached(
             f"The project may have {settings.max_pending_uploads_per_project} uploads in "
-            f"progress. Complete or cancel one; each ends after an hour.",
-            code="too_many_uploads",
-            headers={"retry-after": "60"},
+            f"progress. Complete or cancel one; each ends after an hour."
         )
     upload = UploadRecord(
         id=ids.new(ids.UPLOAD),
@@ -93,7 +88,7 @@ async def create_upload(
 
 @router.get(
     "/{upload_id}",
-    operation_id="retrieveUpload",
+    operation_id="getUpload",
     summary="Retrieve an upload",
     openapi_extra=needs(Permission.FILES_READ),
 )
@@ -106,12 +101,11 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
 
 @router.post(
     "/{upload_id}/parts",
-    operation_id="addUploadPart",
+    operation_id="createUploadPart",
     summary="Add a part",
     openapi_extra=needs(
         Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=body_schema("data", {})
     ),
-    responses=_ENDED,
 )
 async def add_part(
     request: Request, upload: Existing, store: Store, slots: UploadSlots, settings: AppSettings
@@ -147,7 +141,6 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
     "/{upload_id}/complete",
     operation_id="completeUpload",
     summary="Complete an upload",
-    responses=_ENDED,
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_COMPLETED),
 )
 async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
@@ -167,7 +160,6 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
     "/{upload_id}/cancel",
     operation_id="cancelUpload",
     summary="Cancel an upload",
-    responses=_ENDED,
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_CANCELLED),
 )
 async def cancel_upload(upload: Existing, store: Store) -> UploadObject:

@@ -195,7 +195,7 @@ class EngineGuard:
             await _refuse(send, Unavailable(str(e), code="adapter_unavailable"))
         except AdapterBroken as e:
             metrics.ADAPTER_REQUESTS.cell("broken").inc()
-            await _refuse(send, InternalError(str(e), code="adapter_broken"))
+            await _refuse(send, InternalError(str(e), code="model_not_loadable"))
 
 
 def _confirmed(scope: Scope, send: Send) -> Send:

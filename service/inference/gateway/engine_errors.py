@@ -348,7 +348,7 @@ def map_error(status: int, body: bytes, request: EngineRequest) -> ApiError:
         return _slow_constraint(constraint_of(request.body))
     if detail.message.startswith(CONSTRAINT_BUSY):
         return _many_constraints()
-    if _NOT_LOADABLE in detail.message or detail.code == "adapter_broken":
+    if _NOT_LOADABLE in detail.message or detail.code == "model_not_loadable":
         return not_loadable(request.model)
     if status == 404:
         return _not_found(detail, request.model, request.path)

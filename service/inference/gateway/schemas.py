@@ -8,7 +8,7 @@ operator allows.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,7 +18,7 @@ from service.config import Settings
 from service.inference.gateway.parameters import MAX_NAME_CHARS
 from service.web.audit_events import AuditEvent
 from service.web.deps import principal
-from service.web.openapi.parts import RATE_ERROR_HEADERS, RATE_HEADERS, headers
+from service.web.openapi.parts import RATE_ERROR_HEADERS, RATE_HEADERS, headers, stream_of
 from service.web.permissions import Permission, needs
 
 _MAX_ANSWERS = Settings.model_fields["max_answers_per_request"].default
@@ -98,9 +98,11 @@ class _Generation(_Sampling):
 class CompletionUsage(_Open):
     """Token counts of a request."""
 
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
-    total_tokens: int = Field(ge=0)
+    prompt_tokens: int = Field(ge=0, description="Number of tokens in the prompt.")
+    completion_tokens: int | None = Field(
+        default=None, ge=0, description="Number of generated tokens."
+    )
+    total_tokens: int = Field(ge=0, description="Number of tokens in the prompt and the output.")
 
 
 class ChatMessage(_Open):
@@ -186,7 +188,9 @@ class CreateCompletion(_Generation):
 
 
 class _Choice(_Open):
-    index: int = Field(ge=0)
+    index: int = Field(
+        ge=0, description="Position of the choice in the list of choices, starting at 0."
+    )
     finish_reason: str | None = Field(
         description="Reason generation ended. `stop`: the model finished. `length`: the token "
         "limit was reached. `tool_calls`: the model called tools."
@@ -196,17 +200,17 @@ class _Choice(_Open):
 class ChatCompletionChoice(_Choice):
     """A generated chat message."""
 
-    message: ChatMessage
+    message: ChatMessage = Field(description="Generated message.")
 
 
 class CompletionChoice(_Choice):
     """A generated text."""
 
-    text: str
+    text: str = Field(description="Generated text.")
 
 
 class _Generated(_Open):
-    id: str
+    id: str = Field(description="ID of the completion.")
     created: int = Field(description="Unix timestamp in seconds (UTC).")
     model: str = Field(description="Model that generated the response.")
     usage: CompletionUsage | None = None
@@ -226,6 +230,40 @@ class Completion(_Generated):
     choices: list[CompletionChoice]
 
 
+class ChatCompletionDelta(_Open):
+    """Part of a chat message that an event adds."""
+
+    role: Literal["assistant"] | Absent = Field(
+        default=None, description="Role of the message's author, in the first event of a choice."
+    )
+    content: str | Absent | None = Field(
+        default=None, description="Text to append to the content of the message."
+    )
+    reasoning: str | Absent | None = Field(
+        default=None, description="Text to append to the reasoning of the message."
+    )
+    tool_calls: list[Object] | Absent = Field(
+        default=None, description="Parts of tool calls, each with the `index` of its call."
+    )
+
+
+class ChatCompletionChunkChoice(_Choice):
+    """Part of a generated chat message."""
+
+    delta: ChatCompletionDelta = Field(description="What the event adds to the message.")
+
+
+class ChatCompletionChunk(_Generated):
+    """Event of a streamed chat completion, as in the OpenAI API."""
+
+    object: Literal["chat.completion.chunk"] = Field(
+        description="Type of the object. Always `chat.completion.chunk`."
+    )
+    choices: list[ChatCompletionChunkChoice] = Field(
+        description="Parts of the generated messages. Empty in the event with the token counts."
+    )
+
+
 class CreateResponse(_Sampling):
     """Response request, as in the OpenAI Responses API."""
 
@@ -243,22 +281,40 @@ class CreateResponse(_Sampling):
 class Response(_Open):
     """Response, as in the OpenAI Responses API."""
 
-    id: str
+    id: str = Field(description="ID of the response.")
     object: Literal["response"]
     created_at: int = Field(description="Unix timestamp in seconds (UTC).")
-    model: str
+    model: str = Field(description="Model that generated the response.")
     status: str = Field(
         description="Status of the response: `completed`, or why it did not complete."
     )
     output: list[Object] = Field(description="Output items: messages, thoughts and tool calls.")
-    usage: Object | None = None
+    usage: Object | None = Field(default=None, description="Token counts of the request.")
+
+
+class ModelResponseEvent(_Open):
+    """Event of a streamed response, as in the OpenAI Responses API.
+
+    Further fields depend on the type. Events about the response as a whole have it as `response`.
+    """
+
+    type: str = Field(
+        description="Type of the event.",
+        examples=["response.created", "response.output_text.delta"],
+    )
+    sequence_number: int | Absent = Field(
+        default=None, description="Position of the event in the stream, starting at 0."
+    )
 
 
 class CreateEmbeddings(_Request):
     """Embeddings request, as in the OpenAI API."""
 
     input: Prompts = Field(description="Input or inputs to embed, as text or token IDs.")
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] = Field(
+        default="float",
+        description="Format of the vectors: numbers, or base64-encoded 32-bit floats.",
+    )
     dimensions: int | None = Field(
         default=None,
         ge=1,
@@ -270,7 +326,9 @@ class Embedding(_Open):
     """An embedding vector."""
 
     object: Literal["embedding"]
-    index: int = Field(ge=0)
+    index: int = Field(
+        ge=0, description="Position of the embedding in the list of inputs, starting at 0."
+    )
     embedding: list[float] | str = Field(
         description="Vector as numbers, or as base64-encoded 32-bit floats."
     )
@@ -281,8 +339,8 @@ class Embeddings(_Open):
 
     object: Literal["list"]
     data: list[Embedding]
-    model: str
-    usage: CompletionUsage | None = None
+    model: str = Field(description="Model that generated the embeddings.")
+    usage: CompletionUsage | None = Field(default=None, description="Token counts of the request.")
 
 
 router = APIRouter(prefix="/v1", tags=["Inference"], dependencies=[Depends(principal)])
@@ -296,7 +354,7 @@ _PASSED_ON = (
 )
 _STREAMED = (
     "If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON "
-    "each, {end}. A failure during the stream is sent as an event with the body `Error`."
+    "each, {end}. A failure during the stream is sent as an event with the body `ErrorResponse`."
 )
 _UNTIL_DONE = _STREAMED.format(end="then `data: [DONE]`")
 _UNTIL_COMPLETED = _STREAMED.format(
@@ -309,8 +367,12 @@ _WHOLE: _Responses = {
     200: {"description": "The engine's response.", "headers": headers(*RATE_HEADERS)},
     429: {"headers": headers(*RATE_ERROR_HEADERS)},
 }
-_STREAM = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-_STREAM_OR_WHOLE: _Responses = {**_WHOLE, 200: {**_WHOLE[200], **_STREAM}}
+EVENTS: Final = (ChatCompletionChunk, ModelResponseEvent)
+"""Models of events, which only streams have."""
+
+
+def _whole_or_stream_of(event: type[BaseModel]) -> _Responses:
+    return {**_WHOLE, 200: {**_WHOLE[200], "content": stream_of(event)}}
 
 
 @router.post(
@@ -318,7 +380,7 @@ _STREAM_OR_WHOLE: _Responses = {**_WHOLE, 200: {**_WHOLE[200], **_STREAM}}
     operation_id="createChatCompletion",
     summary="Create a chat completion",
     description=f"Generates the next message of a conversation. {_PASSED_ON} {_UNTIL_DONE}",
-    responses=_STREAM_OR_WHOLE,
+    responses=_whole_or_stream_of(ChatCompletionChunk),
     openapi_extra=needs(Permission.MODEL_REQUEST, AuditEvent.MODEL_REQUESTED),
 )
 async def create_chat_completion(_: CreateChatCompletion) -> ChatCompletion:
@@ -331,7 +393,7 @@ async def create_chat_completion(_: CreateChatCompletion) -> ChatCompletion:
     operation_id="createCompletion",
     summary="Create a completion",
     description=f"Continues a text without applying a chat template. {_PASSED_ON} {_UNTIL_DONE}",
-    responses=_STREAM_OR_WHOLE,
+    responses=_whole_or_stream_of(Completion),
     openapi_extra=needs(Permission.MODEL_REQUEST, AuditEvent.MODEL_REQUESTED),
 )
 async def create_completion(_: CreateCompletion) -> Completion:
@@ -345,7 +407,7 @@ async def create_completion(_: CreateCompletion) -> Completion:
     summary="Create a response",
     description=f"Generates a response with OpenAI's Responses API. {_PASSED_ON} A response "
     f"cannot be continued by its ID: `previous_response_id` finds none. {_UNTIL_COMPLETED}",
-    responses=_STREAM_OR_WHOLE,
+    responses=_whole_or_stream_of(ModelResponseEvent),
     openapi_extra=needs(Permission.MODEL_REQUEST, AuditEvent.MODEL_REQUESTED),
 )
 async def create_response(_: CreateResponse) -> Response:

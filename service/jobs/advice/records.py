@@ -19,7 +19,7 @@ from service.core.leases import Leases
 from service.core.records import PREFIX
 from service.core.redis import rewriting
 from service.core.storage import Storage
-from service.work.records import Kind, RestartedRecord, WorkError
+from service.work.records import Kind, OperationRecord, RestartedRecord, WorkError
 from service.work.store import WorkStore
 
 EXPIRING: Final = f"{PREFIX}:advice-expiring"
@@ -33,9 +33,10 @@ class AdviceStatus(StrEnum):
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
-class AdviceRecord(RestartedRecord):
+class AdviceRecord(OperationRecord, RestartedRecord):
     """A request for advice, and its result once it is completed."""
 
     work = Kind(
@@ -46,9 +47,11 @@ class AdviceRecord(RestartedRecord):
         id_prefix=ids.ADVICE,
         doing="worked on this advice",
         interrupted="advice_interrupted",
+        event="advice",
     )
-    final = frozenset({AdviceStatus.COMPLETED, AdviceStatus.FAILED})
+    final = frozenset({AdviceStatus.COMPLETED, AdviceStatus.FAILED, AdviceStatus.CANCELLED})
     failed = AdviceStatus.FAILED
+    cancelled = AdviceStatus.CANCELLED
 
     training_file: str
     model: str

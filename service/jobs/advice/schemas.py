@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.jobs.advice.records import AdviceRecord, AdviceStatus
+from service.jobs.advice.records import AdviceRecord
+from service.jobs.evaluation.schemas import StatementObject
 from service.jobs.planning.job_plan import EstimateObject
 from service.verdict.results import Recommendation
+from service.web.operations import Operation, shared_fields
+from service.web.validation import Metadata
 
 
 class CreateAdvice(BaseModel):
@@ -16,7 +19,7 @@ class CreateAdvice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    training_file: str = Field(
+    training_file_id: str = Field(
         min_length=1, max_length=128, examples=["file-abc123"], description="ID of the file."
     )
     model: str = Field(
@@ -24,6 +27,9 @@ class CreateAdvice(BaseModel):
         max_length=256,
         examples=["smollm2-135m-instruct"],
         description="ID of the base model. An engine must serve it.",
+    )
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the advice; up to 16."
     )
 
 
@@ -79,40 +85,35 @@ class FindingObject(BaseModel):
 
     code: str = Field(description="Machine-readable code.", examples=["contradictions"])
     title: str = Field(description="Finding in one line.")
-
-
-class AdviceErrorObject(BaseModel):
-    """Reason why the advice failed."""
-
-    code: str = Field(description="Machine-readable code.", examples=["engine_unavailable"])
-    message: str = Field(description="Description of the reason.")
-
-
-class AdviceObject(BaseModel):
-    """Advice before a training. The fields after `error` are null until it is completed."""
-
-    id: str = Field(description="ID of the advice. Starts with `ftadvice-`.")
-    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
-    created_at: int = Field(description="Creation time, in Unix seconds.")
-    finished_at: int | None = Field(
-        description="Time at which the advice ended, in Unix seconds; null if it has not."
+    variant: str = Field(
+        default="",
+        description="Code of the wording of the title, of which a finding may have several. Empty "
+        "if an earlier version wrote it.",
+        examples=["conflicting_answers"],
     )
-    expires_at: int = Field(description="Time at which the advice is deleted, in Unix seconds.")
-    training_file: str = Field(description="ID of the training file.")
-    model: str = Field(description="ID of the base model.")
-    status: AdviceStatus = Field(description="Status of the advice.")
-    error: AdviceErrorObject | None = Field(
-        description="Reason for the status `failed`; otherwise null."
+    figures: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Figures of the title by name.",
+        examples=[{"groups": 3}],
     )
-    recommendation: Recommendation | None = Field(
-        default=None,
+
+
+class AdviceResult(BaseModel):
+    """Completed advice before a training."""
+
+    recommendation: Recommendation = Field(
         description="What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or "
         "`fix_data` first.",
     )
-    sentence: str | None = Field(
-        default=None,
+    sentence: str = Field(
         description="Recommendation in one sentence, with its figures.",
         examples=["Train: the base model has 21 and its best prompt has 31 of 100 chrF points."],
+    )
+    code: str | None = Field(default=None, description="Code of the sentence.", examples=["train"])
+    figures: dict[str, Any] | None = Field(
+        default=None,
+        description="Figures of the sentence by name. Scores are in points (0 to 100).",
+        examples=[{"base_points": 21.4, "prompt_points": 31.2, "metric": "chrf", "rows": 40}],
     )
     rows: int | None = Field(default=None, description="Number of rows in the training file.")
     metric: str | None = Field(
@@ -145,31 +146,35 @@ class AdviceObject(BaseModel):
         default=None, description="Estimate of a job with default settings."
     )
     notes: list[str] | None = Field(
-        default=None, description="What was left out, and why a job would be refused."
+        default=None, description="Skipped checks, and reasons why a job would be refused."
+    )
+    note_details: list[StatementObject] | None = Field(
+        default=None, description="The notes as codes and figures, in the same order."
+    )
+
+
+class TrainingAdvice(Operation):
+    """Advice before a training."""
+
+    id: str = Field(description="ID of the advice. Starts with `ftadvice-`.")
+    object: Literal["advice"] = "advice"
+    training_file_id: str = Field(description="ID of the training file.")
+    model: str = Field(description="ID of the base model.")
+    expires_at: int = Field(description="Time at which the advice is deleted, in Unix seconds.")
+    result: AdviceResult | None = Field(
+        description="The advice; null unless the status is `completed`."
     )
 
     @classmethod
     def from_record(cls, record: AdviceRecord) -> Self:
-        """Return the API object of a record."""
-        failure = record.error
-        return cls(
-            id=record.id,
-            created_at=record.created_at,
-            finished_at=record.finished_at,
-            expires_at=record.expires_at,
-            training_file=record.training_file,
-            model=record.model,
-            status=record.status,
-            error=None
-            if failure is None
-            else AdviceErrorObject(code=failure.code, message=failure.message),
-            **(record.result or {}),
+        """Build the API object of a record."""
+        return cls.model_validate(
+            {
+                **shared_fields(record),
+                "training_file_id": record.training_file,
+                "model": record.model,
+                "expires_at": record.expires_at,
+                "progress": None,
+                "result": record.result,
+            }
         )
-
-
-class AdviceDeleted(BaseModel):
-    """Response to deleting advice."""
-
-    id: str = Field(description="ID of the deleted advice.")
-    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
-    deleted: Literal[True] = True

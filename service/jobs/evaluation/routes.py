@@ -70,7 +70,7 @@ Existing = Annotated[JobEvaluation, Depends(_evaluation)]
 
 @router.get(
     "/{job_id}/evaluation",
-    operation_id="retrieveFineTuningJobEvaluation",
+    operation_id="getFineTuningJobEvaluation",
     summary="Retrieve the evaluation of a job",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVALUATION_READ),
 )
@@ -98,8 +98,7 @@ async def restart_evaluation(
     """
     if evaluation.status is EvaluationStatus.IN_PROGRESS:
         raise Conflict(
-            f"The evaluation of the job {evaluation.id} is in progress.",
-            code="evaluation_in_progress",
+            f"The evaluation of the job {evaluation.id} is in progress. Wait until it has ended."
         )
     try:
         # A prompt of the user's replaces an earlier one.
@@ -113,7 +112,7 @@ async def restart_evaluation(
 
 @router.get(
     "/{job_id}/evaluation/report",
-    operation_id="retrieveFineTuningJobEvaluationReport",
+    operation_id="getFineTuningJobEvaluationReport",
     summary="Retrieve the evaluation report of a job",
     response_class=Response,
     responses={
@@ -145,7 +144,6 @@ async def retrieve_report(
         raise Conflict(
             f"The evaluation of the job {evaluation.id} is {evaluation.status}, so it has no "
             "report.",
-            code="evaluation_not_completed",
         )
     try:
         content = await storage.get_bytes(evaluation.key(REPORT_FILES[form]))

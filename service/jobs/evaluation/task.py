@@ -122,7 +122,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
             raise _Skipped("evaluations_disabled", "The operator turned evaluations off.")
         entry = self._registry.catalogue.get(job.model)
         if entry is None or job.model not in self._settings.upstreams:
-            raise _Skipped("not_served", f"No engine serves the base model {job.model}.")
+            raise _Skipped("model_not_served", f"No engine serves the base model {job.model}.")
         if await self._registry.find(job.project_id, evaluation.model) is None:
             raise ModelGone(evaluation.model)
         return entry

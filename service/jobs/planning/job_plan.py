@@ -107,13 +107,13 @@ def _sampling_reasons(chosen: Resolved) -> tuple[str, ...]:
 class MemoryObject(BaseModel):
     """Peak memory of a training step, in bytes. If a worker has several GPUs, of each."""
 
-    weights: int
-    adapter: int
-    optimizer: int
-    gradients: int
-    activations: int
-    logits: int
-    overhead: int
+    weights: int = Field(description="Weights of the base model.")
+    adapter: int = Field(description="Weights of the adapter.")
+    optimizer: int = Field(description="State of the optimizer.")
+    gradients: int = Field(description="Gradients of the adapter.")
+    activations: int = Field(description="Activations of a step.")
+    logits: int = Field(description="Logits of a step.")
+    overhead: int = Field(description="Buffers of the framework and fragmentation.")
     total: int = Field(description="Sum of the parts above plus the trainer process itself.")
     available: int | None = Field(
         description="Memory available on the worker. Null if the worker does not report it."
@@ -129,14 +129,14 @@ class MemoryObject(BaseModel):
 class DurationObject(BaseModel):
     """Estimated duration of the training from start to end, in seconds."""
 
-    expected: int
-    low: int
-    high: int
+    expected: int = Field(description="Expected duration.")
+    low: int = Field(description="Lower bound of the expected range.")
+    high: int = Field(description="Upper bound of the expected range.")
     basis: Literal["past_jobs", "model_size"] = Field(
         description="Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or "
         "`model_size` (accurate only to an order of magnitude)."
     )
-    jobs: int
+    jobs: int = Field(description="Number of past jobs that the estimate is based on.")
 
     @classmethod
     def from_duration(cls, duration: Duration) -> Self:
@@ -154,15 +154,15 @@ class EstimateObject(BaseModel):
     """Estimate of the steps, tokens, memory and duration of a job."""
 
     object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
-    model: str
-    method: str
+    model: str = Field(description="ID of the base model.")
+    method: str = Field(description="Training method.")
     hyperparameters: dict[str, Any] = Field(
         description="Hyperparameters, with `auto` values resolved."
     )
-    reasons: list[str]
-    rows: int
-    steps: int
-    trained_tokens: int
+    reasons: list[str] = Field(description="Reasons for the values of `auto` hyperparameters.")
+    rows: int = Field(description="Number of training rows.")
+    steps: int = Field(description="Number of training steps.")
+    trained_tokens: int = Field(description="Number of tokens that are trained on in all epochs.")
     device: str | None = Field(
         description="Device name of the online worker with the most memory to spare. Null if no "
         "worker is online."
@@ -197,7 +197,10 @@ class EstimateObject(BaseModel):
     memory: MemoryObject | None = Field(
         description="Memory estimate for that worker. Null if no worker is online."
     )
-    fits: bool | None
+    fits: bool | None = Field(
+        description="Whether the job fits into the memory of an online worker. Null if no worker "
+        "is online."
+    )
     advice: str | None = Field(description="Change that would make the job fit the worker.")
     duration: DurationObject | None
 
@@ -241,7 +244,7 @@ async def estimate(
         failure = e.failure
         raise BadRequest(failure.message, param=failure.param, code=failure.code) from e
     except InProgress as e:
-        raise NotReady(f"{e} Try again in a second.", code="file_not_ready") from e
+        raise NotReady(f"{e} Try again in a second.") from e
     plan = await resolve_and_plan(
         job, entry, inputs, redis=redis, tokens_at_once=settings.tokens_at_once
     )

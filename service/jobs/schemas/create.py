@@ -103,7 +103,7 @@ class WandbSettings(BaseModel):
 
 
 class WandbIntegration(BaseModel):
-    """Weights & Biases integration, which is rejected with the code `unsupported_integration`."""
+    """Weights & Biases integration, which is rejected with the code `invalid_value`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -228,7 +228,11 @@ class CreateJob(BaseModel):
         '`{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them '
         "without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.",
     )
-    baseline_prompt: BaselinePrompt | None = None
+    baseline_prompt: BaselinePrompt | None = Field(
+        default=None,
+        description="System message of the base model in the evaluation, to compare the trained "
+        "model with a prompted base model.",
+    )
     integrations: list[Integration] | None = Field(
         default=None,
         max_length=1,

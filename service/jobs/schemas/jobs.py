@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.jobs.metric_series import Series
 from service.jobs.records import CheckpointRecord, EventRecord, JobRecord, Status
 from service.jobs.schemas.create import MlflowIntegrationObject
 from service.models.aliases.schemas import GATE_EXAMPLE
@@ -164,23 +165,57 @@ class JobObject(BaseModel):
 class CheckpointMetrics(BaseModel):
     """Metrics of a checkpoint, measured when it was saved."""
 
-    step: float | None = None
-    train_loss: float | None = None
-    train_mean_token_accuracy: float | None = None
-    valid_loss: float | None = None
-    valid_mean_token_accuracy: float | None = None
-    full_valid_loss: float | None = None
-    full_valid_mean_token_accuracy: float | None = None
+    step: float | None = Field(
+        default=None, description="Training step at which the checkpoint was saved."
+    )
+    train_loss: float | None = Field(default=None, description="Training loss of the step.")
+    train_mean_token_accuracy: float | None = Field(
+        default=None, description="Share of the training tokens that the model predicts correctly."
+    )
+    valid_loss: float | None = Field(
+        default=None, description="Loss on a sample of the validation rows."
+    )
+    valid_mean_token_accuracy: float | None = Field(
+        default=None, description="Token accuracy on a sample of the validation rows."
+    )
+    full_valid_loss: float | None = Field(default=None, description="Loss on all validation rows.")
+    full_valid_mean_token_accuracy: float | None = Field(
+        default=None, description="Token accuracy on all validation rows."
+    )
     # Mean rewards of answers, with the method reinforcement only.
-    train_reward_mean: float | None = None
-    valid_reward_mean: float | None = None
+    train_reward_mean: float | None = Field(
+        default=None,
+        description="Mean reward of the answers to training prompts. Only for reinforcement.",
+    )
+    valid_reward_mean: float | None = Field(
+        default=None,
+        description="Mean reward of the answers to validation prompts. Only for reinforcement.",
+    )
     # DPO and KTO only. An accuracy is a share from 0 to 1; a margin is in nats, times beta.
-    train_reward_accuracy: float | None = None
-    train_reward_margin: float | None = None
-    valid_reward_accuracy: float | None = None
-    valid_reward_margin: float | None = None
-    full_valid_reward_accuracy: float | None = None
-    full_valid_reward_margin: float | None = None
+    train_reward_accuracy: float | None = Field(
+        default=None,
+        description="Share of the training pairs in which the preferred answer has the higher "
+        "reward. Only for DPO and KTO.",
+    )
+    train_reward_margin: float | None = Field(
+        default=None,
+        description="Mean difference of the rewards of preferred and other answers, in nats "
+        "times `beta`. Only for DPO and KTO.",
+    )
+    valid_reward_accuracy: float | None = Field(
+        default=None,
+        description="Reward accuracy on a sample of the validation rows. Only for DPO and KTO.",
+    )
+    valid_reward_margin: float | None = Field(
+        default=None,
+        description="Reward margin on a sample of the validation rows. Only for DPO and KTO.",
+    )
+    full_valid_reward_accuracy: float | None = Field(
+        default=None, description="Reward accuracy on all validation rows. Only for DPO and KTO."
+    )
+    full_valid_reward_margin: float | None = Field(
+        default=None, description="Reward margin on all validation rows. Only for DPO and KTO."
+    )
 
 
 class CheckpointObject(BaseModel):
@@ -229,3 +264,45 @@ class EventObject(BaseModel):
     def from_record(cls, event: EventRecord) -> Self:
         """Build the API object from a record."""
         return cls.model_validate(event.model_dump())
+
+
+class MetricSeriesObject(BaseModel):
+    """A metric by step, in buckets. All lists have one value per bucket, in the order of steps.
+    Buckets in which the metric was not measured are left out.
+    """
+
+    step: list[int] = Field(
+        description="The last step in each bucket for which the metric is known."
+    )
+    min: list[float] = Field(description="Lowest value in each bucket.")
+    max: list[float] = Field(description="Highest value in each bucket.")
+    mean: list[float] = Field(description="Mean of the steps in each bucket.")
+    last: list[float] = Field(description="Value at the last step in each bucket.")
+
+    @classmethod
+    def from_series(cls, series: Series) -> Self:
+        """Build the API object of a series."""
+        return cls(
+            step=series.steps,
+            min=series.lowest,
+            max=series.highest,
+            mean=series.mean,
+            last=series.last,
+        )
+
+
+class JobMetricsObject(BaseModel):
+    """Metrics of a job by step, in buckets that keep every extreme."""
+
+    object: Literal["fine_tuning.job.metrics"] = "fine_tuning.job.metrics"
+    job_id: str = Field(description="ID of the job.", examples=["ftjob-abc123"])
+    first_step: int | None = Field(
+        description="First step in the range that has metrics. Null if none has."
+    )
+    last_step: int | None = Field(
+        description="Last step in the range that has metrics. Null if none has."
+    )
+    steps_per_bucket: int = Field(description="Number of steps that each bucket covers.")
+    metrics: dict[str, MetricSeriesObject] = Field(
+        description="The series of each metric that was measured, by name."
+    )

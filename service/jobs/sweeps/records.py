@@ -21,6 +21,7 @@ from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Record, Stored
 from service.jobs.records import JobRecord, Jobs, MixedFile, NewEvent
 from service.training.contract.methods import MethodName
+from service.work.records import WorkError
 from service.work.unfinished import count_unfinished, read_unfinished
 
 UNFINISHED: Final = f"{PREFIX}:sweeps-unfinished"
@@ -50,6 +51,12 @@ class Trial(Stored):
     stopped: str | None = None  # why it was stopped
 
 
+_NO_SUCCESS: Final = WorkError(
+    code="no_trial_succeeded",
+    message="No trial succeeded. Each job has the reason why it failed.",
+)
+
+
 class SweepRecord(Record):
     """A sweep."""
 
@@ -71,6 +78,21 @@ class SweepRecord(Record):
     def is_final(self) -> bool:
         """Whether the sweep has a final status."""
         return self.status not in (SweepStatus.RUNNING, SweepStatus.CANCELLING)
+
+    @property
+    def current_status(self) -> SweepStatus:
+        """The status, by the name that records of work have for it."""
+        return self.status
+
+    @property
+    def started_at(self) -> int:
+        """When the sweep began: at once, with its jobs."""
+        return self.created_at
+
+    @property
+    def error(self) -> WorkError | None:
+        """Why the sweep failed."""
+        return _NO_SUCCESS if self.status is SweepStatus.FAILED else None
 
 
 class Sweeps:
@@ -130,6 +152,10 @@ class Sweeps:
                 outbox.add(pipe, _end_of(after))
 
         return await self.records.update(record.project_id, record.id, noting, also=also)
+
+    async def delete(self, record: SweepRecord) -> bool:
+        """Delete an ended sweep. Its jobs are kept. Returns False if it was already gone."""
+        return await self.records.delete(record.project_id, record.id)
 
     async def running(self, project_id: str) -> int:
         """Return the number of the project's sweeps that have not ended."""

@@ -1,56 +1,99 @@
-"""Routes of sweeps: create, list, retrieve and cancel."""
+"""`/v1/sweeps`: jobs that differ in some hyperparameters, of which the best is kept."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Depends, Header
 
+from service.config import Settings
 from service.core import queue
 from service.core.claims import Claim
 from service.core.errors import Conflict
+from service.core.records import Page
 from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs.create import check_queue
-from service.jobs.dispatch import Dispatcher
-from service.jobs.records import JobRecord
 from service.jobs.sweeps import halving
 from service.jobs.sweeps.create import build_sweep, first_events
 from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import MAX_UNFINISHED, SweepRecord, Sweeps
-from service.jobs.sweeps.schemas import CreateSweep, SweepObject
+from service.jobs.sweeps.schemas import CreateSweep, Sweep, SweepAndJobs
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
+from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
 from service.web.idempotency import comparable, create_once
+from service.web.operations import OperationDeleted, Operations, add_routes
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource, list_of
+from service.web.resources import Paging
 from service.work.unfinished import check_room
 
-router = APIRouter(prefix="/v1/fine_tuning/sweeps", tags=["Fine-tuning"])
+router = APIRouter(prefix="/v1/sweeps", tags=["Fine-tuning"])
 
 Store = Annotated[Sweeps, Depends(resource("sweeps"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
-Dispatch = Annotated[Dispatcher, Depends(resource("dispatcher"))]
-_Created = tuple[SweepRecord, Sequence[JobRecord]]
 
 
-SWEEP = Resource("sweep")
+class SweepOperations(Operations[SweepRecord]):
+    """The sweeps, each with its jobs."""
 
+    noun = "sweep"
+    schema = Sweep
+    deletes_unfinished = False
+    filters: ClassVar = {
+        "model": "ID of the base model.",
+        "training_file": "ID of the training file.",
+    }
 
-async def _existing(sweep_id: str, caller: Caller, store: Store) -> SweepRecord:
-    return SWEEP.get_or_404(await store.get(caller.project_id, sweep_id), sweep_id)
+    @property
+    def sweeps(self) -> Sweeps:
+        """The store of the sweeps."""
+        sweeps: Sweeps = self.request.app.state.sweeps
+        return sweeps
 
+    async def show(self, record: SweepRecord) -> Sweep:
+        """Return the API object of a sweep."""
+        return Sweep.from_record((record, await self.sweeps.trials(record)))
 
-Existing = Annotated[SweepRecord, Depends(_existing)]
+    async def get(self, project_id: str, operation_id: str) -> SweepRecord | None:
+        """Return the project's sweep with this ID, or None."""
+        return await self.sweeps.get(project_id, operation_id)
+
+    async def page(
+        self, project_id: str, paging: Paging, where: Callable[[SweepRecord], bool]
+    ) -> Page[Any]:
+        """Return a page of the project's sweeps that match. Raises Missing."""
+        return await self.sweeps.records.page(project_id, **paging.bounds, where=where)
+
+    async def cancel(self, record: SweepRecord) -> SweepRecord:
+        """Cancel a sweep and all of its jobs that have not ended. Raises Conflict."""
+        store = self.sweeps
+        try:
+            after = await store.change(record, halving.cancel)
+        except halving.SweepEnded as e:
+            raise Conflict(
+                f"The sweep {record.id} is {e.status} and cannot be cancelled.",
+            ) from e
+        # The reconciler continues what fails here.
+        with contextlib.suppress(*REDIS_ERRORS):
+            await advance(store, record.project_id, record.id)
+            await self.request.app.state.dispatcher.dispatch()
+            after = await store.get(record.project_id, record.id) or after
+        return after
+
+    async def delete(self, record: SweepRecord, caller: Principal) -> OperationDeleted | None:
+        """Delete an ended sweep. Its jobs are kept."""
+        return self.deleted(record) if await self.sweeps.delete(record) else None
 
 
 @router.post(
     "",
-    operation_id="createFineTuningSweep",
+    operation_id="createSweep",
     summary="Create a sweep",
     openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.SWEEP_CREATED),
 )
@@ -62,7 +105,7 @@ async def create_sweep(
     registry: Registry,
     settings: AppSettings,
     idempotency_key: Annotated[str | None, Header()] = None,
-) -> SweepObject:
+) -> Sweep:
     """Create a sweep: one fine-tuning job, called a trial, for each combination of the values. The
     trials are compared by their loss on held-out rows, so a sweep needs a `validation_file` or a
     `validation_share`.
@@ -75,79 +118,48 @@ async def create_sweep(
     While a trial is paused by a user, the sweep waits for it.
     """
 
-    async def make(claim: Claim[_Created]) -> _Created:
-        check_room(
-            await store.running(caller.project_id),
-            MAX_UNFINISHED,
-            "sweeps",
-            code="too_many_sweeps",
-        )
-        record, jobs = await build_sweep(
-            body, caller, sweeps=store, files=files, registry=registry, settings=settings
-        )
-        most = settings.max_queued_jobs_per_project
-        await check_queue(caller, store.jobs, most, new=len(jobs))
-        trials = [(job, first_events(job)) for job in jobs]
-        await store.create(record, trials, lambda pipe: claim.settle(pipe, (record, jobs)), claim)
-        for job in jobs:
-            with queue.left_to_the_reconciler():
-                await queue.enqueue(
-                    store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
-                )
-        return record, jobs
-
-    raw = comparable(body)
+    make = partial(start_sweep, body, caller, store, files, registry, settings)
     return await create_once(
-        SweepObject, store.redis, caller.project_id, idempotency_key, raw, make
+        Sweep, store.redis, caller.project_id, idempotency_key, comparable(body), make
     )
 
 
-@router.get(
-    "",
-    operation_id="listFineTuningSweeps",
-    summary="List sweeps",
-    openapi_extra=needs(Permission.FINE_TUNING_READ),
+add_routes(
+    router,
+    SweepOperations,
+    read=Permission.FINE_TUNING_READ,
+    write=Permission.FINE_TUNING_WRITE,
+    cancelled=AuditEvent.SWEEP_CANCELLED,
+    deleted=AuditEvent.SWEEP_DELETED,
 )
-async def list_sweeps(caller: Caller, store: Store, paging: Paged) -> ListOf[SweepObject]:
-    """List the project's sweeps, newest first."""
-    page = await SWEEP.read(store.records.page(caller.project_id, **paging.bounds))
-    shown = [SweepObject.from_record((record, await store.trials(record))) for record in page.items]
-    return list_of(shown, page.has_more)
 
 
-@router.get(
-    "/{sweep_id}",
-    operation_id="retrieveFineTuningSweep",
-    summary="Retrieve a sweep",
-    openapi_extra=needs(Permission.FINE_TUNING_READ),
-)
-async def retrieve_sweep(sweep: Existing, store: Store) -> SweepObject:
-    """Retrieve the current state of a sweep: its trials with their losses and, once it has ended,
-    the best one.
-    """
-    return SweepObject.from_record((sweep, await store.trials(sweep)))
-
-
-@router.post(
-    "/{sweep_id}/cancel",
-    operation_id="cancelFineTuningSweep",
-    summary="Cancel a sweep",
-    openapi_extra=needs(Permission.FINE_TUNING_WRITE, AuditEvent.SWEEP_CANCELLED),
-)
-async def cancel_sweep(sweep: Existing, store: Store, dispatcher: Dispatch) -> SweepObject:
-    """Cancel a sweep and all of its jobs that have not ended. Existing checkpoints and models are
-    kept. Returns 409 if the sweep has succeeded or failed.
-    """
-    try:
-        after = await store.change(sweep, halving.cancel)
-    except halving.SweepEnded as e:
-        raise Conflict(
-            f"The sweep {sweep.id} is {e.status} and cannot be cancelled.",
-            code="invalid_sweep_status",
-        ) from e
-    # The reconciler continues what fails here.
-    with contextlib.suppress(*REDIS_ERRORS):
-        await advance(store, sweep.project_id, sweep.id)
-        await dispatcher.dispatch()
-        after = await store.get(sweep.project_id, sweep.id) or after
-    return SweepObject.from_record((after, await store.trials(after)))
+async def start_sweep(
+    body: CreateSweep,
+    caller: Principal,
+    store: Sweeps,
+    files: Files,
+    registry: ModelRegistry,
+    settings: Settings,
+    claim: Claim[SweepAndJobs],
+) -> SweepAndJobs:
+    """Store a new sweep and its jobs. Raises NotFound, BadRequest and RateLimited."""
+    check_room(
+        await store.running(caller.project_id),
+        MAX_UNFINISHED,
+        "sweeps",
+    )
+    record, jobs = await build_sweep(
+        body, caller, sweeps=store, files=files, registry=registry, settings=settings
+    )
+    most = settings.max_queued_jobs_per_project
+    await check_queue(caller, store.jobs, most, new=len(jobs))
+    trials = [(job, first_events(job)) for job in jobs]
+    sweep = record, jobs
+    await store.create(record, trials, lambda pipe: claim.settle(pipe, sweep), claim)
+    for job in jobs:
+        with queue.left_to_the_reconciler():
+            await queue.enqueue(
+                store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
+            )
+    return sweep

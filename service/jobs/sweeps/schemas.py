@@ -12,10 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from service.jobs.records import JobRecord, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.jobs import MixedFileObject
-from service.jobs.sweeps.records import SweepRecord, SweepStatus
+from service.jobs.sweeps.records import SweepRecord
 from service.training.contract.methods import METHODS, MethodName
+from service.web.operations import Operation, shared_fields
 
 MAX_TRIALS: Final = 16
+SweepAndJobs = tuple[SweepRecord, Sequence[JobRecord]]
 T = TypeVar("T")
 
 
@@ -137,13 +139,6 @@ def _fixed(options: BaseModel) -> set[str]:
     return {name for name in options.model_fields_set if getattr(options, name) != "auto"}
 
 
-class SweepErrorObject(BaseModel):
-    """Reason why a sweep failed."""
-
-    code: str = Field(description="Machine-readable code.", examples=["no_trial_succeeded"])
-    message: str = Field(description="Description of the reason.")
-
-
 class TrialObject(BaseModel):
     """A trial of a sweep, which is a fine-tuning job."""
 
@@ -169,86 +164,87 @@ class TrialObject(BaseModel):
     )
 
 
-class SweepObject(BaseModel):
-    """A sweep: fine-tuning jobs that differ in some hyperparameters."""
+class SweepResult(BaseModel):
+    """Outcome of a completed sweep."""
+
+    best_job_id: str = Field(
+        description="ID of the job that succeeded with the lowest held-out loss."
+    )
+    fine_tuned_model: str | None = Field(
+        description="Name of the fine-tuned model of the best job; null if the job was deleted."
+    )
+
+
+class Sweep(Operation):
+    """A sweep: fine-tuning jobs, called trials, that differ in some hyperparameters.
+
+    Its inputs have the names that they have in jobs.
+    """
 
     id: str = Field(description="ID of the sweep. Starts with `ftsweep-`.")
-    object: Literal["fine_tuning.sweep"] = "fine_tuning.sweep"
-    created_at: int = Field(description="Creation time, in Unix seconds.")
-    finished_at: int | None = Field(
-        description="Time at which the sweep ended, in Unix seconds. Null until then."
-    )
-    status: SweepStatus = Field(
-        description="Status of the sweep. It has `succeeded` if one of its trials has."
-    )
-    error: SweepErrorObject | None = Field(
-        description="Reason for the status `failed`; otherwise null."
-    )
+    object: Literal["sweep"] = "sweep"
     model: str = Field(description="ID of the base model.")
     method: MethodName = Field(description="Training method.")
     training_file: str = Field(description="ID of the training file.")
     validation_file: str | None = Field(description="ID of the validation file.")
     mixed_files: list[MixedFileObject] = Field(
-        default=[],
         description="Files whose rows are mixed with those of the training file; empty if there "
         "are none.",
     )
     suffix: str | None = Field(description="Suffix in the names of the fine-tuned models.")
     seed: int = Field(description="Random seed of all trials.")
-    metadata: dict[str, str] | None = Field(
-        description="Key-value pairs that were set when the sweep was created. All jobs have them."
-    )
     stop_losers: bool = Field(description="Whether the worse trials are stopped early.")
-    best_job: str | None = Field(
-        description="ID of the job that succeeded with the lowest held-out loss. Null until the "
-        "sweep has ended."
-    )
-    fine_tuned_model: str | None = Field(
-        description="Name of the fine-tuned model of the best job. Null until the sweep has ended."
-    )
     trials: list[TrialObject] = Field(description="Trials, in the order of their values.")
+    result: SweepResult | None = Field(
+        description="The best trial; null unless the status is `completed`."
+    )
 
     @classmethod
-    def from_record(cls, sweep: tuple[SweepRecord, Sequence[JobRecord]]) -> Self:
-        """Return the API object of a sweep and its jobs."""
+    def from_record(cls, sweep: SweepAndJobs) -> Self:
+        """Build the API object of a sweep and its jobs."""
         record, jobs = sweep
-        by_id = {job.id: job for job in jobs}
-        best = by_id.get(record.best_job or "")
-        failed = record.status is SweepStatus.FAILED
-        return cls(
-            id=record.id,
-            created_at=record.created_at,
-            finished_at=record.finished_at,
-            status=record.status,
-            error=_NO_SUCCESS if failed else None,
-            model=record.model,
-            method=record.method,
-            training_file=record.training_file,
-            validation_file=record.validation_file,
-            mixed_files=[MixedFileObject(**mixed.model_dump()) for mixed in record.mixed_files],
-            suffix=record.suffix,
-            seed=record.seed,
-            metadata=record.metadata,
-            stop_losers=record.stop_losers,
-            best_job=record.best_job,
-            fine_tuned_model=None if best is None else best.fine_tuned_model,
-            trials=[
-                TrialObject(
-                    job_id=job.id,
-                    hyperparameters=trial.hyperparameters,
-                    status=job.status,
-                    is_waiting=job.waits_for_sweep,
-                    held_out_loss=job.held_out_loss,
-                    stopped=trial.stopped,
-                    fine_tuned_model=job.fine_tuned_model,
-                )
-                for trial in record.trials
-                if (job := by_id.get(trial.job_id)) is not None
-            ],
+        return cls.model_validate(
+            {
+                **shared_fields(record),
+                **inputs_of(record),
+                "progress": {
+                    "completed": sum(job.is_final for job in jobs),
+                    "total": len(record.trials),
+                },
+                "trials": trials_of(record, jobs),
+                "result": record.best_job
+                and {
+                    "best_job_id": record.best_job,
+                    "fine_tuned_model": best_model(record, jobs),
+                },
+            }
         )
 
 
-_NO_SUCCESS: Final = SweepErrorObject(
-    code="no_trial_succeeded",
-    message="No trial succeeded. Each job has the reason why it failed.",
-)
+def inputs_of(record: SweepRecord) -> dict[str, Any]:
+    """Return what a sweep was created with."""
+    names = {"model", "method", "training_file", "validation_file", "mixed_files"}
+    return record.model_dump(include=names | {"suffix", "seed", "stop_losers"})
+
+
+def best_model(record: SweepRecord, jobs: Sequence[JobRecord]) -> str | None:
+    """Return the fine-tuned model of the best job."""
+    return next((job.fine_tuned_model for job in jobs if job.id == record.best_job), None)
+
+
+def trials_of(record: SweepRecord, jobs: Sequence[JobRecord]) -> list[TrialObject]:
+    """Return the trials of a sweep whose jobs exist."""
+    by_id = {job.id: job for job in jobs}
+    return [
+        TrialObject(
+            job_id=job.id,
+            hyperparameters=trial.hyperparameters,
+            status=job.status,
+            is_waiting=job.waits_for_sweep,
+            held_out_loss=job.held_out_loss,
+            stopped=trial.stopped,
+            fine_tuned_model=job.fine_tuned_model,
+        )
+        for trial in record.trials
+        if (job := by_id.get(trial.job_id)) is not None
+    ]

@@ -12,7 +12,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Response
 from starlette.convertors import Convertor, register_url_convertor
 
-from service.core.errors import ApiError, BadRequest, Conflict, NotFound
+from service.core.errors import (
+    ApiError,
+    BadRequest,
+    Conflict,
+    LimitReached,
+    NotFound,
+    PreconditionFailed,
+)
 from service.core.records import Missing
 from service.models.aliases.changes import (
     AliasChanged,
@@ -25,12 +32,12 @@ from service.models.aliases.changes import (
 )
 from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord
-from service.models.aliases.schemas import AliasChange, AliasDeleted, AliasObject, SetAlias
+from service.models.aliases.schemas import AliasChange, AliasObject, SetAlias
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource, list_of
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, list_of
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
 Store = Annotated[Aliases, Depends(resource("aliases"))]
@@ -58,7 +65,7 @@ def _expected(
     if_match: Annotated[
         str | None,
         Header(
-            description="Expected etag of the alias. The request fails with 409 if the alias has "
+            description="Expected etag of the alias. The request fails with 412 if the alias has "
             "changed since. `*` requires that the alias exists."
         ),
     ] = None,
@@ -74,7 +81,7 @@ def _expected_or_new(
     expected: Annotated[Precondition, Depends(_expected)],
     if_none_match: Annotated[
         str | None,
-        Header(description="Only `*` is accepted. The request fails with 409 if the alias exists."),
+        Header(description="Only `*` is accepted. The request fails with 412 if the alias exists."),
     ] = None,
 ) -> Precondition:
     if if_none_match is None:
@@ -133,14 +140,10 @@ async def rollback_alias(
             caller.project_id, name, key_id=caller.key_id, expected=expected
         )
     except NoPreviousTargets as e:
-        raise Conflict(
-            f"The alias '{name}' has not pointed at any other model yet.",
-            code="alias_without_previous",
-        ) from e
+        raise Conflict(f"The alias '{name}' has not pointed at any other model yet.") from e
     except UnknownTarget as e:
         raise Conflict(
-            f"The previous model, '{e.model}', no longer exists. Point the alias at another one.",
-            code="model_not_found",
+            f"The previous model, '{e.model}', no longer exists. Point the alias at another one."
         ) from e
     except (AliasChanged, Missing) as e:
         raise _lost_race(name) from e
@@ -149,7 +152,7 @@ async def rollback_alias(
 
 @router.get(
     "/{name:alias}",
-    operation_id="retrieveAlias",
+    operation_id="getAlias",
     summary="Retrieve an alias",
     responses=_WITH_ETAG,
     openapi_extra=needs(Permission.ALIASES_READ),
@@ -163,7 +166,7 @@ async def retrieve_alias(
 
 @router.put(
     "/{name:alias}",
-    operation_id="setAlias",
+    operation_id="putAlias",
     summary="Set an alias",
     responses=_WITH_ETAG,
     openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_UPDATED),
@@ -206,7 +209,7 @@ async def set_alias(
     summary="Delete an alias",
     openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_DELETED),
 )
-async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatch) -> AliasDeleted:
+async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatch) -> Deleted:
     """Delete an alias and its history. Its target models are kept."""
     record = await _existing(store, caller.project_id, name)
     try:
@@ -215,7 +218,7 @@ async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatc
         raise _lost_race(name) from e
     except Missing as e:
         raise _unknown(name) from e
-    return AliasDeleted(id=name)
+    return deleted(name, "alias")
 
 
 async def _existing(store: Aliases, project_id: str, name: str) -> AliasRecord:
@@ -233,11 +236,11 @@ def _respond(record: AliasRecord, response: Response) -> AliasObject:
 def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
     match error:
         case NameReserved():
-            return Conflict(
+            return BadRequest(
                 f"'{name}' cannot be an alias: it is the name of a base model, or has the form of "
                 f"a trained model's name. Choose another name.",
                 param="name",
-                code="alias_name_reserved",
+                code="name_reserved",
             )
         case UnknownTarget(model=model):
             return NotFound(
@@ -254,9 +257,8 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
                 code="gate_failed",
             )
         case TooManyAliases():
-            return Conflict(
-                "The project has the maximum number of aliases. Delete one that is not used.",
-                code="too_many_aliases",
+            return LimitReached(
+                "The project has the maximum number of aliases. Delete one that is not used."
             )
         case AliasChanged():
             return _lost_race(name)
@@ -269,11 +271,10 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
     )
 
 
-def _lost_race(name: str) -> Conflict:
-    return Conflict(
+def _lost_race(name: str) -> PreconditionFailed:
+    return PreconditionFailed(
         f"The alias '{name[:200]}' does not have the version that your request expects: it was "
-        f"changed in the meantime. Retrieve it again before you decide.",
-        code="alias_changed",
+        f"changed in the meantime. Retrieve it again before you decide."
     )
 
 
@@ -283,4 +284,4 @@ def _unknown(name: str) -> NotFound:
             "Unknown request URL: /v1/aliases/. Leave out the '/' at its end, or add a name.",
             code="unknown_url",
         )
-    return NotFound(f"No such alias: {name[:200]}", param="name", code="alias_not_found")
+    return NotFound(f"No such alias: {name[:200]}", param="name")

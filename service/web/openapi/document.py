@@ -17,6 +17,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute
 
@@ -29,6 +30,7 @@ from service.core.errors import (
     Unavailable,
 )
 from service.web.openapi import parts
+from service.web.openapi.schemas import complete_schemas
 from service.web.permissions import EXTENSION, PERMISSIONS
 
 _Recorded = dict[str, Any]
@@ -37,17 +39,21 @@ _SHARED = "shared"
 _EVERYWHERE = (Unauthenticated.status, RateLimited.status, Unavailable.status)
 _OF_A_JSON_BODY = TooLarge.status
 _OF_A_PERMISSION = Forbidden.status
-# Keywords whose values are data, not schemas.
-_DATA = frozenset({"const", "default", "enum", "example", "examples"})
 
 
 def describe(
-    app: FastAPI, *, schemas: Callable[[], Mapping[str, Any]], routes: Sequence[BaseRoute]
+    app: FastAPI,
+    *,
+    schemas: Callable[[], Mapping[str, Any]],
+    models: Sequence[type[BaseModel]],
+    routes: Sequence[BaseRoute],
+    webhooks: Callable[[], Sequence[BaseRoute]],
 ) -> None:
     """Serve the complete document on `/openapi.json`.
 
     `schemas` creates the schemas that no pydantic model defines, when the document is requested.
-    `routes` describe the operations that bypass FastAPI.
+    `models` are those that no route returns as JSON. `routes` describe the operations that bypass
+    FastAPI, and `webhooks` the requests that the service sends.
     """
 
     def openapi() -> dict[str, Any]:
@@ -62,8 +68,10 @@ def describe(
                     servers=parts.SERVERS,
                     tags=parts.TAGS,
                     routes=[*app.routes, *routes],
+                    webhooks=webhooks(),
                 ),
                 schemas(),
+                models,
             )
         return app.openapi_schema
 
@@ -82,14 +90,20 @@ def _dumps(part: Any, *, levels: int) -> str:
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
-def _complete(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def _complete(
+    document: dict[str, Any], more: Mapping[str, Any], models: Sequence[type[BaseModel]]
+) -> dict[str, Any]:
     recorded = _read_examples()
-    _add_components(document["components"], more, recorded.get(_SHARED, {}))
+    components = document["components"]
+    components["schemas"] = {**_schemas_of([Error, *models]), **components["schemas"]}
+    _add_components(components, more, recorded.get(_SHARED, {}))
+    complete_schemas(document)
     operations = [one for methods in document["paths"].values() for one in methods.values()]
     for operation in operations:
         _complete_operation(operation, recorded.get(operation["operationId"], {}))
-    _share_errors(operations, document["components"])
-    _drop_titles([document["paths"], document["components"]["schemas"]])
+    for methods in document["webhooks"].values():
+        _complete_webhook(methods["post"])
+    _share_errors(operations, components)
     return document
 
 
@@ -97,20 +111,29 @@ def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared:
     schemas = components["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    _, errors = models_json_schema(
-        [(Error, "serialization")], ref_template="#/components/schemas/{model}"
-    )
-    added = {**more, **errors["$defs"]}
-    if both := schemas.keys() & added.keys():
+    if both := schemas.keys() & more.keys():
         raise ValueError(f"two schemas have one name: {sorted(both)}")
-    schemas.update(added)
+    schemas |= more
     components["headers"] = parts.HEADERS
-    components["securitySchemes"] = {"HTTPBearer": parts.SECURITY_SCHEME}
+    components["securitySchemes"] = {
+        "HTTPBearer": parts.SECURITY_SCHEME,
+        "Session": parts.SESSION_SCHEME,
+    }
     components["responses"] = {}
     for status in (*_EVERYWHERE, _OF_A_JSON_BODY, _OF_A_PERMISSION):
         response = parts.error(status)
         _add_examples(response, shared.get("responses", {}).get(str(status), {}))
         components["responses"][f"Error{status}"] = response
+
+
+def _schemas_of(models: Sequence[type[BaseModel]]) -> Mapping[str, Any]:
+    """Return the schemas of responses with these models, and of those that they contain."""
+    _, schemas = models_json_schema(
+        [(model, "serialization") for model in models],
+        ref_template="#/components/schemas/{model}",
+    )
+    found: Mapping[str, Any] = schemas["$defs"]
+    return found
 
 
 def _complete_operation(operation: dict[str, Any], recorded: _Recorded) -> None:
@@ -123,6 +146,13 @@ def _complete_operation(operation: dict[str, Any], recorded: _Recorded) -> None:
     if not _is_for_all_roles(operation):
         operation["description"] += f"\n\nRequired permission: `{operation[EXTENSION]}`."
     operation["responses"] = _responses(operation, recorded.get("responses", {}))
+
+
+def _complete_webhook(operation: dict[str, Any]) -> None:
+    for parameter in operation["parameters"]:
+        parts.describe_parameter(parameter)
+    operation["responses"] = {"default": operation["responses"]["200"]}
+    operation["security"] = []
 
 
 def _share_errors(operations: Sequence[dict[str, Any]], components: dict[str, Any]) -> None:
@@ -149,19 +179,6 @@ def _share_errors(operations: Sequence[dict[str, Any]], components: dict[str, An
             operation["responses"][status] = {"$ref": f"#/components/responses/{reference}"}
         if codes:
             operation["x-error-codes"] = codes
-
-
-def _drop_titles(schema: Any) -> None:
-    """Remove pydantic's titles, which only repeat the names of schemas and fields."""
-    if isinstance(schema, dict):
-        if isinstance(schema.get("title"), str):
-            del schema["title"]
-        for keyword, value in schema.items():
-            if keyword not in _DATA:
-                _drop_titles(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            _drop_titles(value)
 
 
 def _is_for_all_roles(operation: dict[str, Any]) -> bool:
@@ -200,9 +217,9 @@ def _responses(operation: dict[str, Any], recorded: _Recorded) -> dict[str, Any]
 def _description_of(contents: dict[str, Any]) -> str:
     """The description of a response, derived from the name of its schema."""
     schema = next(iter(contents.values()))["schema"]
-    name = schema.get("$ref", "").rpartition("/")[2].removesuffix("_")
-    if name.startswith("ListOf_"):
-        return f"A page of `{name.removeprefix('ListOf_')}`."
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if name.endswith("List"):
+        return f"A page of `{name.removesuffix('List')}`."
     return f"`{name}`." if name else "Plain text."
 
 
@@ -230,7 +247,15 @@ def _add_examples(described: dict[str, Any], examples: _Recorded) -> None:
     """Add examples to the contents of a request body or a response, by media type."""
     contents = described.setdefault("content", {})
     for media, named in examples.items():
+        if media == parts.STREAM:
+            named = {name: _first_event(example) for name, example in named.items()}
         contents.setdefault(media, {})["examples"] = named
+
+
+def _first_event(stream: _Recorded) -> _Recorded:
+    """Return the example of a stream with its first event, since the schema is that of an event."""
+    _, _, data = stream["value"].partition("data: ")
+    return {**stream, "value": json.loads(data.partition("\n")[0])}
 
 
 def _json_files(folder: Traversable) -> list[Traversable]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+from pydantic import BaseModel
 
 from service.core.errors import BY_STATUS
 
 Json = dict[str, Any]
+STREAM: Final = "text/event-stream"
 
 SUMMARY = "Fine-tune open models on your own hardware and serve them."
 DESCRIPTION = """\
@@ -16,9 +19,9 @@ SDKs ignore, or separate operations.
 
 - Every request except the probes needs an API key of a project, and can access only that project.
   A request for an object of another project answers 404, as if the object did not exist.
-- Every failure has the body `Error`, which always has the same four keys. The message states what
-  is wrong and how to fix it. `code` is stable and meant for programs; `x-error-codes` of an
-  operation lists those that it answers, by status.
+- Every failure has the body `ErrorResponse`, which always has the same four keys. The message
+  states what is wrong and how to fix it. `code` is stable and meant for programs; `x-error-codes`
+  of an operation lists those that it answers, by status.
 - An internal failure of the service answers 500 with the code `internal_error`, on any operation.
 - Every response has an `x-request-id` header. If the request sends one of up to 64 letters, digits
   and `._-`, the response returns it.
@@ -91,6 +94,10 @@ TAGS = [
     },
     {"name": "Audit log", "description": "Who did what, from where, and with what result."},
     {"name": "Projects", "description": "Tenants, their API keys and limits."},
+    {
+        "name": "Installation",
+        "description": "Workers, queues, engines, and checks of the installation.",
+    },
     {"name": "Health", "description": "Health checks. No API key needed."},
 ]
 SECURITY_SCHEME = {
@@ -99,6 +106,15 @@ SECURITY_SCHEME = {
     "description": "API key of a project, sent as `Authorization: Bearer sk-ft-…`. Create keys "
     "with `finetuned-server keys create` or `createApiKey`. The role of a key decides which "
     "operations it may use: each operation names the permission that it needs.",
+}
+
+SESSION_SCHEME = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": "__Host-finetuned-session",
+    "description": "Session of a browser, begun by `createSession`. Over plain http, the cookie is "
+    "named `finetuned-session`. It can be used for all operations, by pages of the same origin. "
+    "Requests with other methods than GET and HEAD also need the header `X-CSRF-Token`.",
 }
 
 _RATE = {
@@ -158,6 +174,12 @@ _SENT: dict[str, Json] = {
         "schema": {"type": "string"},
         "example": '"8m3v0c5k1q7w2e9r4t6y0u2i"',
     },
+    "set-cookie": {
+        "description": "Cookie of the session.",
+        "schema": {"type": "string"},
+        "example": "__Host-finetuned-session=…; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; "
+        "Secure",
+    },
     "content-disposition": {
         "description": "Name of the file.",
         "schema": {"type": "string"},
@@ -188,8 +210,13 @@ def error(status: int, *more_headers: str) -> Json:
     return {
         "description": kind.description(),
         "headers": headers(*kind.default_headers, *kind.other_headers, *more_headers),
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}},
     }
+
+
+def stream_of(event: type[BaseModel]) -> Json:
+    """The content of a response that is a stream of server-sent events with this data."""
+    return {STREAM: {"schema": {"$ref": f"#/components/schemas/{event.__name__}"}}}
 
 
 def _id(prefix: str, text: str) -> tuple[str, Json]:
@@ -216,8 +243,8 @@ _PARAMETERS: dict[str, tuple[str, Json]] = {
     "batch_id": _id("batch_", "ID of a batch in the project."),
     "generation_id": _id("dsgen_", "ID of a generation in the project."),
     "run_id": _id("evalrun_", "ID of a run of the eval."),
-    "erasure_id": _id("erasuresearch-", "ID of an erasure in the project."),
-    "receipt_id": _id("erasure-", "ID of an erasure receipt of the project."),
+    "erasure_id": ("ID of an erasure in the project.", {"maxLength": 128}),
+    "receipt_id": ("ID of an erasure receipt of the project.", {"maxLength": 128}),
     "output_item_id": _id("outputitem_", "ID of an output item of the run."),
     "key_id": _id("key_", "ID of an API key."),
     "permission_id": _id("cp_", "ID of a permission to use the model."),
@@ -230,6 +257,7 @@ _PARAMETERS: dict[str, tuple[str, Json]] = {
         "Name of an alias. Send `/` as is or as `%2F`.",
         {"pattern": "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"},
     ),
+    "line": ("Line of the row in the uploaded file, from 1.", {}),
     "recognizer": ("Name of a recognizer.", {"pattern": "^[a-z][a-z0-9_]{0,63}$"}),
     "after": ("Cursor for pagination: the `last_id` of the previous page.", {}),
     "limit": ("Maximum number of objects per page.", {}),

@@ -48,5 +48,5 @@ class ConnectionLimits:
             f"Your address has {self.most} connections to this server already. Close some, or "
             "reuse them for several requests. If they are those of a reverse proxy, its operator "
             "names it in FINETUNED_TRUSTED_PROXIES.",
-            code="too_many_connections",
+            code="limit_reached",
         )

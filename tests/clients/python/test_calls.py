@@ -73,7 +73,7 @@ async def test_file_that_cannot_be_trained_on_is_told(client, work):
         assert [(row.line, row.row, row.record) for row in preview.rows] == [
             (1, None, {"messages": []})
         ]
-        as_csv = types.FormatFields(container="csv", header_row=0)
+        as_csv = types.FileFormat(container="csv", header_row=0)
         other = await client.datasets.preview(file.id, format=as_csv, limit=1, timeout_s=60)
         assert isinstance(other, types.FilePreview)
         assert other.format == {"container": "csv", "header_row": 0}
@@ -90,8 +90,8 @@ async def test_waiting_ends(client):
 
 async def test_jobs_are_made_listed_and_cancelled(client):
     file = await client.files.create(rows(12), filename="chats.jsonl")
-    hyperparameters = types.Hyperparameters(n_epochs=2, lora=types.LoraOptions(r=8))
-    method = types.Method(
+    hyperparameters = types.SupervisedHyperparameters(n_epochs=2, lora=types.LoraOptions(r=8))
+    method = types.FineTuningMethod(
         type="supervised", supervised=types.SupervisedMethod(hyperparameters=hyperparameters)
     )
     job = await client.fine_tuning.jobs.create(
@@ -190,7 +190,7 @@ async def test_models_and_aliases(client):
         await client.aliases.set("team/support", model=BASE_MODEL, if_none_match="*")
     with pytest.raises(finetuned.Conflict):
         await client.aliases.set("team/support", model=BASE_MODEL, if_match="stale")
-    targets: list[params.TargetShare] = [
+    targets: list[params.AliasTarget] = [
         {"model": name, "weight": 50} for name in (BASE_MODEL, "ft:none")
     ]
     with pytest.raises(finetuned.NotFound):
@@ -243,7 +243,7 @@ async def test_keys_are_changed_and_rotated(api: Api):
             expires_in_seconds=60,
             allowed_ips=["192.0.2.0/24"],
         )
-        assert await keys.retrieve(project.id, key.id) == types.KeyObject(
+        assert await keys.retrieve(project.id, key.id) == types.ApiKey(
             **key.model_dump(exclude={"value"})
         )
         changed = await keys.update(

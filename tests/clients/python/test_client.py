@@ -52,7 +52,7 @@ async def test_request_ids_are_no_part_of_objects(client: finetuned.AsyncClient)
     assert first._request_id != second._request_id
     assert first == second
     assert "_request_id" not in first.model_dump()
-    assert finetuned.types.ModelDeleted(id="m")._request_id is None
+    assert finetuned.types.AliasTarget(model="m", weight=1)._request_id is None
 
 
 async def test_logs_name_requests_without_keys_and_bodies(

@@ -52,7 +52,7 @@ async def test_client_waits_for_the_job_and_its_evaluation(client, story, evalua
         await asyncio.sleep(0.05)
     with pytest.raises(finetuned.Conflict) as refused:
         await client.fine_tuning.jobs.evaluation.create(story.job.id)
-    assert refused.value.code == "evaluation_in_progress"
+    assert refused.value.code == "invalid_state"
     with pytest.raises(finetuned.Conflict):
         await client.fine_tuning.jobs.evaluation.report(story.job.id, format="md")
     await evaluating.complete(comparison())
@@ -169,13 +169,13 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
 async def test_eval_exits_with_5_without_a_verdict(cli, story, evaluating, status):
     await story.end()
     await evaluating.begin()
-    await evaluating.end(status, "not_served", "No engine serves the base model tiny.")
+    await evaluating.end(status, "model_not_served", "No engine serves the base model tiny.")
     result = await cli("jobs", "verdict", story.job.id, "--gate", "gain>=0")
     assert (result.code, result.out) == (5, "")
     assert "No engine serves the base model tiny." in result.err
     as_json = await cli("jobs", "verdict", story.job.id, "--json")
     assert (as_json.code, as_json.json()["status"]) == (5, str(status))
-    assert json.loads(as_json.err)["error"]["code"] == "not_served"
+    assert json.loads(as_json.err)["error"]["code"] == "model_not_served"
     again = await cli("jobs", "verdict", story.job.id, "--again", "--no-wait")
     assert again.code == 6
 

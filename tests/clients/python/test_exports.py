@@ -52,7 +52,7 @@ async def test_the_methods_of_exports(api, client, tmp_path):
     await finish(api, made.id)
     seen = []
     found = await client.model_exports.wait(made.id, on_change=lambda one: seen.append(one.status))
-    assert (found.status, seen) == ("succeeded", ["succeeded"])
+    assert (found.status, seen) == ("completed", ["completed"])
     assert [one.id async for one in client.model_exports.list(model=MODEL)] == [made.id]
     await client.model_exports.download(made.id, tmp_path / "x.tar")
     with tarfile.open(tmp_path / "x.tar") as tar:
@@ -95,7 +95,7 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
     assert "bf16 weights (bf16 2.9%, nf4 33.6%)" in done.out
     assert (tmp_path / "voice" / "README.md").read_text() == "hello"
     kept = await cli("exports", "create", MODEL, "-f", "merged", "-o", "voice.tar", "--json")
-    assert kept.json()["status"] == "succeeded"
+    assert kept.json()["status"] == "completed"
     assert tarfile.is_tarfile(tmp_path / "voice.tar")
     assert (await cli("exports", "create", MODEL, "-f", "merged", "-o", "voice")).code == 2
     failed = await cli("exports", "create", MODEL, "--format", "adapter", "--output", "other")

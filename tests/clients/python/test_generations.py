@@ -27,11 +27,11 @@ async def test_generate_uploads_documents_and_waits(cli, client, work, model: Mo
         assert shown.json()["counts"]["kept"] == 1
         assert (await client.dataset_generations.wait(made.id)) == made
     assert (made.status, made.counts.kept, made.n) == ("completed", 10, 100)
-    assert made.documents[1] == uploaded.id
-    assert made.output_file_id in done.out
+    assert made.document_ids[1] == uploaded.id
+    assert made.result.output_file_id in done.out
     assert "no_more_passages" in done.out
     assert "kept 10 of 100 rows" in done.err
-    assert (await client.files.retrieve(made.documents[0])).purpose == "user_data"
+    assert (await client.files.retrieve(made.document_ids[0])).purpose == "user_data"
     assert (await client.dataset_generations.delete(made.id)).deleted
 
 

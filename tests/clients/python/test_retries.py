@@ -99,7 +99,12 @@ async def test_lost_answer_makes_no_second_project(api: Api):
             400,
             "invalid_value",
         ),
-        (lambda c: c.aliases.set(BASE_MODEL, model="m"), finetuned.Conflict, 409, None),
+        (
+            lambda c: c.aliases.set(BASE_MODEL, model="m"),
+            finetuned.BadRequest,
+            400,
+            "name_reserved",
+        ),
     ],
 )
 async def test_errors_carry_what_the_server_said(client, call, kind, status, code):

@@ -48,7 +48,7 @@ async def test_create_show_list_and_cancel(api: Api, cli, client, work, rows):
     for words in ("learning_rate 0.001, lora.r 4", "waiting", "1.25"):
         assert words in first, shown.out
     listed = await cli("sweeps", "list", "--wide")
-    assert (sweep_id in listed.out, "running" in listed.out) == (True, True)
+    assert (sweep_id in listed.out, "in_progress" in listed.out) == (True, True)
     assert [one.id async for one in client.sweeps.list()] == [sweep_id]
 
     cancelled = await cli("sweeps", "cancel", sweep_id, "--json")

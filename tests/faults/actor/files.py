@@ -167,6 +167,20 @@ async def _delete_recognizer(world: World) -> None:
     await send(world, "DELETE", "/v1/recognizers/customer")
 
 
+async def _review(world: World) -> None:
+    path = f"/v1/files/{world.notes['file']}/reviews/2"
+    await send(world, "PUT", path, json={"label": "rejected", "note": "Too short."})
+
+
+async def _delete_review(world: World) -> None:
+    await send(world, "DELETE", f"/v1/files/{world.notes['file']}/reviews/2")
+
+
+async def _reviewed(world: World) -> None:
+    await checked_file(world)
+    await _review(world)
+
+
 async def _erase_rows(world: World) -> None:
     body = {"match": {"type": "substring", "value": "Question 3?"}, "apply": True}
     await make(world, "/v1/organization/erasure", "erasure", json=body)
@@ -204,8 +218,10 @@ CURATION = (
     requests("retrieveFileDiff", _diff, arrange=_two_files),
     Actor("diff", works("cpu"), _diff_waits, acts=_DELETE_EITHER),
     requests("retrieveFileReport", _report, arrange=checked_file),
-    requests("setRecognizer", _set_recognizer, check=answered(200)),
+    requests("putRecognizer", _set_recognizer, check=answered(200)),
     requests("deleteRecognizer", _delete_recognizer, arrange=_set_recognizer),
+    requests("putRowReview", _review, arrange=checked_file),
+    requests("deleteRowReview", _delete_review, arrange=_reviewed),
     Actor("report", works("cpu"), _report_waits, acts=_DELETE),
     requests("createFilePreview", _preview, arrange=checked_file),
     Actor("preview", works("cpu"), _preview_waits, acts=_DELETE),

@@ -90,6 +90,26 @@ async def _revoke_key(world: World) -> None:
     await send(world, "DELETE", f"{_keys(world)}/{world.notes['key']}")
 
 
+async def _create_session(world: World) -> None:
+    await make(world, "/v1/session", "session")
+    answer = world.notes["answer"]
+    if answer.status_code == 200:
+        world.notes["csrf"] = answer.json()["csrf_token"]
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+        world.notes["by_cookie"] = {"authorization": "", "cookie": cookie}
+
+
+async def _delete_session(world: World) -> None:
+    headers = {**world.notes["by_cookie"], "x-csrf-token": world.notes["csrf"]}
+    await send(world, "DELETE", "/v1/session", headers=headers)
+
+
+async def _session_has_ended(world: World) -> AsyncIterator[str]:
+    answer = await world.http.get("/v1/session", headers=world.notes["by_cookie"])
+    if answer.status_code != 401:
+        yield f"a session that was ended answers {answer.status_code}"
+
+
 async def _create_eval(world: World) -> None:
     await make(world, "/v1/evals", "eval", json=_EVAL, headers=key("eval"))
 
@@ -435,7 +455,7 @@ async def _batches(world: World) -> int:
 
 MODELS = (
     requests("deleteModel", _delete_model, arrange=imported_model, check=_model_stays_gone),
-    requests("setAlias", _set_alias, arrange=imported_model, check=answered(200)),
+    requests("putAlias", _set_alias, arrange=imported_model, check=answered(200)),
     requests("deleteAlias", _delete_alias, arrange=_aliased),
     requests(
         "createFineTuningCheckpointPermission",
@@ -446,6 +466,8 @@ MODELS = (
     requests("deleteFineTuningCheckpointPermission", _unshare, arrange=_shared),
     requests("createProject", _create_project, check=_project_is_there),
     requests("createApiKey", _create_key),
+    requests("createSession", _create_session, check=answered(200)),
+    requests("deleteSession", _delete_session, arrange=_create_session, check=_session_has_ended),
     requests("updateProject", _update_project, check=answered(200)),
     requests("createServiceAccount", _create_account, check=answered(200)),
     requests("updateServiceAccount", _update_account, arrange=_create_account),

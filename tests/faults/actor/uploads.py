@@ -55,7 +55,7 @@ async def _ended(world: World) -> AsyncIterator[str]:
 
 UPLOADS = (
     requests("createUpload", _create),
-    requests("addUploadPart", _add, arrange=_create, acts={"cancel": _cancel}),
+    requests("createUploadPart", _add, arrange=_create, acts={"cancel": _cancel}),
     requests(
         "completeUpload",
         _complete,

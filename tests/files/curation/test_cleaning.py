@@ -212,7 +212,7 @@ async def test_a_project_cannot_fill_the_queue_with_tasks(api: Api, http, put):
     file_id = await put(DATA)
     answers = [await http.post(f"/v1/files/{file_id}/clean", json={}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert answers[2].json()["error"]["code"] == "too_many_file_tasks"
+    assert answers[2].json()["error"]["code"] == "limit_reached"
     assert answers[2].headers["retry-after"] == "10"
     assert (await http.get(f"/v1/files/{file_id}/report")).status_code == 429
     async with await api.client("other") as other:

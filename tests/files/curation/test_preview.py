@@ -113,7 +113,7 @@ async def test_previews_count_as_tasks_of_the_project(api: Api, http, put):
     ask = {"file_id": file_id}
     assert (await http.post("/v1/files/preview", json=ask)).status_code == 202
     full = await http.post("/v1/files/preview", json={**ask, "limit": 3})
-    assert (full.status_code, full.json()["error"]["code"]) == (429, "too_many_file_tasks")
+    assert (full.status_code, full.json()["error"]["code"]) == (429, "limit_reached")
     assert (await http.post("/v1/files/preview", json=ask)).status_code == 202  # it is the same
     async with await api.client("other") as other:
         theirs = (await upload(other, TABLE)).json()["id"]

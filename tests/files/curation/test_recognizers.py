@@ -36,7 +36,7 @@ async def test_a_recognizer_is_set_replaced_listed_and_deleted(http):
     assert listed["data"][0]["terms"] == ["Acme Trading", "山田商店"]
     assert (await http.get("/v1/recognizers/customer_number")).json() == replaced
     gone = await http.delete("/v1/recognizers/customer_number")
-    assert gone.json() == {"id": "customer_number", "object": "recognizer", "deleted": True}
+    assert gone.json() == {"id": "customer_number", "object": "recognizer.deleted", "deleted": True}
     for method in ("GET", "DELETE"):
         answer = await http.request(method, "/v1/recognizers/customer_number")
         assert answer.status_code == 404
@@ -94,7 +94,7 @@ async def test_a_project_has_a_maximum_number_of_recognizers(http, monkeypatch):
         answer = await http.put(f"/v1/recognizers/kind_{number}", json=NUMBER)
         assert answer.status_code == 200
     answer = await http.put("/v1/recognizers/one_more", json=NUMBER)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "too_many_recognizers")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "limit_reached")
     assert (await http.put("/v1/recognizers/kind_0", json=NUMBER)).status_code == 200
 
 

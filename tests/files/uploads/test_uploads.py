@@ -109,8 +109,8 @@ async def test_sdk_cancels(sdk, api: Api, http):
         await send(http, upload.id, b"67890"),
         await complete(http, upload.id, [part.id]),
     ):
-        assert answer.status_code == 400
-        assert answer.json()["error"]["code"] == "upload_not_pending"
+        assert answer.status_code == 409
+        assert answer.json()["error"]["code"] == "invalid_state"
         assert answer.headers["x-should-retry"] == "false"
     assert stored(api) == []
 
@@ -173,10 +173,10 @@ async def test_complete_is_idempotent(api: Api, http):
     assert (await complete(http, upload_id, parts)).json() == first.json()
     assert (await http.get(f"/v1/uploads/{upload_id}")).json() == first.json()
     other = await complete(http, upload_id, parts[::-1])
-    assert other.status_code == 400
+    assert other.status_code == 409
     assert other.headers["x-should-retry"] == "false"
     cancel = await http.post(f"/v1/uploads/{upload_id}/cancel")
-    assert cancel.status_code == 400
+    assert cancel.status_code == 409
     assert len(stored(api)) == 2  # content and manifest
     await http.delete(f"/v1/files/{first.json()['file']['id']}")
     assert (await http.get(f"/v1/uploads/{upload_id}")).json()["file"] is None
@@ -210,7 +210,7 @@ async def test_upload_expires_and_is_forgotten_a_day_later(api: Api, http):
         await complete(http, upload["id"], [part]),
         await http.post(f"/v1/uploads/{upload['id']}/cancel"),
     ):
-        assert answer.status_code == 400
+        assert answer.status_code == 409
         assert "expired" in answer.json()["error"]["message"]
     now_s = clock.now_s()
     assert await uploads.sweep(now_s) == 1
@@ -306,7 +306,7 @@ async def test_number_of_parts_has_a_limit(api: Api, http):
     )
     assert (await send(http, upload.id, b"x")).status_code == 200
     answer = await send(http, upload.id, b"x")
-    assert answer.status_code == 400
+    assert answer.status_code == 409
     assert "10000 parts" in answer.json()["error"]["message"]
     assert len(stored(api)) == 1
 
@@ -424,7 +424,7 @@ async def test_a_project_has_a_maximum_number_of_pending_uploads(api: Api, http)
     api.settings.max_pending_uploads_per_project = 2
     body = {"filename": "f", "purpose": "user_data", "bytes": 9, "mime_type": "text/plain"}
     made = [await http.post("/v1/uploads", json=body) for _ in range(3)]
-    assert [answer.status_code for answer in made] == [200, 200, 429]
-    assert made[2].json()["error"]["code"] == "too_many_uploads"
+    assert [answer.status_code for answer in made] == [200, 200, 409]
+    assert made[2].json()["error"]["code"] == "limit_reached"
     await http.post(f"/v1/uploads/{made[0].json()['id']}/cancel")
     assert (await http.post("/v1/uploads", json=body)).status_code == 200

@@ -213,7 +213,7 @@ async def test_engine_errors_become_the_contracts(
 async def test_a_model_that_cannot_be_loaded_is_not_retried(gateway, engine):
     async def reply(_):
         return web.json_response(
-            {"error": {"message": "x", "type": "s", "param": None, "code": "adapter_broken"}},
+            {"error": {"message": "x", "type": "s", "param": None, "code": "model_not_loadable"}},
             status=500,
         )
 

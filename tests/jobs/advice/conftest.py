@@ -14,7 +14,7 @@ from tests.conftest import BASE_MODEL, checked, upload
 from tests.jobs.evaluation.conftest import ScriptedEngine, engine
 
 __all__ = ["engine"]
-ADVICE = "/v1/fine_tuning/advice"
+ADVICE = "/v1/advice"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def file_of(http: httpx.AsyncClient, work: Any) -> Callable[[bytes], Awaitable[s
 
 async def ask(http: httpx.AsyncClient, file_id: str) -> dict[str, Any]:
     """A new advice."""
-    answer = await http.post(ADVICE, json={"training_file": file_id, "model": BASE_MODEL})
+    answer = await http.post(ADVICE, json={"training_file_id": file_id, "model": BASE_MODEL})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -46,7 +46,7 @@ async def ended(http: httpx.AsyncClient, advice: dict[str, Any]) -> dict[str, An
     async with asyncio.timeout(120):
         while True:
             found = (await http.get(f"{ADVICE}/{advice['id']}")).json()
-            if found["status"] != "in_progress":
+            if found["finished_at"] is not None:
                 return found
             await asyncio.sleep(0.05)
 
@@ -54,6 +54,14 @@ async def ended(http: httpx.AsyncClient, advice: dict[str, Any]) -> dict[str, An
 async def advised(http: httpx.AsyncClient, work: Any, file_id: str) -> dict[str, Any]:
     """A new advice, after a worker has worked it out."""
     advice = await ask(http, file_id)
-    assert (advice["status"], advice["recommendation"]) == ("in_progress", None)
+    assert (advice["status"], advice["result"]) == ("queued", None)
     async with work("cpu"):
         return await ended(http, advice)
+
+
+async def result_of(http: httpx.AsyncClient, work: Any, file_id: str) -> dict[str, Any]:
+    """The result of a new advice, which a worker has completed."""
+    found = await advised(http, work, file_id)
+    assert (found["status"], found["error"]) == ("completed", None), found
+    assert found["created_at"] <= found["started_at"] <= found["finished_at"]
+    return found["result"]

@@ -8,7 +8,7 @@ import pytest
 
 from service.models.records import write_figures
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
-from tests.jobs.advice.conftest import ADVICE, advised
+from tests.jobs.advice.conftest import ADVICE, result_of
 from tests.jobs.evaluation.conftest import ScriptedEngine
 
 pytestmark = pytest.mark.slow
@@ -38,8 +38,7 @@ def facts(n: int) -> bytes:
 
 
 async def test_a_voice_that_the_base_model_lacks_is_to_be_trained(http, work, file_of, engine):
-    found = await advised(http, work, await file_of(voiced(90)))
-    assert (found["status"], found["error"]) == ("completed", None), found
+    found = await result_of(http, work, await file_of(voiced(90)))
     assert found["recommendation"] == "train", found["sentence"]
     assert found["sentence"].startswith("Train: the base model has ")
     assert "of 100 chrF points on 30 rows." in found["sentence"]
@@ -66,7 +65,7 @@ def assert_no_prompt_shows_the_question_that_it_asks(engine: ScriptedEngine) -> 
 
 
 async def test_facts_are_to_be_looked_up(http, work, file_of):
-    found = await advised(http, work, await file_of(facts(120)))
+    found = await result_of(http, work, await file_of(facts(120)))
     assert found["recommendation"] == "retrieval", found
     assert found["retrieval"]["facts"] >= 0.5 * found["retrieval"]["rows"]
     assert found["retrieval"]["found"] > 0.3 * found["retrieval"]["rows"]
@@ -79,7 +78,7 @@ async def test_what_the_base_model_knows_needs_no_training(http, work, file_of, 
         question, answer = (message["content"] for message in json.loads(line)["messages"])
         engine.answers[question] = answer
     engine.ignorant.clear()
-    found = await advised(http, work, await file_of(data))
+    found = await result_of(http, work, await file_of(data))
     assert found["recommendation"] == "prompt", found
     assert "the base model already has 100 of 100 points" in found["sentence"]
     assert found["headroom"] == 0
@@ -89,14 +88,14 @@ async def test_contradictions_come_first(http, work, file_of):
     lines = voiced(60).decode().splitlines()
     for i in range(9):
         lines += [chat_line(f"Is room {i} free?", answer) for answer in ("Yes, it is.", "Never.")]
-    found = await advised(http, work, await file_of("\n".join(lines).encode()))
+    found = await result_of(http, work, await file_of("\n".join(lines).encode()))
     assert found["recommendation"] == "fix_data", found
     assert "contradictions" in [one["code"] for one in found["findings"]]
     assert found["sentence"].startswith("Fix the data first: ")
 
 
 async def test_few_rows_are_to_be_collected(http, work, file_of):
-    found = await advised(http, work, await file_of(voiced(8)))
+    found = await result_of(http, work, await file_of(voiced(8)))
     assert found["recommendation"] == "collect", found
     assert found["sentence"].startswith("Collect more rows: 8 are too few for a job")
     assert found["estimate"] is None
@@ -111,19 +110,19 @@ async def test_earlier_models_show_the_gain_to_expect(http, work, file_of, api: 
             name = f"ft:{BASE_MODEL}:acme::{tag}"
             write_figures(pipe, project, name, {"chrf_gain_over_prompt": gain})
         await pipe.execute()
-    found = await advised(http, work, await file_of(voiced(60)))
+    found = await result_of(http, work, await file_of(voiced(60)))
     assert found["expected_gain"] == {"points": 20, "low": 10, "high": 40, "models": 3}
 
 
 async def test_clear_errors(http, api: Api, work, chats):
-    body = {"training_file": "file-unknown", "model": BASE_MODEL}
+    body = {"training_file_id": "file-unknown", "model": BASE_MODEL}
     waiting = (await upload(http, chats(12))).json()["id"]
     other = (await upload(http, b"x", "user_data", name="a.txt")).json()["id"]
     cases = [
-        ({}, 404, "file_not_found", "training_file"),
-        ({"training_file": waiting}, 409, "file_not_ready", "training_file"),
-        ({"training_file": other}, 400, "invalid_file_purpose", "training_file"),
-        ({"training_file": waiting, "model": "gpt-4o"}, 404, "model_not_found", "model"),
+        ({}, 404, "file_not_found", "training_file_id"),
+        ({"training_file_id": waiting}, 409, "not_ready", "training_file_id"),
+        ({"training_file_id": other}, 400, "invalid_file_purpose", "training_file_id"),
+        ({"training_file_id": waiting, "model": "gpt-4o"}, 404, "model_not_found", "model"),
     ]
     for more, status, code, param in cases:
         answer = await http.post(ADVICE, json={**body, **more})
@@ -133,11 +132,11 @@ async def test_clear_errors(http, api: Api, work, chats):
         await checked(http, waiting)
         broken = (await checked(http, (await upload(http, b"{}\n")).json()["id"]))["id"]
         unasked = (await checked(http, (await upload(http, b'{"text": "a"}')).json()["id"]))["id"]
-    invalid = await http.post(ADVICE, json={**body, "training_file": broken})
+    invalid = await http.post(ADVICE, json={**body, "training_file_id": broken})
     assert (invalid.status_code, invalid.json()["error"]["code"]) == (400, "invalid_training_file")
-    texts = await http.post(ADVICE, json={**body, "training_file": unasked})
+    texts = await http.post(ADVICE, json={**body, "training_file_id": unasked})
     assert (texts.status_code, texts.json()["error"]["code"]) == (400, "invalid_training_file")
     assert "no questions" in texts.json()["error"]["message"]
     api.settings.upstreams.clear()
-    unserved = await http.post(ADVICE, json={**body, "training_file": waiting})
-    assert (unserved.status_code, unserved.json()["error"]["code"]) == (409, "not_served")
+    unserved = await http.post(ADVICE, json={**body, "training_file_id": waiting})
+    assert (unserved.status_code, unserved.json()["error"]["code"]) == (503, "model_not_served")

@@ -28,8 +28,8 @@ async def file_id(file_of, chats) -> str:
 async def test_a_project_has_few_advice_in_progress(http, file_id):
     for _ in range(10):
         await ask(http, file_id)
-    refused = await http.post(ADVICE, json={"training_file": file_id, "model": BASE_MODEL})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_advice")
+    refused = await http.post(ADVICE, json={"training_file_id": file_id, "model": BASE_MODEL})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "limit_reached")
 
 
 async def test_an_engine_that_is_away_fails_the_advice(http, settings, work, file_id, engine):
@@ -37,7 +37,7 @@ async def test_an_engine_that_is_away_fails_the_advice(http, settings, work, fil
     engine.failures = [503] * 10_000
     found = await advised(http, work, file_id)
     assert (found["status"], found["error"]["code"]) == ("failed", "engine_unavailable")
-    assert found["recommendation"] is None
+    assert found["result"] is None
 
 
 async def test_a_file_deleted_on_the_way_fails_the_advice(http, work, file_id):
@@ -48,20 +48,21 @@ async def test_a_file_deleted_on_the_way_fails_the_advice(http, work, file_id):
     assert (found["status"], found["error"]["code"]) == ("failed", "file_not_found")
 
 
-async def test_a_deleted_advice_is_gone_and_its_worker_stops(http, api, work, file_id, engine):
+@pytest.mark.parametrize("how", ["cancel", "delete"])
+async def test_a_worker_stops(http, api, work, file_id, engine, how):
     advice = await ask(http, file_id)
     engine.go.clear()
     async with asyncio.timeout(60), work("cpu"):
         while not engine.waiting:
             await asyncio.sleep(0.005)
-        deleted = await http.delete(f"{ADVICE}/{advice['id']}")
-        assert deleted.json() == {
-            "id": advice["id"],
-            "object": "fine_tuning.advice",
-            "deleted": True,
-        }
-        assert (await http.get(f"{ADVICE}/{advice['id']}")).status_code == 404
-        assert (await http.delete(f"{ADVICE}/{advice['id']}")).status_code == 404
+        url = f"{ADVICE}/{advice['id']}"
+        if how == "cancel":
+            assert (await http.post(f"{url}/cancel")).json()["status"] == "cancelled"
+        else:
+            deleted = (await http.delete(url)).json()
+            assert (deleted["object"], deleted["deleted"]) == ("advice.deleted", True)
+            assert (await http.get(url)).status_code == 404
+            assert (await http.delete(url)).status_code == 404
         while await api.app.state.redis.zcard(queue.EVALS):
             await asyncio.sleep(0.05)
     assert engine.seen == []

@@ -95,7 +95,7 @@ async def test_scores_are_by_probe_and_place(upstreams):
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(500, "adapter_broken"), (404, "model_not_found"), (400, "bad"), (422, "bad")],
+    [(500, "model_not_loadable"), (404, "model_not_found"), (400, "bad"), (422, "bad")],
 )
 async def test_an_adapter_that_is_refused_beside_a_base_that_answers_is_not_served(
     engine, upstreams, status, code
@@ -172,12 +172,12 @@ async def job_of(recorder: AttemptRecorder, jobs: Jobs) -> tuple[JobRecord, dict
 
 
 async def test_a_job_whose_adapter_the_engine_refuses_has_failed(engine, serving, recorder, jobs):
-    engine.always["adapter"] = (500, "adapter_broken")
+    engine.always["adapter"] = (500, "model_not_loadable")
     assert not await serving.passes(DONE)
     job, data = await job_of(recorder, jobs)
     assert job.error is not None
     assert (job.status, job.error.code) == (Status.FAILED, "serve_parity")
-    assert "it answered 500 (adapter_broken) for the model" in job.error.message
+    assert "it answered 500 (model_not_loadable) for the model" in job.error.message
     assert "secret" not in json.dumps(data) + job.error.message
 
 

@@ -382,7 +382,7 @@ async def test_an_engine_that_is_away_fails_the_evaluation_which_can_run_again(
         again = await http.post(f"{JOBS}/{evaluation.id}/evaluation")
         assert again.json()["status"] == "in_progress"
         conflict = await http.post(f"{JOBS}/{evaluation.id}/evaluation")
-        assert conflict.json()["error"]["code"] == "evaluation_in_progress"
+        assert conflict.json()["error"]["code"] == "invalid_state"
         assert (await ended(http, evaluation.id))["status"] == "completed"
 
 
@@ -391,7 +391,7 @@ async def test_a_base_model_without_an_engine_is_skipped(evaluation, http, api: 
     async with work("cpu"):
         skipped = await ended(http, evaluation.id)
     assert skipped["status"] == "skipped"
-    assert skipped["error"]["code"] == "not_served"
+    assert skipped["error"]["code"] == "model_not_served"
 
 
 async def test_a_deleted_validation_file_is_a_clear_error(evaluation, job, http, work):
@@ -622,7 +622,7 @@ async def test_an_earlier_gate_is_not_reported_when_a_restarted_evaluation_fails
     again = await store.restart(first)
     await store.change_own(
         again,
-        lambda now: now.give_up("not_served", "No engine.", 9).model_copy(
+        lambda now: now.give_up("model_not_served", "No engine.", 9).model_copy(
             update={"status": status}
         ),
     )

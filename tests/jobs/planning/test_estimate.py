@@ -289,7 +289,7 @@ async def test_a_file_that_is_not_ready_is_answered_at_once_and_measured_meanwhi
     async with work("cpu"):
         assert (await estimated(http, file_id))["rows"] == 12
     for answer, why in ((unchecked, "being checked"), (unmeasured, "being measured")):
-        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "file_not_ready")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_ready")
         assert why in answer.json()["error"]["message"]
         assert answer.headers["retry-after"] == "1"
         assert "x-should-retry" not in answer.headers

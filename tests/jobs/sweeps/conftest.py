@@ -14,7 +14,7 @@ from tests.adapters import base_folder
 from tests.conftest import BASE_MODEL
 from tests.faults.children import InlineDatasetProcess, ScriptedTrainer
 
-SWEEPS = "/v1/fine_tuning/sweeps"
+SWEEPS = "/v1/sweeps"
 SHARE: dict[str, Any] = {"hyperparameters": {"validation_share": 0.25}}
 RATES: dict[str, Any] = {"learning_rate": [0.004, 0.001, 0.003, 0.002]}
 

@@ -60,11 +60,8 @@ async def ends_told(api: Api) -> list[str]:
 async def test_each_combination_of_values_is_a_job(http, file_id):
     values = {"learning_rate": [0.001, 0.002], "lora": {"r": [4, 8]}}
     sweep = await create(http, file_id, values=values, metadata={"team": "a"}, suffix="Shop")
-    assert (sweep["object"], sweep["status"], sweep["best_job"]) == (
-        "fine_tuning.sweep",
-        "running",
-        None,
-    )
+    assert (sweep["object"], sweep["status"], sweep["result"]) == ("sweep", "in_progress", None)
+    assert sweep["progress"] == {"completed": 0, "total": 4, "step": None}
     assert [trial["hyperparameters"] for trial in sweep["trials"]] == [
         {"learning_rate": rate, "lora": {"r": rank}} for rate in (0.001, 0.002) for rank in (4, 8)
     ]
@@ -143,7 +140,7 @@ async def test_what_is_refused(http, file_id, fields, words):
 async def test_a_sweep_must_fit_the_queue(api: Api, http, file_id):
     api.settings.max_queued_jobs_per_project = 3
     answer = await post(http, file_id)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_queued_jobs")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "limit_reached")
     assert (await http.get(JOBS)).json()["data"] == []
 
 
@@ -161,14 +158,14 @@ async def test_losers_are_stopped_and_the_winner_is_reported(api: Api, http, fil
     async with work("cpu", "gpu"):
         await checked(http, file_id)
         done = await ended(http, sweep["id"])
-    assert done["status"] == "succeeded", done
+    assert done["status"] == "completed", done
     states = [(trial["status"], trial["held_out_loss"]) for trial in done["trials"]]
     assert states == [("cancelled", 4), ("succeeded", 1), ("cancelled", 3), ("cancelled", 2)]
     best = done["trials"][1]
-    assert (done["best_job"], done["fine_tuned_model"]) == (
-        best["job_id"],
-        best["fine_tuned_model"],
-    )
+    assert done["result"] == {
+        "best_job_id": best["job_id"],
+        "fine_tuned_model": best["fine_tuned_model"],
+    }
     assert [trial["stopped"] for trial in done["trials"]] == [
         f"Stopped by the sweep {sweep['id']}: held-out loss {loss}{after} of the training"
         if loss
@@ -227,13 +224,24 @@ async def test_without_stopping_no_trial_waits(api: Api, http, file_id):
 async def test_cancel_ends_the_sweep_and_its_jobs(api: Api, http, file_id):
     sweep = await create(http, file_id)
     cancelled = (await http.post(f"{SWEEPS}/{sweep['id']}/cancel")).json()
-    assert (cancelled["status"], cancelled["best_job"]) == ("cancelled", None)
+    assert (cancelled["status"], cancelled["result"]) == ("cancelled", None)
     assert {trial["status"] for trial in cancelled["trials"]} == {"cancelled"}
     told = await messages(http, cancelled["trials"][0]["job_id"])
     assert told[0] == f"The sweep {sweep['id']} was cancelled"
-    again = await http.post(f"{SWEEPS}/{sweep['id']}/cancel")
-    assert again.json() == cancelled
     assert await ends_told(api) == ["fine_tuning.sweep.cancelled"]
+    again = await http.post(f"{SWEEPS}/{sweep['id']}/cancel")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "invalid_state")
+
+
+async def test_an_ended_sweep_can_be_deleted(http, file_id):
+    url = f"{SWEEPS}/{(sweep := await create(http, file_id))['id']}"
+    refused = await http.delete(url)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "invalid_state")
+    await http.post(f"{url}/cancel")
+    gone = {"id": sweep["id"], "object": "sweep.deleted", "deleted": True}
+    assert (await http.delete(url)).json() == gone
+    assert (await http.get(url)).status_code == 404
+    assert len(await jobs_of(http, sweep)) == 4
 
 
 async def test_a_sweep_that_has_ended_cannot_be_cancelled(api: Api, http, file_id, work):
@@ -245,7 +253,7 @@ async def test_a_sweep_that_has_ended_cannot_be_cancelled(api: Api, http, file_i
     assert (done["status"], done["error"]["code"]) == ("failed", "no_trial_succeeded")
     refused = await http.post(f"{SWEEPS}/{sweep['id']}/cancel")
     assert refused.status_code == 409
-    assert "is failed and cannot be cancelled" in refused.json()["error"]["message"]
+    assert "has already ended with status 'failed'" in refused.json()["error"]["message"]
     assert await ends_told(api) == ["fine_tuning.sweep.failed"]
 
 

@@ -97,7 +97,7 @@ async def test_integrations_are_off_by_default(http, body, settings: Settings):
     assert Settings().mlflow_tracking_uris == ()
     settings.mlflow_tracking_uris = ()
     answer = await http.post(JOBS, json={**body, "integrations": mlflow()})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "integrations_disabled")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "feature_disabled")
     assert "FINETUNED_MLFLOW_TRACKING_URIS" in answer.json()["error"]["message"]
 
 
@@ -106,7 +106,7 @@ async def test_wandb_is_refused_in_words(api: Api, body):
     async with openai.AsyncOpenAI(base_url=f"{api.base_url}/v1", api_key=await api.key()) as sdk:
         with pytest.raises(openai.BadRequestError, match="Use the integration 'mlflow'") as refused:
             await sdk.fine_tuning.jobs.create(**body, integrations=[integration])
-    assert refused.value.code == "unsupported_integration"
+    assert refused.value.code == "invalid_value"
     assert refused.value.param == "integrations[0].type"
 
 

@@ -144,9 +144,8 @@ async def test_names_of_models_are_reserved(http, new_model):
     free = f"ft:{BASE_MODEL}:acme:x:notyet1"  # the next training may get it
     names = [BASE_MODEL, mine, foreign, deleted, old_base, free]
     answers = [await put(http, BASE_MODEL, f"/v1/aliases/{name}") for name in names]
-    assert [a.status_code for a in answers] == [409] * len(names)
-    assert {a.json()["error"]["code"] for a in answers} == {"alias_name_reserved"}
-    assert all(a.headers["x-should-retry"] == "false" for a in answers)
+    assert [a.status_code for a in answers] == [400] * len(names)
+    assert {a.json()["error"]["code"] for a in answers} == {"name_reserved"}
     messages = [a.json()["error"]["message"] for a in answers]
     told = {m.replace(f"'{n}'", "") for m, n in zip(messages, names, strict=True)}
     assert len(told) == 1
@@ -171,7 +170,7 @@ async def test_a_model_in_use_cannot_be_deleted(http, new_model):
     assert (await http.delete(f"/v1/models/{one}")).status_code == 200
     # The previous target is gone: the alias is unchanged, and the error says so.
     back = await http.post(NAME + "/rollback")
-    assert (back.status_code, back.json()["error"]["code"]) == (409, "model_not_found")
+    assert (back.status_code, back.json()["error"]["code"]) == (409, "invalid_state")
     assert one in back.json()["error"]["message"]
     assert (await http.get(NAME)).json()["targets"][0]["model"] == two
 
@@ -197,7 +196,7 @@ async def test_rollback_needs_a_previous_target(http):
     assert (await http.post(NAME + "/rollback")).status_code == 404
     await put(http, BASE_MODEL)
     refused = await http.post(NAME + "/rollback")
-    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "alias_without_previous")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "invalid_state")
 
 
 async def test_if_match_rejects_an_outdated_etag(http, new_model):
@@ -217,7 +216,7 @@ async def test_if_match_rejects_an_outdated_etag(http, new_model):
         await put(http, three, "/v1/aliases/new", **{"if-match": etag}),
     ]
     assert [(a.status_code, a.json()["error"]["code"]) for a in late] == [
-        (409, "alias_changed")
+        (412, "precondition_failed")
     ] * 6
     assert (await http.get(NAME)).json() == now.json()
     assert (await put(http, three, **{"if-match": now.json()["etag"]})).status_code == 200
@@ -232,7 +231,7 @@ async def test_a_recreated_alias_has_a_new_etag_and_history(http):
     new = await put(http, BASE_MODEL)
     assert new.json()["generation"] == 1
     assert len((await http.get(NAME + "/history")).json()["data"]) == 1
-    assert (await http.delete(NAME, headers={"if-match": old})).status_code == 409
+    assert (await http.delete(NAME, headers={"if-match": old})).status_code == 412
 
 
 async def test_pages_newest_first(http):
@@ -273,7 +272,7 @@ async def test_the_number_of_aliases_is_bounded(api, settings):
         made = [a for a in answers if a.status_code == 200]
         refused = [a for a in answers if a.status_code == 409]
         assert (len(made), len(refused)) == (3, 5)
-        assert {a.json()["error"]["code"] for a in refused} == {"too_many_aliases"}
+        assert {a.json()["error"]["code"] for a in refused} == {"limit_reached"}
         name = made[0].json()["id"]
         await http.delete(f"/v1/aliases/{name}")
         assert (await put(http, BASE_MODEL, "/v1/aliases/again")).status_code == 200

@@ -206,14 +206,14 @@ async def test_a_change_of_the_gate_alone_cannot_be_rolled_back(http):
     await put(http, BASE_MODEL)
     await put(http, BASE_MODEL, gate=GATE)
     refused = await http.post(NAME + "/rollback")
-    assert refused.json()["error"]["code"] == "alias_without_previous"
+    assert refused.json()["error"]["code"] == "invalid_state"
 
 
 async def test_a_changed_gate_has_a_new_etag(http):
     seen = (await put(http, BASE_MODEL)).headers["etag"]
     await put(http, BASE_MODEL, gate=GATE)
     late = await http.put(NAME, json={"model": BASE_MODEL, "gate": {}}, headers={"if-match": seen})
-    assert late.json()["error"]["code"] == "alias_changed"
+    assert late.json()["error"]["code"] == "precondition_failed"
 
 
 @pytest.mark.parametrize(

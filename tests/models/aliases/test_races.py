@@ -67,7 +67,7 @@ async def test_one_of_many_conditional_changes_wins(clients, new_model):
             for i, m in enumerate(models)
         )
     )
-    assert Counter(a.status_code for a in answers) == {200: 1, 409: 9}
+    assert Counter(a.status_code for a in answers) == {200: 1, 412: 9}
     (won,) = [a.json() for a in answers if a.status_code == 200]
     assert (await clients[0].get(NAME)).json() == won
 
@@ -80,7 +80,7 @@ async def test_one_of_many_creations_wins(clients, new_model):
             for i, m in enumerate(models)
         )
     )
-    assert Counter(a.status_code for a in answers) == {200: 1, 409: 5}
+    assert Counter(a.status_code for a in answers) == {200: 1, 412: 5}
 
 
 async def test_concurrent_rollbacks_do_not_undo_each_other(clients, new_model):
@@ -90,7 +90,7 @@ async def test_concurrent_rollbacks_do_not_undo_each_other(clients, new_model):
     answers = await asyncio.gather(
         *(clients[i % 2].post(NAME + "/rollback", headers={"if-match": seen}) for i in range(6))
     )
-    assert Counter(a.status_code for a in answers) == {200: 1, 409: 5}
+    assert Counter(a.status_code for a in answers) == {200: 1, 412: 5}
     assert (await clients[0].get(NAME)).json()["targets"][0]["model"] == one
 
 

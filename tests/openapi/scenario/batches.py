@@ -11,7 +11,7 @@ from service.core import clock, ids
 from tests.openapi.scenario.data import NO_BATCH, NO_FILE
 from tests.openapi.world import World
 
-_CREATE, _CANCEL, _RETRIEVE, _LIST = "createBatch", "cancelBatch", "retrieveBatch", "listBatches"
+_CREATE, _CANCEL, _RETRIEVE, _LIST = "createBatch", "cancelBatch", "getBatch", "listBatches"
 _ENDPOINT = "/v1/chat/completions"
 _QUESTIONS = ("Are you open on Mondays?", "Do you have volume 3?")
 

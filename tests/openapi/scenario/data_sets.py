@@ -101,27 +101,47 @@ async def recognizers(world: World) -> None:
     """Define kinds of personal data, look at them, and delete one."""
     number = {"recognizer": "customer_number"}
     await world.call(
-        "setRecognizer",
+        "putRecognizer",
         "pattern",
         "Customer numbers, by a pattern",
         path=number,
         json={"pattern": r"\bC-\d{6}\b"},
     )
     await world.call(
-        "setRecognizer",
+        "putRecognizer",
         "terms",
         "Names of customers, as a list",
         path={"recognizer": "customer"},
         json={"terms": ["Acme Trading", "山田商店"]},
     )
-    await world.call("setRecognizer", expect=400, path=number, json={"pattern": "("})
-    await world.call("retrieveRecognizer", "pattern", path=number)
+    await world.call("putRecognizer", expect=400, path=number, json={"pattern": "("})
+    await world.call("getRecognizer", "pattern", path=number)
     await world.call("listRecognizers", "two", query={"limit": 20})
     await world.call("listRecognizers", expect=400, query={"after": "x"})
     await world.call("deleteRecognizer", "deleted", path=number)
     await world.call("deleteRecognizer", expect=404, path=number)
-    await world.call("retrieveRecognizer", expect=404, path=number)
+    await world.call("getRecognizer", expect=404, path=number)
     await world.call("deleteRecognizer", path={"recognizer": "customer"})
+
+
+async def reviews(world: World, files: Uploaded) -> None:
+    """Review rows of a file, list the reviews, and delete one."""
+    row = {"file_id": files.chats, "line": "2"}
+    answer = [{"role": "user", "content": "Open on Sundays?"}]
+    answer += [{"role": "assistant", "content": "Yes, from noon to four."}]
+    edited = {"label": "edited", "row": {"messages": answer}, "note": "The hours changed."}
+    await world.call("putRowReview", "approved", "A good row", path=row, json={"label": "approved"})
+    await world.call("putRowReview", "edited", "A row to use instead", path=row, json=edited)
+    await world.call("putRowReview", expect=400, path=row, json={"label": "edited"})
+    await world.call("putRowReview", expect=404, path={**row, "file_id": NO_FILE}, json=edited)
+    await world.call("getRowReview", "edited", path=row)
+    await world.call("listRowReviews", "edited", path={"file_id": files.chats}, query={"limit": 20})
+    path = {"file_id": files.chats}
+    await world.call("listRowReviews", expect=400, path=path, query={"after": "x"})
+    await world.call("deleteRowReview", "deleted", path=row)
+    await world.call("deleteRowReview", expect=404, path=row)
+    await world.call("getRowReview", expect=404, path=row)
+    await world.call("listRowReviews", expect=404, path={"file_id": NO_FILE})
 
 
 async def _until_completed(world: World, file_id: str, cleaning_id: str) -> None:

@@ -128,7 +128,7 @@ async def _refused(world: World, path: dict[str, str]) -> None:
     unknown = {**_GRADER, "reference": "{{item.reply}}"}
     await world.call("createEval", expect=400, json={**_EVAL, "testing_criteria": [unknown]})
     twice = {**_EVAL, "testing_criteria": [_GRADER, _GRADER]}
-    await world.call("createEval", expect=400, json=twice)
+    await world.call("createEval", expect=409, json=twice)
     await world.call("updateEval", expect=400, path=path, json={"owner": "me"})
 
 
@@ -156,8 +156,8 @@ async def look(world: World, evaluated: Evaluated) -> None:
     path = evaluated.path(evaluated.given)
     await _until(world, path, lambda run: run["status"] == "completed")
     await world.call("getEvalRun", "completed", "A run with one wrong answer", path=path)
-    items = await world.call("getEvalRunOutputItems", "both", path=path, query={"order": "asc"})
-    await world.call("getEvalRunOutputItems", expect=400, path=path, query={"after": "x"})
+    items = await world.call("listEvalRunOutputItems", "both", path=path, query={"order": "asc"})
+    await world.call("listEvalRunOutputItems", expect=400, path=path, query={"after": "x"})
     item = {**path, "output_item_id": items.json()["data"][1]["id"]}
     await world.call("getEvalRunOutputItem", "failed", path=item)
     await world.call("getEvalRunOutputItem", expect=404, path={**path, "output_item_id": "x"})
@@ -166,8 +166,9 @@ async def look(world: World, evaluated: Evaluated) -> None:
     await world.call("cancelEvalRun", "canceled", path=sampled)
     await world.call("cancelEvalRun", expect=409, path=sampled)
     await world.call("cancelEvalRunByPath", expect=409, path=sampled)
-    await world.call("getEvalRuns", "canceled", path=evaluated.path(), query={"status": "canceled"})
-    await world.call("getEvalRuns", expect=400, path=evaluated.path(), query={"after": NO_RUN})
+    canceled = {"status": "canceled"}
+    await world.call("listEvalRuns", "canceled", path=evaluated.path(), query=canceled)
+    await world.call("listEvalRuns", expect=400, path=evaluated.path(), query={"after": NO_RUN})
     await _again(world, evaluated)
     await world.call("getEval", "one", path=evaluated.path())
     renamed = {"name": "Opening hours, in English"}
@@ -192,7 +193,7 @@ async def _again(world: World, evaluated: Evaluated) -> None:
     path = evaluated.path()
     source = {"type": "file_content", "content": [{"item": _ITEMS[0]}]}
     template = {"type": "template", "template": _MESSAGES}
-    runs = await world.call("getEvalRuns", path=path, query={"status": "canceled"})
+    runs = await world.call("listEvalRuns", path=path, query={"status": "canceled"})
     model = runs.json()["data"][0]["model"]
     data_source = {
         "type": "completions",
@@ -213,10 +214,10 @@ async def _unknown(world: World) -> None:
     await world.call("updateEval", expect=404, path=path, json={"name": "a"})
     await world.call("deleteEval", expect=404, path=path)
     await world.call("createEvalRun", expect=404, path=path, json={})
-    await world.call("getEvalRuns", expect=404, path=path)
+    await world.call("listEvalRuns", expect=404, path=path)
     run = {**path, "run_id": NO_RUN}
     for operation in (
         *("getEvalRun", "cancelEvalRun", "cancelEvalRunByPath", "deleteEvalRun"),
-        "getEvalRunOutputItems",
+        "listEvalRunOutputItems",
     ):
         await world.call(operation, expect=404, path=run)

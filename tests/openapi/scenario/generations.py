@@ -17,7 +17,7 @@ from tests.openapi.scenario.data import NO_FILE, NO_GENERATION
 from tests.openapi.world import World
 
 _CREATE, _LIST = "createDatasetGeneration", "listDatasetGenerations"
-_RETRIEVE, _CANCEL = "retrieveDatasetGeneration", "cancelDatasetGeneration"
+_RETRIEVE, _CANCEL = "getDatasetGeneration", "cancelDatasetGeneration"
 _DELETE = "deleteDatasetGeneration"
 _HANDBOOK = (
     "# Opening hours\n\nThe shop is open from 10 to 18 o'clock, and closed on Mondays.\n\n"
@@ -36,7 +36,7 @@ async def create(world: World, model: str) -> list[str]:
     short = await _uploaded(world, "note.txt", b"Closed.")
     picture = await _uploaded(world, "logo.png", b"\x89PNG")
     rows = await _uploaded(world, "requests.jsonl", b"{}", "batch")
-    body: dict[str, Any] = {"documents": [handbook], "model": model}
+    body: dict[str, Any] = {"document_ids": [handbook], "model": model}
     key = {"idempotency-key": "handbook-1"}
     made = [
         await world.call(
@@ -52,20 +52,24 @@ async def create(world: World, model: str) -> list[str]:
                 "max_tokens_total": 200_000,
             },
         ),
-        await world.call(_CREATE, json={**body, "documents": [short]}),
+        await world.call(_CREATE, json={**body, "document_ids": [short]}),
         await world.call(_CREATE, json=body),
     ]
     await world.call(_CREATE, expect=409, headers=key, json=body)
-    await world.call(_CREATE, expect=404, json={**body, "documents": [NO_FILE]})
+    await world.call(_CREATE, expect=404, json={**body, "document_ids": [NO_FILE]})
     await world.call(_CREATE, expect=404, json={**body, "model": "unknown"})
-    await world.call(_CREATE, expect=400, json={**body, "documents": [picture]})
-    await world.call(_CREATE, expect=400, json={**body, "documents": [rows]})
+    await world.call(_CREATE, expect=400, json={**body, "document_ids": [picture]})
+    await world.call(_CREATE, expect=400, json={**body, "document_ids": [rows]})
     await world.call(_CREATE, expect=429, json=body)
     found = [str(one.json()["id"]) for one in made]
-    await world.call(_CANCEL, "cancelling", path={"generation_id": found[2]})
-    for operation in (_RETRIEVE, _CANCEL, _DELETE):
-        await world.call(operation, expect=404, path={"generation_id": NO_GENERATION})
-    await world.call(_DELETE, expect=409, path={"generation_id": found[0]})
+    await world.call(_CANCEL, "cancelling", path={"id": found[2]})
+    for operation in (_RETRIEVE, "listDatasetGenerationEvents", _CANCEL, _DELETE):
+        await world.call(operation, expect=404, path={"id": NO_GENERATION})
+    await world.call(_DELETE, expect=409, path={"id": found[0]})
+    events, path = "listDatasetGenerationEvents", {"id": found[2]}
+    await world.call(events, "list", "Changes of the status of a generation", path=path)
+    await world.call(events, path=path, query={"stream": "?"}, expect=400)
+    await world.call(_RETRIEVE, path=path, query={"wait": 31}, expect=400)
     await world.call(_LIST, "list", query={"limit": 2})
     await world.call(_LIST, expect=400, query={"after": NO_GENERATION})
     return found
@@ -79,21 +83,23 @@ async def look(world: World, made: list[str], store: Generations, project_id: st
         (waiting, "in_progress", "Generation in progress"),
     ):
         await _until(world, one, status)
-        await world.call(_RETRIEVE, status, summary, path={"generation_id": one})
-    await world.call(_CANCEL, path={"generation_id": waiting})
+        await world.call(_RETRIEVE, status, summary, path={"id": one})
+    await world.call(_CANCEL, path={"id": waiting})
     for one in (waiting, cancelled):
         await _until(world, one, "cancelled")
-    done = {"generation_id": await _completed(store, project_id, waiting)}
+    done = {"id": await _completed(store, project_id, waiting)}
     summary = "Generation that completed with fewer rows than wanted"
     await world.call(_RETRIEVE, "completed", summary, path=done)
     await world.call(_CANCEL, expect=409, path=done)
+    events = "listDatasetGenerationEvents"
+    await world.call(events, "stream", "Event stream", path=done, query={"stream": True})
     await world.call(_DELETE, "deleted", path=done)
 
 
 async def _until(world: World, generation: str, status: str) -> None:
     async with asyncio.timeout(60):
         while True:
-            answer = await world.call(_RETRIEVE, path={"generation_id": generation})
+            answer = await world.call(_RETRIEVE, path={"id": generation})
             if answer.json()["status"] == status:
                 return
             await asyncio.sleep(0.05)
@@ -107,6 +113,7 @@ async def _completed(store: Generations, project_id: str, like: str) -> str:
     fields = {
         "id": ids.new(ids.GENERATION),
         "created_at": now_s,
+        "started_at": now_s,
         "in_progress_at": now_s,
         "completed_at": now_s + 90,
         "cancelling_at": None,

@@ -68,5 +68,5 @@ async def look(world: World, path: dict[str, str]) -> None:
     await world.call("listModelImports", expect=400, path=file, query={"after": "x"})
     await world.call("listModelImports", expect=404, path={"file_id": NO_FILE})
     for one in found:
-        await world.call("retrieveModel", path={"model": one["model"]})
+        await world.call("getModel", path={"model": one["model"]})
         await world.call("deleteModel", path={"model": one["model"]})

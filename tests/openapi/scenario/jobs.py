@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from service.jobs.records import Jobs, NewEvent
 from tests.openapi.scenario.data import NO_FILE, NO_JOB
 from tests.openapi.scenario.files import Uploaded
 from tests.openapi.world import World
@@ -78,7 +79,7 @@ async def look(world: World, jobs: list[str]) -> None:
     for job_id in jobs:
         await _until_queued(world, job_id)
     path = {"job_id": jobs[0]}
-    await world.call("retrieveFineTuningJob", "queued", "Queued job", path=path)
+    await world.call("getFineTuningJob", "queued", "Queued job", path=path)
     await world.call("listFineTuningJobs", "newest", query={"limit": 20})
     await world.call("listFineTuningJobs", expect=400, query={"after": NO_JOB})
     await world.call("pauseFineTuningJob", "paused", path=path)
@@ -89,27 +90,50 @@ async def look(world: World, jobs: list[str]) -> None:
     await world.call("cancelFineTuningJob", expect=409, path=path)
     await _events(world, path)
     for operation in (
-        *("retrieveFineTuningJob", "pauseFineTuningJob", "resumeFineTuningJob"),
-        *("cancelFineTuningJob", "listFineTuningEvents", "listFineTuningJobCheckpoints"),
+        *("getFineTuningJob", "pauseFineTuningJob", "resumeFineTuningJob"),
+        *("cancelFineTuningJob", "listFineTuningJobEvents", "listFineTuningJobCheckpoints"),
+        "getFineTuningJobMetrics",
     ):
         await world.call(operation, expect=404, path={"job_id": NO_JOB})
     for operation in (
-        "retrieveFineTuningJobEvaluation",
+        "getFineTuningJobEvaluation",
         "restartFineTuningJobEvaluation",
-        "retrieveFineTuningJobEvaluationReport",
+        "getFineTuningJobEvaluationReport",
     ):
         await world.call(operation, expect=404, path=path)
 
 
+async def metrics(world: World, jobs: Jobs, job_id: str, project_id: str) -> None:
+    """Read the metrics of a training of 100,000 steps."""
+    rows = [
+        {"step": 50, "train_loss": 2.41, "interval": {"steps": 50, "train_loss": [2.2, 2.6, 3.9]}},
+        {"step": 50_000, "train_loss": 1.12, "valid_loss": 1.31},
+        {"step": 100_000, "train_loss": 0.97, "valid_loss": 1.22},
+    ]
+    async with jobs.redis.pipeline(transaction=True) as pipe:
+        events = [NewEvent(message="Step", type="metrics", data=row) for row in rows]
+        jobs.add_events(pipe, project_id, job_id, events)
+        await pipe.execute()
+    operation, path = "getFineTuningJobMetrics", {"job_id": job_id}
+    await world.call(
+        operation,
+        "buckets",
+        "100,000 steps in two buckets",
+        path=path,
+        query={"buckets": 2, "metrics": ["train_loss", "valid_loss"], "from_step": 0},
+    )
+    await world.call(operation, expect=400, path=path, query={"metrics": "loss"})
+
+
 async def unknown_format(world: World, job_id: str) -> None:
     """Ask for the report of an evaluation in a format that does not exist."""
-    report = "retrieveFineTuningJobEvaluationReport"
+    report = "getFineTuningJobEvaluationReport"
     await world.call(report, expect=400, path={"job_id": job_id}, query={"format": "pdf"})
 
 
 async def _events(world: World, path: dict[str, str]) -> None:
     listed = await world.call(
-        "listFineTuningEvents",
+        "listFineTuningJobEvents",
         "cancelled",
         "Events of a canceled job",
         path=path,
@@ -117,14 +141,14 @@ async def _events(world: World, path: dict[str, str]) -> None:
     )
     oldest = listed.json()["data"][-3]["id"]
     await world.call(
-        "listFineTuningEvents",
+        "listFineTuningJobEvents",
         "cancelled",
         "Event stream, resumed after an event",
         path=path,
         query={"stream": True},
         headers={"last-event-id": oldest},
     )
-    await world.call("listFineTuningEvents", expect=400, path=path, query={"after": "x"})
+    await world.call("listFineTuningJobEvents", expect=400, path=path, query={"after": "x"})
     await world.call("listFineTuningJobCheckpoints", "none_yet", path=path, query={"limit": 10})
     await world.call(
         "listFineTuningJobCheckpoints", expect=400, path=path, query={"after": "ftckpt_x"}
@@ -134,7 +158,7 @@ async def _events(world: World, path: dict[str, str]) -> None:
 async def _until_queued(world: World, job_id: str) -> None:
     async with asyncio.timeout(60):
         while True:
-            answer = await world.call("retrieveFineTuningJob", path={"job_id": job_id})
+            answer = await world.call("getFineTuningJob", path={"job_id": job_id})
             if answer.json()["status"] != "validating_files":
                 assert answer.json()["status"] == "queued", answer.text
                 return

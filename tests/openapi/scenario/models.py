@@ -39,7 +39,7 @@ async def aliases(world: World, models: list[str]) -> None:
     old, new = models
     path = _PATH
     await world.call(
-        "setAlias",
+        "putAlias",
         "model",
         "Create an alias; `If-None-Match` protects an existing one",
         path=path,
@@ -47,13 +47,13 @@ async def aliases(world: World, models: list[str]) -> None:
         json={"model": old},
     )
     await world.call(
-        "setAlias", expect=409, path=path, headers={"if-none-match": "*"}, json={"model": new}
+        "putAlias", expect=412, path=path, headers={"if-none-match": "*"}, json={"model": new}
     )
     await world.call("rollbackAlias", expect=409, path=path)
     split = [{"model": old, "weight": 90}, {"model": new, "weight": 10}]
-    now = await world.call("retrieveAlias", "model", path=path)
+    now = await world.call("getAlias", "model", path=path)
     await world.call(
-        "setAlias",
+        "putAlias",
         "split",
         "Send a tenth of the requests to a new model",
         path=path,
@@ -61,13 +61,13 @@ async def aliases(world: World, models: list[str]) -> None:
         json={"targets": split},
     )
     await world.call(
-        "setAlias",
+        "putAlias",
         "gate",
         "Require that models pass a gate from now on, and keep the targets",
         path=path,
         json={"targets": split, "gate": _GATE},
     )
-    await world.call("setAlias", expect=409, path=path, json={"model": new})
+    await world.call("putAlias", expect=409, path=path, json={"model": new})
     await world.call("listAliases", "one", query={"limit": 20})
     await world.call("listAliases", expect=400, query={"after": "gpt-unknown"})
     await world.call("listAliasHistory", "three", path=path)
@@ -76,14 +76,14 @@ async def aliases(world: World, models: list[str]) -> None:
 
 
 async def _refused(world: World, model: str) -> None:
-    await world.call("setAlias", expect=400, path=_PATH, json={})
-    await world.call("setAlias", expect=400, path={"name": "gpt 4"}, json={"model": model})
-    await world.call("setAlias", expect=404, path=_PATH, json={"model": "gpt-4o"})
-    await world.call("setAlias", expect=409, path={"name": model}, json={"model": model})
+    await world.call("putAlias", expect=400, path=_PATH, json={})
+    await world.call("putAlias", expect=400, path={"name": "gpt 4"}, json={"model": model})
+    await world.call("putAlias", expect=404, path=_PATH, json={"model": "gpt-4o"})
+    await world.call("putAlias", expect=400, path={"name": model}, json={"model": model})
     stale = {"if-match": '"stale"'}
-    await world.call("deleteAlias", expect=409, path=_PATH, headers=stale)
+    await world.call("deleteAlias", expect=412, path=_PATH, headers=stale)
     unknown = {"name": "gpt-unknown"}
-    for operation in ("retrieveAlias", "listAliasHistory", "rollbackAlias", "deleteAlias"):
+    for operation in ("getAlias", "listAliasHistory", "rollbackAlias", "deleteAlias"):
         await world.call(operation, expect=404, path=unknown)
 
 
@@ -96,8 +96,8 @@ async def models(world: World, base: str, trained: list[str]) -> None:
         ("trained", "Trained model", trained[0]),
         ("alias", "Alias", _ALIAS),
     ):
-        await world.call("retrieveModel", name, summary, path={"model": model})
-    await world.call("retrieveModel", expect=404, path={"model": "gpt-4o"})
+        await world.call("getModel", name, summary, path={"model": model})
+    await world.call("getModel", expect=404, path={"model": "gpt-4o"})
     await world.call("deleteModel", expect=403, path={"model": base})
     await world.call("deleteModel", expect=400, path={"model": _ALIAS})
     await world.call("deleteModel", expect=404, path={"model": "gpt-4o"})

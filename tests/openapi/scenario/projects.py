@@ -26,7 +26,7 @@ async def projects(world: World) -> str:
     await world.call("createProject", expect=400, key="admin", json={"name": "Book shop"})
     await world.call("listProjects", "all", key="admin", query={"limit": 20})
     await world.call("listProjects", expect=400, key="admin", query={"after": NO_PROJECT})
-    await world.call("retrieveProject", "one", key="admin", path=path)
+    await world.call("getProject", "one", key="admin", path=path)
     limits = {"limits": {"concurrent_streams": 8, "tokens_per_minute": "unlimited"}}
     await world.call(
         "updateProject",
@@ -72,7 +72,7 @@ async def _ended(world: World) -> None:
     for operation in ("createApiKey", "createServiceAccount"):
         await world.call(operation, expect=409, key="admin", path=path, json={"name": "new"})
     await world.call("deleteProject", "deleting", key="admin", path=path)
-    own = (await world.call("retrieveCaller", key="admin", cut=_unused)).json()["project"]["id"]
+    own = (await world.call("getCaller", key="admin", cut=_unused)).json()["project"]["id"]
     for operation in ("archiveProject", "deleteProject"):
         await world.call(operation, expect=409, key="admin", path={"project_id": own})
 
@@ -111,7 +111,7 @@ async def _keys(world: World, path: dict[str, str]) -> None:
     )
     wrong = {"limits": {"requests_per_minute": "many"}}
     await world.call("updateApiKey", expect=400, key="admin", path=one, json=wrong)
-    await world.call("retrieveApiKey", "one", key="admin", path=one)
+    await world.call("getApiKey", "one", key="admin", path=one)
     await world.call(
         "rotateApiKey",
         "overlap",
@@ -127,7 +127,7 @@ async def _keys(world: World, path: dict[str, str]) -> None:
         await world.call("rotateApiKey", key="admin", path=one, json=kept)
     await world.call("rotateApiKey", expect=409, key="admin", path=one, json=kept)
     await world.call("deleteApiKey", "revoked", key="admin", path=one)
-    await world.call("retrieveApiKey", expect=404, key="admin", path=one)
+    await world.call("getApiKey", expect=404, key="admin", path=one)
     await world.call("rotateApiKey", expect=404, key="admin", path=one, json={})
     await world.call("deleteApiKey", expect=404, key="admin", path=one)
     await world.call("updateApiKey", expect=404, key="admin", path=one, json=limits)
@@ -153,7 +153,7 @@ async def _accounts(world: World, path: dict[str, str]) -> None:
     await world.call("listServiceAccounts", "all", key="admin", path=path, query={"limit": 20})
     wrong = {"after": NO_ACCOUNT}
     await world.call("listServiceAccounts", expect=400, key="admin", path=path, query=wrong)
-    await world.call("retrieveServiceAccount", "one", key="admin", path=one)
+    await world.call("getServiceAccount", "one", key="admin", path=one)
     operation, second = "createServiceAccountApiKey", {"name": "second"}
     await world.call(operation, "second", "Another key", key="admin", path=one, json=second)
     await world.call(operation, expect=400, key="admin", path=one, json={"name": ""})
@@ -166,7 +166,7 @@ async def _accounts(world: World, path: dict[str, str]) -> None:
     await world.call("updateServiceAccount", expect=400, key="admin", path=one, json=none)
     await world.call("deleteServiceAccount", "deleted", key="admin", path=one)
     for operation in (
-        *("retrieveServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
+        *("getServiceAccount", "updateServiceAccount", "deleteServiceAccount"),
         "createServiceAccountApiKey",
     ):
         is_get = operation.startswith(("retrieve", "delete"))
@@ -182,9 +182,9 @@ async def _admin_keys(world: World) -> None:
     await world.call("createAdminApiKey", expect=400, key="admin", json={})
     await world.call("listAdminApiKeys", "all", key="admin", query={"limit": 20}, cut=_never_used)
     await world.call("listAdminApiKeys", expect=400, key="admin", query={"after": NO_KEY})
-    await world.call("retrieveAdminApiKey", "one", key="admin", path=one)
+    await world.call("getAdminApiKey", "one", key="admin", path=one)
     await world.call("deleteAdminApiKey", "revoked", key="admin", path=one)
-    for operation in ("retrieveAdminApiKey", "deleteAdminApiKey"):
+    for operation in ("getAdminApiKey", "deleteAdminApiKey"):
         await world.call(operation, expect=404, key="admin", path=one)
         await world.call(operation, expect=403, path=one)
     await world.call("createAdminApiKey", expect=403, json=body)
@@ -205,19 +205,19 @@ async def _refused(world: World, path: dict[str, str], limits: dict[str, Any]) -
     calls = {
         "createProject": ({}, {"name": "bookshop"}),
         "listProjects": ({}, None),
-        "retrieveProject": (path, None),
+        "getProject": (path, None),
         "updateProject": (path, limits),
         "archiveProject": (path, None),
         "deleteProject": (path, None),
         "createApiKey": (path, key),
         "listApiKeys": (path, None),
         "updateApiKey": (one, limits),
-        "retrieveApiKey": (one, None),
+        "getApiKey": (one, None),
         "rotateApiKey": (one, {}),
         "deleteApiKey": (one, None),
         "createServiceAccount": (path, key),
         "listServiceAccounts": (path, None),
-        "retrieveServiceAccount": (account, None),
+        "getServiceAccount": (account, None),
         "updateServiceAccount": (account, key),
         "deleteServiceAccount": (account, None),
         "createServiceAccountApiKey": (account, key),
@@ -253,7 +253,28 @@ def _from_anywhere(shown: Any) -> Any:
 
 async def caller(world: World) -> None:
     """Retrieve the API key of the request."""
-    await world.call("retrieveCaller", "member", "Member key", cut=_unused)
+    await world.call("getCaller", "member", "Member key", cut=_unused)
+
+
+async def session(world: World) -> None:
+    """Sign in with a key, as a page does, and sign out."""
+    signed_in = await world.call("createSession", "signed_in", cut=_unused_by_caller)
+    cookie = {"cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+    token = {"x-csrf-token": signed_in.json()["csrf_token"]}
+    operation = "getSession"
+    await world.call(operation, "current", key=None, headers=cookie, cut=_unused_by_caller)
+    for operation in ("getSession", "deleteSession"):
+        await world.call(operation, expect=404)
+        other = {**cookie, **token, "sec-fetch-site": "cross-site"}
+        await world.call(operation, expect=403, key=None, headers=other)
+    await world.call(operation, expect=403, key=None, headers=cookie)
+    await world.call(operation, "signed_out", key=None, headers={**cookie, **token})
+    await world.call(operation, expect=401, key=None, headers={**cookie, **token})
+
+
+def _unused_by_caller(shown: Any) -> Any:
+    """Show that nothing is used."""
+    return {**shown, "caller": _unused(shown["caller"])}
 
 
 def _unused(shown: Any) -> Any:
@@ -268,7 +289,7 @@ def _unused(shown: Any) -> Any:
 
 async def usage(world: World) -> None:
     """Provoke refused usage requests. Responses with usage come from a serving installation."""
-    operation, now_s = "getUsageCompletions", int(time.time())
+    operation, now_s = "getCompletionsUsage", int(time.time())
     await world.call(operation, query={"start_time": now_s - 3600})
     await world.call(operation, expect=400)
     await world.call(operation, expect=400, query={"start_time": now_s, "bucket_width": "2h"})

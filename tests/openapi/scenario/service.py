@@ -7,8 +7,8 @@ from tests.openapi.world import World
 
 async def probes(world: World) -> None:
     """Probe a healthy service."""
-    await world.call("livez", "ok", key=None)
-    await world.call("readyz", "ready", key=None)
+    await world.call("getLiveness", "ok", key=None)
+    await world.call("getReadiness", "ready", key=None)
 
 
 async def keys(world: World) -> None:
@@ -42,4 +42,4 @@ async def large_body(world: World, max_json_body_bytes: int) -> None:
 async def redis_away(world: World) -> None:
     """Send requests after Redis has stopped."""
     await world.call("listFiles", expect=503, shared=True)
-    await world.call("readyz", "away", key=None, expect=503)
+    await world.call("getReadiness", "away", key=None, expect=503)

@@ -47,7 +47,7 @@ async def _uploaded(world: World, file: Path) -> str:
 async def _ended(world: World, job_id: str) -> dict[str, Any]:
     async with asyncio.timeout(_TRAIN_S):
         while True:
-            job = (await world.call("retrieveFineTuningJob", path={"job_id": job_id})).json()
+            job = (await world.call("getFineTuningJob", path={"job_id": job_id})).json()
             if job["finished_at"] is not None:
                 assert job["status"] == "succeeded", job
                 return job
@@ -58,9 +58,9 @@ async def look(world: World, job: dict[str, Any]) -> None:
     """Retrieve the results of a job."""
     path = {"job_id": job["id"]}
     estimate = {"model": job["model"], "training_file": job["training_file"], "seed": 42}
-    await world.call("retrieveFineTuningJob", "succeeded", "Job with a ready model", path=path)
+    await world.call("getFineTuningJob", "succeeded", "Job with a ready model", path=path)
     await world.call(
-        "listFineTuningEvents",
+        "listFineTuningJobEvents",
         "succeeded",
         "Last events of a successful job",
         path=path,
@@ -68,14 +68,14 @@ async def look(world: World, job: dict[str, Any]) -> None:
     )
     await world.call("listFineTuningJobCheckpoints", "one", path=path, query={"limit": 1})
     await world.call("estimateFineTuningJob", "worker", "A worker is online", json=estimate)
-    await world.call("retrieveModel", "tuned", path={"model": job["fine_tuned_model"]})
+    await world.call("getModel", "tuned", path={"model": job["fine_tuned_model"]})
 
 
 async def evaluate(world: World, job: dict[str, Any]) -> None:
     """Read the evaluation of the job once it has ended, and run it again."""
     path = {"job_id": job["id"]}
-    retrieve, restart = "retrieveFineTuningJobEvaluation", "restartFineTuningJobEvaluation"
-    report = "retrieveFineTuningJobEvaluationReport"
+    retrieve, restart = "getFineTuningJobEvaluation", "restartFineTuningJobEvaluation"
+    report = "getFineTuningJobEvaluationReport"
     async with asyncio.timeout(_EVALUATE_S):
         while (await world.call(retrieve, path=path)).json()["status"] == "in_progress":
             await asyncio.sleep(0.5)
@@ -97,18 +97,18 @@ async def advise(world: World) -> str:
     file = await _uploaded(world, _CHATS)
     async with asyncio.timeout(_ADVISE_S):
         path = {"file_id": file}
-        while (await world.call("retrieveFile", path=path)).json()["status"] == "uploaded":
+        while (await world.call("getFile", path=path)).json()["status"] == "uploaded":
             await asyncio.sleep(0.5)
-    body = {"model": DEMO_MODEL, "training_file": file}
-    made = await world.call("createFineTuningAdvice", json=body)
+    body = {"model": DEMO_MODEL, "training_file_id": file}
+    made = await world.call("createTrainingAdvice", json=body)
     return made.json()["id"]
 
 
 async def read_advice(world: World, advice_id: str) -> None:
     """Read advice once it has ended."""
-    retrieve, path = "retrieveFineTuningAdvice", {"advice_id": advice_id}
+    retrieve, path = "getTrainingAdvice", {"id": advice_id}
     async with asyncio.timeout(_ADVISE_S):
-        while (await world.call(retrieve, path=path)).json()["status"] == "in_progress":
+        while (await world.call(retrieve, path=path)).json()["finished_at"] is None:
             await asyncio.sleep(0.5)
     done = await world.call(retrieve, "completed", "Advice with its figures", path=path)
     assert done.json()["status"] == "completed", done.text
@@ -156,11 +156,11 @@ async def usage(world: World) -> None:
     }
     async with asyncio.timeout(_METERED_S):
         while True:
-            found = await world.call("getUsageCompletions", query=query)
+            found = await world.call("getCompletionsUsage", query=query)
             if any(bucket["results"] for bucket in found.json()["data"]):
                 break
             await asyncio.sleep(0.5)
-    await world.call("getUsageCompletions", "by_model", query=query)
+    await world.call("getCompletionsUsage", "by_model", query=query)
 
 
 def _first_and_last(text: str) -> str:

@@ -9,7 +9,7 @@ from tests.files.stored_chats.support import store_chat
 from tests.openapi.scenario.data import NO_CHAT
 from tests.openapi.world import World
 
-_GET, _MESSAGES = "getChatCompletion", "getChatCompletionMessages"
+_GET, _MESSAGES = "getChatCompletion", "listChatCompletionMessages"
 _UPDATE, _DELETE, _FILE = "updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"
 
 

@@ -12,9 +12,9 @@ from tests.openapi.scenario.files import Uploaded
 from tests.openapi.world import World
 
 _CREATE, _RETRIEVE, _CANCEL = (
-    "createFineTuningSweep",
-    "retrieveFineTuningSweep",
-    "cancelFineTuningSweep",
+    "createSweep",
+    "getSweep",
+    "cancelSweep",
 )
 
 
@@ -31,10 +31,10 @@ async def all_of(world: World, files: Uploaded, model: str, store: Sweeps, proje
     }
     reused = {"idempotency-key": "sweep-bookshop-1"}
     made = await world.call(_CREATE, "created", "Two learning rates", headers=reused, json=body)
-    path = {"sweep_id": made.json()["id"]}
-    await world.call(_RETRIEVE, "running", "Sweep whose trials are checked", path=path)
-    await world.call("listFineTuningSweeps", "newest", query={"limit": 20})
-    await world.call("listFineTuningSweeps", expect=400, query={"after": NO_SWEEP})
+    path = {"id": made.json()["id"]}
+    await world.call(_RETRIEVE, "in_progress", "Sweep whose trials are checked", path=path)
+    await world.call("listSweeps", "newest", query={"limit": 20})
+    await world.call("listSweeps", expect=400, query={"after": NO_SWEEP})
     await world.call(_CREATE, expect=429, json=body)
     await world.call(_CREATE, expect=409, headers=reused, json={**body, "seed": 1})
     await world.call(_CREATE, expect=400, json={**body, "values": {"learning_rate": [0.001]}})
@@ -42,14 +42,21 @@ async def all_of(world: World, files: Uploaded, model: str, store: Sweeps, proje
     await world.call(_CREATE, expect=400, json={**body, "method": unmeasured})
     await world.call(_CREATE, expect=404, json={**body, "training_file": NO_FILE})
     await world.call(_CREATE, expect=404, json={**body, "model": "gpt-4o"})
+    await world.call("deleteSweep", expect=409, path=path)
     await world.call(_CANCEL, "cancelled", "Cancelled sweep", path=path)
+    events = "listSweepEvents"
+    await world.call(events, "list", "Changes of the status of a sweep", path=path)
+    await world.call(events, "stream", "Event stream", path=path, query={"stream": True})
+    await world.call(events, path=path, query={"stream": "?"}, expect=400)
+    await world.call(_RETRIEVE, path=path, query={"wait": 31}, expect=400)
+    await world.call("deleteSweep", "deleted", "Deleted sweep", path=path)
     again = await world.call(_CREATE, json=body)
-    ended = {"sweep_id": again.json()["id"]}
-    await _finish(store, project_id, ended["sweep_id"])
-    await world.call(_RETRIEVE, "succeeded", "Sweep that stopped one of two trials", path=ended)
+    ended = {"id": again.json()["id"]}
+    await _finish(store, project_id, ended["id"])
+    await world.call(_RETRIEVE, "completed", "Sweep that stopped one of two trials", path=ended)
     await world.call(_CANCEL, expect=409, path=ended)
-    for operation in (_RETRIEVE, _CANCEL):
-        await world.call(operation, expect=404, path={"sweep_id": NO_SWEEP})
+    for operation in (_RETRIEVE, events, _CANCEL, "deleteSweep"):
+        await world.call(operation, expect=404, path={"id": NO_SWEEP})
 
 
 async def _finish(store: Sweeps, project_id: str, sweep_id: str) -> None:

@@ -33,9 +33,9 @@ async def all_of(world: World, *, max_upload_bytes: int, max_part_bytes: int) ->
         path=path,
         json={"part_ids": parts, "md5": md5},
     )
-    await world.call("retrieveUpload", "completed", path=path)
-    await world.call("retrieveUpload", expect=404, path={"upload_id": NO_UPLOAD})
-    await world.call("cancelUpload", expect=400, path=path)
+    await world.call("getUpload", "completed", path=path)
+    await world.call("getUpload", expect=404, path={"upload_id": NO_UPLOAD})
+    await world.call("cancelUpload", expect=409, path=path)
 
 
 async def _create(world: World, max_upload_bytes: int) -> str:
@@ -45,13 +45,13 @@ async def _create(world: World, max_upload_bytes: int) -> str:
         "createUpload", "chats", "Upload of a chat file in parts", json=_DECLARED
     )
     other = await world.call("createUpload", json={**_DECLARED, "expires_after": expiry})
-    await world.call("createUpload", expect=429, json=_DECLARED)
+    await world.call("createUpload", expect=409, json=_DECLARED)
     await world.call("createUpload", expect=400, json={**_DECLARED, "bytes": max_upload_bytes + 1})
     await world.call("createUpload", expect=400, json={"filename": "chats.jsonl"})
     cancelled = {"upload_id": other.json()["id"]}
     await world.call("cancelUpload", "cancelled", path=cancelled)
     await world.call("cancelUpload", expect=404, path={"upload_id": NO_UPLOAD})
-    await world.call("addUploadPart", expect=400, path=cancelled, content=b"0")
+    await world.call("createUploadPart", expect=409, path=cancelled, content=b"0")
     return made.json()["id"]
 
 
@@ -60,19 +60,19 @@ async def _parts(world: World, path: dict[str, str], max_part_bytes: int) -> lis
     for half in halves:
         world.stable.keep(hashlib.md5(half, usedforsecurity=False).hexdigest())
     first = await world.call(
-        "addUploadPart",
+        "createUploadPart",
         "form",
         "Multipart form, as sent by the SDKs",
         path=path,
         file=("part", halves[0]),
     )
     second = await world.call(
-        "addUploadPart", "bare_bytes", "Raw bytes", path=path, content=halves[1]
+        "createUploadPart", "bare_bytes", "Raw bytes", path=path, content=halves[1]
     )
     large = b"0" * (max_part_bytes + 1)
-    await world.call("addUploadPart", expect=413, path=path, content=large)
-    await world.call("addUploadPart", expect=415, path=path, json={})
-    await world.call("addUploadPart", expect=404, path={"upload_id": NO_UPLOAD}, content=b"0")
+    await world.call("createUploadPart", expect=413, path=path, content=large)
+    await world.call("createUploadPart", expect=415, path=path, json={})
+    await world.call("createUploadPart", expect=404, path={"upload_id": NO_UPLOAD}, content=b"0")
     await world.call("listUploadParts", "two", path=path)
     await world.call("listUploadParts", expect=404, path={"upload_id": NO_UPLOAD})
     return [first.json()["id"], second.json()["id"]]
@@ -82,7 +82,7 @@ async def no_room(world: World) -> None:
     """Send a part while the service receives as many uploads as it can."""
     upload = await world.call("createUpload", json=_DECLARED)
     path = {"upload_id": upload.json()["id"]}
-    await world.call("addUploadPart", expect=429, path=path, content=b"0")
+    await world.call("createUploadPart", expect=429, path=path, content=b"0")
     await world.call("cancelUpload", path=path)
 
 
@@ -91,11 +91,11 @@ async def full_disk(world: World) -> None:
     size = 300_000
     upload = await world.call("createUpload", json={**_DECLARED, "bytes": 2 * size})
     path = {"upload_id": upload.json()["id"]}
-    await world.call("addUploadPart", expect=507, path=path, content=b"0" * 900_000)
+    await world.call("createUploadPart", expect=507, path=path, content=b"0" * 900_000)
     await world.call("cancelUpload", path=path)
     small = await world.call("createUpload", json={**_DECLARED, "bytes": size})
     path = {"upload_id": small.json()["id"]}
     half = b"0" * (size // 2)  # a single part would be linked, which needs no space
-    parts = [await world.call("addUploadPart", path=path, content=half) for _ in range(2)]
+    parts = [await world.call("createUploadPart", path=path, content=half) for _ in range(2)]
     part_ids = [part.json()["id"] for part in parts]
     await world.call("completeUpload", expect=507, path=path, json={"part_ids": part_ids})

@@ -69,7 +69,7 @@ async def _refused(world: World, body: dict[str, Any]) -> None:
 async def look(world: World, endpoint_id: str, job_id: str, receiver: str) -> None:
     """Retrieve an endpoint, cancel a job, list the delivery, and update the endpoint."""
     path = {"webhook_endpoint_id": endpoint_id}
-    await world.call("retrieveWebhookEndpoint", "enabled", path=path)
+    await world.call("getWebhookEndpoint", "enabled", path=path)
     await world.call("cancelFineTuningJob", path={"job_id": job_id})
     async with asyncio.timeout(60):
         while not (await world.call("listWebhookEndpointDeliveries", path=path)).json()["data"]:
@@ -88,7 +88,7 @@ async def look(world: World, endpoint_id: str, job_id: str, receiver: str) -> No
     await world.call("rotateWebhookEndpointSecret", expect=400, path=path, json=keep)
     unknown, sample = {"webhook_endpoint_id": NO_WEBHOOK}, "fine_tuning.job.succeeded"
     bodies = {
-        "retrieveWebhookEndpoint": None,
+        "getWebhookEndpoint": None,
         "updateWebhookEndpoint": {"name": "Deploy"},
         "deleteWebhookEndpoint": None,
         "rotateWebhookEndpointSecret": {},
@@ -112,9 +112,7 @@ async def _test(world: World, path: dict[str, str], receiver: str) -> None:
     gone = await world.call("testWebhookEndpoint", path=path, json=sample)
     assert gone.json()["status_code"] == 410
     async with asyncio.timeout(60):
-        while (await world.call("retrieveWebhookEndpoint", path=path)).json()[
-            "status"
-        ] == "enabled":
+        while (await world.call("getWebhookEndpoint", path=path)).json()["status"] == "enabled":
             await asyncio.sleep(0.05)
     await world.call("testWebhookEndpoint", expect=409, path=path, json=sample)
     await world.call(

@@ -67,7 +67,7 @@ async def test_a_connection_over_the_limit_is_told_so_and_others_go_on(connect, 
         refused = await connect(port)
         told = await asyncio.wait_for(refused[0].read(), 60)
         assert told.startswith(b"HTTP/1.1 429 ")
-        assert json.loads(told.split(b"\r\n\r\n", 1)[1])["error"]["code"] == "too_many_connections"
+        assert json.loads(told.split(b"\r\n\r\n", 1)[1])["error"]["code"] == "limit_reached"
         flood = await connect(port)  # the refused one may still be reading
         assert await asked(flood) == b""
         await close(refused[1])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from finetuned.types import AdviceObject
+from finetuned.types import AdviceResult
 
 from finetuned_cli.failures import AdviceEnded
-from finetuned_cli.nouns import Noun
+from finetuned_cli.nouns import Noun, Table
 from finetuned_cli.options import App
-from finetuned_cli.output import Json, Out, span
+from finetuned_cli.output import Json, Out, span, when
 from finetuned_cli.session import base_model, client
+from finetuned_cli.tables import Column
 from finetuned_cli.train import BaseModelName, file_id_of
 
 app = App(help="Is a training worth it?", no_args_is_help=True)
@@ -32,11 +33,11 @@ def create(
         base = base_model(server, model)
         file_id = file_id_of(server, file, out)
         out.say(f"asking {base}; this takes a minute on a CPU", "dim")
-        found = server.advice.create_and_wait(model=base, training_file=file_id)
+        found = server.advice.create_and_wait(model=base, training_file_id=file_id)
     if out.json:
         out.value(found)
-    elif found.status == "completed":
-        _show(found, out)
+    elif found.result is not None:
+        _show(found.result, out)
     if found.status != "completed":
         error = found.error
         raise AdviceEnded(
@@ -56,16 +57,30 @@ def show(
         found = server.advice.retrieve(advice_id)
     if out.json:
         out.value(found)
-    elif found.status == "completed":
-        _show(found, out)
+    elif found.result is not None:
+        _show(found.result, out)
     else:
         out.line(f"{found.id} is {found.status}")
 
 
-Noun(app, "advice", "ADVICE_ID").delete("Delete an advice. It stops if it is in progress.")
+_advice = Noun(app, "advice", "ADVICE_ID")
+_advice.list(
+    "List advice, newest first.",
+    Table(
+        ["id", "status", Column("file", 3), Column("advice", 1), Column("created", 2)],
+        lambda a: (
+            *(a.id, a.status, a.training_file_id),
+            *(a.result and a.result.recommendation, when(a.created_at)),
+        ),
+        "no advice yet: `finetuned advice create FILE`",
+    ),
+    limit=20,
+)
+_advice.action("cancel", "Cancel an advice.", lambda a: f"{a.id} is {a.status}")
+_advice.delete("Delete an advice.")
 
 
-def _show(found: AdviceObject, out: Out) -> None:
+def _show(found: AdviceResult, out: Out) -> None:
     base, prompt, gain = found.base, found.prompt, found.expected_gain
     signs, duration = found.retrieval, found.estimate and found.estimate.duration
     out.line(found.sentence)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from finetuned.errors import FinetunedError
-from finetuned.types import Issue
+from finetuned.types import ReportIssue
 
 from finetuned_cli.formats import FormatOptions, format_of
 from finetuned_cli.output import Json, Out, size
@@ -80,4 +80,4 @@ def _show(found: dict[str, Any], path: Path, out: Out) -> None:
             ("too few", checked["valid_rows"] < needed and f"a job needs at least {needed} rows"),
         ]
     )
-    print_findings([Issue.model_validate(one) for one in checked["issues"]], out)
+    print_findings([ReportIssue.model_validate(one) for one in checked["issues"]], out)

@@ -6,14 +6,17 @@ import sys
 from typing import Annotated, Literal
 
 import typer
-from finetuned.types import ErasureFile, ErasureObject
+from finetuned.types import Erasure, ErasureFile, ErasureResult
 
 from finetuned_cli.failures import ErasureEnded
+from finetuned_cli.nouns import Noun, Table
 from finetuned_cli.options import App
-from finetuned_cli.output import Json, Out
+from finetuned_cli.output import Json, Out, when
 from finetuned_cli.session import client, confirm
+from finetuned_cli.tables import Column
 
 app = App(help="Rows found by their text in all files, and removed.", no_args_is_help=True)
+_erasures = Noun(app, "organization.erasures", "ERASURE_ID")
 _SHOWN_LINES = 10
 
 
@@ -62,15 +65,26 @@ def create(
     if out.json:
         out.value(found)
     else:
-        _show(out, found)
+        _show(out, found.result)
     if found.error is not None:
         raise ErasureEnded(found.error.message)
-    kept = [file.file_id for file in found.files if file.error is not None]
+    kept = [file.file_id for file in _files(found) if file.error is not None]
     if kept:
         raise ErasureEnded(
             f"Not erased from {', '.join(kept)}.",
             next_step="Remove the reason, and run the command again.",
         )
+
+
+_erasures.list(
+    "List erasures, newest first.",
+    Table(
+        ["id", "status", Column("files", 2), Column("applied", 3), Column("created", 1)],
+        lambda e: (e.id, e.status, len(_files(e)), e.apply, when(e.created_at)),
+        "no erasures yet: `finetuned erasures create TEXT`",
+    ),
+    limit=20,
+)
 
 
 @app.command()
@@ -86,10 +100,20 @@ def show(
         out.value(found)
     else:
         out.say(f"{found.id} is {found.status}")
-        _show(out, found)
+        _show(out, found.result)
 
 
-def _show(out: Out, found: ErasureObject) -> None:
+_erasures.action("cancel", "Cancel an erasure.", lambda e: f"{e.id} is {e.status}")
+_erasures.delete("Delete an erasure and its result.", "Delete {}?")
+
+
+def _files(found: Erasure) -> list[ErasureFile]:
+    return found.result.files if found.result else []
+
+
+def _show(out: Out, found: ErasureResult | None) -> None:
+    if found is None:
+        return
     for model in found.models:
         out.say(f"{model} was trained on such rows")
     for file_id in found.unreadable_files:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import finetuned
 import typer
 from finetuned.errors import NotFound
-from finetuned.types import JobEvaluationObject
+from finetuned.types import FineTuningJobEvaluation
 
 from finetuned_cli import complete, scores
 from finetuned_cli.failures import (
@@ -132,18 +132,18 @@ def _form(report: Path) -> Form:
     return form
 
 
-def _ended(server: finetuned.Client, job_id: str, out: Out) -> JobEvaluationObject:
+def _ended(server: finetuned.Client, job_id: str, out: Out) -> FineTuningJobEvaluation:
     with _progress(out) as show:
         return server.fine_tuning.jobs.evaluation.wait(job_id, on_change=show)
 
 
 @contextmanager
-def _progress(out: Out) -> Iterator[Callable[[JobEvaluationObject], object]]:
+def _progress(out: Out) -> Iterator[Callable[[FineTuningJobEvaluation], object]]:
     """Show the phase on stderr: a status line on a terminal, one line per phase in a pipe."""
     if out.json or not out.errors.is_terminal:
         said = [""]
 
-        def say(found: JobEvaluationObject) -> None:
+        def say(found: FineTuningJobEvaluation) -> None:
             if found.phase and _phase(found) != said[-1]:
                 said.append(_phase(found))
                 out.say(said[-1])
@@ -154,20 +154,20 @@ def _progress(out: Out) -> Iterator[Callable[[JobEvaluationObject], object]]:
         yield lambda found: status.update(_phase(found))
 
 
-def _phase(found: JobEvaluationObject) -> str:
+def _phase(found: FineTuningJobEvaluation) -> str:
     rows = f", {found.rows} rows" if found.rows else ""
     return f"evaluation: {printable(found.phase or found.status).replace('_', ' ')}{rows}"
 
 
-def _completed(found: JobEvaluationObject) -> bool:
+def _completed(found: FineTuningJobEvaluation) -> bool:
     return found.status == "completed"
 
 
-def _require_completed(found: JobEvaluationObject) -> None:
+def _require_completed(found: FineTuningJobEvaluation) -> None:
     if found.status == "in_progress":
         raise EvaluationInProgress(
             f"The evaluation of {found.job_id} is in progress: {_phase(found)}.",
-            code="evaluation_in_progress",
+            code="invalid_state",
             next_step=f"Run `finetuned jobs verdict {found.job_id}` to wait for it.",
         )
     if not _completed(found):
@@ -182,7 +182,7 @@ def _require_completed(found: JobEvaluationObject) -> None:
 
 
 def _print_json(
-    found: JobEvaluationObject, gate: dict[str, str], failed: list[str], out: Out
+    found: FineTuningJobEvaluation, gate: dict[str, str], failed: list[str], out: Out
 ) -> None:
     shown = plain(found)
     if gate and _completed(found):

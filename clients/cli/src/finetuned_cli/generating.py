@@ -73,7 +73,7 @@ def create(
     with client() as server:
         name = base_model(server, model)
         made = server.dataset_generations.create(
-            documents=[_id_of(server, given, out) for given in documents],
+            document_ids=[_id_of(server, given, out) for given in documents],
             model=name,
             kinds=wanted,  # type: ignore[arg-type]
             language=language,
@@ -85,8 +85,8 @@ def create(
         if wait:
             made = server.dataset_generations.wait(made.id, on_change=lambda one: _say(one, out))
     show(made, _facts, out)
-    if made.output_file_id:
-        out.say(f"Look at the rows: finetuned files get {made.output_file_id}")
+    if made.result and made.result.output_file_id:
+        out.say(f"Look at the rows: finetuned files get {made.result.output_file_id}")
     if wait and made.status != "completed":
         error = made.error
         raise GenerationEnded(
@@ -113,11 +113,12 @@ def _say(made: DatasetGeneration, out: Out) -> None:
 
 def _facts(made: DatasetGeneration) -> list[tuple[str, object]]:
     dropped = sorted(made.counts.dropped.items(), key=lambda item: -item[1])
-    incomplete = made.incomplete_details
+    result = made.result
+    incomplete = result and result.incomplete_details
     return [
         ("generation", made.id),
         ("status", made.status),
-        ("file", made.output_file_id),
+        ("file", result and result.output_file_id),
         ("rows", made.counts.kept),
         ("dropped", ", ".join(f"{number} {reason}" for reason, number in dropped)),
         ("fewer because", incomplete and incomplete.reason),
@@ -129,7 +130,10 @@ _generations.list(
     "List the project's generations, newest first.",
     Table(
         ["id", "status", Column("rows", 1), Column("file", 3), Column("created", 2)],
-        lambda g: (g.id, g.status, g.counts.kept, g.output_file_id, when(g.created_at)),
+        lambda g: (
+            *(g.id, g.status, g.counts.kept),
+            *(g.result and g.result.output_file_id, when(g.created_at)),
+        ),
         "no generations yet: `finetuned generations create DOCUMENT`",
     ),
     limit=20,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
-from finetuned.types import EventObject, JobObject
+from finetuned.types import FineTuningJob, FineTuningJobEvent
 
 from finetuned_cli import complete, evaluation, watching
 from finetuned_cli.evaluation import JobId
@@ -80,7 +80,7 @@ def _measured(figures: dict[str, Any]) -> str:
     return "".join(f", {name} {value:.3f}" for name, value in kept if value is not None)
 
 
-def _event(event: EventObject, out: Out) -> None:
+def _event(event: FineTuningJobEvent, out: Out) -> None:
     time = when(event.created_at)
     out.line(f"{time}  {watching.said(event)}", hanging=len(time) + 2)
 
@@ -99,7 +99,7 @@ def events(
 ) -> None:
     """Print the latest events of a job, oldest first; with --json, one per line."""
     out = Out(as_json)
-    latest: Iterable[EventObject]
+    latest: Iterable[FineTuningJobEvent]
     with client() as server:
         if follow:
             latest = server.fine_tuning.jobs.watch(job_id)
@@ -132,18 +132,18 @@ _jobs.action(
 _jobs.action("resume", "Resume a paused job.", lambda job: f"{job.id} is {_status(job)}")
 
 
-def _status(job: JobObject) -> str:
+def _status(job: FineTuningJob) -> str:
     if getattr(job, "pausing", False):  # older servers do not send it
         return f"{job.status} (pausing)"
     return f"{job.status} ({job.queue_position})" if job.queue_position else job.status
 
 
-def _mixed(job: JobObject) -> str | None:
+def _mixed(job: FineTuningJob) -> str | None:
     mixed = getattr(job, "mixed_files", None) or ()  # older servers do not send it
     return ", ".join(f"{one.file} × {one.weight:g}" for one in mixed) or None
 
 
-def _facts(job: JobObject, newest: EventObject | None, out: Out) -> None:
+def _facts(job: FineTuningJob, newest: FineTuningJobEvent | None, out: Out) -> None:
     """Print the fields of a job. `newest` is the event of its newest step."""
     data = {} if newest is None else newest.data
     reached = data and f"{data['step']} of {data['total_steps']}{_measured(data)}"

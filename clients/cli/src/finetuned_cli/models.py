@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from finetuned import omit
-from finetuned.types import AliasChange, AliasObject, ModelObject, ModelOrigin, TargetShare
+from finetuned.types import Alias, AliasChange, AliasTarget, Model, ModelOrigin
 
 from finetuned_cli import complete, sharing
 from finetuned_cli.failures import WrongUsage
@@ -64,7 +64,7 @@ def list_models(
     out.table(columns + more, rows, wide=wide)
 
 
-def _facts(found: ModelObject) -> list[tuple[str, object]]:
+def _facts(found: Model) -> list[tuple[str, object]]:
     return [
         ("model", found.id),
         ("kind", _kind(found)),
@@ -188,7 +188,7 @@ def history(name: Name, wide: Wide = False, as_json: Json = False) -> None:
     )
 
 
-def _alias_facts(found: AliasObject) -> list[tuple[str, object]]:
+def _alias_facts(found: Alias) -> list[tuple[str, object]]:
     return [
         ("alias", found.id),
         ("target", _shares(found.targets)),
@@ -210,7 +210,7 @@ def _action(change: AliasChange) -> str:
     return f"{change.action} (gate)" if change.targets == change.previous_targets else change.action
 
 
-def _kind(model: ModelObject) -> str:
+def _kind(model: Model) -> str:
     if model.alias_of:
         return "alias"
     if model.origin:
@@ -223,7 +223,7 @@ def _origin(origin: ModelOrigin) -> str:
     return f"{origin.import_id}, trained on {named}" if named else origin.import_id
 
 
-def _shares(targets: list[TargetShare] | None) -> str:
+def _shares(targets: list[AliasTarget] | None) -> str:
     if targets is None or len(targets) == 1:
         return targets[0].model if targets else ""
     return ", ".join(f"{t.model} {t.weight}%" for t in targets)
@@ -234,7 +234,7 @@ def _share_column(out: Out, rank: int) -> list[Column]:
 
 
 def _by_target(
-    out: Out, before: list[object], targets: list[TargetShare], after: list[object]
+    out: Out, before: list[object], targets: list[AliasTarget], after: list[object]
 ) -> list[list[object]]:
     """Return a row per target on a terminal, whose width two names of models exceed, else one."""
     if not out.live:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from finetuned.types import FilePreview, Issue, PreviewRow
+from finetuned.types import FilePreview, PreviewRow, ReportIssue
 
 from finetuned_cli.output import Out, plain
 from finetuned_cli.tables import Column
@@ -59,7 +59,7 @@ def _made(row: PreviewRow) -> str:
     return " ".join([*roles, *(["preferred", "rejected"] if "input" in row.row else [])])
 
 
-def _finding(issue: Issue) -> str:
+def _finding(issue: ReportIssue) -> str:
     place = f"line {issue.line} {issue.pointer}".rstrip() if issue.line else "file"
     return f"{place}: {issue.severity} {issue.code}: {issue.message} {issue.fix}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from finetuned.types import BatchObject, ErasureReceiptObject, EvalObject, EvalRunObject
+from finetuned.types import Batch, ErasureReceipt, Eval, EvalRun
 
 from finetuned_cli import complete
 from finetuned_cli.failures import WrongUsage
@@ -43,7 +43,7 @@ def show_receipt(
     """Show a receipt. Save it with --json; `finetuned-server erasure verify` checks it later."""
     out = Out(as_json)
     with client() as server:
-        found: ErasureReceiptObject = server.erasure_receipts.retrieve(receipt_id)
+        found: ErasureReceipt = server.erasure_receipts.retrieve(receipt_id)
     if out.json:
         out.value(found)
         return
@@ -140,7 +140,7 @@ _evals.list(
 )
 
 
-def _eval_facts(found: EvalObject) -> list[tuple[str, object]]:
+def _eval_facts(found: Eval) -> list[tuple[str, object]]:
     graders = ", ".join(str(grader.name) for grader in found.testing_criteria)
     return [
         *(("id", found.id), ("name", found.name), ("graders", graders)),
@@ -194,11 +194,11 @@ _runs.list(
 )
 
 
-def _passed(found: EvalRunObject) -> str:
+def _passed(found: EvalRun) -> str:
     return f"{found.result_counts.passed} of {found.result_counts.total}"
 
 
-def _run_facts(found: EvalRunObject) -> list[tuple[str, object]]:
+def _run_facts(found: EvalRun) -> list[tuple[str, object]]:
     counts = found.result_counts
     return [
         *(("id", found.id), ("status", found.status), ("name", found.name)),
@@ -258,12 +258,12 @@ _batches.list(
 )
 
 
-def _done(found: BatchObject) -> str:
+def _done(found: Batch) -> str:
     counts = found.request_counts
     return f"{counts.completed + counts.failed} of {counts.total}" if counts else ""
 
 
-def _batch_facts(found: BatchObject) -> list[tuple[str, object]]:
+def _batch_facts(found: Batch) -> list[tuple[str, object]]:
     errors = (found.errors and found.errors.data) or []
     return [
         *(("id", found.id), ("status", found.status), ("route", found.endpoint)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from finetuned.types import FileReport, Issue
+from finetuned.types import FileReport, ReportIssue
 from rich.text import Text
 
 from finetuned_cli.hints import with_commands
@@ -43,7 +43,7 @@ def show(report: FileReport, out: Out) -> None:
     print_findings([*checked.issues, *report.findings], out)
 
 
-def print_findings(findings: Sequence[Issue], out: Out) -> None:
+def print_findings(findings: Sequence[ReportIssue], out: Out) -> None:
     """Print the first findings, one per line, below a blank line."""
     if findings:
         out.console.print()

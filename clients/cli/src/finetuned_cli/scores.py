@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
-from finetuned.types import JobEvaluationObject, VerdictObject
+from finetuned.types import FineTuningJobEvaluation, FineTuningVerdict
 from rich.text import Text
 
 from finetuned_cli.output import Out, printable
@@ -16,7 +16,7 @@ _MAX_DIFFERENCES = 12
 _STYLES = {"serve": "bold green", "cannot_tell": "bold yellow"}
 
 
-def say_verdict(verdict: VerdictObject, out: Out) -> None:
+def say_verdict(verdict: FineTuningVerdict, out: Out) -> None:
     """Print the sentences of a verdict to stderr."""
     out.say(verdict.sentence, _STYLES.get(verdict.kind, "bold"))
     out.say(verdict.recommendation)
@@ -24,7 +24,7 @@ def say_verdict(verdict: VerdictObject, out: Out) -> None:
         out.say(f"warning: {warning}", "yellow")
 
 
-def show(found: JobEvaluationObject, report: dict[str, Any], out: Out) -> None:
+def show(found: FineTuningJobEvaluation, report: dict[str, Any], out: Out) -> None:
     """Print an evaluation. `report` is the report in JSON, with all rows and answers."""
     verdict = found.verdict
     if verdict is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from finetuned.types import StoredChatObject
+from finetuned.types import StoredChat
 
 from finetuned_cli import complete
 from finetuned_cli.failures import WrongUsage
@@ -96,7 +96,7 @@ def delete(
         deleted: Any
         if all_of_them:
             deleted = server.chat.completions.delete_all(model=model)
-            said = f"{deleted.deleted} deleted"
+            said = f"{deleted.count} deleted"
         else:
             deleted = [server.chat.completions.delete(one) for one in chat_ids or ()]
             said = "\n".join(one.id for one in deleted)
@@ -133,7 +133,7 @@ def to_file(
         out.line(file.id)
 
 
-def _answer(chat: StoredChatObject) -> str:
+def _answer(chat: StoredChat) -> str:
     message = chat.choices[0].message
     calls = [str(call["function"]["name"]) for call in message.tool_calls or ()]
     return message.content or f"calls {', '.join(calls)}"

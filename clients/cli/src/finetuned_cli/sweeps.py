@@ -6,7 +6,7 @@ import json
 from typing import Annotated, Any, Literal
 
 import typer
-from finetuned.types import SweepObject, TrialObject
+from finetuned.types import Sweep, SweepTrial
 
 from finetuned_cli import complete
 from finetuned_cli.failures import SweepEnded
@@ -101,7 +101,7 @@ def create(
     else:
         out.line(sweep.id)
         out.say(f"Look at the trials: finetuned sweeps show {sweep.id}")
-    if watch and sweep.status != "succeeded":
+    if watch and sweep.status != "completed":
         error = sweep.error
         raise SweepEnded(
             f"The sweep has no winner: {error.message if error else sweep.status}",
@@ -109,13 +109,13 @@ def create(
         )
 
 
-def _facts(sweep: SweepObject) -> list[tuple[str, object]]:
+def _facts(sweep: Sweep) -> list[tuple[str, object]]:
     return [
         ("sweep", sweep.id),
         ("status", sweep.status),
         ("model", sweep.model),
-        ("best job", sweep.best_job),
-        ("result", sweep.fine_tuned_model),
+        ("best job", sweep.result and sweep.result.best_job_id),
+        ("result", sweep.result and sweep.result.fine_tuned_model),
     ]
 
 
@@ -124,7 +124,10 @@ _sweeps.list(
     "List the project's sweeps, newest first.",
     Table(
         ["id", Column("status", 1), Column("trials", 4), Column("created", 3), Column("best", 2)],
-        lambda s: (s.id, s.status, len(s.trials), when(s.created_at), s.best_job),
+        lambda s: (
+            *(s.id, s.status, len(s.trials), when(s.created_at)),
+            s.result and s.result.best_job_id,
+        ),
         "no sweeps yet: `finetuned sweeps create FILE --learning-rate A --learning-rate B`",
     ),
     limit=20,
@@ -143,6 +146,7 @@ _sweeps.action(
     "Cancel a sweep and all of its jobs that have not ended.",
     lambda sweep: f"{sweep.id} is {sweep.status}",
 )
+_sweeps.delete("Delete a sweep that has ended. Its jobs and models are kept.", "Delete {}?")
 
 
 def _split(options: dict[str, list[Any] | None]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -152,7 +156,7 @@ def _split(options: dict[str, list[Any] | None]) -> tuple[dict[str, Any], dict[s
     return once, {name: values for name, values in given.items() if len(values) > 1}
 
 
-def _say(sweep: SweepObject, said: list[str], out: Out) -> None:
+def _say(sweep: Sweep, said: list[str], out: Out) -> None:
     """Say the statuses of the trials, if they have changed."""
     states = [_status(trial) for trial in sweep.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
@@ -161,7 +165,7 @@ def _say(sweep: SweepObject, said: list[str], out: Out) -> None:
         out.say(f"{sweep.status}: {counts}", "dim")
 
 
-def _show(sweep: SweepObject, out: Out) -> None:
+def _show(sweep: Sweep, out: Out) -> None:
     if out.json:
         out.value(sweep)
         return
@@ -176,13 +180,13 @@ def _show(sweep: SweepObject, out: Out) -> None:
     )
 
 
-def _values(trial: TrialObject) -> str:
+def _values(trial: SweepTrial) -> str:
     lora = {f"lora.{name}": value for name, value in trial.hyperparameters.get("lora", {}).items()}
     own = {name: value for name, value in trial.hyperparameters.items() if name != "lora"}
     return ", ".join(f"{name} {json.dumps(value)}" for name, value in (own | lora).items())
 
 
-def _status(trial: TrialObject) -> str:
+def _status(trial: SweepTrial) -> str:
     if trial.stopped is not None:
         return "stopped"
     return "waiting" if trial.is_waiting else trial.status

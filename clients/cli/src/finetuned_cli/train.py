@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import finetuned
 import typer
-from finetuned.types import EstimateObject, FileObject
+from finetuned.types import FileObject, FineTuningEstimate
 
 from finetuned_cli import complete
 from finetuned_cli.evaluation import BaselinePrompt, tell_verdict
@@ -278,7 +278,7 @@ def checked_file(
     return checked
 
 
-def _shared(found: EstimateObject) -> str | None:
+def _shared(found: FineTuningEstimate) -> str | None:
     """Return how several GPUs share the job. None for one."""
     if found.sharding is None:
         return None
@@ -286,7 +286,7 @@ def _shared(found: EstimateObject) -> str | None:
     return f"{found.gpus}, {how[found.sharding]}"
 
 
-def _show_estimate(found: EstimateObject, out: Out) -> None:
+def _show_estimate(found: FineTuningEstimate, out: Out) -> None:
     if out.json:
         out.value(found)
         return

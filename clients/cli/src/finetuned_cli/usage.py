@@ -10,7 +10,7 @@ from datetime import datetime, timezone, tzinfo
 from typing import Annotated, Any, Literal
 
 import typer
-from finetuned.types import UsageBucket
+from finetuned.types import CompletionsUsageBucket
 
 from finetuned_cli import complete
 from finetuned_cli.failures import WrongUsage
@@ -97,7 +97,11 @@ def usage(
 
 
 def rows_of(
-    buckets: Iterable[UsageBucket], group: str, *, by_day: bool, zone: tzinfo | None = None
+    buckets: Iterable[CompletionsUsageBucket],
+    group: str,
+    *,
+    by_day: bool,
+    zone: tzinfo | None = None,
 ) -> list[Row]:
     """Return a row per interval and group, oldest first, in a time zone (default: the local one).
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import typer
-from finetuned.types import DiffRowObject, FileDiff, MergedFileObject, MergeObject
+from finetuned.types import FileDiff, FileDiffRow, FileMerge, FileMergeSource
 from rich.text import Text
 
 from finetuned_cli import complete
@@ -123,7 +123,7 @@ def _number(text: str, kind: type[int | float], option: str) -> float:
         raise WrongUsage(f"{option} takes FILE_ID=NUMBER, not '{text}'.") from e
 
 
-def _show_merge(done: MergeObject, out: Out) -> None:
+def _show_merge(done: FileMerge, out: Out) -> None:
     if out.json:
         out.value(done)
         return
@@ -143,20 +143,20 @@ def _show_merge(done: MergeObject, out: Out) -> None:
         out.say(f"different answers to one question: {rows}")
 
 
-def _taken(source: MergedFileObject) -> str:
+def _taken(source: FileMergeSource) -> str:
     left_out = {"duplicates": source.duplicates, "left out": source.left_out}
     more = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
     return f"{source.taken} of {source.rows}" + (f" ({more})" if more else "")
 
 
-def _say_more(found: FileDiff, rows: list[DiffRowObject], change: str | None, out: Out) -> None:
+def _say_more(found: FileDiff, rows: list[FileDiffRow], change: str | None, out: Out) -> None:
     counts = {"changed": found.changed, "removed": found.removed, "added": found.added}
     more = (sum(counts.values()) if change is None else counts[change]) - len(rows)
     if more > 0:
         out.say(f"… and {more} more rows: see --limit and --change")
 
 
-def _show_row(row: DiffRowObject, out: Out) -> None:
+def _show_row(row: FileDiffRow, out: Out) -> None:
     places = [f"line {line}" for line in (row.line, row.other_line) if line is not None]
     out.line(f"\n{row.change}: {' → '.join(places)}")
     before = [] if row.row is None else list(_texts(plain(row.row)))

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 import finetuned
-from finetuned.types import EventObject, JobObject
+from finetuned.types import FineTuningJob, FineTuningJobEvent
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
@@ -26,7 +26,7 @@ _MAX_WIDTH = 100
 _STYLES = {"warn": "yellow", "error": "bold red"}
 
 
-def watch(server: finetuned.Client, job_id: str, out: Out) -> JobObject:
+def watch(server: finetuned.Client, job_id: str, out: Out) -> FineTuningJob:
     """Show a job until it is final → the job. Raises JobEnded unless it succeeded.
 
     Ctrl-C stops watching; the job continues.
@@ -46,7 +46,7 @@ def watch(server: finetuned.Client, job_id: str, out: Out) -> JobObject:
     return job
 
 
-def end(job: JobObject, out: Out) -> None:
+def end(job: FineTuningJob, out: Out) -> None:
     """Report how a job ended. Raises JobEnded unless it succeeded."""
     if out.json:
         out.json_line(job)
@@ -61,7 +61,7 @@ def end(job: JobObject, out: Out) -> None:
         out.say(f'Try it: finetuned chat "{job.fine_tuned_model}" --compare base')
 
 
-def said(event: EventObject) -> str:
+def said(event: FineTuningJobEvent) -> str:
     """Return the message of an event, with its level unless that is `info`."""
     return event.message if event.level == "info" else f"{event.level}: {event.message}"
 
@@ -69,7 +69,7 @@ def said(event: EventObject) -> str:
 class Display(Protocol):
     """Interface for showing events as they arrive."""
 
-    def show(self, event: EventObject) -> None:
+    def show(self, event: FineTuningJobEvent) -> None:
         """Show an event."""
 
     def __enter__(self) -> Self: ...
@@ -95,7 +95,7 @@ class JsonLines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, event: EventObject) -> None:
+    def show(self, event: FineTuningJobEvent) -> None:
         """Show an event."""
         self._out.json_line(event)
 
@@ -103,7 +103,7 @@ class JsonLines:
 class PlainLines(JsonLines):
     """Display that prints one line per message, and a line for some of the steps."""
 
-    def show(self, event: EventObject) -> None:
+    def show(self, event: FineTuningJobEvent) -> None:
         """Show an event."""
         if event.type == "metrics" and "train_loss" in event.data:
             step, total = int(event.data["step"]), int(event.data["total_steps"])
@@ -123,7 +123,7 @@ class Run:
         self._times: list[tuple[int, int]] = []
         self.tokens_per_second = 0.0
 
-    def add(self, event: EventObject) -> None:
+    def add(self, event: FineTuningJobEvent) -> None:
         """Add a step. A step repeated after a recovery replaces the earlier one."""
         data = event.data
         step, self.total = int(data["step"]), int(data["total_steps"])
@@ -179,7 +179,7 @@ class LiveDisplay:
         self._live.update(self._picture(), refresh=True)
         self._live.stop()
 
-    def show(self, event: EventObject) -> None:
+    def show(self, event: FineTuningJobEvent) -> None:
         """Show an event."""
         if event.type == "metrics" and "train_loss" in event.data:
             self._run.add(event)

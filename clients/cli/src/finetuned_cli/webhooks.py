@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from finetuned.types import WebhookEndpointObject
+from finetuned.types import WebhookEndpoint
 
 from finetuned_cli.admin.secret import SecretTo, check_destination, give_secret
 from finetuned_cli.failures import WrongUsage
@@ -54,7 +54,7 @@ _endpoints.list(
 )
 
 
-def _facts(found: WebhookEndpointObject) -> list[tuple[str, object]]:
+def _facts(found: WebhookEndpoint) -> list[tuple[str, object]]:
     return [
         *(("id", found.id), ("name", found.name), ("url", found.url), ("status", found.status)),
         *(("events", ", ".join(found.event_types)), ("secret", found.signing_secret_hint)),

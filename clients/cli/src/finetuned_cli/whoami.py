@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from finetuned import config
-from finetuned.types import Allowance, CallerObject, LimitUse, ProjectAllowance
+from finetuned.types import ApiKeyLimitUsage, Caller, LimitUsage, ProjectLimitUsage
 
 from finetuned_cli.admin.limits import storage_in_words
 from finetuned_cli.output import Json, Out, plain, size
@@ -39,15 +39,15 @@ def _source() -> str:
     return f"profile {profile()}"
 
 
-def _storage(found: CallerObject) -> str:
+def _storage(found: Caller) -> str:
     use = found.project_limits.storage_bytes
     kinds = sorted(found.project_storage.items(), key=lambda kind: -kind[1])
     shares = ", ".join(f"{name} {size(count)}" for name, count in kinds if count)
     return storage_in_words(use.used, use.limit) + (f" ({shares})" if shares else "")
 
 
-def _limits(whose: str, allowance: Allowance | ProjectAllowance) -> list[tuple[str, str]]:
-    limits: dict[str, LimitUse] = {
+def _limits(whose: str, allowance: ApiKeyLimitUsage | ProjectLimitUsage) -> list[tuple[str, str]]:
+    limits: dict[str, LimitUsage] = {
         "requests per minute": allowance.requests_per_minute,
         "tokens per minute": allowance.tokens_per_minute,
         "concurrent requests": allowance.concurrent_requests,

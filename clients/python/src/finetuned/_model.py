@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 
-class Model(BaseModel):
+class ApiObject(BaseModel):
     """An API object. Fields unknown to this version are kept in `model_extra`."""
 
     # Of all the types, a program uses a few: the others are not built, which takes 0.1 s.
@@ -30,4 +30,4 @@ class Model(BaseModel):
             raise
 
 
-Model._request_id = None  # noqa: SLF001 - pydantic would make a field of it
+ApiObject._request_id = None  # noqa: SLF001 - pydantic would make a field of it

@@ -112,11 +112,11 @@ class RawResponse(Generic[T]):
         return self._parsed
 
 
-def at(*parts: str) -> str:
+def at(*parts: str | int) -> str:
     """Build a path from quoted parts, since names can contain slashes."""
-    if not all(parts):
+    if "" in parts:
         raise BadRequest("The id is empty.", next_step="Pass the id of an object.")
-    return "/".join(quote(part, safe=":") for part in parts)
+    return "/".join(quote(str(part), safe=":") for part in parts)
 
 
 def etag(value: str | None) -> str | None:

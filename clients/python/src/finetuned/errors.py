@@ -10,7 +10,7 @@
     │   ├── NotAuthenticated   401
     │   ├── PermissionDenied   403
     │   ├── NotFound           404
-    │   ├── Conflict           409
+    │   ├── Conflict           409, 412
     │   ├── RateLimited        429
     │   └── ServerError        5xx
     ├── UnexpectedAnswer       the client cannot parse the response
@@ -121,7 +121,7 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """Raised when the object's state does not allow the operation."""
+    """Raised when the object's state does not allow the operation, or the object has changed."""
 
     next_step = "Retrieve the object to see its current state."
 
@@ -171,6 +171,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     403: PermissionDenied,
     404: NotFound,
     409: Conflict,
+    412: Conflict,
     429: RateLimited,
 }
 

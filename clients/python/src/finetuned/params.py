@@ -70,7 +70,7 @@ class CompletionsSamplingParams(TypedDict):
     tools: NotRequired[list[dict[str, Any]] | None]
 
 
-class CreateAccountKey(TypedDict):
+class CreateServiceAccountApiKey(TypedDict):
     """
     Request to create a key of a service account.
     """
@@ -79,7 +79,7 @@ class CreateAccountKey(TypedDict):
     expires_in_seconds: NotRequired[int | None]
 
 
-class CreateAdminKey(TypedDict):
+class CreateAdminApiKey(TypedDict):
     """
     Request to create an admin key.
     """
@@ -93,8 +93,9 @@ class CreateAdvice(TypedDict):
     Request for advice before a training.
     """
 
-    training_file: str
+    training_file_id: str
     model: str
+    metadata: NotRequired[dict[str, str] | None]
 
 
 class CreateBatch(TypedDict):
@@ -141,7 +142,7 @@ class CreateModelImport(TypedDict):
     suffix: NotRequired[str | None]
 
 
-class CreatePermissions(TypedDict):
+class CreateCheckpointPermissions(TypedDict):
     """
     Request to let other projects use a trained model.
     """
@@ -159,7 +160,7 @@ class CreateServiceAccount(TypedDict):
     expires_in_seconds: NotRequired[int | None]
 
 
-class CustomDataSourceConfig(TypedDict):
+class CreateEvalDataSourceConfig(TypedDict):
     """
     Schema of the items.
     """
@@ -187,7 +188,7 @@ class EvalItem(TypedDict):
     sample: NotRequired[dict[str, Any] | None]
 
 
-class ExpiresAfter(TypedDict):
+class UploadExpiresAfter(TypedDict):
     """
     Lifetime of the uploaded file, counted from its creation.
     """
@@ -205,7 +206,7 @@ class FileContentSource(TypedDict):
     content: list[EvalItem]
 
 
-class FileExpiry(TypedDict):
+class FileExpiresAfter(TypedDict):
     """
     Time after which a file expires.
     """
@@ -233,7 +234,7 @@ class FileToMerge(TypedDict):
     weight: NotRequired[float | None]
 
 
-class FormatFields(TypedDict):
+class FileFormat(TypedDict):
     """
     Format options of a file. They override automatic detection.
     """
@@ -337,7 +338,7 @@ class LanguageGrader(TypedDict):
     reference: str
 
 
-class Limits(TypedDict):
+class ApiKeyLimits(TypedDict):
     """
     Limits of an API key.
 
@@ -363,7 +364,7 @@ class LoraOptions(TypedDict):
     use_rslora: NotRequired[bool | None]
 
 
-class LoraValues(TypedDict):
+class SweepLoraValues(TypedDict):
     """
     Lists of LoRA options to try.
     """
@@ -373,7 +374,7 @@ class LoraValues(TypedDict):
     dropout: NotRequired[list[float] | None]
 
 
-class MergeRequest(TypedDict):
+class CreateFileMerge(TypedDict):
     """
     Files to merge, and options.
     """
@@ -385,7 +386,7 @@ class MergeRequest(TypedDict):
     seed: NotRequired[int]
 
 
-class MixedFile(TypedDict):
+class CreateMixedFile(TypedDict):
     """
     A file whose rows are mixed with those of the training file. Not part of OpenAI's API.
     """
@@ -432,13 +433,13 @@ class PretrainingMethod(TypedDict):
     hyperparameters: NotRequired[PretrainingHyperparameters]
 
 
-class PreviewRequest(TypedDict):
+class CreateFilePreview(TypedDict):
     """
     A file to preview, and the options to read it with.
     """
 
     file_id: str
-    format: NotRequired[FormatFields | None]
+    format: NotRequired[FileFormat | None]
     limit: NotRequired[int]
 
 
@@ -512,7 +513,7 @@ class ResponsesSamplingParams(TypedDict):
     tools: NotRequired[list[dict[str, Any]] | None]
 
 
-class RestartEvaluation(TypedDict):
+class RestartFineTuningJobEvaluation(TypedDict):
     """
     Request to run the evaluation of a job again.
     """
@@ -520,7 +521,7 @@ class RestartEvaluation(TypedDict):
     baseline_prompt: NotRequired[str | None]
 
 
-class RotateKey(TypedDict):
+class RotateApiKey(TypedDict):
     """
     Request to replace the secret of an API key.
     """
@@ -536,7 +537,7 @@ class RotateWebhookEndpointSecret(TypedDict):
     keep_old_secret_active_for_24_hours: NotRequired[bool]
 
 
-class RowMatchFields(TypedDict):
+class ErasureRowMatch(TypedDict):
     """
     Rows to find.
     """
@@ -545,13 +546,23 @@ class RowMatchFields(TypedDict):
     value: str
 
 
-class SetRecognizer(TypedDict):
+class PutRecognizer(TypedDict):
     """
     Request to set a recognizer: `pattern`, `terms`, or both.
     """
 
     pattern: NotRequired[str | None]
     terms: NotRequired[list[str]]
+
+
+class SetRowReview(TypedDict):
+    """
+    Request to review a row.
+    """
+
+    label: Literal["approved", "rejected", "edited", "unsure"]
+    row: NotRequired[dict[str, Any] | None]
+    note: NotRequired[str | None]
 
 
 class StreamOptions(TypedDict):
@@ -583,10 +594,10 @@ class SweepValues(TypedDict):
     batch_size: NotRequired[list[int] | None]
     learning_rate: NotRequired[list[float] | None]
     learning_rate_multiplier: NotRequired[list[float] | None]
-    lora: NotRequired[LoraValues]
+    lora: NotRequired[SweepLoraValues]
 
 
-class TargetShare(TypedDict):
+class AliasTarget(TypedDict):
     """
     A target model and its share of the requests.
     """
@@ -604,22 +615,52 @@ class TestWebhookEndpoint(TypedDict):
         "fine_tuning.job.succeeded",
         "fine_tuning.job.failed",
         "fine_tuning.job.cancelled",
-        "fine_tuning.sweep.succeeded",
-        "fine_tuning.sweep.failed",
-        "fine_tuning.sweep.cancelled",
         "eval.run.succeeded",
         "eval.run.failed",
         "eval.run.canceled",
-        "export.succeeded",
-        "export.failed",
-        "export.cancelled",
         "batch.completed",
         "batch.failed",
         "batch.expired",
         "batch.cancelled",
+        "sweep.completed",
+        "sweep.failed",
+        "sweep.cancelled",
+        "advice.completed",
+        "advice.failed",
+        "advice.cancelled",
+        "dataset.report.completed",
+        "dataset.report.failed",
+        "dataset.report.cancelled",
+        "dataset.preview.completed",
+        "dataset.preview.failed",
+        "dataset.preview.cancelled",
+        "dataset.cleaning.completed",
+        "dataset.cleaning.failed",
+        "dataset.cleaning.cancelled",
+        "dataset.diff.completed",
+        "dataset.diff.failed",
+        "dataset.diff.cancelled",
+        "dataset.merge.completed",
+        "dataset.merge.failed",
+        "dataset.merge.cancelled",
         "dataset.generation.completed",
         "dataset.generation.failed",
         "dataset.generation.cancelled",
+        "model.import.completed",
+        "model.import.failed",
+        "model.import.cancelled",
+        "model.export.completed",
+        "model.export.failed",
+        "model.export.cancelled",
+        "organization.erasure.completed",
+        "organization.erasure.failed",
+        "organization.erasure.cancelled",
+        "fine_tuning.sweep.succeeded",
+        "fine_tuning.sweep.failed",
+        "fine_tuning.sweep.cancelled",
+        "export.succeeded",
+        "export.failed",
+        "export.cancelled",
     ]
 
 
@@ -649,7 +690,7 @@ class TextSimilarityGrader(TypedDict):
     model: NotRequired[str | None]
 
 
-class ThinkingSwitches(TypedDict):
+class ReasoningOptions(TypedDict):
     """
     Switches of models that think, as the chat templates of their base models read them.
     """
@@ -681,7 +722,7 @@ class UpdateEval(TypedDict):
     name: NotRequired[str | None]
 
 
-class UpdateKey(TypedDict):
+class UpdateApiKey(TypedDict):
     """
     Request to update an API key. Omitted fields stay unchanged.
     """
@@ -694,7 +735,7 @@ class UpdateKey(TypedDict):
     models: NotRequired[list[str] | None]
     expires_in_seconds: NotRequired[int | None]
     allowed_ips: NotRequired[list[str] | None]
-    limits: NotRequired[Limits]
+    limits: NotRequired[ApiKeyLimits]
 
 
 class UpdateProject(TypedDict):
@@ -738,29 +779,59 @@ class UpdateWebhookEndpoint(TypedDict):
                 "fine_tuning.job.succeeded",
                 "fine_tuning.job.failed",
                 "fine_tuning.job.cancelled",
-                "fine_tuning.sweep.succeeded",
-                "fine_tuning.sweep.failed",
-                "fine_tuning.sweep.cancelled",
                 "eval.run.succeeded",
                 "eval.run.failed",
                 "eval.run.canceled",
-                "export.succeeded",
-                "export.failed",
-                "export.cancelled",
                 "batch.completed",
                 "batch.failed",
                 "batch.expired",
                 "batch.cancelled",
+                "sweep.completed",
+                "sweep.failed",
+                "sweep.cancelled",
+                "advice.completed",
+                "advice.failed",
+                "advice.cancelled",
+                "dataset.report.completed",
+                "dataset.report.failed",
+                "dataset.report.cancelled",
+                "dataset.preview.completed",
+                "dataset.preview.failed",
+                "dataset.preview.cancelled",
+                "dataset.cleaning.completed",
+                "dataset.cleaning.failed",
+                "dataset.cleaning.cancelled",
+                "dataset.diff.completed",
+                "dataset.diff.failed",
+                "dataset.diff.cancelled",
+                "dataset.merge.completed",
+                "dataset.merge.failed",
+                "dataset.merge.cancelled",
                 "dataset.generation.completed",
                 "dataset.generation.failed",
                 "dataset.generation.cancelled",
+                "model.import.completed",
+                "model.import.failed",
+                "model.import.cancelled",
+                "model.export.completed",
+                "model.export.failed",
+                "model.export.cancelled",
+                "organization.erasure.completed",
+                "organization.erasure.failed",
+                "organization.erasure.cancelled",
+                "fine_tuning.sweep.succeeded",
+                "fine_tuning.sweep.failed",
+                "fine_tuning.sweep.cancelled",
+                "export.succeeded",
+                "export.failed",
+                "export.cancelled",
             ]
         ]
         | None
     ]
 
 
-class UploadComplete(TypedDict):
+class CompleteUpload(TypedDict):
     """
     Request to complete an upload: the parts of the file, in order.
     """
@@ -769,7 +840,7 @@ class UploadComplete(TypedDict):
     md5: NotRequired[str | None]
 
 
-class UploadCreate(TypedDict):
+class CreateUpload(TypedDict):
     """
     Request to create an upload. `format` is an extension of OpenAI's schema.
     """
@@ -778,8 +849,8 @@ class UploadCreate(TypedDict):
     purpose: Literal["fine-tune", "evals", "batch", "user_data", "model-import"]
     bytes: int
     mime_type: str
-    expires_after: NotRequired[ExpiresAfter | None]
-    format: NotRequired[FormatFields | None]
+    expires_after: NotRequired[UploadExpiresAfter | None]
+    format: NotRequired[FileFormat | None]
 
 
 class WandbSettings(TypedDict):
@@ -793,7 +864,7 @@ class WandbSettings(TypedDict):
     tags: NotRequired[list[str] | None]
 
 
-class CleanRequest(TypedDict):
+class CreateFileCleaning(TypedDict):
     """
     Cleaning options. The first row of a set of duplicates is kept.
 
@@ -814,7 +885,8 @@ class CleanRequest(TypedDict):
     validation_share: NotRequired[float]
     seed: NotRequired[int]
     decisions_file: NotRequired[str | None]
-    format: NotRequired[FormatFields | None]
+    use_reviews: NotRequired[bool]
+    format: NotRequired[FileFormat | None]
 
 
 class CreateChatCompletion(TypedDict):
@@ -837,7 +909,7 @@ class CreateChatCompletion(TypedDict):
     max_completion_tokens: NotRequired[int | None]
     tools: NotRequired[list[dict[str, Any]] | None]
     tool_choice: NotRequired[Any]
-    chat_template_kwargs: NotRequired[ThinkingSwitches | None]
+    chat_template_kwargs: NotRequired[ReasoningOptions | None]
     response_format: NotRequired[dict[str, Any] | None]
     logprobs: NotRequired[bool | None]
 
@@ -863,22 +935,12 @@ class CreateCompletion(TypedDict):
     logprobs: NotRequired[int | None]
 
 
-class CreateErasure(TypedDict):
+class CreateDatasetGeneration(TypedDict):
     """
-    Request to find rows in all files and stored chats of the project, and to erase them.
-    """
-
-    match: RowMatchFields
-    apply: NotRequired[bool]
-    cascade: NotRequired[bool]
-
-
-class CreateGeneration(TypedDict):
-    """
-    Request body to generate training rows from documents.
+    Request to generate training rows from documents.
     """
 
-    documents: list[str]
+    document_ids: list[str]
     model: str
     kinds: NotRequired[list[Literal["questions", "rewrites", "refusals"]]]
     language: NotRequired[str | None]
@@ -888,7 +950,18 @@ class CreateGeneration(TypedDict):
     metadata: NotRequired[dict[str, str] | None]
 
 
-class CreateKey(TypedDict):
+class CreateErasure(TypedDict):
+    """
+    Request to find rows in all files and stored chats of the project, and to erase them.
+    """
+
+    match: ErasureRowMatch
+    apply: NotRequired[bool]
+    cascade: NotRequired[bool]
+    metadata: NotRequired[dict[str, str] | None]
+
+
+class CreateApiKey(TypedDict):
     """
     Request to create an API key.
     """
@@ -900,7 +973,7 @@ class CreateKey(TypedDict):
     models: NotRequired[list[str] | None]
     expires_in_seconds: NotRequired[int | None]
     allowed_ips: NotRequired[list[str] | None]
-    limits: NotRequired[Limits]
+    limits: NotRequired[ApiKeyLimits]
 
 
 class CreateProject(TypedDict):
@@ -925,7 +998,7 @@ class CreateResponse(TypedDict):
     instructions: NotRequired[str | None]
     max_output_tokens: NotRequired[int | None]
     tools: NotRequired[list[dict[str, Any]] | None]
-    chat_template_kwargs: NotRequired[ThinkingSwitches | None]
+    chat_template_kwargs: NotRequired[ReasoningOptions | None]
 
 
 class CreateStoredChatFile(TypedDict):
@@ -939,7 +1012,7 @@ class CreateStoredChatFile(TypedDict):
     metadata: NotRequired[dict[str, str] | None]
     limit: NotRequired[int]
     filename: NotRequired[str]
-    expires_after: NotRequired[FileExpiry | None]
+    expires_after: NotRequired[FileExpiresAfter | None]
 
 
 class CreateWebhookEndpoint(TypedDict):
@@ -954,22 +1027,52 @@ class CreateWebhookEndpoint(TypedDict):
             "fine_tuning.job.succeeded",
             "fine_tuning.job.failed",
             "fine_tuning.job.cancelled",
-            "fine_tuning.sweep.succeeded",
-            "fine_tuning.sweep.failed",
-            "fine_tuning.sweep.cancelled",
             "eval.run.succeeded",
             "eval.run.failed",
             "eval.run.canceled",
-            "export.succeeded",
-            "export.failed",
-            "export.cancelled",
             "batch.completed",
             "batch.failed",
             "batch.expired",
             "batch.cancelled",
+            "sweep.completed",
+            "sweep.failed",
+            "sweep.cancelled",
+            "advice.completed",
+            "advice.failed",
+            "advice.cancelled",
+            "dataset.report.completed",
+            "dataset.report.failed",
+            "dataset.report.cancelled",
+            "dataset.preview.completed",
+            "dataset.preview.failed",
+            "dataset.preview.cancelled",
+            "dataset.cleaning.completed",
+            "dataset.cleaning.failed",
+            "dataset.cleaning.cancelled",
+            "dataset.diff.completed",
+            "dataset.diff.failed",
+            "dataset.diff.cancelled",
+            "dataset.merge.completed",
+            "dataset.merge.failed",
+            "dataset.merge.cancelled",
             "dataset.generation.completed",
             "dataset.generation.failed",
             "dataset.generation.cancelled",
+            "model.import.completed",
+            "model.import.failed",
+            "model.import.cancelled",
+            "model.export.completed",
+            "model.export.failed",
+            "model.export.cancelled",
+            "organization.erasure.completed",
+            "organization.erasure.failed",
+            "organization.erasure.cancelled",
+            "fine_tuning.sweep.succeeded",
+            "fine_tuning.sweep.failed",
+            "fine_tuning.sweep.cancelled",
+            "export.succeeded",
+            "export.failed",
+            "export.cancelled",
         ]
     ]
 
@@ -1012,7 +1115,7 @@ class GraderMessage(TypedDict):
     type: NotRequired[Literal["message"] | None]
 
 
-class Hyperparameters(TypedDict):
+class SupervisedHyperparameters(TypedDict):
     """
     Training hyperparameters: OpenAI's three standard ones and this service's additions.
     """
@@ -1075,7 +1178,7 @@ class LabelModelGrader(TypedDict):
     passing_labels: list[str]
 
 
-class MlflowIntegration(TypedDict):
+class CreateMlflowIntegration(TypedDict):
     """
     MLflow integration of a job. Not part of OpenAI's API.
     """
@@ -1099,13 +1202,13 @@ class ScoreModelGrader(TypedDict):
     sampling_params: NotRequired[JudgeSamplingParams | None]
 
 
-class SetAlias(TypedDict):
+class PutAlias(TypedDict):
     """
     Request to set an alias: either `model`, or `targets` to split traffic between two models.
     """
 
     model: NotRequired[str | None]
-    targets: NotRequired[list[TargetShare] | None]
+    targets: NotRequired[list[AliasTarget] | None]
     gate: NotRequired[dict[str, str] | None]
     force: NotRequired[bool]
 
@@ -1115,7 +1218,7 @@ class SupervisedMethod(TypedDict):
     Options of supervised fine-tuning.
     """
 
-    hyperparameters: NotRequired[Hyperparameters]
+    hyperparameters: NotRequired[SupervisedHyperparameters]
 
 
 class TemplateMessages(TypedDict):
@@ -1129,7 +1232,7 @@ class TemplateMessages(TypedDict):
 
 class WandbIntegration(TypedDict):
     """
-    Weights & Biases integration, which is rejected with the code `unsupported_integration`.
+    Weights & Biases integration, which is rejected with the code `invalid_value`.
     """
 
     type: Literal["wandb"]
@@ -1264,7 +1367,7 @@ class CreateEval(TypedDict):
     Request body to create an eval.
     """
 
-    data_source_config: CustomDataSourceConfig
+    data_source_config: CreateEvalDataSourceConfig
     testing_criteria: list[
         StringCheckGrader
         | TextSimilarityGrader
@@ -1292,7 +1395,7 @@ class CreateEvalRun(TypedDict):
     name: NotRequired[str | None]
 
 
-class Method(TypedDict):
+class FineTuningMethod(TypedDict):
     """
     Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers,
     continued pre-training on texts, or reinforcement on prompts, by a grader.
@@ -1306,7 +1409,7 @@ class Method(TypedDict):
     reinforcement: NotRequired[ReinforcementMethod | None]
 
 
-class CreateJob(TypedDict):
+class CreateFineTuningJob(TypedDict):
     """
     Request body for creating a fine-tuning job.
     """
@@ -1314,16 +1417,16 @@ class CreateJob(TypedDict):
     model: str
     training_file: str
     validation_file: NotRequired[str | None]
-    mixed_files: NotRequired[list[MixedFile] | None]
+    mixed_files: NotRequired[list[CreateMixedFile] | None]
     suffix: NotRequired[str | None]
     seed: NotRequired[int | None]
     metadata: NotRequired[dict[str, str] | None]
-    method: NotRequired[Method | None]
-    hyperparameters: NotRequired[Hyperparameters | None]
+    method: NotRequired[FineTuningMethod | None]
+    hyperparameters: NotRequired[SupervisedHyperparameters | None]
     priority: NotRequired[int]
     gate: NotRequired[dict[str, str] | None]
     baseline_prompt: NotRequired[str | None]
-    integrations: NotRequired[list[MlflowIntegration | WandbIntegration] | None]
+    integrations: NotRequired[list[CreateMlflowIntegration | WandbIntegration] | None]
 
 
 class CreateSweep(TypedDict):
@@ -1334,15 +1437,15 @@ class CreateSweep(TypedDict):
     model: str
     training_file: str
     validation_file: NotRequired[str | None]
-    mixed_files: NotRequired[list[MixedFile] | None]
+    mixed_files: NotRequired[list[CreateMixedFile] | None]
     suffix: NotRequired[str | None]
     seed: NotRequired[int | None]
     metadata: NotRequired[dict[str, str] | None]
-    method: NotRequired[Method | None]
-    hyperparameters: NotRequired[Hyperparameters | None]
+    method: NotRequired[FineTuningMethod | None]
+    hyperparameters: NotRequired[SupervisedHyperparameters | None]
     priority: NotRequired[int]
     gate: NotRequired[dict[str, str] | None]
     baseline_prompt: NotRequired[str | None]
-    integrations: NotRequired[list[MlflowIntegration | WandbIntegration] | None]
+    integrations: NotRequired[list[CreateMlflowIntegration | WandbIntegration] | None]
     values: SweepValues
     stop_losers: NotRequired[bool]

@@ -7,18 +7,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from service.core.errors import BadRequest, Conflict
+from service.core.errors import BadRequest, LimitReached
 from service.datasets.personal_data.kinds import KINDS, POSSIBLE
 from service.files.curation.recognizers.records import MAX_RECOGNIZERS, Recognizers, TooMany
 from service.files.curation.recognizers.schemas import (
-    RecognizerDeleted,
     RecognizerObject,
     SetRecognizer,
 )
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted
 
 router = APIRouter(prefix="/v1/recognizers", tags=["Data sets"])
 
@@ -43,7 +42,7 @@ async def list_recognizers(caller: Caller, store: Store, paging: Paged) -> ListO
 
 @router.get(
     "/{recognizer}",
-    operation_id="retrieveRecognizer",
+    operation_id="getRecognizer",
     summary="Retrieve a recognizer",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.RECOGNIZER_READ),
 )
@@ -55,7 +54,7 @@ async def retrieve_recognizer(recognizer: str, caller: Caller, store: Store) -> 
 
 @router.put(
     "/{recognizer}",
-    operation_id="setRecognizer",
+    operation_id="putRecognizer",
     summary="Set a recognizer",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.RECOGNIZER_UPDATED),
 )
@@ -73,10 +72,9 @@ async def set_recognizer(
     try:
         record = await store.set(caller.project_id, recognizer, body.pattern, tuple(body.terms))
     except TooMany as e:
-        raise Conflict(
+        raise LimitReached(
             f"The project already has {MAX_RECOGNIZERS} recognizers, which is the maximum. Delete "
             "one first, or combine several.",
-            code="too_many_recognizers",
         ) from e
     return RecognizerObject.from_record(record)
 
@@ -87,11 +85,11 @@ async def set_recognizer(
     summary="Delete a recognizer",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.RECOGNIZER_DELETED),
 )
-async def delete_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerDeleted:
+async def delete_recognizer(recognizer: str, caller: Caller, store: Store) -> Deleted:
     """Delete a recognizer. Files that were cleaned with it remain as they are."""
     if not await store.delete(caller.project_id, recognizer):
         raise RECOGNIZER.not_found(recognizer)
-    return RecognizerDeleted(id=recognizer)
+    return deleted(recognizer, "recognizer")
 
 
 def _check_name(name: str) -> None:
@@ -105,5 +103,5 @@ def _check_name(name: str) -> None:
         raise BadRequest(
             f"The service detects '{name}' itself. Choose another name.",
             param="recognizer",
-            code="recognizer_name_reserved",
+            code="name_reserved",
         )

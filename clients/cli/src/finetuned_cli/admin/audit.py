@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated
 
 import typer
-from finetuned.types import AuditLogObject
+from finetuned.types import AuditLog
 
 from finetuned_cli.listing import After, Limit, listed
 from finetuned_cli.output import Json, Out, Wide, when
@@ -83,7 +83,7 @@ def list_audit_logs(
     )
 
 
-def _actor(entry: AuditLogObject) -> str:
+def _actor(entry: AuditLog) -> str:
     if entry.actor.api_key is not None:
         return entry.actor.api_key.id
     session = entry.actor.session

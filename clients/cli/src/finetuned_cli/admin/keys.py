@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import typer
-from finetuned.types import KeyObject, NewKeyObject
+from finetuned.types import ApiKey, NewApiKey
 
 from finetuned_cli.admin.arguments import Days, KeyId, ProjectId, seconds
 from finetuned_cli.admin.limits import Amount, amounts, in_words
@@ -57,7 +57,7 @@ _keys.list(
 )
 
 
-def _facts(key: KeyObject) -> list[tuple[str, object]]:
+def _facts(key: ApiKey) -> list[tuple[str, object]]:
     return [
         ("key", f"{key.name} ({key.id})"),
         ("role", key.role),
@@ -191,11 +191,11 @@ _keys.delete(
 )
 
 
-def _give(out: Out, key: NewKeyObject, to: str, done: str) -> None:
+def _give(out: Out, key: NewApiKey, to: str, done: str) -> None:
     shown = key.model_dump(mode="json", exclude={"value"})
     give_secret(out, key.id, key.value, to, done, shown=shown)
 
 
-def _account(key: KeyObject) -> str | None:
+def _account(key: ApiKey) -> str | None:
     account_id = key.owner.service_account.id
     return None if account_id == key.id else account_id

@@ -1,11 +1,11 @@
-"""Limits of projects and keys, as options and as text."""
+"""ApiKeyLimits of projects and keys, as options and as text."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 import typer
-from finetuned.types import Limits, ProjectLimits
+from finetuned.types import ApiKeyLimits, ProjectLimits
 
 from finetuned_cli.failures import WrongUsage
 from finetuned_cli.output import size
@@ -23,7 +23,7 @@ def amounts(**given: str | None) -> Any:
     return limits
 
 
-def in_words(limits: Limits | ProjectLimits) -> str:
+def in_words(limits: ApiKeyLimits | ProjectLimits) -> str:
     """Return limits as text."""
     named = limits.model_dump(exclude_none=True)
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in named.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import typer
-from finetuned.types import ProjectObject
+from finetuned.types import Project
 
 from finetuned_cli.admin.arguments import ProjectId
 from finetuned_cli.admin.limits import Amount, amounts, in_words, storage_in_words
@@ -20,11 +20,11 @@ _projects = Noun(app, "organization.projects", "PROJECT_ID")
 Archived = Annotated[bool, typer.Option("--archived", help="Also list archived projects.")]
 
 
-def _storage(project: ProjectObject) -> str:
+def _storage(project: Project) -> str:
     return storage_in_words(project.storage_bytes_used, project.limits.storage_bytes)
 
 
-def _capture(project: ProjectObject) -> str:
+def _capture(project: Project) -> str:
     capture = project.capture
     if capture is None:
         return ""
@@ -32,7 +32,7 @@ def _capture(project: ProjectObject) -> str:
     return f"{capture.sampling:.0%} of chats{models}, for {capture.expires_after_days} days"
 
 
-def _facts(project: ProjectObject) -> list[tuple[str, object]]:
+def _facts(project: Project) -> list[tuple[str, object]]:
     return [
         ("project", f"{project.name} ({project.id})"),
         ("status", project.status),

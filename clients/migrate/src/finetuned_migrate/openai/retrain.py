@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finetuned.errors import ApiError, FileRefused, FinetunedError, NotFound
-from finetuned.types import JobObject
+from finetuned.types import FineTuningJob
 from pydantic import BaseModel
 
 from finetuned_migrate.openai.request import method_of, obstacles, seed_of
@@ -79,7 +79,7 @@ class Retraining:
         self._say(f"checked {old_id}: {file.rows} rows, {file.warnings or 0} warnings")
         return file.id
 
-    def _job(self, model: OldModel, training: str, validation: str | None) -> JobObject:
+    def _job(self, model: OldModel, training: str, validation: str | None) -> FineTuningJob:
         old_job = str((model.job or {})["id"])
         metadata = {OLD_MODEL: model.name, OLD_JOB: old_job}
         earlier = jobs_of(self._server, model.name, self._base)
@@ -101,7 +101,7 @@ class Retraining:
         self._say(f"{model.name}: created {job.id}")
         return job
 
-    def _usable(self, job: JobObject) -> bool:
+    def _usable(self, job: FineTuningJob) -> bool:
         """Whether a job is on its way, or its model is still there."""
         if job.status in ("failed", "cancelled"):
             return False
@@ -143,7 +143,7 @@ class Retraining:
         return "kept", f"The alias answers with {now}: `report --move` moves it."
 
 
-def jobs_of(server: Client, model: str, base: str | None = None) -> list[JobObject]:
+def jobs_of(server: Client, model: str, base: str | None = None) -> list[FineTuningJob]:
     """Return the jobs that train an old model again, newest first."""
     found = server.fine_tuning.jobs.list(metadata={OLD_MODEL: model})
     return [job for job in found if base is None or job.model == base]

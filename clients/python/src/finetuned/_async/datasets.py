@@ -34,8 +34,8 @@ class AsyncDatasets(AsyncResource):
         file_id: str,
         *,
         timeout_s: float | None = None,
-        **options: Unpack[params.CleanRequest],
-    ) -> types.CleaningObject:
+        **options: Unpack[params.CreateFileCleaning],
+    ) -> types.FileCleaning:
         """Create clean files from a file and wait for them. The original file is not changed.
 
         The options are those of `dataset_cleanings.create`. Raises CleaningFailed if it fails.
@@ -53,7 +53,7 @@ class AsyncDatasets(AsyncResource):
         *,
         timeout_s: float | None = None,
         **options: Any,
-    ) -> types.MergeObject:
+    ) -> types.FileMerge:
         """Merge files into a new file and wait for it. The files are not changed.
 
         A file is an ID, or a `FileToMerge` with a maximum number of rows or a weight. The options
@@ -71,7 +71,7 @@ class AsyncDatasets(AsyncResource):
         self,
         file_id: str,
         *,
-        format: types.FormatFields | params.FormatFields | None = None,
+        format: types.FileFormat | params.FileFormat | None = None,
         limit: int | None = None,
         timeout_s: float | None = None,
     ) -> types.FilePreview:
@@ -132,7 +132,7 @@ class AsyncDatasets(AsyncResource):
         after: int | None = None,
         limit: int | None = None,
         timeout_s: float | None = None,
-    ) -> AsyncPaginator[types.RowObject]:
+    ) -> AsyncPaginator[types.FileRow]:
         """List rows of a data set with what the report found in them.
 
         `issue` is the code of a finding that the rows have, and `max_score` their highest score,
@@ -150,7 +150,7 @@ class AsyncDatasets(AsyncResource):
         }
         request = Request("GET", at("files", file_id, "rows"), params)
         deadline = Deadline(timeout_s, f"The report on {file_id}")
-        return async_paginator(lambda: self._page(types.RowObject, request, deadline))
+        return async_paginator(lambda: self._page(types.FileRow, request, deadline))
 
     async def diff(
         self, file_id: str, other_file: str, *, timeout_s: float | None = None
@@ -172,7 +172,7 @@ class AsyncDatasets(AsyncResource):
         after: int | None = None,
         limit: int | None = None,
         timeout_s: float | None = None,
-    ) -> AsyncPaginator[types.DiffRowObject]:
+    ) -> AsyncPaginator[types.FileDiffRow]:
         """List the rows that differ between a file and a later one.
 
         Changed rows come first, then removed ones, then added ones. `after` is the position (the
@@ -181,7 +181,7 @@ class AsyncDatasets(AsyncResource):
         params = {"other_file": other_file, "change": change, "after": after, "limit": limit}
         request = Request("GET", at("files", file_id, "diff", "rows"), params)
         deadline = Deadline(timeout_s, f"The comparison of {file_id}")
-        return async_paginator(lambda: self._page(types.DiffRowObject, request, deadline))
+        return async_paginator(lambda: self._page(types.FileDiffRow, request, deadline))
 
     async def _page(self, kind: type[T], request: Request, deadline: Deadline) -> AsyncPage[T]:
         await self._ready(request, deadline)

@@ -43,7 +43,7 @@ class AsyncFiles(AsyncFilesBase):
         *,
         purpose: Purpose = "fine-tune",
         filename: str | None = None,
-        format: types.FormatFields | params.FormatFields | None = None,
+        format: types.FileFormat | params.FileFormat | None = None,
         expires_after_s: int | None = None,
         on_progress: OnProgress | None = None,
         part_bytes: int | None = None,
@@ -170,7 +170,7 @@ def _is_as_if_just_uploaded(file: types.FileObject) -> bool:
     return file.status != "error" and file.expires_at is None and not file.format
 
 
-async def _begun(uploads: AsyncUploads, note: Note) -> types.UploadObject | None:
+async def _begun(uploads: AsyncUploads, note: Note) -> types.Upload | None:
     """Return the recorded upload if it can be resumed or is already complete."""
     upload_id = await async_call(note.read)
     if upload_id is None:
@@ -187,13 +187,13 @@ async def _begun(uploads: AsyncUploads, note: Note) -> types.UploadObject | None
 
 async def _send_parts(
     uploads: AsyncUploads,
-    upload: types.UploadObject,
+    upload: types.Upload,
     source: Source,
     size: int,
     concurrency: int,
     progress: ProgressReport,
     note: Note,
-) -> types.UploadObject:
+) -> types.Upload:
     """Send the parts and complete the upload."""
     known: _Known = defaultdict(list)
     async for part in uploads.parts.list(upload.id):

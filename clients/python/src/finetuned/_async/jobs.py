@@ -29,15 +29,15 @@ class AsyncFineTuningJobs(AsyncFineTuningJobsBase):
     """Fine-tuning jobs."""
 
     async def wait_for_estimate(
-        self, *, timeout_s: float | None = None, **job: Unpack[params.CreateJob]
-    ) -> types.EstimateObject:
+        self, *, timeout_s: float | None = None, **job: Unpack[params.CreateFineTuningJob]
+    ) -> types.FineTuningEstimate:
         """Estimate what the same `create` would take, once its files are checked and measured."""
         deadline = Deadline(timeout_s, f"The measurement of {job['training_file']}")
         return await self._transport.when_files_are_ready(lambda: self.estimate(**job), deadline)
 
     async def watch(
         self, job_id: str, *, after: str | None = None, patience_s: float = PATIENCE_S
-    ) -> AsyncIterator[types.EventObject]:
+    ) -> AsyncIterator[types.FineTuningJobEvent]:
         """Yield every event of a job once, oldest first, until the job is final.
 
         A broken connection is resumed where it stopped; the server may be unreachable for up to
@@ -76,8 +76,8 @@ class AsyncFineTuningJobsEvaluation(AsyncFineTuningJobsEvaluationBase):
         job_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.JobEvaluationObject], object] | None = None,
-    ) -> types.JobEvaluationObject:
+        on_change: Callable[[types.FineTuningJobEvaluation], object] | None = None,
+    ) -> types.FineTuningJobEvaluation:
         """Wait until the evaluation of a job has ended. Check `status` on the result.
 
         If the job is not finished, waits for it first. `on_change` is called with the evaluation
@@ -91,7 +91,7 @@ class AsyncFineTuningJobsEvaluation(AsyncFineTuningJobsEvaluationBase):
         assert found is not None
         return found
 
-    async def _if_started(self, job_id: str) -> types.JobEvaluationObject | None:
+    async def _if_started(self, job_id: str) -> types.FineTuningJobEvaluation | None:
         """Retrieve the evaluation, or None if the job has not ended. Raises NotFound."""
         try:
             return await self.retrieve(job_id)
@@ -108,18 +108,18 @@ class AsyncAdvice(AsyncAdviceBase):
 
     async def create_and_wait(
         self, *, timeout_s: float | None = None, **request: Unpack[params.CreateAdvice]
-    ) -> types.AdviceObject:
+    ) -> types.TrainingAdvice:
         """Ask whether a training is worth it, and wait for the advice. Check its `status`.
 
         Waits for the check of the file first. An engine must serve the base model.
         """
-        deadline = Deadline(timeout_s, f"The advice on {request['training_file']}")
+        deadline = Deadline(timeout_s, f"The advice on {request['training_file_id']}")
         made = await self._transport.when_files_are_ready(lambda: self.create(**request), deadline)
         return await self.wait(made.id, timeout_s=timeout_s)
 
 
-def _event(data: str) -> types.EventObject:
+def _event(data: str) -> types.FineTuningJobEvent:
     try:
-        return types.EventObject.model_validate_json(data)
+        return types.FineTuningJobEvent.model_validate_json(data)
     except ValidationError as e:
         raise UnexpectedAnswer("The server sent an invalid event.") from e

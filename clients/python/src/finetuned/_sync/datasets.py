@@ -35,8 +35,8 @@ class Datasets(Resource):
         file_id: str,
         *,
         timeout_s: float | None = None,
-        **options: Unpack[params.CleanRequest],
-    ) -> types.CleaningObject:
+        **options: Unpack[params.CreateFileCleaning],
+    ) -> types.FileCleaning:
         """Create clean files from a file and wait for them. The original file is not changed.
 
         The options are those of `dataset_cleanings.create`. Raises CleaningFailed if it fails.
@@ -54,7 +54,7 @@ class Datasets(Resource):
         *,
         timeout_s: float | None = None,
         **options: Any,
-    ) -> types.MergeObject:
+    ) -> types.FileMerge:
         """Merge files into a new file and wait for it. The files are not changed.
 
         A file is an ID, or a `FileToMerge` with a maximum number of rows or a weight. The options
@@ -72,7 +72,7 @@ class Datasets(Resource):
         self,
         file_id: str,
         *,
-        format: types.FormatFields | params.FormatFields | None = None,
+        format: types.FileFormat | params.FileFormat | None = None,
         limit: int | None = None,
         timeout_s: float | None = None,
     ) -> types.FilePreview:
@@ -133,7 +133,7 @@ class Datasets(Resource):
         after: int | None = None,
         limit: int | None = None,
         timeout_s: float | None = None,
-    ) -> Page[types.RowObject]:
+    ) -> Page[types.FileRow]:
         """List rows of a data set with what the report found in them.
 
         `issue` is the code of a finding that the rows have, and `max_score` their highest score,
@@ -151,7 +151,7 @@ class Datasets(Resource):
         }
         request = Request("GET", at("files", file_id, "rows"), params)
         deadline = Deadline(timeout_s, f"The report on {file_id}")
-        return paginator(lambda: self._page(types.RowObject, request, deadline))
+        return paginator(lambda: self._page(types.FileRow, request, deadline))
 
     def diff(
         self, file_id: str, other_file: str, *, timeout_s: float | None = None
@@ -173,7 +173,7 @@ class Datasets(Resource):
         after: int | None = None,
         limit: int | None = None,
         timeout_s: float | None = None,
-    ) -> Page[types.DiffRowObject]:
+    ) -> Page[types.FileDiffRow]:
         """List the rows that differ between a file and a later one.
 
         Changed rows come first, then removed ones, then added ones. `after` is the position (the
@@ -182,7 +182,7 @@ class Datasets(Resource):
         params = {"other_file": other_file, "change": change, "after": after, "limit": limit}
         request = Request("GET", at("files", file_id, "diff", "rows"), params)
         deadline = Deadline(timeout_s, f"The comparison of {file_id}")
-        return paginator(lambda: self._page(types.DiffRowObject, request, deadline))
+        return paginator(lambda: self._page(types.FileDiffRow, request, deadline))
 
     def _page(self, kind: type[T], request: Request, deadline: Deadline) -> Page[T]:
         self._ready(request, deadline)

@@ -30,15 +30,15 @@ class FineTuningJobs(FineTuningJobsBase):
     """Fine-tuning jobs."""
 
     def wait_for_estimate(
-        self, *, timeout_s: float | None = None, **job: Unpack[params.CreateJob]
-    ) -> types.EstimateObject:
+        self, *, timeout_s: float | None = None, **job: Unpack[params.CreateFineTuningJob]
+    ) -> types.FineTuningEstimate:
         """Estimate what the same `create` would take, once its files are checked and measured."""
         deadline = Deadline(timeout_s, f"The measurement of {job['training_file']}")
         return self._transport.when_files_are_ready(lambda: self.estimate(**job), deadline)
 
     def watch(
         self, job_id: str, *, after: str | None = None, patience_s: float = PATIENCE_S
-    ) -> Iterator[types.EventObject]:
+    ) -> Iterator[types.FineTuningJobEvent]:
         """Yield every event of a job once, oldest first, until the job is final.
 
         A broken connection is resumed where it stopped; the server may be unreachable for up to
@@ -77,8 +77,8 @@ class FineTuningJobsEvaluation(FineTuningJobsEvaluationBase):
         job_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.JobEvaluationObject], object] | None = None,
-    ) -> types.JobEvaluationObject:
+        on_change: Callable[[types.FineTuningJobEvaluation], object] | None = None,
+    ) -> types.FineTuningJobEvaluation:
         """Wait until the evaluation of a job has ended. Check `status` on the result.
 
         If the job is not finished, waits for it first. `on_change` is called with the evaluation
@@ -92,7 +92,7 @@ class FineTuningJobsEvaluation(FineTuningJobsEvaluationBase):
         assert found is not None
         return found
 
-    def _if_started(self, job_id: str) -> types.JobEvaluationObject | None:
+    def _if_started(self, job_id: str) -> types.FineTuningJobEvaluation | None:
         """Retrieve the evaluation, or None if the job has not ended. Raises NotFound."""
         try:
             return self.retrieve(job_id)
@@ -109,18 +109,18 @@ class Advice(AdviceBase):
 
     def create_and_wait(
         self, *, timeout_s: float | None = None, **request: Unpack[params.CreateAdvice]
-    ) -> types.AdviceObject:
+    ) -> types.TrainingAdvice:
         """Ask whether a training is worth it, and wait for the advice. Check its `status`.
 
         Waits for the check of the file first. An engine must serve the base model.
         """
-        deadline = Deadline(timeout_s, f"The advice on {request['training_file']}")
+        deadline = Deadline(timeout_s, f"The advice on {request['training_file_id']}")
         made = self._transport.when_files_are_ready(lambda: self.create(**request), deadline)
         return self.wait(made.id, timeout_s=timeout_s)
 
 
-def _event(data: str) -> types.EventObject:
+def _event(data: str) -> types.FineTuningJobEvent:
     try:
-        return types.EventObject.model_validate_json(data)
+        return types.FineTuningJobEvent.model_validate_json(data)
     except ValidationError as e:
         raise UnexpectedAnswer("The server sent an invalid event.") from e

@@ -151,7 +151,7 @@ class Transport:
             try:
                 return create()
             except Conflict as e:  # noqa: PERF203 - each try is a request
-                if e.code != "file_not_ready":
+                if e.code != "not_ready":
                     raise
                 deadline.check()
                 sleep(min(e.retry_after_s or 2.0, 10.0))

@@ -44,7 +44,7 @@ class AsyncBatches(AsyncResource):
         | params.BatchOutputExpiresAfter
         | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.BatchObject:
+    ) -> types.Batch:
         """Create a batch. A worker answers the requests of an uploaded file at the lowest priority,
         and writes the answers to a file.
 
@@ -61,7 +61,7 @@ class AsyncBatches(AsyncResource):
             output_expires_after: Lifetime of the output file and the error file.
         """
         return await self._transport.request(
-            types.BatchObject,
+            types.Batch,
             Request(
                 "POST",
                 "batches",
@@ -77,17 +77,17 @@ class AsyncBatches(AsyncResource):
             ),
         )
 
-    async def retrieve(self, batch_id: str, **options: Unpack[RequestOptions]) -> types.BatchObject:
+    async def retrieve(self, batch_id: str, **options: Unpack[RequestOptions]) -> types.Batch:
         """Retrieve a batch: its status, its counters, and its files once it has ended.
 
         Args:
             batch_id: ID of a batch in the project.
         """
         return await self._transport.request(
-            types.BatchObject, Request("GET", at("batches", batch_id), options=options)
+            types.Batch, Request("GET", at("batches", batch_id), options=options)
         )
 
-    async def cancel(self, batch_id: str, **options: Unpack[RequestOptions]) -> types.BatchObject:
+    async def cancel(self, batch_id: str, **options: Unpack[RequestOptions]) -> types.Batch:
         """Cancel a batch. The status is `cancelling` until a worker has written the files, which
         usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if the
         batch has ended or is `finalizing`.
@@ -96,7 +96,7 @@ class AsyncBatches(AsyncResource):
             batch_id: ID of a batch in the project.
         """
         return await self._transport.request(
-            types.BatchObject, Request("POST", at("batches", batch_id, "cancel"), options=options)
+            types.Batch, Request("POST", at("batches", batch_id, "cancel"), options=options)
         )
 
     def list(
@@ -105,7 +105,7 @@ class AsyncBatches(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.BatchObject]:
+    ) -> AsyncPaginator[types.Batch]:
         """List the project's batches, newest first.
 
         Args:
@@ -113,7 +113,7 @@ class AsyncBatches(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.BatchObject,
+            types.Batch,
             Request("GET", "batches", params={"after": after, "limit": limit}, options=options),
         )
 
@@ -122,8 +122,8 @@ class AsyncBatches(AsyncResource):
         batch_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.BatchObject], object] | None = None,
-    ) -> types.BatchObject:
+        on_change: Callable[[types.Batch], object] | None = None,
+    ) -> types.Batch:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with

@@ -46,14 +46,14 @@ class AsyncChatCompletions(AsyncResource):
 
     async def retrieve(
         self, completion_id: str, **options: Unpack[RequestOptions]
-    ) -> types.StoredChatObject:
+    ) -> types.StoredChat:
         """Retrieve a stored chat completion. It is stored within seconds after its answer.
 
         Args:
             completion_id: ID of a stored chat completion of the project.
         """
         return await self._transport.request(
-            types.StoredChatObject,
+            types.StoredChat,
             Request("GET", at("chat", "completions", completion_id), options=options),
         )
 
@@ -63,7 +63,7 @@ class AsyncChatCompletions(AsyncResource):
         *,
         metadata: Mapping[str, str] | None,
         **options: Unpack[RequestOptions],
-    ) -> types.StoredChatObject:
+    ) -> types.StoredChat:
         """Replace the metadata of a stored chat completion, for example to mark good answers.
 
         Args:
@@ -71,7 +71,7 @@ class AsyncChatCompletions(AsyncResource):
             metadata: New metadata, which is stored as it is. `null` removes all.
         """
         return await self._transport.request(
-            types.StoredChatObject,
+            types.StoredChat,
             Request(
                 "POST",
                 at("chat", "completions", completion_id),
@@ -82,14 +82,14 @@ class AsyncChatCompletions(AsyncResource):
 
     async def delete(
         self, completion_id: str, **options: Unpack[RequestOptions]
-    ) -> types.StoredChatDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete a stored chat completion with its bytes.
 
         Args:
             completion_id: ID of a stored chat completion of the project.
         """
         return await self._transport.request(
-            types.StoredChatDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("chat", "completions", completion_id), options=options),
         )
 
@@ -129,7 +129,7 @@ class AsyncChatCompletions(AsyncResource):
         metadata: Mapping[str, str] | None = None,
         limit: int | None = None,
         filename: str | None = None,
-        expires_after: types.FileExpiry | params.FileExpiry | None = None,
+        expires_after: types.FileExpiresAfter | params.FileExpiresAfter | None = None,
         **options: Unpack[RequestOptions],
     ) -> types.FileObject:
         """Write stored chat completions to a file with the purpose `fine-tune`, one row for each,
@@ -171,7 +171,7 @@ class AsyncChatCompletions(AsyncResource):
         order: Literal["asc", "desc"] | None = None,
         metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.StoredChatObject]:
+    ) -> AsyncPaginator[types.StoredChat]:
         """List the stored chat completions of the project, oldest first by default. Personal data
         in them was replaced before they were stored.
 
@@ -183,7 +183,7 @@ class AsyncChatCompletions(AsyncResource):
             metadata: Metadata to filter by, as `metadata[key]=value`.
         """
         return self._transport.pages(
-            types.StoredChatObject,
+            types.StoredChat,
             Request(
                 "GET",
                 "chat/completions",

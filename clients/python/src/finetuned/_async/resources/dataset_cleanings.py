@@ -49,9 +49,10 @@ class AsyncDatasetCleanings(AsyncResource):
         validation_share: float | None = None,
         seed: int | None = None,
         decisions_file: str | None = None,
-        format: types.FormatFields | params.FormatFields | None = None,
+        use_reviews: bool | None = None,
+        format: types.FileFormat | params.FileFormat | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.CleaningObject:
+    ) -> types.FileCleaning:
         """Clean a file in the background. The results are new files; the source file is not
         modified.
 
@@ -94,10 +95,13 @@ class AsyncDatasetCleanings(AsyncResource):
                 one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"`
                 with the `row` to use instead. A row that is kept or edited is not dropped as a
                 duplicate or contradiction.
+            use_reviews: Whether to apply the reviews that the file has when the cleaning is
+                created, as decisions on single rows: approved rows are kept, rejected ones dropped,
+                and edited ones replaced. Not together with `decisions_file`.
             format: Format options of the file. Defaults to the options given at upload.
         """
         return await self._transport.request(
-            types.CleaningObject,
+            types.FileCleaning,
             Request(
                 "POST",
                 at("files", file_id, "clean"),
@@ -115,6 +119,7 @@ class AsyncDatasetCleanings(AsyncResource):
                     validation_share=validation_share,
                     seed=seed,
                     decisions_file=decisions_file,
+                    use_reviews=use_reviews,
                     format=format,
                 )
                 or None,
@@ -125,7 +130,7 @@ class AsyncDatasetCleanings(AsyncResource):
 
     async def retrieve(
         self, file_id: str, cleaning_id: str, **options: Unpack[RequestOptions]
-    ) -> types.CleaningObject:
+    ) -> types.FileCleaning:
         """Retrieve a cleaning's status, its output files, and the number of dropped and changed
         rows by reason. `diff_file` describes each affected row.
 
@@ -134,7 +139,7 @@ class AsyncDatasetCleanings(AsyncResource):
             cleaning_id: ID of a cleaning of the file.
         """
         return await self._transport.request(
-            types.CleaningObject,
+            types.FileCleaning,
             Request("GET", at("files", file_id, "clean", cleaning_id), options=options),
         )
 
@@ -145,7 +150,7 @@ class AsyncDatasetCleanings(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.CleaningObject]:
+    ) -> AsyncPaginator[types.FileCleaning]:
         """List a file's cleanings, newest first.
 
         Args:
@@ -154,7 +159,7 @@ class AsyncDatasetCleanings(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.CleaningObject,
+            types.FileCleaning,
             Request(
                 "GET",
                 at("files", file_id, "clean"),
@@ -169,8 +174,8 @@ class AsyncDatasetCleanings(AsyncResource):
         cleaning_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.CleaningObject], object] | None = None,
-    ) -> types.CleaningObject:
+        on_change: Callable[[types.FileCleaning], object] | None = None,
+    ) -> types.FileCleaning:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with

@@ -31,7 +31,7 @@ class AsyncDatasetGenerations(AsyncResource):
     async def create(
         self,
         *,
-        documents: Sequence[str],
+        document_ids: Sequence[str],
         model: str,
         kinds: Sequence[Literal["questions", "rewrites", "refusals"]] | None = None,
         language: str | None = None,
@@ -46,12 +46,11 @@ class AsyncDatasetGenerations(AsyncResource):
         writes those that pass to a new file with the purpose `fine-tune`. Nothing leaves the
         installation.
 
-        The status changes from `queued` to `in_progress` and `completed`. The file may have fewer
-        rows than wanted: `incomplete_details` and `counts` say why. A generation that becomes
-        `failed` or `cancelled` keeps the rows so far.
+        The file may have fewer rows than the target: `incomplete_details` and `counts` say why. A
+        generation that becomes `failed` or `cancelled` keeps the rows so far.
 
         Args:
-            documents: IDs of files with the purpose `user_data`: plain text, Markdown or HTML in
+            document_ids: IDs of files with the purpose `user_data`: plain text, Markdown or HTML in
                 any common encoding, up to 20 MiB together.
             model: Model of this installation that writes and checks the rows. A larger model writes
                 better ones.
@@ -59,7 +58,7 @@ class AsyncDatasetGenerations(AsyncResource):
                 in other words, and `refusals`, which are questions that the documents do not
                 answer. Together with other kinds, one passage in four gets a refusal.
             language: BCP 47 tag of the language of the rows; null for the language of each passage.
-            n: Number of rows wanted.
+            n: Target row count.
             max_tokens_total: Number of input and output tokens after which no more requests are
                 sent to the model. Requests in progress may exceed it.
             seed: Random seed for choosing and ordering passages.
@@ -69,9 +68,9 @@ class AsyncDatasetGenerations(AsyncResource):
             types.DatasetGeneration,
             Request(
                 "POST",
-                "datasets/generate",
+                "dataset_generations",
                 json=body_of(
-                    documents=documents,
+                    document_ids=document_ids,
                     model=model,
                     kinds=kinds,
                     language=language,
@@ -86,75 +85,99 @@ class AsyncDatasetGenerations(AsyncResource):
         )
 
     async def retrieve(
-        self, generation_id: str, **options: Unpack[RequestOptions]
+        self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
     ) -> types.DatasetGeneration:
-        """Retrieve a generation: its status, its counters, and its file once it has ended.
+        """Get a generation: its status, its progress, and its result once it is completed. With
+        `wait`, the response is sent when it ends.
 
         Args:
-            generation_id: ID of a generation in the project.
+            id: ID of the generation.
+            wait: Longest time to wait for the end of the operation, in seconds.
         """
         return await self._transport.request(
             types.DatasetGeneration,
-            Request("GET", at("datasets", "generations", generation_id), options=options),
+            Request("GET", at("dataset_generations", id), params={"wait": wait}, options=options),
         )
 
-    async def delete(
-        self, generation_id: str, **options: Unpack[RequestOptions]
-    ) -> types.GenerationDeleted:
-        """Delete a generation that has ended. Its file and its documents are kept. Returns 409 if
-        it has not ended.
+    async def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
+        """Delete a generation. Returns 409 if it has not ended: cancel it first. The files and jobs
+        that it created are kept.
 
         Args:
-            generation_id: ID of a generation in the project.
+            id: ID of the generation.
         """
         return await self._transport.request(
-            types.GenerationDeleted,
-            Request("DELETE", at("datasets", "generations", generation_id), options=options),
+            types.OperationDeleted,
+            Request("DELETE", at("dataset_generations", id), options=options),
         )
 
-    async def cancel(
-        self, generation_id: str, **options: Unpack[RequestOptions]
-    ) -> types.DatasetGeneration:
-        """Cancel a generation. The status is `cancelling` until a worker has written the rows so
-        far to the file, which usually takes seconds, and then `cancelled`. Returns 409 if the
-        generation has ended or is about to.
+    async def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.DatasetGeneration:
+        """Cancel a generation. The status is `cancelling` while its work is still being stopped.
+        Returns 409 if it has already ended.
 
         Args:
-            generation_id: ID of a generation in the project.
+            id: ID of the generation.
         """
         return await self._transport.request(
             types.DatasetGeneration,
-            Request(
-                "POST", at("datasets", "generations", generation_id, "cancel"), options=options
-            ),
+            Request("POST", at("dataset_generations", id, "cancel"), options=options),
+        )
+
+    def events(
+        self, id: str, **options: Unpack[RequestOptions]
+    ) -> AsyncPaginator[types.OperationEvent]:
+        """List the changes of the status of a generation, oldest first.
+
+        With `stream=true`, the response is a stream of server-sent events about the status and the
+        progress, which ends with `data: [DONE]` after the operation has ended.
+
+        Args:
+            id: ID of the generation.
+        """
+        return self._transport.pages(
+            types.OperationEvent,
+            Request("GET", at("dataset_generations", id, "events"), options=options),
         )
 
     def list(
         self,
         *,
+        status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+        | None = None,
         after: str | None = None,
         limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        model: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncPaginator[types.DatasetGeneration]:
-        """List the project's generations, newest first.
+        """List the project's generations, newest first by default.
 
         Args:
+            status: Status to filter by.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            order: Sort order by creation time. `desc` returns the newest first.
+            model: Model that writes the rows.
         """
         return self._transport.pages(
             types.DatasetGeneration,
             Request(
                 "GET",
-                "datasets/generations",
-                params={"after": after, "limit": limit},
+                "dataset_generations",
+                params={
+                    "status": status,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "model": model,
+                },
                 options=options,
             ),
         )
 
     async def wait(
         self,
-        generation_id: str,
+        id: str,
         *,
         timeout_s: float | None = None,
         on_change: Callable[[types.DatasetGeneration], object] | None = None,
@@ -164,9 +187,9 @@ class AsyncDatasetGenerations(AsyncResource):
         Check `status` on the result: it can be `failed`. `on_change` is called with
         the object when it has changed.
         """
-        deadline = Deadline(timeout_s, f"The dataset generation {generation_id}")
+        deadline = Deadline(timeout_s, f"The dataset generation {id}")
         return await self._transport.wait(
-            lambda: self.retrieve(generation_id), deadline, on_change=on_change
+            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
         )
 
 
@@ -178,4 +201,5 @@ class AsyncDatasetGenerationsWithRawResponse:
         self.retrieve = async_raw(resource.retrieve)
         self.delete = async_raw(resource.delete)
         self.cancel = async_raw(resource.cancel)
+        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

@@ -40,7 +40,7 @@ class AsyncDatasetMerges(AsyncResource):
         balance: Literal["none", "files", "languages"] | None = None,
         seed: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.MergeObject:
+    ) -> types.FileMerge:
         """Merge 2 to 20 training files into a new file in the background. The files are not
         modified.
 
@@ -61,7 +61,7 @@ class AsyncDatasetMerges(AsyncResource):
             seed: Random seed for choosing rows.
         """
         return await self._transport.request(
-            types.MergeObject,
+            types.FileMerge,
             Request(
                 "POST",
                 "files/merge",
@@ -79,7 +79,7 @@ class AsyncDatasetMerges(AsyncResource):
 
     async def retrieve(
         self, file_id: str, merge_id: str, **options: Unpack[RequestOptions]
-    ) -> types.MergeObject:
+    ) -> types.FileMerge:
         """Retrieve a merge's status, its output files, what became of the rows of each file, and
         the conflicts between the files. `file_id` is the first of the merged files.
 
@@ -88,7 +88,7 @@ class AsyncDatasetMerges(AsyncResource):
             merge_id: ID of a merge whose first file this is.
         """
         return await self._transport.request(
-            types.MergeObject,
+            types.FileMerge,
             Request("GET", at("files", file_id, "merges", merge_id), options=options),
         )
 
@@ -99,7 +99,7 @@ class AsyncDatasetMerges(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.MergeObject]:
+    ) -> AsyncPaginator[types.FileMerge]:
         """List the merges whose first file this is, newest first. They are deleted with the file.
 
         Args:
@@ -108,7 +108,7 @@ class AsyncDatasetMerges(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.MergeObject,
+            types.FileMerge,
             Request(
                 "GET",
                 at("files", file_id, "merges"),
@@ -123,8 +123,8 @@ class AsyncDatasetMerges(AsyncResource):
         merge_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.MergeObject], object] | None = None,
-    ) -> types.MergeObject:
+        on_change: Callable[[types.FileMerge], object] | None = None,
+    ) -> types.FileMerge:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with

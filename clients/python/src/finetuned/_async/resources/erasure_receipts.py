@@ -30,7 +30,7 @@ class AsyncErasureReceipts(AsyncResource):
 
     async def retrieve(
         self, receipt_id: str, **options: Unpack[RequestOptions]
-    ) -> types.ErasureReceiptObject:
+    ) -> types.ErasureReceipt:
         """Retrieve the receipt of a deletion: the objects that were removed from storage with their
         digests, when, and the key that asked for it, if it did not expire.
 
@@ -43,7 +43,7 @@ class AsyncErasureReceipts(AsyncResource):
             receipt_id: ID of an erasure receipt of the project.
         """
         return await self._transport.request(
-            types.ErasureReceiptObject,
+            types.ErasureReceipt,
             Request("GET", at("erasure_receipts", receipt_id), options=options),
         )
 
@@ -55,7 +55,7 @@ class AsyncErasureReceipts(AsyncResource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.ErasureReceiptObject]:
+    ) -> AsyncPaginator[types.ErasureReceipt]:
         """List the receipts of what the project deleted and of what expired, newest first by
         default: files, models and checkpoints, exports, evals and their runs.
 
@@ -66,7 +66,7 @@ class AsyncErasureReceipts(AsyncResource):
             order: Sort order by creation time. `desc` returns the newest first.
         """
         return self._transport.pages(
-            types.ErasureReceiptObject,
+            types.ErasureReceipt,
             Request(
                 "GET",
                 "erasure_receipts",
@@ -80,8 +80,8 @@ class AsyncErasureReceipts(AsyncResource):
         receipt_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.ErasureReceiptObject], object] | None = None,
-    ) -> types.ErasureReceiptObject:
+        on_change: Callable[[types.ErasureReceipt], object] | None = None,
+    ) -> types.ErasureReceipt:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with

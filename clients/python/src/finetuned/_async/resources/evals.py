@@ -33,7 +33,7 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
 
     async def retrieve(
         self, eval_id: str, run_id: str, output_item_id: str, **options: Unpack[RequestOptions]
-    ) -> types.OutputItemObject:
+    ) -> types.EvalRunOutputItem:
         """Retrieve an output item: the item, the prompt, the answer, and each grader's result.
 
         Args:
@@ -42,7 +42,7 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
             output_item_id: ID of an output item of the run.
         """
         return await self._transport.request(
-            types.OutputItemObject,
+            types.EvalRunOutputItem,
             Request(
                 "GET",
                 at("evals", eval_id, "runs", run_id, "output_items", output_item_id),
@@ -60,7 +60,7 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.OutputItemObject]:
+    ) -> AsyncPaginator[types.EvalRunOutputItem]:
         """List the output items of a run in the order in which they finished, also while the run is
         in progress.
 
@@ -73,7 +73,7 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
             order: Sort order by time.
         """
         return self._transport.pages(
-            types.OutputItemObject,
+            types.EvalRunOutputItem,
             Request(
                 "GET",
                 at("evals", eval_id, "runs", run_id, "output_items"),
@@ -117,7 +117,7 @@ class AsyncEvalsRuns(AsyncResource):
         metadata: Mapping[str, str] | None = None,
         name: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.EvalRunObject:
+    ) -> types.EvalRun:
         """Create a run of an eval. A worker samples an answer to each item and grades it, behind
         the requests of users.
 
@@ -131,7 +131,7 @@ class AsyncEvalsRuns(AsyncResource):
             name: Name of the run.
         """
         return await self._transport.request(
-            types.EvalRunObject,
+            types.EvalRun,
             Request(
                 "POST",
                 at("evals", eval_id, "runs"),
@@ -143,7 +143,7 @@ class AsyncEvalsRuns(AsyncResource):
 
     async def retrieve(
         self, eval_id: str, run_id: str, **options: Unpack[RequestOptions]
-    ) -> types.EvalRunObject:
+    ) -> types.EvalRun:
         """Retrieve a run: its status, its counters, and when it is expected to end.
 
         Args:
@@ -151,8 +151,7 @@ class AsyncEvalsRuns(AsyncResource):
             run_id: ID of a run of the eval.
         """
         return await self._transport.request(
-            types.EvalRunObject,
-            Request("GET", at("evals", eval_id, "runs", run_id), options=options),
+            types.EvalRun, Request("GET", at("evals", eval_id, "runs", run_id), options=options)
         )
 
     async def delete(
@@ -172,7 +171,7 @@ class AsyncEvalsRuns(AsyncResource):
 
     async def cancel(
         self, eval_id: str, run_id: str, **options: Unpack[RequestOptions]
-    ) -> types.EvalRunObject:
+    ) -> types.EvalRun:
         """Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its
         SDK for Node the other.
 
@@ -181,7 +180,7 @@ class AsyncEvalsRuns(AsyncResource):
             run_id: ID of a run of the eval.
         """
         return await self._transport.request(
-            types.EvalRunObject,
+            types.EvalRun,
             Request("POST", at("evals", eval_id, "runs", run_id, "cancel"), options=options),
         )
 
@@ -194,7 +193,7 @@ class AsyncEvalsRuns(AsyncResource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.EvalRunObject]:
+    ) -> AsyncPaginator[types.EvalRun]:
         """List the runs of an eval, oldest first by default. A page can have fewer runs than
         `limit` if their requests contain many items.
 
@@ -206,7 +205,7 @@ class AsyncEvalsRuns(AsyncResource):
             order: Sort order by time.
         """
         return self._transport.pages(
-            types.EvalRunObject,
+            types.EvalRun,
             Request(
                 "GET",
                 at("evals", eval_id, "runs"),
@@ -221,8 +220,8 @@ class AsyncEvalsRuns(AsyncResource):
         run_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.EvalRunObject], object] | None = None,
-    ) -> types.EvalRunObject:
+        on_change: Callable[[types.EvalRun], object] | None = None,
+    ) -> types.EvalRun:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
@@ -261,7 +260,7 @@ class AsyncEvals(AsyncResource):
     async def create(
         self,
         *,
-        data_source_config: types.CustomDataSourceConfig | params.CustomDataSourceConfig,
+        data_source_config: types.CreateEvalDataSourceConfig | params.CreateEvalDataSourceConfig,
         testing_criteria: Sequence[
             types.StringCheckGrader
             | params.StringCheckGrader
@@ -289,17 +288,18 @@ class AsyncEvals(AsyncResource):
         metadata: Mapping[str, str] | None = None,
         name: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.EvalObject:
+    ) -> types.Eval:
         """Create an eval: the schema of its items, and the graders that judge each item. Then
         create runs of it, for different models and prompts.
 
         Args:
+            data_source_config: Schema of the items.
             testing_criteria: Graders of each item. Their names must be distinct.
             metadata: Key-value pairs of your own; up to 16.
             name: Name of the eval.
         """
         return await self._transport.request(
-            types.EvalObject,
+            types.Eval,
             Request(
                 "POST",
                 "evals",
@@ -314,14 +314,14 @@ class AsyncEvals(AsyncResource):
             ),
         )
 
-    async def retrieve(self, eval_id: str, **options: Unpack[RequestOptions]) -> types.EvalObject:
+    async def retrieve(self, eval_id: str, **options: Unpack[RequestOptions]) -> types.Eval:
         """Retrieve an eval with its schema and graders.
 
         Args:
             eval_id: ID of an eval in the project.
         """
         return await self._transport.request(
-            types.EvalObject, Request("GET", at("evals", eval_id), options=options)
+            types.Eval, Request("GET", at("evals", eval_id), options=options)
         )
 
     async def update(
@@ -331,7 +331,7 @@ class AsyncEvals(AsyncResource):
         metadata: Mapping[str, str] | Omit | None = omit,
         name: str | Omit | None = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.EvalObject:
+    ) -> types.Eval:
         """Update the name or the metadata of an eval. Its schema and graders never change.
 
         Args:
@@ -340,7 +340,7 @@ class AsyncEvals(AsyncResource):
             name: New name.
         """
         return await self._transport.request(
-            types.EvalObject,
+            types.Eval,
             Request(
                 "POST",
                 at("evals", eval_id),
@@ -368,7 +368,7 @@ class AsyncEvals(AsyncResource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.EvalObject]:
+    ) -> AsyncPaginator[types.Eval]:
         """List the project's evals, oldest first by default.
 
         Args:
@@ -378,7 +378,7 @@ class AsyncEvals(AsyncResource):
             order: Sort order by time.
         """
         return self._transport.pages(
-            types.EvalObject,
+            types.Eval,
             Request(
                 "GET",
                 "evals",

@@ -142,7 +142,7 @@ class AsyncFineTuningCheckpointsPermissions(AsyncResource):
 
     def create(
         self, model: str, *, project_ids: Sequence[str], **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.PermissionObject]:
+    ) -> AsyncPaginator[types.CheckpointPermission]:
         """Let other projects send requests to a trained model or a checkpoint, also through aliases
         of their own. They cannot export, delete or train on it, and their requests count as their
         own usage. An existing permission is kept.
@@ -155,7 +155,7 @@ class AsyncFineTuningCheckpointsPermissions(AsyncResource):
             project_ids: IDs of the projects that may use the model.
         """
         return self._transport.pages(
-            types.PermissionObject,
+            types.CheckpointPermission,
             Request(
                 "POST",
                 at("fine_tuning", "checkpoints", model, "permissions"),
@@ -166,7 +166,7 @@ class AsyncFineTuningCheckpointsPermissions(AsyncResource):
 
     async def delete(
         self, model: str, permission_id: str, **options: Unpack[RequestOptions]
-    ) -> types.PermissionDeleted:
+    ) -> types.CheckpointPermissionDeleted:
         """Revoke the permission of a project to use a trained model. Its requests get 404 within
         seconds. Keys with the role `admin` revoke permissions to use the models of all projects.
 
@@ -175,7 +175,7 @@ class AsyncFineTuningCheckpointsPermissions(AsyncResource):
             permission_id: ID of a permission to use the model.
         """
         return await self._transport.request(
-            types.PermissionDeleted,
+            types.CheckpointPermissionDeleted,
             Request(
                 "DELETE",
                 at("fine_tuning", "checkpoints", model, "permissions", permission_id),
@@ -192,7 +192,7 @@ class AsyncFineTuningCheckpointsPermissions(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.PermissionObject]:
+    ) -> AsyncPaginator[types.CheckpointPermission]:
         """List the permissions of other projects to use a trained model. Keys with the roles
         `admin` and `auditor` list those of the models of all projects.
 
@@ -204,7 +204,7 @@ class AsyncFineTuningCheckpointsPermissions(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.PermissionObject,
+            types.CheckpointPermission,
             Request(
                 "GET",
                 at("fine_tuning", "checkpoints", model, "permissions"),
@@ -238,7 +238,7 @@ class AsyncFineTuningJobsCheckpoints(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.CheckpointObject]:
+    ) -> AsyncPaginator[types.FineTuningJobCheckpoint]:
         """List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in
         inference requests, pass its `fine_tuned_model_checkpoint` as the model name.
 
@@ -248,7 +248,7 @@ class AsyncFineTuningJobsCheckpoints(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.CheckpointObject,
+            types.FineTuningJobCheckpoint,
             Request(
                 "GET",
                 at("fine_tuning", "jobs", job_id, "checkpoints"),
@@ -275,7 +275,7 @@ class AsyncFineTuningJobsEvaluationBase(AsyncResource):
 
     async def retrieve(
         self, job_id: str, **options: Unpack[RequestOptions]
-    ) -> types.JobEvaluationObject:
+    ) -> types.FineTuningJobEvaluation:
         """Retrieve the state and the verdict of a job's evaluation.
 
         When a job with held-out rows succeeds, the serving engine answers these rows with the base
@@ -286,21 +286,23 @@ class AsyncFineTuningJobsEvaluationBase(AsyncResource):
             job_id: ID of a fine-tuning job in the project.
         """
         return await self._transport.request(
-            types.JobEvaluationObject,
+            types.FineTuningJobEvaluation,
             Request("GET", at("fine_tuning", "jobs", job_id, "evaluation"), options=options),
         )
 
     async def create(
         self, job_id: str, *, baseline_prompt: str | None = None, **options: Unpack[RequestOptions]
-    ) -> types.JobEvaluationObject:
+    ) -> types.FineTuningJobEvaluation:
         """Run a completed, skipped or failed evaluation again, for example after the engine was
         started, or to compare the model with another prompt. Returns 409 if it is in progress.
 
         Args:
             job_id: ID of a fine-tuning job in the project.
+            baseline_prompt: System message of the base model, to compare the trained model with a
+                prompted base model.
         """
         return await self._transport.request(
-            types.JobEvaluationObject,
+            types.FineTuningJobEvaluation,
             Request(
                 "POST",
                 at("fine_tuning", "jobs", job_id, "evaluation"),
@@ -340,8 +342,8 @@ class AsyncFineTuningJobsEvaluationBase(AsyncResource):
         job_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.JobEvaluationObject], object] | None = None,
-    ) -> types.JobEvaluationObject:
+        on_change: Callable[[types.FineTuningJobEvaluation], object] | None = None,
+    ) -> types.FineTuningJobEvaluation:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
@@ -406,24 +408,26 @@ class AsyncFineTuningJobsBase(AsyncResource):
         model: str,
         training_file: str,
         validation_file: str | None = None,
-        mixed_files: Sequence[types.MixedFile | params.MixedFile] | None = None,
+        mixed_files: Sequence[types.CreateMixedFile | params.CreateMixedFile] | None = None,
         suffix: str | None = None,
         seed: int | None = None,
         metadata: Mapping[str, str] | None = None,
-        method: types.Method | params.Method | None = None,
-        hyperparameters: types.Hyperparameters | params.Hyperparameters | None = None,
+        method: types.FineTuningMethod | params.FineTuningMethod | None = None,
+        hyperparameters: types.SupervisedHyperparameters
+        | params.SupervisedHyperparameters
+        | None = None,
         priority: int | None = None,
         gate: Mapping[str, str] | None = None,
         baseline_prompt: str | None = None,
         integrations: Sequence[
-            types.MlflowIntegration
-            | params.MlflowIntegration
+            types.CreateMlflowIntegration
+            | params.CreateMlflowIntegration
             | types.WandbIntegration
             | params.WandbIntegration
         ]
         | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.JobObject:
+    ) -> types.FineTuningJob:
         """Create a fine-tuning job. The service validates its files, then queues it for a GPU
         worker.
 
@@ -453,11 +457,13 @@ class AsyncFineTuningJobsBase(AsyncResource):
             gate: Conditions that the evaluation of the job must meet, such as `{"chrf_gain":
                 ">=5"}`. An alias does not point at a model of the job that fails them without
                 `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
+            baseline_prompt: System message of the base model in the evaluation, to compare the
+                trained model with a prompted base model.
             integrations: Integrations of the job. `mlflow` sends its metrics and hyperparameters to
                 an MLflow server, which the operator must allow; `wandb` is not supported.
         """
         return await self._transport.request(
-            types.JobObject,
+            types.FineTuningJob,
             Request(
                 "POST",
                 "fine_tuning/jobs",
@@ -481,7 +487,7 @@ class AsyncFineTuningJobsBase(AsyncResource):
             ),
         )
 
-    async def retrieve(self, job_id: str, **options: Unpack[RequestOptions]) -> types.JobObject:
+    async def retrieve(self, job_id: str, **options: Unpack[RequestOptions]) -> types.FineTuningJob:
         """Retrieve the current state of a job: its status, hyperparameters, queue position, and the
         fine-tuned model or the error.
 
@@ -489,10 +495,10 @@ class AsyncFineTuningJobsBase(AsyncResource):
             job_id: ID of a fine-tuning job in the project.
         """
         return await self._transport.request(
-            types.JobObject, Request("GET", at("fine_tuning", "jobs", job_id), options=options)
+            types.FineTuningJob, Request("GET", at("fine_tuning", "jobs", job_id), options=options)
         )
 
-    async def cancel(self, job_id: str, **options: Unpack[RequestOptions]) -> types.JobObject:
+    async def cancel(self, job_id: str, **options: Unpack[RequestOptions]) -> types.FineTuningJob:
         """Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints
         are kept. Returns 409 if the job has already ended.
 
@@ -500,11 +506,11 @@ class AsyncFineTuningJobsBase(AsyncResource):
             job_id: ID of a fine-tuning job in the project.
         """
         return await self._transport.request(
-            types.JobObject,
+            types.FineTuningJob,
             Request("POST", at("fine_tuning", "jobs", job_id, "cancel"), options=options),
         )
 
-    async def pause(self, job_id: str, **options: Unpack[RequestOptions]) -> types.JobObject:
+    async def pause(self, job_id: str, **options: Unpack[RequestOptions]) -> types.FineTuningJob:
         """Pause a queued or running job and keep its progress in a checkpoint. `resume` continues
         from that checkpoint.
 
@@ -517,11 +523,11 @@ class AsyncFineTuningJobsBase(AsyncResource):
             job_id: ID of a fine-tuning job in the project.
         """
         return await self._transport.request(
-            types.JobObject,
+            types.FineTuningJob,
             Request("POST", at("fine_tuning", "jobs", job_id, "pause"), options=options),
         )
 
-    async def resume(self, job_id: str, **options: Unpack[RequestOptions]) -> types.JobObject:
+    async def resume(self, job_id: str, **options: Unpack[RequestOptions]) -> types.FineTuningJob:
         """Resume a paused job: it is queued again and continues from its latest checkpoint. A job
         that is still pausing also continues, without losing a step. Returns 409 if the job is
         neither paused nor pausing.
@@ -530,7 +536,7 @@ class AsyncFineTuningJobsBase(AsyncResource):
             job_id: ID of a fine-tuning job in the project.
         """
         return await self._transport.request(
-            types.JobObject,
+            types.FineTuningJob,
             Request("POST", at("fine_tuning", "jobs", job_id, "resume"), options=options),
         )
 
@@ -541,7 +547,7 @@ class AsyncFineTuningJobsBase(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.EventObject]:
+    ) -> AsyncPaginator[types.FineTuningJobEvent]:
         """List the events of a job, newest first: messages and metrics of training steps.
 
         With `stream=true`, the response is a stream of server-sent events, oldest first, that stays
@@ -555,11 +561,51 @@ class AsyncFineTuningJobsBase(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.EventObject,
+            types.FineTuningJobEvent,
             Request(
                 "GET",
                 at("fine_tuning", "jobs", job_id, "events"),
                 params={"after": after, "limit": limit},
+                options=options,
+            ),
+        )
+
+    async def metrics(
+        self,
+        job_id: str,
+        *,
+        buckets: int | None = None,
+        from_step: int | None = None,
+        to_step: int | None = None,
+        metrics: Sequence[str] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.JobMetrics:
+        """Retrieve the metrics of a job by step, for a chart of a training of any length: the
+        lowest, highest, mean and last value of each metric in each bucket, so that no spike is
+        lost. Set `from_step` and `to_step` to look closer.
+
+        Jobs of at least 4,000 steps store the values of about 2,000 steps, with the extremes
+        between them. `FINETUNED_METRICS_KEPT_DAYS` after its end, a job has only the metrics in its
+        result file.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            buckets: Maximum number of buckets of each metric.
+            from_step: First step of the range. By default, the first.
+            to_step: Last step of the range. By default, the last.
+            metrics: Names of the metrics to return, such as `train_loss`. By default, all.
+        """
+        return await self._transport.request(
+            types.JobMetrics,
+            Request(
+                "GET",
+                at("fine_tuning", "jobs", job_id, "metrics"),
+                params={
+                    "buckets": buckets,
+                    "from_step": from_step,
+                    "to_step": to_step,
+                    "metrics": metrics,
+                },
                 options=options,
             ),
         )
@@ -570,24 +616,26 @@ class AsyncFineTuningJobsBase(AsyncResource):
         model: str,
         training_file: str,
         validation_file: str | None = None,
-        mixed_files: Sequence[types.MixedFile | params.MixedFile] | None = None,
+        mixed_files: Sequence[types.CreateMixedFile | params.CreateMixedFile] | None = None,
         suffix: str | None = None,
         seed: int | None = None,
         metadata: Mapping[str, str] | None = None,
-        method: types.Method | params.Method | None = None,
-        hyperparameters: types.Hyperparameters | params.Hyperparameters | None = None,
+        method: types.FineTuningMethod | params.FineTuningMethod | None = None,
+        hyperparameters: types.SupervisedHyperparameters
+        | params.SupervisedHyperparameters
+        | None = None,
         priority: int | None = None,
         gate: Mapping[str, str] | None = None,
         baseline_prompt: str | None = None,
         integrations: Sequence[
-            types.MlflowIntegration
-            | params.MlflowIntegration
+            types.CreateMlflowIntegration
+            | params.CreateMlflowIntegration
             | types.WandbIntegration
             | params.WandbIntegration
         ]
         | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.EstimateObject:
+    ) -> types.FineTuningEstimate:
         """Estimate a job from the request body for creating one, without creating it.
 
         The estimate includes the value chosen for every `auto` and the reason for it, the number of
@@ -595,8 +643,8 @@ class AsyncFineTuningJobsBase(AsyncResource):
         duration.
 
         A job that would fail because of its files is rejected with the same error. While a file is
-        still being checked or measured, the response is 409 with the code `file_not_ready`; retry
-        after `retry-after` seconds.
+        still being checked or measured, the response is 409 with the code `not_ready`; retry after
+        `retry-after` seconds.
 
         Args:
             model: ID of the base model from the catalog.
@@ -616,11 +664,13 @@ class AsyncFineTuningJobsBase(AsyncResource):
             gate: Conditions that the evaluation of the job must meet, such as `{"chrf_gain":
                 ">=5"}`. An alias does not point at a model of the job that fails them without
                 `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
+            baseline_prompt: System message of the base model in the evaluation, to compare the
+                trained model with a prompted base model.
             integrations: Integrations of the job. `mlflow` sends its metrics and hyperparameters to
                 an MLflow server, which the operator must allow; `wandb` is not supported.
         """
         return await self._transport.request(
-            types.EstimateObject,
+            types.FineTuningEstimate,
             Request(
                 "POST",
                 "fine_tuning/estimate",
@@ -651,7 +701,7 @@ class AsyncFineTuningJobsBase(AsyncResource):
         limit: int | None = None,
         metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.JobObject]:
+    ) -> AsyncPaginator[types.FineTuningJob]:
         """List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or
         use `metadata=null` for jobs without metadata.
 
@@ -661,7 +711,7 @@ class AsyncFineTuningJobsBase(AsyncResource):
             metadata: Metadata pairs that a job must all have, such as `metadata[team]=support`.
         """
         return self._transport.pages(
-            types.JobObject,
+            types.FineTuningJob,
             Request(
                 "GET",
                 "fine_tuning/jobs",
@@ -675,8 +725,8 @@ class AsyncFineTuningJobsBase(AsyncResource):
         job_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.JobObject], object] | None = None,
-    ) -> types.JobObject:
+        on_change: Callable[[types.FineTuningJob], object] | None = None,
+    ) -> types.FineTuningJob:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
@@ -698,6 +748,7 @@ class AsyncFineTuningJobsWithRawResponse:
         self.pause = async_raw(resource.pause)
         self.resume = async_raw(resource.resume)
         self.list_events = async_raw_list(resource.list_events)
+        self.metrics = async_raw(resource.metrics)
         self.estimate = async_raw(resource.estimate)
         self.list = async_raw_list(resource.list)
 

@@ -25,7 +25,7 @@ class AsyncModelsBase(AsyncResource):
         """The same methods, which return responses with status and headers."""
         return AsyncModelsWithRawResponse(self)
 
-    async def retrieve(self, model: str, **options: Unpack[RequestOptions]) -> types.ModelObject:
+    async def retrieve(self, model: str, **options: Unpack[RequestOptions]) -> types.Model:
         """Retrieve a base model, a trained model of this project or one that another project shares
         with it, or an alias (`alias_of` lists its targets).
 
@@ -33,7 +33,7 @@ class AsyncModelsBase(AsyncResource):
             model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
         """
         return await self._transport.request(
-            types.ModelObject, Request("GET", at("models", model), options=options)
+            types.Model, Request("GET", at("models", model), options=options)
         )
 
     async def delete(self, model: str, **options: Unpack[RequestOptions]) -> types.ModelDeleted:
@@ -57,7 +57,7 @@ class AsyncModelsBase(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.ModelObject]:
+    ) -> AsyncPaginator[types.Model]:
         """List the catalog's base models, the project's aliases, its trained models, and those that
         other projects share with it, newest first.
 
@@ -71,7 +71,7 @@ class AsyncModelsBase(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.ModelObject,
+            types.Model,
             Request("GET", "models", params={"after": after, "limit": limit}, options=options),
         )
 

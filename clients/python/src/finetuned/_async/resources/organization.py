@@ -39,7 +39,7 @@ class AsyncOrganizationProjectsServiceAccountsApiKeys(AsyncResource):
         name: str | None = None,
         expires_in_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.AccountKeyObject:
+    ) -> types.ServiceAccountApiKey:
         """Create another key of a service account, with the account's role. Its secret is in
         `value`, shown only once. Change or revoke it like any other key of the project.
 
@@ -50,7 +50,7 @@ class AsyncOrganizationProjectsServiceAccountsApiKeys(AsyncResource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return await self._transport.request(
-            types.AccountKeyObject,
+            types.ServiceAccountApiKey,
             Request(
                 "POST",
                 at(
@@ -94,9 +94,9 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
         models: Sequence[str] | None = None,
         expires_in_seconds: int | None = None,
         allowed_ips: Sequence[str] | None = None,
-        limits: types.Limits | params.Limits | None = None,
+        limits: types.ApiKeyLimits | params.ApiKeyLimits | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewKeyObject:
+    ) -> types.NewApiKey:
         """Create an API key for a project. `value` in the response is the secret. It is shown only
         once, because the service stores only its digest.
 
@@ -105,6 +105,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
 
         Args:
             project_id: ID of a project in this installation.
+            name: Name of the key.
             role: Role of the key. It cannot have more permissions than the role of the key that
                 creates it.
             models: The only models of a key with the role `inference`: names of base models,
@@ -112,9 +113,10 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
             allowed_ips: IP addresses and CIDR ranges that requests with the key may come from.
                 `null` allows all.
+            limits: Limits of an API key.
         """
         return await self._transport.request(
-            types.NewKeyObject,
+            types.NewApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys"),
@@ -132,7 +134,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
 
     async def retrieve(
         self, project_id: str, key_id: str, **options: Unpack[RequestOptions]
-    ) -> types.KeyObject:
+    ) -> types.ApiKey:
         """Retrieve an API key without its secret.
 
         Args:
@@ -140,7 +142,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
             key_id: ID of an API key.
         """
         return await self._transport.request(
-            types.KeyObject,
+            types.ApiKey,
             Request(
                 "GET",
                 at("organization", "projects", project_id, "api_keys", key_id),
@@ -162,9 +164,9 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
         models: Sequence[str] | Omit | None = omit,
         expires_in_seconds: int | Omit | None = omit,
         allowed_ips: Sequence[str] | Omit | None = omit,
-        limits: types.Limits | params.Limits | Omit = omit,
+        limits: types.ApiKeyLimits | params.ApiKeyLimits | Omit = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.KeyObject:
+    ) -> types.ApiKey:
         """Update a key's name, role, models, expiry, addresses or inference limits, which apply
         within those of its project. Changes take effect within seconds.
 
@@ -185,7 +187,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
             limits: Limits to change. Omitted limits stay unchanged.
         """
         return await self._transport.request(
-            types.KeyObject,
+            types.ApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys", key_id),
@@ -204,7 +206,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
 
     async def delete(
         self, project_id: str, key_id: str, **options: Unpack[RequestOptions]
-    ) -> types.Deleted:
+    ) -> types.ProjectObjectDeleted:
         """Revoke an API key permanently. It stops working everywhere within seconds.
 
         Args:
@@ -212,7 +214,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
             key_id: ID of an API key.
         """
         return await self._transport.request(
-            types.Deleted,
+            types.ProjectObjectDeleted,
             Request(
                 "DELETE",
                 at("organization", "projects", project_id, "api_keys", key_id),
@@ -227,7 +229,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
         *,
         overlap_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewKeyObject:
+    ) -> types.NewApiKey:
         """Give an API key a new secret, which is in `value` and not shown again. The previous
         secrets stay valid for `overlap_seconds`, but not beyond their own expiry, so that programs
         can switch to the new one. The key's ID, role, limits and usage stay the same.
@@ -241,7 +243,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
                 ends them at once.
         """
         return await self._transport.request(
-            types.NewKeyObject,
+            types.NewApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys", key_id, "rotate"),
@@ -257,7 +259,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.KeyObject]:
+    ) -> AsyncPaginator[types.ApiKey]:
         """List the project's API keys, newest first, without their secrets.
 
         Args:
@@ -266,7 +268,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.KeyObject,
+            types.ApiKey,
             Request(
                 "GET",
                 at("organization", "projects", project_id, "api_keys"),
@@ -309,18 +311,19 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
         create_service_account_only: bool | None = None,
         expires_in_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewServiceAccountObject:
+    ) -> types.NewServiceAccount:
         """Create a service account: a program that owns keys of the project. Its first key has the
         role `member`, and its secret is in `api_key.value`, shown only once.
 
         Args:
             project_id: ID of a project in this installation.
+            name: Name of the service account.
             create_service_account_only: Whether to create the account without a key and without a
                 role.
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return await self._transport.request(
-            types.NewServiceAccountObject,
+            types.NewServiceAccount,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "service_accounts"),
@@ -335,7 +338,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
 
     async def retrieve(
         self, project_id: str, service_account_id: str, **options: Unpack[RequestOptions]
-    ) -> types.ServiceAccountObject:
+    ) -> types.ServiceAccount:
         """Retrieve a service account.
 
         Args:
@@ -343,7 +346,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
             service_account_id: ID of a service account of the project.
         """
         return await self._transport.request(
-            types.ServiceAccountObject,
+            types.ServiceAccount,
             Request(
                 "GET",
                 at("organization", "projects", project_id, "service_accounts", service_account_id),
@@ -359,7 +362,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
         name: str | Omit | None = omit,
         role: Literal["owner", "member"] | Omit | None = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.ServiceAccountObject:
+    ) -> types.ServiceAccount:
         """Change the name or the role of a service account. A new role applies to all of its keys,
         including those whose role was changed with `updateApiKey`.
 
@@ -371,7 +374,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
                 `member`.
         """
         return await self._transport.request(
-            types.ServiceAccountObject,
+            types.ServiceAccount,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "service_accounts", service_account_id),
@@ -382,7 +385,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
 
     async def delete(
         self, project_id: str, service_account_id: str, **options: Unpack[RequestOptions]
-    ) -> types.Deleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete a service account and revoke all of its keys. Everything that they created is
         kept.
 
@@ -391,7 +394,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
             service_account_id: ID of a service account of the project.
         """
         return await self._transport.request(
-            types.Deleted,
+            types.ProjectObjectDeleted,
             Request(
                 "DELETE",
                 at("organization", "projects", project_id, "service_accounts", service_account_id),
@@ -406,7 +409,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.ServiceAccountObject]:
+    ) -> AsyncPaginator[types.ServiceAccount]:
         """List the project's service accounts, newest first.
 
         Args:
@@ -415,7 +418,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.ServiceAccountObject,
+            types.ServiceAccount,
             Request(
                 "GET",
                 at("organization", "projects", project_id, "service_accounts"),
@@ -446,15 +449,16 @@ class AsyncOrganizationAdminApiKeys(AsyncResource):
 
     async def create(
         self, *, name: str, expires_in_seconds: int | None = None, **options: Unpack[RequestOptions]
-    ) -> types.NewAdminKeyObject:
+    ) -> types.NewAdminApiKey:
         """Create a key with the role `admin`, which manages all projects and their keys. It belongs
         to the project of the key that creates it. Its secret is in `value`, shown only once.
 
         Args:
+            name: Name of the key.
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return await self._transport.request(
-            types.NewAdminKeyObject,
+            types.NewAdminApiKey,
             Request(
                 "POST",
                 "organization/admin_api_keys",
@@ -463,20 +467,20 @@ class AsyncOrganizationAdminApiKeys(AsyncResource):
             ),
         )
 
-    async def retrieve(
-        self, key_id: str, **options: Unpack[RequestOptions]
-    ) -> types.AdminKeyObject:
+    async def retrieve(self, key_id: str, **options: Unpack[RequestOptions]) -> types.AdminApiKey:
         """Retrieve a key with the role `admin`, without its secret.
 
         Args:
             key_id: ID of an API key.
         """
         return await self._transport.request(
-            types.AdminKeyObject,
+            types.AdminApiKey,
             Request("GET", at("organization", "admin_api_keys", key_id), options=options),
         )
 
-    async def delete(self, key_id: str, **options: Unpack[RequestOptions]) -> types.Deleted:
+    async def delete(
+        self, key_id: str, **options: Unpack[RequestOptions]
+    ) -> types.ProjectObjectDeleted:
         """Revoke a key with the role `admin` permanently. It stops working everywhere within
         seconds.
 
@@ -486,7 +490,7 @@ class AsyncOrganizationAdminApiKeys(AsyncResource):
             key_id: ID of an API key.
         """
         return await self._transport.request(
-            types.Deleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("organization", "admin_api_keys", key_id), options=options),
         )
 
@@ -497,7 +501,7 @@ class AsyncOrganizationAdminApiKeys(AsyncResource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.AdminKeyObject]:
+    ) -> AsyncPaginator[types.AdminApiKey]:
         """List the keys of all projects with the role `admin`, oldest first by default.
 
         Args:
@@ -506,7 +510,7 @@ class AsyncOrganizationAdminApiKeys(AsyncResource):
             order: Sort order by creation time. `desc` returns the newest first.
         """
         return self._transport.pages(
-            types.AdminKeyObject,
+            types.AdminApiKey,
             Request(
                 "GET",
                 "organization/admin_api_keys",
@@ -548,7 +552,7 @@ class AsyncOrganizationAuditLogs(AsyncResource):
         resource_ids: Sequence[str] | None = None,
         actor_emails: Sequence[str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.AuditLogObject]:
+    ) -> AsyncPaginator[types.AuditLog]:
         """List who did what, and from where, newest first: changes, reads of training data, refused
         keys and permissions. Requests to models are counted by key and minute.
 
@@ -567,7 +571,7 @@ class AsyncOrganizationAuditLogs(AsyncResource):
             actor_emails: Email addresses of users. There are no users.
         """
         return self._transport.pages(
-            types.AuditLogObject,
+            types.AuditLog,
             Request(
                 "GET",
                 "organization/audit_logs",
@@ -595,6 +599,54 @@ class AsyncOrganizationAuditLogsWithRawResponse:
         self.list = async_raw_list(resource.list)
 
 
+class AsyncOrganizationDiagnostics(AsyncResource):
+    """Methods of `client.organization.diagnostics`."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncOrganizationDiagnosticsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncOrganizationDiagnosticsWithRawResponse(self)
+
+    async def retrieve(self, **options: Unpack[RequestOptions]) -> types.Diagnostics:
+        """Run the checks of `finetuned-server doctor` that need no access to a machine: Redis,
+        storage, workers, engines and the audit log. Each says what was found and how to fix it.
+        """
+        return await self._transport.request(
+            types.Diagnostics, Request("GET", "organization/diagnostics", options=options)
+        )
+
+
+class AsyncOrganizationDiagnosticsWithRawResponse:
+    """Raw responses of `client.organization.diagnostics`."""
+
+    def __init__(self, resource: AsyncOrganizationDiagnostics) -> None:
+        self.retrieve = async_raw(resource.retrieve)
+
+
+class AsyncOrganizationEngines(AsyncResource):
+    """Methods of `client.organization.engines`."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncOrganizationEnginesWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncOrganizationEnginesWithRawResponse(self)
+
+    def list(self, **options: Unpack[RequestOptions]) -> AsyncPaginator[types.Engine]:
+        """List the engines with their health and load. The status is that of the API process that
+        answers; the figures are read from the engines, of which each has 3 seconds to answer.
+        """
+        return self._transport.pages(
+            types.Engine, Request("GET", "organization/engines", options=options)
+        )
+
+
+class AsyncOrganizationEnginesWithRawResponse:
+    """Raw responses of `client.organization.engines`."""
+
+    def __init__(self, resource: AsyncOrganizationEngines) -> None:
+        self.list = async_raw_list(resource.list)
+
+
 class AsyncOrganizationErasures(AsyncResource):
     """Methods of `client.organization.erasures`."""
 
@@ -606,14 +658,15 @@ class AsyncOrganizationErasures(AsyncResource):
     async def create(
         self,
         *,
-        match: types.RowMatchFields | params.RowMatchFields,
+        match: types.ErasureRowMatch | params.ErasureRowMatch,
         apply: bool | None = None,
         cascade: bool | None = None,
+        metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.ErasureObject:
+    ) -> types.Erasure:
         """Find the rows of all files and the stored chats of the key's project that match, for
         example everything about one person, and list the files, the lines and the models trained on
-        them. Poll the erasure until it is `completed`.
+        them.
 
         Without `apply`, nothing is changed. With `apply`, each file with such rows is replaced by a
         new file without them, whose `derived_from` names the old one, and the old one is deleted
@@ -627,49 +680,124 @@ class AsyncOrganizationErasures(AsyncResource):
         Redis' files are rewritten, and `rewrite` says how.
 
         Args:
+            match: Rows to find.
             apply: Whether to replace each file by one without the rows, and to delete the stored
                 chats. Otherwise, they are only listed.
             cascade: Whether to delete the models trained on the files too, with their checkpoints,
                 exports and evaluations. Needs `apply`.
+            metadata: Key-value pairs attached to the erasure; up to 16.
         """
         return await self._transport.request(
-            types.ErasureObject,
+            types.Erasure,
             Request(
                 "POST",
-                "organization/erasure",
-                json=body_of(match=match, apply=apply, cascade=cascade),
+                "organization/erasures",
+                json=body_of(match=match, apply=apply, cascade=cascade, metadata=metadata),
+                idempotent=True,
                 options=options,
             ),
         )
 
     async def retrieve(
-        self, erasure_id: str, **options: Unpack[RequestOptions]
-    ) -> types.ErasureObject:
-        """Retrieve the progress of an erasure, the files and models that it found, and what it did.
+        self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
+    ) -> types.Erasure:
+        """Get an erasure: its status, its progress, and its result once it is completed. With
+        `wait`, the response is sent when it ends.
 
         Args:
-            erasure_id: ID of an erasure in the project.
+            id: ID of the erasure.
+            wait: Longest time to wait for the end of the operation, in seconds.
         """
         return await self._transport.request(
-            types.ErasureObject,
-            Request("GET", at("organization", "erasure", erasure_id), options=options),
+            types.Erasure,
+            Request(
+                "GET", at("organization", "erasures", id), params={"wait": wait}, options=options
+            ),
+        )
+
+    async def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
+        """Delete an erasure. Returns 409 if it has not ended: cancel it first. The files and jobs
+        that it created are kept.
+
+        Args:
+            id: ID of the erasure.
+        """
+        return await self._transport.request(
+            types.OperationDeleted,
+            Request("DELETE", at("organization", "erasures", id), options=options),
+        )
+
+    async def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.Erasure:
+        """Cancel an erasure. The status is `cancelling` while its work is still being stopped.
+        Returns 409 if it has already ended.
+
+        Args:
+            id: ID of the erasure.
+        """
+        return await self._transport.request(
+            types.Erasure,
+            Request("POST", at("organization", "erasures", id, "cancel"), options=options),
+        )
+
+    def events(
+        self, id: str, **options: Unpack[RequestOptions]
+    ) -> AsyncPaginator[types.OperationEvent]:
+        """List the changes of the status of an erasure, oldest first.
+
+        With `stream=true`, the response is a stream of server-sent events about the status and the
+        progress, which ends with `data: [DONE]` after the operation has ended.
+
+        Args:
+            id: ID of the erasure.
+        """
+        return self._transport.pages(
+            types.OperationEvent,
+            Request("GET", at("organization", "erasures", id, "events"), options=options),
+        )
+
+    def list(
+        self,
+        *,
+        status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+        | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncPaginator[types.Erasure]:
+        """List the project's erasures, newest first by default.
+
+        Args:
+            status: Status to filter by.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+            order: Sort order by creation time. `desc` returns the newest first.
+        """
+        return self._transport.pages(
+            types.Erasure,
+            Request(
+                "GET",
+                "organization/erasures",
+                params={"status": status, "after": after, "limit": limit, "order": order},
+                options=options,
+            ),
         )
 
     async def wait(
         self,
-        erasure_id: str,
+        id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.ErasureObject], object] | None = None,
-    ) -> types.ErasureObject:
+        on_change: Callable[[types.Erasure], object] | None = None,
+    ) -> types.Erasure:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
         the object when it has changed.
         """
-        deadline = Deadline(timeout_s, f"The erasure {erasure_id}")
+        deadline = Deadline(timeout_s, f"The erasure {id}")
         return await self._transport.wait(
-            lambda: self.retrieve(erasure_id), deadline, on_change=on_change
+            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
         )
 
 
@@ -679,6 +807,10 @@ class AsyncOrganizationErasuresWithRawResponse:
     def __init__(self, resource: AsyncOrganizationErasures) -> None:
         self.create = async_raw(resource.create)
         self.retrieve = async_raw(resource.retrieve)
+        self.delete = async_raw(resource.delete)
+        self.cancel = async_raw(resource.cancel)
+        self.events = async_raw_list(resource.events)
+        self.list = async_raw_list(resource.list)
 
 
 class AsyncOrganizationProjects(AsyncResource):
@@ -705,13 +837,18 @@ class AsyncOrganizationProjects(AsyncResource):
         name: str,
         limits: types.ProjectLimits | params.ProjectLimits | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.ProjectObject:
+    ) -> types.Project:
         """Create a project: a tenant whose files, jobs, models and keys are isolated from those of
         other projects. Its name is part of its model names and can never be reused. Create an API
         key for the project next.
+
+        Args:
+            name: Name of the project: up to 40 lowercase letters, digits and hyphens. It becomes
+                part of the names of its models, and cannot be changed.
+            limits: Limits of a project.
         """
         return await self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request(
                 "POST",
                 "organization/projects",
@@ -720,16 +857,14 @@ class AsyncOrganizationProjects(AsyncResource):
             ),
         )
 
-    async def retrieve(
-        self, project_id: str, **options: Unpack[RequestOptions]
-    ) -> types.ProjectObject:
+    async def retrieve(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
         """Retrieve a project, the limits set for it and its bytes in storage.
 
         Args:
             project_id: ID of a project in this installation.
         """
         return await self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request("GET", at("organization", "projects", project_id), options=options),
         )
 
@@ -742,7 +877,7 @@ class AsyncOrganizationProjects(AsyncResource):
         capture_managed_by: Literal["organization", "project"] | Omit | None = omit,
         name: str | Omit | None = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.ProjectObject:
+    ) -> types.Project:
         """Update the project's limits, which apply across all of its keys, or the storage of its
         chats. Changes take effect within seconds. A storage quota below what the project has
         deletes nothing, and refuses what would need more.
@@ -755,6 +890,7 @@ class AsyncOrganizationProjects(AsyncResource):
 
         Args:
             project_id: ID of a project in this installation.
+            limits: Limits of a project.
             capture: New settings of the storage of chats. `null` stores no more chats; those that
                 are stored stay until they expire or are deleted.
             capture_managed_by: Whose administrators may switch the storage of chats on: with
@@ -764,7 +900,7 @@ class AsyncOrganizationProjects(AsyncResource):
                 models contain it.
         """
         return await self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request(
                 "POST",
                 at("organization", "projects", project_id),
@@ -776,9 +912,7 @@ class AsyncOrganizationProjects(AsyncResource):
             ),
         )
 
-    async def delete(
-        self, project_id: str, **options: Unpack[RequestOptions]
-    ) -> types.ProjectObject:
+    async def delete(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
         """Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
         exports, evals, batches, generations, stored chats, webhooks, recognizers and keys. This
         cannot be undone.
@@ -791,13 +925,11 @@ class AsyncOrganizationProjects(AsyncResource):
             project_id: ID of a project in this installation.
         """
         return await self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request("DELETE", at("organization", "projects", project_id), options=options),
         )
 
-    async def archive(
-        self, project_id: str, **options: Unpack[RequestOptions]
-    ) -> types.ProjectObject:
+    async def archive(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
         """Archive a project for good: all of its keys are refused within seconds, and no new keys
         can be created. Its data is kept, and work in progress continues. Archiving it again changes
         nothing.
@@ -806,7 +938,7 @@ class AsyncOrganizationProjects(AsyncResource):
             project_id: ID of a project in this installation.
         """
         return await self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "archive"),
@@ -822,7 +954,7 @@ class AsyncOrganizationProjects(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.ProjectObject]:
+    ) -> AsyncPaginator[types.Project]:
         """List all projects of this installation, newest first.
 
         Args:
@@ -831,7 +963,7 @@ class AsyncOrganizationProjects(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.ProjectObject,
+            types.Project,
             Request(
                 "GET",
                 "organization/projects",
@@ -850,6 +982,30 @@ class AsyncOrganizationProjectsWithRawResponse:
         self.update = async_raw(resource.update)
         self.delete = async_raw(resource.delete)
         self.archive = async_raw(resource.archive)
+        self.list = async_raw_list(resource.list)
+
+
+class AsyncOrganizationQueues(AsyncResource):
+    """Methods of `client.organization.queues`."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncOrganizationQueuesWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncOrganizationQueuesWithRawResponse(self)
+
+    def list(self, **options: Unpack[RequestOptions]) -> AsyncPaginator[types.Queue]:
+        """List the queues of tasks for workers. Jobs reach the queue `gpu` only when a worker is
+        free to take them; until then, `GET /v1/fine_tuning/jobs` shows their positions.
+        """
+        return self._transport.pages(
+            types.Queue, Request("GET", "organization/queues", options=options)
+        )
+
+
+class AsyncOrganizationQueuesWithRawResponse:
+    """Raw responses of `client.organization.queues`."""
+
+    def __init__(self, resource: AsyncOrganizationQueues) -> None:
         self.list = async_raw_list(resource.list)
 
 
@@ -887,7 +1043,7 @@ class AsyncOrganizationUsage(AsyncResource):
         project_ids: Sequence[str] | None = None,
         user_ids: Sequence[str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.UsageBucket]:
+    ) -> AsyncPaginator[types.CompletionsUsageBucket]:
         """Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400
         days), in UTC.
 
@@ -909,7 +1065,7 @@ class AsyncOrganizationUsage(AsyncResource):
             user_ids: Users to filter by. There are no users.
         """
         return self._transport.pages(
-            types.UsageBucket,
+            types.CompletionsUsageBucket,
             Request(
                 "GET",
                 "organization/usage/completions",
@@ -938,6 +1094,30 @@ class AsyncOrganizationUsageWithRawResponse:
         self.completions = async_raw_list(resource.completions)
 
 
+class AsyncOrganizationWorkers(AsyncResource):
+    """Methods of `client.organization.workers`."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncOrganizationWorkersWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncOrganizationWorkersWithRawResponse(self)
+
+    def list(self, **options: Unpack[RequestOptions]) -> AsyncPaginator[types.Worker]:
+        """List the running workers with their devices and tasks, sorted by name. A worker that has
+        stopped disappears at once, one that was killed after 20 seconds.
+        """
+        return self._transport.pages(
+            types.Worker, Request("GET", "organization/workers", options=options)
+        )
+
+
+class AsyncOrganizationWorkersWithRawResponse:
+    """Raw responses of `client.organization.workers`."""
+
+    def __init__(self, resource: AsyncOrganizationWorkers) -> None:
+        self.list = async_raw_list(resource.list)
+
+
 class AsyncOrganization(AsyncResource):
     """Methods of `client.organization`."""
 
@@ -952,6 +1132,16 @@ class AsyncOrganization(AsyncResource):
         return AsyncOrganizationAuditLogs(self._transport)
 
     @cached_property
+    def diagnostics(self) -> AsyncOrganizationDiagnostics:
+        """Diagnostics."""
+        return AsyncOrganizationDiagnostics(self._transport)
+
+    @cached_property
+    def engines(self) -> AsyncOrganizationEngines:
+        """Engines."""
+        return AsyncOrganizationEngines(self._transport)
+
+    @cached_property
     def erasures(self) -> AsyncOrganizationErasures:
         """Erasures."""
         return AsyncOrganizationErasures(self._transport)
@@ -962,6 +1152,16 @@ class AsyncOrganization(AsyncResource):
         return AsyncOrganizationProjects(self._transport)
 
     @cached_property
+    def queues(self) -> AsyncOrganizationQueues:
+        """Queues."""
+        return AsyncOrganizationQueues(self._transport)
+
+    @cached_property
     def usage(self) -> AsyncOrganizationUsage:
         """Usage."""
         return AsyncOrganizationUsage(self._transport)
+
+    @cached_property
+    def workers(self) -> AsyncOrganizationWorkers:
+        """Workers."""
+        return AsyncOrganizationWorkers(self._transport)

@@ -28,14 +28,14 @@ class AsyncRecognizers(AsyncResource):
 
     async def retrieve(
         self, recognizer: str, **options: Unpack[RequestOptions]
-    ) -> types.RecognizerObject:
+    ) -> types.Recognizer:
         """Retrieve a recognizer with its pattern and terms.
 
         Args:
             recognizer: Name of a recognizer.
         """
         return await self._transport.request(
-            types.RecognizerObject, Request("GET", at("recognizers", recognizer), options=options)
+            types.Recognizer, Request("GET", at("recognizers", recognizer), options=options)
         )
 
     async def set(
@@ -45,7 +45,7 @@ class AsyncRecognizers(AsyncResource):
         pattern: str | Omit | None = omit,
         terms: Sequence[str] | Omit = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.RecognizerObject:
+    ) -> types.Recognizer:
         """Define a kind of personal data of the project, such as its customer numbers or the names
         of its customers, or replace its definition.
 
@@ -61,7 +61,7 @@ class AsyncRecognizers(AsyncResource):
                 whole words, regardless of case and width.
         """
         return await self._transport.request(
-            types.RecognizerObject,
+            types.Recognizer,
             Request(
                 "PUT",
                 at("recognizers", recognizer),
@@ -72,14 +72,14 @@ class AsyncRecognizers(AsyncResource):
 
     async def delete(
         self, recognizer: str, **options: Unpack[RequestOptions]
-    ) -> types.RecognizerDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete a recognizer. Files that were cleaned with it remain as they are.
 
         Args:
             recognizer: Name of a recognizer.
         """
         return await self._transport.request(
-            types.RecognizerDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("recognizers", recognizer), options=options),
         )
 
@@ -89,7 +89,7 @@ class AsyncRecognizers(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.RecognizerObject]:
+    ) -> AsyncPaginator[types.Recognizer]:
         """List the project's recognizers, newest first.
 
         Args:
@@ -97,7 +97,7 @@ class AsyncRecognizers(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.RecognizerObject,
+            types.Recognizer,
             Request("GET", "recognizers", params={"after": after, "limit": limit}, options=options),
         )
 

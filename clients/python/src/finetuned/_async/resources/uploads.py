@@ -33,7 +33,7 @@ class AsyncUploadsParts(AsyncResource):
 
     async def create(
         self, upload_id: str, data: bytes, **options: Unpack[RequestOptions]
-    ) -> types.UploadPartObject:
+    ) -> types.UploadPart:
         """Add a part as the field `data` of a multipart form, as the SDKs do, or as raw bytes.
 
         Parts may arrive in any order and in parallel; `completeUpload` sets their order.
@@ -42,7 +42,7 @@ class AsyncUploadsParts(AsyncResource):
             upload_id: ID of an upload in the project.
         """
         return await self._transport.request(
-            types.UploadPartObject,
+            types.UploadPart,
             Request(
                 "POST",
                 at("uploads", upload_id, "parts"),
@@ -55,7 +55,7 @@ class AsyncUploadsParts(AsyncResource):
 
     def list(
         self, upload_id: str, **options: Unpack[RequestOptions]
-    ) -> AsyncPaginator[types.UploadPartObject]:
+    ) -> AsyncPaginator[types.UploadPart]:
         """List the received parts, oldest first, with the size and MD5 of each, so that an
         interrupted client can send the missing parts.
 
@@ -63,8 +63,7 @@ class AsyncUploadsParts(AsyncResource):
             upload_id: ID of an upload in the project.
         """
         return self._transport.pages(
-            types.UploadPartObject,
-            Request("GET", at("uploads", upload_id, "parts"), options=options),
+            types.UploadPart, Request("GET", at("uploads", upload_id, "parts"), options=options)
         )
 
 
@@ -96,10 +95,10 @@ class AsyncUploads(AsyncResource):
         purpose: Literal["fine-tune", "evals", "batch", "user_data", "model-import"],
         bytes: int,
         mime_type: str,
-        expires_after: types.ExpiresAfter | params.ExpiresAfter | None = None,
-        format: types.FormatFields | params.FormatFields | None = None,
+        expires_after: types.UploadExpiresAfter | params.UploadExpiresAfter | None = None,
+        format: types.FileFormat | params.FileFormat | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.UploadObject:
+    ) -> types.Upload:
         """Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable
         connection. A file may have up to 8 GiB, in parts of up to 64 MiB. The upload expires after
         one hour unless it is completed.
@@ -115,7 +114,7 @@ class AsyncUploads(AsyncResource):
             format: Format options of the file.
         """
         return await self._transport.request(
-            types.UploadObject,
+            types.Upload,
             Request(
                 "POST",
                 "uploads",
@@ -132,9 +131,7 @@ class AsyncUploads(AsyncResource):
             ),
         )
 
-    async def retrieve(
-        self, upload_id: str, **options: Unpack[RequestOptions]
-    ) -> types.UploadObject:
+    async def retrieve(self, upload_id: str, **options: Unpack[RequestOptions]) -> types.Upload:
         """Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
         resulting file.
 
@@ -142,7 +139,7 @@ class AsyncUploads(AsyncResource):
             upload_id: ID of an upload in the project.
         """
         return await self._transport.request(
-            types.UploadObject, Request("GET", at("uploads", upload_id), options=options)
+            types.Upload, Request("GET", at("uploads", upload_id), options=options)
         )
 
     async def complete(
@@ -152,7 +149,7 @@ class AsyncUploads(AsyncResource):
         part_ids: Sequence[str],
         md5: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.UploadObject:
+    ) -> types.Upload:
         """Join the parts into a file, in the order of `part_ids`. Their total size must match the
         declared size, and the result must match `md5` if given. A `fine-tune` file is then checked,
         as after a single-request upload. Repeating the request with the same parts returns the same
@@ -164,7 +161,7 @@ class AsyncUploads(AsyncResource):
             md5: MD5 digest of the complete file, in hexadecimal.
         """
         return await self._transport.request(
-            types.UploadObject,
+            types.Upload,
             Request(
                 "POST",
                 at("uploads", upload_id, "complete"),
@@ -174,7 +171,7 @@ class AsyncUploads(AsyncResource):
             ),
         )
 
-    async def cancel(self, upload_id: str, **options: Unpack[RequestOptions]) -> types.UploadObject:
+    async def cancel(self, upload_id: str, **options: Unpack[RequestOptions]) -> types.Upload:
         """Cancel an upload and delete its parts. It then accepts no more parts. A completed upload
         cannot be canceled; delete its file instead.
 
@@ -182,7 +179,7 @@ class AsyncUploads(AsyncResource):
             upload_id: ID of an upload in the project.
         """
         return await self._transport.request(
-            types.UploadObject,
+            types.Upload,
             Request("POST", at("uploads", upload_id, "cancel"), repeatable=True, options=options),
         )
 
@@ -191,8 +188,8 @@ class AsyncUploads(AsyncResource):
         upload_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.UploadObject], object] | None = None,
-    ) -> types.UploadObject:
+        on_change: Callable[[types.Upload], object] | None = None,
+    ) -> types.Upload:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with

@@ -37,26 +37,56 @@ class AsyncWebhookEndpoints(AsyncResource):
                 "fine_tuning.job.succeeded",
                 "fine_tuning.job.failed",
                 "fine_tuning.job.cancelled",
-                "fine_tuning.sweep.succeeded",
-                "fine_tuning.sweep.failed",
-                "fine_tuning.sweep.cancelled",
                 "eval.run.succeeded",
                 "eval.run.failed",
                 "eval.run.canceled",
-                "export.succeeded",
-                "export.failed",
-                "export.cancelled",
                 "batch.completed",
                 "batch.failed",
                 "batch.expired",
                 "batch.cancelled",
+                "sweep.completed",
+                "sweep.failed",
+                "sweep.cancelled",
+                "advice.completed",
+                "advice.failed",
+                "advice.cancelled",
+                "dataset.report.completed",
+                "dataset.report.failed",
+                "dataset.report.cancelled",
+                "dataset.preview.completed",
+                "dataset.preview.failed",
+                "dataset.preview.cancelled",
+                "dataset.cleaning.completed",
+                "dataset.cleaning.failed",
+                "dataset.cleaning.cancelled",
+                "dataset.diff.completed",
+                "dataset.diff.failed",
+                "dataset.diff.cancelled",
+                "dataset.merge.completed",
+                "dataset.merge.failed",
+                "dataset.merge.cancelled",
                 "dataset.generation.completed",
                 "dataset.generation.failed",
                 "dataset.generation.cancelled",
+                "model.import.completed",
+                "model.import.failed",
+                "model.import.cancelled",
+                "model.export.completed",
+                "model.export.failed",
+                "model.export.cancelled",
+                "organization.erasure.completed",
+                "organization.erasure.failed",
+                "organization.erasure.cancelled",
+                "fine_tuning.sweep.succeeded",
+                "fine_tuning.sweep.failed",
+                "fine_tuning.sweep.cancelled",
+                "export.succeeded",
+                "export.failed",
+                "export.cancelled",
             ]
         ],
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointWithSecretObject:
+    ) -> types.WebhookEndpointWithSecret:
         """Register a URL that receives a signed request when a fine-tuning job of the project
         succeeds, fails or is cancelled. The response contains the signing secret, which is not
         shown again. A project can have up to 10 endpoints.
@@ -67,7 +97,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             event_types: Event types to deliver.
         """
         return await self._transport.request(
-            types.WebhookEndpointWithSecretObject,
+            types.WebhookEndpointWithSecret,
             Request(
                 "POST",
                 "webhook_endpoints",
@@ -78,7 +108,7 @@ class AsyncWebhookEndpoints(AsyncResource):
 
     async def retrieve(
         self, webhook_endpoint_id: str, **options: Unpack[RequestOptions]
-    ) -> types.WebhookEndpointObject:
+    ) -> types.WebhookEndpoint:
         """Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
         events.
 
@@ -86,7 +116,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             webhook_endpoint_id: Identifier of a webhook endpoint of the project.
         """
         return await self._transport.request(
-            types.WebhookEndpointObject,
+            types.WebhookEndpoint,
             Request("GET", at("webhook_endpoints", webhook_endpoint_id), options=options),
         )
 
@@ -101,28 +131,58 @@ class AsyncWebhookEndpoints(AsyncResource):
                 "fine_tuning.job.succeeded",
                 "fine_tuning.job.failed",
                 "fine_tuning.job.cancelled",
-                "fine_tuning.sweep.succeeded",
-                "fine_tuning.sweep.failed",
-                "fine_tuning.sweep.cancelled",
                 "eval.run.succeeded",
                 "eval.run.failed",
                 "eval.run.canceled",
-                "export.succeeded",
-                "export.failed",
-                "export.cancelled",
                 "batch.completed",
                 "batch.failed",
                 "batch.expired",
                 "batch.cancelled",
+                "sweep.completed",
+                "sweep.failed",
+                "sweep.cancelled",
+                "advice.completed",
+                "advice.failed",
+                "advice.cancelled",
+                "dataset.report.completed",
+                "dataset.report.failed",
+                "dataset.report.cancelled",
+                "dataset.preview.completed",
+                "dataset.preview.failed",
+                "dataset.preview.cancelled",
+                "dataset.cleaning.completed",
+                "dataset.cleaning.failed",
+                "dataset.cleaning.cancelled",
+                "dataset.diff.completed",
+                "dataset.diff.failed",
+                "dataset.diff.cancelled",
+                "dataset.merge.completed",
+                "dataset.merge.failed",
+                "dataset.merge.cancelled",
                 "dataset.generation.completed",
                 "dataset.generation.failed",
                 "dataset.generation.cancelled",
+                "model.import.completed",
+                "model.import.failed",
+                "model.import.cancelled",
+                "model.export.completed",
+                "model.export.failed",
+                "model.export.cancelled",
+                "organization.erasure.completed",
+                "organization.erasure.failed",
+                "organization.erasure.cancelled",
+                "fine_tuning.sweep.succeeded",
+                "fine_tuning.sweep.failed",
+                "fine_tuning.sweep.cancelled",
+                "export.succeeded",
+                "export.failed",
+                "export.cancelled",
             ]
         ]
         | Omit
         | None = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointObject:
+    ) -> types.WebhookEndpoint:
         """Update the given fields. Pending deliveries go to the new URL. An update with `url` also
         enables an endpoint that was disabled because it answered 410.
 
@@ -134,7 +194,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             event_types: Event types to deliver. Replaces the current list.
         """
         return await self._transport.request(
-            types.WebhookEndpointObject,
+            types.WebhookEndpoint,
             Request(
                 "POST",
                 at("webhook_endpoints", webhook_endpoint_id),
@@ -145,7 +205,7 @@ class AsyncWebhookEndpoints(AsyncResource):
 
     async def delete(
         self, webhook_endpoint_id: str, **options: Unpack[RequestOptions]
-    ) -> types.WebhookEndpointDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in
         progress may still arrive.
 
@@ -153,7 +213,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             webhook_endpoint_id: Identifier of a webhook endpoint of the project.
         """
         return await self._transport.request(
-            types.WebhookEndpointDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("webhook_endpoints", webhook_endpoint_id), options=options),
         )
 
@@ -163,7 +223,7 @@ class AsyncWebhookEndpoints(AsyncResource):
         *,
         keep_old_secret_active_for_24_hours: bool | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointWithSecretObject:
+    ) -> types.WebhookEndpointWithSecret:
         """Replace the signing secret immediately. All later requests, including retries, are signed
         with the new secret, and for 24 hours also with the old one if you ask for that. The
         response contains the new secret, which is not shown again.
@@ -175,7 +235,7 @@ class AsyncWebhookEndpoints(AsyncResource):
                 events.
         """
         return await self._transport.request(
-            types.WebhookEndpointWithSecretObject,
+            types.WebhookEndpointWithSecret,
             Request(
                 "POST",
                 at("webhook_endpoints", webhook_endpoint_id, "rotate_secret"),
@@ -195,25 +255,55 @@ class AsyncWebhookEndpoints(AsyncResource):
             "fine_tuning.job.succeeded",
             "fine_tuning.job.failed",
             "fine_tuning.job.cancelled",
-            "fine_tuning.sweep.succeeded",
-            "fine_tuning.sweep.failed",
-            "fine_tuning.sweep.cancelled",
             "eval.run.succeeded",
             "eval.run.failed",
             "eval.run.canceled",
-            "export.succeeded",
-            "export.failed",
-            "export.cancelled",
             "batch.completed",
             "batch.failed",
             "batch.expired",
             "batch.cancelled",
+            "sweep.completed",
+            "sweep.failed",
+            "sweep.cancelled",
+            "advice.completed",
+            "advice.failed",
+            "advice.cancelled",
+            "dataset.report.completed",
+            "dataset.report.failed",
+            "dataset.report.cancelled",
+            "dataset.preview.completed",
+            "dataset.preview.failed",
+            "dataset.preview.cancelled",
+            "dataset.cleaning.completed",
+            "dataset.cleaning.failed",
+            "dataset.cleaning.cancelled",
+            "dataset.diff.completed",
+            "dataset.diff.failed",
+            "dataset.diff.cancelled",
+            "dataset.merge.completed",
+            "dataset.merge.failed",
+            "dataset.merge.cancelled",
             "dataset.generation.completed",
             "dataset.generation.failed",
             "dataset.generation.cancelled",
+            "model.import.completed",
+            "model.import.failed",
+            "model.import.cancelled",
+            "model.export.completed",
+            "model.export.failed",
+            "model.export.cancelled",
+            "organization.erasure.completed",
+            "organization.erasure.failed",
+            "organization.erasure.cancelled",
+            "fine_tuning.sweep.succeeded",
+            "fine_tuning.sweep.failed",
+            "fine_tuning.sweep.cancelled",
+            "export.succeeded",
+            "export.failed",
+            "export.cancelled",
         ],
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointTestObject:
+    ) -> types.WebhookEndpointTest:
         """Send a signed sample event and wait for the response. The event type need not be one that
         the endpoint subscribes to. A worker sends the event once, ahead of the endpoint's other
         events, and the delivery log shows the attempt. The error `webhook_test_failed` means that
@@ -224,7 +314,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             event_type: Type of the sample event.
         """
         return await self._transport.request(
-            types.WebhookEndpointTestObject,
+            types.WebhookEndpointTest,
             Request(
                 "POST",
                 at("webhook_endpoints", webhook_endpoint_id, "test"),
@@ -240,7 +330,7 @@ class AsyncWebhookEndpoints(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.WebhookDeliveryObject]:
+    ) -> AsyncPaginator[types.WebhookDelivery]:
         """List the latest attempts to deliver events to an endpoint, newest first. The log keeps
         100 attempts and expires 30 days after the last one. Extension of OpenAI's API.
 
@@ -250,7 +340,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.WebhookDeliveryObject,
+            types.WebhookDelivery,
             Request(
                 "GET",
                 at("webhook_endpoints", webhook_endpoint_id, "deliveries"),
@@ -265,7 +355,7 @@ class AsyncWebhookEndpoints(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.WebhookEndpointObject]:
+    ) -> AsyncPaginator[types.WebhookEndpoint]:
         """List the project's webhook endpoints, newest first, without their secrets.
 
         Args:
@@ -273,7 +363,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.WebhookEndpointObject,
+            types.WebhookEndpoint,
             Request(
                 "GET", "webhook_endpoints", params={"after": after, "limit": limit}, options=options
             ),

@@ -24,10 +24,10 @@ class AsyncWebhookEventTypes(AsyncResource):
         """The same methods, which return responses with status and headers."""
         return AsyncWebhookEventTypesWithRawResponse(self)
 
-    async def list(self, **options: Unpack[RequestOptions]) -> types.WebhookEventTypesObject:
+    async def list(self, **options: Unpack[RequestOptions]) -> types.WebhookEventTypeList:
         """List the event types that an endpoint can subscribe to."""
         return await self._transport.request(
-            types.WebhookEventTypesObject, Request("GET", "webhook_event_types", options=options)
+            types.WebhookEventTypeList, Request("GET", "webhook_event_types", options=options)
         )
 
 

@@ -24,12 +24,12 @@ class AsyncWhoami(AsyncResource):
         """The same methods, which return responses with status and headers."""
         return AsyncWhoamiWithRawResponse(self)
 
-    async def retrieve(self, **options: Unpack[RequestOptions]) -> types.CallerObject:
+    async def retrieve(self, **options: Unpack[RequestOptions]) -> types.Caller:
         """Retrieve the API key that the request was sent with, its project, the limits that apply
         to both, and how much of them is used.
         """
         return await self._transport.request(
-            types.CallerObject, Request("GET", "whoami", options=options)
+            types.Caller, Request("GET", "whoami", options=options)
         )
 
 

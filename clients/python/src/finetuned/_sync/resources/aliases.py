@@ -43,18 +43,18 @@ class Aliases(Resource):
 
     def rollback(
         self, name: str, *, if_match: str | None = None, **options: Unpack[RequestOptions]
-    ) -> types.AliasObject:
+    ) -> types.Alias:
         """Restore the targets from before the last change, effective immediately on every replica.
         A second rollback undoes the first; send `If-Match` to avoid rolling back twice. The alias's
         gate is kept and does not apply to a rollback.
 
         Args:
             name: Name of an alias. Send `/` as is or as `%2F`.
-            if_match: Expected etag of the alias. The request fails with 409 if the alias has
+            if_match: Expected etag of the alias. The request fails with 412 if the alias has
                 changed since. `*` requires that the alias exists.
         """
         return self._transport.request(
-            types.AliasObject,
+            types.Alias,
             Request(
                 "POST",
                 at("aliases", name, "rollback"),
@@ -63,14 +63,14 @@ class Aliases(Resource):
             ),
         )
 
-    def retrieve(self, name: str, **options: Unpack[RequestOptions]) -> types.AliasObject:
+    def retrieve(self, name: str, **options: Unpack[RequestOptions]) -> types.Alias:
         """Retrieve an alias's current targets, and its `etag` for conditional changes.
 
         Args:
             name: Name of an alias. Send `/` as is or as `%2F`.
         """
         return self._transport.request(
-            types.AliasObject, Request("GET", at("aliases", name), options=options)
+            types.Alias, Request("GET", at("aliases", name), options=options)
         )
 
     def set(
@@ -78,13 +78,13 @@ class Aliases(Resource):
         name: str,
         *,
         model: str | Omit | None = omit,
-        targets: Sequence[types.TargetShare | params.TargetShare] | Omit | None = omit,
+        targets: Sequence[types.AliasTarget | params.AliasTarget] | Omit | None = omit,
         gate: Mapping[str, str] | Omit | None = omit,
         force: bool | Omit = omit,
         if_none_match: str | None = None,
         if_match: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.AliasObject:
+    ) -> types.Alias:
         """Point an alias at a model, or split its requests between two models, in one atomic step.
 
         Changes take effect immediately on every replica. A name has 1 to 128 letters, digits and
@@ -104,12 +104,12 @@ class Aliases(Resource):
                 for `parity`. The alias keeps its gate if the field is missing; `{}` removes it.
             force: Whether to change the targets even if they do not meet the gate of the alias or
                 that of their job. The history records the failed conditions.
-            if_none_match: Only `*` is accepted. The request fails with 409 if the alias exists.
-            if_match: Expected etag of the alias. The request fails with 409 if the alias has
+            if_none_match: Only `*` is accepted. The request fails with 412 if the alias exists.
+            if_match: Expected etag of the alias. The request fails with 412 if the alias has
                 changed since. `*` requires that the alias exists.
         """
         return self._transport.request(
-            types.AliasObject,
+            types.Alias,
             Request(
                 "PUT",
                 at("aliases", name),
@@ -121,16 +121,16 @@ class Aliases(Resource):
 
     def delete(
         self, name: str, *, if_match: str | None = None, **options: Unpack[RequestOptions]
-    ) -> types.AliasDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete an alias and its history. Its target models are kept.
 
         Args:
             name: Name of an alias. Send `/` as is or as `%2F`.
-            if_match: Expected etag of the alias. The request fails with 409 if the alias has
+            if_match: Expected etag of the alias. The request fails with 412 if the alias has
                 changed since. `*` requires that the alias exists.
         """
         return self._transport.request(
-            types.AliasDeleted,
+            types.ProjectObjectDeleted,
             Request(
                 "DELETE", at("aliases", name), headers={"if-match": etag(if_match)}, options=options
             ),
@@ -142,7 +142,7 @@ class Aliases(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.AliasObject]:
+    ) -> Page[types.Alias]:
         """List the project's aliases, newest first, with their target models.
 
         Args:
@@ -150,7 +150,7 @@ class Aliases(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.AliasObject,
+            types.Alias,
             Request("GET", "aliases", params={"after": after, "limit": limit}, options=options),
         )
 

@@ -45,7 +45,7 @@ class Batches(Resource):
         | params.BatchOutputExpiresAfter
         | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.BatchObject:
+    ) -> types.Batch:
         """Create a batch. A worker answers the requests of an uploaded file at the lowest priority,
         and writes the answers to a file.
 
@@ -62,7 +62,7 @@ class Batches(Resource):
             output_expires_after: Lifetime of the output file and the error file.
         """
         return self._transport.request(
-            types.BatchObject,
+            types.Batch,
             Request(
                 "POST",
                 "batches",
@@ -78,17 +78,17 @@ class Batches(Resource):
             ),
         )
 
-    def retrieve(self, batch_id: str, **options: Unpack[RequestOptions]) -> types.BatchObject:
+    def retrieve(self, batch_id: str, **options: Unpack[RequestOptions]) -> types.Batch:
         """Retrieve a batch: its status, its counters, and its files once it has ended.
 
         Args:
             batch_id: ID of a batch in the project.
         """
         return self._transport.request(
-            types.BatchObject, Request("GET", at("batches", batch_id), options=options)
+            types.Batch, Request("GET", at("batches", batch_id), options=options)
         )
 
-    def cancel(self, batch_id: str, **options: Unpack[RequestOptions]) -> types.BatchObject:
+    def cancel(self, batch_id: str, **options: Unpack[RequestOptions]) -> types.Batch:
         """Cancel a batch. The status is `cancelling` until a worker has written the files, which
         usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if the
         batch has ended or is `finalizing`.
@@ -97,7 +97,7 @@ class Batches(Resource):
             batch_id: ID of a batch in the project.
         """
         return self._transport.request(
-            types.BatchObject, Request("POST", at("batches", batch_id, "cancel"), options=options)
+            types.Batch, Request("POST", at("batches", batch_id, "cancel"), options=options)
         )
 
     def list(
@@ -106,7 +106,7 @@ class Batches(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.BatchObject]:
+    ) -> Page[types.Batch]:
         """List the project's batches, newest first.
 
         Args:
@@ -114,7 +114,7 @@ class Batches(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.BatchObject,
+            types.Batch,
             Request("GET", "batches", params={"after": after, "limit": limit}, options=options),
         )
 
@@ -123,8 +123,8 @@ class Batches(Resource):
         batch_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.BatchObject], object] | None = None,
-    ) -> types.BatchObject:
+        on_change: Callable[[types.Batch], object] | None = None,
+    ) -> types.Batch:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with

@@ -45,16 +45,14 @@ class ChatCompletions(Resource):
             Request("DELETE", "chat/completions", params={"model": model}, options=options),
         )
 
-    def retrieve(
-        self, completion_id: str, **options: Unpack[RequestOptions]
-    ) -> types.StoredChatObject:
+    def retrieve(self, completion_id: str, **options: Unpack[RequestOptions]) -> types.StoredChat:
         """Retrieve a stored chat completion. It is stored within seconds after its answer.
 
         Args:
             completion_id: ID of a stored chat completion of the project.
         """
         return self._transport.request(
-            types.StoredChatObject,
+            types.StoredChat,
             Request("GET", at("chat", "completions", completion_id), options=options),
         )
 
@@ -64,7 +62,7 @@ class ChatCompletions(Resource):
         *,
         metadata: Mapping[str, str] | None,
         **options: Unpack[RequestOptions],
-    ) -> types.StoredChatObject:
+    ) -> types.StoredChat:
         """Replace the metadata of a stored chat completion, for example to mark good answers.
 
         Args:
@@ -72,7 +70,7 @@ class ChatCompletions(Resource):
             metadata: New metadata, which is stored as it is. `null` removes all.
         """
         return self._transport.request(
-            types.StoredChatObject,
+            types.StoredChat,
             Request(
                 "POST",
                 at("chat", "completions", completion_id),
@@ -83,14 +81,14 @@ class ChatCompletions(Resource):
 
     def delete(
         self, completion_id: str, **options: Unpack[RequestOptions]
-    ) -> types.StoredChatDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete a stored chat completion with its bytes.
 
         Args:
             completion_id: ID of a stored chat completion of the project.
         """
         return self._transport.request(
-            types.StoredChatDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("chat", "completions", completion_id), options=options),
         )
 
@@ -130,7 +128,7 @@ class ChatCompletions(Resource):
         metadata: Mapping[str, str] | None = None,
         limit: int | None = None,
         filename: str | None = None,
-        expires_after: types.FileExpiry | params.FileExpiry | None = None,
+        expires_after: types.FileExpiresAfter | params.FileExpiresAfter | None = None,
         **options: Unpack[RequestOptions],
     ) -> types.FileObject:
         """Write stored chat completions to a file with the purpose `fine-tune`, one row for each,
@@ -172,7 +170,7 @@ class ChatCompletions(Resource):
         order: Literal["asc", "desc"] | None = None,
         metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.StoredChatObject]:
+    ) -> Page[types.StoredChat]:
         """List the stored chat completions of the project, oldest first by default. Personal data
         in them was replaced before they were stored.
 
@@ -184,7 +182,7 @@ class ChatCompletions(Resource):
             metadata: Metadata to filter by, as `metadata[key]=value`.
         """
         return self._transport.pages(
-            types.StoredChatObject,
+            types.StoredChat,
             Request(
                 "GET",
                 "chat/completions",

@@ -41,7 +41,7 @@ class DatasetMerges(Resource):
         balance: Literal["none", "files", "languages"] | None = None,
         seed: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.MergeObject:
+    ) -> types.FileMerge:
         """Merge 2 to 20 training files into a new file in the background. The files are not
         modified.
 
@@ -62,7 +62,7 @@ class DatasetMerges(Resource):
             seed: Random seed for choosing rows.
         """
         return self._transport.request(
-            types.MergeObject,
+            types.FileMerge,
             Request(
                 "POST",
                 "files/merge",
@@ -80,7 +80,7 @@ class DatasetMerges(Resource):
 
     def retrieve(
         self, file_id: str, merge_id: str, **options: Unpack[RequestOptions]
-    ) -> types.MergeObject:
+    ) -> types.FileMerge:
         """Retrieve a merge's status, its output files, what became of the rows of each file, and
         the conflicts between the files. `file_id` is the first of the merged files.
 
@@ -89,7 +89,7 @@ class DatasetMerges(Resource):
             merge_id: ID of a merge whose first file this is.
         """
         return self._transport.request(
-            types.MergeObject,
+            types.FileMerge,
             Request("GET", at("files", file_id, "merges", merge_id), options=options),
         )
 
@@ -100,7 +100,7 @@ class DatasetMerges(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.MergeObject]:
+    ) -> Page[types.FileMerge]:
         """List the merges whose first file this is, newest first. They are deleted with the file.
 
         Args:
@@ -109,7 +109,7 @@ class DatasetMerges(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.MergeObject,
+            types.FileMerge,
             Request(
                 "GET",
                 at("files", file_id, "merges"),
@@ -124,8 +124,8 @@ class DatasetMerges(Resource):
         merge_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.MergeObject], object] | None = None,
-    ) -> types.MergeObject:
+        on_change: Callable[[types.FileMerge], object] | None = None,
+    ) -> types.FileMerge:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with

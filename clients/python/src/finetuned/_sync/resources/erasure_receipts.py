@@ -29,9 +29,7 @@ class ErasureReceipts(Resource):
         """The same methods, which return responses with status and headers."""
         return ErasureReceiptsWithRawResponse(self)
 
-    def retrieve(
-        self, receipt_id: str, **options: Unpack[RequestOptions]
-    ) -> types.ErasureReceiptObject:
+    def retrieve(self, receipt_id: str, **options: Unpack[RequestOptions]) -> types.ErasureReceipt:
         """Retrieve the receipt of a deletion: the objects that were removed from storage with their
         digests, when, and the key that asked for it, if it did not expire.
 
@@ -44,7 +42,7 @@ class ErasureReceipts(Resource):
             receipt_id: ID of an erasure receipt of the project.
         """
         return self._transport.request(
-            types.ErasureReceiptObject,
+            types.ErasureReceipt,
             Request("GET", at("erasure_receipts", receipt_id), options=options),
         )
 
@@ -56,7 +54,7 @@ class ErasureReceipts(Resource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.ErasureReceiptObject]:
+    ) -> Page[types.ErasureReceipt]:
         """List the receipts of what the project deleted and of what expired, newest first by
         default: files, models and checkpoints, exports, evals and their runs.
 
@@ -67,7 +65,7 @@ class ErasureReceipts(Resource):
             order: Sort order by creation time. `desc` returns the newest first.
         """
         return self._transport.pages(
-            types.ErasureReceiptObject,
+            types.ErasureReceipt,
             Request(
                 "GET",
                 "erasure_receipts",
@@ -81,8 +79,8 @@ class ErasureReceipts(Resource):
         receipt_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.ErasureReceiptObject], object] | None = None,
-    ) -> types.ErasureReceiptObject:
+        on_change: Callable[[types.ErasureReceipt], object] | None = None,
+    ) -> types.ErasureReceipt:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with

@@ -34,7 +34,7 @@ class EvalsRunsOutputItems(Resource):
 
     def retrieve(
         self, eval_id: str, run_id: str, output_item_id: str, **options: Unpack[RequestOptions]
-    ) -> types.OutputItemObject:
+    ) -> types.EvalRunOutputItem:
         """Retrieve an output item: the item, the prompt, the answer, and each grader's result.
 
         Args:
@@ -43,7 +43,7 @@ class EvalsRunsOutputItems(Resource):
             output_item_id: ID of an output item of the run.
         """
         return self._transport.request(
-            types.OutputItemObject,
+            types.EvalRunOutputItem,
             Request(
                 "GET",
                 at("evals", eval_id, "runs", run_id, "output_items", output_item_id),
@@ -61,7 +61,7 @@ class EvalsRunsOutputItems(Resource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.OutputItemObject]:
+    ) -> Page[types.EvalRunOutputItem]:
         """List the output items of a run in the order in which they finished, also while the run is
         in progress.
 
@@ -74,7 +74,7 @@ class EvalsRunsOutputItems(Resource):
             order: Sort order by time.
         """
         return self._transport.pages(
-            types.OutputItemObject,
+            types.EvalRunOutputItem,
             Request(
                 "GET",
                 at("evals", eval_id, "runs", run_id, "output_items"),
@@ -118,7 +118,7 @@ class EvalsRuns(Resource):
         metadata: Mapping[str, str] | None = None,
         name: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.EvalRunObject:
+    ) -> types.EvalRun:
         """Create a run of an eval. A worker samples an answer to each item and grades it, behind
         the requests of users.
 
@@ -132,7 +132,7 @@ class EvalsRuns(Resource):
             name: Name of the run.
         """
         return self._transport.request(
-            types.EvalRunObject,
+            types.EvalRun,
             Request(
                 "POST",
                 at("evals", eval_id, "runs"),
@@ -144,7 +144,7 @@ class EvalsRuns(Resource):
 
     def retrieve(
         self, eval_id: str, run_id: str, **options: Unpack[RequestOptions]
-    ) -> types.EvalRunObject:
+    ) -> types.EvalRun:
         """Retrieve a run: its status, its counters, and when it is expected to end.
 
         Args:
@@ -152,8 +152,7 @@ class EvalsRuns(Resource):
             run_id: ID of a run of the eval.
         """
         return self._transport.request(
-            types.EvalRunObject,
-            Request("GET", at("evals", eval_id, "runs", run_id), options=options),
+            types.EvalRun, Request("GET", at("evals", eval_id, "runs", run_id), options=options)
         )
 
     def delete(
@@ -171,9 +170,7 @@ class EvalsRuns(Resource):
             Request("DELETE", at("evals", eval_id, "runs", run_id), options=options),
         )
 
-    def cancel(
-        self, eval_id: str, run_id: str, **options: Unpack[RequestOptions]
-    ) -> types.EvalRunObject:
+    def cancel(self, eval_id: str, run_id: str, **options: Unpack[RequestOptions]) -> types.EvalRun:
         """Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its
         SDK for Node the other.
 
@@ -182,7 +179,7 @@ class EvalsRuns(Resource):
             run_id: ID of a run of the eval.
         """
         return self._transport.request(
-            types.EvalRunObject,
+            types.EvalRun,
             Request("POST", at("evals", eval_id, "runs", run_id, "cancel"), options=options),
         )
 
@@ -195,7 +192,7 @@ class EvalsRuns(Resource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.EvalRunObject]:
+    ) -> Page[types.EvalRun]:
         """List the runs of an eval, oldest first by default. A page can have fewer runs than
         `limit` if their requests contain many items.
 
@@ -207,7 +204,7 @@ class EvalsRuns(Resource):
             order: Sort order by time.
         """
         return self._transport.pages(
-            types.EvalRunObject,
+            types.EvalRun,
             Request(
                 "GET",
                 at("evals", eval_id, "runs"),
@@ -222,8 +219,8 @@ class EvalsRuns(Resource):
         run_id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.EvalRunObject], object] | None = None,
-    ) -> types.EvalRunObject:
+        on_change: Callable[[types.EvalRun], object] | None = None,
+    ) -> types.EvalRun:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
@@ -262,7 +259,7 @@ class Evals(Resource):
     def create(
         self,
         *,
-        data_source_config: types.CustomDataSourceConfig | params.CustomDataSourceConfig,
+        data_source_config: types.CreateEvalDataSourceConfig | params.CreateEvalDataSourceConfig,
         testing_criteria: Sequence[
             types.StringCheckGrader
             | params.StringCheckGrader
@@ -290,17 +287,18 @@ class Evals(Resource):
         metadata: Mapping[str, str] | None = None,
         name: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.EvalObject:
+    ) -> types.Eval:
         """Create an eval: the schema of its items, and the graders that judge each item. Then
         create runs of it, for different models and prompts.
 
         Args:
+            data_source_config: Schema of the items.
             testing_criteria: Graders of each item. Their names must be distinct.
             metadata: Key-value pairs of your own; up to 16.
             name: Name of the eval.
         """
         return self._transport.request(
-            types.EvalObject,
+            types.Eval,
             Request(
                 "POST",
                 "evals",
@@ -315,14 +313,14 @@ class Evals(Resource):
             ),
         )
 
-    def retrieve(self, eval_id: str, **options: Unpack[RequestOptions]) -> types.EvalObject:
+    def retrieve(self, eval_id: str, **options: Unpack[RequestOptions]) -> types.Eval:
         """Retrieve an eval with its schema and graders.
 
         Args:
             eval_id: ID of an eval in the project.
         """
         return self._transport.request(
-            types.EvalObject, Request("GET", at("evals", eval_id), options=options)
+            types.Eval, Request("GET", at("evals", eval_id), options=options)
         )
 
     def update(
@@ -332,7 +330,7 @@ class Evals(Resource):
         metadata: Mapping[str, str] | Omit | None = omit,
         name: str | Omit | None = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.EvalObject:
+    ) -> types.Eval:
         """Update the name or the metadata of an eval. Its schema and graders never change.
 
         Args:
@@ -341,7 +339,7 @@ class Evals(Resource):
             name: New name.
         """
         return self._transport.request(
-            types.EvalObject,
+            types.Eval,
             Request(
                 "POST",
                 at("evals", eval_id),
@@ -369,7 +367,7 @@ class Evals(Resource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.EvalObject]:
+    ) -> Page[types.Eval]:
         """List the project's evals, oldest first by default.
 
         Args:
@@ -379,7 +377,7 @@ class Evals(Resource):
             order: Sort order by time.
         """
         return self._transport.pages(
-            types.EvalObject,
+            types.Eval,
             Request(
                 "GET",
                 "evals",

@@ -6,21 +6,135 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from typing_extensions import Unpack
 
 from finetuned import types
-from finetuned._options import RequestOptions
+from finetuned._options import Omit, RequestOptions, changes_of, omit
 from finetuned._raw import raw, raw_list
 from finetuned._request import Request, at
 from finetuned._sync.pages import Page
 from finetuned._sync.transport import Resource
 
 
+class FilesReviews(Resource):
+    """Methods of `client.files.reviews`."""
+
+    @cached_property
+    def with_raw_response(self) -> FilesReviewsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return FilesReviewsWithRawResponse(self)
+
+    def retrieve(
+        self, file_id: str, line: int, **options: Unpack[RequestOptions]
+    ) -> types.RowReview:
+        """Get the review of a row.
+
+        Args:
+            file_id: ID of a file in the project.
+            line: Line of the row in the uploaded file, from 1.
+        """
+        return self._transport.request(
+            types.RowReview, Request("GET", at("files", file_id, "reviews", line), options=options)
+        )
+
+    def set(
+        self,
+        file_id: str,
+        line: int,
+        *,
+        label: Literal["approved", "rejected", "edited", "unsure"],
+        row: Mapping[str, Any] | Omit | None = omit,
+        note: str | Omit | None = omit,
+        **options: Unpack[RequestOptions],
+    ) -> types.RowReview:
+        """Write the review of a row, or replace it. If several people review a row, the last review
+        counts.
+
+        A cleaning with `use_reviews` applies the reviews of its file: it keeps, drops and replaces
+        rows as the labels say. Reviews are deleted with their file.
+
+        Args:
+            file_id: ID of a file in the project.
+            line: Line of the row in the uploaded file, from 1.
+            label: What a cleaning does with the row: `approved` keeps it, `rejected` drops it,
+                `edited` replaces it by `row`, and `unsure` decides nothing.
+            row: Row to use instead, if the label is `edited`.
+            note: Note for other reviewers.
+        """
+        return self._transport.request(
+            types.RowReview,
+            Request(
+                "PUT",
+                at("files", file_id, "reviews", line),
+                json=changes_of(label=label, row=row, note=note),
+                options=options,
+            ),
+        )
+
+    def delete(
+        self, file_id: str, line: int, **options: Unpack[RequestOptions]
+    ) -> types.RowReviewDeleted:
+        """Delete the review of a row with its text.
+
+        Args:
+            file_id: ID of a file in the project.
+            line: Line of the row in the uploaded file, from 1.
+        """
+        return self._transport.request(
+            types.RowReviewDeleted,
+            Request("DELETE", at("files", file_id, "reviews", line), options=options),
+        )
+
+    def list(
+        self,
+        file_id: str,
+        *,
+        label: Literal["approved", "rejected", "edited", "unsure"] | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[types.RowReview]:
+        """List the reviews of a file in the order of its lines, with the number of reviews by
+        label.
+
+        Args:
+            file_id: ID of a file in the project.
+            label: Label to filter by.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+        """
+        return self._transport.pages(
+            types.RowReview,
+            Request(
+                "GET",
+                at("files", file_id, "reviews"),
+                params={"label": label, "after": after, "limit": limit},
+                options=options,
+            ),
+        )
+
+
+class FilesReviewsWithRawResponse:
+    """Raw responses of `client.files.reviews`."""
+
+    def __init__(self, resource: FilesReviews) -> None:
+        self.retrieve = raw(resource.retrieve)
+        self.set = raw(resource.set)
+        self.delete = raw(resource.delete)
+        self.list = raw_list(resource.list)
+
+
 class FilesBase(Resource):
     """Methods of `client.files`."""
+
+    @cached_property
+    def reviews(self) -> FilesReviews:
+        """Reviews."""
+        return FilesReviews(self._transport)
 
     @cached_property
     def with_raw_response(self) -> FilesWithRawResponse:

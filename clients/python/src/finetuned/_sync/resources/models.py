@@ -26,7 +26,7 @@ class ModelsBase(Resource):
         """The same methods, which return responses with status and headers."""
         return ModelsWithRawResponse(self)
 
-    def retrieve(self, model: str, **options: Unpack[RequestOptions]) -> types.ModelObject:
+    def retrieve(self, model: str, **options: Unpack[RequestOptions]) -> types.Model:
         """Retrieve a base model, a trained model of this project or one that another project shares
         with it, or an alias (`alias_of` lists its targets).
 
@@ -34,7 +34,7 @@ class ModelsBase(Resource):
             model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
         """
         return self._transport.request(
-            types.ModelObject, Request("GET", at("models", model), options=options)
+            types.Model, Request("GET", at("models", model), options=options)
         )
 
     def delete(self, model: str, **options: Unpack[RequestOptions]) -> types.ModelDeleted:
@@ -58,7 +58,7 @@ class ModelsBase(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.ModelObject]:
+    ) -> Page[types.Model]:
         """List the catalog's base models, the project's aliases, its trained models, and those that
         other projects share with it, newest first.
 
@@ -72,7 +72,7 @@ class ModelsBase(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.ModelObject,
+            types.Model,
             Request("GET", "models", params={"after": after, "limit": limit}, options=options),
         )
 

@@ -40,7 +40,7 @@ class OrganizationProjectsServiceAccountsApiKeys(Resource):
         name: str | None = None,
         expires_in_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.AccountKeyObject:
+    ) -> types.ServiceAccountApiKey:
         """Create another key of a service account, with the account's role. Its secret is in
         `value`, shown only once. Change or revoke it like any other key of the project.
 
@@ -51,7 +51,7 @@ class OrganizationProjectsServiceAccountsApiKeys(Resource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.AccountKeyObject,
+            types.ServiceAccountApiKey,
             Request(
                 "POST",
                 at(
@@ -95,9 +95,9 @@ class OrganizationProjectsApiKeys(Resource):
         models: Sequence[str] | None = None,
         expires_in_seconds: int | None = None,
         allowed_ips: Sequence[str] | None = None,
-        limits: types.Limits | params.Limits | None = None,
+        limits: types.ApiKeyLimits | params.ApiKeyLimits | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewKeyObject:
+    ) -> types.NewApiKey:
         """Create an API key for a project. `value` in the response is the secret. It is shown only
         once, because the service stores only its digest.
 
@@ -106,6 +106,7 @@ class OrganizationProjectsApiKeys(Resource):
 
         Args:
             project_id: ID of a project in this installation.
+            name: Name of the key.
             role: Role of the key. It cannot have more permissions than the role of the key that
                 creates it.
             models: The only models of a key with the role `inference`: names of base models,
@@ -113,9 +114,10 @@ class OrganizationProjectsApiKeys(Resource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
             allowed_ips: IP addresses and CIDR ranges that requests with the key may come from.
                 `null` allows all.
+            limits: Limits of an API key.
         """
         return self._transport.request(
-            types.NewKeyObject,
+            types.NewApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys"),
@@ -133,7 +135,7 @@ class OrganizationProjectsApiKeys(Resource):
 
     def retrieve(
         self, project_id: str, key_id: str, **options: Unpack[RequestOptions]
-    ) -> types.KeyObject:
+    ) -> types.ApiKey:
         """Retrieve an API key without its secret.
 
         Args:
@@ -141,7 +143,7 @@ class OrganizationProjectsApiKeys(Resource):
             key_id: ID of an API key.
         """
         return self._transport.request(
-            types.KeyObject,
+            types.ApiKey,
             Request(
                 "GET",
                 at("organization", "projects", project_id, "api_keys", key_id),
@@ -163,9 +165,9 @@ class OrganizationProjectsApiKeys(Resource):
         models: Sequence[str] | Omit | None = omit,
         expires_in_seconds: int | Omit | None = omit,
         allowed_ips: Sequence[str] | Omit | None = omit,
-        limits: types.Limits | params.Limits | Omit = omit,
+        limits: types.ApiKeyLimits | params.ApiKeyLimits | Omit = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.KeyObject:
+    ) -> types.ApiKey:
         """Update a key's name, role, models, expiry, addresses or inference limits, which apply
         within those of its project. Changes take effect within seconds.
 
@@ -186,7 +188,7 @@ class OrganizationProjectsApiKeys(Resource):
             limits: Limits to change. Omitted limits stay unchanged.
         """
         return self._transport.request(
-            types.KeyObject,
+            types.ApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys", key_id),
@@ -205,7 +207,7 @@ class OrganizationProjectsApiKeys(Resource):
 
     def delete(
         self, project_id: str, key_id: str, **options: Unpack[RequestOptions]
-    ) -> types.Deleted:
+    ) -> types.ProjectObjectDeleted:
         """Revoke an API key permanently. It stops working everywhere within seconds.
 
         Args:
@@ -213,7 +215,7 @@ class OrganizationProjectsApiKeys(Resource):
             key_id: ID of an API key.
         """
         return self._transport.request(
-            types.Deleted,
+            types.ProjectObjectDeleted,
             Request(
                 "DELETE",
                 at("organization", "projects", project_id, "api_keys", key_id),
@@ -228,7 +230,7 @@ class OrganizationProjectsApiKeys(Resource):
         *,
         overlap_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewKeyObject:
+    ) -> types.NewApiKey:
         """Give an API key a new secret, which is in `value` and not shown again. The previous
         secrets stay valid for `overlap_seconds`, but not beyond their own expiry, so that programs
         can switch to the new one. The key's ID, role, limits and usage stay the same.
@@ -242,7 +244,7 @@ class OrganizationProjectsApiKeys(Resource):
                 ends them at once.
         """
         return self._transport.request(
-            types.NewKeyObject,
+            types.NewApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys", key_id, "rotate"),
@@ -258,7 +260,7 @@ class OrganizationProjectsApiKeys(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.KeyObject]:
+    ) -> Page[types.ApiKey]:
         """List the project's API keys, newest first, without their secrets.
 
         Args:
@@ -267,7 +269,7 @@ class OrganizationProjectsApiKeys(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.KeyObject,
+            types.ApiKey,
             Request(
                 "GET",
                 at("organization", "projects", project_id, "api_keys"),
@@ -310,18 +312,19 @@ class OrganizationProjectsServiceAccounts(Resource):
         create_service_account_only: bool | None = None,
         expires_in_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewServiceAccountObject:
+    ) -> types.NewServiceAccount:
         """Create a service account: a program that owns keys of the project. Its first key has the
         role `member`, and its secret is in `api_key.value`, shown only once.
 
         Args:
             project_id: ID of a project in this installation.
+            name: Name of the service account.
             create_service_account_only: Whether to create the account without a key and without a
                 role.
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.NewServiceAccountObject,
+            types.NewServiceAccount,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "service_accounts"),
@@ -336,7 +339,7 @@ class OrganizationProjectsServiceAccounts(Resource):
 
     def retrieve(
         self, project_id: str, service_account_id: str, **options: Unpack[RequestOptions]
-    ) -> types.ServiceAccountObject:
+    ) -> types.ServiceAccount:
         """Retrieve a service account.
 
         Args:
@@ -344,7 +347,7 @@ class OrganizationProjectsServiceAccounts(Resource):
             service_account_id: ID of a service account of the project.
         """
         return self._transport.request(
-            types.ServiceAccountObject,
+            types.ServiceAccount,
             Request(
                 "GET",
                 at("organization", "projects", project_id, "service_accounts", service_account_id),
@@ -360,7 +363,7 @@ class OrganizationProjectsServiceAccounts(Resource):
         name: str | Omit | None = omit,
         role: Literal["owner", "member"] | Omit | None = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.ServiceAccountObject:
+    ) -> types.ServiceAccount:
         """Change the name or the role of a service account. A new role applies to all of its keys,
         including those whose role was changed with `updateApiKey`.
 
@@ -372,7 +375,7 @@ class OrganizationProjectsServiceAccounts(Resource):
                 `member`.
         """
         return self._transport.request(
-            types.ServiceAccountObject,
+            types.ServiceAccount,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "service_accounts", service_account_id),
@@ -383,7 +386,7 @@ class OrganizationProjectsServiceAccounts(Resource):
 
     def delete(
         self, project_id: str, service_account_id: str, **options: Unpack[RequestOptions]
-    ) -> types.Deleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete a service account and revoke all of its keys. Everything that they created is
         kept.
 
@@ -392,7 +395,7 @@ class OrganizationProjectsServiceAccounts(Resource):
             service_account_id: ID of a service account of the project.
         """
         return self._transport.request(
-            types.Deleted,
+            types.ProjectObjectDeleted,
             Request(
                 "DELETE",
                 at("organization", "projects", project_id, "service_accounts", service_account_id),
@@ -407,7 +410,7 @@ class OrganizationProjectsServiceAccounts(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.ServiceAccountObject]:
+    ) -> Page[types.ServiceAccount]:
         """List the project's service accounts, newest first.
 
         Args:
@@ -416,7 +419,7 @@ class OrganizationProjectsServiceAccounts(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.ServiceAccountObject,
+            types.ServiceAccount,
             Request(
                 "GET",
                 at("organization", "projects", project_id, "service_accounts"),
@@ -447,15 +450,16 @@ class OrganizationAdminApiKeys(Resource):
 
     def create(
         self, *, name: str, expires_in_seconds: int | None = None, **options: Unpack[RequestOptions]
-    ) -> types.NewAdminKeyObject:
+    ) -> types.NewAdminApiKey:
         """Create a key with the role `admin`, which manages all projects and their keys. It belongs
         to the project of the key that creates it. Its secret is in `value`, shown only once.
 
         Args:
+            name: Name of the key.
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.NewAdminKeyObject,
+            types.NewAdminApiKey,
             Request(
                 "POST",
                 "organization/admin_api_keys",
@@ -464,18 +468,18 @@ class OrganizationAdminApiKeys(Resource):
             ),
         )
 
-    def retrieve(self, key_id: str, **options: Unpack[RequestOptions]) -> types.AdminKeyObject:
+    def retrieve(self, key_id: str, **options: Unpack[RequestOptions]) -> types.AdminApiKey:
         """Retrieve a key with the role `admin`, without its secret.
 
         Args:
             key_id: ID of an API key.
         """
         return self._transport.request(
-            types.AdminKeyObject,
+            types.AdminApiKey,
             Request("GET", at("organization", "admin_api_keys", key_id), options=options),
         )
 
-    def delete(self, key_id: str, **options: Unpack[RequestOptions]) -> types.Deleted:
+    def delete(self, key_id: str, **options: Unpack[RequestOptions]) -> types.ProjectObjectDeleted:
         """Revoke a key with the role `admin` permanently. It stops working everywhere within
         seconds.
 
@@ -485,7 +489,7 @@ class OrganizationAdminApiKeys(Resource):
             key_id: ID of an API key.
         """
         return self._transport.request(
-            types.Deleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("organization", "admin_api_keys", key_id), options=options),
         )
 
@@ -496,7 +500,7 @@ class OrganizationAdminApiKeys(Resource):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.AdminKeyObject]:
+    ) -> Page[types.AdminApiKey]:
         """List the keys of all projects with the role `admin`, oldest first by default.
 
         Args:
@@ -505,7 +509,7 @@ class OrganizationAdminApiKeys(Resource):
             order: Sort order by creation time. `desc` returns the newest first.
         """
         return self._transport.pages(
-            types.AdminKeyObject,
+            types.AdminApiKey,
             Request(
                 "GET",
                 "organization/admin_api_keys",
@@ -547,7 +551,7 @@ class OrganizationAuditLogs(Resource):
         resource_ids: Sequence[str] | None = None,
         actor_emails: Sequence[str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.AuditLogObject]:
+    ) -> Page[types.AuditLog]:
         """List who did what, and from where, newest first: changes, reads of training data, refused
         keys and permissions. Requests to models are counted by key and minute.
 
@@ -566,7 +570,7 @@ class OrganizationAuditLogs(Resource):
             actor_emails: Email addresses of users. There are no users.
         """
         return self._transport.pages(
-            types.AuditLogObject,
+            types.AuditLog,
             Request(
                 "GET",
                 "organization/audit_logs",
@@ -594,6 +598,54 @@ class OrganizationAuditLogsWithRawResponse:
         self.list = raw_list(resource.list)
 
 
+class OrganizationDiagnostics(Resource):
+    """Methods of `client.organization.diagnostics`."""
+
+    @cached_property
+    def with_raw_response(self) -> OrganizationDiagnosticsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return OrganizationDiagnosticsWithRawResponse(self)
+
+    def retrieve(self, **options: Unpack[RequestOptions]) -> types.Diagnostics:
+        """Run the checks of `finetuned-server doctor` that need no access to a machine: Redis,
+        storage, workers, engines and the audit log. Each says what was found and how to fix it.
+        """
+        return self._transport.request(
+            types.Diagnostics, Request("GET", "organization/diagnostics", options=options)
+        )
+
+
+class OrganizationDiagnosticsWithRawResponse:
+    """Raw responses of `client.organization.diagnostics`."""
+
+    def __init__(self, resource: OrganizationDiagnostics) -> None:
+        self.retrieve = raw(resource.retrieve)
+
+
+class OrganizationEngines(Resource):
+    """Methods of `client.organization.engines`."""
+
+    @cached_property
+    def with_raw_response(self) -> OrganizationEnginesWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return OrganizationEnginesWithRawResponse(self)
+
+    def list(self, **options: Unpack[RequestOptions]) -> Page[types.Engine]:
+        """List the engines with their health and load. The status is that of the API process that
+        answers; the figures are read from the engines, of which each has 3 seconds to answer.
+        """
+        return self._transport.pages(
+            types.Engine, Request("GET", "organization/engines", options=options)
+        )
+
+
+class OrganizationEnginesWithRawResponse:
+    """Raw responses of `client.organization.engines`."""
+
+    def __init__(self, resource: OrganizationEngines) -> None:
+        self.list = raw_list(resource.list)
+
+
 class OrganizationErasures(Resource):
     """Methods of `client.organization.erasures`."""
 
@@ -605,14 +657,15 @@ class OrganizationErasures(Resource):
     def create(
         self,
         *,
-        match: types.RowMatchFields | params.RowMatchFields,
+        match: types.ErasureRowMatch | params.ErasureRowMatch,
         apply: bool | None = None,
         cascade: bool | None = None,
+        metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.ErasureObject:
+    ) -> types.Erasure:
         """Find the rows of all files and the stored chats of the key's project that match, for
         example everything about one person, and list the files, the lines and the models trained on
-        them. Poll the erasure until it is `completed`.
+        them.
 
         Without `apply`, nothing is changed. With `apply`, each file with such rows is replaced by a
         new file without them, whose `derived_from` names the old one, and the old one is deleted
@@ -626,47 +679,122 @@ class OrganizationErasures(Resource):
         Redis' files are rewritten, and `rewrite` says how.
 
         Args:
+            match: Rows to find.
             apply: Whether to replace each file by one without the rows, and to delete the stored
                 chats. Otherwise, they are only listed.
             cascade: Whether to delete the models trained on the files too, with their checkpoints,
                 exports and evaluations. Needs `apply`.
+            metadata: Key-value pairs attached to the erasure; up to 16.
         """
         return self._transport.request(
-            types.ErasureObject,
+            types.Erasure,
             Request(
                 "POST",
-                "organization/erasure",
-                json=body_of(match=match, apply=apply, cascade=cascade),
+                "organization/erasures",
+                json=body_of(match=match, apply=apply, cascade=cascade, metadata=metadata),
+                idempotent=True,
                 options=options,
             ),
         )
 
-    def retrieve(self, erasure_id: str, **options: Unpack[RequestOptions]) -> types.ErasureObject:
-        """Retrieve the progress of an erasure, the files and models that it found, and what it did.
+    def retrieve(
+        self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
+    ) -> types.Erasure:
+        """Get an erasure: its status, its progress, and its result once it is completed. With
+        `wait`, the response is sent when it ends.
 
         Args:
-            erasure_id: ID of an erasure in the project.
+            id: ID of the erasure.
+            wait: Longest time to wait for the end of the operation, in seconds.
         """
         return self._transport.request(
-            types.ErasureObject,
-            Request("GET", at("organization", "erasure", erasure_id), options=options),
+            types.Erasure,
+            Request(
+                "GET", at("organization", "erasures", id), params={"wait": wait}, options=options
+            ),
+        )
+
+    def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
+        """Delete an erasure. Returns 409 if it has not ended: cancel it first. The files and jobs
+        that it created are kept.
+
+        Args:
+            id: ID of the erasure.
+        """
+        return self._transport.request(
+            types.OperationDeleted,
+            Request("DELETE", at("organization", "erasures", id), options=options),
+        )
+
+    def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.Erasure:
+        """Cancel an erasure. The status is `cancelling` while its work is still being stopped.
+        Returns 409 if it has already ended.
+
+        Args:
+            id: ID of the erasure.
+        """
+        return self._transport.request(
+            types.Erasure,
+            Request("POST", at("organization", "erasures", id, "cancel"), options=options),
+        )
+
+    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
+        """List the changes of the status of an erasure, oldest first.
+
+        With `stream=true`, the response is a stream of server-sent events about the status and the
+        progress, which ends with `data: [DONE]` after the operation has ended.
+
+        Args:
+            id: ID of the erasure.
+        """
+        return self._transport.pages(
+            types.OperationEvent,
+            Request("GET", at("organization", "erasures", id, "events"), options=options),
+        )
+
+    def list(
+        self,
+        *,
+        status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+        | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[types.Erasure]:
+        """List the project's erasures, newest first by default.
+
+        Args:
+            status: Status to filter by.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+            order: Sort order by creation time. `desc` returns the newest first.
+        """
+        return self._transport.pages(
+            types.Erasure,
+            Request(
+                "GET",
+                "organization/erasures",
+                params={"status": status, "after": after, "limit": limit, "order": order},
+                options=options,
+            ),
         )
 
     def wait(
         self,
-        erasure_id: str,
+        id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.ErasureObject], object] | None = None,
-    ) -> types.ErasureObject:
+        on_change: Callable[[types.Erasure], object] | None = None,
+    ) -> types.Erasure:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
         the object when it has changed.
         """
-        deadline = Deadline(timeout_s, f"The erasure {erasure_id}")
+        deadline = Deadline(timeout_s, f"The erasure {id}")
         return self._transport.wait(
-            lambda: self.retrieve(erasure_id), deadline, on_change=on_change
+            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
         )
 
 
@@ -676,6 +804,10 @@ class OrganizationErasuresWithRawResponse:
     def __init__(self, resource: OrganizationErasures) -> None:
         self.create = raw(resource.create)
         self.retrieve = raw(resource.retrieve)
+        self.delete = raw(resource.delete)
+        self.cancel = raw(resource.cancel)
+        self.events = raw_list(resource.events)
+        self.list = raw_list(resource.list)
 
 
 class OrganizationProjects(Resource):
@@ -702,13 +834,18 @@ class OrganizationProjects(Resource):
         name: str,
         limits: types.ProjectLimits | params.ProjectLimits | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.ProjectObject:
+    ) -> types.Project:
         """Create a project: a tenant whose files, jobs, models and keys are isolated from those of
         other projects. Its name is part of its model names and can never be reused. Create an API
         key for the project next.
+
+        Args:
+            name: Name of the project: up to 40 lowercase letters, digits and hyphens. It becomes
+                part of the names of its models, and cannot be changed.
+            limits: Limits of a project.
         """
         return self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request(
                 "POST",
                 "organization/projects",
@@ -717,14 +854,14 @@ class OrganizationProjects(Resource):
             ),
         )
 
-    def retrieve(self, project_id: str, **options: Unpack[RequestOptions]) -> types.ProjectObject:
+    def retrieve(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
         """Retrieve a project, the limits set for it and its bytes in storage.
 
         Args:
             project_id: ID of a project in this installation.
         """
         return self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request("GET", at("organization", "projects", project_id), options=options),
         )
 
@@ -737,7 +874,7 @@ class OrganizationProjects(Resource):
         capture_managed_by: Literal["organization", "project"] | Omit | None = omit,
         name: str | Omit | None = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.ProjectObject:
+    ) -> types.Project:
         """Update the project's limits, which apply across all of its keys, or the storage of its
         chats. Changes take effect within seconds. A storage quota below what the project has
         deletes nothing, and refuses what would need more.
@@ -750,6 +887,7 @@ class OrganizationProjects(Resource):
 
         Args:
             project_id: ID of a project in this installation.
+            limits: Limits of a project.
             capture: New settings of the storage of chats. `null` stores no more chats; those that
                 are stored stay until they expire or are deleted.
             capture_managed_by: Whose administrators may switch the storage of chats on: with
@@ -759,7 +897,7 @@ class OrganizationProjects(Resource):
                 models contain it.
         """
         return self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request(
                 "POST",
                 at("organization", "projects", project_id),
@@ -771,7 +909,7 @@ class OrganizationProjects(Resource):
             ),
         )
 
-    def delete(self, project_id: str, **options: Unpack[RequestOptions]) -> types.ProjectObject:
+    def delete(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
         """Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
         exports, evals, batches, generations, stored chats, webhooks, recognizers and keys. This
         cannot be undone.
@@ -784,11 +922,11 @@ class OrganizationProjects(Resource):
             project_id: ID of a project in this installation.
         """
         return self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request("DELETE", at("organization", "projects", project_id), options=options),
         )
 
-    def archive(self, project_id: str, **options: Unpack[RequestOptions]) -> types.ProjectObject:
+    def archive(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
         """Archive a project for good: all of its keys are refused within seconds, and no new keys
         can be created. Its data is kept, and work in progress continues. Archiving it again changes
         nothing.
@@ -797,7 +935,7 @@ class OrganizationProjects(Resource):
             project_id: ID of a project in this installation.
         """
         return self._transport.request(
-            types.ProjectObject,
+            types.Project,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "archive"),
@@ -813,7 +951,7 @@ class OrganizationProjects(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.ProjectObject]:
+    ) -> Page[types.Project]:
         """List all projects of this installation, newest first.
 
         Args:
@@ -822,7 +960,7 @@ class OrganizationProjects(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.ProjectObject,
+            types.Project,
             Request(
                 "GET",
                 "organization/projects",
@@ -841,6 +979,30 @@ class OrganizationProjectsWithRawResponse:
         self.update = raw(resource.update)
         self.delete = raw(resource.delete)
         self.archive = raw(resource.archive)
+        self.list = raw_list(resource.list)
+
+
+class OrganizationQueues(Resource):
+    """Methods of `client.organization.queues`."""
+
+    @cached_property
+    def with_raw_response(self) -> OrganizationQueuesWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return OrganizationQueuesWithRawResponse(self)
+
+    def list(self, **options: Unpack[RequestOptions]) -> Page[types.Queue]:
+        """List the queues of tasks for workers. Jobs reach the queue `gpu` only when a worker is
+        free to take them; until then, `GET /v1/fine_tuning/jobs` shows their positions.
+        """
+        return self._transport.pages(
+            types.Queue, Request("GET", "organization/queues", options=options)
+        )
+
+
+class OrganizationQueuesWithRawResponse:
+    """Raw responses of `client.organization.queues`."""
+
+    def __init__(self, resource: OrganizationQueues) -> None:
         self.list = raw_list(resource.list)
 
 
@@ -878,7 +1040,7 @@ class OrganizationUsage(Resource):
         project_ids: Sequence[str] | None = None,
         user_ids: Sequence[str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.UsageBucket]:
+    ) -> Page[types.CompletionsUsageBucket]:
         """Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400
         days), in UTC.
 
@@ -900,7 +1062,7 @@ class OrganizationUsage(Resource):
             user_ids: Users to filter by. There are no users.
         """
         return self._transport.pages(
-            types.UsageBucket,
+            types.CompletionsUsageBucket,
             Request(
                 "GET",
                 "organization/usage/completions",
@@ -929,6 +1091,30 @@ class OrganizationUsageWithRawResponse:
         self.completions = raw_list(resource.completions)
 
 
+class OrganizationWorkers(Resource):
+    """Methods of `client.organization.workers`."""
+
+    @cached_property
+    def with_raw_response(self) -> OrganizationWorkersWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return OrganizationWorkersWithRawResponse(self)
+
+    def list(self, **options: Unpack[RequestOptions]) -> Page[types.Worker]:
+        """List the running workers with their devices and tasks, sorted by name. A worker that has
+        stopped disappears at once, one that was killed after 20 seconds.
+        """
+        return self._transport.pages(
+            types.Worker, Request("GET", "organization/workers", options=options)
+        )
+
+
+class OrganizationWorkersWithRawResponse:
+    """Raw responses of `client.organization.workers`."""
+
+    def __init__(self, resource: OrganizationWorkers) -> None:
+        self.list = raw_list(resource.list)
+
+
 class Organization(Resource):
     """Methods of `client.organization`."""
 
@@ -943,6 +1129,16 @@ class Organization(Resource):
         return OrganizationAuditLogs(self._transport)
 
     @cached_property
+    def diagnostics(self) -> OrganizationDiagnostics:
+        """Diagnostics."""
+        return OrganizationDiagnostics(self._transport)
+
+    @cached_property
+    def engines(self) -> OrganizationEngines:
+        """Engines."""
+        return OrganizationEngines(self._transport)
+
+    @cached_property
     def erasures(self) -> OrganizationErasures:
         """Erasures."""
         return OrganizationErasures(self._transport)
@@ -953,6 +1149,16 @@ class Organization(Resource):
         return OrganizationProjects(self._transport)
 
     @cached_property
+    def queues(self) -> OrganizationQueues:
+        """Queues."""
+        return OrganizationQueues(self._transport)
+
+    @cached_property
     def usage(self) -> OrganizationUsage:
         """Usage."""
         return OrganizationUsage(self._transport)
+
+    @cached_property
+    def workers(self) -> OrganizationWorkers:
+        """Workers."""
+        return OrganizationWorkers(self._transport)

@@ -27,16 +27,14 @@ class Recognizers(Resource):
         """The same methods, which return responses with status and headers."""
         return RecognizersWithRawResponse(self)
 
-    def retrieve(
-        self, recognizer: str, **options: Unpack[RequestOptions]
-    ) -> types.RecognizerObject:
+    def retrieve(self, recognizer: str, **options: Unpack[RequestOptions]) -> types.Recognizer:
         """Retrieve a recognizer with its pattern and terms.
 
         Args:
             recognizer: Name of a recognizer.
         """
         return self._transport.request(
-            types.RecognizerObject, Request("GET", at("recognizers", recognizer), options=options)
+            types.Recognizer, Request("GET", at("recognizers", recognizer), options=options)
         )
 
     def set(
@@ -46,7 +44,7 @@ class Recognizers(Resource):
         pattern: str | Omit | None = omit,
         terms: Sequence[str] | Omit = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.RecognizerObject:
+    ) -> types.Recognizer:
         """Define a kind of personal data of the project, such as its customer numbers or the names
         of its customers, or replace its definition.
 
@@ -62,7 +60,7 @@ class Recognizers(Resource):
                 whole words, regardless of case and width.
         """
         return self._transport.request(
-            types.RecognizerObject,
+            types.Recognizer,
             Request(
                 "PUT",
                 at("recognizers", recognizer),
@@ -71,14 +69,16 @@ class Recognizers(Resource):
             ),
         )
 
-    def delete(self, recognizer: str, **options: Unpack[RequestOptions]) -> types.RecognizerDeleted:
+    def delete(
+        self, recognizer: str, **options: Unpack[RequestOptions]
+    ) -> types.ProjectObjectDeleted:
         """Delete a recognizer. Files that were cleaned with it remain as they are.
 
         Args:
             recognizer: Name of a recognizer.
         """
         return self._transport.request(
-            types.RecognizerDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("recognizers", recognizer), options=options),
         )
 
@@ -88,7 +88,7 @@ class Recognizers(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.RecognizerObject]:
+    ) -> Page[types.Recognizer]:
         """List the project's recognizers, newest first.
 
         Args:
@@ -96,7 +96,7 @@ class Recognizers(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.RecognizerObject,
+            types.Recognizer,
             Request("GET", "recognizers", params={"after": after, "limit": limit}, options=options),
         )
 

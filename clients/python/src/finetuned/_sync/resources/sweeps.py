@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from typing_extensions import Unpack
 
@@ -39,25 +39,27 @@ class Sweeps(Resource):
         training_file: str,
         values: types.SweepValues | params.SweepValues,
         validation_file: str | None = None,
-        mixed_files: Sequence[types.MixedFile | params.MixedFile] | None = None,
+        mixed_files: Sequence[types.CreateMixedFile | params.CreateMixedFile] | None = None,
         suffix: str | None = None,
         seed: int | None = None,
         metadata: Mapping[str, str] | None = None,
-        method: types.Method | params.Method | None = None,
-        hyperparameters: types.Hyperparameters | params.Hyperparameters | None = None,
+        method: types.FineTuningMethod | params.FineTuningMethod | None = None,
+        hyperparameters: types.SupervisedHyperparameters
+        | params.SupervisedHyperparameters
+        | None = None,
         priority: int | None = None,
         gate: Mapping[str, str] | None = None,
         baseline_prompt: str | None = None,
         integrations: Sequence[
-            types.MlflowIntegration
-            | params.MlflowIntegration
+            types.CreateMlflowIntegration
+            | params.CreateMlflowIntegration
             | types.WandbIntegration
             | params.WandbIntegration
         ]
         | None = None,
         stop_losers: bool | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.SweepObject:
+    ) -> types.Sweep:
         """Create a sweep: one fine-tuning job, called a trial, for each combination of the values.
         The trials are compared by their loss on held-out rows, so a sweep needs a `validation_file`
         or a `validation_share`.
@@ -90,6 +92,8 @@ class Sweeps(Resource):
             gate: Conditions that the evaluation of the job must meet, such as `{"chrf_gain":
                 ">=5"}`. An alias does not point at a model of the job that fails them without
                 `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
+            baseline_prompt: System message of the base model in the evaluation, to compare the
+                trained model with a prompted base model.
             integrations: Integrations of the job. `mlflow` sends its metrics and hyperparameters to
                 an MLflow server, which the operator must allow; `wandb` is not supported.
             stop_losers: Whether the worse half of the trials is stopped after a third of the
@@ -97,10 +101,10 @@ class Sweeps(Resource):
                 compared.
         """
         return self._transport.request(
-            types.SweepObject,
+            types.Sweep,
             Request(
                 "POST",
-                "fine_tuning/sweeps",
+                "sweeps",
                 json=body_of(
                     model=model,
                     training_file=training_file,
@@ -123,67 +127,110 @@ class Sweeps(Resource):
             ),
         )
 
-    def retrieve(self, sweep_id: str, **options: Unpack[RequestOptions]) -> types.SweepObject:
-        """Retrieve the current state of a sweep: its trials with their losses and, once it has
-        ended, the best one.
+    def retrieve(
+        self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
+    ) -> types.Sweep:
+        """Get a sweep: its status, its progress, and its result once it is completed. With `wait`,
+        the response is sent when it ends.
 
         Args:
-            sweep_id: ID of a sweep in the project.
+            id: ID of the sweep.
+            wait: Longest time to wait for the end of the operation, in seconds.
         """
         return self._transport.request(
-            types.SweepObject,
-            Request("GET", at("fine_tuning", "sweeps", sweep_id), options=options),
+            types.Sweep, Request("GET", at("sweeps", id), params={"wait": wait}, options=options)
         )
 
-    def cancel(self, sweep_id: str, **options: Unpack[RequestOptions]) -> types.SweepObject:
-        """Cancel a sweep and all of its jobs that have not ended. Existing checkpoints and models
-        are kept. Returns 409 if the sweep has succeeded or failed.
+    def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
+        """Delete a sweep. Returns 409 if it has not ended: cancel it first. The files and jobs that
+        it created are kept.
 
         Args:
-            sweep_id: ID of a sweep in the project.
+            id: ID of the sweep.
         """
         return self._transport.request(
-            types.SweepObject,
-            Request("POST", at("fine_tuning", "sweeps", sweep_id, "cancel"), options=options),
+            types.OperationDeleted, Request("DELETE", at("sweeps", id), options=options)
+        )
+
+    def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.Sweep:
+        """Cancel a sweep. The status is `cancelling` while its work is still being stopped. Returns
+        409 if it has already ended.
+
+        Args:
+            id: ID of the sweep.
+        """
+        return self._transport.request(
+            types.Sweep, Request("POST", at("sweeps", id, "cancel"), options=options)
+        )
+
+    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
+        """List the changes of the status of a sweep, oldest first.
+
+        With `stream=true`, the response is a stream of server-sent events about the status and the
+        progress, which ends with `data: [DONE]` after the operation has ended.
+
+        Args:
+            id: ID of the sweep.
+        """
+        return self._transport.pages(
+            types.OperationEvent, Request("GET", at("sweeps", id, "events"), options=options)
         )
 
     def list(
         self,
         *,
+        status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+        | None = None,
         after: str | None = None,
         limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        model: str | None = None,
+        training_file: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.SweepObject]:
-        """List the project's sweeps, newest first.
+    ) -> Page[types.Sweep]:
+        """List the project's sweeps, newest first by default.
 
         Args:
+            status: Status to filter by.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            order: Sort order by creation time. `desc` returns the newest first.
+            model: ID of the base model.
+            training_file: ID of the training file.
         """
         return self._transport.pages(
-            types.SweepObject,
+            types.Sweep,
             Request(
                 "GET",
-                "fine_tuning/sweeps",
-                params={"after": after, "limit": limit},
+                "sweeps",
+                params={
+                    "status": status,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "model": model,
+                    "training_file": training_file,
+                },
                 options=options,
             ),
         )
 
     def wait(
         self,
-        sweep_id: str,
+        id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.SweepObject], object] | None = None,
-    ) -> types.SweepObject:
+        on_change: Callable[[types.Sweep], object] | None = None,
+    ) -> types.Sweep:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
         the object when it has changed.
         """
-        deadline = Deadline(timeout_s, f"The sweep {sweep_id}")
-        return self._transport.wait(lambda: self.retrieve(sweep_id), deadline, on_change=on_change)
+        deadline = Deadline(timeout_s, f"The sweep {id}")
+        return self._transport.wait(
+            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
+        )
 
 
 class SweepsWithRawResponse:
@@ -192,5 +239,7 @@ class SweepsWithRawResponse:
     def __init__(self, resource: Sweeps) -> None:
         self.create = raw(resource.create)
         self.retrieve = raw(resource.retrieve)
+        self.delete = raw(resource.delete)
         self.cancel = raw(resource.cancel)
+        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

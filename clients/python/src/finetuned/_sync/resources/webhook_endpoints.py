@@ -38,26 +38,56 @@ class WebhookEndpoints(Resource):
                 "fine_tuning.job.succeeded",
                 "fine_tuning.job.failed",
                 "fine_tuning.job.cancelled",
-                "fine_tuning.sweep.succeeded",
-                "fine_tuning.sweep.failed",
-                "fine_tuning.sweep.cancelled",
                 "eval.run.succeeded",
                 "eval.run.failed",
                 "eval.run.canceled",
-                "export.succeeded",
-                "export.failed",
-                "export.cancelled",
                 "batch.completed",
                 "batch.failed",
                 "batch.expired",
                 "batch.cancelled",
+                "sweep.completed",
+                "sweep.failed",
+                "sweep.cancelled",
+                "advice.completed",
+                "advice.failed",
+                "advice.cancelled",
+                "dataset.report.completed",
+                "dataset.report.failed",
+                "dataset.report.cancelled",
+                "dataset.preview.completed",
+                "dataset.preview.failed",
+                "dataset.preview.cancelled",
+                "dataset.cleaning.completed",
+                "dataset.cleaning.failed",
+                "dataset.cleaning.cancelled",
+                "dataset.diff.completed",
+                "dataset.diff.failed",
+                "dataset.diff.cancelled",
+                "dataset.merge.completed",
+                "dataset.merge.failed",
+                "dataset.merge.cancelled",
                 "dataset.generation.completed",
                 "dataset.generation.failed",
                 "dataset.generation.cancelled",
+                "model.import.completed",
+                "model.import.failed",
+                "model.import.cancelled",
+                "model.export.completed",
+                "model.export.failed",
+                "model.export.cancelled",
+                "organization.erasure.completed",
+                "organization.erasure.failed",
+                "organization.erasure.cancelled",
+                "fine_tuning.sweep.succeeded",
+                "fine_tuning.sweep.failed",
+                "fine_tuning.sweep.cancelled",
+                "export.succeeded",
+                "export.failed",
+                "export.cancelled",
             ]
         ],
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointWithSecretObject:
+    ) -> types.WebhookEndpointWithSecret:
         """Register a URL that receives a signed request when a fine-tuning job of the project
         succeeds, fails or is cancelled. The response contains the signing secret, which is not
         shown again. A project can have up to 10 endpoints.
@@ -68,7 +98,7 @@ class WebhookEndpoints(Resource):
             event_types: Event types to deliver.
         """
         return self._transport.request(
-            types.WebhookEndpointWithSecretObject,
+            types.WebhookEndpointWithSecret,
             Request(
                 "POST",
                 "webhook_endpoints",
@@ -79,7 +109,7 @@ class WebhookEndpoints(Resource):
 
     def retrieve(
         self, webhook_endpoint_id: str, **options: Unpack[RequestOptions]
-    ) -> types.WebhookEndpointObject:
+    ) -> types.WebhookEndpoint:
         """Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
         events.
 
@@ -87,7 +117,7 @@ class WebhookEndpoints(Resource):
             webhook_endpoint_id: Identifier of a webhook endpoint of the project.
         """
         return self._transport.request(
-            types.WebhookEndpointObject,
+            types.WebhookEndpoint,
             Request("GET", at("webhook_endpoints", webhook_endpoint_id), options=options),
         )
 
@@ -102,28 +132,58 @@ class WebhookEndpoints(Resource):
                 "fine_tuning.job.succeeded",
                 "fine_tuning.job.failed",
                 "fine_tuning.job.cancelled",
-                "fine_tuning.sweep.succeeded",
-                "fine_tuning.sweep.failed",
-                "fine_tuning.sweep.cancelled",
                 "eval.run.succeeded",
                 "eval.run.failed",
                 "eval.run.canceled",
-                "export.succeeded",
-                "export.failed",
-                "export.cancelled",
                 "batch.completed",
                 "batch.failed",
                 "batch.expired",
                 "batch.cancelled",
+                "sweep.completed",
+                "sweep.failed",
+                "sweep.cancelled",
+                "advice.completed",
+                "advice.failed",
+                "advice.cancelled",
+                "dataset.report.completed",
+                "dataset.report.failed",
+                "dataset.report.cancelled",
+                "dataset.preview.completed",
+                "dataset.preview.failed",
+                "dataset.preview.cancelled",
+                "dataset.cleaning.completed",
+                "dataset.cleaning.failed",
+                "dataset.cleaning.cancelled",
+                "dataset.diff.completed",
+                "dataset.diff.failed",
+                "dataset.diff.cancelled",
+                "dataset.merge.completed",
+                "dataset.merge.failed",
+                "dataset.merge.cancelled",
                 "dataset.generation.completed",
                 "dataset.generation.failed",
                 "dataset.generation.cancelled",
+                "model.import.completed",
+                "model.import.failed",
+                "model.import.cancelled",
+                "model.export.completed",
+                "model.export.failed",
+                "model.export.cancelled",
+                "organization.erasure.completed",
+                "organization.erasure.failed",
+                "organization.erasure.cancelled",
+                "fine_tuning.sweep.succeeded",
+                "fine_tuning.sweep.failed",
+                "fine_tuning.sweep.cancelled",
+                "export.succeeded",
+                "export.failed",
+                "export.cancelled",
             ]
         ]
         | Omit
         | None = omit,
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointObject:
+    ) -> types.WebhookEndpoint:
         """Update the given fields. Pending deliveries go to the new URL. An update with `url` also
         enables an endpoint that was disabled because it answered 410.
 
@@ -135,7 +195,7 @@ class WebhookEndpoints(Resource):
             event_types: Event types to deliver. Replaces the current list.
         """
         return self._transport.request(
-            types.WebhookEndpointObject,
+            types.WebhookEndpoint,
             Request(
                 "POST",
                 at("webhook_endpoints", webhook_endpoint_id),
@@ -146,7 +206,7 @@ class WebhookEndpoints(Resource):
 
     def delete(
         self, webhook_endpoint_id: str, **options: Unpack[RequestOptions]
-    ) -> types.WebhookEndpointDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in
         progress may still arrive.
 
@@ -154,7 +214,7 @@ class WebhookEndpoints(Resource):
             webhook_endpoint_id: Identifier of a webhook endpoint of the project.
         """
         return self._transport.request(
-            types.WebhookEndpointDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("webhook_endpoints", webhook_endpoint_id), options=options),
         )
 
@@ -164,7 +224,7 @@ class WebhookEndpoints(Resource):
         *,
         keep_old_secret_active_for_24_hours: bool | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointWithSecretObject:
+    ) -> types.WebhookEndpointWithSecret:
         """Replace the signing secret immediately. All later requests, including retries, are signed
         with the new secret, and for 24 hours also with the old one if you ask for that. The
         response contains the new secret, which is not shown again.
@@ -176,7 +236,7 @@ class WebhookEndpoints(Resource):
                 events.
         """
         return self._transport.request(
-            types.WebhookEndpointWithSecretObject,
+            types.WebhookEndpointWithSecret,
             Request(
                 "POST",
                 at("webhook_endpoints", webhook_endpoint_id, "rotate_secret"),
@@ -196,25 +256,55 @@ class WebhookEndpoints(Resource):
             "fine_tuning.job.succeeded",
             "fine_tuning.job.failed",
             "fine_tuning.job.cancelled",
-            "fine_tuning.sweep.succeeded",
-            "fine_tuning.sweep.failed",
-            "fine_tuning.sweep.cancelled",
             "eval.run.succeeded",
             "eval.run.failed",
             "eval.run.canceled",
-            "export.succeeded",
-            "export.failed",
-            "export.cancelled",
             "batch.completed",
             "batch.failed",
             "batch.expired",
             "batch.cancelled",
+            "sweep.completed",
+            "sweep.failed",
+            "sweep.cancelled",
+            "advice.completed",
+            "advice.failed",
+            "advice.cancelled",
+            "dataset.report.completed",
+            "dataset.report.failed",
+            "dataset.report.cancelled",
+            "dataset.preview.completed",
+            "dataset.preview.failed",
+            "dataset.preview.cancelled",
+            "dataset.cleaning.completed",
+            "dataset.cleaning.failed",
+            "dataset.cleaning.cancelled",
+            "dataset.diff.completed",
+            "dataset.diff.failed",
+            "dataset.diff.cancelled",
+            "dataset.merge.completed",
+            "dataset.merge.failed",
+            "dataset.merge.cancelled",
             "dataset.generation.completed",
             "dataset.generation.failed",
             "dataset.generation.cancelled",
+            "model.import.completed",
+            "model.import.failed",
+            "model.import.cancelled",
+            "model.export.completed",
+            "model.export.failed",
+            "model.export.cancelled",
+            "organization.erasure.completed",
+            "organization.erasure.failed",
+            "organization.erasure.cancelled",
+            "fine_tuning.sweep.succeeded",
+            "fine_tuning.sweep.failed",
+            "fine_tuning.sweep.cancelled",
+            "export.succeeded",
+            "export.failed",
+            "export.cancelled",
         ],
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointTestObject:
+    ) -> types.WebhookEndpointTest:
         """Send a signed sample event and wait for the response. The event type need not be one that
         the endpoint subscribes to. A worker sends the event once, ahead of the endpoint's other
         events, and the delivery log shows the attempt. The error `webhook_test_failed` means that
@@ -225,7 +315,7 @@ class WebhookEndpoints(Resource):
             event_type: Type of the sample event.
         """
         return self._transport.request(
-            types.WebhookEndpointTestObject,
+            types.WebhookEndpointTest,
             Request(
                 "POST",
                 at("webhook_endpoints", webhook_endpoint_id, "test"),
@@ -241,7 +331,7 @@ class WebhookEndpoints(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.WebhookDeliveryObject]:
+    ) -> Page[types.WebhookDelivery]:
         """List the latest attempts to deliver events to an endpoint, newest first. The log keeps
         100 attempts and expires 30 days after the last one. Extension of OpenAI's API.
 
@@ -251,7 +341,7 @@ class WebhookEndpoints(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.WebhookDeliveryObject,
+            types.WebhookDelivery,
             Request(
                 "GET",
                 at("webhook_endpoints", webhook_endpoint_id, "deliveries"),
@@ -266,7 +356,7 @@ class WebhookEndpoints(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.WebhookEndpointObject]:
+    ) -> Page[types.WebhookEndpoint]:
         """List the project's webhook endpoints, newest first, without their secrets.
 
         Args:
@@ -274,7 +364,7 @@ class WebhookEndpoints(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.WebhookEndpointObject,
+            types.WebhookEndpoint,
             Request(
                 "GET", "webhook_endpoints", params={"after": after, "limit": limit}, options=options
             ),

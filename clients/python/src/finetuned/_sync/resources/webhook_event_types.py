@@ -25,10 +25,10 @@ class WebhookEventTypes(Resource):
         """The same methods, which return responses with status and headers."""
         return WebhookEventTypesWithRawResponse(self)
 
-    def list(self, **options: Unpack[RequestOptions]) -> types.WebhookEventTypesObject:
+    def list(self, **options: Unpack[RequestOptions]) -> types.WebhookEventTypeList:
         """List the event types that an endpoint can subscribe to."""
         return self._transport.request(
-            types.WebhookEventTypesObject, Request("GET", "webhook_event_types", options=options)
+            types.WebhookEventTypeList, Request("GET", "webhook_event_types", options=options)
         )
 
 

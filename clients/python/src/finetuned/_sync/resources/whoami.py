@@ -25,13 +25,11 @@ class Whoami(Resource):
         """The same methods, which return responses with status and headers."""
         return WhoamiWithRawResponse(self)
 
-    def retrieve(self, **options: Unpack[RequestOptions]) -> types.CallerObject:
+    def retrieve(self, **options: Unpack[RequestOptions]) -> types.Caller:
         """Retrieve the API key that the request was sent with, its project, the limits that apply
         to both, and how much of them is used.
         """
-        return self._transport.request(
-            types.CallerObject, Request("GET", "whoami", options=options)
-        )
+        return self._transport.request(types.Caller, Request("GET", "whoami", options=options))
 
 
 class WhoamiWithRawResponse:
