@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from starlette.datastructures import State
 
 from service import __version__
+from service.audit.routes import verifications
 from service.audit.search import AuditLog
 from service.batches.records import Batches
 from service.config import Settings
@@ -169,7 +170,8 @@ def _add_records(state: State, settings: Settings) -> None:
     """Add the collections of records that routes use."""
     redis = state.redis
     state.service_accounts = ServiceAccounts(state.projects)
-    state.audit_log = AuditLog(redis, state.storage)
+    state.keys_of_account = state.service_accounts.key_ids
+    state.audit_log, state.audit_verifications = AuditLog(redis, state.storage), verifications()
     state.aliases = Aliases(redis, state.registry, max_per_project=settings.max_aliases_per_project)
     state.files, state.jobs = Files(redis, state.storage), Jobs(redis)
     state.batches, state.generations = Batches(state.files), Generations(state.files)

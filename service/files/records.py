@@ -100,6 +100,7 @@ class FileRecord(RestartedRecord):
     status: FileStatus
     status_details: str | None = None
     expires_at: int | None = None
+    key_id: str = ""  # the key that created it; empty in records of versions before 0.3
     format: dict[str, Any] | None = None  # format options given at upload
     derived_from: str | None = None  # ID of the file that a cleaning made it from
     cleaning: str | None = None  # ID of that cleaning
@@ -175,6 +176,7 @@ def new_record(
     sha256: str,
     expires_after_s: int | None,
     format_: dict[str, object] | None,
+    key_id: str = "",
 ) -> FileRecord:
     """Return the record of a file whose bytes were just received."""
     now_s = clock.now_s()
@@ -189,6 +191,7 @@ def new_record(
         status=FileStatus.UPLOADED if purpose in CHECKED else FileStatus.PROCESSED,
         expires_at=None if expires_after_s is None else now_s + expires_after_s,
         format=format_,
+        key_id=key_id,
     )
 
 

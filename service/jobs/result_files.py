@@ -44,6 +44,7 @@ async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         status=FileStatus.PROCESSED,
+        key_id=job.key_id,
     )
     await files.begin(job.project_id, file_id)  # the job may be canceled before it is added
     await files.storage.put_bytes(record.content_key, data, is_limited=False)

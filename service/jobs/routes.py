@@ -22,7 +22,7 @@ from service.jobs.dispatch import Dispatcher
 from service.jobs.event_stream import JobChanges, server_sent_events
 from service.jobs.metric_series import METRIC_NAMES, Point, Series, divide, points_of, read_rows
 from service.jobs.planning.job_plan import EstimateObject, estimate
-from service.jobs.records import JobRecord, Jobs, NewEvent
+from service.jobs.records import JobRecord, Jobs, NewEvent, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.jobs import (
     CheckpointObject,
@@ -34,6 +34,7 @@ from service.jobs.schemas.jobs import (
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, list_query, resource
+from service.web.filters import CountedList, ListFilter, by_status, counted_list, find
 from service.web.idempotency import comparable, create_once
 from service.web.openapi.parts import headers, stream_of
 from service.web.permissions import Permission, needs
@@ -164,15 +165,29 @@ async def list_jobs(
     store: Store,
     dispatcher: Dispatch,
     paging: Paged,
-) -> ListOf[JobObject]:
+    wanted: Annotated[ListFilter, by_status(Status)],
+) -> CountedList[JobObject]:
     """List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use
     `metadata=null` for jobs without metadata.
     """
     metadata = _metadata_of(request)
+    if wanted.is_set:
+        found = await JOB.read(
+            find(
+                store.records,
+                caller.project_id,
+                wanted,
+                paging,
+                texts=("model", "suffix", "fine_tuned_model", "training_file"),
+                fields=("metadata",),
+                also=lambda job: _has_metadata(job.metadata, metadata),
+            )
+        )
+        return counted_list(await _with_positions(dispatcher, found.items), found)
     page = await JOB.read(
         store.page(caller.project_id, after=paging.after, limit=paging.limit, metadata=metadata)
     )
-    return list_of(await _with_positions(dispatcher, page.items), page.has_more)
+    return counted_list(await _with_positions(dispatcher, page.items), page)
 
 
 @router.get(
@@ -420,6 +435,11 @@ async def _with_positions(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list
     """Build the API objects of the jobs, with their queue positions."""
     positions = await dispatcher.positions(jobs)
     return [JobObject.from_record(job, positions.get(job.id)) for job in jobs]
+
+
+def _has_metadata(found: dict[str, str] | None, wanted: dict[str, str] | None) -> bool:
+    """Return whether a job's metadata has these pairs; for None, whether it has none."""
+    return not found if wanted is None else wanted.items() <= (found or {}).items()
 
 
 def _metadata_of(request: Request) -> dict[str, str] | None:

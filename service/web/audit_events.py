@@ -18,6 +18,7 @@ class AuditEvent(StrEnum):
     SESSION_CREATED = "session.created"
     SESSION_DELETED = "session.deleted"
     AUDIT_LOGS_READ = "audit_logs.read"
+    AUDIT_LOGS_VERIFIED = "audit_logs.verified"
 
     # Projects and keys.
     PROJECT_CREATED = "project.created"

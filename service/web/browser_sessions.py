@@ -18,6 +18,8 @@ from starlette.types import Scope
 from service.core.errors import Forbidden
 
 CSRF_HEADER: Final = "x-csrf-token"
+CREDENTIALS: Final = ("authorization", "cookie", CSRF_HEADER)
+"""The headers of a request that say who sends it."""
 COOKIE: Final = "finetuned-session"
 # Browsers accept a cookie with this prefix only over https, and not from another host.
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"

@@ -135,7 +135,11 @@ def deleted(id_: str, kind: str) -> Deleted:
 
 
 async def long_list(
-    found: Sequence[F], shown: Callable[[F], Identified], has_more: bool
+    found: Sequence[F],
+    shown: Callable[[F], Identified],
+    has_more: bool,
+    *,
+    counts: BaseModel | None = None,
 ) -> Response:
     """Build a list response with up to thousands of objects, as `list_of` does for few.
 
@@ -152,6 +156,7 @@ async def long_list(
         "has_more": has_more,
         "first_id": ids_[0] if ids_ else None,
         "last_id": ids_[-1] if ids_ else None,
+        **({} if counts is None else {"counts": counts.model_dump()}),
     }
     data = b",".join(objects)
     body = b'{"object":"list","data":[%b],%b' % (data, json.dumps(page).encode().removeprefix(b"{"))

@@ -144,6 +144,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
             await files.full_disk(world)
             await uploads.full_disk(world)
     await projects.audit_log(world, project_id)
+    await projects.verification(world)
 
 
 @contextlib.asynccontextmanager

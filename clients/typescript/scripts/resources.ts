@@ -21,6 +21,7 @@ import {
 /** Routes whose names do not follow from their paths; null leaves one out. */
 const NAMES: Record<string, [resource: string, method: string] | null> = {
   "POST /evals/{eval_id}/runs/{run_id}": null, // as POST …/cancel
+  "GET /organization/usage/completions": ["admin.organization.usage", "completions"],
   "POST /fine_tuning/jobs/{job_id}/evaluation": ["fineTuning.jobs.evaluation", "restart"],
 };
 
@@ -117,10 +118,11 @@ function placeOf(
   const isPlural = last.endsWith("s");
   const isAlone = !hasItems && Object.keys(api.paths[`/v1${path}`] ?? {}).length === 1;
   if (last === "events") return { words: words.slice(0, -1), name: "listEvents" };
-  if (verb === "GET" && (pageItem(api, operation) || (isPlural && !isAlone))) {
+  const isList = operation.operationId.startsWith("list") || pageItem(api, operation);
+  if (verb === "GET" && isList) {
     return { words, name: "list" };
   }
-  if (verb === "DELETE") return { words, name: "deleteAll" };
+  if (verb === "DELETE") return { words, name: isPlural ? "deleteAll" : "delete" };
   if (isAlone && !(verb === "POST" && isPlural)) {
     return { words: words.slice(0, -1), name: words.at(-1) ?? "" };
   }
@@ -161,6 +163,10 @@ class Writer {
     const ids = [...route.matchAll(/\{(\w+)\}/g)].map(([, id = ""]) => id);
     const last = ids.at(-1);
     const others = ids.slice(0, -1);
+    const typeOfId = (id: string) => {
+      const found = parameters.find(({ name, in: place }) => place === "path" && name === id);
+      return found?.schema.type === "integer" ? "number" : "string";
+    };
     const query = parameters.filter(
       ({ in: place, name }) => place === "query" && name !== "stream",
     );
@@ -170,7 +176,7 @@ class Writer {
     const isForm = media.startsWith("multipart/");
 
     const types: string[] = [];
-    if (others.length) types.push(`{ ${others.map((id) => `${id}: string`).join("; ")} }`);
+    if (others.length) types.push(`{ ${others.map((id) => `${id}: ${typeOfId(id)}`).join("; ")} }`);
     let isRequired = others.length > 0;
     if (body) {
       this.schemas.push(body);
@@ -191,7 +197,7 @@ class Writer {
       types.push(this.#named(`${kind}${pascal(name)}Params`, schemaOf(query)));
     }
     const args = [
-      ...(last ? [`${camel(last)}: string`] : []),
+      ...(last ? [`${camel(last)}: ${typeOfId(last)}`] : []),
       ...(types.length ? [`params${isRequired ? "" : "?"}: ${types.join(" & ")}`] : []),
       "options?: RequestOptions",
     ];

@@ -45,7 +45,7 @@ export interface OpenAPI {
 }
 
 const REF = "#/components/schemas/";
-const LINE = 100;
+const LINE = 120;
 
 /** Return the source of a type. Schemas of components are named with the prefix. */
 export function typeOf(schema: Schema, prefix = "", indent = ""): string {
@@ -102,7 +102,8 @@ export function membersOf(schema: Schema, prefix = "", indent = "  "): string {
     const key = /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name);
     const optional = required.has(name) ? "" : "?";
     const type = typeOf(inner, prefix, indent);
-    return `${commentOf(inner, indent)}${indent}${key}${optional}: ${type};\n`;
+    const comment = name === "object" && inner.const ? "" : commentOf(inner, indent);
+    return `${comment}${indent}${key}${optional}: ${type};\n`;
   });
   if (schema.additionalProperties === true) members.push(`${indent}[key: string]: unknown;\n`);
   return members.join("");
@@ -110,15 +111,16 @@ export function membersOf(schema: Schema, prefix = "", indent = "  "): string {
 
 /** Return the doc comment of a schema, or an empty string. */
 export function commentOf(
-  { description, default: given, deprecated }: Schema,
+  { description, default: given, const: fixed, deprecated }: Schema,
   indent = "",
 ): string {
   const text = (description ?? "").replaceAll("*/", "*\\/").replace(/\s*\n(?!\n)\s*/g, "\n");
-  const isNamed = given === undefined || given === null || /default/i.test(text);
-  const isShort = !isNamed && typeof given !== "object" && given !== "";
+  const isKnown = fixed !== undefined || /default/i.test(text);
+  const isShort =
+    !isKnown && ["boolean", "number", "string"].includes(typeof given) && given !== "";
   const told = isShort ? `${text} Default: \`${given}\`.`.trim() : text;
   const lines = [
-    ...told.split("\n\n").flatMap((part, at) => [...(at ? [""] : []), ...wrapped(part, indent)]),
+    ...told.split("\n\n").flatMap((part, at) => [...(at ? [""] : []), ...wrapped(part)]),
     ...(deprecated ? ["@deprecated"] : []),
   ].filter((line, at) => line || at);
   if (lines.length === 0) return "";
@@ -131,11 +133,10 @@ export function commentOf(
 }
 
 /** Break a paragraph into lines. Lists keep theirs. */
-function wrapped(text: string, indent: string): string[] {
+function wrapped(text: string): string[] {
   return text
     .split(/\n(?=[-*|] )/)
-    .flatMap((part) => part.replaceAll("\n", " ").match(/\S.{0,88}(?= |$)/g) ?? [])
-    .map((line) => line.slice(0, LINE + 40 - indent.length));
+    .flatMap((part) => part.replaceAll("\n", " ").match(/\S.{0,108}(?= |$)/g) ?? []);
 }
 
 /** Return whether a schema is a page of a list: its pages are `Page` objects. */
@@ -167,7 +168,8 @@ export function typesOf(api: OpenAPI, names: ReadonlySet<string>): string {
   const declared = Object.entries(api.components.schemas)
     .filter(([name]) => names.has(name))
     .map(([name, schema]) => {
-      const comment = commentOf({ ...schema, default: undefined });
+      const [description = ""] = (schema.description ?? "").split("\n\n");
+      const comment = commentOf({ description });
       if (schema.properties) return `${comment}export interface ${name} {\n${membersOf(schema)}}\n`;
       return `${comment}export type ${name} = ${typeOf(schema)};\n`;
     });

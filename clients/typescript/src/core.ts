@@ -242,10 +242,12 @@ export abstract class APIResource {
 }
 
 /** Build a path from quoted parts, since names can contain slashes. */
-export function path(strings: TemplateStringsArray, ...parts: string[]): string {
+export function path(strings: TemplateStringsArray, ...parts: (string | number)[]): string {
   return strings.reduce((built, text, at) => {
     const part = parts[at - 1];
-    if (!part) throw new FinetunedError("The id is empty. Pass the id of an object.");
+    if (part === "" || part === undefined) {
+      throw new FinetunedError("The id is empty. Pass the id of an object.");
+    }
     return built + encodeURIComponent(part) + text;
   });
 }

@@ -1,10 +1,12 @@
 /** Files: what the generated methods lack. */
 
+import type { ReturnedBy } from "./promise.js";
 import { Files as FileRoutes } from "./resources.js";
 import type { Uploadable } from "./source.js";
-import type { FileObject } from "./types.js";
 import type { UploadOptions } from "./uploads.js";
 import { type WaitOptions, waitFor } from "./wait.js";
+
+type FileObject = ReturnedBy<FileRoutes["retrieve"]>;
 
 export class Files extends FileRoutes {
   /**

@@ -2,11 +2,14 @@
 
 import type { APIClient, CallOptions } from "./core.js";
 import { FinetunedError, OperationFailedError } from "./errors.js";
+import type { ReturnedBy } from "./promise.js";
 import { Models as ModelRoutes } from "./resources.js";
 import type { Uploadable } from "./source.js";
-import type { CreateModelImport, ModelImport } from "./types.js";
 import type { UploadOptions } from "./uploads.js";
 import { waitFor } from "./wait.js";
+
+type CreateModelImport = Parameters<ModelRoutes["import"]>[0];
+export type ModelImport = ReturnedBy<ModelRoutes["import"]>;
 
 const CONFIG = "adapter_config.json";
 /** What the service reads of an adapter's folder. */

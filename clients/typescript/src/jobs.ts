@@ -1,13 +1,18 @@
 /** Fine-tuning jobs: what the generated methods lack. */
 
 import { NotFoundError } from "./errors.js";
+import type { ReturnedBy } from "./promise.js";
 import {
   FineTuningJobsEvaluation as EvaluationRoutes,
   FineTuning as FineTuningRoutes,
   FineTuningJobs as JobRoutes,
 } from "./resources.js";
-import type { CreateJob, EstimateObject, JobEvaluationObject, JobObject } from "./types.js";
 import { type WaitOptions, waitFor, whenFilesAreReady } from "./wait.js";
+
+type Job = ReturnedBy<JobRoutes["retrieve"]>;
+type JobEvaluation = ReturnedBy<EvaluationRoutes["retrieve"]>;
+type CreateJob = Parameters<FineTuningRoutes["estimate"]>[0];
+type Estimate = ReturnedBy<FineTuningRoutes["estimate"]>;
 
 const ENDED = ["succeeded", "failed", "cancelled"];
 
@@ -17,18 +22,15 @@ export class Evaluation extends EvaluationRoutes {
    *
    * Throws NotFoundError if the job ends without an evaluation.
    */
-  override wait(
-    jobId: string,
-    options?: WaitOptions<JobEvaluationObject>,
-  ): Promise<JobEvaluationObject> {
-    let job: JobObject | null = null;
+  override wait(jobId: string, options?: WaitOptions<JobEvaluation>): Promise<JobEvaluation> {
+    let job: Job | null = null;
     return waitFor(async (request) => {
       try {
         return await this.retrieve(jobId, request);
       } catch (error) {
         // The job's status is read after the evaluation, so one that just ended is read again.
         if (!(error instanceof NotFoundError) || (job && ENDED.includes(job.status))) throw error;
-        job = await this.client.get<JobObject>(`/fine_tuning/jobs/${jobId}`, request);
+        job = await this.client.get<Job>(`/fine_tuning/jobs/${jobId}`, request);
         return UNFINISHED;
       }
     }, options);
@@ -36,7 +38,7 @@ export class Evaluation extends EvaluationRoutes {
 }
 
 /** Stands for an evaluation that does not exist yet. */
-const UNFINISHED = { status: "in_progress" } as JobEvaluationObject;
+const UNFINISHED = { status: "in_progress" } as JobEvaluation;
 
 export class Jobs extends JobRoutes {
   override readonly evaluation = new Evaluation(this.client);
@@ -52,7 +54,7 @@ export class FineTuning extends FineTuningRoutes {
   estimateWhenReady(
     params: CreateJob,
     { signal }: { signal?: AbortSignal } = {},
-  ): Promise<EstimateObject> {
+  ): Promise<Estimate> {
     return whenFilesAreReady(() => this.estimate(params, { signal, repeatable: true }), signal);
   }
 }

@@ -9,7 +9,6 @@ import type { DownloadOptions } from "./exports.js";
 import { ADAPTER_FILES, type ImportFields, type ImportOptions } from "./imports.js";
 import type { Digest } from "./md5.js";
 import type { UploadSource } from "./source.js";
-import type { FileObject, ModelImport } from "./types.js";
 import type { UploadOptions } from "./uploads.js";
 
 /** Upload the file at a path in parts. Throws FinetunedError if the file cannot be read. */
@@ -17,7 +16,7 @@ export async function uploadPath(
   client: Finetuned,
   path: string,
   options: UploadOptions = {},
-): Promise<FileObject> {
+): ReturnType<Finetuned["files"]["upload"]> {
   const handle = await opened(path);
   try {
     return await client.files.upload(await sourceOf(handle, basename(path)), options);
@@ -35,7 +34,7 @@ export async function importModelPath(
   path: string,
   body: ImportFields,
   options: ImportOptions = {},
-): Promise<ModelImport> {
+): ReturnType<Finetuned["models"]["importAndWait"]> {
   const isFolder = (await readable(path, stat)).isDirectory();
   const found = isFolder
     ? (await readdir(path)).filter((name) => ADAPTER_FILES.includes(name))

@@ -6,6 +6,11 @@ import { FinetunedError } from "./errors.js";
 /** Adds the id of the request, which the operator finds in the logs. It is not enumerable. */
 export type WithRequestID<T> = T extends object ? T & { _request_id?: string | null } : T;
 
+/** Object that a method of a resource returns. Its name in openapi.json need not be known. */
+// biome-ignore lint/suspicious/noExplicitAny: of any parameters
+export type ReturnedBy<M extends (...params: any) => APIPromise<unknown>> =
+  ReturnType<M> extends APIPromise<infer T> ? T : never;
+
 /** Promise of the parsed body of a response. */
 export class APIPromise<T> extends Promise<WithRequestID<T>> {
   readonly #response: Promise<Response>;

@@ -13,10 +13,7 @@ export interface FilesRowsListParams extends PageParams {
   language?: string;
   /** Highest score of the rows. */
   max_score?: number;
-  /**
-   * Order of the rows: `line` for that of the file, `score` for the lowest scores first.
-   * Default: `line`.
-   */
+  /** Order of the rows: `line` for that of the file, `score` for the lowest scores first. Default: `line`. */
   sort?: "line" | "score";
   /** Base model whose tokenizer counts tokens; all base models if omitted. */
   model?: string;
@@ -29,8 +26,8 @@ export interface FilesRowsListParams extends PageParams {
 
 export class FilesRows extends APIResource {
   /**
-   * List rows, each with its content, its quality score, and what the report found in it. A
-   * page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
+   * List rows, each with its content, its quality score, and what the report found in it. A page has at most 4
+   * MiB of rows, so it may have fewer rows than `limit`.
    */
   list(fileId: string, params?: FilesRowsListParams, options?: RequestOptions): PagePromise<T.RowObject> {
     return this.client.getPage(path`/files/${fileId}/rows`, { query: params, ...options });
@@ -41,10 +38,7 @@ export interface FilesCleanListParams extends PageParams {
 }
 
 export class FilesClean extends APIResource {
-  /**
-   * Clean a file in the background. The results are new files; the source file is not
-   * modified.
-   */
+  /** Clean a file in the background. The results are new files; the source file is not modified. */
   create(fileId: string, params?: T.CleanRequest, options?: RequestOptions): APIPromise<T.CleaningObject> {
     return this.client.post(path`/files/${fileId}/clean`, { body: params, repeatable: true, ...options });
   }
@@ -55,8 +49,8 @@ export class FilesClean extends APIResource {
   }
 
   /**
-   * Retrieve a cleaning's status, its output files, and the number of dropped and changed
-   * rows by reason. `diff_file` describes each affected row.
+   * Retrieve a cleaning's status, its output files, and the number of dropped and changed rows by reason.
+   * `diff_file` describes each affected row.
    */
   retrieve(cleaningId: string, params: { file_id: string }, options?: RequestOptions): APIPromise<T.CleaningObject> {
     const { file_id } = params;
@@ -78,9 +72,9 @@ export interface FilesDiffRowsListParams extends PageParams {
 
 export class FilesDiffRows extends APIResource {
   /**
-   * List the rows that differ between a training file and a later one, each with its lines
-   * and both versions: first the changed rows, then the removed ones, then the added ones. A
-   * page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
+   * List the rows that differ between a training file and a later one, each with its lines and both versions:
+   * first the changed rows, then the removed ones, then the added ones. A page has at most 4 MiB of rows, so it
+   * may have fewer rows than `limit`.
    */
   list(fileId: string, params: FilesDiffRowsListParams, options?: RequestOptions): PagePromise<T.DiffRowObject> {
     return this.client.getPage(path`/files/${fileId}/diff/rows`, { query: params, ...options });
@@ -96,9 +90,9 @@ export class FilesDiff extends APIResource {
   readonly rows = new FilesDiffRows(this.client);
 
   /**
-   * Compare a training file with a later one, such as the output of a cleaning: how many rows
-   * are unchanged, changed, removed and added, and what shifts in languages, lengths, turns,
-   * system prompts, tools, classes and personal data.
+   * Compare a training file with a later one, such as the output of a cleaning: how many rows are unchanged,
+   * changed, removed and added, and what shifts in languages, lengths, turns, system prompts, tools, classes and
+   * personal data.
    */
   retrieve(fileId: string, params: FilesDiffRetrieveParams, options?: RequestOptions): APIPromise<T.FileDiff> {
     return this.client.get(path`/files/${fileId}/diff`, { query: params, ...options });
@@ -115,8 +109,8 @@ export class FilesMerges extends APIResource {
   }
 
   /**
-   * Retrieve a merge's status, its output files, what became of the rows of each file, and
-   * the conflicts between the files. `file_id` is the first of the merged files.
+   * Retrieve a merge's status, its output files, what became of the rows of each file, and the conflicts between
+   * the files. `file_id` is the first of the merged files.
    */
   retrieve(mergeId: string, params: { file_id: string }, options?: RequestOptions): APIPromise<T.MergeObject> {
     const { file_id } = params;
@@ -139,8 +133,8 @@ export class FilesImports extends APIResource {
   }
 
   /**
-   * Retrieve an import's status, the name of its model, and the differences that were found
-   * between the adapter's folder and the base model; or the reason why it failed.
+   * Retrieve an import's status, the name of its model, and the differences that were found between the adapter's
+   * folder and the base model; or the reason why it failed.
    */
   retrieve(importId: string, params: { file_id: string }, options?: RequestOptions): APIPromise<T.ModelImport> {
     const { file_id } = params;
@@ -156,18 +150,15 @@ export class FilesImports extends APIResource {
 export interface FilesCreateParams {
   file: Blob;
   /**
-   * Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a
-   * batch is created. `model-import`, an extension, is for archives of adapters.
+   * Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a batch is created.
+   * `model-import`, an extension, is for archives of adapters.
    */
   purpose: "fine-tune" | "evals" | "batch" | "user_data" | "model-import";
   /** Event from which the lifetime is counted. */
   "expires_after[anchor]"?: "created_at";
   /** Lifetime of the file in seconds. If omitted, the file never expires. */
   "expires_after[seconds]"?: number;
-  /**
-   * `FormatFields` as a JSON object, or as flattened fields such as
-   * `format[columns][prompt]=Frage`.
-   */
+  /** `FormatFields` as a JSON object, or as flattened fields such as `format[columns][prompt]=Frage`. */
   format?: string;
 }
 
@@ -180,8 +171,8 @@ export interface FilesListParams extends PageParams {
 
 export interface FilesDeleteParams {
   /**
-   * Whether to delete everything that was trained on the file too: models, checkpoints,
-   * exports and evaluations. Needs the permission `model.write`. Default: `false`.
+   * Whether to delete everything that was trained on the file too: models, checkpoints, exports and evaluations.
+   * Needs the permission `model.write`. Default: `false`.
    */
   cascade?: boolean;
 }
@@ -208,8 +199,8 @@ export class Files extends APIResource {
   readonly imports = new FilesImports(this.client);
 
   /**
-   * Upload a file as a multipart form, as the SDKs do, or as raw bytes with the fields in the
-   * query string. The file streams to storage in one pass.
+   * Upload a file as a multipart form, as the SDKs do, or as raw bytes with the fields in the query string. The
+   * file streams to storage in one pass.
    */
   create(params: FilesCreateParams, options?: RequestOptions): APIPromise<T.FileObject> {
     return this.client.post("/files", { form: params, ...options });
@@ -221,17 +212,16 @@ export class Files extends APIResource {
   }
 
   /**
-   * Retrieve a file's metadata and the result of its check: `status`, plus the number of rows
-   * and warnings, or the line and the error in `status_details`.
+   * Retrieve a file's metadata and the result of its check: `status`, plus the number of rows and warnings, or
+   * the line and the error in `status_details`.
    */
   retrieve(fileId: string, options?: RequestOptions): APIPromise<T.FileObject> {
     return this.client.get(path`/files/${fileId}`, options);
   }
 
   /**
-   * Delete a file's record, content and reports immediately. `models` lists the models that
-   * were trained on the file, and `derived_files` the files that were made from it. Both are
-   * kept.
+   * Delete a file's record, content and reports immediately. `models` lists the models that were trained on the
+   * file, and `derived_files` the files that were made from it. Both are kept.
    */
   delete(fileId: string, params?: FilesDeleteParams, options?: RequestOptions): APIPromise<T.FileDeleted> {
     return this.client.delete(path`/files/${fileId}`, { query: params, ...options });
@@ -242,27 +232,20 @@ export class Files extends APIResource {
     return this.client.getContent(path`/files/${fileId}/content`, options);
   }
 
-  /**
-   * Read the first rows of a training file with other format options, without uploading it
-   * again.
-   */
+  /** Read the first rows of a training file with other format options, without uploading it again. */
   preview(params: T.PreviewRequest, options?: RequestOptions): APIPromise<T.FilePreview> {
     return this.client.post("/files/preview", { body: params, ...options });
   }
 
   /**
-   * Retrieve statistics, findings and recommendations for a data set: lengths and tokens,
-   * languages, duplicates, contradictions, personal data, and whether the data is suitable
-   * for training.
+   * Retrieve statistics, findings and recommendations for a data set: lengths and tokens, languages, duplicates,
+   * contradictions, personal data, and whether the data is suitable for training.
    */
   report(fileId: string, params?: FilesReportParams, options?: RequestOptions): APIPromise<Response> {
     return this.client.getContent(path`/files/${fileId}/report`, { query: params, ...options });
   }
 
-  /**
-   * Merge 2 to 20 training files into a new file in the background. The files are not
-   * modified.
-   */
+  /** Merge 2 to 20 training files into a new file in the background. The files are not modified. */
   merge(params: T.MergeRequest, options?: RequestOptions): APIPromise<T.MergeObject> {
     return this.client.post("/files/merge", { body: params, repeatable: true, ...options });
   }
@@ -279,8 +262,8 @@ export class UploadsParts extends APIResource {
   }
 
   /**
-   * List the received parts, oldest first, with the size and MD5 of each, so that an
-   * interrupted client can send the missing parts.
+   * List the received parts, oldest first, with the size and MD5 of each, so that an interrupted client can send
+   * the missing parts.
    */
   list(uploadId: string, options?: RequestOptions): PagePromise<T.UploadPartObject> {
     return this.client.getPage(path`/uploads/${uploadId}/parts`, options);
@@ -291,35 +274,30 @@ export class Uploads extends APIResource {
   readonly parts = new UploadsParts(this.client);
 
   /**
-   * Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable
-   * connection. A file may have up to 8 GiB, in parts of up to 64 MiB. The upload expires
-   * after one hour unless it is completed.
+   * Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable connection. A file
+   * may have up to 8 GiB, in parts of up to 64 MiB. The upload expires after one hour unless it is completed.
    */
   create(params: T.UploadCreate, options?: RequestOptions): APIPromise<T.UploadObject> {
     return this.client.post("/uploads", { body: params, ...options });
   }
 
-  /**
-   * Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
-   * resulting file.
-   */
+  /** Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the resulting file. */
   retrieve(uploadId: string, options?: RequestOptions): APIPromise<T.UploadObject> {
     return this.client.get(path`/uploads/${uploadId}`, options);
   }
 
   /**
-   * Join the parts into a file, in the order of `part_ids`. Their total size must match the
-   * declared size, and the result must match `md5` if given. A `fine-tune` file is then
-   * checked, as after a single-request upload. Repeating the request with the same parts
-   * returns the same result.
+   * Join the parts into a file, in the order of `part_ids`. Their total size must match the declared size, and
+   * the result must match `md5` if given. A `fine-tune` file is then checked, as after a single-request upload.
+   * Repeating the request with the same parts returns the same result.
    */
   complete(uploadId: string, params: T.UploadComplete, options?: RequestOptions): APIPromise<T.UploadObject> {
     return this.client.post(path`/uploads/${uploadId}/complete`, { body: params, ...options });
   }
 
   /**
-   * Cancel an upload and delete its parts. It then accepts no more parts. A completed upload
-   * cannot be canceled; delete its file instead.
+   * Cancel an upload and delete its parts. It then accepts no more parts. A completed upload cannot be canceled;
+   * delete its file instead.
    */
   cancel(uploadId: string, options?: RequestOptions): APIPromise<T.UploadObject> {
     return this.client.post(path`/uploads/${uploadId}/cancel`, options);
@@ -341,8 +319,8 @@ export class Recognizers extends APIResource {
   }
 
   /**
-   * Define a kind of personal data of the project, such as its customer numbers or the names
-   * of its customers, or replace its definition.
+   * Define a kind of personal data of the project, such as its customer numbers or the names of its customers, or
+   * replace its definition.
    */
   set(recognizer: string, params: T.SetRecognizer, options?: RequestOptions): APIPromise<T.RecognizerObject> {
     return this.client.put(path`/recognizers/${recognizer}`, { body: params, ...options });
@@ -364,25 +342,24 @@ export class Models extends APIResource {
   }
 
   /**
-   * List the catalog's base models, the project's aliases, its trained models, and those that
-   * other projects share with it, newest first.
+   * List the catalog's base models, the project's aliases, its trained models, and those that other projects
+   * share with it, newest first.
    */
   list(params?: ModelsListParams, options?: RequestOptions): PagePromise<T.ModelObject> {
     return this.client.getPage("/models", { query: params, ...options });
   }
 
   /**
-   * Retrieve a base model, a trained model of this project or one that another project shares
-   * with it, or an alias (`alias_of` lists its targets).
+   * Retrieve a base model, a trained model of this project or one that another project shares with it, or an
+   * alias (`alias_of` lists its targets).
    */
   retrieve(model: string, options?: RequestOptions): APIPromise<T.ModelObject> {
     return this.client.get(path`/models/${model}`, options);
   }
 
   /**
-   * Delete a trained model with its exports and evaluation immediately. Its name is never
-   * reused, and engines remove their copies within seconds. `receipt` is the ID of a signed
-   * receipt.
+   * Delete a trained model with its exports and evaluation immediately. Its name is never reused, and engines
+   * remove their copies within seconds. `receipt` is the ID of a signed receipt.
    */
   delete(model: string, options?: RequestOptions): APIPromise<T.ModelDeleted> {
     return this.client.delete(path`/models/${model}`, options);
@@ -394,8 +371,8 @@ export interface FineTuningJobsCheckpointsListParams extends PageParams {
 
 export class FineTuningJobsCheckpoints extends APIResource {
   /**
-   * List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in
-   * inference requests, pass its `fine_tuned_model_checkpoint` as the model name.
+   * List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in inference requests,
+   * pass its `fine_tuned_model_checkpoint` as the model name.
    */
   list(jobId: string, params?: FineTuningJobsCheckpointsListParams, options?: RequestOptions): PagePromise<T.CheckpointObject> {
     return this.client.getPage(path`/fine_tuning/jobs/${jobId}/checkpoints`, { query: params, ...options });
@@ -419,16 +396,16 @@ export class FineTuningJobsEvaluation extends APIResource {
   }
 
   /**
-   * Run a completed, skipped or failed evaluation again, for example after the engine was
-   * started, or to compare the model with another prompt. Returns 409 if it is in progress.
+   * Run a completed, skipped or failed evaluation again, for example after the engine was started, or to compare
+   * the model with another prompt. Returns 409 if it is in progress.
    */
   restart(jobId: string, params?: T.RestartEvaluation, options?: RequestOptions): APIPromise<T.JobEvaluationObject> {
     return this.client.post(path`/fine_tuning/jobs/${jobId}/evaluation`, { body: params, ...options });
   }
 
   /**
-   * Retrieve everything that an evaluation measured: each row with all answers and scores as
-   * JSON, or the report as Markdown or as one HTML page without external resources.
+   * Retrieve everything that an evaluation measured: each row with all answers and scores as JSON, or the report
+   * as Markdown or as one HTML page without external resources.
    */
   report(jobId: string, params?: FineTuningJobsEvaluationReportParams, options?: RequestOptions): APIPromise<Response> {
     return this.client.getContent(path`/fine_tuning/jobs/${jobId}/evaluation/report`, { query: params, ...options });
@@ -447,25 +424,22 @@ export class FineTuningJobs extends APIResource {
   readonly checkpoints = new FineTuningJobsCheckpoints(this.client);
   readonly evaluation = new FineTuningJobsEvaluation(this.client);
 
-  /**
-   * Create a fine-tuning job. The service validates its files, then queues it for a GPU
-   * worker.
-   */
+  /** Create a fine-tuning job. The service validates its files, then queues it for a GPU worker. */
   create(params: T.CreateJob, options?: RequestOptions): APIPromise<T.JobObject> {
     return this.client.post("/fine_tuning/jobs", { body: params, repeatable: true, ...options });
   }
 
   /**
-   * List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or
-   * use `metadata=null` for jobs without metadata.
+   * List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use `metadata=null`
+   * for jobs without metadata.
    */
   list(params?: FineTuningJobsListParams, options?: RequestOptions): PagePromise<T.JobObject> {
     return this.client.getPage("/fine_tuning/jobs", { query: params, ...options });
   }
 
   /**
-   * Retrieve the current state of a job: its status, hyperparameters, queue position, and the
-   * fine-tuned model or the error.
+   * Retrieve the current state of a job: its status, hyperparameters, queue position, and the fine-tuned model or
+   * the error.
    */
   retrieve(jobId: string, options?: RequestOptions): APIPromise<T.JobObject> {
     return this.client.get(path`/fine_tuning/jobs/${jobId}`, options);
@@ -477,25 +451,21 @@ export class FineTuningJobs extends APIResource {
   }
 
   /**
-   * Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints
-   * are kept. Returns 409 if the job has already ended.
+   * Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are kept. Returns 409
+   * if the job has already ended.
    */
   cancel(jobId: string, options?: RequestOptions): APIPromise<T.JobObject> {
     return this.client.post(path`/fine_tuning/jobs/${jobId}/cancel`, options);
   }
 
-  /**
-   * Pause a queued or running job and keep its progress in a checkpoint. `resume` continues
-   * from that checkpoint.
-   */
+  /** Pause a queued or running job and keep its progress in a checkpoint. `resume` continues from that checkpoint. */
   pause(jobId: string, options?: RequestOptions): APIPromise<T.JobObject> {
     return this.client.post(path`/fine_tuning/jobs/${jobId}/pause`, options);
   }
 
   /**
-   * Resume a paused job: it is queued again and continues from its latest checkpoint. A job
-   * that is still pausing also continues, without losing a step. Returns 409 if the job is
-   * neither paused nor pausing.
+   * Resume a paused job: it is queued again and continues from its latest checkpoint. A job that is still pausing
+   * also continues, without losing a step. Returns 409 if the job is neither paused nor pausing.
    */
   resume(jobId: string, options?: RequestOptions): APIPromise<T.JobObject> {
     return this.client.post(path`/fine_tuning/jobs/${jobId}/resume`, options);
@@ -507,8 +477,8 @@ export class FineTuningJobs extends APIResource {
   }
 
   /**
-   * Yield the events as they happen, oldest first, until the last one. A broken connection is
-   * resumed after the last event. Leaving the loop closes the connection.
+   * Yield the events as they happen, oldest first, until the last one. A broken connection is resumed after the
+   * last event. Leaving the loop closes the connection.
    */
   watch(jobId: string, options?: WatchOptions): AsyncGenerator<T.EventObject, void, undefined> {
     return watchEvents(this.client, path`/fine_tuning/jobs/${jobId}/events`, options);
@@ -536,9 +506,8 @@ export interface FineTuningSweepsListParams extends PageParams {
 
 export class FineTuningSweeps extends APIResource {
   /**
-   * Create a sweep: one fine-tuning job, called a trial, for each combination of the values.
-   * The trials are compared by their loss on held-out rows, so a sweep needs a
-   * `validation_file` or a `validation_share`.
+   * Create a sweep: one fine-tuning job, called a trial, for each combination of the values. The trials are
+   * compared by their loss on held-out rows, so a sweep needs a `validation_file` or a `validation_share`.
    */
   create(params: T.CreateSweep, options?: RequestOptions): APIPromise<T.SweepObject> {
     return this.client.post("/fine_tuning/sweeps", { body: params, repeatable: true, ...options });
@@ -549,10 +518,7 @@ export class FineTuningSweeps extends APIResource {
     return this.client.getPage("/fine_tuning/sweeps", { query: params, ...options });
   }
 
-  /**
-   * Retrieve the current state of a sweep: its trials with their losses and, once it has
-   * ended, the best one.
-   */
+  /** Retrieve the current state of a sweep: its trials with their losses and, once it has ended, the best one. */
   retrieve(sweepId: string, options?: RequestOptions): APIPromise<T.SweepObject> {
     return this.client.get(path`/fine_tuning/sweeps/${sweepId}`, options);
   }
@@ -563,8 +529,8 @@ export class FineTuningSweeps extends APIResource {
   }
 
   /**
-   * Cancel a sweep and all of its jobs that have not ended. Existing checkpoints and models
-   * are kept. Returns 409 if the sweep has succeeded or failed.
+   * Cancel a sweep and all of its jobs that have not ended. Existing checkpoints and models are kept. Returns 409
+   * if the sweep has succeeded or failed.
    */
   cancel(sweepId: string, options?: RequestOptions): APIPromise<T.SweepObject> {
     return this.client.post(path`/fine_tuning/sweeps/${sweepId}/cancel`, options);
@@ -580,25 +546,25 @@ export interface FineTuningCheckpointsPermissionsListParams extends PageParams {
 
 export class FineTuningCheckpointsPermissions extends APIResource {
   /**
-   * Let other projects send requests to a trained model or a checkpoint, also through aliases
-   * of their own. They cannot export, delete or train on it, and their requests count as
-   * their own usage. An existing permission is kept.
+   * Let other projects send requests to a trained model or a checkpoint, also through aliases of their own. They
+   * cannot export, delete or train on it, and their requests count as their own usage. An existing permission is
+   * kept.
    */
   create(model: string, params: T.CreatePermissions, options?: RequestOptions): APIPromise<{ data: T.PermissionObject[] }> {
     return this.client.post(path`/fine_tuning/checkpoints/${model}/permissions`, { body: params, ...options });
   }
 
   /**
-   * List the permissions of other projects to use a trained model. Keys with the roles
-   * `admin` and `auditor` list those of the models of all projects.
+   * List the permissions of other projects to use a trained model. Keys with the roles `admin` and `auditor` list
+   * those of the models of all projects.
    */
   list(model: string, params?: FineTuningCheckpointsPermissionsListParams, options?: RequestOptions): PagePromise<T.PermissionObject> {
     return this.client.getPage(path`/fine_tuning/checkpoints/${model}/permissions`, { query: params, ...options });
   }
 
   /**
-   * Revoke the permission of a project to use a trained model. Its requests get 404 within
-   * seconds. Keys with the role `admin` revoke permissions to use the models of all projects.
+   * Revoke the permission of a project to use a trained model. Its requests get 404 within seconds. Keys with the
+   * role `admin` revoke permissions to use the models of all projects.
    */
   delete(permissionId: string, params: { model: string }, options?: RequestOptions): APIPromise<T.PermissionDeleted> {
     const { model } = params;
@@ -640,9 +606,9 @@ export interface AdviceResourceRetrieveParams {
 
 export class AdviceResource extends APIResource {
   /**
-   * Ask whether a training is worth it. A worker then asks the base model the questions of
-   * some rows of the file, with and without the best prompt, searches the other rows for
-   * their answers, and reads the file's report. This takes about a minute on a CPU.
+   * Ask whether a training is worth it. A worker then asks the base model the questions of some rows of the file,
+   * with and without the best prompt, searches the other rows for their answers, and reads the file's report.
+   * This takes about a minute on a CPU.
    */
   create(params: T.CreateAdvice, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
     return this.client.post("/advice", { body: params, repeatable: true, ...options });
@@ -654,8 +620,8 @@ export class AdviceResource extends APIResource {
   }
 
   /**
-   * Get an advice: its status, its progress, and its result once it is completed. With
-   * `wait`, the response is sent when it ends.
+   * Get an advice: its status, its progress, and its result once it is completed. With `wait`, the response is
+   * sent when it ends.
    */
   retrieve(id: string, params?: AdviceResourceRetrieveParams, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
     return this.client.get(path`/advice/${id}`, { query: params, ...options });
@@ -672,8 +638,8 @@ export class AdviceResource extends APIResource {
   }
 
   /**
-   * Cancel an advice. The status is `cancelling` while its work is still being stopped.
-   * Returns 409 if it has already ended.
+   * Cancel an advice. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already ended.
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
     return this.client.post(path`/advice/${id}/cancel`, options);
@@ -685,8 +651,8 @@ export class AdviceResource extends APIResource {
   }
 
   /**
-   * Yield the events as they happen, oldest first, until the last one. A broken connection is
-   * resumed after the last event. Leaving the loop closes the connection.
+   * Yield the events as they happen, oldest first, until the last one. A broken connection is resumed after the
+   * last event. Leaving the loop closes the connection.
    */
   watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
     return watchEvents(this.client, path`/advice/${id}/events`, options);
@@ -711,9 +677,8 @@ export interface ModelExportsRetrieveParams {
 
 export class ModelExports extends APIResource {
   /**
-   * Export a trained model for other software. A worker writes the artifact, loads it,
-   * compares its answers to held-out rows with the serving engine's, and stores it as one
-   * archive.
+   * Export a trained model for other software. A worker writes the artifact, loads it, compares its answers to
+   * held-out rows with the serving engine's, and stores it as one archive.
    */
   create(params: T.CreateModelExport, options?: RequestOptions): APIPromise<T.ModelExport> {
     return this.client.post("/model_exports", { body: params, repeatable: true, ...options });
@@ -725,8 +690,8 @@ export class ModelExports extends APIResource {
   }
 
   /**
-   * Get an export: its status, its progress, and its result once it is completed. With
-   * `wait`, the response is sent when it ends.
+   * Get an export: its status, its progress, and its result once it is completed. With `wait`, the response is
+   * sent when it ends.
    */
   retrieve(id: string, params?: ModelExportsRetrieveParams, options?: RequestOptions): APIPromise<T.ModelExport> {
     return this.client.get(path`/model_exports/${id}`, { query: params, ...options });
@@ -743,8 +708,8 @@ export class ModelExports extends APIResource {
   }
 
   /**
-   * Cancel an export. The status is `cancelling` while its work is still being stopped.
-   * Returns 409 if it has already ended.
+   * Cancel an export. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already ended.
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.ModelExport> {
     return this.client.post(path`/model_exports/${id}/cancel`, options);
@@ -756,17 +721,16 @@ export class ModelExports extends APIResource {
   }
 
   /**
-   * Yield the events as they happen, oldest first, until the last one. A broken connection is
-   * resumed after the last event. Leaving the loop closes the connection.
+   * Yield the events as they happen, oldest first, until the last one. A broken connection is resumed after the
+   * last event. Leaving the loop closes the connection.
    */
   watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
     return watchEvents(this.client, path`/model_exports/${id}/events`, options);
   }
 
   /**
-   * Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in
-   * hexadecimal digits, and `repr-digest` the same in base64. Returns 409 if the export is
-   * not completed.
+   * Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in hexadecimal digits, and
+   * `repr-digest` the same in base64. Returns 409 if the export is not completed.
    */
   content(id: string, options?: RequestOptions): APIPromise<Response> {
     return this.client.getContent(path`/model_exports/${id}/content`, options);
@@ -782,16 +746,16 @@ export interface ErasureReceiptsListParams extends PageParams {
 
 export class ErasureReceipts extends APIResource {
   /**
-   * List the receipts of what the project deleted and of what expired, newest first by
-   * default: files, models and checkpoints, exports, evals and their runs.
+   * List the receipts of what the project deleted and of what expired, newest first by default: files, models and
+   * checkpoints, exports, evals and their runs.
    */
   list(params?: ErasureReceiptsListParams, options?: RequestOptions): PagePromise<T.ErasureReceiptObject> {
     return this.client.getPage("/erasure_receipts", { query: params, ...options });
   }
 
   /**
-   * Retrieve the receipt of a deletion: the objects that were removed from storage with their
-   * digests, when, and the key that asked for it, if it did not expire.
+   * Retrieve the receipt of a deletion: the objects that were removed from storage with their digests, when, and
+   * the key that asked for it, if it did not expire.
    */
   retrieve(receiptId: string, options?: RequestOptions): APIPromise<T.ErasureReceiptObject> {
     return this.client.get(path`/erasure_receipts/${receiptId}`, options);
@@ -805,9 +769,9 @@ export class ErasureReceipts extends APIResource {
 
 export class Erasure extends APIResource {
   /**
-   * Find the rows of all files and the stored chats of the key's project that match, for
-   * example everything about one person, and list the files, the lines and the models trained
-   * on them. Poll the erasure until it is `completed`.
+   * Find the rows of all files and the stored chats of the key's project that match, for example everything about
+   * one person, and list the files, the lines and the models trained on them. Poll the erasure until it is
+   * `completed`.
    */
   create(params: T.CreateErasure, options?: RequestOptions): APIPromise<T.ErasureObject> {
     return this.client.post("/organization/erasure", { body: params, ...options });
@@ -829,8 +793,8 @@ export interface ProjectsApiKeysListParams extends PageParams {
 
 export class ProjectsApiKeys extends APIResource {
   /**
-   * Create an API key for a project. `value` in the response is the secret. It is shown only
-   * once, because the service stores only its digest.
+   * Create an API key for a project. `value` in the response is the secret. It is shown only once, because the
+   * service stores only its digest.
    */
   create(projectId: string, params: T.CreateKey, options?: RequestOptions): APIPromise<T.NewKeyObject> {
     return this.client.post(path`/organization/projects/${projectId}/api_keys`, { body: params, ...options });
@@ -848,8 +812,8 @@ export class ProjectsApiKeys extends APIResource {
   }
 
   /**
-   * Update a key's name, role, models, expiry, addresses or inference limits, which apply
-   * within those of its project. Changes take effect within seconds.
+   * Update a key's name, role, models, expiry, addresses or inference limits, which apply within those of its
+   * project. Changes take effect within seconds.
    */
   update(keyId: string, params: { project_id: string } & T.UpdateKey, options?: RequestOptions): APIPromise<T.KeyObject> {
     const { project_id, ...rest } = params;
@@ -863,9 +827,9 @@ export class ProjectsApiKeys extends APIResource {
   }
 
   /**
-   * Give an API key a new secret, which is in `value` and not shown again. The previous
-   * secrets stay valid for `overlap_seconds`, but not beyond their own expiry, so that
-   * programs can switch to the new one. The key's ID, role, limits and usage stay the same.
+   * Give an API key a new secret, which is in `value` and not shown again. The previous secrets stay valid for
+   * `overlap_seconds`, but not beyond their own expiry, so that programs can switch to the new one. The key's ID,
+   * role, limits and usage stay the same.
    */
   rotate(keyId: string, params: { project_id: string } & T.RotateKey, options?: RequestOptions): APIPromise<T.NewKeyObject> {
     const { project_id, ...rest } = params;
@@ -875,8 +839,8 @@ export class ProjectsApiKeys extends APIResource {
 
 export class ProjectsServiceAccountsApiKeys extends APIResource {
   /**
-   * Create another key of a service account, with the account's role. Its secret is in
-   * `value`, shown only once. Change or revoke it like any other key of the project.
+   * Create another key of a service account, with the account's role. Its secret is in `value`, shown only once.
+   * Change or revoke it like any other key of the project.
    */
   create(serviceAccountId: string, params: { project_id: string } & T.CreateAccountKey, options?: RequestOptions): APIPromise<T.AccountKeyObject> {
     const { project_id, ...rest } = params;
@@ -891,8 +855,8 @@ export class ProjectsServiceAccounts extends APIResource {
   readonly apiKeys = new ProjectsServiceAccountsApiKeys(this.client);
 
   /**
-   * Create a service account: a program that owns keys of the project. Its first key has the
-   * role `member`, and its secret is in `api_key.value`, shown only once.
+   * Create a service account: a program that owns keys of the project. Its first key has the role `member`, and
+   * its secret is in `api_key.value`, shown only once.
    */
   create(projectId: string, params: T.CreateServiceAccount, options?: RequestOptions): APIPromise<T.NewServiceAccountObject> {
     return this.client.post(path`/organization/projects/${projectId}/service_accounts`, { body: params, ...options });
@@ -910,18 +874,15 @@ export class ProjectsServiceAccounts extends APIResource {
   }
 
   /**
-   * Change the name or the role of a service account. A new role applies to all of its keys,
-   * including those whose role was changed with `updateApiKey`.
+   * Change the name or the role of a service account. A new role applies to all of its keys, including those
+   * whose role was changed with `updateApiKey`.
    */
   update(serviceAccountId: string, params: { project_id: string } & T.UpdateServiceAccount, options?: RequestOptions): APIPromise<T.ServiceAccountObject> {
     const { project_id, ...rest } = params;
     return this.client.post(path`/organization/projects/${project_id}/service_accounts/${serviceAccountId}`, { body: rest, ...options });
   }
 
-  /**
-   * Delete a service account and revoke all of its keys. Everything that they created is
-   * kept.
-   */
+  /** Delete a service account and revoke all of its keys. Everything that they created is kept. */
   delete(serviceAccountId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.Deleted> {
     const { project_id } = params;
     return this.client.delete(path`/organization/projects/${project_id}/service_accounts/${serviceAccountId}`, options);
@@ -938,9 +899,8 @@ export class Projects extends APIResource {
   readonly serviceAccounts = new ProjectsServiceAccounts(this.client);
 
   /**
-   * Create a project: a tenant whose files, jobs, models and keys are isolated from those of
-   * other projects. Its name is part of its model names and can never be reused. Create an
-   * API key for the project next.
+   * Create a project: a tenant whose files, jobs, models and keys are isolated from those of other projects. Its
+   * name is part of its model names and can never be reused. Create an API key for the project next.
    */
   create(params: T.CreateProject, options?: RequestOptions): APIPromise<T.ProjectObject> {
     return this.client.post("/organization/projects", { body: params, ...options });
@@ -957,27 +917,25 @@ export class Projects extends APIResource {
   }
 
   /**
-   * Update the project's limits, which apply across all of its keys, or the storage of its
-   * chats. Changes take effect within seconds. A storage quota below what the project has
-   * deletes nothing, and refuses what would need more.
+   * Update the project's limits, which apply across all of its keys, or the storage of its chats. Changes take
+   * effect within seconds. A storage quota below what the project has deletes nothing, and refuses what would
+   * need more.
    */
   update(projectId: string, params: T.UpdateProject, options?: RequestOptions): APIPromise<T.ProjectObject> {
     return this.client.post(path`/organization/projects/${projectId}`, { body: params, ...options });
   }
 
   /**
-   * Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
-   * exports, evals, batches, generations, stored chats, webhooks, recognizers and keys. This
-   * cannot be undone.
+   * Delete a project with all that it has: jobs, which end, files, uploads, models, aliases, exports, evals,
+   * batches, generations, stored chats, webhooks, recognizers and keys. This cannot be undone.
    */
   delete(projectId: string, options?: RequestOptions): APIPromise<T.ProjectObject> {
     return this.client.delete(path`/organization/projects/${projectId}`, options);
   }
 
   /**
-   * Archive a project for good: all of its keys are refused within seconds, and no new keys
-   * can be created. Its data is kept, and work in progress continues. Archiving it again
-   * changes nothing.
+   * Archive a project for good: all of its keys are refused within seconds, and no new keys can be created. Its
+   * data is kept, and work in progress continues. Archiving it again changes nothing.
    */
   archive(projectId: string, options?: RequestOptions): APIPromise<T.ProjectObject> {
     return this.client.post(path`/organization/projects/${projectId}/archive`, options);
@@ -991,8 +949,8 @@ export interface AdminApiKeysListParams extends PageParams {
 
 export class AdminApiKeys extends APIResource {
   /**
-   * Create a key with the role `admin`, which manages all projects and their keys. It belongs
-   * to the project of the key that creates it. Its secret is in `value`, shown only once.
+   * Create a key with the role `admin`, which manages all projects and their keys. It belongs to the project of
+   * the key that creates it. Its secret is in `value`, shown only once.
    */
   create(params: T.CreateAdminKey, options?: RequestOptions): APIPromise<T.NewAdminKeyObject> {
     return this.client.post("/organization/admin_api_keys", { body: params, ...options });
@@ -1008,16 +966,13 @@ export class AdminApiKeys extends APIResource {
     return this.client.get(path`/organization/admin_api_keys/${keyId}`, options);
   }
 
-  /**
-   * Revoke a key with the role `admin` permanently. It stops working everywhere within
-   * seconds.
-   */
+  /** Revoke a key with the role `admin` permanently. It stops working everywhere within seconds. */
   delete(keyId: string, options?: RequestOptions): APIPromise<T.Deleted> {
     return this.client.delete(path`/organization/admin_api_keys/${keyId}`, options);
   }
 }
 
-export interface UsageCompletionsListParams {
+export interface UsageCompletionsParams {
   /** Start time (inclusive), as a Unix timestamp in seconds. */
   start_time: number;
   /** End time (exclusive), as a Unix timestamp in seconds. Defaults to now. */
@@ -1042,18 +997,11 @@ export interface UsageCompletionsListParams {
   user_ids?: string[];
 }
 
-export class UsageCompletions extends APIResource {
-  /**
-   * Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400
-   * days), in UTC.
-   */
-  list(params: UsageCompletionsListParams, options?: RequestOptions): PagePromise<T.UsageBucket> {
+export class Usage extends APIResource {
+  /** Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400 days), in UTC. */
+  completions(params: UsageCompletionsParams, options?: RequestOptions): PagePromise<T.UsageBucket> {
     return this.client.getPage("/organization/usage/completions", { query: params, ...options });
   }
-}
-
-export class Usage extends APIResource {
-  readonly completions = new UsageCompletions(this.client);
 }
 
 export interface AuditLogsListParams extends PageParams {
@@ -1083,8 +1031,8 @@ export interface AuditLogsListParams extends PageParams {
 
 export class AuditLogs extends APIResource {
   /**
-   * List who did what, and from where, newest first: changes, reads of training data, refused
-   * keys and permissions. Requests to models are counted by key and minute.
+   * List who did what, and from where, newest first: changes, reads of training data, refused keys and
+   * permissions. Requests to models are counted by key and minute.
    */
   list(params?: AuditLogsListParams, options?: RequestOptions): PagePromise<T.AuditLogObject> {
     return this.client.getPage("/organization/audit_logs", { query: params, ...options });
@@ -1122,9 +1070,9 @@ export class Aliases extends APIResource {
   }
 
   /**
-   * Restore the targets from before the last change, effective immediately on every replica.
-   * A second rollback undoes the first; send `If-Match` to avoid rolling back twice. The
-   * alias's gate is kept and does not apply to a rollback.
+   * Restore the targets from before the last change, effective immediately on every replica. A second rollback
+   * undoes the first; send `If-Match` to avoid rolling back twice. The alias's gate is kept and does not apply to
+   * a rollback.
    */
   rollback(name: string, options?: RequestOptions): APIPromise<T.AliasObject> {
     return this.client.post(path`/aliases/${name}/rollback`, options);
@@ -1154,10 +1102,7 @@ export interface EvalsRunsOutputItemsListParams extends PageParams {
 }
 
 export class EvalsRunsOutputItems extends APIResource {
-  /**
-   * List the output items of a run in the order in which they finished, also while the run is
-   * in progress.
-   */
+  /** List the output items of a run in the order in which they finished, also while the run is in progress. */
   list(runId: string, params: { eval_id: string } & EvalsRunsOutputItemsListParams, options?: RequestOptions): PagePromise<T.OutputItemObject> {
     const { eval_id, ...rest } = params;
     return this.client.getPage(path`/evals/${eval_id}/runs/${runId}/output_items`, { query: rest, ...options });
@@ -1180,17 +1125,14 @@ export interface EvalsRunsListParams extends PageParams {
 export class EvalsRuns extends APIResource {
   readonly outputItems = new EvalsRunsOutputItems(this.client);
 
-  /**
-   * Create a run of an eval. A worker samples an answer to each item and grades it, behind
-   * the requests of users.
-   */
+  /** Create a run of an eval. A worker samples an answer to each item and grades it, behind the requests of users. */
   create(evalId: string, params: T.CreateEvalRun, options?: RequestOptions): APIPromise<T.EvalRunObject> {
     return this.client.post(path`/evals/${evalId}/runs`, { body: params, repeatable: true, ...options });
   }
 
   /**
-   * List the runs of an eval, oldest first by default. A page can have fewer runs than
-   * `limit` if their requests contain many items.
+   * List the runs of an eval, oldest first by default. A page can have fewer runs than `limit` if their requests
+   * contain many items.
    */
   list(evalId: string, params?: EvalsRunsListParams, options?: RequestOptions): PagePromise<T.EvalRunObject> {
     return this.client.getPage(path`/evals/${evalId}/runs`, { query: params, ...options });
@@ -1207,18 +1149,15 @@ export class EvalsRuns extends APIResource {
     return waitFor((request) => this.retrieve(runId, params, request), options);
   }
 
-  /**
-   * Delete a run with its output items. A run in progress stops. `receipt` is the ID of a
-   * signed receipt.
-   */
+  /** Delete a run with its output items. A run in progress stops. `receipt` is the ID of a signed receipt. */
   delete(runId: string, params: { eval_id: string }, options?: RequestOptions): APIPromise<T.EvalRunDeleted> {
     const { eval_id } = params;
     return this.client.delete(path`/evals/${eval_id}/runs/${runId}`, options);
   }
 
   /**
-   * Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its
-   * SDK for Node the other.
+   * Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its SDK for Node the
+   * other.
    */
   cancel(runId: string, params: { eval_id: string }, options?: RequestOptions): APIPromise<T.EvalRunObject> {
     const { eval_id } = params;
@@ -1237,8 +1176,8 @@ export class Evals extends APIResource {
   readonly runs = new EvalsRuns(this.client);
 
   /**
-   * Create an eval: the schema of its items, and the graders that judge each item. Then
-   * create runs of it, for different models and prompts.
+   * Create an eval: the schema of its items, and the graders that judge each item. Then create runs of it, for
+   * different models and prompts.
    */
   create(params: T.CreateEval, options?: RequestOptions): APIPromise<T.EvalObject> {
     return this.client.post("/evals", { body: params, repeatable: true, ...options });
@@ -1260,8 +1199,8 @@ export class Evals extends APIResource {
   }
 
   /**
-   * Delete an eval with all its runs and their output items. Runs in progress stop. `receipt`
-   * is the ID of a signed receipt.
+   * Delete an eval with all its runs and their output items. Runs in progress stop. `receipt` is the ID of a
+   * signed receipt.
    */
   delete(evalId: string, options?: RequestOptions): APIPromise<T.EvalDeleted> {
     return this.client.delete(path`/evals/${evalId}`, options);
@@ -1273,8 +1212,8 @@ export interface BatchesListParams extends PageParams {
 
 export class Batches extends APIResource {
   /**
-   * Create a batch. A worker answers the requests of an uploaded file at the lowest priority,
-   * and writes the answers to a file.
+   * Create a batch. A worker answers the requests of an uploaded file at the lowest priority, and writes the
+   * answers to a file.
    */
   create(params: T.CreateBatch, options?: RequestOptions): APIPromise<T.BatchObject> {
     return this.client.post("/batches", { body: params, repeatable: true, ...options });
@@ -1296,9 +1235,8 @@ export class Batches extends APIResource {
   }
 
   /**
-   * Cancel a batch. The status is `cancelling` until a worker has written the files, which
-   * usually takes seconds, and then `cancelled`. The answers so far are kept. Returns 409 if
-   * the batch has ended or is `finalizing`.
+   * Cancel a batch. The status is `cancelling` until a worker has written the files, which usually takes seconds,
+   * and then `cancelled`. The answers so far are kept. Returns 409 if the batch has ended or is `finalizing`.
    */
   cancel(batchId: string, options?: RequestOptions): APIPromise<T.BatchObject> {
     return this.client.post(path`/batches/${batchId}/cancel`, options);
@@ -1324,18 +1262,14 @@ export class DatasetsGenerations extends APIResource {
     return waitFor((request) => this.retrieve(generationId, request), options);
   }
 
-  /**
-   * Delete a generation that has ended. Its file and its documents are kept. Returns 409 if
-   * it has not ended.
-   */
+  /** Delete a generation that has ended. Its file and its documents are kept. Returns 409 if it has not ended. */
   delete(generationId: string, options?: RequestOptions): APIPromise<T.GenerationDeleted> {
     return this.client.delete(path`/datasets/generations/${generationId}`, options);
   }
 
   /**
-   * Cancel a generation. The status is `cancelling` until a worker has written the rows so
-   * far to the file, which usually takes seconds, and then `cancelled`. Returns 409 if the
-   * generation has ended or is about to.
+   * Cancel a generation. The status is `cancelling` until a worker has written the rows so far to the file, which
+   * usually takes seconds, and then `cancelled`. Returns 409 if the generation has ended or is about to.
    */
   cancel(generationId: string, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
     return this.client.post(path`/datasets/generations/${generationId}/cancel`, options);
@@ -1344,8 +1278,8 @@ export class DatasetsGenerations extends APIResource {
 
 export class DatasetsChatCompletions extends APIResource {
   /**
-   * Write stored chat completions to a file with the purpose `fine-tune`, one row for each,
-   * and check it like an upload. Answers that the limit of tokens cut off are left out.
+   * Write stored chat completions to a file with the purpose `fine-tune`, one row for each, and check it like an
+   * upload. Answers that the limit of tokens cut off are left out.
    */
   create(params: T.CreateStoredChatFile, options?: RequestOptions): APIPromise<T.FileObject> {
     return this.client.post("/datasets/chat_completions", { body: params, ...options });
@@ -1357,10 +1291,9 @@ export class Datasets extends APIResource {
   readonly chatCompletions = new DatasetsChatCompletions(this.client);
 
   /**
-   * Generate training rows from documents. A worker cuts them into passages, asks a model of
-   * this installation for rows about each at the lowest priority, has each row checked, and
-   * writes those that pass to a new file with the purpose `fine-tune`. Nothing leaves the
-   * installation.
+   * Generate training rows from documents. A worker cuts them into passages, asks a model of this installation
+   * for rows about each at the lowest priority, has each row checked, and writes those that pass to a new file
+   * with the purpose `fine-tune`. Nothing leaves the installation.
    */
   generate(params: T.CreateGeneration, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
     return this.client.post("/datasets/generate", { body: params, repeatable: true, ...options });
@@ -1372,8 +1305,8 @@ export interface WebhookEndpointsDeliveriesListParams extends PageParams {
 
 export class WebhookEndpointsDeliveries extends APIResource {
   /**
-   * List the latest attempts to deliver events to an endpoint, newest first. The log keeps
-   * 100 attempts and expires 30 days after the last one. Extension of OpenAI's API.
+   * List the latest attempts to deliver events to an endpoint, newest first. The log keeps 100 attempts and
+   * expires 30 days after the last one. Extension of OpenAI's API.
    */
   list(webhookEndpointId: string, params?: WebhookEndpointsDeliveriesListParams, options?: RequestOptions): PagePromise<T.WebhookDeliveryObject> {
     return this.client.getPage(path`/webhook_endpoints/${webhookEndpointId}/deliveries`, { query: params, ...options });
@@ -1387,9 +1320,9 @@ export class WebhookEndpoints extends APIResource {
   readonly deliveries = new WebhookEndpointsDeliveries(this.client);
 
   /**
-   * Register a URL that receives a signed request when a fine-tuning job of the project
-   * succeeds, fails or is cancelled. The response contains the signing secret, which is not
-   * shown again. A project can have up to 10 endpoints.
+   * Register a URL that receives a signed request when a fine-tuning job of the project succeeds, fails or is
+   * cancelled. The response contains the signing secret, which is not shown again. A project can have up to 10
+   * endpoints.
    */
   create(params: T.CreateWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointWithSecretObject> {
     return this.client.post("/webhook_endpoints", { body: params, ...options });
@@ -1400,47 +1333,50 @@ export class WebhookEndpoints extends APIResource {
     return this.client.getPage("/webhook_endpoints", { query: params, ...options });
   }
 
-  /**
-   * Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
-   * events.
-   */
+  /** Retrieve a webhook endpoint without its secret. `status` shows whether it still receives events. */
   retrieve(webhookEndpointId: string, options?: RequestOptions): APIPromise<T.WebhookEndpointObject> {
     return this.client.get(path`/webhook_endpoints/${webhookEndpointId}`, options);
   }
 
   /**
-   * Update the given fields. Pending deliveries go to the new URL. An update with `url` also
-   * enables an endpoint that was disabled because it answered 410.
+   * Update the given fields. Pending deliveries go to the new URL. An update with `url` also enables an endpoint
+   * that was disabled because it answered 410.
    */
   update(webhookEndpointId: string, params: T.UpdateWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointObject> {
     return this.client.post(path`/webhook_endpoints/${webhookEndpointId}`, { body: params, ...options });
   }
 
   /**
-   * Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in
-   * progress may still arrive.
+   * Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in progress may still
+   * arrive.
    */
   delete(webhookEndpointId: string, options?: RequestOptions): APIPromise<T.WebhookEndpointDeleted> {
     return this.client.delete(path`/webhook_endpoints/${webhookEndpointId}`, options);
   }
 
   /**
-   * Replace the signing secret immediately. All later requests, including retries, are signed
-   * with the new secret, and for 24 hours also with the old one if you ask for that. The
-   * response contains the new secret, which is not shown again.
+   * Replace the signing secret immediately. All later requests, including retries, are signed with the new
+   * secret, and for 24 hours also with the old one if you ask for that. The response contains the new secret,
+   * which is not shown again.
    */
   rotateSecret(webhookEndpointId: string, params?: T.RotateWebhookEndpointSecret, options?: RequestOptions): APIPromise<T.WebhookEndpointWithSecretObject> {
     return this.client.post(path`/webhook_endpoints/${webhookEndpointId}/rotate_secret`, { body: params, ...options });
   }
 
   /**
-   * Send a signed sample event and wait for the response. The event type need not be one that
-   * the endpoint subscribes to. A worker sends the event once, ahead of the endpoint's other
-   * events, and the delivery log shows the attempt. The error `webhook_test_failed` means
-   * that the endpoint did not respond.
+   * Send a signed sample event and wait for the response. The event type need not be one that the endpoint
+   * subscribes to. A worker sends the event once, ahead of the endpoint's other events, and the delivery log
+   * shows the attempt. The error `webhook_test_failed` means that the endpoint did not respond.
    */
   test(webhookEndpointId: string, params: T.TestWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointTestObject> {
     return this.client.post(path`/webhook_endpoints/${webhookEndpointId}/test`, { body: params, ...options });
+  }
+}
+
+export class WebhookEventTypes extends APIResource {
+  /** List the event types that an endpoint can subscribe to. */
+  list(options?: RequestOptions): APIPromise<T.WebhookEventTypesObject> {
+    return this.client.get("/webhook_event_types", options);
   }
 }
 
@@ -1474,30 +1410,29 @@ export class ChatCompletions extends APIResource {
   readonly messages = new ChatCompletionsMessages(this.client);
 
   /**
-   * List the stored chat completions of the project, oldest first by default. Personal data
-   * in them was replaced before they were stored.
+   * List the stored chat completions of the project, oldest first by default. Personal data in them was replaced
+   * before they were stored.
    */
   list(params?: ChatCompletionsListParams, options?: RequestOptions): PagePromise<T.StoredChatObject> {
     return this.client.getPage("/chat/completions", { query: params, ...options });
   }
 
   /**
-   * Delete all stored chat completions of the project, or those of a model, with their bytes.
-   * Training files that were made of them stay.
+   * Delete all stored chat completions of the project, or those of a model, with their bytes. Training files that
+   * were made of them stay.
    */
   deleteAll(params?: ChatCompletionsDeleteAllParams, options?: RequestOptions): APIPromise<T.StoredChatsDeleted> {
     return this.client.delete("/chat/completions", { query: params, ...options });
   }
 
   /**
-   * Generates the next message of a conversation. `model` is the ID of a base model, a
-   * trained model or an alias in the project. The service forwards the body to vLLM
-   * unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling
-   * parameters, including those not listed here, and answers any other parameter with 400 and
-   * the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are
-   * answered with 400 and the code `unsupported_parameter`. If `stream` is true, the response
-   * is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A
-   * failure during the stream is sent as an event with the body `Error`.
+   * Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias
+   * in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's
+   * reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter
+   * with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered
+   * with 400 and the code `unsupported_parameter`. If `stream` is true, the response is a stream of server-sent
+   * events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event
+   * with the body `Error`.
    */
   create(params: T.CreateChatCompletion & { stream?: false | null }, options?: RequestOptions): APIPromise<T.ChatCompletion> {
     return this.client.post("/chat/completions", { body: params, ...options });
@@ -1525,14 +1460,13 @@ export class Chat extends APIResource {
 
 export class Completions extends APIResource {
   /**
-   * Continues a text without applying a chat template. `model` is the ID of a base model, a
-   * trained model or an alias in the project. The service forwards the body to vLLM
-   * unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling
-   * parameters, including those not listed here, and answers any other parameter with 400 and
-   * the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are
-   * answered with 400 and the code `unsupported_parameter`. If `stream` is true, the response
-   * is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A
-   * failure during the stream is sent as an event with the body `Error`.
+   * Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an
+   * alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's
+   * reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter
+   * with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered
+   * with 400 and the code `unsupported_parameter`. If `stream` is true, the response is a stream of server-sent
+   * events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event
+   * with the body `Error`.
    */
   create(params: T.CreateCompletion & { stream?: false | null }, options?: RequestOptions): APIPromise<T.Completion> {
     return this.client.post("/completions", { body: params, ...options });
@@ -1541,17 +1475,15 @@ export class Completions extends APIResource {
 
 export class Responses extends APIResource {
   /**
-   * Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a
-   * trained model or an alias in the project. The service forwards the body to vLLM
-   * unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling
-   * parameters, including those not listed here, and answers any other parameter with 400 and
-   * the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are
-   * answered with 400 and the code `unsupported_parameter`. A response cannot be continued by
-   * its ID: `previous_response_id` finds none. If `stream` is true, the response is a stream
-   * of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with
-   * the event's type; the last is `response.completed`, or `response.incomplete` if the
-   * answer reached the token limit. A failure during the stream is sent as an event with the
-   * body `Error`.
+   * Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an
+   * alias in the project. The service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's
+   * reference and vLLM's sampling parameters, including those not listed here, and answers any other parameter
+   * with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered
+   * with 400 and the code `unsupported_parameter`. A response cannot be continued by its ID:
+   * `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one
+   * `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is
+   * `response.completed`, or `response.incomplete` if the answer reached the token limit. A failure during the
+   * stream is sent as an event with the body `Error`.
    */
   create(params: T.CreateResponse & { stream?: false | null }, options?: RequestOptions): APIPromise<T.Response> {
     return this.client.post("/responses", { body: params, ...options });
@@ -1560,13 +1492,12 @@ export class Responses extends APIResource {
 
 export class EmbeddingsResource extends APIResource {
   /**
-   * Converts texts to embedding vectors. The base model must be an embedding model; others
-   * answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a
-   * trained model or an alias in the project. The service forwards the body to vLLM
-   * unchanged. It accepts all parameters in OpenAI's reference and vLLM's sampling
-   * parameters, including those not listed here, and answers any other parameter with 400 and
-   * the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are
-   * answered with 400 and the code `unsupported_parameter`.
+   * Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the
+   * code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The
+   * service forwards the body to vLLM unchanged. It accepts all parameters in OpenAI's reference and vLLM's
+   * sampling parameters, including those not listed here, and answers any other parameter with 400 and the code
+   * `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered with 400 and the code
+   * `unsupported_parameter`.
    */
   create(params: T.CreateEmbeddings, options?: RequestOptions): APIPromise<T.Embeddings> {
     return this.client.post("/embeddings", { body: params, ...options });
@@ -1589,21 +1520,17 @@ export class Resources extends APIClient {
   readonly batches = new Batches(this);
   readonly datasets = new Datasets(this);
   readonly webhookEndpoints = new WebhookEndpoints(this);
+  readonly webhookEventTypes = new WebhookEventTypes(this);
   readonly chat = new Chat(this);
   readonly completions = new Completions(this);
   readonly responses = new Responses(this);
   readonly embeddings = new EmbeddingsResource(this);
 
   /**
-   * Retrieve the API key that the request was sent with, its project, the limits that apply
-   * to both, and how much of them is used.
+   * Retrieve the API key that the request was sent with, its project, the limits that apply to both, and how much
+   * of them is used.
    */
   whoami(options?: RequestOptions): APIPromise<T.CallerObject> {
     return this.get("/whoami", options);
-  }
-
-  /** List the event types that an endpoint can subscribe to. */
-  webhookEventTypes(options?: RequestOptions): APIPromise<T.WebhookEventTypesObject> {
-    return this.get("/webhook_event_types", options);
   }
 }

@@ -2,7 +2,6 @@
 
 /** A new key of a service account. This is the only response that contains the secret. */
 export interface AccountKeyObject {
-  /** Default: `organization.project.service_account.api_key`. */
   object?: "organization.project.service_account.api_key";
   /** ID of the key, prefixed with `key_`. */
   id: string;
@@ -36,10 +35,7 @@ export interface ActorSession {
   user: ActorUser;
 }
 
-/**
- * Actor without an API key: `operator` for commands on the server, or `finetuned` for the
- * service itself.
- */
+/** Actor without an API key: `operator` for commands on the server, or `finetuned` for the service itself. */
 export interface ActorUser {
   /** Name of the actor; null for an unknown one. */
   id: string | null;
@@ -47,7 +43,6 @@ export interface ActorUser {
 
 /** A key with the role `admin`, without its secret. */
 export interface AdminKeyObject {
-  /** Default: `organization.admin_api_key`. */
   object?: "organization.admin_api_key";
   /** ID of the key, prefixed with `key_`. */
   id: string;
@@ -58,8 +53,8 @@ export interface AdminKeyObject {
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /**
-   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there
-   * was none. Updated within a minute.
+   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated
+   * within a minute.
    */
   last_used_at: number | null;
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
@@ -71,9 +66,7 @@ export interface AdminKeyObject {
 
 /** The program that uses an admin key. It has the name of the key. */
 export interface AdminKeyOwner {
-  /** Default: `service_account`. */
   type?: "service_account";
-  /** Default: `organization.service_account`. */
   object?: "organization.service_account";
   /** ID of the key. */
   id: string;
@@ -81,16 +74,12 @@ export interface AdminKeyOwner {
   name: string;
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
-  /** Default: `owner`. */
   role?: "owner";
 }
 
 /** Completed advice before a training. */
 export interface AdviceResult {
-  /**
-   * What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data`
-   * first.
-   */
+  /** What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data` first. */
   recommendation: Recommendation;
   /** Recommendation in one sentence, with its figures. */
   sentence: string;
@@ -106,10 +95,7 @@ export interface AdviceResult {
   prompt_gain?: PointsInterval | null;
   /** Points between the better of the two scores and 100, which no training can exceed. */
   headroom?: number | null;
-  /**
-   * Expected gain of a training over the best prompt, based on at least three earlier models;
-   * null if unknown.
-   */
+  /** Expected gain of a training over the best prompt, based on at least three earlier models; null if unknown. */
   expected_gain?: ExpectedGain | null;
   /** Result of a keyword search, which needs no training. */
   retrieval?: RetrievalSigns | null;
@@ -137,7 +123,6 @@ export interface AdviceScore {
 export interface AliasChange {
   /** `etag` of the alias after the change. */
   id: string;
-  /** Default: `alias.change`. */
   object?: "alias.change";
   /** Generation of the alias after the change. */
   generation: number;
@@ -163,9 +148,7 @@ export interface AliasChange {
 export interface AliasDeleted {
   /** Name of the deleted alias. */
   id: string;
-  /** Default: `alias`. */
   object?: "alias";
-  /** Default: `true`. */
   deleted?: true;
 }
 
@@ -173,7 +156,6 @@ export interface AliasDeleted {
 export interface AliasObject {
   /** Name of the alias, to use as the model name in requests. */
   id: string;
-  /** Default: `alias`. */
   object?: "alias";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
@@ -186,8 +168,8 @@ export interface AliasObject {
   /** Models that receive the requests. */
   targets: TargetShare[];
   /**
-   * Conditions that the evaluation of a trained model must meet before the alias points at
-   * it; empty if there are none.
+   * Conditions that the evaluation of a trained model must meet before the alias points at it; empty if there are
+   * none.
    */
   gate?: Record<string, string>;
 }
@@ -210,13 +192,8 @@ export interface AuditActor {
   session?: ActorSession | null;
 }
 
-/**
- * Entry of the audit log. As in OpenAI's format, a field whose name is the entry's `type`
- * has the `id` of the object, or the `error_code` of a refusal. Entries have IDs and
- * numbers, and never contents.
- */
+/** Entry of the audit log. */
 export interface AuditLogObject {
-  /** Default: `organization.audit_log`. */
   object?: "organization.audit_log";
   id: string;
   /** Type of the event. */
@@ -225,10 +202,7 @@ export interface AuditLogObject {
   effective_at: number;
   project: AuditProject | null;
   actor: AuditActor;
-  /**
-   * IDs of the objects that were changed or read, and of those that they belong to; at most
-   * 100.
-   */
+  /** IDs of the objects that were changed or read, and of those that they belong to; at most 100. */
   objects: string[];
   /** Counts, such as the number of bytes read or of requests. */
   counts: Record<string, number>;
@@ -254,12 +228,7 @@ export interface AuditRequest {
   operation: string | null;
 }
 
-/**
- * Result of the request. `applied`: the change was made, and this entry was written in the
- * same transaction. `accepted`: the request was passed on to an engine, and this entry was
- * written before. `succeeded`, `refused` (a status of 400 to 499) or `failed` (500 or
- * more): how the request was answered.
- */
+/** Result of the request. */
 export interface AuditResult {
   outcome: "applied" | "accepted" | "succeeded" | "refused" | "failed";
   /** HTTP status of the answer; null if `applied` or `accepted`. */
@@ -282,7 +251,6 @@ export interface BatchError {
 
 /** Reasons why a batch failed. */
 export interface BatchErrors {
-  /** Default: `list`. */
   object?: "list";
   /** The first 50 reasons. */
   data: BatchError[];
@@ -298,7 +266,6 @@ export interface BatchInputTokensDetails {
 export interface BatchObject {
   /** ID of the batch, prefixed with `batch_`. */
   id: string;
-  /** Default: `batch`. */
   object?: "batch";
   /** Endpoint to which every request of the batch is sent. */
   endpoint: string;
@@ -315,8 +282,8 @@ export interface BatchObject {
   /** ID of the file with the answers; null until the batch has ended, or if there are none. */
   output_file_id: string | null;
   /**
-   * ID of the file with the requests that were refused, failed or not sent; null until the
-   * batch has ended, or if there are none.
+   * ID of the file with the requests that were refused, failed or not sent; null until the batch has ended, or if
+   * there are none.
    */
   error_file_id: string | null;
   /** Creation time, as a Unix timestamp in seconds. */
@@ -384,7 +351,6 @@ export interface BatchUsage {
 
 /** The API key that a request was sent with, its project, and the limits of both. */
 export interface CallerObject {
-  /** Default: `caller`. */
   object?: "caller";
   api_key: KeyObject;
   project: ProjectObject;
@@ -393,40 +359,34 @@ export interface CallerObject {
   /** Limits that apply to all keys of the project together, installation defaults included. */
   project_limits: ProjectAllowance;
   /**
-   * Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading`
-   * is reserved for uploads and tasks in progress.
+   * Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is reserved for
+   * uploads and tasks in progress.
    */
   project_storage: Record<string, number>;
   /** Minimum number of rows in the training file of a job. */
   min_training_rows: number;
 }
 
-/**
- * Which chats of a project are stored, with personal data replaced, to train on them later.
- * A request with `"store": false` is never stored, and one with `"store": true` always is.
- */
+/** Which chats of a project are stored, with personal data replaced, to train on them later. */
 export interface CaptureSettings {
   /**
-   * Share of the chats without `store` that are stored. With 0, only those with `"store":
-   * true` are. Default: `1`.
+   * Share of the chats without `store` that are stored. With 0, only those with `"store": true` are. Default:
+   * `1`.
    */
   sampling?: number;
   /** Days after which a stored chat is deleted. Default: `30`. */
   expires_after_days?: number;
   /**
-   * Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes
-   * `[EMAIL_1]`, with one number per value in a chat. Default: `mask`.
+   * Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one
+   * number per value in a chat. Default: `mask`.
    */
   redaction?: "mask" | "pseudonym";
   /**
-   * Whether to also replace numbers that have the form of personal data, but no word before
-   * them that confirms it. Default: `false`.
+   * Whether to also replace numbers that have the form of personal data, but no word before them that confirms
+   * it. Default: `false`.
    */
   possible_personal_data?: boolean;
-  /**
-   * The only models whose chats are stored: names of base models, trained models or aliases.
-   * `null` for all.
-   */
+  /** The only models whose chats are stored: names of base models, trained models or aliases. `null` for all. */
   models?: string[] | null;
 }
 
@@ -447,8 +407,8 @@ export interface ChatCompletion {
 export interface ChatCompletionChoice {
   index: number;
   /**
-   * Reason generation ended. `stop`: the model finished. `length`: the token limit was
-   * reached. `tool_calls`: the model called tools.
+   * Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the
+   * model called tools.
    */
   finish_reason: string | null;
   message: ChatMessage;
@@ -493,7 +453,6 @@ export interface CheckpointMetrics {
 export interface CheckpointObject {
   /** ID of the checkpoint. Starts with `ftckpt_`. */
   id: string;
-  /** Default: `fine_tuning.job.checkpoint`. */
   object?: "fine_tuning.job.checkpoint";
   /** Creation time, in Unix seconds. */
   created_at: number;
@@ -520,63 +479,51 @@ export interface ChrfGrader {
   reference: string;
 }
 
-/**
- * Cleaning options. The first row of a set of duplicates is kept. By default, a row is
- * dropped only if it is invalid, or identical to an earlier row in all content used for
- * training.
- */
+/** Cleaning options. The first row of a set of duplicates is kept. */
 export interface CleanRequest {
-  /**
-   * Whether to drop invalid rows. If false, an invalid row fails the cleaning. Default:
-   * `true`.
-   */
+  /** Whether to drop invalid rows. If false, an invalid row fails the cleaning. Default: `true`. */
   drop_broken?: boolean;
   /**
-   * Whether to remove exact duplicates: rows identical to an earlier row in all content used
-   * for training (system prompt, tools, messages, rejected answer and label). Default:
-   * `true`.
+   * Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system
+   * prompt, tools, messages, rejected answer and label). Default: `true`.
    */
   exact_duplicates?: boolean;
   /**
-   * Whether to also remove near duplicates: rows that mean the same as an earlier row with
-   * the same system prompt, tools, rejected answer and label. Rows that differ in a number, a
-   * date, a name, or a negation are kept. The report shows the pairs. Default: `false`.
+   * Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system
+   * prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are
+   * kept. The report shows the pairs. Default: `false`.
    */
   near_duplicates?: boolean;
   /**
-   * Similarity at or above which two rows with the same facts are near duplicates: the share
-   * of words, or of characters in scripts without spaces, that each turn has in common with
-   * its counterpart. At 1, they differ only in case, spacing, punctuation, and politeness.
-   * Default: `0.8`.
+   * Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of
+   * characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ
+   * only in case, spacing, punctuation, and politeness. Default: `0.8`.
    */
   near_threshold?: number;
   /**
-   * Answer to keep if a question has several different answers. In labeled data: label to
-   * keep if the same answer to a question has both. Default: `keep`.
+   * Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer
+   * to a question has both. Default: `keep`.
    */
   contradictions?: "keep" | "first" | "last" | "most_common" | "longest" | "drop";
   /**
-   * Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL];
-   * `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A
-   * value found anywhere in the file is replaced throughout the file, in every spelling. The
-   * recognizers of the project apply as well. Default: `keep`.
+   * Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses
+   * numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is
+   * replaced throughout the file, in every spelling. The recognizers of the project apply as well. Default:
+   * `keep`.
    */
   personal_data?: "keep" | "mask" | "pseudonym";
   /**
-   * Whether to also treat numbers that are only possibly personal data: they have the form of
-   * a telephone number or a national ID, but no word before them confirms it. Only with
-   * `personal_data`: `mask` or `pseudonym`. Default: `false`.
+   * Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number
+   * or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
+   * Default: `false`.
    */
   possible_personal_data?: boolean;
   /**
-   * Unicode normalization form. NFKC also folds compatibility characters such as full-width
-   * letters. Default: `keep`.
+   * Unicode normalization form. NFKC also folds compatibility characters such as full-width letters. Default:
+   * `keep`.
    */
   unicode?: "keep" | "NFC" | "NFKC";
-  /**
-   * Whether to repair mojibake: text that was decoded with the wrong encoding. Default:
-   * `false`.
-   */
+  /** Whether to repair mojibake: text that was decoded with the wrong encoding. Default: `false`. */
   mend_mojibake?: boolean;
   /** Whether to remove control characters other than tabs and line breaks. Default: `false`. */
   drop_control_characters?: boolean;
@@ -585,9 +532,9 @@ export interface CleanRequest {
   /** Random seed of the validation split. Default: `0`. */
   seed?: number;
   /**
-   * ID of a file of the purpose `user_data` with decisions on single rows, one JSON object
-   * per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use
-   * instead. A row that is kept or edited is not dropped as a duplicate or contradiction.
+   * ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7,
+   * "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not
+   * dropped as a duplicate or contradiction.
    */
   decisions_file?: string | null;
   /** Format options of the file. Defaults to the options given at upload. */
@@ -598,7 +545,6 @@ export interface CleanRequest {
 export interface CleaningObject {
   /** ID of the cleaning, prefixed with `fileclean-`. */
   id: string;
-  /** Default: `file.cleaning`. */
   object?: "file.cleaning";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
@@ -649,8 +595,8 @@ export interface Completion {
 export interface CompletionChoice {
   index: number;
   /**
-   * Reason generation ended. `stop`: the model finished. `length`: the token limit was
-   * reached. `tool_calls`: the model called tools.
+   * Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the
+   * model called tools.
    */
   finish_reason: string | null;
   text: string;
@@ -671,8 +617,8 @@ export interface CompletionsDataSource {
   /** Source of the items. */
   source: FileContentSource | FileIdSource;
   /**
-   * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias
-   * is resolved for each item.
+   * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each
+   * item.
    */
   model?: string | null;
   /** Prompt of an item. */
@@ -726,8 +672,8 @@ export interface CreateAdvice {
 /** Request body to create a batch. */
 export interface CreateBatch {
   /**
-   * ID of a file with the purpose `batch`: JSON Lines with one request per line, up to 50,000
-   * requests and 200 MiB.
+   * ID of a file with the purpose `batch`: JSON Lines with one request per line, up to 50,000 requests and 200
+   * MiB.
    */
   input_file_id: string;
   /** Endpoint to which every request of the batch is sent. */
@@ -748,17 +694,14 @@ export interface CreateChatCompletion {
   stream?: boolean | null;
   /** Sampling temperature. 0 selects the most likely token at each step. */
   temperature?: number | null;
-  /**
-   * Nucleus sampling: samples from the most likely tokens whose probabilities add up to this
-   * value.
-   */
+  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
   top_p?: number | null;
   stream_options?: StreamOptions | null;
   /** Maximum number of tokens to generate. */
   max_tokens?: number | null;
   /**
-   * Number of completions to generate for each prompt. The total across all prompts is
-   * limited to 16 unless the operator configures another limit.
+   * Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the
+   * operator configures another limit.
    */
   n?: number | null;
   /** Sequences at which generation stops. */
@@ -792,17 +735,14 @@ export interface CreateCompletion {
   stream?: boolean | null;
   /** Sampling temperature. 0 selects the most likely token at each step. */
   temperature?: number | null;
-  /**
-   * Nucleus sampling: samples from the most likely tokens whose probabilities add up to this
-   * value.
-   */
+  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
   top_p?: number | null;
   stream_options?: StreamOptions | null;
   /** Maximum number of tokens to generate. */
   max_tokens?: number | null;
   /**
-   * Number of completions to generate for each prompt. The total across all prompts is
-   * limited to 16 unless the operator configures another limit.
+   * Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the
+   * operator configures another limit.
    */
   n?: number | null;
   /** Sequences at which generation stops. */
@@ -839,13 +779,13 @@ export interface CreateEmbeddings {
 export interface CreateErasure {
   match: RowMatchFields;
   /**
-   * Whether to replace each file by one without the rows, and to delete the stored chats.
-   * Otherwise, they are only listed. Default: `false`.
+   * Whether to replace each file by one without the rows, and to delete the stored chats. Otherwise, they are
+   * only listed. Default: `false`.
    */
   apply?: boolean;
   /**
-   * Whether to delete the models trained on the files too, with their checkpoints, exports
-   * and evaluations. Needs `apply`. Default: `false`.
+   * Whether to delete the models trained on the files too, with their checkpoints, exports and evaluations. Needs
+   * `apply`. Default: `false`.
    */
   cascade?: boolean;
 }
@@ -874,19 +814,16 @@ export interface CreateEvalRun {
 /** Request body to generate training rows from documents. */
 export interface CreateGeneration {
   /**
-   * IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common
-   * encoding, up to 20 MiB together.
+   * IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common encoding, up to 20 MiB
+   * together.
    */
   documents: string[];
-  /**
-   * Model of this installation that writes and checks the rows. A larger model writes better
-   * ones.
-   */
+  /** Model of this installation that writes and checks the rows. A larger model writes better ones. */
   model: string;
   /**
-   * Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other
-   * words, and `refusals`, which are questions that the documents do not answer. Together
-   * with other kinds, one passage in four gets a refusal.
+   * Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and
+   * `refusals`, which are questions that the documents do not answer. Together with other kinds, one passage in
+   * four gets a refusal.
    */
   kinds?: RowKind[];
   /** BCP 47 tag of the language of the rows; null for the language of each passage. */
@@ -894,8 +831,8 @@ export interface CreateGeneration {
   /** Number of rows wanted. Default: `100`. */
   n?: number;
   /**
-   * Number of input and output tokens after which no more requests are sent to the model.
-   * Requests in progress may exceed it.
+   * Number of input and output tokens after which no more requests are sent to the model. Requests in progress
+   * may exceed it.
    */
   max_tokens_total?: number | null;
   /** Random seed for choosing and ordering passages. Default: `0`. */
@@ -913,8 +850,8 @@ export interface CreateJob {
   /** ID of the validation file, whose rows are used to measure the model. */
   validation_file?: string | null;
   /**
-   * Files whose rows are mixed with those of the training file, up to 8; for example, general
-   * chats, so that the model does not unlearn them. Not part of OpenAI's API.
+   * Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the
+   * model does not unlearn them. Not part of OpenAI's API.
    */
   mixed_files?: MixedFile[] | null;
   /** Suffix to include in the name of the fine-tuned model. */
@@ -925,23 +862,20 @@ export interface CreateJob {
   metadata?: Record<string, string> | null;
   /** Training method and its hyperparameters. Defaults to `supervised`. */
   method?: Method | null;
-  /**
-   * Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but
-   * still accepted.
-   */
+  /** Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
   hyperparameters?: Hyperparameters | null;
   /** Priority of the job. Higher values run first. Not part of OpenAI's API. Default: `0`. */
   priority?: number;
   /**
-   * Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An
-   * alias does not point at a model of the job that fails them without `force`. A job with a
-   * gate needs held-out rows. Not part of OpenAI's API.
+   * Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point
+   * at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of
+   * OpenAI's API.
    */
   gate?: Record<string, string> | null;
   baseline_prompt?: string | null;
   /**
-   * Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow
-   * server, which the operator must allow; `wandb` is not supported.
+   * Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the
+   * operator must allow; `wandb` is not supported.
    */
   integrations?: (MlflowIntegration | WandbIntegration)[] | null;
 }
@@ -949,14 +883,11 @@ export interface CreateJob {
 /** Request to create an API key. */
 export interface CreateKey {
   name: string;
-  /**
-   * Role of the key. It cannot have more permissions than the role of the key that creates
-   * it. Default: `member`.
-   */
+  /** Role of the key. It cannot have more permissions than the role of the key that creates it. Default: `member`. */
   role?: Role;
   /**
-   * The only models of a key with the role `inference`: names of base models, trained models
-   * or aliases. An alias follows its target. `null` allows all.
+   * The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias
+   * follows its target. `null` allows all.
    */
   models?: string[] | null;
   /** Seconds until the key expires, up to ten years. `null`: never. */
@@ -971,14 +902,13 @@ export interface CreateModelExport {
   /** Name of a trained model, or an alias of one. */
   model: string;
   /**
-   * Format of the export: `adapter` (PEFT, for use with the base model), `merged` (a complete
-   * model in safetensors), `gguf` (a complete model for llama.cpp), `gguf-adapter`, or
-   * `ollama` (`gguf` with a Modelfile).
+   * Format of the export: `adapter` (PEFT, for use with the base model), `merged` (a complete model in
+   * safetensors), `gguf` (a complete model for llama.cpp), `gguf-adapter`, or `ollama` (`gguf` with a Modelfile).
    */
   format: "adapter" | "merged" | "gguf" | "gguf-adapter" | "ollama";
   /**
-   * Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the
-   * default), `q5_k_m` or `q4_k_m`.
+   * Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the default), `q5_k_m`
+   * or `q4_k_m`.
    */
   quantization?: "f16" | "q8_0" | "q5_k_m" | "q4_k_m" | null;
   /** Key-value pairs attached to the export; up to 16. */
@@ -988,8 +918,8 @@ export interface CreateModelExport {
 /** Request to import an adapter that was trained elsewhere. */
 export interface CreateModelImport {
   /**
-   * ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained`
-   * wrote, packed as .tar, .tar.gz, .tar.zst or .zip.
+   * ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained` wrote, packed as .tar,
+   * .tar.gz, .tar.zst or .zip.
    */
   file: string;
   /** Base model of the catalog that the adapter was trained on. */
@@ -1018,10 +948,7 @@ export interface CreateResponse {
   stream?: boolean | null;
   /** Sampling temperature. 0 selects the most likely token at each step. */
   temperature?: number | null;
-  /**
-   * Nucleus sampling: samples from the most likely tokens whose probabilities add up to this
-   * value.
-   */
+  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
   top_p?: number | null;
   /** Input text, or a list of input items. */
   input: string | Record<string, unknown>[];
@@ -1071,8 +998,8 @@ export interface CreateSweep {
   /** ID of the validation file, whose rows are used to measure the model. */
   validation_file?: string | null;
   /**
-   * Files whose rows are mixed with those of the training file, up to 8; for example, general
-   * chats, so that the model does not unlearn them. Not part of OpenAI's API.
+   * Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the
+   * model does not unlearn them. Not part of OpenAI's API.
    */
   mixed_files?: MixedFile[] | null;
   /** Suffix to include in the name of the fine-tuned model. */
@@ -1083,31 +1010,27 @@ export interface CreateSweep {
   metadata?: Record<string, string> | null;
   /** Training method and its hyperparameters. Defaults to `supervised`. */
   method?: Method | null;
-  /**
-   * Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but
-   * still accepted.
-   */
+  /** Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
   hyperparameters?: Hyperparameters | null;
   /** Priority of the job. Higher values run first. Not part of OpenAI's API. Default: `0`. */
   priority?: number;
   /**
-   * Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An
-   * alias does not point at a model of the job that fails them without `force`. A job with a
-   * gate needs held-out rows. Not part of OpenAI's API.
+   * Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point
+   * at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of
+   * OpenAI's API.
    */
   gate?: Record<string, string> | null;
   baseline_prompt?: string | null;
   /**
-   * Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow
-   * server, which the operator must allow; `wandb` is not supported.
+   * Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the
+   * operator must allow; `wandb` is not supported.
    */
   integrations?: (MlflowIntegration | WandbIntegration)[] | null;
   /** Lists of hyperparameter values to try. Each combination is a trial; a sweep has 2 to 16. */
   values: SweepValues;
   /**
-   * Whether the worse half of the trials is stopped after a third of the training, and again
-   * after two thirds. Only trials with the same number of epochs are compared. Default:
-   * `true`.
+   * Whether the worse half of the trials is stopped after a third of the training, and again after two thirds.
+   * Only trials with the same number of epochs are compared. Default: `true`.
    */
   stop_losers?: boolean;
 }
@@ -1125,10 +1048,7 @@ export interface CreateWebhookEndpoint {
 /** Schema of the items. */
 export interface CustomDataSourceConfig {
   type: "custom";
-  /**
-   * JSON Schema of an item. References may point only into the same schema, which must not be
-   * recursive.
-   */
+  /** JSON Schema of an item. References may point only into the same schema, which must not be recursive. */
   item_schema: Record<string, unknown>;
   /** Whether graders may use the answer (`sample`), sampled or given. Default: `false`. */
   include_sample_schema?: boolean;
@@ -1136,7 +1056,6 @@ export interface CustomDataSourceConfig {
 
 /** Schema of a row of a run's data source. */
 export interface CustomDataSourceConfigObject {
-  /** Default: `custom`. */
   type?: "custom";
   /** JSON Schema of a row: `item`, and `sample` if it is included. */
   schema: Record<string, unknown>;
@@ -1146,7 +1065,6 @@ export interface CustomDataSourceConfigObject {
 export interface DatasetGeneration {
   /** ID of the generation, prefixed with `dsgen_`. */
   id: string;
-  /** Default: `dataset.generation`. */
   object?: "dataset.generation";
   /** IDs of the documents. */
   documents: string[];
@@ -1169,8 +1087,8 @@ export interface DatasetGeneration {
   /** Reason why a completed generation has fewer rows than wanted, or null. */
   incomplete_details: GenerationIncompleteDetails | null;
   /**
-   * ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has
-   * ended, or if there are none.
+   * ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has ended, or if there
+   * are none.
    */
   output_file_id: string | null;
   counts: GenerationCounts;
@@ -1197,7 +1115,6 @@ export interface Deleted {
   id: string;
   /** Type of the deleted object. */
   object: string;
-  /** Default: `true`. */
   deleted?: true;
 }
 
@@ -1205,11 +1122,10 @@ export interface Deleted {
 export interface DiffRowObject {
   /** Position among the rows that differ, as a string. */
   id: string;
-  /** Default: `file.diff.row`. */
   object?: "file.diff.row";
   /**
-   * `changed`: both files have the row, with different texts; `removed`: only the earlier
-   * file has it; `added`: only the later one.
+   * `changed`: both files have the row, with different texts; `removed`: only the earlier file has it; `added`:
+   * only the later one.
    */
   change: "changed" | "removed" | "added";
   /** Line of the row in the earlier file; null if added. */
@@ -1239,22 +1155,18 @@ export interface DpoHyperparameters {
   max_seq_length?: number | "auto";
   /** Whether to pack several rows into one sequence. Default: `auto`. */
   packing?: boolean | "auto";
-  /**
-   * Fine-tuned model whose adapter weights training starts from. It must have the same base
-   * model.
-   */
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
   warm_start?: string | null;
   /**
-   * Share of the training rows to hold out for validation. Cannot be combined with
-   * `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is
-   * no validation file.
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
    */
   validation_share?: number | null;
   /** Early-stopping rule. Disabled if omitted. */
   early_stopping?: EarlyStopping | null;
   /**
-   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead
-   * of the last one. Default: `false`.
+   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+   * Default: `false`.
    */
   keep_best?: boolean;
   /** DPO beta. Higher values keep the model closer to the reference model. Default: `auto`. */
@@ -1272,8 +1184,8 @@ export interface DurationObject {
   low: number;
   high: number;
   /**
-   * Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or `model_size`
-   * (accurate only to an order of magnitude).
+   * Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or `model_size` (accurate only to
+   * an order of magnitude).
    */
   basis: "past_jobs" | "model_size";
   jobs: number;
@@ -1281,10 +1193,7 @@ export interface DurationObject {
 
 /** Early-stopping rule: training ends when the validation loss stops falling. */
 export interface EarlyStopping {
-  /**
-   * Number of consecutive evaluations without improvement before training stops. Default:
-   * `2`.
-   */
+  /** Number of consecutive evaluations without improvement before training stops. Default: `2`. */
   patience?: number;
   /** Minimum decrease of the validation loss that counts as an improvement. Default: `0`. */
   min_delta?: number;
@@ -1335,8 +1244,8 @@ export interface ErasureFile {
   /** Purpose of the file. */
   purpose: string;
   /**
-   * Number of rows; null for files that are searched as raw text. Such files are not changed:
-   * delete them if they must be erased.
+   * Number of rows; null for files that are searched as raw text. Such files are not changed: delete them if they
+   * must be erased.
    */
   rows: number | null;
   /** Number of rows that match. */
@@ -1360,10 +1269,7 @@ export interface ErasureFile {
 /** Digest of what an erasure searched for. */
 export interface ErasureMatch {
   type: "text" | "substring" | "row_sha256";
-  /**
-   * HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself
-   * is not stored.
-   */
+  /** HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored. */
   hmac_sha256: string;
 }
 
@@ -1371,7 +1277,6 @@ export interface ErasureMatch {
 export interface ErasureObject {
   /** ID of the erasure, prefixed with `erasuresearch-`. */
   id: string;
-  /** Default: `organization.erasure`. */
   object?: "organization.erasure";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
@@ -1394,18 +1299,18 @@ export interface ErasureObject {
   /** Names of all models that were trained on one of these files, deleted ones included. */
   models: string[];
   /**
-   * Other objects of the project that have the text, as it was written: the first 1,000. They
-   * are not changed: delete them if they must be erased. Empty until all files are searched.
+   * Other objects of the project that have the text, as it was written: the first 1,000. They are not changed:
+   * delete them if they must be erased. Empty until all files are searched.
    */
   places: ErasurePlace[];
   /**
-   * IDs of the files that could not be searched, for example because they are encrypted
-   * archives. Check them yourself.
+   * IDs of the files that could not be searched, for example because they are encrypted archives. Check them
+   * yourself.
    */
   unreadable_files: string[];
   /**
-   * Rewrite of the files of Redis, which then have neither what was searched for nor what was
-   * deleted; null until it is done, seconds after the erasure has ended.
+   * Rewrite of the files of Redis, which then have neither what was searched for nor what was deleted; null until
+   * it is done, seconds after the erasure has ended.
    */
   rewrite?: ErasureRewrite | null;
   /** Reason why the erasure failed. */
@@ -1436,12 +1341,8 @@ export interface ErasureProgress {
 export interface ErasureReceiptObject {
   /** ID of the receipt, prefixed with `erasure-`. */
   id: string;
-  /** Default: `erasure_receipt`. */
   object?: "erasure_receipt";
-  /**
-   * `completed` once nothing is left in storage and in the files of Redis, and the receipt is
-   * signed.
-   */
+  /** `completed` once nothing is left in storage and in the files of Redis, and the receipt is signed. */
   status: "in_progress" | "completed";
   /** ID of the project. */
   project_id: string;
@@ -1459,14 +1360,11 @@ export interface ErasureReceiptObject {
   folders: string[];
   /** Objects that were in these folders when the object was deleted. */
   objects: ErasedObjectEntry[];
-  /**
-   * Whether `objects` is complete; false if storage was unavailable at the time of the
-   * deletion.
-   */
+  /** Whether `objects` is complete; false if storage was unavailable at the time of the deletion. */
   is_inventory_complete: boolean;
   /**
-   * Rewrite of the files of Redis after the deletion; null until the receipt is completed,
-   * and in receipts of versions up to 0.2, whose signature does not cover it.
+   * Rewrite of the files of Redis after the deletion; null until the receipt is completed, and in receipts of
+   * versions up to 0.2, whose signature does not cover it.
    */
   rewrite?: ErasureRewrite | null;
   /** Signature of the receipt; null until it is completed. */
@@ -1478,14 +1376,14 @@ export interface ErasureRewrite {
   /** Start time, as a Unix timestamp in seconds. */
   began_at: number;
   /**
-   * What happened to the append-only file of Redis: `rewritten`; `off` if Redis has none;
-   * `not_permitted` if Redis refuses `BGREWRITEAOF`, so that the file still has the deleted
-   * records until Redis rewrites it by itself.
+   * What happened to the append-only file of Redis: `rewritten`; `off` if Redis has none; `not_permitted` if
+   * Redis refuses `BGREWRITEAOF`, so that the file still has the deleted records until Redis rewrites it by
+   * itself.
    */
   append_only_file: AppendOnlyFile;
   /**
-   * What happened to the journal in storage: `rewritten`; `none` if there is none; `kept` if
-   * it is switched off, but has objects from before.
+   * What happened to the journal in storage: `rewritten`; `none` if there is none; `kept` if it is switched off,
+   * but has objects from before.
    */
   journal: JournalFiles;
   /** Number of replicas of Redis, whose files were not rewritten with it. */
@@ -1506,7 +1404,6 @@ export interface ErasureStoredChats {
 
 /** Estimate of the steps, tokens, memory and duration of a job. */
 export interface EstimateObject {
-  /** Default: `fine_tuning.estimate`. */
   object?: "fine_tuning.estimate";
   model: string;
   method: string;
@@ -1516,34 +1413,31 @@ export interface EstimateObject {
   rows: number;
   steps: number;
   trained_tokens: number;
-  /**
-   * Device name of the online worker with the most memory to spare. Null if no worker is
-   * online.
-   */
+  /** Device name of the online worker with the most memory to spare. Null if no worker is online. */
   device: string | null;
   /**
-   * Number of that worker's GPUs that the job would use: all, but at most one per row of a
-   * batch. 0 on a worker without a GPU. Null if no worker is online.
+   * Number of that worker's GPUs that the job would use: all, but at most one per row of a batch. 0 on a worker
+   * without a GPU. Null if no worker is online.
    */
   gpus?: number | null;
   /**
-   * Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a
-   * part, which is slower). Null for fewer than two GPUs.
+   * Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a part, which is slower).
+   * Null for fewer than two GPUs.
    */
   sharding?: "ddp" | "fsdp" | null;
   /**
-   * Number of tokens that the model would process at once, as the worker's memory allows.
-   * Null if no worker is online. Like the next two, it does not change the result.
+   * Number of tokens that the model would process at once, as the worker's memory allows. Null if no worker is
+   * online. Like the next two, it does not change the result.
    */
   tokens_at_once?: number | null;
   /**
-   * Whether layers would be computed again for their backward pass, because the memory would
-   * not suffice otherwise. Null if no worker is online.
+   * Whether layers would be computed again for their backward pass, because the memory would not suffice
+   * otherwise. Null if no worker is online.
    */
   gradient_checkpointing?: boolean | null;
   /**
-   * Whether the inputs of layers would be kept in the machine's memory, because the GPU's
-   * memory would not suffice for the longest row. Null if no worker is online.
+   * Whether the inputs of layers would be kept in the machine's memory, because the GPU's memory would not
+   * suffice for the longest row. Null if no worker is online.
    */
   inputs_on_host?: boolean | null;
   /** Memory estimate for that worker. Null if no worker is online. */
@@ -1556,9 +1450,7 @@ export interface EstimateObject {
 
 /** Confirmation that an eval was deleted. */
 export interface EvalDeleted {
-  /** Default: `eval.deleted`. */
   object?: "eval.deleted";
-  /** Default: `true`. */
   deleted?: true;
   /** Identifier of the deleted eval. */
   eval_id: string;
@@ -1578,7 +1470,6 @@ export interface EvalItem {
 export interface EvalObject {
   /** ID of the eval, prefixed with `eval_`. */
   id: string;
-  /** Default: `eval`. */
   object?: "eval";
   /** Unix timestamp in seconds. */
   created_at: number;
@@ -1591,10 +1482,7 @@ export interface EvalObject {
   metadata: Record<string, string>;
 }
 
-/**
- * Outcomes of one grader. `errored`, `mean_score` and `confusion` are extensions of
- * OpenAI's schema.
- */
+/** Outcomes of one grader. `errored`, `mean_score` and `confusion` are extensions of OpenAI's schema. */
 export interface EvalRunCriterionResult {
   /** Name of the grader. */
   testing_criteria: string;
@@ -1607,17 +1495,15 @@ export interface EvalRunCriterionResult {
   /** Mean score; null if nothing was graded. */
   mean_score: number | null;
   /**
-   * Labels of a `label` grader, or those of people (`human_label`) and a judge. Null if there
-   * are none, or more than 1,000 different pairs.
+   * Labels of a `label` grader, or those of people (`human_label`) and a judge. Null if there are none, or more
+   * than 1,000 different pairs.
    */
   confusion?: LabelConfusion | null;
 }
 
 /** Confirmation that a run was deleted. */
 export interface EvalRunDeleted {
-  /** Default: `eval.run.deleted`. */
   object?: "eval.run.deleted";
-  /** Default: `true`. */
   deleted?: true;
   /** Identifier of the deleted run. */
   run_id: string;
@@ -1650,13 +1536,12 @@ export interface EvalRunModelUsage {
 }
 
 /**
- * Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are
- * extensions of OpenAI's schema.
+ * Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of OpenAI's
+ * schema.
  */
 export interface EvalRunObject {
   /** ID of the run, prefixed with `evalrun_`. */
   id: string;
-  /** Default: `eval.run`. */
   object?: "eval.run";
   /** Identifier of the eval. */
   eval_id: string;
@@ -1677,10 +1562,7 @@ export interface EvalRunObject {
   per_model_usage: EvalRunModelUsage[];
   /** Outcomes by grader, in the order of the eval. */
   per_testing_criteria_results: EvalRunCriterionResult[];
-  /**
-   * URL of the run's output items. It requires the API key, so a browser shows how to open
-   * it.
-   */
+  /** URL of the run's output items. It requires the API key, so a browser shows how to open it. */
   report_url: string;
   /** Key-value pairs that were set by the project. */
   metadata: Record<string, string>;
@@ -1690,10 +1572,7 @@ export interface EvalRunObject {
   started_at: number | null;
   /** Unix timestamp in seconds of the end. */
   finished_at: number | null;
-  /**
-   * Unix timestamp in seconds of the expected end; null before the first outcome and after
-   * the end.
-   */
+  /** Unix timestamp in seconds of the expected end; null before the first outcome and after the end. */
   estimated_finish: number | null;
 }
 
@@ -1724,7 +1603,6 @@ export type EvaluationStatus = "in_progress" | "completed" | "failed" | "skipped
 export interface EventObject {
   /** ID of the event, for use in `after` and `Last-Event-ID`. Starts with `ftevent-`. */
   id: string;
-  /** Default: `fine_tuning.job.event`. */
   object?: "fine_tuning.job.event";
   /** Creation time, in Unix seconds. */
   created_at: number;
@@ -1764,13 +1642,13 @@ export interface ExpiresAfter {
 /** Base weights that the adapter was merged into. */
 export interface ExportMergedOnto {
   /**
-   * `bf16`: the weights in the base model's files; `nf4`: those rounded to NF4, as in
-   * training. The one closer to the engine is used.
+   * `bf16`: the weights in the base model's files; `nf4`: those rounded to NF4, as in training. The one closer to
+   * the engine is used.
    */
   base: "bf16" | "nf4";
   /**
-   * Mean absolute difference of the log-probabilities from the engine's with `bf16`, in nats
-   * per token; null if the training was not quantized.
+   * Mean absolute difference of the log-probabilities from the engine's with `bf16`, in nats per token; null if
+   * the training was not quantized.
    */
   bf16_difference?: number | null;
   /** The same with `nf4`. */
@@ -1790,8 +1668,8 @@ export interface ExportProof {
   /** Difference of the token where it is largest, in nats. */
   largest_logprob_difference: number;
   /**
-   * Rise of the loss on the held-out rows' own answers over the engine's, in nats per token.
-   * Null if there are no such rows.
+   * Rise of the loss on the held-out rows' own answers over the engine's, in nats per token. Null if there are no
+   * such rows.
    */
   loss_rise?: number | null;
   /** Base weights that the adapter was merged into; null if it was not merged. */
@@ -1825,23 +1703,15 @@ export interface FileContentSource {
 export interface FileDeleted {
   /** ID of the deleted file. */
   id: string;
-  /** Default: `file`. */
   object?: "file";
-  /** Default: `true`. */
   deleted?: true;
-  /**
-   * IDs of unfinished jobs, batches and generations that read the file, and may fail without
-   * it.
-   */
+  /** IDs of unfinished jobs, batches and generations that read the file, and may fail without it. */
   unfinished_jobs?: string[];
   /** Names of the trained models and checkpoints whose jobs read the file. They are kept. */
   models?: string[];
   /** Names of the trained models and checkpoints that `cascade` deleted. */
   deleted_models?: string[];
-  /**
-   * IDs of the files that cleanings, merges and generations made from the file. They are
-   * kept.
-   */
+  /** IDs of the files that cleanings, merges and generations made from the file. They are kept. */
   derived_files?: string[];
   /** IDs of the receipts of the erasure: of the file, then of each deleted model. */
   receipts?: string[];
@@ -1866,7 +1736,6 @@ export interface FileIdSource {
 export interface FileObject {
   /** ID of the file, prefixed with `file-`. */
   id: string;
-  /** Default: `file`. */
   object?: "file";
   /** File size in bytes. */
   bytes: number;
@@ -1915,8 +1784,8 @@ export interface FileToMerge {
   /** Maximum number of rows to take, chosen with the seed. */
   max_rows?: number | null;
   /**
-   * Share of the file in the merged rows, relative to the other files. If any file has a
-   * weight, the others have 1 by default. As many rows are taken as the weights allow.
+   * Share of the file in the merged rows, relative to the other files. If any file has a weight, the others have
+   * 1 by default. As many rows are taken as the weights allow.
    */
   weight?: number | null;
 }
@@ -1931,10 +1800,7 @@ export interface FindingObject {
 
 /** Format options of a file. They override automatic detection. */
 export interface FormatFields {
-  /**
-   * Container format of the file. With `text`, plain text or Markdown is cut to rows of
-   * texts.
-   */
+  /** Container format of the file. With `text`, plain text or Markdown is cut to rows of texts. */
   container?: "jsonl" | "json" | "csv" | "parquet" | "xlsx" | "text" | null;
   /** Structure of a row. */
   shape?: "chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt" | "text" | "reinforcement" | null;
@@ -1951,13 +1817,13 @@ export interface FormatFields {
   /** Sheet of a workbook. Defaults to the first whose columns can be read. */
   sheet?: string | null;
   /**
-   * Number of the row or line that names the columns of a table, from 1. With 0, no row does,
-   * and the columns are named `column 1`, `column 2` and so on. Detected if omitted.
+   * Number of the row or line that names the columns of a table, from 1. With 0, no row does, and the columns are
+   * named `column 1`, `column 2` and so on. Detected if omitted.
    */
   header_row?: number | null;
   /**
-   * Column with the ID of the conversation, if each row is one message. Its columns can be
-   * mapped as `role`, `content` and `order`.
+   * Column with the ID of the conversation, if each row is one message. Its columns can be mapped as `role`,
+   * `content` and `order`.
    */
   group_by?: string | null;
 }
@@ -1965,8 +1831,8 @@ export interface FormatFields {
 /** A condition of a job's gate that its evaluation does not meet. */
 export interface GateFaultObject {
   /**
-   * Figure that the condition applies to. A condition on a metric or gain applies to the
-   * whole 95% interval, and thus to its limit `_low` or `_high`.
+   * Figure that the condition applies to. A condition on a metric or gain applies to the whole 95% interval, and
+   * thus to its limit `_low` or `_high`.
    */
   key: string;
   /** Condition on the figure. */
@@ -1996,11 +1862,10 @@ export interface GenerationCounts {
   /** Number of rows kept. */
   kept: number;
   /**
-   * Number of rows and answers left out, by reason: `malformed` (not in the requested form),
-   * `engine_error`, `echo` (repeats the question or the passage), `wrong_language`,
-   * `unsupported_fact` (a number, date or name that the passage does not have), `unsupported`
-   * (the model finds that the passage does not state it), `answered` (a refused question that
-   * the documents answer), `duplicate`, and `surplus` (more than `n`).
+   * Number of rows and answers left out, by reason: `malformed` (not in the requested form), `engine_error`,
+   * `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name
+   * that the passage does not have), `unsupported` (the model finds that the passage does not state it),
+   * `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`).
    */
   dropped: Record<string, number>;
 }
@@ -2009,9 +1874,7 @@ export interface GenerationCounts {
 export interface GenerationDeleted {
   /** ID of the deleted generation. */
   id: string;
-  /** Default: `dataset.generation`. */
   object?: "dataset.generation";
-  /** Default: `true`. */
   deleted?: true;
 }
 
@@ -2027,10 +1890,7 @@ export interface GenerationError {
 
 /** Reason why a completed generation has fewer rows than wanted. */
 export interface GenerationIncompleteDetails {
-  /**
-   * `max_tokens_total` if the tokens were used up, or `no_more_passages` if all passages were
-   * asked about.
-   */
+  /** `max_tokens_total` if the tokens were used up, or `no_more_passages` if all passages were asked about. */
   reason: IncompleteReason;
 }
 
@@ -2144,22 +2004,18 @@ export interface Hyperparameters {
   max_seq_length?: number | "auto";
   /** Whether to pack several rows into one sequence. Default: `auto`. */
   packing?: boolean | "auto";
-  /**
-   * Fine-tuned model whose adapter weights training starts from. It must have the same base
-   * model.
-   */
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
   warm_start?: string | null;
   /**
-   * Share of the training rows to hold out for validation. Cannot be combined with
-   * `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is
-   * no validation file.
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
    */
   validation_share?: number | null;
   /** Early-stopping rule. Disabled if omitted. */
   early_stopping?: EarlyStopping | null;
   /**
-   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead
-   * of the last one. Default: `false`.
+   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+   * Default: `false`.
    */
   keep_best?: boolean;
 }
@@ -2198,15 +2054,14 @@ export interface JobError {
 
 /** Evaluation of a fine-tuning job on its held-out rows. */
 export interface JobEvaluationObject {
-  /** Object type. Default: `fine_tuning.job.evaluation`. */
   object?: "fine_tuning.job.evaluation";
   /** ID of the job. */
   job_id: string;
   /** Name of the model that is evaluated. */
   model: string;
   /**
-   * Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or
-   * no engine serves its base model.
+   * Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or no engine serves its
+   * base model.
    */
   status: EvaluationStatus;
   /** Current step; null if the evaluation has ended. */
@@ -2231,7 +2086,6 @@ export interface JobEvaluationObject {
 export interface JobObject {
   /** ID of the job. Starts with `ftjob-`. */
   id: string;
-  /** Default: `fine_tuning.job`. */
   object?: "fine_tuning.job";
   /** Creation time, in Unix seconds. */
   created_at: number;
@@ -2239,10 +2093,7 @@ export interface JobObject {
   error: JobError | null;
   /** Name of the fine-tuned model. Null until the job succeeds. */
   fine_tuned_model: string | null;
-  /**
-   * Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until
-   * then.
-   */
+  /** Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then. */
   finished_at: number | null;
   /** OpenAI's standard hyperparameters. `method` has all hyperparameters. */
   hyperparameters: StandardHyperparameters;
@@ -2257,8 +2108,8 @@ export interface JobObject {
   /** Current status of the job. */
   status: Status;
   /**
-   * Whether a running job is about to pause. Its status becomes `paused` once its checkpoint
-   * is stored. Default: `false`.
+   * Whether a running job is about to pause. Its status becomes `paused` once its checkpoint is stored. Default:
+   * `false`.
    */
   pausing?: boolean;
   /** Number of tokens trained so far. Null until the training reports progress. */
@@ -2281,10 +2132,7 @@ export interface JobObject {
   suffix: string | null;
   /** The same suffix, under OpenAI's name. */
   user_provided_suffix: string | null;
-  /**
-   * Number of the current attempt, starting at 1. It increases when the job is recovered or
-   * resumed.
-   */
+  /** Number of the current attempt, starting at 1. It increases when the job is recovered or resumed. */
   attempt: number;
   /** Priority of the job. Higher values run first. Default: `0`. */
   priority?: number;
@@ -2294,10 +2142,7 @@ export interface JobObject {
   baseline_prompt?: string | null;
   /** ID of the sweep that the job is a trial of; otherwise null. */
   sweep_id?: string | null;
-  /**
-   * Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is
-   * queued.
-   */
+  /** Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued. */
   queue_position?: number | null;
 }
 
@@ -2351,7 +2196,6 @@ export interface KeyHolder {
 export interface KeyObject {
   /** ID of the key, prefixed with `key_`. */
   id: string;
-  /** Default: `organization.project.api_key`. */
   object?: "organization.project.api_key";
   /** Name of the key. */
   name: string;
@@ -2365,8 +2209,8 @@ export interface KeyObject {
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
   expires_at: number | null;
   /**
-   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there
-   * was none. Updated within a minute.
+   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated
+   * within a minute.
    */
   last_used_at: number | null;
   /** IP addresses and CIDR ranges that requests may come from, or null for all. */
@@ -2376,13 +2220,11 @@ export interface KeyObject {
   /** Limits set for the key, within those of its project. */
   limits: Limits;
   owner: KeyOwner;
-  /** Default: `active`. */
   owner_project_access?: "active";
 }
 
 /** The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons. */
 export interface KeyOwner {
-  /** Default: `service_account`. */
   type?: "service_account";
   service_account: KeyHolder;
 }
@@ -2404,35 +2246,25 @@ export interface KtoHyperparameters {
   max_seq_length?: number | "auto";
   /** Whether to pack several rows into one sequence. Default: `auto`. */
   packing?: boolean | "auto";
-  /**
-   * Fine-tuned model whose adapter weights training starts from. It must have the same base
-   * model.
-   */
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
   warm_start?: string | null;
   /**
-   * Share of the training rows to hold out for validation. Cannot be combined with
-   * `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is
-   * no validation file.
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
    */
   validation_share?: number | null;
   /** Early-stopping rule. Disabled if omitted. */
   early_stopping?: EarlyStopping | null;
   /**
-   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead
-   * of the last one. Default: `false`.
+   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+   * Default: `false`.
    */
   keep_best?: boolean;
   /** KTO beta. Higher values keep the model closer to the reference model. Default: `auto`. */
   beta?: number | "auto";
-  /**
-   * Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers.
-   * Default: `auto`.
-   */
+  /** Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers. Default: `auto`. */
   desirable_weight?: number | "auto";
-  /**
-   * Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers.
-   * Default: `auto`.
-   */
+  /** Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers. Default: `auto`. */
   undesirable_weight?: number | "auto";
 }
 
@@ -2446,25 +2278,19 @@ export interface LabelConfusion {
   /** Labels that were expected or given. */
   labels: string[];
   /**
-   * Number of items by expected label and, within it, given label. `(other)` counts answers
-   * that are not any of the labels.
+   * Number of items by expected label and, within it, given label. `(other)` counts answers that are not any of
+   * the labels.
    */
   counts: Record<string, Record<string, number>>;
   /** Number of items with both labels. */
   n: number;
   /** Share of the items whose labels are equal. */
   accuracy: number;
-  /**
-   * Cohen's kappa: agreement beyond chance, where 1 is perfect and 0 is chance. Null if all
-   * labels are the same.
-   */
+  /** Cohen's kappa: agreement beyond chance, where 1 is perfect and 0 is chance. Null if all labels are the same. */
   kappa: number | null;
 }
 
-/**
- * Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else
- * 0.
- */
+/** Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0. */
 export interface LabelGrader {
   /** Name of the grader. */
   name: string;
@@ -2482,9 +2308,9 @@ export interface LabelModelGrader {
   /** Name of the grader. */
   name: string;
   /**
-   * Judgment of a person, usually a template variable. The results of a run show how often
-   * the judge agrees with it. Items without one are left out of this comparison. For
-   * `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
+   * Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with
+   * it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for
+   * `score_model`, a score, `pass` or `fail`.
    */
   human_label?: string | null;
   type: "label_model";
@@ -2505,10 +2331,7 @@ export interface LanguageGrader {
   type: "language";
   /** Text to grade. May contain template variables. Default: `{{sample.output_text}}`. */
   input?: string;
-  /**
-   * Expected language as a BCP 47 tag, such as `ja` or `zh-Hant`. May contain template
-   * variables.
-   */
+  /** Expected language as a BCP 47 tag, such as `ja` or `zh-Hant`. May contain template variables. */
   reference: string;
 }
 
@@ -2516,28 +2339,19 @@ export interface LanguageGrader {
 export interface LimitUse {
   /** Limit, or null if there is none. */
   limit: number | null;
-  /**
-   * Used amount of the limit, as of about a second ago. 0 if there is no limit, because
-   * nothing is counted then.
-   */
+  /** Used amount of the limit, as of about a second ago. 0 if there is no limit, because nothing is counted then. */
   used: number;
 }
 
-/**
- * Limits of an API key. `null` means the default applies. `unlimited` means there is no
- * limit.
- */
+/** Limits of an API key. */
 export interface Limits {
-  /**
-   * Maximum requests per minute. A request for several answers (`n`) counts once for each
-   * answer.
-   */
+  /** Maximum requests per minute. A request for several answers (`n`) counts once for each answer. */
   requests_per_minute?: number | "unlimited" | null;
   /** Maximum tokens per minute, prompt and completion tokens together. */
   tokens_per_minute?: number | "unlimited" | null;
   /**
-   * Maximum number of concurrent requests, including streams. A request for several answers
-   * (`n`) counts once for each answer.
+   * Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for
+   * each answer.
    */
   concurrent_requests?: number | "unlimited" | null;
   /** Maximum number of concurrent streams. */
@@ -2545,7 +2359,6 @@ export interface Limits {
 }
 
 export interface ListOf_PermissionObject_ {
-  /** Default: `list`. */
   object?: "list";
   data: PermissionObject[];
   has_more: boolean;
@@ -2564,10 +2377,7 @@ export interface LoraOptions {
   dropout?: number;
   /** Names of the modules to adapt, up to 32. Defaults to `"all-linear"`. */
   target_modules?: "all-linear" | string[] | null;
-  /**
-   * Whether to use DoRA. True is rejected because the serving engine cannot load DoRA
-   * adapters.
-   */
+  /** Whether to use DoRA. True is rejected because the serving engine cannot load DoRA adapters. */
   use_dora?: boolean | null;
   /** Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. Suits high ranks. */
   use_rslora?: boolean | null;
@@ -2602,7 +2412,6 @@ export interface MemoryObject {
 export interface MergeObject {
   /** ID of the merge, prefixed with `filemerge-`. */
   id: string;
-  /** Default: `file.merge`. */
   object?: "file.merge";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
@@ -2623,8 +2432,8 @@ export interface MergeObject {
   /** ID of the merged file. */
   merged_file?: string | null;
   /**
-   * ID of a JSON Lines file that names each row that was left out, with the reason, and each
-   * row that conflicts with one of another file.
+   * ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts
+   * with one of another file.
    */
   diff_file?: string | null;
   /** Number of rows in the merged file. */
@@ -2646,14 +2455,13 @@ export interface MergeRequest {
   /** Name of the merged file. Default: `merged.jsonl`. */
   filename?: string;
   /**
-   * Whether to keep only the first of the rows that are identical in all content used for
-   * training, in the order of `files`. Default: `true`.
+   * Whether to keep only the first of the rows that are identical in all content used for training, in the order
+   * of `files`. Default: `true`.
    */
   exact_duplicates?: boolean;
   /**
-   * `files` takes the same number of rows from each file, and `languages` from each language.
-   * Rows of unknown languages, and of languages with less than 2% of the rows, are all kept.
-   * Default: `none`.
+   * `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown
+   * languages, and of languages with less than 2% of the rows, are all kept. Default: `none`.
    */
   balance?: "none" | "files" | "languages";
   /** Random seed for choosing rows. Default: `0`. */
@@ -2675,13 +2483,13 @@ export interface MergedFileObject {
 }
 
 /**
- * Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers,
- * continued pre-training on texts, or reinforcement on prompts, by a grader.
+ * Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, continued pre-training
+ * on texts, or reinforcement on prompts, by a grader.
  */
 export interface Method {
   /**
-   * Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled
-   * answers), `pretraining` (on texts), or `reinforcement` (on prompts, by a grader).
+   * Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), `pretraining`
+   * (on texts), or `reinforcement` (on prompts, by a grader).
    */
   type: "supervised" | "dpo" | "kto" | "pretraining" | "reinforcement";
   /** Options for the `supervised` method. */
@@ -2701,9 +2509,8 @@ export interface MixedFile {
   /** ID of the file, which has the row format of the training file. */
   file: string;
   /**
-   * Number of times that an epoch draws each row of the file, 0.001 to 100. With 0.25, each
-   * epoch has a different quarter of the rows; with 2, it has every row twice. Rows of the
-   * training file are drawn once. Default: `1`.
+   * Number of times that an epoch draws each row of the file, 0.001 to 100. With 0.25, each epoch has a different
+   * quarter of the rows; with 2, it has every row twice. Rows of the training file are drawn once. Default: `1`.
    */
   weight?: number;
 }
@@ -2726,7 +2533,7 @@ export interface MlflowIntegration {
 
 /** MLflow integration of a job. */
 export interface MlflowIntegrationObject {
-  /** Type of the integration. Default: `mlflow`. */
+  /** Type of the integration. */
   type?: "mlflow";
   /** The run. */
   mlflow: MlflowRunObject;
@@ -2754,10 +2561,7 @@ export interface MlflowSettings {
   run_name?: string | null;
   /** Tags of the run; up to 16. Keys have up to 64 characters, values up to 200. */
   tags?: Record<string, unknown> | null;
-  /**
-   * URL of the MLflow server, which must be one that the operator allows. Defaults to the
-   * operator's first.
-   */
+  /** URL of the MLflow server, which must be one that the operator allows. Defaults to the operator's first. */
   tracking_uri?: string | null;
 }
 
@@ -2765,9 +2569,7 @@ export interface MlflowSettings {
 export interface ModelDeleted {
   /** Name of the deleted model. */
   id: string;
-  /** Default: `model`. */
   object?: "model";
-  /** Default: `true`. */
   deleted?: true;
   /** ID of the receipt of the erasure, which says what was erased. */
   receipt?: string | null;
@@ -2777,12 +2579,8 @@ export interface ModelDeleted {
 export interface ModelExport {
   /** ID of the export. Starts with `export-`. */
   id: string;
-  /** Default: `model.export`. */
   object?: "model.export";
-  /**
-   * `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or
-   * `cancelled`.
-   */
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
   status: OperationStatus;
   /** Creation time, in Unix seconds. */
   created_at: number;
@@ -2840,7 +2638,6 @@ export interface ModelExportResult {
 export interface ModelImport {
   /** ID of the import, prefixed with `modelimport-`. */
   id: string;
-  /** Default: `model.import`. */
   object?: "model.import";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
@@ -2862,10 +2659,7 @@ export interface ModelImport {
   base_model_name_or_path?: string | null;
   /** Number of files in the archive that are not part of an adapter. */
   skipped_files?: number | null;
-  /**
-   * Differences between the adapter's folder and the base model; null until the import is
-   * completed.
-   */
+  /** Differences between the adapter's folder and the base model; null until the import is completed. */
   findings?: ImportFinding[] | null;
 }
 
@@ -2873,36 +2667,26 @@ export interface ModelImport {
 export interface ModelObject {
   /** Model name to use in requests. */
   id: string;
-  /** Default: `model`. */
   object?: "model";
   /** Creation time, as a Unix timestamp in seconds. */
   created: number;
-  /**
-   * Owner of the model: `system` for base models, or the name of the project that trained it
-   * or has the alias.
-   */
+  /** Owner of the model: `system` for base models, or the name of the project that trained it or has the alias. */
   owned_by: string;
   /** Base model of a trained model; null for other models. */
   base_model?: string | null;
   /** License of the base model; null for aliases. */
   license?: string | null;
-  /**
-   * Context length of the base model in tokens, prompt and completion together; null for
-   * aliases.
-   */
+  /** Context length of the base model in tokens, prompt and completion together; null for aliases. */
   context_length?: number | null;
   /** Languages of the base model, as declared by the operator; null for aliases. */
   languages?: string[] | null;
   /**
-   * What the base model can do in addition to chats. `tools`: requests may contain `tools`.
-   * `reasoning`: it thinks before it answers, and its thoughts are separate from the answer.
-   * Null for aliases, and if it is not known.
+   * What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it
+   * thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not
+   * known.
    */
   capabilities?: ("tools" | "reasoning")[] | null;
-  /**
-   * Whether an engine currently serves a base model and the models trained on it; null for
-   * other models.
-   */
+  /** Whether an engine currently serves a base model and the models trained on it; null for other models. */
   available?: boolean | null;
   /** ID of the job that created a trained model; null for other models. */
   fine_tuning_job?: string | null;
@@ -2914,7 +2698,7 @@ export interface ModelObject {
 
 /** Origin of a model that was trained elsewhere and imported. */
 export interface ModelOrigin {
-  /** `imported`: the model was trained elsewhere. Default: `imported`. */
+  /** `imported`: the model was trained elsewhere. */
   kind?: "imported";
   /** ID of the import. */
   import_id: string;
@@ -2922,10 +2706,7 @@ export interface ModelOrigin {
   archive_sha256: string;
   /** Base model that the adapter's configuration names. */
   base_model_name_or_path?: string | null;
-  /**
-   * `unchecked`: the engine's scores were not compared with the trainer's, as they are for
-   * models trained here. Default: `unchecked`.
-   */
+  /** `unchecked`: the engine's scores were not compared with the trainer's, as they are for models trained here. */
   parity?: "unchecked";
 }
 
@@ -2939,15 +2720,14 @@ export interface MultiGrader {
   /** Graders by the name that the formula uses, or a single grader. */
   graders: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader | Record<string, StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader>;
   /**
-   * Formula of the score. Operators: `+`, `-`, `*`, `/`, `^`. Functions: `min`, `max`, `abs`,
-   * `floor`, `ceil`, `exp`, `sqrt`, `log`.
+   * Formula of the score. Operators: `+`, `-`, `*`, `/`, `^`. Functions: `min`, `max`, `abs`, `floor`, `ceil`,
+   * `exp`, `sqrt`, `log`.
    */
   calculate_output: string;
 }
 
 /** A new admin key. This is the only response that contains the secret. */
 export interface NewAdminKeyObject {
-  /** Default: `organization.admin_api_key`. */
   object?: "organization.admin_api_key";
   /** ID of the key, prefixed with `key_`. */
   id: string;
@@ -2958,8 +2738,8 @@ export interface NewAdminKeyObject {
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /**
-   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there
-   * was none. Updated within a minute.
+   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated
+   * within a minute.
    */
   last_used_at: number | null;
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
@@ -2975,7 +2755,6 @@ export interface NewAdminKeyObject {
 export interface NewKeyObject {
   /** ID of the key, prefixed with `key_`. */
   id: string;
-  /** Default: `organization.project.api_key`. */
   object?: "organization.project.api_key";
   /** Name of the key. */
   name: string;
@@ -2989,8 +2768,8 @@ export interface NewKeyObject {
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
   expires_at: number | null;
   /**
-   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there
-   * was none. Updated within a minute.
+   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated
+   * within a minute.
    */
   last_used_at: number | null;
   /** IP addresses and CIDR ranges that requests may come from, or null for all. */
@@ -3000,7 +2779,6 @@ export interface NewKeyObject {
   /** Limits set for the key, within those of its project. */
   limits: Limits;
   owner: KeyOwner;
-  /** Default: `active`. */
   owner_project_access?: "active";
   /** Secret of the key, shown only once. */
   value: string;
@@ -3008,15 +2786,14 @@ export interface NewKeyObject {
 
 /** A new service account, with its first key. */
 export interface NewServiceAccountObject {
-  /** Default: `organization.project.service_account`. */
   object?: "organization.project.service_account";
   /** ID of the account, prefixed with `svc_acct_`. */
   id: string;
   /** Name of the account. */
   name: string;
   /**
-   * Role of the account: the keys of an `owner` have the role `project_admin`, those of a
-   * `member` the role `member`, and an account with `none` can have no keys.
+   * Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role
+   * `member`, and an account with `none` can have no keys.
    */
   role: AccountRole;
   /** Creation time, as a Unix timestamp in seconds. */
@@ -3031,7 +2808,6 @@ export interface OperationDeleted {
   id: string;
   /** Type of the object, followed by `.deleted`. */
   object: string;
-  /** Default: `true`. */
   deleted?: true;
   /** ID of the receipt that says what was erased; null if none is. */
   receipt?: string | null;
@@ -3051,7 +2827,6 @@ export interface OperationError {
 export interface OperationEvent {
   /** ID of the event. */
   id: string;
-  /** Default: `operation.event`. */
   object?: "operation.event";
   /** Time of the change, in Unix seconds. */
   created_at: number;
@@ -3084,7 +2859,6 @@ export type OperationStatus = "queued" | "in_progress" | "cancelling" | "complet
 export interface OutputItemObject {
   /** ID of the output item, prefixed with `outputitem_`. */
   id: string;
-  /** Default: `eval.run.output_item`. */
   object?: "eval.run.output_item";
   /** Identifier of the eval. */
   eval_id: string;
@@ -3093,8 +2867,8 @@ export interface OutputItemObject {
   /** Unix timestamp in seconds of the outcome. */
   created_at: number;
   /**
-   * `pass` if all graders passed the item, `fail` if one did not, `error` if the item could
-   * not be sampled or graded.
+   * `pass` if all graders passed the item, `fail` if one did not, `error` if the item could not be sampled or
+   * graded.
    */
   status: "pass" | "fail" | "error";
   /** Number of the item, starting at 0. */
@@ -3123,8 +2897,8 @@ export interface OutputItemResult {
   /** Scores of the graders that a `multi` grader combines. */
   sub_scores?: Record<string, number> | null;
   /**
-   * Labels of a `label` grader, or those of a person and a judge: `expected`, and `given`,
-   * which is null for other answers.
+   * Labels of a `label` grader, or those of a person and a judge: `expected`, and `given`, which is null for
+   * other answers.
    */
   label?: Record<string, string | null> | null;
 }
@@ -3154,17 +2928,14 @@ export interface OutputItemSample {
 
 /** Response to revoking a permission. */
 export interface PermissionDeleted {
-  /** Default: `checkpoint.permission`. */
   object?: "checkpoint.permission";
   /** ID of the revoked permission. */
   id: string;
-  /** Default: `true`. */
   deleted?: true;
 }
 
 /** A permission of a project to send requests to a model of another one. */
 export interface PermissionObject {
-  /** Default: `checkpoint.permission`. */
   object?: "checkpoint.permission";
   /** ID of the permission, prefixed with `cp_`. */
   id: string;
@@ -3201,28 +2972,24 @@ export interface PretrainingHyperparameters {
   /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
   quantization?: "nf4" | "none";
   /**
-   * Maximum sample length in tokens. Longer texts are cut into several samples, and longer
-   * chats are truncated. Default: `auto`.
+   * Maximum sample length in tokens. Longer texts are cut into several samples, and longer chats are truncated.
+   * Default: `auto`.
    */
   max_seq_length?: number | "auto";
   /** Whether to pack several rows into one sequence. Default: `auto`. */
   packing?: boolean | "auto";
-  /**
-   * Fine-tuned model whose adapter weights training starts from. It must have the same base
-   * model.
-   */
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
   warm_start?: string | null;
   /**
-   * Share of the training rows to hold out for validation. Cannot be combined with
-   * `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is
-   * no validation file.
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
    */
   validation_share?: number | null;
   /** Early-stopping rule. Disabled if omitted. */
   early_stopping?: EarlyStopping | null;
   /**
-   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead
-   * of the last one. Default: `false`.
+   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+   * Default: `false`.
    */
   keep_best?: boolean;
 }
@@ -3237,8 +3004,8 @@ export interface PreviewRequest {
   /** ID of the file, which has the purpose `fine-tune`. */
   file_id: string;
   /**
-   * Format options to read the file with; with `{}`, everything is detected. Defaults to the
-   * options given at upload.
+   * Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at
+   * upload.
    */
   format?: FormatFields | null;
   /** Maximum number of rows. Fewer are shown if they are large. Default: `20`. */
@@ -3263,34 +3030,24 @@ export interface ProjectAllowance {
   storage_bytes: LimitUse;
 }
 
-/**
- * Limits of a project. `null` means the default applies. `unlimited` means there is no
- * limit.
- */
+/** Limits of a project. */
 export interface ProjectLimits {
-  /**
-   * Maximum requests per minute. A request for several answers (`n`) counts once for each
-   * answer.
-   */
+  /** Maximum requests per minute. A request for several answers (`n`) counts once for each answer. */
   requests_per_minute?: number | "unlimited" | null;
   /** Maximum tokens per minute, prompt and completion tokens together. */
   tokens_per_minute?: number | "unlimited" | null;
   /**
-   * Maximum number of concurrent requests, including streams. A request for several answers
-   * (`n`) counts once for each answer.
+   * Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for
+   * each answer.
    */
   concurrent_requests?: number | "unlimited" | null;
   /** Maximum number of concurrent streams. */
   concurrent_streams?: number | "unlimited" | null;
-  /**
-   * Maximum bytes that the project may have in storage: files, uploads, checkpoints, models,
-   * exports and results.
-   */
+  /** Maximum bytes that the project may have in storage: files, uploads, checkpoints, models, exports and results. */
   storage_bytes?: number | "unlimited" | null;
   /**
-   * Maximum bytes that the objects of the project may take in Redis: evals, runs, jobs, the
-   * metadata of files and chats, and answers kept for an `Idempotency-Key`. By default, an
-   * eighth of the memory of Redis.
+   * Maximum bytes that the objects of the project may take in Redis: evals, runs, jobs, the metadata of files and
+   * chats, and answers kept for an `Idempotency-Key`. By default, an eighth of the memory of Redis.
    */
   record_bytes?: number | "unlimited" | null;
 }
@@ -3299,22 +3056,18 @@ export interface ProjectLimits {
 export interface ProjectObject {
   /** ID of the project, prefixed with `proj_`. */
   id: string;
-  /** Default: `organization.project`. */
   object?: "organization.project";
   /** Name of the project, as used in its model names. */
   name: string;
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
-  /**
-   * Status of the project. The keys of a project that is archived or being deleted are
-   * refused.
-   */
+  /** Status of the project. The keys of a project that is archived or being deleted are refused. */
   status: "active" | "archived" | "deleting";
   /** Time at which the project was archived, as a Unix timestamp in seconds, or null. */
   archived_at: number | null;
   /**
-   * Number of objects that a project being deleted still has in storage. Null for other
-   * projects, and until they are counted.
+   * Number of objects that a project being deleted still has in storage. Null for other projects, and until they
+   * are counted.
    */
   objects_left: number | null;
   /** Limits set for the project. */
@@ -3322,8 +3075,8 @@ export interface ProjectObject {
   /** Settings of the storage of chats, or null if none are stored. */
   capture?: CaptureSettings | null;
   /**
-   * Whose administrators may switch the storage of chats on. Those of the project may always
-   * switch it off. Default: `organization`.
+   * Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
+   * Default: `organization`.
    */
   capture_managed_by?: "organization" | "project";
   /** Bytes that the project has in storage, with those of uploads in progress. */
@@ -3341,8 +3094,8 @@ export interface PromptScore {
   /** Number of rows with a score. */
   rows: number;
   /**
-   * Lines of the training file that the prompt shows as examples. Empty if it shows none, or
-   * the rows that are most similar to each question.
+   * Lines of the training file that the prompt shows as examples. Empty if it shows none, or the rows that are
+   * most similar to each question.
    */
   example_lines?: number[];
 }
@@ -3359,24 +3112,20 @@ export interface PythonGrader {
   type: "python";
   /** Python source that defines `grade(sample, item)`. */
   source: string;
-  /**
-   * Image tag of OpenAI's runtime. Accepted and ignored: graders run in the Python of the
-   * service.
-   */
+  /** Image tag of OpenAI's runtime. Accepted and ignored: graders run in the Python of the service. */
   image_tag?: string | null;
 }
 
 /** Signature of a receipt. */
 export interface ReceiptSignature {
-  /** Default: `Ed25519`. */
   algorithm?: "Ed25519";
   /** First 16 characters of the SHA-256 digest of the public key, in hexadecimal. */
   key_id: string;
   /** Public key of the installation, in Base64. */
   public_key: string;
   /**
-   * Signature in Base64, over the purpose, a newline, and the receipt as JSON with sorted
-   * keys and without spaces. `object`, `status` and `signature` are left out.
+   * Signature in Base64, over the purpose, a newline, and the receipt as JSON with sorted keys and without
+   * spaces. `object`, `status` and `signature` are left out.
    */
   value: string;
 }
@@ -3385,9 +3134,7 @@ export interface ReceiptSignature {
 export interface RecognizerDeleted {
   /** Name of the deleted recognizer. */
   id: string;
-  /** Default: `recognizer`. */
   object?: "recognizer";
-  /** Default: `true`. */
   deleted?: true;
 }
 
@@ -3395,7 +3142,6 @@ export interface RecognizerDeleted {
 export interface RecognizerObject {
   /** Name of the recognizer. Reports count its findings under this name. */
   id: string;
-  /** Default: `recognizer`. */
   object?: "recognizer";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
@@ -3410,10 +3156,7 @@ export type Recommendation = "train" | "prompt" | "retrieval" | "collect" | "fix
 
 /** Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling. */
 export interface ReinforcementHyperparameters {
-  /**
-   * Number of prompts per training step. Each is answered `group_size` times. Default:
-   * `auto`.
-   */
+  /** Number of prompts per training step. Each is answered `group_size` times. Default: `auto`. */
   batch_size?: number | "auto";
   /** Multiplier for the default learning rate of the model. */
   learning_rate_multiplier?: number | "auto";
@@ -3425,73 +3168,62 @@ export interface ReinforcementHyperparameters {
   /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
   quantization?: "nf4" | "none";
   /**
-   * Maximum length of a prompt and its answer in tokens. Prompts that leave no room for
-   * `max_completion_tokens` are dropped. Default: `auto`.
+   * Maximum length of a prompt and its answer in tokens. Prompts that leave no room for `max_completion_tokens`
+   * are dropped. Default: `auto`.
    */
   max_seq_length?: number | "auto";
   /** Whether to pack several rows into one sequence. Default: `auto`. */
   packing?: boolean | "auto";
-  /**
-   * Fine-tuned model whose adapter weights training starts from. It must have the same base
-   * model.
-   */
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
   warm_start?: string | null;
   /**
-   * Share of the training rows to hold out for validation. Cannot be combined with
-   * `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is
-   * no validation file.
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
    */
   validation_share?: number | null;
   /**
-   * Early-stopping rule: training ends when the mean reward of the validation rows stops
-   * rising. Disabled if omitted.
+   * Early-stopping rule: training ends when the mean reward of the validation rows stops rising. Disabled if
+   * omitted.
    */
   early_stopping?: EarlyStopping | null;
   /**
-   * If true, the fine-tuned model is the checkpoint with the highest mean reward of the
-   * validation rows instead of the last one. Default: `false`.
+   * If true, the fine-tuned model is the checkpoint with the highest mean reward of the validation rows instead
+   * of the last one. Default: `false`.
    */
   keep_best?: boolean;
-  /**
-   * Number of training steps between evaluations. `auto` evaluates at each checkpoint.
-   * Default: `auto`.
-   */
+  /** Number of training steps between evaluations. `auto` evaluates at each checkpoint. Default: `auto`. */
   eval_interval?: number | "auto";
   /**
-   * Number of validation rows that each evaluation answers, once each. `auto` is 64, or all
-   * rows if there are fewer. Default: `auto`.
+   * Number of validation rows that each evaluation answers, once each. `auto` is 64, or all rows if there are
+   * fewer. Default: `auto`.
    */
   eval_samples?: number | "auto";
   /** Number of answers to each prompt, which are compared with each other. Default: `8`. */
   group_size?: number;
   /**
-   * Sampling temperature of the answers. It must be high enough that the answers to a prompt
-   * differ, because training learns from the differences between their scores. Default: `1`.
+   * Sampling temperature of the answers. It must be high enough that the answers to a prompt differ, because
+   * training learns from the differences between their scores. Default: `1`.
    */
   temperature?: number;
   /** Maximum length of an answer in tokens. Default: `512`. */
   max_completion_tokens?: number;
   /**
-   * Weight of the divergence from the reference model in the loss. Higher values keep the
-   * model closer to it. `auto` is 0, which needs no reference. Default: `auto`.
+   * Weight of the divergence from the reference model in the loss. Higher values keep the model closer to it.
+   * `auto` is 0, which needs no reference. Default: `auto`.
    */
   beta?: number | "auto";
   /** Multiplier of OpenAI's API: `auto` or 1. Set `group_size` instead. */
   compute_multiplier?: number | "auto" | null;
-  /**
-   * Reasoning effort of OpenAI's API: `default`. The base model's chat template decides how
-   * its answers begin.
-   */
+  /** Reasoning effort of OpenAI's API: `default`. The base model's chat template decides how its answers begin. */
   reasoning_effort?: "default" | "low" | "medium" | "high" | null;
 }
 
 /** Options of reinforcement fine-tuning. */
 export interface ReinforcementMethod {
   /**
-   * Grader that scores the answers of the model. Training reinforces answers with higher
-   * scores. `item` is the row without its messages and tools, and `sample` is the answer.
-   * OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and
-   * `multi`.
+   * Grader that scores the answers of the model. Training reinforces answers with higher scores. `item` is the
+   * row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`,
+   * `text_similarity`, `score_model`, `python` and `multi`.
    */
   grader: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader;
   hyperparameters?: ReinforcementHyperparameters;
@@ -3518,8 +3250,8 @@ export interface ResponsesDataSource {
   /** Source of the items. */
   source: FileContentSource | FileIdSource;
   /**
-   * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias
-   * is resolved for each item.
+   * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each
+   * item.
    */
   model?: string | null;
   /** Prompt of an item. */
@@ -3563,25 +3295,22 @@ export interface RetrievalSigns {
 }
 
 /**
- * Role of a key. It determines what the key may do in its project and, for `admin` and
- * `auditor`, in the whole installation.
+ * Role of a key. It determines what the key may do in its project and, for `admin` and `auditor`, in the whole
+ * installation.
  */
 export type Role = "admin" | "project_admin" | "member" | "trainer" | "inference" | "reader" | "auditor";
 
 /** Request to replace the secret of an API key. */
 export interface RotateKey {
-  /**
-   * Seconds for which the previous secrets stay valid, up to 30 days. 0 ends them at once.
-   * Default: `86400`.
-   */
+  /** Seconds for which the previous secrets stay valid, up to 30 days. 0 ends them at once. Default: `86400`. */
   overlap_seconds?: number;
 }
 
 /** Request to rotate a signing secret. */
 export interface RotateWebhookEndpointSecret {
   /**
-   * Whether requests are also signed with the old secret for 24 hours, so that receivers can
-   * switch to the new one without losing events. Default: `false`.
+   * Whether requests are also signed with the old secret for 24 hours, so that receivers can switch to the new
+   * one without losing events. Default: `false`.
    */
   keep_old_secret_active_for_24_hours?: boolean;
 }
@@ -3592,8 +3321,8 @@ export interface RowFindingObject {
   code: string;
   severity: "error" | "warning" | "info";
   /**
-   * Amount by which this kind of finding lowers the row's score, however often it occurs in
-   * the row. Zero if it says nothing about quality.
+   * Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it
+   * says nothing about quality.
    */
   weight: number;
   /** What was found. */
@@ -3605,8 +3334,8 @@ export interface RowFindingObject {
   /** Line of the other row, if the finding is about a pair of rows. */
   other_line: number | null;
   /**
-   * Similarity of the two rows from 0 to 1; of their questions if they contradict each other.
-   * Null if it was not measured.
+   * Similarity of the two rows from 0 to 1; of their questions if they contradict each other. Null if it was not
+   * measured.
    */
   similarity: number | null;
 }
@@ -3617,9 +3346,9 @@ export type RowKind = "questions" | "rewrites" | "refusals";
 /** Rows to find. */
 export interface RowMatchFields {
   /**
-   * `text`: a message has these words, ignoring case, spacing, width, punctuation and
-   * politeness. `substring`: the row contains exactly these characters. `row_sha256`: the
-   * SHA-256 digest of the row, as the API returns rows in JSON Lines.
+   * `text`: a message has these words, ignoring case, spacing, width, punctuation and politeness. `substring`:
+   * the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns
+   * rows in JSON Lines.
    */
   type: "text" | "substring" | "row_sha256";
   /** Text or digest to find. */
@@ -3630,21 +3359,20 @@ export interface RowMatchFields {
 export interface RowObject {
   /** Position of the row: its line as a string. */
   id: string;
-  /** Default: `file.row`. */
   object?: "file.row";
   /** Line of the row in the uploaded file, counted from 1. */
   line: number;
   /** Language of the row; `und` if unknown, null if the row is broken. */
   language: string | null;
   /**
-   * Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row.
-   * Zero if the row is broken; null if the line has no row.
+   * Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is
+   * broken; null if the line has no row.
    */
   score: number | null;
   /**
-   * The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled
-   * data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text`
-   * of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
+   * The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`,
+   * `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of
+   * a prompt for a grader. Null if the row is broken.
    */
   row: Record<string, unknown> | null;
   findings: RowFindingObject[];
@@ -3695,9 +3423,9 @@ export interface ScoreModelGrader {
   /** Lowest score that passes. Defaults to the middle of the range of scores. */
   pass_threshold?: number | null;
   /**
-   * Judgment of a person, usually a template variable. The results of a run show how often
-   * the judge agrees with it. Items without one are left out of this comparison. For
-   * `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
+   * Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with
+   * it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for
+   * `score_model`, a score, `pass` or `fail`.
    */
   human_label?: string | null;
   type: "score_model";
@@ -3716,40 +3444,35 @@ export type SearchStatus = "in_progress" | "completed" | "failed";
 
 /** A service account. */
 export interface ServiceAccountObject {
-  /** Default: `organization.project.service_account`. */
   object?: "organization.project.service_account";
   /** ID of the account, prefixed with `svc_acct_`. */
   id: string;
   /** Name of the account. */
   name: string;
   /**
-   * Role of the account: the keys of an `owner` have the role `project_admin`, those of a
-   * `member` the role `member`, and an account with `none` can have no keys.
+   * Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role
+   * `member`, and an account with `none` can have no keys.
    */
   role: AccountRole;
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
 }
 
-/**
- * Request to set an alias: either `model`, or `targets` to split traffic between two
- * models.
- */
+/** Request to set an alias: either `model`, or `targets` to split traffic between two models. */
 export interface SetAlias {
   /** Model that receives all requests. */
   model?: string | null;
   /** Models that share the requests by weight. The weights must sum to 100. */
   targets?: TargetShare[] | null;
   /**
-   * Conditions that the evaluation of a trained model must meet before the alias points at
-   * it. A key is a figure of the evaluation, such as `chrf_gain` or `memorized`; a condition
-   * is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked` for `parity`. The alias keeps
-   * its gate if the field is missing; `{}` removes it.
+   * Conditions that the evaluation of a trained model must meet before the alias points at it. A key is a figure
+   * of the evaluation, such as `chrf_gain` or `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a
+   * number, or `checked` for `parity`. The alias keeps its gate if the field is missing; `{}` removes it.
    */
   gate?: Record<string, string> | null;
   /**
-   * Whether to change the targets even if they do not meet the gate of the alias or that of
-   * their job. The history records the failed conditions. Default: `false`.
+   * Whether to change the targets even if they do not meet the gate of the alias or that of their job. The
+   * history records the failed conditions. Default: `false`.
    */
   force?: boolean;
 }
@@ -3757,13 +3480,13 @@ export interface SetAlias {
 /** Request to set a recognizer: `pattern`, `terms`, or both. */
 export interface SetRecognizer {
   /**
-   * Regular expression in RE2 syntax, such as `\bC-\d{6}\b`. It is case-sensitive unless it
-   * begins with `(?i)`. Full-width digits and letters count as ordinary ones.
+   * Regular expression in RE2 syntax, such as `\bC-\d{6}\b`. It is case-sensitive unless it begins with `(?i)`.
+   * Full-width digits and letters count as ordinary ones.
    */
   pattern?: string | null;
   /**
-   * Words and phrases, such as the names of customers or projects. They are found as whole
-   * words, regardless of case and width.
+   * Words and phrases, such as the names of customers or projects. They are found as whole words, regardless of
+   * case and width.
    */
   terms?: string[];
 }
@@ -3783,7 +3506,6 @@ export type Status = "validating_files" | "queued" | "running" | "paused" | "suc
 
 /** The answer in a stored chat completion. */
 export interface StoredChatAnswer {
-  /** Default: `assistant`. */
   role?: "assistant";
   /** Text of the answer, redacted. */
   content: string | null;
@@ -3797,7 +3519,6 @@ export interface StoredChatAnswer {
 
 /** A choice of a stored chat completion. */
 export interface StoredChatChoice {
-  /** Default: `0`. */
   index?: 0;
   /** Reason generation ended. */
   finish_reason: string;
@@ -3810,9 +3531,7 @@ export interface StoredChatChoice {
 export interface StoredChatDeleted {
   /** ID of the chat completion. */
   id: string;
-  /** Default: `chat.completion.deleted`. */
   object?: "chat.completion.deleted";
-  /** Default: `true`. */
   deleted?: true;
 }
 
@@ -3840,7 +3559,6 @@ export interface StoredChatMessage {
 export interface StoredChatObject {
   /** ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`. */
   id: string;
-  /** Default: `chat.completion`. */
   object?: "chat.completion";
   /** Creation time, as a Unix timestamp in seconds. */
   created: number;
@@ -3867,7 +3585,6 @@ export interface StoredChatObject {
 
 /** Response to deleting stored chat completions. */
 export interface StoredChatsDeleted {
-  /** Default: `chat.completions.deleted`. */
   object?: "chat.completions.deleted";
   /** Number of chat completions that were deleted. */
   deleted: number;
@@ -3888,8 +3605,8 @@ export interface StringCheckGrader {
   /** Text to grade. May contain template variables. */
   input: string;
   /**
-   * Comparison: `eq` (equal), `ne` (not equal), `like` (the input contains the reference), or
-   * `ilike` (the same regardless of case).
+   * Comparison: `eq` (equal), `ne` (not equal), `like` (the input contains the reference), or `ilike` (the same
+   * regardless of case).
    */
   operation: "eq" | "ne" | "like" | "ilike";
   /** Text to compare with. May contain template variables. */
@@ -3913,7 +3630,6 @@ export interface SweepErrorObject {
 export interface SweepObject {
   /** ID of the sweep. Starts with `ftsweep-`. */
   id: string;
-  /** Default: `fine_tuning.sweep`. */
   object?: "fine_tuning.sweep";
   /** Creation time, in Unix seconds. */
   created_at: number;
@@ -3941,10 +3657,7 @@ export interface SweepObject {
   metadata: Record<string, string> | null;
   /** Whether the worse trials are stopped early. */
   stop_losers: boolean;
-  /**
-   * ID of the job that succeeded with the lowest held-out loss. Null until the sweep has
-   * ended.
-   */
+  /** ID of the job that succeeded with the lowest held-out loss. Null until the sweep has ended. */
   best_job: string | null;
   /** Name of the fine-tuned model of the best job. Null until the sweep has ended. */
   fine_tuned_model: string | null;
@@ -4045,12 +3758,8 @@ export interface ToolCallGrader {
 export interface TrainingAdvice {
   /** ID of the advice. Starts with `ftadvice-`. */
   id: string;
-  /** Default: `advice`. */
   object?: "advice";
-  /**
-   * `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or
-   * `cancelled`.
-   */
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
   status: OperationStatus;
   /** Creation time, in Unix seconds. */
   created_at: number;
@@ -4085,8 +3794,8 @@ export interface TrialObject {
   /** Whether the trial is paused until the other trials catch up. */
   is_waiting: boolean;
   /**
-   * Loss on the held-out rows at the newest checkpoint or, with `keep_best`, at the best one.
-   * Null until there is one.
+   * Loss on the held-out rows at the newest checkpoint or, with `keep_best`, at the best one. Null until there is
+   * one.
    */
   held_out_loss: number | null;
   /** Reason why the sweep stopped the trial; null if it did not. */
@@ -4108,18 +3817,15 @@ export interface UpdateKey {
   /** New name of the key. */
   name?: string | null;
   /**
-   * New role of the key. Neither the new nor the current role can have more permissions than
-   * the role of the key that changes it.
+   * New role of the key. Neither the new nor the current role can have more permissions than the role of the key
+   * that changes it.
    */
   role?: Role | null;
   /** New list of the only models of a key with the role `inference`. `null` allows all. */
   models?: string[] | null;
   /** New time until the key expires, in seconds from now. `null`: never. */
   expires_in_seconds?: number | null;
-  /**
-   * New list of the IP addresses and CIDR ranges that requests with the key may come from.
-   * `null` allows all.
-   */
+  /** New list of the IP addresses and CIDR ranges that requests with the key may come from. `null` allows all. */
   allowed_ips?: string[] | null;
   /** Limits to change. Omitted limits stay unchanged. */
   limits?: Limits;
@@ -4129,20 +3835,16 @@ export interface UpdateKey {
 export interface UpdateProject {
   limits?: ProjectLimits;
   /**
-   * New settings of the storage of chats. `null` stores no more chats; those that are stored
-   * stay until they expire or are deleted.
+   * New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they
+   * expire or are deleted.
    */
   capture?: CaptureSettings | null;
   /**
-   * Whose administrators may switch the storage of chats on: with `organization`, only keys
-   * with the role `admin`; with `project`, also those of the project with the role
-   * `project_admin`. `null` changes nothing.
+   * Whose administrators may switch the storage of chats on: with `organization`, only keys with the role
+   * `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
    */
   capture_managed_by?: "organization" | "project" | null;
-  /**
-   * Current name of the project. Another name is refused, because the names of its models
-   * contain it.
-   */
+  /** Current name of the project. Another name is refused, because the names of its models contain it. */
   name?: string | null;
 }
 
@@ -4150,10 +3852,7 @@ export interface UpdateProject {
 export interface UpdateServiceAccount {
   /** New name of the account. */
   name?: string | null;
-  /**
-   * New role of the account. All of its keys get the role `project_admin` (`owner`) or
-   * `member`.
-   */
+  /** New role of the account. All of its keys get the role `project_admin` (`owner`) or `member`. */
   role?: "owner" | "member" | null;
 }
 
@@ -4168,8 +3867,8 @@ export interface UpdateWebhookEndpoint {
   /** New name. */
   name?: string | null;
   /**
-   * New URL. The operator must allow its host and port. Any value, even the current URL,
-   * enables a disabled endpoint.
+   * New URL. The operator must allow its host and port. Any value, even the current URL, enables a disabled
+   * endpoint.
    */
   url?: string | null;
   /** Event types to deliver. Replaces the current list. */
@@ -4189,16 +3888,13 @@ export interface UploadCreate {
   /** Name of the resulting file. */
   filename: string;
   /**
-   * Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a
-   * batch is created. `model-import`, an extension, is for archives of adapters.
+   * Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a batch is created.
+   * `model-import`, an extension, is for archives of adapters.
    */
   purpose: "fine-tune" | "evals" | "batch" | "user_data" | "model-import";
   /** Size of the complete file in bytes. */
   bytes: number;
-  /**
-   * MIME type of the file. Required for OpenAI compatibility; the format is detected from the
-   * content.
-   */
+  /** MIME type of the file. Required for OpenAI compatibility; the format is detected from the content. */
   mime_type: string;
   /** Lifetime of the resulting file. If omitted, the file never expires. */
   expires_after?: ExpiresAfter | null;
@@ -4210,7 +3906,6 @@ export interface UploadCreate {
 export interface UploadObject {
   /** ID of the upload, prefixed with `upload_`. */
   id: string;
-  /** Default: `upload`. */
   object?: "upload";
   /** Declared size of the complete file in bytes. */
   bytes: number;
@@ -4230,7 +3925,6 @@ export interface UploadObject {
 export interface UploadPartObject {
   /** ID of the part, prefixed with `part_`, for use in `part_ids`. */
   id: string;
-  /** Default: `upload.part`. */
   object?: "upload.part";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
@@ -4247,7 +3941,6 @@ export type UploadStatus = "pending" | "completed" | "cancelled" | "expired";
 
 /** A time interval with an exclusive end. `results` is empty if there was no usage. */
 export interface UsageBucket {
-  /** Default: `bucket`. */
   object?: "bucket";
   /** Start of the bucket (inclusive), as a Unix timestamp in seconds. */
   start_time: number;
@@ -4259,7 +3952,6 @@ export interface UsageBucket {
 
 /** Usage of one group in one bucket. Fields that are not grouped by are null. */
 export interface UsageResult {
-  /** Default: `organization.usage.completions.result`. */
   object?: "organization.usage.completions.result";
   /** Number of prompt tokens, including cached tokens. */
   input_tokens: number;
@@ -4289,10 +3981,7 @@ export interface UsageResult {
   num_failed_requests: number;
   /** Mean time to first token of streams, in milliseconds; null without streams. */
   mean_time_to_first_token_ms: number | null;
-  /**
-   * Mean time per output token of streams after the first token, in milliseconds; null
-   * without such tokens.
-   */
+  /** Mean time per output token of streams after the first token, in milliseconds; null without such tokens. */
   mean_time_per_output_token_ms: number | null;
 }
 
@@ -4351,7 +4040,6 @@ export interface WandbSettings {
 export interface WebhookDeliveryObject {
   /** ID of the attempt, prefixed with `whdelivery-`. */
   id: string;
-  /** Default: `webhook_endpoint.delivery`. */
   object?: "webhook_endpoint.delivery";
   /** Time at which the attempt ended, as a Unix timestamp in seconds. */
   created_at: number;
@@ -4362,9 +4050,8 @@ export interface WebhookDeliveryObject {
   /** Number of the attempt, starting at 1. */
   attempt: number;
   /**
-   * Outcome of the attempt. `delivered`: the endpoint accepted the event. `retrying`: the
-   * attempt failed, and another one follows. `failed`: the last attempt failed. `disabled`:
-   * the endpoint answered 410.
+   * Outcome of the attempt. `delivered`: the endpoint accepted the event. `retrying`: the attempt failed, and
+   * another one follows. `failed`: the last attempt failed. `disabled`: the endpoint answered 410.
    */
   outcome: string;
   /** HTTP status of the endpoint's response; null if there was none. */
@@ -4379,9 +4066,7 @@ export interface WebhookDeliveryObject {
 export interface WebhookEndpointDeleted {
   /** ID of the deleted endpoint. */
   id: string;
-  /** Default: `webhook_endpoint.deleted`. */
   object?: "webhook_endpoint.deleted";
-  /** Default: `true`. */
   deleted?: true;
 }
 
@@ -4389,7 +4074,6 @@ export interface WebhookEndpointDeleted {
 export interface WebhookEndpointObject {
   /** ID of the endpoint, prefixed with `webhook_`. */
   id: string;
-  /** Default: `webhook_endpoint`. */
   object?: "webhook_endpoint";
   /** Creation time as a Unix timestamp in seconds. */
   created_at: number;
@@ -4404,15 +4088,14 @@ export interface WebhookEndpointObject {
   /** Abbreviated signing secret: `whsec_…` and its last four characters. */
   signing_secret_hint: string;
   /**
-   * Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more
-   * events. Extension of OpenAI's object.
+   * Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of
+   * OpenAI's object.
    */
   status: "enabled" | "disabled";
 }
 
 /** Result of a test in which the endpoint responded. */
 export interface WebhookEndpointTestObject {
-  /** Default: `webhook_endpoint.test`. */
   object?: "webhook_endpoint.test";
   /** ID of the endpoint. */
   webhook_endpoint_id: string;
@@ -4420,7 +4103,7 @@ export interface WebhookEndpointTestObject {
   event_type: string;
   /** HTTP status of the endpoint's response. */
   status_code: number;
-  /** Whether the endpoint responded, with any status. Always true. Default: `true`. */
+  /** Whether the endpoint responded, with any status. Always true. */
   success?: true;
 }
 
@@ -4428,7 +4111,6 @@ export interface WebhookEndpointTestObject {
 export interface WebhookEndpointWithSecretObject {
   /** ID of the endpoint, prefixed with `webhook_`. */
   id: string;
-  /** Default: `webhook_endpoint`. */
   object?: "webhook_endpoint";
   /** Creation time as a Unix timestamp in seconds. */
   created_at: number;
@@ -4443,8 +4125,8 @@ export interface WebhookEndpointWithSecretObject {
   /** Abbreviated signing secret: `whsec_…` and its last four characters. */
   signing_secret_hint: string;
   /**
-   * Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more
-   * events. Extension of OpenAI's object.
+   * Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of
+   * OpenAI's object.
    */
   status: "enabled" | "disabled";
   /** Signing secret: `whsec_` and the base64-encoded key. */
@@ -4453,7 +4135,6 @@ export interface WebhookEndpointWithSecretObject {
 
 /** List of event types that an endpoint can subscribe to. */
 export interface WebhookEventTypesObject {
-  /** Default: `list`. */
   object?: "list";
   /** Event types. */
   data: string[];
@@ -4484,12 +4165,7 @@ export interface ValidationReport {
   issues: Issue[];
 }
 
-/**
- * A problem found in a data set. `line` counts from 1 and is null if the issue concerns the
- * whole file. `pointer` is an RFC 6901 JSON Pointer. If the issue concerns a pair of rows,
- * `other_line` is the line of the other row, and `similarity` their similarity from 0 to 1,
- * if it was measured.
- */
+/** A problem found in a data set. */
 export interface Issue {
   severity: Severity;
   code: string;
@@ -4501,10 +4177,7 @@ export interface Issue {
   similarity?: number | null;
 }
 
-/**
- * Severity of an issue. `error`: the row cannot be trained on. `warning`: the row can be
- * trained on, but should be reviewed.
- */
+/** Severity of an issue. */
 export type Severity = "error" | "info" | "warning";
 
 /** Distribution of a per-row number. */
@@ -4518,21 +4191,13 @@ export interface Distribution {
   histogram: Histogram;
 }
 
-/**
- * Histogram of values. `counts[i]` values are in [edges[i], edges[i + 1]). The last bin
- * includes its upper edge.
- */
+/** Histogram of values. */
 export interface Histogram {
   edges: number[];
   counts: number[];
 }
 
-/**
- * Token counts for one model's tokenizer. Counts cover `rows` rows, which are a sample if
- * the file is large. They include the tokens of the texts and five per message for what a
- * chat template adds. `truncated_rows` and `unlearnable_rows` map a context length to the
- * number of rows that it truncates or leaves with nothing to learn from.
- */
+/** Token counts for one model's tokenizer. */
 export interface TokenStats {
   model: string;
   rows: number;
@@ -4543,10 +4208,7 @@ export interface TokenStats {
   unlearnable_rows: Record<string, number>;
 }
 
-/**
- * Efficiency of a model's tokenizer for a language. For comparison, English takes about
- * 0.25 tokens per character.
- */
+/** Efficiency of a model's tokenizer for a language. */
 export interface TokenizerFit {
   model: string;
   language: string;
@@ -4562,10 +4224,7 @@ export interface Share {
   share: number;
 }
 
-/**
- * Groups of similar rows. `extra_rows` is the number of rows that could be removed.
- * `examples` lists line numbers of the largest groups.
- */
+/** Groups of similar rows. */
 export interface GroupStats {
   groups: number;
   rows: number;
@@ -4573,12 +4232,7 @@ export interface GroupStats {
   examples: number[][];
 }
 
-/**
- * Rows of the validation file that also appear in the training file. `near` counts rows
- * that mean the same as a training row, and `contained` counts rows with a question and
- * answer that a training conversation contains. `same_prompt` counts rows that ask a
- * question of the training file, whatever the answer.
- */
+/** Rows of the validation file that also appear in the training file. */
 export interface OverlapStats {
   rows: number;
   exact: number;
@@ -4596,10 +4250,7 @@ export interface PersonalData {
   places: [number, string][];
 }
 
-/**
- * Statistics on system prompts. `top_share` is the share of all rows that have the most
- * common system prompt.
- */
+/** Statistics on system prompts. */
 export interface SystemPrompts {
   distinct: number;
   rows_without: number;
@@ -4615,15 +4266,7 @@ export interface Advice {
   lines?: number[];
 }
 
-/**
- * Two rows that are worth comparing. `similarity` is the share of words, or of characters
- * in scripts without spaces, that the rows have in common in the same order, from 0 to 1,
- * ignoring punctuation and politeness. For `contradiction`, only the questions count. In
- * the texts, detected personal data is masked, and long texts are truncated. The kinds
- * `same_meaning`, `meaning_contradiction`, and `meaning_overlap` occur only in reports of
- * earlier versions. For `overlap` and `meaning_overlap`, `line` refers to the validation
- * file, and `other_line` to the training file.
- */
+/** Two rows that are worth comparing. */
 export interface RowPair {
   kind: "contradiction" | "meaning_contradiction" | "meaning_overlap" | "near_duplicate" | "overlap" | "same_form" | "same_meaning";
   line: number;
@@ -4633,12 +4276,7 @@ export interface RowPair {
   other_text: string;
 }
 
-/**
- * Quality scores of the rows, from 0 to 1. A score is 1, minus the weight of each kind of
- * finding in the row, and at least 0. A broken row has 0. `weights` has the amount by which
- * each kind of finding in this file lowers a score. The bins of the histogram are a tenth
- * wide; the last one has the rows with a score of 1.
- */
+/** Quality scores of the rows, from 0 to 1. */
 export interface Scores {
   mean: number;
   histogram: Histogram;
@@ -4655,11 +4293,7 @@ export interface MeaningStats {
   overlap: number;
 }
 
-/**
- * Format in which the file was read. `columns` maps the shape's fields to the file's
- * columns. `header_row` is the number of the row that names the columns of a table, and 0
- * if none does. `shape` is null if the columns form none.
- */
+/** Format in which the file was read. */
 export interface FoundFormat {
   container: string;
   compression: string | null;
@@ -4672,11 +4306,7 @@ export interface FoundFormat {
   unused_columns: string[];
 }
 
-/**
- * One of the first rows. `record` has the value of each column, and is null if the row
- * could not be read. If each row is a message, it is a conversation. `row` is the row that
- * jobs would train on, and null if there is none. Texts are truncated to 2,000 characters.
- */
+/** One of the first rows. */
 export interface PreviewRow {
   line: number;
   record: Record<string, unknown> | null;
@@ -4725,10 +4355,7 @@ export interface ShapeChoice {
   columns: Record<string, string>;
 }
 
-/**
- * Columns of a file whose columns are not recognized. `columns` maps the fields `prompt`
- * and `completion` to the best candidate, if there is one.
- */
+/** Columns of a file whose columns are not recognized. */
 export interface ColumnsChoice {
   names: string[];
   columns: Record<string, string>;
@@ -4739,13 +4366,7 @@ export interface GroupByChoice {
   group_by: string;
 }
 
-/**
- * A statistic that differs between two files. `before` and `after` are shares of the rows,
- * medians of lengths and turns, or findings of personal data per row. `name` is the
- * language, the class, or the kind of personal data. `size` is how much differs, from 0 to
- * 1: the difference of the shares or, for lengths and turns, the largest difference between
- * the shares of rows up to any value.
- */
+/** A statistic that differs between two files. */
 export interface Shift {
   measure: "answer_characters" | "class" | "language" | "personal_data" | "question_characters" | "system_prompts" | "tools" | "turns";
   name: string | null;
@@ -4755,11 +4376,7 @@ export interface Shift {
   text: string;
 }
 
-/**
- * Statistics of a file. All but `broken_rows` cover the valid rows only. `classes` has the
- * answers of rows that sort inputs into classes, or the labels of labeled rows.
- * `personal_data` counts the findings by kind, and `personal_rows` the rows that have any.
- */
+/** Statistics of a file. All but `broken_rows` cover the valid rows only. */
 export interface FileStatistics {
   rows: number;
   broken_rows: number;
@@ -4774,12 +4391,7 @@ export interface FileStatistics {
   personal_rows: number;
 }
 
-/**
- * Report on a data set. Line numbers refer to the file as uploaded. Rows of
- * `near_duplicates` mean the same. Rows of `same_form` differ in a word, a number, a name
- * or a sign, and are not copies. `pairs` shows examples of both, of `contradictions`, and
- * of `overlap`, with their texts.
- */
+/** Report on a data set. Line numbers refer to the file as uploaded. */
 export interface FileReport {
   id: string;
   object: "file.report";
@@ -4812,13 +4424,7 @@ export interface FileReport {
   meaning?: MeaningStats | null;
 }
 
-/**
- * Preview of a file: its first rows as read, and the format options that it allows. `found`
- * is null if the container is unknown. `error` is the reason why the file cannot be read,
- * if the preview encounters one; `rows` are then the rows before the error, or records
- * whose columns are not recognized. `findings` are about the file as a whole, or about
- * lines before the first row.
- */
+/** Preview of a file: its first rows as read, and the format options that it allows. */
 export interface FilePreview {
   id: string;
   object: "file.preview";
@@ -4832,11 +4438,7 @@ export interface FilePreview {
   alternatives: FormatAlternatives;
 }
 
-/**
- * Difference between two files, from `before` to `after`. Rows are compared in all content
- * used for training, in any order. `changed` rows have the same questions, or come from the
- * same row by a cleaning, but differ otherwise. The largest shift in `drift` comes first.
- */
+/** Difference between two files, from `before` to `after`. */
 export interface FileDiff {
   id: string;
   object: "file.diff";

@@ -2,8 +2,14 @@
 
 import { type APIClient, path } from "./core.js";
 import { APIUserAbortError, UploadError } from "./errors.js";
+import type { ReturnedBy } from "./promise.js";
+import type { Files, Uploads, UploadsParts } from "./resources.js";
 import { digestFor, sourceOf, type Uploadable, type UploadSource } from "./source.js";
-import type { FileObject, FormatFields, UploadObject, UploadPartObject } from "./types.js";
+
+type FileObject = ReturnedBy<Files["retrieve"]>;
+type CreateUpload = Parameters<Uploads["create"]>[0];
+type Upload = ReturnedBy<Uploads["retrieve"]>;
+type UploadPart = ReturnedBy<UploadsParts["create"]>;
 
 const MIB = 1024 * 1024;
 const PART_BYTES = 8 * MIB;
@@ -25,7 +31,7 @@ export interface UploadOptions {
   /** File name. Default: the file's own name. */
   filename?: string;
   /** Format of the rows, if it cannot be detected. */
-  format?: FormatFields;
+  format?: NonNullable<CreateUpload["format"]>;
   /** Seconds after which the file is deleted. */
   expiresAfterSeconds?: number;
   /** Id of an interrupted upload; parts that have arrived are not sent again. */
@@ -67,7 +73,7 @@ async function begin(
   client: APIClient,
   source: UploadSource,
   options: UploadOptions,
-): Promise<UploadObject> {
+): Promise<Upload> {
   const { signal } = options;
   if (options.resume === undefined) {
     const { expiresAfterSeconds: seconds, format } = options;
@@ -79,9 +85,9 @@ async function begin(
       ...(seconds === undefined ? {} : { expires_after: { anchor: "created_at", seconds } }),
       ...(format === undefined ? {} : { format }),
     };
-    return client.post<UploadObject>("/uploads", { body, signal });
+    return client.post<Upload>("/uploads", { body, signal });
   }
-  const found = await client.get<UploadObject>(path`/uploads/${options.resume}`, { signal });
+  const found = await client.get<Upload>(path`/uploads/${options.resume}`, { signal });
   if (found.bytes !== source.size) {
     const sizes = `${found.bytes} bytes, but ${source.name} has ${source.size}`;
     throw new UploadError(`The upload ${found.id} is for a file of ${sizes}. Start a new one.`);
@@ -96,8 +102,8 @@ async function listParts(
   client: APIClient,
   uploadId: string,
   { signal }: UploadOptions,
-): Promise<UploadPartObject[]> {
-  const parts = client.get<{ data: UploadPartObject[] }>(path`/uploads/${uploadId}/parts`, {
+): Promise<UploadPart[]> {
+  const parts = client.get<{ data: UploadPart[] }>(path`/uploads/${uploadId}/parts`, {
     signal,
   });
   return (await parts).data;
@@ -115,7 +121,7 @@ class Sending {
     readonly client: APIClient,
     readonly source: UploadSource,
     readonly uploadId: string,
-    arrived: UploadPartObject[],
+    arrived: UploadPart[],
     readonly options: UploadOptions,
   ) {
     const { signal } = options;
@@ -180,7 +186,7 @@ class Sending {
 
   async #send(index: number, bytes: Uint8Array<ArrayBuffer>, md5: string): Promise<void> {
     const parts = path`/uploads/${this.uploadId}/parts`;
-    const part = await this.client.post<UploadPartObject>(parts, {
+    const part = await this.client.post<UploadPart>(parts, {
       body: bytes,
       signal: this.#stop.signal,
       timeout: TIMEOUT_MS,
@@ -192,15 +198,12 @@ class Sending {
   }
 
   async #complete(md5: string): Promise<FileObject> {
-    const { file } = await this.client.post<UploadObject>(
-      path`/uploads/${this.uploadId}/complete`,
-      {
-        body: { part_ids: this.#partIds, md5 },
-        signal: this.#stop.signal,
-        timeout: TIMEOUT_MS,
-        repeatable: true, // the same parts get the same response
-      },
-    );
+    const { file } = await this.client.post<Upload>(path`/uploads/${this.uploadId}/complete`, {
+      body: { part_ids: this.#partIds, md5 },
+      signal: this.#stop.signal,
+      timeout: TIMEOUT_MS,
+      repeatable: true, // the same parts get the same response
+    });
     if (file) return file;
     throw new UploadError("The upload was completed before, and its file is deleted.");
   }

@@ -82,6 +82,7 @@ async def create_upload(
         expires_at=now_s + LIFETIME_S,
         file_expires_after_s=body.expires_after and body.expires_after.seconds,
         format=body.format and body.format.stored(),
+        key_id=caller.key_id,
     )
     return UploadObject.from_record(await store.create(upload))
 

@@ -312,6 +312,7 @@ class AttemptRecorder:
             digest=digest,
             step=step,
             checkpoint=checkpoint,
+            key_id=self.job.key_id,
             gate=self.job.gate,
         )
 

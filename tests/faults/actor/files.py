@@ -11,6 +11,7 @@ from tests.faults.invariants import listed
 from tests.faults.world import World
 
 # Half of them contradict the other file.
+_ERASURES = "/v1/organization/erasures"
 _OTHER_ROWS = "\n".join(chat_line(f"Question {i}?", f"It is {i}.") for i in range(9, 15)).encode()
 # Not canonical, so that the check stores the rows.
 _TABLE = b"question,answer\n" + b"".join(b"q%d,a%d\n" % (i, i) for i in range(12))
@@ -183,12 +184,29 @@ async def _reviewed(world: World) -> None:
 
 async def _erase_rows(world: World) -> None:
     body = {"match": {"type": "substring", "value": "Question 3?"}, "apply": True}
-    await make(world, "/v1/organization/erasure", "erasure", json=body)
+    await make(world, _ERASURES, "erasure", json=body, headers=key("erasure"))
+
+
+async def _cancel_erasure(world: World) -> None:
+    await send(world, "POST", f"{_ERASURES}/{world.notes['erasure']}/cancel")
+
+
+async def _erasure_is_cancelled(world: World) -> None:
+    await _erasure_is_asked(world)
+    await _cancel_erasure(world)
+
+
+async def _delete_erasure(world: World) -> None:
+    await send(world, "DELETE", f"{_ERASURES}/{world.notes['erasure']}")
+
+
+async def _erasure_is_asked(world: World) -> None:
+    await checked_file(world)
+    await _erase_rows(world)
 
 
 async def _erasure_waits(world: World) -> None:
-    await checked_file(world)
-    await _erase_rows(world)
+    await _erasure_is_asked(world)
     world.deleted.add(world.notes["file"])
 
 
@@ -214,6 +232,8 @@ CURATION = (
     requests("createFileMerge", _merge, arrange=_two_files, check=one(_merges, "merge")),
     requests("createErasure", _erase_rows, arrange=checked_file),
     Actor("erase-rows", works("cpu"), _erasure_waits, acts=_DELETE, check=_rows_are_gone),
+    requests("cancelErasure", _cancel_erasure, arrange=_erasure_is_asked),
+    requests("deleteErasure", _delete_erasure, arrange=_erasure_is_cancelled),
     Actor("merge", works("cpu"), _merge_waits, acts=_DELETE_EITHER),
     requests("retrieveFileDiff", _diff, arrange=_two_files),
     Actor("diff", works("cpu"), _diff_waits, acts=_DELETE_EITHER),

@@ -81,6 +81,8 @@ async def look(world: World, jobs: list[str]) -> None:
     path = {"job_id": jobs[0]}
     await world.call("getFineTuningJob", "queued", "Queued job", path=path)
     await world.call("listFineTuningJobs", "newest", query={"limit": 20})
+    counted = {"status": ["queued"], "search": "bookshop", "include": ["counts"], "limit": 1}
+    await world.call("listFineTuningJobs", "counted", "Filtered, with counts", query=counted)
     await world.call("listFineTuningJobs", expect=400, query={"after": NO_JOB})
     await world.call("pauseFineTuningJob", "paused", path=path)
     await world.call("pauseFineTuningJob", expect=409, path=path)
