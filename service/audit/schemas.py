@@ -147,7 +147,7 @@ class AuditLogObject(BaseModel):
 class VerifyAuditLogs(BaseModel):
     """Request to verify the audit log. All fields are optional."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     public_keys: list[str] = Field(
         default=[],
