@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from service.core import clock
+from service.core import clock, outbox
 from service.core.leases import Leases
 from service.files.curation.records import TaskKind, Tasks
 from service.files.curation.report import ReportOptions, report_task
@@ -105,6 +105,10 @@ async def test_the_same_request_returns_the_same_report(api: Api, http, work, pu
         assert (done["status"], done["metadata"]) == ("completed", {"team": "a"})
         assert done["created_at"] <= done["started_at"] <= done["finished_at"]
         assert done["result"]["rows"] == 12
+        redis = api.app.state.redis
+        async with asyncio.timeout(60):
+            while not (await outbox.processed_by_type(redis)).get("dataset.report.completed"):
+                await asyncio.sleep(0.1)
         again = await made(http, REPORTS, file_id=file_id, metadata={"team": "b"})
         assert again == {**done, "metadata": {"team": "b"}}
         key = {"idempotency-key": "report"}
