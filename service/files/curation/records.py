@@ -86,6 +86,7 @@ class Task(OperationRecord, RestartedRecord):
 
     file_id: str
     kind: TaskKind
+    key_id: str = ""  # the key that created it; empty in records of versions before 0.3
     options: dict[str, Any]
     state: TaskState = TaskState.IN_PROGRESS
     finished_at: int | None = None
