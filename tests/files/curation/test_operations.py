@@ -62,7 +62,7 @@ async def test_operations_are_listed_by_kind_and_file(http, put):
     assert await ids_in(http, CLEANINGS) == [cleaning["id"]]
     assert await ids_in(http, PREVIEWS) == []
     assert await ids_in(http, REPORTS, status="completed") == []
-    key_id = (await http.get("/v1/whoami")).json()["id"]
+    key_id = (await http.get("/v1/whoami")).json()["api_key"]["id"]
     assert await ids_in(http, REPORTS, created_by=key_id) == reports[::-1]
     assert await ids_in(http, REPORTS, created_by="key_other") == []
     unknown = await http.get(REPORTS, params={"after": cleaning["id"].replace("clean", "report")})
