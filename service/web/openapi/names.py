@@ -131,8 +131,9 @@ NAMES: Final = {
     "KeyOwner": "ApiKeyOwner",
     "Limits": "ApiKeyLimits",
     "LimitUse": "LimitUsage",
-    "NewAdminKeyObject": "NewAdminApiKey",
-    "NewKeyObject": "NewApiKey",
+    "NewAdminKeyObject": "CreatedAdminApiKey",  # `NewAdminApiKey` is a constructor in Go
+    "NewKeyObject": "CreatedApiKey",
+    "NewServiceAccountObject": "CreatedServiceAccount",
     "PreviousSecret": "ApiKeyPreviousSecret",
     "ProjectAllowance": "ProjectLimitUsage",
     "Ready": "Readiness",
@@ -142,6 +143,7 @@ NAMES: Final = {
     "UsageBucket": "CompletionsUsageBucket",
     "UsagePage": "CompletionsUsagePage",
     "UsageResult": "CompletionsUsage",
+    "WebhookEndpointTestObject": "WebhookEndpointTestResult",
     "WebhookEventTypesObject": "WebhookEventTypeList",
     "Error": "ErrorResponse",
     # Operations

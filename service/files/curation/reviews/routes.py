@@ -21,7 +21,6 @@ from service.files.curation.reviews.schemas import (
     PutRowReview,
     RowReview,
     RowReviewCounts,
-    RowReviewDeleted,
     RowReviewList,
 )
 from service.files.records import FileRecord, Purpose, ReviewLabel
@@ -31,7 +30,7 @@ from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import Paged, Resource, list_of
+from service.web.resources import Deleted, Paged, Resource, deleted, list_of
 
 router = APIRouter(prefix="/v1/files/{file_id}/reviews", tags=["Data sets"])
 
@@ -128,12 +127,12 @@ async def set_review(
     summary="Delete the review of a row",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.REVIEW_DELETED),
 )
-async def delete_review(line: Line, file: ReviewedFile, reviews: ReviewStore) -> RowReviewDeleted:
+async def delete_review(line: Line, file: ReviewedFile, reviews: ReviewStore) -> Deleted:
     """Delete the review of a row with its text."""
     record = await _existing(reviews, file, line)
     if not await reviews.delete(file, record):
         raise REVIEW.not_found(str(line))
-    return RowReviewDeleted(id=record.id)
+    return deleted(record.id, "file.review")
 
 
 async def _existing(reviews: Reviews, file: FileRecord, line: int) -> ReviewRecord:
