@@ -54,6 +54,7 @@ NAMES: Final = {
     "SheetChoice": "FormatSheetChoice",
     "Shift": "FileDiffShift",
     "SourceFacts": "ReportSource",
+    "Suitability": "ReportSuitability",
     "SystemPrompts": "ReportSystemPrompts",
     "TaskFailure": "FileTaskError",
     "TaskState": "FileTaskStatus",
