@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from typing_extensions import TypeAliasType
+
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError, StorageRefused
 
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 Probe = Callable[[], Awaitable[bool | Mapping[str, bool]]]
 """Returns whether a part responds, or which of the base models that it serves."""
 
-PartState = Literal["ok", "degraded", "away", "refused"]
+PartState = TypeAliasType("PartState", Literal["ok", "degraded", "away", "refused"])
 _TIMEOUT_S = 5.0
 SOCKETS = "FINETUNED_API_SOCKETS"
 """Variable with the numbers of the sockets on which `up` listens for the API."""

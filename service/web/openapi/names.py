@@ -131,6 +131,7 @@ NAMES: Final = {
     "NewAdminKeyObject": "CreatedAdminApiKey",  # `NewAdminApiKey` is a constructor in Go
     "NewKeyObject": "CreatedApiKey",
     "NewServiceAccountObject": "CreatedServiceAccount",
+    "PartState": "ReadinessState",
     "PreviousSecret": "ApiKeyPreviousSecret",
     "ProjectAllowance": "ProjectLimitUsage",
     "Ready": "Readiness",

@@ -172,4 +172,4 @@ def _description_of_one(field: Json, schemas: Mapping[str, Json]) -> str:
     if len(names) != 1:
         return ""
     described = inspect.cleandoc(schemas[names[0]].get("description", ""))
-    return re.split(r"(?<=\.)\s", described, maxsplit=1)[0]
+    return re.split(r"(?<=\.)\s", described, maxsplit=1)[0].replace("\n", " ")
