@@ -57,13 +57,15 @@ openapi-examples: openapi  ## Fetch the examples of openapi.json from a running 
 	@$(PY) -m tests.openapi.record
 	@$(PY) -m service.cli openapi --output openapi.json
 
-clients: install  ## Generate the clients' types from openapi.json
-	@$(PY) clients/python/scripts/generate_types.py
+clients: install  ## Generate the clients' types and methods from openapi.json
+	@$(PY) clients/python/scripts/generate.py
 	@$(PY) -m tests.node run clients/typescript generate
 
 metrics-docs: install  ## Generate docs/metrics.md and docs/api/errors.md from the code
 	@$(PY) -m service.cli metrics --output docs/metrics.md
 	@$(PY) -m service.cli error-codes --output docs/api/errors.md
+	@$(PY) -m service.cli codes --output docs/codes.md
+
 
 helm-readme: install  ## Generate the chart's README from its values, and its users of Valkey
 	@$(PY) -m scripts.helm_files

@@ -1,3 +1,3 @@
 """finetuned: fine-tune open models on your own hardware and serve them privately."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

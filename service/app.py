@@ -14,20 +14,26 @@ from service import __version__
 from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
 from service.config import Settings
+from service.diagnostics import routes as diagnostics_routes
+from service.erasure import deprecated as old_erasure_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.exports import deprecated as old_export_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
+from service.files.curation import deprecated as old_curation_routes
 from service.files.curation import routes as curation_routes
 from service.files.curation.recognizers import routes as recognizer_routes
+from service.files.curation.reviews import routes as review_routes
 from service.files.curation.schemas import task_schemas
+from service.files.curation.versions import deprecated as old_version_routes
 from service.files.curation.versions import routes as version_routes
 from service.files.stored_chats import routes as capture_routes
 from service.files.uploads import routes as upload_routes
 from service.generation import deprecated as old_generation_routes
 from service.generation import routes as generation_routes
+from service.imports import deprecated as old_import_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.schemas import EVENTS
@@ -42,7 +48,7 @@ from service.lifespan import open_resources
 from service.models import routes as model_routes
 from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
-from service.projects import account_routes, admin_key_routes
+from service.projects import account_routes, admin_key_routes, session_routes
 from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
@@ -150,9 +156,13 @@ def _routes() -> list[BaseRoute]:
         file_routes,
         upload_routes,
         curation_routes,
+        old_curation_routes,
         version_routes,
+        old_version_routes,
         recognizer_routes,
+        review_routes,
         import_routes,
+        old_import_routes,
         job_routes,
         graders_routes,
         evaluation_routes,
@@ -165,17 +175,20 @@ def _routes() -> list[BaseRoute]:
         export_routes,
         old_export_routes,
         erasure_routes,
+        old_erasure_routes,
         alias_routes,
         project_routes,
         account_routes,
         admin_key_routes,
         whoami_routes,
+        session_routes,
         eval_routes,
         batch_routes,
         generation_routes,
         old_generation_routes,
         usage_routes,
         audit_routes,
+        diagnostics_routes,
         webhook_routes,
         capture_routes,
         health,
@@ -183,4 +196,5 @@ def _routes() -> list[BaseRoute]:
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)
+    every.include_router(erasure_routes.erasures)
     return [*method_refusals(every.routes), *every.routes]

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from starlette.datastructures import State
 
 from service import __version__
+from service.audit.routes import verifications
 from service.audit.search import AuditLog
 from service.batches.records import Batches
 from service.config import Settings
@@ -30,6 +31,7 @@ from service.evals.records import Evals
 from service.exports.records import Exports
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Tasks
+from service.files.curation.reviews.records import Reviews
 from service.files.records import Files
 from service.files.stored_chats.recorder import recording
 from service.files.upload import upload_slots
@@ -55,6 +57,7 @@ from service.projects.key_uses import KeyUses
 from service.projects.oidc import MAX_TOKEN_CHARS, Tokens
 from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts
+from service.projects.sessions import Sessions
 from service.projects.storage_use import StorageUse
 from service.usage.meter import Meter
 from service.web.auth import Authenticator
@@ -87,8 +90,11 @@ async def open_resources(
     key_uses = KeyUses(redis)
     addresses = ClientAddresses(map(network, settings.trusted_proxies))
     refusals = Refusals(redis, addresses)
+    find_principal = (Tokens.from_settings(settings, projects) or projects).find_principal
+    sessions = Sessions(redis, projects, find_principal, lifetime_s=settings.session_lifetime_s)
     authenticator = Authenticator(
-        (Tokens.from_settings(settings, projects) or projects).find_principal,
+        find_principal,
+        find_session=sessions.find_principal,
         cache_s=settings.lookup_cache_s,
         max_chars=MAX_TOKEN_CHARS,
         addresses=addresses,
@@ -134,8 +140,9 @@ async def open_resources(
             state.redis, state.storage, state.registry = redis, storage, registry
             state.projects, state.storage_use = projects, storage_use
             state.authenticator, state.key_uses = authenticator, key_uses
+            state.sessions = sessions
             state.client_addresses, state.stored_chats = addresses, recorder.stored_chats
-            state.serves = upstreams.serves
+            state.upstreams, state.serves = upstreams, upstreams.serves
             _add_records(state, settings)
             _add_erasure(state, settings)
             state.probes = _probes(state, settings, upstreams)
@@ -163,7 +170,8 @@ def _add_records(state: State, settings: Settings) -> None:
     """Add the collections of records that routes use."""
     redis = state.redis
     state.service_accounts = ServiceAccounts(state.projects)
-    state.audit_log = AuditLog(redis, state.storage)
+    state.keys_of_account = state.service_accounts.key_ids
+    state.audit_log, state.audit_verifications = AuditLog(redis, state.storage), verifications()
     state.aliases = Aliases(redis, state.registry, max_per_project=settings.max_aliases_per_project)
     state.files, state.jobs = Files(redis, state.storage), Jobs(redis)
     state.batches, state.generations = Batches(state.files), Generations(state.files)
@@ -173,6 +181,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.dispatcher = Dispatcher(state.jobs, redis, settings)
     state.uploads, state.curation = Uploads(redis, state.files), Tasks(redis)
     state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
+    state.reviews = Reviews(redis, state.storage)
     state.upload_slots = upload_slots(settings.max_uploads_at_once)
     state.running_graders = graders_routes.running_graders()
 

@@ -1,4 +1,4 @@
-"""`GET /v1/organization/audit_logs`."""
+"""`/v1/organization/audit_logs`: entries of the audit log, and its verification."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
 
-from service.audit.schemas import AuditLogObject
+from service.audit.schemas import AuditLogObject, AuditLogVerification, VerifyAuditLogs
+from service.audit.sealer import HEAD
 from service.audit.search import AuditLog, Filters, UnknownCursor
-from service.core.errors import BadRequest
+from service.audit.verify import KeyMissing, verify
+from service.config import Settings
+from service.core import clock
+from service.core.backpressure import Slots
+from service.core.encryption.signing import PublicKey, SigningKeyError, from_file
+from service.core.errors import BadRequest, Conflict, RateLimited
+from service.core.redis import reply, text
+from service.core.storage import Storage
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
-from service.web.deps import Caller, list_query, resource
+from service.web.audit_trail import STREAM
+from service.web.deps import AppSettings, Caller, RedisClient, list_query, resource
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, list_of
 
@@ -130,3 +139,82 @@ async def list_audit_logs(
         ) from e
     audit_trail.count(entries=len(found.entries))
     return list_of(list(map(AuditLogObject.from_entry, found.entries)), found.has_more)
+
+
+def verifications() -> Slots:
+    """Return the slot of an API process for a verification, which reads the whole log."""
+
+    def refusal() -> RateLimited:
+        return RateLimited(
+            "This API process verifies the audit log already. Try again in a minute.",
+            code="limit_reached",
+            headers={"retry-after": "60"},
+        )
+
+    return Slots(1, refusal, wait_s=0)
+
+
+Verifying = Annotated[Slots, Depends(resource("audit_verifications"))]
+InStorage = Annotated[Storage, Depends(resource("storage"))]
+
+
+@router.post(
+    "/audit_logs/verify",
+    operation_id="verifyAuditLogs",
+    summary="Verify the audit log",
+    openapi_extra=needs(Permission.ORGANIZATION_READ, AuditEvent.AUDIT_LOGS_VERIFIED),
+)
+async def verify_audit_logs(
+    caller: Caller,
+    redis: RedisClient,
+    storage: InStorage,
+    settings: AppSettings,
+    verifying: Verifying,
+    body: VerifyAuditLogs | None = None,
+) -> AuditLogVerification:
+    """Check that no sealed entry of the audit log was changed, deleted, added or moved, as
+    `finetuned-server audit verify` does. It reads the whole log, which takes about 20 seconds per
+    million entries; an API process does one verification at a time.
+
+    An API that was taken over can answer anything. So an auditor who does not trust it keeps the
+    public key and checkpoints elsewhere, and verifies a copy of the storage on the command line.
+    """
+    body = body or VerifyAuditLogs()
+    keys = [_public_key(pem) for pem in body.public_keys] or [_own_key(settings)]
+    known = list(body.checkpoints)
+    if (head := await reply(redis.get(HEAD))) is not None:
+        known.append(text(head))
+    async with verifying.hold(caller.project_id):
+        try:
+            found = await verify(
+                storage,
+                keys,
+                known,
+                least_days=body.kept_days or 0,
+                unstated_days=body.kept_days or settings.audit_kept_days,
+            )
+        except KeyMissing as e:
+            raise Conflict(f"The audit log was not verified: {e}.", code="not_verifiable") from e
+    unsealed = await redis.xlen(STREAM)
+    return AuditLogVerification.from_findings(found, unsealed=unsealed, now_s=clock.now_s())
+
+
+def _public_key(pem: str) -> PublicKey:
+    try:
+        return PublicKey.from_pem(pem.encode())
+    except SigningKeyError as e:
+        raise BadRequest(f"A key cannot be used: {e}.", param="public_keys") from e
+
+
+def _own_key(settings: Settings) -> PublicKey:
+    """Return the public key of this installation. Raises Conflict if this process has no file."""
+    try:
+        return from_file(settings.signing_key).public
+    except SigningKeyError as e:
+        raise Conflict(
+            "This API process does not have the signing key of the installation, which belongs to "
+            "the workers. Send its public key in 'public_keys': 'finetuned-server audit key' "
+            "prints it.",
+            param="public_keys",
+            code="not_verifiable",
+        ) from e

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.audit.verify import Findings
 from service.web.audit_events import AuditEvent
 from service.web.audit_trail import Entry, Outcome
 
@@ -140,6 +141,91 @@ class AuditLogObject(BaseModel):
                 outcome=entry.outcome, status=entry.status or None, code=entry.code or None
             ),
             **fields,
+        )
+
+
+class VerifyAuditLogs(BaseModel):
+    """Request to verify the audit log. All fields are optional."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    public_keys: list[str] = Field(
+        default=[],
+        max_length=10,
+        description="Public keys as PEM, of which each checkpoint must be signed with one. Several "
+        "if the key was changed. Defaults to the key of this installation, if this API process has "
+        "its file.",
+    )
+    checkpoints: list[str] = Field(
+        default=[],
+        max_length=100,
+        description="Checkpoints that were kept elsewhere, such as by a witness. The log must "
+        "contain them.",
+    )
+    kept_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Number of days for which entries had to be kept, at least. By default, what "
+        "the checkpoints say.",
+    )
+
+
+class SealedUntil(BaseModel):
+    """The newest checkpoint: a signed statement of all entries until then."""
+
+    number: int = Field(description="Number of the checkpoint. 0 for those of version 0.2.0.")
+    entries: int = Field(description="Number of the entries that it covers.")
+    at: int = Field(description="Time at which it was signed, in Unix seconds.")
+    last_entry_id: str | None = Field(
+        description="ID of the newest entry that it covers. Null if all were deleted because of "
+        "their age."
+    )
+
+
+class AuditLogVerification(BaseModel):
+    """Result of a verification of the audit log."""
+
+    object: Literal["organization.audit_log.verification"] = "organization.audit_log.verification"
+    status: Literal["intact", "damaged", "empty"] = Field(
+        description="Result. `intact`: no sealed entry was changed, deleted, added or moved. "
+        "`damaged`: `problems` says what is wrong. `empty`: no entry is sealed yet."
+    )
+    verified_at: int = Field(description="Time of the verification, in Unix seconds.")
+    sealed: SealedUntil | None = Field(
+        description="Newest valid checkpoint. Null if no entry is sealed."
+    )
+    entries_deleted: int = Field(
+        description="Number of sealed entries that were deleted because of their age, as "
+        "checkpoints state."
+    )
+    entries_unsealed: int = Field(
+        description="Number of newer entries, which are not sealed yet and cannot be verified."
+    )
+    problems: list[str] = Field(description="Problems found. Empty if there are none.")
+    notes: list[str] = Field(
+        description="Facts that an auditor should know, such as changes of the retention."
+    )
+
+    @classmethod
+    def from_findings(cls, found: Findings, *, unsealed: int, now_s: int) -> Self:
+        """Build the API object of a verification."""
+        newest = found.newest
+        sealed = newest and SealedUntil(
+            number=newest.number,
+            entries=newest.size,
+            at=newest.time,
+            last_entry_id=found.last_id,
+        )
+        status: Literal["intact", "empty"] = "empty" if newest is None else "intact"
+        return cls(
+            status="damaged" if found.problems else status,
+            verified_at=now_s,
+            sealed=sealed,
+            entries_deleted=found.deleted,
+            entries_unsealed=unsealed,
+            problems=found.problems,
+            notes=found.notes,
         )
 
 

@@ -51,6 +51,8 @@ class Findings:
     """Number of entries, including deleted ones."""
     deleted: int = 0
     """Number of entries deleted because of their age, according to signed checkpoints."""
+    last_id: str | None = None
+    """ID of the last entry that was read; None if all were deleted."""
     segments: int = 0
     newest: Checkpoint | None = None
     problems: list[str] = field(default_factory=list)
@@ -219,6 +221,7 @@ class _Verifier:
         if entry.id in self._ids:
             self._problem(folder, f"has the entry {entry.id} twice")
         self._ids.add(entry.id)
+        self.found.last_id = entry.id
         if entry.type == AuditEvent.PRUNED and not checkpoint.number:
             # Version 0.2.0 states deletions only here, and deleted by the day of the first entry.
             upto = entry.counts.get("entries", 0)

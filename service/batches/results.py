@@ -97,6 +97,7 @@ async def write_file(
             sha256=digest.hexdigest(),
             expires_after_s=record.output_expires_after_s,
             format_=None,
+            key_id=record.key_id,
         )
         await files.put_manifest(file)
     except BaseException:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header
 
 from service.batches.input_lines import MAX_INPUT_BYTES
-from service.batches.records import WINDOW_S, Batches, BatchRecord
+from service.batches.records import WINDOW_S, Batches, BatchRecord, BatchStatus
 from service.batches.schemas import BatchObject, CreateBatch
 from service.core import clock, ids, tracing
 from service.core.claims import Claim
@@ -16,9 +16,10 @@ from service.files.records import Purpose
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
+from service.web.filters import CountedList, ListFilter, by_status, counted_list, filtered
 from service.web.idempotency import comparable, create_once
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource
+from service.web.resources import Paged, Resource
 from service.work.unfinished import check_room
 
 router = APIRouter(prefix="/v1/batches", tags=["Batches"])
@@ -76,10 +77,17 @@ async def create_batch(
     summary="List batches",
     openapi_extra=needs(Permission.BATCHES_READ),
 )
-async def list_batches(caller: Caller, store: Store, paging: Paged) -> ListOf[BatchObject]:
+async def list_batches(
+    caller: Caller,
+    store: Store,
+    paging: Paged,
+    wanted: Annotated[ListFilter, by_status(BatchStatus)],
+) -> CountedList[BatchObject]:
     """List the project's batches, newest first."""
-    page = store.records.page(caller.project_id, **paging.bounds)
-    return await BATCH.list(page, BatchObject.from_record)
+    texts = ("input_file_id", "endpoint", "model")
+    reading = filtered(store.records, caller.project_id, wanted, paging, texts=texts)
+    page = await BATCH.read(reading)
+    return counted_list(list(map(BatchObject.from_record, page.items)), page)
 
 
 @router.get(

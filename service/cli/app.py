@@ -105,6 +105,7 @@ app.command()(maintenance.restore)
 app.command("redis-acl")(reference.redis_acl)
 app.command()(reference.openapi)
 app.command()(reference.metrics)
+app.command()(reference.codes)
 app.command("error-codes")(reference.error_codes)
 app.command()(maintenance.doctor)
 for _name, _help in (

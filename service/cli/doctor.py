@@ -5,23 +5,17 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from pydantic import SecretStr
 
-from service.audit.sealing_loop import NO_WITNESS
 from service.cli import egress
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
-from service.core.redis import REDIS_ERRORS, connect
-from service.core.redis.record_quota import LIMITED_AT, Memory, RecordUse
-from service.core.startup_checks import storage_fault
-from service.core.storage import StorageRefused
+from service.core.redis import connect
+from service.diagnostics.checks import Finding, disk, redis_memory, storage_of, witness
 from service.fleet.capacity import (
     Gpu,
     all_have_bf16,
@@ -36,17 +30,13 @@ from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.inference.engine.sizing_inputs import engines_bytes, gather
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.model_folder import folder_fault, serving_fault
-from service.projects.records import Projects
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, place, summary, wanted_engines
 from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import GPU_SHARING, engine_name, running_store
 from service.standalone.sharing import Choice, choose_sharing
 
-Level = Literal["ok", "note", "missing"]
-_MARKS = {"ok": "✓", "note": "•", "missing": "✗"}
-_MAX_PROJECTS = 3
-_MIN_MEMORY_GIB, _MIN_DISK_GIB = 8, 10
+_MIN_MEMORY_GIB = 8
 _PACKAGES = {
     "torch": ("training", "pip install 'finetuned-server[worker]'"),
     "trl": ("training", "pip install 'finetuned-server[worker]'"),
@@ -58,34 +48,20 @@ _PACKAGES = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Result of one check."""
-
-    level: Level
-    what: str
-    found: str
-    how: str = ""
-
-    def __str__(self) -> str:
-        line = f"{_MARKS[self.level]} {self.what}: {self.found}"
-        return f"{line}\n    → {self.how}" if self.how else line
-
-
 def examine(data_dir: Path, port: int) -> list[Finding]:
     """Check the GPU, memory, disk, packages, port, storage, Redis, and the engines to start."""
     gpus = installed_gpus()
     return [
         _gpu(gpus),
         _memory(),
-        _disk(data_dir),
+        disk(data_dir, "use another --data-dir"),
         *(_package(name) for name in _PACKAGES),
         _engine(bool(gpus)),
         _bf16(gpus),
         _port(port, data_dir),
-        *_storage(Settings()),
+        *storage_of(Settings()),
         *asyncio.run(_redis_memory(_settings(data_dir).redis_url.get_secret_value())),
-        *_witness(Settings()),
+        *witness(Settings()),
         *_ray(Settings()),
         *_engines(data_dir, gpus),
     ]
@@ -174,56 +150,13 @@ def machine_plan(data_dir: Path, gpus: str | None, row_tokens: int) -> dict[str,
     )
 
 
-def _storage(settings: Settings) -> list[Finding]:
-    """Check the storage of the settings, if they name one."""
-    url = settings.storage_url
-    if "storage_url" not in settings.model_fields_set:
-        return []  # covered by the disk check
-    if not url.startswith("s3://"):
-        if unusable := _folder_fault(Path(unquote(urlsplit(url).path))):
-            return [Finding("missing", "storage", unusable, "correct FINETUNED_STORAGE_URL")]
-        return [Finding("ok", "storage", f"{url} is writable")]
-    fault = storage_fault(url)
-    if fault is None:
-        return [Finding("ok", "storage", f"{url} is readable and writable")]
-    how = "" if isinstance(fault, StorageRefused) else "check AWS_ENDPOINT_URL and the network"
-    return [Finding("missing", "storage", f"{url}: {fault}", how)]
-
-
 async def _redis_memory(url: str) -> list[Finding]:
-    """Report how full the memory of Redis is, and which projects use the most, if it runs."""
+    """Report how full the memory of Redis is, if it runs."""
     redis = connect(url, retries=0)
-    use, projects = RecordUse(redis), Projects(redis)
     try:
-        memory = Memory.from_info(await redis.info("memory"))
-        sizes = await use.largest(await projects.kept_ids(), _MAX_PROJECTS)
-        names = [(project, await projects.get(project), size) for project, size in sizes]
-    except REDIS_ERRORS:
-        return []
+        return await redis_memory(redis)
     finally:
         await redis.aclose(close_connection_pool=True)
-    mib = 2**20
-    largest = ", ".join(f"{p.name if p else i} {size / mib:.1f} MiB" for i, p, size in names)
-    found = f"{memory.used // mib} MiB in use; the largest projects: {largest or 'none'}"
-    if not memory.limit:
-        how = "set 'maxmemory' in Redis, so that no project can take all memory of the machine"
-        return [Finding("note", "Redis memory", f"no limit; {found}", how)]
-    found = f"{memory.used / memory.limit:.0%} of {memory.limit // mib} MiB; {found}"
-    if memory.used < LIMITED_AT * memory.limit:
-        return [Finding("ok", "Redis memory", found)]
-    how = (
-        f"above {LIMITED_AT:.0%}, new objects are refused: raise 'maxmemory', delete objects, or "
-        "lower 'record_bytes' in the limits of a project"
-    )
-    return [Finding("missing", "Redis memory", found, how)]
-
-
-def _witness(settings: Settings) -> list[Finding]:
-    """Report that nothing outside of the installation keeps the checkpoints of its audit log."""
-    if settings.audit_witness_url is not None or settings.audit_witness_command:
-        return []
-    found, _, how = NO_WITNESS.partition(": ")
-    return [Finding("note", "audit log", found, how)]
 
 
 def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
@@ -394,38 +327,6 @@ def _memory() -> Finding:
         f"{gib:.0f} GiB",
         f"the demo alone needs {_MIN_MEMORY_GIB} GiB",
     )
-
-
-def _disk(data_dir: Path) -> Finding:
-    place = _existing(data_dir)
-    gib = shutil.disk_usage(place).free / GIB
-    if fault := _folder_fault(data_dir):
-        return Finding("missing", "disk", fault, "use another --data-dir")
-    if gib >= _MIN_DISK_GIB:
-        return Finding("ok", "disk", f"{gib:.0f} GiB free at {place}")
-    return Finding(
-        "missing",
-        "disk",
-        f"{gib:.1f} GiB free at {place}",
-        f"free {_MIN_DISK_GIB} GiB, or use another --data-dir",
-    )
-
-
-def _existing(folder: Path) -> Path:
-    """Return a folder, or the nearest one above it that exists."""
-    place = folder.resolve()
-    while not place.exists():
-        place = place.parent
-    return place
-
-
-def _folder_fault(folder: Path) -> str | None:
-    """Return why a folder cannot be written, or created; None if it can be."""
-    place = _existing(folder)
-    if not place.is_dir():
-        return f"{place} is a file, not a folder"
-    is_virtual = shutil.disk_usage(place).total == 0  # such as /proc
-    return f"{place} cannot be written" if is_virtual or not os.access(place, os.W_OK) else None
 
 
 def _package(name: str) -> Finding:

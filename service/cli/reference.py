@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from service.cli.common import fail
 if TYPE_CHECKING:
     from service.core.metric_types import Metric
 
+_FORMAT: Final = re.compile(r"(?<=[a-z]):[^{}\s]+\}")  # of a placeholder
 _PASSWORD: Final = re.compile(r"[!-~]{16,}")
 _HEAD = """# Metrics
 
@@ -26,6 +28,31 @@ with vLLM's own (`vllm:…`). They need no key, so keep the ports internal. Labe
 templates, states, names from the catalog, the names of the first
 `FINETUNED_METRICS_MAX_PROJECTS` (50) projects, then `other`, and the
 `FINETUNED_METRICS_MAX_ALIASES` (50) aliases that changed last.
+"""
+_CODES_HEAD = """# Codes of verdicts and findings
+
+Written by `make metrics-docs` from the tables that the API's sentences are made of; a test compares
+them.
+
+Each English sentence of a verdict, of advice and of a report comes with a code and its figures, so
+that a program can show it in another language:
+
+| object | sentence | code and figures |
+|---|---|---|
+| [evaluation of a job](evaluation.md) | `verdict.sentence` | `verdict.code`, `verdict.figures` |
+| | `verdict.recommendation` | `verdict.recommendation_details` |
+| | `verdict.warnings` | `verdict.warning_details`, in the same order |
+| its report | `notes` | `note_details`, in the same order |
+| advice before a training | `sentence` | `code`, `figures` |
+| | `notes` | `note_details`, in the same order |
+| | `findings[].title` | its `variant`, `figures` |
+| [report of a file](data-sets.md) | `advice[].title`, `advice[].text` | its `variant`, `figures` |
+| its rows, `findings`, and `validation.issues` | `message`, `fix` | `code`, `figures` |
+
+A placeholder in a sentence is a figure of this name, or a phrase made of figures, such as {effect}
+of `points`, `low`, `high`, `rows` and `prompts`. Scores and differences are in points (0 to 100);
+`low` and `high` are the limits of their 95% interval. A figure that does not apply is left out,
+with its phrase. Later versions add codes: show the English sentence for a code that you don't know.
 """
 _ERRORS_HEAD = """# Error codes
 
@@ -57,6 +84,13 @@ def metrics(
 ) -> None:
     """Write the reference page of all Prometheus metrics."""
     _write(metrics_page(), output)
+
+
+def codes(
+    output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
+) -> None:
+    """Write the reference page of the codes of verdicts, advice and findings."""
+    _write(codes_page(), output)
 
 
 def error_codes(
@@ -118,6 +152,29 @@ def _row(metric: Metric[Any]) -> str:
         where += f" ({metric.group.note})"
     text = metric.documentation.replace("|", r"\|")
     return f"| `{metric.name}` | {metric.kind} | {labels} | {where} | {text} |"
+
+
+def codes_page() -> str:
+    """Return docs/codes.md, from the tables that sentences are made of."""
+    from service.datasets.checks.issue_codes import CHECKS
+    from service.datasets.report.advice import WORDINGS
+    from service.verdict.statements import statements
+
+    parts = [_CODES_HEAD.rstrip()]
+    for title, sentences in statements():
+        parts.append(_codes(title, "sentence", {code: [text] for code, text in sentences.items()}))
+    parts.append(_codes("Recommendations of reports", "title | text", WORDINGS))
+    parts.append(_codes("Findings in data sets", "severity | message | fix", CHECKS))
+    return "\n\n".join(parts) + "\n"
+
+
+def _codes(title: str, columns: str, rows: Mapping[str, Iterable[str]]) -> str:
+    """Return a table of codes with its heading."""
+    lines = [f"## {title}", "", f"| code | {columns} |", f"|---{'|---' * columns.count('|')}|---|"]
+    for code, cells in rows.items():
+        shown = " | ".join(_FORMAT.sub("}", cell).replace("|", r"\|") for cell in cells)
+        lines.append(f"| `{code}` | {shown.replace('<', '&lt;')} |")
+    return "\n".join(lines)
 
 
 def _acl_file(folder: Path) -> str:

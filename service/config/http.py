@@ -52,6 +52,12 @@ class HttpSettings(BaseModel):
         description="Requests with a wrong key that each address may send to a process before "
         "they are answered 429. 0: any number.",
     )
+    session_lifetime_s: int = Field(
+        default=12 * 3600,
+        ge=60,
+        le=30 * 24 * 3600,
+        description="Lifetime of a browser's session, from sign-in to sign-out.",
+    )
     max_connections_per_address: int = Field(
         default=2000,
         ge=0,

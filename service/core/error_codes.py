@@ -77,7 +77,7 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
         ),
         "invalid_n_examples": (
             "The training file has too few examples.",
-            "Add examples, at least 10.",
+            "Add examples; the message says how many are needed.",
         ),
         "invalid_parameter_combination": (
             "Two parameters exclude each other.",
@@ -124,7 +124,7 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
         ),
         "object_above_max_properties": ("An object has too many properties.", _SIZE),
         "previous_response_not_found": (
-            "Responses are not stored.",
+            "No earlier response is stored.",
             "Send the earlier messages in `input`.",
         ),
         "string_above_max_length": ("A string is too long.", _SIZE),
@@ -181,15 +181,27 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
             "The project of the API key is archived.",
             "Use a key of another project.",
         ),
+        "session_expired": (
+            "The session has expired or was ended, or its key was revoked.",
+            "Sign in again.",
+        ),
         "token_expired": (
             "The token of the identity provider has expired.",
             "Request another token.",
         ),
     },
     403: {
+        "cross_origin_session": (
+            "A page of another origin sent the cookie of a session.",
+            "Send an API key, or the request from a page of the API's origin.",
+        ),
         "insufficient_permissions": (
             "The key's role does not allow the operation.",
             "Use a key with another role.",
+        ),
+        "invalid_csrf_token": (
+            "The session's CSRF token is missing or wrong.",
+            "Send the `csrf_token` of `GET /v1/session` in the header `X-CSRF-Token`.",
         ),
         "not_the_owner": ("The model belongs to another project.", "Use a key of that project."),
     },
@@ -251,6 +263,10 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
         ),
         "name_taken": ("The name is already in use.", "Choose another name."),
         "not_ready": ("A file is still being checked or measured.", _AGAIN),
+        "not_verifiable": (
+            "A key is missing that verifies or decrypts the audit log.",
+            "Send its public key in `public_keys`, or give the API the master key.",
+        ),
         "own_project": (
             "A key cannot do this to its own project.",
             "Use a key with the role `admin` of another project.",

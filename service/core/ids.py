@@ -21,6 +21,7 @@ EVENT = "ftevent-"
 CHECKPOINT = "ftckpt_"
 PROJECT = "proj_"
 KEY = "key_"
+SESSION = "session_"
 SERVICE_ACCOUNT = "svc_acct_"
 MODEL_PERMISSION = "cp_"
 REQUEST = "req_"
@@ -46,7 +47,9 @@ BATCH = "batch_"
 BATCH_REQUEST = "batch_req_"
 GENERATION = "dsgen_"
 ERASURE = "erasure-"
-ERASURE_SEARCH = "erasuresearch-"
+RECEIPT = "receipt-"
+# Version 0.2 called receipts `erasure-…`, and erasures this.
+OLD_ERASURE = "erasuresearch-"
 
 # A random prefix per process, followed by a counter.
 _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"

@@ -22,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
@@ -260,6 +260,35 @@ class Collection(Generic[R]):
                 found.append(record)
         return found
 
+    async def place_after(
+        self, project_id: str, after: str | None, oldest_first: bool, index: str | None = None
+    ) -> int:
+        """Return where in the list the record after this ID is. Raises Missing."""
+        if after is None:
+            return 0
+        rank = self.redis.zrank if oldest_first else self.redis.zrevrank
+        position = await rank(index or self.index(project_id), after)
+        if position is None:
+            raise Missing(after)
+        return int(position) + 1
+
+    async def scan(
+        self, project_id: str, start: int = 0, *, oldest_first: bool, index: str | None = None
+    ) -> AsyncIterator[tuple[int, list[tuple[str, bytes | None]]]]:
+        """Yield the IDs of the project's records with their JSON, from a place in the list on.
+
+        Each batch has the place of its first record. A deleted record may be without JSON.
+        """
+        ids_from = self.redis.zrange if oldest_first else self.redis.zrevrange
+        size = _LARGEST_SCAN_PAGE
+        while found := await ids_from(index or self.index(project_id), start, start + size - 1):
+            known = [i.decode() for i in found]
+            raws = await self.redis.mget([self.key(project_id, i) for i in known])
+            yield start, list(zip(known, raws, strict=True))
+            start += size
+            if len(known) < size:
+                return
+
     async def page(
         self,
         project_id: str,
@@ -278,13 +307,7 @@ class Collection(Generic[R]):
         order. Raises Missing if `after` is unknown.
         """
         index = index or self.index(project_id)
-        start = 0
-        if after is not None:
-            rank = self.redis.zrank if oldest_first else self.redis.zrevrank
-            position = await rank(index, after)
-            if position is None:
-                raise Missing(after)
-            start = int(position) + 1
+        start = await self.place_after(project_id, after, oldest_first, index)
         items: list[R] = []
         is_filtered = where is not None or where_id is not None
         scan = min(max(limit + 1, _SCAN_PAGE if is_filtered else 0), _LARGEST_SCAN_PAGE)

@@ -20,6 +20,7 @@ from service.datasets.duplicates.minhash import PERMUTATIONS, Signatures
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.parallel import map_ordered
+from service.datasets.personal_data.marks import Mark
 from service.datasets.row_features import (
     FEATURES,
     TOKEN_KINDS,
@@ -48,10 +49,12 @@ ProgressCallback = Callable[[int, int], None]
 class Collected(NamedTuple):
     """Features of all rows of the canonical file `path`.
 
-    `tokens` covers only `token_rows`, a sample or all rows.
+    `tokens` covers only `token_rows`, a sample or all rows. `marks` is a file with the positions of
+    personal data in each row that has any, in order: `[row, [[pointer, start, end, kind], …]]`.
     """
 
     path: Path
+    marks: Path
 
     features: FeatureArray
     signatures: Signatures
@@ -62,6 +65,12 @@ class Collected(NamedTuple):
     personal: Counter[str]
     places: list[FindingPlace]
     exchanges: Exchanges
+
+    def marked_rows(self) -> Iterator[tuple[int, tuple[Mark, ...]]]:
+        """Yield the rows with personal data in order, each with its marks."""
+        decode = msgspec.json.Decoder(tuple[int, tuple[Mark, ...]]).decode
+        with self.marks.open("rb") as lines:
+            yield from map(decode, lines)
 
     @contextlib.contextmanager
     def texts(self) -> Iterator[RowTexts]:
@@ -138,6 +147,8 @@ class _BlockCollector:
         self._personal: Counter[str] = Counter()
         self._places: list[FindingPlace] = []
         self._exchanges: list[Exchanges] = [np.zeros((0, 2), dtype=np.uint64)]
+        self._marks = work / "marks"
+        self._marks.write_bytes(b"")
 
     def add(self, block: Block) -> None:
         first, count = self._done, len(block.features)
@@ -156,11 +167,16 @@ class _BlockCollector:
         room = _PLACES - len(self._places)
         self._places += [p._replace(row=p.row + first) for p in block.places[: max(room, 0)]]
         self._exchanges.append(block.exchanges + np.array([first, 0], dtype=np.uint64))
+        if block.marks:
+            with self._marks.open("ab") as out:
+                for row, marks in block.marks:
+                    out.write(msgspec.json.encode((row + first, marks)) + b"\n")
         self._done += count
 
     def result(self) -> Collected:
         return Collected(
             self._path,
+            self._marks,
             self._features[: self._done],
             self._signatures[: self._done],
             list(self._languages),

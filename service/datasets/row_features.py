@@ -18,6 +18,7 @@ from service.datasets.duplicates.minhash import Signatures, normalize, signature
 from service.datasets.duplicates.wording import split_numbers, strip_punctuation, wording
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
+from service.datasets.personal_data.marks import Mark
 from service.datasets.rows.conversation import Conversation, Turn, TurnWording, split_row
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect_each
@@ -26,6 +27,7 @@ from service.datasets.text.token_counts import TOKENS_PER_MESSAGE, load_tokenize
 if TYPE_CHECKING:
     from service.datasets.personal_data.detect import DetectedData, Found
     from service.datasets.personal_data.kinds import CustomKinds
+    from service.datasets.personal_data.known_values import KnownValues
 
 
 # Shorter exchanges, such as "Why?" and "Because.", occur in unrelated conversations.
@@ -151,6 +153,8 @@ class FeatureOptions(msgspec.Struct, frozen=True):
     languages: bool = True
     personal_data: bool = True
     recognizers: tuple[Recognizer, ...] = ()
+    marks: bool = False
+    """Whether to also find the positions of personal data in the rows."""
     mojibake: bool = True
     quality: bool = True
 
@@ -185,6 +189,8 @@ class Block(NamedTuple):
     """(model, language) -> [rows, characters, tokens, fallback tokens]."""
     personal: Counter[str]
     places: list[FindingPlace]
+    marks: list[tuple[int, list[Mark]]]
+    """Positions of personal data, by row."""
     exchanges: Exchanges
 
 
@@ -260,12 +266,15 @@ def _make_block(
             _describe_quality(described, sources, rows, wordings)
     personal: Counter[str] = Counter()
     places: list[FindingPlace] = []
+    marks: list[tuple[int, list[Mark]]] = []
     if options.personal_data:
         custom = _custom_kinds(options.recognizers)
         found = [
             _personal(row, codes, custom) for row, codes in zip(rows, languages_of, strict=True)
         ]
-        personal, places = _describe_personal(described, found)
+        personal, places = _describe_personal(described, [one.kinds for one in found])
+        if options.marks:
+            marks = _marks(sources, found)
     features = _columns(described)
     features["exact"] = wholes
     named = [codes[0] for codes in languages_of]
@@ -283,6 +292,7 @@ def _make_block(
         fit=fit,
         personal=personal,
         places=places,
+        marks=marks,
         exchanges=np.array(exchanges, dtype=np.uint64).reshape(-1, 2),
     )
 
@@ -416,7 +426,7 @@ def _describe_quality(
 
 
 def _describe_personal(
-    described: Sequence[Described], found: Sequence[list[tuple[str, str]]]
+    described: Sequence[Described], found: Sequence[Sequence[tuple[str, str]]]
 ) -> tuple[Counter[str], list[FindingPlace]]:
     """Fill in the numbers of findings of personal data. Returns counts by kind, and places."""
     personal: Counter[str] = Counter()
@@ -487,14 +497,36 @@ def _custom_kinds(recognizers: tuple[Recognizer, ...]) -> CustomKinds:
     return CustomKinds(recognizers)
 
 
+class _Personal(NamedTuple):
+    """The kinds and JSON Pointers of personal data in a row, and the values.
+
+    The kinds of values that are possibly personal start with `POSSIBLE`.
+    """
+
+    kinds: Sequence[tuple[str, str]] = ()
+    known: KnownValues | None = None
+
+
+_NOTHING_PERSONAL: Final = _Personal()
+
+
+def _marks(
+    sources: Sequence[dict[str, Any]], found: Sequence[_Personal]
+) -> list[tuple[int, list[Mark]]]:
+    """Return the positions of personal data in the rows that have any."""
+    from service.datasets.personal_data.redact import find_marks
+
+    return [
+        (number, marks)
+        for number, (row, personal) in enumerate(zip(sources, found, strict=True))
+        if personal.known is not None and (marks := find_marks(row, personal.known))
+    ]
+
+
 def _personal(
     row: Conversation, languages: tuple[str, ...], custom: CustomKinds | None
-) -> list[tuple[str, str]]:
-    """Return the kinds and JSON Pointers of personal data in a row.
-
-    A value confirmed in one text of the row counts in all its texts. The kinds of values that
-    are possibly personal start with `POSSIBLE`.
-    """
+) -> _Personal:
+    """Find personal data in a row. A value confirmed in one text counts in all its texts."""
     from service.datasets.personal_data.characters import readings
     from service.datasets.personal_data.known_values import KnownValues
 
@@ -503,7 +535,7 @@ def _personal(
     seen, more = [first for first, *_ in read], [turn for _, *rest in read for turn in rest]
     findings = list(_findings([*seen, *more], languages, custom))
     if not any(one for _, of_text in findings for one in of_text):
-        return []
+        return _NOTHING_PERSONAL
     known = KnownValues()
     possible: list[tuple[Found, Turn]] = []
     for turn, of_text in findings:
@@ -518,7 +550,9 @@ def _personal(
         for found, turn in possible
         if (turn.pointer, found.start) not in taken
     )
-    return kinds
+    for found, turn in possible:
+        known.learn(found, turn.text, *languages)
+    return _Personal(kinds, known)
 
 
 def _findings(

@@ -59,7 +59,7 @@ class Deletions:
         """
         objects, is_complete = await self._take_inventory(folders, digests)
         return ErasureRecord(
-            id=ids.new(ids.ERASURE),
+            id=ids.new(ids.RECEIPT),
             project_id=project_id,
             created_at=clock.now_s(),
             subject=subject,

@@ -87,7 +87,7 @@ class Erasures:
 
     async def get(self, project_id: str, erasure_id: str) -> ErasureRecord | None:
         """Return the project's erasure with this ID, or None."""
-        if not ids.is_valid(erasure_id, ids.ERASURE):
+        if not any(ids.is_valid(erasure_id, prefix) for prefix in (ids.RECEIPT, ids.ERASURE)):
             return None
         return await self.records.get(project_id, erasure_id)
 

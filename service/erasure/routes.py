@@ -1,34 +1,41 @@
-"""`/v1/erasure_receipts` (receipts of deletions) and `/v1/organization/erasure` (find rows)."""
+"""`/v1/erasure_receipts` (receipts of deletions) and `/v1/organization/erasures` (find rows)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query
+from pydantic import BaseModel
 
+from service.core.claims import Claim
+from service.core.redis.rewriting import Rewrite
 from service.datasets.contract.tasks import RowMatch
 from service.erasure.eraser import Eraser
 from service.erasure.records import Erasures
-from service.erasure.schemas import CreateErasure, ErasureObject, ErasureReceiptObject
-from service.erasure.search.records import MAX_UNFINISHED, Searches
+from service.erasure.schemas import CreateErasure, Erasure, ErasureReceiptObject
+from service.erasure.search.records import MAX_UNFINISHED, Searches, SearchRecord
 from service.web.audit_events import AuditEvent
+from service.web.auth import Principal
 from service.web.deps import Caller, resource
+from service.web.idempotency import ApiObject, create_once
+from service.web.operations import Operations, add_routes
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, NewestFirst, Resource
 from service.work.unfinished import check_room
 
-router = APIRouter(prefix="/v1", tags=["Erasure"])
+router = APIRouter(prefix="/v1/erasure_receipts", tags=["Erasure"])
+erasures = APIRouter(prefix="/v1/organization/erasures", tags=["Erasure"])
 
 ErasureStore = Annotated[Erasures, Depends(resource("erasures"))]
 SearchStore = Annotated[Searches, Depends(resource("erasure_searches"))]
-AppEraser = Annotated[Eraser, Depends(resource("eraser"))]
+
+Shown = TypeVar("Shown", bound=BaseModel)
 
 RECEIPT = Resource("erasure receipt", "receipt_id")
-ERASURE = Resource("erasure")
 
 
 @router.get(
-    "/erasure_receipts",
+    "",
     operation_id="listErasureReceipts",
     summary="List erasure receipts",
     openapi_extra=needs(Permission.FILES_READ),
@@ -53,7 +60,7 @@ async def list_receipts(
 
 
 @router.get(
-    "/erasure_receipts/{receipt_id}",
+    "/{receipt_id}",
     operation_id="retrieveErasureReceipt",
     summary="Retrieve an erasure receipt",
     openapi_extra=needs(Permission.FILES_READ),
@@ -73,16 +80,45 @@ async def retrieve_receipt(
     return ErasureReceiptObject.from_record(RECEIPT.get_or_404(record, receipt_id))
 
 
-@router.post(
-    "/organization/erasure",
+class ErasureOperations(Operations[SearchRecord]):
+    """The erasures of a project."""
+
+    noun = "erasure"
+    schema = Erasure
+    deletes_unfinished = False
+
+    @property
+    def store(self) -> Searches:
+        """The store of the erasures."""
+        searches: Searches = self.request.app.state.erasure_searches
+        return searches
+
+    async def show(self, record: SearchRecord) -> Erasure:
+        """Return the API object of an erasure."""
+        return Erasure.from_record(record, await self.rewrite(record))
+
+    async def rewrite(self, record: SearchRecord) -> Rewrite | None:
+        """Return the rewrite of the files of Redis after the end of an erasure, or None."""
+        eraser: Eraser = self.request.app.state.eraser
+        if record.finished_at is None:
+            return None
+        return await eraser.deletions.rewriter.covering(record.finished_at)
+
+
+@erasures.post(
+    "",
     operation_id="createErasure",
     summary="Find and erase rows",
     openapi_extra=needs(Permission.DATA_ERASE, AuditEvent.ROWS_ERASED),
 )
-async def create_erasure(body: CreateErasure, caller: Caller, store: SearchStore) -> ErasureObject:
+async def create_erasure(
+    body: CreateErasure,
+    caller: Caller,
+    store: SearchStore,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> Erasure:
     """Find the rows of all files and the stored chats of the key's project that match, for example
-    everything about one person, and list the files, the lines and the models trained on them. Poll
-    the erasure until it is `completed`.
+    everything about one person, and list the files, the lines and the models trained on them.
 
     Without `apply`, nothing is changed. With `apply`, each file with such rows is replaced by a new
     file without them, whose `derived_from` names the old one, and the old one is deleted with its
@@ -95,34 +131,47 @@ async def create_erasure(body: CreateErasure, caller: Caller, store: SearchStore
     What to find is stored in Redis only until the erasure has ended, and never logged. Then Redis'
     files are rewritten, and `rewrite` says how.
     """
+    return await start_erasure(Erasure, body, caller, store, idempotency_key)
+
+
+add_routes(
+    erasures,
+    ErasureOperations,
+    read=Permission.DATA_ERASE,
+    write=Permission.DATA_ERASE,
+    cancelled=AuditEvent.ERASURE_CANCELLED,
+    deleted=AuditEvent.ERASURE_DELETED,
+)
+
+
+async def start_erasure(
+    kind: ApiObject[SearchRecord, Shown],
+    body: CreateErasure,
+    caller: Principal,
+    store: Searches,
+    idempotency_key: str | None,
+) -> Shown:
+    """Store a new erasure and enqueue it, once for each key. Raises Forbidden and RateLimited."""
     if body.apply:
         caller.require(Permission.FILES_WRITE)
     if body.cascade:
         caller.require(Permission.MODEL_WRITE)
-    check_room(
-        await store.count_unfinished(caller.project_id),
-        MAX_UNFINISHED,
-        "erasures",
-    )
     match = RowMatch(kind=body.match.type, value=body.match.value)
-    record = await store.begin(
-        caller.project_id, caller.key_id, match, apply=body.apply, cascade=body.cascade
-    )
-    return ErasureObject.from_record(record)
 
+    async def make(claim: Claim[SearchRecord]) -> SearchRecord:
+        waiting = await store.count_unfinished(caller.project_id)
+        check_room(waiting, MAX_UNFINISHED, "erasures")
+        return await store.begin(
+            caller.project_id,
+            caller.key_id,
+            match,
+            apply=body.apply,
+            cascade=body.cascade,
+            metadata=body.metadata,
+            claim=claim,
+        )
 
-@router.get(
-    "/organization/erasure/{erasure_id}",
-    operation_id="retrieveErasure",
-    summary="Retrieve an erasure",
-    openapi_extra=needs(Permission.DATA_ERASE),
-)
-async def retrieve_erasure(
-    erasure_id: str, caller: Caller, store: SearchStore, eraser: AppEraser
-) -> ErasureObject:
-    """Retrieve the progress of an erasure, the files and models that it found, and what it did."""
-    record = await store.get(caller.project_id, erasure_id)
-    record = ERASURE.get_or_404(record, erasure_id)
-    ended_at = record.finished_at
-    rewrite = None if ended_at is None else await eraser.deletions.rewriter.covering(ended_at)
-    return ErasureObject.from_record(record, rewrite)
+    # The text is personal data, which a digest without a key would let others guess.
+    digest = await store.digest(caller.project_id, match)
+    raw = f"{digest} {body.model_dump_json(exclude={'match'})}".encode()
+    return await create_once(kind, store.redis, caller.project_id, idempotency_key, raw, make)

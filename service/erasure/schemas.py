@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from service.core.redis.rewriting import AppendOnlyFile, JournalFiles, Rewrite
 from service.erasure.receipts import content_of
 from service.erasure.records import ErasureRecord
-from service.erasure.search.records import SearchRecord, SearchStatus
+from service.erasure.search.records import SearchRecord
+from service.web.operations import Operation, OperationStatus, shared_fields
+from service.web.validation import Metadata
 
 
 class _Shown(BaseModel):
@@ -75,9 +77,7 @@ class ErasureReceiptObject(_Shown):
         description="ID of the API key that deleted the object, or `expires_after` if it expired."
     )
     requested_at: int = Field(description="Time of the deletion, as a Unix timestamp in seconds.")
-    completed_at: int | None = Field(
-        description="Time from which nothing was left in storage, as a Unix timestamp in seconds."
-    )
+    completed_at: int | None = Field(description="When removal finished, in Unix seconds.")
     folders: list[str] = Field(description="Folders in storage that were emptied.")
     objects: list[ErasedObjectEntry] = Field(
         description="Objects that were in these folders when the object was deleted."
@@ -151,6 +151,9 @@ class CreateErasure(BaseModel):
         description="Whether to delete the models trained on the files too, with their "
         "checkpoints, exports and evaluations. Needs `apply`.",
     )
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the erasure; up to 16."
+    )
 
 
 class ErasureMatch(_Shown):
@@ -161,20 +164,6 @@ class ErasureMatch(_Shown):
         description="HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The "
         "text itself is not stored."
     )
-
-
-class ErasureProgress(_Shown):
-    """Progress of an erasure."""
-
-    files_done: int = Field(description="Number of files that were searched.")
-    files_total: int = Field(description="Number of the project's files.")
-
-
-class ErasureError(_Shown):
-    """Reason why an erasure failed."""
-
-    code: str = Field(description="Code of the error.")
-    message: str = Field(description="Reason, and how to fix it.")
 
 
 class ErasureFile(_Shown):
@@ -215,10 +204,11 @@ class ErasurePlace(_Shown):
         examples=["evalrun_abc123"],
     )
     is_in_records: bool = Field(
-        description="Whether its record has the text: its name, metadata, events or other fields."
+        description="Whether its record contains the text: its name, metadata, events or other "
+        "fields."
     )
     is_in_storage: bool = Field(
-        description="Whether what it has in storage contains the text: requests, answers, reports."
+        description="Whether its stored data contains the text: requests, answers, reports."
     )
 
 
@@ -231,63 +221,76 @@ class ErasureStoredChats(_Shown):
     error: str | None = Field(description="Reason why the chats could not be searched.")
 
 
-class ErasureObject(_Shown):
-    """A search for rows in all files and stored chats of a project, and their erasure."""
+class ErasureResult(BaseModel):
+    """What an erasure has found and done so far."""
 
-    id: str = Field(description="ID of the erasure, prefixed with `erasuresearch-`.")
-    object: Literal["organization.erasure"] = "organization.erasure"
-    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
-    finished_at: int | None = Field(
-        description="Time at which the erasure ended, as a Unix timestamp in seconds."
-    )
-    project_id: str = Field(description="ID of the project.")
-    status: SearchStatus = Field(description="Status: `in_progress`, then `completed` or `failed`.")
-    match: ErasureMatch
-    apply: bool = Field(description="Whether files are replaced.")
-    cascade: bool = Field(description="Whether models are deleted too.")
-    progress: ErasureProgress
     files: list[ErasureFile] = Field(description="Files with rows that match.")
     stored_chats: ErasureStoredChats | None = Field(
-        default=None, description="Stored chats that match; null until they are searched."
+        description="Stored chats that match; null until they are searched."
     )
     models: list[str] = Field(
         description="Names of all models that were trained on one of these files, deleted ones "
         "included."
     )
     places: list[ErasurePlace] = Field(
-        description="Other objects of the project that have the text, as it was written: the first "
-        "1,000. They are not changed: delete them if they must be erased. Empty until all files "
-        "are searched."
+        description="Other objects of the project that contain the text, as it was written: the "
+        "first 1,000. They are not changed: delete them if they must be erased. Empty until all "
+        "files are searched."
     )
     unreadable_files: list[str] = Field(
         description="IDs of the files that could not be searched, for example because they are "
         "encrypted archives. Check them yourself."
     )
     rewrite: ErasureRewrite | None = Field(
-        default=None,
-        description="Rewrite of the files of Redis, which then have neither what was searched for "
-        "nor what was deleted; null until it is done, seconds after the erasure has ended.",
+        description="Rewrite of the files of Redis, which then contain neither what was searched "
+        "for nor what was deleted; null until it is done, seconds after the erasure has ended."
     )
-    error: ErasureError | None = Field(description="Reason why the erasure failed.")
+
+
+class Erasure(Operation):
+    """A search for rows in all files and stored chats of a project, and their erasure."""
+
+    id: str = Field(description="ID of the erasure. Starts with `erasure-`.")
+    object: Literal["organization.erasure"] = "organization.erasure"
+    project_id: str = Field(description="ID of the project.")
+    match: ErasureMatch = Field(description="Digest of what is searched for.")
+    apply: bool = Field(description="Whether files are replaced, and stored chats deleted.")
+    cascade: bool = Field(description="Whether models are deleted, too.")
+    result: ErasureResult | None = Field(
+        description="What was found and done so far; null while the erasure is queued."
+    )
 
     @classmethod
     def from_record(cls, record: SearchRecord, rewrite: Rewrite | None = None) -> Self:
         """Build the API object for a record, and for the rewrite of files after its end."""
-        names = (name for file in record.found for name in (*file.models, *file.deleted_models))
+        shared = shared_fields(record)
         return cls.model_validate(
             {
-                **record.model_dump(include={"id", "created_at", "finished_at", "project_id"}),
-                **record.model_dump(include={"status", "apply", "cascade", "error"}),
-                "match": {"type": record.match_kind, "hmac_sha256": record.match_digest},
-                "progress": {
-                    "files_done": record.files_done,
-                    "files_total": record.files_total,
-                },
-                "files": [file.model_dump() for file in record.found],
-                "stored_chats": record.chats and record.chats.model_dump(),
-                "models": list(dict.fromkeys(names)),
-                "places": [place.model_dump() for place in record.places],
-                "unreadable_files": record.unreadable_files,
-                "rewrite": rewrite and rewrite.model_dump(),
-            }
+                **shared,
+                **record.model_dump(include={"project_id", "apply", "cascade"}),
+                "match": match_of(record),
+                "progress": {"completed": record.files_done, "total": record.files_total},
+                "result": None
+                if shared["status"] is OperationStatus.QUEUED
+                else result_of(record, rewrite),
+            },
+            strict=False,
         )
+
+
+def match_of(record: SearchRecord) -> dict[str, Any]:
+    """Return the fields of `ErasureMatch`."""
+    return {"type": record.match_kind, "hmac_sha256": record.match_digest}
+
+
+def result_of(record: SearchRecord, rewrite: Rewrite | None) -> dict[str, Any]:
+    """Return the fields of `ErasureResult`."""
+    names = (name for file in record.found for name in (*file.models, *file.deleted_models))
+    return {
+        "files": [file.model_dump() for file in record.found],
+        "stored_chats": record.chats and record.chats.model_dump(),
+        "models": list(dict.fromkeys(names)),
+        "places": [place.model_dump() for place in record.places],
+        "unreadable_files": record.unreadable_files,
+        "rewrite": rewrite and rewrite.model_dump(),
+    }

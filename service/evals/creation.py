@@ -81,6 +81,7 @@ async def create_eval(
             item_schema=config.item_schema,
             include_sample_schema=config.include_sample_schema,
             testing_criteria=[_with_threshold(grader) for grader in body.testing_criteria],
+            key_id=caller.key_id,
         ),
         claim,
     )

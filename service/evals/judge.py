@@ -28,6 +28,7 @@ from service.inference.background.calls import (
     ModelUsage,
     SampleFailed,
 )
+from service.web.browser_sessions import CREDENTIALS
 
 
 class RunJudge:
@@ -81,7 +82,7 @@ class CallersJudge:
 
     def __init__(self, gateway: ASGIApp, headers: Mapping[str, str], request_id: str) -> None:
         self._gateway = gateway
-        self._authorization = headers.get("authorization", "")
+        self._credentials = {n: headers[n] for n in CREDENTIALS if n in headers}
         self._request_id = request_id
 
     async def __call__(
@@ -123,7 +124,7 @@ class CallersJudge:
 
     async def _post(self, path: str, body: bytes) -> _Response:
         headers = {
-            "authorization": self._authorization,
+            **self._credentials,
             "content-type": "application/json",
             "content-length": str(len(body)),
             "x-request-id": self._request_id,

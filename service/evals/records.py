@@ -66,6 +66,7 @@ class EvalRecord(Record):
     item_schema: dict[str, Any]
     include_sample_schema: bool
     testing_criteria: list[dict[str, Any]]
+    key_id: str = ""  # the key that created it; empty in records of versions before 0.3
 
 
 class RunRef(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Literal, cast
 
@@ -36,6 +37,14 @@ from service.files.records import Files
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
+from service.web.filters import (
+    CountedList,
+    Filtered,
+    ListFilter,
+    by_status,
+    counted_list,
+    filtered,
+)
 from service.web.idempotency import run_once
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paging, Resource, list_of, ordered_paging
@@ -114,14 +123,17 @@ async def list_evals(
     caller: Caller,
     store: Store,
     paging: ByTime,
+    wanted: Filtered,
     order_by: Annotated[
         Literal["created_at", "updated_at"], Query(description="Time to order by.")
     ] = "created_at",
-) -> ListOf[EvalObject]:
+) -> CountedList[EvalObject]:
     """List the project's evals, oldest first by default."""
     by_update = store.by_update(caller.project_id) if order_by == "updated_at" else None
-    page = store.evals.page(caller.project_id, **paging.bounds, index=by_update)
-    return await EVAL.list(page, EvalObject.from_record)
+    page = await EVAL.read(
+        filtered(store.evals, caller.project_id, wanted, paging, texts=("name",), index=by_update)
+    )
+    return counted_list(list(map(EvalObject.from_record, page.items)), page)
 
 
 @router.get(
@@ -222,16 +234,19 @@ async def list_runs(
     record: Existing,
     store: Store,
     paging: ByTime,
-    status: Annotated[RunStatus | None, Query(description="Status to filter by.")] = None,
-) -> ListOf[EvalRunObject]:
+    wanted: Annotated[ListFilter, by_status(RunStatus)],
+) -> CountedList[EvalRunObject]:
     """List the runs of an eval, oldest first by default. A page can have fewer runs than `limit` if
     their requests contain many items.
     """
-    where = None if status is None else lambda run: run.status is status
     runs = store.runs.collection(record.id)
-    page = await RUN.read(runs.page(record.project_id, **paging.bounds, where=where))
+    page = await RUN.read(
+        filtered(runs, record.project_id, wanted, paging, texts=("name", "model"))
+    )
     shown, is_whole = await _shown(request, record, page.items)
-    return list_of(shown, page.has_more or not is_whole)
+    if not is_whole:
+        page = dataclasses.replace(page, has_more=True)
+    return counted_list(shown, page)
 
 
 @router.get(

@@ -6,6 +6,7 @@ Storage layout of a file, under `{project}/files/{id}/`:
     canonical.jsonl  the rows as a trainer reads them, if they differ from the content
     manifest.json    the fields of the record, to rebuild it; without it, the file does not exist
     tasks/           the outputs of reports, previews and comparisons
+    reviews/         the rows and notes of reviews
 
 A file is noted in `leftovers` before its bytes are written, until its record is. It is noted again
 when its record is deleted, until its bytes are gone.
@@ -32,6 +33,7 @@ from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
 from service.datasets.formats.options import RowFormat
+from service.files.task_index import TaskIndex, tasks_of
 from service.work.records import Kind, RestartedRecord
 from service.work.store import WorkStore
 
@@ -63,6 +65,16 @@ class Purpose(StrEnum):
     BATCH_OUTPUT = "batch_output"
 
 
+class ReviewLabel(StrEnum):
+    """What a reviewer decided on a row."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EDITED = "edited"
+    UNSURE = "unsure"
+
+
+REVIEW_LABELS = tuple(ReviewLabel)
 CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checked after upload
 
 
@@ -89,6 +101,7 @@ class FileRecord(RestartedRecord):
     status: FileStatus
     status_details: str | None = None
     expires_at: int | None = None
+    key_id: str = ""  # the key that created it; empty in records of versions before 0.3
     format: dict[str, Any] | None = None  # format options given at upload
     derived_from: str | None = None  # ID of the file that a cleaning made it from
     cleaning: str | None = None  # ID of that cleaning
@@ -164,6 +177,7 @@ def new_record(
     sha256: str,
     expires_after_s: int | None,
     format_: dict[str, object] | None,
+    key_id: str = "",
 ) -> FileRecord:
     """Return the record of a file whose bytes were just received."""
     now_s = clock.now_s()
@@ -178,6 +192,7 @@ def new_record(
         status=FileStatus.UPLOADED if purpose in CHECKED else FileStatus.PROCESSED,
         expires_at=None if expires_after_s is None else now_s + expires_after_s,
         format=format_,
+        key_id=key_id,
     )
 
 
@@ -204,9 +219,9 @@ class CheckOutcome(msgspec.Struct, frozen=True):
         return {k: v for k, v in msgspec.structs.asdict(self).items() if k != "certain"}
 
 
-def tasks_of(file_id: str) -> str:
-    """Return the collection of a file's tasks, such as reports. They are deleted with the file."""
-    return f"files:{file_id}:tasks"
+def reviews_of(file_id: str) -> str:
+    """Return the collection of a file's reviews of rows. They are deleted with the file."""
+    return f"files:{file_id}:reviews"
 
 
 def _twins_key(project_id: str) -> str:
@@ -255,6 +270,7 @@ class Files:
         self.records = self.checks.records
         self._labels = Labels(self.records, lambda file: [file.purpose])
         self._leftovers = Leftovers(redis, "files")
+        self._task_index = TaskIndex(redis)
 
     async def begin(self, project_id: str, file_id: str) -> None:
         """Note a file before its bytes are written, until it is added or discarded.
@@ -346,14 +362,15 @@ class Files:
 
     async def writers(self, record: FileRecord) -> list[str]:
         """Return the leases of the check and the tasks that may write to the file's folder."""
-        tasks = await Collection(self.redis, tasks_of(record.id), Record).ids(record.project_id)
+        tasks = await self._tasks(record.id).ids(record.project_id)
         return [record.id, *(f"{record.id}/{task_id}" for task_id in tasks)]
 
     async def delete(self, record: FileRecord, also: Also = lambda _: None) -> None:
         """Delete a file's record, then its bytes. Bytes that cannot be deleted now are swept."""
         member = f"{record.project_id}/{record.id}"
-        tasks = Collection(self.redis, tasks_of(record.id), Record)
-        writers = await self.writers(record)
+        tasks = self._tasks(record.id)
+        task_ids = await tasks.ids(record.project_id)
+        writers = [record.id, *(f"{record.id}/{task_id}" for task_id in task_ids)]
 
         def together(pipe: Pipeline) -> None:
             pipe.srem(self.checks.kind.unfinished_key, member)
@@ -361,12 +378,14 @@ class Files:
             self._labels.remove(pipe, record)
             # The entry may name a twin. The next such file is then checked again.
             pipe.hdel(_twins_key(record.project_id), record.meaning)
+            self._task_index.remove(pipe, record.project_id, record.id, task_ids)
             for writer in writers:
                 self._leftovers.note(pipe, f"{record.project_id}/{writer}", clock.now_s())
             also(pipe)
 
         await self.records.delete(record.project_id, record.id, also=together)
         await tasks.clear(record.project_id)
+        await self._clear_reviews(record.project_id, record.id)
         try:
             await self.storage.delete_prefix(record.folder)
         except StorageError as e:
@@ -388,8 +407,23 @@ class Files:
 
     async def _remove(self, project_id: str, file_id: str, name: str) -> None:
         await self.storage.delete_prefix(f"{project_id}/files/{file_id}")
-        await Collection(self.redis, tasks_of(file_id), Record).clear(project_id)
+        tasks = self._tasks(file_id)
+        task_ids = await tasks.ids(project_id)  # of those that were created as the file was deleted
+        async with self.redis.pipeline(transaction=True) as pipe:
+            self._task_index.remove(pipe, project_id, file_id, task_ids)
+            await pipe.execute()
+        await tasks.clear(project_id)
+        await self._clear_reviews(project_id, file_id)
         await self._leftovers.removed(name)
+
+    def _tasks(self, file_id: str) -> Collection[Record]:
+        return Collection(self.redis, tasks_of(file_id), Record)
+
+    async def _clear_reviews(self, project_id: str, file_id: str) -> None:
+        reviews = Collection(self.redis, reviews_of(file_id), Record)
+        index = reviews.index(project_id)
+        await reviews.clear(project_id)
+        await self.redis.delete(*(f"{index}-{label}" for label in REVIEW_LABELS))
 
     async def expired(self, now_s: int) -> list[FileRecord]:
         """Return the readable files that have expired."""

@@ -14,14 +14,15 @@ from service.core.backpressure import Slots
 from service.core.errors import NotFound
 from service.core.storage import StorageMissing
 from service.files.body import BYTES, FILE_BODY, body_of
-from service.files.records import FileRecord, Files, Purpose
+from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.files.schemas import FileDeleted, FileObject
 from service.files.upload import enqueue_check, receive
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
+from service.web.filters import CountedList, ListFilter, by_status, find
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paging, Resource, long_list, ordered_paging
+from service.web.resources import Paging, Resource, long_list, ordered_paging
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
 
@@ -67,7 +68,13 @@ async def create_file(
     """
     body = body_of(request, "file")
     async with slots.hold(caller.project_id):
-        record = await receive(body, store, caller.project_id, max_bytes=settings.max_file_bytes)
+        record = await receive(
+            body,
+            store,
+            caller.project_id,
+            max_bytes=settings.max_file_bytes,
+            key_id=caller.key_id,
+        )
     await enqueue_check(store, record)
     return FileObject.from_record(record)
 
@@ -76,16 +83,35 @@ async def create_file(
     "",
     operation_id="listFiles",
     summary="List files",
-    response_model=ListOf[FileObject],
+    response_model=CountedList[FileObject],
     openapi_extra=needs(Permission.FILES_READ),
 )
 async def list_files(
     caller: Caller,
     store: Store,
     paging: Annotated[Paging, ordered_paging("desc", default=10_000, most=10_000)],
+    wanted: Annotated[ListFilter, by_status(FileStatus)],
     purpose: Annotated[Purpose | None, Query(description="Purpose to filter by.")] = None,
 ) -> Response:
     """List the project's files, newest first by default. Expired files are omitted."""
+    if wanted.is_set:
+        now_s = clock.now_s()
+        found = await FILE.read(
+            find(
+                store.records,
+                caller.project_id,
+                wanted,
+                paging,
+                texts=("filename",),
+                fields=("expires_at", "purpose"),
+                also=lambda file: (
+                    purpose in (None, file.purpose)
+                    and (file.expires_at is None or file.expires_at > now_s)
+                ),
+            )
+        )
+        shown = FileObject.from_record
+        return await long_list(found.items, shown, found.has_more, counts=found.counts)
     page = await FILE.read(
         store.page(caller.project_id, clock.now_s(), **paging.bounds, purpose=purpose)
     )

@@ -60,8 +60,10 @@ def upload_slots(most: int, *, wait_s: float = WAIT_S) -> Slots:
     return Slots(most, refusal, wait_s=wait_s)
 
 
-async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) -> FileRecord:
-    """Stream the body's file into storage and register it.
+async def receive(
+    body: Body, files: Files, project_id: str, *, max_bytes: int, key_id: str = ""
+) -> FileRecord:
+    """Stream the body's file into storage and register it. `key_id` is the caller's key.
 
     Raises BadRequest for an invalid form, TooLarge over `max_bytes` or the project's quota, and
     InsufficientStorage if the disk is full. In each case, the file is neither kept nor listed.
@@ -73,6 +75,7 @@ async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) 
             "purpose": _parse_purpose(body.fields.get("purpose")),
             "expires_after_s": _parse_expiry_s(body),
             "format_": _parse_format(body.fields),
+            "key_id": key_id,
         }
 
     record = await write_file(

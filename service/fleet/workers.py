@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from service.core import clock
 from service.core.records import PREFIX, parse_known
 from service.core.redis import REDIS_ERRORS, Client, reply, why
 
@@ -59,10 +60,16 @@ class Worker(Capacity):
     busy: bool = False  # takes no training: it has one, or is shutting down
     task: str | None = None  # arq's id of the current training
     makes_gguf: bool = False  # has the packages for exports to GGUF
+    # Unknown in workers of versions before 0.3.
+    version: str | None = None
+    announced_at: int | None = None
+    tasks: tuple[str, ...] = ()  # arq's ids of the tasks of all queues
+    memory_used_bytes: tuple[int, ...] | None = None  # of each GPU, if the driver reports it
 
 
 async def announce(redis: Client, worker: Worker) -> None:
     """Announce that this worker is alive. The announcement is valid for 20 seconds."""
+    worker = worker.model_copy(update={"announced_at": clock.now_s()})
     async with redis.pipeline(transaction=True) as pipe:
         pipe.sadd(_ALL, worker.name)
         pipe.set(_key(worker.name), worker.model_dump_json(), px=int(_ALIVE_S * 1000))
@@ -92,9 +99,16 @@ async def alive(redis: Client) -> list[Worker]:
 class Presence:
     """Keeps one worker's announcement current."""
 
-    def __init__(self, redis: Client, worker: Worker) -> None:
+    def __init__(
+        self,
+        redis: Client,
+        worker: Worker,
+        current: Callable[[], Mapping[str, object]] = dict,
+    ) -> None:
+        """Create the presence of a worker. `current` returns fields to announce as they are now."""
         self._redis = redis
         self._worker = worker
+        self._current = current
         self._leaving = False
         # Serialize writes: a heartbeat must not overtake the announcement that the worker is busy.
         self._writing = asyncio.Lock()
@@ -108,7 +122,7 @@ class Presence:
         """Announce the worker's current state. If Redis is down, the next heartbeat does."""
         async with self._writing:
             try:
-                await announce(self._redis, self._worker)
+                await announce(self._redis, self._worker.model_copy(update={**self._current()}))
             except REDIS_ERRORS as e:
                 log.warning("Redis is unavailable: %s", why(e))
 

@@ -162,6 +162,7 @@ async def write_file(
         sha256=hashlib.sha256(data).hexdigest(),
         expires_after_s=None,
         format_=None,
+        key_id=record.key_id,
     ).model_copy(update={"generation": record.id, "documents": record.documents})
     try:
         # The parts, which count towards the quota, are deleted at the same time.

@@ -12,15 +12,16 @@ from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.jobs.records import WITH_METRICS, JobRecord, Jobs
 from service.jobs.tracking.records import TrackedRuns
 
-_PAGE = 1000
-_COLUMNS = {
+COLUMNS = {
     "step": "step",
     "train_loss": "train_loss",
     "train_accuracy": "train_mean_token_accuracy",
     "valid_loss": "valid_loss",
     "valid_mean_token_accuracy": "valid_mean_token_accuracy",
 }
-_REWARDS = {name: name for name in ("train_reward_mean", "valid_reward_mean")}
+REWARDS = {name: name for name in ("train_reward_mean", "valid_reward_mean")}
+# Of the steps since the row before it, in the files of jobs with several steps per row.
+LOWEST, HIGHEST = "train_loss_min", "train_loss_max"
 _MAX_JOBS = 20  # jobs in a round, so that it does not delay other work
 
 
@@ -43,6 +44,7 @@ async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         status=FileStatus.PROCESSED,
+        key_id=job.key_id,
     )
     await files.begin(job.project_id, file_id)  # the job may be canceled before it is added
     await files.storage.put_bytes(record.content_key, data, is_limited=False)
@@ -50,18 +52,20 @@ async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
 
 
 async def _csv(job: JobRecord, jobs: Jobs) -> str:
-    rows: dict[int, dict[str, object]] = {}
-    cursor: str | None = None
-    while events := await jobs.events_after(job.project_id, job.id, cursor, _PAGE):
-        cursor = events[-1].id
-        # If a step was trained again after a recovery, its latest metrics count.
-        rows |= {int(e.data["step"]): e.data for e in events if e.type == "metrics"}
+    # If a step was trained again after a recovery, its latest metrics count.
+    rows = {int(row["step"]): row for row in await jobs.metrics_of(job.project_id, job.id)}
+    columns = list((COLUMNS if job.grader is None else COLUMNS | REWARDS).items())
+    has_intervals = any("interval" in row for row in rows.values())
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = _COLUMNS if job.grader is None else _COLUMNS | _REWARDS
-    writer.writerow(columns)
+    spans = [LOWEST, HIGHEST] if has_intervals else []
+    writer.writerow([*(column for column, _ in columns), *spans])
     for step in sorted(rows):
-        writer.writerow([rows[step].get(name, "") for name in columns.values()])
+        row = rows[step]
+        loss = row.get("train_loss", "")
+        lowest, _, highest = row.get("interval", {}).get("train_loss", (loss, loss, loss))
+        values = [row.get(name, "") for _, name in columns]
+        writer.writerow([*values, *([lowest, highest] if has_intervals else [])])
     return out.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -12,20 +13,28 @@ from fastapi.responses import StreamingResponse
 
 from service.core import clock, ids, queue
 from service.core.claims import Claim
-from service.core.errors import Conflict, NotFound
+from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.create import build_job, create
 from service.jobs.dispatch import Dispatcher
 from service.jobs.event_stream import JobChanges, server_sent_events
+from service.jobs.metric_series import METRIC_NAMES, Point, Series, divide, points_of, read_rows
 from service.jobs.planning.job_plan import EstimateObject, estimate
-from service.jobs.records import JobRecord, Jobs, NewEvent
+from service.jobs.records import JobRecord, Jobs, NewEvent, Status
 from service.jobs.schemas.create import CreateJob
-from service.jobs.schemas.jobs import CheckpointObject, EventObject, JobObject
+from service.jobs.schemas.jobs import (
+    CheckpointObject,
+    EventObject,
+    JobMetricsObject,
+    JobObject,
+    MetricSeriesObject,
+)
 from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
-from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
+from service.web.deps import AppSettings, Caller, RedisClient, caller_check, list_query, resource
+from service.web.filters import CountedList, ListFilter, by_status, counted_list, find
 from service.web.idempotency import comparable, create_once
 from service.web.openapi.parts import headers, stream_of
 from service.web.permissions import Permission, needs
@@ -156,15 +165,29 @@ async def list_jobs(
     store: Store,
     dispatcher: Dispatch,
     paging: Paged,
-) -> ListOf[JobObject]:
+    wanted: Annotated[ListFilter, by_status(Status)],
+) -> CountedList[JobObject]:
     """List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use
     `metadata=null` for jobs without metadata.
     """
     metadata = _metadata_of(request)
+    if wanted.is_set:
+        found = await JOB.read(
+            find(
+                store.records,
+                caller.project_id,
+                wanted,
+                paging,
+                texts=("model", "suffix", "fine_tuned_model", "training_file"),
+                fields=("metadata",),
+                also=lambda job: _has_metadata(job.metadata, metadata),
+            )
+        )
+        return counted_list(await _with_positions(dispatcher, found.items), found)
     page = await JOB.read(
         store.page(caller.project_id, after=paging.after, limit=paging.limit, metadata=metadata)
     )
-    return list_of(await _with_positions(dispatcher, page.items), page.has_more)
+    return counted_list(await _with_positions(dispatcher, page.items), page)
 
 
 @router.get(
@@ -301,6 +324,66 @@ async def list_events(
 
 
 @router.get(
+    "/{job_id}/metrics",
+    operation_id="getFineTuningJobMetrics",
+    summary="Retrieve the metrics of a job",
+    openapi_extra=needs(Permission.FINE_TUNING_READ),
+)
+async def get_metrics(
+    job_id: str,
+    caller: Caller,
+    store: Store,
+    files: FileStore,
+    names: Annotated[
+        frozenset[str] | None,
+        list_query(
+            Annotated[str, Query(max_length=64)],
+            "metrics",
+            "Names of the metrics to return, such as `train_loss`. By default, all.",
+        ),
+    ],
+    buckets: Annotated[
+        int, Query(ge=1, le=5000, description="Maximum number of buckets of each metric.")
+    ] = 500,
+    from_step: Annotated[
+        int | None, Query(ge=0, description="First step of the range. By default, the first.")
+    ] = None,
+    to_step: Annotated[
+        int | None, Query(ge=0, description="Last step of the range. By default, the last.")
+    ] = None,
+) -> JobMetricsObject:
+    """Retrieve the metrics of a job by step, for a chart of a training of any length: the lowest,
+    highest, mean and last value of each metric in each bucket, so that no spike is lost. Set
+    `from_step` and `to_step` to look closer.
+
+    Jobs of at least 4,000 steps store the values of about 2,000 steps, with the extremes between
+    them. `FINETUNED_METRICS_KEPT_DAYS` after its end, a job has only the metrics in its result
+    file.
+    """
+    if unknown := sorted((names or frozenset()) - METRIC_NAMES.keys()):
+        raise BadRequest(
+            f"There is no metric '{unknown[0]}'. Known are: {', '.join(METRIC_NAMES)}.",
+            param="metrics",
+        )
+    job = await existing(store, caller.project_id, job_id)
+    rows = await read_rows(store, files, job)
+    wanted = [name for name in METRIC_NAMES if names is None or name in names]
+
+    def divided() -> tuple[list[Point], int, dict[str, Series]]:
+        points = points_of(rows, frozenset(wanted), from_step=from_step, to_step=to_step)
+        return points, *divide(points, buckets, wanted)
+
+    points, width, series = await asyncio.to_thread(divided)
+    return JobMetricsObject(
+        job_id=job.id,
+        first_step=points[0].step if points else None,
+        last_step=points[-1].step if points else None,
+        steps_per_bucket=width,
+        metrics={name: MetricSeriesObject.from_series(one) for name, one in series.items()},
+    )
+
+
+@router.get(
     "/{job_id}/checkpoints",
     operation_id="listFineTuningJobCheckpoints",
     summary="List checkpoints",
@@ -352,6 +435,11 @@ async def _with_positions(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list
     """Build the API objects of the jobs, with their queue positions."""
     positions = await dispatcher.positions(jobs)
     return [JobObject.from_record(job, positions.get(job.id)) for job in jobs]
+
+
+def _has_metadata(found: dict[str, str] | None, wanted: dict[str, str] | None) -> bool:
+    """Return whether a job's metadata has these pairs; for None, whether it has none."""
+    return not found if wanted is None else wanted.items() <= (found or {}).items()
 
 
 def _metadata_of(request: Request) -> dict[str, str] | None:

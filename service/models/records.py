@@ -90,6 +90,7 @@ class ModelRecord(Record):
     step: int
     checkpoint: bool = False  # saved during the run rather than as its result
     gate: dict[str, str] = Field(default_factory=dict)  # of the job, checked by aliases
+    key_id: str = ""  # the key that created its job; empty in records of versions before 0.3
     signature: str | None = None  # of the worker that registered it, see signatures.py
 
 

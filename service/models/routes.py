@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from enum import StrEnum
+from typing import Annotated, NamedTuple, Self, TypeAlias
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
@@ -17,12 +19,25 @@ from service.models.records import ModelRecord, project_of
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import Base, ModelDeleted, ModelObject
 from service.web.audit_events import AuditEvent
+from service.web.auth import Principal
 from service.web.deps import Caller, resource
+from service.web.filters import CountedList, ListCounts, ListFilter, by_status, list_counts
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paging, Resource, long_list, paging
+from service.web.resources import Paging, Resource, long_list, paging
 
 router = APIRouter(prefix="/v1/models", tags=["Models"])
 _MAX_MODELS = 100_000  # about 20 MB in one response
+
+
+class ListedKind(StrEnum):
+    """Kind of a model in a list."""
+
+    BASE = "base"
+    ALIAS = "alias"
+    TRAINED = "trained"
+    SHARED = "shared"
+
+
 _Models: TypeAlias = list[ModelObject | AliasRecord | ModelRecord]
 
 
@@ -39,7 +54,7 @@ Serves = Annotated[Callable[[str], bool], Depends(resource("serves"))]
     "",
     operation_id="listModels",
     summary="List models",
-    response_model=ListOf[ModelObject],
+    response_model=CountedList[ModelObject],
     openapi_extra=needs(Permission.MODEL_READ),
 )
 async def list_models(
@@ -48,6 +63,7 @@ async def list_models(
     serves: Serves,
     capabilities: CapabilitiesOf,
     paging: Annotated[Paging, paging(_MAX_MODELS, _MAX_MODELS)],
+    wanted: Annotated[ListFilter, by_status(ListedKind, "kind")],
 ) -> Response:
     """List the catalog's base models, the project's aliases, its trained models, and those that
     other projects share with it, newest first.
@@ -59,13 +75,18 @@ async def list_models(
     """
     known = {entry.id: Base(entry, capabilities.find(entry)) for entry in registry.catalogue.all()}
     bases = [ModelObject.from_base(base, available=serves(name)) for name, base in known.items()]
-    if caller.models is None:
+    if wanted.is_set:
+        reading = _page_of_matching(registry, caller, bases, wanted, paging)
+    elif caller.models is None:
         reading = _page(registry, caller.project_id, bases, paging)
     else:
         reading = _page_of_named(registry, caller.project_id, bases, caller.models, paging)
     page = await Resource("model").read(reading)
     return await long_list(
-        page.items, lambda model: _model_object(model, caller.project_name, known), page.has_more
+        page.items,
+        lambda model: _model_object(model, caller.project_name, known),
+        page.has_more,
+        counts=page.counts,
     )
 
 
@@ -73,6 +94,7 @@ async def list_models(
 class _Page:
     items: _Models
     has_more: bool
+    counts: ListCounts | None = None
 
 
 async def _page(
@@ -118,6 +140,59 @@ async def _page_of_named(
         *(model for model in await registry.all_shared(project_id) if model.id in names),
     ]
     return _slice(found, paging)
+
+
+async def _page_of_matching(
+    registry: ModelRegistry,
+    caller: Principal,
+    bases: list[ModelObject],
+    wanted: ListFilter,
+    paging: Paging,
+) -> _Page:
+    """Return a page of the models that match. Raises Missing."""
+    names = caller.models
+    every = await (
+        _page(registry, caller.project_id, bases, Paging(limit=_MAX_MODELS))
+        if names is None
+        else _page_of_named(registry, caller.project_id, bases, names, Paging(limit=_MAX_MODELS))
+    )
+    counts: Counter[str | None] = Counter()
+    found: _Models = []
+    for model in every.items:
+        if not wanted.matches(_Listed.of(model), ("base_model",)):
+            continue
+        kind = _kind_of(model, caller.project_name)
+        counts[kind] += 1
+        if wanted.matches_status(kind):
+            found.append(model)
+    page = _slice(found, paging)
+    shown = list_counts(counts) if wanted.with_counts else None
+    return _Page(page.items, page.has_more, shown)
+
+
+class _Listed(NamedTuple):
+    """What filters compare of a model."""
+
+    id: str
+    created_at: int
+    key_id: str
+    base_model: str | None
+
+    @classmethod
+    def of(cls, model: ModelObject | AliasRecord | ModelRecord) -> Self:
+        if isinstance(model, ModelObject):
+            return cls(model.id, model.created, "", None)
+        if isinstance(model, ModelRecord):
+            return cls(model.id, model.created_at, model.key_id, model.base_model)
+        return cls(model.id, model.created_at, "", None)
+
+
+def _kind_of(model: ModelObject | AliasRecord | ModelRecord, project: str) -> ListedKind:
+    if isinstance(model, ModelObject):
+        return ListedKind.BASE
+    if isinstance(model, AliasRecord):
+        return ListedKind.ALIAS
+    return ListedKind.TRAINED if project_of(model.id) == project else ListedKind.SHARED
 
 
 def _slice(models: _Models, paging: Paging) -> _Page:

@@ -18,14 +18,13 @@ from service.projects.account_schemas import (
 )
 from service.projects.records import Project, ProjectArchived
 from service.projects.routes import Existing, archived_error, expiry_in, require_rights
-from service.projects.schemas import Deleted
 from service.projects.service_accounts import AccountRole, ServiceAccount, ServiceAccounts
 from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted
 
 router = APIRouter(
     prefix="/v1/organization/projects/{project_id}/service_accounts", tags=["Projects"]
@@ -134,7 +133,7 @@ async def delete_account(account: Account, store: Store, caller: Caller) -> Dele
         require_rights(caller, key.role, "revoke")
     with SERVICE_ACCOUNT.existing(account.id):
         await store.delete(account)
-    return Deleted(id=account.id, object="organization.project.service_account.deleted")
+    return deleted(account.id, "organization.project.service_account")
 
 
 @router.post(

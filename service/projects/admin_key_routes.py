@@ -11,11 +11,10 @@ from service.core.errors import NotFound
 from service.projects.account_schemas import AdminKeyObject, CreateAdminKey, NewAdminKeyObject
 from service.projects.records import ApiKey, Role
 from service.projects.routes import Store, Uses, expiry_in
-from service.projects.schemas import Deleted
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, OldestFirst, Resource, list_of
+from service.web.resources import Deleted, ListOf, OldestFirst, Resource, deleted, list_of
 
 router = APIRouter(prefix="/v1/organization/admin_api_keys", tags=["Projects"])
 
@@ -90,7 +89,7 @@ async def delete_admin_key(key: Existing, store: Store) -> Deleted:
     """
     with ADMIN_KEY.existing(key.id):
         await store.revoke_key(key.project_id, key.id)
-    return Deleted(id=key.id, object="organization.admin_api_key.deleted")
+    return deleted(key.id, "organization.admin_api_key")
 
 
 async def _key_object(key: ApiKey, uses: Uses) -> AdminKeyObject:

@@ -408,7 +408,10 @@ class Projects:
 
     async def find_principal(self, secret: str) -> Principal | None:
         """Return the owner of an API key, or None if the key is unknown."""
-        digest = digest_of(secret)
+        return await self.principal_of(digest_of(secret))
+
+    async def principal_of(self, digest: str) -> Principal | None:
+        """Return the owner of the API key with this digest, or None if the key is unknown."""
         found = await self.find_key(digest)
         if found is None:
             return None

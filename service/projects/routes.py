@@ -25,7 +25,6 @@ from service.projects.schemas import (
     CaptureSettings,
     CreateKey,
     CreateProject,
-    Deleted,
     KeyObject,
     NewKeyObject,
     ProjectObject,
@@ -39,7 +38,7 @@ from service.web.audit_events import AuditEvent
 from service.web.auth import Capture, Principal
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource, list_of
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, list_of
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 _FIELDS_OF_PROJECT_ADMINS: Final = frozenset({"capture"})
@@ -441,4 +440,4 @@ async def delete_key(project: Existing, key_id: KeyId, store: Store, caller: Cal
         await store.revoke_key(
             project.id, key_id, lambda key: require_rights(caller, key.role, "revoke")
         )
-    return Deleted(id=key_id, object="organization.project.api_key.deleted")
+    return deleted(key_id, "organization.project.api_key")

@@ -336,11 +336,3 @@ class NewKeyObject(KeyObject):
     """A newly created API key. This is the only response that contains the secret."""
 
     value: str = Field(description="Secret of the key, shown only once.")
-
-
-class Deleted(BaseModel):
-    """Response to deleting an object."""
-
-    id: str = Field(description="ID of the deleted object.")
-    object: str = Field(description="Type of the deleted object.")
-    deleted: Literal[True] = True

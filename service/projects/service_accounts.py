@@ -105,8 +105,14 @@ class ServiceAccounts:
     async def keys_of(self, account: ServiceAccount) -> list[ApiKey]:
         """Return the keys of an account."""
         keys = self._projects.keys
-        every = await keys.get_many(account.project_id, await keys.ids(account.project_id))
-        return [key for key in every if key.service_account_id == account.id]
+        wanted = await self.key_ids(account.project_id, account.id)
+        return await keys.get_many(account.project_id, sorted(wanted))
+
+    async def key_ids(self, project_id: str, account_id: str) -> frozenset[str]:
+        """Return the IDs of the keys of the account with this ID; none if there is no such one."""
+        keys = self._projects.keys
+        every = await keys.get_many(project_id, await keys.ids(project_id))
+        return frozenset(key.id for key in every if key.service_account_id == account_id)
 
     async def _revoke_keys(self, account: ServiceAccount) -> None:
         for key in await self.keys_of(account):

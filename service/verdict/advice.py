@@ -19,7 +19,16 @@ from typing import Final
 from service.verdict.comparison import BASE, PROMPT, Comparison, Retrieval
 from service.verdict.differences import difference, score
 from service.verdict.evidence import is_better
-from service.verdict.results import Conclusion, Difference, Finding, Recommendation, Score
+from service.verdict.results import (
+    Conclusion,
+    Difference,
+    Figures,
+    Finding,
+    Recommendation,
+    Score,
+    Statement,
+)
+from service.verdict.statements import known_score_figures, rounded_points, state, write
 from service.verdict.thresholds import (
     CEILING,
     CEILING_LOW,
@@ -28,11 +37,10 @@ from service.verdict.thresholds import (
     LEAST_JOB_ROWS,
     UNSEEN_RIGHT_SHARE,
 )
-from service.verdict.wording import metric_name, points
 
 DAMAGE: Final = ("fix_broken_rows", "contradictions", "mojibake", "tools_not_supported")
 """Codes of findings in a file's report that come before a training, most urgent first."""
-_Found = tuple[Recommendation, str]
+_Found = tuple[Recommendation, Statement]
 
 
 def conclude(
@@ -44,26 +52,25 @@ def conclude(
     could be asked. `findings` are those of the file's report.
     """
     if comparison is None:
-        kind, sentence = (
+        found = (
             _fix_or_collect(rows, findings)
             or _decide_on_few_rows(rows, None)
-            or _train_without_scores()
+            or (Recommendation.TRAIN, state("train_without_scores"))
         )
-        return Conclusion(recommendation=kind, sentence=sentence)
+        return Conclusion(**_sentence(*found))
     metric = comparison.primary
     base, prompt = (score(comparison, metric, name) for name in (BASE, PROMPT))
     gain = difference(comparison, metric, PROMPT, BASE)
     best = max((one for one in (base, prompt) if one), key=lambda one: one.mean, default=None)
-    kind, sentence = (
+    found = (
         _fix_or_collect(rows, findings)
         or _already_solved(best)
         or _use_retrieval(comparison.retrieval)
         or _decide_on_few_rows(rows, gain)
-        or _train(metric_name(metric.name), base, prompt)
+        or _train(metric.name, base, prompt)
     )
     return Conclusion(
-        recommendation=kind,
-        sentence=sentence,
+        **_sentence(*found),
         metric=metric.name,
         base=base,
         prompt=prompt,
@@ -72,32 +79,37 @@ def conclude(
     )
 
 
+def _sentence(kind: Recommendation, statement: Statement) -> Figures:
+    return {
+        "recommendation": kind,
+        "sentence": write(statement),
+        "code": statement.code,
+        "figures": statement.figures,
+    }
+
+
 def _fix_or_collect(rows: int, findings: Sequence[Finding]) -> _Found | None:
     titles = {finding.code: finding.title for finding in findings}
     for code in DAMAGE:
         if code in titles:
-            title = titles[code].rstrip(".")
-            return Recommendation.FIX_DATA, f"Fix the data first: {title[:1].lower()}{title[1:]}."
+            return Recommendation.FIX_DATA, state("fix_data", finding=code, title=titles[code])
     return _collect(rows) if rows < LEAST_JOB_ROWS else None
 
 
 def _collect(rows: int) -> _Found:
-    if rows < LEAST_JOB_ROWS:
-        sentence = f"Collect more rows: {rows} are too few for a job, which needs {LEAST_JOB_ROWS}."
-    else:
-        sentence = f"Collect more rows: {rows} are few, and a clear effect starts at {FEW_ROWS}."
-    return Recommendation.COLLECT, sentence
+    is_enough = rows >= LEAST_JOB_ROWS
+    code, needed = (
+        ("few_rows", FEW_ROWS) if is_enough else ("too_few_rows_for_a_job", LEAST_JOB_ROWS)
+    )
+    return Recommendation.COLLECT, state(code, rows=rows, rows_needed=needed)
 
 
 def _already_solved(best: Score | None) -> _Found | None:
     if best is None or best.mean < CEILING or best.low < CEILING_LOW:
         return None
-    who = "the base model with a prompt" if best.column == PROMPT else "the base model"
-    sentence = (
-        f"Use a prompt: {who} already has {points(best.mean)} of 100 points on {best.n} rows, so a "
-        "training can gain next to nothing."
-    )
-    return Recommendation.PROMPT, sentence
+    code = "prompt_solves_it" if best.column == PROMPT else "base_solves_it"
+    figures = {"points": rounded_points(best.mean), "rows": best.n}
+    return Recommendation.PROMPT, state(code, figures)
 
 
 def _use_retrieval(found: Retrieval | None) -> _Found | None:
@@ -105,11 +117,8 @@ def _use_retrieval(found: Retrieval | None) -> _Found | None:
         return None
     if found.unseen_rows and found.unseen_right / found.unseen_rows >= UNSEEN_RIGHT_SHARE:
         return None
-    sentence = (
-        f"Use retrieval: {found.facts} of {found.rows} answers are facts, which a training does "
-        f"not teach; a keyword search over the other rows alone finds {found.found} of them."
-    )
-    return Recommendation.RETRIEVAL, sentence
+    figures = {"facts": found.facts, "rows": found.rows, "found": found.found}
+    return Recommendation.RETRIEVAL, state("answers_are_facts", figures)
 
 
 def _decide_on_few_rows(rows: int, gain: Difference | None) -> _Found | None:
@@ -117,29 +126,13 @@ def _decide_on_few_rows(rows: int, gain: Difference | None) -> _Found | None:
         return None
     if gain is None or not is_better(gain):
         return _collect(rows)
-    sentence = (
-        f"Use a prompt for now: it gains {points(gain.mean)} points over the base model, and "
-        f"{rows} rows are few for a training."
-    )
-    return Recommendation.PROMPT, sentence
-
-
-def _train_without_scores() -> _Found:
-    sentence = (
-        "Train, and hold rows out: the rows use tools or have no text answer, so the base model "
-        "was not asked."
-    )
-    return Recommendation.TRAIN, sentence
+    figures = {"points": rounded_points(gain.mean), "training_rows": rows}
+    return Recommendation.PROMPT, state("prompt_for_now", figures)
 
 
 def _train(metric: str, base: Score | None, prompt: Score | None) -> _Found:
-    known = [
-        f"{name} has {points(found.mean)}"
-        for name, found in (("the base model", base), ("its best prompt", prompt))
-        if found is not None
-    ]
     scored = base or prompt
     if scored is None:
-        return Recommendation.TRAIN, "Train, and hold rows out: the base model gave no answers."
-    sentence = f"Train: {' and '.join(known)} of 100 {metric} points on {scored.n} rows."
-    return Recommendation.TRAIN, sentence
+        return Recommendation.TRAIN, state("train_without_answers")
+    figures = known_score_figures(base, prompt) | {"metric": metric, "rows": scored.n}
+    return Recommendation.TRAIN, state("train", figures)

@@ -6,8 +6,12 @@ The API imports this module, so it does without numpy.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
+
+Figures = dict[str, Any]
+"""Figures of a statement by name: numbers, names and codes, and lists of them."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,18 +74,30 @@ class VerdictKind(StrEnum):
     CANNOT_TELL = "cannot_tell"
 
 
+class Statement(msgspec.Struct, frozen=True):
+    """A statement without words: its code, and the figures of its sentence (`statements.py`)."""
+
+    code: str
+    figures: Figures = {}
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Conclusion of an evaluation: one sentence with its numbers, and what to do.
 
-    `warnings` are sentences about findings that do not change the verdict. `rows_needed` is the
-    number of additional held-out rows to collect if the kind is "cannot_tell". `differences` are
-    all comparisons that the verdict is based on.
+    `code` and `figures` are those of the sentence. `warnings` are sentences about findings that do
+    not change the verdict, and `warning_details` their codes in the same order. `rows_needed` is
+    the number of additional held-out rows to collect if the kind is "cannot_tell". `differences`
+    are all comparisons that the verdict is based on.
     """
 
     kind: VerdictKind
     sentence: str
+    code: str
+    figures: Figures = {}
     recommendation: str
+    recommendation_details: Statement
     warnings: list[str] = []
+    warning_details: list[Statement] = []
     rows_needed: int | None = None
     differences: list[Difference] = []
 
@@ -118,10 +134,12 @@ class Recommendation(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A piece of advice of the file's report: its code and its title."""
+    """A recommendation of the file's report: its code, its title, and the title's figures."""
 
     code: str
     title: str
+    variant: str = ""
+    figures: Figures = {}
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +151,8 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
 
     recommendation: Recommendation
     sentence: str
+    code: str
+    figures: Figures = {}
     metric: str | None = None
     base: Score | None = None
     prompt: Score | None = None

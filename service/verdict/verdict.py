@@ -29,10 +29,9 @@ from typing import Final
 
 import msgspec
 
-from service.datasets.text.languages import language_name
 from service.verdict.comparison import BASE, PROMPT, TUNED, Comparison
 from service.verdict.evidence import Evidence, is_worse
-from service.verdict.results import Verdict, VerdictKind
+from service.verdict.results import Statement, Verdict, VerdictKind
 from service.verdict.rules import (
     cannot_tell,
     checkpoint_is_better,
@@ -41,7 +40,6 @@ from service.verdict.rules import (
     needs_too_many_rows,
     no_gain,
     nothing_to_compare,
-    rise_of_loss,
     serve,
     solved_by_base,
     solved_by_prompt,
@@ -49,16 +47,15 @@ from service.verdict.rules import (
     use_retrieval,
     worse,
 )
-from service.verdict.thresholds import FORGETTING_WARNING, LEAST_LANGUAGE_ROWS, MISSING_SHARE
-from service.verdict.wording import (
-    column_name,
-    effect,
-    interval,
-    join_names,
-    memorized_text,
-    metric_name,
-    quantity,
+from service.verdict.statements import (
+    effect_figures,
+    loss_figures,
+    lost_figures,
+    memorized_figures,
+    state,
+    write,
 )
+from service.verdict.thresholds import FORGETTING_WARNING, LEAST_LANGUAGE_ROWS, MISSING_SHARE
 
 _RULES: Final[tuple[Callable[[Evidence], Verdict | None], ...]] = (
     nothing_to_compare,
@@ -80,12 +77,16 @@ def judge(comparison: Comparison) -> Verdict:
     """Return the verdict of a comparison. The same comparison always gets the same verdict."""
     evidence = Evidence.from_comparison(comparison)
     found = next(verdict for rule in _RULES if (verdict := rule(evidence)) is not None)
+    warnings = _warnings(evidence, found.kind)
     return msgspec.structs.replace(
-        found, warnings=_warnings(evidence, found.kind), differences=evidence.differences
+        found,
+        warnings=list(map(write, warnings)),
+        warning_details=warnings,
+        differences=evidence.differences,
     )
 
 
-def _warnings(evidence: Evidence, kind: VerdictKind) -> list[str]:
+def _warnings(evidence: Evidence, kind: VerdictKind) -> list[Statement]:
     """Return the warnings that the verdict of this kind does not already contain."""
     return [
         *_unverified(evidence),
@@ -99,30 +100,25 @@ def _warnings(evidence: Evidence, kind: VerdictKind) -> list[str]:
     ]
 
 
-def _unverified(evidence: Evidence) -> Iterator[str]:
+def _unverified(evidence: Evidence) -> Iterator[Statement]:
     comparison = evidence.comparison
     if not comparison.base_verified:
-        yield "The base column was not verified to be the untrained base model."
+        yield state("base_not_verified")
     if comparison.column(PROMPT) is None and comparison.column(TUNED) is not None:
-        yield "No prompt was compared: a good prompt might do as well as the tuned model."
+        yield state("no_prompt_compared")
 
 
-def _unfit_rows(evidence: Evidence) -> Iterator[str]:
+def _unfit_rows(evidence: Evidence) -> Iterator[Statement]:
     comparison = evidence.comparison
     if comparison.overlapping is None:
-        yield "The held-out rows were not compared with the training rows, and may be among them."
+        yield state("overlap_not_checked")
     elif comparison.overlapping:
-        were = "was" if comparison.overlapping == 1 else "were"
-        rows = quantity(comparison.overlapping, "held-out row")
-        yield f"{rows} that the training data contains, exactly or nearly, {were} left out."
+        yield state("overlapping_rows", rows=comparison.overlapping)
     if comparison.chosen_on_rows:
-        yield (
-            "The checkpoint or the trial was chosen by its loss on these rows, so the gain is "
-            "overstated. Train again: new jobs keep half of the held-out rows apart."
-        )
+        yield state("chosen_on_rows")
 
 
-def _missing(evidence: Evidence) -> Iterator[str]:
+def _missing(evidence: Evidence) -> Iterator[Statement]:
     total = len(evidence.comparison.rows)
     for name in (BASE, PROMPT, TUNED):
         if evidence.comparison.column(name) is None:
@@ -132,40 +128,37 @@ def _missing(evidence: Evidence) -> Iterator[str]:
             for row in evidence.comparison.rows
         )
         if failed > total * MISSING_SHARE:
-            yield f"{quantity(failed, 'answer')} of {column_name(name)} failed and were left out."
+            yield state("answers_failed", answers=failed, column=name)
 
 
-def _worse_metrics(evidence: Evidence) -> Iterator[str]:
+def _worse_metrics(evidence: Evidence) -> Iterator[Statement]:
     for found in evidence.other_metrics:
         if is_worse(found):
-            rival = column_name(found.b)
-            metric, size = metric_name(found.metric), effect(found, named=False)
-            yield f"Worse than {rival} on {metric}: {size}."
+            yield state("worse_on_metric", effect_figures(found))
 
 
-def _rare_languages(evidence: Evidence) -> Iterator[str]:
+def _rare_languages(evidence: Evidence) -> Iterator[Statement]:
     counts = Counter(row.language for row in evidence.comparison.rows if row.language)
     rare = sorted(name for name, rows in counts.items() if rows < LEAST_LANGUAGE_ROWS)
     if rare and len(counts) > 1:
-        languages = join_names(list(map(language_name, rare)))
-        yield (f"Too few rows to detect a loss in {languages} (fewer than {LEAST_LANGUAGE_ROWS}).")
+        figures = {"languages": rare, "rows_needed": LEAST_LANGUAGE_ROWS}
+        yield state("too_few_rows_in_languages", figures)
 
 
-def _forgetting(evidence: Evidence) -> Iterator[str]:
+def _forgetting(evidence: Evidence) -> Iterator[Statement]:
     found = evidence.comparison.forgetting
     if found is not None and found.change <= -FORGETTING_WARNING and found.high < 0:
-        mean, limits = interval(-found.change, -found.high, -found.low)
-        yield f"The tuned model lost {mean} points {limits} on the general set."
+        yield state("lost_general_abilities", lost_figures(found))
 
 
-def _memorization(evidence: Evidence) -> Iterator[str]:
+def _memorization(evidence: Evidence) -> Iterator[Statement]:
     found = evidence.comparison.memorization
     if found is not None and (found.returned or found.personal):
-        yield f"The tuned model returns {memorized_text(found)}."
+        yield state("returns_training_text", memorized_figures(found))
 
 
-def _loss(evidence: Evidence) -> Iterator[str]:
+def _loss(evidence: Evidence) -> Iterator[Statement]:
     lowest = lowest_loss(evidence)
     if lowest is not None:
-        rise = rise_of_loss(evidence, lowest)
-        yield f"{rise[0].upper()}{rise[1:]}: it may be trained too long."
+        final = evidence.comparison.column(TUNED)
+        yield state("held_out_loss_rose", loss_figures(lowest, final))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from service.verdict.comparison import BASE, PROMPT, TUNED, Column, Memorization
-from service.verdict.intervals import share_limit
-from service.verdict.results import Difference
+from service.verdict.comparison import BASE, PROMPT, TUNED
+from service.verdict.results import Figures
 
 _METRICS = {
     "chrf": "chrF",
@@ -38,15 +36,12 @@ def column_name(column: str) -> str:
     return _COLUMNS.get(column, column)
 
 
-def prompt_name(column: Column | None) -> str:
+def prompt_name(f: Figures) -> str:
     """Describe the best prompt, such as "a prompt with 4 examples"."""
-    prompt = "your prompt" if column and column.is_baseline else "a prompt"
-    if column and column.nearest_examples:
-        return f"{prompt} with the {quantity(column.nearest_examples, 'most similar example')}"
-    examples = len(column.example_lines) if column else 0
-    if examples == 0:
-        return prompt
-    return f"{prompt} with {quantity(examples, 'example')}"
+    prompt = "your prompt" if f["is_baseline"] else "a prompt"
+    if f["nearest_examples"]:
+        return f"{prompt} with the {quantity(f['nearest_examples'], 'most similar example')}"
+    return f"{prompt} with {quantity(f['examples'], 'example')}" if f["examples"] else prompt
 
 
 def quantity(count: int, noun: str) -> str:
@@ -60,63 +55,56 @@ def join_names(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def points(score: float, digits: int = 0) -> str:
-    """Return a score or difference in points, such as "31" or "-0.4"."""
-    text = f"{score * 100:.{digits}f}"
+def number(points: float, digits: int = 0) -> str:
+    """Return points as a number, such as "31" or "-0.4"."""
+    text = f"{points:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def points(score: float, digits: int = 0) -> str:
+    """Return a score or difference in points, such as "31" or "-0.4"."""
+    return number(score * 100, digits)
+
+
 def interval(mean: float, low: float, high: float) -> tuple[str, str]:
-    """Return a mean and its interval in points, such as "31" and "[27, 35]".
+    """Return a mean score and its interval in points, such as "31" and "[27, 35]"."""
+    return points_interval(mean * 100, low * 100, high * 100)
+
+
+def points_interval(mean: float, low: float, high: float) -> tuple[str, str]:
+    """Return points and their interval, such as "31" and "[27, 35]".
 
     One decimal is shown if the interval is narrow, or if a limit would be rounded to 0.
     """
-    limits = (low * 100, high * 100)
-    fine = limits[1] - limits[0] < _NARROW_POINTS or any(0 < abs(x) < 0.5 for x in limits)
+    fine = high - low < _NARROW_POINTS or any(0 < abs(x) < 0.5 for x in (low, high))
     digits = 1 if fine else 0
-    return points(mean, digits), f"[{points(low, digits)}, {points(high, digits)}]"
+    return number(mean, digits), f"[{number(low, digits)}, {number(high, digits)}]"
 
 
-def effect(found: Difference, *, named: bool = True) -> str:
+def effect(f: Figures, *, named: bool = True) -> str:
     """Return a difference with its interval and rows, such as "31 chrF [27, 35] on 60 rows".
 
     Unless `named`, the unit is "points" without the name of the metric.
     """
-    mean, limits = interval(found.mean, found.low, found.high)
-    return f"{mean} {unit(found.metric) if named else 'points'} {limits} {rows(found)}"
-
-
-def rows(found: Difference) -> str:
-    """Return the rows of a difference, such as "on 60 rows" or "on 60 rows of 20 prompts"."""
-    text = f"on {quantity(found.n, 'row')}"
-    if found.clusters < found.n:
-        text += f" of {quantity(found.clusters, 'prompt')}"
+    mean, limits = points_interval(f["points"], f["low"], f["high"])
+    text = f"{mean} {unit(f['metric']) if named else 'points'} {limits}"
+    text += f" on {quantity(f['rows'], 'row')}"
+    if f["prompts"] < f["rows"]:
+        text += f" of {quantity(f['prompts'], 'prompt')}"
     return text
 
 
-def much_worse_text(found: Difference) -> str:
-    """Return the tail, such as "2 of 60 answers got much worse, at most 12%".
-
-    The limit counts answers to the same prompt as one.
-    """
-    count = math.ceil(found.much_worse * found.clusters / found.n)
-    limit = share_limit(count, found.clusters)
-    return (
-        f"{found.much_worse} of {quantity(found.n, 'answer')} got much worse, at most {limit:.0%}"
-    )
-
-
-def memorized_text(found: Memorization) -> str:
+def memorized_text(f: Figures) -> str:
     """Return what the model returned, such as "2 of 4 canaries and 3 of 50 training rows"."""
     parts = []
-    if found.canaries_returned:
-        parts.append(f"{found.canaries_returned} of {quantity(found.canaries_planted, 'canary')}")
-    if found.verbatim or found.near:
-        returned = found.verbatim + found.near
+    if f["canaries_returned"]:
+        parts.append(f"{f['canaries_returned']} of {quantity(f['canaries_planted'], 'canary')}")
+    if f["verbatim"] or f["near"]:
         parts.append(
-            f"{returned} of {quantity(found.rows_probed, 'training row')} "
-            f"({found.verbatim} verbatim, {found.near} nearly)"
+            f"{f['verbatim'] + f['near']} of {quantity(f['rows_probed'], 'training row')} "
+            f"({f['verbatim']} verbatim, {f['near']} nearly)"
         )
-    if found.personal:
-        parts.append(f"personal data of {quantity(len(found.personal), 'training row')}")
+    if f["rows_with_personal_data"]:
+        rows = quantity(f["rows_with_personal_data"], "training row")
+        parts.append(f"personal data of {rows}")
     return join_names(parts)

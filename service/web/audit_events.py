@@ -15,7 +15,10 @@ class AuditEvent(StrEnum):
     # Access.
     LOGIN_FAILED = "login.failed"
     ACCESS_DENIED = "access.denied"
+    SESSION_CREATED = "session.created"
+    SESSION_DELETED = "session.deleted"
     AUDIT_LOGS_READ = "audit_logs.read"
+    AUDIT_LOGS_VERIFIED = "audit_logs.verified"
 
     # Projects and keys.
     PROJECT_CREATED = "project.created"
@@ -37,13 +40,30 @@ class AuditEvent(StrEnum):
     FILE_CREATED = "file.created"
     FILE_DELETED = "file.deleted"
     FILE_CONTENT_READ = "file.content.read"
+    FILE_PREVIEW_CREATED = "file.preview.created"
+    FILE_PREVIEW_CANCELLED = "file.preview.cancelled"
+    FILE_PREVIEW_DELETED = "file.preview.deleted"
     FILE_PREVIEW_READ = "file.preview.read"
+    FILE_REPORT_CREATED = "file.report.created"
+    FILE_REPORT_CANCELLED = "file.report.cancelled"
+    FILE_REPORT_DELETED = "file.report.deleted"
     FILE_REPORT_READ = "file.report.read"
     FILE_ROWS_READ = "file.rows.read"
+    FILE_ROWS_REVEALED = "file.rows.revealed"
+    FILE_DIFF_CREATED = "file.diff.created"
+    FILE_DIFF_CANCELLED = "file.diff.cancelled"
+    FILE_DIFF_DELETED = "file.diff.deleted"
     FILE_DIFF_READ = "file.diff.read"
     FILE_DIFF_ROWS_READ = "file.diff.rows.read"
+    REVIEWS_READ = "file.reviews.read"
+    REVIEW_UPDATED = "file.review.updated"
+    REVIEW_DELETED = "file.review.deleted"
     FILE_CLEANING_CREATED = "file.cleaning.created"
+    FILE_CLEANING_CANCELLED = "file.cleaning.cancelled"
+    FILE_CLEANING_DELETED = "file.cleaning.deleted"
     FILE_MERGE_CREATED = "file.merge.created"
+    FILE_MERGE_CANCELLED = "file.merge.cancelled"
+    FILE_MERGE_DELETED = "file.merge.deleted"
     UPLOAD_CREATED = "upload.created"
     UPLOAD_PART_ADDED = "upload.part.added"
     UPLOAD_COMPLETED = "upload.completed"
@@ -56,6 +76,8 @@ class AuditEvent(StrEnum):
     GENERATION_DELETED = "dataset.generation.deleted"
 
     ROWS_ERASED = "organization.erasure.created"
+    ERASURE_CANCELLED = "organization.erasure.cancelled"
+    ERASURE_DELETED = "organization.erasure.deleted"
 
     # Stored chat completions.
     STORED_CHATS_READ = "chat.completions.read"
@@ -94,6 +116,8 @@ class AuditEvent(StrEnum):
     # Models.
     MODEL_REQUESTED = "model.requested"
     MODEL_IMPORT_CREATED = "model.import.created"
+    MODEL_IMPORT_CANCELLED = "model.import.cancelled"
+    MODEL_IMPORT_DELETED = "model.import.deleted"
     MODEL_DELETED = "model.deleted"
     MODEL_SHARED = "model.shared"
     MODEL_UNSHARED = "model.unshared"
@@ -135,7 +159,7 @@ class AuditEvent(StrEnum):
     @property
     def is_read(self) -> bool:
         """Whether the event is a read of data, not a change."""
-        return self.endswith(".read")
+        return self.endswith((".read", ".revealed"))
 
 
 OF_THE_LOG: Final = frozenset(

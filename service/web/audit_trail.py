@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -31,6 +31,7 @@ _ID: Final = re.compile(rf"{_PREFIX}[0-9a-f]{{11}}[0-9a-z]{{13}}")
 _RANDOM_CHARS: Final = 13
 _MAX_OBJECTS: Final = 100
 _MAX_CHARS: Final = 200
+_LINES_A_NAME: Final = 10  # 100 rows of a page are fewer than _MAX_OBJECTS
 _PLAIN: Final = re.compile(rf"[A-Za-z0-9._:/-]{{1,{_MAX_CHARS}}}")
 
 Outcome = Literal["applied", "accepted", "succeeded", "refused", "failed"]
@@ -134,6 +135,11 @@ class Trail:
         """Add counts of what was read to the entry."""
         self._counts |= counts
 
+    def name(self, event: AuditEvent, objects: Iterable[str]) -> None:
+        """Record the request as another event, and name more objects."""
+        self.event = event
+        self._objects = (*self._objects, *objects)
+
     def begin(self) -> None:
         """Begin an attempt at a transaction."""
         self._touched = {}
@@ -229,3 +235,12 @@ def count(**counts: int) -> None:
     """Add counts of what the current request reads to its entry."""
     if (trail := current()) is not None:
         trail.count(**counts)
+
+
+def reveal_rows(lines: Sequence[int]) -> None:
+    """Record that the current request shows the personal data in rows. Names their lines."""
+    if (trail := current()) is not None and lines:
+        groups = (lines[at : at + _LINES_A_NAME] for at in range(0, len(lines), _LINES_A_NAME))
+        names = [f"lines:{','.join(map(str, group))}" for group in groups]
+        trail.name(AuditEvent.FILE_ROWS_REVEALED, names)
+        trail.count(rows=len(lines))

@@ -1,4 +1,4 @@
-"""Authentication: from the Authorization header to a principal."""
+"""Authentication: from the Authorization header, or the cookie of a session, to a principal."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from service.core.errors import NO_RETRY, ApiError, RateLimited, Unauthenticated
 from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.networks import Network, is_in
 from service.core.records import Stored
+from service.web import browser_sessions
 from service.web.client_address import ClientAddresses, FailureThrottle
 from service.web.permissions import PERMISSIONS, Permission, Role, missing
 
@@ -61,6 +62,8 @@ class Principal:
     token_subject: str | None = None
     """The bearer of a token of an identity provider, which has no key; None for a key."""
     token_issued_at: int = 0
+    session_expires_at: int | None = None
+    """When the session of a browser ends, with which the caller was found; None without one."""
     capture: Capture | None = None
     """Which chats of the project are stored; None if none are."""
 
@@ -102,6 +105,8 @@ class FailureReason(StrEnum):
     ADDRESS = "address"
     THROTTLED = "throttled"
     PERMISSION = "permission"
+    CROSS_ORIGIN = "cross_origin"
+    CSRF = "csrf"
 
 
 class Failure(NamedTuple):
@@ -113,6 +118,10 @@ class Failure(NamedTuple):
     caller: Principal | None = None
 
 
+async def _find_none(_: str) -> Principal | None:
+    return None
+
+
 async def _ignore(_: Failure) -> None:
     return
 
@@ -120,7 +129,8 @@ async def _ignore(_: Failure) -> None:
 class Authenticator:
     """Resolves API keys to principals and caches known keys for a few seconds.
 
-    `find` returns None for an unknown key, or raises Unauthenticated. `note_use` is called with the
+    `find` returns None for an unknown key, or raises Unauthenticated; `find_session` does the same
+    for the secret in the cookie of a browser's session. `note_use` is called with the
     project ID and key ID of each authenticated request, and `note_failure` with each refusal.
     """
 
@@ -134,9 +144,11 @@ class Authenticator:
         note_use: Callable[[str, str], object] = lambda project_id, key_id: None,
         note_failure: Callable[[Failure], Awaitable[None]] = _ignore,
         max_chars: int = _MAX_KEY_CHARS,
+        find_session: Callable[[str], Awaitable[Principal | None]] = _find_none,
     ) -> None:
         self._max_chars = max_chars
         self._cache = LookupCache(find, ttl_s=cache_s)
+        self._sessions = LookupCache(find_session, ttl_s=cache_s)
         self._addresses = addresses or ClientAddresses()
         self._throttle = throttle or FailureThrottle(0)
         self._note_use = note_use
@@ -156,11 +168,15 @@ class Authenticator:
         return principal
 
     async def authenticate(self, authorization: str | None, scope: Scope) -> Principal:
-        """Return the principal of an `Authorization: Bearer …` header of a request.
+        """Return the principal of an `Authorization: Bearer …` header of a request, or of its
+        session cookie if it has no such header.
 
         Raises Unauthenticated if the key is missing, unknown, expired or not allowed to come from
-        the client's address, and RateLimited if this happens too often to the address.
+        the client's address, Forbidden if the cookie may not be used for the request, and
+        RateLimited if this happens too often to the address.
         """
+        if not authorization and (session := browser_sessions.secret_of(scope)) is not None:
+            return await self._authenticate_session(session, scope)
         scheme, _, secret = (authorization or "").partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
@@ -183,6 +199,26 @@ class Authenticator:
             await self._fail(Failure(FailureReason.UNKNOWN, error, scope))
         if principal.is_conditional and (failure := self._unusable(principal, scope)):
             await self._fail(failure)
+        self._note_use(principal.project_id, principal.key_id)
+        return principal
+
+    async def _authenticate_session(self, secret: str, scope: Scope) -> Principal:
+        if error := browser_sessions.origin_fault(scope):
+            await self._fail(Failure(FailureReason.CROSS_ORIGIN, error, scope))
+        try:
+            principal = await self._sessions.get(secret[: self._max_chars])
+        except Unauthenticated as e:
+            await self._fail(Failure(FailureReason.UNKNOWN, e, scope))
+        if principal is None or _has_ended(principal):
+            ended = Unauthenticated(
+                "The session has expired or was ended, or its API key was revoked. Sign in again.",
+                code="session_expired",
+            )
+            await self._fail(Failure(FailureReason.EXPIRED, ended, scope, principal))
+        if principal.is_conditional and (failure := self._unusable(principal, scope)):
+            await self._fail(failure)
+        if error := browser_sessions.csrf_fault(scope, secret):
+            await self._fail(Failure(FailureReason.CSRF, error, scope, principal))
         self._note_use(principal.project_id, principal.key_id)
         return principal
 
@@ -235,19 +271,27 @@ class Authenticator:
         """Drop a revoked or changed key from this process's cache."""
         # The cache is keyed by secret, but keys are forgotten by ID. An occasional scan of all
         # entries is cheaper than hashing the secret in every request.
-        self._cache.forget_where(
-            lambda p: p is not None and p.project_id == project_id and p.key_id == key_id
-        )
+        for cache in (self._cache, self._sessions):
+            cache.forget_where(
+                lambda p: p is not None and p.project_id == project_id and p.key_id == key_id
+            )
 
     def forget_project(self, project_id: str, _: str = "") -> None:
         """Drop all keys of a changed project from this process's cache."""
-        self._cache.forget_where(lambda p: p is not None and p.project_id == project_id)
+        for cache in (self._cache, self._sessions):
+            cache.forget_where(lambda p: p is not None and p.project_id == project_id)
 
     def listen(self, invalidations: Invalidations) -> None:
         """Subscribe to invalidations from other processes."""
         invalidations.on(InvalidationKind.KEY, self.forget_key)
         invalidations.on(InvalidationKind.PROJECT, self.forget_project)
         invalidations.on_gap(self._cache.expire_all)
+        invalidations.on_gap(self._sessions.expire_all)
+
+
+def _has_ended(principal: Principal) -> bool:
+    expires_at = principal.session_expires_at
+    return expires_at is not None and clock.now() >= expires_at
 
 
 def _too_many(wait_s: int) -> RateLimited:

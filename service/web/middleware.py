@@ -201,7 +201,8 @@ def _describe(span: tracing.Span, method: str, route: str, status: int) -> None:
 def allow_origins(origins: Sequence[str], app: ASGIApp) -> CORSMiddleware:
     """Wrap the app so that pages of these origins can call it.
 
-    Callers authenticate with a key, never with a cookie, so credentials stay disabled.
+    Callers of other origins authenticate with a key, never with a cookie, so credentials stay
+    disabled (browser_sessions.py refuses them, too).
     """
     return CORSMiddleware(
         app,

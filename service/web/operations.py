@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from enum import StrEnum
 from inspect import Parameter, Signature
@@ -28,9 +29,17 @@ from service.core.redis import REDIS_ERRORS, why
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, caller_check
+from service.web.filters import (
+    CountedList,
+    Filtered,
+    Found,
+    ListFilter,
+    counted_list,
+    list_counts,
+)
 from service.web.openapi.parts import stream_of
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, NewestFirst, Paging, Resource, list_of
+from service.web.resources import Deleted, ListOf, NewestFirst, Paging, Resource, list_of
 from service.work.store import WorkStore
 
 MAX_WAIT_S: Final = 30  # below the idle limits of common proxies
@@ -178,12 +187,9 @@ class OperationEvent(BaseModel):
     error: OperationError | None = Field(description="Reason for the status `failed`, or null.")
 
 
-class OperationDeleted(BaseModel):
-    """Confirmation that an operation was deleted."""
+class OperationDeleted(Deleted):
+    """Response to deleting an operation."""
 
-    id: str = Field(description="ID of the deleted operation.")
-    object: str = Field(description="Type of the object, followed by `.deleted`.")
-    deleted: Literal[True] = True
     receipt: str | None = Field(
         default=None, description="ID of the receipt that says what was erased, if there is one."
     )
@@ -290,23 +296,19 @@ def add_routes(
         operation_id=f"list{plural}",
         summary=f"List {nouns}",
         description=f"List the project's {nouns}, newest first by default.",
-        response_model=ListOf[kind.schema],  # type: ignore[name-defined]
+        response_model=CountedList[kind.schema],  # type: ignore[name-defined]
         openapi_extra=needs(read),
     )
     async def list_operations(
         caller: Caller,
         paging: NewestFirst,
+        wanted: Filtered,
         status: OperationStatus | None = wanted_status,
         filters: dict[str, str] = sent_filters,
         operations: Any = reached,
     ) -> Any:
-        def where(record: Any) -> bool:
-            if status is not None and status_of(record) is not status:
-                return False
-            return operations.matches(record, filters) is True
-
-        page = await kind.resource().read(operations.page(caller.project_id, paging, where))
-        return list_of([await operations.show(record) for record in page.items], page.has_more)
+        page = await _read_page(operations, caller.project_id, paging, wanted, status, filters)
+        return counted_list([await operations.show(record) for record in page.items], page)
 
     @router.get(
         "/{id}",
@@ -346,7 +348,7 @@ def add_routes(
         operation_id=f"cancel{name}",
         summary=f"Cancel {article} {noun}",
         description=f"Cancel {article} {noun}. The status is `cancelling` while its work is still "
-        "being stopped. Returns 409 if it has already ended.",
+        "being stopped. Returns 409 if it has already completed or failed.",
         response_model=kind.schema,
         openapi_extra=needs(write, cancelled),
     )
@@ -354,9 +356,11 @@ def add_routes(
         caller: Caller, id_: str = path_id, operations: Any = reached
     ) -> Any:
         record = await operations.require(caller.project_id, id_)
-        operations.require_cancellable(record)
-        with kind.resource().cancelling(id_):
-            return await operations.show(await operations.cancel(record))
+        if status_of(record) is not OperationStatus.CANCELLED:  # the request may be a retry
+            operations.require_cancellable(record)
+            with kind.resource().cancelling(id_):
+                record = await operations.cancel(record)
+        return await operations.show(record)
 
     @router.delete(
         "/{id}",
@@ -416,6 +420,35 @@ def add_routes(
             media_type="text/event-stream",
             headers={"x-accel-buffering": "no"},
         )
+
+
+async def _read_page(
+    operations: Operations[Any],
+    project_id: str,
+    paging: Paging,
+    wanted: ListFilter,
+    status: OperationStatus | None,
+    filters: Mapping[str, str],
+) -> Page[Any]:
+    """Return a page of the operations that match, with their counts if asked for."""
+    counts: Counter[str | None] = Counter()
+
+    def matches(record: Any) -> bool:
+        is_wanted = wanted.matches(record, tuple(operations.filters))
+        return is_wanted and operations.matches(record, filters)
+
+    def where(record: Any) -> bool:
+        return (status is None or status_of(record) is status) and matches(record)
+
+    def count(record: Any) -> bool:
+        counts[status_of(record)] += matches(record)
+        return False
+
+    page = await operations.resource().read(operations.page(project_id, paging, where))
+    if not wanted.with_counts:
+        return page
+    await operations.page(project_id, Paging(), count)
+    return Found(page.items, page.has_more, list_counts(counts))
 
 
 def _filters(fields: Mapping[str, str]) -> Any:

@@ -25,10 +25,10 @@ EXTENSION: Final = "x-permission"
 EVENT: Final = "x-audit-event"
 """Name under which openapi.json states the type of the audit log's entry about an operation."""
 
-# Suffixes of events that remove, stop or secure something.
+# Suffixes of events that remove, stop or secure something, or that one needs for that.
 _RELEASING: Final = (
     *(".deleted", ".cancelled", ".archived", ".unshared", ".rotated", ".paused", ".resumed"),
-    *(".rolled_back", AuditEvent.API_KEY_UPDATED),
+    *(".rolled_back", AuditEvent.API_KEY_UPDATED, AuditEvent.SESSION_CREATED),
 )
 
 

@@ -1,4 +1,4 @@
-"""Builds pages of lists, and errors about objects by their IDs, for the routes of all resources."""
+"""Builds pages of lists, responses to deletions, and errors about objects, for all resources."""
 
 from __future__ import annotations
 
@@ -119,8 +119,27 @@ def list_of(items: list[T], has_more: bool) -> ListOf[T]:
     )
 
 
+class Deleted(BaseModel):
+    """Response to deleting an object."""
+
+    id: str = Field(description="ID or name of the deleted object.")
+    object: str = Field(
+        description="Type of the response: that of the deleted object, and `.deleted`."
+    )
+    deleted: Literal[True] = True
+
+
+def deleted(id_: str, kind: str) -> Deleted:
+    """Build the response to deleting an object, whose own `object` is `kind`."""
+    return Deleted(id=id_, object=f"{kind}.deleted")
+
+
 async def long_list(
-    found: Sequence[F], shown: Callable[[F], Identified], has_more: bool
+    found: Sequence[F],
+    shown: Callable[[F], Identified],
+    has_more: bool,
+    *,
+    counts: BaseModel | None = None,
 ) -> Response:
     """Build a list response with up to thousands of objects, as `list_of` does for few.
 
@@ -137,6 +156,7 @@ async def long_list(
         "has_more": has_more,
         "first_id": ids_[0] if ids_ else None,
         "last_id": ids_[-1] if ids_ else None,
+        **({} if counts is None else {"counts": counts.model_dump()}),
     }
     data = b",".join(objects)
     body = b'{"object":"list","data":[%b],%b' % (data, json.dumps(page).encode().removeprefix(b"{"))

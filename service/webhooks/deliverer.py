@@ -31,6 +31,7 @@ from service.webhooks.records import (
     Webhooks,
 )
 from service.webhooks.schedule import DUE, Address
+from service.webhooks.schemas import RENAMED
 from service.webhooks.sender import AllowedHosts, Sender, SendResult
 
 _FACTOR = 8
@@ -224,13 +225,18 @@ class FanOut:
 
     async def __call__(self, event: Event) -> list[Command]:
         """Return the commands that store the event's deliveries, due now."""
-        endpoints = await self._webhooks.subscribed(event.project_id, event.type)
+        # An endpoint that subscribes to both names receives the new one.
+        wanted = [RENAMED[event.type], event.type] if event.type in RENAMED else [event.type]
+        endpoints = await self._webhooks.subscribed(event.project_id, wanted)
         if not endpoints:
             return []
         now_s = str(await self._webhooks.schedule.now_s())
-        return [
-            command for endpoint in endpoints for command in self._delivery(endpoint, event, now_s)
-        ]
+        commands: list[Command] = []
+        for endpoint in endpoints:
+            name = next(name for name in wanted if name in endpoint.event_types)
+            named = event.model_copy(update={"type": name})
+            commands += self._delivery(endpoint, named, now_s)
+        return commands
 
     def _delivery(self, endpoint: Endpoint, event: Event, now_s: str) -> list[Command]:
         project_id, address = endpoint.project_id, endpoint.address

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -181,10 +181,11 @@ class Webhooks:
 
         return await self.endpoints.update(endpoint.project_id, endpoint.id, change)
 
-    async def subscribed(self, project_id: str, event_type: str) -> list[Endpoint]:
-        """Return the project's enabled endpoints that subscribe to this event type."""
+    async def subscribed(self, project_id: str, event_types: Iterable[str]) -> list[Endpoint]:
+        """Return the project's enabled endpoints that subscribe to one of these event types."""
+        wanted = set(event_types)
         page = await self.endpoints.page(project_id, limit=MAX_ENDPOINTS)
-        return [e for e in page.items if e.disabled_at is None and event_type in e.event_types]
+        return [e for e in page.items if e.disabled_at is None and wanted & {*e.event_types}]
 
     async def disable(self, endpoint: Endpoint) -> None:
         """Disable an endpoint and drop its deliveries. Raises Missing.

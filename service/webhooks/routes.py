@@ -17,7 +17,7 @@ from service.core.outbox import Event
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource, list_of
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, list_of
 from service.webhooks.records import (
     MAX_ENDPOINTS,
     MAX_LOGGED,
@@ -34,7 +34,6 @@ from service.webhooks.schemas import (
     TestWebhookEndpoint,
     UpdateWebhookEndpoint,
     WebhookDeliveryObject,
-    WebhookEndpointDeleted,
     WebhookEndpointObject,
     WebhookEndpointTestObject,
     WebhookEndpointWithSecretObject,
@@ -226,15 +225,13 @@ async def update_endpoint(
     summary="Delete a webhook endpoint",
     openapi_extra=needs(Permission.WEBHOOKS_WRITE, AuditEvent.WEBHOOK_DELETED),
 )
-async def delete_endpoint(
-    webhook_endpoint_id: str, caller: Caller, store: Store
-) -> WebhookEndpointDeleted:
+async def delete_endpoint(webhook_endpoint_id: str, caller: Caller, store: Store) -> Deleted:
     """Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in
     progress may still arrive.
     """
     if not await store.delete(caller.project_id, webhook_endpoint_id):
         raise ENDPOINT.not_found(webhook_endpoint_id)
-    return WebhookEndpointDeleted(id=webhook_endpoint_id)
+    return deleted(webhook_endpoint_id, "webhook_endpoint")
 
 
 @router.post(

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,22 +27,65 @@ class EventType(StrEnum):
     SUCCEEDED = "fine_tuning.job.succeeded"
     FAILED = "fine_tuning.job.failed"
     CANCELLED = "fine_tuning.job.cancelled"
-    SWEEP_SUCCEEDED = "fine_tuning.sweep.succeeded"
-    SWEEP_FAILED = "fine_tuning.sweep.failed"
-    SWEEP_CANCELLED = "fine_tuning.sweep.cancelled"
     EVAL_SUCCEEDED = "eval.run.succeeded"
     EVAL_FAILED = "eval.run.failed"
     EVAL_CANCELED = "eval.run.canceled"
-    EXPORT_SUCCEEDED = "export.succeeded"
-    EXPORT_FAILED = "export.failed"
-    EXPORT_CANCELLED = "export.cancelled"
     BATCH_COMPLETED = "batch.completed"
     BATCH_FAILED = "batch.failed"
     BATCH_EXPIRED = "batch.expired"
     BATCH_CANCELLED = "batch.cancelled"
+    SWEEP_COMPLETED = "sweep.completed"
+    SWEEP_FAILED = "sweep.failed"
+    SWEEP_CANCELLED = "sweep.cancelled"
+    ADVICE_COMPLETED = "advice.completed"
+    ADVICE_FAILED = "advice.failed"
+    ADVICE_CANCELLED = "advice.cancelled"
+    REPORT_COMPLETED = "dataset.report.completed"
+    REPORT_FAILED = "dataset.report.failed"
+    REPORT_CANCELLED = "dataset.report.cancelled"
+    PREVIEW_COMPLETED = "dataset.preview.completed"
+    PREVIEW_FAILED = "dataset.preview.failed"
+    PREVIEW_CANCELLED = "dataset.preview.cancelled"
+    CLEANING_COMPLETED = "dataset.cleaning.completed"
+    CLEANING_FAILED = "dataset.cleaning.failed"
+    CLEANING_CANCELLED = "dataset.cleaning.cancelled"
+    DIFF_COMPLETED = "dataset.diff.completed"
+    DIFF_FAILED = "dataset.diff.failed"
+    DIFF_CANCELLED = "dataset.diff.cancelled"
+    MERGE_COMPLETED = "dataset.merge.completed"
+    MERGE_FAILED = "dataset.merge.failed"
+    MERGE_CANCELLED = "dataset.merge.cancelled"
     GENERATION_COMPLETED = "dataset.generation.completed"
     GENERATION_FAILED = "dataset.generation.failed"
     GENERATION_CANCELLED = "dataset.generation.cancelled"
+    IMPORT_COMPLETED = "model.import.completed"
+    IMPORT_FAILED = "model.import.failed"
+    IMPORT_CANCELLED = "model.import.cancelled"
+    EXPORT_COMPLETED = "model.export.completed"
+    EXPORT_FAILED = "model.export.failed"
+    EXPORT_CANCELLED = "model.export.cancelled"
+    ERASURE_COMPLETED = "organization.erasure.completed"
+    ERASURE_FAILED = "organization.erasure.failed"
+    ERASURE_CANCELLED = "organization.erasure.cancelled"
+
+    # Names of version 0.2, which endpoints that subscribe to them receive for one more version.
+    OLD_SWEEP_COMPLETED = "fine_tuning.sweep.succeeded"
+    OLD_SWEEP_FAILED = "fine_tuning.sweep.failed"
+    OLD_SWEEP_CANCELLED = "fine_tuning.sweep.cancelled"
+    OLD_EXPORT_COMPLETED = "export.succeeded"
+    OLD_EXPORT_FAILED = "export.failed"
+    OLD_EXPORT_CANCELLED = "export.cancelled"
+
+
+RENAMED: Final[Mapping[str, str]] = {
+    EventType.OLD_SWEEP_COMPLETED: EventType.SWEEP_COMPLETED,
+    EventType.OLD_SWEEP_FAILED: EventType.SWEEP_FAILED,
+    EventType.OLD_SWEEP_CANCELLED: EventType.SWEEP_CANCELLED,
+    EventType.OLD_EXPORT_COMPLETED: EventType.EXPORT_COMPLETED,
+    EventType.OLD_EXPORT_FAILED: EventType.EXPORT_FAILED,
+    EventType.OLD_EXPORT_CANCELLED: EventType.EXPORT_CANCELLED,
+}
+"""The new names of events. Events keep their old names in the outbox, where versions meet."""
 
 
 class WebhookEventData(BaseModel):
@@ -228,11 +272,3 @@ class WebhookDeliveryObject(BaseModel):
     def from_record(cls, attempt: DeliveryAttempt) -> Self:
         """Convert a record to its wire type."""
         return cls.model_validate(attempt.model_dump())
-
-
-class WebhookEndpointDeleted(BaseModel):
-    """Confirmation that a webhook endpoint was deleted."""
-
-    id: str = Field(description="ID of the deleted endpoint.")
-    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
-    deleted: Literal[True] = True

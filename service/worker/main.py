@@ -53,7 +53,7 @@ from service.webhooks.deliverer import Deliverer, FanOut
 from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
 from service.worker.gpu_share import limit_trainer_memory, training_capacity
-from service.worker.probes import LoopLiveness, serve_probes
+from service.worker.probes import GpuMetrics, LoopLiveness, serve_probes
 from service.worker.queue_tasks import QueueTasks
 from service.worker.reconciler import Reconciler
 
@@ -112,9 +112,12 @@ class WorkerProcess:
                 name=settings.worker_name,
                 queues=tuple(queues),
                 makes_gguf=not missing_packages(),
+                version=__version__,
                 **training_capacity(machine, settings).model_dump(),
             ),
+            self._current,
         )
+        self._gpus = GpuMetrics()
         self._upstreams = Upstreams.from_settings(settings)
         self._meter = Meter.from_settings(self._redis, settings)
         access = EngineAccess(
@@ -176,6 +179,7 @@ class WorkerProcess:
         self._audit = SealingLoop(
             self._redis, storage, settings, on_round=lambda: self._liveness.beat("audit log")
         )
+        self._arq_workers: dict[str, QueueWorker] = {}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -187,7 +191,7 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
-        arq_workers = {
+        self._arq_workers = arq_workers = {
             name: self._arq_worker(name)
             for name, workers_ in queue.WORKERS_OF.items()
             if workers_ in self._queues
@@ -307,7 +311,14 @@ class WorkerProcess:
         while True:
             self._liveness.beat("presence")
             await asyncio.sleep(workers.HEARTBEAT_S)
+            await self._gpus.observe()
             await self._presence.announce()
+
+    def _current(self) -> dict[str, object]:
+        """Return the fields of the worker's announcement that change without an event."""
+        running = [t for worker in self._arq_workers.values() for t in worker.tasks]
+        used = [int(value) for _, value in metrics.GPU_MEMORY_USED_BYTES.values()]
+        return {"tasks": tuple(running), "memory_used_bytes": tuple(used) or None}
 
 
 def _running(arq_workers: Iterable[QueueWorker]) -> list[asyncio.Task[Any]]:

@@ -26,6 +26,7 @@ OTHERS: Final = {
     AuditEvent.CAPTURE_ENABLED: "`updateProject` with settings of `capture`",
     AuditEvent.CAPTURE_DISABLED: "`updateProject` with `null` as `capture`",
     AuditEvent.CAPTURE_DELEGATED: "`updateProject` with `capture_managed_by`, but no `capture`",
+    AuditEvent.FILE_ROWS_REVEALED: "`listDatasetReportRows` with `personal_data=show`",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
     AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",
@@ -49,7 +50,7 @@ def table() -> str:
     """The rows of the table, in the order of `AuditEvent`."""
     operations: dict[AuditEvent | None, list[str]] = defaultdict(list)
     for route in (*create_app(Settings()).routes, *inference_routes.routes):
-        if isinstance(route, APIRoute):
+        if isinstance(route, APIRoute) and not route.deprecated:
             operations[event_of(route)].append(f"`{route.operation_id}`")
     rows = ((event, OTHERS.get(event) or ", ".join(operations[event])) for event in AuditEvent)
     return "\n".join(f"| `{event}` | {which} |" for event, which in rows)

@@ -245,6 +245,19 @@ async def test_the_sdk_filters_and_pages(api: Api):
                 await logs.list(after="audit_log-unknown")
 
 
+def test_rows_whose_personal_data_is_shown_are_named():
+    trail = audit_trail.Trail(
+        AuditEvent.FILE_ROWS_READ, audit_trail.UNKNOWN, project_id="proj_a", objects=["file-a"]
+    )
+    with audit_trail.following(trail):
+        audit_trail.reveal_rows([*range(1, 12), 40])
+    entry = trail.entry("succeeded")
+    assert entry.type == AuditEvent.FILE_ROWS_REVEALED
+    assert entry.objects == ("file-a", "lines:1,2,3,4,5,6,7,8,9,10", "lines:11,40")
+    assert entry.counts == {"rows": 12}
+    assert trail.event.is_read
+
+
 def test_the_page_lists_what_each_operation_records():
     """Run `python -m tests.audit.table --write`."""
     text = table.PAGE.read_text("utf-8")

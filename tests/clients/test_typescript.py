@@ -20,9 +20,10 @@ from tests.cached import ROOT
 from tests.conftest import Api
 from tests.exports.conftest import MODEL, register, succeeded
 from tests.jobs.evaluation.conftest import ScriptedEngine, engine  # noqa: F401 - a fixture
-from tests.node import NODE, NPM, built, env
+from tests.node import NODE, NPM, built, env, installed
 
 CLIENT = ROOT / "clients" / "typescript"
+NODES = ROOT / "tests" / "clients" / "nodes"
 TINY_MODEL = "tiny-base"  # its tensors are those of `tests.adapters`
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -118,7 +119,7 @@ async def test_style_and_types(client: Path):
     await npm("run", "types")
 
 
-async def test_generated_types_are_those_of_openapi_json(client: Path):
+async def test_generated_code_is_that_of_openapi_json(client: Path):
     await npm("run", "stale")
 
 
@@ -132,6 +133,39 @@ async def test_client_against_the_api(client: Path, api: Api, work, tmp_path: Pa
     facts = {**key, **admin, **await exported(api), **importable(tmp_path / "voice")}
     async with work("cpu"):
         print(await npm("test", **facts))
+
+
+def node_of(version: str) -> Path:
+    """Path of a version of Node. Skips the test if it does not exist for this machine."""
+    if version == "wheel":
+        return NODE
+    node = installed(NODES) / "node_modules" / f"node-{version}" / "bin" / "node"
+    if not node.exists():
+        pytest.skip(f"no Node {version} for this machine")
+    return node
+
+
+@pytest.mark.parametrize("version", ["20", "22", "wheel"])
+async def test_client_in_versions_of_node(client: Path, api: Api, work, version: str):
+    async with work("cpu"):
+        process = await asyncio.create_subprocess_exec(
+            node_of(version),
+            "tests/runtimes/node.mjs",
+            cwd=client,
+            env=env(**await known(api), FINETUNED_TEST_MODEL=DEMO_MODEL),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    seen = json.loads(out)
+    assert seen["node"].startswith("24." if version == "wheel" else f"{version}.")
+    assert (seen["rows"], seen["isSame"], seen["status"]) == (20, True, "cancelled")
+    assert seen["events"] == seen["listed"]
+    assert seen["isNotFound"] is True
+    assert DEMO_MODEL in seen["models"]
+    assert seen["requestId"].startswith("req_")
+    assert seen["uploaded"] == "node.mjs"
 
 
 async def test_client_in_a_browser(client: Path, api: Api, work, page_port: int):

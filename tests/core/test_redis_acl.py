@@ -93,6 +93,7 @@ REFUSED = {
     WORKER: """
         SET finetuned:key-digests:d x
         SET finetuned:restricted-key-digests:d x
+        SET finetuned:session:d x
         SREM finetuned:key-digests-revoked d
         SET finetuned:signing-key x
         GET other:app

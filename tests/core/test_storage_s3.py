@@ -15,7 +15,6 @@ import obstore
 import pytest
 
 from service.app import create_app
-from service.cli.doctor import _storage as doctors_storage
 from service.config import Settings
 from service.core.encryption.master import new_key
 from service.core.encryption.sealed import CHUNK_BYTES, MAGIC
@@ -28,6 +27,7 @@ from service.core.storage import (
     StorageRefused,
 )
 from service.core.storage.writer import PART_BYTES
+from service.diagnostics.checks import storage_of
 from service.projects.records import INSTALLATION
 from tests.conftest import Api, running
 from tests.e2e.seaweed import BUCKET, Seaweed, seaweed
@@ -230,10 +230,10 @@ def test_a_process_with_a_wrong_secret_ends_and_says_why(s3, redis_url, command)
 
 
 async def test_readyz_and_doctor_report_refused_credentials(s3, settings: Settings, monkeypatch):
-    findings = await asyncio.to_thread(doctors_storage, Settings(storage_url=URL))
+    findings = await asyncio.to_thread(storage_of, Settings(storage_url=URL))
     assert [finding.level for finding in findings] == ["ok"]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    findings = await asyncio.to_thread(doctors_storage, Settings(storage_url=URL))
+    findings = await asyncio.to_thread(storage_of, Settings(storage_url=URL))
     assert [finding.level for finding in findings] == ["missing"]
     assert "AWS_SECRET_ACCESS_KEY" in findings[0].found
     app = create_app(settings.model_copy(update={"storage_url": URL}))

@@ -79,16 +79,16 @@ def test_what_is_erased_is_in_no_file(stack: Stack, sdk: openai.OpenAI) -> None:
 
         wait_for(is_everywhere, 120, "the journal of the records")
         match = {"type": "substring", "value": person}
-        search = http.post("/organization/erasure", json={"match": match, "apply": True}).json()
+        search = http.post("/organization/erasures", json={"match": match, "apply": True}).json()
         assert files_with(stack.data_dir, person)[person]
         receipts = [http.delete(f"/evals/{made['id']}").json()["receipt"]]
 
         def ended() -> dict[str, Any] | None:
-            found: dict[str, Any] = http.get(f"/organization/erasure/{search['id']}").json()
-            return found if found["rewrite"] else None
+            found: dict[str, Any] = http.get(f"/organization/erasures/{search['id']}").json()
+            return found if (found["result"] or {}).get("rewrite") else None
 
         found = wait_for(ended, 120, "the end of the erasure")
-        [erased] = found["files"]
+        [erased] = found["result"]["files"]
         new = http.delete(f"/files/{erased['new_file']}").json()  # its name has the old name
         receipts += [*erased["receipts"], *new["receipts"]]
 

@@ -344,12 +344,12 @@ async def test_nothing_is_left_of_what_is_deleted(http, eval_id, api: Api, work)
     first, second = [await made(http, runs, sampled(items(2))) for _ in range(2)]
     deleted = await http.delete(f"{runs}/{first['id']}")
     gone = deleted.json()
-    assert gone.pop("receipt").startswith("erasure-")
+    assert gone.pop("receipt").startswith("receipt-")
     assert gone == {"object": "eval.run.deleted", "deleted": True, "run_id": first["id"]}
     assert (await http.get(f"{runs}/{first['id']}")).status_code == 404
     deleted = await http.delete(f"/v1/evals/{eval_id}")
     gone = deleted.json()
-    assert gone.pop("receipt").startswith("erasure-")
+    assert gone.pop("receipt").startswith("receipt-")
     assert gone == {"object": "eval.deleted", "deleted": True, "eval_id": eval_id}
     for path in (f"/v1/evals/{eval_id}", runs, f"{runs}/{second['id']}"):
         assert (await http.get(path)).status_code == 404

@@ -26,6 +26,7 @@ _UNFINISHED = (
     "rounds-leftover",
     "curation-unfinished",
     "curation-outputs",
+    "curation-swept",
     "jobs-active",
     "job-evaluations-unfinished",
     "advice-unfinished",
@@ -45,7 +46,7 @@ _UNFINISHED = (
     "webhook-outbox",
 )
 JOBS = "/v1/fine_tuning/jobs"
-SWEEPS = "/v1/fine_tuning/sweeps"
+SWEEPS = "/v1/sweeps"
 _DAY_S = 24 * 3600
 
 
@@ -174,12 +175,13 @@ async def _batches_end_with_each_result_once(world: World) -> AsyncIterator[str]
 
 
 async def _generations_end_with_each_row_once(world: World) -> AsyncIterator[str]:
-    for made in await listed(world, "/v1/datasets/generations"):
+    for made in await listed(world, "/v1/dataset_generations"):
         if made["status"] not in ("completed", "failed", "cancelled"):
             yield f"a generation stays {made['status']}"
         rows: list[str] = []
-        if made["output_file_id"] is not None:
-            content = await world.http.get(f"/v1/files/{made['output_file_id']}/content")
+        output = (made["result"] or {}).get("output_file_id")
+        if output is not None:
+            content = await world.http.get(f"/v1/files/{output}/content")
             rows = [json.loads(line)["generated"]["id"] for line in content.text.splitlines()]
         if len(rows) != len(set(rows)) or len(rows) != made["counts"]["kept"]:
             yield "a file has not each row of its generation once"
@@ -191,10 +193,11 @@ async def _events_happen_once(world: World) -> AsyncIterator[str]:
     """Check the events of jobs, and the ends of jobs and sweeps that the outbox counted."""
     jobs, project = world.app.state.jobs, world.notes["project"]
     ends = Counter[str](
-        f"fine_tuning.sweep.{sweep['status']}"
+        f"fine_tuning.sweep.{'succeeded' if sweep['status'] == 'completed' else sweep['status']}"
         for sweep in await listed(world, SWEEPS)
         if sweep["finished_at"] is not None
     )
+    ends.update(["fine_tuning.sweep.cancelled"] * ("deleted_sweep" in world.notes))
     for shown in await listed(world, JOBS):
         job = await jobs.get(project, shown["id"])
         if job.is_final:
@@ -238,7 +241,7 @@ async def _delete_everything(world: World) -> None:
             await world.http.post(f"/v1/uploads/{upload.id}/cancel")
     for alias in await listed(world, "/v1/aliases"):
         await world.http.delete(f"/v1/aliases/{alias['id']}")
-    paths = ("exports", "evals", "files", "datasets/generations", "chat/completions")
+    paths = ("model_exports", "evals", "files", "dataset_generations", "chat/completions")
     names = [name for path in paths for name in await _names(world, path)]
     for name in names + [f"models/{model}" for model in await _models(world)]:
         answer = await world.http.delete(f"/v1/{name}")

@@ -27,9 +27,9 @@ def images(rendered) -> set[str]:
 
 def test_images_without_a_registry_have_local_names(render):
     assert images(render({"models": [MODEL]})) == {
-        "finetuned-api:0.2.0",
-        "finetuned-worker:0.2.0",
-        "finetuned-inference:0.2.0",
+        "finetuned-api:0.3.0",
+        "finetuned-worker:0.3.0",
+        "finetuned-inference:0.3.0",
         "docker.io/valkey/valkey:9.0",
     }
 

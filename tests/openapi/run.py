@@ -35,6 +35,7 @@ from tests.openapi.scenario import (
     graders,
     imports,
     inference,
+    installation,
     jobs,
     models,
     projects,
@@ -85,22 +86,27 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     async with _no_room_for_uploads(api):
         await files.no_room(world)
         await uploads.no_room(world)
-    cleaning = await data_sets.ask(world, made, DEMO_MODEL)
+    asked = await data_sets.ask(world, made, DEMO_MODEL)
     waiting = await jobs.create(world, made, DEMO_MODEL)
     await advice.early(world, made, DEMO_MODEL)
     async with _worker(settings):
         await files.look(world, made)
-        await data_sets.look(world, made, cleaning, DEMO_MODEL)
+        await data_sets.look(world, made, asked)
+        await data_sets.reviews(world, made)
         await files.erase_rows(world, "Band 3")
         await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
         await jobs.look(world, waiting)
         await files.delete(world, made)
+        await installation.look(world)
     trained = await _trained(api, waiting)
     await models.shared(world, trained[0])
     await models.aliases(world, trained)
     await _evaluated(api, waiting[0], trained[0])
     await jobs.unknown_format(world, waiting[0])
+    acme = await api.app.state.projects.by_name("acme")
+    await jobs.metrics(world, api.app.state.jobs, waiting[1], acme.id)
     await data_sets.recognizers(world)
+    await data_sets.stop(world, made)
     await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
     project_id = await projects.projects(world)
@@ -116,7 +122,6 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     batched = await batches.create(world, DEMO_MODEL)
     async with _worker(settings):
         state = api.app.state
-        acme = await state.projects.by_name("acme")
         await batches.look(world, batched, state.batches, acme.id)
     generated = await generations.create(world, DEMO_MODEL)
     async with _worker(settings):
@@ -133,12 +138,14 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await data_sets.previews(world, made)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
     await projects.caller(world)
+    await projects.session(world)
     await service.guesses(world, settings.failed_authentications_per_minute)
     with _full_disk(settings.data_dir / "storage") as full:
         if full:
             await files.full_disk(world)
             await uploads.full_disk(world)
     await projects.audit_log(world, project_id)
+    await projects.verification(world)
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ import json
 
 from service.app import create_app
 from service.config import Settings
+from service.core.error_codes import CODES
 from service.core.errors import BY_STATUS
 from service.webhooks.schemas import EventType
 from tests.openapi.description import (
@@ -121,6 +122,18 @@ def test_common_errors_are_documented(operation: Operation):
 
 
 @each_operation
+def test_deletions_say_what_is_deleted(operation: Operation):
+    """A project takes time to delete, and is returned as it is."""
+    if operation.method != "delete" or operation.id == "deleteProject":
+        return
+    schema = resolved(operation.response("200")["content"]["application/json"]["schema"])
+    fields = schema["properties"]
+    assert fields["deleted"]["const"] is True
+    assert "object" in fields
+    assert {"id", "eval_id", "run_id", "count"} & fields.keys()
+
+
+@each_operation
 def test_invalid_queries_are_documented(operation: Operation):
     queries = [p for p in operation.described.get("parameters", ()) if p["in"] == "query"]
     if any(faults(_IMPROBABLE, query["schema"]) for query in queries):
@@ -139,7 +152,8 @@ def test_failures_have_the_error_body_and_a_real_example(operation: Operation):
         for name, example in content["examples"].items():
             error = resolved(example)["value"]["error"]
             assert set(error) == {"message", "type", "param", "code"}
-            assert name == (error["code"] or "error")
+            assert name == error["code"]
+            assert name in CODES[int(status)]
             assert error["type"] == BY_STATUS[int(status)].type
         assert set(operation.described.get("x-error-codes", {}).get(status, ())) <= set(
             content["examples"]

@@ -15,6 +15,7 @@ from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
 from service.exports.records import ExportRecord, ExportStatus
 from service.files.curation.records import Task, TaskKind
+from service.files.curation.versions.diff import diff_task
 from service.generation.records import GenerationRecord, RowKind
 from service.imports.schemas import ImportOptions
 from service.jobs.advice.records import AdviceRecord
@@ -41,8 +42,11 @@ async def owned(api: Api, chats) -> dict[str, str]:
         )
         assert job.status_code == 200, job.text
         job_id, project_id = job.json()["id"], job.json()["organization_id"]
-        cleaning = (await acme.post(f"/v1/files/{file_id}/clean")).json()["id"]
-        merge = await merged(acme, file_id, chats(13))
+        of_file = {
+            name: (await acme.post(f"/v1/dataset_{name}s", json={"file_id": file_id})).json()["id"]
+            for name in ("cleaning", "report", "preview")
+        }
+        of_file |= await compared(api, acme, file_id, chats(13))
         upload = await acme.post(
             "/v1/uploads",
             json={"filename": "f", "purpose": "user_data", "bytes": 9, "mime_type": "text/plain"},
@@ -83,16 +87,18 @@ async def owned(api: Api, chats) -> dict[str, str]:
         assert alias.status_code == 200, alias.text
         recognizer = await acme.put("/v1/recognizers/customer", json={"terms": ["Acme"]})
         assert recognizer.status_code == 200, recognizer.text
+        review = await acme.put(f"/v1/files/{file_id}/reviews/1", json={"label": "approved"})
+        assert review.status_code == 200, review.text
     return {
         "file": file_id,
         "job": job_id,
         "model": model,
         "upload": upload.json()["id"],
-        "cleaning": cleaning,
-        "merge": merge,
+        **of_file,
         "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
         "recognizer": "customer",
+        "line": "1",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
         "sweep": await swept(api, file_id),
@@ -105,15 +111,20 @@ async def owned(api: Api, chats) -> dict[str, str]:
     }
 
 
-async def merged(acme: httpx.AsyncClient, file_id: str, data: bytes) -> str:
-    """A merge of the file with another one."""
+async def compared(api: Api, acme: httpx.AsyncClient, file_id: str, data: bytes) -> dict[str, str]:
+    """A merge of the file with another one, and a diff."""
     other = await acme.post(
         "/v1/files", files={"file": ("other", data)}, data={"purpose": "fine-tune"}
     )
     files = [{"file_id": file_id}, {"file_id": other.json()["id"]}]
-    answer = await acme.post("/v1/files/merge", json={"files": files})
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["id"])
+    merge = await acme.post("/v1/dataset_merges", json={"files": files})
+    assert merge.status_code == 200, merge.text
+    project = await api.app.state.projects.by_name("acme")
+    earlier, later = [
+        await api.app.state.files.records.get(project.id, one["file_id"]) for one in files
+    ]
+    diff = await api.app.state.curation.create(diff_task(earlier, later))
+    return {"merge": merge.json()["id"], "diff": diff.id}
 
 
 async def erased(api: Api, data: bytes) -> str:
@@ -329,10 +340,14 @@ def unknown_ids() -> dict[str, str]:
         model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
         upload="upload_" + "z" * 24,
         cleaning="fileclean-" + "z" * 24,
+        report="filereport-" + "z" * 24,
+        preview="filepreview-" + "z" * 24,
         merge="filemerge-" + "z" * 24,
+        diff="filediff-" + "z" * 24,
         **{"import": "modelimport-" + "z" * 24},
         name="gpt-unknown",
         recognizer="unknown",
+        line="999",
         webhook_endpoint="webhook_" + "z" * 24,
         eval="eval_" + "z" * 24,
         run="evalrun_" + "z" * 24,
@@ -350,10 +365,30 @@ async def test_foreign_objects_are_404(api: Api, owned):
         await assert_everything_is_still_there(acme, owned)
 
 
+async def test_foreign_erasures_are_404(api: Api):
+    body = {"match": {"type": "substring", "value": "C-104233"}}
+    async with (
+        await api.client("acme", Role.PROJECT_ADMIN) as acme,
+        await api.client("other", Role.PROJECT_ADMIN) as other,
+    ):
+        erasure = (await acme.post("/v1/organization/erasures", json=body)).json()["id"]
+        found = [
+            (method, path.format(id=erasure, erasure_id=erasure))
+            for method, path in operations_by_route(api)
+            if path.startswith("/v1/organization/erasure") and "{" in path
+        ]
+        assert len(found) == 5
+        for method, path in found:
+            assert (await other.request(method, path)).status_code == 404, f"{method} {path}"
+        assert (await other.get("/v1/organization/erasures")).json()["data"] == []
+        still = await acme.get(f"/v1/organization/erasures/{erasure}")
+        assert still.json()["status"] == "queued"
+
+
 async def test_foreign_objects_do_not_exist_for_any_role(api: Api, owned):
     """A role decides first, so that a refusal does not say whether the object exists."""
     operations = {
-        (method, path.replace("_id}", "}")): operation
+        (method, _named(path)): operation
         for (method, path), operation in operations_by_route(api).items()
     }
     for role in Role:
@@ -466,6 +501,23 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned, chats):
             ("/v1/files/preview", {"file_id": file}, "file_id"),
             ("/v1/files/merge", {"files": both}, "files.1.file_id"),
             ("/v1/models/import", {"file": file, "base_model": BASE_MODEL}, "file"),
+            ("/v1/dataset_reports", {"file_id": file}, "file_id"),
+            (
+                "/v1/dataset_reports",
+                {"file_id": own, "validation_file_id": file},
+                "validation_file_id",
+            ),
+            ("/v1/dataset_previews", {"file_id": file}, "file_id"),
+            ("/v1/dataset_cleanings", {"file_id": file}, "file_id"),
+            (
+                "/v1/dataset_cleanings",
+                {"file_id": own, "decisions_file_id": file},
+                "decisions_file_id",
+            ),
+            ("/v1/dataset_diffs", {"file_id": file, "other_file_id": own}, "file_id"),
+            ("/v1/dataset_diffs", {"file_id": own, "other_file_id": file}, "other_file_id"),
+            ("/v1/dataset_merges", {"files": both}, "files.1.file_id"),
+            ("/v1/model_imports", {"file_id": file, "base_model": BASE_MODEL}, "file_id"),
             ("/v1/exports", {"model": model, "format": "adapter"}, "model"),
             ("/v1/exports", {"model": alias, "format": "adapter"}, "model"),
             ("/v1/batches", batch | {"input_file_id": file}, "input_file_id"),

@@ -6,7 +6,7 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from service.config import OidcGrant, Settings
 from service.core.errors import Unauthenticated
 from service.projects.oidc import ProviderKeys, Tokens
-from service.projects.records import Role
+from service.projects.records import Projects, Role
+from service.projects.sessions import Sessions
 from service.web.auth import Principal
 from tests.conftest import Api
 from tests.http_server import http_server
@@ -183,10 +184,8 @@ async def test_a_leeway_covers_clocks_that_differ(ask, provider):
     assert (await ask(provider.token(exp=int(time.time()) - 5))).status_code == 200
 
 
-async def test_keys_are_rotated_and_withdrawn(api: Api, provider):
-    projects = api.app.state.projects
-    await projects.create("acme")
-    keys = ProviderKeys(provider.url, pause_s=0)
+def finder(projects: Projects, keys: ProviderKeys) -> Callable[[str], Awaitable[Principal]]:
+    """Return what finds the bearers of tokens that are signed with these keys."""
     tokens = Tokens(
         projects, keys, issuer=ISSUER, audience=AUDIENCE, algorithms=("RS256", "ES256"),
         leeway_s=0, grants=GRANTS,
@@ -197,6 +196,14 @@ async def test_keys_are_rotated_and_withdrawn(api: Api, provider):
         assert found is not None
         return found
 
+    return find
+
+
+async def test_keys_are_rotated_and_withdrawn(api: Api, provider):
+    projects = api.app.state.projects
+    await projects.create("acme")
+    keys = ProviderKeys(provider.url, pause_s=0)
+    find = finder(projects, keys)
     old = provider.token()
     assert (await find(old)).role is Role.TRAINER
     provider.keys = [FIRST, SECOND]
@@ -282,3 +289,35 @@ def test_unsafe_settings_are_refused(change, words):
 
 def test_grants_have_the_roles_of_keys():
     assert set(get_args(OidcGrant.model_fields["role"].annotation)) == set(Role)
+
+
+async def test_a_page_signs_in_with_a_token(ask, provider, api: Api):
+    exp = int(time.time()) + 300
+    token = provider.token(exp=exp)
+    async with httpx.AsyncClient(base_url=api.base_url, verify=False) as page:
+        headers = {"authorization": f"Bearer {token}"}
+        session = (await page.post("/v1/session", headers=headers)).json()
+        assert session["caller"]["api_key"]["name"] == "somchai@bank.example"
+        assert session["expires_at"] == exp + api.settings.oidc_leeway_s
+        assert (await page.get("/v1/files")).status_code == 200
+    redis = api.app.state.redis
+    stored = [await redis.get(key) async for key in redis.scan_iter("finetuned:session:*")]
+    assert len(stored) == 1
+    assert token.encode() not in stored[0]
+
+
+async def test_a_session_of_a_token_ends_when_the_provider_withdraws_its_key(api: Api, provider):
+    projects = api.app.state.projects
+    await projects.create("acme")
+    keys = ProviderKeys(provider.url, pause_s=0)
+    find = finder(projects, keys)
+    sessions = Sessions(projects.redis, projects, find, lifetime_s=600)
+    caller = await find(token := provider.token())
+    _, secret = await sessions.begin(caller, token)
+    found = await sessions.find_principal(secret)
+    assert found is not None
+    assert found.token_subject == "somchai@bank.example"
+    provider.keys = [SECOND]
+    await find(provider.token(SECOND))  # so that the keys are read again
+    with pytest.raises(Unauthenticated):
+        await sessions.find_principal(secret)

@@ -134,11 +134,15 @@ async def _read_stream(http, url: str, **headers: str) -> list[dict]:
     return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
-async def test_an_ended_operation_cannot_be_cancelled(http, api: Api):
+async def test_only_work_that_has_not_completed_can_be_cancelled(http, api: Api):
     await register(api)
-    url = f"{EXPORTS}/{(await made(http))['id']}"
-    assert (await http.post(f"{url}/cancel")).json()["status"] == "cancelled"
-    assert (await http.post(f"{url}/cancel")).status_code == 409
+    done, url = await made(http), f"{EXPORTS}/{(await made(http))['id']}"
+    cancelled = (await http.post(f"{url}/cancel")).json()
+    assert cancelled["status"] == "cancelled"
+    assert (await http.post(f"{url}/cancel")).json() == cancelled  # a retry finds what it did
+    await finish(api, done)
+    refused = await http.post(f"{EXPORTS}/{done['id']}/cancel")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "invalid_state")
 
 
 async def test_routes_of_the_last_version_are_deprecated(http, api: Api):

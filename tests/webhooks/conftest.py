@@ -19,26 +19,37 @@ from tests.conftest import Api, running
 from tests.jobs.running import running_job
 
 DONE_S = 60
+OPERATIONS = [
+    "sweep",
+    "advice",
+    "dataset.report",
+    "dataset.preview",
+    "dataset.cleaning",
+    "dataset.diff",
+    "dataset.merge",
+    "dataset.generation",
+    "model.import",
+    "model.export",
+    "organization.erasure",
+]
 EVENT_TYPES = [
     "fine_tuning.job.succeeded",
     "fine_tuning.job.failed",
     "fine_tuning.job.cancelled",
-    "fine_tuning.sweep.succeeded",
-    "fine_tuning.sweep.failed",
-    "fine_tuning.sweep.cancelled",
+    *(f"{one}.{status}" for one in OPERATIONS for status in ("completed", "failed", "cancelled")),
     "eval.run.succeeded",
     "eval.run.failed",
     "eval.run.canceled",
-    "export.succeeded",
-    "export.failed",
-    "export.cancelled",
     "batch.completed",
     "batch.failed",
     "batch.expired",
     "batch.cancelled",
-    "dataset.generation.completed",
-    "dataset.generation.failed",
-    "dataset.generation.cancelled",
+    "fine_tuning.sweep.succeeded",
+    "fine_tuning.sweep.failed",
+    "fine_tuning.sweep.cancelled",
+    "export.succeeded",
+    "export.failed",
+    "export.cancelled",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ from service.core import clock, outbox
 from service.core.outbox import Event
 from service.jobs import lifecycle
 from service.jobs.records import Status
+from service.webhooks.deliverer import FanOut
 from service.webhooks.records import MAX_LOGGED, Delivery, DeliveryAttempt
 from service.webhooks.schedule import DUE
 from tests.conftest import Api
@@ -249,3 +251,19 @@ async def until_idle(api: Api) -> None:
     async with asyncio.timeout(60):
         while await redis.exists(outbox.OUTBOX, DUE):
             await asyncio.sleep(0.05)
+
+
+async def test_an_event_has_the_name_that_the_endpoint_subscribed_to(api: Api):
+    """Names of the last version are sent to endpoints that were created with them."""
+    webhooks, project = api.app.state.webhooks, "proj_a"
+    old, new = "export.succeeded", "model.export.completed"
+    subscribed = {"old": (old,), "new": (new,), "both": (old, new), "other": ("export.failed",)}
+    for name, types in subscribed.items():
+        await webhooks.create(project, name=name, url="https://hooks.example", event_types=types)
+    event = Event(id="evt_1", project_id=project, created_at=1, type=old, subject_id="export-a")
+    found = {}
+    for endpoint in (await webhooks.endpoints.page(project, limit=10)).items:
+        for command in await FanOut(webhooks)(event):
+            if command[0] == "SET" and endpoint.id in command[1]:
+                found[endpoint.name] = json.loads(command[2])["event"]["type"]
+    assert found == {"old": old, "new": new, "both": new}

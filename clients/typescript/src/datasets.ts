@@ -1,214 +1,144 @@
-/** Previews, data reports, comparisons, cleanings and merges. The service creates them in the background. */
+/** Previews, data reports, comparisons, cleanings and merges, which functions wait for. */
 
-import { type Finetuned, newIdempotencyKey, unwrap } from "./client.js";
-import { TaskError } from "./errors.js";
+import { type APIClient, path } from "./core.js";
+import { OperationFailedError } from "./errors.js";
+import type {
+  FilesDiffRowsListParams,
+  FilesReportParams,
+  FilesRowsListParams,
+} from "./resources.js";
 import { retryAfterMs, sleep } from "./retry.js";
 import type {
   CleaningObject,
   CleanRequest,
   DiffRowObject,
-  DiffRowPage,
-  DiffRowQuery,
   FileDiff,
   FilePreview,
   FileReport,
   FormatFields,
   MergeObject,
   MergeRequest,
-  ReportQuery,
   RowObject,
-  RowPage,
-  RowQuery,
 } from "./types.js";
+import { waitFor } from "./wait.js";
 
 const POLL_MS = 1_000;
 
-/** Abort signal; `AbortSignal.timeout(…)` sets a time limit. */
-export interface WaitOptions {
+export interface SignalOptions {
   signal?: AbortSignal;
 }
 
 /** Options of a preview. `format` replaces the options given at upload. */
-export interface PreviewOptions extends WaitOptions {
+export interface PreviewOptions extends SignalOptions {
   format?: FormatFields;
   limit?: number;
 }
 
-/**
- * Return the first rows of a file as they are read, and the format options that it allows. Works
- * for files that cannot be used, too. Waits until the preview is ready.
- */
-export async function preview(
-  client: Finetuned,
+/** Return the first rows of a file as they are read, and the format options that it allows. */
+export function preview(
+  client: APIClient,
   fileId: string,
   { signal, ...options }: PreviewOptions = {},
 ): Promise<FilePreview> {
-  for (;;) {
-    const { data, response } = await client.http.POST("/v1/files/preview", {
-      body: { file_id: fileId, ...options },
-      signal: signal ?? null,
-    });
-    if (response.status !== 202) return data as FilePreview;
-    await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
-  }
+  const body = { file_id: fileId, ...options };
+  return ready(() => client.post("/files/preview", { body, signal }).asResponse(), signal);
 }
 
-/** Return a file's report: statistics, findings and advice. Waits until it is ready. */
-export async function report(
-  client: Finetuned,
+/** Return a file's report: statistics, findings and advice. */
+export function report(
+  client: APIClient,
   fileId: string,
-  query: ReportQuery = {},
-  { signal }: WaitOptions = {},
+  query: FilesReportParams = {},
+  { signal }: SignalOptions = {},
 ): Promise<FileReport> {
-  const params = { path: { file_id: fileId }, query };
-  for (;;) {
-    const { data, response } = await client.http.GET("/v1/files/{file_id}/report", {
-      params,
-      signal: signal ?? null,
-    });
-    if (response.status !== 202) return data as FileReport;
-    await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
-  }
+  const request = { query, signal };
+  return ready(() => client.get(path`/files/${fileId}/report`, request).asResponse(), signal);
 }
 
-/**
- * Iterate over the rows of a file, with what the report found in them. Waits until it is ready.
- *
- * `query.issue` is the code of a finding that the rows have, and `query.max_score` their highest
- * score. `query.sort: "score"` begins with the lowest scores.
- */
+/** Iterate over the rows of a file, with what the report found in them. */
 export async function* rows(
-  client: Finetuned,
+  client: APIClient,
   fileId: string,
-  query: RowQuery = {},
-  { signal }: WaitOptions = {},
+  query: FilesRowsListParams = {},
+  options: SignalOptions = {},
 ): AsyncGenerator<RowObject, void, undefined> {
-  const path = { file_id: fileId };
-  let after: string | undefined;
-  for (;;) {
-    const { data, response } = await client.http.GET("/v1/files/{file_id}/rows", {
-      params: { path, query: { limit: 100, ...query, ...(after ? { after } : {}) } },
-      signal: signal ?? null,
-    });
-    if (response.status === 202) {
-      await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
-      continue;
-    }
-    const page = data as RowPage;
-    yield* page.data;
-    if (!page.has_more || !page.last_id) return;
-    after = page.last_id;
-  }
+  yield* pages<RowObject>(client, path`/files/${fileId}/rows`, query, options);
 }
 
-/**
- * Compare a file with a later one: rows that differ, and what shifts. Waits until it is ready.
- *
- * Broken rows of the first file are left out; the second must be usable for training.
- */
-export async function diff(
-  client: Finetuned,
+/** Compare a file with a later one: rows that differ, and what shifts. */
+export function diff(
+  client: APIClient,
   fileId: string,
   otherFile: string,
-  { signal }: WaitOptions = {},
+  { signal }: SignalOptions = {},
 ): Promise<FileDiff> {
-  for (;;) {
-    const { data, response } = await client.http.GET("/v1/files/{file_id}/diff", {
-      params: { path: { file_id: fileId }, query: { other_file: otherFile } },
-      signal: signal ?? null,
-    });
-    if (response.status !== 202) return data as FileDiff;
-    await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
-  }
+  const request = { query: { other_file: otherFile }, signal };
+  return ready(() => client.get(path`/files/${fileId}/diff`, request).asResponse(), signal);
 }
 
-/**
- * Iterate over the rows that differ between a file and a later one. Waits until they are ready.
- *
- * Changed rows come first, then removed ones, then added ones.
- */
+/** Iterate over the rows that differ between a file and a later one. */
 export async function* diffRows(
-  client: Finetuned,
+  client: APIClient,
   fileId: string,
-  otherFile: string,
-  query: DiffRowQuery = {},
-  { signal }: WaitOptions = {},
+  query: FilesDiffRowsListParams,
+  options: SignalOptions = {},
 ): AsyncGenerator<DiffRowObject, void, undefined> {
-  const path = { file_id: fileId };
-  let after: string | undefined;
-  for (;;) {
-    const { data, response } = await client.http.GET("/v1/files/{file_id}/diff/rows", {
-      params: {
-        path,
-        query: { limit: 100, ...query, other_file: otherFile, ...(after ? { after } : {}) },
-      },
-      signal: signal ?? null,
-    });
-    if (response.status === 202) {
-      await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
-      continue;
-    }
-    const page = data as DiffRowPage;
-    yield* page.data;
-    if (!page.has_more || !page.last_id) return;
-    after = page.last_id;
-  }
+  yield* pages<DiffRowObject>(client, path`/files/${fileId}/diff/rows`, query, options);
 }
 
-/** Clean a file into new files and return their ids. Waits until they are ready. */
+/** Clean a file into new files and return their ids. */
 export async function clean(
-  client: Finetuned,
+  client: APIClient,
   fileId: string,
   body: CleanRequest = {},
-  { signal, idempotencyKey = newIdempotencyKey() }: WaitOptions & { idempotencyKey?: string } = {},
+  { signal }: SignalOptions = {},
 ): Promise<CleaningObject> {
-  const path = { file_id: fileId };
-  let cleaning = await unwrap(
-    client.http.POST("/v1/files/{file_id}/clean", {
-      params: { path, header: { "idempotency-key": idempotencyKey } },
-      body,
-      signal: signal ?? null,
-    }),
+  const cleanings = path`/files/${fileId}/clean`;
+  const { id } = await client.post<CleaningObject>(cleanings, { body, signal, repeatable: true });
+  const done = await waitFor(
+    (request) => client.get<CleaningObject>(`${cleanings}${path`/${id}`}`, request),
+    { signal },
   );
-  while (cleaning.status === "in_progress") {
-    await sleep(POLL_MS, signal ?? null);
-    cleaning = await unwrap(
-      client.http.GET("/v1/files/{file_id}/clean/{cleaning_id}", {
-        params: { path: { ...path, cleaning_id: cleaning.id } },
-        signal: signal ?? null,
-      }),
-    );
-  }
-  if (cleaning.error) {
-    throw new TaskError(`The cleaning failed: ${cleaning.error.message}`, cleaning.error.code);
-  }
-  return cleaning;
+  if (done.error) throw new OperationFailedError(done.error.message, done.error.code);
+  return done;
 }
 
-/** Merge files into a new file and return its id. Waits until it is ready. */
+/** Merge files into a new file and return its id. */
 export async function merge(
-  client: Finetuned,
+  client: APIClient,
   body: MergeRequest,
-  { signal, idempotencyKey = newIdempotencyKey() }: WaitOptions & { idempotencyKey?: string } = {},
+  { signal }: SignalOptions = {},
 ): Promise<MergeObject> {
-  let merged = await unwrap(
-    client.http.POST("/v1/files/merge", {
-      params: { header: { "idempotency-key": idempotencyKey } },
-      body,
-      signal: signal ?? null,
-    }),
+  const options = { body, signal, repeatable: true };
+  const { id, file_id } = await client.post<MergeObject>("/files/merge", options);
+  const done = await waitFor(
+    (request) => client.get<MergeObject>(path`/files/${file_id}/merges/${id}`, request),
+    { signal },
   );
-  while (merged.status === "in_progress") {
-    await sleep(POLL_MS, signal ?? null);
-    merged = await unwrap(
-      client.http.GET("/v1/files/{file_id}/merges/{merge_id}", {
-        params: { path: { file_id: merged.file_id, merge_id: merged.id } },
-        signal: signal ?? null,
-      }),
-    );
+  if (done.error) throw new OperationFailedError(done.error.message, done.error.code);
+  return done;
+}
+
+async function ready<T>(request: () => Promise<Response>, signal?: AbortSignal): Promise<T> {
+  for (;;) {
+    const response = await request();
+    if (response.status !== 202) return response.json();
+    await sleep(retryAfterMs(response.headers) ?? POLL_MS, signal);
   }
-  if (merged.error) {
-    throw new TaskError(`The merge failed: ${merged.error.message}`, merged.error.code);
+}
+
+async function* pages<T>(
+  client: APIClient,
+  path: string,
+  query: object,
+  { signal }: SignalOptions,
+): AsyncGenerator<T, void, undefined> {
+  type Body = { data: T[]; has_more: boolean; last_id?: string | null };
+  for (let after: string | null | undefined; ; ) {
+    const asked = { query: { limit: 100, ...query, after }, signal };
+    const page: Body = await ready(() => client.get(path, asked).asResponse(), signal);
+    yield* page.data;
+    after = page.last_id;
+    if (!page.has_more || !after) return;
   }
-  return merged;
 }

@@ -1,23 +1,24 @@
 /**
- * Error hierarchy of the client.
+ * Errors, with the names that they have in OpenAI's SDK.
  *
  *     FinetunedError
- *     ├── ConnectionError      no response: unreachable, interrupted, or blocked by the browser
- *     │   └── TimeoutError     no response in time
- *     ├── UploadError          the file or its upload changed
- *     ├── DownloadError        the downloaded bytes are not those of the service
- *     ├── TaskError            a report, a cleaning, a merge or an import failed in the background
- *     └── ApiError             the service returned an error
- *         ├── BadRequestError      400
- *         ├── AuthenticationError  401
- *         ├── PermissionError      403
- *         ├── NotFoundError        404
- *         ├── ConflictError        409, 412
- *         ├── TooLargeError        413
- *         ├── RateLimitError       429
- *         └── ServerError          5xx
- *
- * An aborted `signal` rejects with its own reason, as `fetch` does.
+ *     ├── UploadError                         the file or its upload changed
+ *     ├── DownloadError                       the downloaded bytes are not those of the service
+ *     ├── OperationFailedError                      an import failed in the background
+ *     └── APIError
+ *         ├── APIConnectionError              no response: unreachable, interrupted, or CORS
+ *         │   └── APIConnectionTimeoutError   no response in time
+ *         ├── APIUserAbortError               the `signal` was aborted; its reason is the `cause`
+ *         ├── BadRequestError           400
+ *         ├── AuthenticationError       401
+ *         ├── PermissionDeniedError     403
+ *         ├── NotFoundError             404
+ *         ├── ConflictError             409
+ *         │   └── PreconditionFailedError     412
+ *         ├── ContentTooLargeError      413
+ *         ├── UnprocessableEntityError  422
+ *         ├── RateLimitError            429
+ *         └── InternalServerError       5xx
  */
 
 /** Base class of all errors thrown by this package. */
@@ -27,12 +28,6 @@ export class FinetunedError extends Error {
     this.name = new.target.name;
   }
 }
-
-/** Thrown when there is no response. */
-export class ConnectionError extends FinetunedError {}
-
-/** Thrown when there is no response in time. */
-export class TimeoutError extends ConnectionError {}
 
 /** Thrown when an upload cannot continue. If `uploadId` is set, it can be resumed. */
 export class UploadError extends FinetunedError {
@@ -47,8 +42,8 @@ export class UploadError extends FinetunedError {
 /** Thrown when the downloaded bytes are not those of the service. */
 export class DownloadError extends FinetunedError {}
 
-/** Thrown when a background task fails; `code` comes from the service. */
-export class TaskError extends FinetunedError {
+/** Thrown when an operation that a method waits for fails; `code` comes from the service. */
+export class OperationFailedError extends FinetunedError {
   readonly code: string | null;
 
   constructor(message: string, code: string | null) {
@@ -57,64 +52,106 @@ export class TaskError extends FinetunedError {
   }
 }
 
-/** Error details returned by the service. */
-export interface ApiErrorFields {
-  status: number;
-  code: string | null;
-  type: string | null;
-  param: string | null;
-  /** Request id, by which the operator finds the request in the logs. */
-  requestId: string | null;
+/** The `error` of an error response. */
+export interface ErrorBody {
+  message?: string | null;
+  code?: string | null;
+  type?: string | null;
+  param?: string | null;
 }
 
-/** Thrown when the service returns an error response. */
-export class ApiError extends FinetunedError implements ApiErrorFields {
-  readonly status: number;
-  readonly code: string | null;
-  readonly type: string | null;
-  readonly param: string | null;
-  readonly requestId: string | null;
+/** Thrown when a request fails. The fields are undefined if there was no response. */
+export class APIError extends FinetunedError {
+  /** HTTP status. */
+  readonly status: number | undefined;
+  /** Headers of the response. */
+  readonly headers: Headers | undefined;
+  /** The `error` object in the body of the response. */
+  readonly error: ErrorBody | undefined;
+  readonly code: string | null | undefined;
+  readonly param: string | null | undefined;
+  readonly type: string | undefined;
+  /** Request id, by which the operator finds the request in the logs. */
+  readonly requestID: string | null | undefined;
 
-  constructor(message: string, fields: ApiErrorFields) {
-    super(message);
-    this.status = fields.status;
-    this.code = fields.code;
-    this.type = fields.type;
-    this.param = fields.param;
-    this.requestId = fields.requestId;
+  constructor(message: string, response?: Response, error?: ErrorBody, options?: ErrorOptions) {
+    super(message, options);
+    this.status = response?.status;
+    this.headers = response?.headers;
+    this.error = error;
+    this.code = error?.code;
+    this.param = error?.param;
+    this.type = error?.type ?? undefined;
+    this.requestID = response?.headers.get("x-request-id");
+  }
+
+  /** Return the error for an unsuccessful response. */
+  static async from(response: Response): Promise<APIError> {
+    const error = await errorIn(response);
+    const requestId = response.headers.get("x-request-id");
+    const message = [
+      `${response.status} ${error.message ?? (response.statusText || "without a message")}`,
+      NEXT_STEP[response.status],
+      requestId && `(request ${requestId})`,
+    ];
+    const fallback = response.status >= 500 ? InternalServerError : APIError;
+    const kind = BY_STATUS[response.status] ?? fallback;
+    return new kind(message.filter(Boolean).join(" "), response, error);
+  }
+}
+
+/** Thrown when there is no response. */
+export class APIConnectionError extends APIError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, undefined, undefined, options);
+  }
+}
+
+/** Thrown when there is no response in time. */
+export class APIConnectionTimeoutError extends APIConnectionError {}
+
+/** Thrown when the caller aborts the `signal`. `cause` is the signal's reason. */
+export class APIUserAbortError extends APIError {
+  constructor(signal?: AbortSignal | null) {
+    super("The request was aborted.", undefined, undefined, { cause: signal?.reason });
   }
 }
 
 /** 400: the request is invalid; the message says what is wrong and where. */
-export class BadRequestError extends ApiError {}
+export class BadRequestError extends APIError {}
 /** 401: the API key is missing or unknown. */
-export class AuthenticationError extends ApiError {}
+export class AuthenticationError extends APIError {}
 /** 403: the key's role does not allow this. */
-export class PermissionError extends ApiError {}
+export class PermissionDeniedError extends APIError {}
 /** 404: the key's project has no such object. */
-export class NotFoundError extends ApiError {}
-/** 409: the object's state does not allow this. 412: it has changed since `etag`. */
-export class ConflictError extends ApiError {}
+export class NotFoundError extends APIError {}
+/** 409: the object's state does not allow this. */
+export class ConflictError extends APIError {}
+/** 412: the object has changed since its `etag` was read. */
+export class PreconditionFailedError extends ConflictError {}
 /** 413: a size limit is exceeded. */
-export class TooLargeError extends ApiError {}
+export class ContentTooLargeError extends APIError {}
+/** 422: the request is understood but cannot be processed. */
+export class UnprocessableEntityError extends APIError {}
 /** 429: a key or project limit is exceeded. */
-export class RateLimitError extends ApiError {}
+export class RateLimitError extends APIError {}
 /** 5xx: the service failed, or one of its components is unavailable. */
-export class ServerError extends ApiError {}
+export class InternalServerError extends APIError {}
 
-const BY_STATUS: Record<number, typeof ApiError> = {
+const BY_STATUS: Record<number, typeof APIError> = {
   400: BadRequestError,
   401: AuthenticationError,
-  403: PermissionError,
+  403: PermissionDeniedError,
   404: NotFoundError,
   409: ConflictError,
-  412: ConflictError,
-  413: TooLargeError,
+  412: PreconditionFailedError,
+  413: ContentTooLargeError,
+  422: UnprocessableEntityError,
   429: RateLimitError,
 };
 
-/** Return the next step, for errors whose message does not include it. */
-const NEXT: Record<number, string> = {
+/** Next steps, for errors whose message does not include one. */
+const NEXT_STEP: Record<number, string> = {
   401: "Check apiKey. Create a key with `finetuned-server keys create`.",
   403: "Use a key with another role.",
   404: "Check the id, and that the API key belongs to the object's project.",
@@ -124,33 +161,12 @@ const NEXT: Record<number, string> = {
   503: "Try again in a minute. If the error persists, send the request id to the operator.",
 };
 
-/** Return the error for an unsuccessful response. */
-export async function errorOf(response: Response): Promise<ApiError> {
-  const body = await wireError(response);
-  const requestId = response.headers.get("x-request-id");
-  const message = [
-    `${response.status} ${body.message ?? (response.statusText || "without a message")}`,
-    NEXT[response.status],
-    requestId && `(request ${requestId})`,
-  ];
-  const fallback = response.status >= 500 ? ServerError : ApiError;
-  return new (BY_STATUS[response.status] ?? fallback)(message.filter(Boolean).join(" "), {
-    status: response.status,
-    code: body.code ?? null,
-    type: body.type ?? null,
-    param: body.param ?? null,
-    requestId,
-  });
-}
-
-type WireError = Partial<Record<"message" | "code" | "type" | "param", string | null>>;
-
 /** Parse an error body defensively: a proxy may have replaced it with its own page. */
-async function wireError(response: Response): Promise<WireError> {
+async function errorIn(response: Response): Promise<ErrorBody> {
   try {
     const body: unknown = await response.json();
     const error = (body as { error?: unknown } | null)?.error;
-    return typeof error === "object" && error !== null ? (error as WireError) : {};
+    return typeof error === "object" && error !== null ? error : {};
   } catch {
     return {};
   }

@@ -1,14 +1,16 @@
 /** Imports of adapters that were trained elsewhere. */
 
-import { type Finetuned, newIdempotencyKey, postJson, unwrap } from "./client.js";
-import { FinetunedError, TaskError } from "./errors.js";
-import { sleep } from "./retry.js";
-import { sourceOf, type Uploadable } from "./source.js";
-import { tarOf } from "./tar.js";
-import type { CreateModelImport, ModelImport } from "./types.js";
-import { type UploadOptions, upload } from "./uploads.js";
+import type { APIClient, CallOptions } from "./core.js";
+import { FinetunedError, OperationFailedError } from "./errors.js";
+import type { ReturnedBy } from "./promise.js";
+import { Models as ModelRoutes } from "./resources.js";
+import type { Uploadable } from "./source.js";
+import type { UploadOptions } from "./uploads.js";
+import { waitFor } from "./wait.js";
 
-const POLL_MS = 500;
+type CreateModelImport = Parameters<ModelRoutes["import"]>[0];
+export type ModelImport = ReturnedBy<ModelRoutes["import"]>;
+
 const CONFIG = "adapter_config.json";
 /** What the service reads of an adapter's folder. */
 export const ADAPTER_FILES: readonly string[] = [
@@ -27,80 +29,43 @@ export type AdapterSource = Uploadable | readonly Uploadable[] | string;
 export type ImportFields = Omit<CreateModelImport, "file">;
 
 export interface ImportOptions extends Omit<UploadOptions, "purpose" | "format"> {
-  /** Idempotency key, so that a retry by your program does not import twice. */
+  /** Key by which the service recognizes a repeated import. Default: a new key for each call. */
   idempotencyKey?: string;
 }
 
-/**
- * Import a LoRA adapter that was trained elsewhere, and wait for the model. To import a path on
- * Node, see `importModelPath` in `@finetuned/client/node`.
- *
- * Throws TaskError if the adapter is refused.
- */
-export async function importModel(
-  client: Finetuned,
-  source: AdapterSource,
-  body: ImportFields,
-  { idempotencyKey = newIdempotencyKey(), ...options }: ImportOptions = {},
-): Promise<ModelImport> {
-  const signal = options.signal ?? null;
-  const file = typeof source === "string" ? source : await uploaded(client, source, options);
-  let found = await postJson<ModelImport>(
-    client,
-    "/v1/models/import",
-    { ...body, file },
-    { headers: { "idempotency-key": idempotencyKey }, signal },
-  );
-  while (found.status === "in_progress") {
-    await sleep(POLL_MS, signal);
-    found = await getImport(client, file, found.id, options);
-  }
-  if (found.error) {
-    throw new TaskError(`The adapter was refused: ${found.error.message}`, found.error.code);
-  }
-  return found;
-}
-
-/** Retrieve an import of an archive: its status, and its model if it is completed. */
-export function getImport(
-  client: Finetuned,
-  fileId: string,
-  importId: string,
-  { signal }: { signal?: AbortSignal } = {},
-): Promise<ModelImport> {
-  const params = { path: { file_id: fileId, import_id: importId } };
-  return unwrap(
-    client.http.GET("/v1/files/{file_id}/imports/{import_id}", { params, signal: signal ?? null }),
-  );
-}
-
-/** Iterate over the imports of an archive, newest first. Pages are fetched on demand. */
-export async function* listImports(
-  client: Finetuned,
-  fileId: string,
-  { signal }: { signal?: AbortSignal } = {},
-): AsyncGenerator<ModelImport, void, undefined> {
-  const path = { file_id: fileId };
-  let after: string | null | undefined;
-  do {
-    const query = { limit: 100, ...(after ? { after } : {}) };
-    const page = await unwrap(
-      client.http.GET("/v1/files/{file_id}/imports", {
-        params: { path, query },
-        signal: signal ?? null,
-      }),
+export class Models extends ModelRoutes {
+  /**
+   * Upload and import a LoRA adapter that was trained elsewhere, and wait for the model. To import a
+   * path on Node, see `importModelPath` in `@finetuned/client/node`.
+   *
+   * Throws OperationFailedError if the adapter is refused.
+   */
+  async importAndWait(
+    source: AdapterSource,
+    body: ImportFields,
+    { idempotencyKey, ...options }: ImportOptions = {},
+  ): Promise<ModelImport> {
+    const { signal } = options;
+    const file = typeof source === "string" ? source : await uploaded(this.client, source, options);
+    const { id } = await this.import({ ...body, file }, { idempotencyKey, signal });
+    const path = `/files/${encodeURIComponent(file)}/imports/${encodeURIComponent(id)}`;
+    const retrieve = (request: CallOptions) => this.client.get<ModelImport>(path, request);
+    const found = await waitFor(retrieve, { signal });
+    if (!found.error) return found;
+    throw new OperationFailedError(
+      `The adapter was refused: ${found.error.message}`,
+      found.error.code,
     );
-    yield* page.data;
-    after = page.has_more ? page.last_id : null;
-  } while (after);
+  }
 }
 
 async function uploaded(
-  client: Finetuned,
+  client: APIClient,
   source: Uploadable | readonly Uploadable[],
   options: UploadOptions,
 ): Promise<string> {
-  const archive = isFolder(source) ? packed(source) : source;
+  const { upload } = await import("./uploads.js"); // with MD5, which only uploads need
+  const archive = isFolder(source) ? await packed(source) : source;
   return (await upload(client, archive, { ...options, purpose: "model-import" })).id;
 }
 
@@ -109,7 +74,8 @@ function isFolder(source: Uploadable | readonly Uploadable[]): source is readonl
 }
 
 /** Return the files of an adapter as an archive. */
-function packed(files: readonly Uploadable[]): Uploadable {
+async function packed(files: readonly Uploadable[]): Promise<Uploadable> {
+  const [{ sourceOf }, { tarOf }] = await Promise.all([import("./source.js"), import("./tar.js")]);
   const named = files.map((file) => sourceOf(file, undefined));
   const used = ADAPTER_FILES.flatMap((name) => named.filter((file) => file.name === name));
   if (used.some((file) => file.name === CONFIG)) return tarOf("adapter.tar", "adapter", used);

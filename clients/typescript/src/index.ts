@@ -1,31 +1,7 @@
-/** finetuned's additions to the OpenAI API. Use OpenAI's own SDK for the standard parts. */
+/** Client of finetuned: the API's resources, with the names of OpenAI's SDK. */
 
-export {
-  type AdminOptions,
-  createKey,
-  createProject,
-  deleteProject,
-  getProject,
-  limitProject,
-  type RotateOptions,
-  rotateKey,
-  updateKey,
-  whoami,
-} from "./admin.js";
-export { type AdviseOptions, advise, deleteAdvice, getAdvice } from "./advice.js";
-export {
-  type AliasOptions,
-  type AliasTarget,
-  aliasHistory,
-  deleteAlias,
-  getAlias,
-  listAliases,
-  rollbackAlias,
-  type SetAliasOptions,
-  setAlias,
-} from "./aliases.js";
-export { createStoredChatFile, deleteStoredChats } from "./chats.js";
-export { type ClientOptions, Finetuned, type SendInit, unwrap } from "./client.js";
+export { Finetuned as default, Finetuned } from "./client.js";
+export type { CallOptions, ClientOptions, RequestOptions } from "./core.js";
 export {
   clean,
   diff,
@@ -35,77 +11,15 @@ export {
   preview,
   report,
   rows,
-  type WaitOptions,
+  type SignalOptions,
 } from "./datasets.js";
-export {
-  createErasure,
-  type ErasureOptions,
-  getErasure,
-  getErasureReceipt,
-  type ListReceiptsOptions,
-  listErasureReceipts,
-  waitForErasure,
-} from "./erasures.js";
 export * from "./errors.js";
-export {
-  type EvaluationOptions,
-  evaluateAgain,
-  evaluationReport,
-  waitForEvaluation,
-} from "./evaluations.js";
-export {
-  type CreateExportOptions,
-  cancelExport,
-  createExport,
-  type DownloadOptions,
-  deleteExport,
-  exportContent,
-  getExport,
-  listExports,
-  type WaitForExportOptions,
-  waitForExport,
-} from "./exports.js";
-export type { components, operations, paths } from "./generated.js";
-export {
-  cancelGeneration,
-  deleteGeneration,
-  type GenerateOptions,
-  generate,
-  getGeneration,
-  listGenerations,
-  type WaitForGenerationOptions,
-  waitForGeneration,
-} from "./generations.js";
-export {
-  type AdapterSource,
-  getImport,
-  type ImportFields,
-  type ImportOptions,
-  importModel,
-  listImports,
-} from "./imports.js";
-export {
-  type CreateJobOptions,
-  createJob,
-  estimate,
-  type WatchOptions,
-  watchJob,
-} from "./jobs.js";
-export {
-  deleteRecognizer,
-  getRecognizer,
-  listRecognizers,
-  setRecognizer,
-} from "./recognizers.js";
+export type { DownloadOptions } from "./exports.js";
+export type { AdapterSource, ImportFields, ImportOptions } from "./imports.js";
+export { APIPromise, Page, type PageParams, PagePromise, type WithRequestID } from "./promise.js";
+export type * from "./resources.js";
 export type { Uploadable, UploadSource } from "./source.js";
-export {
-  type CreateSweepOptions,
-  cancelSweep,
-  createSweep,
-  getSweep,
-  listSweeps,
-  type WaitForSweepOptions,
-  waitForSweep,
-} from "./sweeps.js";
+export type { PatienceOptions, WatchOptions } from "./streams.js";
 export type * from "./types.js";
-export { type UploadOptions, type UploadProgress, upload } from "./uploads.js";
+export type { UploadOptions, UploadProgress } from "./uploads.js";
+export type { WaitOptions } from "./wait.js";

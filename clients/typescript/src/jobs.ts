@@ -1,97 +1,60 @@
-/** Fine-tuning jobs: creation, estimates and live events. */
+/** Fine-tuning jobs: what the generated methods lack. */
 
-import { createParser, type EventSourceMessage } from "eventsource-parser";
-import { type Finetuned, newIdempotencyKey, postJson } from "./client.js";
-import { ConflictError, ConnectionError } from "./errors.js";
-import { sleep } from "./retry.js";
-import { bodyOf, type PatienceOptions, resumed } from "./streams.js";
-import type { CreateJob, EstimateObject, JobEvent, JobObject } from "./types.js";
+import { NotFoundError } from "./errors.js";
+import type { ReturnedBy } from "./promise.js";
+import {
+  FineTuningJobsEvaluation as EvaluationRoutes,
+  FineTuning as FineTuningRoutes,
+  FineTuningJobs as JobRoutes,
+} from "./resources.js";
+import { type WaitOptions, waitFor, whenFilesAreReady } from "./wait.js";
 
-const ESTIMATE_POLL_MS = 1_000;
+type Job = ReturnedBy<JobRoutes["retrieve"]>;
+type JobEvaluation = ReturnedBy<EvaluationRoutes["retrieve"]>;
+type CreateJob = Parameters<FineTuningRoutes["estimate"]>[0];
+type Estimate = ReturnedBy<FineTuningRoutes["estimate"]>;
 
-export interface CreateJobOptions {
-  /** Idempotency key, so that a retry by your program does not create a second job. */
-  idempotencyKey?: string;
-  signal?: AbortSignal;
-}
+const ENDED = ["succeeded", "failed", "cancelled"];
 
-/** Create a job. The request is retried after a network error but creates only one job. */
-export function createJob(
-  client: Finetuned,
-  body: CreateJob,
-  { idempotencyKey = newIdempotencyKey(), signal }: CreateJobOptions = {},
-): Promise<JobObject> {
-  return postJson(client, "/v1/fine_tuning/jobs", body, {
-    headers: { "idempotency-key": idempotencyKey },
-    signal: signal ?? null,
-  });
-}
-
-/**
- * Estimate a job's steps, tokens, memory and time without creating it.
- *
- * Waits until the files are checked and measured.
- */
-export async function estimate(
-  client: Finetuned,
-  body: CreateJob,
-  { signal }: { signal?: AbortSignal } = {},
-): Promise<EstimateObject> {
-  for (;;) {
-    try {
-      return await postJson<EstimateObject>(client, "/v1/fine_tuning/estimate", body, {
-        signal: signal ?? null,
-        repeatable: true, // an estimate changes nothing
-      });
-    } catch (error) {
-      if (!(error instanceof ConflictError) || error.code !== "not_ready") throw error;
-      await sleep(ESTIMATE_POLL_MS, signal ?? null);
-    }
+export class Evaluation extends EvaluationRoutes {
+  /**
+   * Return the evaluation of a job once it has ended. Check its `status`. Waits for the job first.
+   *
+   * Throws NotFoundError if the job ends without an evaluation.
+   */
+  override wait(jobId: string, options?: WaitOptions<JobEvaluation>): Promise<JobEvaluation> {
+    let job: Job | null = null;
+    return waitFor(async (request) => {
+      try {
+        return await this.retrieve(jobId, request);
+      } catch (error) {
+        // The job's status is read after the evaluation, so one that just ended is read again.
+        if (!(error instanceof NotFoundError) || (job && ENDED.includes(job.status))) throw error;
+        job = await this.client.get<Job>(`/fine_tuning/jobs/${jobId}`, request);
+        return UNFINISHED;
+      }
+    }, options);
   }
 }
 
-export interface WatchOptions extends PatienceOptions {
-  /** Id of the last event already seen; later events are yielded. */
-  after?: string;
+/** Stands for an evaluation that does not exist yet. */
+const UNFINISHED = { status: "in_progress" } as JobEvaluation;
+
+export class Jobs extends JobRoutes {
+  override readonly evaluation = new Evaluation(this.client);
 }
 
-/**
- * Yield the job's events as they happen, oldest first, until the job has ended.
- *
- * A broken connection is resumed after the last event: none is lost or repeated.
- * Leaving the loop closes the connection.
- */
-export async function* watchJob(
-  client: Finetuned,
-  jobId: string,
-  { after, ...options }: WatchOptions = {},
-): AsyncGenerator<JobEvent, void, undefined> {
-  const later = () => messages(client, jobId, after, options.signal);
-  for await (const message of resumed(later, options)) {
-    after = message.id ?? after;
-    yield JSON.parse(message.data) as JobEvent;
-  }
-}
+export class FineTuning extends FineTuningRoutes {
+  override readonly jobs = new Jobs(this.client);
 
-/** Yield the messages of one connection, until the one that ends the stream. */
-async function* messages(
-  client: Finetuned,
-  jobId: string,
-  after: string | undefined,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<EventSourceMessage, void, undefined> {
-  const path = `/v1/fine_tuning/jobs/${encodeURIComponent(jobId)}/events?stream=true`;
-  const headers: Record<string, string> = after === undefined ? {} : { "last-event-id": after };
-  let received: EventSourceMessage[] = [];
-  const parser = createParser({ onEvent: (message) => received.push(message) });
-  const decoder = new TextDecoder();
-  for await (const bytes of bodyOf(client, path, { name: "stream of events", headers, signal })) {
-    parser.feed(decoder.decode(bytes, { stream: true }));
-    for (const message of received) {
-      if (message.data === "[DONE]") return;
-      yield message;
-    }
-    received = [];
+  /**
+   * Return an estimate of a job's steps, tokens, memory and time without creating it, once its
+   * files are checked and measured.
+   */
+  estimateWhenReady(
+    params: CreateJob,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<Estimate> {
+    return whenFilesAreReady(() => this.estimate(params, { signal, repeatable: true }), signal);
   }
-  throw new ConnectionError("The stream of events ended before the job did.");
 }

@@ -5,22 +5,21 @@ import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promis
 import { basename, join } from "node:path";
 import type { Finetuned } from "./client.js";
 import { FinetunedError } from "./errors.js";
-import { type DownloadOptions, exportContent } from "./exports.js";
-import { ADAPTER_FILES, type ImportFields, type ImportOptions, importModel } from "./imports.js";
+import type { DownloadOptions } from "./exports.js";
+import { ADAPTER_FILES, type ImportFields, type ImportOptions } from "./imports.js";
 import type { Digest } from "./md5.js";
 import type { UploadSource } from "./source.js";
-import type { FileObject, ModelImport } from "./types.js";
-import { type UploadOptions, upload } from "./uploads.js";
+import type { UploadOptions } from "./uploads.js";
 
 /** Upload the file at a path in parts. Throws FinetunedError if the file cannot be read. */
 export async function uploadPath(
   client: Finetuned,
   path: string,
   options: UploadOptions = {},
-): Promise<FileObject> {
+): ReturnType<Finetuned["files"]["upload"]> {
   const handle = await opened(path);
   try {
-    return await upload(client, await sourceOf(handle, basename(path)), options);
+    return await client.files.upload(await sourceOf(handle, basename(path)), options);
   } finally {
     await handle.close();
   }
@@ -28,14 +27,14 @@ export async function uploadPath(
 
 /**
  * Import the adapter at a path, and wait for the model: the folder that PEFT's `save_pretrained`
- * wrote, or a tar or zip archive of it. Throws TaskError if the adapter is refused.
+ * wrote, or a tar or zip archive of it. Throws OperationFailedError if the adapter is refused.
  */
 export async function importModelPath(
   client: Finetuned,
   path: string,
   body: ImportFields,
   options: ImportOptions = {},
-): Promise<ModelImport> {
+): ReturnType<Finetuned["models"]["importAndWait"]> {
   const isFolder = (await readable(path, stat)).isDirectory();
   const found = isFolder
     ? (await readdir(path)).filter((name) => ADAPTER_FILES.includes(name))
@@ -50,7 +49,7 @@ export async function importModelPath(
     const source = isFolder
       ? await Promise.all(found.map((name) => added(join(path, name))))
       : await added(path);
-    return await importModel(client, source, body, options);
+    return await client.models.importAndWait(source, body, options);
   } finally {
     await Promise.all(handles.map((handle) => handle.close()));
   }
@@ -68,7 +67,7 @@ export async function downloadExport(
   options: DownloadOptions = {},
 ): Promise<void> {
   const partial = `${path}.${randomUUID()}.part`;
-  const content = exportContent(client, exportId, { ...options, digest: digestOf("sha256") });
+  const content = client.modelExports.stream(exportId, { ...options, digest: digestOf("sha256") });
   try {
     const handle = await open(partial, "wx");
     try {

@@ -1,44 +1,69 @@
-/** Retry policy: which requests are retried, and after what delay. */
+/**
+ * Retry policy, the same as the Python client's.
+ *
+ * A request is retried if it certainly never arrived, if it was rate limited (429), or, only if it
+ * is safe to repeat, if it may have arrived (408, 5xx, a broken connection). The server's
+ * `x-should-retry` header overrides these rules, and `retry-after` sets the delay.
+ */
 
-export interface RetryOptions {
-  /** Maximum number of retries of a failed request. */
-  maxRetries: number;
-  signal?: AbortSignal | null | undefined;
-}
+import { APIUserAbortError } from "./errors.js";
 
-const FIRST_MS = 500;
+const AMBIGUOUS = new Set([408, 500, 502, 503, 504]);
+const FIRST_MS = 250;
 const MAX_MS = 8_000;
 /** Longest delay to wait for. If the server requests more, the caller gets the error at once. */
 const MAX_RETRY_AFTER_MS = 60_000;
+/** Codes of connections that were never made, so that nothing was sent. */
+const NEVER_SENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
 
-/** Return whether the request is idempotent. */
+/** Return whether the request may be sent again although it may have arrived. */
 export function isRepeatable(method: string, headers: Headers): boolean {
-  if (headers.has("idempotency-key")) return true;
-  // A conditional request repeated would fail because the first attempt changed the object.
-  const conditional = headers.has("if-match") || headers.has("if-none-match");
-  return method === "GET" || method === "HEAD" || (method === "PUT" && !conditional);
+  if (headers.has("if-match") || headers.has("if-none-match")) {
+    // A second attempt would fail because the first one changed the object.
+    return method === "GET";
+  }
+  return method === "GET" || method === "PUT" || method === "DELETE";
 }
 
-/** Return whether a retry may get a different response; `x-should-retry` takes precedence. */
-export function mayPass(response: Response, repeatable: boolean): boolean {
-  const shouldRetry = response.headers.get("x-should-retry");
-  if (shouldRetry === "false") return false;
-  // A rate-limited request had no effect, so any request can be retried.
-  if (response.status === 429) return true;
-  return repeatable && (response.status === 408 || response.status >= 500);
+/** Return whether the connection failed before anything was sent. */
+export function isNeverSent(error: unknown): boolean {
+  return NEVER_SENT.has(codeOf(error) ?? "");
 }
 
-/** Return the delay before attempt `attempt` + 1, or null if it is too long. */
-export function delayMs(attempt: number, response?: Response): number | null {
-  const requested = retryAfterMs(response?.headers.get("retry-after") ?? null);
+/** Return the system's code of a failed `fetch`, such as `ECONNREFUSED`, if it has one. */
+export function codeOf(error: unknown): string | undefined {
+  const cause = (error as { cause?: unknown } | null)?.cause;
+  const code = (cause as { code?: unknown } | null | undefined)?.code;
+  return typeof code === "string" ? code : undefined;
+}
+
+/** Return the delay after `tries` attempts, with jitter so that clients do not synchronize. */
+export function backoffMs(tries: number): number {
+  return Math.min(FIRST_MS * 2 ** tries, MAX_MS) * (0.5 + Math.random() / 2);
+}
+
+/** Return the delay before the request is sent again, or null if that would not help. */
+export function retryDelayMs(
+  response: Response,
+  tries: number,
+  isRepeatable: boolean,
+): number | null {
+  const requested = retryAfterMs(response.headers);
   if (requested !== null && requested > MAX_RETRY_AFTER_MS) return null;
-  const grown = Math.min(FIRST_MS * 2 ** attempt, MAX_MS);
-  // Half of it is jitter, so that clients do not all retry at the same time.
-  return (requested ?? grown / 2) + (Math.random() * grown) / 2;
+  const shouldRetry = response.headers.get("x-should-retry");
+  if (shouldRetry === "false") return null;
+  const mayPass =
+    response.status === 429 ||
+    (isRepeatable && (AMBIGUOUS.has(response.status) || shouldRetry === "true"));
+  if (!mayPass) return null;
+  return requested === null ? backoffMs(tries) : requested + backoffMs(0) / 4;
 }
 
-/** Parse `retry-after`, given in seconds or as a date. */
-export function retryAfterMs(value: string | null): number | null {
+/** Return the delay that the server requests, in seconds, milliseconds or as a date, if any. */
+export function retryAfterMs(headers: Headers): number | null {
+  const ms = Number(headers.get("retry-after-ms") ?? Number.NaN);
+  if (Number.isFinite(ms)) return Math.max(0, ms);
+  const value = headers.get("retry-after");
   if (value === null) return null;
   const seconds = Number(value);
   if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);
@@ -46,18 +71,18 @@ export function retryAfterMs(value: string | null): number | null {
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
-/** Wait. Rejects with the signal's reason if it is aborted. */
+/** Wait. Throws APIUserAbortError if the signal is aborted. */
 export function sleep(ms: number, signal?: AbortSignal | null): Promise<void> {
   return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
     const stop = () => {
       clearTimeout(timer);
-      reject(signal?.reason);
+      reject(new APIUserAbortError(signal));
     };
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", stop);
       resolve();
     }, ms);
+    if (signal?.aborted) return stop();
     signal?.addEventListener("abort", stop, { once: true });
   });
 }

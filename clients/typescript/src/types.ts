@@ -1,70 +1,4456 @@
-/** Named API types, all derived from openapi.json. */
+/** Types of the API. Generated from openapi.json by `npm run generate`. */
 
-import type { components, operations } from "./generated.js";
+/** A new key of a service account. This is the only response that contains the secret. */
+export interface AccountKeyObject {
+  object?: "organization.project.service_account.api_key";
+  /** ID of the key, prefixed with `key_`. */
+  id: string;
+  /** Name of the key. */
+  name: string;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
+  expires_at: number | null;
+  /** Secret of the key, shown only once. */
+  value: string;
+}
 
-type Schemas = components["schemas"];
+/** Role of a service account, which determines the role of its keys. */
+export type AccountRole = "owner" | "member" | "none";
 
-export type FileObject = Schemas["FileObject"];
-export type FormatFields = Schemas["FormatFields"];
-export type UploadObject = Schemas["UploadObject"];
-export type UploadPartObject = Schemas["UploadPartObject"];
-export type FilePreview = Schemas["FilePreview"];
-export type FileReport = Schemas["FileReport"];
-export type CleanRequest = Schemas["CleanRequest"];
-export type CleaningObject = Schemas["CleaningObject"];
-export type FileDiff = Schemas["FileDiff"];
-export type MergeRequest = Schemas["MergeRequest"];
-export type MergeObject = Schemas["MergeObject"];
-export type CreateJob = Schemas["CreateJob"];
-export type JobObject = Schemas["JobObject"];
-export type JobEvent = Schemas["EventObject"];
-export type JobEvaluationObject = Schemas["JobEvaluationObject"];
-export type CreateAdvice = Schemas["CreateAdvice"];
-export type AdviceObject = Schemas["AdviceObject"];
-export type CreateSweep = Schemas["CreateSweep"];
-export type SweepObject = Schemas["SweepObject"];
-export type EstimateObject = Schemas["EstimateObject"];
-export type SetRecognizer = Schemas["SetRecognizer"];
-export type RecognizerObject = Schemas["RecognizerObject"];
-export type SetAlias = Schemas["SetAlias"];
-export type AliasObject = Schemas["AliasObject"];
-export type AliasChange = Schemas["AliasChange"];
-export type CreateExport = Schemas["CreateExport"];
-export type ExportObject = Schemas["ExportObject"];
-export type CreateStoredChatFile = Partial<Schemas["CreateStoredChatFile"]>;
-export type CreateGeneration = Schemas["CreateGeneration"];
-export type DatasetGeneration = Schemas["DatasetGeneration"];
-export type CreateModelImport = Schemas["CreateModelImport"];
-export type ModelImport = Schemas["ModelImport"];
-export type CallerObject = Schemas["CallerObject"];
-export type CreateKey = Schemas["CreateKey"];
-export type UpdateKey = Schemas["UpdateKey"];
-export type KeyObject = Schemas["KeyObject"];
-export type NewKeyObject = Schemas["NewKeyObject"];
-export type CreateProject = Schemas["CreateProject"];
-export type ProjectLimits = Schemas["ProjectLimits"];
-export type ProjectObject = Schemas["ProjectObject"];
-export type CreateErasure = Schemas["CreateErasure"];
-export type ErasureObject = Schemas["ErasureObject"];
-export type ErasureReceiptObject = Schemas["ErasureReceiptObject"];
+/** API key that was used. */
+export interface ActorKey {
+  /** ID of the key. */
+  id: string;
+  /** ID of the key's project. */
+  project_id: string;
+  /** Role that the key had. */
+  role: string;
+}
 
-/** Options of a report request. */
-export type ReportQuery = Pick<
-  NonNullable<operations["retrieveFileReport"]["parameters"]["query"]>,
-  "model" | "validation_file"
->;
+/** Session of an actor without a valid API key. */
+export interface ActorSession {
+  /** Address that the request came from. */
+  ip_address: string | null;
+  user: ActorUser;
+}
 
-export type RowObject = Schemas["RowObject"];
-export type RowPage = Schemas["ListOf_RowObject_"];
+/** Actor without an API key: `operator` for commands on the server, or `finetuned` for the service itself. */
+export interface ActorUser {
+  /** Name of the actor; null for an unknown one. */
+  id: string | null;
+}
 
-export type DiffRowObject = Schemas["DiffRowObject"];
-export type DiffRowPage = Schemas["ListOf_DiffRowObject_"];
+/** A key with the role `admin`, without its secret. */
+export interface AdminKeyObject {
+  object?: "organization.admin_api_key";
+  /** ID of the key, prefixed with `key_`. */
+  id: string;
+  /** Name of the key. */
+  name: string;
+  /** Redacted secret with its last characters. */
+  redacted_value: string;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /**
+   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated
+   * within a minute.
+   */
+  last_used_at: number | null;
+  /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
+  expires_at: number | null;
+  owner: AdminKeyOwner;
+  /** ID of the project to which the key belongs. */
+  project_id: string;
+}
 
-/** Kind of rows that differ, and the position after which to start. */
-export type DiffRowQuery = Omit<
-  NonNullable<operations["listFileDiffRows"]["parameters"]["query"]>,
-  "other_file"
->;
+/** The program that uses an admin key. It has the name of the key. */
+export interface AdminKeyOwner {
+  type?: "service_account";
+  object?: "organization.service_account";
+  /** ID of the key. */
+  id: string;
+  /** Name of the key. */
+  name: string;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  role?: "owner";
+}
 
-/** Filters and order of rows, and the line after whose row to start. */
-export type RowQuery = NonNullable<operations["listFileRows"]["parameters"]["query"]>;
+/** Completed advice before a training. */
+export interface AdviceResult {
+  /** What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data` first. */
+  recommendation: Recommendation;
+  /** Recommendation in one sentence, with its figures. */
+  sentence: string;
+  /** Number of rows in the training file. */
+  rows?: number | null;
+  /** Metric of the scores, chosen by the answers. */
+  metric?: string | null;
+  /** Score of the base model. */
+  base?: AdviceScore | null;
+  /** Score of the base model with the best prompt. */
+  prompt?: PromptScore | null;
+  /** Gain of the best prompt over the base model. */
+  prompt_gain?: PointsInterval | null;
+  /** Points between the better of the two scores and 100, which no training can exceed. */
+  headroom?: number | null;
+  /** Expected gain of a training over the best prompt, based on at least three earlier models; null if unknown. */
+  expected_gain?: ExpectedGain | null;
+  /** Result of a keyword search, which needs no training. */
+  retrieval?: RetrievalSigns | null;
+  /** Findings of the file's report, the most urgent first. */
+  findings?: FindingObject[] | null;
+  /** Estimate of a job with default settings. */
+  estimate?: EstimateObject | null;
+  /** Skipped checks, and reasons why a job would be refused. */
+  notes?: string[] | null;
+}
+
+/** Mean score of a model in points (0 to 100), with its 95% confidence interval. */
+export interface AdviceScore {
+  /** Mean score. */
+  points: number;
+  /** Lower limit of the interval. */
+  low: number;
+  /** Upper limit of the interval. */
+  high: number;
+  /** Number of rows with a score. */
+  rows: number;
+}
+
+/** A change to an alias. */
+export interface AliasChange {
+  /** `etag` of the alias after the change. */
+  id: string;
+  object?: "alias.change";
+  /** Generation of the alias after the change. */
+  generation: number;
+  /** Time of the change, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Type of the change. */
+  action: "set" | "rollback";
+  /** ID of the API key that made the change. */
+  api_key_id: string;
+  /** Targets before the change; empty if the alias was new. */
+  previous_targets: TargetShare[];
+  /** Targets after the change. They equal `previous_targets` if only the gate was changed. */
+  targets: TargetShare[];
+  /** Gate after the change; empty if there is none. */
+  gate?: Record<string, string>;
+  /** Whether the change was made although the gate failed. Default: `false`. */
+  forced?: boolean;
+  /** Conditions that the targets did not meet; empty unless `forced`. */
+  failed_conditions?: FailedConditionObject[];
+}
+
+/** Response to deleting an alias. */
+export interface AliasDeleted {
+  /** Name of the deleted alias. */
+  id: string;
+  object?: "alias";
+  deleted?: true;
+}
+
+/** A project-defined name for a model, or for a split between two models. */
+export interface AliasObject {
+  /** Name of the alias, to use as the model name in requests. */
+  id: string;
+  object?: "alias";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time of the last change, as a Unix timestamp in seconds. */
+  updated_at: number;
+  /** Version number of the alias. Starts at 1 and increases by 1 with each change. */
+  generation: number;
+  /** Entity tag of the alias, to be sent as `If-Match` in changes. */
+  etag: string;
+  /** Models that receive the requests. */
+  targets: TargetShare[];
+  /**
+   * Conditions that the evaluation of a trained model must meet before the alias points at it; empty if there are
+   * none.
+   */
+  gate?: Record<string, string>;
+}
+
+/** Limits that apply to an API key or a project, and how much of them is used. */
+export interface Allowance {
+  requests_per_minute: LimitUse;
+  tokens_per_minute: LimitUse;
+  concurrent_requests: LimitUse;
+  concurrent_streams: LimitUse;
+}
+
+/** Outcome of a rewrite for the append-only file of Redis. */
+export type AppendOnlyFile = "rewritten" | "off" | "not_permitted";
+
+/** Actor of an event: an API key, or a session without one. */
+export interface AuditActor {
+  type: "api_key" | "session";
+  api_key?: ActorKey | null;
+  session?: ActorSession | null;
+}
+
+/** Entry of the audit log. */
+export interface AuditLogObject {
+  object?: "organization.audit_log";
+  id: string;
+  /** Type of the event. */
+  type: string;
+  /** Time of the event, in Unix seconds. */
+  effective_at: number;
+  project: AuditProject | null;
+  actor: AuditActor;
+  /** IDs of the objects that were changed or read, and of those that they belong to; at most 100. */
+  objects: string[];
+  /** Counts, such as the number of bytes read or of requests. */
+  counts: Record<string, number>;
+  request: AuditRequest;
+  result: AuditResult;
+  [key: string]: unknown;
+}
+
+/** Project that the entry is about. */
+export interface AuditProject {
+  id: string;
+}
+
+/** Request that the entry is about. */
+export interface AuditRequest {
+  /** Request ID, which the service's logs contain too. */
+  id: string | null;
+  /** Address that the request came from. */
+  ip_address: string | null;
+  /** First 200 characters of the `User-Agent` header. */
+  user_agent: string | null;
+  /** Operation in this API description, or path of the request. */
+  operation: string | null;
+}
+
+/** Result of the request. */
+export interface AuditResult {
+  outcome: "applied" | "accepted" | "succeeded" | "refused" | "failed";
+  /** HTTP status of the answer; null if `applied` or `accepted`. */
+  status: number | null;
+  /** Error code of the answer, if known. */
+  code: string | null;
+}
+
+/** Reason why a batch failed. */
+export interface BatchError {
+  /** Machine-readable error code. */
+  code: string;
+  /** Human-readable message. */
+  message: string;
+  /** Parameter or field that caused the failure. */
+  param: string | null;
+  /** Line of the input file, from 1; null for other reasons. */
+  line: number | null;
+}
+
+/** Reasons why a batch failed. */
+export interface BatchErrors {
+  object?: "list";
+  /** The first 50 reasons. */
+  data: BatchError[];
+}
+
+/** Breakdown of the input tokens. */
+export interface BatchInputTokensDetails {
+  /** Number of input tokens from the prefix cache. */
+  cached_tokens: number;
+}
+
+/** Batch of requests from a file, which are answered at the lowest priority. */
+export interface BatchObject {
+  /** ID of the batch, prefixed with `batch_`. */
+  id: string;
+  object?: "batch";
+  /** Endpoint to which every request of the batch is sent. */
+  endpoint: string;
+  /** Model that all requests name; null until the input file is checked. */
+  model: string | null;
+  /** Reasons why the batch failed, or null. */
+  errors: BatchErrors | null;
+  /** ID of the input file. */
+  input_file_id: string;
+  /** Time after which the batch expires. */
+  completion_window: string;
+  /** Status of the batch. */
+  status: BatchStatus;
+  /** ID of the file with the answers; null until the batch has ended, or if there are none. */
+  output_file_id: string | null;
+  /**
+   * ID of the file with the requests that were refused, failed or not sent; null until the batch has ended, or if
+   * there are none.
+   */
+  error_file_id: string | null;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time at which the first request was sent, as a Unix timestamp in seconds. */
+  in_progress_at: number | null;
+  /** Expiration time, as a Unix timestamp in seconds. */
+  expires_at: number;
+  /** Time at which the writing of the files began, as a Unix timestamp in seconds. */
+  finalizing_at: number | null;
+  /** Time at which the batch was completed, as a Unix timestamp in seconds. */
+  completed_at: number | null;
+  /** Time at which the batch failed, as a Unix timestamp in seconds. */
+  failed_at: number | null;
+  /** Time at which the batch expired, as a Unix timestamp in seconds. */
+  expired_at: number | null;
+  /** Time at which the cancellation was requested, as a Unix timestamp in seconds. */
+  cancelling_at: number | null;
+  /** Time at which the batch was cancelled, as a Unix timestamp in seconds. */
+  cancelled_at: number | null;
+  request_counts: BatchRequestCounts;
+  usage: BatchUsage;
+  /** Key-value pairs attached to the batch. */
+  metadata: Record<string, string> | null;
+}
+
+/** Lifetime of the files of a batch. */
+export interface BatchOutputExpiresAfter {
+  /** Event at which the lifetime begins: the creation of the file. */
+  anchor: "created_at";
+  /** Lifetime of the files in seconds. */
+  seconds: number;
+}
+
+/** Breakdown of the output tokens. */
+export interface BatchOutputTokensDetails {
+  /** Number of output tokens of reasoning. */
+  reasoning_tokens: number;
+}
+
+/** Request counts of a batch. */
+export interface BatchRequestCounts {
+  /** Number of requests; 0 until the file is checked. */
+  total: number;
+  /** Number of requests that were answered. */
+  completed: number;
+  /** Number of requests that were refused or failed. */
+  failed: number;
+}
+
+/** Status of a batch. */
+export type BatchStatus = "validating" | "failed" | "in_progress" | "finalizing" | "completed" | "expired" | "cancelling" | "cancelled";
+
+/** Tokens of the answered requests of a batch. */
+export interface BatchUsage {
+  /** Number of input tokens. */
+  input_tokens: number;
+  input_tokens_details: BatchInputTokensDetails;
+  /** Number of output tokens. */
+  output_tokens: number;
+  output_tokens_details: BatchOutputTokensDetails;
+  /** Number of input and output tokens. */
+  total_tokens: number;
+}
+
+/** The API key that a request was sent with, its project, and the limits of both. */
+export interface CallerObject {
+  object?: "caller";
+  api_key: KeyObject;
+  project: ProjectObject;
+  /** Limits that apply to the API key, installation defaults included. */
+  api_key_limits: Allowance;
+  /** Limits that apply to all keys of the project together, installation defaults included. */
+  project_limits: ProjectAllowance;
+  /**
+   * Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is reserved for
+   * uploads and tasks in progress.
+   */
+  project_storage: Record<string, number>;
+  /** Minimum number of rows in the training file of a job. */
+  min_training_rows: number;
+}
+
+/** Which chats of a project are stored, with personal data replaced, to train on them later. */
+export interface CaptureSettings {
+  /**
+   * Share of the chats without `store` that are stored. With 0, only those with `"store": true` are. Default:
+   * `1`.
+   */
+  sampling?: number;
+  /** Days after which a stored chat is deleted. Default: `30`. */
+  expires_after_days?: number;
+  /**
+   * Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one
+   * number per value in a chat. Default: `mask`.
+   */
+  redaction?: "mask" | "pseudonym";
+  /**
+   * Whether to also replace numbers that have the form of personal data, but no word before them that confirms
+   * it. Default: `false`.
+   */
+  possible_personal_data?: boolean;
+  /** The only models whose chats are stored: names of base models, trained models or aliases. `null` for all. */
+  models?: string[] | null;
+}
+
+/** Chat completion, as in the OpenAI API. */
+export interface ChatCompletion {
+  id: string;
+  /** Unix timestamp in seconds (UTC). */
+  created: number;
+  /** Model that generated the response. */
+  model: string;
+  usage?: CompletionUsage | null;
+  object: "chat.completion";
+  choices: ChatCompletionChoice[];
+  [key: string]: unknown;
+}
+
+/** A generated chat message. */
+export interface ChatCompletionChoice {
+  index: number;
+  /**
+   * Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the
+   * model called tools.
+   */
+  finish_reason: string | null;
+  message: ChatMessage;
+  [key: string]: unknown;
+}
+
+/** A message in a conversation. */
+export interface ChatMessage {
+  /** Role of the message's author. */
+  role: "system" | "developer" | "user" | "assistant" | "tool";
+  /** Message content as text or content parts; null if the message only calls tools. */
+  content?: string | Record<string, unknown>[] | null;
+  /** Tool calls made by an assistant message. */
+  tool_calls?: Record<string, unknown>[];
+  /** The model's reasoning before its answer, in an assistant message. */
+  reasoning?: string | null;
+  /** ID of the tool call that a tool message answers. */
+  tool_call_id?: string;
+  [key: string]: unknown;
+}
+
+/** Metrics of a checkpoint, measured when it was saved. */
+export interface CheckpointMetrics {
+  step?: number | null;
+  train_loss?: number | null;
+  train_mean_token_accuracy?: number | null;
+  valid_loss?: number | null;
+  valid_mean_token_accuracy?: number | null;
+  full_valid_loss?: number | null;
+  full_valid_mean_token_accuracy?: number | null;
+  train_reward_mean?: number | null;
+  valid_reward_mean?: number | null;
+  train_reward_accuracy?: number | null;
+  train_reward_margin?: number | null;
+  valid_reward_accuracy?: number | null;
+  valid_reward_margin?: number | null;
+  full_valid_reward_accuracy?: number | null;
+  full_valid_reward_margin?: number | null;
+}
+
+/** A checkpoint: a model saved during training, which can serve inference requests. */
+export interface CheckpointObject {
+  /** ID of the checkpoint. Starts with `ftckpt_`. */
+  id: string;
+  object?: "fine_tuning.job.checkpoint";
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Name of the model to use in inference requests. */
+  fine_tuned_model_checkpoint: string;
+  /** ID of the job that created the checkpoint. */
+  fine_tuning_job_id: string;
+  /** Number of training steps before the checkpoint. */
+  step_number: number;
+  /** Metrics measured at the checkpoint. */
+  metrics: CheckpointMetrics;
+}
+
+/** Grader that measures chrF: the overlap of character n-grams, from 0 to 1. */
+export interface ChrfGrader {
+  /** Name of the grader. */
+  name: string;
+  /** Lowest score that passes. Defaults to the middle of the range of scores. */
+  pass_threshold?: number | null;
+  type: "chrf";
+  /** Text to grade. May contain template variables. Default: `{{sample.output_text}}`. */
+  input?: string;
+  /** Text to compare with. May contain template variables. */
+  reference: string;
+}
+
+/** Cleaning options. The first row of a set of duplicates is kept. */
+export interface CleanRequest {
+  /** Whether to drop invalid rows. If false, an invalid row fails the cleaning. Default: `true`. */
+  drop_broken?: boolean;
+  /**
+   * Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system
+   * prompt, tools, messages, rejected answer and label). Default: `true`.
+   */
+  exact_duplicates?: boolean;
+  /**
+   * Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system
+   * prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are
+   * kept. The report shows the pairs. Default: `false`.
+   */
+  near_duplicates?: boolean;
+  /**
+   * Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of
+   * characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ
+   * only in case, spacing, punctuation, and politeness. Default: `0.8`.
+   */
+  near_threshold?: number;
+  /**
+   * Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer
+   * to a question has both. Default: `keep`.
+   */
+  contradictions?: "keep" | "first" | "last" | "most_common" | "longest" | "drop";
+  /**
+   * Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses
+   * numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is
+   * replaced throughout the file, in every spelling. The recognizers of the project apply as well. Default:
+   * `keep`.
+   */
+  personal_data?: "keep" | "mask" | "pseudonym";
+  /**
+   * Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number
+   * or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
+   * Default: `false`.
+   */
+  possible_personal_data?: boolean;
+  /**
+   * Unicode normalization form. NFKC also folds compatibility characters such as full-width letters. Default:
+   * `keep`.
+   */
+  unicode?: "keep" | "NFC" | "NFKC";
+  /** Whether to repair mojibake: text that was decoded with the wrong encoding. Default: `false`. */
+  mend_mojibake?: boolean;
+  /** Whether to remove control characters other than tabs and line breaks. Default: `false`. */
+  drop_control_characters?: boolean;
+  /** Fraction of the rows to write to a validation file. Default: `0`. */
+  validation_share?: number;
+  /** Random seed of the validation split. Default: `0`. */
+  seed?: number;
+  /**
+   * ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7,
+   * "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not
+   * dropped as a duplicate or contradiction.
+   */
+  decisions_file?: string | null;
+  /** Format options of the file. Defaults to the options given at upload. */
+  format?: FormatFields | null;
+}
+
+/** A cleaning of a file. Its outputs are separate files. */
+export interface CleaningObject {
+  /** ID of the cleaning, prefixed with `fileclean-`. */
+  id: string;
+  object?: "file.cleaning";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time the cleaning ended, as a Unix timestamp in seconds; null while it runs. */
+  finished_at: number | null;
+  /** ID of the source file. */
+  file_id: string;
+  /** Status of the cleaning: `in_progress`, then `completed` or `failed`. */
+  status: TaskState;
+  /** Options of the cleaning. */
+  options: Record<string, unknown>;
+  /** Error that made the cleaning fail; null otherwise. */
+  error: TaskFailure | null;
+  /** ID of the file with the rows to train on. */
+  training_file?: string | null;
+  /** ID of the file with the held-out rows. */
+  validation_file?: string | null;
+  /** ID of a JSON Lines file that describes what happened to each affected row. */
+  diff_file?: string | null;
+  /** Number of rows in the source file. */
+  source_rows?: number | null;
+  /** Number of rows in `training_file`. */
+  training_rows?: number | null;
+  /** Number of rows in `validation_file`. */
+  validation_rows?: number | null;
+  /** Number of dropped rows, by reason. */
+  dropped?: Record<string, number> | null;
+  /** Number of changes, by kind. */
+  changed?: Record<string, number> | null;
+  /** Number of rows with changes. */
+  changed_rows?: number | null;
+}
+
+/** Text completion, as in the OpenAI API. */
+export interface Completion {
+  id: string;
+  /** Unix timestamp in seconds (UTC). */
+  created: number;
+  /** Model that generated the response. */
+  model: string;
+  usage?: CompletionUsage | null;
+  object: "text_completion";
+  choices: CompletionChoice[];
+  [key: string]: unknown;
+}
+
+/** A generated text. */
+export interface CompletionChoice {
+  index: number;
+  /**
+   * Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the
+   * model called tools.
+   */
+  finish_reason: string | null;
+  text: string;
+  [key: string]: unknown;
+}
+
+/** Token counts of a request. */
+export interface CompletionUsage {
+  prompt_tokens: number;
+  completion_tokens?: number | null;
+  total_tokens: number;
+  [key: string]: unknown;
+}
+
+/** Items whose answers are sampled with chat completions. */
+export interface CompletionsDataSource {
+  type: "completions";
+  /** Source of the items. */
+  source: FileContentSource | FileIdSource;
+  /**
+   * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each
+   * item.
+   */
+  model?: string | null;
+  /** Prompt of an item. */
+  input_messages?: TemplateMessages | ItemReferenceMessages | null;
+  sampling_params?: CompletionsSamplingParams | null;
+}
+
+/** Sampling parameters of chat completions. */
+export interface CompletionsSamplingParams {
+  /** Maximum number of tokens of an answer. Defaults to the rest of the model's context. */
+  max_completion_tokens?: number | null;
+  /** Reasoning effort, for models that support it. */
+  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+  /** Sampling seed. Defaults to 42. */
+  seed?: number | null;
+  /** Sampling temperature. Defaults to 1. */
+  temperature?: number | null;
+  /** Probability mass of the tokens to sample from. Defaults to 1. */
+  top_p?: number | null;
+  /** Format of the answers, as in chat completions. */
+  response_format?: Record<string, unknown> | null;
+  /** Functions that the model may call, as in chat completions. */
+  tools?: Record<string, unknown>[] | null;
+}
+
+/** Request to create a key of a service account. */
+export interface CreateAccountKey {
+  /** Name of the key. By default, that of the account. */
+  name?: string | null;
+  /** Seconds until the key expires, up to ten years. `null`: never. */
+  expires_in_seconds?: number | null;
+}
+
+/** Request to create an admin key. */
+export interface CreateAdminKey {
+  name: string;
+  /** Seconds until the key expires, up to ten years. `null`: never. */
+  expires_in_seconds?: number | null;
+}
+
+/** Request for advice before a training. */
+export interface CreateAdvice {
+  /** ID of the file. */
+  training_file_id: string;
+  /** ID of the base model. An engine must serve it. */
+  model: string;
+  /** Key-value pairs attached to the advice; up to 16. */
+  metadata?: Record<string, string> | null;
+}
+
+/** Request body to create a batch. */
+export interface CreateBatch {
+  /**
+   * ID of a file with the purpose `batch`: JSON Lines with one request per line, up to 50,000 requests and 200
+   * MiB.
+   */
+  input_file_id: string;
+  /** Endpoint to which every request of the batch is sent. */
+  endpoint: "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/embeddings";
+  /** Time after which the batch expires. Only `24h` is supported. */
+  completion_window: "24h";
+  /** Key-value pairs attached to the batch; up to 16. */
+  metadata?: Record<string, string> | null;
+  /** Lifetime of the output file and the error file. */
+  output_expires_after?: BatchOutputExpiresAfter | null;
+}
+
+/** Chat completion request, as in the OpenAI API. */
+export interface CreateChatCompletion {
+  /** ID of a base model, a trained model or an alias in the project. */
+  model: string;
+  /** Whether to stream the response as server-sent events. Default: `false`. */
+  stream?: boolean | null;
+  /** Sampling temperature. 0 selects the most likely token at each step. */
+  temperature?: number | null;
+  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
+  top_p?: number | null;
+  stream_options?: StreamOptions | null;
+  /** Maximum number of tokens to generate. */
+  max_tokens?: number | null;
+  /**
+   * Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the
+   * operator configures another limit.
+   */
+  n?: number | null;
+  /** Sequences at which generation stops. */
+  stop?: string | string[] | null;
+  /** Sampling seed. The same seed gives the same output. */
+  seed?: number | null;
+  /** Penalty for a token that grows with each of its occurrences in the text. */
+  frequency_penalty?: number | null;
+  /** Penalty for tokens that occur in the text. */
+  presence_penalty?: number | null;
+  messages: ChatMessage[];
+  /** Maximum number of tokens to generate. Not together with `max_tokens`. */
+  max_completion_tokens?: number | null;
+  /** Functions that the model may call. */
+  tools?: Record<string, unknown>[] | null;
+  /** Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`. */
+  tool_choice?: unknown;
+  chat_template_kwargs?: ThinkingSwitches | null;
+  /** Output format: plain JSON, or JSON that matches a schema. */
+  response_format?: Record<string, unknown> | null;
+  /** Whether to return the log probability of each output token. */
+  logprobs?: boolean | null;
+  [key: string]: unknown;
+}
+
+/** Text completion request, as in the OpenAI API. */
+export interface CreateCompletion {
+  /** ID of a base model, a trained model or an alias in the project. */
+  model: string;
+  /** Whether to stream the response as server-sent events. Default: `false`. */
+  stream?: boolean | null;
+  /** Sampling temperature. 0 selects the most likely token at each step. */
+  temperature?: number | null;
+  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
+  top_p?: number | null;
+  stream_options?: StreamOptions | null;
+  /** Maximum number of tokens to generate. */
+  max_tokens?: number | null;
+  /**
+   * Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the
+   * operator configures another limit.
+   */
+  n?: number | null;
+  /** Sequences at which generation stops. */
+  stop?: string | string[] | null;
+  /** Sampling seed. The same seed gives the same output. */
+  seed?: number | null;
+  /** Penalty for a token that grows with each of its occurrences in the text. */
+  frequency_penalty?: number | null;
+  /** Penalty for tokens that occur in the text. */
+  presence_penalty?: number | null;
+  /** Prompt or prompts, as text or token IDs. */
+  prompt: string | string[] | number[] | number[][];
+  /** Whether to return the prompt before the output. */
+  echo?: boolean | null;
+  /** Number of most likely tokens to return log probabilities for. */
+  logprobs?: number | null;
+  [key: string]: unknown;
+}
+
+/** Embeddings request, as in the OpenAI API. */
+export interface CreateEmbeddings {
+  /** ID of a base model, a trained model or an alias in the project. */
+  model: string;
+  /** Input or inputs to embed, as text or token IDs. */
+  input: string | string[] | number[] | number[][];
+  /** Default: `float`. */
+  encoding_format?: "float" | "base64";
+  /** Number of dimensions of each vector, if shorter than the model's. */
+  dimensions?: number | null;
+  [key: string]: unknown;
+}
+
+/** Request to find rows in all files and stored chats of the project, and to erase them. */
+export interface CreateErasure {
+  match: RowMatchFields;
+  /**
+   * Whether to replace each file by one without the rows, and to delete the stored chats. Otherwise, they are
+   * only listed. Default: `false`.
+   */
+  apply?: boolean;
+  /**
+   * Whether to delete the models trained on the files too, with their checkpoints, exports and evaluations. Needs
+   * `apply`. Default: `false`.
+   */
+  cascade?: boolean;
+}
+
+/** Request body to create an eval. */
+export interface CreateEval {
+  data_source_config: CustomDataSourceConfig;
+  /** Graders of each item. Their names must be distinct. */
+  testing_criteria: (StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader)[];
+  /** Key-value pairs of your own; up to 16. */
+  metadata?: Record<string, string> | null;
+  /** Name of the eval. */
+  name?: string | null;
+}
+
+/** Request body to create a run. */
+export interface CreateEvalRun {
+  /** Items of the run, and how they are answered. */
+  data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource;
+  /** Key-value pairs of your own; up to 16. */
+  metadata?: Record<string, string> | null;
+  /** Name of the run. */
+  name?: string | null;
+}
+
+/** Request body to generate training rows from documents. */
+export interface CreateGeneration {
+  /**
+   * IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common encoding, up to 20 MiB
+   * together.
+   */
+  documents: string[];
+  /** Model of this installation that writes and checks the rows. A larger model writes better ones. */
+  model: string;
+  /**
+   * Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and
+   * `refusals`, which are questions that the documents do not answer. Together with other kinds, one passage in
+   * four gets a refusal.
+   */
+  kinds?: RowKind[];
+  /** BCP 47 tag of the language of the rows; null for the language of each passage. */
+  language?: string | null;
+  /** Number of rows wanted. Default: `100`. */
+  n?: number;
+  /**
+   * Number of input and output tokens after which no more requests are sent to the model. Requests in progress
+   * may exceed it.
+   */
+  max_tokens_total?: number | null;
+  /** Random seed for choosing and ordering passages. Default: `0`. */
+  seed?: number;
+  /** Key-value pairs attached to the generation; up to 16. */
+  metadata?: Record<string, string> | null;
+}
+
+/** Request body for creating a fine-tuning job. */
+export interface CreateJob {
+  /** ID of the base model from the catalog. */
+  model: string;
+  /** ID of the training file. The file may still be processing. */
+  training_file: string;
+  /** ID of the validation file, whose rows are used to measure the model. */
+  validation_file?: string | null;
+  /**
+   * Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the
+   * model does not unlearn them. Not part of OpenAI's API.
+   */
+  mixed_files?: MixedFile[] | null;
+  /** Suffix to include in the name of the fine-tuned model. */
+  suffix?: string | null;
+  /** Random seed of the training. Generated if omitted. */
+  seed?: number | null;
+  /** Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512. */
+  metadata?: Record<string, string> | null;
+  /** Training method and its hyperparameters. Defaults to `supervised`. */
+  method?: Method | null;
+  /** Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
+  hyperparameters?: Hyperparameters | null;
+  /** Priority of the job. Higher values run first. Not part of OpenAI's API. Default: `0`. */
+  priority?: number;
+  /**
+   * Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point
+   * at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of
+   * OpenAI's API.
+   */
+  gate?: Record<string, string> | null;
+  baseline_prompt?: string | null;
+  /**
+   * Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the
+   * operator must allow; `wandb` is not supported.
+   */
+  integrations?: (MlflowIntegration | WandbIntegration)[] | null;
+}
+
+/** Request to create an API key. */
+export interface CreateKey {
+  name: string;
+  /** Role of the key. It cannot have more permissions than the role of the key that creates it. Default: `member`. */
+  role?: Role;
+  /**
+   * The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias
+   * follows its target. `null` allows all.
+   */
+  models?: string[] | null;
+  /** Seconds until the key expires, up to ten years. `null`: never. */
+  expires_in_seconds?: number | null;
+  /** IP addresses and CIDR ranges that requests with the key may come from. `null` allows all. */
+  allowed_ips?: string[] | null;
+  limits?: Limits;
+}
+
+/** Request to export a trained model. */
+export interface CreateModelExport {
+  /** Name of a trained model, or an alias of one. */
+  model: string;
+  /**
+   * Format of the export: `adapter` (PEFT, for use with the base model), `merged` (a complete model in
+   * safetensors), `gguf` (a complete model for llama.cpp), `gguf-adapter`, or `ollama` (`gguf` with a Modelfile).
+   */
+  format: "adapter" | "merged" | "gguf" | "gguf-adapter" | "ollama";
+  /**
+   * Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the default), `q5_k_m`
+   * or `q4_k_m`.
+   */
+  quantization?: "f16" | "q8_0" | "q5_k_m" | "q4_k_m" | null;
+  /** Key-value pairs attached to the export; up to 16. */
+  metadata?: Record<string, string> | null;
+}
+
+/** Request to import an adapter that was trained elsewhere. */
+export interface CreateModelImport {
+  /**
+   * ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained` wrote, packed as .tar,
+   * .tar.gz, .tar.zst or .zip.
+   */
+  file: string;
+  /** Base model of the catalog that the adapter was trained on. */
+  base_model: string;
+  /** Suffix to include in the name of the model. */
+  suffix?: string | null;
+}
+
+/** Request to let other projects use a trained model. */
+export interface CreatePermissions {
+  /** IDs of the projects that may use the model. */
+  project_ids: string[];
+}
+
+/** Request to create a project. */
+export interface CreateProject {
+  name: string;
+  limits?: ProjectLimits;
+}
+
+/** Response request, as in the OpenAI Responses API. */
+export interface CreateResponse {
+  /** ID of a base model, a trained model or an alias in the project. */
+  model: string;
+  /** Whether to stream the response as server-sent events. Default: `false`. */
+  stream?: boolean | null;
+  /** Sampling temperature. 0 selects the most likely token at each step. */
+  temperature?: number | null;
+  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
+  top_p?: number | null;
+  /** Input text, or a list of input items. */
+  input: string | Record<string, unknown>[];
+  /** System message. */
+  instructions?: string | null;
+  /** Maximum number of tokens to generate. */
+  max_output_tokens?: number | null;
+  /** Functions that the model may call. */
+  tools?: Record<string, unknown>[] | null;
+  chat_template_kwargs?: ThinkingSwitches | null;
+  [key: string]: unknown;
+}
+
+/** Request to create a service account. */
+export interface CreateServiceAccount {
+  name: string;
+  /** Whether to create the account without a key and without a role. */
+  create_service_account_only?: boolean | null;
+  /** Seconds until the key expires, up to ten years. `null`: never. */
+  expires_in_seconds?: number | null;
+}
+
+/** Request to make a training file of stored chat completions. */
+export interface CreateStoredChatFile {
+  /** Model whose answers to take; null for those of all models. */
+  model?: string | null;
+  /** Earliest time of a chat, as a Unix timestamp in seconds. */
+  created_after?: number | null;
+  /** Latest time of a chat, as a Unix timestamp in seconds. */
+  created_before?: number | null;
+  /** Metadata that a chat must have. All pairs must match. */
+  metadata?: Record<string, string> | null;
+  /** Maximum number of rows. If there are more chats, the newest are taken. Default: `10000`. */
+  limit?: number;
+  /** Name of the file. Default: `stored-chats.jsonl`. */
+  filename?: string;
+  /** When the file expires; null for never. */
+  expires_after?: FileExpiry | null;
+}
+
+/** Request body for creating a sweep: that of a job, with lists of values to try. */
+export interface CreateSweep {
+  /** ID of the base model from the catalog. */
+  model: string;
+  /** ID of the training file. The file may still be processing. */
+  training_file: string;
+  /** ID of the validation file, whose rows are used to measure the model. */
+  validation_file?: string | null;
+  /**
+   * Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the
+   * model does not unlearn them. Not part of OpenAI's API.
+   */
+  mixed_files?: MixedFile[] | null;
+  /** Suffix to include in the name of the fine-tuned model. */
+  suffix?: string | null;
+  /** Random seed of the training. Generated if omitted. */
+  seed?: number | null;
+  /** Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512. */
+  metadata?: Record<string, string> | null;
+  /** Training method and its hyperparameters. Defaults to `supervised`. */
+  method?: Method | null;
+  /** Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
+  hyperparameters?: Hyperparameters | null;
+  /** Priority of the job. Higher values run first. Not part of OpenAI's API. Default: `0`. */
+  priority?: number;
+  /**
+   * Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point
+   * at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of
+   * OpenAI's API.
+   */
+  gate?: Record<string, string> | null;
+  baseline_prompt?: string | null;
+  /**
+   * Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the
+   * operator must allow; `wandb` is not supported.
+   */
+  integrations?: (MlflowIntegration | WandbIntegration)[] | null;
+  /** Lists of hyperparameter values to try. Each combination is a trial; a sweep has 2 to 16. */
+  values: SweepValues;
+  /**
+   * Whether the worse half of the trials is stopped after a third of the training, and again after two thirds.
+   * Only trials with the same number of epochs are compared. Default: `true`.
+   */
+  stop_losers?: boolean;
+}
+
+/** Request to create a webhook endpoint. */
+export interface CreateWebhookEndpoint {
+  /** Name of the endpoint. */
+  name: string;
+  /** Absolute http or https URL. The operator must allow its host and port. */
+  url: string;
+  /** Event types to deliver. */
+  event_types: EventType[];
+}
+
+/** Schema of the items. */
+export interface CustomDataSourceConfig {
+  type: "custom";
+  /** JSON Schema of an item. References may point only into the same schema, which must not be recursive. */
+  item_schema: Record<string, unknown>;
+  /** Whether graders may use the answer (`sample`), sampled or given. Default: `false`. */
+  include_sample_schema?: boolean;
+}
+
+/** Schema of a row of a run's data source. */
+export interface CustomDataSourceConfigObject {
+  type?: "custom";
+  /** JSON Schema of a row: `item`, and `sample` if it is included. */
+  schema: Record<string, unknown>;
+}
+
+/** Generation of training rows from documents by a model of this installation. */
+export interface DatasetGeneration {
+  /** ID of the generation, prefixed with `dsgen_`. */
+  id: string;
+  object?: "dataset.generation";
+  /** IDs of the documents. */
+  documents: string[];
+  /** Model that writes and checks the rows. */
+  model: string;
+  /** Kinds of rows. */
+  kinds: RowKind[];
+  /** BCP 47 tag of the language of the rows; null for the language of each passage. */
+  language: string | null;
+  /** Number of rows wanted. */
+  n: number;
+  /** Number of tokens after which no more requests are sent, or null. */
+  max_tokens_total: number | null;
+  /** Random seed for choosing and ordering passages. */
+  seed: number;
+  /** Status of the generation. */
+  status: GenerationStatus;
+  /** Reason why the generation failed, or null. */
+  error: GenerationError | null;
+  /** Reason why a completed generation has fewer rows than wanted, or null. */
+  incomplete_details: GenerationIncompleteDetails | null;
+  /**
+   * ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has ended, or if there
+   * are none.
+   */
+  output_file_id: string | null;
+  counts: GenerationCounts;
+  usage: GenerationUsage;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time at which the documents were read, as a Unix timestamp in seconds. */
+  in_progress_at: number | null;
+  /** Time at which the generation was completed, as a Unix timestamp in seconds. */
+  completed_at: number | null;
+  /** Time at which the generation failed, as a Unix timestamp in seconds. */
+  failed_at: number | null;
+  /** Time at which the cancellation was requested, as a Unix timestamp in seconds. */
+  cancelling_at: number | null;
+  /** Time at which the generation was cancelled, as a Unix timestamp in seconds. */
+  cancelled_at: number | null;
+  /** Key-value pairs attached to the generation. */
+  metadata: Record<string, string> | null;
+}
+
+/** Response to deleting an object. */
+export interface Deleted {
+  /** ID of the deleted object. */
+  id: string;
+  /** Type of the deleted object. */
+  object: string;
+  deleted?: true;
+}
+
+/** A row that differs between two files. */
+export interface DiffRowObject {
+  /** Position among the rows that differ, as a string. */
+  id: string;
+  object?: "file.diff.row";
+  /**
+   * `changed`: both files have the row, with different texts; `removed`: only the earlier file has it; `added`:
+   * only the later one.
+   */
+  change: "changed" | "removed" | "added";
+  /** Line of the row in the earlier file; null if added. */
+  line: number | null;
+  /** Line of the row in the later file; null if removed. */
+  other_line: number | null;
+  /** Row of the earlier file, as jobs train on it; null if added. */
+  row: Record<string, unknown> | null;
+  /** Row of the later file, as jobs train on it; null if removed. */
+  other_row: Record<string, unknown> | null;
+}
+
+/** DPO hyperparameters: the supervised ones plus `beta`. */
+export interface DpoHyperparameters {
+  /** Number of rows per training step. Default: `auto`. */
+  batch_size?: number | "auto";
+  /** Multiplier for the default learning rate of the model. */
+  learning_rate_multiplier?: number | "auto";
+  /** Number of passes over the training data. Default: `auto`. */
+  n_epochs?: number | "auto";
+  /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
+  learning_rate?: number | "auto";
+  lora?: LoraOptions;
+  /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
+  quantization?: "nf4" | "none";
+  /** Maximum row length in tokens. Longer rows are truncated. Default: `auto`. */
+  max_seq_length?: number | "auto";
+  /** Whether to pack several rows into one sequence. Default: `auto`. */
+  packing?: boolean | "auto";
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
+  warm_start?: string | null;
+  /**
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+   */
+  validation_share?: number | null;
+  /** Early-stopping rule. Disabled if omitted. */
+  early_stopping?: EarlyStopping | null;
+  /**
+   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+   * Default: `false`.
+   */
+  keep_best?: boolean;
+  /** DPO beta. Higher values keep the model closer to the reference model. Default: `auto`. */
+  beta?: number | "auto";
+}
+
+/** Options of direct preference optimization. */
+export interface DpoMethod {
+  hyperparameters?: DpoHyperparameters;
+}
+
+/** Estimated duration of the training from start to end, in seconds. */
+export interface DurationObject {
+  expected: number;
+  low: number;
+  high: number;
+  /**
+   * Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or `model_size` (accurate only to
+   * an order of magnitude).
+   */
+  basis: "past_jobs" | "model_size";
+  jobs: number;
+}
+
+/** Early-stopping rule: training ends when the validation loss stops falling. */
+export interface EarlyStopping {
+  /** Number of consecutive evaluations without improvement before training stops. Default: `2`. */
+  patience?: number;
+  /** Minimum decrease of the validation loss that counts as an improvement. Default: `0`. */
+  min_delta?: number;
+}
+
+/** An embedding vector. */
+export interface Embedding {
+  object: "embedding";
+  index: number;
+  /** Vector as numbers, or as base64-encoded 32-bit floats. */
+  embedding: number[] | string;
+  [key: string]: unknown;
+}
+
+/** List of embeddings, as in the OpenAI API. */
+export interface Embeddings {
+  object: "list";
+  data: Embedding[];
+  model: string;
+  usage?: CompletionUsage | null;
+  [key: string]: unknown;
+}
+
+/** An object in storage that was removed. */
+export interface ErasedObjectEntry {
+  /** Name of the object in storage. */
+  key: string;
+  /** Size of the object. */
+  bytes: number;
+  /** SHA-256 digest of the object's bytes, in hexadecimal. */
+  sha256: string;
+}
+
+/** Reason why an erasure failed. */
+export interface ErasureError {
+  /** Code of the error. */
+  code: string;
+  /** Reason, and how to fix it. */
+  message: string;
+}
+
+/** A file with rows that match. */
+export interface ErasureFile {
+  /** ID of the file. */
+  file_id: string;
+  /** Name of the file; its ID if the name has the text, or if the file was deleted. */
+  filename: string;
+  /** Purpose of the file. */
+  purpose: string;
+  /**
+   * Number of rows; null for files that are searched as raw text. Such files are not changed: delete them if they
+   * must be erased.
+   */
+  rows: number | null;
+  /** Number of rows that match. */
+  matches: number | null;
+  /** Lines of the first 1,000 rows that match, from 1. */
+  lines: number[];
+  /** Names of the existing models that were trained on the file. */
+  models: string[];
+  /** Names of the models that were deleted. */
+  deleted_models: string[];
+  /** ID of the file without the rows; null if none was made, or if no row is left. */
+  new_file: string | null;
+  /** Whether the file was deleted. */
+  is_erased: boolean;
+  /** IDs of the receipts of the deletions. */
+  receipts: string[];
+  /** Reason why the file was not deleted. */
+  error: string | null;
+}
+
+/** Digest of what an erasure searched for. */
+export interface ErasureMatch {
+  type: "text" | "substring" | "row_sha256";
+  /** HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored. */
+  hmac_sha256: string;
+}
+
+/** A search for rows in all files and stored chats of a project, and their erasure. */
+export interface ErasureObject {
+  /** ID of the erasure, prefixed with `erasuresearch-`. */
+  id: string;
+  object?: "organization.erasure";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time at which the erasure ended, as a Unix timestamp in seconds. */
+  finished_at: number | null;
+  /** ID of the project. */
+  project_id: string;
+  /** Status: `in_progress`, then `completed` or `failed`. */
+  status: SearchStatus;
+  match: ErasureMatch;
+  /** Whether files are replaced. */
+  apply: boolean;
+  /** Whether models are deleted too. */
+  cascade: boolean;
+  progress: ErasureProgress;
+  /** Files with rows that match. */
+  files: ErasureFile[];
+  /** Stored chats that match; null until they are searched. */
+  stored_chats?: ErasureStoredChats | null;
+  /** Names of all models that were trained on one of these files, deleted ones included. */
+  models: string[];
+  /**
+   * Other objects of the project that have the text, as it was written: the first 1,000. They are not changed:
+   * delete them if they must be erased. Empty until all files are searched.
+   */
+  places: ErasurePlace[];
+  /**
+   * IDs of the files that could not be searched, for example because they are encrypted archives. Check them
+   * yourself.
+   */
+  unreadable_files: string[];
+  /**
+   * Rewrite of the files of Redis, which then have neither what was searched for nor what was deleted; null until
+   * it is done, seconds after the erasure has ended.
+   */
+  rewrite?: ErasureRewrite | null;
+  /** Reason why the erasure failed. */
+  error: ErasureError | null;
+}
+
+/** Object of the project that has the text outside of the rows of files. */
+export interface ErasurePlace {
+  /** Kind of the object, such as `batch`, `eval.run` or `fine_tuning.job`. */
+  object: string;
+  /** ID or name of the object; empty if the name itself has the text. */
+  id: string;
+  /** Whether its record has the text: its name, metadata, events or other fields. */
+  is_in_records: boolean;
+  /** Whether what it has in storage contains the text: requests, answers, reports. */
+  is_in_storage: boolean;
+}
+
+/** Progress of an erasure. */
+export interface ErasureProgress {
+  /** Number of files that were searched. */
+  files_done: number;
+  /** Number of the project's files. */
+  files_total: number;
+}
+
+/** Receipt of an erasure: what was erased, when, and who asked for it. */
+export interface ErasureReceiptObject {
+  /** ID of the receipt, prefixed with `erasure-`. */
+  id: string;
+  object?: "erasure_receipt";
+  /** `completed` once nothing is left in storage and in the files of Redis, and the receipt is signed. */
+  status: "in_progress" | "completed";
+  /** ID of the project. */
+  project_id: string;
+  /** Kind of the deleted object. */
+  subject: "file" | "model" | "export" | "eval" | "eval.run";
+  /** ID of the deleted object, or name of the deleted model. */
+  subject_id: string;
+  /** ID of the API key that deleted the object, or `expires_after` if it expired. */
+  requested_by: string;
+  /** Time of the deletion, as a Unix timestamp in seconds. */
+  requested_at: number;
+  /** Time from which nothing was left in storage, as a Unix timestamp in seconds. */
+  completed_at: number | null;
+  /** Folders in storage that were emptied. */
+  folders: string[];
+  /** Objects that were in these folders when the object was deleted. */
+  objects: ErasedObjectEntry[];
+  /** Whether `objects` is complete; false if storage was unavailable at the time of the deletion. */
+  is_inventory_complete: boolean;
+  /**
+   * Rewrite of the files of Redis after the deletion; null until the receipt is completed, and in receipts of
+   * versions up to 0.2, whose signature does not cover it.
+   */
+  rewrite?: ErasureRewrite | null;
+  /** Signature of the receipt; null until it is completed. */
+  signature: ReceiptSignature | null;
+}
+
+/** Rewrite of the files that have all changes of Redis, so that the deleted is in none. */
+export interface ErasureRewrite {
+  /** Start time, as a Unix timestamp in seconds. */
+  began_at: number;
+  /**
+   * What happened to the append-only file of Redis: `rewritten`; `off` if Redis has none; `not_permitted` if
+   * Redis refuses `BGREWRITEAOF`, so that the file still has the deleted records until Redis rewrites it by
+   * itself.
+   */
+  append_only_file: AppendOnlyFile;
+  /**
+   * What happened to the journal in storage: `rewritten`; `none` if there is none; `kept` if it is switched off,
+   * but has objects from before.
+   */
+  journal: JournalFiles;
+  /** Number of replicas of Redis, whose files were not rewritten with it. */
+  replicas: number;
+}
+
+/** Stored chats that match. */
+export interface ErasureStoredChats {
+  /** Number of chats that match. */
+  matches: number;
+  /** IDs of the first 1,000 chats that match. */
+  ids: string[];
+  /** Whether the chats were deleted. */
+  is_erased: boolean;
+  /** Reason why the chats could not be searched. */
+  error: string | null;
+}
+
+/** Estimate of the steps, tokens, memory and duration of a job. */
+export interface EstimateObject {
+  object?: "fine_tuning.estimate";
+  model: string;
+  method: string;
+  /** Hyperparameters, with `auto` values resolved. */
+  hyperparameters: Record<string, unknown>;
+  reasons: string[];
+  rows: number;
+  steps: number;
+  trained_tokens: number;
+  /** Device name of the online worker with the most memory to spare. Null if no worker is online. */
+  device: string | null;
+  /**
+   * Number of that worker's GPUs that the job would use: all, but at most one per row of a batch. 0 on a worker
+   * without a GPU. Null if no worker is online.
+   */
+  gpus?: number | null;
+  /**
+   * Use of several GPUs: `ddp` (each holds the whole base model) or `fsdp` (each holds a part, which is slower).
+   * Null for fewer than two GPUs.
+   */
+  sharding?: "ddp" | "fsdp" | null;
+  /**
+   * Number of tokens that the model would process at once, as the worker's memory allows. Null if no worker is
+   * online. Like the next two, it does not change the result.
+   */
+  tokens_at_once?: number | null;
+  /**
+   * Whether layers would be computed again for their backward pass, because the memory would not suffice
+   * otherwise. Null if no worker is online.
+   */
+  gradient_checkpointing?: boolean | null;
+  /**
+   * Whether the inputs of layers would be kept in the machine's memory, because the GPU's memory would not
+   * suffice for the longest row. Null if no worker is online.
+   */
+  inputs_on_host?: boolean | null;
+  /** Memory estimate for that worker. Null if no worker is online. */
+  memory: MemoryObject | null;
+  fits: boolean | null;
+  /** Change that would make the job fit the worker. */
+  advice: string | null;
+  duration: DurationObject | null;
+}
+
+/** Confirmation that an eval was deleted. */
+export interface EvalDeleted {
+  object?: "eval.deleted";
+  deleted?: true;
+  /** Identifier of the deleted eval. */
+  eval_id: string;
+  /** ID of the receipt of the erasure, which says what was erased. */
+  receipt?: string | null;
+}
+
+/** Item of a run, and the answer to grade if it is given rather than sampled. */
+export interface EvalItem {
+  /** Item, which matches the item schema of the eval. */
+  item: Record<string, unknown>;
+  /** Answer to grade, such as `output_text`. Used by the data source `jsonl`. */
+  sample?: Record<string, unknown> | null;
+}
+
+/** Eval: the schema of its items and the graders of its runs. */
+export interface EvalObject {
+  /** ID of the eval, prefixed with `eval_`. */
+  id: string;
+  object?: "eval";
+  /** Unix timestamp in seconds. */
+  created_at: number;
+  /** Name of the eval. */
+  name: string;
+  data_source_config: CustomDataSourceConfigObject;
+  /** Graders of each item. */
+  testing_criteria: (StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader)[];
+  /** Key-value pairs that were set by the project. */
+  metadata: Record<string, string>;
+}
+
+/** Outcomes of one grader. `errored`, `mean_score` and `confusion` are extensions of OpenAI's schema. */
+export interface EvalRunCriterionResult {
+  /** Name of the grader. */
+  testing_criteria: string;
+  /** Number of items that the grader passed. */
+  passed: number;
+  /** Number of items that failed the grader. */
+  failed: number;
+  /** Number of items that the grader could not grade. */
+  errored: number;
+  /** Mean score; null if nothing was graded. */
+  mean_score: number | null;
+  /**
+   * Labels of a `label` grader, or those of people (`human_label`) and a judge. Null if there are none, or more
+   * than 1,000 different pairs.
+   */
+  confusion?: LabelConfusion | null;
+}
+
+/** Confirmation that a run was deleted. */
+export interface EvalRunDeleted {
+  object?: "eval.run.deleted";
+  deleted?: true;
+  /** Identifier of the deleted run. */
+  run_id: string;
+  /** ID of the receipt of the erasure, which says what was erased. */
+  receipt?: string | null;
+}
+
+/** Error of a run or of a sample. */
+export interface EvalRunError {
+  /** Machine-readable error code. */
+  code: string;
+  /** Human-readable message. */
+  message: string;
+}
+
+/** Tokens of a run's requests to one model. */
+export interface EvalRunModelUsage {
+  /** Name of the model that answered or judged. */
+  model_name: string;
+  /** Number of requests. */
+  invocation_count: number;
+  /** Number of prompt tokens, including cached tokens. */
+  prompt_tokens: number;
+  /** Number of generated tokens. */
+  completion_tokens: number;
+  /** Number of all tokens. */
+  total_tokens: number;
+  /** Number of prompt tokens from the engine's cache. */
+  cached_tokens: number;
+}
+
+/**
+ * Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of OpenAI's
+ * schema.
+ */
+export interface EvalRunObject {
+  /** ID of the run, prefixed with `evalrun_`. */
+  id: string;
+  object?: "eval.run";
+  /** Identifier of the eval. */
+  eval_id: string;
+  /** Unix timestamp in seconds. */
+  created_at: number;
+  /** Name of the run. */
+  name: string;
+  /** Status of the run. */
+  status: RunStatus;
+  /** Model to sample from; empty if the answers are given. */
+  model: string;
+  /** Data source as requested. */
+  data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource;
+  /** Reason why the run failed, or null. */
+  error: EvalRunError | null;
+  result_counts: EvalRunResultCounts;
+  /** Tokens by model: the sampled one, and judges. */
+  per_model_usage: EvalRunModelUsage[];
+  /** Outcomes by grader, in the order of the eval. */
+  per_testing_criteria_results: EvalRunCriterionResult[];
+  /** URL of the run's output items. It requires the API key, so a browser shows how to open it. */
+  report_url: string;
+  /** Key-value pairs that were set by the project. */
+  metadata: Record<string, string>;
+  /** Number of items; null until they are checked. */
+  items: number | null;
+  /** Unix timestamp in seconds of the start. */
+  started_at: number | null;
+  /** Unix timestamp in seconds of the end. */
+  finished_at: number | null;
+  /** Unix timestamp in seconds of the expected end; null before the first outcome and after the end. */
+  estimated_finish: number | null;
+}
+
+/** Counters of the items that have an outcome. */
+export interface EvalRunResultCounts {
+  /** Number of items with an outcome. */
+  total: number;
+  /** Number of items that all graders passed. */
+  passed: number;
+  /** Number of items that failed at least one grader. */
+  failed: number;
+  /** Number of items that could not be sampled or graded. */
+  errored: number;
+}
+
+/** Reason why an evaluation failed or was skipped. */
+export interface EvaluationErrorObject {
+  /** Error code. */
+  code: string;
+  /** Explanation of the error and its remedy. */
+  message: string;
+}
+
+/** Status of the evaluation of a job. */
+export type EvaluationStatus = "in_progress" | "completed" | "failed" | "skipped";
+
+/** An event of a fine-tuning job. */
+export interface EventObject {
+  /** ID of the event, for use in `after` and `Last-Event-ID`. Starts with `ftevent-`. */
+  id: string;
+  object?: "fine_tuning.job.event";
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Severity of the event. */
+  level: "info" | "warn" | "error";
+  /** Human-readable message. */
+  message: string;
+  /** Type of the event. In a `metrics` event, `data` has the metrics of a step. */
+  type: "message" | "metrics";
+  /** Machine-readable details of the event. */
+  data: Record<string, unknown>;
+}
+
+/** Event types that an endpoint can subscribe to. */
+export type EventType = "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled";
+
+/** Gain of earlier models of the project over the best prompt, on the same base model. */
+export interface ExpectedGain {
+  /** Median gain in points. */
+  points: number;
+  /** Smallest gain in points. */
+  low: number;
+  /** Largest gain in points. */
+  high: number;
+  /** Number of models that were evaluated. */
+  models: number;
+}
+
+/** Lifetime of the uploaded file, counted from its creation. */
+export interface ExpiresAfter {
+  /** Event from which the lifetime is counted. */
+  anchor: "created_at";
+  /** Lifetime in seconds, from one hour to 30 days. */
+  seconds: number;
+}
+
+/** Base weights that the adapter was merged into. */
+export interface ExportMergedOnto {
+  /**
+   * `bf16`: the weights in the base model's files; `nf4`: those rounded to NF4, as in training. The one closer to
+   * the engine is used.
+   */
+  base: "bf16" | "nf4";
+  /**
+   * Mean absolute difference of the log-probabilities from the engine's with `bf16`, in nats per token; null if
+   * the training was not quantized.
+   */
+  bf16_difference?: number | null;
+  /** The same with `nf4`. */
+  nf4_difference?: number | null;
+}
+
+/** Comparison of the loaded artifact's answers with those of the serving engine. */
+export interface ExportProof {
+  /** Number of prompts. */
+  answers: number;
+  /** Number of answers with the same text. */
+  same_answers: number;
+  /** Mean chrF of the answers (0 to 1). */
+  chrf: number;
+  /** Mean absolute difference of the log-probabilities, in nats per token. */
+  logprob_difference: number;
+  /** Difference of the token where it is largest, in nats. */
+  largest_logprob_difference: number;
+  /**
+   * Rise of the loss on the held-out rows' own answers over the engine's, in nats per token. Null if there are no
+   * such rows.
+   */
+  loss_rise?: number | null;
+  /** Base weights that the adapter was merged into; null if it was not merged. */
+  merged_onto?: ExportMergedOnto | null;
+}
+
+/** A condition of a gate that a model did not meet. */
+export interface FailedConditionObject {
+  /** Name of the model. */
+  model: string;
+  /** Key of the condition. */
+  key: string;
+  /** Condition on the figure. */
+  condition: string;
+  /** Figure of the model's evaluation; null if it was not measured. */
+  measured: number | string | null;
+  /** Reason why the figure was not measured; otherwise null. */
+  reason: string | null;
+  /** Owner of the gate: the alias, or the job that trained the model. Default: `alias`. */
+  gate?: "alias" | "job";
+}
+
+/** Items in the request itself. */
+export interface FileContentSource {
+  type: "file_content";
+  /** Items of the run. */
+  content: EvalItem[];
+}
+
+/** Response to deleting a file. */
+export interface FileDeleted {
+  /** ID of the deleted file. */
+  id: string;
+  object?: "file";
+  deleted?: true;
+  /** IDs of unfinished jobs, batches and generations that read the file, and may fail without it. */
+  unfinished_jobs?: string[];
+  /** Names of the trained models and checkpoints whose jobs read the file. They are kept. */
+  models?: string[];
+  /** Names of the trained models and checkpoints that `cascade` deleted. */
+  deleted_models?: string[];
+  /** IDs of the files that cleanings, merges and generations made from the file. They are kept. */
+  derived_files?: string[];
+  /** IDs of the receipts of the erasure: of the file, then of each deleted model. */
+  receipts?: string[];
+}
+
+/** Time after which a file expires. */
+export interface FileExpiry {
+  /** Time from which the seconds count. */
+  anchor: "created_at";
+  /** Seconds until the file expires. */
+  seconds: number;
+}
+
+/** Items in a file. */
+export interface FileIdSource {
+  type: "file_id";
+  /** ID of a file with the purpose `evals`. */
+  id: string;
+}
+
+/** OpenAI's file object, extended with what the check found and where the file comes from. */
+export interface FileObject {
+  /** ID of the file, prefixed with `file-`. */
+  id: string;
+  object?: "file";
+  /** File size in bytes. */
+  bytes: number;
+  /** SHA-256 digest of the file's bytes, in hexadecimal. */
+  sha256?: string | null;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Name of the file, as given by the client. */
+  filename: string;
+  purpose: Purpose;
+  /** Status of the file: `uploaded` until it is checked, then `processed` or `error`. */
+  status: FileStatus;
+  /** Reason the file cannot be used, with the line and the error. */
+  status_details?: string | null;
+  /** Expiration time, as a Unix timestamp in seconds; null if the file never expires. */
+  expires_at?: number | null;
+  /** Number of rows found by the check. */
+  rows?: number | null;
+  /** Number of warnings found by the check; the report lists them. */
+  warnings?: number | null;
+  /** Format options given at upload. */
+  format?: Record<string, unknown> | null;
+  /** Container, encoding, shape and columns found by the check. */
+  found?: Record<string, unknown> | null;
+  /** ID of the file that a cleaning made this one from, if one did. */
+  derived_from?: string | null;
+  /** ID of the cleaning that made this file, if one did. */
+  cleaning?: string | null;
+  /** IDs of the files that a merge made this one from, if one did. */
+  merged_from?: string[] | null;
+  /** ID of the merge that made this file, if one did. */
+  merge?: string | null;
+  /** ID of the generation whose rows this file has, if a model wrote them. */
+  generation?: string | null;
+  /** IDs of the documents that a model wrote the rows from. */
+  documents?: string[] | null;
+}
+
+/** Processing status of a file. */
+export type FileStatus = "uploaded" | "processed" | "error";
+
+/** A file to merge, and how many of its rows to take. */
+export interface FileToMerge {
+  /** ID of the file, which has the purpose `fine-tune`. */
+  file_id: string;
+  /** Maximum number of rows to take, chosen with the seed. */
+  max_rows?: number | null;
+  /**
+   * Share of the file in the merged rows, relative to the other files. If any file has a weight, the others have
+   * 1 by default. As many rows are taken as the weights allow.
+   */
+  weight?: number | null;
+}
+
+/** A finding of the report of the training file. */
+export interface FindingObject {
+  /** Machine-readable code. */
+  code: string;
+  /** Finding in one line. */
+  title: string;
+}
+
+/** Format options of a file. They override automatic detection. */
+export interface FormatFields {
+  /** Container format of the file. With `text`, plain text or Markdown is cut to rows of texts. */
+  container?: "jsonl" | "json" | "csv" | "parquet" | "xlsx" | "text" | null;
+  /** Structure of a row. */
+  shape?: "chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt" | "text" | "reinforcement" | null;
+  /** Text encoding, by its Python name. */
+  encoding?: string | null;
+  /** Mapping from a field of the shape to the column that holds it. */
+  columns?: Record<string, string>;
+  /** Mapping from a role in the data to a supported role. */
+  roles?: Record<string, "system" | "user" | "assistant" | "tool">;
+  /** System message for rows that have none. */
+  system?: string | null;
+  /** CSV delimiter. Detected if omitted. */
+  delimiter?: string | null;
+  /** Sheet of a workbook. Defaults to the first whose columns can be read. */
+  sheet?: string | null;
+  /**
+   * Number of the row or line that names the columns of a table, from 1. With 0, no row does, and the columns are
+   * named `column 1`, `column 2` and so on. Detected if omitted.
+   */
+  header_row?: number | null;
+  /**
+   * Column with the ID of the conversation, if each row is one message. Its columns can be mapped as `role`,
+   * `content` and `order`.
+   */
+  group_by?: string | null;
+}
+
+/** A condition of a job's gate that its evaluation does not meet. */
+export interface GateFaultObject {
+  /**
+   * Figure that the condition applies to. A condition on a metric or gain applies to the whole 95% interval, and
+   * thus to its limit `_low` or `_high`.
+   */
+  key: string;
+  /** Condition on the figure. */
+  condition: string;
+  /** Measured figure; null if it was not measured. */
+  measured: number | string | null;
+  /** Reason why the figure was not measured; otherwise null. */
+  reason: string | null;
+}
+
+/** Outcome of a job's gate. */
+export interface GateOutcomeObject {
+  /** Whether the evaluation meets all conditions. */
+  passed: boolean;
+  /** Conditions of the gate. */
+  conditions: Record<string, string>;
+  /** Conditions that the evaluation does not meet. */
+  failed_conditions: GateFaultObject[];
+}
+
+/** Progress of a generation. */
+export interface GenerationCounts {
+  /** Number of passages in the documents; 0 until they are read. */
+  passages: number;
+  /** Number of passages that the model was asked about. */
+  asked: number;
+  /** Number of rows kept. */
+  kept: number;
+  /**
+   * Number of rows and answers left out, by reason: `malformed` (not in the requested form), `engine_error`,
+   * `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name
+   * that the passage does not have), `unsupported` (the model finds that the passage does not state it),
+   * `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`).
+   */
+  dropped: Record<string, number>;
+}
+
+/** Response to deleting a generation. */
+export interface GenerationDeleted {
+  /** ID of the deleted generation. */
+  id: string;
+  object?: "dataset.generation";
+  deleted?: true;
+}
+
+/** Reason why a generation failed. */
+export interface GenerationError {
+  /** Machine-readable error code. */
+  code: string;
+  /** Human-readable message. */
+  message: string;
+  /** Parameter that caused the failure. */
+  param: string | null;
+}
+
+/** Reason why a completed generation has fewer rows than wanted. */
+export interface GenerationIncompleteDetails {
+  /** `max_tokens_total` if the tokens were used up, or `no_more_passages` if all passages were asked about. */
+  reason: IncompleteReason;
+}
+
+/** Status of a generation. */
+export type GenerationStatus = "queued" | "in_progress" | "completed" | "failed" | "cancelling" | "cancelled";
+
+/** Tokens of the requests of a generation, including the checks. */
+export interface GenerationUsage {
+  /** Number of input tokens. */
+  input_tokens: number;
+  /** Number of output tokens. */
+  output_tokens: number;
+  /** Number of input and output tokens. */
+  total_tokens: number;
+}
+
+/** Message of a grader's prompt. */
+export interface GraderMessage {
+  /** Role of the author. */
+  role: "user" | "assistant" | "system" | "developer";
+  /** Text, or a list of text parts. May contain template variables. */
+  content: string | GraderTextPart | (string | GraderTextPart)[];
+  type?: "message" | null;
+}
+
+/** Result of a run of a grader. */
+export interface GraderRun {
+  /** Score of the answer. 0 if it could not be graded. */
+  reward: number;
+  /** Scores by grader, for a multi grader. Empty for others. */
+  sub_rewards: Record<string, number>;
+  /** Metadata of the run. */
+  metadata: GraderRunMetadata;
+  /** Number of tokens by judge. */
+  model_grader_token_usage_per_model: Record<string, number>;
+}
+
+/** Errors of a run of a grader. All are false if the answer was graded. */
+export interface GraderRunErrors {
+  /** Whether the formula of a multi grader is not arithmetic. Default: `false`. */
+  formula_parse_error?: boolean;
+  /** Whether a template needs JSON and the answer is not JSON. Default: `false`. */
+  sample_parse_error?: boolean;
+  /** Flag of OpenAI's API that is always false. Default: `false`. */
+  truncated_observation_error?: boolean;
+  /** Flag of OpenAI's API that is always false. Default: `false`. */
+  unresponsive_reward_error?: boolean;
+  /** Whether a template variable has no value. Default: `false`. */
+  invalid_variable_error?: boolean;
+  /** Whether another error occurred. Default: `false`. */
+  other_error?: boolean;
+  /** Whether the sandbox of Python graders failed. Default: `false`. */
+  python_grader_server_error?: boolean;
+  /** Message of the sandbox's failure. */
+  python_grader_server_error_type?: string | null;
+  /** Whether the Python source failed. Default: `false`. */
+  python_grader_runtime_error?: boolean;
+  /** Message of the Python source's failure, with its line. */
+  python_grader_runtime_error_details?: string | null;
+  /** Whether the judge's engine failed. Default: `false`. */
+  model_grader_server_error?: boolean;
+  /** Whether the judge refused to answer. Default: `false`. */
+  model_grader_refusal_error?: boolean;
+  /** Whether the judge's answer could not be used. Default: `false`. */
+  model_grader_parse_error?: boolean;
+  /** Message of the engine's failure. */
+  model_grader_server_error_details?: string | null;
+  /** Messages of all errors. Not part of OpenAI's API. */
+  messages?: string[];
+}
+
+/** Metadata of a grader's run. */
+export interface GraderRunMetadata {
+  /** Name of the grader. */
+  name: string;
+  /** Type of the grader. */
+  type: string;
+  /** Errors of the run. */
+  errors: GraderRunErrors;
+  /** Time that the run took, in seconds. */
+  execution_time: number;
+  /** Scores by grader, for a multi grader. */
+  scores: Record<string, number>;
+  /** Number of tokens of all judges. Null if no judge was asked. */
+  token_usage: number | null;
+  /** Model that judged. Null if there was none or several. */
+  sampled_model_name: string | null;
+}
+
+/** Text part of a message. */
+export interface GraderTextPart {
+  type: "input_text" | "output_text" | "text";
+  /** Text. May contain template variables. */
+  text: string;
+}
+
+/** Training hyperparameters: OpenAI's three standard ones and this service's additions. */
+export interface Hyperparameters {
+  /** Number of rows per training step. Default: `auto`. */
+  batch_size?: number | "auto";
+  /** Multiplier for the default learning rate of the model. */
+  learning_rate_multiplier?: number | "auto";
+  /** Number of passes over the training data. Default: `auto`. */
+  n_epochs?: number | "auto";
+  /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
+  learning_rate?: number | "auto";
+  lora?: LoraOptions;
+  /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
+  quantization?: "nf4" | "none";
+  /** Maximum row length in tokens. Longer rows are truncated. Default: `auto`. */
+  max_seq_length?: number | "auto";
+  /** Whether to pack several rows into one sequence. Default: `auto`. */
+  packing?: boolean | "auto";
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
+  warm_start?: string | null;
+  /**
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+   */
+  validation_share?: number | null;
+  /** Early-stopping rule. Disabled if omitted. */
+  early_stopping?: EarlyStopping | null;
+  /**
+   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+   * Default: `false`.
+   */
+  keep_best?: boolean;
+}
+
+/** A difference between an adapter's folder and its base model. */
+export interface ImportFinding {
+  /** Severity: `warning` if the model may answer badly, `info` otherwise. */
+  severity: "warning" | "info";
+  /** Machine-readable code of the finding. */
+  code: string;
+  /** What was found. */
+  message: string;
+  /** What to do about it. */
+  fix: string;
+}
+
+/** Reason why a completed generation has fewer rows than wanted. */
+export type IncompleteReason = "max_tokens_total" | "no_more_passages";
+
+/** Prompt that each item contains. */
+export interface ItemReferenceMessages {
+  type: "item_reference";
+  /** Variable of the item that holds the list of messages. */
+  item_reference: string;
+}
+
+/** Reason why a job failed. */
+export interface JobError {
+  /** Machine-readable error code. */
+  code: string;
+  /** Error message: what is wrong, where, and how to fix it. */
+  message: string;
+  /** Name of the parameter that caused the error. */
+  param?: string | null;
+}
+
+/** Evaluation of a fine-tuning job on its held-out rows. */
+export interface JobEvaluationObject {
+  object?: "fine_tuning.job.evaluation";
+  /** ID of the job. */
+  job_id: string;
+  /** Name of the model that is evaluated. */
+  model: string;
+  /**
+   * Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or no engine serves its
+   * base model.
+   */
+  status: EvaluationStatus;
+  /** Current step; null if the evaluation has ended. */
+  phase: Phase | null;
+  /** Number of held-out rows that are evaluated. */
+  rows: number | null;
+  /** Unix time in seconds at which the job succeeded. */
+  created_at: number;
+  /** Unix time in seconds at which the evaluation ended; null if it has not. */
+  finished_at: number | null;
+  /** Conclusion; null until completed. */
+  verdict: VerdictObject | null;
+  /** Measured figures by the key of a gate, such as `chrf_gain`; null until completed. */
+  figures: Record<string, number | string> | null;
+  /** Outcome of the job's gate; null if the job has none, and until completed. */
+  gate?: GateOutcomeObject | null;
+  /** Reason for the status `failed` or `skipped`; otherwise null. */
+  error: EvaluationErrorObject | null;
+}
+
+/** A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields. */
+export interface JobObject {
+  /** ID of the job. Starts with `ftjob-`. */
+  id: string;
+  object?: "fine_tuning.job";
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Error that made the job fail. Null if it has not failed. */
+  error: JobError | null;
+  /** Name of the fine-tuned model. Null until the job succeeds. */
+  fine_tuned_model: string | null;
+  /** Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then. */
+  finished_at: number | null;
+  /** OpenAI's standard hyperparameters. `method` has all hyperparameters. */
+  hyperparameters: StandardHyperparameters;
+  /** ID of the base model. */
+  model: string;
+  /** ID of the project. */
+  organization_id: string;
+  /** IDs of the result files: one CSV file of losses by step. Empty until the job succeeds. */
+  result_files: string[];
+  /** Random seed of the training. */
+  seed: number;
+  /** Current status of the job. */
+  status: Status;
+  /**
+   * Whether a running job is about to pause. Its status becomes `paused` once its checkpoint is stored. Default:
+   * `false`.
+   */
+  pausing?: boolean;
+  /** Number of tokens trained so far. Null until the training reports progress. */
+  trained_tokens: number | null;
+  /** ID of the training file. */
+  training_file: string;
+  /** ID of the validation file. */
+  validation_file: string | null;
+  /** Files whose rows are mixed with those of the training file; empty if there are none. */
+  mixed_files?: MixedFileObject[];
+  /** Estimated end of the training, in Unix seconds. Null if unknown. */
+  estimated_finish: number | null;
+  /** Integrations of the job. Null if there are none. */
+  integrations?: MlflowIntegrationObject[] | null;
+  /** Key-value pairs that were set when the job was created. */
+  metadata: Record<string, string> | null;
+  /** Training method with all of its hyperparameters. */
+  method: Record<string, unknown>;
+  /** Suffix in the name of the fine-tuned model. */
+  suffix: string | null;
+  /** The same suffix, under OpenAI's name. */
+  user_provided_suffix: string | null;
+  /** Number of the current attempt, starting at 1. It increases when the job is recovered or resumed. */
+  attempt: number;
+  /** Priority of the job. Higher values run first. Default: `0`. */
+  priority?: number;
+  /** Conditions that the evaluation of the job must meet; empty if there are none. */
+  gate?: Record<string, string>;
+  /** Your own prompt, with which the evaluation compares the model; null if none. */
+  baseline_prompt?: string | null;
+  /** ID of the sweep that the job is a trial of; otherwise null. */
+  sweep_id?: string | null;
+  /** Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued. */
+  queue_position?: number | null;
+}
+
+/** Outcome of a rewrite for the journal in storage. */
+export type JournalFiles = "rewritten" | "none" | "kept";
+
+/** Grader that checks JSON against a schema. Scores 1 if the text is valid, else 0. */
+export interface JsonSchemaGrader {
+  /** Name of the grader. */
+  name: string;
+  type: "json_schema";
+  /** JSON text to grade. May contain template variables. Default: `{{sample.output_text}}`. */
+  input?: string;
+  /** JSON Schema (draft 2020-12). References to other documents are refused. */
+  schema: Record<string, unknown>;
+}
+
+/** Items with their answers, which are graded as they are. */
+export interface JsonlDataSource {
+  type: "jsonl";
+  /** Source of the items. */
+  source: FileContentSource | FileIdSource;
+}
+
+/** Sampling parameters of a judge. */
+export interface JudgeSamplingParams {
+  /** Maximum number of tokens of the judge's answer. */
+  max_completions_tokens?: number | null;
+  /** Reasoning effort, for models that support it. */
+  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+  /** Random seed. */
+  seed?: number | null;
+  /** Sampling temperature. Defaults to 0. */
+  temperature?: number | null;
+  /** Probability mass of the tokens to sample from. */
+  top_p?: number | null;
+}
+
+/** The program that uses an API key. It has the name of the key. */
+export interface KeyHolder {
+  /** ID of the service account of the key, or of the key. */
+  id: string;
+  /** Name of the key. */
+  name: string;
+  role: Role;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+}
+
+/** An API key without its secret. */
+export interface KeyObject {
+  /** ID of the key, prefixed with `key_`. */
+  id: string;
+  object?: "organization.project.api_key";
+  /** Name of the key. */
+  name: string;
+  role: Role;
+  /** The only models that the key may use, or null for all models of its project. */
+  models: string[] | null;
+  /** Redacted secret with its last characters. */
+  redacted_value: string;
+  /** Secrets that were replaced and are still valid, oldest first. */
+  previous_secrets: PreviousSecret[];
+  /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
+  expires_at: number | null;
+  /**
+   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated
+   * within a minute.
+   */
+  last_used_at: number | null;
+  /** IP addresses and CIDR ranges that requests may come from, or null for all. */
+  allowed_ips: string[] | null;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Limits set for the key, within those of its project. */
+  limits: Limits;
+  owner: KeyOwner;
+  owner_project_access?: "active";
+}
+
+/** The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons. */
+export interface KeyOwner {
+  type?: "service_account";
+  service_account: KeyHolder;
+}
+
+/** KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels. */
+export interface KtoHyperparameters {
+  /** Rows per step, at least 2, because KTO compares the answers in a batch. Default: `auto`. */
+  batch_size?: number | "auto";
+  /** Multiplier for the default learning rate of the model. */
+  learning_rate_multiplier?: number | "auto";
+  /** Number of passes over the training data. Default: `auto`. */
+  n_epochs?: number | "auto";
+  /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
+  learning_rate?: number | "auto";
+  lora?: LoraOptions;
+  /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
+  quantization?: "nf4" | "none";
+  /** Maximum row length in tokens. Longer rows are truncated. Default: `auto`. */
+  max_seq_length?: number | "auto";
+  /** Whether to pack several rows into one sequence. Default: `auto`. */
+  packing?: boolean | "auto";
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
+  warm_start?: string | null;
+  /**
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+   */
+  validation_share?: number | null;
+  /** Early-stopping rule. Disabled if omitted. */
+  early_stopping?: EarlyStopping | null;
+  /**
+   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+   * Default: `false`.
+   */
+  keep_best?: boolean;
+  /** KTO beta. Higher values keep the model closer to the reference model. Default: `auto`. */
+  beta?: number | "auto";
+  /** Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers. Default: `auto`. */
+  desirable_weight?: number | "auto";
+  /** Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers. Default: `auto`. */
+  undesirable_weight?: number | "auto";
+}
+
+/** Options of Kahneman-Tversky optimization. */
+export interface KtoMethod {
+  hyperparameters?: KtoHyperparameters;
+}
+
+/** Table of expected and given labels. */
+export interface LabelConfusion {
+  /** Labels that were expected or given. */
+  labels: string[];
+  /**
+   * Number of items by expected label and, within it, given label. `(other)` counts answers that are not any of
+   * the labels.
+   */
+  counts: Record<string, Record<string, number>>;
+  /** Number of items with both labels. */
+  n: number;
+  /** Share of the items whose labels are equal. */
+  accuracy: number;
+  /** Cohen's kappa: agreement beyond chance, where 1 is perfect and 0 is chance. Null if all labels are the same. */
+  kappa: number | null;
+}
+
+/** Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0. */
+export interface LabelGrader {
+  /** Name of the grader. */
+  name: string;
+  type: "label";
+  /** Label to grade. May contain template variables. Default: `{{sample.output_text}}`. */
+  input?: string;
+  /** Expected label. May contain template variables. */
+  reference: string;
+  /** All labels. If omitted, every different text is a label of its own. */
+  labels?: string[] | null;
+}
+
+/** Grader that asks a model for a label. Scores 1 if the label passes, else 0. */
+export interface LabelModelGrader {
+  /** Name of the grader. */
+  name: string;
+  /**
+   * Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with
+   * it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for
+   * `score_model`, a score, `pass` or `fail`.
+   */
+  human_label?: string | null;
+  type: "label_model";
+  /** Model that judges: any model of the project. */
+  model: string;
+  /** Prompt of the judge. May contain template variables. */
+  input: GraderMessage[];
+  /** Labels that the judge chooses from. */
+  labels: string[];
+  /** Labels that pass: a subset of `labels`. */
+  passing_labels: string[];
+}
+
+/** Grader that detects the language of a text. Scores 1 for the expected one, else 0. */
+export interface LanguageGrader {
+  /** Name of the grader. */
+  name: string;
+  type: "language";
+  /** Text to grade. May contain template variables. Default: `{{sample.output_text}}`. */
+  input?: string;
+  /** Expected language as a BCP 47 tag, such as `ja` or `zh-Hant`. May contain template variables. */
+  reference: string;
+}
+
+/** A limit, and how much of it is used. */
+export interface LimitUse {
+  /** Limit, or null if there is none. */
+  limit: number | null;
+  /** Used amount of the limit, as of about a second ago. 0 if there is no limit, because nothing is counted then. */
+  used: number;
+}
+
+/** Limits of an API key. */
+export interface Limits {
+  /** Maximum requests per minute. A request for several answers (`n`) counts once for each answer. */
+  requests_per_minute?: number | "unlimited" | null;
+  /** Maximum tokens per minute, prompt and completion tokens together. */
+  tokens_per_minute?: number | "unlimited" | null;
+  /**
+   * Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for
+   * each answer.
+   */
+  concurrent_requests?: number | "unlimited" | null;
+  /** Maximum number of concurrent streams. */
+  concurrent_streams?: number | "unlimited" | null;
+}
+
+export interface ListOf_PermissionObject_ {
+  object?: "list";
+  data: PermissionObject[];
+  has_more: boolean;
+  first_id?: string | null;
+  /** ID of the last object. The value of `after` for the next page. */
+  last_id?: string | null;
+}
+
+/** LoRA adapter options. The service chooses a value for each omitted option. */
+export interface LoraOptions {
+  /** LoRA rank, 1 to 512. The serving engine may have a lower limit. Default: `auto`. */
+  r?: number | "auto";
+  /** LoRA alpha, 1 to 4096. The adapter is scaled by alpha / r. Default: `auto`. */
+  alpha?: number | "auto";
+  /** Dropout probability of the adapter. Default: `0`. */
+  dropout?: number;
+  /** Names of the modules to adapt, up to 32. Defaults to `"all-linear"`. */
+  target_modules?: "all-linear" | string[] | null;
+  /** Whether to use DoRA. True is rejected because the serving engine cannot load DoRA adapters. */
+  use_dora?: boolean | null;
+  /** Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. Suits high ranks. */
+  use_rslora?: boolean | null;
+}
+
+/** Lists of LoRA options to try. */
+export interface LoraValues {
+  /** LoRA ranks to try. */
+  r?: number[] | null;
+  /** LoRA alphas to try. */
+  alpha?: number[] | null;
+  /** Dropout probabilities to try. */
+  dropout?: number[] | null;
+}
+
+/** Peak memory of a training step, in bytes. If a worker has several GPUs, of each. */
+export interface MemoryObject {
+  weights: number;
+  adapter: number;
+  optimizer: number;
+  gradients: number;
+  activations: number;
+  logits: number;
+  overhead: number;
+  /** Sum of the parts above plus the trainer process itself. */
+  total: number;
+  /** Memory available on the worker. Null if the worker does not report it. */
+  available: number | null;
+}
+
+/** A merge of files. The merged file is a new file. */
+export interface MergeObject {
+  /** ID of the merge, prefixed with `filemerge-`. */
+  id: string;
+  object?: "file.merge";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time the merge ended, as a Unix timestamp in seconds; null while it runs. */
+  finished_at: number | null;
+  /** ID of the first file, below which the merge is retrieved and listed. */
+  file_id: string;
+  /** Files to merge, as requested. */
+  files: FileToMerge[];
+  /** Name of the merged file. */
+  filename: string;
+  /** Status of the merge: `in_progress`, then `completed` or `failed`. */
+  status: TaskState;
+  /** Options of the merge. */
+  options: Record<string, unknown>;
+  /** Error that made the merge fail; null otherwise. */
+  error: TaskFailure | null;
+  /** ID of the merged file. */
+  merged_file?: string | null;
+  /**
+   * ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts
+   * with one of another file.
+   */
+  diff_file?: string | null;
+  /** Number of rows in the merged file. */
+  rows?: number | null;
+  /** Result of the merge for the rows of each file. */
+  sources?: MergedFileObject[] | null;
+  /** Number of rows in the merged file, by language. */
+  languages?: Record<string, number> | null;
+  /** Number of questions in the merged file that several files answer differently. */
+  conflicts?: number | null;
+  /** Rows of the first 20 conflicts, up to five each. */
+  conflict_examples?: RowOfFileObject[][] | null;
+}
+
+/** Files to merge, and options. */
+export interface MergeRequest {
+  /** Files to merge. Their rows have one format, such as chats or prompts for graders. */
+  files: FileToMerge[];
+  /** Name of the merged file. Default: `merged.jsonl`. */
+  filename?: string;
+  /**
+   * Whether to keep only the first of the rows that are identical in all content used for training, in the order
+   * of `files`. Default: `true`.
+   */
+  exact_duplicates?: boolean;
+  /**
+   * `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown
+   * languages, and of languages with less than 2% of the rows, are all kept. Default: `none`.
+   */
+  balance?: "none" | "files" | "languages";
+  /** Random seed for choosing rows. Default: `0`. */
+  seed?: number;
+}
+
+/** Result of a merge for the rows of a file. */
+export interface MergedFileObject {
+  /** ID of the file. */
+  file_id: string;
+  /** Number of rows in the file. */
+  rows: number;
+  /** Number of rows in the merged file. */
+  taken: number;
+  /** Number of rows that are identical to an earlier one. */
+  duplicates: number;
+  /** Number of rows that `max_rows`, weights or the balance left out. */
+  left_out: number;
+}
+
+/**
+ * Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, continued pre-training
+ * on texts, or reinforcement on prompts, by a grader.
+ */
+export interface Method {
+  /**
+   * Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), `pretraining`
+   * (on texts), or `reinforcement` (on prompts, by a grader).
+   */
+  type: "supervised" | "dpo" | "kto" | "pretraining" | "reinforcement";
+  /** Options for the `supervised` method. */
+  supervised?: SupervisedMethod | null;
+  /** Options for the `dpo` method. */
+  dpo?: DpoMethod | null;
+  /** Options for the `kto` method. */
+  kto?: KtoMethod | null;
+  /** Options for the `pretraining` method. */
+  pretraining?: PretrainingMethod | null;
+  /** Options for the `reinforcement` method, which needs them. */
+  reinforcement?: ReinforcementMethod | null;
+}
+
+/** A file whose rows are mixed with those of the training file. Not part of OpenAI's API. */
+export interface MixedFile {
+  /** ID of the file, which has the row format of the training file. */
+  file: string;
+  /**
+   * Number of times that an epoch draws each row of the file, 0.001 to 100. With 0.25, each epoch has a different
+   * quarter of the rows; with 2, it has every row twice. Rows of the training file are drawn once. Default: `1`.
+   */
+  weight?: number;
+}
+
+/** A file whose rows are mixed with those of the training file of a job. */
+export interface MixedFileObject {
+  /** ID of the file. */
+  file: string;
+  /** Number of times that an epoch draws each row of the file. */
+  weight: number;
+}
+
+/** MLflow integration of a job. Not part of OpenAI's API. */
+export interface MlflowIntegration {
+  /** Type of the integration. */
+  type: "mlflow";
+  /** Settings of the run. */
+  mlflow: MlflowSettings;
+}
+
+/** MLflow integration of a job. */
+export interface MlflowIntegrationObject {
+  /** Type of the integration. */
+  type?: "mlflow";
+  /** The run. */
+  mlflow: MlflowRunObject;
+}
+
+/** The MLflow run that receives the metrics of a job. */
+export interface MlflowRunObject {
+  /** URL of the MLflow server. */
+  tracking_uri: string;
+  /** Name of the experiment. */
+  experiment_name: string;
+  /** Name of the run. */
+  run_name: string;
+  /** Tags that were set when the job was created. */
+  tags: Record<string, string>;
+  /** ID of the run. Null until the server has created it, when the job starts. */
+  run_id: string | null;
+}
+
+/** Settings of the MLflow run that receives the metrics of a job. */
+export interface MlflowSettings {
+  /** Name of the experiment. It is created if it does not exist. */
+  experiment_name: string;
+  /** Name of the run. Defaults to the ID of the job. */
+  run_name?: string | null;
+  /** Tags of the run; up to 16. Keys have up to 64 characters, values up to 200. */
+  tags?: Record<string, unknown> | null;
+  /** URL of the MLflow server, which must be one that the operator allows. Defaults to the operator's first. */
+  tracking_uri?: string | null;
+}
+
+/** Response to deleting a model. */
+export interface ModelDeleted {
+  /** Name of the deleted model. */
+  id: string;
+  object?: "model";
+  deleted?: true;
+  /** ID of the receipt of the erasure, which says what was erased. */
+  receipt?: string | null;
+}
+
+/** Export of a trained model for other software. */
+export interface ModelExport {
+  /** ID of the export. Starts with `export-`. */
+  id: string;
+  object?: "model.export";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: ModelExportError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** Name of the trained model. */
+  model: string;
+  /** Format of the export. */
+  format: string;
+  /** Quantization of the weights; null if the format has none. */
+  quantization: string | null;
+  /** Time at which the export is deleted, in Unix seconds. */
+  expires_at: number;
+  /** Archive and its proof; null unless the status is `completed`. */
+  result: ModelExportResult | null;
+}
+
+/** Reason why an export failed. */
+export interface ModelExportError {
+  /** Machine-readable error code. */
+  code: string;
+  /** What went wrong, and how to fix it. */
+  message: string;
+  /** Parameter of the request that caused the failure, if one did. */
+  param?: string | null;
+  /** Prompt as the engine renders it, if the artifact renders it differently. */
+  expected_prompt?: string | null;
+  /** The same prompt as the artifact renders it. */
+  rendered_prompt?: string | null;
+  /** The comparison, if the answers differ too much. */
+  proof?: ExportProof | null;
+}
+
+/** Archive of a completed export. */
+export interface ModelExportResult {
+  /** Name of the archive. */
+  filename: string;
+  /** Size of the archive. */
+  bytes: number;
+  /** SHA-256 of the archive in hexadecimal digits. */
+  sha256: string;
+  /** Comparison of the artifact's answers with the engine's; null if there is none. */
+  proof: ExportProof | null;
+}
+
+/** An import of an adapter. */
+export interface ModelImport {
+  /** ID of the import, prefixed with `modelimport-`. */
+  id: string;
+  object?: "model.import";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time the import ended, as a Unix timestamp in seconds; null while it runs. */
+  finished_at: number | null;
+  /** ID of the archive. */
+  file_id: string;
+  /** Base model of the adapter. */
+  base_model: string;
+  /** Suffix in the model's name; null if none was given. */
+  suffix: string | null;
+  /** Status of the import: `in_progress`, then `completed` or `failed`. */
+  status: TaskState;
+  /** Reason the adapter was not imported; null otherwise. */
+  error: TaskFailure | null;
+  /** Name of the imported model; null until the import is completed. */
+  model?: string | null;
+  /** Base model that the adapter's configuration names. */
+  base_model_name_or_path?: string | null;
+  /** Number of files in the archive that are not part of an adapter. */
+  skipped_files?: number | null;
+  /** Differences between the adapter's folder and the base model; null until the import is completed. */
+  findings?: ImportFinding[] | null;
+}
+
+/** A model available for inference. `base_model` and later fields extend OpenAI's schema. */
+export interface ModelObject {
+  /** Model name to use in requests. */
+  id: string;
+  object?: "model";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created: number;
+  /** Owner of the model: `system` for base models, or the name of the project that trained it or has the alias. */
+  owned_by: string;
+  /** Base model of a trained model; null for other models. */
+  base_model?: string | null;
+  /** License of the base model; null for aliases. */
+  license?: string | null;
+  /** Context length of the base model in tokens, prompt and completion together; null for aliases. */
+  context_length?: number | null;
+  /** Languages of the base model, as declared by the operator; null for aliases. */
+  languages?: string[] | null;
+  /**
+   * What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it
+   * thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not
+   * known.
+   */
+  capabilities?: ("tools" | "reasoning")[] | null;
+  /** Whether an engine currently serves a base model and the models trained on it; null for other models. */
+  available?: boolean | null;
+  /** ID of the job that created a trained model; null for other models. */
+  fine_tuning_job?: string | null;
+  /** Origin of an imported model; null for other models. */
+  origin?: ModelOrigin | null;
+  /** Targets of an alias; null for other models. */
+  alias_of?: TargetShare[] | null;
+}
+
+/** Origin of a model that was trained elsewhere and imported. */
+export interface ModelOrigin {
+  /** `imported`: the model was trained elsewhere. */
+  kind?: "imported";
+  /** ID of the import. */
+  import_id: string;
+  /** SHA-256 digest of the imported archive. */
+  archive_sha256: string;
+  /** Base model that the adapter's configuration names. */
+  base_model_name_or_path?: string | null;
+  /** `unchecked`: the engine's scores were not compared with the trainer's, as they are for models trained here. */
+  parity?: "unchecked";
+}
+
+/** Grader that combines the scores of other graders with a formula. */
+export interface MultiGrader {
+  /** Name of the grader. */
+  name: string;
+  /** Lowest score that passes. Defaults to the middle of the range of scores. */
+  pass_threshold?: number | null;
+  type: "multi";
+  /** Graders by the name that the formula uses, or a single grader. */
+  graders: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader | Record<string, StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader>;
+  /**
+   * Formula of the score. Operators: `+`, `-`, `*`, `/`, `^`. Functions: `min`, `max`, `abs`, `floor`, `ceil`,
+   * `exp`, `sqrt`, `log`.
+   */
+  calculate_output: string;
+}
+
+/** A new admin key. This is the only response that contains the secret. */
+export interface NewAdminKeyObject {
+  object?: "organization.admin_api_key";
+  /** ID of the key, prefixed with `key_`. */
+  id: string;
+  /** Name of the key. */
+  name: string;
+  /** Redacted secret with its last characters. */
+  redacted_value: string;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /**
+   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated
+   * within a minute.
+   */
+  last_used_at: number | null;
+  /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
+  expires_at: number | null;
+  owner: AdminKeyOwner;
+  /** ID of the project to which the key belongs. */
+  project_id: string;
+  /** Secret of the key, shown only once. */
+  value: string;
+}
+
+/** A newly created API key. This is the only response that contains the secret. */
+export interface NewKeyObject {
+  /** ID of the key, prefixed with `key_`. */
+  id: string;
+  object?: "organization.project.api_key";
+  /** Name of the key. */
+  name: string;
+  role: Role;
+  /** The only models that the key may use, or null for all models of its project. */
+  models: string[] | null;
+  /** Redacted secret with its last characters. */
+  redacted_value: string;
+  /** Secrets that were replaced and are still valid, oldest first. */
+  previous_secrets: PreviousSecret[];
+  /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
+  expires_at: number | null;
+  /**
+   * Time of the last request with the key, as a Unix timestamp in seconds, or null if there was none. Updated
+   * within a minute.
+   */
+  last_used_at: number | null;
+  /** IP addresses and CIDR ranges that requests may come from, or null for all. */
+  allowed_ips: string[] | null;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Limits set for the key, within those of its project. */
+  limits: Limits;
+  owner: KeyOwner;
+  owner_project_access?: "active";
+  /** Secret of the key, shown only once. */
+  value: string;
+}
+
+/** A new service account, with its first key. */
+export interface NewServiceAccountObject {
+  object?: "organization.project.service_account";
+  /** ID of the account, prefixed with `svc_acct_`. */
+  id: string;
+  /** Name of the account. */
+  name: string;
+  /**
+   * Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role
+   * `member`, and an account with `none` can have no keys.
+   */
+  role: AccountRole;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** First key of the account, or null if none was to be created. */
+  api_key: AccountKeyObject | null;
+}
+
+/** Confirmation that an operation was deleted. */
+export interface OperationDeleted {
+  /** ID of the deleted operation. */
+  id: string;
+  /** Type of the object, followed by `.deleted`. */
+  object: string;
+  deleted?: true;
+  /** ID of the receipt that says what was erased; null if none is. */
+  receipt?: string | null;
+}
+
+/** Reason why an operation failed. */
+export interface OperationError {
+  /** Machine-readable error code. */
+  code: string;
+  /** What went wrong, and how to fix it. */
+  message: string;
+  /** Parameter of the request that caused the failure, if one did. */
+  param?: string | null;
+}
+
+/** A change of an operation. */
+export interface OperationEvent {
+  /** ID of the event. */
+  id: string;
+  object?: "operation.event";
+  /** Time of the change, in Unix seconds. */
+  created_at: number;
+  /** What changed. Only a stream has events about `progress`. */
+  type: "status" | "progress";
+  /** ID of the operation. */
+  operation_id: string;
+  /** Status of the operation after the change. */
+  status: OperationStatus;
+  /** Progress of the operation, or null. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+}
+
+/** Progress of an operation. */
+export interface OperationProgress {
+  /** Number of finished parts. */
+  completed: number;
+  /** Number of all parts; null if it is not known yet. */
+  total: number | null;
+  /** Current step; null if the operation has only one. */
+  step?: string | null;
+}
+
+/** Status of an operation. */
+export type OperationStatus = "queued" | "in_progress" | "cancelling" | "completed" | "failed" | "cancelled";
+
+/** Outcome of one item of a run. */
+export interface OutputItemObject {
+  /** ID of the output item, prefixed with `outputitem_`. */
+  id: string;
+  object?: "eval.run.output_item";
+  /** Identifier of the eval. */
+  eval_id: string;
+  /** Identifier of the run. */
+  run_id: string;
+  /** Unix timestamp in seconds of the outcome. */
+  created_at: number;
+  /**
+   * `pass` if all graders passed the item, `fail` if one did not, `error` if the item could not be sampled or
+   * graded.
+   */
+  status: "pass" | "fail" | "error";
+  /** Number of the item, starting at 0. */
+  datasource_item_id: number;
+  /** Item of the data source. */
+  datasource_item: Record<string, unknown>;
+  /** Results by grader. */
+  results: OutputItemResult[];
+  sample: OutputItemSample;
+}
+
+/** Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's. */
+export interface OutputItemResult {
+  /** Name of the grader. */
+  name: string;
+  /** Type of the grader. */
+  type: string;
+  /** Whether the grader passed the item. */
+  passed: boolean;
+  /** Score of the item; 0 if it could not be graded. */
+  score: number;
+  /** Raw answer of a judge, or null. */
+  sample: Record<string, unknown> | null;
+  /** Reasons why the item could not be graded. */
+  errors?: EvalRunError[] | null;
+  /** Scores of the graders that a `multi` grader combines. */
+  sub_scores?: Record<string, number> | null;
+  /**
+   * Labels of a `label` grader, or those of a person and a judge: `expected`, and `given`, which is null for
+   * other answers.
+   */
+  label?: Record<string, string | null> | null;
+}
+
+/** Prompt and answer of an item. Fields that are unknown for a given answer are empty or 0. */
+export interface OutputItemSample {
+  /** Reason why there is no answer, or null. */
+  error: EvalRunError | null;
+  /** Reason why the answer ended. */
+  finish_reason: string;
+  /** Messages of the prompt. */
+  input: SampleMessage[];
+  /** Message of the answer, with `tool_calls` if there are any. */
+  output: SampleMessage[];
+  /** Name of the model that answered. */
+  model: string;
+  /** Maximum number of tokens of the answer. */
+  max_completion_tokens: number;
+  /** Sampling seed. */
+  seed: number;
+  /** Sampling temperature. */
+  temperature: number;
+  /** Probability mass of the tokens to sample from. */
+  top_p: number;
+  usage: SampleUsage;
+}
+
+/** Response to revoking a permission. */
+export interface PermissionDeleted {
+  object?: "checkpoint.permission";
+  /** ID of the revoked permission. */
+  id: string;
+  deleted?: true;
+}
+
+/** A permission of a project to send requests to a model of another one. */
+export interface PermissionObject {
+  object?: "checkpoint.permission";
+  /** ID of the permission, prefixed with `cp_`. */
+  id: string;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** ID of the project that may use the model. */
+  project_id: string;
+}
+
+/** Current step of an evaluation. */
+export type Phase = "waiting" | "scoring_references" | "choosing_a_prompt" | "answering" | "memorization" | "forgetting";
+
+/** Difference in points, with its 95% confidence interval. */
+export interface PointsInterval {
+  /** Mean difference. */
+  points: number;
+  /** Lower limit of the interval. */
+  low: number;
+  /** Upper limit of the interval. */
+  high: number;
+}
+
+/** Hyperparameters of continued pre-training: those of supervised fine-tuning. */
+export interface PretrainingHyperparameters {
+  /** Number of rows per training step. Default: `auto`. */
+  batch_size?: number | "auto";
+  /** Multiplier for the default learning rate of the model. */
+  learning_rate_multiplier?: number | "auto";
+  /** Number of passes over the training data. Default: `auto`. */
+  n_epochs?: number | "auto";
+  /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
+  learning_rate?: number | "auto";
+  lora?: LoraOptions;
+  /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
+  quantization?: "nf4" | "none";
+  /**
+   * Maximum sample length in tokens. Longer texts are cut into several samples, and longer chats are truncated.
+   * Default: `auto`.
+   */
+  max_seq_length?: number | "auto";
+  /** Whether to pack several rows into one sequence. Default: `auto`. */
+  packing?: boolean | "auto";
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
+  warm_start?: string | null;
+  /**
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+   */
+  validation_share?: number | null;
+  /** Early-stopping rule. Disabled if omitted. */
+  early_stopping?: EarlyStopping | null;
+  /**
+   * If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+   * Default: `false`.
+   */
+  keep_best?: boolean;
+}
+
+/** Options of continued pre-training. */
+export interface PretrainingMethod {
+  hyperparameters?: PretrainingHyperparameters;
+}
+
+/** A file to preview, and the options to read it with. */
+export interface PreviewRequest {
+  /** ID of the file, which has the purpose `fine-tune`. */
+  file_id: string;
+  /**
+   * Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at
+   * upload.
+   */
+  format?: FormatFields | null;
+  /** Maximum number of rows. Fewer are shown if they are large. Default: `20`. */
+  limit?: number;
+}
+
+/** A secret of an API key that was replaced and is still valid. */
+export interface PreviousSecret {
+  /** Redacted secret with its last characters. */
+  redacted_value: string;
+  /** Time until which the secret is valid, as a Unix timestamp in seconds. */
+  expires_at: number;
+}
+
+/** Limits that apply to a project, and how much of them is used. */
+export interface ProjectAllowance {
+  requests_per_minute: LimitUse;
+  tokens_per_minute: LimitUse;
+  concurrent_requests: LimitUse;
+  concurrent_streams: LimitUse;
+  /** Storage quota of the project. `used` is counted even without a quota. */
+  storage_bytes: LimitUse;
+}
+
+/** Limits of a project. */
+export interface ProjectLimits {
+  /** Maximum requests per minute. A request for several answers (`n`) counts once for each answer. */
+  requests_per_minute?: number | "unlimited" | null;
+  /** Maximum tokens per minute, prompt and completion tokens together. */
+  tokens_per_minute?: number | "unlimited" | null;
+  /**
+   * Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for
+   * each answer.
+   */
+  concurrent_requests?: number | "unlimited" | null;
+  /** Maximum number of concurrent streams. */
+  concurrent_streams?: number | "unlimited" | null;
+  /** Maximum bytes that the project may have in storage: files, uploads, checkpoints, models, exports and results. */
+  storage_bytes?: number | "unlimited" | null;
+  /**
+   * Maximum bytes that the objects of the project may take in Redis: evals, runs, jobs, the metadata of files and
+   * chats, and answers kept for an `Idempotency-Key`. By default, an eighth of the memory of Redis.
+   */
+  record_bytes?: number | "unlimited" | null;
+}
+
+/** A project (tenant). */
+export interface ProjectObject {
+  /** ID of the project, prefixed with `proj_`. */
+  id: string;
+  object?: "organization.project";
+  /** Name of the project, as used in its model names. */
+  name: string;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Status of the project. The keys of a project that is archived or being deleted are refused. */
+  status: "active" | "archived" | "deleting";
+  /** Time at which the project was archived, as a Unix timestamp in seconds, or null. */
+  archived_at: number | null;
+  /**
+   * Number of objects that a project being deleted still has in storage. Null for other projects, and until they
+   * are counted.
+   */
+  objects_left: number | null;
+  /** Limits set for the project. */
+  limits: ProjectLimits;
+  /** Settings of the storage of chats, or null if none are stored. */
+  capture?: CaptureSettings | null;
+  /**
+   * Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
+   * Default: `organization`.
+   */
+  capture_managed_by?: "organization" | "project";
+  /** Bytes that the project has in storage, with those of uploads in progress. */
+  storage_bytes_used: number;
+}
+
+/** Mean score of the base model with the best prompt. */
+export interface PromptScore {
+  /** Mean score. */
+  points: number;
+  /** Lower limit of the interval. */
+  low: number;
+  /** Upper limit of the interval. */
+  high: number;
+  /** Number of rows with a score. */
+  rows: number;
+  /**
+   * Lines of the training file that the prompt shows as examples. Empty if it shows none, or the rows that are
+   * most similar to each question.
+   */
+  example_lines?: number[];
+}
+
+/** Purpose of a file. */
+export type Purpose = "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import" | "batch" | "batch_output";
+
+/** Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox. */
+export interface PythonGrader {
+  /** Name of the grader. */
+  name: string;
+  /** Lowest score that passes. Defaults to the middle of the range of scores. */
+  pass_threshold?: number | null;
+  type: "python";
+  /** Python source that defines `grade(sample, item)`. */
+  source: string;
+  /** Image tag of OpenAI's runtime. Accepted and ignored: graders run in the Python of the service. */
+  image_tag?: string | null;
+}
+
+/** Signature of a receipt. */
+export interface ReceiptSignature {
+  algorithm?: "Ed25519";
+  /** First 16 characters of the SHA-256 digest of the public key, in hexadecimal. */
+  key_id: string;
+  /** Public key of the installation, in Base64. */
+  public_key: string;
+  /**
+   * Signature in Base64, over the purpose, a newline, and the receipt as JSON with sorted keys and without
+   * spaces. `object`, `status` and `signature` are left out.
+   */
+  value: string;
+}
+
+/** Response to deleting a recognizer. */
+export interface RecognizerDeleted {
+  /** Name of the deleted recognizer. */
+  id: string;
+  object?: "recognizer";
+  deleted?: true;
+}
+
+/** A recognizer of a project. */
+export interface RecognizerObject {
+  /** Name of the recognizer. Reports count its findings under this name. */
+  id: string;
+  object?: "recognizer";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Regular expression in RE2 syntax, if there is one. */
+  pattern: string | null;
+  /** Words and phrases. */
+  terms: string[];
+}
+
+/** Recommended action: a training, or what to do first or instead. */
+export type Recommendation = "train" | "prompt" | "retrieval" | "collect" | "fix_data";
+
+/** Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling. */
+export interface ReinforcementHyperparameters {
+  /** Number of prompts per training step. Each is answered `group_size` times. Default: `auto`. */
+  batch_size?: number | "auto";
+  /** Multiplier for the default learning rate of the model. */
+  learning_rate_multiplier?: number | "auto";
+  /** Number of passes over the training data. Default: `auto`. */
+  n_epochs?: number | "auto";
+  /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
+  learning_rate?: number | "auto";
+  lora?: LoraOptions;
+  /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
+  quantization?: "nf4" | "none";
+  /**
+   * Maximum length of a prompt and its answer in tokens. Prompts that leave no room for `max_completion_tokens`
+   * are dropped. Default: `auto`.
+   */
+  max_seq_length?: number | "auto";
+  /** Whether to pack several rows into one sequence. Default: `auto`. */
+  packing?: boolean | "auto";
+  /** Fine-tuned model whose adapter weights training starts from. It must have the same base model. */
+  warm_start?: string | null;
+  /**
+   * Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to
+   * 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+   */
+  validation_share?: number | null;
+  /**
+   * Early-stopping rule: training ends when the mean reward of the validation rows stops rising. Disabled if
+   * omitted.
+   */
+  early_stopping?: EarlyStopping | null;
+  /**
+   * If true, the fine-tuned model is the checkpoint with the highest mean reward of the validation rows instead
+   * of the last one. Default: `false`.
+   */
+  keep_best?: boolean;
+  /** Number of training steps between evaluations. `auto` evaluates at each checkpoint. Default: `auto`. */
+  eval_interval?: number | "auto";
+  /**
+   * Number of validation rows that each evaluation answers, once each. `auto` is 64, or all rows if there are
+   * fewer. Default: `auto`.
+   */
+  eval_samples?: number | "auto";
+  /** Number of answers to each prompt, which are compared with each other. Default: `8`. */
+  group_size?: number;
+  /**
+   * Sampling temperature of the answers. It must be high enough that the answers to a prompt differ, because
+   * training learns from the differences between their scores. Default: `1`.
+   */
+  temperature?: number;
+  /** Maximum length of an answer in tokens. Default: `512`. */
+  max_completion_tokens?: number;
+  /**
+   * Weight of the divergence from the reference model in the loss. Higher values keep the model closer to it.
+   * `auto` is 0, which needs no reference. Default: `auto`.
+   */
+  beta?: number | "auto";
+  /** Multiplier of OpenAI's API: `auto` or 1. Set `group_size` instead. */
+  compute_multiplier?: number | "auto" | null;
+  /** Reasoning effort of OpenAI's API: `default`. The base model's chat template decides how its answers begin. */
+  reasoning_effort?: "default" | "low" | "medium" | "high" | null;
+}
+
+/** Options of reinforcement fine-tuning. */
+export interface ReinforcementMethod {
+  /**
+   * Grader that scores the answers of the model. Training reinforces answers with higher scores. `item` is the
+   * row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`,
+   * `text_similarity`, `score_model`, `python` and `multi`.
+   */
+  grader: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader;
+  hyperparameters?: ReinforcementHyperparameters;
+}
+
+/** Response, as in the OpenAI Responses API. */
+export interface Response {
+  id: string;
+  object: "response";
+  /** Unix timestamp in seconds (UTC). */
+  created_at: number;
+  model: string;
+  /** Status of the response: `completed`, or why it did not complete. */
+  status: string;
+  /** Output items: messages, thoughts and tool calls. */
+  output: Record<string, unknown>[];
+  usage?: Record<string, unknown> | null;
+  [key: string]: unknown;
+}
+
+/** Items whose answers are sampled with responses. */
+export interface ResponsesDataSource {
+  type: "responses";
+  /** Source of the items. */
+  source: FileContentSource | FileIdSource;
+  /**
+   * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each
+   * item.
+   */
+  model?: string | null;
+  /** Prompt of an item. */
+  input_messages?: TemplateMessages | ItemReferenceMessages | null;
+  sampling_params?: ResponsesSamplingParams | null;
+}
+
+/** Sampling parameters of responses. */
+export interface ResponsesSamplingParams {
+  /** Maximum number of tokens of an answer. Defaults to the rest of the model's context. */
+  max_completion_tokens?: number | null;
+  /** Reasoning effort, for models that support it. */
+  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+  /** Sampling seed. Defaults to 42. */
+  seed?: number | null;
+  /** Sampling temperature. Defaults to 1. */
+  temperature?: number | null;
+  /** Probability mass of the tokens to sample from. Defaults to 1. */
+  top_p?: number | null;
+  /** Format of the answers, as in responses. */
+  text?: Record<string, unknown> | null;
+  /** Functions that the model may call, as in responses. */
+  tools?: Record<string, unknown>[] | null;
+}
+
+/** Request to run the evaluation of a job again. */
+export interface RestartEvaluation {
+  baseline_prompt?: string | null;
+}
+
+/** Result of a keyword search (BM25) for the answers of some rows in the other rows. */
+export interface RetrievalSigns {
+  /** Number of rows that were searched for. */
+  rows: number;
+  /** Number of these rows whose answers are facts. */
+  facts: number;
+  /** Number of these rows whose answer the search found. */
+  found: number;
+  /** Number of these rows that the base model answered correctly. */
+  base_right: number;
+}
+
+/**
+ * Role of a key. It determines what the key may do in its project and, for `admin` and `auditor`, in the whole
+ * installation.
+ */
+export type Role = "admin" | "project_admin" | "member" | "trainer" | "inference" | "reader" | "auditor";
+
+/** Request to replace the secret of an API key. */
+export interface RotateKey {
+  /** Seconds for which the previous secrets stay valid, up to 30 days. 0 ends them at once. Default: `86400`. */
+  overlap_seconds?: number;
+}
+
+/** Request to rotate a signing secret. */
+export interface RotateWebhookEndpointSecret {
+  /**
+   * Whether requests are also signed with the old secret for 24 hours, so that receivers can switch to the new
+   * one without losing events. Default: `false`.
+   */
+  keep_old_secret_active_for_24_hours?: boolean;
+}
+
+/** A finding on a row. */
+export interface RowFindingObject {
+  /** Code of the finding. */
+  code: string;
+  severity: "error" | "warning" | "info";
+  /**
+   * Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it
+   * says nothing about quality.
+   */
+  weight: number;
+  /** What was found. */
+  message: string;
+  /** Recommended correction. */
+  fix: string;
+  /** JSON Pointer to the place in the row; may be empty. */
+  pointer: string;
+  /** Line of the other row, if the finding is about a pair of rows. */
+  other_line: number | null;
+  /**
+   * Similarity of the two rows from 0 to 1; of their questions if they contradict each other. Null if it was not
+   * measured.
+   */
+  similarity: number | null;
+}
+
+/** Kind of rows. */
+export type RowKind = "questions" | "rewrites" | "refusals";
+
+/** Rows to find. */
+export interface RowMatchFields {
+  /**
+   * `text`: a message has these words, ignoring case, spacing, width, punctuation and politeness. `substring`:
+   * the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns
+   * rows in JSON Lines.
+   */
+  type: "text" | "substring" | "row_sha256";
+  /** Text or digest to find. */
+  value: string;
+}
+
+/** A row of a file, with what the report found in it. */
+export interface RowObject {
+  /** Position of the row: its line as a string. */
+  id: string;
+  object?: "file.row";
+  /** Line of the row in the uploaded file, counted from 1. */
+  line: number;
+  /** Language of the row; `und` if unknown, null if the row is broken. */
+  language: string | null;
+  /**
+   * Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is
+   * broken; null if the line has no row.
+   */
+  score: number | null;
+  /**
+   * The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`,
+   * `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of
+   * a prompt for a grader. Null if the row is broken.
+   */
+  row: Record<string, unknown> | null;
+  findings: RowFindingObject[];
+}
+
+/** A row of a file. */
+export interface RowOfFileObject {
+  /** ID of the file. */
+  file_id: string;
+  /** Line of the row in the file, counted from 1. */
+  line: number;
+}
+
+/** Request body to run a grader. */
+export interface RunGrader {
+  /** Grader to run. */
+  grader: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader;
+  /** Answer to grade. It fills the `sample` namespace; `output_json` is set if it is JSON. */
+  model_sample: string;
+  /** Row of the data source. It fills the `item` namespace. */
+  item?: Record<string, unknown> | null;
+}
+
+/** Status of a run. */
+export type RunStatus = "queued" | "in_progress" | "completed" | "canceled" | "failed";
+
+/** Message of a prompt or an answer. */
+export interface SampleMessage {
+  /** Role of the author. */
+  role: string;
+  /** Text of the message. */
+  content: string;
+  [key: string]: unknown;
+}
+
+/** Tokens of a sample. */
+export interface SampleUsage {
+  total_tokens: number;
+  completion_tokens: number;
+  prompt_tokens: number;
+  cached_tokens: number;
+}
+
+/** Grader that asks a model for a number. */
+export interface ScoreModelGrader {
+  /** Name of the grader. */
+  name: string;
+  /** Lowest score that passes. Defaults to the middle of the range of scores. */
+  pass_threshold?: number | null;
+  /**
+   * Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with
+   * it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for
+   * `score_model`, a score, `pass` or `fail`.
+   */
+  human_label?: string | null;
+  type: "score_model";
+  /** Model that judges: any model of the project. */
+  model: string;
+  /** Prompt of the judge. May contain template variables. */
+  input: GraderMessage[];
+  /** Lowest and highest score. Defaults to `[0, 1]`. */
+  range?: number[] | null;
+  /** Sampling parameters of the judge. */
+  sampling_params?: JudgeSamplingParams | null;
+}
+
+/** Status of a search. */
+export type SearchStatus = "in_progress" | "completed" | "failed";
+
+/** A service account. */
+export interface ServiceAccountObject {
+  object?: "organization.project.service_account";
+  /** ID of the account, prefixed with `svc_acct_`. */
+  id: string;
+  /** Name of the account. */
+  name: string;
+  /**
+   * Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role
+   * `member`, and an account with `none` can have no keys.
+   */
+  role: AccountRole;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+}
+
+/** Request to set an alias: either `model`, or `targets` to split traffic between two models. */
+export interface SetAlias {
+  /** Model that receives all requests. */
+  model?: string | null;
+  /** Models that share the requests by weight. The weights must sum to 100. */
+  targets?: TargetShare[] | null;
+  /**
+   * Conditions that the evaluation of a trained model must meet before the alias points at it. A key is a figure
+   * of the evaluation, such as `chrf_gain` or `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a
+   * number, or `checked` for `parity`. The alias keeps its gate if the field is missing; `{}` removes it.
+   */
+  gate?: Record<string, string> | null;
+  /**
+   * Whether to change the targets even if they do not meet the gate of the alias or that of their job. The
+   * history records the failed conditions. Default: `false`.
+   */
+  force?: boolean;
+}
+
+/** Request to set a recognizer: `pattern`, `terms`, or both. */
+export interface SetRecognizer {
+  /**
+   * Regular expression in RE2 syntax, such as `\bC-\d{6}\b`. It is case-sensitive unless it begins with `(?i)`.
+   * Full-width digits and letters count as ordinary ones.
+   */
+  pattern?: string | null;
+  /**
+   * Words and phrases, such as the names of customers or projects. They are found as whole words, regardless of
+   * case and width.
+   */
+  terms?: string[];
+}
+
+/** Hyperparameters at the top level of OpenAI's job object. */
+export interface StandardHyperparameters {
+  /** Number of rows per training step. Default: `auto`. */
+  batch_size: number | "auto";
+  /** Multiplier for the default learning rate of the model. */
+  learning_rate_multiplier: number | "auto";
+  /** Number of passes over the training data. Default: `auto`. */
+  n_epochs: number | "auto";
+}
+
+/** Status of a job. */
+export type Status = "validating_files" | "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
+
+/** The answer in a stored chat completion. */
+export interface StoredChatAnswer {
+  role?: "assistant";
+  /** Text of the answer, redacted. */
+  content: string | null;
+  /** Always null. */
+  refusal?: null;
+  /** What the model thought before it answered, redacted. */
+  reasoning_content?: string | null;
+  /** Calls of tools, redacted. */
+  tool_calls?: Record<string, unknown>[] | null;
+}
+
+/** A choice of a stored chat completion. */
+export interface StoredChatChoice {
+  index?: 0;
+  /** Reason generation ended. */
+  finish_reason: string;
+  message: StoredChatAnswer;
+  /** Always null: they are not stored. */
+  logprobs?: null;
+}
+
+/** Response to deleting a stored chat completion. */
+export interface StoredChatDeleted {
+  /** ID of the chat completion. */
+  id: string;
+  object?: "chat.completion.deleted";
+  deleted?: true;
+}
+
+/** A message of the request of a stored chat completion, as in the OpenAI API. */
+export interface StoredChatMessage {
+  /** ID of the message: that of the chat completion and a number. */
+  id: string;
+  /** Role of the message's author. */
+  role: string;
+  /** Text of the message, redacted. */
+  content: string | null;
+  /** Always null: parts are joined. */
+  content_parts?: null;
+  /** Always null. */
+  refusal?: null;
+  /** Name of the author, redacted. */
+  name?: string | null;
+  /** Calls of tools, redacted. */
+  tool_calls?: Record<string, unknown>[] | null;
+  /** ID of the tool call that the message answers. */
+  tool_call_id?: string | null;
+}
+
+/** A stored chat completion, as in the OpenAI API. Only its first choice is stored. */
+export interface StoredChatObject {
+  /** ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`. */
+  id: string;
+  object?: "chat.completion";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created: number;
+  /** Model that generated the answer. */
+  model: string;
+  choices: StoredChatChoice[];
+  /** Numbers of tokens; null for streams that did not ask for them. */
+  usage: Record<string, unknown> | null;
+  /** Metadata of the request, redacted. */
+  metadata: Record<string, string>;
+  /** Tools of the request, redacted. */
+  tools: Record<string, unknown>[] | null;
+  /** Temperature of the request. */
+  temperature: number | null;
+  /** Nucleus sampling probability of the request. */
+  top_p: number | null;
+  /** Seed of the request. */
+  seed: number | null;
+  /** Time at which the chat is deleted, as a Unix timestamp in seconds. */
+  expires_at: number;
+  /** Number of values of each kind of personal data that were replaced. */
+  redactions: Record<string, number>;
+}
+
+/** Response to deleting stored chat completions. */
+export interface StoredChatsDeleted {
+  object?: "chat.completions.deleted";
+  /** Number of chat completions that were deleted. */
+  deleted: number;
+}
+
+/** Options for streaming responses. */
+export interface StreamOptions {
+  /** Whether to send a final event with the token counts. */
+  include_usage?: boolean | null;
+  [key: string]: unknown;
+}
+
+/** Grader that compares two texts. Scores 1 if the comparison holds, else 0. */
+export interface StringCheckGrader {
+  /** Name of the grader. */
+  name: string;
+  type: "string_check";
+  /** Text to grade. May contain template variables. */
+  input: string;
+  /**
+   * Comparison: `eq` (equal), `ne` (not equal), `like` (the input contains the reference), or `ilike` (the same
+   * regardless of case).
+   */
+  operation: "eq" | "ne" | "like" | "ilike";
+  /** Text to compare with. May contain template variables. */
+  reference: string;
+}
+
+/** Options of supervised fine-tuning. */
+export interface SupervisedMethod {
+  hyperparameters?: Hyperparameters;
+}
+
+/** Reason why a sweep failed. */
+export interface SweepErrorObject {
+  /** Machine-readable code. */
+  code: string;
+  /** Description of the reason. */
+  message: string;
+}
+
+/** A sweep: fine-tuning jobs that differ in some hyperparameters. */
+export interface SweepObject {
+  /** ID of the sweep. Starts with `ftsweep-`. */
+  id: string;
+  object?: "fine_tuning.sweep";
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the sweep ended, in Unix seconds. Null until then. */
+  finished_at: number | null;
+  /** Status of the sweep. It has `succeeded` if one of its trials has. */
+  status: SweepStatus;
+  /** Reason for the status `failed`; otherwise null. */
+  error: SweepErrorObject | null;
+  /** ID of the base model. */
+  model: string;
+  /** Training method. */
+  method: "supervised" | "dpo" | "kto" | "pretraining" | "reinforcement";
+  /** ID of the training file. */
+  training_file: string;
+  /** ID of the validation file. */
+  validation_file: string | null;
+  /** Files whose rows are mixed with those of the training file; empty if there are none. */
+  mixed_files?: MixedFileObject[];
+  /** Suffix in the names of the fine-tuned models. */
+  suffix: string | null;
+  /** Random seed of all trials. */
+  seed: number;
+  /** Key-value pairs that were set when the sweep was created. All jobs have them. */
+  metadata: Record<string, string> | null;
+  /** Whether the worse trials are stopped early. */
+  stop_losers: boolean;
+  /** ID of the job that succeeded with the lowest held-out loss. Null until the sweep has ended. */
+  best_job: string | null;
+  /** Name of the fine-tuned model of the best job. Null until the sweep has ended. */
+  fine_tuned_model: string | null;
+  /** Trials, in the order of their values. */
+  trials: TrialObject[];
+}
+
+/** Status of a sweep. */
+export type SweepStatus = "running" | "cancelling" | "succeeded" | "failed" | "cancelled";
+
+/** Lists of hyperparameter values to try. Each combination is a trial. */
+export interface SweepValues {
+  /** Numbers of epochs to try. */
+  n_epochs?: number[] | null;
+  /** Batch sizes to try. Not for `kto`, whose loss depends on it. */
+  batch_size?: number[] | null;
+  /** Learning rates to try. */
+  learning_rate?: number[] | null;
+  /** Learning rate multipliers to try. */
+  learning_rate_multiplier?: number[] | null;
+  /** LoRA options to try. */
+  lora?: LoraValues;
+}
+
+/** A target model and its share of the requests. */
+export interface TargetShare {
+  /** Name of a base model or a trained model. */
+  model: string;
+  /** Percentage of requests routed to this model, as an integer. */
+  weight: number;
+}
+
+/** Reason a task failed. */
+export interface TaskFailure {
+  code: string;
+  message: string;
+}
+
+/** State of a task. */
+export type TaskState = "in_progress" | "completed" | "failed";
+
+/** Prompt made of messages that contain template variables such as `{{item.question}}`. */
+export interface TemplateMessages {
+  type: "template";
+  /** Messages of the prompt. */
+  template: GraderMessage[];
+}
+
+/** Request to test a webhook endpoint. */
+export interface TestWebhookEndpoint {
+  /** Type of the sample event. */
+  event_type: EventType;
+}
+
+/** Grader that measures the similarity of two texts, from 0 to 1. */
+export interface TextSimilarityGrader {
+  /** Name of the grader. */
+  name: string;
+  /** Lowest score that passes. Defaults to the middle of the range of scores. */
+  pass_threshold?: number | null;
+  type: "text_similarity";
+  /** Text to grade. May contain template variables. */
+  input: string;
+  /** Text to compare with. May contain template variables. */
+  reference: string;
+  /** Similarity metric. `cosine` compares the embeddings that `model` creates. */
+  evaluation_metric: "cosine" | "fuzzy_match" | "bleu" | "gleu" | "meteor" | "rouge_1" | "rouge_2" | "rouge_3" | "rouge_4" | "rouge_5" | "rouge_l";
+  /** Model that creates the embeddings for `cosine`. OpenAI chooses one itself. */
+  model?: string | null;
+}
+
+/** Switches of models that think, as the chat templates of their base models read them. */
+export interface ThinkingSwitches {
+  /** Whether to think before the answer: Qwen, GLM and Nemotron. */
+  enable_thinking?: boolean;
+  /** Whether to think before the answer: DeepSeek and Granite. */
+  thinking?: boolean;
+  /** Whether to keep the thoughts of earlier messages: Qwen. */
+  preserve_thinking?: boolean;
+  /** Whether to drop the thoughts of earlier messages: Nemotron. */
+  truncate_history_thinking?: boolean;
+}
+
+/** Grader that compares tool calls. Scores the share of equal names and arguments. */
+export interface ToolCallGrader {
+  /** Name of the grader. */
+  name: string;
+  /** Lowest score that passes. Defaults to 1. */
+  pass_threshold?: number | null;
+  type: "tool_call";
+  /** Tool calls to grade. May contain template variables. Default: `{{sample.output_tools}}`. */
+  input?: string;
+  /** Expected tool call or list of tool calls as JSON, usually a template variable. */
+  reference: string;
+}
+
+/** Advice before a training. */
+export interface TrainingAdvice {
+  /** ID of the advice. Starts with `ftadvice-`. */
+  id: string;
+  object?: "advice";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** ID of the training file. */
+  training_file_id: string;
+  /** ID of the base model. */
+  model: string;
+  /** Time at which the advice is deleted, in Unix seconds. */
+  expires_at: number;
+  /** The advice; null unless the status is `completed`. */
+  result: AdviceResult | null;
+}
+
+/** A trial of a sweep, which is a fine-tuning job. */
+export interface TrialObject {
+  /** ID of the job. */
+  job_id: string;
+  /** Hyperparameters in which the trials differ. */
+  hyperparameters: Record<string, unknown>;
+  /** Status of the job. */
+  status: Status;
+  /** Whether the trial is paused until the other trials catch up. */
+  is_waiting: boolean;
+  /**
+   * Loss on the held-out rows at the newest checkpoint or, with `keep_best`, at the best one. Null until there is
+   * one.
+   */
+  held_out_loss: number | null;
+  /** Reason why the sweep stopped the trial; null if it did not. */
+  stopped: string | null;
+  /** Name of the fine-tuned model. Null until the job succeeds. */
+  fine_tuned_model: string | null;
+}
+
+/** Request body to update an eval. Omitted fields stay unchanged. */
+export interface UpdateEval {
+  /** New key-value pairs; null removes them. */
+  metadata?: Record<string, string> | null;
+  /** New name. */
+  name?: string | null;
+}
+
+/** Request to update an API key. Omitted fields stay unchanged. */
+export interface UpdateKey {
+  /** New name of the key. */
+  name?: string | null;
+  /**
+   * New role of the key. Neither the new nor the current role can have more permissions than the role of the key
+   * that changes it.
+   */
+  role?: Role | null;
+  /** New list of the only models of a key with the role `inference`. `null` allows all. */
+  models?: string[] | null;
+  /** New time until the key expires, in seconds from now. `null`: never. */
+  expires_in_seconds?: number | null;
+  /** New list of the IP addresses and CIDR ranges that requests with the key may come from. `null` allows all. */
+  allowed_ips?: string[] | null;
+  /** Limits to change. Omitted limits stay unchanged. */
+  limits?: Limits;
+}
+
+/** Request to update a project. Omitted fields and limits stay unchanged. */
+export interface UpdateProject {
+  limits?: ProjectLimits;
+  /**
+   * New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they
+   * expire or are deleted.
+   */
+  capture?: CaptureSettings | null;
+  /**
+   * Whose administrators may switch the storage of chats on: with `organization`, only keys with the role
+   * `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
+   */
+  capture_managed_by?: "organization" | "project" | null;
+  /** Current name of the project. Another name is refused, because the names of its models contain it. */
+  name?: string | null;
+}
+
+/** Request to change a service account. Omitted fields stay unchanged. */
+export interface UpdateServiceAccount {
+  /** New name of the account. */
+  name?: string | null;
+  /** New role of the account. All of its keys get the role `project_admin` (`owner`) or `member`. */
+  role?: "owner" | "member" | null;
+}
+
+/** Request to replace the metadata of a stored chat completion. */
+export interface UpdateStoredChat {
+  /** New metadata, which is stored as it is. `null` removes all. */
+  metadata: Record<string, string> | null;
+}
+
+/** Request to update a webhook endpoint. Omitted fields remain unchanged. */
+export interface UpdateWebhookEndpoint {
+  /** New name. */
+  name?: string | null;
+  /**
+   * New URL. The operator must allow its host and port. Any value, even the current URL, enables a disabled
+   * endpoint.
+   */
+  url?: string | null;
+  /** Event types to deliver. Replaces the current list. */
+  event_types?: EventType[] | null;
+}
+
+/** Request to complete an upload: the parts of the file, in order. */
+export interface UploadComplete {
+  /** IDs of the parts, in file order. */
+  part_ids: string[];
+  /** MD5 digest of the complete file, in hexadecimal. */
+  md5?: string | null;
+}
+
+/** Request to create an upload. `format` is an extension of OpenAI's schema. */
+export interface UploadCreate {
+  /** Name of the resulting file. */
+  filename: string;
+  /**
+   * Purpose of the file. `fine-tune` and `evals` files are checked, `batch` files when a batch is created.
+   * `model-import`, an extension, is for archives of adapters.
+   */
+  purpose: "fine-tune" | "evals" | "batch" | "user_data" | "model-import";
+  /** Size of the complete file in bytes. */
+  bytes: number;
+  /** MIME type of the file. Required for OpenAI compatibility; the format is detected from the content. */
+  mime_type: string;
+  /** Lifetime of the resulting file. If omitted, the file never expires. */
+  expires_after?: ExpiresAfter | null;
+  /** Format options of the file. */
+  format?: FormatFields | null;
+}
+
+/** OpenAI's upload object. */
+export interface UploadObject {
+  /** ID of the upload, prefixed with `upload_`. */
+  id: string;
+  object?: "upload";
+  /** Declared size of the complete file in bytes. */
+  bytes: number;
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Name of the resulting file. */
+  filename: string;
+  purpose: Purpose;
+  status: UploadStatus;
+  /** Time until which the upload accepts parts, as a Unix timestamp in seconds. */
+  expires_at: number;
+  /** Resulting file; null until the upload is completed. */
+  file?: FileObject | null;
+}
+
+/** OpenAI's part object, extended with `bytes` and `md5` so that clients can resume uploads. */
+export interface UploadPartObject {
+  /** ID of the part, prefixed with `part_`, for use in `part_ids`. */
+  id: string;
+  object?: "upload.part";
+  /** Creation time, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** ID of the upload that the part belongs to. */
+  upload_id: string;
+  /** Number of bytes received. */
+  bytes: number;
+  /** MD5 digest of the received bytes, in hexadecimal. */
+  md5: string;
+}
+
+/** Status of an upload; all but `pending` are final. */
+export type UploadStatus = "pending" | "completed" | "cancelled" | "expired";
+
+/** A time interval with an exclusive end. `results` is empty if there was no usage. */
+export interface UsageBucket {
+  object?: "bucket";
+  /** Start of the bucket (inclusive), as a Unix timestamp in seconds. */
+  start_time: number;
+  /** End of the bucket (exclusive), as a Unix timestamp in seconds. */
+  end_time: number;
+  /** Usage results, one per group. */
+  results: UsageResult[];
+}
+
+/** Usage of one group in one bucket. Fields that are not grouped by are null. */
+export interface UsageResult {
+  object?: "organization.usage.completions.result";
+  /** Number of prompt tokens, including cached tokens. */
+  input_tokens: number;
+  /** Number of generated tokens. */
+  output_tokens: number;
+  /** Number of prompt tokens served from the engine's cache. */
+  input_cached_tokens: number;
+  /** Number of requests that an engine answered, including those whose client disconnected. */
+  num_model_requests: number;
+  /** Number of audio input tokens. Always 0. Default: `0`. */
+  input_audio_tokens?: number;
+  /** Number of audio output tokens. Always 0. Default: `0`. */
+  output_audio_tokens?: number;
+  /** ID of the project, if grouped by `project_id`. */
+  project_id?: string | null;
+  /** ID of the user. Always null, because there are no users. */
+  user_id?: string | null;
+  /** ID of the API key, if grouped by `api_key_id`. */
+  api_key_id?: string | null;
+  /** Model that answered, if grouped by `model`. */
+  model?: string | null;
+  /** Whether the requests belong to batches, if grouped by `batch`. */
+  batch?: boolean | null;
+  /** Service tier. Always null. */
+  service_tier?: string | null;
+  /** Number of requests that ended in an error. */
+  num_failed_requests: number;
+  /** Mean time to first token of streams, in milliseconds; null without streams. */
+  mean_time_to_first_token_ms: number | null;
+  /** Mean time per output token of streams after the first token, in milliseconds; null without such tokens. */
+  mean_time_per_output_token_ms: number | null;
+}
+
+/** Request body to validate a grader. */
+export interface ValidateGrader {
+  /** Grader to validate. */
+  grader: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader;
+}
+
+/** A valid grader. */
+export interface ValidatedGrader {
+  /** Grader as given, with its defaults filled in. */
+  grader: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader;
+}
+
+/** Kind of verdict. */
+export type VerdictKind = "serve" | "prompt" | "retrieval" | "worse" | "memorized" | "forgot" | "overfit" | "solved_already" | "no_gain" | "cannot_tell";
+
+/** Conclusion of an evaluation. */
+export interface VerdictObject {
+  /** Kind of conclusion. */
+  kind: VerdictKind;
+  /** Conclusion in one sentence, with its figures. */
+  sentence: string;
+  /** Recommended next step. */
+  recommendation: string;
+  /** Findings that do not change the conclusion. */
+  warnings?: string[];
+  /** Number of held-out rows to add if the conclusion is `cannot_tell`. */
+  rows_needed?: number | null;
+  /** Paired differences between columns, with 95% confidence intervals. */
+  differences?: Record<string, unknown>[];
+}
+
+/** Weights & Biases integration, which is rejected with the code `unsupported_integration`. */
+export interface WandbIntegration {
+  /** Type of the integration. */
+  type: "wandb";
+  /** Settings of the run. */
+  wandb: WandbSettings;
+}
+
+/** Settings of a Weights & Biases run, as in OpenAI's API. */
+export interface WandbSettings {
+  /** Name of the project. */
+  project: string;
+  /** Team or user. */
+  entity?: string | null;
+  /** Name of the run. */
+  name?: string | null;
+  /** Tags of the run. */
+  tags?: string[] | null;
+}
+
+/** Attempt to deliver an event to a webhook endpoint. */
+export interface WebhookDeliveryObject {
+  /** ID of the attempt, prefixed with `whdelivery-`. */
+  id: string;
+  object?: "webhook_endpoint.delivery";
+  /** Time at which the attempt ended, as a Unix timestamp in seconds. */
+  created_at: number;
+  /** ID of the event, sent as the `webhook-id` header of the request. */
+  event_id: string;
+  /** Type of the event. */
+  event_type: string;
+  /** Number of the attempt, starting at 1. */
+  attempt: number;
+  /**
+   * Outcome of the attempt. `delivered`: the endpoint accepted the event. `retrying`: the attempt failed, and
+   * another one follows. `failed`: the last attempt failed. `disabled`: the endpoint answered 410.
+   */
+  outcome: string;
+  /** HTTP status of the endpoint's response; null if there was none. */
+  response_status: number | null;
+  /** Error class; null if the endpoint responded. */
+  error: string | null;
+  /** Time of the next attempt as a Unix timestamp in seconds; null if there is none. */
+  next_attempt_at: number | null;
+}
+
+/** Confirmation that a webhook endpoint was deleted. */
+export interface WebhookEndpointDeleted {
+  /** ID of the deleted endpoint. */
+  id: string;
+  object?: "webhook_endpoint.deleted";
+  deleted?: true;
+}
+
+/** Webhook endpoint without its signing secret. */
+export interface WebhookEndpointObject {
+  /** ID of the endpoint, prefixed with `webhook_`. */
+  id: string;
+  object?: "webhook_endpoint";
+  /** Creation time as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds. */
+  updated_at: number;
+  /** Name of the endpoint. */
+  name: string;
+  /** URL that receives the events. */
+  url: string;
+  /** Event types to deliver. */
+  event_types: string[];
+  /** Abbreviated signing secret: `whsec_…` and its last four characters. */
+  signing_secret_hint: string;
+  /**
+   * Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of
+   * OpenAI's object.
+   */
+  status: "enabled" | "disabled";
+}
+
+/** Result of a test in which the endpoint responded. */
+export interface WebhookEndpointTestObject {
+  object?: "webhook_endpoint.test";
+  /** ID of the endpoint. */
+  webhook_endpoint_id: string;
+  /** Type of the sample event. */
+  event_type: string;
+  /** HTTP status of the endpoint's response. */
+  status_code: number;
+  /** Whether the endpoint responded, with any status. Always true. */
+  success?: true;
+}
+
+/** Webhook endpoint with its new signing secret. No later response contains the secret. */
+export interface WebhookEndpointWithSecretObject {
+  /** ID of the endpoint, prefixed with `webhook_`. */
+  id: string;
+  object?: "webhook_endpoint";
+  /** Creation time as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds. */
+  updated_at: number;
+  /** Name of the endpoint. */
+  name: string;
+  /** URL that receives the events. */
+  url: string;
+  /** Event types to deliver. */
+  event_types: string[];
+  /** Abbreviated signing secret: `whsec_…` and its last four characters. */
+  signing_secret_hint: string;
+  /**
+   * Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of
+   * OpenAI's object.
+   */
+  status: "enabled" | "disabled";
+  /** Signing secret: `whsec_` and the base64-encoded key. */
+  signing_secret: string;
+}
+
+/** List of event types that an endpoint can subscribe to. */
+export interface WebhookEventTypesObject {
+  object?: "list";
+  /** Event types. */
+  data: string[];
+}
+
+/** Detected properties of a file. `columns` maps the shape's fields to the file's columns. */
+export interface SourceFacts {
+  bytes: number;
+  container: string;
+  compression: string | null;
+  encoding: string | null;
+  delimiter: string | null;
+  shape: string;
+  row_format: "chat" | "labeled" | "preference" | "reinforcement" | "text";
+  columns: Record<string, string>;
+  unused_columns: string[];
+}
+
+/** Result of a validation. `counts` includes every issue, even if `issues` is capped. */
+export interface ValidationReport {
+  format: string;
+  bytes: number;
+  rows: number;
+  valid_rows: number;
+  errors: number;
+  warnings: number;
+  counts: Record<string, number>;
+  issues: Issue[];
+}
+
+/** A problem found in a data set. */
+export interface Issue {
+  severity: Severity;
+  code: string;
+  line: number | null;
+  pointer: string;
+  message: string;
+  fix: string;
+  other_line?: number | null;
+  similarity?: number | null;
+}
+
+/** Severity of an issue. */
+export type Severity = "error" | "info" | "warning";
+
+/** Distribution of a per-row number. */
+export interface Distribution {
+  min: number;
+  p50: number;
+  p95: number;
+  max: number;
+  mean: number;
+  total: number;
+  histogram: Histogram;
+}
+
+/** Histogram of values. */
+export interface Histogram {
+  edges: number[];
+  counts: number[];
+}
+
+/** Token counts for one model's tokenizer. */
+export interface TokenStats {
+  model: string;
+  rows: number;
+  sampled: boolean;
+  tokens: Distribution;
+  supervised_tokens: Distribution;
+  truncated_rows: Record<string, number>;
+  unlearnable_rows: Record<string, number>;
+}
+
+/** Efficiency of a model's tokenizer for a language. */
+export interface TokenizerFit {
+  model: string;
+  language: string;
+  rows: number;
+  tokens_per_character: number;
+  byte_fallback_share: number;
+}
+
+/** Number and share of rows in a language or script. */
+export interface Share {
+  name: string;
+  rows: number;
+  share: number;
+}
+
+/** Groups of similar rows. */
+export interface GroupStats {
+  groups: number;
+  rows: number;
+  extra_rows: number;
+  examples: number[][];
+}
+
+/** Rows of the validation file that also appear in the training file. */
+export interface OverlapStats {
+  rows: number;
+  exact: number;
+  near: number;
+  same_prompt: number;
+  examples: number[][];
+  /** Default: `0`. */
+  contained?: number;
+}
+
+/** Number and locations of findings of one kind of personal data, without the values. */
+export interface PersonalData {
+  kind: string;
+  count: number;
+  places: [number, string][];
+}
+
+/** Statistics on system prompts. */
+export interface SystemPrompts {
+  distinct: number;
+  rows_without: number;
+  top_share: number;
+}
+
+/** Recommended action, with its reason and evidence. The most urgent advice comes first. */
+export interface Advice {
+  code: string;
+  title: string;
+  text: string;
+  evidence: Record<string, number>;
+  lines?: number[];
+}
+
+/** Two rows that are worth comparing. */
+export interface RowPair {
+  kind: "contradiction" | "meaning_contradiction" | "meaning_overlap" | "near_duplicate" | "overlap" | "same_form" | "same_meaning";
+  line: number;
+  other_line: number;
+  similarity: number;
+  text: string;
+  other_text: string;
+}
+
+/** Quality scores of the rows, from 0 to 1. */
+export interface Scores {
+  mean: number;
+  histogram: Histogram;
+  weights: Record<string, number>;
+}
+
+/** Rows that a text encoder called equal in meaning, in reports of earlier versions. */
+export interface MeaningStats {
+  encoder: string;
+  questions: number;
+  skipped: number;
+  same_meaning: number;
+  contradictions: number;
+  overlap: number;
+}
+
+/** Format in which the file was read. */
+export interface FoundFormat {
+  container: string;
+  compression: string | null;
+  encoding: string | null;
+  delimiter: string | null;
+  sheet: string | null;
+  header_row: number | null;
+  shape: string | null;
+  columns: Record<string, string>;
+  unused_columns: string[];
+}
+
+/** One of the first rows. */
+export interface PreviewRow {
+  line: number;
+  record: Record<string, unknown> | null;
+  row: Record<string, unknown> | null;
+  findings: Issue[];
+}
+
+/** Other format options that the file allows. Options without a choice are omitted. */
+export interface FormatAlternatives {
+  sheet?: SheetChoice[];
+  header_row?: HeaderRowChoice[];
+  encoding?: EncodingChoice[];
+  delimiter?: DelimiterChoice[];
+  shape?: ShapeChoice[];
+  columns?: ColumnsChoice[];
+  group_by?: GroupByChoice[];
+}
+
+/** Sheet of a workbook, with its first row. */
+export interface SheetChoice {
+  sheet: string;
+  cells: string[];
+}
+
+/** Row that could name the columns of a table. With 0, no row does. */
+export interface HeaderRowChoice {
+  header_row: number;
+  cells: string[];
+}
+
+/** Encoding that the text could have, with a sample decoded in it. */
+export interface EncodingChoice {
+  encoding: string;
+  sample: string;
+}
+
+/** Delimiter that splits most lines of a table into the same number of fields. */
+export interface DelimiterChoice {
+  delimiter: string;
+  fields: number;
+}
+
+/** Shape that the columns can form, with the column of each of its fields. */
+export interface ShapeChoice {
+  shape: string;
+  columns: Record<string, string>;
+}
+
+/** Columns of a file whose columns are not recognized. */
+export interface ColumnsChoice {
+  names: string[];
+  columns: Record<string, string>;
+}
+
+/** Column that could have the ID of the conversation, if each row is a message. */
+export interface GroupByChoice {
+  group_by: string;
+}
+
+/** A statistic that differs between two files. */
+export interface Shift {
+  measure: "answer_characters" | "class" | "language" | "personal_data" | "question_characters" | "system_prompts" | "tools" | "turns";
+  name: string | null;
+  before: number;
+  after: number;
+  size: number;
+  text: string;
+}
+
+/** Statistics of a file. All but `broken_rows` cover the valid rows only. */
+export interface FileStatistics {
+  rows: number;
+  broken_rows: number;
+  languages: Share[];
+  question_characters: Distribution | null;
+  answer_characters: Distribution | null;
+  turns: Distribution | null;
+  system_prompts: SystemPrompts;
+  tool_rows: number;
+  classes: Share[];
+  personal_data: Record<string, number>;
+  personal_rows: number;
+}
+
+/** Report on a data set. Line numbers refer to the file as uploaded. */
+export interface FileReport {
+  id: string;
+  object: "file.report";
+  file_id: string;
+  status: "completed";
+  version: number;
+  source: SourceFacts;
+  validation: ValidationReport;
+  rows: number;
+  turns: Distribution | null;
+  characters: Distribution | null;
+  answer_characters: Distribution | null;
+  tokens: TokenStats[];
+  tokenizer_fit: TokenizerFit[];
+  languages: Share[];
+  scripts: Share[];
+  exact_duplicates: GroupStats;
+  near_duplicates: GroupStats;
+  contradictions: GroupStats;
+  overlap: OverlapStats | null;
+  personal_data: PersonalData[];
+  system_prompts: SystemPrompts;
+  findings: Issue[];
+  finding_counts: Record<string, number>;
+  advice: Advice[];
+  same_form?: GroupStats;
+  pairs?: RowPair[];
+  possible_personal_data?: PersonalData[];
+  scores?: Scores | null;
+  meaning?: MeaningStats | null;
+}
+
+/** Preview of a file: its first rows as read, and the format options that it allows. */
+export interface FilePreview {
+  id: string;
+  object: "file.preview";
+  file_id: string;
+  status: "completed";
+  format: Record<string, unknown>;
+  found: FoundFormat | null;
+  error: Issue | null;
+  rows: PreviewRow[];
+  findings: Issue[];
+  alternatives: FormatAlternatives;
+}
+
+/** Difference between two files, from `before` to `after`. */
+export interface FileDiff {
+  id: string;
+  object: "file.diff";
+  file_id: string;
+  status: "completed";
+  other_file: string;
+  summary: string;
+  unchanged: number;
+  changed: number;
+  removed: number;
+  added: number;
+  drift: Shift[];
+  before: FileStatistics;
+  after: FileStatistics;
+}

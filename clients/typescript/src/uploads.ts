@@ -1,9 +1,15 @@
 /** Multipart uploads: parallel, verified by MD5, and resumable after any failure. */
 
-import { type Finetuned, postJson, unwrap } from "./client.js";
-import { UploadError } from "./errors.js";
+import { type APIClient, path } from "./core.js";
+import { APIUserAbortError, UploadError } from "./errors.js";
+import type { ReturnedBy } from "./promise.js";
+import type { Files, Uploads, UploadsParts } from "./resources.js";
 import { digestFor, sourceOf, type Uploadable, type UploadSource } from "./source.js";
-import type { FileObject, FormatFields, UploadObject, UploadPartObject } from "./types.js";
+
+type FileObject = ReturnedBy<Files["retrieve"]>;
+type CreateUpload = Parameters<Uploads["create"]>[0];
+type Upload = ReturnedBy<Uploads["retrieve"]>;
+type UploadPart = ReturnedBy<UploadsParts["create"]>;
 
 const MIB = 1024 * 1024;
 const PART_BYTES = 8 * MIB;
@@ -25,7 +31,7 @@ export interface UploadOptions {
   /** File name. Default: the file's own name. */
   filename?: string;
   /** Format of the rows, if it cannot be detected. */
-  format?: FormatFields;
+  format?: NonNullable<CreateUpload["format"]>;
   /** Seconds after which the file is deleted. */
   expiresAfterSeconds?: number;
   /** Id of an interrupted upload; parts that have arrived are not sent again. */
@@ -40,9 +46,9 @@ export interface UploadOptions {
   signal?: AbortSignal;
 }
 
-/** Upload a Blob or a File. To upload a path on Node, see `@finetuned/client/node`. */
+/** Upload a Blob or a File. */
 export async function upload(
-  client: Finetuned,
+  client: APIClient,
   file: Uploadable,
   options: UploadOptions = {},
 ): Promise<FileObject> {
@@ -54,7 +60,7 @@ export async function upload(
   try {
     return await new Sending(client, source, begun.id, arrived, options).run();
   } catch (error) {
-    options.signal?.throwIfAborted();
+    if (options.signal?.aborted) throw new APIUserAbortError(options.signal);
     const why = error instanceof Error ? error.message : String(error);
     throw new UploadError(`${why} To resume within an hour, pass resume: "${begun.id}".`, {
       cause: error,
@@ -64,31 +70,24 @@ export async function upload(
 }
 
 async function begin(
-  client: Finetuned,
+  client: APIClient,
   source: UploadSource,
   options: UploadOptions,
-): Promise<UploadObject> {
-  const signal = options.signal ?? null;
+): Promise<Upload> {
+  const { signal } = options;
   if (options.resume === undefined) {
     const { expiresAfterSeconds: seconds, format } = options;
-    return unwrap(
-      client.http.POST("/v1/uploads", {
-        body: {
-          filename: source.name,
-          purpose: options.purpose ?? "fine-tune",
-          bytes: source.size,
-          mime_type: source.type || "application/octet-stream",
-          ...(seconds === undefined ? {} : { expires_after: { anchor: "created_at", seconds } }),
-          ...(format === undefined ? {} : { format }),
-        },
-        signal,
-      }),
-    );
+    const body = {
+      filename: source.name,
+      purpose: options.purpose ?? "fine-tune",
+      bytes: source.size,
+      mime_type: source.type || "application/octet-stream",
+      ...(seconds === undefined ? {} : { expires_after: { anchor: "created_at", seconds } }),
+      ...(format === undefined ? {} : { format }),
+    };
+    return client.post<Upload>("/uploads", { body, signal });
   }
-  const path = { upload_id: options.resume };
-  const found = await unwrap(
-    client.http.GET("/v1/uploads/{upload_id}", { params: { path }, signal }),
-  );
+  const found = await client.get<Upload>(path`/uploads/${options.resume}`, { signal });
   if (found.bytes !== source.size) {
     const sizes = `${found.bytes} bytes, but ${source.name} has ${source.size}`;
     throw new UploadError(`The upload ${found.id} is for a file of ${sizes}. Start a new one.`);
@@ -100,36 +99,35 @@ async function begin(
 }
 
 async function listParts(
-  client: Finetuned,
+  client: APIClient,
   uploadId: string,
   { signal }: UploadOptions,
-): Promise<UploadPartObject[]> {
-  const params = { path: { upload_id: uploadId } };
-  const answer = client.http.GET("/v1/uploads/{upload_id}/parts", {
-    params,
-    signal: signal ?? null,
+): Promise<UploadPart[]> {
+  const parts = client.get<{ data: UploadPart[] }>(path`/uploads/${uploadId}/parts`, {
+    signal,
   });
-  return (await unwrap(answer)).data;
+  return (await parts).data;
 }
 
 /** One pass over the file: parts are read in order, sent in parallel, ordered at the end. */
 class Sending {
   readonly #stop = new AbortController();
-  readonly #signal: AbortSignal;
   readonly #underWay = new Set<Promise<void>>();
   readonly #partIds: string[] = [];
   readonly #arrived = new Map<string, string[]>();
   #sentBytes = 0;
 
   constructor(
-    readonly client: Finetuned,
+    readonly client: APIClient,
     readonly source: UploadSource,
     readonly uploadId: string,
-    arrived: UploadPartObject[],
+    arrived: UploadPart[],
     readonly options: UploadOptions,
   ) {
     const { signal } = options;
-    this.#signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+    const stop = () => this.#stop.abort();
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
     for (const part of arrived) {
       const same = this.#arrived.get(nameOf(part.md5, part.bytes)) ?? [];
       this.#arrived.set(nameOf(part.md5, part.bytes), [...same, part.id]);
@@ -153,7 +151,7 @@ class Sending {
     this.#reportProgress(0);
     for (let start = 0, index = 0; start < source.size; start += step, index++) {
       while (this.#underWay.size >= (options.parallel ?? 4)) await Promise.race(this.#underWay);
-      this.#signal.throwIfAborted();
+      if (this.#stop.signal.aborted) throw new APIUserAbortError(this.options.signal);
       const bytes = await this.#read(start, Math.min(start + step, source.size));
       whole.update(bytes);
       this.#begin(index, bytes);
@@ -187,26 +185,23 @@ class Sending {
   }
 
   async #send(index: number, bytes: Uint8Array<ArrayBuffer>, md5: string): Promise<void> {
-    const response = await this.client.send(`/v1/uploads/${this.uploadId}/parts`, {
-      method: "POST",
-      headers: { "content-type": "application/octet-stream" },
+    const parts = path`/uploads/${this.uploadId}/parts`;
+    const part = await this.client.post<UploadPart>(parts, {
       body: bytes,
-      signal: this.#signal,
-      timeoutMs: TIMEOUT_MS,
+      signal: this.#stop.signal,
+      timeout: TIMEOUT_MS,
       repeatable: true, // a duplicate part is omitted at the end
     });
-    const part = (await response.json()) as UploadPartObject;
     if (part.md5 !== md5) throw new UploadError(`Part ${index + 1} was damaged in transit.`);
     this.#partIds[index] = part.id;
     this.#reportProgress(bytes.length);
   }
 
   async #complete(md5: string): Promise<FileObject> {
-    const path = `/v1/uploads/${this.uploadId}/complete`;
-    const body = { part_ids: this.#partIds, md5 };
-    const { file } = await postJson<UploadObject>(this.client, path, body, {
-      signal: this.#signal,
-      timeoutMs: TIMEOUT_MS,
+    const { file } = await this.client.post<Upload>(path`/uploads/${this.uploadId}/complete`, {
+      body: { part_ids: this.#partIds, md5 },
+      signal: this.#stop.signal,
+      timeout: TIMEOUT_MS,
       repeatable: true, // the same parts get the same response
     });
     if (file) return file;

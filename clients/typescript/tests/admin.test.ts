@@ -1,63 +1,61 @@
 import OpenAI from "openai";
 import { expect, test } from "vitest";
-import {
-  AuthenticationError,
-  createErasure,
-  createKey,
-  createProject,
-  deleteProject,
-  getErasureReceipt,
-  getProject,
-  limitProject,
-  listErasureReceipts,
-  PermissionError,
-  rotateKey,
-  updateKey,
-  upload,
-  waitForErasure,
-  whoami,
-} from "../src/index.js";
+import { AuthenticationError, PermissionDeniedError } from "../src/index.js";
 import { service } from "./support.js";
 
 const admin = service({ apiKey: process.env.FINETUNED_TEST_ADMIN_KEY ?? "" });
+const { projects } = admin.admin.organization;
 
 test("a key has the role, models and secrets that an admin gives it", async () => {
-  const { id } = (await whoami(service())).project;
-  const made = await createKey(admin, id, { name: "bot", role: "inference", models: ["support"] });
+  const { id } = (await service().whoami()).project;
+  const made = await projects.apiKeys.create(id, {
+    name: "bot",
+    role: "inference",
+    models: ["support"],
+  });
   const bot = service({ apiKey: made.value });
-  expect((await whoami(bot)).api_key).toMatchObject({ id: made.id, role: "inference" });
-  await expect(createProject(bot, { name: "x" })).rejects.toThrow(PermissionError);
+  expect((await bot.whoami()).api_key).toMatchObject({ id: made.id, role: "inference" });
+  await expect(bot.admin.organization.projects.create({ name: "x" })).rejects.toThrow(
+    PermissionDeniedError,
+  );
 
-  const changed = await updateKey(admin, id, made.id, { allowed_ips: ["127.0.0.1"] });
+  const changed = await projects.apiKeys.update(made.id, {
+    project_id: id,
+    allowed_ips: ["127.0.0.1"],
+  });
   expect(changed).toMatchObject({ models: ["support"], allowed_ips: ["127.0.0.1/32"] });
-  const rotated = await rotateKey(admin, id, made.id, { overlapSeconds: 0 });
-  await expect(whoami(bot)).rejects.toThrow(AuthenticationError);
-  await whoami(service({ apiKey: rotated.value }));
-  const again = await rotateKey(admin, id, made.id);
+  const rotated = await projects.apiKeys.rotate(made.id, {
+    project_id: id,
+    overlap_seconds: 0,
+  });
+  await expect(bot.whoami()).rejects.toThrow(AuthenticationError);
+  await service({ apiKey: rotated.value }).whoami();
+  const again = await projects.apiKeys.rotate(made.id, { project_id: id });
   expect(again.previous_secrets).toHaveLength(1);
 });
 
 test("OpenAI's SDK makes service accounts with the options of the client", async () => {
-  const { id } = (await whoami(admin)).project;
-  const { projects } = new OpenAI(admin.openaiOptions()).admin.organization;
-  const account = await projects.serviceAccounts.create(id, { name: "nightly" });
+  const { id } = (await admin.whoami()).project;
+  const openai = new OpenAI(admin.openaiOptions());
+  const { serviceAccounts } = openai.admin.organization.projects;
+  const account = await serviceAccounts.create(id, { name: "nightly" });
   const key = service({ apiKey: account.api_key?.value ?? "" });
-  expect((await whoami(key)).api_key.role).toBe("member");
-  await projects.serviceAccounts.delete(account.id, { project_id: id });
-  await expect(whoami(key)).rejects.toThrow(AuthenticationError);
+  expect((await key.whoami()).api_key.role).toBe("member");
+  await serviceAccounts.delete(account.id, { project_id: id });
+  await expect(key.whoami()).rejects.toThrow(AuthenticationError);
 });
 
 test("a project has a storage quota and is deleted", async () => {
-  const { id } = await createProject(admin, { name: "typescript", limits: {} });
-  const limited = await limitProject(admin, id, { storage_bytes: 1_000_000 });
+  const { id } = await projects.create({ name: "typescript", limits: {} });
+  const limited = await projects.update(id, { limits: { storage_bytes: 1_000_000 } });
   expect(limited.limits.storage_bytes).toBe(1_000_000);
-  expect(await getProject(admin, id)).toMatchObject({ status: "active", storage_bytes_used: 0 });
-  expect((await deleteProject(admin, id)).status).toBe("deleting");
+  expect(await projects.retrieve(id)).toMatchObject({ status: "active", storage_bytes_used: 0 });
+  expect((await projects.delete(id)).status).toBe("deleting");
 });
 
 test("rows are found by their text and erased, with a receipt", async () => {
-  const { id } = await createProject(admin, { name: "erasing" });
-  const { value } = await createKey(admin, id, { name: "owner", role: "project_admin" });
+  const { id } = await projects.create({ name: "erasing" });
+  const { value } = await projects.apiKeys.create(id, { name: "owner", role: "project_admin" });
   const client = service({ apiKey: value });
   const row = (question: string) =>
     JSON.stringify({
@@ -69,18 +67,16 @@ test("rows are found by their text and erased, with a receipt", async () => {
   const rows = Array.from({ length: 12 }, (_, n) =>
     row(n === 3 ? "I am Tanaka." : `Question ${n}`),
   );
-  const file = await upload(client, new File([rows.join("\n")], "chats.jsonl"));
-
-  const openai = new OpenAI(client.openaiOptions());
-  await openai.files.waitForProcessing(file.id, { pollInterval: 100 });
+  const file = await client.files.upload(new File([rows.join("\n")], "chats.jsonl"));
+  await client.files.wait(file.id);
 
   const match = { type: "substring" as const, value: "Tanaka" };
-  const { id: erasureId } = await createErasure(client, { match, apply: true });
-  const done = await waitForErasure(client, erasureId);
+  const { erasure } = client.admin.organization;
+  const { id: erasureId } = await erasure.create({ match, apply: true });
+  const done = await erasure.wait(erasureId);
   expect(done).toMatchObject({ status: "completed", files: [{ file_id: file.id, lines: [4] }] });
-  const receipts = [];
-  for await (const one of listErasureReceipts(client, { subjectId: file.id })) receipts.push(one);
-  expect(receipts).toHaveLength(1);
-  const receipt = await getErasureReceipt(client, receipts[0]?.id ?? "");
+  const receipts = await client.erasureReceipts.list({ subject_id: file.id });
+  expect(receipts.data).toHaveLength(1);
+  const receipt = await client.erasureReceipts.retrieve(receipts.data[0]?.id ?? "");
   expect(receipt).toMatchObject({ subject: "file", subject_id: file.id });
 });

@@ -1,23 +1,36 @@
 import { expect, test } from "vitest";
-import { advise, deleteAdvice, getAdvice, NotFoundError, upload } from "../src/index.js";
+import { NotFoundError } from "../src/index.js";
 import { BASE_MODEL, between, chats, service } from "./support.js";
 
-test("advice is awaited, from the check of the file on", async () => {
+test("advice is created once and awaited", async () => {
   const proxy = await between((line, nth) =>
-    line === "POST /v1/fine_tuning/advice" && nth === 0 ? "swallow" : undefined,
+    line === "POST /v1/advice" && nth === 0 ? "swallow" : undefined,
   );
   const client = service({ baseURL: proxy.url });
-  const { id: training_file } = await upload(client, chats(60, "advice"));
-  const advice = await advise(client, { model: BASE_MODEL, training_file });
-  expect(advice).toMatchObject({ status: "completed", rows: 60, error: null });
-  expect(["fix_data", "collect", "prompt", "retrieval", "train"]).toContain(advice.recommendation);
-  expect(advice.base?.rows).toBe(20);
-  expect(await getAdvice(client, advice.id)).toEqual(advice);
-  await deleteAdvice(client, advice.id);
-  await expect(getAdvice(client, advice.id)).rejects.toThrow(NotFoundError);
+  const { id: training_file_id } = await client.files.upload(chats(60, "advice"));
+  await client.files.wait(training_file_id);
+  const { advice: routes } = client;
+  const made = await routes.create({ model: BASE_MODEL, training_file_id });
+  const advice = await routes.wait(made.id);
+  expect(advice).toMatchObject({ object: "advice", status: "completed", error: null });
+  const { rows, base, recommendation } = advice.result ?? {};
+  expect(rows).toBe(60);
+  expect(base?.rows).toBe(20);
+  expect(["fix_data", "collect", "prompt", "retrieval", "train"]).toContain(recommendation);
+  const changes = [];
+  for await (const { type, status } of routes.watch(advice.id)) {
+    if (type === "status") changes.push(status);
+  }
+  expect(changes.at(-1)).toBe("completed");
+  const events = await routes.listEvents(advice.id);
+  expect(events.data.map(({ status }) => status)).toEqual(changes);
+  expect(await routes.retrieve(advice.id)).toEqual(advice);
+  await routes.delete(advice.id);
+  await expect(routes.retrieve(advice.id)).rejects.toThrow(NotFoundError);
 });
 
 test("a file that does not exist is refused", async () => {
-  const body = { model: BASE_MODEL, training_file: "file-unknown" };
-  await expect(advise(service(), body)).rejects.toMatchObject({ param: "training_file" });
+  const body = { model: BASE_MODEL, training_file_id: "file-unknown" };
+  const refused = service().advice.create(body);
+  await expect(refused).rejects.toMatchObject({ param: "training_file_id" });
 });

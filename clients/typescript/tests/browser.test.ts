@@ -63,6 +63,6 @@ test.skipIf(!executablePath)("a page uploads in parts and watches a job", async 
   expect(messages.at(-1)).toBe("The job was cancelled");
 
   const id = (await output.textContent())?.split(" ")[1];
-  const content = await service().send(`/v1/files/${id}/content`);
+  const content = await service().files.content(id ?? "");
   expect(Buffer.compare(Buffer.from(await content.arrayBuffer()), buffer)).toBe(0);
 });

@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
-import { BadRequestError, createStoredChatFile, deleteStoredChats } from "../src/index.js";
+import { BadRequestError } from "../src/index.js";
 import { service } from "./support.js";
 
 test("without stored chats of a model there is no training file, and nothing to delete", async () => {
   const client = service();
-  const made = createStoredChatFile(client, { model: "unknown", limit: 10 });
+  const made = client.datasets.chatCompletions.create({ model: "unknown", limit: 10 });
   await expect(made).rejects.toThrow(BadRequestError);
   await expect(made).rejects.toThrow(/No stored chat completion/);
   const admin = service({ apiKey: process.env.FINETUNED_TEST_ADMIN_KEY ?? "" });
-  expect(await deleteStoredChats(admin, { model: "unknown" })).toBe(0);
+  const gone = await admin.chat.completions.deleteAll({ model: "unknown" });
+  expect(gone).toMatchObject({ deleted: true, count: 0 });
 });

@@ -2,25 +2,20 @@ import { expect, test } from "vitest";
 import {
   BadRequestError,
   clean,
-  deleteRecognizer,
   diff,
   diffRows,
-  getRecognizer,
-  listRecognizers,
   merge,
+  OperationFailedError,
   preview,
   report,
   rows,
-  setRecognizer,
-  TaskError,
-  upload,
 } from "../src/index.js";
 import { BASE_MODEL, between, chats, service } from "./support.js";
 
 test("a report is awaited", async () => {
   const proxy = await between(() => undefined);
   const client = service({ baseURL: proxy.url });
-  const file = await upload(client, chats(25, "report"));
+  const file = await client.files.upload(chats(25, "report"));
   const made = await report(client, file.id, { model: BASE_MODEL });
   expect(made).toMatchObject({
     object: "file.report",
@@ -34,7 +29,7 @@ test("a report is awaited", async () => {
 
 test("a preview tries other options on a file that cannot be used", async () => {
   const table = "Kunde;Wir\nWann öffnen Sie?;Um neun Uhr.\n";
-  const file = await upload(service(), new File([table], "fragen.csv"));
+  const file = await service().files.upload(new File([table], "fragen.csv"));
   const unknown = await preview(service(), file.id);
   expect(unknown).toMatchObject({ object: "file.preview", error: { code: "unknown_columns" } });
   expect(unknown.rows[0]).toMatchObject({ record: { Wir: "Um neun Uhr." }, row: null });
@@ -46,7 +41,7 @@ test("a preview tries other options on a file that cannot be used", async () => 
 
 test("rows are listed with their findings, page by page", async () => {
   const once = await chats(105, "rows").text();
-  const file = await upload(service(), new File([once, "\n", once], "twice.jsonl"));
+  const file = await service().files.upload(new File([once, "\n", once], "twice.jsonl"));
   const seen: number[] = [];
   const query = { issue: "exact_duplicate", model: BASE_MODEL };
   for await (const row of rows(service(), file.id, query)) {
@@ -58,7 +53,7 @@ test("rows are listed with their findings, page by page", async () => {
 
 test("a cleaning creates a new file", async () => {
   const once = await chats(15, "clean").text();
-  const file = await upload(service(), new File([once, "\n", once], "twice.jsonl"));
+  const file = await service().files.upload(new File([once, "\n", once], "twice.jsonl"));
   const cleaned = await clean(service(), file.id, {
     validation_share: 0.2,
     near_duplicates: false,
@@ -71,13 +66,16 @@ test("a cleaning creates a new file", async () => {
 
 test("a file is compared with what a cleaning made of it", async () => {
   const once = await chats(15, "diff").text();
-  const file = await upload(service(), new File([once, "\n", once], "twice.jsonl"));
+  const file = await service().files.upload(new File([once, "\n", once], "twice.jsonl"));
   const cleaned = await clean(service(), file.id);
   const later = cleaned.training_file as string;
   const found = await diff(service(), file.id, later);
   expect(found).toMatchObject({ object: "file.diff", unchanged: 15, removed: 15, added: 0 });
   const lines: (number | null)[] = [];
-  for await (const row of diffRows(service(), file.id, later, { change: "removed" })) {
+  for await (const row of diffRows(service(), file.id, {
+    other_file: later,
+    change: "removed",
+  })) {
     lines.push(row.line);
   }
   expect(lines).toEqual(Array.from({ length: 15 }, (_, at) => at + 16));
@@ -85,7 +83,7 @@ test("a file is compared with what a cleaning made of it", async () => {
 
 test("files are merged into a new file", async () => {
   const files = [];
-  for (const name of ["one", "other"]) files.push(await upload(service(), chats(12, name)));
+  for (const name of ["one", "other"]) files.push(await service().files.upload(chats(12, name)));
   const merged = await merge(service(), {
     files: files.map(({ id }, at) => ({ file_id: id, ...(at ? { max_rows: 2 } : {}) })),
   });
@@ -94,14 +92,14 @@ test("files are merged into a new file", async () => {
 });
 
 test("a failed background task throws the service's code", async () => {
-  const file = await upload(service(), new File(["{}\n{}"], "broken.jsonl"));
+  const file = await service().files.upload(new File(["{}\n{}"], "broken.jsonl"));
   const failed = await clean(service(), file.id, { drop_broken: false }).catch((error) => error);
-  expect(failed).toBeInstanceOf(TaskError);
+  expect(failed).toBeInstanceOf(OperationFailedError);
   expect(failed.code).toBeTruthy();
 });
 
 test("an unknown option is refused with its name", async () => {
-  const file = await upload(service(), chats(10, "options"));
+  const file = await service().files.upload(chats(10, "options"));
   // @ts-expect-error: the types refuse it too
   const refused = await clean(service(), file.id, { unicode: "NFX" }).catch((error) => error);
   expect(refused).toBeInstanceOf(BadRequestError);
@@ -109,12 +107,10 @@ test("an unknown option is refused with its name", async () => {
 });
 
 test("a recognizer is set, listed and deleted", async () => {
-  const client = service();
-  const made = await setRecognizer(client, "ts_number", { pattern: "\\bT-\\d{6}\\b", terms: [] });
-  expect(await getRecognizer(client, "ts_number")).toEqual(made);
-  const names = [];
-  for await (const { id } of listRecognizers(client)) names.push(id);
-  expect(names).toContain(made.id);
-  await deleteRecognizer(client, "ts_number");
-  await expect(getRecognizer(client, "ts_number")).rejects.toMatchObject({ status: 404 });
+  const { recognizers } = service();
+  const made = await recognizers.set("ts_number", { pattern: "\\bT-\\d{6}\\b", terms: [] });
+  expect(await recognizers.retrieve("ts_number")).toEqual(made);
+  expect((await recognizers.list()).data.map(({ id }) => id)).toContain(made.id);
+  await recognizers.delete("ts_number");
+  await expect(recognizers.retrieve("ts_number")).rejects.toMatchObject({ status: 404 });
 });

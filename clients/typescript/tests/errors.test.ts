@@ -1,26 +1,26 @@
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import {
+  APIConnectionError,
+  APIConnectionTimeoutError,
+  APIError,
+  APIUserAbortError,
   AuthenticationError,
   BadRequestError,
-  ConnectionError,
+  type ClientOptions,
   FinetunedError,
+  InternalServerError,
   NotFoundError,
-  PermissionError,
+  PermissionDeniedError,
   RateLimitError,
-  rollbackAlias,
-  ServerError,
-  TimeoutError,
-  unwrap,
 } from "../src/index.js";
 import { between, service } from "./support.js";
 
-const models = (options: object) => unwrap(service(options).http.GET("/v1/models"));
+const models = (options: ClientOptions) => service(options).models.list();
 
 test("an error has the service's details and a next step", async () => {
-  const params = { path: { file_id: "file-unknown" } };
   const refused = await service()
-    .http.GET("/v1/files/{file_id}", { params })
+    .files.retrieve("file-unknown")
     .catch((error) => error);
   expect(refused).toBeInstanceOf(NotFoundError);
   expect(refused).toMatchObject({
@@ -29,40 +29,40 @@ test("an error has the service's details and a next step", async () => {
     type: "invalid_request_error",
   });
   expect(refused.param).toBe("id");
-  expect(refused.requestId).toMatch(/^req_/);
-  expect(refused.message).toContain(refused.requestId);
+  expect(refused.requestID).toMatch(/^req_/);
+  expect(refused.message).toContain(refused.requestID);
   expect(refused.message).toContain("No such File object");
   expect(refused.message).toContain("Check the id");
 });
 
 test("each status has its class", async () => {
   await expect(models({ apiKey: "sk-wrong" })).rejects.toThrow(AuthenticationError);
-  await expect(service().http.GET("/v1/organization/projects")).rejects.toThrow(PermissionError);
-  const query = { limit: 0 };
-  await expect(service().http.GET("/v1/files", { params: { query } })).rejects.toThrow(
-    BadRequestError,
-  );
+  const { projects } = service().admin.organization;
+  await expect(projects.list()).rejects.toThrow(PermissionDeniedError);
+  await expect(service().files.list({ limit: 0 })).rejects.toThrow(BadRequestError);
 });
 
 test("a proxy's error page is an error too", async () => {
   const proxy = await between(() => ({ status: 502, headers: { "content-type": "text/html" } }));
   const failed = await models({ baseURL: proxy.url, maxRetries: 0 }).catch((error) => error);
-  expect(failed).toBeInstanceOf(ServerError);
-  expect(failed).toMatchObject({ status: 502, code: null, requestId: null });
+  expect(failed).toBeInstanceOf(InternalServerError);
+  expect(failed).toMatchObject({ status: 502, code: undefined, requestID: null });
 });
 
-test("a missing response is a ConnectionError that says what to check", async () => {
+test("a missing response is an APIConnectionError that says what to check", async () => {
   const closed = await between(() => undefined);
   await closed.close();
   const failed = await models({ baseURL: closed.url, maxRetries: 0 }).catch((error) => error);
-  expect(failed).toBeInstanceOf(ConnectionError);
+  expect(failed).toBeInstanceOf(APIConnectionError);
+  expect(failed).toBeInstanceOf(APIError); // as in OpenAI's SDK
+  expect(failed.status).toBeUndefined();
   expect(failed.message).toMatch(/ECONNREFUSED.*Check baseURL/);
 });
 
-test("a late response is a TimeoutError", async () => {
+test("a late response is an APIConnectionTimeoutError", async () => {
   const proxy = await between(() => "hang");
-  const asking = models({ baseURL: proxy.url, maxRetries: 0, timeoutMs: 100 });
-  await expect(asking).rejects.toThrow(TimeoutError);
+  const asking = models({ baseURL: proxy.url, maxRetries: 0, timeout: 100 });
+  await expect(asking).rejects.toThrow(APIConnectionTimeoutError);
 });
 
 test("reads are retried after temporary errors", async () => {
@@ -79,18 +79,16 @@ test("reads are retried after temporary errors", async () => {
 test("a request that may have taken effect is not retried", async () => {
   for (const fault of ["cut", { status: 503 }] as const) {
     const proxy = await between(() => fault);
-    await expect(rollbackAlias(service({ baseURL: proxy.url }), "any")).rejects.toThrow(
-      FinetunedError,
-    );
+    const asking = service({ baseURL: proxy.url }).aliases.rollback("any");
+    await expect(asking).rejects.toThrow(FinetunedError);
     expect(proxy.requests).toHaveLength(1);
   }
 });
 
 test("a request that had no effect is retried", async () => {
   const proxy = await between((_, nth) => (nth === 0 ? { status: 429 } : undefined));
-  await expect(rollbackAlias(service({ baseURL: proxy.url }), "any")).rejects.toThrow(
-    NotFoundError,
-  );
+  const asking = service({ baseURL: proxy.url }).aliases.rollback("any");
+  await expect(asking).rejects.toThrow(NotFoundError);
   expect(proxy.requests).toHaveLength(2);
 });
 
@@ -113,8 +111,10 @@ test("retries end", async () => {
 test("a signal interrupts the wait before a retry", async () => {
   const proxy = await between(() => ({ status: 429, headers: { "retry-after": "30" } }));
   const signal = AbortSignal.timeout(200);
-  const asking = service({ baseURL: proxy.url }).http.GET("/v1/models", { signal });
-  await expect(asking).rejects.toMatchObject({ name: "TimeoutError", code: 23 });
+  const asking = service({ baseURL: proxy.url }).get<object>("/models", { signal });
+  const aborted = await asking.catch((error) => error);
+  expect(aborted).toBeInstanceOf(APIUserAbortError);
+  expect(aborted.cause).toMatchObject({ name: "TimeoutError" });
 });
 
 test("no log of the client shows its key", () => {

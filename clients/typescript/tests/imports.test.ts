@@ -2,7 +2,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { getImport, importModel, listImports, TaskError, unwrap } from "../src/index.js";
+import { OperationFailedError } from "../src/index.js";
 import { importModelPath } from "../src/node.js";
 import { service } from "./support.js";
 
@@ -25,17 +25,13 @@ test("a folder is imported, and its archive once more", async () => {
   expect(done).toMatchObject({ status: "completed", base_model, skipped_files: 0, error: null });
   expect(done.model).toMatch(`ft:${base_model}:`);
   expect(done.model).toContain(":voice:");
-  const model = await unwrap(
-    client.http.GET("/v1/models/{model}", { params: { path: { model: done.model ?? "" } } }),
-  );
-  expect(model).toMatchObject({ base_model });
+  expect(await client.models.retrieve(done.model ?? "")).toMatchObject({ base_model });
 
-  const again = await importModel(client, done.file_id, { base_model });
+  const again = await client.models.importAndWait(done.file_id, { base_model });
   expect(again.model).not.toBe(done.model);
-  expect(await getImport(client, done.file_id, done.id)).toEqual(done);
-  const listed: string[] = [];
-  for await (const one of listImports(client, done.file_id)) listed.push(one.id);
-  expect(listed).toEqual([again.id, done.id]);
+  expect(await client.files.imports.retrieve(done.id, done)).toEqual(done);
+  const listed = await client.files.imports.list(done.file_id);
+  expect(listed.data.map(({ id }) => id)).toEqual([again.id, done.id]);
 });
 
 test("the files of a folder are imported, as a page has them", async () => {
@@ -44,7 +40,7 @@ test("the files of a folder are imported, as a page has them", async () => {
     files.push(new File([new Uint8Array(await readFile(join(FOLDER, name)))], name));
   }
   // Parts that end inside of headers and files.
-  const done = await importModel(service(), files, { base_model }, { partBytes: 700 });
+  const done = await service().models.importAndWait(files, { base_model }, { partBytes: 700 });
   expect(done).toMatchObject({ status: "completed", error: null });
 });
 
@@ -53,7 +49,7 @@ test("a refused adapter throws the service's code", async () => {
   const archive = join(folder, "voice.tar");
   await writeFile(archive, "no archive");
   const refused = await importModelPath(service(), archive, { base_model }).catch((e) => e);
-  expect(refused).toBeInstanceOf(TaskError);
+  expect(refused).toBeInstanceOf(OperationFailedError);
   expect(refused.code).toBe("not_an_archive");
   expect(refused.message).toContain("neither a tar nor a zip");
 });

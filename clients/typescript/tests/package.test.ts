@@ -1,16 +1,18 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
 
-/** Bundle one import from the built package, as a web page's bundler does. */
-async function bundled(code: string): Promise<{ text: string; modules: string[] }> {
+/** Bundle a program that uses the built package, as a web page's bundler does. */
+async function bundled(code: string): Promise<{ first: string; modules: string[] }> {
   const made = await build({
     stdin: { contents: code, resolveDir: folder },
     bundle: true,
+    splitting: true,
+    outdir: "out",
     format: "esm",
     platform: "browser",
     minify: true,
@@ -18,33 +20,37 @@ async function bundled(code: string): Promise<{ text: string; modules: string[] 
     write: false,
     logLevel: "silent",
   });
-  const [output] = Object.values(made.metafile.outputs);
-  const used = Object.entries(output?.inputs ?? {}).filter(([, part]) => part.bytesInOutput > 0);
-  return { text: made.outputFiles[0]?.text ?? "", modules: used.map(([path]) => path) };
+  const first = made.outputFiles.find(({ path }) => path.endsWith("stdin.js"))?.text ?? "";
+  const [, output] =
+    Object.entries(made.metafile.outputs).find(([path]) => path.endsWith("stdin.js")) ?? [];
+  const files = [
+    output,
+    ...(output?.imports ?? []).filter(({ kind }) => kind !== "dynamic-import"),
+  ];
+  const inputs = files.flatMap((file) => {
+    const found = file && "path" in file ? made.metafile.outputs[file.path] : file;
+    return Object.keys(found?.inputs ?? {});
+  });
+  return { first, modules: inputs };
 }
 
-test("a page gets only what it imports", async () => {
-  const watching = await bundled(
-    'import { Finetuned, watchJob } from "@finetuned/client"; console.log(Finetuned, watchJob);',
-  );
-  expect(watching.modules).toContain("dist/jobs.js");
-  expect(watching.modules).not.toContain("dist/uploads.js");
-  expect(watching.modules.filter((path) => /md5|sha2|tar/.test(path))).toEqual([]);
-  expect(watching.text).not.toContain("/v1/uploads");
-
-  const uploading = await bundled(
-    'import { upload } from "@finetuned/client"; console.log(upload);',
-  );
-  expect(uploading.text).toContain("/v1/uploads");
-  expect(uploading.modules).toContain("dist/md5.js");
-  expect(uploading.modules).not.toContain("dist/jobs.js");
+test("a page loads digests and uploads only when it uses them", async () => {
+  const page = await bundled('import OpenAI from "@finetuned/client"; console.log(OpenAI);');
+  expect(page.modules).toContain("dist/resources.js");
+  expect(page.modules.filter((path) => /md5|sha2|tar|uploads|types/.test(path))).toEqual([]);
+  expect(page.first.length).toBeLessThan(40_000);
 });
 
 test("the browser entry contains no Node code", async () => {
   // esbuild fails on a Node module if the platform is a browser.
-  const all = await bundled('export * from "@finetuned/client";');
-  expect(all.modules).toContain("dist/aliases.js");
+  await bundled('export * from "@finetuned/client";');
   await expect(bundled('export * from "@finetuned/client/node";')).rejects.toThrow(/node:fs/);
+});
+
+test("the types stay small, so that an editor stays quick", () => {
+  const types = readdirSync(`${folder}/dist`).filter((name) => name.endsWith(".d.ts"));
+  const bytes = types.map((name) => statSync(`${folder}/dist/${name}`).size);
+  expect(bytes.reduce((sum, size) => sum + size, 0)).toBeLessThan(330_000);
 });
 
 test("only what users need is packed", () => {

@@ -1,13 +1,5 @@
 import { expect, test } from "vitest";
-import {
-  cancelSweep,
-  createSweep,
-  getSweep,
-  listSweeps,
-  NotFoundError,
-  upload,
-  waitForSweep,
-} from "../src/index.js";
+import { NotFoundError } from "../src/index.js";
 import { BASE_MODEL, between, chats, service } from "./support.js";
 
 test("a sweep is created once, listed, cancelled and awaited", async () => {
@@ -15,22 +7,21 @@ test("a sweep is created once, listed, cancelled and awaited", async () => {
     line === "POST /v1/fine_tuning/sweeps" && nth === 0 ? "swallow" : undefined,
   );
   const client = service({ baseURL: proxy.url });
-  const file = await upload(client, chats(20, "sweeps"));
-  const made = await createSweep(client, {
+  const file = await client.files.upload(chats(20, "sweeps"));
+  const { sweeps } = client.fineTuning;
+  const made = await sweeps.create({
     model: BASE_MODEL,
     training_file: file.id,
     hyperparameters: { validation_share: 0.25 },
     values: { learning_rate: [0.0002, 0.001] },
   });
   expect(made).toMatchObject({ object: "fine_tuning.sweep", status: "running", best_job: null });
-  const listed: string[] = [];
-  for await (const one of listSweeps(client)) listed.push(one.id);
-  expect(listed).toEqual([made.id]);
-  await cancelSweep(client, made.id);
+  expect((await sweeps.list()).data.map(({ id }) => id)).toEqual([made.id]);
+  await sweeps.cancel(made.id);
   const seen: string[] = [];
-  const ended = await waitForSweep(client, made.id, { onChange: (one) => seen.push(one.status) });
+  const ended = await sweeps.wait(made.id, { onProgress: (one) => seen.push(one.status) });
   expect(ended.status).toBe("cancelled");
   expect(ended.trials.map(({ status }) => status)).toEqual(["cancelled", "cancelled"]);
   expect(seen.at(-1)).toBe("cancelled");
-  await expect(getSweep(client, "ftsweep-unknown")).rejects.toThrow(NotFoundError);
+  await expect(sweeps.retrieve("ftsweep-unknown")).rejects.toThrow(NotFoundError);
 });

@@ -4,12 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import {
+  APIUserAbortError,
   type Finetuned,
   FinetunedError,
   UploadError,
   type UploadProgress,
-  unwrap,
-  upload,
 } from "../src/index.js";
 import { newMd5 } from "../src/md5.js";
 import { uploadPath } from "../src/node.js";
@@ -19,12 +18,7 @@ const PART = 256 * 1024;
 const options = { purpose: "user_data", partBytes: PART, filename: "noise.bin" } as const;
 
 async function content(client: Finetuned, id: string): Promise<Uint8Array> {
-  const path = { file_id: id };
-  const answer = client.http.GET("/v1/files/{file_id}/content", {
-    params: { path },
-    parseAs: "arrayBuffer",
-  });
-  return new Uint8Array((await unwrap(answer)) as ArrayBuffer);
+  return new Uint8Array(await (await client.files.content(id)).arrayBuffer());
 }
 
 function partsSent(proxy: Middle): number {
@@ -35,7 +29,7 @@ test("a file is uploaded in parts, with progress", async () => {
   const client = service();
   const bytes = noise(3 * MIB + 17);
   const reports: UploadProgress[] = [];
-  const file = await upload(client, new Blob([bytes]), {
+  const file = await client.files.upload(new Blob([bytes]), {
     ...options,
     onProgress: (p) => reports.push(p),
   });
@@ -53,14 +47,14 @@ test("parts are sent in parallel", async () => {
   let now = 0;
   let most = 0;
   const counting: typeof fetch = async (input, init) => {
-    const isPart = input instanceof Request && input.url.endsWith("/parts");
+    const isPart = String(input).endsWith("/parts");
     now += isPart ? 1 : 0;
     most = Math.max(most, now);
     return fetch(input, init).finally(() => {
       now -= isPart ? 1 : 0;
     });
   };
-  await upload(service({ fetch: counting }), new Blob([noise(3 * MIB)]), {
+  await service({ fetch: counting }).files.upload(new Blob([noise(3 * MIB)]), {
     ...options,
     parallel: 3,
   });
@@ -73,19 +67,19 @@ test("an interrupted upload resumes with the missing parts", async () => {
     line.endsWith("/parts") && partsSent(proxy) > 5 ? "cut" : undefined,
   );
   const lossy = service({ baseURL: proxy.url, maxRetries: 0 });
-  const failed = await upload(lossy, new Blob([bytes]), { ...options, parallel: 1 }).catch(
-    (e) => e,
-  );
+  const failed = await lossy.files
+    .upload(new Blob([bytes]), { ...options, parallel: 1 })
+    .catch((e) => e);
   expect(failed).toBeInstanceOf(UploadError);
   expect(failed.message).toContain(failed.uploadId);
 
   const whole = await between(() => undefined);
   const client = service({ baseURL: whole.url });
   const again = { ...options, resume: failed.uploadId as string };
-  const file = await upload(client, new Blob([bytes]), again);
+  const file = await client.files.upload(new Blob([bytes]), again);
   expect(partsSent(whole)).toBe(3);
   expect(Buffer.compare(await content(client, file.id), bytes)).toBe(0);
-  expect((await upload(client, new Blob([bytes]), again)).id).toBe(file.id); // after its end
+  expect((await client.files.upload(new Blob([bytes]), again)).id).toBe(file.id); // after its end
   expect(partsSent(whole)).toBe(3);
 });
 
@@ -95,10 +89,13 @@ test("parts with the same bytes are each used once", async () => {
     line.endsWith("/parts") && nth === 2 ? "cut" : undefined,
   );
   const lossy = service({ baseURL: proxy.url, maxRetries: 0 });
-  const failed = await upload(lossy, new Blob([bytes]), { ...options, parallel: 1 }).catch(
-    (e) => e,
-  );
-  const file = await upload(service(), new Blob([bytes]), { ...options, resume: failed.uploadId });
+  const failed = await lossy.files
+    .upload(new Blob([bytes]), { ...options, parallel: 1 })
+    .catch((e) => e);
+  const file = await service().files.upload(new Blob([bytes]), {
+    ...options,
+    resume: failed.uploadId,
+  });
   expect(Buffer.compare(await content(service(), file.id), bytes)).toBe(0);
 });
 
@@ -109,7 +106,7 @@ test("a part whose response was lost is resent and counted once", async () => {
       ? "swallow"
       : undefined,
   );
-  const file = await upload(service({ baseURL: proxy.url }), new Blob([bytes]), options);
+  const file = await service({ baseURL: proxy.url }).files.upload(new Blob([bytes]), options);
   expect(partsSent(proxy)).toBe(5);
   expect(Buffer.compare(await content(service(), file.id), bytes)).toBe(0);
 });
@@ -117,16 +114,15 @@ test("a part whose response was lost is resent and counted once", async () => {
 test("another file does not resume an upload", async () => {
   const proxy = await between((line) => (line.endsWith("/parts") ? "cut" : undefined));
   const lossy = service({ baseURL: proxy.url, maxRetries: 0 });
-  const failed = await upload(lossy, new Blob([noise(PART)]), options).catch((e) => e);
+  const failed = await lossy.files.upload(new Blob([noise(PART)]), options).catch((e) => e);
   const resume = failed.uploadId as string;
-  await expect(upload(service(), new Blob(["short"]), { ...options, resume })).rejects.toThrow(
+  await expect(service().files.upload(new Blob(["short"]), { ...options, resume })).rejects.toThrow(
     /Start a new one/,
   );
-  const path = { upload_id: resume };
-  await service().http.POST("/v1/uploads/{upload_id}/cancel", { params: { path } });
-  await expect(upload(service(), new Blob([noise(PART)]), { ...options, resume })).rejects.toThrow(
-    /is cancelled/,
-  );
+  await service().uploads.cancel(resume);
+  await expect(
+    service().files.upload(new Blob([noise(PART)]), { ...options, resume }),
+  ).rejects.toThrow(/is cancelled/);
 });
 
 test("a signal aborts an upload, which can be resumed", async () => {
@@ -137,15 +133,13 @@ test("a signal aborts an upload, which can be resumed", async () => {
     uploadId = p.uploadId;
     if (p.sentBytes >= 2 * PART) stop.abort(new Error("enough"));
   };
-  await expect(
-    upload(service(), new Blob([bytes]), {
-      ...options,
-      parallel: 1,
-      onProgress,
-      signal: stop.signal,
-    }),
-  ).rejects.toThrow("enough");
-  const file = await upload(service(), new Blob([bytes]), { ...options, resume: uploadId });
+  const { signal } = stop;
+  const aborted = await service()
+    .files.upload(new Blob([bytes]), { ...options, parallel: 1, onProgress, signal })
+    .catch((error) => error);
+  expect(aborted).toBeInstanceOf(APIUserAbortError);
+  expect(aborted.cause).toMatchObject({ message: "enough" });
+  const file = await service().files.upload(new Blob([bytes]), { ...options, resume: uploadId });
   expect(Buffer.compare(await content(service(), file.id), bytes)).toBe(0);
 });
 
@@ -156,15 +150,8 @@ test("a file at a path is uploaded, and its rows are checked", async () => {
   await writeFile(path, await chats(300, "path").text());
   const client = service();
   const { id } = await uploadPath(client, path, { partBytes: 10_000 });
-  await expect
-    .poll(
-      async () => {
-        const params = { path: { file_id: id } };
-        return unwrap(client.http.GET("/v1/files/{file_id}", { params }));
-      },
-      { timeout: 200_000 },
-    )
-    .toMatchObject({ status: "processed", rows: 300, filename: "chats.jsonl" });
+  const file = await client.files.wait(id);
+  expect(file).toMatchObject({ status: "processed", rows: 300, filename: "chats.jsonl" });
 });
 
 test("a path that cannot be read is an error of the client", async () => {
@@ -174,7 +161,7 @@ test("a path that cannot be read is an error of the client", async () => {
 });
 
 test("an empty file is refused before anything is sent", async () => {
-  await expect(upload(service(), new File([], "empty.jsonl"))).rejects.toThrow(
+  await expect(service().files.upload(new File([], "empty.jsonl"))).rejects.toThrow(
     /empty.jsonl is empty/,
   );
 });

@@ -1,11 +1,11 @@
 """Lists the users of Redis: which commands and keys each process of the service may use.
 
 An engine runs the most third-party code, and a worker parses user files. So an engine may only read
-where adapters are, and a worker cannot create an API key: keys are found by their digests, which it
-may not write. Neither may write the key with which version 0.2.0 signed, and only a worker may read
-and delete it. The API and workers may use all other keys of the service, but no command that
-affects the server. Operators' commands, such as `keys create` and `backup`, need a user that may do
-everything.
+where adapters are, and a worker can create neither an API key nor a session: they are found by
+their digests, which it may not write. Neither may write the key with which version 0.2.0 signed,
+and only a worker may read and delete it. The API and workers may use all other keys of the service,
+but no command that affects the server. Operators' commands, such as `keys create` and `backup`,
+need a user that may do everything.
 
 None of them can reach channels and keys of other programs on the same server.
 """
@@ -38,6 +38,7 @@ _JOURNAL: Final = (
 )
 _KEY_DIGESTS: Final = ("key-digests", "restricted-key-digests")
 _SIGNING_KEY: Final = "signing-key"
+_NOT_OF_WORKERS: Final = (*_KEY_DIGESTS, "session", _SIGNING_KEY)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,11 @@ USERS: Final[Mapping[str, User]] = {
     ),
     WORKER: User(
         commands=(*_CONNECTION, *_RECORDS, *_JOURNAL, *_AFTER_DELETIONS),
-        keys=(f"%R~{PREFIX}:*", *_patterns_except([*_KEY_DIGESTS, _SIGNING_KEY]), _QUEUES),
+        keys=(
+            f"%R~{PREFIX}:*",
+            *_patterns_except(_NOT_OF_WORKERS),
+            _QUEUES,
+        ),
         channels=(f"{PREFIX}:*", "__redis__:invalidate"),
         # The deletion of a project revokes its keys.
         selectors=(

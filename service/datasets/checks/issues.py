@@ -44,7 +44,8 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
     RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
-    other row, and `similarity` their similarity from 0 to 1, if it was measured.
+    other row, and `similarity` their similarity from 0 to 1, if it was measured. `figures` are the
+    numbers and names in the message, so that a program can show it in another language.
     """
 
     severity: Annotated[Severity, Meta(description="Severity of the issue.")]
@@ -63,6 +64,10 @@ class Issue(msgspec.Struct, frozen=True, omit_defaults=True):
     similarity: Annotated[
         float | None,
         Meta(description="Similarity of the two rows from 0 to 1, if it was measured."),
+    ] = None
+    figures: Annotated[
+        dict[str, int | float | str] | None,
+        Meta(description="Numbers and names in the message, by name."),
     ] = None
 
 
@@ -93,7 +98,12 @@ def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: 
         fix=check.fix,
         other_line=other if isinstance(other, int) else None,
         similarity=similarity if isinstance(similarity, float) else None,
+        figures={name: _figure(value) for name, value in detail.items()} or None,
     )
+
+
+def _figure(value: object) -> int | float | str:
+    return value if isinstance(value, int | float) else str(value)
 
 
 class IssueLog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -258,7 +258,11 @@ class SystemPrompts(msgspec.Struct, frozen=True):
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """Recommended action, with its reason and evidence. The most urgent advice comes first."""
+    """Recommended action, with its reason and evidence. The most urgent advice comes first.
+
+    Title and text are made of `variant`, the code of their wording, and `figures`, so a program can
+    show them in another language. In reports of earlier versions, both are empty.
+    """
 
     code: Annotated[str, Meta(description="Machine-readable code of the recommendation.")]
     title: Annotated[str, Meta(description="Recommended action in a few words.")]
@@ -268,6 +272,10 @@ class Advice(msgspec.Struct, frozen=True):
     ]
     lines: Annotated[list[int], Meta(description="Line numbers of examples.")] = msgspec.field(
         default_factory=list
+    )
+    variant: Annotated[str, Meta(description="Code of the wording of title and text.")] = ""
+    figures: Annotated[dict[str, Any], Meta(description="Values in title and text, by name.")] = (
+        msgspec.field(default_factory=dict)
     )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from service.datasets.personal_data.characters import decode_hidden, readings
 from service.datasets.personal_data.detect import Found, find_all, may_hold_personal_data
 from service.datasets.personal_data.kinds import CustomKinds, RedactMode
 from service.datasets.personal_data.known_values import KnownFound, KnownValues, Value, keep_longest
+from service.datasets.personal_data.marks import Mark, escape
 from service.datasets.personal_data.names import NamePart, NameParts, is_part
 from service.datasets.rows.conversation import Conversation, split_row
 from service.datasets.text.languages import UNKNOWN, detect
@@ -203,6 +206,88 @@ def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
         "preferred_output": redaction.messages(row["preferred_output"]),
         "non_preferred_output": redaction.messages(row["non_preferred_output"]),
     }
+
+
+def find_marks(row: Row, known: KnownValues) -> list[Mark]:
+    """Return the positions of known values in a row, as `redact_row` would replace them."""
+    marker = _Marker(known)
+    return list(marker.compare(row, redact_row(marker, row, Counter()), ""))
+
+
+# No text contains the token, which each process draws.
+_TOKEN: Final = secrets.token_hex(16)
+_MARKED: Final = re.compile(rf"{_TOKEN}(\d+)_(.*?){_TOKEN}", re.DOTALL)
+
+
+class _Marker(Redactor):
+    """Encloses values in tokens instead of replacing them, to find their positions."""
+
+    def __init__(self, known: KnownValues) -> None:
+        super().__init__("mask")
+        self._known = known
+        self._kinds: list[str] = []
+
+    def _replace(self, text: str, form: str, counts: Counter[str]) -> str:
+        parts: list[str] = []
+        end = 0
+        for value, start, stop in self._find(text):
+            if value.kind not in self._kinds:
+                self._kinds.append(value.kind)
+            kind = self._kinds.index(value.kind)
+            parts += (text[end:start], f"{_TOKEN}{kind}_{text[start:stop]}{_TOKEN}")
+            end = stop
+        return "".join((*parts, text[end:]))
+
+    def compare(self, before: Any, after: Any, pointer: str) -> Iterator[Mark]:
+        """Yield the marks in a value, given the value with tokens."""
+        if isinstance(after, str):
+            yield from self._in_text(before, after, pointer)
+        elif isinstance(after, list):
+            for index, (one, other) in enumerate(zip(before, after, strict=True)):
+                yield from self.compare(one, other, f"{pointer}/{index}")
+        elif isinstance(after, dict):
+            if found := _MARKED.search("\n".join(after)):  # a key cannot be masked alone
+                yield self._whole(found, pointer)
+                return
+            for key, value in after.items():
+                yield from self.compare(before[key], value, f"{pointer}/{escape(key)}")
+
+    def _in_text(self, before: Any, after: str, pointer: str) -> Iterator[Mark]:
+        """Yield the marks in a text, given the text with tokens."""
+        found = list(_MARKED.finditer(after))
+        if not found:
+            return
+        if not isinstance(before, str):
+            yield self._whole(found[0], pointer)
+        elif _MARKED.sub(lambda one: one[2], after) == before:
+            start = end = 0
+            for one in found:
+                start += one.start() - end
+                yield Mark(pointer, start, start + len(one[2]), self._kind(one))
+                start, end = start + len(one[2]), one.end()
+        else:
+            yield from self._everywhere(before, found, pointer)
+
+    def _everywhere(
+        self, before: str, found: Sequence[re.Match[str]], pointer: str
+    ) -> Iterator[Mark]:
+        """Yield each place of the values in JSON that is written differently with tokens.
+
+        If some are not found, because they have escapes, the whole text is marked.
+        """
+        kinds = {one[2]: self._kind(one) for one in found}
+        longest_first = sorted(kinds, key=len, reverse=True)
+        places = list(re.finditer("|".join(map(re.escape, longest_first)), before))
+        if len(places) < len(found):
+            yield Mark(pointer, 0, len(before), self._kind(found[0]))
+        else:
+            yield from (Mark(pointer, *place.span(), kinds[place[0]]) for place in places)
+
+    def _whole(self, found: re.Match[str], pointer: str) -> Mark:
+        return Mark(pointer, 0, 0, self._kind(found))
+
+    def _kind(self, found: re.Match[str]) -> str:
+        return self._kinds[int(found[1])]
 
 
 class _RowRedaction:

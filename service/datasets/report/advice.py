@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from service.datasets.checks.issue_codes import CHECKS
 from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.contract.report import Advice, Report
 from service.datasets.duplicates.groups import Lines
@@ -60,6 +61,156 @@ _QUALITY = {
 }
 
 
+class Wording(NamedTuple):
+    """Title and text of a recommendation. Their placeholders are figures, or parts of `_PARTS`."""
+
+    title: str
+    text: str
+
+
+WORDINGS: Final[Mapping[str, Wording]] = {
+    "fix_broken_rows": Wording(
+        "Fix {rows} broken row(s) first",
+        "They cannot be trained on. The most common error is {error}: {fix}",
+    ),
+    "too_few_rows_for_a_job": Wording(
+        "{rows} rows are too few for a job",
+        "A job needs {rows_needed}; a clear effect starts at {rows_suggested} to 100 good rows.",
+    ),
+    "few_rows": Wording(
+        "{rows} rows are few",
+        "Collect {rows_suggested} to 100 that show what the model gets wrong today, before tuning "
+        "anything else.",
+    ),
+    "conflicting_labels": Wording(
+        "{groups} answer(s) are labeled both good and bad",
+        "Conflicting labels cancel each other out. Keep one label for each answer; the clean call "
+        "can do this, by a rule that you choose.",
+    ),
+    "conflicting_answers": Wording(
+        "{groups} question(s) have conflicting answers",
+        "The model learns the average of conflicting answers. Keep one for each question; the "
+        "clean call can do this, by a rule that you choose.",
+    ),
+    "personal_data": Wording(
+        "{rows} row(s) contain personal data",
+        "A tuned model can repeat what it saw. Redact it with the clean call, with masks or with "
+        "pseudonyms that are consistent throughout the file.",
+    ),
+    "overlap": Wording(
+        "{rows} row(s) of the validation file are also in the training file",
+        "The validation loss will look better than it is. Remove them from one of the files.",
+    ),
+    "truncation": Wording(
+        "{rows} row(s) are cut at {limit} tokens",
+        "Answers come last, so they are cut first; {unlearnable_rows} row(s) keep nothing to learn "
+        "from. Shorten the prompts, or choose a base model with a longer context.",
+    ),
+    "too_uniform": Wording(
+        "{copies} of {rows} rows are copies or near copies of others",
+        "Copies count double. The clean call drops identical rows, and near copies with "
+        "`near_duplicates`. Write rows that ask different things.",
+    ),
+    "class_imbalance": Wording(
+        "The {classes} classes are not balanced",
+        "The most frequent answer is in {largest} of {rows} rows ({largest_share:.0%}), the rarest "
+        "in {smallest}. The model learns to prefer the frequent one: add rows of the rare ones, or "
+        "leave out some of the others.",
+    ),
+    "few_answers": Wording(
+        "{rows} rows have only {answers} different answers",
+        "If this is meant to sort inputs into classes, they are balanced well enough. If not, the "
+        "model will learn to say little else.",
+    ),
+    "facts_to_look_up": Wording(
+        "Most answers are facts to look up",
+        "Short answers with figures that differ from question to question are knowledge, which "
+        "changes and which tuning teaches poorly. Try retrieval (RAG) first; tune for tone, form "
+        "and language.",
+    ),
+    "try_prompting": Wording(
+        "One system prompt may be enough",
+        "All rows share a system prompt and there are {rows} of them. Try that prompt with three "
+        "to five of the rows as examples; tune if the base model still fails.",
+    ),
+    "one_system_prompt": Wording(
+        "The file contains {prompts} system prompts",
+        "Use the one that the application sends; the model does not learn what a varying prompt "
+        "says.",
+    ),
+    "stray_languages": Wording(
+        "A few rows are not in {main_language_name}",
+        "Look at the rows in {language_names}: they are too few to teach a language and may be "
+        "mistakes.",
+    ),
+    "mojibake": Wording(
+        "{rows} row(s) were damaged by a wrong encoding",
+        "Export the data again as UTF-8, or repair it with mend_mojibake in a cleaning.",
+    ),
+    "answer_quality": Wording(
+        "Correct {rows} row(s) with answers that should not be learned",
+        "The model learns to answer like this: {problem_names}. Rewrite or remove these rows.",
+    ),
+    "tokenizer_fits_best": Wording(
+        "{model} encodes {language_name} most compactly",
+        "{worst_model} needs {worst_tokens_per_character:.2f} tokens per character of "
+        "{language_name}, {model} {tokens_per_character:.2f}: faster answers and a longer context "
+        "for the same text.",
+    ),
+    "tokenizers_fit_badly": Wording(
+        "No base model here knows {language_name} well",
+        "Even {model} writes {byte_fallback_share:.0%} of it byte by byte. Expect slow answers; a "
+        "model trained on the language would do better.",
+    ),
+    "tools_not_supported": Wording(
+        "Train {rows} row(s) with tools on another base model",
+        "The chat template of {model_names} does not render tool calls and results: a model "
+        "trained on these rows learns to give empty answers, so a job is refused.",
+    ),
+}
+"""Title and text of recommendations, by variant."""
+
+_PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "error": lambda f: f["most_common_error"].replace("_", " "),
+    "fix": lambda f: CHECKS[f["most_common_error"]].fix if f["most_common_error"] else "",
+    "main_language_name": lambda f: language_name(f["main_language"]),
+    "language_name": lambda f: language_name(f["language"]),
+    "language_names": lambda f: ", ".join(map(language_name, f["languages"])),
+    "problem_names": lambda f: ", ".join(
+        f"{_QUALITY[code]} ({rows})" for code, rows in f["problems"].items()
+    ),
+    "model_names": lambda f: ", ".join(f["models"]),
+}
+"""Parts of titles and texts that are more than a figure, by placeholder."""
+
+
+class _Parts(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return _PARTS[name](self)
+
+
+def _advice(
+    code: str,
+    figures: Mapping[str, Any],
+    evidence: dict[str, float],
+    lines: Sequence[int] = (),
+    *,
+    variant: str | None = None,
+) -> Advice:
+    """Return a recommendation with the wording of the variant, by default that of the code."""
+    wording = WORDINGS[variant or code]
+    parts = _Parts(figures)
+    return Advice(
+        code,
+        wording.title.format_map(parts),
+        wording.text.format_map(parts),
+        evidence,
+        list(lines)[:_LINES],
+        variant or code,
+        dict(figures),
+    )
+
+
 class Figures(NamedTuple):
     """Inputs of the rules: the report so far, and figures that it does not contain."""
 
@@ -91,81 +242,67 @@ def _broken_rows(f: Figures) -> Iterator[Advice]:
     errors = [issue for issue in f.report.validation.issues if issue.severity == "error"]
     codes = {issue.code for issue in errors}
     top = max(codes, key=lambda code: (f.report.validation.counts[code], code), default="")
-    fix = next((issue.fix for issue in errors if issue.code == top), "")
-    yield Advice(
+    yield _advice(
         "fix_broken_rows",
-        f"Fix {broken} broken row(s) first",
-        f"They cannot be trained on. The most common error is {top.replace('_', ' ')}: {fix}",
+        {"rows": broken, "most_common_error": top},
         {"broken_rows": broken, "share": _share(broken, f.report.validation.rows)},
-        [issue.line for issue in errors if issue.line is not None][:_LINES],
+        [issue.line for issue in errors if issue.line is not None],
     )
 
 
 def _too_few(f: Figures) -> Iterator[Advice]:
-    if f.report.rows < _MIN_ROWS:
-        yield Advice(
+    rows = f.report.rows
+    figures = {"rows": rows, "rows_suggested": _FEW_ROWS}
+    if rows < _MIN_ROWS:
+        yield _advice(
             "too_few_rows",
-            f"{f.report.rows} rows are too few for a job",
-            f"A job needs {_MIN_ROWS}; a clear effect starts at {_FEW_ROWS} to 100 good rows.",
-            {"rows": f.report.rows, "needed": _MIN_ROWS},
+            figures | {"rows_needed": _MIN_ROWS},
+            {"rows": rows, "needed": _MIN_ROWS},
+            variant="too_few_rows_for_a_job",
         )
-    elif f.report.rows < _FEW_ROWS:
-        yield Advice(
-            "too_few_rows",
-            f"{f.report.rows} rows are few",
-            f"Collect {_FEW_ROWS} to 100 that show what the model gets wrong today, before "
-            "tuning anything else.",
-            {"rows": f.report.rows, "suggested": _FEW_ROWS},
-        )
+    elif rows < _FEW_ROWS:
+        evidence: dict[str, float] = {"rows": rows, "suggested": _FEW_ROWS}
+        yield _advice("too_few_rows", figures, evidence, variant="few_rows")
 
 
 def _contradictions(f: Figures) -> Iterator[Advice]:
-    if not f.report.contradictions.groups:
+    found = f.report.contradictions
+    if not found.groups:
         return
-    if f.report.validation.format == "labeled":
-        title = f"{f.report.contradictions.groups} answer(s) are labeled both good and bad"
-        text = "Conflicting labels cancel each other out. Keep one label for each answer"
-    else:
-        title = f"{f.report.contradictions.groups} question(s) have conflicting answers"
-        text = "The model learns the average of conflicting answers. Keep one for each question"
-    yield Advice(
+    is_labeled = f.report.validation.format == "labeled"
+    yield _advice(
         "contradictions",
-        title,
-        f"{text}; the clean call can do this, by a rule that you choose.",
-        {"questions": f.report.contradictions.groups, "rows": f.report.contradictions.rows},
-        [lines[0] for lines in f.report.contradictions.examples[:_LINES]],
+        {"groups": found.groups},
+        {"questions": found.groups, "rows": found.rows},
+        [lines[0] for lines in found.examples],
+        variant="conflicting_labels" if is_labeled else "conflicting_answers",
     )
 
 
 def _personal(f: Figures) -> Iterator[Advice]:
     if f.personal_rows:
-        yield Advice(
+        yield _advice(
             "personal_data",
-            f"{f.personal_rows} row(s) contain personal data",
-            "A tuned model can repeat what it saw. Redact it with the clean call, with masks or "
-            "with pseudonyms that are consistent throughout the file.",
+            {"rows": f.personal_rows},
             {"rows": f.personal_rows, "share": _share(f.personal_rows, f.report.rows)},
         )
 
 
 def _overlap(f: Figures) -> Iterator[Advice]:
-    if (
-        f.report.overlap is not None
-        and f.report.overlap.exact + f.report.overlap.near + f.report.overlap.contained
-    ):
-        count = f.report.overlap.exact + f.report.overlap.near + f.report.overlap.contained
-        yield Advice(
-            "overlap",
-            f"{count} row(s) of the validation file are also in the training file",
-            "The validation loss will look better than it is. Remove them from one of the files.",
-            {
-                "exact": f.report.overlap.exact,
-                "near": f.report.overlap.near,
-                "contained": f.report.overlap.contained,
-                "of": f.report.overlap.rows,
-            },
-            [lines[0] for lines in f.report.overlap.examples[:_LINES]],
-        )
+    found = f.report.overlap
+    if found is None or not (count := found.exact + found.near + found.contained):
+        return
+    yield _advice(
+        "overlap",
+        {"rows": count},
+        {
+            "exact": found.exact,
+            "near": found.near,
+            "contained": found.contained,
+            "of": found.rows,
+        },
+        [lines[0] for lines in found.examples],
+    )
 
 
 def _truncation(f: Figures) -> Iterator[Advice]:
@@ -174,65 +311,44 @@ def _truncation(f: Figures) -> Iterator[Advice]:
         limit = max(stats.truncated_rows, default=0)
         rows = stats.truncated_rows.get(limit, 0)
         if rows * 100 >= stats.rows > 0:
-            lost = stats.unlearnable_rows[limit]
-            yield Advice(
+            yield _advice(
                 "truncation",
-                f"{rows} row(s) are cut at {limit} tokens",
-                f"Answers come last, so they are cut first; {lost} row(s) keep nothing "
-                "to learn from. Shorten the prompts, or choose a base model with a longer context.",
+                {"rows": rows, "limit": limit, "unlearnable_rows": stats.unlearnable_rows[limit]},
                 {"limit": limit, "rows": rows, "share": _share(rows, stats.rows)},
             )
 
 
 def _uniform(f: Figures) -> Iterator[Advice]:
-    extra = f.report.exact_duplicates.extra_rows + f.report.near_duplicates.extra_rows
+    exact, near = f.report.exact_duplicates, f.report.near_duplicates
+    extra = exact.extra_rows + near.extra_rows
     if f.report.rows >= _MIN_ROWS and extra * 5 >= f.report.rows:
-        yield Advice(
+        yield _advice(
             "too_uniform",
-            f"{extra} of {f.report.rows} rows are copies or near copies of others",
-            "Copies count double. The clean call drops identical rows, and near copies with "
-            "`near_duplicates`. Write rows that ask different things.",
+            {"copies": extra, "rows": f.report.rows},
             {
-                "exact": f.report.exact_duplicates.extra_rows,
-                "near": f.report.near_duplicates.extra_rows,
+                "exact": exact.extra_rows,
+                "near": near.extra_rows,
                 "share": _share(extra, f.report.rows),
             },
-            [
-                lines[0]
-                for lines in (
-                    f.report.exact_duplicates.examples + f.report.near_duplicates.examples
-                )[:_LINES]
-            ],
+            [lines[0] for lines in exact.examples + near.examples],
         )
     elif f.report.rows >= _FEW_ROWS and f.distinct_answers * 10 <= f.report.rows:
-        yield from _few_answers(f)
+        yield _few_answers(f)
 
 
-def _few_answers(f: Figures) -> Iterator[Advice]:
+def _few_answers(f: Figures) -> Advice:
+    rows, answers = f.report.rows, f.distinct_answers
     largest, smallest = f.class_rows[0], f.class_rows[-1]
-    if f.distinct_answers <= _MAX_CLASSES and largest >= _UNBALANCED * smallest:
-        yield Advice(
-            "class_imbalance",
-            f"The {f.distinct_answers} classes are not balanced",
-            f"The most frequent answer is in {largest} of {f.report.rows} rows "
-            f"({largest / f.report.rows:.0%}), the rarest in {smallest}. The model learns to "
-            "prefer the frequent one: add rows of the rare ones, or leave out some of the others.",
-            {
-                "classes": f.distinct_answers,
-                "largest": largest,
-                "smallest": smallest,
-                "largest_share": _share(largest, f.report.rows),
-            },
-            f.rarest_class[:_LINES],
-        )
-    else:
-        yield Advice(
-            "few_answers",
-            f"{f.report.rows} rows have only {f.distinct_answers} different answers",
-            "If this is meant to sort inputs into classes, they are balanced well enough. If not, "
-            "the model will learn to say little else.",
-            {"answers": f.distinct_answers, "rows": f.report.rows},
-        )
+    if answers > _MAX_CLASSES or largest < _UNBALANCED * smallest:
+        figures = {"answers": answers, "rows": rows}
+        return _advice("few_answers", figures, {"answers": answers, "rows": rows})
+    sizes = {"classes": answers, "largest": largest, "smallest": smallest}
+    return _advice(
+        "class_imbalance",
+        sizes | {"rows": rows, "largest_share": largest / rows},
+        sizes | {"largest_share": _share(largest, rows)},
+        f.rarest_class,
+    )
 
 
 def _facts(f: Figures) -> Iterator[Advice]:
@@ -242,37 +358,27 @@ def _facts(f: Figures) -> Iterator[Advice]:
         and f.distinct_prompts * 10 >= f.report.rows * 9
         and f.distinct_answers * 2 >= f.report.rows
     ):
-        yield Advice(
+        share = _share(len(f.factual_rows), f.report.rows)
+        yield _advice(
             "facts_to_look_up",
-            "Most answers are facts to look up",
-            "Short answers with figures that differ from question to question are knowledge, "
-            "which changes and which tuning teaches poorly. Try retrieval (RAG) first; tune "
-            "for tone, form and language.",
-            {
-                "factual_rows": len(f.factual_rows),
-                "share": _share(len(f.factual_rows), f.report.rows),
-            },
-            f.factual_rows[:_LINES],
+            {"rows": len(f.factual_rows)},
+            {"factual_rows": len(f.factual_rows), "share": share},
+            f.factual_rows,
         )
 
 
 def _prompting(f: Figures) -> Iterator[Advice]:
     prompts = f.report.system_prompts
     if prompts.distinct == 1 and prompts.top_share >= 0.95 and f.report.rows < _PROMPTING_ROWS:
-        yield Advice(
+        yield _advice(
             "try_prompting",
-            "One system prompt may be enough",
-            f"All rows share a system prompt and there are {f.report.rows} of them. Try that "
-            "prompt with three to five of the rows as examples; tune if the base model still "
-            "fails.",
+            {"rows": f.report.rows},
             {"rows": f.report.rows, "share_with_prompt": prompts.top_share},
         )
     elif prompts.distinct > 1 and prompts.distinct * 2 <= f.report.rows:
-        yield Advice(
+        yield _advice(
             "one_system_prompt",
-            f"The file contains {prompts.distinct} system prompts",
-            "Use the one that the application sends; the model does not learn what a varying "
-            "prompt says.",
+            {"prompts": prompts.distinct},
             {"distinct": prompts.distinct, "top_share": prompts.top_share},
         )
 
@@ -281,42 +387,29 @@ def _languages(f: Figures) -> Iterator[Advice]:
     odd = (
         f.report.languages[1:] if f.report.languages and f.report.languages[0].share >= 0.9 else []
     )
-    odd = [share for share in odd if share.name != UNKNOWN and share.share < 0.02]
+    odd = [share for share in odd if share.name != UNKNOWN and share.share < 0.02][:5]
     if odd and f.report.rows >= 20:
-        yield Advice(
+        yield _advice(
             "stray_languages",
-            f"A few rows are not in {language_name(f.report.languages[0].name)}",
-            "Look at the rows in "
-            + ", ".join(language_name(s.name) for s in odd[:5])
-            + ": they are too few "
-            "to teach a language and may be mistakes.",
-            {share.name: share.rows for share in odd[:5]},
+            {
+                "main_language": f.report.languages[0].name,
+                "languages": [share.name for share in odd],
+            },
+            {share.name: share.rows for share in odd},
         )
 
 
 def _mojibake(f: Figures) -> Iterator[Advice]:
     if f.mojibake_rows:
-        yield Advice(
-            "mojibake",
-            f"{f.mojibake_rows} row(s) were damaged by a wrong encoding",
-            "Export the data again as UTF-8, or repair it with mend_mojibake in a cleaning.",
-            {"rows": f.mojibake_rows},
-        )
+        yield _advice("mojibake", {"rows": f.mojibake_rows}, {"rows": f.mojibake_rows})
 
 
 def _quality(f: Figures) -> Iterator[Advice]:
     if not f.quality_rows:
         return
     lines = sorted({line for found in f.quality_rows.values() for line in found})
-    yield Advice(
-        "answer_quality",
-        f"Correct {len(lines)} row(s) with answers that should not be learned",
-        "The model learns to answer like this: "
-        + ", ".join(f"{_QUALITY[code]} ({len(rows)})" for code, rows in f.quality_rows.items())
-        + ". Rewrite or remove these rows.",
-        {code: len(rows) for code, rows in f.quality_rows.items()},
-        lines[:_LINES],
-    )
+    problems = {code: len(rows) for code, rows in f.quality_rows.items()}
+    yield _advice("answer_quality", {"rows": len(lines), "problems": problems}, {**problems}, lines)
 
 
 def _tokenizers(f: Figures) -> Iterator[Advice]:
@@ -324,39 +417,39 @@ def _tokenizers(f: Figures) -> Iterator[Advice]:
         fits = [fit for fit in f.report.tokenizer_fit if fit.language == share.name]
         if share.name == UNKNOWN or share.share < 0.05 or not fits:
             continue
-        name = language_name(share.name)
         best = min(fits, key=lambda fit: fit.tokens_per_character)
         worst = max(fits, key=lambda fit: fit.tokens_per_character)
+        figures = {"language": share.name, "model": best.model}
         if worst.tokens_per_character >= 1.5 * best.tokens_per_character:
-            yield Advice(
+            yield _advice(
                 "tokenizer_fit",
-                f"{best.model} encodes {name} most compactly",
-                f"{worst.model} needs {worst.tokens_per_character:.2f} tokens per character of "
-                f"{name}, {best.model} {best.tokens_per_character:.2f}: faster answers "
-                "and a longer context for the same text.",
+                figures
+                | {
+                    "tokens_per_character": best.tokens_per_character,
+                    "worst_model": worst.model,
+                    "worst_tokens_per_character": worst.tokens_per_character,
+                },
                 {fit.model: fit.tokens_per_character for fit in fits},
+                variant="tokenizer_fits_best",
             )
         elif best.byte_fallback_share >= 0.2:
-            yield Advice(
+            yield _advice(
                 "tokenizer_fit",
-                f"No base model here knows {name} well",
-                f"Even {best.model} writes {best.byte_fallback_share:.0%} of it byte by byte. "
-                "Expect slow answers; a model trained on the language would do better.",
+                figures | {"byte_fallback_share": best.byte_fallback_share},
                 {fit.model: fit.byte_fallback_share for fit in fits},
+                variant="tokenizers_fit_badly",
             )
 
 
 def _tool_rows(f: Figures) -> Iterator[Advice]:
     if not f.tool_rows.lacking:
         return
-    rows, models = len(f.tool_rows.lines), ", ".join(f.tool_rows.lacking)
-    yield Advice(
+    rows = len(f.tool_rows.lines)
+    yield _advice(
         "tools_not_supported",
-        f"Train {rows} row(s) with tools on another base model",
-        f"The chat template of {models} does not render tool calls and results: a model trained "
-        f"on these rows learns to give empty answers, so a job is refused.",
+        {"rows": rows, "models": f.tool_rows.lacking},
         {"tool_rows": rows, "share": _share(rows, f.report.rows)},
-        f.tool_rows.lines[:_LINES],
+        f.tool_rows.lines,
     )
 
 

@@ -25,6 +25,7 @@ from service.datasets.duplicates.overlap import Overlap, find_overlap
 from service.datasets.duplicates.similar_rows import SimilarRows, find_similar_rows
 from service.datasets.file_features import Collected, FileRows, ProgressCallback, read_file
 from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
+from service.datasets.personal_data.marks import Mark
 from service.datasets.personal_data.redact import Redactor, learn_conversation
 from service.datasets.quality import CODES, TENTHS, score, weight
 from service.datasets.report.advice import Figures, advise, log_tool_rows
@@ -86,6 +87,7 @@ _MAX_PLACES_PER_KIND = 50
 _ROWS_PER_CHUNK = 65_536
 _FEW_ROWS = 20
 _MAX_LEARNED_BYTES = 1024 * 1024
+_NO_MORE_MARKS: tuple[int, tuple[Mark, ...]] = (-1, ())
 
 
 Render = Callable[[Report, ShownRows, str], None]
@@ -105,7 +107,9 @@ def analyze(
     log = IssueLog(MAX_ISSUES, code_limit=MAX_ISSUES_A_CODE)
     with tempfile.TemporaryDirectory(dir=spec.result.parent, prefix="report-") as name:
         folder = Path(name)
-        features = FeatureOptions(tokenizers=spec.tokenizers, recognizers=spec.recognizers)
+        features = FeatureOptions(
+            tokenizers=spec.tokenizers, recognizers=spec.recognizers, marks=spec.index is not None
+        )
         read = read_file(
             spec.path,
             folder,
@@ -173,11 +177,18 @@ def _write_index(folder: Path, read: FileRows, log: IssueLog, stored_rows: str |
 
 def _valid_rows(lines: Lines, collected: Collected) -> Iterator[ValidRow]:
     features, names = collected.features, collected.languages
+    marked = collected.marked_rows()
+    row, (marked_row, marks) = -1, next(marked, _NO_MORE_MARKS)
     for start in range(0, len(lines), _ROWS_PER_CHUNK):
         part = slice(start, start + _ROWS_PER_CHUNK)
         columns = (lines[part], features["bytes"][part], features["language"][part])
         for line, length, language in zip(*(c.tolist() for c in columns), strict=True):
-            yield ValidRow(line, length, names[language])
+            row += 1
+            if row == marked_row:
+                yield ValidRow(line, length, names[language], marks)
+                marked_row, marks = next(marked, _NO_MORE_MARKS)
+            else:
+                yield ValidRow(line, length, names[language])
 
 
 def _report(

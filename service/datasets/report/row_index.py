@@ -19,6 +19,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 import msgspec
 
 from service.datasets.checks.issues import Issue
+from service.datasets.personal_data.marks import Mark
 from service.datasets.quality import BEST, score
 
 ENTRIES: Final = "rows.jsonl"
@@ -43,12 +44,14 @@ class RowFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     pointer: str = ""
     other_line: int | None = None
     similarity: float | None = None
+    figures: dict[str, int | float | str] | None = None
 
 
 class RowEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A row: its line, position among the canonical rows, language, findings, and score.
 
-    A broken row has no canonical form, so its `bytes` are 0.
+    A broken row has no canonical form, so its `bytes` are 0. `marks` are the positions of personal
+    data in the canonical row.
     """
 
     line: int
@@ -57,6 +60,7 @@ class RowEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     language: str = UNREADABLE
     findings: tuple[RowFinding, ...] = ()
     score: float = BEST
+    marks: tuple[Mark, ...] = ()
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -86,20 +90,25 @@ class Directory(msgspec.Struct, frozen=True):
     """The blocks of an index, and whether it has texts of its own.
 
     `worst` has the blocks of the rows with a lower score than the best, the lowest first. It is
-    None in an index that an earlier version wrote, which has no scores.
+    None in an index that an earlier version wrote, which has no scores. `has_marks` is false in an
+    index that an earlier version wrote: it does not know where personal data is.
     """
 
     blocks: list[Block]
     has_texts: bool
     worst: list[Block] | None = None
+    has_marks: bool = False
 
 
 class ValidRow(NamedTuple):
-    """A valid row: its line, the length of its canonical form with line break, and its language."""
+    """A valid row: its line, the length of its canonical form with line break, its language, and
+    the positions of personal data in it.
+    """
 
     line: int
     bytes: int
     language: str
+    marks: tuple[Mark, ...] = ()
 
 
 def by_line(issues: Iterable[Issue]) -> dict[int, list[Issue]]:
@@ -120,7 +129,7 @@ def write_index(
     with (folder / ENTRIES).open("wb") as out:
         parts = _parts(_entries(rows, by_line(issues)), size)
         blocks = [_write_block(out, part, worst) for part in parts]
-    directory = Directory(blocks, has_texts, worst.write(folder, size))
+    directory = Directory(blocks, has_texts, worst.write(folder, size), has_marks=True)
     (folder / DIRECTORY).write_bytes(msgspec.json.encode(directory))
 
 
@@ -138,7 +147,7 @@ def _entries(rows: Iterable[ValidRow], found: dict[int, list[Issue]]) -> Iterato
         while left and left[-1] < row.line:
             line = left.pop()
             yield _entry(RowEntry(line), found[line])
-        entry = RowEntry(row.line, start, row.bytes, row.language)
+        entry = RowEntry(row.line, start, row.bytes, row.language, marks=row.marks)
         if left and left[-1] == row.line:
             entry = _entry(entry, found[left.pop()])
         yield entry
@@ -149,7 +158,7 @@ def _entries(rows: Iterable[ValidRow], found: dict[int, list[Issue]]) -> Iterato
 
 def _entry(bare: RowEntry, issues: Sequence[Issue]) -> RowEntry:
     findings = tuple(
-        RowFinding(one.code, one.message, one.pointer, one.other_line, one.similarity)
+        RowFinding(one.code, one.message, one.pointer, one.other_line, one.similarity, one.figures)
         for one in issues
     )
     lowered = score(one.code for one in issues)

@@ -15,16 +15,17 @@ import hashlib
 import hmac
 import secrets
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 from redis.asyncio.client import Pipeline
 
 from service.core import clock, ids, queue
+from service.core.claims import Claim
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, rewriting
 from service.datasets.contract.tasks import RowMatch
-from service.work.records import Kind, RestartedRecord, WorkError
+from service.work.records import Kind, OperationRecord, RestartedRecord, WorkError
 from service.work.store import WorkStore
 
 MATCH_KEY: Final = f"{PREFIX}:erasure-match-key"
@@ -36,8 +37,10 @@ class SearchStatus(StrEnum):
     """Status of a search."""
 
     IN_PROGRESS = "in_progress"
+    CANCELLING = "cancelling"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class FoundFile(Stored):
@@ -75,7 +78,7 @@ class FoundChats(Stored):
     error: str | None = None
 
 
-class SearchRecord(RestartedRecord):
+class SearchRecord(OperationRecord, RestartedRecord):
     """A search for rows in all files and stored chats of a project."""
 
     work = Kind(
@@ -83,12 +86,14 @@ class SearchRecord(RestartedRecord):
         collection="erasure-searches",
         function="erase_rows",
         lane=queue.CPU,
-        id_prefix=ids.ERASURE_SEARCH,
+        id_prefix=ids.ERASURE,
         doing="searched the files",
         interrupted="erasure_interrupted",
+        event="organization.erasure",
     )
-    final = frozenset({SearchStatus.COMPLETED, SearchStatus.FAILED})
+    final = frozenset({SearchStatus.COMPLETED, SearchStatus.FAILED, SearchStatus.CANCELLED})
     failed = SearchStatus.FAILED
+    cancelled = SearchStatus.CANCELLED
 
     key_id: str  # of the API key that asked for it
     match_kind: str
@@ -105,29 +110,54 @@ class SearchRecord(RestartedRecord):
     error: WorkError | None = None
     finished_at: int | None = None
 
+    def cancel(self, now_s: int) -> Self:
+        """Cancel the search. If it has begun, its worker ends it between two files, so that the
+        record names all files that were erased. Raises WorkEnded.
+        """
+        if self.started_at is None or self.is_final:
+            return super().cancel(now_s)
+        return self.model_copy(update={"status": SearchStatus.CANCELLING})
+
 
 class Searches(WorkStore[SearchRecord]):
     """The searches of all projects."""
 
     record = SearchRecord
 
+    async def get(self, project_id: str, record_id: str) -> SearchRecord | None:
+        """Return the project's search with this ID, or None."""
+        if ids.is_valid(record_id, ids.OLD_ERASURE):
+            return await self.records.get(project_id, record_id)
+        return await super().get(project_id, record_id)
+
     async def begin(
-        self, project_id: str, key_id: str, match: RowMatch, *, apply: bool, cascade: bool
+        self,
+        project_id: str,
+        key_id: str,
+        match: RowMatch,
+        *,
+        apply: bool,
+        cascade: bool,
+        metadata: dict[str, str] | None = None,
+        claim: Claim[SearchRecord] | None = None,
     ) -> SearchRecord:
-        """Store a new search and enqueue it."""
+        """Store a new search and enqueue it. Raises ClaimLost."""
         record = SearchRecord(
-            id=ids.new(ids.ERASURE_SEARCH),
+            id=ids.new(ids.ERASURE),
             project_id=project_id,
             created_at=clock.now_s(),
             key_id=key_id,
             match_kind=match.kind,
-            match_digest=await self._digest(project_id, match),
+            match_digest=await self.digest(project_id, match),
             apply=apply,
             cascade=cascade,
+            metadata=metadata,
         )
         encoded = msgspec.json.encode(match)
         return await self.create(
-            record, also=lambda pipe: pipe.set(_match_key(record), encoded, ex=_MATCH_EXPIRES_S)
+            record,
+            claim,
+            also=lambda pipe: pipe.set(_match_key(record), encoded, ex=_MATCH_EXPIRES_S),
         )
 
     async def match(self, record: SearchRecord) -> RowMatch | None:
@@ -135,7 +165,8 @@ class Searches(WorkStore[SearchRecord]):
         stored = await reply(self.redis.get(_match_key(record)))
         return None if stored is None else msgspec.json.decode(stored, type=RowMatch)
 
-    async def _digest(self, project_id: str, match: RowMatch) -> str:
+    async def digest(self, project_id: str, match: RowMatch) -> str:
+        """Return a keyed digest of what a search looks for."""
         await reply(self.redis.set(MATCH_KEY, secrets.token_bytes(32), nx=True))
         key = await reply(self.redis.get(MATCH_KEY))
         assert key is not None  # it is never removed

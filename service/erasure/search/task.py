@@ -59,6 +59,10 @@ _MAX_PLACES: Final = 1000
 _KEEP_DUPLICATES: Final = CleanOptions(exact_duplicates=False)
 
 
+class _Cancelled(Exception):
+    """The search is being cancelled."""
+
+
 class EraseRows(ShortTask[SearchRecord]):
     """The task of a search for rows."""
 
@@ -77,11 +81,21 @@ class EraseRows(ShortTask[SearchRecord]):
         if match is None:
             message = "The search waited for a worker for too long. Start it again."
             raise WorkFailed("expired", message)
-        await self._search_files(record, match)
-        await self._scan_other_objects(record, match)
-        await self._searches.change_own(
-            record, lambda now: now.end(SearchStatus.COMPLETED, clock.now_s())
-        )
+        try:
+            await self._search_files(record, match)
+            await self._scan_other_objects(record, match)
+        except _Cancelled:
+            await self._end(record, SearchStatus.CANCELLED)
+        else:
+            await self._end(record, SearchStatus.COMPLETED)
+
+    async def _end(self, record: SearchRecord, status: SearchStatus) -> None:
+        await self._searches.change_own(record, lambda now: now.end(status, clock.now_s()))
+
+    async def _check_not_cancelled(self, record: SearchRecord) -> None:
+        current = await self._searches.find(record.project_id, record.subject)
+        if current is not None and current.status is SearchStatus.CANCELLING:
+            raise _Cancelled
 
     def _log_internal(self, record: SearchRecord, error: Exception) -> None:
         # The message of the error may contain the text of the search.
@@ -98,6 +112,7 @@ class EraseRows(ShortTask[SearchRecord]):
             if not found.is_erased:
                 await self._erase(record, found)
         for done, file_id in enumerate(todo, 1):
+            await self._check_not_cancelled(record)
             try:
                 file = await self._files.get(record.project_id, file_id, clock.now_s())
             except Unreadable:

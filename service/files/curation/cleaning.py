@@ -18,6 +18,7 @@ from service.files.curation.dataset_process import (
 from service.files.curation.outputs import Outputs, new_output
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Task
+from service.files.curation.reviews.records import decisions_key
 from service.files.records import FileRecord, Files, with_filename_hint
 
 
@@ -35,6 +36,7 @@ class MakeCleaning:
         options = dict(task.options)
         given = options.pop("format", None) or file.format
         decisions = options.pop("decisions_file", None)
+        use_reviews = options.pop("use_reviews", False)
         spec = CleanSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
             out=folder / "out",
@@ -47,6 +49,10 @@ class MakeCleaning:
             found = await other_file(self._files, task.project_id, decisions, "file of decisions")
             fetched = await fetch(self._files.storage, found, folder / "decisions")
             spec = msgspec.structs.replace(spec, decisions=fetched)
+        if use_reviews:
+            path = folder / "decisions"
+            await self._files.storage.get_file(decisions_key(task), path)
+            spec = msgspec.structs.replace(spec, decisions=path)
         cleaned = await self._dataset_process.run(spec)
         if cleaned.train.rows == 0:
             raise DatasetTaskFailed(

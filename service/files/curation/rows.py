@@ -14,6 +14,7 @@ import msgspec
 
 from service.core.storage import Storage
 from service.datasets.checks.issue_codes import CHECKS
+from service.datasets.personal_data.marks import Mark, mask_row
 from service.datasets.quality import BEST, weight
 from service.datasets.report.row_index import (
     DIRECTORY,
@@ -103,6 +104,7 @@ def _neighbors(rows: Sequence[Location]) -> Iterator[Sequence[Location]]:
 
 
 Sort = Literal["line", "score"]
+PersonalDataMode = Literal["mask", "show"]
 
 
 class UnknownLine(Exception):
@@ -110,7 +112,7 @@ class UnknownLine(Exception):
 
 
 class OldIndex(Exception):
-    """The index of an earlier version has no scores."""
+    """The index of an earlier version has no scores, or no positions of personal data."""
 
 
 class RowQuery(NamedTuple):
@@ -122,6 +124,8 @@ class RowQuery(NamedTuple):
     language: str | None = None
     sort: Sort = "line"
     max_score: float | None = None
+    personal_data: PersonalDataMode | None = None
+    """Whether to mask personal data or to show it, with its positions; None for rows without."""
 
     @property
     def excludes_best(self) -> bool:
@@ -169,6 +173,16 @@ class _Part(NamedTuple):
         return is_later and (entry.score == BEST or not self.only_best)
 
 
+class RowPage(NamedTuple):
+    """A page of rows as the body of a list response.
+
+    `revealed` are the lines of the rows whose personal data it shows.
+    """
+
+    body: bytes
+    revealed: list[int]
+
+
 class RowReader:
     """Reads rows of a file whose report is completed."""
 
@@ -177,13 +191,12 @@ class RowReader:
         self._file = file
         self._folder = report.folder
 
-    async def page(self, query: RowQuery) -> bytes:
-        """Return a page of rows as a list response.
-
-        Raises OldIndex, UnknownLine, and StorageMissing.
-        """
+    async def page(self, query: RowQuery) -> RowPage:
+        """Return a page of rows. Raises OldIndex, UnknownLine, and StorageMissing."""
         data = await self._storage.get_bytes(f"{self._folder}/{DIRECTORY}")
         directory = await asyncio.to_thread(msgspec.json.decode, data, type=Directory)
+        if query.personal_data is not None and not directory.has_marks:
+            raise OldIndex
         found: list[RowEntry] = []
         for part in await self._parts(directory, query):
             found += await self._entries(part, query, query.limit + 1 - len(found))
@@ -191,7 +204,10 @@ class RowReader:
         own = f"{self._folder}/{TEXTS}"
         key = own if directory.has_texts else self._file.canonical_key
         texts = await read_rows(self._storage, key, page)
-        return await asyncio.to_thread(_response, page, texts, has_more=len(page) < len(found))
+        has_more = len(page) < len(found)
+        body = await asyncio.to_thread(_response, page, texts, query, has_more=has_more)
+        shows = query.personal_data == "show"
+        return RowPage(body, [entry.line for entry in page if shows and entry.line in texts])
 
     async def _parts(self, directory: Directory, query: RowQuery) -> list[_Part]:
         """Return the parts of the index that have the wanted rows, in their order."""
@@ -229,21 +245,33 @@ def _matching(data: bytes, part: _Part, query: RowQuery) -> list[RowEntry]:
     return [entry for entry in entries if part.matches(entry) and query.matches(entry)]
 
 
-def _response(entries: Sequence[RowEntry], texts: dict[int, bytes], *, has_more: bool) -> bytes:
-    rows = [_object(entry, texts.get(entry.line)) for entry in entries]
+def _response(
+    entries: Sequence[RowEntry], texts: dict[int, bytes], query: RowQuery, *, has_more: bool
+) -> bytes:
+    rows = [_object(entry, texts.get(entry.line), query.personal_data) for entry in entries]
     return encode_page(rows, has_more=has_more)
 
 
-def _object(entry: RowEntry, row: bytes | None) -> dict[str, Any]:
+def _object(entry: RowEntry, row: bytes | None, mode: PersonalDataMode | None) -> dict[str, Any]:
+    shown: Any = None if row is None else msgspec.Raw(row.rstrip(b"\n"))
+    marks: Sequence[Mark] = entry.marks
+    if mode == "mask" and row is not None and marks:
+        shown, marks = mask_row(msgspec.json.decode(row), marks)
     return {
         "id": str(entry.line),
         "object": "file.row",
         "line": entry.line,
         "language": entry.language or None,
         "score": entry.score if _has_score(entry) else None,
-        "row": None if row is None else msgspec.Raw(row.rstrip(b"\n")),
+        "row": shown,
         "findings": [_finding(found) for found in entry.findings],
+        **({} if mode is None else {"personal_data": [_mark(mark) for mark in marks]}),
     }
+
+
+def _mark(mark: Mark) -> dict[str, Any]:
+    fields = ("pointer", "start", "end", "kind")
+    return {name: getattr(mark, name) for name in fields}
 
 
 def _has_score(entry: RowEntry) -> bool:
@@ -258,6 +286,7 @@ def _finding(found: RowFinding) -> dict[str, Any]:
         "severity": check.severity,
         "weight": weight(found.code).points,
         "message": found.message,
+        "figures": found.figures or {},
         "fix": check.fix,
         "pointer": found.pointer,
         "other_line": found.other_line,

@@ -19,7 +19,6 @@ from service.files.stored_chats.records import StoredChatRecord, StoredChats
 from service.files.stored_chats.redaction import StoredChat
 from service.files.stored_chats.schemas import (
     CreateStoredChatFile,
-    StoredChatDeleted,
     StoredChatMessage,
     StoredChatObject,
     StoredChatsDeleted,
@@ -32,7 +31,7 @@ from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, OldestFirst, Resource, list_of
+from service.web.resources import Deleted, ListOf, OldestFirst, Resource, deleted, list_of
 
 _LIST: Final = "/v1/chat/completions"
 _LIST_METHODS: Final = frozenset({"GET", "DELETE"})
@@ -133,9 +132,9 @@ async def delete_chats(caller: Caller, store: Store, model: Model = None) -> Sto
     """Delete all stored chat completions of the project, or those of a model, with their content.
     Training files created from them are kept.
     """
-    deleted = await store.delete(await store.list_all(caller.project_id, model=model))
-    audit_trail.count(chat_completions=deleted)
-    return StoredChatsDeleted(deleted=deleted)
+    count = await store.delete(await store.list_all(caller.project_id, model=model))
+    audit_trail.count(chat_completions=count)
+    return StoredChatsDeleted(count=count)
 
 
 @router.get(
@@ -170,10 +169,10 @@ async def update_chat(record: Existing, body: UpdateStoredChat, store: Store) ->
     summary="Delete a stored chat completion",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.STORED_CHAT_DELETED),
 )
-async def delete_chat(record: Existing, store: Store) -> StoredChatDeleted:
+async def delete_chat(record: Existing, store: Store) -> Deleted:
     """Delete a stored chat completion with its bytes."""
     await store.delete([record])
-    return StoredChatDeleted(id=record.id)
+    return deleted(record.id, "chat.completion")
 
 
 @router.get(

@@ -190,16 +190,9 @@ class StoredChatMessage(_Shown):
         ]
 
 
-class StoredChatDeleted(_Shown):
-    """Response to deleting a stored chat completion."""
-
-    id: str = Field(description="ID of the chat completion.")
-    object: Literal["chat.completion.deleted"] = "chat.completion.deleted"
-    deleted: Literal[True] = True
-
-
 class StoredChatsDeleted(_Shown):
     """Response to deleting stored chat completions."""
 
     object: Literal["chat.completions.deleted"] = "chat.completions.deleted"
-    deleted: int = Field(description="Number of chat completions that were deleted.")
+    deleted: Literal[True] = True
+    count: int = Field(description="Number of chat completions that were deleted.")

@@ -178,6 +178,7 @@ async def _join(
         sha256=sha256.hexdigest(),
         expires_after_s=upload.file_expires_after_s,
         format_=upload.format,
+        key_id=upload.key_id,
     )
 
 

@@ -50,6 +50,7 @@ class UploadRecord(Record):
     expires_at: int
     file_expires_after_s: int | None = None
     format: dict[str, Any] | None = None
+    key_id: str = ""  # the key that created it; empty in records of versions before 0.3
     status: UploadStatus = UploadStatus.PENDING
     ended_at: int | None = None
     parts: int = 0

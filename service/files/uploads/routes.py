@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
@@ -27,7 +27,6 @@ from service.files.uploads.schemas import (
 )
 from service.web.audit_events import AuditEvent
 from service.web.deps import AppSettings, Caller, resource
-from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, list_of
 
@@ -45,8 +44,6 @@ async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecor
 
 
 Existing = Annotated[UploadRecord, Depends(_existing)]
-# Retrying a request to an upload that has ended never succeeds.
-_ENDED: dict[int | str, dict[str, Any]] = {400: {"headers": headers("x-should-retry")}}
 
 
 @router.post(
@@ -85,6 +82,7 @@ async def create_upload(
         expires_at=now_s + LIFETIME_S,
         file_expires_after_s=body.expires_after and body.expires_after.seconds,
         format=body.format and body.format.stored(),
+        key_id=caller.key_id,
     )
     return UploadObject.from_record(await store.create(upload))
 
@@ -109,7 +107,6 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     openapi_extra=needs(
         Permission.FILES_WRITE, AuditEvent.UPLOAD_PART_ADDED, requestBody=body_schema("data", {})
     ),
-    responses=_ENDED,
 )
 async def add_part(
     request: Request, upload: Existing, store: Store, slots: UploadSlots, settings: AppSettings
@@ -145,7 +142,6 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
     "/{upload_id}/complete",
     operation_id="completeUpload",
     summary="Complete an upload",
-    responses=_ENDED,
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_COMPLETED),
 )
 async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
@@ -165,7 +161,6 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
     "/{upload_id}/cancel",
     operation_id="cancelUpload",
     summary="Cancel an upload",
-    responses=_ENDED,
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.UPLOAD_CANCELLED),
 )
 async def cancel_upload(upload: Existing, store: Store) -> UploadObject:

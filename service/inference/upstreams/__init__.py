@@ -7,6 +7,16 @@ replica is ejected and when it returns, and `discovery` which replicas exist. `c
 """
 
 from service.inference.upstreams.client import Answer, NotSent, Timeouts, header_lines
+from service.inference.upstreams.health import ReplicaState
+from service.inference.upstreams.replicas import Replica
 from service.inference.upstreams.upstreams import Upstreams
 
-__all__ = ["Answer", "NotSent", "Timeouts", "Upstreams", "header_lines"]
+__all__ = [
+    "Answer",
+    "NotSent",
+    "Replica",
+    "ReplicaState",
+    "Timeouts",
+    "Upstreams",
+    "header_lines",
+]

@@ -236,18 +236,23 @@ class EngineClient:
 
     async def is_healthy(self, url: str, *, timeout_s: float) -> bool:
         """Return whether the engine at `url` passes its health check in time."""
+        found = await self.get(url, "/health", limit_bytes=_HEALTH_BYTES, timeout_s=timeout_s)
+        return found is not None
+
+    async def get(self, url: str, path: str, *, limit_bytes: int, timeout_s: float) -> bytes | None:
+        """Return the body of the engine's response, or None if it is not 200 or not in time."""
         pool = self._pool(url)
-        head = f"GET /health HTTP/1.1\r\nhost: {pool.host}\r\n\r\n".encode("latin-1")
+        head = f"GET {path} HTTP/1.1\r\nhost: {pool.host}\r\n\r\n".encode("latin-1")
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._exchange(pool, head, b"")
                 try:
-                    await answer.read_all(_HEALTH_BYTES)
+                    body = await answer.read_all(limit_bytes)
                 finally:
                     answer.close()
         except (NotSent, ApiError, TimeoutError):
-            return False
-        return answer.status == 200
+            return None
+        return body if answer.status == 200 else None
 
     async def _exchange(self, pool: _Pool, head: bytes, body: bytes) -> Answer:
         """Send a request, on a new connection if none is idle or all turn out to be closed."""

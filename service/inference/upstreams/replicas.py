@@ -260,6 +260,12 @@ class Replicas:
             ReplicaState.LEAVING: len(self._leaving)
         }
 
+    def listed(self) -> list[tuple[Replica, ReplicaState]]:
+        """Return all replicas with their states, in the order of discovery; leaving ones last."""
+        now = self._clock()
+        members = [(replica, replica.health.state(now)) for replica in self._members.values()]
+        return members + [(replica, ReplicaState.LEAVING) for replica in self._leaving.values()]
+
     def _pick_another(self, adapter: str | None, tried: Collection[Replica]) -> Replica | None:
         left = [r for r in self._usable if r not in tried]
         left = left or [r for r in self._members.values() if r not in tried]

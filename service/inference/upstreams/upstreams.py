@@ -34,7 +34,7 @@ from service.inference.upstreams.client import (
 )
 from service.inference.upstreams.discovery import Discovery, Resolve, resolve
 from service.inference.upstreams.fair_queue import FairQueue
-from service.inference.upstreams.health import Fault, Policy
+from service.inference.upstreams.health import Fault, Policy, ReplicaState
 from service.inference.upstreams.replicas import Probes, Replica, Replicas
 from service.models.records import base_of
 
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 # Time for the first DNS lookup, before requests arrive.
 _FIRST_LOOK_UP_S = 2.0
 _READY_S = 3.0  # one silent engine must not use up the time of the readiness of all parts
+_METRICS_BYTES = 16 * 1024 * 1024
 
 
 class Upstreams:
@@ -232,6 +233,21 @@ class Upstreams:
             if model == base or base not in readiness:
                 bases[base] = bases.get(base, True) and ready
         return bases
+
+    def replicas(self) -> list[tuple[str, Replica, ReplicaState]]:
+        """Return all replicas of all models, each with its model and its state."""
+        return [
+            (model, *found)
+            for model, served in self._served.items()
+            for found in served.replicas.listed()
+        ]
+
+    async def read_metrics(self, replica: Replica) -> str | None:
+        """Return the metrics of a replica, or None if it does not answer in time."""
+        body = await self._client.get(
+            replica.url, "/metrics", limit_bytes=_METRICS_BYTES, timeout_s=_READY_S
+        )
+        return None if body is None else body.decode("utf-8", "replace")
 
     def _next(
         self, replicas: Replicas, adapter: str | None, tried: list[Replica], began: float

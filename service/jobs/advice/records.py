@@ -47,6 +47,7 @@ class AdviceRecord(OperationRecord, RestartedRecord):
         id_prefix=ids.ADVICE,
         doing="worked on this advice",
         interrupted="advice_interrupted",
+        event="advice",
     )
     final = frozenset({AdviceStatus.COMPLETED, AdviceStatus.FAILED, AdviceStatus.CANCELLED})
     failed = AdviceStatus.FAILED

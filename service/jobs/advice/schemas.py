@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.advice.records import AdviceRecord
+from service.jobs.evaluation.schemas import StatementObject
 from service.jobs.planning.job_plan import EstimateObject
 from service.verdict.results import Recommendation
 from service.web.operations import Operation, shared_fields
@@ -84,6 +85,17 @@ class FindingObject(BaseModel):
 
     code: str = Field(description="Machine-readable code.", examples=["contradictions"])
     title: str = Field(description="Finding in one line.")
+    variant: str = Field(
+        default="",
+        description="Code of the wording of the title, of which a finding may have several. Empty "
+        "if an earlier version wrote it.",
+        examples=["conflicting_answers"],
+    )
+    figures: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Figures of the title by name.",
+        examples=[{"groups": 3}],
+    )
 
 
 class AdviceResult(BaseModel):
@@ -96,6 +108,12 @@ class AdviceResult(BaseModel):
     sentence: str = Field(
         description="Recommendation in one sentence, with its figures.",
         examples=["Train: the base model has 21 and its best prompt has 31 of 100 chrF points."],
+    )
+    code: str | None = Field(default=None, description="Code of the sentence.", examples=["train"])
+    figures: dict[str, Any] | None = Field(
+        default=None,
+        description="Figures of the sentence by name. Scores are in points (0 to 100).",
+        examples=[{"base_points": 21.4, "prompt_points": 31.2, "metric": "chrf", "rows": 40}],
     )
     rows: int | None = Field(default=None, description="Number of rows in the training file.")
     metric: str | None = Field(
@@ -129,6 +147,9 @@ class AdviceResult(BaseModel):
     )
     notes: list[str] | None = Field(
         default=None, description="Skipped checks, and reasons why a job would be refused."
+    )
+    note_details: list[StatementObject] | None = Field(
+        default=None, description="The notes as codes and figures, in the same order."
     )
 
 

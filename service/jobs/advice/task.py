@@ -48,8 +48,9 @@ from service.training.contract.hyperparameters import REQUESTED
 from service.training.contract.methods import METHODS, MethodName
 from service.verdict.advice import conclude
 from service.verdict.comparison import BASE, PROMPT, Answer, Column, Comparison
-from service.verdict.results import Finding
+from service.verdict.results import Finding, Statement
 from service.verdict.retrieval import AnsweredRow, retrieval_signs
+from service.verdict.statements import state, write
 from service.verdict.thresholds import LEAST_EARLIER_MODELS
 from service.work.task import CancelableTask, WorkFailed
 
@@ -118,7 +119,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
             context_lengths=(entry.context_length,),
         )
         report = await self._dataset_process.run(spec)
-        return [Finding(one.code, one.title) for one in report.advice]
+        return [Finding(one.code, one.title, one.variant, one.figures) for one in report.advice]
 
     async def _compare(
         self, record: AdviceRecord, entry: BaseModelEntry, data: Data
@@ -182,7 +183,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
 
     async def _estimate(
         self, record: AdviceRecord, file: FileRecord, entry: BaseModelEntry
-    ) -> tuple[dict[str, Any] | None, str | None]:
+    ) -> tuple[dict[str, Any] | None, Statement | None]:
         """Return the estimate of a job with default settings, or the reason why there is none."""
         job = _default_job(record, _method(file))
         while True:
@@ -197,7 +198,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
             except NotReady:
                 await asyncio.sleep(_POLL_S)  # another task measures the rows
             except BadRequest as e:
-                return None, f"A job would be refused: {e.message}"
+                return None, state("job_refused", error=e.code, message=e.message)
             else:
                 return found.model_dump(mode="json"), None
 
@@ -234,11 +235,11 @@ def _default_job(record: AdviceRecord, method: MethodName) -> JobRecord:
     )
 
 
-def _left_out(file: FileRecord, data: Data) -> str | None:
+def _left_out(file: FileRecord, data: Data) -> Statement | None:
     count = (file.rows or 0) - len(data.training)
     if count <= 0:
         return None
-    return f"{count} rows use tools or have no text answer, and were left out."
+    return state("rows_without_text_answer", rows=count)
 
 
 async def _build_result(
@@ -249,19 +250,22 @@ async def _build_result(
     rows: int,
     findings: Sequence[Finding],
     estimate: dict[str, Any] | None,
-    notes: Sequence[str],
+    notes: Sequence[Statement],
 ) -> dict[str, Any]:
     """Return the fields of `AdviceObject` from the recommendation on. Scores are in points."""
     found = conclude(comparison, rows=rows, findings=findings)
     shown: dict[str, Any] = {
         "recommendation": found.recommendation,
         "sentence": found.sentence,
+        "code": found.code,
+        "figures": found.figures,
         "rows": rows,
         "metric": found.metric,
         "headroom": found.headroom,
         "findings": msgspec.to_builtins(list(findings)),
         "estimate": estimate,
-        "notes": list(notes),
+        "notes": list(map(write, notes)),
+        "note_details": msgspec.to_builtins(list(notes)),
     }
     for name, score in (("base", found.base), ("prompt", found.prompt)):
         if score is not None:

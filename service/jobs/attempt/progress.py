@@ -6,6 +6,7 @@ import time
 from typing import Literal
 
 from service.core import metrics, tracing
+from service.jobs.metric_series import Interval
 from service.jobs.records import JobRecord
 from service.training.contract.protocol import Started, StepDone
 
@@ -28,6 +29,8 @@ class StepProgress:
         self.new_tokens = 0
         self._first_tokens: int | None = None
         self._first_at = self._last_at = 0.0
+        self.interval = Interval()
+        """Steps since the last one that got an event."""
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -45,6 +48,7 @@ class StepProgress:
 
     def advance(self, message: StepDone) -> None:
         """Record a completed step."""
+        self.interval.add(message)
         self._step = message.step
         self.new_tokens = max(0, message.trained_tokens - self._tokens)
         self._tokens = message.trained_tokens

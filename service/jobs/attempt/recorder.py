@@ -110,7 +110,10 @@ class AttemptRecorder:
             NewEvent(
                 message=f"Step {message.step}/{message.total_steps}: {_describe_step(message)}",
                 type="metrics",
-                data=message.model_dump(exclude={"type"}, exclude_none=True),
+                data={
+                    **message.model_dump(exclude={"type"}, exclude_none=True),
+                    **self._progress.interval.take(),
+                },
             ),
         )
 
@@ -309,6 +312,7 @@ class AttemptRecorder:
             digest=digest,
             step=step,
             checkpoint=checkpoint,
+            key_id=self.job.key_id,
             gate=self.job.gate,
         )
 

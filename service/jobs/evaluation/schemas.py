@@ -18,6 +18,16 @@ from service.verdict.results import VerdictKind
 from service.work.records import WorkError
 
 
+class StatementObject(BaseModel):
+    """A statement as a code and figures, to show it in any language."""
+
+    code: str = Field(description="Code of the statement.", examples=["lost_general_abilities"])
+    figures: dict[str, Any] = Field(
+        description="Figures of the statement by name. Scores are in points (0 to 100).",
+        examples=[{"lost_points": 6.1, "lost_low": 1.2, "lost_high": 11.0}],
+    )
+
+
 class VerdictObject(BaseModel):
     """Conclusion of an evaluation."""
 
@@ -33,9 +43,29 @@ class VerdictObject(BaseModel):
             )
         ],
     )
+    code: str | None = Field(
+        default=None,
+        description="Code of the sentence; null if an earlier version wrote it.",
+        examples=["tuned_is_better"],
+    )
+    figures: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Figures of the sentence by name. Scores are in points (0 to 100).",
+        examples=[{"rival": "prompt", "points": 31.2, "low": 27.1, "high": 35.4, "rows": 60}],
+    )
     recommendation: str = Field(description="Recommended next step.")
+    recommendation_details: StatementObject | None = Field(
+        default=None,
+        description="The recommendation as a code and figures; null if an earlier version wrote "
+        "it.",
+    )
     warnings: list[str] = Field(
         default_factory=list, description="Findings that do not change the conclusion."
+    )
+    warning_details: list[StatementObject] = Field(
+        default_factory=list,
+        description="The warnings as codes and figures, in the same order. Empty if an earlier "
+        "version wrote them.",
     )
     rows_needed: int | None = Field(
         default=None,

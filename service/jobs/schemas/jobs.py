@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.jobs.metric_series import Series
 from service.jobs.records import CheckpointRecord, EventRecord, JobRecord, Status
 from service.jobs.schemas.create import MlflowIntegrationObject
 from service.models.aliases.schemas import GATE_EXAMPLE
@@ -263,3 +264,45 @@ class EventObject(BaseModel):
     def from_record(cls, event: EventRecord) -> Self:
         """Build the API object from a record."""
         return cls.model_validate(event.model_dump())
+
+
+class MetricSeriesObject(BaseModel):
+    """A metric by step, in buckets. All lists have one value per bucket, in the order of steps.
+    Buckets in which the metric was not measured are left out.
+    """
+
+    step: list[int] = Field(
+        description="The last step in each bucket for which the metric is known."
+    )
+    min: list[float] = Field(description="Lowest value in each bucket.")
+    max: list[float] = Field(description="Highest value in each bucket.")
+    mean: list[float] = Field(description="Mean of the steps in each bucket.")
+    last: list[float] = Field(description="Value at the last step in each bucket.")
+
+    @classmethod
+    def from_series(cls, series: Series) -> Self:
+        """Build the API object of a series."""
+        return cls(
+            step=series.steps,
+            min=series.lowest,
+            max=series.highest,
+            mean=series.mean,
+            last=series.last,
+        )
+
+
+class JobMetricsObject(BaseModel):
+    """Metrics of a job by step, in buckets that keep every extreme."""
+
+    object: Literal["fine_tuning.job.metrics"] = "fine_tuning.job.metrics"
+    job_id: str = Field(description="ID of the job.", examples=["ftjob-abc123"])
+    first_step: int | None = Field(
+        description="First step in the range that has metrics. Null if none has."
+    )
+    last_step: int | None = Field(
+        description="Last step in the range that has metrics. Null if none has."
+    )
+    steps_per_bucket: int = Field(description="Number of steps that each bucket covers.")
+    metrics: dict[str, MetricSeriesObject] = Field(
+        description="The series of each metric that was measured, by name."
+    )

@@ -32,12 +32,12 @@ from service.models.aliases.changes import (
 )
 from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord
-from service.models.aliases.schemas import AliasChange, AliasDeleted, AliasObject, SetAlias
+from service.models.aliases.schemas import AliasChange, AliasObject, SetAlias
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource, list_of
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, list_of
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
 Store = Annotated[Aliases, Depends(resource("aliases"))]
@@ -209,7 +209,7 @@ async def set_alias(
     summary="Delete an alias",
     openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_DELETED),
 )
-async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatch) -> AliasDeleted:
+async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatch) -> Deleted:
     """Delete an alias and its history. Its target models are kept."""
     record = await _existing(store, caller.project_id, name)
     try:
@@ -218,7 +218,7 @@ async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatc
         raise _lost_race(name) from e
     except Missing as e:
         raise _unknown(name) from e
-    return AliasDeleted(id=name)
+    return deleted(name, "alias")
 
 
 async def _existing(store: Aliases, project_id: str, name: str) -> AliasRecord:

@@ -199,14 +199,6 @@ class AliasChange(BaseModel):
         )
 
 
-class AliasDeleted(BaseModel):
-    """Response to deleting an alias."""
-
-    id: str = Field(description="Name of the deleted alias.")
-    object: Literal["alias"] = "alias"
-    deleted: Literal[True] = True
-
-
 def shares(targets: tuple[Target, ...]) -> list[TargetShare]:
     """The API objects for targets."""
     return [TargetShare(model=t.model, weight=t.weight) for t in targets]

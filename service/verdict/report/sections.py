@@ -27,6 +27,7 @@ from service.verdict.comparison import (
 from service.verdict.differences import score
 from service.verdict.evidence import is_better, is_worse
 from service.verdict.results import Difference, GateResult, Verdict
+from service.verdict.statements import memorized_figures, prompt_figures
 from service.verdict.wording import (
     interval,
     memorized_text,
@@ -166,7 +167,7 @@ def after_differences(comparison: Comparison) -> Iterator[Part]:
 def column_label(column: Column) -> str:
     """Return the column's name in a table, such as "base + prompt with 4 examples"."""
     if column.name == PROMPT:
-        return f"base + {prompt_name(column).removeprefix('a ')}"
+        return f"base + {prompt_name(prompt_figures(column)).removeprefix('a ')}"
     return safe_name(column.name)
 
 
@@ -377,7 +378,7 @@ def _memorization_text(found: Memorization) -> list[str]:
     planted = planted if found.canaries_planted else ""
     if not found.returned and not found.personal:
         return [f"None of {probed}{planted} was returned when the model was given the beginning."]
-    returned = memorized_text(found)
+    returned = memorized_text(memorized_figures(found))
     paragraphs = [
         f"Given the beginnings of {probed}{planted}, the tuned model returned {returned}."
     ]

@@ -115,7 +115,10 @@ def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared:
         raise ValueError(f"two schemas have one name: {sorted(both)}")
     schemas |= more
     components["headers"] = parts.HEADERS
-    components["securitySchemes"] = {"HTTPBearer": parts.SECURITY_SCHEME}
+    components["securitySchemes"] = {
+        "HTTPBearer": parts.SECURITY_SCHEME,
+        "Session": parts.SESSION_SCHEME,
+    }
     components["responses"] = {}
     for status in (*_EVERYWHERE, _OF_A_JSON_BODY, _OF_A_PERMISSION):
         response = parts.error(status)
@@ -129,7 +132,8 @@ def _schemas_of(models: Sequence[type[BaseModel]]) -> Mapping[str, Any]:
         [(model, "serialization") for model in models],
         ref_template="#/components/schemas/{model}",
     )
-    return schemas["$defs"]
+    found: Mapping[str, Any] = schemas["$defs"]
+    return found
 
 
 def _complete_operation(operation: dict[str, Any], recorded: _Recorded) -> None:

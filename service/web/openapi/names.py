@@ -30,6 +30,8 @@ NAMES: Final = {
     "HeaderRowChoice": "FormatHeaderRowChoice",
     "Histogram": "ReportHistogram",
     "Issue": "ReportIssue",
+    "MarkedRowObject": "FileMarkedRow",
+    "MarkObject": "FileRowMark",
     "MeaningStats": "ReportMeanings",
     "MergedFileObject": "FileMergeSource",
     "MergeObject": "FileMerge",

@@ -98,6 +98,10 @@ TAGS = [
     },
     {"name": "Audit log", "description": "Who did what, from where, and with what result."},
     {"name": "Projects", "description": "Tenants, their API keys and limits."},
+    {
+        "name": "Installation",
+        "description": "Workers, queues, engines, and checks of the installation.",
+    },
     {"name": "Health", "description": "Health checks. No API key needed."},
 ]
 SECURITY_SCHEME = {
@@ -106,6 +110,15 @@ SECURITY_SCHEME = {
     "description": "API key of a project, sent as `Authorization: Bearer sk-ft-…`. Create keys "
     "with `finetuned-server keys create` or `createApiKey`. The role of a key decides which "
     "operations it may use: each operation names the permission that it needs.",
+}
+
+SESSION_SCHEME = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": "__Host-finetuned-session",
+    "description": "Session of a browser, begun by `createSession`. Over plain http, the cookie is "
+    "named `finetuned-session`. It can be used for all operations, by pages of the same origin. "
+    "Requests with other methods than GET and HEAD also need the header `X-CSRF-Token`.",
 }
 
 _RATE = {
@@ -164,6 +177,12 @@ _SENT: dict[str, Json] = {
         "hexadecimal digits.",
         "schema": {"type": "string"},
         "example": '"8m3v0c5k1q7w2e9r4t6y0u2i"',
+    },
+    "set-cookie": {
+        "description": "Cookie of the session.",
+        "schema": {"type": "string"},
+        "example": "__Host-finetuned-session=…; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; "
+        "Secure",
     },
     "content-disposition": {
         "description": "Name of the file.",
@@ -228,8 +247,8 @@ _PARAMETERS: dict[str, tuple[str, Json]] = {
     "batch_id": _id("batch_", "ID of a batch in the project."),
     "generation_id": _id("dsgen_", "ID of a generation in the project."),
     "run_id": _id("evalrun_", "ID of a run of the eval."),
-    "erasure_id": _id("erasuresearch-", "ID of an erasure in the project."),
-    "receipt_id": _id("erasure-", "ID of an erasure receipt of the project."),
+    "erasure_id": ("ID of an erasure in the project.", {"maxLength": 128}),
+    "receipt_id": ("ID of an erasure receipt of the project.", {"maxLength": 128}),
     "output_item_id": _id("outputitem_", "ID of an output item of the run."),
     "key_id": _id("key_", "ID of an API key."),
     "permission_id": _id("cp_", "ID of a permission to use the model."),
@@ -242,6 +261,7 @@ _PARAMETERS: dict[str, tuple[str, Json]] = {
         "Name of an alias. Send `/` as is or as `%2F`.",
         {"pattern": "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"},
     ),
+    "line": ("Line of the row in the uploaded file, from 1.", {}),
     "recognizer": ("Name of a recognizer.", {"pattern": "^[a-z][a-z0-9_]{0,63}$"}),
     "after": ("Cursor for pagination: the `last_id` of the previous page.", {}),
     "limit": ("Maximum number of objects per page.", {}),

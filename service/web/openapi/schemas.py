@@ -18,6 +18,7 @@ from service.web.openapi.names import NAMES
 Json = dict[str, Any]
 _PREFIX: Final = "#/components/schemas/"
 _LIST: Final = re.compile(r"^ListOf_(.+)_$")
+_COUNTED_LIST: Final = re.compile(r"^CountedList_(?=.+_$)")
 _FORMATS: Final = {"integer": "int64", "number": "double"}
 # Keywords whose values are data, not schemas.
 _DATA: Final = frozenset({"const", "default", "enum", "example", "examples"})
@@ -48,6 +49,7 @@ def complete_schemas(document: Json) -> None:
 
 def name_of(schema: str) -> str:
     """Return the name in the document of a schema that pydantic named."""
+    schema = _COUNTED_LIST.sub("ListOf_", schema)
     if schema in NAMES:
         return NAMES[schema]
     if found := _LIST.match(schema):

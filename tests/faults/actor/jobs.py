@@ -155,6 +155,16 @@ async def _last_trial(world: World) -> None:
     assert await _waiting(world) == 1
 
 
+async def _cancelled_sweep(world: World) -> None:
+    await _sweep_waits(world)
+    await _cancel_sweep(world)
+
+
+async def _delete_sweep(world: World) -> None:
+    if await send(world, "DELETE", f"{SWEEPS}/{world.notes['sweep']}") in (200, 404):
+        world.notes["deleted_sweep"] = world.notes["sweep"]
+
+
 async def _waiting(world: World) -> int:
     sweep = await world.http.get(f"{SWEEPS}/{world.notes['sweep']}")
     return sum(trial["is_waiting"] for trial in sweep.json()["trials"])
@@ -173,7 +183,7 @@ async def _sweep_has_a_winner(world: World) -> AsyncIterator[str]:
             yield f"the sweep is {found}"
 
 
-_HALVED = ("succeeded", ["cancelled", "succeeded"], 1)
+_HALVED = ("completed", ["cancelled", "succeeded"], 1)
 
 
 def _is(*statuses: str) -> Check:
@@ -268,18 +278,19 @@ JOBS = (
         "resumeFineTuningJob", _resume, arrange=_paused, check=both(answered(200), _is("queued"))
     ),
     requests(
-        "createFineTuningSweep",
+        "createSweep",
         _post_sweep,
         arrange=checked_file,
         acts={"delete": delete_file, "same-key": _post_sweep},
         check=one(_sweeps, "sweep"),
     ),
     requests(
-        "cancelFineTuningSweep",
+        "cancelSweep",
         _cancel_sweep,
         arrange=_sweep_waits,
         check=both(answered(200), _is("cancelled")),
     ),
+    requests("deleteSweep", _delete_sweep, arrange=_cancelled_sweep),
     Actor("dispatch", _dispatch, _gpu_worker, acts={"cancel": _cancel}),
     Actor("outbox", _read_outbox, _canceled_job),
 )

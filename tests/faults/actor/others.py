@@ -90,6 +90,26 @@ async def _revoke_key(world: World) -> None:
     await send(world, "DELETE", f"{_keys(world)}/{world.notes['key']}")
 
 
+async def _create_session(world: World) -> None:
+    await make(world, "/v1/session", "session")
+    answer = world.notes["answer"]
+    if answer.status_code == 200:
+        world.notes["csrf"] = answer.json()["csrf_token"]
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+        world.notes["by_cookie"] = {"authorization": "", "cookie": cookie}
+
+
+async def _delete_session(world: World) -> None:
+    headers = {**world.notes["by_cookie"], "x-csrf-token": world.notes["csrf"]}
+    await send(world, "DELETE", "/v1/session", headers=headers)
+
+
+async def _session_has_ended(world: World) -> AsyncIterator[str]:
+    answer = await world.http.get("/v1/session", headers=world.notes["by_cookie"])
+    if answer.status_code != 401:
+        yield f"a session that was ended answers {answer.status_code}"
+
+
 async def _create_eval(world: World) -> None:
     await make(world, "/v1/evals", "eval", json=_EVAL, headers=key("eval"))
 
@@ -130,7 +150,7 @@ async def _runs(world: World) -> int:
 
 async def _create_export(world: World) -> None:
     body = {"model": world.notes["model"], "format": "adapter"}
-    await make(world, "/v1/exports", "export", json=body, headers=key("export"))
+    await make(world, "/v1/model_exports", "export", json=body, headers=key("export"))
 
 
 async def _export_waits(world: World) -> None:
@@ -139,15 +159,15 @@ async def _export_waits(world: World) -> None:
 
 
 async def _delete_export(world: World) -> None:
-    await send(world, "DELETE", f"/v1/exports/{world.notes['export']}")
+    await send(world, "DELETE", f"/v1/model_exports/{world.notes['export']}")
 
 
 async def _cancel_export(world: World) -> None:
-    await send(world, "POST", f"/v1/exports/{world.notes['export']}/cancel")
+    await send(world, "POST", f"/v1/model_exports/{world.notes['export']}/cancel")
 
 
 async def _exports(world: World) -> int:
-    return len(await listed(world, "/v1/exports"))
+    return len(await listed(world, "/v1/model_exports"))
 
 
 async def _update_eval(world: World) -> None:
@@ -381,9 +401,9 @@ async def _delete_requests(world: World) -> None:
 
 
 async def _create_generation(world: World) -> None:
-    body = {"documents": [world.notes["document"]], "model": BASE_MODEL, "n": 2}
+    body = {"document_ids": [world.notes["document"]], "model": BASE_MODEL, "n": 2}
     headers = key("generation")
-    await make(world, "/v1/datasets/generate", "generation", json=body, headers=headers)
+    await make(world, "/v1/dataset_generations", "generation", json=body, headers=headers)
 
 
 async def _document_is_stored(world: World) -> None:
@@ -410,7 +430,7 @@ async def _generation_ended(world: World) -> None:
 
 
 def _generation(world: World, what: str = "") -> str:
-    return f"/v1/datasets/generations/{world.notes['generation']}{what}"
+    return f"/v1/dataset_generations/{world.notes['generation']}{what}"
 
 
 async def _cancel_generation(world: World) -> None:
@@ -426,7 +446,7 @@ async def _delete_document(world: World) -> None:
 
 
 async def _generations(world: World) -> int:
-    return len(await listed(world, "/v1/datasets/generations"))
+    return len(await listed(world, "/v1/dataset_generations"))
 
 
 async def _batches(world: World) -> int:
@@ -446,6 +466,8 @@ MODELS = (
     requests("deleteFineTuningCheckpointPermission", _unshare, arrange=_shared),
     requests("createProject", _create_project, check=_project_is_there),
     requests("createApiKey", _create_key),
+    requests("createSession", _create_session, check=answered(200)),
+    requests("deleteSession", _delete_session, arrange=_create_session, check=_session_has_ended),
     requests("updateProject", _update_project, check=answered(200)),
     requests("createServiceAccount", _create_account, check=answered(200)),
     requests("updateServiceAccount", _update_account, arrange=_create_account),
@@ -474,10 +496,12 @@ EVALS = (
     requests("cancelEvalRun", _cancel_run, arrange=_run_waits),
     requests("cancelEvalRunByPath", _cancel_run_by_path, arrange=_run_waits),
     requests("deleteEvalRun", _delete_run, arrange=_run_ended),
-    requests("createExport", _create_export, arrange=imported_model, check=one(_exports, "export")),
+    requests(
+        "createModelExport", _create_export, arrange=imported_model, check=one(_exports, "export")
+    ),
     Actor("export", works("evals"), _export_waits, acts={"delete": _delete_export}),
-    requests("cancelExport", _cancel_export, arrange=_export_waits),
-    requests("deleteExport", _delete_export, arrange=_export_waits),
+    requests("cancelModelExport", _cancel_export, arrange=_export_waits),
+    requests("deleteModelExport", _delete_export, arrange=_export_waits),
     requests(
         "createBatch", _create_batch, arrange=_requests_are_stored, check=one(_batches, "batch")
     ),

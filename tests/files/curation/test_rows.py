@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from service.core import clock
 from service.core.storage import Storage
 from service.datasets.checks.issues import make_issue
 from service.datasets.report.row_index import ValidRow, write_index
-from service.files.curation.records import Task, TaskKind
-from service.files.curation.rows import MAX_PAGE_BYTES, RowQuery, RowReader
+from service.files.curation.records import Task, TaskKind, Tasks
+from service.files.curation.rows import MAX_PAGE_BYTES, OldIndex, RowQuery, RowReader
 from service.files.records import FileRecord, FileStatus, Purpose
 from tests.conftest import Api, chat_line, checked
 
@@ -137,6 +138,35 @@ async def test_an_index_without_scores_is_written_again(api: Api, http, work, pu
     assert after == before
 
 
+async def test_personal_data_is_masked_or_marked(api: Api, http, work, put, rows):
+    text = "Mail ann.lee@example.com, or call."
+    marked = chat_line("Whom can I ask about order 1? 😀", text)
+    async with work("cpu"):
+        file_id = await put("\n".join([marked, *CHATS[1:], BROKEN]).encode())
+        await rows(file_id)
+    project = await api.app.state.projects.by_name("acme")
+    [task] = (await Tasks(api.app.state.redis).collection(file_id).page(project.id)).items
+    file = await api.app.state.files.get(project.id, file_id, clock.now_s())
+    reader = RowReader(api.app.state.files.storage, file, task)
+    masked = await reader.page(RowQuery(0, 100, personal_data="mask"))
+    shown = await reader.page(RowQuery(0, 100, personal_data="show"))
+    first, *others = json.loads(masked.body)["data"]
+    pointer = "/messages/1/content"
+    assert first["row"]["messages"][1]["content"] == "Mail [EMAIL], or call."
+    mark = {"pointer": pointer, "start": 5, "end": 12, "kind": "email"}
+    assert first["personal_data"] == [mark]
+    assert [row["row"] for row in others[:-1]] == [json.loads(line) for line in CHATS[1:]]
+    assert (others[-1]["row"], others[-1]["personal_data"]) == (None, [])
+    revealed = json.loads(shown.body)["data"][0]
+    assert revealed["row"] == json.loads(marked)
+    assert revealed["personal_data"] == [mark | {"end": 24}]
+    assert (masked.revealed, shown.revealed) == ([], list(range(1, 8)))
+    [directory] = (api.settings.data_dir / "storage").rglob("rows.json")
+    directory.write_text(directory.read_text("utf-8").replace('"has_marks":true', '"x":0'), "utf-8")
+    with pytest.raises(OldIndex):
+        await reader.page(RowQuery(0, 100, personal_data="mask"))
+
+
 async def test_requests_that_cannot_be_answered(http, work, put, rows):
     async with work("cpu"):
         file_id = await put(CHATS[0].encode())
@@ -144,7 +174,7 @@ async def test_requests_that_cannot_be_answered(http, work, put, rows):
         position = await rows(file_id, after="row")
         many = await rows(file_id, limit=101)
         high = await rows(file_id, max_score=1.5)
-        gone = await http.get("/v1/files/file-gone/rows")
+        gone = await http.get("/v1/dataset_reports/filereport-gone/rows")
     for answer, param in (
         (unknown, "issue"),
         (position, "after"),
@@ -214,39 +244,41 @@ async def test_a_page_of_a_large_file_reads_little_of_it(tmp_path):
     seen: list[int] = []
     while True:
         wanted = RowQuery(seen[-1] if seen else 0, 100, "mojibake", None)
-        page = json.loads(await reader.page(wanted))
+        page = json.loads((await reader.page(wanted)).body)
         seen += [row["line"] for row in page["data"]]
         assert [row["row"]["n"] for row in page["data"]] == seen[-len(page["data"]) :]
         if not page["has_more"]:
             break
     assert seen == sorted(flagged)
     storage.read = 0
-    page = json.loads(await reader.page(RowQuery(90_000, 100, None, "ja")))
+    page = json.loads((await reader.page(RowQuery(90_000, 100, None, "ja"))).body)
     assert [row["line"] for row in page["data"]] == list(range(91_000, 100_001, 1000))
     assert storage.read < 400_000
     storage.read = 0
-    page = json.loads(await reader.page(RowQuery(0, 10, None, None, "score")))
+    page = json.loads((await reader.page(RowQuery(0, 10, None, None, "score"))).body)
     odd, even = (sorted(line for line in flagged if line % 2 == rest) for rest in (1, 0))
     assert [row["line"] for row in page["data"]] == odd[:10]
     assert storage.read < 400_000
     storage.read = 0
-    page = json.loads(await reader.page(RowQuery(even[-4], 7, None, None, "score")))
+    page = json.loads((await reader.page(RowQuery(even[-4], 7, None, None, "score"))).body)
     assert [row["line"] for row in page["data"]] == [*even[-3:], 1, 2, 3, 4]
     assert storage.read < 400_000
     storage.read = 0
-    page = json.loads(await reader.page(RowQuery(0, 5, max_score=0.35)))
+    page = json.loads((await reader.page(RowQuery(0, 5, max_score=0.35))).body)
     assert [row["line"] for row in page["data"]] == odd[:5]
     assert storage.read < 400_000
     storage.read = 0
-    assert json.loads(await reader.page(RowQuery(0, 5, max_score=0.2)))["data"] == []
+    assert json.loads((await reader.page(RowQuery(0, 5, max_score=0.2))).body)["data"] == []
     assert storage.read < 400_000
     both = {line for line in flagged if line % 1000 == 0}
-    page = json.loads(await reader.page(RowQuery(0, 100, "mojibake", "ja")))
+    page = json.loads((await reader.page(RowQuery(0, 100, "mojibake", "ja"))).body)
     assert {row["line"] for row in page["data"]} == both
 
 
 async def test_a_page_ends_before_it_is_too_large(tmp_path):
     reader, _ = _reader(tmp_path, [MAX_PAGE_BYTES + 1, 2 * MAX_PAGE_BYTES // 3, 100], set())
-    pages = [json.loads(await reader.page(RowQuery(after, 10, None, None))) for after in range(3)]
+    pages = [
+        json.loads((await reader.page(RowQuery(after, 10, None, None))).body) for after in range(3)
+    ]
     assert [[row["line"] for row in page["data"]] for page in pages] == [[1], [2, 3], [3]]
     assert [page["has_more"] for page in pages] == [True, False, False]

@@ -114,7 +114,7 @@ async def test_reads_and_deletions_are_in_the_audit_log_without_texts(api: Api, 
         await http.get("/v1/chat/completions/chatcmpl-1/messages")
         await http.delete("/v1/chat/completions/chatcmpl-1")
         deleted = (await http.delete("/v1/chat/completions")).json()
-    assert deleted == {"object": "chat.completions.deleted", "deleted": 2}
+    assert deleted == {"object": "chat.completions.deleted", "deleted": True, "count": 2}
     raw = [fields[b"entry"] for _, fields in await redis.xrange(audit_trail.STREAM)]
     entries = [audit_trail.decode(entry) for entry in raw]
     assert [(entry.type, entry.outcome) for entry in entries] == [
@@ -175,14 +175,14 @@ async def test_an_erasure_finds_chats_by_their_texts_and_metadata(api: Api, add:
 
         async def erased(kind: str, value: str, **more: Any) -> dict[str, Any]:
             body = {"match": {"type": kind, "value": value}, **more}
-            search = (await http.post("/v1/organization/erasure", json=body)).json()
+            search = (await http.post("/v1/organization/erasures", json=body)).json()
             async with asyncio.timeout(60):
-                while search["status"] == "in_progress":
+                while search["finished_at"] is None:
                     await asyncio.sleep(0.1)
-                    path = f"/v1/organization/erasure/{search['id']}"
+                    path = f"/v1/organization/erasures/{search['id']}"
                     search = (await http.get(path)).json()
             assert search["status"] == "completed"
-            found: dict[str, Any] = search["stored_chats"]
+            found: dict[str, Any] = search["result"]["stored_chats"]
             return found
 
         found = await erased("text", "question 2")

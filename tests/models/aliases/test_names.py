@@ -69,7 +69,11 @@ async def set_read_list_delete(http, name):
     assert [a["id"] for a in (await http.get("/v1/aliases")).json()["data"]] == [name]
     model = await http.get(f"/v1/models/{quote(name, safe='')}")
     assert model.json()["id"] == name
-    assert (await http.delete(path)).json() == {"id": name, "object": "alias", "deleted": True}
+    assert (await http.delete(path)).json() == {
+        "id": name,
+        "object": "alias.deleted",
+        "deleted": True,
+    }
     assert (await http.get(path)).status_code == 404
 
 

@@ -51,9 +51,9 @@ async def exports(
         await world.call(_CREATE, json=body)
     await world.call(_CREATE, expect=429, json=body)
     await world.call(_CANCEL, "cancelled", path=path)
-    await world.call(_CANCEL, expect=409, path=path)
     done = await _succeeded(store, storage, made.json(), project_id)
     await world.call("getModelExport", "completed", "Completed export", path=done)
+    await world.call(_CANCEL, expect=409, path=done)
     whole = "(10240 bytes of the archive)"
     await world.call(_CONTENT, "whole", "The whole archive", path=done, cut=lambda _: whole)
     part = {"range": "bytes=1024-2047"}

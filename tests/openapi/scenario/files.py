@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from tests.openapi.scenario.data import BROKEN, CHATS, NO_FILE, NOTE, TABLE
 from tests.openapi.world import World
@@ -105,25 +106,38 @@ async def look(world: World, files: Uploaded) -> None:
 
 async def erase_rows(world: World, text: str) -> None:
     """Find the rows with a text in all files."""
+    body = {"match": {"type": "text", "value": text}}
     made = await world.call(
         "createErasure",
         "search",
         "Find the rows with a text, without changing anything",
         key="project_admin",
-        json={"match": {"type": "text", "value": text}},
+        json=body,
     )
     wrong = {"match": {"type": "text", "value": "?"}}
     await world.call("createErasure", expect=400, key="project_admin", json=wrong)
-    path = {"erasure_id": made.json()["id"]}
+    path = {"id": made.json()["id"]}
     async with asyncio.timeout(60):
         while True:
-            found = await world.call("retrieveErasure", key="project_admin", path=path)
-            if found.json()["status"] != "in_progress":
+            found = await world.call("getErasure", key="project_admin", path=path)
+            if found.json()["finished_at"] is not None:
                 break
             await asyncio.sleep(0.05)
-    await world.call("retrieveErasure", "completed", key="project_admin", path=path)
-    unknown = {"erasure_id": "erasuresearch-unknown"}
-    await world.call("retrieveErasure", expect=404, key="project_admin", path=unknown)
+    await world.call("getErasure", "completed", key="project_admin", path=path)
+    admin: dict[str, Any] = {"key": "project_admin"}
+    await world.call("getErasure", **admin, path=path, query={"wait": 31}, expect=400)
+    await world.call("listErasures", "list", **admin, query={"status": "completed"})
+    await world.call("listErasures", **admin, query={"limit": 0}, expect=400)
+    events = "listErasureEvents"
+    await world.call(events, "list", "Changes of the status of an erasure", **admin, path=path)
+    await world.call(events, "stream", "Event stream", **admin, path=path, query={"stream": True})
+    await world.call(events, **admin, path=path, query={"stream": "?"}, expect=400)
+    await world.call("cancelErasure", expect=409, **admin, path=path)
+    await world.call("deleteErasure", "deleted", **admin, path=path)
+    made = await world.call("createErasure", **admin, json=body)
+    await world.call("cancelErasure", "cancelled", **admin, path={"id": made.json()["id"]})
+    for operation in ("getErasure", events, "cancelErasure", "deleteErasure"):
+        await world.call(operation, expect=404, **admin, path={"id": "erasure-unknown"})
 
 
 async def delete(world: World, files: Uploaded) -> None:
@@ -140,10 +154,10 @@ async def delete(world: World, files: Uploaded) -> None:
                 break
             await asyncio.sleep(0.05)
     await world.call("listErasureReceipts", "newest", query={"limit": 1})
-    await world.call("listErasureReceipts", expect=400, query={"after": "erasure-unknown"})
+    await world.call("listErasureReceipts", expect=400, query={"after": "receipt-unknown"})
     await world.call("listErasureReceipts", expect=400, query={"limit": 0})
     await world.call("retrieveErasureReceipt", "completed", path=path)
-    await world.call("retrieveErasureReceipt", expect=404, path={"receipt_id": "erasure-unknown"})
+    await world.call("retrieveErasureReceipt", expect=404, path={"receipt_id": "receipt-unknown"})
 
 
 async def full_disk(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from service.jobs.records import Jobs, NewEvent
 from tests.openapi.scenario.data import NO_FILE, NO_JOB
 from tests.openapi.scenario.files import Uploaded
 from tests.openapi.world import World
@@ -80,6 +81,8 @@ async def look(world: World, jobs: list[str]) -> None:
     path = {"job_id": jobs[0]}
     await world.call("getFineTuningJob", "queued", "Queued job", path=path)
     await world.call("listFineTuningJobs", "newest", query={"limit": 20})
+    counted = {"status": ["queued"], "search": "bookshop", "include": ["counts"], "limit": 1}
+    await world.call("listFineTuningJobs", "counted", "Filtered, with counts", query=counted)
     await world.call("listFineTuningJobs", expect=400, query={"after": NO_JOB})
     await world.call("pauseFineTuningJob", "paused", path=path)
     await world.call("pauseFineTuningJob", expect=409, path=path)
@@ -91,6 +94,7 @@ async def look(world: World, jobs: list[str]) -> None:
     for operation in (
         *("getFineTuningJob", "pauseFineTuningJob", "resumeFineTuningJob"),
         *("cancelFineTuningJob", "listFineTuningJobEvents", "listFineTuningJobCheckpoints"),
+        "getFineTuningJobMetrics",
     ):
         await world.call(operation, expect=404, path={"job_id": NO_JOB})
     for operation in (
@@ -99,6 +103,28 @@ async def look(world: World, jobs: list[str]) -> None:
         "getFineTuningJobEvaluationReport",
     ):
         await world.call(operation, expect=404, path=path)
+
+
+async def metrics(world: World, jobs: Jobs, job_id: str, project_id: str) -> None:
+    """Read the metrics of a training of 100,000 steps."""
+    rows = [
+        {"step": 50, "train_loss": 2.41, "interval": {"steps": 50, "train_loss": [2.2, 2.6, 3.9]}},
+        {"step": 50_000, "train_loss": 1.12, "valid_loss": 1.31},
+        {"step": 100_000, "train_loss": 0.97, "valid_loss": 1.22},
+    ]
+    async with jobs.redis.pipeline(transaction=True) as pipe:
+        events = [NewEvent(message="Step", type="metrics", data=row) for row in rows]
+        jobs.add_events(pipe, project_id, job_id, events)
+        await pipe.execute()
+    operation, path = "getFineTuningJobMetrics", {"job_id": job_id}
+    await world.call(
+        operation,
+        "buckets",
+        "100,000 steps in two buckets",
+        path=path,
+        query={"buckets": 2, "metrics": ["train_loss", "valid_loss"], "from_step": 0},
+    )
+    await world.call(operation, expect=400, path=path, query={"metrics": "loss"})
 
 
 async def unknown_format(world: World, job_id: str) -> None:

@@ -244,6 +244,23 @@ async def audit_log(world: World, project_id: str) -> None:
     await world.call(operation, expect=403)
 
 
+async def verification(world: World) -> None:
+    """Verify the audit log."""
+    operation = "verifyAuditLogs"
+    await world.call(operation, "intact", key="admin", json={"kept_days": 400}, cut=_sealed)
+    for wrong in ({"kept_days": 0}, {"public_keys": ["x"]}):
+        await world.call(operation, expect=400, key="admin", json=wrong)
+    await world.call(operation, expect=403, json={})
+
+
+def _sealed(shown: Any) -> Any:
+    """Show a log of a fixed number of entries."""
+    entry_id = "audit_log-019abc0de1f4k2m9x7q3w8z5"
+    sealed = {"number": 12, "entries": 3456, "at": 1_767_225_600, "last_entry_id": entry_id}
+    shown |= {"status": "intact", "sealed": sealed, "entries_unsealed": 7}
+    return {**shown, "entries_deleted": 0, "problems": [], "notes": []}
+
+
 def _from_anywhere(shown: Any) -> Any:
     """Show requests as from another program, whose version does not change."""
     for entry in shown["data"]:
@@ -254,6 +271,27 @@ def _from_anywhere(shown: Any) -> Any:
 async def caller(world: World) -> None:
     """Retrieve the API key of the request."""
     await world.call("getCaller", "member", "Member key", cut=_unused)
+
+
+async def session(world: World) -> None:
+    """Sign in with a key, as a page does, and sign out."""
+    signed_in = await world.call("createSession", "signed_in", cut=_unused_by_caller)
+    cookie = {"cookie": signed_in.headers["set-cookie"].partition(";")[0]}
+    token = {"x-csrf-token": signed_in.json()["csrf_token"]}
+    operation = "getSession"
+    await world.call(operation, "current", key=None, headers=cookie, cut=_unused_by_caller)
+    for operation in ("getSession", "deleteSession"):
+        await world.call(operation, expect=404)
+        other = {**cookie, **token, "sec-fetch-site": "cross-site"}
+        await world.call(operation, expect=403, key=None, headers=other)
+    await world.call(operation, expect=403, key=None, headers=cookie)
+    await world.call(operation, "signed_out", key=None, headers={**cookie, **token})
+    await world.call(operation, expect=401, key=None, headers={**cookie, **token})
+
+
+def _unused_by_caller(shown: Any) -> Any:
+    """Show that nothing is used."""
+    return {**shown, "caller": _unused(shown["caller"])}
 
 
 def _unused(shown: Any) -> Any:

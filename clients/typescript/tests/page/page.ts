@@ -1,6 +1,6 @@
 /** A page that uploads a chosen file, trains on it, and shows how far both are. */
 
-import { createJob, Finetuned, upload, watchJob } from "@finetuned/client";
+import { Finetuned } from "@finetuned/client";
 
 declare const settings: { baseURL: string; apiKey: string; model: string };
 
@@ -16,20 +16,18 @@ input.addEventListener("change", async () => {
   try {
     const { baseURL, apiKey, model } = settings;
     const client = new Finetuned({ baseURL, apiKey });
-    const file = await upload(client, input.files?.[0] as File, {
+    const file = await client.files.upload(input.files?.[0] as File, {
       partBytes: 64 * 1024,
       onProgress: ({ sentBytes, totalBytes }) => {
         progress.value = sentBytes / totalBytes;
         seen.push(progress.value);
       },
     });
-    const job = await createJob(client, { model, training_file: file.id });
-    for await (const event of watchJob(client, job.id)) {
+    const { jobs } = client.fineTuning;
+    const job = await jobs.create({ model, training_file: file.id });
+    for await (const event of jobs.watch(job.id)) {
       list.append(Object.assign(document.createElement("li"), { textContent: event.message }));
-      if (event.message.includes("queued")) {
-        const params = { path: { job_id: job.id } };
-        await client.http.POST("/v1/fine_tuning/jobs/{job_id}/cancel", { params });
-      }
+      if (event.message.includes("queued")) await jobs.cancel(job.id);
     }
     output.value = `done ${file.id}`;
   } catch (error) {

@@ -11,14 +11,13 @@ from service.core.errors import BadRequest, LimitReached
 from service.datasets.personal_data.kinds import KINDS, POSSIBLE
 from service.files.curation.recognizers.records import MAX_RECOGNIZERS, Recognizers, TooMany
 from service.files.curation.recognizers.schemas import (
-    RecognizerDeleted,
     RecognizerObject,
     SetRecognizer,
 )
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource
+from service.web.resources import Deleted, ListOf, Paged, Resource, deleted
 
 router = APIRouter(prefix="/v1/recognizers", tags=["Data sets"])
 
@@ -86,11 +85,11 @@ async def set_recognizer(
     summary="Delete a recognizer",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.RECOGNIZER_DELETED),
 )
-async def delete_recognizer(recognizer: str, caller: Caller, store: Store) -> RecognizerDeleted:
+async def delete_recognizer(recognizer: str, caller: Caller, store: Store) -> Deleted:
     """Delete a recognizer. Files that were cleaned with it remain as they are."""
     if not await store.delete(caller.project_id, recognizer):
         raise RECOGNIZER.not_found(recognizer)
-    return RecognizerDeleted(id=recognizer)
+    return deleted(recognizer, "recognizer")
 
 
 def _check_name(name: str) -> None:

@@ -77,11 +77,3 @@ class RecognizerObject(BaseModel):
             pattern=record.pattern,
             terms=[*record.terms],
         )
-
-
-class RecognizerDeleted(BaseModel):
-    """Response to deleting a recognizer."""
-
-    id: str = Field(description="Name of the deleted recognizer.")
-    object: Literal["recognizer"] = "recognizer"
-    deleted: Literal[True] = True
