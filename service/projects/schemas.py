@@ -65,7 +65,7 @@ class CaptureSettings(BaseModel):
     )
     redaction: Literal["mask", "pseudonym"] = Field(
         default="mask",
-        description="How personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes "
+        description="Replacement for personal data. `mask` writes `[EMAIL]`; `pseudonym` writes "
         "`[EMAIL_1]`, with one number per value in a chat.",
     )
     possible_personal_data: bool = Field(
