@@ -73,6 +73,13 @@ def test_integers_and_numbers_have_a_format():
         assert schema.get("format") == wanted or wanted is None, where
 
 
+def test_schemas_and_their_properties_are_described():
+    for where, schema in each_schema():
+        assert schema.get("description") or "/" in where, where
+        for name, field in schema.get("properties", {}).items():
+            assert field.get("description"), f"{where} {name}"
+
+
 def test_objects_of_responses_name_their_type_and_may_get_more_fields():
     closed, optional = [], []
     for name in sorted(received()):

@@ -43,7 +43,9 @@ def complete_schemas(document: Json) -> None:
             _require_constants(schema)
     for schema in _schemas([document["paths"], document.get("webhooks"), document["components"]]):
         _complete(schema)
-    for schema in schemas.values():
+    for name, schema in schemas.items():
+        if name.endswith("List"):
+            schema.setdefault("description", "A page of objects, in the format of OpenAI's lists.")
         _describe_fields(schema, schemas)
 
 
