@@ -83,8 +83,8 @@ def old_state(task: Task) -> OldState:
 class TaskFailure(BaseModel):
     """Reason a task failed."""
 
-    code: str
-    message: str
+    code: str = Field(description="Machine-readable error code.")
+    message: str = Field(description="What went wrong, and how to fix it.")
 
     @classmethod
     def from_record(cls, task: Task) -> TaskFailure | None:
@@ -101,7 +101,9 @@ class ReportPending(BaseModel):
     id: str = Field(description="ID of the report.")
     object: Literal["file.report"] = "file.report"
     file_id: str = Field(description="ID of the file that the report covers.")
-    status: Literal[OldState.IN_PROGRESS] = OldState.IN_PROGRESS
+    status: Literal[OldState.IN_PROGRESS] = Field(
+        default=OldState.IN_PROGRESS, description="Status of the report. Always `in_progress`."
+    )
 
 
 class PreviewRequest(BaseModel):
@@ -128,7 +130,9 @@ class PreviewPending(BaseModel):
     id: str = Field(description="ID of the preview.")
     object: Literal["file.preview"] = "file.preview"
     file_id: str = Field(description="ID of the file.")
-    status: Literal[OldState.IN_PROGRESS] = OldState.IN_PROGRESS
+    status: Literal[OldState.IN_PROGRESS] = Field(
+        default=OldState.IN_PROGRESS, description="Status of the preview. Always `in_progress`."
+    )
 
 
 class CleanRequest(CleaningRequest):
