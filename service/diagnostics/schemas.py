@@ -183,7 +183,7 @@ class CheckObject(BaseModel):
         "the service does not work."
     )
     message: str = Field(description="What was found.", examples=["32% of 512 MiB"])
-    fix: str | None = Field(description="How to fix it. Null if nothing is to be done.")
+    fix: str | None = Field(description="Instructions for fixing it, or null if nothing is wrong.")
 
     @classmethod
     def from_finding(cls, finding: Finding) -> Self:

@@ -853,6 +853,16 @@ class CreateUpload(TypedDict):
     format: NotRequired[FileFormat | None]
 
 
+class VerifyAuditLogs(TypedDict):
+    """
+    Request to verify the audit log. All fields are optional.
+    """
+
+    public_keys: NotRequired[list[str]]
+    checkpoints: NotRequired[list[str]]
+    kept_days: NotRequired[int | None]
+
+
 class WandbSettings(TypedDict):
     """
     Settings of a Weights & Biases run, as in OpenAI's API.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, RootModel, StringConstraints
 
 from finetuned._model import ApiObject
 
@@ -477,7 +477,7 @@ class Check(ApiObject):
     """
     fix: str | None
     """
-    How to fix it. Null if nothing is to be done.
+    Instructions for fixing it, or null if nothing is wrong.
     """
 
 
@@ -2122,6 +2122,28 @@ class ApiKeyLimits(ApiObject):
     """
 
 
+class ListCounts(ApiObject):
+    """
+    Number of objects that match all filters of a list except that of the status.
+    """
+
+    total: int
+    """
+    Number of all these objects.
+    """
+    by_status: dict[str, int]
+    """
+    Number of these objects by status; in the list of models, by kind. Empty for objects without a status.
+    """
+
+
+class ListedKind(RootModel[Literal["base", "alias", "trained", "shared"]]):
+    root: Literal["base", "alias", "trained", "shared"]
+    """
+    Kind of a model in a list.
+    """
+
+
 class LoraOptions(ApiObject):
     """
     LoRA adapter options. The service chooses a value for each omitted option.
@@ -2567,16 +2589,16 @@ class NewServiceAccount(ApiObject):
 
 class OperationDeleted(ApiObject):
     """
-    Confirmation that an operation was deleted.
+    Response to deleting an operation.
     """
 
     id: str
     """
-    ID of the deleted operation.
+    ID or name of the deleted object.
     """
     object: str
     """
-    Type of the object, followed by `.deleted`.
+    Type of the response: that of the deleted object, and `.deleted`.
     """
     deleted: Literal[True]
     """
@@ -3567,6 +3589,29 @@ class EvalRunSampleUsage(ApiObject):
     """
 
 
+class SealedUntil(ApiObject):
+    """
+    The newest checkpoint: a signed statement of all entries until then.
+    """
+
+    number: int
+    """
+    Number of the checkpoint. 0 for those of version 0.2.0.
+    """
+    entries: int
+    """
+    Number of the entries that it covers.
+    """
+    at: int
+    """
+    Time at which it was signed, in Unix seconds.
+    """
+    last_entry_id: str | None
+    """
+    ID of the newest entry that it covers. Null if all were deleted because of their age.
+    """
+
+
 class ServiceAccount(ApiObject):
     """
     A service account.
@@ -4519,6 +4564,25 @@ class FineTuningVerdict(ApiObject):
     differences: list[dict[str, Any]] | None = None
     """
     Paired differences between columns, with 95% confidence intervals.
+    """
+
+
+class VerifyAuditLogs(ApiObject):
+    """
+    Request to verify the audit log. All fields are optional.
+    """
+
+    public_keys: list[str] = []
+    """
+    Public keys as PEM, of which each checkpoint must be signed with one. Several if the key was changed. Defaults to the key of this installation, if this API process has its file.
+    """
+    checkpoints: list[str] = []
+    """
+    Checkpoints that were kept elsewhere, such as by a witness. The log must contain them.
+    """
+    kept_days: int | None = None
+    """
+    Number of days for which entries had to be kept, at least. By default, what the checkpoints say.
     """
 
 
@@ -5563,6 +5627,45 @@ class AuditLog(ApiObject):
     result: AuditLogResult
     """
     Result of the request.
+    """
+
+
+class AuditLogVerification(ApiObject):
+    """
+    Result of a verification of the audit log.
+    """
+
+    object: Literal["organization.audit_log.verification"]
+    """
+    Type of the object. Always `organization.audit_log.verification`.
+    """
+    status: Literal["intact", "damaged", "empty"]
+    """
+    `intact`: no sealed entry was changed, deleted, added or moved. `damaged`: `problems` says what is wrong. `empty`: no entry is sealed yet.
+    """
+    verified_at: int
+    """
+    Time of the verification, in Unix seconds.
+    """
+    sealed: SealedUntil | None
+    """
+    What is sealed, by the newest valid checkpoint. Null if nothing is.
+    """
+    entries_deleted: int
+    """
+    Number of sealed entries that were deleted because of their age, as checkpoints state.
+    """
+    entries_unsealed: int
+    """
+    Number of newer entries, which are not sealed yet and cannot be verified.
+    """
+    problems: list[str]
+    """
+    What is wrong. Empty if nothing is.
+    """
+    notes: list[str]
+    """
+    What an auditor should know, such as changes of the retention.
     """
 
 

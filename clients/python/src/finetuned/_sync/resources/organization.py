@@ -75,6 +75,58 @@ class OrganizationProjectsServiceAccountsApiKeysWithRawResponse:
         self.create = raw(resource.create)
 
 
+class OrganizationAuditLogsVerify(Resource):
+    """Methods of `client.organization.audit_logs.verify`."""
+
+    @cached_property
+    def with_raw_response(self) -> OrganizationAuditLogsVerifyWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return OrganizationAuditLogsVerifyWithRawResponse(self)
+
+    def create(
+        self,
+        *,
+        public_keys: Sequence[str] | None = None,
+        checkpoints: Sequence[str] | None = None,
+        kept_days: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.AuditLogVerification:
+        """Check that no sealed entry of the audit log was changed, deleted, added or moved, as
+        `finetuned-server audit verify` does. It reads the whole log, which takes about 20 seconds
+        per million entries; an API process does one verification at a time.
+
+        An API that was taken over can answer anything. So an auditor who does not trust it keeps
+        the public key and checkpoints elsewhere, and verifies a copy of the storage on the command
+        line.
+
+        Args:
+            public_keys: Public keys as PEM, of which each checkpoint must be signed with one.
+                Several if the key was changed. Defaults to the key of this installation, if this
+                API process has its file.
+            checkpoints: Checkpoints that were kept elsewhere, such as by a witness. The log must
+                contain them.
+            kept_days: Number of days for which entries had to be kept, at least. By default, what
+                the checkpoints say.
+        """
+        return self._transport.request(
+            types.AuditLogVerification,
+            Request(
+                "POST",
+                "organization/audit_logs/verify",
+                json=body_of(public_keys=public_keys, checkpoints=checkpoints, kept_days=kept_days)
+                or None,
+                options=options,
+            ),
+        )
+
+
+class OrganizationAuditLogsVerifyWithRawResponse:
+    """Raw responses of `client.organization.audit_logs.verify`."""
+
+    def __init__(self, resource: OrganizationAuditLogsVerify) -> None:
+        self.create = raw(resource.create)
+
+
 class OrganizationProjectsApiKeys(Resource):
     """Methods of `client.organization.projects.api_keys`."""
 
@@ -533,6 +585,11 @@ class OrganizationAuditLogs(Resource):
     """Methods of `client.organization.audit_logs`."""
 
     @cached_property
+    def verify(self) -> OrganizationAuditLogsVerify:
+        """Verify."""
+        return OrganizationAuditLogsVerify(self._transport)
+
+    @cached_property
     def with_raw_response(self) -> OrganizationAuditLogsWithRawResponse:
         """The same methods, which return responses with status and headers."""
         return OrganizationAuditLogsWithRawResponse(self)
@@ -728,7 +785,7 @@ class OrganizationErasures(Resource):
 
     def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.Erasure:
         """Cancel an erasure. The status is `cancelling` while its work is still being stopped.
-        Returns 409 if it has already ended.
+        Returns 409 if it has already completed or failed.
 
         Args:
             id: ID of the erasure.
@@ -760,6 +817,11 @@ class OrganizationErasures(Resource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.Erasure]:
         """List the project's erasures, newest first by default.
@@ -769,13 +831,30 @@ class OrganizationErasures(Resource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
         """
         return self._transport.pages(
             types.Erasure,
             Request(
                 "GET",
                 "organization/erasures",
-                params={"status": status, "after": after, "limit": limit, "order": order},
+                params={
+                    "status": status,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                },
                 options=options,
             ),
         )
