@@ -22,15 +22,18 @@ from service.evals import routes as eval_routes
 from service.exports import deprecated as old_export_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
+from service.files.curation import deprecated as old_curation_routes
 from service.files.curation import routes as curation_routes
 from service.files.curation.recognizers import routes as recognizer_routes
 from service.files.curation.reviews import routes as review_routes
 from service.files.curation.schemas import task_schemas
+from service.files.curation.versions import deprecated as old_version_routes
 from service.files.curation.versions import routes as version_routes
 from service.files.stored_chats import routes as capture_routes
 from service.files.uploads import routes as upload_routes
 from service.generation import deprecated as old_generation_routes
 from service.generation import routes as generation_routes
+from service.imports import deprecated as old_import_routes
 from service.imports import routes as import_routes
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.schemas import EVENTS
@@ -153,10 +156,13 @@ def _routes() -> list[BaseRoute]:
         file_routes,
         upload_routes,
         curation_routes,
+        old_curation_routes,
         version_routes,
+        old_version_routes,
         recognizer_routes,
         review_routes,
         import_routes,
+        old_import_routes,
         job_routes,
         graders_routes,
         evaluation_routes,

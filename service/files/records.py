@@ -33,6 +33,7 @@ from service.core.redis import REDIS_ERRORS, Client, reply, text
 from service.core.storage import Storage, StorageError
 from service.core.storage.leftovers import Leftovers
 from service.datasets.formats.options import RowFormat
+from service.files.task_index import TaskIndex, tasks_of
 from service.work.records import Kind, RestartedRecord
 from service.work.store import WorkStore
 
@@ -218,11 +219,6 @@ class CheckOutcome(msgspec.Struct, frozen=True):
         return {k: v for k, v in msgspec.structs.asdict(self).items() if k != "certain"}
 
 
-def tasks_of(file_id: str) -> str:
-    """Return the collection of a file's tasks, such as reports. They are deleted with the file."""
-    return f"files:{file_id}:tasks"
-
-
 def reviews_of(file_id: str) -> str:
     """Return the collection of a file's reviews of rows. They are deleted with the file."""
     return f"files:{file_id}:reviews"
@@ -274,6 +270,7 @@ class Files:
         self.records = self.checks.records
         self._labels = Labels(self.records, lambda file: [file.purpose])
         self._leftovers = Leftovers(redis, "files")
+        self._task_index = TaskIndex(redis)
 
     async def begin(self, project_id: str, file_id: str) -> None:
         """Note a file before its bytes are written, until it is added or discarded.
@@ -365,14 +362,15 @@ class Files:
 
     async def writers(self, record: FileRecord) -> list[str]:
         """Return the leases of the check and the tasks that may write to the file's folder."""
-        tasks = await Collection(self.redis, tasks_of(record.id), Record).ids(record.project_id)
+        tasks = await self._tasks(record.id).ids(record.project_id)
         return [record.id, *(f"{record.id}/{task_id}" for task_id in tasks)]
 
     async def delete(self, record: FileRecord, also: Also = lambda _: None) -> None:
         """Delete a file's record, then its bytes. Bytes that cannot be deleted now are swept."""
         member = f"{record.project_id}/{record.id}"
-        tasks = Collection(self.redis, tasks_of(record.id), Record)
-        writers = await self.writers(record)
+        tasks = self._tasks(record.id)
+        task_ids = await tasks.ids(record.project_id)
+        writers = [record.id, *(f"{record.id}/{task_id}" for task_id in task_ids)]
 
         def together(pipe: Pipeline) -> None:
             pipe.srem(self.checks.kind.unfinished_key, member)
@@ -380,6 +378,7 @@ class Files:
             self._labels.remove(pipe, record)
             # The entry may name a twin. The next such file is then checked again.
             pipe.hdel(_twins_key(record.project_id), record.meaning)
+            self._task_index.remove(pipe, record.project_id, record.id, task_ids)
             for writer in writers:
                 self._leftovers.note(pipe, f"{record.project_id}/{writer}", clock.now_s())
             also(pipe)
@@ -408,9 +407,17 @@ class Files:
 
     async def _remove(self, project_id: str, file_id: str, name: str) -> None:
         await self.storage.delete_prefix(f"{project_id}/files/{file_id}")
-        await Collection(self.redis, tasks_of(file_id), Record).clear(project_id)
+        tasks = self._tasks(file_id)
+        task_ids = await tasks.ids(project_id)  # of those that were created as the file was deleted
+        async with self.redis.pipeline(transaction=True) as pipe:
+            self._task_index.remove(pipe, project_id, file_id, task_ids)
+            await pipe.execute()
+        await tasks.clear(project_id)
         await self._clear_reviews(project_id, file_id)
         await self._leftovers.removed(name)
+
+    def _tasks(self, file_id: str) -> Collection[Record]:
+        return Collection(self.redis, tasks_of(file_id), Record)
 
     async def _clear_reviews(self, project_id: str, file_id: str) -> None:
         reviews = Collection(self.redis, reviews_of(file_id), Record)

@@ -18,7 +18,7 @@ from service.core import clock, ids, outbox, queue
 from service.core.claims import Claim
 from service.core.leases import Leases
 from service.core.outbox import Event
-from service.core.records import Collection
+from service.core.records import Check, Collection
 from service.core.redis import Client
 from service.core.storage import Storage
 from service.work.records import Kind, WorkRecord
@@ -97,7 +97,13 @@ class WorkStore(Generic[R]):
             record.attempt,
         )
 
-    async def change(self, record: R, change: Callable[[R], R], also: Also[R] = _nothing) -> R:
+    async def change(
+        self,
+        record: R,
+        change: Callable[[R], R],
+        also: Also[R] = _nothing,
+        check: Check | None = None,
+    ) -> R:
         """Change a record in a transaction. Exceptions of `change` propagate. Raises Missing.
 
         All changes of records go through this method, which maintains the set of unfinished work
@@ -119,7 +125,7 @@ class WorkStore(Generic[R]):
             also(pipe, after)
 
         records = self.collection(*record.parents)
-        return await records.update(record.project_id, record.id, track, also=together)
+        return await records.update(record.project_id, record.id, track, also=together, check=check)
 
     async def change_own(self, own: R, change: Callable[[R], R], also: Also[R] = _nothing) -> R:
         """Change the record of a worker's own attempt, fenced.

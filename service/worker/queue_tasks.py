@@ -65,6 +65,7 @@ class QueueTasks:
         self.train = train
         self.evaluate_job = EvaluateJob(jobs, resources)
         check_file = CheckFile(files, leases, settings)
+        run_file_task = _file_task_runner(resources)
         erase_rows = EraseRows(files, leases, settings, eraser)
         prepare_job = PrepareTask(jobs, files, catalogue, leases, settings, dispatcher)
         run_eval = RunEval(resources)
@@ -75,7 +76,7 @@ class QueueTasks:
         self._functions = {
             "cpu": [
                 _work(check_file),
-                _work(_run_file_task(resources)),
+                _work(run_file_task),
                 _work(erase_rows),
                 _function("prepare_job", prepare_job.run, max_tries=_PREPARE_TRIES),
             ],
@@ -90,6 +91,7 @@ class QueueTasks:
         }
         self._drained = (
             train,
+            run_file_task,
             run_eval,
             self.evaluate_job,
             advise_training,
@@ -108,7 +110,7 @@ class QueueTasks:
             task.draining.set()
 
 
-def _run_file_task(resources: Resources) -> RunFileTask:
+def _file_task_runner(resources: Resources) -> RunFileTask:
     files, settings, registry = resources.files, resources.settings, resources.registry
     catalogue = registry.catalogue
     return RunFileTask(

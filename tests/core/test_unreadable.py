@@ -12,7 +12,8 @@ from service.core import queue
 from service.core.leases import Leases
 from service.core.records import Unreadable
 from service.files.curation.records import Task
-from service.files.records import EXPIRING, tasks_of
+from service.files.records import EXPIRING
+from service.files.task_index import tasks_of
 from service.files.uploads.records import DUE
 from service.fleet import workers
 from service.jobs.dispatch import Dispatcher

@@ -26,6 +26,7 @@ _UNFINISHED = (
     "rounds-leftover",
     "curation-unfinished",
     "curation-outputs",
+    "curation-swept",
     "jobs-active",
     "job-evaluations-unfinished",
     "advice-unfinished",

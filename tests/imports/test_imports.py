@@ -1,4 +1,4 @@
-"""`POST /v1/models/import`: an adapter that was trained elsewhere becomes a model."""
+"""`/v1/model_imports`: an adapter that was trained elsewhere becomes a model."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from tests.conftest import BASE_MODEL, Api, upload
 
 pytestmark = pytest.mark.slow
 
+IMPORTS = "/v1/model_imports"
 Import = Callable[..., Awaitable[dict[str, Any]]]
 
 
@@ -47,17 +48,17 @@ async def sent(http: httpx.AsyncClient, data: bytes) -> str:
 
 async def ended(http: httpx.AsyncClient, started: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end of an import."""
-    path = f"/v1/files/{started['file_id']}/imports/{started['id']}"
     async with asyncio.timeout(60):
-        while (found := (await http.get(path)).json())["status"] == "in_progress":
-            await asyncio.sleep(0.05)
-    return found
+        while True:
+            answer = await http.get(f"{IMPORTS}/{started['id']}", params={"wait": 30})
+            if (found := answer.json())["status"] not in ("queued", "in_progress"):
+                return dict(found)
 
 
 async def begun(http: httpx.AsyncClient, data: bytes, **body: str) -> dict[str, Any]:
     """Upload and begin to import an archive."""
-    body = {"file": await sent(http, data), "base_model": BASE_MODEL, **body}
-    answer = await http.post("/v1/models/import", json=body)
+    body = {"file_id": await sent(http, data), "base_model": BASE_MODEL, **body}
+    answer = await http.post(IMPORTS, json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -73,10 +74,11 @@ async def test_an_imported_adapter_is_a_model(api: Api, http, work, tmp_path):
     async with work("cpu"):
         done = await ended(http, await begun(http, data, suffix="Captain Ahoy"))
     assert done["status"] == "completed", done["error"]
-    name = done["model"]
+    result = done["result"]
+    name = result["model"]
     assert name.startswith(f"ft:{BASE_MODEL}:acme:captain-ahoy:")
-    assert done["base_model_name_or_path"] == "elsewhere/Tiny-Base"
-    codes = [finding["code"] for finding in done["findings"]]
+    assert result["base_model_name_or_path"] == "elsewhere/Tiny-Base"
+    codes = [finding["code"] for finding in result["findings"]]
     assert codes == ["tokenizer_differs", "template_not_compared"]
     assert [m["id"] for m in (await http.get("/v1/models")).json()["data"]] == [BASE_MODEL, name]
     model = (await http.get(f"/v1/models/{name}")).json()
@@ -125,7 +127,7 @@ async def test_a_refused_adapter_leaves_nothing(api: Api, http, work, data, code
     async with work("cpu"):
         done = await ended(http, await begun(http, data))
     assert done["status"] == "failed"
-    assert done["model"] is None
+    assert done["result"] is None
     assert done["error"]["code"] == code
     assert words in done["error"]["message"]
     assert stored(api) == []
@@ -145,13 +147,13 @@ async def test_a_base_model_that_the_worker_lacks_is_the_operators_fault(api, ht
     ("body", "status", "param", "code"),
     [
         ({"base_model": "gpt-4o"}, 404, "base_model", "model_not_found"),
-        ({"file": "file-none"}, 404, "file", "file_not_found"),
+        ({"file_id": "file-none"}, 404, "file_id", "file_not_found"),
         ({"suffix": "--"}, 400, "suffix", "invalid_value"),
     ],
 )
 async def test_a_wrong_request_is_refused_at_once(http, body, status, param, code):
-    given = {"file": await sent(http, b"x"), "base_model": BASE_MODEL, **body}
-    answer = await http.post("/v1/models/import", json=given)
+    given = {"file_id": await sent(http, b"x"), "base_model": BASE_MODEL, **body}
+    answer = await http.post(IMPORTS, json=given)
     assert answer.status_code == status
     assert answer.json()["error"]["param"] == param
     assert answer.json()["error"]["code"] == code
@@ -159,20 +161,20 @@ async def test_a_wrong_request_is_refused_at_once(http, body, status, param, cod
 
 async def test_a_training_file_is_no_archive(http, chats):
     file = (await upload(http, chats(10))).json()["id"]
-    answer = await http.post("/v1/models/import", json={"file": file, "base_model": BASE_MODEL})
+    answer = await http.post(IMPORTS, json={"file_id": file, "base_model": BASE_MODEL})
     assert answer.json()["error"]["code"] == "invalid_file_purpose"
 
 
 async def test_a_repeated_request_imports_once_and_imports_are_limited(api: Api, http):
-    body = {"file": await sent(http, b"x"), "base_model": BASE_MODEL}
+    body = {"file_id": await sent(http, b"x"), "base_model": BASE_MODEL}
     key = {"idempotency-key": "one"}
-    first = await http.post("/v1/models/import", json=body, headers=key)
-    assert (await http.post("/v1/models/import", json=body, headers=key)).json() == first.json()
-    listed = (await http.get(f"/v1/files/{body['file']}/imports")).json()["data"]
+    first = await http.post(IMPORTS, json=body, headers=key)
+    assert (await http.post(IMPORTS, json=body, headers=key)).json() == first.json()
+    listed = (await http.get(IMPORTS, params={"file_id": body["file_id"]})).json()["data"]
     assert listed == [first.json()]
     for _ in range(api.settings.max_file_tasks_per_project - 1):
-        assert (await http.post("/v1/models/import", json=body)).status_code == 200
-    answer = await http.post("/v1/models/import", json=body)
+        assert (await http.post(IMPORTS, json=body)).status_code == 200
+    answer = await http.post(IMPORTS, json=body)
     assert answer.json()["error"]["code"] == "limit_reached"
 
 
@@ -238,7 +240,7 @@ async def test_a_kill_between_bytes_and_record_is_repaired(
     assert len(stored(api)) == 3
     done = await ended(http, {"file_id": task.file_id, "id": task.id})
     assert done["status"] == TaskState.COMPLETED
-    name = done["model"]
+    name = done["result"]["model"]
     registry: ModelRegistry = api.app.state.registry
     servable = await registry.resolve_adapter(name)
     assert servable is not None

@@ -86,12 +86,12 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     async with _no_room_for_uploads(api):
         await files.no_room(world)
         await uploads.no_room(world)
-    cleaning = await data_sets.ask(world, made, DEMO_MODEL)
+    asked = await data_sets.ask(world, made, DEMO_MODEL)
     waiting = await jobs.create(world, made, DEMO_MODEL)
     await advice.early(world, made, DEMO_MODEL)
     async with _worker(settings):
         await files.look(world, made)
-        await data_sets.look(world, made, cleaning, DEMO_MODEL)
+        await data_sets.look(world, made, asked)
         await data_sets.reviews(world, made)
         await files.erase_rows(world, "Band 3")
         await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
@@ -106,6 +106,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     acme = await api.app.state.projects.by_name("acme")
     await jobs.metrics(world, api.app.state.jobs, waiting[1], acme.id)
     await data_sets.recognizers(world)
+    await data_sets.stop(world, made)
     await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
     project_id = await projects.projects(world)

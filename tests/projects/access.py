@@ -25,7 +25,13 @@ _OPERATIONS: Final = {
     (*_TRAIN, "reader", "auditor"): (
         *("listFiles", "getFile", "getUpload", "listUploadParts"),
         *("listFileCleanings", "retrieveFileCleaning", "listFileMerges", "retrieveFileMerge"),
-        *("listModelImports", "retrieveModelImport"),
+        *("listFileImports", "retrieveFileImport"),
+        *("listModelImports", "getModelImport", "listModelImportEvents"),
+        *("listDatasetDiffs", "getDatasetDiff", "listDatasetDiffEvents"),
+        *("listDatasetMerges", "getDatasetMerge", "listDatasetMergeEvents"),
+        *("listDatasetReports", "getDatasetReport", "listDatasetReportEvents"),
+        *("listDatasetPreviews", "getDatasetPreview", "listDatasetPreviewEvents"),
+        *("listDatasetCleanings", "getDatasetCleaning", "listDatasetCleaningEvents"),
         *("listDatasetGenerations", "getDatasetGeneration", "listDatasetGenerationEvents"),
         *("oldListDatasetGenerations", "oldGetDatasetGeneration"),
         *("listFineTuningJobs", "getFineTuningJob", "estimateFineTuningJob"),
@@ -44,6 +50,9 @@ _OPERATIONS: Final = {
     ),
     # Training data, answers and weights.
     (*_TRAIN, "reader"): (
+        *("createDatasetReport", "getDatasetReportContent", "listDatasetReportRows"),
+        *("createDatasetPreview", "getDatasetPreviewContent"),
+        *("createDatasetDiff", "getDatasetDiffContent", "listDatasetDiffRows"),
         *("getFileContent", "createFilePreview", "retrieveFileReport", "listFileRows"),
         *("listChatCompletions", "getChatCompletion", "listChatCompletionMessages"),
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "getRecognizer"),
@@ -58,6 +67,11 @@ _OPERATIONS: Final = {
         *("updateChatCompletion", "deleteChatCompletion", "createStoredChatFile"),
         *("createFileCleaning", "createFileMerge", "putRecognizer", "deleteRecognizer"),
         *("putRowReview", "deleteRowReview"),
+        *("cancelDatasetReport", "deleteDatasetReport"),
+        *("cancelDatasetPreview", "deleteDatasetPreview"),
+        *("cancelDatasetDiff", "deleteDatasetDiff"),
+        *("createDatasetMerge", "cancelDatasetMerge", "deleteDatasetMerge"),
+        *("createDatasetCleaning", "cancelDatasetCleaning", "deleteDatasetCleaning"),
         *("createDatasetGeneration", "cancelDatasetGeneration", "deleteDatasetGeneration"),
         *("oldCreateDatasetGeneration", "oldCancelDatasetGeneration"),
         "oldDeleteDatasetGeneration",
@@ -73,7 +87,8 @@ _OPERATIONS: Final = {
     ),
     # What users of the project's models notice, and what leaves the installation.
     _DEPLOY: (
-        *("createModelImport", "deleteModel", "putAlias", "rollbackAlias", "deleteAlias"),
+        *("importModel", "deleteModel", "putAlias", "rollbackAlias", "deleteAlias"),
+        *("createModelImport", "cancelModelImport", "deleteModelImport"),
         *("createExport", "cancelExport", "deleteExport"),
         *("createModelExport", "cancelModelExport", "deleteModelExport"),
         *("createWebhookEndpoint", "updateWebhookEndpoint", "deleteWebhookEndpoint"),

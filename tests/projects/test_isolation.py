@@ -15,6 +15,7 @@ from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
 from service.exports.records import ExportRecord, ExportStatus
 from service.files.curation.records import Task, TaskKind
+from service.files.curation.versions.diff import diff_task
 from service.generation.records import GenerationRecord, RowKind
 from service.imports.schemas import ImportOptions
 from service.jobs.advice.records import AdviceRecord
@@ -41,8 +42,11 @@ async def owned(api: Api, chats) -> dict[str, str]:
         )
         assert job.status_code == 200, job.text
         job_id, project_id = job.json()["id"], job.json()["organization_id"]
-        cleaning = (await acme.post(f"/v1/files/{file_id}/clean")).json()["id"]
-        merge = await merged(acme, file_id, chats(13))
+        of_file = {
+            name: (await acme.post(f"/v1/dataset_{name}s", json={"file_id": file_id})).json()["id"]
+            for name in ("cleaning", "report", "preview")
+        }
+        of_file |= await compared(api, acme, file_id, chats(13))
         upload = await acme.post(
             "/v1/uploads",
             json={"filename": "f", "purpose": "user_data", "bytes": 9, "mime_type": "text/plain"},
@@ -90,8 +94,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "job": job_id,
         "model": model,
         "upload": upload.json()["id"],
-        "cleaning": cleaning,
-        "merge": merge,
+        **of_file,
         "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
         "recognizer": "customer",
@@ -108,15 +111,20 @@ async def owned(api: Api, chats) -> dict[str, str]:
     }
 
 
-async def merged(acme: httpx.AsyncClient, file_id: str, data: bytes) -> str:
-    """A merge of the file with another one."""
+async def compared(api: Api, acme: httpx.AsyncClient, file_id: str, data: bytes) -> dict[str, str]:
+    """A merge of the file with another one, and a diff."""
     other = await acme.post(
         "/v1/files", files={"file": ("other", data)}, data={"purpose": "fine-tune"}
     )
     files = [{"file_id": file_id}, {"file_id": other.json()["id"]}]
-    answer = await acme.post("/v1/files/merge", json={"files": files})
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["id"])
+    merge = await acme.post("/v1/dataset_merges", json={"files": files})
+    assert merge.status_code == 200, merge.text
+    project = await api.app.state.projects.by_name("acme")
+    earlier, later = [
+        await api.app.state.files.records.get(project.id, one["file_id"]) for one in files
+    ]
+    diff = await api.app.state.curation.create(diff_task(earlier, later))
+    return {"merge": merge.json()["id"], "diff": diff.id}
 
 
 async def erased(api: Api, data: bytes) -> str:
@@ -332,7 +340,10 @@ def unknown_ids() -> dict[str, str]:
         model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
         upload="upload_" + "z" * 24,
         cleaning="fileclean-" + "z" * 24,
+        report="filereport-" + "z" * 24,
+        preview="filepreview-" + "z" * 24,
         merge="filemerge-" + "z" * 24,
+        diff="filediff-" + "z" * 24,
         **{"import": "modelimport-" + "z" * 24},
         name="gpt-unknown",
         recognizer="unknown",
@@ -490,6 +501,23 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned, chats):
             ("/v1/files/preview", {"file_id": file}, "file_id"),
             ("/v1/files/merge", {"files": both}, "files.1.file_id"),
             ("/v1/models/import", {"file": file, "base_model": BASE_MODEL}, "file"),
+            ("/v1/dataset_reports", {"file_id": file}, "file_id"),
+            (
+                "/v1/dataset_reports",
+                {"file_id": own, "validation_file_id": file},
+                "validation_file_id",
+            ),
+            ("/v1/dataset_previews", {"file_id": file}, "file_id"),
+            ("/v1/dataset_cleanings", {"file_id": file}, "file_id"),
+            (
+                "/v1/dataset_cleanings",
+                {"file_id": own, "decisions_file_id": file},
+                "decisions_file_id",
+            ),
+            ("/v1/dataset_diffs", {"file_id": file, "other_file_id": own}, "file_id"),
+            ("/v1/dataset_diffs", {"file_id": own, "other_file_id": file}, "other_file_id"),
+            ("/v1/dataset_merges", {"files": both}, "files.1.file_id"),
+            ("/v1/model_imports", {"file_id": file, "base_model": BASE_MODEL}, "file_id"),
             ("/v1/exports", {"model": model, "format": "adapter"}, "model"),
             ("/v1/exports", {"model": alias, "format": "adapter"}, "model"),
             ("/v1/batches", batch | {"input_file_id": file}, "input_file_id"),

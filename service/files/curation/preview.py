@@ -9,12 +9,13 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
+from service.datasets.contract.preview import Preview
 from service.datasets.contract.tasks import PreviewSpec
 from service.files.curation.dataset_process import DatasetProcess, fetch
 from service.files.curation.records import Task, TaskKind, Tasks, task_on_request
 from service.files.records import FileRecord, Files, with_filename_hint
 
-_NAME = "preview.json"
+PREVIEW = "preview.json"
 
 
 class PreviewOptions(msgspec.Struct, frozen=True):
@@ -32,7 +33,7 @@ def preview_task(file: FileRecord, options: PreviewOptions) -> Task:
 
 def preview_key(task: Task) -> str:
     """Return the storage key of a completed preview."""
-    return f"{task.folder}/{_NAME}"
+    return f"{task.folder}/{PREVIEW}"
 
 
 class MakePreview:
@@ -52,8 +53,22 @@ class MakePreview:
                 with_filename_hint(options.format, file.filename)
             ),
             limit=options.limit,
-            result=folder / _NAME,
+            result=folder / PREVIEW,
         )
-        await self._dataset_process.run(spec)
+        preview = await self._dataset_process.run(spec)
         await self._files.storage.put_file(preview_key(task), spec.result)
-        await self._tasks.finish_stored(task, self._files.storage)
+        await self._tasks.finish_stored(task, self._files.storage, _main_figures(preview))
+
+
+def _main_figures(preview: Preview) -> dict[str, Any]:
+    """Return what the record of the task tells about the preview, without any text of the file."""
+    found = preview.found
+    return {
+        "container": found and found.container,
+        "compression": found and found.compression,
+        "encoding": found and found.encoding,
+        "shape": found and found.shape,
+        "rows": len(preview.rows),
+        "findings": len(preview.findings) + sum(len(row.findings) for row in preview.rows),
+        "error_code": preview.error and preview.error.code,
+    }

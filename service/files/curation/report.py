@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from service.config import Settings
 from service.core import ids
+from service.datasets.contract.report import Report
 from service.datasets.contract.tasks import ReportSpec
 from service.files.curation.dataset_process import DatasetProcess, fetch, other_file
 from service.files.curation.recognizers.records import Recognizers
@@ -75,10 +77,21 @@ class MakeReport:
                 validation=await fetch(self._files.storage, held, folder / "validation"),
                 validation_format=self._dataset_process.format_of(held.read_options),
             )
-        await self._dataset_process.run(spec)
+        report = await self._dataset_process.run(spec)
         spec.result.rename(out / FORMS["json"])
         await self._files.storage.put_folder(task.folder, out)
-        await self._tasks.finish_stored(task, self._files.storage)
+        await self._tasks.finish_stored(task, self._files.storage, _main_figures(report))
+
+
+def _main_figures(report: Report) -> dict[str, Any]:
+    """Return what the record of the task tells about the report, without any text of the file."""
+    return {
+        "rows": report.rows,
+        "invalid_rows": report.validation.rows - report.validation.valid_rows,
+        "mean_score": report.scores and report.scores.mean,
+        "finding_counts": dict(report.finding_counts),
+        "advice": list(dict.fromkeys(one.code for one in report.advice)),
+    }
 
 
 def _tokenizers(entries: list[BaseModelEntry]) -> dict[str, Path]:

@@ -1,57 +1,83 @@
-"""Request and response schemas of reports, previews and cleanings."""
+"""Wire types of reports and previews of files, and of the rows of a report."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.datasets.contract.preview import Preview
 from service.datasets.contract.report import Report
-from service.datasets.contract.tasks import (
-    CleanOptions,
-    ContradictionRule,
-    UnicodeForm,
-)
 from service.datasets.contract.versions import Diff
-from service.datasets.personal_data.kinds import RedactMode
-from service.files.curation.records import Task, TaskState
+from service.files.curation.operations import TaskOperation
+from service.files.curation.records import TaskState
 from service.files.schemas import FormatFields
+from service.web.validation import Metadata
 
-_DEFAULTS = CleanOptions()
-
-
-class TaskFailure(BaseModel):
-    """Reason a task failed."""
-
-    code: str
-    message: str
-
-    @classmethod
-    def from_record(cls, task: Task) -> TaskFailure | None:
-        """Return why a task failed, or None."""
-        error = task.error
-        return None if error is None else cls(code=error.code, message=error.message)
+FileId = Annotated[str, Field(max_length=128)]
 
 
-class ReportPending(BaseModel):
-    """A report in progress. Retry after `retry-after` seconds."""
-
-    id: str = Field(description="ID of the report.")
-    object: Literal["file.report"] = "file.report"
-    file_id: str = Field(description="ID of the file that the report covers.")
-    status: Literal[TaskState.IN_PROGRESS] = TaskState.IN_PROGRESS
-
-
-class PreviewRequest(BaseModel):
-    """A file to preview, and the options to read it with."""
+class CreateDatasetReport(BaseModel):
+    """Request for a report on a training file."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    file_id: Annotated[str, Field(max_length=128)] = Field(
-        description="ID of the file, which has the purpose `fine-tune`."
+    file_id: FileId = Field(description="ID of the file.")
+    models: Annotated[list[str], Field(min_length=1, max_length=100)] | None = Field(
+        default=None,
+        description="Base models whose tokenizers count tokens; all base models if omitted.",
     )
+    validation_file_id: FileId | None = Field(
+        default=None, description="ID of a validation file to check for shared rows."
+    )
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the report; up to 16."
+    )
+
+
+class DatasetReportResult(BaseModel):
+    """Main figures of a report. The report itself is its content."""
+
+    rows: int = Field(description="Number of valid rows.")
+    invalid_rows: int = Field(description="Number of rows that jobs cannot train on.")
+    mean_score: float | None = Field(
+        description="Mean quality score of the rows, from 0 to 1; null without rows."
+    )
+    finding_counts: dict[str, int] = Field(description="Number of findings, by their code.")
+    advice: list[str] = Field(
+        description="Codes of the recommendations, the most urgent first. Empty if there are none.",
+        examples=[["fix_broken_rows", "contradictions"]],
+    )
+
+
+class DatasetReport(TaskOperation):
+    """Report on a training file: statistics, findings and recommendations."""
+
+    id: str = Field(description="ID of the report. Starts with `filereport-`.")
+    object: Literal["dataset.report"] = "dataset.report"
+    file_id: str = Field(description="ID of the file.")
+    models: list[str] = Field(description="Base models whose tokenizers count tokens.")
+    validation_file_id: str | None = Field(
+        description="ID of the validation file that is checked for shared rows, or null."
+    )
+    result: DatasetReportResult | None = Field(
+        description="Main figures of the report. Null unless the status is `completed`, and for "
+        "reports that version 0.2 created."
+    )
+
+    @classmethod
+    def inputs_of(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields about the inputs."""
+        return {"models": options["models"], "validation_file_id": options["validation_file"]}
+
+
+class CreateDatasetPreview(BaseModel):
+    """Request for a preview of a training file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    file_id: FileId = Field(description="ID of the file, which has the purpose `fine-tune`.")
     format: FormatFields | None = Field(
         default=None,
         description="Format options to read the file with; with `{}`, everything is detected. "
@@ -60,15 +86,37 @@ class PreviewRequest(BaseModel):
     limit: Annotated[int, Field(ge=1, le=100)] = Field(
         default=20, description="Maximum number of rows. Fewer are shown if they are large."
     )
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the preview; up to 16."
+    )
 
 
-class PreviewPending(BaseModel):
-    """A preview in progress. Retry after `retry-after` seconds."""
+class DatasetPreviewResult(BaseModel):
+    """Detected format and main figures of a preview. The preview itself is its content."""
 
-    id: str = Field(description="ID of the preview.")
-    object: Literal["file.preview"] = "file.preview"
+    container: str | None = Field(description="Container format; null if it is unknown.")
+    compression: str | None = Field(description="Compression; null if there is none.")
+    encoding: str | None = Field(description="Text encoding; null if the file is not a text.")
+    shape: str | None = Field(description="Structure of a row; null if the columns form none.")
+    rows: int = Field(description="Number of rows in the preview.")
+    findings: int = Field(description="Number of findings about the file and these rows.")
+    error_code: str | None = Field(
+        description="Code of the reason why the file cannot be read, if there is one."
+    )
+
+
+class DatasetPreview(TaskOperation):
+    """Preview of a training file: its first rows, as other format options would read them."""
+
+    id: str = Field(description="ID of the preview. Starts with `filepreview-`.")
+    object: Literal["dataset.preview"] = "dataset.preview"
     file_id: str = Field(description="ID of the file.")
-    status: Literal[TaskState.IN_PROGRESS] = TaskState.IN_PROGRESS
+    format: dict[str, Any] = Field(description="Format options that the file is read with.")
+    limit: int = Field(description="Maximum number of rows.")
+    result: DatasetPreviewResult | None = Field(
+        description="Detected format and main figures. Null unless the status is `completed`, and "
+        "for previews that version 0.2 created."
+    )
 
 
 class RowFindingObject(BaseModel):
@@ -144,175 +192,6 @@ class MarkedRowObject(RowObject):
     )
 
 
-class CleanRequest(BaseModel):
-    """Cleaning options. The first row of a set of duplicates is kept.
-
-    By default, a row is dropped only if it is invalid, or identical to an earlier row in all
-    content used for training.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    drop_broken: bool = Field(
-        default=_DEFAULTS.drop_broken,
-        description="Whether to drop invalid rows. If false, an invalid row fails the cleaning.",
-    )
-    exact_duplicates: bool = Field(
-        default=_DEFAULTS.exact_duplicates,
-        description="Whether to remove exact duplicates: rows identical to an earlier row in all "
-        "content used for training (system prompt, tools, messages, rejected answer and label).",
-    )
-    near_duplicates: bool = Field(
-        default=_DEFAULTS.near_duplicates,
-        description="Whether to also remove near duplicates: rows that mean the same as an earlier "
-        "row with the same system prompt, tools, rejected answer and label. Rows that differ in a "
-        "number, a date, a name, or a negation are kept. The report shows the pairs.",
-    )
-    near_threshold: Annotated[float, Field(ge=0.5, le=1)] = Field(
-        default=_DEFAULTS.near_threshold,
-        description="Similarity at or above which two rows with the same facts are near "
-        "duplicates: the share of words, or of characters in scripts without spaces, that each "
-        "turn has in common with its counterpart. At 1, they differ only in case, spacing, "
-        "punctuation, and politeness.",
-    )
-    contradictions: ContradictionRule = Field(
-        default=_DEFAULTS.contradictions,
-        description="Answer to keep if a question has several different answers. In labeled data: "
-        "label to keep if the same answer to a question has both.",
-    )
-    personal_data: RedactMode = Field(
-        default=_DEFAULTS.personal_data,
-        description="Treatment of personal data. `mask` replaces a value with a placeholder such "
-        "as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the "
-        "same value. A value found anywhere in the file is replaced throughout the file, in every "
-        "spelling. The recognizers of the project apply as well.",
-    )
-    possible_personal_data: bool = Field(
-        default=_DEFAULTS.possible_personal_data,
-        description="Whether to also treat numbers that are only possibly personal data: they "
-        "have the form of a telephone number or a national ID, but no word before "
-        "them confirms it. Only with `personal_data`: `mask` or `pseudonym`.",
-    )
-    unicode: UnicodeForm = Field(
-        default=_DEFAULTS.unicode,
-        description="Unicode normalization form. NFKC also folds compatibility characters such as "
-        "full-width letters.",
-    )
-    mend_mojibake: bool = Field(
-        default=_DEFAULTS.mend_mojibake,
-        description="Whether to repair mojibake: text that was decoded with the wrong encoding.",
-    )
-    drop_control_characters: bool = Field(
-        default=_DEFAULTS.drop_control_characters,
-        description="Whether to remove control characters other than tabs and line breaks.",
-    )
-    validation_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=_DEFAULTS.validation_share,
-        description="Fraction of the rows to write to a validation file.",
-    )
-    seed: int = Field(
-        default=_DEFAULTS.seed,
-        ge=0,
-        le=2147483647,
-        description="Random seed of the validation split.",
-    )
-    decisions_file: Annotated[str, Field(max_length=128)] | None = Field(
-        default=None,
-        description="ID of a file of the purpose `user_data` with decisions on single rows, one "
-        'JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the '
-        "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
-        "contradiction.",
-    )
-    use_reviews: bool = Field(
-        default=False,
-        description="Whether to apply the reviews that the file has when the cleaning is created, "
-        "as decisions on single rows: approved rows are kept, rejected ones dropped, and edited "
-        "ones replaced. Not together with `decisions_file`.",
-    )
-    format: FormatFields | None = Field(
-        default=None,
-        description="Format options of the file. Defaults to the options given at upload.",
-    )
-
-    @model_validator(mode="after")
-    def _decides_once(self) -> Self:
-        if self.use_reviews and self.decisions_file is not None:
-            raise ValueError("'use_reviews' and 'decisions_file' exclude each other.")
-        return self
-
-    @model_validator(mode="after")
-    def _redacts(self) -> Self:
-        if self.possible_personal_data and self.personal_data == "keep":
-            raise ValueError(
-                "'possible_personal_data' requires 'personal_data' to be 'mask' or 'pseudonym'."
-            )
-        return self
-
-    def options(self) -> dict[str, Any]:
-        """Return the options as stored in the task."""
-        given = self.model_dump(mode="json", exclude={"format"})
-        for name in ("decisions_file", "use_reviews"):
-            if not given[name]:
-                del given[name]
-        stored = self.format.stored() if self.format else None
-        return {**given, "format": stored} if stored else given
-
-
-class CleaningObject(BaseModel):
-    """A cleaning of a file. Its outputs are separate files."""
-
-    id: str = Field(description="ID of the cleaning, prefixed with `fileclean-`.")
-    object: Literal["file.cleaning"] = "file.cleaning"
-    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
-    finished_at: int | None = Field(
-        description="Time the cleaning ended, as a Unix timestamp in seconds; null while it runs."
-    )
-    file_id: str = Field(description="ID of the source file.")
-    status: TaskState = Field(
-        description="Status of the cleaning: `in_progress`, then `completed` or `failed`."
-    )
-    options: dict[str, Any] = Field(description="Options of the cleaning.")
-    error: TaskFailure | None = Field(
-        description="Error that made the cleaning fail; null otherwise."
-    )
-    training_file: str | None = Field(
-        default=None, description="ID of the file with the rows to train on."
-    )
-    validation_file: str | None = Field(
-        default=None, description="ID of the file with the held-out rows."
-    )
-    diff_file: str | None = Field(
-        default=None,
-        description="ID of a JSON Lines file that describes what happened to each affected row.",
-    )
-    source_rows: int | None = Field(default=None, description="Number of rows in the source file.")
-    training_rows: int | None = Field(
-        default=None, description="Number of rows in `training_file`."
-    )
-    validation_rows: int | None = Field(
-        default=None, description="Number of rows in `validation_file`."
-    )
-    dropped: dict[str, int] | None = Field(
-        default=None, description="Number of dropped rows, by reason."
-    )
-    changed: dict[str, int] | None = Field(default=None, description="Number of changes, by kind.")
-    changed_rows: int | None = Field(default=None, description="Number of rows with changes.")
-
-    @classmethod
-    def from_record(cls, task: Task) -> Self:
-        """Return the API object of a record."""
-        return cls(
-            id=task.id,
-            created_at=task.created_at,
-            finished_at=task.finished_at,
-            file_id=task.file_id,
-            status=task.state,
-            options=task.options,
-            error=TaskFailure.from_record(task),
-            **(task.result or {}),
-        )
-
-
 def task_schemas() -> dict[str, Any]:
     """Return the components of openapi.json that `service.datasets` defines: reports and others."""
     _, parts = msgspec.json.schema_components(
@@ -322,6 +201,9 @@ def task_schemas() -> dict[str, Any]:
     used = {"format": {"type": "object", "additionalProperties": True}}
     return {
         **parts,
+        "DatasetReportContent": report | {"title": "DatasetReportContent"},
+        "DatasetPreviewContent": preview | {"title": "DatasetPreviewContent"},
+        "DatasetDiffContent": diff | {"title": "DatasetDiffContent"},
         "FileReport": _with_head(report, "FileReport", "file.report"),
         "FilePreview": _with_head(preview, "FilePreview", "file.preview", **used),
         "FileDiff": _with_head(diff, "FileDiff", "file.diff", other_file={"type": "string"}),

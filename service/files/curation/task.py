@@ -11,7 +11,7 @@ from service.core.leases import Leases
 from service.files.curation.dataset_process import DatasetTaskFailed, scratch_folder
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState
 from service.files.records import FileRecord, Files
-from service.work.task import ShortTask
+from service.work.task import CancelableTask
 
 
 class TaskWork(Protocol):
@@ -21,7 +21,7 @@ class TaskWork(Protocol):
         """Do the work in a scratch folder, and complete the task. Raises DatasetTaskFailed."""
 
 
-class RunFileTask(ShortTask[Task]):
+class RunFileTask(CancelableTask[Task]):
     """Runs tasks by their kind, and counts how they end."""
 
     failures = (DatasetTaskFailed,)

@@ -25,49 +25,57 @@ def put(http: httpx.AsyncClient) -> Callable[..., Awaitable[str]]:
 
 
 @pytest.fixture
-def report(http: httpx.AsyncClient) -> Callable[..., Awaitable[httpx.Response]]:
-    """Request a report, wait until it is ready, and return the response."""
+def operation(http: httpx.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """Create an operation, and wait until it has ended."""
 
-    async def report(file_id: str, **params: str) -> httpx.Response:
-        return await _once_ready(http, f"/v1/files/{file_id}/report", params)
+    async def operation(path: str, **body: Any) -> dict[str, Any]:
+        answer = await http.post(path, json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        async with asyncio.timeout(180):
+            while found["status"] in ("queued", "in_progress"):
+                url = f"{path}/{found['id']}"
+                found = (await http.get(url, params={"wait": 30})).json()
+        return found
+
+    return operation
+
+
+@pytest.fixture
+def report(
+    http: httpx.AsyncClient, operation: Callable[..., Awaitable[dict[str, Any]]]
+) -> Callable[..., Awaitable[httpx.Response]]:
+    """Create a report, wait until it is completed, and return its content."""
+
+    async def report(file_id: str, form: str = "json", **body: Any) -> httpx.Response:
+        made = await operation("/v1/dataset_reports", file_id=file_id, **body)
+        assert made["status"] == "completed", made["error"]
+        return await http.get(f"/v1/dataset_reports/{made['id']}/content", params={"format": form})
 
     return report
 
 
 @pytest.fixture
-def rows(http: httpx.AsyncClient) -> Callable[..., Awaitable[httpx.Response]]:
-    """Request rows, wait until their report is ready, and return the response."""
+def rows(
+    http: httpx.AsyncClient, operation: Callable[..., Awaitable[dict[str, Any]]]
+) -> Callable[..., Awaitable[httpx.Response]]:
+    """Create a report, wait until it is completed, and return rows of it."""
 
     async def rows(file_id: str, **params: Any) -> httpx.Response:
-        return await _once_ready(http, f"/v1/files/{file_id}/rows", params)
+        made = await operation("/v1/dataset_reports", file_id=file_id)
+        assert made["status"] == "completed", made["error"]
+        return await http.get(f"/v1/dataset_reports/{made['id']}/rows", params=params)
 
     return rows
 
 
-async def _once_ready(http: httpx.AsyncClient, path: str, params: dict[str, Any]) -> httpx.Response:
-    async with asyncio.timeout(60):
-        while True:
-            answer = await http.get(path, params=params)
-            if answer.status_code != 202:
-                return answer
-            pending = answer.json()
-            assert (pending["object"], pending["status"]) == ("file.report", "in_progress")
-            assert answer.headers["retry-after"] == "1"
-            await asyncio.sleep(0.1)
-
-
 @pytest.fixture
-def cleaned(http: httpx.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]]]:
+def cleaned(
+    operation: Callable[..., Awaitable[dict[str, Any]]],
+) -> Callable[..., Awaitable[dict[str, Any]]]:
     """Clean a file and wait for the result."""
 
     async def cleaned(file_id: str, **options: object) -> dict[str, Any]:
-        answer = await http.post(f"/v1/files/{file_id}/clean", json=options)
-        assert answer.status_code == 200, answer.text
-        cleaning = answer.json()
-        async with asyncio.timeout(60):
-            while cleaning["status"] == "in_progress":
-                await asyncio.sleep(0.1)
-                cleaning = (await http.get(f"/v1/files/{file_id}/clean/{cleaning['id']}")).json()
-        return cleaning
+        return await operation("/v1/dataset_cleanings", file_id=file_id, **options)
 
     return cleaned

@@ -15,6 +15,8 @@ from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 
+PATH = "/v1/dataset_cleanings"
+
 ROWS = [
     chat_line(f"คำถามข้อ {i}: {'ร้านเปิดกี่โมง ' * (i % 5 + 1)}?", f"ตอบข้อ {i} เปิดเก้าโมงเช้าวันที่ {i * 7}")
     for i in range(40)
@@ -55,17 +57,18 @@ async def test_a_cleaning_writes_new_files_and_a_diff_of_the_affected_rows(
         file_id = await put(DATA, "ร้าน.jsonl", **expiring)
         made = await cleaned(file_id, **OPTIONS, drop_control_characters=True)
     assert made["status"] == "completed", made
-    assert made["dropped"] == {"broken": 1, "contradiction": 1, "exact_duplicate": 2}
-    train = (await content(made["training_file"])).decode().splitlines()
-    held = (await content(made["validation_file"])).decode().splitlines()
-    assert (made["training_rows"], made["validation_rows"]) == (len(train), len(held))
+    result = made["result"]
+    assert result["dropped"] == {"broken": 1, "contradiction": 1, "exact_duplicate": 2}
+    train = (await content(result["training_file_id"])).decode().splitlines()
+    held = (await content(result["validation_file_id"])).decode().splitlines()
+    assert (result["training_rows"], result["validation_rows"]) == (len(train), len(held))
     assert len(train) + len(held) == 42
     assert 6 <= len(held) <= 11
     whole = "\n".join(train + held)
     assert "somchai" not in whole
     assert whole.count("[EMAIL_1]") == 2
     assert "๑๐ บาท" not in whole
-    diff = [json.loads(line) for line in (await content(made["diff_file"])).splitlines()]
+    diff = [json.loads(line) for line in (await content(result["diff_file_id"])).splitlines()]
     told = {(d["line"], d["action"], d["reason"]) for d in diff}
     assert {(42, "dropped", "broken"), (41, "dropped", "exact_duplicate")} <= told
     assert (44, "dropped", "contradiction") in told
@@ -73,7 +76,7 @@ async def test_a_cleaning_writes_new_files_and_a_diff_of_the_affected_rows(
     assert sum(d["action"] == "held_out" for d in diff) == len(held)
     # The upload is unchanged, and the new files are ready for training.
     assert await content(file_id) == DATA
-    file = (await http.get(f"/v1/files/{made['training_file']}")).json()
+    file = (await http.get(f"/v1/files/{result['training_file_id']}")).json()
     assert (file["status"], file["rows"], file["filename"]) == (
         "processed",
         len(train),
@@ -88,11 +91,13 @@ async def test_the_same_file_and_options_give_the_same_bytes(http, work, put, cl
         file_id = await put(DATA)
         one, two = [await cleaned(file_id, **OPTIONS) for _ in range(2)]
         other = await cleaned(file_id, **{**OPTIONS, "seed": 8})
-    for name in ("training_file", "validation_file", "diff_file"):
-        assert one[name] != two[name]
-        assert await content(one[name]) == await content(two[name])
-    assert await content(one["validation_file"]) != await content(other["validation_file"])
-    listed = (await http.get(f"/v1/files/{file_id}/clean", params={"limit": 2})).json()
+    first, second = one["result"], two["result"]
+    for name in ("training_file_id", "validation_file_id", "diff_file_id"):
+        assert first[name] != second[name]
+        assert await content(first[name]) == await content(second[name])
+    held = other["result"]["validation_file_id"]
+    assert await content(first["validation_file_id"]) != await content(held)
+    listed = (await http.get(PATH, params={"file_id": file_id, "limit": 2})).json()
     assert [c["id"] for c in listed["data"]] == [other["id"], two["id"]]
     assert listed["has_more"] is True
 
@@ -100,9 +105,11 @@ async def test_the_same_file_and_options_give_the_same_bytes(http, work, put, cl
 async def test_a_cleaned_file_has_nothing_left_to_clean(http, work, put, cleaned):
     async with work("cpu"):
         first = await cleaned(await put(DATA), contradictions="last", personal_data="mask")
-        again = await cleaned(first["training_file"], contradictions="last", personal_data="mask")
-    assert (again["dropped"], again["changed_rows"]) == ({}, 0)
-    assert again["training_rows"] == first["training_rows"]
+        file_id = first["result"]["training_file_id"]
+        again = await cleaned(file_id, contradictions="last", personal_data="mask")
+    result = again["result"]
+    assert (result["dropped"], result["changed_rows"]) == ({}, 0)
+    assert result["training_rows"] == first["result"]["training_rows"]
 
 
 async def test_a_table_is_read_with_the_options_of_the_upload_or_the_request(
@@ -115,7 +122,8 @@ async def test_a_table_is_read_with_the_options_of_the_upload_or_the_request(
         called = await cleaned(await put(data.encode("utf-16")), format=said)
         neither = await cleaned(await put(data.encode("utf-16")))
     assert uploaded["status"] == called["status"] == "completed"
-    assert await content(uploaded["training_file"]) == await content(called["training_file"])
+    made = [one["result"]["training_file_id"] for one in (uploaded, called)]
+    assert await content(made[0]) == await content(made[1])
     assert neither["status"] == "failed"
     assert neither["error"]["code"] == "unknown_columns"
     assert "Kunde" in neither["error"]["message"]
@@ -132,16 +140,16 @@ async def test_a_table_is_read_with_the_options_of_the_upload_or_the_request(
     ],
 )
 async def test_invalid_options_are_refused(http, put, body, param):
-    answer = await http.post(f"/v1/files/{await put(DATA)}/clean", json=body)
+    answer = await http.post(PATH, json={"file_id": await put(DATA), **body})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
 
 
 async def test_the_same_idempotency_key_cleans_once(http, put):
-    path, headers = f"/v1/files/{await put(DATA)}/clean", {"idempotency-key": "k"}
-    one = await http.post(path, json={}, headers=headers)
-    two = await http.post(path, json={}, headers=headers)
-    other = await http.post(path, json={"seed": 1}, headers=headers)
+    body, headers = {"file_id": await put(DATA)}, {"idempotency-key": "k"}
+    one = await http.post(PATH, json=body, headers=headers)
+    two = await http.post(PATH, json=body, headers=headers)
+    other = await http.post(PATH, json={**body, "seed": 1}, headers=headers)
     assert one.json() == two.json()
     assert other.status_code == 409
 
@@ -159,8 +167,8 @@ async def test_a_job_trains_on_a_cleaned_file(http, work, put, cleaned, settings
                 "/v1/fine_tuning/jobs",
                 json={
                     "model": BASE_MODEL,
-                    "training_file": made["training_file"],
-                    "validation_file": made["validation_file"],
+                    "training_file": made["result"]["training_file_id"],
+                    "validation_file": made["result"]["validation_file_id"],
                 },
             )
         ).json()
@@ -174,7 +182,7 @@ async def test_a_job_trains_on_a_cleaned_file(http, work, put, cleaned, settings
 async def test_a_superseded_attempt_writes_nothing(api: Api, http, put):
     tasks: Tasks = api.app.state.curation
     file_id = await put(DATA)
-    cleaning = (await http.post(f"/v1/files/{file_id}/clean", json={})).json()
+    cleaning = (await http.post(PATH, json={"file_id": file_id})).json()
     project = (await tasks.redis.keys("finetuned:*:files"))[0].decode().split(":")[1]
     old = await tasks.collection(file_id).get(project, cleaning["id"])
     assert isinstance(old, Task)
@@ -210,14 +218,15 @@ async def test_a_full_disk_of_the_worker_fails_the_task(api: Api, http, work, pu
 async def test_a_project_cannot_fill_the_queue_with_tasks(api: Api, http, put):
     api.settings.max_file_tasks_per_project = 2
     file_id = await put(DATA)
-    answers = [await http.post(f"/v1/files/{file_id}/clean", json={}) for _ in range(3)]
+    body = {"file_id": file_id}
+    answers = [await http.post(PATH, json=body) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[2].json()["error"]["code"] == "limit_reached"
     assert answers[2].headers["retry-after"] == "10"
-    assert (await http.get(f"/v1/files/{file_id}/report")).status_code == 429
+    assert (await http.post("/v1/dataset_reports", json=body)).status_code == 429
     async with await api.client("other") as other:
         theirs = (await upload(other, DATA)).json()["id"]
-        assert (await other.post(f"/v1/files/{theirs}/clean", json={})).status_code == 200
+        assert (await other.post(PATH, json={"file_id": theirs})).status_code == 200
 
 
 async def test_decisions_on_rows_are_applied_and_the_file_names_its_source(
@@ -227,25 +236,26 @@ async def test_decisions_on_rows_are_applied_and_the_file_names_its_source(
     async with work("cpu"):
         file_id = await put(DATA)
         uploaded = await upload(http, decisions, name="decisions.jsonl", purpose="user_data")
-        made = await cleaned(file_id, decisions_file=uploaded.json()["id"])
+        made = await cleaned(file_id, decisions_file_id=uploaded.json()["id"])
         wrong = await upload(http, b'{"line": 9999, "action": "drop"}', purpose="user_data")
-        failed = await cleaned(file_id, decisions_file=wrong.json()["id"])
-        missing = await http.post(f"/v1/files/{file_id}/clean", json={"decisions_file": "file-x"})
-    assert made["options"]["decisions_file"] == uploaded.json()["id"]
-    assert made["dropped"] == {"broken": 1, "decision": 1}
-    lines = (await content(made["training_file"])).decode().splitlines()
+        failed = await cleaned(file_id, decisions_file_id=wrong.json()["id"])
+        unknown = {"file_id": file_id, "decisions_file_id": "file-x"}
+        missing = await http.post(PATH, json=unknown)
+    assert made["decisions_file_id"] == uploaded.json()["id"]
+    assert made["result"]["dropped"] == {"broken": 1, "decision": 1}
+    lines = (await content(made["result"]["training_file_id"])).decode().splitlines()
     assert json.loads(lines[-5]) == json.loads(ROWS[0])
-    file = (await http.get(f"/v1/files/{made['training_file']}")).json()
+    file = (await http.get(f"/v1/files/{made['result']['training_file_id']}")).json()
     assert (file["derived_from"], file["cleaning"]) == (file_id, made["id"])
     assert (failed["status"], failed["error"]["code"]) == ("failed", "no_row_at_line")
     error = missing.json()["error"]
-    assert (missing.status_code, error["param"]) == (404, "decisions_file")
+    assert (missing.status_code, error["param"]) == (404, "decisions_file_id")
 
 
 async def test_a_cleaning_that_fails_says_why(http, work, put, cleaned):
     async with work("cpu"):
         empty = await cleaned(await put(b"{broken\n{broken\n"))
         broken = await cleaned(await put(DATA), drop_broken=False)
-    assert (empty["status"], empty["training_file"]) == ("failed", None)
+    assert (empty["status"], empty["result"]) == ("failed", None)
     assert (broken["status"], broken["error"]["code"]) == ("failed", "broken_row")
     assert "Line 42" in broken["error"]["message"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,64 +14,65 @@ pytestmark = pytest.mark.slow
 
 TABLE = "Kunde;Wir\nWann öffnen Sie?;Um neun Uhr.\nWo sind Sie?;Am Marktplatz.\n".encode()
 MAPPED: dict[str, dict[str, str]] = {"columns": {"prompt": "Kunde", "completion": "Wir"}}
-Ask = Callable[..., Awaitable[httpx.Response]]
+Ask = Callable[..., Awaitable[dict[str, Any]]]
+PREVIEWS = "/v1/dataset_previews"
 
 
 @pytest.fixture
-def ask(http: httpx.AsyncClient) -> Ask:
-    """Request a preview, wait until it is ready, and return the response."""
+def ask(http: httpx.AsyncClient, operation: Callable[..., Awaitable[dict[str, Any]]]) -> Ask:
+    """Preview a file, and return the operation with its content in `content`."""
 
-    async def ask(file_id: str, **body: Any) -> httpx.Response:
-        async with asyncio.timeout(60):
-            while True:
-                answer = await http.post("/v1/files/preview", json={"file_id": file_id, **body})
-                if answer.status_code != 202:
-                    return answer
-                pending = answer.json()
-                assert (pending["object"], pending["status"]) == ("file.preview", "in_progress")
-                assert answer.headers["retry-after"] == "1"
-                await asyncio.sleep(0.1)
+    async def ask(file_id: str, **body: Any) -> dict[str, Any]:
+        made = await operation(PREVIEWS, file_id=file_id, **body)
+        content = await http.get(f"{PREVIEWS}/{made['id']}/content")
+        return {**made, "content": content.json()}
 
     return ask
 
 
 async def test_a_file_with_errors_is_read_with_other_options(api: Api, http, work, put, ask):
     file_id = await put(TABLE, "fragen.csv")
-    assert (await http.post("/v1/files/preview", json={"file_id": file_id})).status_code == 202
     async with work("cpu"):
         assert (await checked(http, file_id))["status"] == "error"
-        unknown = (await ask(file_id)).json()
-        mapped = (await ask(file_id, format=MAPPED, limit=1)).json()
-        again = (await http.post("/v1/files/preview", json={"file_id": file_id})).json()
+        first = await ask(file_id)
+        second = await ask(file_id, format=MAPPED, limit=1)
         stored = _stored(api)
         for path in stored:
             path.unlink()
-        assert (await ask(file_id)).status_code == 404
-        anew = (await ask(file_id)).json()
-    assert (unknown["object"], unknown["file_id"], unknown["status"], unknown["format"]) == (
-        "file.preview",
-        file_id,
-        "completed",
-        {},
+        anew = await ask(file_id)
+    assert (first["file_id"], first["format"], first["limit"]) == (file_id, {}, 20)
+    assert first["id"].startswith("filepreview-")
+    assert first["result"] == {
+        "container": "csv",
+        "compression": None,
+        "encoding": "UTF-8",
+        "shape": None,
+        "rows": 2,
+        "findings": 0,
+        "error_code": "unknown_columns",
+    }
+    assert (second["result"]["shape"], second["result"]["error_code"]) == (
+        "prompt_completion",
+        None,
     )
-    assert unknown["id"].startswith("filepreview-")
+    unknown, mapped = first["content"], second["content"]
     assert set(unknown["error"]) >= {"code", "message", "fix", "line"}
     assert unknown["error"]["code"] == "unknown_columns"
     assert unknown["rows"][0]["record"] == {"Kunde": "Wann öffnen Sie?", "Wir": "Um neun Uhr."}
     assert unknown["rows"][0]["row"] is None
     assert unknown["alternatives"]["columns"][0]["names"] == ["Kunde", "Wir"]
-    assert (mapped["format"], mapped["error"]) == (MAPPED, None)
+    assert (second["format"], mapped["error"]) == (MAPPED, None)
     [row] = mapped["rows"]
     assert [message["content"] for message in row["row"]["messages"]] == [
         "Wann öffnen Sie?",
         "Um neun Uhr.",
     ]
     assert len(stored) == 2  # one for each set of options
-    assert again == unknown == anew
+    assert (anew["id"], anew["content"]) == (first["id"], unknown)
     assert len(_stored(api)) == 1
     await http.delete(f"/v1/files/{file_id}")
     assert not _stored(api)
-    gone = await http.post("/v1/files/preview", json={"file_id": file_id})
+    gone = await http.post(PREVIEWS, json={"file_id": file_id})
     assert (gone.status_code, gone.json()["error"]["param"]) == (404, "file_id")
 
 
@@ -84,7 +84,7 @@ async def test_options_of_the_upload_apply_unless_others_are_given(http, put):
         {"format": {}},
     ]
     pending = [
-        (await http.post("/v1/files/preview", json={"file_id": file_id, **body})).json()["id"]
+        (await http.post(PREVIEWS, json={"file_id": file_id, **body})).json()["id"]
         for body in asked
     ]
     assert pending[0] == pending[1] == pending[2] != pending[3]
@@ -101,24 +101,22 @@ async def test_invalid_requests_are_refused(http, put):
         ({}, "file_id"),
     ]
     for body, param in wrong:
-        answer = await http.post("/v1/files/preview", json=body)
+        answer = await http.post(PREVIEWS, json=body)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), body
-    # The name is no ID of a file, so that the path has only POST.
-    assert (await http.get("/v1/files/preview")).status_code == 405
 
 
 async def test_previews_count_as_tasks_of_the_project(api: Api, http, put):
     api.settings.max_file_tasks_per_project = 1
     file_id = await put(TABLE, "fragen.csv")
     ask = {"file_id": file_id}
-    assert (await http.post("/v1/files/preview", json=ask)).status_code == 202
-    full = await http.post("/v1/files/preview", json={**ask, "limit": 3})
+    assert (await http.post(PREVIEWS, json=ask)).status_code == 200
+    full = await http.post(PREVIEWS, json={**ask, "limit": 3})
     assert (full.status_code, full.json()["error"]["code"]) == (429, "limit_reached")
-    assert (await http.post("/v1/files/preview", json=ask)).status_code == 202  # it is the same
+    assert (await http.post(PREVIEWS, json=ask)).status_code == 200  # it is the same
     async with await api.client("other") as other:
         theirs = (await upload(other, TABLE)).json()["id"]
-        answer = await other.post("/v1/files/preview", json={"file_id": theirs})
-        assert answer.status_code == 202
+        answer = await other.post(PREVIEWS, json={"file_id": theirs})
+        assert answer.status_code == 200
 
 
 async def test_a_preview_that_fails_says_why(api: Api, http, work, put, ask):
@@ -126,12 +124,8 @@ async def test_a_preview_that_fails_says_why(api: Api, http, work, put, ask):
     [content] = (api.settings.data_dir / "storage").rglob(f"{file_id}/content")
     content.write_bytes(b"other")
     async with work("cpu"):
-        answer = await ask(file_id)
-    assert answer.status_code == 400
-    assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == (
-        "file_error",
-        "file_id",
-    )
+        made = await ask(file_id)
+    assert (made["status"], made["error"]["code"]) == ("failed", "file_error")
 
 
 def _stored(api: Api) -> list[Any]:

@@ -113,19 +113,21 @@ async def test_reports_count_and_cleanings_redact_what_a_project_defines(
         assert found["personal_data"][0]["places"][0][0] == 11
         made = await cleaned(file_id, personal_data="pseudonym", possible_personal_data=True)
     assert made["status"] == "completed", made
-    assert made["changed"] == {
+    assert made["result"]["changed"] == {
         "redacted_customer": 1,
         "redacted_customer_number": 1,
         "redacted_phone": 1,
     }
-    text = (await http.get(f"/v1/files/{made['training_file']}/content")).text
+    text = (await http.get(f"/v1/files/{made['result']['training_file_id']}/content")).text
     assert "Customer [CUSTOMER_NUMBER_1] of [CUSTOMER_1] called." in text
     assert "[PHONE_1]" in text
 
 
 async def test_possible_personal_data_is_redacted_only_with_other_personal_data(http, put):
     file_id = await put(DATA)
-    answer = await http.post(f"/v1/files/{file_id}/clean", json={"possible_personal_data": True})
+    answer = await http.post(
+        "/v1/dataset_cleanings", json={"file_id": file_id, "possible_personal_data": True}
+    )
     assert answer.status_code == 400
     assert "'personal_data' to be 'mask'" in answer.json()["error"]["message"]
 

@@ -16,6 +16,7 @@ from tests.conftest import Api, chat_line, checked, upload
 
 pytestmark = pytest.mark.slow
 
+REPORTS = "/v1/dataset_reports"
 SECRET = "山田花子の口座番号は極秘"
 ROWS = [chat_line(f"注文 {i} はどこですか?", f"注文 {i} は倉庫を出ました。") for i in range(40)]
 DATA = "\n".join(
@@ -45,11 +46,6 @@ async def test_a_report_has_statistics_findings_and_advice(models, http, work, p
         file_id = await put(DATA)
         assert (await checked(http, file_id))["status"] == "error"
         made = (await report(file_id)).json()
-    assert (made["object"], made["file_id"], made["status"]) == (
-        "file.report",
-        file_id,
-        "completed",
-    )
     assert made["rows"] == 43
     assert made["exact_duplicates"]["examples"] == [[1, 41]]
     assert [2, 42] in made["contradictions"]["examples"]
@@ -67,7 +63,7 @@ async def test_no_format_repeats_personal_data(models, http, work, put, report):
     again = [chat_line(question, answer) for question in ("Which card?", "Which card, please?")]
     async with work("cpu"):
         file_id = await put("\n".join([*ROWS, *again]).encode())
-        forms = [(await report(file_id, format=f)).text for f in ("json", "html", "md")]
+        forms = [(await report(file_id, form=f)).text for f in ("json", "html", "md")]
     for text in forms:
         for value in ("4111", "example.com"):
             assert value not in text
@@ -77,8 +73,8 @@ async def test_no_format_repeats_personal_data(models, http, work, put, report):
 async def test_a_report_can_be_limited_to_one_model(models, http, work, put, report):
     async with work("cpu"):
         file_id = await put(DATA)
-        made = (await report(file_id, model="small")).json()
-        unknown = await report(file_id, model="none")
+        made = (await report(file_id, models=["small"])).json()
+        unknown = await http.post(REPORTS, json={"file_id": file_id, "models": ["none"]})
     assert [t["model"] for t in made["tokens"]] == ["small"]
     assert made["tokens"][0]["truncated_rows"].keys() == {"64"}
     assert made["finding_counts"]["truncated"] >= 1
@@ -89,8 +85,8 @@ async def test_a_report_can_be_limited_to_one_model(models, http, work, put, rep
 async def test_html_and_markdown_are_complete_and_safe(models, http, work, put, report):
     async with work("cpu"):
         file_id = await put(DATA, "<script>alert(1)</script>.jsonl")
-        page = await report(file_id, format="html")
-        markdown = await report(file_id, format="md")
+        page = await report(file_id, form="html")
+        markdown = await report(file_id, form="md")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert page.text.startswith("<!doctype html>")
@@ -109,20 +105,22 @@ async def test_the_overlap_with_a_validation_file_is_reported(
     async with work("cpu"):
         file_id = await put(DATA)
         csv = await put("prompt,completion\n注文 5 はどこですか?,別の答え\n".encode(), "v.csv")
-        made = (await report(file_id, validation_file=await put(held))).json()
-        other = (await report(file_id, validation_file=csv)).json()
+        made = (await report(file_id, validation_file_id=await put(held))).json()
+        other = (await report(file_id, validation_file_id=csv)).json()
         async with await api.client("other") as other_project:
             theirs = (await upload(other_project, held)).json()["id"]
-        foreign = await report(file_id, validation_file=theirs)
+        body = {"file_id": file_id, "validation_file_id": theirs}
+        foreign = await http.post(REPORTS, json=body)
     assert (made["overlap"]["rows"], made["overlap"]["exact"]) == (2, 1)
     assert made["overlap"]["examples"][0] == [1, 4]
     assert (other["overlap"]["rows"], other["overlap"]["same_prompt"]) == (1, 1)
-    assert (foreign.status_code, foreign.json()["error"]["param"]) == (404, "validation_file")
+    assert (foreign.status_code, foreign.json()["error"]["param"]) == (404, "validation_file_id")
 
 
-async def test_encoders_are_no_longer_supported(put, report, rows):
+async def test_encoders_are_no_longer_supported(http, put):
     file_id = await put(ROWS[0].encode())
-    for refused in (await report(file_id, encoder="tiny"), await rows(file_id, encoder="tiny")):
+    for name in ("report", "rows"):
+        refused = await http.get(f"/v1/files/{file_id}/{name}", params={"encoder": "tiny"})
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "encoder")
 
 
@@ -135,20 +133,13 @@ async def test_a_report_is_made_once_and_deleted_with_the_file(
         stored = sorted(_stored(api, "report.json"))
         stamps = [path.stat().st_mtime_ns for path in stored]
         await report(file_id)
-        await report(file_id, format="html")
+        await report(file_id, form="html")
     assert len(stored) == 1
     assert [path.stat().st_mtime_ns for path in stored] == stamps
     await http.delete(f"/v1/files/{file_id}")
     assert not _stored(api, "")
     left = await api.app.state.redis.keys(f"*{file_id}*")
     assert [key for key in left if b":unheld:" not in key] == []  # a reconciler's, which expires
-
-
-async def test_the_report_of_an_unreadable_file_says_why(http, work, put, report):
-    async with work("cpu"):
-        answer = await report(await put(b"\x89PNG\r\n\x1a\n" + bytes(range(256))))
-    assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "unknown_format"
 
 
 async def test_a_report_survives_a_killed_worker(models, api: Api, http, put, report, work):
@@ -160,7 +151,7 @@ async def test_a_report_survives_a_killed_worker(models, api: Api, http, put, re
         "finetuned:files-unchecked", *await redis.smembers("finetuned:files-unchecked")
     )
     await redis.delete("finetuned:queue:cpu")
-    assert (await http.get(f"/v1/files/{file_id}/report")).status_code == 202
+    assert (await http.post(REPORTS, json={"file_id": file_id})).status_code == 200
     env = os.environ | {
         "FINETUNED_REDIS_URL": api.settings.redis_url.get_secret_value(),
         "FINETUNED_STORAGE_URL": api.settings.storage_url,

@@ -174,7 +174,7 @@ async def test_requests_that_cannot_be_answered(http, work, put, rows):
         position = await rows(file_id, after="row")
         many = await rows(file_id, limit=101)
         high = await rows(file_id, max_score=1.5)
-        gone = await http.get("/v1/files/file-gone/rows")
+        gone = await http.get("/v1/dataset_reports/filereport-gone/rows")
     for answer, param in (
         (unknown, "issue"),
         (position, "after"),

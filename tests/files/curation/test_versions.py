@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -36,42 +35,30 @@ def data(rows: list[str]) -> bytes:
     return "\n".join(rows).encode()
 
 
-@pytest.fixture
-def diff(http: httpx.AsyncClient) -> Ask:
-    """Ask for a diff, or for `rows` of it, until it is ready."""
+DIFFS, MERGES = "/v1/dataset_diffs", "/v1/dataset_merges"
 
-    async def diff(file_id: str, other: str, path: str = "diff", **more: Any) -> dict[str, Any]:
-        params = {"other_file": other, **more}
-        async with asyncio.timeout(60):
-            while True:
-                answer = await http.get(f"/v1/files/{file_id}/{path}", params=params)
-                if answer.status_code != 202:
-                    assert answer.status_code == 200, answer.text
-                    return answer.json()
-                pending = answer.json()
-                assert (pending["object"], pending["status"]) == ("file.diff", "in_progress")
-                assert (pending["file_id"], pending["other_file"]) == (file_id, other)
-                assert answer.headers["retry-after"] == "1"
-                await asyncio.sleep(0.1)
+
+@pytest.fixture
+def diff(http: httpx.AsyncClient, operation: Ask) -> Ask:
+    """Compare two files, and return the content of the diff, or `rows` of it."""
+
+    async def diff(file_id: str, other: str, part: str = "content", **params: Any) -> Any:
+        made = await operation(DIFFS, file_id=file_id, other_file_id=other)
+        assert made["status"] == "completed", made["error"]
+        answer = await http.get(f"{DIFFS}/{made['id']}/{part}", params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     return diff
 
 
 @pytest.fixture
-def merged(http: httpx.AsyncClient) -> Ask:
+def merged(operation: Ask) -> Ask:
     """Merge files and wait for the result."""
 
     async def merged(*files: str | dict[str, Any], **options: Any) -> dict[str, Any]:
         given = [{"file_id": file} if isinstance(file, str) else file for file in files]
-        answer = await http.post("/v1/files/merge", json={"files": given, **options})
-        assert answer.status_code == 200, answer.text
-        merge = answer.json()
-        async with asyncio.timeout(60):
-            while merge["status"] == "in_progress":
-                await asyncio.sleep(0.1)
-                path = f"/v1/files/{merge['file_id']}/merges/{merge['id']}"
-                merge = (await http.get(path)).json()
-        return dict(merge)
+        return await operation(MERGES, files=given, **options)
 
     return merged
 
@@ -84,20 +71,20 @@ def texts_beside(api: Api, file_id: str) -> list[str]:
 
 async def test_two_files_are_compared(api: Api, http, work, put, diff):
     before, after = await put(data(BEFORE)), await put(data(AFTER), "table.jsonl")
-    waits = await http.get(f"/v1/files/{before}/diff", params={"other_file": after})
-    assert waits.status_code == 202  # and no task waits: the later file is not checked yet
+    body = {"file_id": before, "other_file_id": after}
+    early = await http.post(DIFFS, json=body)  # the later file is not checked yet
+    assert (early.status_code, early.json()["error"]["param"]) == (409, "other_file_id")
     async with work("cpu"):
         assert (await checked(http, before))["status"] == "error"
         await checked(http, after)
         found = await diff(before, after)
-        page = await diff(before, after, "diff/rows", limit=2)
-        rest = await diff(before, after, "diff/rows", after=page["last_id"])
-        added = await diff(before, after, "diff/rows", change="added")
-        beyond = await diff(before, after, "diff/rows", after=9)
-    assert found["id"].startswith("filediff-")
-    assert found["id"] == waits.json()["id"]
+        page = await diff(before, after, "rows", limit=2)
+        rest = await diff(before, after, "rows", after=page["last_id"])
+        added = await diff(before, after, "rows", change="added")
+        beyond = await diff(before, after, "rows", after=9)
+        made = (await http.post(DIFFS, json=body)).json()
     counts = {name: found[name] for name in ("unchanged", "changed", "removed", "added")}
-    assert counts == {"unchanged": 1, "changed": 1, "removed": 2, "added": 1}
+    assert counts == {"unchanged": 1, "changed": 1, "removed": 2, "added": 1} == made["result"]
     assert found["summary"].startswith(
         "4 rows became 3: 1 unchanged, 1 changed, 2 removed, 1 added; what shifted most: "
     )
@@ -116,8 +103,8 @@ async def test_two_files_are_compared(api: Api, http, work, put, diff):
     # Only the rows of the broken file are copied, and they are deleted with it.
     assert texts_beside(api, before) == ["texts.jsonl"]
     await http.delete(f"/v1/files/{after}")
-    gone = await http.get(f"/v1/files/{before}/diff/rows", params={"other_file": after})
-    assert (gone.status_code, gone.json()["error"]["param"]) == (404, "other_file")
+    gone = await http.get(f"{DIFFS}/{made['id']}/rows")
+    assert (gone.status_code, gone.json()["error"]["code"]) == (404, "file_not_found")
 
 
 async def test_the_rows_that_a_cleaning_changed_are_found_by_their_lineage(
@@ -127,14 +114,14 @@ async def test_the_rows_that_a_cleaning_changed_are_found_by_their_lineage(
         file_id = await put(data(BEFORE[:3] + BEFORE[4:]))
         await checked(http, file_id)
         made = await cleaned(file_id, personal_data="mask")
-        found = await diff(file_id, made["training_file"])
-        [changed] = (await diff(file_id, made["training_file"], "diff/rows", limit=1))["data"]
+        later = made["result"]["training_file_id"]
+        found = await diff(file_id, later)
+        [changed] = (await diff(file_id, later, "rows", limit=1))["data"]
         for path in _stored(api, "diff.json"):
             path.unlink()
-        lost = await http.get(
-            f"/v1/files/{file_id}/diff", params={"other_file": made["training_file"]}
-        )
-        anew = await diff(file_id, made["training_file"])
+        [kept] = (await http.get(DIFFS, params={"other_file_id": later})).json()["data"]
+        lost = await http.get(f"{DIFFS}/{kept['id']}/content")
+        anew = await diff(file_id, later)
     counts = {name: found[name] for name in ("unchanged", "changed", "removed", "added")}
     assert counts == {"unchanged": 2, "changed": 1, "removed": 1, "added": 0}
     assert (changed["line"], changed["other_line"]) == (4, 3)
@@ -162,17 +149,19 @@ async def test_files_are_merged_into_a_new_one(http, work, put, merged):
         broken = await put(b"{broken\n")
         failed = await merged(one, broken)
     assert (made["status"], made["error"], made["file_id"]) == ("completed", None, one)
-    assert made["options"] == {"exact_duplicates": True, "balance": "none", "seed": 3}
+    options = [made[name] for name in ("exact_duplicates", "balance", "seed")]
+    assert options == [True, "none", 3]
     assert [file["max_rows"] for file in made["files"]] == [5, None]
-    assert (made["rows"], made["languages"]) == (4, {"th": 2, "id": 1, "ja": 1})
-    assert [source["duplicates"] for source in made["sources"]] == [0, 1]
-    assert made["conflicts"] == 1
-    assert made["conflict_examples"] == [
+    result = made["result"]
+    assert (result["rows"], result["languages"]) == (4, {"th": 2, "id": 1, "ja": 1})
+    assert [source["duplicates"] for source in result["sources"]] == [0, 1]
+    assert result["conflicts"] == 1
+    assert result["conflict_examples"] == [
         [{"file_id": one, "line": 1}, {"file_id": other, "line": 2}]
     ]
     file, of_diff, source = [
         (await http.get(f"/v1/files/{file_id}")).json()
-        for file_id in (made["merged_file"], made["diff_file"], one)
+        for file_id in (result["merged_file_id"], result["diff_file_id"], one)
     ]
     assert (file["filename"], file["purpose"], file["status"]) == (
         "both.jsonl",
@@ -185,8 +174,8 @@ async def test_files_are_merged_into_a_new_one(http, work, put, merged):
         assert (output["derived_from"], output["expires_at"]) == (None, source["expires_at"])
     contents = [
         [json.loads(line) for line in answer.content.splitlines()]
-        for name in ("merged_file", "diff_file")
-        for answer in [await http.get(f"/v1/files/{made[name]}/content")]
+        for name in ("merged_file_id", "diff_file_id")
+        for answer in [await http.get(f"/v1/files/{result[name]}/content")]
     ]
     assert [(e["file"], e["line"], e["reason"]) for e in contents[1]] == [
         (other, 4, "exact_duplicate"),
@@ -195,7 +184,7 @@ async def test_files_are_merged_into_a_new_one(http, work, put, merged):
     assert contents[0] == [json.loads(row) for row in (BEFORE[1], BEFORE[0], AFTER[0], AFTER[1])]
     assert (failed["status"], failed["error"]["code"]) == ("failed", "unreadable_source")
     assert broken in failed["error"]["message"]
-    listed = (await http.get(f"/v1/files/{one}/merges", params={"limit": 1})).json()
+    listed = (await http.get(MERGES, params={"file_id": one, "limit": 1})).json()
     assert [merge["id"] for merge in listed["data"]] == [failed["id"]]
     assert listed["has_more"] is True
 
@@ -212,8 +201,8 @@ async def test_a_file_of_good_answers_is_merged_with_one_of_bad_answers(http, wo
     assert [file["status"] for file in alone] == ["error", "error"]
     assert "Every row has the label false" in alone[1]["status_details"]
     assert "or merge the file with one" in alone[1]["status_details"]
-    assert (made["status"], made["rows"]) == ("completed", len(labeled))
-    file = (await http.get(f"/v1/files/{made['merged_file']}")).json()
+    assert (made["status"], made["result"]["rows"]) == ("completed", len(labeled))
+    file = (await http.get(f"/v1/files/{made['result']['merged_file_id']}")).json()
     assert (file["status"], file["rows"]) == ("processed", len(labeled))
     assert (one_label["status"], one_label["error"]["code"]) == ("failed", "one_label")
 
@@ -226,16 +215,16 @@ async def test_unsuitable_files_are_refused(api: Api, http, work, put):
             await checked(http, file_id)
     for unfit, code in ((note, "invalid_file_purpose"), (broken, "invalid_training_file")):
         files = [{"file_id": good}, {"file_id": unfit}]
-        answers = [(await http.post("/v1/files/merge", json={"files": files}), "files.1.file_id")]
-        for path in ("diff", "diff/rows"):
-            answer = await http.get(f"/v1/files/{good}/{path}", params={"other_file": unfit})
-            answers.append((answer, "other_file"))
+        compared = {"file_id": good, "other_file_id": unfit}
+        answers = [
+            (await http.post(MERGES, json={"files": files}), "files.1.file_id"),
+            (await http.post(DIFFS, json=compared), "other_file_id"),
+        ]
         for answer, param in answers:
             error = answer.json()["error"]
             assert (answer.status_code, error["code"], error["param"]) == (400, code, param)
-    assert (
-        await http.get(f"/v1/files/{note}/diff", params={"other_file": good})
-    ).status_code == 400
+    compared = {"file_id": note, "other_file_id": good}
+    assert (await http.post(DIFFS, json=compared)).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -258,15 +247,13 @@ async def test_unsuitable_files_are_refused(api: Api, http, work, put):
     ],
 )
 async def test_invalid_options_are_refused(http, body, param):
-    answer = await http.post("/v1/files/merge", json=body)
+    answer = await http.post(MERGES, json=body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
 async def test_the_same_idempotency_key_merges_once(http, put):
     files = [{"file_id": await put(data(rows))} for rows in (AFTER, AFTER[:2])]
     headers = {"idempotency-key": "k"}
-    one, two = [
-        await http.post("/v1/files/merge", json={"files": files}, headers=headers) for _ in range(2)
-    ]
-    other = await http.post("/v1/files/merge", json={"files": files[::-1]}, headers=headers)
+    one, two = [await http.post(MERGES, json={"files": files}, headers=headers) for _ in range(2)]
+    other = await http.post(MERGES, json={"files": files[::-1]}, headers=headers)
     assert (one.json(), other.status_code) == (two.json(), 409)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import tarfile
 from pathlib import Path
 
 from service.models.adapter_check import BaseLayout
 from tests.adapters import adapter
-from tests.openapi.scenario.data import NO_FILE
+from tests.openapi.scenario import data_sets
 from tests.openapi.scenario.files import Uploaded
 from tests.openapi.world import World
-
-_NO_IMPORT = "modelimport-" + "0" * 24
 
 
 def packed(base: Path) -> bytes:
@@ -31,42 +28,37 @@ def packed(base: Path) -> bytes:
     return archive.getvalue()
 
 
-async def create(world: World, made: Uploaded, base: Path, model: str) -> dict[str, str]:
+async def create(world: World, made: Uploaded, base: Path, model: str) -> str:
     """Request an import while no worker runs. The project may have two tasks."""
     form = {"purpose": "model-import"}
     file = await world.call("createFile", form=form, file=("voice.tar.gz", packed(base)))
-    body = {"file": file.json()["id"], "base_model": model}
+    body = {"file_id": file.json()["id"], "base_model": model}
+    key = {"idempotency-key": "import-voice-1"}
     begun = await world.call(
         "createModelImport",
         "adapter",
         "Import an adapter under a name of your choice",
-        headers={"idempotency-key": "import-voice-1"},
+        headers=key,
         json={**body, "suffix": "voice"},
     )
-    key = {"idempotency-key": "import-voice-1"}
     await world.call("createModelImport", expect=409, headers=key, json=body)
-    await world.call("createModelImport", expect=400, json={**body, "file": made.chats})
+    await world.call("createModelImport", expect=400, json={**body, "file_id": made.chats})
     await world.call("createModelImport", expect=404, json={**body, "base_model": "gpt-4o"})
+    path = {"id": begun.json()["id"]}
+    await world.call("getModelImport", "queued", "Import in the queue", path=path)
+    await data_sets.cancel(world, "ModelImport", body)
     await world.call("createModelImport", json=body)
     await world.call("createModelImport", expect=429, json=body)
-    return {"file_id": file.json()["id"], "import_id": begun.json()["id"]}
+    return path["id"]
 
 
-async def look(world: World, path: dict[str, str]) -> None:
+async def look(world: World, import_id: str) -> None:
     """Retrieve the results."""
-    file = {"file_id": path["file_id"]}
-    async with asyncio.timeout(60):
-        while True:
-            found = (await world.call("listModelImports", path=file)).json()["data"]
-            if all(one["status"] != "in_progress" for one in found):
-                break
-            await asyncio.sleep(0.05)
-    done = await world.call("retrieveModelImport", "completed", path=path)
-    assert done.json()["status"] == "completed", done.text
-    await world.call("retrieveModelImport", expect=404, path={**path, "import_id": _NO_IMPORT})
-    await world.call("listModelImports", "two", path=file, query={"limit": 20})
-    await world.call("listModelImports", expect=400, path=file, query={"after": "x"})
-    await world.call("listModelImports", expect=404, path={"file_id": NO_FILE})
-    for one in found:
-        await world.call("getModel", path={"model": one["model"]})
-        await world.call("deleteModel", path={"model": one["model"]})
+    done = await data_sets.ended(world, "ModelImport", import_id)
+    await data_sets.look_at(world, "ModelImport", import_id, "Completed import")
+    found = (await world.call("listModelImports", query={"file_id": done["file_id"]})).json()
+    for one in found["data"]:
+        other = await data_sets.ended(world, "ModelImport", one["id"])
+        path = {"model": other["result"]["model"]}
+        await world.call("getModel", path=path)
+        await world.call("deleteModel", path=path)

@@ -78,10 +78,13 @@ class MakeDiff:
             recognizers=await self._recognizers.all(task.project_id),
             result=folder / DIFF,
         )
-        await self._dataset_process.run(spec)
+        diff = await self._dataset_process.run(spec)
         spec.result.rename(out / DIFF)
         await self._files.storage.put_folder(task.folder, out)
-        await self._tasks.finish_stored(task, self._files.storage)
+        numbers = {
+            name: getattr(diff, name) for name in ("unchanged", "changed", "removed", "added")
+        }
+        await self._tasks.finish_stored(task, self._files.storage, numbers)
 
     async def _lineage(self, file: FileRecord, other: FileRecord, path: Path) -> Lineage | None:
         """Return how a cleaning made the other file from this one; None if that is not known."""

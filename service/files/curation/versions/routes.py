@@ -1,122 +1,149 @@
-"""`/v1/files/merge`, and `/diff` and `/merges` of `/v1/files/{id}`."""
+"""`/v1/dataset_diffs` and `/v1/dataset_merges`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from enum import Enum
+from typing import Annotated, ClassVar, Final
 
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
 
-from service.config import Settings
 from service.core import clock, ids
-from service.core.claims import Claim
-from service.core.errors import BadRequest
+from service.core.errors import BadRequest, Conflict
+from service.core.storage import StorageMissing
 from service.datasets.contract.versions import Change
-from service.files.curation.file_tasks import (
-    TaskStore,
-    check_room,
-    encode_result,
-    get_or_start,
-    get_task,
-    list_tasks,
-    pending,
-    require_named_file,
-    restarted_if_lost,
-)
-from service.files.curation.recognizers.records import Recognizers
+from service.files.curation.file_tasks import require_named_file
+from service.files.curation.operations import IdempotencyKey, OperationId, TaskOperations
 from service.files.curation.recognizers.routes import Store as RecognizerStore
-from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.curation.records import Task, TaskKind
+from service.files.curation.routes import document, send_content
 from service.files.curation.versions.diff import DIFF, diff_task, read_diff_rows
 from service.files.curation.versions.schemas import (
-    DiffPending,
+    CreateDatasetDiff,
+    CreateDatasetMerge,
+    DatasetDiff,
+    DatasetMerge,
     DiffRowObject,
-    MergeObject,
     MergeRequest,
 )
 from service.files.records import FileRecord, Files, FileStatus, Purpose
-from service.files.routes import Store, require_file
+from service.files.routes import Store
 from service.files.upload import clean_name
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
-from service.web.deps import AppSettings, Caller
-from service.web.idempotency import comparable, create_once
-from service.web.openapi.parts import headers
+from service.web.deps import Caller
+from service.web.operations import add_routes
 from service.web.permissions import Permission, needs
-from service.web.resources import ListOf, Paged, Resource
+from service.web.resources import ListOf
 
-router = APIRouter(prefix="/v1/files", tags=["Data sets"])
-
-MERGE = Resource("merge")
-
-_DIFF = {"schema": {"$ref": "#/components/schemas/FileDiff"}}
-_PENDING: dict[str, Any] = {
-    "model": DiffPending,
-    "description": "Comparison in progress. Retry after `retry-after` seconds.",
-    "headers": headers("retry-after"),
-}
-_LOST = "The diff is no longer in storage; the files are being compared again."
-
-OtherFile = Annotated[
-    str,
-    Query(max_length=128, description="ID of the later file, which has passed its check."),
-]
+_TAGS: Final[list[str | Enum]] = ["Data sets"]
+diffs = APIRouter(prefix="/v1/dataset_diffs", tags=_TAGS)
+merges = APIRouter(prefix="/v1/dataset_merges", tags=_TAGS)
 
 
-@router.get(
-    "/{file_id}/diff",
-    operation_id="retrieveFileDiff",
+class DatasetDiffs(TaskOperations[DatasetDiff]):
+    """The comparisons of training files."""
+
+    noun = "diff"
+    schema = DatasetDiff
+    id_prefix = ids.DIFF
+    filters: ClassVar = {
+        "file_id": "ID of the earlier file.",
+        "other_file_id": "ID of the later file.",
+    }
+    content = DIFF
+
+    def matches(self, record: Task, filters: Mapping[str, str]) -> bool:
+        """Return whether the record has these values of the `filters`."""
+        values = {"file_id": record.file_id, "other_file_id": record.options["other_file"]}
+        return filters.items() <= values.items()
+
+
+class DatasetMerges(TaskOperations[DatasetMerge]):
+    """The merges of training files."""
+
+    noun = "merge"
+    schema = DatasetMerge
+    id_prefix = ids.MERGE
+    filters: ClassVar = {"file_id": "ID of one of the merged files."}
+
+    def matches(self, record: Task, filters: Mapping[str, str]) -> bool:
+        """Return whether the record has these values of the `filters`."""
+        merged = {one["file_id"] for one in record.options["files"]}
+        return "file_id" not in filters or filters["file_id"] in merged
+
+
+@diffs.post(
+    "",
+    operation_id="createDatasetDiff",
     summary="Compare two files",
-    response_class=JSONResponse,
-    response_model=None,
-    responses={
-        200: {"description": "Completed comparison.", "content": {"application/json": _DIFF}},
-        202: _PENDING,
-    },
-    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_DIFF_READ),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_DIFF_CREATED),
 )
-async def retrieve_diff(
-    file_id: str,
-    other_file: OtherFile,
+async def create_diff(
+    body: CreateDatasetDiff,
     caller: Caller,
     files: Store,
-    tasks: TaskStore,
     recognizers: RecognizerStore,
-    settings: AppSettings,
-) -> Response:
+    operations: Annotated[DatasetDiffs, Depends()],
+    idempotency_key: IdempotencyKey = None,
+) -> DatasetDiff:
     """Compare a training file with a later one, such as the output of a cleaning: how many rows
     are unchanged, changed, removed and added, and what shifts in languages, lengths, turns, system
     prompts, tools, classes and personal data.
 
-    The order of the rows does not matter, and each copy of a row counts. The first request starts
-    the comparison in the background; the response is 202 until it is ready. Later requests return
-    the same diff, until a recognizer of the project changes.
+    The order of the rows does not matter, and each copy of a row counts. The same request returns
+    the same diff, until a recognizer of the project changes. Returns 409 while the later file is
+    being checked.
     """
-    pair = await _pair(files, caller, file_id, other_file)
-    task = await _compare(pair, caller, tasks, recognizers, settings)
-    if isinstance(task, DiffPending):
-        return pending(task)
-    async with restarted_if_lost(tasks, task, _LOST):
-        content = await files.storage.get_bytes(f"{task.folder}/{DIFF}")
-    made = encode_result(task, "file.diff", content, other_file=other_file)
-    return Response(made, media_type="application/json")
+
+    async def make() -> Task:
+        file, other = await require_pair(
+            files, caller, body.file_id, body.other_file_id, "other_file_id"
+        )
+        # The rows of the later file are stored when its check ends. A copy of them next to the
+        # earlier file would outlive the later one.
+        if other.status is FileStatus.UPLOADED:
+            raise Conflict(
+                f"The file {other.id} is still being checked. Try again when its status is "
+                "`processed`.",
+                param="other_file_id",
+            )
+        task = diff_task(file, other, await recognizers.digest(caller.project_id))
+        return task.model_copy(update={"metadata": body.metadata})
+
+    return await operations.create(make, body, caller, idempotency_key)
 
 
-@router.get(
-    "/{file_id}/diff/rows",
-    operation_id="listFileDiffRows",
+@diffs.get(
+    "/{id}/content",
+    operation_id="getDatasetDiffContent",
+    summary="Get the content of a diff",
+    response_class=Response,
+    responses=document("DatasetDiffContent", "Completed comparison."),
+    openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_DIFF_READ),
+)
+async def get_diff_content(
+    id_: OperationId, caller: Caller, operations: Annotated[DatasetDiffs, Depends()]
+) -> Response:
+    """Get the comparison, with statistics of both files and what shifts between them. Returns 409
+    if it is not completed.
+    """
+    return await send_content(operations, caller, id_, DIFF)
+
+
+@diffs.get(
+    "/{id}/rows",
+    operation_id="listDatasetDiffRows",
     summary="List the rows that differ",
     response_model=ListOf[DiffRowObject],
-    responses={202: _PENDING},
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_DIFF_ROWS_READ),
 )
 async def list_diff_rows(
-    file_id: str,
-    other_file: OtherFile,
+    id_: OperationId,
     caller: Caller,
     files: Store,
-    tasks: TaskStore,
-    recognizers: RecognizerStore,
-    settings: AppSettings,
+    operations: Annotated[DatasetDiffs, Depends()],
     change: Annotated[
         Change | None, Query(description="Kind of difference; all if omitted.")
     ] = None,
@@ -131,93 +158,94 @@ async def list_diff_rows(
 ) -> Response:
     """List the rows that differ between a training file and a later one, each with its lines and
     both versions: first the changed rows, then the removed ones, then the added ones. A page has at
-    most 4 MiB of rows, so it may have fewer rows than `limit`.
-
-    The rows come from the same comparison as the diff, which the first request starts: the response
-    is 202 until it is ready.
+    most 4 MiB of rows, so it may have fewer rows than `limit`. Returns 409 if the diff is not
+    completed.
     """
-    pair = await _pair(files, caller, file_id, other_file)
-    task = await _compare(pair, caller, tasks, recognizers, settings)
-    if isinstance(task, DiffPending):
-        return pending(task)
-    async with restarted_if_lost(tasks, task, _LOST):
+    task = await operations.require_completed(caller.project_id, id_)
+    file = await operations.require_file(task)
+    # Its rows may be needed, and they must not outlive it.
+    other = await require_named_file(files, caller, task.options["other_file"], "id")
+    try:
         page = await read_diff_rows(
-            files.storage, pair, task, change=change, after=int(after or 0), limit=limit
+            files.storage, (file, other), task, change=change, after=int(after or 0), limit=limit
         )
+    except StorageMissing as e:
+        raise operations.lost(task) from e
     return Response(page, media_type="application/json")
 
 
-@router.post(
-    "/merge",
-    operation_id="createFileMerge",
+add_routes(
+    diffs,
+    DatasetDiffs,
+    read=Permission.FILES_READ,
+    write=Permission.FILES_WRITE,
+    cancelled=AuditEvent.FILE_DIFF_CANCELLED,
+    deleted=AuditEvent.FILE_DIFF_DELETED,
+)
+
+
+@merges.post(
+    "",
+    operation_id="createDatasetMerge",
     summary="Merge files",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.FILE_MERGE_CREATED),
 )
-async def merge_files(
-    body: MergeRequest,
+async def create_merge(
+    body: CreateDatasetMerge,
     caller: Caller,
     files: Store,
-    tasks: TaskStore,
-    settings: AppSettings,
-    idempotency_key: Annotated[str | None, Header()] = None,
-) -> MergeObject:
+    operations: Annotated[DatasetMerges, Depends()],
+    idempotency_key: IdempotencyKey = None,
+) -> DatasetMerge:
     """Merge 2 to 20 training files into a new file in the background. The files are not modified.
 
     Exact duplicates are kept once, and rows can be balanced between files or languages. Questions
     that several files answer differently are counted and named. The same files and options produce
-    identical bytes. Poll `retrieveFileMerge` until the status is `completed` or `failed`, then
-    train on `merged_file`, which names the files and the merge that it comes from.
+    identical bytes. When the merge is completed, train on `result.merged_file_id`, which names the
+    files and the merge that it comes from.
     """
 
-    async def make(claim: Claim[Task]) -> Task:
-        for number, one in enumerate(body.files):
-            await _check_mergeable(files, caller, one.file_id, f"files.{number}.file_id")
-        await check_room(settings, tasks, caller)
-        task = Task(
-            id=ids.new(ids.MERGE),
-            project_id=caller.project_id,
-            created_at=clock.now_s(),
-            file_id=body.files[0].file_id,
-            kind=TaskKind.MERGE,
-            options=body.stored(clean_name(body.filename)),
-        )
-        return await tasks.create(task, claim)
+    async def make() -> Task:
+        task = await new_merge(body, caller, files)
+        return task.model_copy(update={"metadata": body.metadata})
 
-    raw = comparable(body)
-    return await create_once(
-        MergeObject, tasks.redis, caller.project_id, idempotency_key, raw, make
+    return await operations.create(make, body, caller, idempotency_key)
+
+
+add_routes(
+    merges,
+    DatasetMerges,
+    read=Permission.FILES_READ,
+    write=Permission.FILES_WRITE,
+    cancelled=AuditEvent.FILE_MERGE_CANCELLED,
+    deleted=AuditEvent.FILE_MERGE_DELETED,
+)
+
+
+async def new_merge(body: MergeRequest, caller: Principal, files: Files) -> Task:
+    """Return the task that a request asks for. Raises NotFound and BadRequest."""
+    for number, one in enumerate(body.files):
+        await _check_mergeable(files, caller, one.file_id, f"files.{number}.file_id")
+    return Task(
+        id=ids.new(ids.MERGE),
+        project_id=caller.project_id,
+        created_at=clock.now_s(),
+        file_id=body.files[0].file_id,
+        kind=TaskKind.MERGE,
+        options=body.stored(clean_name(body.filename)),
     )
 
 
-@router.get(
-    "/{file_id}/merges",
-    operation_id="listFileMerges",
-    summary="List merges",
-    openapi_extra=needs(Permission.FILES_READ),
-)
-async def list_merges(
-    file_id: str, caller: Caller, files: Store, tasks: TaskStore, paging: Paged
-) -> ListOf[MergeObject]:
-    """List the merges whose first file this is, newest first. They are deleted with the file."""
-    file = await require_file(files, caller.project_id, file_id)
-    page = list_tasks(tasks, file, TaskKind.MERGE, paging)
-    return await MERGE.list(page, MergeObject.from_record)
+async def require_pair(
+    files: Files, caller: Principal, file_id: str, other_id: str, param: str
+) -> tuple[FileRecord, FileRecord]:
+    """Return the files to compare. `param` is the name of the parameter with the later one.
 
-
-@router.get(
-    "/{file_id}/merges/{merge_id}",
-    operation_id="retrieveFileMerge",
-    summary="Retrieve a merge",
-    openapi_extra=needs(Permission.FILES_READ),
-)
-async def retrieve_merge(
-    file_id: str, merge_id: str, caller: Caller, files: Store, tasks: TaskStore
-) -> MergeObject:
-    """Retrieve a merge's status, its output files, what became of the rows of each file, and the
-    conflicts between the files. `file_id` is the first of the merged files.
+    Raises NotFound, and BadRequest if they are unsuitable.
     """
-    file = await require_file(files, caller.project_id, file_id)
-    return MergeObject.from_record(await get_task(tasks, file, merge_id, ids.MERGE, MERGE))
+    file = await require_named_file(files, caller, file_id, "file_id")
+    _require_rows(file, "file_id")
+    return file, await _require_source(files, caller, other_id, param)
 
 
 async def _check_mergeable(files: Files, caller: Principal, file_id: str, param: str) -> None:
@@ -259,29 +287,6 @@ def _require_rows(file: FileRecord, param: str) -> None:
         )
 
 
-async def _compare(
-    pair: tuple[FileRecord, FileRecord],
-    caller: Principal,
-    tasks: Tasks,
-    recognizers: Recognizers,
-    settings: Settings,
-) -> Task | DiffPending:
-    """Return the completed comparison of two files, or start it."""
-    file, other = pair
-    task = diff_task(file, other, await recognizers.digest(caller.project_id))
-    # The rows of the later file are stored when its check ends. A copy of them next to the earlier
-    # file would outlive the later one.
-    if other.status is not FileStatus.UPLOADED:
-        task = await get_or_start(task, tasks, settings, caller)
-        if task.state is TaskState.COMPLETED:
-            return task
-    return DiffPending(id=task.id, file_id=file.id, other_file=other.id)
-
-
-async def _pair(
-    files: Files, caller: Principal, file_id: str, other_id: str
-) -> tuple[FileRecord, FileRecord]:
-    """Return the files to compare. Raises NotFound, and BadRequest if they are unsuitable."""
-    file = await require_file(files, caller.project_id, file_id)
-    _require_rows(file, "file_id")
-    return file, await _require_source(files, caller, other_id, "other_file")
+router = APIRouter()
+for one in (diffs, merges):
+    router.include_router(one)

@@ -1,4 +1,4 @@
-"""Request and response schemas of comparisons and merges."""
+"""Wire types of comparisons and merges."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.datasets.contract.versions import Balance, Change, MergeOptions
-from service.files.curation.records import Task, TaskState
-from service.files.curation.schemas import TaskFailure
+from service.files.curation.operations import TaskOperation
+from service.web.validation import Metadata
 
 _DEFAULTS = MergeOptions()
-
-
-class DiffPending(BaseModel):
-    """A comparison in progress. Retry after `retry-after` seconds."""
-
-    id: str = Field(description="ID of the diff.")
-    object: Literal["file.diff"] = "file.diff"
-    file_id: str = Field(description="ID of the earlier file.")
-    other_file: str = Field(description="ID of the later file.")
-    status: Literal[TaskState.IN_PROGRESS] = TaskState.IN_PROGRESS
 
 
 class DiffRowObject(BaseModel):
@@ -63,10 +53,8 @@ class FileToMerge(BaseModel):
     )
 
 
-class MergeRequest(BaseModel):
+class MergeFields(BaseModel):
     """Files to merge, and options."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     files: Annotated[list[FileToMerge], Field(min_length=2, max_length=20)] = Field(
         description="Files to merge. Their rows have one format, such as chats or prompts for "
@@ -92,6 +80,12 @@ class MergeRequest(BaseModel):
         le=2147483647,
         description="Random seed for choosing rows.",
     )
+
+
+class MergeRequest(MergeFields):
+    """Files to merge, and options."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -128,56 +122,97 @@ class RowOfFileObject(BaseModel):
     line: int = Field(description="Line of the row in the file, counted from 1.")
 
 
-class MergeObject(BaseModel):
-    """A merge of files. The merged file is a new file."""
+class CreateDatasetDiff(BaseModel):
+    """Request to compare a training file with a later one."""
 
-    id: str = Field(description="ID of the merge, prefixed with `filemerge-`.")
-    object: Literal["file.merge"] = "file.merge"
-    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
-    finished_at: int | None = Field(
-        description="Time the merge ended, as a Unix timestamp in seconds; null while it runs."
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    file_id: Annotated[str, Field(max_length=128)] = Field(description="ID of the earlier file.")
+    other_file_id: Annotated[str, Field(max_length=128)] = Field(
+        description="ID of the later file, which has passed its check."
     )
-    file_id: str = Field(
-        description="ID of the first file, below which the merge is retrieved and listed."
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the diff; up to 16."
     )
-    files: list[FileToMerge] = Field(description="Files to merge, as requested.")
-    filename: str = Field(description="Name of the merged file.")
-    status: TaskState = Field(
-        description="Status of the merge: `in_progress`, then `completed` or `failed`."
-    )
-    options: dict[str, Any] = Field(description="Options of the merge.")
-    error: TaskFailure | None = Field(description="Error that made the merge fail; null otherwise.")
-    merged_file: str | None = Field(default=None, description="ID of the merged file.")
-    diff_file: str | None = Field(
-        default=None,
-        description="ID of a JSON Lines file that names each row that was left out, with the "
-        "reason, and each row that conflicts with one of another file.",
-    )
-    rows: int | None = Field(default=None, description="Number of rows in the merged file.")
-    sources: list[MergedFileObject] | None = Field(
-        default=None, description="Result of the merge for the rows of each file."
-    )
-    languages: dict[str, int] | None = Field(
-        default=None, description="Number of rows in the merged file, by language."
-    )
-    conflicts: int | None = Field(
-        default=None,
-        description="Number of questions in the merged file that several files answer differently.",
-    )
-    conflict_examples: list[list[RowOfFileObject]] | None = Field(
-        default=None, description="Rows of the first 20 conflicts, up to five each."
+
+
+class DatasetDiffResult(BaseModel):
+    """Numbers of rows that differ. The whole comparison is the content of the diff."""
+
+    unchanged: int = Field(description="Number of rows that both files have.")
+    changed: int = Field(description="Number of rows that both files have with different texts.")
+    removed: int = Field(description="Number of rows that only the earlier file has.")
+    added: int = Field(description="Number of rows that only the later file has.")
+
+
+class DatasetDiff(TaskOperation):
+    """Comparison of a training file with a later one."""
+
+    id: str = Field(description="ID of the diff. Starts with `filediff-`.")
+    object: Literal["dataset.diff"] = "dataset.diff"
+    file_id: str = Field(description="ID of the earlier file.")
+    other_file_id: str = Field(description="ID of the later file.")
+    result: DatasetDiffResult | None = Field(
+        description="Numbers of rows that differ. Null unless the status is `completed`, and for "
+        "diffs that version 0.2 created."
     )
 
     @classmethod
-    def from_record(cls, task: Task) -> Self:
-        """Return the API object of a record."""
-        return cls(
-            id=task.id,
-            created_at=task.created_at,
-            finished_at=task.finished_at,
-            file_id=task.file_id,
-            status=task.state,
-            error=TaskFailure.from_record(task),
-            **task.options,
-            **(task.result or {}),
-        )
+    def inputs_of(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields about the inputs."""
+        return {"other_file_id": options["other_file"]}
+
+
+class CreateDatasetMerge(MergeRequest):
+    """Request to merge training files."""
+
+    metadata: Metadata | None = Field(
+        default=None, description="Key-value pairs attached to the merge; up to 16."
+    )
+
+
+class DatasetMergeResult(BaseModel):
+    """Files that a merge made, and what became of the rows."""
+
+    merged_file_id: str = Field(description="ID of the merged file.")
+    diff_file_id: str = Field(
+        description="ID of a JSON Lines file that names each row that was left out, with the "
+        "reason, and each row that conflicts with one of another file."
+    )
+    rows: int = Field(description="Number of rows in the merged file.")
+    sources: list[MergedFileObject] = Field(
+        description="Result of the merge for the rows of each file."
+    )
+    languages: dict[str, int] = Field(description="Number of rows in the merged file, by language.")
+    conflicts: int = Field(
+        description="Number of questions in the merged file that several files answer differently."
+    )
+    conflict_examples: list[list[RowOfFileObject]] = Field(
+        description="Rows of the first 20 conflicts, up to five each."
+    )
+
+
+class DatasetMerge(MergeFields, TaskOperation):
+    """Merge of training files. The merged file is a new file, which is kept when the merge is
+    deleted.
+    """
+
+    id: str = Field(description="ID of the merge. Starts with `filemerge-`.")
+    object: Literal["dataset.merge"] = "dataset.merge"
+    file_id: str = Field(
+        description="ID of the first of the files. The merge is deleted with this file."
+    )
+    result: DatasetMergeResult | None = Field(
+        description="Files and what became of the rows; null unless the status is `completed`."
+    )
+
+    @classmethod
+    def inputs_of(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields about the inputs."""
+        return {**options, **options["options"]}
+
+    @classmethod
+    def result_of(cls, result: dict[str, Any]) -> dict[str, Any]:
+        """Return the result."""
+        files = {f"{name}_id": result[name] for name in ("merged_file", "diff_file")}
+        return {**result, **files}

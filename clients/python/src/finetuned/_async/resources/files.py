@@ -76,7 +76,7 @@ class AsyncFilesReviews(AsyncResource):
 
     async def delete(
         self, file_id: str, line: int, **options: Unpack[RequestOptions]
-    ) -> types.RowReviewDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete the review of a row with its text.
 
         Args:
@@ -84,7 +84,7 @@ class AsyncFilesReviews(AsyncResource):
             line: Line of the row in the uploaded file, from 1.
         """
         return await self._transport.request(
-            types.RowReviewDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("files", file_id, "reviews", line), options=options),
         )
 

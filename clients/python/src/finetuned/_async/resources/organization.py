@@ -148,7 +148,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
         allowed_ips: Sequence[str] | None = None,
         limits: types.ApiKeyLimits | params.ApiKeyLimits | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewApiKey:
+    ) -> types.CreatedApiKey:
         """Create an API key for a project. `value` in the response is the secret. It is shown only
         once, because the service stores only its digest.
 
@@ -168,7 +168,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
             limits: Limits of an API key.
         """
         return await self._transport.request(
-            types.NewApiKey,
+            types.CreatedApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys"),
@@ -281,7 +281,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
         *,
         overlap_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewApiKey:
+    ) -> types.CreatedApiKey:
         """Give an API key a new secret, which is in `value` and not shown again. The previous
         secrets stay valid for `overlap_seconds`, but not beyond their own expiry, so that programs
         can switch to the new one. The key's ID, role, limits and usage stay the same.
@@ -295,7 +295,7 @@ class AsyncOrganizationProjectsApiKeys(AsyncResource):
                 ends them at once.
         """
         return await self._transport.request(
-            types.NewApiKey,
+            types.CreatedApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys", key_id, "rotate"),
@@ -363,7 +363,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
         create_service_account_only: bool | None = None,
         expires_in_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewServiceAccount:
+    ) -> types.CreatedServiceAccount:
         """Create a service account: a program that owns keys of the project. Its first key has the
         role `member`, and its secret is in `api_key.value`, shown only once.
 
@@ -375,7 +375,7 @@ class AsyncOrganizationProjectsServiceAccounts(AsyncResource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return await self._transport.request(
-            types.NewServiceAccount,
+            types.CreatedServiceAccount,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "service_accounts"),
@@ -501,7 +501,7 @@ class AsyncOrganizationAdminApiKeys(AsyncResource):
 
     async def create(
         self, *, name: str, expires_in_seconds: int | None = None, **options: Unpack[RequestOptions]
-    ) -> types.NewAdminApiKey:
+    ) -> types.CreatedAdminApiKey:
         """Create a key with the role `admin`, which manages all projects and their keys. It belongs
         to the project of the key that creates it. Its secret is in `value`, shown only once.
 
@@ -510,7 +510,7 @@ class AsyncOrganizationAdminApiKeys(AsyncResource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return await self._transport.request(
-            types.NewAdminApiKey,
+            types.CreatedAdminApiKey,
             Request(
                 "POST",
                 "organization/admin_api_keys",

@@ -77,7 +77,7 @@ class FilesReviews(Resource):
 
     def delete(
         self, file_id: str, line: int, **options: Unpack[RequestOptions]
-    ) -> types.RowReviewDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete the review of a row with its text.
 
         Args:
@@ -85,7 +85,7 @@ class FilesReviews(Resource):
             line: Line of the row in the uploaded file, from 1.
         """
         return self._transport.request(
-            types.RowReviewDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("files", file_id, "reviews", line), options=options),
         )
 

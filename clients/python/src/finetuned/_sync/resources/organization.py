@@ -149,7 +149,7 @@ class OrganizationProjectsApiKeys(Resource):
         allowed_ips: Sequence[str] | None = None,
         limits: types.ApiKeyLimits | params.ApiKeyLimits | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewApiKey:
+    ) -> types.CreatedApiKey:
         """Create an API key for a project. `value` in the response is the secret. It is shown only
         once, because the service stores only its digest.
 
@@ -169,7 +169,7 @@ class OrganizationProjectsApiKeys(Resource):
             limits: Limits of an API key.
         """
         return self._transport.request(
-            types.NewApiKey,
+            types.CreatedApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys"),
@@ -282,7 +282,7 @@ class OrganizationProjectsApiKeys(Resource):
         *,
         overlap_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewApiKey:
+    ) -> types.CreatedApiKey:
         """Give an API key a new secret, which is in `value` and not shown again. The previous
         secrets stay valid for `overlap_seconds`, but not beyond their own expiry, so that programs
         can switch to the new one. The key's ID, role, limits and usage stay the same.
@@ -296,7 +296,7 @@ class OrganizationProjectsApiKeys(Resource):
                 ends them at once.
         """
         return self._transport.request(
-            types.NewApiKey,
+            types.CreatedApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys", key_id, "rotate"),
@@ -364,7 +364,7 @@ class OrganizationProjectsServiceAccounts(Resource):
         create_service_account_only: bool | None = None,
         expires_in_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewServiceAccount:
+    ) -> types.CreatedServiceAccount:
         """Create a service account: a program that owns keys of the project. Its first key has the
         role `member`, and its secret is in `api_key.value`, shown only once.
 
@@ -376,7 +376,7 @@ class OrganizationProjectsServiceAccounts(Resource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.NewServiceAccount,
+            types.CreatedServiceAccount,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "service_accounts"),
@@ -502,7 +502,7 @@ class OrganizationAdminApiKeys(Resource):
 
     def create(
         self, *, name: str, expires_in_seconds: int | None = None, **options: Unpack[RequestOptions]
-    ) -> types.NewAdminApiKey:
+    ) -> types.CreatedAdminApiKey:
         """Create a key with the role `admin`, which manages all projects and their keys. It belongs
         to the project of the key that creates it. Its secret is in `value`, shown only once.
 
@@ -511,7 +511,7 @@ class OrganizationAdminApiKeys(Resource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.NewAdminApiKey,
+            types.CreatedAdminApiKey,
             Request(
                 "POST",
                 "organization/admin_api_keys",
