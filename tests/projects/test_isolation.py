@@ -365,10 +365,30 @@ async def test_foreign_objects_are_404(api: Api, owned):
         await assert_everything_is_still_there(acme, owned)
 
 
+async def test_foreign_erasures_are_404(api: Api):
+    body = {"match": {"type": "substring", "value": "C-104233"}}
+    async with (
+        await api.client("acme", Role.PROJECT_ADMIN) as acme,
+        await api.client("other", Role.PROJECT_ADMIN) as other,
+    ):
+        erasure = (await acme.post("/v1/organization/erasures", json=body)).json()["id"]
+        found = [
+            (method, path.format(id=erasure, erasure_id=erasure))
+            for method, path in operations_by_route(api)
+            if path.startswith("/v1/organization/erasure") and "{" in path
+        ]
+        assert len(found) == 5
+        for method, path in found:
+            assert (await other.request(method, path)).status_code == 404, f"{method} {path}"
+        assert (await other.get("/v1/organization/erasures")).json()["data"] == []
+        still = await acme.get(f"/v1/organization/erasures/{erasure}")
+        assert still.json()["status"] == "queued"
+
+
 async def test_foreign_objects_do_not_exist_for_any_role(api: Api, owned):
     """A role decides first, so that a refusal does not say whether the object exists."""
     operations = {
-        (method, path.replace("_id}", "}")): operation
+        (method, _named(path)): operation
         for (method, path), operation in operations_by_route(api).items()
     }
     for role in Role:
