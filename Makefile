@@ -57,8 +57,8 @@ openapi-examples: openapi  ## Fetch the examples of openapi.json from a running 
 	@$(PY) -m tests.openapi.record
 	@$(PY) -m service.cli openapi --output openapi.json
 
-clients: install  ## Generate the clients' types from openapi.json
-	@$(PY) clients/python/scripts/generate_types.py
+clients: install  ## Generate the clients' types and methods from openapi.json
+	@$(PY) clients/python/scripts/generate.py
 	@$(PY) -m tests.node run clients/typescript generate
 
 metrics-docs: install  ## Generate docs/metrics.md and docs/api/errors.md from the code

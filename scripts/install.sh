@@ -75,7 +75,7 @@ if "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'
 fi
 clients=""
 case ",$extras," in
-    *,dev,*) clients="--editable ./clients/python[cli,jq] --editable ./clients/migrate" ;;
+    *,dev,*) clients="--editable ./clients/python[openai] --editable ./clients/cli[jq] --editable ./clients/migrate" ;;
 esac
 # shellcheck disable=SC2086  # intentional word splitting
 install $constraints --editable ".[$extras,$inference]" $clients

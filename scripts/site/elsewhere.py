@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "clients/cli/README.md": "command-line.md",
     "clients/migrate/README.md": "migrate-client.md",
     "clients/python/README.md": "python-client.md",
     "clients/typescript/README.md": "typescript-client.md",

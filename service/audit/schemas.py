@@ -147,7 +147,7 @@ class AuditLogObject(BaseModel):
 class VerifyAuditLogs(BaseModel):
     """Request to verify the audit log. All fields are optional."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     public_keys: list[str] = Field(
         default=[],
@@ -188,12 +188,12 @@ class AuditLogVerification(BaseModel):
 
     object: Literal["organization.audit_log.verification"] = "organization.audit_log.verification"
     status: Literal["intact", "damaged", "empty"] = Field(
-        description="`intact`: no sealed entry was changed, deleted, added or moved. `damaged`: "
-        "`problems` says what is wrong. `empty`: no entry is sealed yet."
+        description="Result. `intact`: no sealed entry was changed, deleted, added or moved. "
+        "`damaged`: `problems` says what is wrong. `empty`: no entry is sealed yet."
     )
     verified_at: int = Field(description="Time of the verification, in Unix seconds.")
     sealed: SealedUntil | None = Field(
-        description="What is sealed, by the newest valid checkpoint. Null if nothing is."
+        description="Newest valid checkpoint. Null if no entry is sealed."
     )
     entries_deleted: int = Field(
         description="Number of sealed entries that were deleted because of their age, as "
@@ -202,9 +202,9 @@ class AuditLogVerification(BaseModel):
     entries_unsealed: int = Field(
         description="Number of newer entries, which are not sealed yet and cannot be verified."
     )
-    problems: list[str] = Field(description="What is wrong. Empty if nothing is.")
+    problems: list[str] = Field(description="Problems found. Empty if there are none.")
     notes: list[str] = Field(
-        description="What an auditor should know, such as changes of the retention."
+        description="Facts that an auditor should know, such as changes of the retention."
     )
 
     @classmethod

@@ -30,10 +30,10 @@ CLIENT_COMMANDS: Final = {
     **{
         name: name
         for name in (
-            *("admin", "advise", "alias", "chat", "erase", "eval", "export", "generate"),
-            *("import-config", "import-model", "jobs", "leave-openai", "login", "logout"),
-            *("profiles", "receipts", "recognizers", "stored-chats", "sweeps", "train", "usage"),
-            "whoami",
+            *("admin", "advice", "aliases", "batches", "chat", "chats", "erasures", "evals"),
+            *("exports", "generations", "import-config", "imports", "jobs", "leave-openai"),
+            *("login", "logout", "profiles", "receipts", "recognizers", "sweeps", "train"),
+            *("usage", "webhooks", "whoami"),
         )
     },
 }

@@ -42,6 +42,7 @@ that a program can show it in another language:
 | [evaluation of a job](evaluation.md) | `verdict.sentence` | `verdict.code`, `verdict.figures` |
 | | `verdict.recommendation` | `verdict.recommendation_details` |
 | | `verdict.warnings` | `verdict.warning_details`, in the same order |
+| its report | `notes` | `note_details`, in the same order |
 | advice before a training | `sentence` | `code`, `figures` |
 | | `notes` | `note_details`, in the same order |
 | | `findings[].title` | its `variant`, `figures` |

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -12,8 +12,6 @@ from service.diagnostics.engine_metrics import EngineMetrics
 from service.fleet.workers import Worker
 from service.inference.upstreams import Replica, ReplicaState
 
-Bytes = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
-Time = Annotated[int, Field(json_schema_extra={"format": "int64"})]
 CheckStatus = Literal["ok", "warning", "failed"]
 _STATUS: Final[dict[str, CheckStatus]] = {"ok": "ok", "note": "warning", "missing": "failed"}
 
@@ -42,7 +40,7 @@ class WorkerObject(BaseModel):
     object: Literal["organization.worker"] = "organization.worker"
     id: str = Field(description="Name of the worker.", examples=["gpu-node-1"])
     status: Literal["idle", "busy"] = Field(
-        description="`busy` while the worker has tasks, and while it shuts down."
+        description="Status of the worker: `busy` while it has tasks, and while it shuts down."
     )
     queues: list[str] = Field(
         description="Queues whose tasks the worker takes. Workers of `cpu` also take those of "
@@ -53,7 +51,7 @@ class WorkerObject(BaseModel):
     version: str | None = Field(
         description="Version of the worker. Null for versions before 0.3.", examples=["0.3.0"]
     )
-    last_heartbeat_at: Time | None = Field(
+    last_heartbeat_at: int | None = Field(
         description="Time of the last sign of life, in Unix seconds. Workers that have sent none "
         "for 20 seconds are not listed. Null for versions before 0.3."
     )
@@ -62,11 +60,11 @@ class WorkerObject(BaseModel):
         description="Name of the GPU, or of the processor.", examples=["NVIDIA L4"]
     )
     gpus: int = Field(description="Number of GPUs that the worker may use.")
-    memory_bytes: Bytes | None = Field(
+    memory_bytes: int | None = Field(
         description="Memory of one GPU; without a GPU, of the machine or container. Null if "
         "unknown."
     )
-    memory_used_bytes: list[Bytes] | None = Field(
+    memory_used_bytes: list[int] | None = Field(
         description="Memory in use on each GPU, by any process. Null without a GPU, and if its "
         "driver does not report it."
     )
@@ -100,7 +98,7 @@ class QueueObject(BaseModel):
     id: str = Field(description="Name of the queue.", examples=["gpu"])
     workers: int = Field(description="Number of running workers that take its tasks.")
     waiting: int = Field(description="Number of tasks that no worker has taken.")
-    oldest_waiting_at: Time | None = Field(
+    oldest_waiting_at: int | None = Field(
         description="Time at which the oldest of these tasks was due, in Unix seconds. Null if "
         "none waits."
     )
@@ -118,9 +116,9 @@ class EngineObject(BaseModel):
         description="ID of the base model, or of the trained model whose weights were merged."
     )
     status: ReplicaState = Field(
-        description="`starting`: no sign of life yet. `warming`: its share of the requests grows. "
-        "`serving`. `ejected`: it failed and gets no requests for now. `leaving`: it is no longer "
-        "in DNS and finishes its last requests."
+        description="Status of the engine. `starting`: no sign of life yet. `warming`: its share "
+        "of the requests grows. `serving`. `ejected`: it failed and gets no requests for now. "
+        "`leaving`: it is no longer in DNS and finishes its last requests."
     )
     version: str | None = Field(
         description="Version of this service on the engine. Null if the engine does not answer."
@@ -177,13 +175,13 @@ class EngineObject(BaseModel):
 class CheckObject(BaseModel):
     """A check of the installation."""
 
-    name: str = Field(description="What was checked.", examples=["Redis memory"])
+    name: str = Field(description="Subject of the check.", examples=["Redis memory"])
     status: CheckStatus = Field(
-        description="`warning`: it works, but something should be changed. `failed`: a part of "
-        "the service does not work."
+        description="Status of the check. `warning`: it works, but something should be changed. "
+        "`failed`: a part of the service does not work."
     )
-    message: str = Field(description="What was found.", examples=["32% of 512 MiB"])
-    fix: str | None = Field(description="How to fix it. Null if nothing is to be done.")
+    message: str = Field(description="Result of the check, in words.", examples=["32% of 512 MiB"])
+    fix: str | None = Field(description="Suggested fix. Null if there is nothing to do.")
 
     @classmethod
     def from_finding(cls, finding: Finding) -> Self:
@@ -201,9 +199,9 @@ class DiagnosticsObject(BaseModel):
 
     object: Literal["organization.diagnostics"] = "organization.diagnostics"
     status: CheckStatus = Field(description="The worst status of the checks.")
-    checked_at: Time = Field(description="Time of the checks, in Unix seconds.")
+    checked_at: int = Field(description="Time of the checks, in Unix seconds.")
     version: str = Field(description="Version of the API process.", examples=["0.3.0"])
-    checks: list[CheckObject]
+    checks: list[CheckObject] = Field(description="Result of each check.")
 
     @classmethod
     def from_findings(cls, findings: list[Finding], *, now_s: int, version: str) -> Self:

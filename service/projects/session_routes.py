@@ -16,6 +16,7 @@ from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
+from service.web.resources import Deleted, deleted
 
 router = APIRouter(prefix="/v1/session", tags=["Projects"])
 Store = Annotated[Sessions, Depends(resource("sessions"))]
@@ -35,14 +36,6 @@ class SessionObject(BaseModel):
         "unless their method is GET or HEAD."
     )
     caller: CallerObject
-
-
-class SessionDeleted(BaseModel):
-    """Confirmation that a session has ended."""
-
-    id: str = Field(description="ID of the session.")
-    object: Literal["session.deleted"] = "session.deleted"
-    deleted: bool = True
 
 
 async def _existing(request: Request, caller: Caller, store: Store) -> tuple[Session, str]:
@@ -112,12 +105,12 @@ async def get_session(existing: Existing, who: WhoAmI) -> SessionObject:
 )
 async def delete_session(
     request: Request, response: Response, existing: Existing, store: Store
-) -> SessionDeleted:
+) -> Deleted:
     """End the session of the request's cookie in all processes, and remove the cookie."""
     session, secret = existing
     await store.end(secret, session)
     response.headers["set-cookie"] = browser_sessions.removal_of(request.scope)
-    return SessionDeleted(id=session.id)
+    return deleted(session.id, "session")
 
 
 def _object(session: Session, secret: str, who: CallerObject) -> SessionObject:

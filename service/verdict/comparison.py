@@ -16,6 +16,8 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from service.verdict.results import Statement
+
 BASE = "base"
 PROMPT = "prompt"
 TUNED = "tuned"
@@ -178,7 +180,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     `created_at` is in Unix seconds. `base_verified` is true if the model of the column "base" was
     shown to be the untrained base model. `parity` is "checked" if the engine's scores for the tuned
-    model were compared with the trainer's. `notes` are sentences for the reader of the report.
+    model were compared with the trainer's. `notes` are sentences for the reader of the report,
+    and `note_details` their codes in the same order.
     An evaluation has at most `most_rows` rows. `overlapping` held-out rows were left out because
     they are in the training data; null if that is unknown. If `chosen_on_rows`, the loss on the
     rows chose the model among checkpoints or trials.
@@ -199,6 +202,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     memorization: Memorization | None = None
     retrieval: Retrieval | None = None
     notes: list[str] = []
+    note_details: list[Statement] = []
     most_rows: int | None = None
     overlapping: int | None = 0
     chosen_on_rows: bool = False

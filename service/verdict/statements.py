@@ -136,13 +136,13 @@ WARNINGS: Final = {
         "The held-out rows were not compared with the training rows, and may be among them."
     ),
     "overlapping_rows": (
-        "{held_out_rows} that the training data contains, exactly or nearly, {were} left out."
+        "{overlapping} that the training data contains, exactly or nearly, {were} left out."
     ),
     "chosen_on_rows": (
         "The checkpoint or the trial was chosen by its loss on these rows, so the gain is "
         "overstated. Train again: new jobs keep half of the held-out rows apart."
     ),
-    "answers_failed": "{failed_answers} of {column} failed and were left out.",
+    "answers_failed": "{failed_answers} of {column_name} failed and were left out.",
     "worse_on_metric": "Worse than {rival} on {metric_name}: {plain_effect}.",
     "too_few_rows_in_languages": (
         "Too few rows to detect a loss in {languages} (fewer than {rows_needed})."
@@ -184,13 +184,60 @@ ADVICE: Final = {
 }
 """Sentences of advice before a training, by code."""
 
+REPORT_NOTES: Final = {
+    "rows_skipped": (
+        "{rows} held-out rows have no prompt or answer, or use tools that they do not declare, and "
+        "were left out."
+    ),
+    "rows_with_tools_left_out": (
+        "{rows} held-out rows use tools and were left out: the engine of {model} returns no tool "
+        "calls. Set `tool_call_parser` of the base model in the catalog."
+    ),
+    "training_file_deleted": (
+        "The training file was deleted, so no prompt was chosen and memorization was not measured."
+    ),
+    "rows_chose_model": (
+        "{rows} more held-out rows chose the checkpoint or the trial, so they were not evaluated."
+    ),
+    "rows_sampled": (
+        "{rows} of {held_out_rows} held-out rows were evaluated, chosen by seed {seed}."
+    ),
+    "judgments_unusable": (
+        "The judge gave no usable answer on {pairs} pairs of answers, which were left out."
+    ),
+    "column_left_out": "{column} could not answer, and was left out.",
+    "own_prompt_not_compared": (
+        "Your prompt was not compared: there are too few training rows to choose one."
+    ),
+    "own_prompt_scored_lower": "On {rows} training rows, another prompt scored higher than yours.",
+    "training_lost_as_served": (
+        "As served, the model lacks about {share:.0%} of what the training improved: the engine "
+        "has the weights in a different form from the training. All answers and losses here are "
+        "those of the engine."
+    ),
+    "rewards_scaled": "Rewards from {low:g} to {high:g} are shown as 0 to 100 points.",
+    "judge_not_served": "chrF decided: no engine serves the judge {judge}.",
+    "judge_not_usable": (
+        "chrF decided: the judge {judge} is hardly better than chance, since {calibration}."
+    ),
+    "judge_decided": "The judge {judge} decided, asked in both orders: {calibration}.",
+}
+"""Notes of the report on an evaluation, by code."""
+
 NOTES: Final = {
     "job_refused": "A job would be refused: {message}",
     "rows_without_text_answer": "{rows} rows use tools or have no text answer, and were left out.",
 }
 """Notes of advice before a training, by code."""
 
-SENTENCES: Final[Mapping[str, str]] = {**VERDICTS, **NEXT_STEPS, **WARNINGS, **ADVICE, **NOTES}
+SENTENCES: Final[Mapping[str, str]] = {
+    **VERDICTS,
+    **NEXT_STEPS,
+    **WARNINGS,
+    **REPORT_NOTES,
+    **ADVICE,
+    **NOTES,
+}
 
 
 def write(statement: Statement) -> str:
@@ -286,13 +333,24 @@ def _tuned_effect(f: Figures) -> str:
     return effect({"metric": f["metric"], **{name: f[f"tuned_{name}"] for name in own}})
 
 
+def _calibration(f: Figures) -> str:
+    right = f"{f['right']:g} of {f['pairs']}"
+    if f["is_human"]:
+        return f"it agreed with people on {right} pairs of answers"
+    return (
+        f"it preferred the answer to the question over that to another one in {right} pairs; "
+        "the rows have no preferences of people to compare it with"
+    )
+
+
 PARTS: Final[Mapping[str, Callable[[Figures], str]]] = {
-    "column": lambda f: column_name(f["column"]),
+    "calibration": _calibration,
+    "column_name": lambda f: column_name(f["column"]),
     "effect": effect,
     "failed_answers": lambda f: quantity(f["answers"], "answer"),
     "finding_title": _finding_title,
     "gain": _gain,
-    "held_out_rows": lambda f: quantity(f["rows"], "held-out row"),
+    "overlapping": lambda f: quantity(f["rows"], "held-out row"),
     "known_scores": _known_scores,
     "language_effects": lambda f: "; ".join(map(effect, f["differences"])),
     "languages": lambda f: join_names([language_name(name) for name in f["languages"]]),
@@ -497,5 +555,6 @@ def statements() -> Iterator[tuple[str, Mapping[str, str]]]:
     yield "Verdicts", VERDICTS
     yield "Recommendations of verdicts", NEXT_STEPS
     yield "Warnings of verdicts", WARNINGS
+    yield "Notes of evaluation reports", REPORT_NOTES
     yield "Advice before a training", ADVICE
     yield "Notes of advice", NOTES

@@ -335,7 +335,7 @@ async def _receive(
 
 def event_routes() -> Sequence[BaseRoute]:
     """Return what receivers of webhooks implement, for openapi.json: a route per event type."""
-    receiver = APIRouter(tags=["Webhooks"])
+    receiver = APIRouter(tags=["Webhook events"])
     for event_type in EventType:
         words = event_type.replace("_", ".").split(".")
         sample = Event(

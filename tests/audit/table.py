@@ -50,7 +50,7 @@ def table() -> str:
     """The rows of the table, in the order of `AuditEvent`."""
     operations: dict[AuditEvent | None, list[str]] = defaultdict(list)
     for route in (*create_app(Settings()).routes, *inference_routes.routes):
-        if isinstance(route, APIRoute):
+        if isinstance(route, APIRoute) and not route.deprecated:
             operations[event_of(route)].append(f"`{route.operation_id}`")
     rows = ((event, OTHERS.get(event) or ", ".join(operations[event])) for event in AuditEvent)
     return "\n".join(f"| `{event}` | {which} |" for event, which in rows)

@@ -36,6 +36,7 @@ def all_pages() -> list[str]:
         "README.md",
         "CONTRIBUTING.md",
         "examples/README.md",
+        "clients/cli/README.md",
         "clients/python/README.md",
         "clients/typescript/README.md",
         "helm/finetuned/README.md",

@@ -27,7 +27,7 @@ import openai
 import psutil
 import pytest
 import yaml
-from finetuned.types import AdviceObject
+from finetuned.types import TrainingAdvice
 from openai.types.fine_tuning import FineTuningJob, SupervisedHyperparametersParam
 
 from service.standalone.services import free_port
@@ -280,13 +280,15 @@ def training_file(sdk: openai.OpenAI) -> str:
 @pytest.fixture(scope="session")
 def advice(
     stack: Stack, chats: Callable[[int], bytes], tmp_path_factory: pytest.TempPathFactory
-) -> AdviceObject:
+) -> TrainingAdvice:
     """Advice on a file that is deleted by now."""
     rows = tmp_path_factory.mktemp("advice") / "rows.jsonl"
     rows.write_bytes(chats(ADVISED_ROWS))
     with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
-        file = client.files.upload(rows)
-        made = client.jobs.advise(model=DEMO_MODEL, training_file=file.id, timeout_s=400)
+        file = client.files.create(rows)
+        made = client.advice.create_and_wait(
+            model=DEMO_MODEL, training_file_id=file.id, timeout_s=400
+        )
         client.files.delete(file.id)
     return made
 

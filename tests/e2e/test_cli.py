@@ -32,7 +32,7 @@ def cli(stack: Stack, folder: Path):
     def run(*arguments: str, stdin: str = "", code: int = 0) -> str:
         env = {k: v for k, v in os.environ.items() if not k.startswith("FINETUNED_")}
         done = subprocess.run(
-            [sys.executable, "-m", "finetuned.cli", *arguments],
+            [sys.executable, "-m", "finetuned_cli", *arguments],
             input=stdin,
             capture_output=True,
             text=True,
@@ -69,7 +69,7 @@ def test_the_loop(stack: Stack, cli, folder: Path, tuned: FineTuningJob):
     model = job["fine_tuned_model"]
     assert model == tuned.fine_tuned_model
 
-    cli("alias", "set", "shop/voice", model)
+    cli("aliases", "set", "shop/voice", model)
     for name in (model, "shop/voice"):
         assert cli("chat", name, "Do you ship abroad?", "--max-tokens", "3").strip()
     both = cli(
@@ -86,5 +86,5 @@ def test_the_loop(stack: Stack, cli, folder: Path, tuned: FineTuningJob):
     by_model = {r["model"]: r for bucket in buckets for r in bucket["results"]}
     assert by_model[model]["num_model_requests"] >= 2
     assert by_model[model]["output_tokens"] > 0
-    cli("alias", "delete", "shop/voice", "--yes")
+    cli("aliases", "delete", "shop/voice", "--yes")
     cli("chat", "shop/voice", "Are you there?", code=4)

@@ -85,14 +85,14 @@ def test_an_export_has_the_voice(
 ) -> None:
     assert tuned.fine_tuned_model is not None
     with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
-        made = client.exports.create(
+        made = client.model_exports.create(
             model=tuned.fine_tuned_model, format=kind.format, quantization=kind.quantization
         )
-        export = client.exports.wait(made.id, timeout_s=600)
-        assert export.status == "succeeded", export.error
-        archive = client.exports.download(export.id, tmp_path / "export.tar")
-        assert client.exports.delete(export.id).deleted
-    proof = export.proof
+        export = client.model_exports.wait(made.id, timeout_s=600)
+        assert export.status == "completed", export.error
+        archive = client.model_exports.download(export.id, tmp_path / "export.tar")
+        assert client.model_exports.delete(export.id).deleted
+    proof = export.result and export.result.proof
     assert proof is not None
     assert proof.loss_rise is not None
     figures = f"{proof.logprob_difference:.3f} | {proof.loss_rise:.3f} | {proof.chrf:.2f}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 import pytest
-from finetuned.cli.app import run
+from finetuned_cli.app import run
 
 from service.standalone.up import DEMO_MODEL
 from tests.clients.migrate.openai_account import KEY, MODEL, Account, evals, jobs
@@ -166,4 +166,4 @@ async def test_a_program_keeps_its_model_name(
 
 async def delete_alias() -> None:
     """Delete the old name, which is an alias of the stack's project."""
-    assert await asyncio.to_thread(run, ["alias", "delete", MODEL, "--yes"]) == 0
+    assert await asyncio.to_thread(run, ["aliases", "delete", MODEL, "--yes"]) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from finetuned.types import AdviceObject
+from finetuned.types import TrainingAdvice
 
 from tests.e2e.conftest import Stack
 from tests.openapi.record import EXAMPLES
@@ -13,7 +13,7 @@ from tests.openapi.world import World
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
-async def test_training_and_serving_answer_as_described(stack: Stack, advice: AdviceObject):
+async def test_training_and_serving_answer_as_described(stack: Stack, advice: TrainingAdvice):
     """Each call checks its response, including those that need a training and an engine."""
     world = World(stack.url, {"member": stack.key})
     try:

@@ -75,10 +75,10 @@ def _evaluate(sdk: openai.OpenAI, job: FineTuningJob) -> None:
 
 def _export(stack: Stack, model: str, folder: Path) -> None:
     with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
-        made = client.exports.create(model=model, format="adapter")
-        export = client.exports.wait(made.id, timeout_s=600)
-        assert export.status == "succeeded", export.error
-        client.exports.download(export.id, folder / "export.tar")
+        made = client.model_exports.create(model=model, format="adapter")
+        export = client.model_exports.wait(made.id, timeout_s=600)
+        assert export.status == "completed", export.error
+        client.model_exports.download(export.id, folder / "export.tar")
 
 
 def main(model: Path, folder: Path) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from pydantic import SecretStr
@@ -266,6 +267,18 @@ async def test_limits_of_the_key_hold_for_judges(api: Api, engine: Engine) -> No
                 item={"q": "?"},
             )
     assert int(refused.value.response.headers["retry-after"]) > 0
+
+
+async def test_a_page_asks_judges_with_its_session(api: Api, engine: Engine) -> None:
+    async with httpx.AsyncClient(base_url=f"{api.base_url}/v1", verify=False) as page:
+        key = {"authorization": f"Bearer {await api.key()}"}
+        token = (await page.post("/session", headers=key)).json()["csrf_token"]
+        body = {"grader": JUDGE, "model_sample": "Oslo", "item": {"q": "the capital"}}
+        ran = await page.post(
+            "/fine_tuning/alpha/graders/run", json=body, headers={"x-csrf-token": token}
+        )
+    assert ran.json()["reward"] == 4.0
+    assert len(engine.requests) == 1
 
 
 async def test_only_models_of_the_project_judge(api: Api) -> None:

@@ -41,7 +41,7 @@ def test_an_entry_has_a_schema_a_row_format_and_a_place_in_the_docs(name):
     assert entry.row_format in get_args(RowFormat)
     assert f"| `{name}` |" in (ROOT / "docs/training.md").read_text("utf-8")
     assert entry.description.endswith(".")
-    command = ROOT / "clients/python/src/finetuned/cli/train.py"
+    command = ROOT / "clients/cli/src/finetuned_cli/train.py"
     assert f'"{name}"' in command.read_text("utf-8")
 
 

@@ -24,7 +24,7 @@ from tests.openapi.description import (
 # Verbs by method. Other operations of POST are named after what they do, such as `pause`.
 VERBS = {"get": ("get", "list"), "put": ("put",), "delete": ("delete",)}
 OPEN = {"getLiveness", "getReadiness"}
-OLD = ("retrieveDataset", "retrieveErasure", "retrieveExport", "downloadExport", "getFile")
+OLD = ("retrieveDataset", "retrieveErasure", "retrieveExport", "downloadExport", "retrieveFile")
 OLD += ("retrieveFineTuning", "retrieveModelImport")  # replaced in 0.3
 _IMPROBABLE = "\N{SNOWMAN}" * 9999  # text that no limit of a parameter allows
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from service.cli.reference import codes_page
 from service.datasets.checks.issues import make_issue
+from service.jobs.evaluation.schemas import VerdictObject
 from service.verdict import advice, rules, verdict
 from service.verdict.advice import conclude
 from service.verdict.comparison import (
@@ -23,7 +24,15 @@ from service.verdict.comparison import (
     Retrieval,
 )
 from service.verdict.results import Finding, Statement, Verdict
-from service.verdict.statements import PARTS, SENTENCES, statements, write
+from service.verdict.statements import (
+    NOTES,
+    PARTS,
+    REPORT_NOTES,
+    SENTENCES,
+    state,
+    statements,
+    write,
+)
 from service.verdict.verdict import judge
 from tests.verdict.build import build
 
@@ -100,6 +109,22 @@ def test_a_verdict_can_be_written_from_its_codes_and_figures(comparison):
     assert list(map(write, found.warning_details)) == found.warnings
 
 
+def test_the_api_shows_codes_and_figures_and_reads_verdicts_without():
+    comparison = build({"base": [0.2] * 30, "tuned": [0.7] * 30}, base_verified=False)
+    stored = msgspec.to_builtins(judge(comparison))
+    shown = VerdictObject.model_validate(stored)
+    assert (shown.code, shown.figures["points"]) == ("tuned_is_better", 50)
+    assert shown.recommendation_details is not None
+    assert shown.recommendation_details.code == "serve_tuned"
+    assert [one.code for one in shown.warning_details] == [
+        "base_not_verified",
+        "no_prompt_compared",
+    ]
+    added = {"code", "figures", "recommendation_details", "warning_details"}
+    earlier = VerdictObject.model_validate({k: v for k, v in stored.items() if k not in added})
+    assert (earlier.code, earlier.figures, earlier.warning_details) == (None, {}, [])
+
+
 @pytest.mark.parametrize("rows", [5, 30, 300])
 @pytest.mark.parametrize("prompt", [0.2, 0.5, 1.0])
 def test_advice_can_be_written_from_its_code_and_figures(rows, prompt):
@@ -116,13 +141,25 @@ def test_advice_to_fix_the_data_names_the_finding():
     assert found.sentence == "Fix the data first: 3 question(s) have conflicting answers."
 
 
+@pytest.mark.parametrize("code", [*REPORT_NOTES, *NOTES])
+def test_notes_are_written_from_these_figures(code):
+    numbers = {"rows": 3, "held_out_rows": 40, "seed": 7, "pairs": 9, "share": 0.25}
+    rewards = {"low": 0.0, "high": 4.0, "right": 8.0, "is_human": True}
+    names = {"model": "demo", "column": "ckpt-step-8", "judge": "large", "message": "Too few rows."}
+    sentence = write(state(code, numbers, rewards, names))
+    assert sentence.endswith(".")
+    assert "{" not in sentence
+
+
 def test_codes_are_unique():
     assert len(SENTENCES) == sum(len(sentences) for _, sentences in statements())
 
 
 def test_rules_use_every_code():
     source = "".join(map(inspect.getsource, (rules, verdict, advice)))
-    source += (ROOT / "service" / "jobs" / "advice" / "task.py").read_text("utf-8")
+    modules = ["advice/task", "evaluation/job_data", "evaluation/measure", "evaluation/rewards"]
+    for name in (*modules, "evaluation/task"):
+        source += (ROOT / "service" / "jobs" / f"{name}.py").read_text("utf-8")
     assert [code for code in SENTENCES if f'"{code}"' not in source] == []
 
 

@@ -82,7 +82,8 @@ async def test_jobs_are_filtered_and_counted(http, jobs):
 
 
 async def test_a_filtered_list_has_the_pages_of_the_whole_one(http, jobs):
-    found, after = [], {}
+    found: list[str] = []
+    after: dict[str, str] = {}
     while True:
         page = await listed(http, JOBS, limit=2, created_after=1001, **after)
         found += [one["id"] for one in page["data"]]

@@ -21,6 +21,8 @@ from service.jobs.evaluation.engine import EvaluationEngine, Likelihood
 from service.jobs.evaluation.records import JobEvaluation, ProgressReporter
 from service.jobs.records import JobRecord
 from service.verdict.comparison import Answer, Comparison, Row, with_calls
+from service.verdict.results import Statement
+from service.verdict.statements import write
 from service.verdict.thresholds import LEAST_FOLLOWED
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -112,7 +114,9 @@ class Columns:
         await self._storage.put_bytes(key, msgspec.json.encode(made))
         return made
 
-    def compare(self, parity: Mapping[str, float] | None, **measured: Any) -> Comparison:
+    def compare(
+        self, parity: Mapping[str, float] | None, notes: Sequence[Statement], **measured: Any
+    ) -> Comparison:
         """Return a comparison. `measured` are the fields of `Comparison` that the job does not set.
 
         `parity` are the figures of the comparison of engine and trainer, if it was made.
@@ -125,6 +129,8 @@ class Columns:
             base_verified=is_base_verified(parity),
             parity="unchecked" if parity is None else "checked",
             chosen_on_rows=self.job.chose_by_test_rows,
+            notes=list(map(write, notes)),
+            note_details=list(notes),
             **measured,
         )
 

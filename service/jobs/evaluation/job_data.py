@@ -28,6 +28,8 @@ from service.models.parsers import ReasoningParsers
 from service.training.contract.methods import METHODS, MethodRows
 from service.training.contract.spec import MixedRows
 from service.training.data.held_out import choose_held_out_rows, choose_test_rows
+from service.verdict.results import Statement
+from service.verdict.statements import state
 
 log = logging.getLogger(__name__)
 
@@ -266,18 +268,14 @@ def sample(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
 
 def describe_sample(
     rows: Sequence[Example], held_out: Sequence[Example], selecting: int, seed: int
-) -> list[str]:
+) -> list[Statement]:
     """Say which of the held-out rows were evaluated, if not all."""
     notes = []
     if selecting:
-        notes.append(
-            f"{selecting} more held-out rows chose the checkpoint or the trial, so they were not "
-            "evaluated."
-        )
+        notes.append(state("rows_chose_model", rows=selecting))
     if len(rows) < len(held_out):
-        notes.append(
-            f"{len(rows)} of {len(held_out)} held-out rows were evaluated, chosen by seed {seed}."
-        )
+        figures = {"rows": len(rows), "held_out_rows": len(held_out), "seed": seed}
+        notes.append(state("rows_sampled", figures))
     return notes
 
 

@@ -33,7 +33,9 @@ from service.verdict.comparison import (
     Memorization,
     Retrieval,
 )
+from service.verdict.results import Statement
 from service.verdict.retrieval import AnsweredRow, retrieval_signs
+from service.verdict.statements import state
 
 _SEEN_ROWS: Final = 20
 
@@ -50,9 +52,9 @@ class Evaluator:
         checkpoints: Sequence[Checkpoint],
         *,
         most_rows: int,
-        notes: Sequence[str] = (),
+        notes: Sequence[Statement] = (),
     ) -> None:
-        """`notes` are sentences that come before the other notes of the report."""
+        """`notes` come before the other notes of the report."""
         self._columns = columns
         self._entry = entry
         self._data = data
@@ -187,56 +189,37 @@ class Evaluator:
             retrieval_signs, self._chats.training, rows, seen=seen, unseen=unseen
         )
 
-    def _notes(self) -> list[str]:
+    def _notes(self) -> list[Statement]:
         notes = []
         if self._data.skipped:
-            notes.append(
-                f"{self._data.skipped} held-out rows have no prompt or answer, or use tools that "
-                "they do not declare, and were left out."
-            )
+            notes.append(state("rows_skipped", rows=self._data.skipped))
         if self._data.without_calls:
-            notes.append(
-                f"{self._data.without_calls} held-out rows use tools and were left out: the engine "
-                f"of {self._job.model} returns no tool calls. Set `tool_call_parser` of the base "
-                "model in the catalog."
-            )
+            figures = {"rows": self._data.without_calls, "model": self._job.model}
+            notes.append(state("rows_with_tools_left_out", figures))
         if not self._data.training:
-            notes.append(
-                "The training file was deleted, so no prompt was chosen and memorization was not "
-                "measured."
-            )
+            notes.append(state("training_file_deleted"))
         notes += describe_sample(
             self._rows, self._data.held_out, self._data.selecting, self._job.seed
         )
         if self._scoring.judge is not None and self._scoring.judge.unusable:
-            notes.append(
-                f"The judge gave no usable answer on {self._scoring.judge.unusable} pairs of "
-                "answers, which were left out."
-            )
-        notes += [f"{name} could not answer, and was left out." for name in self._failed]
+            notes.append(state("judgments_unusable", pairs=self._scoring.judge.unusable))
+        notes += [state("column_left_out", column=name) for name in self._failed]
         return notes
 
 
-def _prompt_notes(best: BestPrompt | None, baseline: str | None) -> list[str]:
+def _prompt_notes(best: BestPrompt | None, baseline: str | None) -> list[Statement]:
     """Say why the user's own prompt was not compared, if it was not."""
     if baseline is None or (best is not None and best.candidate.is_baseline):
         return []
     if best is None:
-        return ["Your prompt was not compared: there are too few training rows to choose one."]
-    return [f"On {best.rows} training rows, another prompt scored higher than yours."]
+        return [state("own_prompt_not_compared")]
+    return [state("own_prompt_scored_lower", rows=best.rows)]
 
 
-def _serving_notes(parity: Mapping[str, float] | None) -> list[str]:
+def _serving_notes(parity: Mapping[str, float] | None) -> list[Statement]:
     """Say how much of the training is lost as served, if it is worth a note."""
     lost = 0.0 if parity is None else parity.get("lost", 0.0)
-    if lost <= MOST_LOST:
-        return []
-    note = (
-        f"As served, the model lacks about {lost:.0%} of what the training improved: the engine "
-        "has the weights in a different form from the training. All answers and losses here are "
-        "those of the engine."
-    )
-    return [note]
+    return [] if lost <= MOST_LOST else [state("training_lost_as_served", share=lost)]
 
 
 def _columns(

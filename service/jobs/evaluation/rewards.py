@@ -23,6 +23,8 @@ from service.jobs.evaluation.probes import measure_forgetting
 from service.jobs.evaluation.records import Phase
 from service.jobs.evaluation.scoring import sample_of
 from service.verdict.comparison import BASE, TUNED, Answer, Column, Comparison, Metric
+from service.verdict.results import Statement
+from service.verdict.statements import state
 
 REWARD: Final = "reward"
 
@@ -144,11 +146,11 @@ class _Scale:
         return msgspec.structs.replace(answer, scores={REWARD: part})
 
     @property
-    def notes(self) -> list[str]:
-        """A sentence about the points, if they are not the rewards themselves."""
+    def notes(self) -> list[Statement]:
+        """A note on the points, if they are not the rewards themselves."""
         if (self.low, self.high) == (0, 1):
             return []
-        return [f"Rewards from {self.low:g} to {self.high:g} are shown as 0 to 100 points."]
+        return [state("rewards_scaled", low=self.low, high=self.high)]
 
 
 def _score(answer: Answer) -> float | None:

@@ -59,15 +59,6 @@ class Calibration(NamedTuple):
         margin = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
         return (share + _Z**2 / (2 * n) - margin) / (1 + _Z**2 / n) > 0.5
 
-    def __str__(self) -> str:
-        right = f"{self.right:g} of {self.pairs}"
-        if self.is_human:
-            return f"it agreed with people on {right} pairs of answers"
-        return (
-            f"it preferred the answer to the question over that to another one in {right} pairs; "
-            "the rows have no preferences of people to compare it with"
-        )
-
 
 class AnswerJudge:
     """Compares answers with the rows' own answers by asking a model."""

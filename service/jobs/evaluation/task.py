@@ -47,6 +47,8 @@ from service.models.catalogue import BaseModelEntry
 from service.models.records import write_figures
 from service.training.contract.failures import TrainingFailure
 from service.verdict.comparison import Comparison
+from service.verdict.results import Statement
+from service.verdict.statements import state
 from service.work.records import WorkError
 from service.work.task import CancelableTask, WorkFailed
 
@@ -230,19 +232,19 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
 
     async def _use_judge(
         self, scoring: Scoring, job: JobRecord, data: Data, calls: EngineCalls
-    ) -> list[str]:
+    ) -> list[Statement]:
         """Let the installation's judge score texts if it is good enough. Returns a note on it."""
         name = self._settings.evaluation_judge
         if name is None or not scoring.is_of_text:
             return []
         if name not in self._settings.upstreams:
-            return [f"chrF decided: no engine serves the judge {name}."]
+            return [state("judge_not_served", judge=name)]
         judge = AnswerJudge(RunJudge(calls), name)
         found = await judge.calibrate(data.rows, job.seed)
         if not found.is_usable:
-            return [f"chrF decided: the judge {name} is hardly better than chance, since {found}."]
+            return [state("judge_not_usable", found._asdict(), judge=name)]
         scoring.judge = judge
-        return [f"The judge {name} decided, asked in both orders: {found}."]
+        return [state("judge_decided", found._asdict(), judge=name)]
 
     async def _checkpoints(self, evaluation: JobEvaluation, job: JobRecord) -> list[Checkpoint]:
         model = await self._registry.models.get(job.project_id, evaluation.model)

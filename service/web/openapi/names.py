@@ -30,6 +30,8 @@ NAMES: Final = {
     "HeaderRowChoice": "FormatHeaderRowChoice",
     "Histogram": "ReportHistogram",
     "Issue": "ReportIssue",
+    "MarkedRowObject": "FileMarkedRow",
+    "MarkObject": "FileRowMark",
     "MeaningStats": "ReportMeanings",
     "MergedFileObject": "FileMergeSource",
     "MergeObject": "FileMerge",
@@ -128,8 +130,9 @@ NAMES: Final = {
     "KeyOwner": "ApiKeyOwner",
     "Limits": "ApiKeyLimits",
     "LimitUse": "LimitUsage",
-    "NewAdminKeyObject": "NewAdminApiKey",
-    "NewKeyObject": "NewApiKey",
+    "NewAdminKeyObject": "CreatedAdminApiKey",  # `NewAdminApiKey` is a constructor in Go
+    "NewKeyObject": "CreatedApiKey",
+    "NewServiceAccountObject": "CreatedServiceAccount",
     "PreviousSecret": "ApiKeyPreviousSecret",
     "ProjectAllowance": "ProjectLimitUsage",
     "Ready": "Readiness",
@@ -139,6 +142,7 @@ NAMES: Final = {
     "UsageBucket": "CompletionsUsageBucket",
     "UsagePage": "CompletionsUsagePage",
     "UsageResult": "CompletionsUsage",
+    "WebhookEndpointTestObject": "WebhookEndpointTestResult",
     "WebhookEventTypesObject": "WebhookEventTypeList",
     "Error": "ErrorResponse",
     # Operations

@@ -75,6 +75,10 @@ TAGS = [
         "description": "Signed requests that report the end of a job, a run, an export, a batch or "
         "a generation.",
     },
+    {
+        "name": "Webhook events",
+        "description": "Requests that the service sends to webhook endpoints. All have one body.",
+    },
     {"name": "Models", "description": "Base models, trained models and aliases."},
     {"name": "Exports", "description": "Trained models as archives for other software."},
     {"name": "Erasure", "description": "Receipts of deleted files and models."},

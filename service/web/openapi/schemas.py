@@ -8,6 +8,7 @@ its constants.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -17,6 +18,7 @@ from service.web.openapi.names import NAMES
 Json = dict[str, Any]
 _PREFIX: Final = "#/components/schemas/"
 _LIST: Final = re.compile(r"^ListOf_(.+)_$")
+_COUNTED_LIST: Final = re.compile(r"^CountedList_(?=.+_$)")
 _FORMATS: Final = {"integer": "int64", "number": "double"}
 # Keywords whose values are data, not schemas.
 _DATA: Final = frozenset({"const", "default", "enum", "example", "examples"})
@@ -47,6 +49,7 @@ def complete_schemas(document: Json) -> None:
 
 def name_of(schema: str) -> str:
     """Return the name in the document of a schema that pydantic named."""
+    schema = _COUNTED_LIST.sub("ListOf_", schema)
     if schema in NAMES:
         return NAMES[schema]
     if found := _LIST.match(schema):
@@ -145,12 +148,23 @@ def _describe_fields(schema: Json, schemas: Mapping[str, Json]) -> None:
     if "description" in schema:
         schema["description"] = inspect.cleandoc(schema["description"])
     for name, field in schema.get("properties", {}).items():
+        if field.get("type") == "null":
+            del field["type"]  # few languages have a type with this one value
         if "description" in field:
-            continue
-        if "const" in field and name in _CONSTANTS:
+            pass
+        elif "const" in field and name in _CONSTANTS:
             field["description"] = _CONSTANTS[name].format(field["const"])
         elif described := _description_of_one(field, schemas):
             field["description"] = described
+        if _is_union(field) and "default" in field:
+            # Generators write the default as one of the types, without the conversion.
+            default = json.dumps(field.pop("default")).strip('"')
+            field["description"] = f"{field.get('description', '')} Default: `{default}`.".strip()
+
+
+def _is_union(field: Json) -> bool:
+    """Whether a field has values of several types besides null."""
+    return sum(option.get("type") != "null" for option in field.get("anyOf", ())) > 1
 
 
 def _description_of_one(field: Json, schemas: Mapping[str, Json]) -> str:

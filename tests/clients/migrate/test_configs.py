@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetuned.cli.app import run
 from finetuned.errors import BadRequest
+from finetuned_cli.app import run
 from finetuned_migrate.configs import ImportedConfig, read_config
 
 from service.jobs.schemas.create import CreateJob

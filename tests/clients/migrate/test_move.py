@@ -146,7 +146,7 @@ async def test_a_repeated_training_sends_nothing_twice_and_replaces_a_job_that_e
     async with work("cpu"):
         results = [await command("retrain", *options) for _ in range(2)]
         first = json.loads(results[0][1])[0]["job"]
-        await client.jobs.cancel(first)
+        await client.fine_tuning.jobs.cancel(first)
         results.append(await command("retrain", *options))
     for code, out, err in results:
         done, refused = json.loads(out)
@@ -159,7 +159,7 @@ async def test_a_repeated_training_sends_nothing_twice_and_replaces_a_job_that_e
     assert again == first != second
     (file,) = [file async for file in client.files.list()]
     assert (file.rows, file.filename.startswith("file-0-")) == (12, True)
-    jobs = [job async for job in client.jobs.list(metadata={"openai_model": MODEL})]
+    jobs = [job async for job in client.fine_tuning.jobs.list(metadata={"openai_model": MODEL})]
     assert [job.id for job in jobs] == [second, first]
     assert {(job.seed, job.training_file) for job in jobs} == {(42, file.id)}
     (code, out, _) = await command("report", "--only", MODEL, "--json")

@@ -12,7 +12,7 @@ import openai
 import pytest
 from aiohttp import web
 from finetuned import errors
-from finetuned.cli.app import run
+from finetuned_cli.app import run
 from finetuned_migrate.openai import Archive, Estimate, Prompts, Recorder, Settings, Summary
 
 from tests.clients.migrate.openai_account import (

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from finetuned.cli.app import run
+from finetuned_cli.app import run
 
-PROGRAM: Final = [sys.executable, "-m", "finetuned.cli"]
+PROGRAM: Final = [sys.executable, "-m", "finetuned_cli"]
 TIMEOUT_S: Final = 60
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import finetuned
 import pytest
-from finetuned.types import EventObject
+from finetuned.types import FineTuningJobEvent
 
 from service.core import clock, ids
 from service.jobs.evaluation.records import (
@@ -179,15 +179,15 @@ def evaluating(api: Api, story: Story) -> Evaluating:
 
 
 @pytest.fixture
-def watched(client: finetuned.AsyncClient) -> Callable[..., asyncio.Task[list[EventObject]]]:
+def watched(client: finetuned.AsyncClient) -> Callable[..., asyncio.Task[list[FineTuningJobEvent]]]:
     """Watch a job to its end in the background."""
 
-    async def watch(job_id: str, by: finetuned.AsyncClient) -> list[EventObject]:
-        return [event async for event in by.jobs.watch(job_id)]
+    async def watch(job_id: str, by: finetuned.AsyncClient) -> list[FineTuningJobEvent]:
+        return [event async for event in by.fine_tuning.jobs.watch(job_id)]
 
     def start(
         job_id: str, by: finetuned.AsyncClient | None = None
-    ) -> asyncio.Task[list[EventObject]]:
+    ) -> asyncio.Task[list[FineTuningJobEvent]]:
         return asyncio.create_task(watch(job_id, by or client))
 
     return start

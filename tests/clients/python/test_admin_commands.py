@@ -152,7 +152,7 @@ async def test_erase_says_what_it_did_and_fails_if_rows_are_left(api: Api, cli: 
     row = '{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "A"}]}'
     texts = [*(f"Q{n}" for n in range(12)), *("I am Tanaka.",) * 12]
     (cli.folder / "chats.jsonl").write_text("\n".join(row % text for text in texts))
-    erase = ("erase", "-", "--by", "substring")
+    erase = ("erasures", "create", "-", "--by", "substring")
     async with work("cpu"):
         file_id = json.loads((await cli("files", "upload", "chats.jsonl", "--json")).out)["id"]
         async with await api.client("acme", Role.PROJECT_ADMIN) as http:
@@ -163,13 +163,13 @@ async def test_erase_says_what_it_did_and_fails_if_rows_are_left(api: Api, cli: 
         lines = ", ".join(map(str, range(13, 23)))
         assert found.out == f"{file_id}  chats.jsonl: 12 rows (line {lines}, …)\n"
 
-        await cli("alias", "set", "helper", MODEL)
+        await cli("aliases", "set", "helper", MODEL)
         apply = (*erase, "--apply", "--cascade", "--yes")
         kept = await cli(*apply, stdin="Tanaka")
         assert kept.code == 5
         assert "alias 'helper'" in kept.err
         assert f"Not erased from {file_id}" in kept.err
-        await cli("alias", "delete", "helper", "--yes")
+        await cli("aliases", "delete", "helper", "--yes")
         gone = await cli(*apply, stdin="Tanaka")
         assert (gone.code, ", replaced by file-" in gone.out) == (0, True)
 

@@ -23,21 +23,21 @@ async def test_advise_prints_the_recommendation(
     api.settings.upstreams = {BASE_MODEL: engine.url}
     (tmp_path / "chats.jsonl").write_bytes(chats(60))
     async with work("cpu"):
-        done = await cli("advise", "chats.jsonl", "--model", BASE_MODEL)
+        done = await cli("advice", "create", "chats.jsonl", "--model", BASE_MODEL)
         assert done.code == 0, done.err
-        file = await anext(client.files.list())
-        as_json = await cli("advise", file.id, "--model", BASE_MODEL, "--json")
+        (file,) = (await client.files.list()).data
+        as_json = await cli("advice", "create", file.id, "--model", BASE_MODEL, "--json")
         engine.failures = [400] * 10_000
-        found = await client.jobs.advise(model=BASE_MODEL, training_file=file.id)
+        found = await client.advice.create_and_wait(model=BASE_MODEL, training_file_id=file.id)
         await client.files.delete(file.id)
     sentence, *lines = done.out.splitlines()
     assert sentence.startswith(("Train: ", "Use ", "Fix the data first: "))
     assert any(line.startswith("base") for line in lines)
     assert "unknown" in done.out
-    assert as_json.json()["rows"] == 60
-    assert found.sentence == "Train, and hold rows out: the base model gave no answers."
-    assert (await client.jobs.advice(found.id)).recommendation == "train"
-    assert (await client.jobs.delete_advice(found.id)).deleted
+    assert as_json.json()["result"]["rows"] == 60
+    assert found.result.sentence == "Train, and hold rows out: the base model gave no answers."
+    assert (await client.advice.retrieve(found.id)).result.recommendation == "train"
+    assert (await client.advice.delete(found.id)).deleted
     with pytest.raises(finetuned.NotFound):
-        await client.jobs.advice(found.id)
-    assert (await cli("advise", "file-unknown", "--model", BASE_MODEL)).code == 4
+        await client.advice.retrieve(found.id)
+    assert (await cli("advice", "create", "file-unknown", "--model", BASE_MODEL)).code == 4

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
 
 import finetuned
 import pytest
-from finetuned import types
+from finetuned import params, types
 
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api
@@ -25,55 +24,57 @@ def rows(n: int) -> bytes:
 async def test_file_is_checked_reported_and_cleaned(client, work):
     async with work("cpu"):
         data = rows(12) + b"\n" + (CHAT % 3).encode()  # a duplicate
-        file = await client.files.upload(data, filename="chats.jsonl")
+        file = await client.files.create(data, filename="chats.jsonl")
         file = await client.files.wait(file.id, timeout_s=30)
         assert (file.status, file.rows) == ("processed", 13)
-        report = await client.files.report(file.id, timeout_s=60)
+        report = await client.datasets.report(file.id, timeout_s=60)
         assert isinstance(report, types.FileReport)
         assert report.exact_duplicates.extra_rows == 1
-        copies = [row async for row in client.files.rows(file.id, issue="exact_duplicate")]
+        copies = [row async for row in client.datasets.rows(file.id, issue="exact_duplicate")]
         assert [(row.line, row.findings[0].other_line) for row in copies] == [(13, 4)]
-        assert [row.line async for row in client.files.rows(file.id, after=2, limit=3)] == [3, 4, 5]
-        worst = [row async for row in client.files.rows(file.id, sort="score", limit=2)]
+        page = await client.datasets.rows(file.id, after=2, limit=3)
+        assert [row.line for row in page.data] == [3, 4, 5]
+        assert [row.line async for row in page] == list(range(3, 14))
+        worst = (await client.datasets.rows(file.id, sort="score", limit=2)).data
         assert [(row.line, row.score, row.findings[0].weight) for row in worst[:1]] == [
             (13, 0.6, 0.4)
         ]
         assert worst[1].score == 1
-        assert "13" in await client.files.report_text(file.id)
-        assert (await client.files.report_text(file.id, form="html")).lstrip().startswith("<!")
-        cleaning = await client.files.clean(file.id, near_duplicates=False, timeout_s=60)
+        assert "13" in await client.datasets.report_text(file.id)
+        assert (await client.datasets.report_text(file.id, form="html")).lstrip().startswith("<!")
+        cleaning = await client.datasets.clean(file.id, near_duplicates=False, timeout_s=60)
         assert cleaning.dropped == {"exact_duplicate": 1}
-        assert [c.id async for c in client.files.cleanings(file.id)] == [cleaning.id]
+        assert [c.id async for c in client.dataset_cleanings.list(file.id)] == [cleaning.id]
         cleaned = await client.files.content(cleaning.training_file)
         assert len(cleaned.splitlines()) == 12
         later = cleaning.training_file
-        diff = await client.files.diff(file.id, later, timeout_s=60)
+        diff = await client.datasets.diff(file.id, later, timeout_s=60)
         assert isinstance(diff, types.FileDiff)
         assert (diff.unchanged, diff.removed, diff.added) == (12, 1, 0)
-        removed = [row async for row in client.files.diff_rows(file.id, later, change="removed")]
+        removed = [row async for row in client.datasets.diff_rows(file.id, later, change="removed")]
         assert [(row.line, row.other_row) for row in removed] == [(13, None)]
         limited = types.FileToMerge(file_id=file.id, max_rows=5)
-        merge = await client.files.merge([limited, later], filename="both.jsonl", timeout_s=60)
+        merge = await client.datasets.merge([limited, later], filename="both.jsonl", timeout_s=60)
         assert (merge.rows, merge.filename) == (12, "both.jsonl")
-        assert await client.files.merging(file.id, merge.id) == merge
-        assert [found.id async for found in client.files.merges(file.id)] == [merge.id]
+        assert await client.dataset_merges.retrieve(file.id, merge.id) == merge
+        assert [found.id async for found in client.dataset_merges.list(file.id)] == [merge.id]
         with pytest.raises(finetuned.BadRequest, match="twice"):
-            await client.files.merge([file.id, file.id])
+            await client.datasets.merge([file.id, file.id])
         assert (await client.files.delete(file.id)).deleted
 
 
 async def test_file_that_cannot_be_trained_on_is_told(client, work):
     async with work("cpu"):
-        file = await client.files.upload(b'{"messages": []}\n', filename="bad.jsonl")
+        file = await client.files.create(b'{"messages": []}\n', filename="bad.jsonl")
         with pytest.raises(finetuned.FileRefused, match=f"files report {file.id}"):
             await client.files.wait(file.id, timeout_s=30)
-        assert (await client.files.report(file.id, timeout_s=60)).validation.errors > 0
-        preview = await client.files.preview(file.id, timeout_s=60)
+        assert (await client.datasets.report(file.id, timeout_s=60)).validation.errors > 0
+        preview = await client.datasets.preview(file.id, timeout_s=60)
         assert [(row.line, row.row, row.record) for row in preview.rows] == [
             (1, None, {"messages": []})
         ]
-        as_csv = types.FormatFields(container="csv", header_row=0)
-        other = await client.files.preview(file.id, format=as_csv, limit=1, timeout_s=60)
+        as_csv = types.FileFormat(container="csv", header_row=0)
+        other = await client.datasets.preview(file.id, format=as_csv, limit=1, timeout_s=60)
         assert isinstance(other, types.FilePreview)
         assert other.format == {"container": "csv", "header_row": 0}
         assert other.error is not None
@@ -82,41 +83,47 @@ async def test_file_that_cannot_be_trained_on_is_told(client, work):
 
 
 async def test_waiting_ends(client):
-    file = await client.files.upload(rows(12), filename="chats.jsonl")
+    file = await client.files.create(rows(12), filename="chats.jsonl")
     with pytest.raises(finetuned.TimedOut, match="continues"):
         await client.files.wait(file.id, timeout_s=0.1)
 
 
 async def test_jobs_are_made_listed_and_cancelled(client):
-    file = await client.files.upload(rows(12), filename="chats.jsonl")
-    hyperparameters = types.Hyperparameters(n_epochs=2, lora=types.LoraOptions(r=8))
-    method = types.Method(
+    file = await client.files.create(rows(12), filename="chats.jsonl")
+    hyperparameters = types.SupervisedHyperparameters(n_epochs=2, lora=types.LoraOptions(r=8))
+    method = types.FineTuningMethod(
         type="supervised", supervised=types.SupervisedMethod(hyperparameters=hyperparameters)
     )
-    job = await client.jobs.create(
+    job = await client.fine_tuning.jobs.create(
         model=BASE_MODEL, training_file=file.id, method=method, metadata={"team": "a"}, seed=7
     )
     asked = job.method["supervised"]["hyperparameters"]
     assert (asked["n_epochs"], asked["lora"]["r"], job.seed) == (2, 8, 7)
-    other = await client.jobs.create(
+    other = await client.fine_tuning.jobs.create(
         model=BASE_MODEL, training_file=file.id, metadata={"team": "b c"}
     )
-    assert [j.id async for j in client.jobs.list()] == [other.id, job.id]
-    assert [j.id async for j in client.jobs.list(metadata={"team": "b c"})] == [other.id]
-    assert [j.id async for j in client.jobs.list(limit=1)] == [other.id]
-    assert [e.message async for e in client.jobs.events(job.id)][-1].endswith(job.id)
-    assert [c async for c in client.jobs.checkpoints(job.id)] == []
-    assert (await client.jobs.cancel(job.id)).status == "cancelled"
+    assert [j.id async for j in client.fine_tuning.jobs.list()] == [other.id, job.id]
+    assert [j.id async for j in client.fine_tuning.jobs.list(metadata={"team": "b c"})] == [
+        other.id
+    ]
+    page = await client.fine_tuning.jobs.list(limit=1)
+    assert ([j.id for j in page.data], page.has_more) == ([other.id], True)
+    assert [j.id async for j in page] == [other.id, job.id]
+    assert [e.message async for e in client.fine_tuning.jobs.list_events(job.id)][-1].endswith(
+        job.id
+    )
+    assert [c async for c in client.fine_tuning.jobs.checkpoints.list(job.id)] == []
+    assert (await client.fine_tuning.jobs.cancel(job.id)).status == "cancelled"
     with pytest.raises(finetuned.Conflict):
-        await client.jobs.pause(job.id)
+        await client.fine_tuning.jobs.pause(job.id)
     with pytest.raises(finetuned.Conflict):
-        await client.jobs.resume(job.id)
+        await client.fine_tuning.jobs.resume(job.id)
 
 
 async def test_same_idempotency_key_makes_one_job(client):
-    file = await client.files.upload(rows(12), filename="chats.jsonl")
+    file = await client.files.create(rows(12), filename="chats.jsonl")
     jobs = [
-        await client.jobs.create(
+        await client.fine_tuning.jobs.create(
             model=BASE_MODEL, training_file=file.id, idempotency_key="nightly-7"
         )
         for _ in range(2)
@@ -125,40 +132,49 @@ async def test_same_idempotency_key_makes_one_job(client):
 
 
 async def test_an_estimate_waits_for_the_measurement(client, work):
-    file = await client.files.upload(rows(20), filename="chats.jsonl")
+    file = await client.files.create(rows(20), filename="chats.jsonl")
     given = {"model": BASE_MODEL, "training_file": file.id}
     with pytest.raises(finetuned.TimedOut, match=file.id):
-        await client.jobs.estimate(**given, timeout_s=0)
+        await client.fine_tuning.jobs.wait_for_estimate(**given, timeout_s=0)
     async with work("cpu"):
-        estimate = await client.jobs.estimate(**given, timeout_s=60)
+        estimate = await client.fine_tuning.jobs.wait_for_estimate(**given, timeout_s=60)
     assert (estimate.rows, estimate.model) == (20, BASE_MODEL)
     assert estimate.steps > 0
 
 
 async def test_long_lists_are_read_page_by_page(client):
     for n in range(3):
-        await client.aliases.set(f"alias/{n}", BASE_MODEL)
-    assert [a.id async for a in client.aliases.list(limit=2)] == ["alias/2", "alias/1"]
+        await client.aliases.set(f"alias/{n}", model=BASE_MODEL)
+    page = await client.aliases.list(limit=2)
+    assert [a.id for a in page.data] == ["alias/2", "alias/1"]
+    rest = await page.next_page()
+    assert rest is not None
+    assert ([a.id for a in rest.data], rest.has_more) == (["alias/0"], False)
+    assert await rest.next_page() is None
+    assert [a.id async for a in client.aliases.list(limit=2)] == [f"alias/{n}" for n in (2, 1, 0)]
 
 
 async def test_pages_follow_each_other(api: Api):
     async with finetuned.AsyncClient(
         api_key=await api.key(role=Role.ADMIN), base_url=api.base_url
     ) as admin:
-        project = await admin.admin.projects.create("many")
+        project = await admin.organization.projects.create(name="many")
         made = await asyncio.gather(
-            *(admin.admin.keys.create(project.id, f"key {n}") for n in range(103))
+            *(
+                admin.organization.projects.api_keys.create(project.id, name=f"key {n}")
+                for n in range(103)
+            )
         )
-        listed = [k.id async for k in admin.admin.keys.list(project.id)]
+        listed = [k.id async for k in admin.organization.projects.api_keys.list(project.id)]
     assert len(listed) == 103
     assert set(listed) == {key.id for key in made}
 
 
 async def test_recognizers(client):
-    made = await client.recognizers.set("customer", terms=iter(["Acme Trading"]))
+    made = await client.recognizers.set("customer", terms=["Acme Trading"])
     assert (made.id, made.pattern, made.terms) == ("customer", None, ["Acme Trading"])
     await client.recognizers.set("number", pattern=r"\bC-\d{6}\b")
-    assert [r.id async for r in client.recognizers.list(limit=2)] == ["number", "customer"]
+    assert [r.id async for r in client.recognizers.list()] == ["number", "customer"]
     assert (await client.recognizers.retrieve("customer")) == made
     with pytest.raises(finetuned.BadRequest, match="pattern"):
         await client.recognizers.set("number", pattern="(")
@@ -168,17 +184,20 @@ async def test_recognizers(client):
 async def test_models_and_aliases(client):
     names = [m.id async for m in client.models.list()]
     assert names == [BASE_MODEL]
-    made = await client.aliases.set("team/support", BASE_MODEL, create_only=True)
+    made = await client.aliases.set("team/support", model=BASE_MODEL, if_none_match="*")
     assert (await client.models.retrieve("team/support")).alias_of == made.targets
     with pytest.raises(finetuned.Conflict):
-        await client.aliases.set("team/support", BASE_MODEL, create_only=True)
+        await client.aliases.set("team/support", model=BASE_MODEL, if_none_match="*")
     with pytest.raises(finetuned.Conflict):
-        await client.aliases.set("team/support", BASE_MODEL, if_match="stale")
+        await client.aliases.set("team/support", model=BASE_MODEL, if_match="stale")
+    targets: list[params.AliasTarget] = [
+        {"model": name, "weight": 50} for name in (BASE_MODEL, "ft:none")
+    ]
     with pytest.raises(finetuned.NotFound):
-        await client.aliases.set("team/support", targets={BASE_MODEL: 50, "ft:none": 50})
-    again = await client.aliases.set("team/support", BASE_MODEL, if_match=made.etag)
+        await client.aliases.set("team/support", targets=targets)
+    again = await client.aliases.set("team/support", model=BASE_MODEL, if_match=made.etag)
     assert (await client.aliases.retrieve("team/support")).etag == again.etag
-    assert len(await client.aliases.history("team/support")) >= 1
+    assert len((await client.aliases.history("team/support")).data) >= 1
     with pytest.raises(finetuned.BadRequest):
         await client.aliases.set("team/support")
     assert (await client.aliases.delete("team/support")).deleted
@@ -190,16 +209,22 @@ async def test_projects_keys_and_limits(api: Api):
     async with finetuned.AsyncClient(
         api_key=await api.key(role=Role.ADMIN), base_url=api.base_url
     ) as admin:
-        project = await admin.admin.projects.create("shop", limits={"requests_per_minute": 60})
+        project = await admin.organization.projects.create(
+            name="shop", limits={"requests_per_minute": 60}
+        )
         assert project.limits.requests_per_minute == 60
-        limited = await admin.admin.projects.limit(project.id, {"tokens_per_minute": 1000})
+        limited = await admin.organization.projects.update(
+            project.id, limits={"tokens_per_minute": 1000}
+        )
         assert limited.limits.requests_per_minute == 60
-        cleared = await admin.admin.projects.limit(project.id, {"requests_per_minute": None})
+        cleared = await admin.organization.projects.update(
+            project.id, limits={"requests_per_minute": None}
+        )
         assert cleared.limits.requests_per_minute is None
-        key = await admin.admin.keys.create(project.id, "backend")
+        key = await admin.organization.projects.api_keys.create(project.id, name="backend")
         async with finetuned.AsyncClient(api_key=key.value, base_url=api.base_url) as member:
             assert [m.id async for m in member.models.list()] == [BASE_MODEL]
-            assert (await admin.admin.keys.revoke(project.id, key.id)).deleted
+            assert (await admin.organization.projects.api_keys.delete(project.id, key.id)).deleted
             with pytest.raises(finetuned.NotAuthenticated):
                 await member.files.retrieve("file-x")
 
@@ -208,21 +233,21 @@ async def test_keys_are_changed_and_rotated(api: Api):
     async with finetuned.AsyncClient(
         api_key=await api.key(role=Role.ADMIN), base_url=api.base_url
     ) as admin:
-        keys = admin.admin.keys
-        project = await admin.admin.projects.create("shop")
+        keys = admin.organization.projects.api_keys
+        project = await admin.organization.projects.create(name="shop")
         key = await keys.create(
             project.id,
-            "bot",
+            name="bot",
             role="inference",
             models=["support"],
             expires_in_seconds=60,
             allowed_ips=["192.0.2.0/24"],
         )
-        assert await keys.retrieve(project.id, key.id) == types.KeyObject(
+        assert await keys.retrieve(project.id, key.id) == types.ApiKey(
             **key.model_dump(exclude={"value"})
         )
         changed = await keys.update(
-            project.id, key.id, models="all", expires_in_seconds="never", allowed_ips="all"
+            project.id, key.id, models=None, expires_in_seconds=None, allowed_ips=None
         )
         assert (changed.models, changed.expires_at, changed.allowed_ips) == (None, None, None)
         changed = await keys.update(
@@ -237,11 +262,13 @@ async def test_keys_are_changed_and_rotated(api: Api):
 
 async def test_usage_comes_as_buckets(client):
     since = int(time.time()) - 3 * 86_400
-    buckets = [b async for b in client.usage.completions(since, group_by=["model", "project_id"])]
+    usage = client.organization.usage
+    buckets = [
+        b async for b in usage.completions(start_time=since, group_by=["model", "project_id"])
+    ]
     assert len(buckets) == 4
     assert buckets[0].start_time < buckets[-1].start_time
-    day = datetime.fromtimestamp(since, UTC)
-    hours = [b async for b in client.usage.completions(day, bucket_width="1h", models=["a"])]
+    hours = [b async for b in usage.completions(start_time=since, bucket_width="1h", models=["a"])]
     assert len(hours) > 24  # over pages
 
 

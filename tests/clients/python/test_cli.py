@@ -106,7 +106,7 @@ async def test_jq_says_how_to_install_it(cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "jq", None)
     missing = await cli("models", "--jq", ".[0].id")
     assert missing.code == 2
-    assert "pip install 'finetuned-client[jq]'" in missing.err
+    assert "pip install 'finetuned-cli[jq]'" in missing.err
 
 
 def count(out: str, fact: str) -> int:
@@ -280,7 +280,7 @@ async def test_jobs_are_listed_shown_and_stopped(cli, story, client):
     latest = await cli("jobs", "events", story.job.id, "--limit", "2")
     said = [line.split("  ", 1)[1] for line in latest.out.splitlines()]
     assert said == ["Loading the model", "Reading the rows"]
-    newest = await client.jobs.events(story.job.id, limit=1).__anext__()
+    (newest,) = (await client.fine_tuning.jobs.list_events(story.job.id, limit=1)).data
     earlier = await cli("jobs", "events", story.job.id, "--before", newest.id, "--limit", "1")
     assert earlier.out.endswith("  Loading the model\n")
     assert "running (pausing)" in (await cli("jobs", "pause", story.job.id)).out
@@ -471,14 +471,14 @@ async def test_recognizers(cli, tmp_path):
 
 
 async def test_aliases_and_usage(cli):
-    assert (await cli("alias", "set", "team/support", BASE_MODEL)).code == 0
-    assert f"team/support\t{BASE_MODEL}" in (await cli("alias", "list")).out
-    assert (await cli("alias", "set", "team/support", BASE_MODEL, "--new")).code == 1
-    assert (await cli("alias", "set", "team/support")).code == 2
+    assert (await cli("aliases", "set", "team/support", BASE_MODEL)).code == 0
+    assert f"team/support\t{BASE_MODEL}" in (await cli("aliases", "list")).out
+    assert (await cli("aliases", "set", "team/support", BASE_MODEL, "--new")).code == 1
+    assert (await cli("aliases", "set", "team/support")).code == 2
     assert (await cli("models", "show", "team/support", "--json")).json()["alias_of"]
-    history = (await cli("alias", "history", "team/support", "--json")).json()
+    history = (await cli("aliases", "history", "team/support", "--json")).json()
     assert history[-1]["action"] == "set"
-    assert (await cli("alias", "delete", "team/support", "--yes")).code == 0
+    assert (await cli("aliases", "delete", "team/support", "--yes")).code == 0
     assert (await cli("usage", "--since", "2d", "--model", BASE_MODEL, "--no-batch")).out == ""
     assert len((await cli("usage", "--since", "2d", "--json")).json()) == 3
     assert (await cli("usage", "--since", "soon")).code == 2
@@ -486,12 +486,12 @@ async def test_aliases_and_usage(cli):
 
 async def test_lists_are_cut_and_continued(cli):
     for name in ("one", "two", "three"):
-        assert (await cli("alias", "set", name, BASE_MODEL)).code == 0
-    first = await cli("alias", "list", "--limit", "2")
+        assert (await cli("aliases", "set", name, BASE_MODEL)).code == 0
+    first = await cli("aliases", "list", "--limit", "2")
     names = [line.split("\t")[0] for line in first.out.splitlines()]
     assert names == ["three", "two"]
     assert "pass --limit N, or --after two" in first.err
-    rest = await cli("alias", "list", "--after", "two")
+    rest = await cli("aliases", "list", "--after", "two")
     assert (rest.out.split("\t")[0], rest.err) == ("one", "")
     models = await cli("models", "list", "--limit", "2", "--after", BASE_MODEL)
     assert [line.split("\t")[0] for line in models.out.splitlines()] == ["three", "two"]
@@ -592,7 +592,7 @@ async def test_ctrl_c_leaves_the_job_alone(env, story, client):
         terminal.type("\x03")
         assert await asyncio.to_thread(terminal.end) == 130
         assert "The job continues" in terminal.text
-        assert (await client.jobs.retrieve(story.job.id)).status == "running"
+        assert (await client.fine_tuning.jobs.retrieve(story.job.id)).status == "running"
     finally:
         terminal.close()
 

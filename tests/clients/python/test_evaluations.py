@@ -8,8 +8,8 @@ from typing import Any
 
 import finetuned
 import pytest
-from finetuned.cli.evaluation import tell_verdict
-from finetuned.cli.output import Out
+from finetuned_cli.evaluation import tell_verdict
+from finetuned_cli.output import Out
 
 from service.jobs.evaluation.records import EvaluationStatus, Phase
 from service.jobs.records import Status
@@ -43,7 +43,7 @@ def comparison():
 async def test_client_waits_for_the_job_and_its_evaluation(client, story, evaluating):
     seen: list[Any] = []
     waiting = asyncio.create_task(
-        client.jobs.wait_for_evaluation(story.job.id, on_change=seen.append, timeout_s=120)
+        client.fine_tuning.jobs.evaluation.wait(story.job.id, on_change=seen.append, timeout_s=120)
     )
     await asyncio.sleep(0.1)
     await evaluating.begin()
@@ -51,34 +51,40 @@ async def test_client_waits_for_the_job_and_its_evaluation(client, story, evalua
     while not seen:
         await asyncio.sleep(0.05)
     with pytest.raises(finetuned.Conflict) as refused:
-        await client.jobs.evaluate_again(story.job.id)
+        await client.fine_tuning.jobs.evaluation.create(story.job.id)
     assert refused.value.code == "invalid_state"
     with pytest.raises(finetuned.Conflict):
-        await client.jobs.evaluation_report(story.job.id)
+        await client.fine_tuning.jobs.evaluation.report(story.job.id, format="md")
     await evaluating.complete(comparison())
     found = await waiting
     assert (found.status, found.verdict.kind) == ("completed", "serve")
     assert (seen[0].phase, seen[-1].status) == ("waiting", "completed")
     assert found.figures["gain"] == found.figures["chrf_gain"] == pytest.approx(40)
-    assert (await client.jobs.evaluation(story.job.id)).figures == found.figures
-    report = json.loads(await client.jobs.evaluation_report(story.job.id, form="json"))
+    assert (
+        await client.fine_tuning.jobs.evaluation.retrieve(story.job.id)
+    ).figures == found.figures
+    report = json.loads(
+        await client.fine_tuning.jobs.evaluation.report(story.job.id, format="json")
+    )
     assert len(report["rows"]) == N
-    assert found.verdict.sentence in await client.jobs.evaluation_report(story.job.id)
-    page = await client.jobs.evaluation_report(story.job.id, form="html")
+    assert found.verdict.sentence in await client.fine_tuning.jobs.evaluation.report(
+        story.job.id, format="md"
+    )
+    page = await client.fine_tuning.jobs.evaluation.report(story.job.id, format="html")
     assert page.lstrip().startswith("<!doctype html>")
-    again = await client.jobs.evaluate_again(story.job.id)
+    again = await client.fine_tuning.jobs.evaluation.create(story.job.id)
     assert (again.status, again.phase) == ("in_progress", "waiting")
     with pytest.raises(finetuned.TimedOut, match="continues"):
-        await client.jobs.wait_for_evaluation(story.job.id, timeout_s=0.01)
+        await client.fine_tuning.jobs.evaluation.wait(story.job.id, timeout_s=0.01)
 
 
 async def test_wait_ends_if_the_job_ends_without_an_evaluation(client, story):
     await story.end(Status.FAILED)
     with pytest.raises(finetuned.NotFound) as missing:
-        await client.jobs.wait_for_evaluation(story.job.id)
+        await client.fine_tuning.jobs.evaluation.wait(story.job.id)
     assert missing.value.code == "evaluation_not_found"
     with pytest.raises(finetuned.NotFound):
-        await client.jobs.wait_for_evaluation("ftjob-unknown")
+        await client.fine_tuning.jobs.evaluation.wait("ftjob-unknown")
 
 
 async def test_a_watched_training_ends_with_the_verdict(sync_client, story, evaluating, capsys):
@@ -93,7 +99,7 @@ async def test_a_watched_training_ends_with_the_verdict(sync_client, story, eval
     await evaluating.complete(comparison())
     text = await waiting
     assert "Serve it: tuned beats the best prompt" in text
-    assert f"finetuned eval {story.job.id}" in text
+    assert f"finetuned jobs verdict {story.job.id}" in text
     await asyncio.to_thread(tell_verdict, sync_client, story.job.id, Out(as_json=True))
     assert capsys.readouterr() == ("", "")
 
@@ -105,14 +111,14 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     tmp_path,
 ):
     job_id = story.job.id
-    assert (await cli("eval", job_id, "--no-wait")).code == 4
+    assert (await cli("jobs", "verdict", job_id, "--no-wait")).code == 4
     await story.end()
     await evaluating.begin()
     await evaluating.enter(Phase.ANSWERS, N)
-    pending = await cli("eval", job_id, "--no-wait")
+    pending = await cli("jobs", "verdict", job_id, "--no-wait")
     assert (pending.code, pending.out) == (6, "")
     assert f"in progress: evaluation: answering, {N} rows" in pending.err
-    waiting = asyncio.create_task(cli("eval", job_id, "--gate", "chrf_gain=>=5"))
+    waiting = asyncio.create_task(cli("jobs", "verdict", job_id, "--gate", "chrf_gain=>=5"))
     await asyncio.sleep(1)
     await evaluating.complete(comparison())
     done = await waiting
@@ -128,7 +134,7 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     assert gain.split("\t")[1:4] == ["chrf", "+40.0", "+34.5 to +43.3"]
     assert "The gate passed." in done.err
     failed = await cli(
-        *("eval", job_id, "--gate", "gain>=50", "--gate", "memorized==0"),
+        *("jobs", "verdict", job_id, "--gate", "gain>=50", "--gate", "memorized==0"),
         *("--gate", "forgetting<=2", "--gate", "parity=checked", "--report", "report.md"),
     )
     assert failed.code == 1
@@ -138,7 +144,9 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     )
     assert "memorized is" not in failed.err
     assert "Serve it" in (tmp_path / "report.md").read_text("utf-8")
-    as_json = await cli("eval", job_id, "--json", "--gate", "gain>50", "--report", "r.html")
+    as_json = await cli(
+        "jobs", "verdict", job_id, "--json", "--gate", "gain>50", "--report", "r.html"
+    )
     assert as_json.code == 1
     assert as_json.json()["gate"] == {
         "conditions": {"gain": ">50"},
@@ -147,14 +155,14 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     }
     assert json.loads(as_json.err)["error"]["code"] == "gate_failed"
     assert (tmp_path / "r.html").read_text("utf-8").startswith("<!doctype html>")
-    assert (await cli("eval", job_id, "--report", "report.pdf")).code == 2
+    assert (await cli("jobs", "verdict", job_id, "--report", "report.pdf")).code == 2
     await evaluating.again(gate={"gain": ">=50"}, comparison=comparison())
-    of_the_job = await cli("eval", job_id)
+    of_the_job = await cli("jobs", "verdict", job_id)
     assert of_the_job.code == 1
     assert "The gate failed: gain_low is 34.538, not >=50." in of_the_job.err
-    assert (await cli("eval", job_id, "--gate", "gain>=5")).code == 0
+    assert (await cli("jobs", "verdict", job_id, "--gate", "gain>=5")).code == 0
     for wrong in ("gain", "gain=5", "gain=>=x", "parity=unchecked", ""):
-        assert (await cli("eval", job_id, "--gate", wrong)).code == 2
+        assert (await cli("jobs", "verdict", job_id, "--gate", wrong)).code == 2
 
 
 @pytest.mark.parametrize("status", [EvaluationStatus.FAILED, EvaluationStatus.SKIPPED])
@@ -162,20 +170,20 @@ async def test_eval_exits_with_5_without_a_verdict(cli, story, evaluating, statu
     await story.end()
     await evaluating.begin()
     await evaluating.end(status, "model_not_served", "No engine serves the base model tiny.")
-    result = await cli("eval", story.job.id, "--gate", "gain>=0")
+    result = await cli("jobs", "verdict", story.job.id, "--gate", "gain>=0")
     assert (result.code, result.out) == (5, "")
     assert "No engine serves the base model tiny." in result.err
-    as_json = await cli("eval", story.job.id, "--json")
+    as_json = await cli("jobs", "verdict", story.job.id, "--json")
     assert (as_json.code, as_json.json()["status"]) == (5, str(status))
     assert json.loads(as_json.err)["error"]["code"] == "model_not_served"
-    again = await cli("eval", story.job.id, "--again", "--no-wait")
+    again = await cli("jobs", "verdict", story.job.id, "--again", "--no-wait")
     assert again.code == 6
 
 
 async def test_eval_fits_a_terminal_of_80_columns(env, story, evaluating):
     await story.end()
     await evaluating.begin()
-    terminal = Terminal([*PROGRAM, "eval", story.job.id], env, columns=80)
+    terminal = Terminal([*PROGRAM, "jobs", "verdict", story.job.id], env, columns=80)
     try:
         await asyncio.to_thread(terminal.wait_for, "evaluation: waiting", 60)
         await evaluating.complete(comparison())
@@ -191,22 +199,22 @@ async def test_alias_set_with_a_gate(api, client, cli):
     good, bad = await register(api), await register(api)
     await evaluate(api, good, chrf_gain=31.0)
     await evaluate(api, bad, chrf_gain=2.0)
-    made = await cli("alias", "set", "support", good, "--gate", "chrf_gain=>=5", "--json")
+    made = await cli("aliases", "set", "support", good, "--gate", "chrf_gain=>=5", "--json")
     assert made.json()["gate"] == {"chrf_gain": ">=5"}
-    assert "chrf_gain >=5" in (await cli("alias", "show", "support")).out
-    refused = await cli("alias", "set", "support", bad)
+    assert "chrf_gain >=5" in (await cli("aliases", "show", "support")).out
+    refused = await cli("aliases", "set", "support", bad)
     assert refused.code == 1
     assert "chrf_gain is 2, not >=5" in refused.err
     with pytest.raises(finetuned.Conflict) as conflict:
-        await client.aliases.set("support", bad, gate={"chrf_gain": ">=10"})
+        await client.aliases.set("support", model=bad, gate={"chrf_gain": ">=10"})
     assert conflict.value.code == "gate_failed"
-    assert (await cli("alias", "set", "support", bad, "--force")).code == 0
-    assert "set (forced)" in (await cli("alias", "history", "support")).out
-    (forced, _) = await client.aliases.history("support")
+    assert (await cli("aliases", "set", "support", bad, "--force")).code == 0
+    assert "set (forced)" in (await cli("aliases", "history", "support")).out
+    (forced, _) = (await client.aliases.history("support")).data
     assert [one.measured for one in forced.failed_conditions] == [2.0]
-    removed = await cli("alias", "set", "support", bad, "--no-gate", "--json")
+    removed = await cli("aliases", "set", "support", bad, "--no-gate", "--json")
     assert removed.json()["gate"] == {}
-    assert "set (gate)" in (await cli("alias", "history", "support")).out
-    assert (await client.aliases.set("support", BASE_MODEL)).gate == {}
-    assert (await cli("alias", "set", "support", bad, "--gate", "gain")).code == 2
-    assert (await cli("alias", "set", "support", bad, "--gate", "chrf_gian>5")).code == 1
+    assert "set (gate)" in (await cli("aliases", "history", "support")).out
+    assert (await client.aliases.set("support", model=BASE_MODEL)).gate == {}
+    assert (await cli("aliases", "set", "support", bad, "--gate", "gain")).code == 2
+    assert (await cli("aliases", "set", "support", bad, "--gate", "chrf_gian>5")).code == 1

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import finetuned
+import finetuned_cli
 import finetuned_migrate
 import pytest
 import typer.main
-from finetuned.cli.app import app
-from finetuned.cli.options import SERVER_COMMANDS
+from finetuned_cli.app import COMMANDS as TOP
+from finetuned_cli.app import RENAMED
+from finetuned_cli.app import command as client
+from finetuned_cli.options import SERVER_COMMANDS
 
 from service.cli.app import app as server
 from service.cli.common import CLIENT_COMMANDS
@@ -25,7 +28,25 @@ from tests.projects.test_isolation import swept
 
 pytestmark = pytest.mark.slow
 
-SOURCES = [Path(str(module.__file__)).parent for module in (finetuned, finetuned_migrate)]
+PACKAGES = (finetuned, finetuned_cli, finetuned_migrate)
+SOURCES = [Path(str(module.__file__)).parent for module in PACKAGES]
+EVAL = {
+    "name": "answers",
+    "data_source_config": {
+        "type": "custom",
+        "item_schema": {"type": "object", "properties": {"answer": {"type": "string"}}},
+        "include_sample_schema": True,
+    },
+    "testing_criteria": [
+        {
+            "type": "string_check",
+            "name": "same",
+            "input": "{{sample.output_text}}",
+            "reference": "{{item.answer}}",
+            "operation": "eq",
+        }
+    ],
+}
 ROW = '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}\n'
 
 # Commands that a user runs one after the other, with the names of what they made.
@@ -44,21 +65,34 @@ USED = (
     "files delete {file} --yes",
     "receipts list",
     "receipts show {receipt}",
-    "stored-chats list",
-    "stored-chats show chatcmpl-1",
-    "stored-chats to-file",
-    "stored-chats delete chatcmpl-1 --yes",
-    "stored-chats delete --all --yes",
+    "chats list",
+    "chats show chatcmpl-1",
+    "chats to-file",
+    "chats delete chatcmpl-1 --yes",
+    "chats delete --all --yes",
     "recognizers set customer --terms terms.txt",
     "recognizers list",
+    "recognizers show customer",
     "recognizers delete customer",
+    "exports list",
+    "advice list",
+    "erasures list",
+    "generations list",
+    "evals create eval.json",
+    "evals list",
+    "evals show {eval}",
+    "evals runs {eval}",
+    "evals delete {eval} --yes",
+    "batches list",
+    "webhooks event-types",
+    "webhooks list",
     "models list",
     "models show {model}",
-    "alias set team/support {model}",
-    "alias list",
-    "alias show team/support",
-    "alias history team/support",
-    "alias delete team/support --yes",
+    "aliases set team/support {model}",
+    "aliases list",
+    "aliases show team/support",
+    "aliases history team/support",
+    "aliases delete team/support --yes",
     "jobs list",
     "jobs show {job}",
     "jobs events {job}",
@@ -94,16 +128,46 @@ USED = (
 )
 # Commands that wait for a worker or an engine, or that need a trained model.
 OTHER = (
-    "alias rollback team/support",
-    "advise {file}",
+    "aliases rollback team/support",
+    "advice create {file}",
     "train {file}",
     "sweeps create {file}",
-    "generate terms.txt --model {model}",
-    "import-model rows.jsonl --model {model}",
-    "eval {job}",
+    "generations create terms.txt --model {model}",
+    "imports create rows.jsonl --model {model}",
+    "jobs verdict {job}",
     "chat {model} hello",
-    "erase Tanaka",
-    "export {model} --format adapter --output folder",
+    "advice show ftadvice-x",
+    "advice cancel ftadvice-x",
+    "advice delete ftadvice-x",
+    "erasures cancel erasure-x",
+    "erasures delete erasure-x --yes",
+    "sweeps delete {sweep} --yes",
+    "erasures show erasure-x",
+    "exports show export-x",
+    "exports download export-x --output other",
+    "exports cancel export-x",
+    "exports delete export-x --yes",
+    "imports list {file}",
+    "imports show {file} modelimport-x",
+    "generations show dsgen_x",
+    "generations cancel dsgen_x",
+    "generations delete dsgen_x --yes",
+    "evals run {eval} eval.json",
+    "evals show-run {eval} evalrun_x",
+    "evals cancel-run {eval} evalrun_x",
+    "evals delete-run {eval} evalrun_x --yes",
+    "batches create {file}",
+    "batches show batch_x",
+    "batches cancel batch_x",
+    "webhooks create https://192.0.2.1/hook --event fine_tuning.job.succeeded --to hook-secret",
+    "webhooks show {webhook}",
+    "webhooks update {webhook} --disable",
+    "webhooks rotate-secret {webhook} --to new-hook-secret",
+    "webhooks deliveries {webhook}",
+    "webhooks delete {webhook} --yes",
+    "webhooks test {webhook} --event fine_tuning.job.succeeded",
+    "erasures create Tanaka",
+    "exports create {model} --format adapter --output folder",
     "files preview {file}",
     "files report {file}",
     "files rows {file}",
@@ -126,13 +190,20 @@ ELSEWHERE = {
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Yield each command that can be run, with its words."""
     if hasattr(command, "commands"):
-        for name, inner in command.commands.items():
+        for name, inner in inside(command):
             yield from leaves(inner, (*path, name))
     else:
         yield " ".join(path), command
 
 
-COMMANDS: dict[str, Any] = dict(leaves(typer.main.get_command(app)))
+def inside(command: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the commands of a group by name. Groups of commands may be imported now."""
+    if hasattr(command, "commands"):
+        for name in command.list_commands(None):
+            yield name, command.get_command(None, name)
+
+
+COMMANDS: dict[str, Any] = dict(leaves(client))
 
 
 def name_of(line: str) -> str:
@@ -159,12 +230,12 @@ def test_every_command_has_the_common_options(name):
 def nodes(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield each group and command, with its words."""
     yield path, command
-    for name, inner in getattr(command, "commands", {}).items():
+    for name, inner in inside(command):
         yield from nodes(inner, (*path, name))
 
 
 PROGRAMS: dict[str, Any] = {
-    "finetuned": typer.main.get_command(app),
+    "finetuned": client,
     "finetuned-server": typer.main.get_command(server),
 }
 
@@ -189,7 +260,7 @@ def test_help_names_every_option_and_command_whole(name, columns, monkeypatch, c
         assert shown([name, "help", *path], capsys, code=0) == text
         named = set(re.split(r"[\s,/]+", text))
         assert {option for option in options_of(command) if option[0] == "-"} <= named, path
-        assert set(getattr(command, "commands", ())) <= named, path
+        assert {word for word, _ in inside(command)} <= named, path
         assert "..." not in text.partition("Commands:")[2], path
 
 
@@ -216,7 +287,7 @@ def test_an_unknown_command_names_what_may_be_meant(words, meant, capsys):
 
 
 def test_each_program_knows_the_commands_of_the_other():
-    clients, servers = (set(program.commands) for program in PROGRAMS.values())
+    clients, servers = ({name for name, _ in inside(program)} for program in PROGRAMS.values())
     assert servers - SERVER_COMMANDS == servers & clients | {"keys"}  # users have `admin keys`
     assert servers >= SERVER_COMMANDS
     assert clients - set(CLIENT_COMMANDS) == servers & clients
@@ -224,11 +295,25 @@ def test_each_program_knows_the_commands_of_the_other():
     assert set(CLIENT_COMMANDS.values()) <= paths
 
 
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_commands_of_earlier_versions_name_the_new_ones(old, new, capsys):
+    assert f"'{old}' is now 'finetuned {new}'" in shown(["finetuned", old], capsys, code=2)
+    assert any(name.startswith(new) for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", TOP)
+def test_groups_are_described_as_they_describe_themselves(name):
+    own = client.get_command(None, name)
+    about = own.get_short_help_str(1000)
+    assert about == TOP[name][1] if hasattr(own, "commands") else about[:6] == TOP[name][1][:6]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The files that the commands name."""
     (tmp_path / "rows.jsonl").write_text(ROW * 12)
     (tmp_path / "terms.txt").write_text("Acme Trading\n")
+    (tmp_path / "eval.json").write_text(json.dumps(EVAL))
     (tmp_path / "axolotl.yaml").write_text("base_model: tiny\nadapter: lora\ndatasets: []\n")
     return tmp_path
 
@@ -251,6 +336,8 @@ async def test_with_json_stdout_is_json_and_stderr_is_empty(api: Api, cli, story
             names["receipt"] = made[0][0]["receipts"][0]
         elif line.startswith("admin projects create"):
             names["project"] = made[0]["id"]
+        elif line.startswith("evals create"):
+            names["eval"] = made[0]["id"]
         elif line.startswith("admin keys create"):
             names["key"] = made[0]["id"]
         elif line.startswith("admin service-accounts create "):
@@ -271,7 +358,7 @@ async def test_without_json_stdout_has_only_what_was_asked_for(cli, story, folde
         (f"jobs cancel {story.job.id}", f"{story.job.id} is cancelled\n"),
         (f"files delete {file_id} --yes", f"{file_id}\n"),
         ("files list", ""),
-        ("alias list", ""),
+        ("aliases list", ""),
         ("recognizers list", ""),
         ("usage", ""),
         ("profiles", ""),
@@ -287,6 +374,7 @@ async def test_failures_go_to_stderr_with_their_code(cli, folder):
     names = {"model": "m", "job": "ftjob-x", "file": "file-x", "project": "proj_x", "key": "key_x"}
     names |= {"sweep": "ftsweep-x", "receipt": "erasure-x"}
     names |= {"account": "svc_acct_x", "admin_key": "key_x"}
+    names |= {"eval": "eval_x", "webhook": "whep_x"}
     for line in USED + OTHER:
         if name_of(line) in ("profiles", "import-config", "logout", "login"):
             continue
@@ -303,10 +391,10 @@ async def test_failures_go_to_stderr_with_their_code(cli, folder):
 
 
 async def test_messages_name_commands_where_the_service_names_routes(cli):
-    assert (await cli("alias", "set", "team/support", BASE_MODEL)).code == 0
+    assert (await cli("aliases", "set", "team/support", BASE_MODEL)).code == 0
     refused = await cli("models", "delete", "team/support", "--yes")
     assert refused.code == 1
-    assert "`finetuned alias delete team/support`" in refused.err
+    assert "`finetuned aliases delete team/support`" in refused.err
     assert "/v1/" not in refused.err
 
 

@@ -46,24 +46,24 @@ async def finish(api, export_id: str, sha256: str | None = None) -> None:
 
 async def test_the_methods_of_exports(api, client, tmp_path):
     await register(api)
-    made = await client.exports.create(model=MODEL, format="merged")
+    made = await client.model_exports.create(model=MODEL, format="merged")
     with pytest.raises(finetuned.Conflict):
-        await client.exports.download(made.id, tmp_path / "x.tar")
+        await client.model_exports.download(made.id, tmp_path / "x.tar")
     await finish(api, made.id)
     seen = []
-    found = await client.exports.wait(made.id, on_change=lambda one: seen.append(one.status))
-    assert (found.status, seen) == ("succeeded", ["succeeded"])
-    assert [one.id async for one in client.exports.list(model=MODEL)] == [made.id]
-    await client.exports.download(made.id, tmp_path / "x.tar")
+    found = await client.model_exports.wait(made.id, on_change=lambda one: seen.append(one.status))
+    assert (found.status, seen) == ("completed", ["completed"])
+    assert [one.id async for one in client.model_exports.list(model=MODEL)] == [made.id]
+    await client.model_exports.download(made.id, tmp_path / "x.tar")
     with tarfile.open(tmp_path / "x.tar") as tar:
         assert tar.getnames() == [f"{made.id}/README.md"]
     with pytest.raises(finetuned.Conflict):
-        await client.exports.cancel(made.id)
-    assert (await client.exports.delete(made.id)).deleted
-    other = await client.exports.create(model=MODEL, format="adapter")
+        await client.model_exports.cancel(made.id)
+    assert (await client.model_exports.delete(made.id)).deleted
+    other = await client.model_exports.create(model=MODEL, format="adapter")
     await finish(api, other.id, sha256="0" * 64)
     with pytest.raises(finetuned.UnexpectedAnswer, match="differ"):
-        await client.exports.download(other.id, tmp_path / "y.tar")
+        await client.model_exports.download(other.id, tmp_path / "y.tar")
     assert not (tmp_path / "y.tar").exists()
 
 
@@ -89,25 +89,25 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
         return kept
 
     monkeypatch.setattr(store, "create", created)
-    done = await cli("export", MODEL, "--format", "merged", "--output", "voice")
+    done = await cli("exports", "create", MODEL, "--format", "merged", "--output", "voice")
     assert done.code == 0, done.err
     assert "7 of 8" in done.out
     assert "bf16 weights (bf16 2.9%, nf4 33.6%)" in done.out
     assert (tmp_path / "voice" / "README.md").read_text() == "hello"
-    kept = await cli("export", MODEL, "-f", "merged", "-o", "voice.tar", "--json")
-    assert kept.json()["status"] == "succeeded"
+    kept = await cli("exports", "create", MODEL, "-f", "merged", "-o", "voice.tar", "--json")
+    assert kept.json()["status"] == "completed"
     assert tarfile.is_tarfile(tmp_path / "voice.tar")
-    assert (await cli("export", MODEL, "-f", "merged", "-o", "voice")).code == 2
-    failed = await cli("export", MODEL, "--format", "adapter", "--output", "other")
+    assert (await cli("exports", "create", MODEL, "-f", "merged", "-o", "voice")).code == 2
+    failed = await cli("exports", "create", MODEL, "--format", "adapter", "--output", "other")
     assert (failed.code, "disk is full" in failed.err) == (5, True)
 
 
 async def test_a_deleted_model_takes_its_exports_along(cli, api, client):
     await register(api)
-    made = await client.exports.create(model=MODEL, format="merged")
+    made = await client.model_exports.create(model=MODEL, format="merged")
     await finish(api, made.id)
     assert (await cli("models", "delete", MODEL)).code == 2  # asks for --yes
     assert (await cli("models", "delete", MODEL, "--yes")).code == 0
     assert (await cli("models", "delete", MODEL, "--yes")).code == 4
     with pytest.raises(finetuned.NotFound):
-        await client.exports.retrieve(made.id)
+        await client.model_exports.retrieve(made.id)

@@ -25,12 +25,14 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.slow
 async def test_a_folder_is_imported_by_the_command(cli, work, folder):
     async with work("cpu"):
-        done = await cli("import-model", str(folder), "--model", BASE_MODEL, "--suffix", "voice")
+        done = await cli(
+            "imports", "create", str(folder), "--model", BASE_MODEL, "--suffix", "voice"
+        )
         assert done.code == 0, done.err
         name = done.out.strip()
         shown = await cli("models", "show", name)
         (folder / "adapter_model.safetensors").write_bytes(b"no tensors")
-        refused = await cli("import-model", str(folder), "--model", BASE_MODEL)
+        refused = await cli("imports", "create", str(folder), "--model", BASE_MODEL)
     assert name.startswith(f"ft:{BASE_MODEL}:acme:voice:")
     assert "info: The archive has no tokenizer.json" in done.err
     assert "trained on elsewhere/Tiny-Base" in shown.out
@@ -43,19 +45,19 @@ async def test_an_archive_or_an_uploaded_file_is_imported(client, work, folder):
     archive = folder.with_name("voice.tar.gz")
     archive.write_bytes(tar_of(adapter(), mode="w:gz"))
     async with work("cpu"):
-        done = await client.models.import_model(archive, base_model=BASE_MODEL)
-        again = await client.models.import_model(done.file_id, base_model=BASE_MODEL)
+        done = await client.models.import_adapter(archive, base_model=BASE_MODEL)
+        again = await client.models.import_adapter(done.file_id, base_model=BASE_MODEL)
         assert done.model != again.model
-        listed = [one.id async for one in client.models.model_imports(done.file_id)]
+        listed = [one.id async for one in client.model_imports.list(done.file_id)]
         assert listed == [again.id, done.id]
-        assert await client.models.model_import(done.file_id, done.id) == done
+        assert await client.model_imports.retrieve(done.file_id, done.id) == done
         archive.write_bytes(b"no archive")
         with pytest.raises(finetuned.ImportFailed, match="neither a tar nor a zip") as caught:
-            await client.models.import_model(archive, base_model=BASE_MODEL)
+            await client.models.import_adapter(archive, base_model=BASE_MODEL)
     assert caught.value.code == "not_an_archive"
 
 
 async def test_a_folder_without_an_adapter_is_refused_before_the_upload(client, tmp_path):
     with pytest.raises(finetuned.BadRequest, match=r"has no adapter_config\.json"):
-        await client.models.import_model(tmp_path, base_model=BASE_MODEL)
+        await client.models.import_adapter(tmp_path, base_model=BASE_MODEL)
     assert [file async for file in client.files.list()] == []

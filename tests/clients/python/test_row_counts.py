@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from finetuned.cli.sending import most_rows
+from finetuned_cli.sending import most_rows
 
 ROW = '{"prompt": "a", "completion": "b"}\n'
 

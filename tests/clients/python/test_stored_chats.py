@@ -17,25 +17,25 @@ async def test_chats_are_listed_shown_deleted_and_written_to_a_file(api: Api, cl
     for number in range(3):
         metadata = {"channel": "web" if number else "phone"}
         await store_chat(api.app.state.stored_chats, project.id, number, metadata=metadata)
-    listed = await cli("stored-chats", "list", "--metadata", "channel=web", "--limit", "1")
+    listed = await cli("chats", "list", "--metadata", "channel=web", "--limit", "1")
     assert listed.out.startswith(f"chatcmpl-2\t{MODEL}\tCall [EMAIL].\t")
     assert "--after chatcmpl-2" in listed.err
-    shown = await cli("stored-chats", "show", "chatcmpl-0")
+    shown = await cli("chats", "show", "chatcmpl-0")
     assert shown.out.splitlines() == [
         "system: Be brief.",
         "user: Question 0?",
         "assistant: Call [EMAIL].",
     ]
-    made = await cli("stored-chats", "to-file", "--since", "1h", "--model", MODEL)
+    made = await cli("chats", "to-file", "--since", "1h", "--model", MODEL)
     assert (made.code, made.out[:5]) == (0, "file-")
     for wrong in (("--metadata", "web"), ("--since", "soon")):
-        assert (await cli("stored-chats", "to-file", *wrong)).code == 2
-    assert (await cli("stored-chats", "delete")).code == 2
-    assert (await cli("stored-chats", "delete", "chatcmpl-0", "--yes")).out == "chatcmpl-0\n"
-    gone = await cli("stored-chats", "show", "chatcmpl-0")
+        assert (await cli("chats", "to-file", *wrong)).code == 2
+    assert (await cli("chats", "delete")).code == 2
+    assert (await cli("chats", "delete", "chatcmpl-0", "--yes")).out == "chatcmpl-0\n"
+    gone = await cli("chats", "show", "chatcmpl-0")
     assert (gone.code, "not found" in gone.err) == (4, True)
-    assert (await cli("stored-chats", "delete", "--all", "--yes")).out == "2 deleted\n"
-    assert (await cli("stored-chats", "list")).out == ""
+    assert (await cli("chats", "delete", "--all", "--yes")).out == "2 deleted\n"
+    assert (await cli("chats", "list")).out == ""
 
 
 async def test_an_administrator_switches_capture_on_and_off(api: Api, cli):

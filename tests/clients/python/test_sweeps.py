@@ -33,7 +33,7 @@ async def test_create_show_list_and_cancel(api: Api, cli, client, work, rows):
         {"learning_rate": rate, "lora": {"r": rank}} for rate in (0.001, 0.002) for rank in (4, 8)
     ]
     assert sweep.metadata == {"team": "a"}
-    job = await client.jobs.retrieve(sweep.trials[0].job_id)
+    job = await client.fine_tuning.jobs.retrieve(sweep.trials[0].job_id)
     assert (job.hyperparameters.n_epochs, job.sweep_id) == (2, sweep_id)
 
     async def wait_with(loss: float, job_id: str) -> None:
@@ -48,7 +48,7 @@ async def test_create_show_list_and_cancel(api: Api, cli, client, work, rows):
     for words in ("learning_rate 0.001, lora.r 4", "waiting", "1.25"):
         assert words in first, shown.out
     listed = await cli("sweeps", "list", "--wide")
-    assert (sweep_id in listed.out, "running" in listed.out) == (True, True)
+    assert (sweep_id in listed.out, "in_progress" in listed.out) == (True, True)
     assert [one.id async for one in client.sweeps.list()] == [sweep_id]
 
     cancelled = await cli("sweeps", "cancel", sweep_id, "--json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from finetuned.cli.tables import Column, lay_out, lines, wrapped
+from finetuned_cli.tables import Column, lay_out, lines, wrapped
 from rich.cells import cell_len
 
 MODEL = "ft:smollm2-135m-instruct:default:bookshop:im3zw4kpfohr"

@@ -28,8 +28,8 @@ def rows(tmp_path: Path) -> Path:
 
 async def test_parts_go_out_and_come_together(client, rows):
     told: list[finetuned.Progress] = []
-    file = await client.files.upload(
-        rows, purpose="user_data", part_bytes=MIB, at_once=3, on_progress=told.append
+    file = await client.files.create(
+        rows, purpose="user_data", part_bytes=MIB, concurrency=3, on_progress=told.append
     )
     assert file.filename == "rows.bin"
     assert await client.files.content(file.id) == rows.read_bytes()
@@ -40,7 +40,7 @@ async def test_parts_go_out_and_come_together(client, rows):
 
 async def test_threads_do_the_same(sync_client, rows):
     def go() -> bytes:
-        file = sync_client.files.upload(rows, purpose="user_data", part_bytes=MIB)
+        file = sync_client.files.create(rows, purpose="user_data", part_bytes=MIB)
         assert sync_client.files.download(file.id, rows.with_name("copy")).stat().st_size > 0
         return sync_client.files.content(file.id)
 
@@ -51,8 +51,8 @@ async def test_threads_do_the_same(sync_client, rows):
 
 async def test_equal_parts_are_kept_apart(client):
     data = b"\0" * (3 * MIB)
-    file = await client.files.upload(
-        data, filename="zeros", purpose="user_data", part_bytes=MIB, at_once=3
+    file = await client.files.create(
+        data, filename="zeros", purpose="user_data", part_bytes=MIB, concurrency=3
     )
     assert await client.files.content(file.id) == data
 
@@ -63,7 +63,7 @@ async def test_cut_connection_is_mended_within_the_upload(api: Api, key, rows):
         finetuned.AsyncClient(api_key=key, base_url=relay.url) as client,
     ):
         relay.cut_after_up = int(2.5 * MIB)
-        file = await client.files.upload(rows, purpose="user_data", part_bytes=MIB, at_once=2)
+        file = await client.files.create(rows, purpose="user_data", part_bytes=MIB, concurrency=2)
         assert relay.cut_after_up is None
         assert relay.up_bytes < 2 * rows.stat().st_size
         assert await client.files.content(file.id) == rows.read_bytes()
@@ -82,7 +82,7 @@ async def test_new_process_goes_on_where_the_last_was(api: Api, key, rows, home,
         async with client() as first:
             relay.cut_after_up = int(3.5 * MIB)
             with pytest.raises(finetuned.ConnectionFailed):
-                await first.files.upload(rows, purpose="user_data", part_bytes=MIB, at_once=1)
+                await first.files.create(rows, purpose="user_data", part_bytes=MIB, concurrency=1)
         notes = list((home / ".local/state/finetuned/uploads").iterdir())
         assert len(notes) == 1
         assert notes[0].stat().st_mode & 0o777 == 0o600
@@ -91,7 +91,7 @@ async def test_new_process_goes_on_where_the_last_was(api: Api, key, rows, home,
         told: list[finetuned.Progress] = []
         relay.up_bytes = 0
         async with client() as second:
-            file = await second.files.upload(
+            file = await second.files.create(
                 rows, purpose="user_data", part_bytes=MIB, on_progress=told.append
             )
             assert told[-1] == finetuned.Progress(size, size, 3 * MIB)
@@ -109,7 +109,7 @@ async def test_old_notes_are_dropped(client, rows, home):
     for note in (old, young):
         note.write_text("{}")
     os.utime(old, (1, 1))
-    await client.files.upload(rows, purpose="user_data")
+    await client.files.create(rows, purpose="user_data")
     assert list(folder.iterdir()) == [young]
 
 
@@ -119,13 +119,13 @@ async def test_answer_of_complete_that_was_lost_makes_no_second_file(api: Api, k
         finetuned.AsyncClient(api_key=key, base_url=relay.url, max_retries=0) as client,
     ):
         begun = await client.uploads.create(
-            {"filename": "a", "purpose": "user_data", "bytes": 6, "mime_type": "text/plain"}
+            filename="a", purpose="user_data", bytes=6, mime_type="text/plain"
         )
-        part = await client.uploads.add_part(begun.id, b"abcdef")
+        part = await client.uploads.parts.create(begun.id, b"abcdef")
         relay.cut_after_down = relay.down_bytes + 1
         with pytest.raises(finetuned.ConnectionFailed):
-            await client.uploads.complete(begun.id, [part.id])
-        done = await client.uploads.complete(begun.id, [part.id])
+            await client.uploads.complete(begun.id, part_ids=[part.id])
+        done = await client.uploads.complete(begun.id, part_ids=[part.id])
         assert done.file is not None
         assert [f.id async for f in client.files.list()] == [done.file.id]
 
@@ -135,19 +135,21 @@ async def test_file_that_changes_meanwhile_is_refused(client, rows, home):
         os.utime(rows, (1, 1))
 
     with pytest.raises(finetuned.UploadFailed, match=r"rows\.bin changed"):
-        await client.files.upload(rows, purpose="user_data", part_bytes=MIB, on_progress=grow)
+        await client.files.create(rows, purpose="user_data", part_bytes=MIB, on_progress=grow)
     assert [f async for f in client.files.list()] == []
     assert list((home / ".local/state/finetuned/uploads").iterdir()) == []
 
 
 async def test_damaged_parts_are_found_by_the_md5(client):
     begun = await client.uploads.create(
-        {"filename": "a", "purpose": "user_data", "bytes": 6, "mime_type": "text/plain"}
+        filename="a", purpose="user_data", bytes=6, mime_type="text/plain"
     )
-    part = await client.uploads.add_part(begun.id, b"abcdef")
+    part = await client.uploads.parts.create(begun.id, b"abcdef")
     assert part.md5 == hashlib.md5(b"abcdef").hexdigest()
     with pytest.raises(finetuned.BadRequest) as caught:
-        await client.uploads.complete(begun.id, [part.id], md5=hashlib.md5(b"abcdeF").hexdigest())
+        await client.uploads.complete(
+            begun.id, part_ids=[part.id], md5=hashlib.md5(b"abcdeF").hexdigest()
+        )
     assert (caught.value.code, caught.value.param) == ("wrong_md5", "md5")
     assert (await client.uploads.cancel(begun.id)).status == "cancelled"
 
@@ -163,7 +165,7 @@ async def test_damaged_parts_are_found_by_the_md5(client):
 )
 async def test_what_cannot_be_sent_is_told(client, source, told):
     with pytest.raises(finetuned.BadRequest, match=told):
-        await client.files.upload(source)
+        await client.files.create(source)
 
 
 async def test_download_cut_short_leaves_nothing(api: Api, key, rows, tmp_path):
@@ -171,7 +173,7 @@ async def test_download_cut_short_leaves_nothing(api: Api, key, rows, tmp_path):
         relayed(api.base_url) as relay,
         finetuned.AsyncClient(api_key=key, base_url=relay.url, max_retries=0) as client,
     ):
-        file = await client.files.upload(rows, purpose="user_data")
+        file = await client.files.create(rows, purpose="user_data")
         relay.cut_after_down = relay.down_bytes + 2 * MIB
         before = set(tmp_path.iterdir())
         with pytest.raises(finetuned.ConnectionFailed):
@@ -184,12 +186,12 @@ async def test_the_same_bytes_are_found_again(client, tmp_path):
     path.write_bytes(b'{"prompt": "a", "completion": "b"}\n')
     assert await client.files.find(path) is None
     as_told = {"columns": {"prompt": "prompt"}}
-    await client.files.upload(path, format=as_told)
-    await client.files.upload(path, purpose="user_data")
-    await client.files.upload(path, expires_after_s=3600)
-    await client.files.upload(b"b" * path.stat().st_size, filename="rows.jsonl")
+    await client.files.create(path, format=as_told)
+    await client.files.create(path, purpose="user_data")
+    await client.files.create(path, expires_after_s=3600)
+    await client.files.create(b"b" * path.stat().st_size, filename="rows.jsonl")
     assert await client.files.find(path) is None
-    file = await client.files.upload(path, filename="other.jsonl")
+    file = await client.files.create(path, filename="other.jsonl")
     assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     for source in (path, path.read_bytes()):
         found = await client.files.find(source)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from finetuned.cli.usage import minutes_of_the_day_before, rows_of, start_of, start_of_day
-from finetuned.types import UsageBucket
+from finetuned.types import CompletionsUsageBucket
+from finetuned_cli.usage import minutes_of_the_day_before, rows_of, start_of, start_of_day
 
 
-def hours(first: datetime, count: int) -> list[UsageBucket]:
+def hours(first: datetime, count: int) -> list[CompletionsUsageBucket]:
     """Return buckets of one hour with one request each."""
     result = {
         "object": "organization.usage.completions.result",
@@ -26,7 +26,7 @@ def hours(first: datetime, count: int) -> list[UsageBucket]:
     }
     starts = [int((first + timedelta(hours=n)).timestamp()) for n in range(count)]
     return [
-        UsageBucket.model_validate(
+        CompletionsUsageBucket.model_validate(
             {"start_time": start, "end_time": start + 3600, "results": [result]}
         )
         for start in starts

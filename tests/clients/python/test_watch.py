@@ -6,7 +6,7 @@ import asyncio
 
 import finetuned
 import pytest
-from finetuned._flows.watch import Lines, Message
+from finetuned._sse import Lines, Message
 
 from tests.clients.python.relay import relayed
 from tests.conftest import Api
@@ -31,7 +31,7 @@ async def test_events_come_live_and_end_with_the_job(story, watched):
 
 async def test_threads_watch_too(story, sync_client):
     watching = asyncio.create_task(
-        asyncio.to_thread(lambda: list(sync_client.jobs.watch(story.job.id)))
+        asyncio.to_thread(lambda: list(sync_client.fine_tuning.jobs.watch(story.job.id)))
     )
     await story.tell("one", "two")
     await story.end()
@@ -78,21 +78,21 @@ async def test_patience_ends(api: Api, key, story):
     ):
         relay.refuses = True
         with pytest.raises(finetuned.ConnectionFailed):
-            async for _ in client.jobs.watch(story.job.id, patience_s=0.5):
+            async for _ in client.fine_tuning.jobs.watch(story.job.id, patience_s=0.5):
                 pass
 
 
 async def test_known_events_are_not_told_again(story, client):
     await story.tell("one", "two")
     await story.end()
-    first = await anext(client.jobs.watch(story.job.id))
-    rest = [event async for event in client.jobs.watch(story.job.id, after=first.id)]
+    first = await anext(client.fine_tuning.jobs.watch(story.job.id))
+    rest = [event async for event in client.fine_tuning.jobs.watch(story.job.id, after=first.id)]
     assert messages(rest) == ["two", "The job has succeeded"]
 
 
 async def test_unknown_job_is_told_at_once(client):
     with pytest.raises(finetuned.NotFound):
-        async for _ in client.jobs.watch("ftjob-unknown"):
+        async for _ in client.fine_tuning.jobs.watch("ftjob-unknown"):
             pass
 
 
@@ -102,17 +102,17 @@ async def test_leaving_early_closes_the_stream(story, sync_client):
 
     def leave() -> None:
         for _ in range(120):  # more than the pool has connections
-            next(sync_client.jobs.watch(story.job.id))
+            next(sync_client.fine_tuning.jobs.watch(story.job.id))
 
     await asyncio.wait_for(asyncio.to_thread(leave), 30)
 
 
 async def test_wait_answers_the_final_job(story, client):
-    waiting = asyncio.create_task(client.jobs.wait(story.job.id))
+    waiting = asyncio.create_task(client.fine_tuning.jobs.wait(story.job.id))
     await story.end()
     assert (await waiting).status == "succeeded"
     with pytest.raises(finetuned.NotFound):
-        await client.jobs.wait("ftjob-unknown")
+        await client.fine_tuning.jobs.wait("ftjob-unknown")
 
 
 def test_messages_are_read_however_they_are_cut():

@@ -8,8 +8,12 @@ from tests.adapters import adapter, tar_of
 from tests.conftest import BASE_MODEL, chat_line
 from tests.faults.actor.base import ROWS, Actor, answered, key, make, one, requests, send, works
 from tests.faults.invariants import listed
-from tests.faults.world import World
+from tests.faults.world import Step, World
 
+_REPORTS, _PREVIEWS, _CLEANINGS, _DIFFS, _MERGES = (
+    f"/v1/dataset_{name}" for name in ("reports", "previews", "cleanings", "diffs", "merges")
+)
+_IMPORTS = "/v1/model_imports"
 # Half of them contradict the other file.
 _ERASURES = "/v1/organization/erasures"
 _OTHER_ROWS = "\n".join(chat_line(f"Question {i}?", f"It is {i}.") for i in range(9, 15)).encode()
@@ -50,9 +54,8 @@ async def _twins(world: World) -> None:
 
 
 async def _clean(world: World) -> None:
-    path = f"/v1/files/{world.notes['file']}/clean"
-    body = {"validation_share": 0.25, "seed": 7}
-    await make(world, path, "cleaning", json=body, headers=key("clean"))
+    body = {"file_id": world.notes["file"], "validation_share": 0.25, "seed": 7}
+    await make(world, _CLEANINGS, "cleaning", json=body, headers=key("clean"))
 
 
 async def _cleaning_waits(world: World) -> None:
@@ -70,7 +73,7 @@ async def _two_files(world: World) -> None:
 async def _merge(world: World) -> None:
     files = [{"file_id": world.notes[name]} for name in ("first", "file")]
     body = {"files": files, "balance": "files", "seed": 7}
-    await make(world, "/v1/files/merge", "merge", json=body, headers=key("merge"))
+    await make(world, _MERGES, "merge", json=body, headers=key("merge"))
 
 
 async def _merge_waits(world: World) -> None:
@@ -79,8 +82,8 @@ async def _merge_waits(world: World) -> None:
 
 
 async def _diff(world: World) -> None:
-    path = f"/v1/files/{world.notes['first']}/diff?other_file={world.notes['file']}"
-    await send(world, "GET", path)
+    body = {"file_id": world.notes["first"], "other_file_id": world.notes["file"]}
+    await make(world, _DIFFS, "diff", json=body)
 
 
 async def _diff_waits(world: World) -> None:
@@ -97,7 +100,7 @@ async def _delete_first(world: World) -> None:
 
 
 async def _report(world: World) -> None:
-    await send(world, "GET", f"/v1/files/{world.notes['file']}/report")
+    await make(world, _REPORTS, "report", json={"file_id": world.notes["file"]})
 
 
 async def _report_waits(world: World) -> None:
@@ -106,7 +109,7 @@ async def _report_waits(world: World) -> None:
 
 
 async def _preview(world: World) -> None:
-    await send(world, "POST", "/v1/files/preview", json={"file_id": world.notes["file"]})
+    await make(world, _PREVIEWS, "preview", json={"file_id": world.notes["file"]})
 
 
 async def _preview_waits(world: World) -> None:
@@ -120,8 +123,8 @@ async def _post_archive(world: World) -> None:
 
 async def import_model(world: World) -> None:
     """Import the uploaded adapter."""
-    body = {"file": world.notes["file"], "base_model": BASE_MODEL}
-    await make(world, "/v1/models/import", "import", json=body, headers=key("import"))
+    body = {"file_id": world.notes["file"], "base_model": BASE_MODEL}
+    await make(world, _IMPORTS, "import", json=body, headers=key("import"))
 
 
 async def _import_waits(world: World) -> None:
@@ -145,14 +148,11 @@ def _number_of(path: str) -> Callable[[World], Awaitable[int]]:
 
 
 async def _cleanings(world: World) -> int:
-    path = f"/v1/files/{world.notes['file']}/clean"
-    answer = await world.http.get(path)
-    return len(answer.json()["data"]) if answer.status_code == 200 else 0
+    return len(await listed(world, _CLEANINGS))
 
 
 async def _merges(world: World) -> int:
-    answer = await world.http.get(f"/v1/files/{world.notes['first']}/merges")
-    return len(answer.json()["data"]) if answer.status_code == 200 else 0
+    return len(await listed(world, _MERGES))
 
 
 async def _imported(world: World) -> int:
@@ -217,7 +217,46 @@ async def _rows_are_gone(world: World) -> AsyncIterator[str]:
             yield "an erased row is left"
 
 
+def _cancelling(noted: str, path: str) -> Step:
+    """Return a step that cancels an operation."""
+
+    async def cancel(world: World) -> None:
+        await send(world, "POST", f"{path}/{world.notes[noted]}/cancel")
+
+    return cancel
+
+
+def _deleting(noted: str, path: str) -> Step:
+    """Return a step that deletes an operation."""
+
+    async def delete(world: World) -> None:
+        await send(world, "DELETE", f"{path}/{world.notes[noted]}")
+
+    return delete
+
+
+def _endings(name: str, noted: str, path: str, arrange: Step) -> tuple[Actor, Actor]:
+    """Return the actors that cancel and delete an operation of a kind."""
+    cancel, delete = _cancelling(noted, path), _deleting(noted, path)
+    return (
+        # It may be cancelled although the client got no answer.
+        requests(f"cancel{name}", cancel, arrange=arrange, check=answered(200, 409)),
+        requests(f"delete{name}", delete, arrange=arrange, check=answered(200, 404)),
+    )
+
+
 _DELETE = {"delete": delete_file}
+
+
+def _stopping(noted: str, path: str) -> dict[str, Step]:
+    """Return what a user may do while a worker works: delete the file, or end the operation."""
+    return {
+        **_DELETE,
+        "cancel": _cancelling(noted, path),
+        "delete-operation": _deleting(noted, path),
+    }
+
+
 _DELETE_EITHER = {"delete": delete_file, "delete-first": _delete_first}
 
 FILES = (
@@ -227,26 +266,34 @@ FILES = (
     Actor("check-twin", works("cpu"), _twins, acts=_DELETE),
 )
 CURATION = (
-    requests("createFileCleaning", _clean, arrange=checked_file, check=one(_cleanings, "cleaning")),
-    Actor("cleaning", works("cpu"), _cleaning_waits, acts=_DELETE),
-    requests("createFileMerge", _merge, arrange=_two_files, check=one(_merges, "merge")),
+    requests(
+        "createDatasetCleaning", _clean, arrange=checked_file, check=one(_cleanings, "cleaning")
+    ),
+    Actor("cleaning", works("cpu"), _cleaning_waits, acts=_stopping("cleaning", _CLEANINGS)),
+    requests("createDatasetMerge", _merge, arrange=_two_files, check=one(_merges, "merge")),
     requests("createErasure", _erase_rows, arrange=checked_file),
     Actor("erase-rows", works("cpu"), _erasure_waits, acts=_DELETE, check=_rows_are_gone),
     requests("cancelErasure", _cancel_erasure, arrange=_erasure_is_asked),
     requests("deleteErasure", _delete_erasure, arrange=_erasure_is_cancelled),
     Actor("merge", works("cpu"), _merge_waits, acts=_DELETE_EITHER),
-    requests("retrieveFileDiff", _diff, arrange=_two_files),
+    requests("createDatasetDiff", _diff, arrange=_two_files),
     Actor("diff", works("cpu"), _diff_waits, acts=_DELETE_EITHER),
-    requests("retrieveFileReport", _report, arrange=checked_file),
+    requests("createDatasetReport", _report, arrange=checked_file),
     requests("putRecognizer", _set_recognizer, check=answered(200)),
     requests("deleteRecognizer", _delete_recognizer, arrange=_set_recognizer),
     requests("putRowReview", _review, arrange=checked_file),
     requests("deleteRowReview", _delete_review, arrange=_reviewed),
-    Actor("report", works("cpu"), _report_waits, acts=_DELETE),
-    requests("createFilePreview", _preview, arrange=checked_file),
+    Actor("report", works("cpu"), _report_waits, acts=_stopping("report", _REPORTS)),
+    requests("createDatasetPreview", _preview, arrange=checked_file),
     Actor("preview", works("cpu"), _preview_waits, acts=_DELETE),
     requests(
         "createModelImport", import_model, arrange=_post_archive, check=one(_imported, "model")
     ),
-    Actor("import", works("cpu"), _import_waits, acts=_DELETE),
+    Actor("import", works("cpu"), _import_waits, acts=_stopping("import", _IMPORTS)),
+    *_endings("DatasetReport", "report", _REPORTS, _report_waits),
+    *_endings("DatasetPreview", "preview", _PREVIEWS, _preview_waits),
+    *_endings("DatasetCleaning", "cleaning", _CLEANINGS, _cleaning_waits),
+    *_endings("DatasetDiff", "diff", _DIFFS, _diff_waits),
+    *_endings("DatasetMerge", "merge", _MERGES, _merge_waits),
+    *_endings("ModelImport", "import", _IMPORTS, _import_waits),
 )

@@ -12,7 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from service import __version__
 from service.core.redis import connect
+from service.diagnostics.engine_metrics import EngineMetrics
 from service.inference.upstreams import Timeouts
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
@@ -103,10 +105,16 @@ async def test_sets_of_adapters_that_ran_together_do_not_add_up_in_the_metrics(e
         while not series:  # for a moment, while the engine replaces one
             await ask(engine_site.names[0])
             async with http.get("/metrics") as answer:
-                lines = (await answer.text()).splitlines()
+                exported = await answer.text()
+            lines = exported.splitlines()
             series = [line for line in lines if line.startswith("vllm:lora_requests_info{")]
     # Two while the engine replaces one by the next.
     assert len(series) <= 2, series
+    # What GET /v1/organization/engines shows of it.
+    found = EngineMetrics.parse(exported)
+    assert (found.waiting, found.version) == (0, __version__)
+    assert None not in (found.running, found.cache_usage, found.adapters_loaded)
+    assert (found.adapters_on_disk or 0) > 0
 
 
 async def test_a_deleted_model_leaves_no_files_and_is_not_answered(engine_site, ask):

@@ -41,6 +41,7 @@ async def test_a_voice_that_the_base_model_lacks_is_to_be_trained(http, work, fi
     found = await result_of(http, work, await file_of(voiced(90)))
     assert found["recommendation"] == "train", found["sentence"]
     assert found["sentence"].startswith("Train: the base model has ")
+    assert (found["code"], found["figures"]["rows"]) == ("train", 30)
     assert "of 100 chrF points on 30 rows." in found["sentence"]
     assert (found["metric"], found["rows"], found["base"]["rows"]) == ("chrf", 90, 30)
     assert found["base"]["low"] <= found["base"]["points"] <= found["base"]["high"] < 40

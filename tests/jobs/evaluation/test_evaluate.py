@@ -137,6 +137,7 @@ def verdict_is_to_serve(completed: dict[str, Any]) -> None:
     verdict = completed["verdict"]
     assert verdict["kind"] == "serve", verdict
     assert verdict["sentence"].startswith("Serve it: tuned beats")
+    assert (verdict["code"], verdict["figures"]["rows"]) == ("tuned_is_better", 30)
     assert "30 rows" in verdict["sentence"]
     assert {"metric", "mean", "low", "high", "n"} <= verdict["differences"][0].keys()
     figures = completed["figures"]

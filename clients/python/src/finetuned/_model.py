@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 
-class Model(BaseModel):
+class ApiObject(BaseModel):
     """An API object. Fields unknown to this version are kept in `model_extra`."""
 
     # Of all the types, a program uses a few: the others are not built, which takes 0.1 s.
     model_config = ConfigDict(extra="allow", protected_namespaces=(), defer_build=True)
+
+    if TYPE_CHECKING:
+        _request_id: str | None
+        """ID of the request that the object is the response to. Parts of it have none."""
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -24,3 +28,6 @@ class Model(BaseModel):
             if isinstance(value, str) and {f["type"] for f in e.errors()} == {"literal_error"}:
                 return value
             raise
+
+
+ApiObject._request_id = None  # noqa: SLF001 - pydantic would make a field of it

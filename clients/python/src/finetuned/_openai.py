@@ -7,15 +7,28 @@ creating a second object.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
+import httpx2
 
-from finetuned._async import AsyncRunner
-from finetuned._sync import Runner
 from finetuned.config import is_loopback
+from finetuned.errors import ConfigurationError
+
+try:
+    import openai
+except ModuleNotFoundError as e:
+    raise ConfigurationError(
+        "`client.openai` needs the OpenAI SDK.",
+        next_step="Run `pip install 'finetuned-client[openai]'`.",
+    ) from e
+
+if TYPE_CHECKING:
+    from finetuned._async.transport import AsyncTransport
+    from finetuned._sync.transport import Transport
 
 _HEADER = "Idempotency-Key"
+# A long completion can take minutes.
+_TIMEOUT_S = 600.0
 
 
 class _OpenAI(openai.OpenAI):
@@ -30,32 +43,36 @@ class _AsyncOpenAI(openai.AsyncOpenAI):
         self._idempotency_header = _HEADER
 
 
-def sync_client(runner: Runner, timeout_s: float) -> openai.OpenAI:
-    """Return a client that uses the runner's `http_client`, if the caller gave one."""
-    http = openai.DefaultHttpxClient(trust_env=_trusts_env(runner)) if runner.owns_http else None
-    return _OpenAI(**_options(runner, timeout_s), http_client=http or runner.http)
+def client(
+    transport: Transport, http: httpx2.Client | None, timeout_s: float | None
+) -> openai.OpenAI:
+    """Return a client that uses the caller's `http_client`, if there is one."""
+    made = http or openai.DefaultHttpxClient(trust_env=_trusts_env(transport))
+    return _OpenAI(**_options(transport, timeout_s), http_client=made)
 
 
-def async_client(runner: AsyncRunner, timeout_s: float) -> openai.AsyncOpenAI:
-    """Return a client that uses the runner's `http_client`, if the caller gave one."""
-    http = (
-        openai.DefaultAsyncHttpxClient(trust_env=_trusts_env(runner)) if runner.owns_http else None
-    )
-    return _AsyncOpenAI(**_options(runner, timeout_s), http_client=http or runner.http)
+def async_client(
+    transport: AsyncTransport, http: httpx2.AsyncClient | None, timeout_s: float | None
+) -> openai.AsyncOpenAI:
+    """Return a client that uses the caller's `http_client`, if there is one."""
+    made = http or openai.DefaultAsyncHttpxClient(trust_env=_trusts_env(transport))
+    return _AsyncOpenAI(**_options(transport, timeout_s), http_client=made)
 
 
-def _trusts_env(runner: Runner | AsyncRunner) -> bool:
-    return not is_loopback(runner.target.base_url)
+def _trusts_env(transport: Transport | AsyncTransport) -> bool:
+    return not is_loopback(transport.target.base_url)
 
 
-def _options(runner: Runner | AsyncRunner, timeout_s: float) -> dict[str, Any]:
+def _options(transport: Transport | AsyncTransport, timeout_s: float | None) -> dict[str, Any]:
+    target = transport.target
     return {
-        "base_url": runner.target.base_url,
-        "api_key": runner.target.api_key,
+        "base_url": target.base_url,
+        "api_key": target.api_key,
         # Set explicitly so that OPENAI_ADMIN_KEY and similar variables are not sent here.
-        "admin_api_key": runner.target.api_key,
+        "admin_api_key": target.api_key,
         "organization": "",
         "project": "",
-        "max_retries": runner.max_retries,
-        "timeout": timeout_s,
+        "max_retries": transport.max_retries,
+        "timeout": _TIMEOUT_S if timeout_s is None else timeout_s,
+        "default_headers": dict(transport.headers),
     }

@@ -93,7 +93,7 @@ class NeverSent(ConnectionFailed):
 class TimedOut(ConnectionFailed):
     """Raised when no response is received in time."""
 
-    next_step = "Try again, or pass Client a larger timeout_s."
+    next_step = "Try again, or pass a larger timeout."
 
 
 class ApiError(FinetunedError):

@@ -6,17 +6,106 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from finetuned._model import Model
+from finetuned._model import ApiObject
 
 
-class AccountKeyObject(Model):
+class ChatCompletionDelta(ApiObject):
+    """
+    Part of a chat message that an event adds.
+    """
+
+    role: Literal["assistant"]
+    """
+    Role of the message's author, in the first event of a choice.
+    """
+    content: str | None = None
+    """
+    Text to append to the content of the message.
+    """
+    reasoning: str | None = None
+    """
+    Text to append to the reasoning of the message.
+    """
+    tool_calls: list[dict[str, Any]] | None = None
+    """
+    Parts of tool calls, each with the `index` of its call.
+    """
+
+
+class CompletionUsage(ApiObject):
+    """
+    Token counts of a request.
+    """
+
+    prompt_tokens: int
+    """
+    Number of tokens in the prompt.
+    """
+    completion_tokens: int | None = None
+    """
+    Number of generated tokens.
+    """
+    total_tokens: int
+    """
+    Number of tokens in the prompt and the output.
+    """
+
+
+class ErrorDetail(ApiObject):
+    """
+    What went wrong. All four keys are always present.
+    """
+
+    message: str
+    """
+    Human-readable message: what is wrong, where, how to fix it.
+    """
+    type: Literal[
+        "invalid_request_error",
+        "authentication_error",
+        "permission_error",
+        "rate_limit_error",
+        "server_error",
+    ]
+    """
+    Category of the failure.
+    """
+    param: str | None
+    """
+    Parameter or field that caused the failure.
+    """
+    code: str | None
+    """
+    Machine-readable error code.
+    """
+
+
+class ModelResponseEvent(ApiObject):
+    """
+    Event of a streamed response, as in the OpenAI Responses API.
+
+    Further fields depend on the type. Events about the response as a whole have it as `response`.
+    """
+
+    type: str
+    """
+    Type of the event.
+    """
+    sequence_number: int | None = None
+    """
+    Position of the event in the stream, starting at 0.
+    """
+
+
+class ServiceAccountApiKey(ApiObject):
     """
     A new key of a service account. This is the only response that contains the secret.
     """
 
-    object: Literal["organization.project.service_account.api_key"] = (
-        "organization.project.service_account.api_key"
-    )
+    object: Literal["organization.project.service_account.api_key"]
+    """
+    Type of the object. Always `organization.project.service_account.api_key`.
+    """
     id: str
     """
     ID of the key, prefixed with `key_`.
@@ -39,7 +128,7 @@ class AccountKeyObject(Model):
     """
 
 
-class ActorKey(Model):
+class AuditLogActorApiKey(ApiObject):
     """
     API key that was used.
     """
@@ -58,7 +147,7 @@ class ActorKey(Model):
     """
 
 
-class ActorUser(Model):
+class AuditLogActorUser(ApiObject):
     """
     Actor without an API key: `operator` for commands on the server, or `finetuned` for the
     service itself.
@@ -70,13 +159,19 @@ class ActorUser(Model):
     """
 
 
-class AdminKeyOwner(Model):
+class AdminApiKeyOwner(ApiObject):
     """
     The program that uses an admin key. It has the name of the key.
     """
 
-    type: Literal["service_account"] = "service_account"
-    object: Literal["organization.service_account"] = "organization.service_account"
+    type: Literal["service_account"]
+    """
+    Always `service_account`.
+    """
+    object: Literal["organization.service_account"]
+    """
+    Type of the object. Always `organization.service_account`.
+    """
     id: str
     """
     ID of the key.
@@ -89,38 +184,13 @@ class AdminKeyOwner(Model):
     """
     Creation time, as a Unix timestamp in seconds.
     """
-    role: Literal["owner"] = "owner"
-
-
-class AdviceDeleted(Model):
+    role: Literal["owner"]
     """
-    Response to deleting advice.
-    """
-
-    id: str
-    """
-    ID of the deleted advice.
-    """
-    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
-    deleted: Literal[True] = True
-
-
-class AdviceErrorObject(Model):
-    """
-    Reason why the advice failed.
-    """
-
-    code: str
-    """
-    Machine-readable code.
-    """
-    message: str
-    """
-    Description of the reason.
+    Role of the owner. Always `owner`.
     """
 
 
-class AdviceScore(Model):
+class AdviceScore(ApiObject):
     """
     Mean score of a model in points (0 to 100), with its 95% confidence interval.
     """
@@ -143,36 +213,29 @@ class AdviceScore(Model):
     """
 
 
-class AliasDeleted(Model):
-    """
-    Response to deleting an alias.
-    """
-
-    id: str
-    """
-    Name of the deleted alias.
-    """
-    object: Literal["alias"] = "alias"
-    deleted: Literal[True] = True
-
-
-class Alive(Model):
+class Liveness(ApiObject):
     """
     Liveness of the API process.
     """
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"]
+    """
+    Always `ok`.
+    """
 
 
-class AuditProject(Model):
+class AuditLogProject(ApiObject):
     """
     Project that the entry is about.
     """
 
     id: str
+    """
+    ID of the project.
+    """
 
 
-class AuditRequest(Model):
+class AuditLogRequest(ApiObject):
     """
     Request that the entry is about.
     """
@@ -195,7 +258,7 @@ class AuditRequest(Model):
     """
 
 
-class AuditResult(Model):
+class AuditLogResult(ApiObject):
     """
     Result of the request.
 
@@ -205,6 +268,9 @@ class AuditResult(Model):
     """
 
     outcome: Literal["applied", "accepted", "succeeded", "refused", "failed"]
+    """
+    Outcome of the request.
+    """
     status: int | None
     """
     HTTP status of the answer; null if `applied` or `accepted`.
@@ -215,7 +281,7 @@ class AuditResult(Model):
     """
 
 
-class BatchError(Model):
+class BatchError(ApiObject):
     """
     Reason why a batch failed.
     """
@@ -238,19 +304,22 @@ class BatchError(Model):
     """
 
 
-class BatchErrors(Model):
+class BatchErrors(ApiObject):
     """
     Reasons why a batch failed.
     """
 
-    object: Literal["list"] = "list"
+    object: Literal["list"]
+    """
+    Type of the object. Always `list`.
+    """
     data: list[BatchError]
     """
     The first 50 reasons.
     """
 
 
-class BatchInputTokensDetails(Model):
+class BatchInputTokensDetails(ApiObject):
     """
     Breakdown of the input tokens.
     """
@@ -261,7 +330,7 @@ class BatchInputTokensDetails(Model):
     """
 
 
-class BatchOutputExpiresAfter(Model):
+class BatchOutputExpiresAfter(ApiObject):
     """
     Lifetime of the files of a batch.
     """
@@ -276,7 +345,7 @@ class BatchOutputExpiresAfter(Model):
     """
 
 
-class BatchOutputTokensDetails(Model):
+class BatchOutputTokensDetails(ApiObject):
     """
     Breakdown of the output tokens.
     """
@@ -287,7 +356,7 @@ class BatchOutputTokensDetails(Model):
     """
 
 
-class BatchRequestCounts(Model):
+class BatchRequestCounts(ApiObject):
     """
     Request counts of a batch.
     """
@@ -306,7 +375,7 @@ class BatchRequestCounts(Model):
     """
 
 
-class BatchUsage(Model):
+class BatchUsage(ApiObject):
     """
     Tokens of the answered requests of a batch.
     """
@@ -316,18 +385,24 @@ class BatchUsage(Model):
     Number of input tokens.
     """
     input_tokens_details: BatchInputTokensDetails
+    """
+    Breakdown of the input tokens.
+    """
     output_tokens: int
     """
     Number of output tokens.
     """
     output_tokens_details: BatchOutputTokensDetails
+    """
+    Breakdown of the output tokens.
+    """
     total_tokens: int
     """
     Number of input and output tokens.
     """
 
 
-class CaptureSettings(Model):
+class CaptureSettings(ApiObject):
     """
     Which chats of a project are stored, with personal data replaced, to train on them later.
 
@@ -356,7 +431,7 @@ class CaptureSettings(Model):
     """
 
 
-class ChatMessage(Model):
+class ChatMessage(ApiObject):
     """
     A message in a conversation.
     """
@@ -383,29 +458,97 @@ class ChatMessage(Model):
     """
 
 
-class CheckpointMetrics(Model):
+class Check(ApiObject):
+    """
+    A check of the installation.
+    """
+
+    name: str
+    """
+    What was checked.
+    """
+    status: Literal["ok", "warning", "failed"]
+    """
+    `warning`: it works, but something should be changed. `failed`: a part of the service does not work.
+    """
+    message: str
+    """
+    What was found.
+    """
+    fix: str | None
+    """
+    How to fix it. Null if nothing is to be done.
+    """
+
+
+class FineTuningJobCheckpointMetrics(ApiObject):
     """
     Metrics of a checkpoint, measured when it was saved.
     """
 
     step: float | None = None
+    """
+    Training step at which the checkpoint was saved.
+    """
     train_loss: float | None = None
+    """
+    Training loss of the step.
+    """
     train_mean_token_accuracy: float | None = None
+    """
+    Share of the training tokens that the model predicts correctly.
+    """
     valid_loss: float | None = None
+    """
+    Loss on a sample of the validation rows.
+    """
     valid_mean_token_accuracy: float | None = None
+    """
+    Token accuracy on a sample of the validation rows.
+    """
     full_valid_loss: float | None = None
+    """
+    Loss on all validation rows.
+    """
     full_valid_mean_token_accuracy: float | None = None
+    """
+    Token accuracy on all validation rows.
+    """
     train_reward_mean: float | None = None
+    """
+    Mean reward of the answers to training prompts. Only for reinforcement.
+    """
     valid_reward_mean: float | None = None
+    """
+    Mean reward of the answers to validation prompts. Only for reinforcement.
+    """
     train_reward_accuracy: float | None = None
+    """
+    Share of the training pairs in which the preferred answer has the higher reward. Only for DPO and KTO.
+    """
     train_reward_margin: float | None = None
+    """
+    Mean difference of the rewards of preferred and other answers, in nats times `beta`. Only for DPO and KTO.
+    """
     valid_reward_accuracy: float | None = None
+    """
+    Reward accuracy on a sample of the validation rows. Only for DPO and KTO.
+    """
     valid_reward_margin: float | None = None
+    """
+    Reward margin on a sample of the validation rows. Only for DPO and KTO.
+    """
     full_valid_reward_accuracy: float | None = None
+    """
+    Reward accuracy on all validation rows. Only for DPO and KTO.
+    """
     full_valid_reward_margin: float | None = None
+    """
+    Reward margin on all validation rows. Only for DPO and KTO.
+    """
 
 
-class CheckpointObject(Model):
+class FineTuningJobCheckpoint(ApiObject):
     """
     A checkpoint: a model saved during training, which can serve inference requests.
     """
@@ -414,7 +557,10 @@ class CheckpointObject(Model):
     """
     ID of the checkpoint. Starts with `ftckpt_`.
     """
-    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    object: Literal["fine_tuning.job.checkpoint"]
+    """
+    Type of the object. Always `fine_tuning.job.checkpoint`.
+    """
     created_at: int
     """
     Creation time, in Unix seconds.
@@ -431,13 +577,13 @@ class CheckpointObject(Model):
     """
     Number of training steps before the checkpoint.
     """
-    metrics: CheckpointMetrics
+    metrics: FineTuningJobCheckpointMetrics
     """
     Metrics measured at the checkpoint.
     """
 
 
-class ChrfGrader(Model):
+class ChrfGrader(ApiObject):
     """
     Grader that measures chrF: the overlap of character n-grams, from 0 to 1.
     """
@@ -451,6 +597,9 @@ class ChrfGrader(Model):
     Lowest score that passes. Defaults to the middle of the range of scores.
     """
     type: Literal["chrf"]
+    """
+    Always `chrf`.
+    """
     input: str = "{{sample.output_text}}"
     """
     Text to grade. May contain template variables.
@@ -461,30 +610,26 @@ class ChrfGrader(Model):
     """
 
 
-class CompletionChoice(Model):
+class CompletionChoice(ApiObject):
     """
     A generated text.
     """
 
     index: int
+    """
+    Position of the choice in the list of choices, starting at 0.
+    """
     finish_reason: str | None
     """
     Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
     """
     text: str
-
-
-class CompletionUsage(Model):
     """
-    Token counts of a request.
+    Generated text.
     """
 
-    prompt_tokens: int
-    completion_tokens: int | None = None
-    total_tokens: int
 
-
-class CompletionsSamplingParams(Model):
+class CompletionsSamplingParams(ApiObject):
     """
     Sampling parameters of chat completions.
     """
@@ -521,7 +666,7 @@ class CompletionsSamplingParams(Model):
     """
 
 
-class CreateAccountKey(Model):
+class CreateServiceAccountApiKey(ApiObject):
     """
     Request to create a key of a service account.
     """
@@ -536,24 +681,27 @@ class CreateAccountKey(Model):
     """
 
 
-class CreateAdminKey(Model):
+class CreateAdminApiKey(ApiObject):
     """
     Request to create an admin key.
     """
 
     name: str
+    """
+    Name of the key.
+    """
     expires_in_seconds: int | None = None
     """
     Seconds until the key expires, up to ten years. `null`: never.
     """
 
 
-class CreateAdvice(Model):
+class CreateAdvice(ApiObject):
     """
     Request for advice before a training.
     """
 
-    training_file: str
+    training_file_id: str
     """
     ID of the file.
     """
@@ -561,9 +709,13 @@ class CreateAdvice(Model):
     """
     ID of the base model. An engine must serve it.
     """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the advice; up to 16.
+    """
 
 
-class CreateBatch(Model):
+class CreateBatch(ApiObject):
     """
     Request body to create a batch.
     """
@@ -590,7 +742,7 @@ class CreateBatch(Model):
     """
 
 
-class CreateEmbeddings(Model):
+class CreateEmbeddings(ApiObject):
     """
     Embeddings request, as in the OpenAI API.
     """
@@ -604,15 +756,18 @@ class CreateEmbeddings(Model):
     Input or inputs to embed, as text or token IDs.
     """
     encoding_format: Literal["float", "base64"] = "float"
+    """
+    Format of the vectors: numbers, or base64-encoded 32-bit floats.
+    """
     dimensions: int | None = None
     """
     Number of dimensions of each vector, if shorter than the model's.
     """
 
 
-class CreateExport(Model):
+class CreateModelExport(ApiObject):
     """
-    Request for an export.
+    Request to export a trained model.
     """
 
     model: str
@@ -627,9 +782,13 @@ class CreateExport(Model):
     """
     Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the default), `q5_k_m` or `q4_k_m`.
     """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the export; up to 16.
+    """
 
 
-class CreateModelImport(Model):
+class CreateModelImport(ApiObject):
     """
     Request to import an adapter that was trained elsewhere.
     """
@@ -648,7 +807,7 @@ class CreateModelImport(Model):
     """
 
 
-class CreatePermissions(Model):
+class CreateCheckpointPermissions(ApiObject):
     """
     Request to let other projects use a trained model.
     """
@@ -659,12 +818,15 @@ class CreatePermissions(Model):
     """
 
 
-class CreateServiceAccount(Model):
+class CreateServiceAccount(ApiObject):
     """
     Request to create a service account.
     """
 
     name: str
+    """
+    Name of the service account.
+    """
     create_service_account_only: bool | None = None
     """
     Whether to create the account without a key and without a role.
@@ -675,12 +837,15 @@ class CreateServiceAccount(Model):
     """
 
 
-class CustomDataSourceConfig(Model):
+class CreateEvalDataSourceConfig(ApiObject):
     """
     Schema of the items.
     """
 
     type: Literal["custom"]
+    """
+    Always `custom`.
+    """
     item_schema: dict[str, Any]
     """
     JSON Schema of an item. References may point only into the same schema, which must not be recursive.
@@ -691,35 +856,68 @@ class CustomDataSourceConfig(Model):
     """
 
 
-class CustomDataSourceConfigObject(Model):
+class EvalDataSourceConfig(ApiObject):
     """
     Schema of a row of a run's data source.
     """
 
-    type: Literal["custom"] = "custom"
+    type: Literal["custom"]
+    """
+    Always `custom`.
+    """
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
     """
     JSON Schema of a row: `item`, and `sample` if it is included.
     """
 
 
-class Deleted(Model):
+class ProjectObjectDeleted(ApiObject):
     """
     Response to deleting an object.
     """
 
     id: str
     """
-    ID of the deleted object.
+    ID or name of the deleted object.
     """
     object: str
     """
-    Type of the deleted object.
+    Type of the response: that of the deleted object, and `.deleted`.
     """
-    deleted: Literal[True] = True
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
 
 
-class DiffPending(Model):
+class Diagnostics(ApiObject):
+    """
+    Checks of the installation, as `finetuned-server doctor` makes them on a machine.
+    """
+
+    object: Literal["organization.diagnostics"]
+    """
+    Type of the object. Always `organization.diagnostics`.
+    """
+    status: Literal["ok", "warning", "failed"]
+    """
+    The worst status of the checks.
+    """
+    checked_at: int
+    """
+    Time of the checks, in Unix seconds.
+    """
+    version: str
+    """
+    Version of the API process.
+    """
+    checks: list[Check]
+    """
+    A check of the installation.
+    """
+
+
+class FileDiffPending(ApiObject):
     """
     A comparison in progress. Retry after `retry-after` seconds.
     """
@@ -728,7 +926,10 @@ class DiffPending(Model):
     """
     ID of the diff.
     """
-    object: Literal["file.diff"] = "file.diff"
+    object: Literal["file.diff"]
+    """
+    Type of the object. Always `file.diff`.
+    """
     file_id: str
     """
     ID of the earlier file.
@@ -737,10 +938,10 @@ class DiffPending(Model):
     """
     ID of the later file.
     """
-    status: Literal["in_progress"] = "in_progress"
+    status: Literal["in_progress"]
 
 
-class DiffRowObject(Model):
+class FileDiffRow(ApiObject):
     """
     A row that differs between two files.
     """
@@ -749,7 +950,10 @@ class DiffRowObject(Model):
     """
     Position among the rows that differ, as a string.
     """
-    object: Literal["file.diff.row"] = "file.diff.row"
+    object: Literal["file.diff.row"]
+    """
+    Type of the object. Always `file.diff.row`.
+    """
     change: Literal["changed", "removed", "added"]
     """
     `changed`: both files have the row, with different texts; `removed`: only the earlier file has it; `added`: only the later one.
@@ -772,22 +976,34 @@ class DiffRowObject(Model):
     """
 
 
-class DurationObject(Model):
+class FineTuningDurationEstimate(ApiObject):
     """
     Estimated duration of the training from start to end, in seconds.
     """
 
     expected: int
+    """
+    Expected duration.
+    """
     low: int
+    """
+    Lower bound of the expected range.
+    """
     high: int
+    """
+    Upper bound of the expected range.
+    """
     basis: Literal["past_jobs", "model_size"]
     """
     Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or `model_size` (accurate only to an order of magnitude).
     """
     jobs: int
+    """
+    Number of past jobs that the estimate is based on.
+    """
 
 
-class EarlyStopping(Model):
+class EarlyStopping(ApiObject):
     """
     Early-stopping rule: training ends when the validation loss stops falling.
     """
@@ -802,31 +1018,49 @@ class EarlyStopping(Model):
     """
 
 
-class Embedding(Model):
+class Embedding(ApiObject):
     """
     An embedding vector.
     """
 
     object: Literal["embedding"]
+    """
+    Type of the object. Always `embedding`.
+    """
     index: int
+    """
+    Position of the embedding in the list of inputs, starting at 0.
+    """
     embedding: list[float] | str
     """
     Vector as numbers, or as base64-encoded 32-bit floats.
     """
 
 
-class Embeddings(Model):
+class Embeddings(ApiObject):
     """
     List of embeddings, as in the OpenAI API.
     """
 
     object: Literal["list"]
+    """
+    Type of the object. Always `list`.
+    """
     data: list[Embedding]
+    """
+    An embedding vector.
+    """
     model: str
+    """
+    Model that generated the embeddings.
+    """
     usage: CompletionUsage | None = None
+    """
+    Token counts of the request.
+    """
 
 
-class ErasedObjectEntry(Model):
+class ErasedObjectEntry(ApiObject):
     """
     An object in storage that was removed.
     """
@@ -845,22 +1079,7 @@ class ErasedObjectEntry(Model):
     """
 
 
-class ErasureError(Model):
-    """
-    Reason why an erasure failed.
-    """
-
-    code: str
-    """
-    Code of the error.
-    """
-    message: str
-    """
-    Reason, and how to fix it.
-    """
-
-
-class ErasureFile(Model):
+class ErasureFile(ApiObject):
     """
     A file with rows that match.
     """
@@ -915,7 +1134,7 @@ class ErasureFile(Model):
     """
 
 
-class ErasureMatch(Model):
+class ErasureMatch(ApiObject):
     """
     Digest of what an erasure searched for.
     """
@@ -927,7 +1146,7 @@ class ErasureMatch(Model):
     """
 
 
-class ErasurePlace(Model):
+class ErasurePlace(ApiObject):
     """
     Object of the project that has the text outside of the rows of files.
     """
@@ -942,30 +1161,15 @@ class ErasurePlace(Model):
     """
     is_in_records: bool
     """
-    Whether its record has the text: its name, metadata, events or other fields.
+    Whether its record contains the text: its name, metadata, events or other fields.
     """
     is_in_storage: bool
     """
-    Whether what it has in storage contains the text: requests, answers, reports.
+    Whether its stored data contains the text: requests, answers, reports.
     """
 
 
-class ErasureProgress(Model):
-    """
-    Progress of an erasure.
-    """
-
-    files_done: int
-    """
-    Number of files that were searched.
-    """
-    files_total: int
-    """
-    Number of the project's files.
-    """
-
-
-class ErasureStoredChats(Model):
+class ErasureStoredChats(ApiObject):
     """
     Stored chats that match.
     """
@@ -988,13 +1192,19 @@ class ErasureStoredChats(Model):
     """
 
 
-class EvalDeleted(Model):
+class EvalDeleted(ApiObject):
     """
     Confirmation that an eval was deleted.
     """
 
-    object: Literal["eval.deleted"] = "eval.deleted"
-    deleted: Literal[True] = True
+    object: Literal["eval.deleted"]
+    """
+    Type of the object. Always `eval.deleted`.
+    """
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
     eval_id: str
     """
     Identifier of the deleted eval.
@@ -1005,7 +1215,7 @@ class EvalDeleted(Model):
     """
 
 
-class EvalItem(Model):
+class EvalItem(ApiObject):
     """
     Item of a run, and the answer to grade if it is given rather than sampled.
     """
@@ -1020,13 +1230,19 @@ class EvalItem(Model):
     """
 
 
-class EvalRunDeleted(Model):
+class EvalRunDeleted(ApiObject):
     """
     Confirmation that a run was deleted.
     """
 
-    object: Literal["eval.run.deleted"] = "eval.run.deleted"
-    deleted: Literal[True] = True
+    object: Literal["eval.run.deleted"]
+    """
+    Type of the object. Always `eval.run.deleted`.
+    """
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
     run_id: str
     """
     Identifier of the deleted run.
@@ -1037,7 +1253,7 @@ class EvalRunDeleted(Model):
     """
 
 
-class EvalRunError(Model):
+class EvalRunError(ApiObject):
     """
     Error of a run or of a sample.
     """
@@ -1052,7 +1268,7 @@ class EvalRunError(Model):
     """
 
 
-class EvalRunModelUsage(Model):
+class EvalRunModelUsage(ApiObject):
     """
     Tokens of a run's requests to one model.
     """
@@ -1083,7 +1299,7 @@ class EvalRunModelUsage(Model):
     """
 
 
-class EvalRunResultCounts(Model):
+class EvalRunResultCounts(ApiObject):
     """
     Counters of the items that have an outcome.
     """
@@ -1106,7 +1322,7 @@ class EvalRunResultCounts(Model):
     """
 
 
-class EvaluationErrorObject(Model):
+class FineTuningJobEvaluationError(ApiObject):
     """
     Reason why an evaluation failed or was skipped.
     """
@@ -1121,7 +1337,7 @@ class EvaluationErrorObject(Model):
     """
 
 
-class EventObject(Model):
+class FineTuningJobEvent(ApiObject):
     """
     An event of a fine-tuning job.
     """
@@ -1130,7 +1346,10 @@ class EventObject(Model):
     """
     ID of the event, for use in `after` and `Last-Event-ID`. Starts with `ftevent-`.
     """
-    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    object: Literal["fine_tuning.job.event"]
+    """
+    Type of the object. Always `fine_tuning.job.event`.
+    """
     created_at: int
     """
     Creation time, in Unix seconds.
@@ -1153,7 +1372,7 @@ class EventObject(Model):
     """
 
 
-class ExpectedGain(Model):
+class ExpectedGain(ApiObject):
     """
     Gain of earlier models of the project over the best prompt, on the same base model.
     """
@@ -1176,7 +1395,7 @@ class ExpectedGain(Model):
     """
 
 
-class ExpiresAfter(Model):
+class UploadExpiresAfter(ApiObject):
     """
     Lifetime of the uploaded file, counted from its creation.
     """
@@ -1191,47 +1410,7 @@ class ExpiresAfter(Model):
     """
 
 
-class ExportDeleted(Model):
-    """
-    Response to deleting an export.
-    """
-
-    id: str
-    """
-    ID of the deleted export.
-    """
-    object: Literal["export"] = "export"
-    deleted: Literal[True] = True
-    receipt: str | None = None
-    """
-    ID of the receipt of the erasure, which says what was erased.
-    """
-
-
-class ExportErrorObject(Model):
-    """
-    Reason why an export failed.
-    """
-
-    code: str
-    """
-    Machine-readable code.
-    """
-    message: str
-    """
-    Description of the reason.
-    """
-    expected_prompt: str | None = None
-    """
-    Prompt as the engine renders it, if the artifact renders it differently.
-    """
-    rendered_prompt: str | None = None
-    """
-    The same prompt as the artifact renders it.
-    """
-
-
-class ExportMergedOnto(Model):
+class ExportMergedOnto(ApiObject):
     """
     Base weights that the adapter was merged into.
     """
@@ -1250,26 +1429,7 @@ class ExportMergedOnto(Model):
     """
 
 
-class ExportProgressObject(Model):
-    """
-    Current step of an export.
-    """
-
-    step: str
-    """
-    `asking` the engine, `merging`, `comparing` both base models, `converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.
-    """
-    done: int
-    """
-    Number of finished parts of the step.
-    """
-    total: int
-    """
-    Number of all parts of the step.
-    """
-
-
-class ExportProof(Model):
+class ExportProof(ApiObject):
     """
     Comparison of the loaded artifact's answers with those of the serving engine.
     """
@@ -1304,7 +1464,7 @@ class ExportProof(Model):
     """
 
 
-class FailedConditionObject(Model):
+class FailedCondition(ApiObject):
     """
     A condition of a gate that a model did not meet.
     """
@@ -1335,19 +1495,22 @@ class FailedConditionObject(Model):
     """
 
 
-class FileContentSource(Model):
+class FileContentSource(ApiObject):
     """
     Items in the request itself.
     """
 
     type: Literal["file_content"]
+    """
+    Always `file_content`.
+    """
     content: list[EvalItem]
     """
     Items of the run.
     """
 
 
-class FileDeleted(Model):
+class FileDeleted(ApiObject):
     """
     Response to deleting a file.
     """
@@ -1356,8 +1519,14 @@ class FileDeleted(Model):
     """
     ID of the deleted file.
     """
-    object: Literal["file"] = "file"
-    deleted: Literal[True] = True
+    object: Literal["file"]
+    """
+    Type of the object. Always `file`.
+    """
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
     unfinished_jobs: list[str] = []
     """
     IDs of unfinished jobs, batches and generations that read the file, and may fail without it.
@@ -1380,7 +1549,7 @@ class FileDeleted(Model):
     """
 
 
-class FileExpiry(Model):
+class FileExpiresAfter(ApiObject):
     """
     Time after which a file expires.
     """
@@ -1395,19 +1564,22 @@ class FileExpiry(Model):
     """
 
 
-class FileIdSource(Model):
+class FileIdSource(ApiObject):
     """
     Items in a file.
     """
 
     type: Literal["file_id"]
+    """
+    Always `file_id`.
+    """
     id: str
     """
     ID of a file with the purpose `evals`.
     """
 
 
-class FileToMerge(Model):
+class FileToMerge(ApiObject):
     """
     A file to merge, and how many of its rows to take.
     """
@@ -1426,7 +1598,7 @@ class FileToMerge(Model):
     """
 
 
-class FindingObject(Model):
+class Finding(ApiObject):
     """
     A finding of the report of the training file.
     """
@@ -1439,9 +1611,17 @@ class FindingObject(Model):
     """
     Finding in one line.
     """
+    variant: str = ""
+    """
+    Code of the wording of the title, of which a finding may have several. Empty if an earlier version wrote it.
+    """
+    figures: dict[str, Any] | None = None
+    """
+    Figures of the title by name.
+    """
 
 
-class FormatFields(Model):
+class FileFormat(ApiObject):
     """
     Format options of a file. They override automatic detection.
     """
@@ -1500,7 +1680,7 @@ class FormatFields(Model):
     """
 
 
-class GateFaultObject(Model):
+class FineTuningJobGateFault(ApiObject):
     """
     A condition of a job's gate that its evaluation does not meet.
     """
@@ -1523,7 +1703,7 @@ class GateFaultObject(Model):
     """
 
 
-class GateOutcomeObject(Model):
+class FineTuningJobGateOutcome(ApiObject):
     """
     Outcome of a job's gate.
     """
@@ -1536,13 +1716,13 @@ class GateOutcomeObject(Model):
     """
     Conditions of the gate.
     """
-    failed_conditions: list[GateFaultObject]
+    failed_conditions: list[FineTuningJobGateFault]
     """
     Conditions that the evaluation does not meet.
     """
 
 
-class GenerationCounts(Model):
+class GenerationCounts(ApiObject):
     """
     Progress of a generation.
     """
@@ -1561,43 +1741,11 @@ class GenerationCounts(Model):
     """
     dropped: dict[str, int]
     """
-    Number of rows and answers left out, by reason: `malformed` (not in the requested form), `engine_error`, `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name that the passage does not have), `unsupported` (the model finds that the passage does not state it), `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`).
+    Number of rows and answers dropped, by reason: `malformed` (not in the requested form), `engine_error`, `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name that the passage does not have), `unsupported` (the model finds that the passage does not state it), `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`).
     """
 
 
-class GenerationDeleted(Model):
-    """
-    Response to deleting a generation.
-    """
-
-    id: str
-    """
-    ID of the deleted generation.
-    """
-    object: Literal["dataset.generation"] = "dataset.generation"
-    deleted: Literal[True] = True
-
-
-class GenerationError(Model):
-    """
-    Reason why a generation failed.
-    """
-
-    code: str
-    """
-    Machine-readable error code.
-    """
-    message: str
-    """
-    Human-readable message.
-    """
-    param: str | None
-    """
-    Parameter that caused the failure.
-    """
-
-
-class GenerationUsage(Model):
+class GenerationUsage(ApiObject):
     """
     Tokens of the requests of a generation, including the checks.
     """
@@ -1616,7 +1764,7 @@ class GenerationUsage(Model):
     """
 
 
-class GraderRunErrors(Model):
+class GraderRunErrors(ApiObject):
     """
     Errors of a run of a grader. All are false if the answer was graded.
     """
@@ -1683,7 +1831,7 @@ class GraderRunErrors(Model):
     """
 
 
-class GraderRunMetadata(Model):
+class GraderRunMetadata(ApiObject):
     """
     Metadata of a grader's run.
     """
@@ -1718,19 +1866,22 @@ class GraderRunMetadata(Model):
     """
 
 
-class GraderTextPart(Model):
+class GraderTextPart(ApiObject):
     """
     Text part of a message.
     """
 
     type: Literal["input_text", "output_text", "text"]
+    """
+    Type of the part.
+    """
     text: str
     """
     Text. May contain template variables.
     """
 
 
-class ImportFinding(Model):
+class ImportFinding(ApiObject):
     """
     A difference between an adapter's folder and its base model.
     """
@@ -1753,19 +1904,22 @@ class ImportFinding(Model):
     """
 
 
-class ItemReferenceMessages(Model):
+class ItemReferenceMessages(ApiObject):
     """
     Prompt that each item contains.
     """
 
     type: Literal["item_reference"]
+    """
+    Always `item_reference`.
+    """
     item_reference: str
     """
     Variable of the item that holds the list of messages.
     """
 
 
-class JobError(Model):
+class FineTuningJobError(ApiObject):
     """
     Reason why a job failed.
     """
@@ -1784,7 +1938,7 @@ class JobError(Model):
     """
 
 
-class JsonSchemaGrader(Model):
+class JsonSchemaGrader(ApiObject):
     """
     Grader that checks JSON against a schema. Scores 1 if the text is valid, else 0.
     """
@@ -1794,6 +1948,9 @@ class JsonSchemaGrader(Model):
     Name of the grader.
     """
     type: Literal["json_schema"]
+    """
+    Always `json_schema`.
+    """
     input: str = "{{sample.output_text}}"
     """
     JSON text to grade. May contain template variables.
@@ -1804,19 +1961,22 @@ class JsonSchemaGrader(Model):
     """
 
 
-class JsonlDataSource(Model):
+class JsonlDataSource(ApiObject):
     """
     Items with their answers, which are graded as they are.
     """
 
     type: Literal["jsonl"]
+    """
+    Always `jsonl`.
+    """
     source: FileContentSource | FileIdSource
     """
     Source of the items.
     """
 
 
-class JudgeSamplingParams(Model):
+class JudgeSamplingParams(ApiObject):
     """
     Sampling parameters of a judge.
     """
@@ -1845,7 +2005,7 @@ class JudgeSamplingParams(Model):
     """
 
 
-class LabelConfusion(Model):
+class LabelConfusion(ApiObject):
     """
     Table of expected and given labels.
     """
@@ -1872,7 +2032,7 @@ class LabelConfusion(Model):
     """
 
 
-class LabelGrader(Model):
+class LabelGrader(ApiObject):
     """
     Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0.
     """
@@ -1882,6 +2042,9 @@ class LabelGrader(Model):
     Name of the grader.
     """
     type: Literal["label"]
+    """
+    Always `label`.
+    """
     input: str = "{{sample.output_text}}"
     """
     Label to grade. May contain template variables.
@@ -1896,7 +2059,7 @@ class LabelGrader(Model):
     """
 
 
-class LanguageGrader(Model):
+class LanguageGrader(ApiObject):
     """
     Grader that detects the language of a text. Scores 1 for the expected one, else 0.
     """
@@ -1906,6 +2069,9 @@ class LanguageGrader(Model):
     Name of the grader.
     """
     type: Literal["language"]
+    """
+    Always `language`.
+    """
     input: str = "{{sample.output_text}}"
     """
     Text to grade. May contain template variables.
@@ -1916,7 +2082,7 @@ class LanguageGrader(Model):
     """
 
 
-class LimitUse(Model):
+class LimitUsage(ApiObject):
     """
     A limit, and how much of it is used.
     """
@@ -1931,7 +2097,7 @@ class LimitUse(Model):
     """
 
 
-class Limits(Model):
+class ApiKeyLimits(ApiObject):
     """
     Limits of an API key.
 
@@ -1956,7 +2122,7 @@ class Limits(Model):
     """
 
 
-class LoraOptions(Model):
+class LoraOptions(ApiObject):
     """
     LoRA adapter options. The service chooses a value for each omitted option.
     """
@@ -1987,7 +2153,7 @@ class LoraOptions(Model):
     """
 
 
-class LoraValues(Model):
+class SweepLoraValues(ApiObject):
     """
     Lists of LoRA options to try.
     """
@@ -2006,18 +2172,39 @@ class LoraValues(Model):
     """
 
 
-class MemoryObject(Model):
+class FineTuningMemoryEstimate(ApiObject):
     """
     Peak memory of a training step, in bytes. If a worker has several GPUs, of each.
     """
 
     weights: int
+    """
+    Weights of the base model.
+    """
     adapter: int
+    """
+    Weights of the adapter.
+    """
     optimizer: int
+    """
+    State of the optimizer.
+    """
     gradients: int
+    """
+    Gradients of the adapter.
+    """
     activations: int
+    """
+    Activations of a step.
+    """
     logits: int
+    """
+    Logits of a step.
+    """
     overhead: int
+    """
+    Buffers of the framework and fragmentation.
+    """
     total: int
     """
     Sum of the parts above plus the trainer process itself.
@@ -2028,7 +2215,7 @@ class MemoryObject(Model):
     """
 
 
-class MergeRequest(Model):
+class CreateFileMerge(ApiObject):
     """
     Files to merge, and options.
     """
@@ -2055,7 +2242,7 @@ class MergeRequest(Model):
     """
 
 
-class MergedFileObject(Model):
+class FileMergeSource(ApiObject):
     """
     Result of a merge for the rows of a file.
     """
@@ -2082,7 +2269,35 @@ class MergedFileObject(Model):
     """
 
 
-class MixedFile(Model):
+class MetricSeries(ApiObject):
+    """
+    A metric by step, in buckets. All lists have one value per bucket, in the order of steps.
+    Buckets in which the metric was not measured are left out.
+    """
+
+    step: list[int]
+    """
+    The last step in each bucket for which the metric is known.
+    """
+    min: list[float]
+    """
+    Lowest value in each bucket.
+    """
+    max: list[float]
+    """
+    Highest value in each bucket.
+    """
+    mean: list[float]
+    """
+    Mean of the steps in each bucket.
+    """
+    last: list[float]
+    """
+    Value at the last step in each bucket.
+    """
+
+
+class CreateMixedFile(ApiObject):
     """
     A file whose rows are mixed with those of the training file. Not part of OpenAI's API.
     """
@@ -2097,7 +2312,7 @@ class MixedFile(Model):
     """
 
 
-class MixedFileObject(Model):
+class MixedFile(ApiObject):
     """
     A file whose rows are mixed with those of the training file of a job.
     """
@@ -2112,7 +2327,7 @@ class MixedFileObject(Model):
     """
 
 
-class MlflowRunObject(Model):
+class MlflowRun(ApiObject):
     """
     The MLflow run that receives the metrics of a job.
     """
@@ -2139,7 +2354,7 @@ class MlflowRunObject(Model):
     """
 
 
-class MlflowSettings(Model):
+class MlflowSettings(ApiObject):
     """
     Settings of the MLflow run that receives the metrics of a job.
     """
@@ -2168,7 +2383,7 @@ class MlflowSettings(Model):
     """
 
 
-class ModelDeleted(Model):
+class ModelDeleted(ApiObject):
     """
     Response to deleting a model.
     """
@@ -2177,20 +2392,80 @@ class ModelDeleted(Model):
     """
     Name of the deleted model.
     """
-    object: Literal["model"] = "model"
-    deleted: Literal[True] = True
+    object: Literal["model"]
+    """
+    Type of the object. Always `model`.
+    """
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
     receipt: str | None = None
     """
     ID of the receipt of the erasure, which says what was erased.
     """
 
 
-class ModelOrigin(Model):
+class ModelExportError(ApiObject):
+    """
+    Reason why an export failed.
+    """
+
+    code: str
+    """
+    Machine-readable error code.
+    """
+    message: str
+    """
+    What went wrong, and how to fix it.
+    """
+    param: str | None = None
+    """
+    Parameter of the request that caused the failure, if one did.
+    """
+    expected_prompt: str | None = None
+    """
+    Prompt as the engine renders it, if the artifact renders it differently.
+    """
+    rendered_prompt: str | None = None
+    """
+    The same prompt as the artifact renders it.
+    """
+    proof: ExportProof | None = None
+    """
+    The comparison, if the answers differ too much.
+    """
+
+
+class ModelExportResult(ApiObject):
+    """
+    Archive of a completed export.
+    """
+
+    filename: str
+    """
+    Name of the archive.
+    """
+    bytes: int
+    """
+    Size of the archive.
+    """
+    sha256: str
+    """
+    SHA-256 of the archive in hexadecimal digits.
+    """
+    proof: ExportProof | None
+    """
+    Comparison of the artifact's answers with the engine's; null if there is none.
+    """
+
+
+class ModelOrigin(ApiObject):
     """
     Origin of a model that was trained elsewhere and imported.
     """
 
-    kind: Literal["imported"] = "imported"
+    kind: Literal["imported"]
     """
     `imported`: the model was trained elsewhere.
     """
@@ -2206,18 +2481,21 @@ class ModelOrigin(Model):
     """
     Base model that the adapter's configuration names.
     """
-    parity: Literal["unchecked"] = "unchecked"
+    parity: Literal["unchecked"]
     """
     `unchecked`: the engine's scores were not compared with the trainer's, as they are for models trained here.
     """
 
 
-class NewAdminKeyObject(Model):
+class NewAdminApiKey(ApiObject):
     """
     A new admin key. This is the only response that contains the secret.
     """
 
-    object: Literal["organization.admin_api_key"] = "organization.admin_api_key"
+    object: Literal["organization.admin_api_key"]
+    """
+    Type of the object. Always `organization.admin_api_key`.
+    """
     id: str
     """
     ID of the key, prefixed with `key_`.
@@ -2242,7 +2520,10 @@ class NewAdminKeyObject(Model):
     """
     Time at which the key expires, as a Unix timestamp in seconds, or null.
     """
-    owner: AdminKeyOwner
+    owner: AdminApiKeyOwner
+    """
+    The program that uses an admin key.
+    """
     project_id: str
     """
     ID of the project to which the key belongs.
@@ -2253,12 +2534,15 @@ class NewAdminKeyObject(Model):
     """
 
 
-class NewServiceAccountObject(Model):
+class NewServiceAccount(ApiObject):
     """
     A new service account, with its first key.
     """
 
-    object: Literal["organization.project.service_account"] = "organization.project.service_account"
+    object: Literal["organization.project.service_account"]
+    """
+    Type of the object. Always `organization.project.service_account`.
+    """
     id: str
     """
     ID of the account, prefixed with `svc_acct_`.
@@ -2275,13 +2559,74 @@ class NewServiceAccountObject(Model):
     """
     Creation time, as a Unix timestamp in seconds.
     """
-    api_key: AccountKeyObject | None
+    api_key: ServiceAccountApiKey | None
     """
     First key of the account, or null if none was to be created.
     """
 
 
-class OutputItemResult(Model):
+class OperationDeleted(ApiObject):
+    """
+    Confirmation that an operation was deleted.
+    """
+
+    id: str
+    """
+    ID of the deleted operation.
+    """
+    object: str
+    """
+    Type of the object, followed by `.deleted`.
+    """
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
+    receipt: str | None = None
+    """
+    ID of the receipt that says what was erased, if there is one.
+    """
+
+
+class OperationError(ApiObject):
+    """
+    Reason why an operation failed.
+    """
+
+    code: str
+    """
+    Machine-readable error code.
+    """
+    message: str
+    """
+    What went wrong, and how to fix it.
+    """
+    param: str | None = None
+    """
+    Parameter of the request that caused the failure, if one did.
+    """
+
+
+class OperationProgress(ApiObject):
+    """
+    Progress of an operation.
+    """
+
+    completed: int
+    """
+    Number of finished parts.
+    """
+    total: int | None
+    """
+    Number of all parts; null if it is not known yet.
+    """
+    step: str | None = None
+    """
+    Current step; null if the operation has only one.
+    """
+
+
+class EvalRunOutputItemResult(ApiObject):
     """
     Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's.
     """
@@ -2320,25 +2665,34 @@ class OutputItemResult(Model):
     """
 
 
-class PermissionDeleted(Model):
+class CheckpointPermissionDeleted(ApiObject):
     """
     Response to revoking a permission.
     """
 
-    object: Literal["checkpoint.permission"] = "checkpoint.permission"
+    object: Literal["checkpoint.permission"]
+    """
+    Type of the object. Always `checkpoint.permission`.
+    """
     id: str
     """
     ID of the revoked permission.
     """
-    deleted: Literal[True] = True
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
 
 
-class PermissionObject(Model):
+class CheckpointPermission(ApiObject):
     """
     A permission of a project to send requests to a model of another one.
     """
 
-    object: Literal["checkpoint.permission"] = "checkpoint.permission"
+    object: Literal["checkpoint.permission"]
+    """
+    Type of the object. Always `checkpoint.permission`.
+    """
     id: str
     """
     ID of the permission, prefixed with `cp_`.
@@ -2353,7 +2707,7 @@ class PermissionObject(Model):
     """
 
 
-class PointsInterval(Model):
+class PointsInterval(ApiObject):
     """
     Difference in points, with its 95% confidence interval.
     """
@@ -2372,7 +2726,7 @@ class PointsInterval(Model):
     """
 
 
-class PretrainingHyperparameters(Model):
+class PretrainingHyperparameters(ApiObject):
     """
     Hyperparameters of continued pre-training: those of supervised fine-tuning.
     """
@@ -2394,6 +2748,9 @@ class PretrainingHyperparameters(Model):
     Learning rate, up to 1. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
+    """
+    LoRA adapter options.
+    """
     quantization: Literal["nf4", "none"] = "nf4"
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
@@ -2424,15 +2781,18 @@ class PretrainingHyperparameters(Model):
     """
 
 
-class PretrainingMethod(Model):
+class PretrainingMethod(ApiObject):
     """
     Options of continued pre-training.
     """
 
     hyperparameters: PretrainingHyperparameters | None = None
+    """
+    Hyperparameters of continued pre-training: those of supervised fine-tuning.
+    """
 
 
-class PreviewPending(Model):
+class FilePreviewPending(ApiObject):
     """
     A preview in progress. Retry after `retry-after` seconds.
     """
@@ -2441,15 +2801,18 @@ class PreviewPending(Model):
     """
     ID of the preview.
     """
-    object: Literal["file.preview"] = "file.preview"
+    object: Literal["file.preview"]
+    """
+    Type of the object. Always `file.preview`.
+    """
     file_id: str
     """
     ID of the file.
     """
-    status: Literal["in_progress"] = "in_progress"
+    status: Literal["in_progress"]
 
 
-class PreviewRequest(Model):
+class CreateFilePreview(ApiObject):
     """
     A file to preview, and the options to read it with.
     """
@@ -2458,7 +2821,7 @@ class PreviewRequest(Model):
     """
     ID of the file, which has the purpose `fine-tune`.
     """
-    format: FormatFields | None = None
+    format: FileFormat | None = None
     """
     Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at upload.
     """
@@ -2468,7 +2831,7 @@ class PreviewRequest(Model):
     """
 
 
-class PreviousSecret(Model):
+class ApiKeyPreviousSecret(ApiObject):
     """
     A secret of an API key that was replaced and is still valid.
     """
@@ -2483,22 +2846,34 @@ class PreviousSecret(Model):
     """
 
 
-class ProjectAllowance(Model):
+class ProjectLimitUsage(ApiObject):
     """
     Limits that apply to a project, and how much of them is used.
     """
 
-    requests_per_minute: LimitUse
-    tokens_per_minute: LimitUse
-    concurrent_requests: LimitUse
-    concurrent_streams: LimitUse
-    storage_bytes: LimitUse
+    requests_per_minute: LimitUsage
+    """
+    A limit, and how much of it is used.
+    """
+    tokens_per_minute: LimitUsage
+    """
+    A limit, and how much of it is used.
+    """
+    concurrent_requests: LimitUsage
+    """
+    A limit, and how much of it is used.
+    """
+    concurrent_streams: LimitUsage
+    """
+    A limit, and how much of it is used.
+    """
+    storage_bytes: LimitUsage
     """
     Storage quota of the project. `used` is counted even without a quota.
     """
 
 
-class ProjectLimits(Model):
+class ProjectLimits(ApiObject):
     """
     Limits of a project.
 
@@ -2531,7 +2906,7 @@ class ProjectLimits(Model):
     """
 
 
-class ProjectObject(Model):
+class Project(ApiObject):
     """
     A project (tenant).
     """
@@ -2540,7 +2915,10 @@ class ProjectObject(Model):
     """
     ID of the project, prefixed with `proj_`.
     """
-    object: Literal["organization.project"] = "organization.project"
+    object: Literal["organization.project"]
+    """
+    Type of the object. Always `organization.project`.
+    """
     name: str
     """
     Name of the project, as used in its model names.
@@ -2579,7 +2957,7 @@ class ProjectObject(Model):
     """
 
 
-class PromptScore(Model):
+class PromptScore(ApiObject):
     """
     Mean score of the base model with the best prompt.
     """
@@ -2606,7 +2984,7 @@ class PromptScore(Model):
     """
 
 
-class PythonGrader(Model):
+class PythonGrader(ApiObject):
     """
     Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox.
     """
@@ -2620,6 +2998,9 @@ class PythonGrader(Model):
     Lowest score that passes. Defaults to the middle of the range of scores.
     """
     type: Literal["python"]
+    """
+    Always `python`.
+    """
     source: str
     """
     Python source that defines `grade(sample, item)`.
@@ -2630,7 +3011,34 @@ class PythonGrader(Model):
     """
 
 
-class Ready(Model):
+class Queue(ApiObject):
+    """
+    A queue of tasks for workers.
+    """
+
+    object: Literal["organization.queue"]
+    """
+    Type of the object. Always `organization.queue`.
+    """
+    id: str
+    """
+    Name of the queue.
+    """
+    workers: int
+    """
+    Number of running workers that take its tasks.
+    """
+    waiting: int
+    """
+    Number of tasks that no worker has taken.
+    """
+    oldest_waiting_at: int | None
+    """
+    Time at which the oldest of these tasks was due, in Unix seconds. Null if none waits.
+    """
+
+
+class Readiness(ApiObject):
     """
     Readiness of the API and of each required part.
     """
@@ -2649,12 +3057,12 @@ class Ready(Model):
     """
 
 
-class ReceiptSignature(Model):
+class ErasureReceiptSignature(ApiObject):
     """
     Signature of a receipt.
     """
 
-    algorithm: Literal["Ed25519"] = "Ed25519"
+    algorithm: Literal["Ed25519"]
     key_id: str
     """
     First 16 characters of the SHA-256 digest of the public key, in hexadecimal.
@@ -2669,20 +3077,7 @@ class ReceiptSignature(Model):
     """
 
 
-class RecognizerDeleted(Model):
-    """
-    Response to deleting a recognizer.
-    """
-
-    id: str
-    """
-    Name of the deleted recognizer.
-    """
-    object: Literal["recognizer"] = "recognizer"
-    deleted: Literal[True] = True
-
-
-class RecognizerObject(Model):
+class Recognizer(ApiObject):
     """
     A recognizer of a project.
     """
@@ -2691,7 +3086,10 @@ class RecognizerObject(Model):
     """
     Name of the recognizer. Reports count its findings under this name.
     """
-    object: Literal["recognizer"] = "recognizer"
+    object: Literal["recognizer"]
+    """
+    Type of the object. Always `recognizer`.
+    """
     created_at: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -2706,7 +3104,7 @@ class RecognizerObject(Model):
     """
 
 
-class ReinforcementHyperparameters(Model):
+class ReinforcementHyperparameters(ApiObject):
     """
     Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling.
     """
@@ -2728,6 +3126,9 @@ class ReinforcementHyperparameters(Model):
     Learning rate, up to 1. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
+    """
+    LoRA adapter options.
+    """
     quantization: Literal["nf4", "none"] = "nf4"
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
@@ -2790,7 +3191,7 @@ class ReinforcementHyperparameters(Model):
     """
 
 
-class ReportPending(Model):
+class FileReportPending(ApiObject):
     """
     A report in progress. Retry after `retry-after` seconds.
     """
@@ -2799,26 +3200,38 @@ class ReportPending(Model):
     """
     ID of the report.
     """
-    object: Literal["file.report"] = "file.report"
+    object: Literal["file.report"]
+    """
+    Type of the object. Always `file.report`.
+    """
     file_id: str
     """
     ID of the file that the report covers.
     """
-    status: Literal["in_progress"] = "in_progress"
+    status: Literal["in_progress"]
 
 
-class Response(Model):
+class ModelResponse(ApiObject):
     """
     Response, as in the OpenAI Responses API.
     """
 
     id: str
+    """
+    ID of the response.
+    """
     object: Literal["response"]
+    """
+    Type of the object. Always `response`.
+    """
     created_at: int
     """
     Unix timestamp in seconds (UTC).
     """
     model: str
+    """
+    Model that generated the response.
+    """
     status: str
     """
     Status of the response: `completed`, or why it did not complete.
@@ -2828,9 +3241,12 @@ class Response(Model):
     Output items: messages, thoughts and tool calls.
     """
     usage: dict[str, Any] | None = None
+    """
+    Token counts of the request.
+    """
 
 
-class ResponsesSamplingParams(Model):
+class ResponsesSamplingParams(ApiObject):
     """
     Sampling parameters of responses.
     """
@@ -2867,15 +3283,18 @@ class ResponsesSamplingParams(Model):
     """
 
 
-class RestartEvaluation(Model):
+class RestartFineTuningJobEvaluation(ApiObject):
     """
     Request to run the evaluation of a job again.
     """
 
     baseline_prompt: str | None = None
+    """
+    System message of the base model, to compare the trained model with a prompted base model.
+    """
 
 
-class RetrievalSigns(Model):
+class RetrievalSigns(ApiObject):
     """
     Result of a keyword search (BM25) for the answers of some rows in the other rows.
     """
@@ -2898,7 +3317,7 @@ class RetrievalSigns(Model):
     """
 
 
-class RotateKey(Model):
+class RotateApiKey(ApiObject):
     """
     Request to replace the secret of an API key.
     """
@@ -2909,7 +3328,7 @@ class RotateKey(Model):
     """
 
 
-class RotateWebhookEndpointSecret(Model):
+class RotateWebhookEndpointSecret(ApiObject):
     """
     Request to rotate a signing secret.
     """
@@ -2920,7 +3339,7 @@ class RotateWebhookEndpointSecret(Model):
     """
 
 
-class RowFindingObject(Model):
+class FileRowFinding(ApiObject):
     """
     A finding on a row.
     """
@@ -2937,6 +3356,10 @@ class RowFindingObject(Model):
     message: str
     """
     What was found.
+    """
+    figures: dict[str, int | float | str]
+    """
+    Numbers and names in the message, by name. Empty in reports of earlier versions.
     """
     fix: str
     """
@@ -2956,7 +3379,7 @@ class RowFindingObject(Model):
     """
 
 
-class RowMatchFields(Model):
+class ErasureRowMatch(ApiObject):
     """
     Rows to find.
     """
@@ -2971,7 +3394,7 @@ class RowMatchFields(Model):
     """
 
 
-class RowObject(Model):
+class FileRow(ApiObject):
     """
     A row of a file, with what the report found in it.
     """
@@ -2980,7 +3403,10 @@ class RowObject(Model):
     """
     Position of the row: its line as a string.
     """
-    object: Literal["file.row"] = "file.row"
+    object: Literal["file.row"]
+    """
+    Type of the object. Always `file.row`.
+    """
     line: int
     """
     Line of the row in the uploaded file, counted from 1.
@@ -2997,10 +3423,13 @@ class RowObject(Model):
     """
     The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
     """
-    findings: list[RowFindingObject]
+    findings: list[FileRowFinding]
+    """
+    A finding on a row.
+    """
 
 
-class RowOfFileObject(Model):
+class FileMergeRow(ApiObject):
     """
     A row of a file.
     """
@@ -3015,7 +3444,92 @@ class RowOfFileObject(Model):
     """
 
 
-class SampleMessage(Model):
+class RowReview(ApiObject):
+    """
+    A review of a row.
+    """
+
+    id: str
+    """
+    Line of the row as a string.
+    """
+    object: Literal["file.review"]
+    """
+    Type of the object. Always `file.review`.
+    """
+    line: int
+    """
+    Line of the row in the uploaded file, counted from 1.
+    """
+    label: Literal["approved", "rejected", "edited", "unsure"]
+    """
+    What the reviewer decided.
+    """
+    row: dict[str, Any] | None
+    """
+    Row to use instead; null unless the label is `edited`.
+    """
+    note: str | None
+    """
+    Note for other reviewers, or null.
+    """
+    reviewer: str
+    """
+    ID of the API key, or subject of the token, that wrote the review.
+    """
+    reviewed_at: int
+    """
+    Time of the review, in Unix seconds.
+    """
+    created_at: int
+    """
+    Time of the row's first review, in Unix seconds.
+    """
+
+
+class RowReviewCounts(ApiObject):
+    """
+    Number of a file's reviews by label.
+    """
+
+    approved: int
+    """
+    Number of rows to keep.
+    """
+    rejected: int
+    """
+    Number of rows to drop.
+    """
+    edited: int
+    """
+    Number of rows to replace.
+    """
+    unsure: int
+    """
+    Number of rows that someone else should review.
+    """
+
+
+class RowReviewDeleted(ApiObject):
+    """
+    Response to deleting a review.
+    """
+
+    id: str
+    """
+    Line of the row as a string.
+    """
+    object: Literal["file.review.deleted"]
+    """
+    Type of the object. Always `file.review.deleted`.
+    """
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
+
+
+class EvalRunSampleMessage(ApiObject):
     """
     Message of a prompt or an answer.
     """
@@ -3030,23 +3544,38 @@ class SampleMessage(Model):
     """
 
 
-class SampleUsage(Model):
+class EvalRunSampleUsage(ApiObject):
     """
     Tokens of a sample.
     """
 
     total_tokens: int
+    """
+    Number of tokens in the prompt and the answer.
+    """
     completion_tokens: int
+    """
+    Number of tokens in the answer.
+    """
     prompt_tokens: int
+    """
+    Number of tokens in the prompt.
+    """
     cached_tokens: int
+    """
+    Number of prompt tokens that were read from the cache.
+    """
 
 
-class ServiceAccountObject(Model):
+class ServiceAccount(ApiObject):
     """
     A service account.
     """
 
-    object: Literal["organization.project.service_account"] = "organization.project.service_account"
+    object: Literal["organization.project.service_account"]
+    """
+    Type of the object. Always `organization.project.service_account`.
+    """
     id: str
     """
     ID of the account, prefixed with `svc_acct_`.
@@ -3065,7 +3594,23 @@ class ServiceAccountObject(Model):
     """
 
 
-class SetRecognizer(Model):
+class SessionDeleted(ApiObject):
+    """
+    Confirmation that a session has ended.
+    """
+
+    id: str
+    """
+    ID of the session.
+    """
+    object: Literal["session.deleted"]
+    """
+    Type of the object. Always `session.deleted`.
+    """
+    deleted: bool = True
+
+
+class PutRecognizer(ApiObject):
     """
     Request to set a recognizer: `pattern`, `terms`, or both.
     """
@@ -3080,7 +3625,26 @@ class SetRecognizer(Model):
     """
 
 
-class StandardHyperparameters(Model):
+class SetRowReview(ApiObject):
+    """
+    Request to review a row.
+    """
+
+    label: Literal["approved", "rejected", "edited", "unsure"]
+    """
+    What a cleaning does with the row: `approved` keeps it, `rejected` drops it, `edited` replaces it by `row`, and `unsure` decides nothing.
+    """
+    row: dict[str, Any] | None = None
+    """
+    Row to use instead, if the label is `edited`.
+    """
+    note: str | None = None
+    """
+    Note for other reviewers.
+    """
+
+
+class FineTuningJobHyperparameters(ApiObject):
     """
     Hyperparameters at the top level of OpenAI's job object.
     """
@@ -3099,12 +3663,30 @@ class StandardHyperparameters(Model):
     """
 
 
-class StoredChatAnswer(Model):
+class Statement(ApiObject):
+    """
+    A statement as a code and figures, to show it in any language.
+    """
+
+    code: str
+    """
+    Code of the statement.
+    """
+    figures: dict[str, Any]
+    """
+    Figures of the statement by name. Scores are in points (0 to 100).
+    """
+
+
+class StoredChatAnswer(ApiObject):
     """
     The answer in a stored chat completion.
     """
 
-    role: Literal["assistant"] = "assistant"
+    role: Literal["assistant"]
+    """
+    Role of the message's author. Always `assistant`.
+    """
     content: str | None
     """
     Text of the answer, redacted.
@@ -3123,37 +3705,30 @@ class StoredChatAnswer(Model):
     """
 
 
-class StoredChatChoice(Model):
+class StoredChatChoice(ApiObject):
     """
     A choice of a stored chat completion.
     """
 
-    index: Literal[0] = 0
+    index: Literal[0]
+    """
+    Position of the choice. Always 0.
+    """
     finish_reason: str
     """
     Reason generation ended.
     """
     message: StoredChatAnswer
+    """
+    The answer in a stored chat completion.
+    """
     logprobs: Annotated[None, Field(None)] = None
     """
     Always null: they are not stored.
     """
 
 
-class StoredChatDeleted(Model):
-    """
-    Response to deleting a stored chat completion.
-    """
-
-    id: str
-    """
-    ID of the chat completion.
-    """
-    object: Literal["chat.completion.deleted"] = "chat.completion.deleted"
-    deleted: Literal[True] = True
-
-
-class StoredChatMessage(Model):
+class StoredChatMessage(ApiObject):
     """
     A message of the request of a stored chat completion, as in the OpenAI API.
     """
@@ -3192,7 +3767,7 @@ class StoredChatMessage(Model):
     """
 
 
-class StoredChatObject(Model):
+class StoredChat(ApiObject):
     """
     A stored chat completion, as in the OpenAI API. Only its first choice is stored.
     """
@@ -3201,7 +3776,10 @@ class StoredChatObject(Model):
     """
     ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`.
     """
-    object: Literal["chat.completion"] = "chat.completion"
+    object: Literal["chat.completion"]
+    """
+    Type of the object. Always `chat.completion`.
+    """
     created: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -3211,6 +3789,9 @@ class StoredChatObject(Model):
     Model that generated the answer.
     """
     choices: list[StoredChatChoice]
+    """
+    A choice of a stored chat completion.
+    """
     usage: dict[str, Any] | None
     """
     Numbers of tokens; null for streams that did not ask for them.
@@ -3245,20 +3826,26 @@ class StoredChatObject(Model):
     """
 
 
-class StoredChatsDeleted(Model):
+class StoredChatsDeleted(ApiObject):
     """
     Response to deleting stored chat completions.
     """
 
-    object: Literal["chat.completions.deleted"] = "chat.completions.deleted"
-    deleted: Literal[True] = True
+    object: Literal["chat.completions.deleted"]
+    """
+    Type of the object. Always `chat.completions.deleted`.
+    """
+    deleted: Literal[True]
+    """
+    Whether the object was deleted. Always true.
+    """
     count: int
     """
     Number of chat completions that were deleted.
     """
 
 
-class StreamOptions(Model):
+class StreamOptions(ApiObject):
     """
     Options for streaming responses.
     """
@@ -3269,7 +3856,7 @@ class StreamOptions(Model):
     """
 
 
-class StringCheckGrader(Model):
+class StringCheckGrader(ApiObject):
     """
     Grader that compares two texts. Scores 1 if the comparison holds, else 0.
     """
@@ -3279,6 +3866,9 @@ class StringCheckGrader(Model):
     Name of the grader.
     """
     type: Literal["string_check"]
+    """
+    Always `string_check`.
+    """
     input: str
     """
     Text to grade. May contain template variables.
@@ -3293,22 +3883,22 @@ class StringCheckGrader(Model):
     """
 
 
-class SweepErrorObject(Model):
+class SweepResult(ApiObject):
     """
-    Reason why a sweep failed.
-    """
-
-    code: str
-    """
-    Machine-readable code.
-    """
-    message: str
-    """
-    Description of the reason.
+    Outcome of a completed sweep.
     """
 
+    best_job_id: str
+    """
+    ID of the job that succeeded with the lowest held-out loss.
+    """
+    fine_tuned_model: str | None
+    """
+    Name of the fine-tuned model of the best job; null if the job was deleted.
+    """
 
-class SweepValues(Model):
+
+class SweepValues(ApiObject):
     """
     Lists of hyperparameter values to try. Each combination is a trial.
     """
@@ -3329,13 +3919,13 @@ class SweepValues(Model):
     """
     Learning rate multipliers to try.
     """
-    lora: LoraValues | None = None
+    lora: SweepLoraValues | None = None
     """
     LoRA options to try.
     """
 
 
-class TargetShare(Model):
+class AliasTarget(ApiObject):
     """
     A target model and its share of the requests.
     """
@@ -3350,7 +3940,7 @@ class TargetShare(Model):
     """
 
 
-class TaskFailure(Model):
+class FileTaskError(ApiObject):
     """
     Reason a task failed.
     """
@@ -3359,7 +3949,7 @@ class TaskFailure(Model):
     message: str
 
 
-class TestWebhookEndpoint(Model):
+class TestWebhookEndpoint(ApiObject):
     """
     Request to test a webhook endpoint.
     """
@@ -3368,29 +3958,59 @@ class TestWebhookEndpoint(Model):
         "fine_tuning.job.succeeded",
         "fine_tuning.job.failed",
         "fine_tuning.job.cancelled",
-        "fine_tuning.sweep.succeeded",
-        "fine_tuning.sweep.failed",
-        "fine_tuning.sweep.cancelled",
         "eval.run.succeeded",
         "eval.run.failed",
         "eval.run.canceled",
-        "export.succeeded",
-        "export.failed",
-        "export.cancelled",
         "batch.completed",
         "batch.failed",
         "batch.expired",
         "batch.cancelled",
+        "sweep.completed",
+        "sweep.failed",
+        "sweep.cancelled",
+        "advice.completed",
+        "advice.failed",
+        "advice.cancelled",
+        "dataset.report.completed",
+        "dataset.report.failed",
+        "dataset.report.cancelled",
+        "dataset.preview.completed",
+        "dataset.preview.failed",
+        "dataset.preview.cancelled",
+        "dataset.cleaning.completed",
+        "dataset.cleaning.failed",
+        "dataset.cleaning.cancelled",
+        "dataset.diff.completed",
+        "dataset.diff.failed",
+        "dataset.diff.cancelled",
+        "dataset.merge.completed",
+        "dataset.merge.failed",
+        "dataset.merge.cancelled",
         "dataset.generation.completed",
         "dataset.generation.failed",
         "dataset.generation.cancelled",
+        "model.import.completed",
+        "model.import.failed",
+        "model.import.cancelled",
+        "model.export.completed",
+        "model.export.failed",
+        "model.export.cancelled",
+        "organization.erasure.completed",
+        "organization.erasure.failed",
+        "organization.erasure.cancelled",
+        "fine_tuning.sweep.succeeded",
+        "fine_tuning.sweep.failed",
+        "fine_tuning.sweep.cancelled",
+        "export.succeeded",
+        "export.failed",
+        "export.cancelled",
     ]
     """
     Type of the sample event.
     """
 
 
-class TextSimilarityGrader(Model):
+class TextSimilarityGrader(ApiObject):
     """
     Grader that measures the similarity of two texts, from 0 to 1.
     """
@@ -3404,6 +4024,9 @@ class TextSimilarityGrader(Model):
     Lowest score that passes. Defaults to the middle of the range of scores.
     """
     type: Literal["text_similarity"]
+    """
+    Always `text_similarity`.
+    """
     input: str
     """
     Text to grade. May contain template variables.
@@ -3434,7 +4057,7 @@ class TextSimilarityGrader(Model):
     """
 
 
-class ThinkingSwitches(Model):
+class ReasoningOptions(ApiObject):
     """
     Switches of models that think, as the chat templates of their base models read them.
     """
@@ -3457,7 +4080,7 @@ class ThinkingSwitches(Model):
     """
 
 
-class ToolCallGrader(Model):
+class ToolCallGrader(ApiObject):
     """
     Grader that compares tool calls. Scores the share of equal names and arguments.
     """
@@ -3471,6 +4094,9 @@ class ToolCallGrader(Model):
     Lowest score that passes. Defaults to 1.
     """
     type: Literal["tool_call"]
+    """
+    Always `tool_call`.
+    """
     input: str = "{{sample.output_tools}}"
     """
     Tool calls to grade. May contain template variables.
@@ -3481,7 +4107,7 @@ class ToolCallGrader(Model):
     """
 
 
-class TrialObject(Model):
+class SweepTrial(ApiObject):
     """
     A trial of a sweep, which is a fine-tuning job.
     """
@@ -3518,7 +4144,7 @@ class TrialObject(Model):
     """
 
 
-class UpdateEval(Model):
+class UpdateEval(ApiObject):
     """
     Request body to update an eval. Omitted fields stay unchanged.
     """
@@ -3533,7 +4159,7 @@ class UpdateEval(Model):
     """
 
 
-class UpdateKey(Model):
+class UpdateApiKey(ApiObject):
     """
     Request to update an API key. Omitted fields stay unchanged.
     """
@@ -3561,18 +4187,21 @@ class UpdateKey(Model):
     """
     New list of the IP addresses and CIDR ranges that requests with the key may come from. `null` allows all.
     """
-    limits: Limits | None = None
+    limits: ApiKeyLimits | None = None
     """
     Limits to change. Omitted limits stay unchanged.
     """
 
 
-class UpdateProject(Model):
+class UpdateProject(ApiObject):
     """
     Request to update a project. Omitted fields and limits stay unchanged.
     """
 
     limits: ProjectLimits | None = None
+    """
+    Limits of a project.
+    """
     capture: CaptureSettings | None = None
     """
     New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they expire or are deleted.
@@ -3587,7 +4216,7 @@ class UpdateProject(Model):
     """
 
 
-class UpdateServiceAccount(Model):
+class UpdateServiceAccount(ApiObject):
     """
     Request to change a service account. Omitted fields stay unchanged.
     """
@@ -3602,7 +4231,7 @@ class UpdateServiceAccount(Model):
     """
 
 
-class UpdateStoredChat(Model):
+class UpdateStoredChat(ApiObject):
     """
     Request to replace the metadata of a stored chat completion.
     """
@@ -3613,7 +4242,7 @@ class UpdateStoredChat(Model):
     """
 
 
-class UpdateWebhookEndpoint(Model):
+class UpdateWebhookEndpoint(ApiObject):
     """
     Request to update a webhook endpoint. Omitted fields remain unchanged.
     """
@@ -3632,22 +4261,52 @@ class UpdateWebhookEndpoint(Model):
                 "fine_tuning.job.succeeded",
                 "fine_tuning.job.failed",
                 "fine_tuning.job.cancelled",
-                "fine_tuning.sweep.succeeded",
-                "fine_tuning.sweep.failed",
-                "fine_tuning.sweep.cancelled",
                 "eval.run.succeeded",
                 "eval.run.failed",
                 "eval.run.canceled",
-                "export.succeeded",
-                "export.failed",
-                "export.cancelled",
                 "batch.completed",
                 "batch.failed",
                 "batch.expired",
                 "batch.cancelled",
+                "sweep.completed",
+                "sweep.failed",
+                "sweep.cancelled",
+                "advice.completed",
+                "advice.failed",
+                "advice.cancelled",
+                "dataset.report.completed",
+                "dataset.report.failed",
+                "dataset.report.cancelled",
+                "dataset.preview.completed",
+                "dataset.preview.failed",
+                "dataset.preview.cancelled",
+                "dataset.cleaning.completed",
+                "dataset.cleaning.failed",
+                "dataset.cleaning.cancelled",
+                "dataset.diff.completed",
+                "dataset.diff.failed",
+                "dataset.diff.cancelled",
+                "dataset.merge.completed",
+                "dataset.merge.failed",
+                "dataset.merge.cancelled",
                 "dataset.generation.completed",
                 "dataset.generation.failed",
                 "dataset.generation.cancelled",
+                "model.import.completed",
+                "model.import.failed",
+                "model.import.cancelled",
+                "model.export.completed",
+                "model.export.failed",
+                "model.export.cancelled",
+                "organization.erasure.completed",
+                "organization.erasure.failed",
+                "organization.erasure.cancelled",
+                "fine_tuning.sweep.succeeded",
+                "fine_tuning.sweep.failed",
+                "fine_tuning.sweep.cancelled",
+                "export.succeeded",
+                "export.failed",
+                "export.cancelled",
             ]
         ]
         | None
@@ -3657,7 +4316,7 @@ class UpdateWebhookEndpoint(Model):
     """
 
 
-class UploadComplete(Model):
+class CompleteUpload(ApiObject):
     """
     Request to complete an upload: the parts of the file, in order.
     """
@@ -3672,7 +4331,7 @@ class UploadComplete(Model):
     """
 
 
-class UploadCreate(Model):
+class CreateUpload(ApiObject):
     """
     Request to create an upload. `format` is an extension of OpenAI's schema.
     """
@@ -3693,17 +4352,17 @@ class UploadCreate(Model):
     """
     MIME type of the file. Required for OpenAI compatibility; the format is detected from the content.
     """
-    expires_after: ExpiresAfter | None = None
+    expires_after: UploadExpiresAfter | None = None
     """
     Lifetime of the resulting file. If omitted, the file never expires.
     """
-    format: FormatFields | None = None
+    format: FileFormat | None = None
     """
     Format options of the file.
     """
 
 
-class UploadPartObject(Model):
+class UploadPart(ApiObject):
     """
     OpenAI's part object, extended with `bytes` and `md5` so that clients can resume uploads.
     """
@@ -3712,7 +4371,10 @@ class UploadPartObject(Model):
     """
     ID of the part, prefixed with `part_`, for use in `part_ids`.
     """
-    object: Literal["upload.part"] = "upload.part"
+    object: Literal["upload.part"]
+    """
+    Type of the object. Always `upload.part`.
+    """
     created_at: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -3731,14 +4393,15 @@ class UploadPartObject(Model):
     """
 
 
-class UsageResult(Model):
+class CompletionsUsage(ApiObject):
     """
     Usage of one group in one bucket. Fields that are not grouped by are null.
     """
 
-    object: Literal["organization.usage.completions.result"] = (
-        "organization.usage.completions.result"
-    )
+    object: Literal["organization.usage.completions.result"]
+    """
+    Type of the object. Always `organization.usage.completions.result`.
+    """
     input_tokens: int
     """
     Number of prompt tokens, including cached tokens.
@@ -3801,7 +4464,7 @@ class UsageResult(Model):
     """
 
 
-class VerdictObject(Model):
+class FineTuningVerdict(ApiObject):
     """
     Conclusion of an evaluation.
     """
@@ -3825,13 +4488,29 @@ class VerdictObject(Model):
     """
     Conclusion in one sentence, with its figures.
     """
+    code: str | None = None
+    """
+    Code of the sentence; null if an earlier version wrote it.
+    """
+    figures: dict[str, Any] | None = None
+    """
+    Figures of the sentence by name. Scores are in points (0 to 100).
+    """
     recommendation: str
     """
     Recommended next step.
     """
+    recommendation_details: Statement | None = None
+    """
+    The recommendation as a code and figures; null if an earlier version wrote it.
+    """
     warnings: list[str] | None = None
     """
     Findings that do not change the conclusion.
+    """
+    warning_details: list[Statement] | None = None
+    """
+    The warnings as codes and figures, in the same order. Empty if an earlier version wrote them.
     """
     rows_needed: int | None = None
     """
@@ -3843,7 +4522,7 @@ class VerdictObject(Model):
     """
 
 
-class WandbSettings(Model):
+class WandbSettings(ApiObject):
     """
     Settings of a Weights & Biases run, as in OpenAI's API.
     """
@@ -3866,7 +4545,7 @@ class WandbSettings(Model):
     """
 
 
-class WebhookDeliveryObject(Model):
+class WebhookDelivery(ApiObject):
     """
     Attempt to deliver an event to a webhook endpoint.
     """
@@ -3875,7 +4554,10 @@ class WebhookDeliveryObject(Model):
     """
     ID of the attempt, prefixed with `whdelivery-`.
     """
-    object: Literal["webhook_endpoint.delivery"] = "webhook_endpoint.delivery"
+    object: Literal["webhook_endpoint.delivery"]
+    """
+    Type of the object. Always `webhook_endpoint.delivery`.
+    """
     created_at: int
     """
     Time at which the attempt ended, as a Unix timestamp in seconds.
@@ -3910,20 +4592,7 @@ class WebhookDeliveryObject(Model):
     """
 
 
-class WebhookEndpointDeleted(Model):
-    """
-    Confirmation that a webhook endpoint was deleted.
-    """
-
-    id: str
-    """
-    ID of the deleted endpoint.
-    """
-    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
-    deleted: Literal[True] = True
-
-
-class WebhookEndpointObject(Model):
+class WebhookEndpoint(ApiObject):
     """
     Webhook endpoint without its signing secret.
     """
@@ -3932,7 +4601,10 @@ class WebhookEndpointObject(Model):
     """
     ID of the endpoint, prefixed with `webhook_`.
     """
-    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    object: Literal["webhook_endpoint"]
+    """
+    Type of the object. Always `webhook_endpoint`.
+    """
     created_at: int
     """
     Creation time as a Unix timestamp in seconds.
@@ -3963,12 +4635,15 @@ class WebhookEndpointObject(Model):
     """
 
 
-class WebhookEndpointTestObject(Model):
+class WebhookEndpointTest(ApiObject):
     """
     Result of a test in which the endpoint responded.
     """
 
-    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    object: Literal["webhook_endpoint.test"]
+    """
+    Type of the object. Always `webhook_endpoint.test`.
+    """
     webhook_endpoint_id: str
     """
     ID of the endpoint.
@@ -3981,13 +4656,13 @@ class WebhookEndpointTestObject(Model):
     """
     HTTP status of the endpoint's response.
     """
-    success: Literal[True] = True
+    success: Literal[True]
     """
     Whether the endpoint responded, with any status. Always true.
     """
 
 
-class WebhookEndpointWithSecretObject(Model):
+class WebhookEndpointWithSecret(ApiObject):
     """
     Webhook endpoint with its new signing secret. No later response contains the secret.
     """
@@ -3996,7 +4671,10 @@ class WebhookEndpointWithSecretObject(Model):
     """
     ID of the endpoint, prefixed with `webhook_`.
     """
-    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    object: Literal["webhook_endpoint"]
+    """
+    Type of the object. Always `webhook_endpoint`.
+    """
     created_at: int
     """
     Creation time as a Unix timestamp in seconds.
@@ -4031,144 +4709,308 @@ class WebhookEndpointWithSecretObject(Model):
     """
 
 
-class WebhookEventTypesObject(Model):
+class WebhookEventData(ApiObject):
+    """
+    Object that a webhook event is about.
+    """
+
+    id: str
+    """
+    ID of the object, such as a job, a run or an export.
+    """
+
+
+class WebhookEventTypeList(ApiObject):
     """
     List of event types that an endpoint can subscribe to.
     """
 
-    object: Literal["list"] = "list"
+    object: Literal["list"]
+    """
+    Type of the object. Always `list`.
+    """
     data: list[str]
     """
     Event types.
     """
 
 
-class SourceFacts(Model):
+class WorkerTask(ApiObject):
+    """
+    A task that a worker is doing.
+    """
+
+    type: str
+    """
+    Type of the task.
+    """
+    object_id: str
+    """
+    ID of the object that the task works on; of an eval run, with the IDs of its parents before it.
+    """
+    attempt: int
+    """
+    Number of the attempt, starting at 1.
+    """
+
+
+class ReportSource(ApiObject):
     """
     Detected properties of a file. `columns` maps the shape's fields to the file's columns.
     """
 
     bytes: int
+    """
+    Size of the file in bytes.
+    """
     container: str
+    """
+    File format, such as `csv` or `jsonl`.
+    """
     compression: str | None
+    """
+    Compression, such as `gzip`; null if there is none.
+    """
     encoding: str | None
+    """
+    Text encoding; null for binary formats.
+    """
     delimiter: str | None
+    """
+    Delimiter of the fields of a table; null for other formats.
+    """
     shape: str
+    """
+    Shape of the rows, such as `chat` or `alpaca`.
+    """
     row_format: Literal["chat", "labeled", "preference", "reinforcement", "text"]
+    """
+    Format that the rows are converted to.
+    """
     columns: dict[str, str]
+    """
+    Column of the file for each of the shape's fields.
+    """
     unused_columns: list[str]
+    """
+    Columns that are not used.
+    """
 
 
-class Histogram(Model):
+class ReportHistogram(ApiObject):
     """
     Histogram of values.
 
-        `counts[i]` values are in [edges[i], edges[i + 1]). The last bin includes its upper edge.
+    `counts[i]` values are in [edges[i], edges[i + 1]). The last bin includes its upper edge.
     """
 
     edges: list[float]
+    """
+    Edges of the bins, in ascending order: one more than there are bins.
+    """
     counts: list[int]
+    """
+    Number of values in each bin.
+    """
 
 
-class TokenizerFit(Model):
+class ReportTokenizerFit(ApiObject):
     """
     Efficiency of a model's tokenizer for a language.
 
-        For comparison, English takes about 0.25 tokens per character.
+    For comparison, English takes about 0.25 tokens per character.
     """
 
     model: str
+    """
+    ID of the base model.
+    """
     language: str
+    """
+    Language, as an ISO 639-1 code.
+    """
     rows: int
+    """
+    Number of rows in this language.
+    """
     tokens_per_character: float
+    """
+    Tokens per character. English takes about 0.25.
+    """
     byte_fallback_share: float
+    """
+    Share of the tokens that encode single bytes, since the vocabulary lacks the character.
+    """
 
 
-class Share(Model):
+class ReportShare(ApiObject):
     """
     Number and share of rows in a language or script.
     """
 
     name: str
+    """
+    Language, script or class.
+    """
     rows: int
+    """
+    Number of rows.
+    """
     share: float
+    """
+    Share of all rows, from 0 to 1.
+    """
 
 
-class GroupStats(Model):
+class ReportGroups(ApiObject):
     """
     Groups of similar rows.
 
-        `extra_rows` is the number of rows that could be removed. `examples` lists line numbers of
-        the largest groups.
+    `extra_rows` is the number of rows that could be removed. `examples` lists line numbers of
+    the largest groups.
     """
 
     groups: int
+    """
+    Number of groups.
+    """
     rows: int
+    """
+    Number of rows in all groups.
+    """
     extra_rows: int
+    """
+    Number of rows that could be removed, so that one of each group remains.
+    """
     examples: list[list[int]]
+    """
+    Line numbers of the largest groups.
+    """
 
 
-class OverlapStats(Model):
+class ReportOverlap(ApiObject):
     """
     Rows of the validation file that also appear in the training file.
 
-        `near` counts rows that mean the same as a training row, and `contained` counts rows with a
-        question and answer that a training conversation contains. `same_prompt` counts rows that ask
-        a question of the training file, whatever the answer.
+    `near` counts rows that mean the same as a training row, and `contained` counts rows with a
+    question and answer that a training conversation contains. `same_prompt` counts rows that ask
+    a question of the training file, whatever the answer.
     """
 
     rows: int
+    """
+    Number of rows of the validation file that also appear in the training file.
+    """
     exact: int
+    """
+    Number of rows that are identical to a training row.
+    """
     near: int
+    """
+    Number of rows that mean the same as a training row.
+    """
     same_prompt: int
+    """
+    Number of rows that ask a question of the training file, whatever the answer.
+    """
     examples: list[list[int]]
+    """
+    Pairs of line numbers: in the validation file, and in the training file.
+    """
     contained: int = 0
+    """
+    Number of rows whose question and answer are part of a longer training conversation.
+    """
 
 
-class PersonalData(Model):
+class ReportPersonalData(ApiObject):
     """
     Number and locations of findings of one kind of personal data, without the values.
     """
 
     kind: str
+    """
+    Kind of personal data, such as `email`.
+    """
     count: int
+    """
+    Number of findings.
+    """
     places: list[list[int | str]]
+    """
+    Locations of the first findings: line number and JSON Pointer.
+    """
 
 
-class SystemPrompts(Model):
+class ReportSystemPrompts(ApiObject):
     """
     Statistics on system prompts.
 
-        `top_share` is the share of all rows that have the most common system prompt.
+    `top_share` is the share of all rows that have the most common system prompt.
     """
 
     distinct: int
+    """
+    Number of different system prompts.
+    """
     rows_without: int
+    """
+    Number of rows without a system prompt.
+    """
     top_share: float
+    """
+    Share of all rows that have the most common system prompt.
+    """
 
 
-class Advice(Model):
+class ReportAdvice(ApiObject):
     """
     Recommended action, with its reason and evidence. The most urgent advice comes first.
+
+    Title and text are made of `variant`, the code of their wording, and `figures`, so a program can
+    show them in another language. In reports of earlier versions, both are empty.
     """
 
     code: str
+    """
+    Machine-readable code of the recommendation.
+    """
     title: str
+    """
+    Recommended action in a few words.
+    """
     text: str
+    """
+    Recommended action, and the reason for it.
+    """
     evidence: dict[str, float]
+    """
+    Figures that the recommendation is based on, by name.
+    """
     lines: list[int] = []
+    """
+    Line numbers of examples.
+    """
+    variant: str = ""
+    """
+    Code of the wording of title and text.
+    """
+    figures: dict[str, Any] | None = None
+    """
+    Values in title and text, by name.
+    """
 
 
-class RowPair(Model):
+class ReportRowPair(ApiObject):
     """
     Two rows that are worth comparing.
 
-        `similarity` is the share of words, or of characters in scripts without spaces, that the rows
-        have in common in the same order, from 0 to 1, ignoring punctuation and politeness. For
-        `contradiction`, only the questions count. In the texts, detected personal data is masked, and
-        long texts are truncated. The kinds `same_meaning`, `meaning_contradiction`, and
-        `meaning_overlap` occur only in reports of earlier versions. For `overlap` and
-        `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
+    `similarity` is the share of words, or of characters in scripts without spaces, that the rows
+    have in common in the same order, from 0 to 1, ignoring punctuation and politeness. For
+    `contradiction`, only the questions count. In the texts, detected personal data is masked, and
+    long texts are truncated. The kinds `same_meaning`, `meaning_contradiction`, and
+    `meaning_overlap` occur only in reports of earlier versions. For `overlap` and
+    `meaning_overlap`, `line` refers to the validation file, and `other_line` to the training file.
     """
 
     kind: Literal[
@@ -4180,131 +5022,242 @@ class RowPair(Model):
         "same_form",
         "same_meaning",
     ]
+    """
+    Why the rows are worth comparing.
+    """
     line: int
+    """
+    Line of the first row.
+    """
     other_line: int
+    """
+    Line of the second row.
+    """
     similarity: float
+    """
+    Similarity from 0 to 1.
+    """
     text: str
+    """
+    Text of the first row, with personal data masked.
+    """
     other_text: str
+    """
+    Text of the second row, with personal data masked.
+    """
 
 
-class Scores(Model):
+class ReportScores(ApiObject):
     """
     Quality scores of the rows, from 0 to 1.
 
-        A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
-        has 0. `weights` has the amount by which each kind of finding in this file lowers a score. The
-        bins of the histogram are a tenth wide; the last one has the rows with a score of 1.
+    A score is 1, minus the weight of each kind of finding in the row, and at least 0. A broken row
+    has 0. `weights` has the amount by which each kind of finding in this file lowers a score. The
+    bins of the histogram are a tenth wide; the last one has the rows with a score of 1.
     """
 
     mean: float
-    histogram: Histogram
+    """
+    Mean score of all rows.
+    """
+    histogram: ReportHistogram
+    """
+    Histogram of the scores in bins of 0.1. The last bin has the rows with a score of 1.
+    """
     weights: dict[str, float]
+    """
+    Amount by which each kind of finding in this file lowers the score of a row.
+    """
 
 
-class MeaningStats(Model):
+class ReportMeanings(ApiObject):
     """
     Rows that a text encoder called equal in meaning, in reports of earlier versions.
     """
 
     encoder: str
+    """
+    Name of the text encoder.
+    """
     questions: int
+    """
+    Number of compared questions.
+    """
     skipped: int
+    """
+    Number of questions that were not compared.
+    """
     same_meaning: int
+    """
+    Number of rows that mean the same as another row.
+    """
     contradictions: int
+    """
+    Number of rows that ask the same as another row and answer it differently.
+    """
     overlap: int
+    """
+    Number of rows of the validation file that mean the same as a training row.
+    """
 
 
-class FoundFormat(Model):
+class DetectedFormat(ApiObject):
     """
     Format in which the file was read.
 
-        `columns` maps the shape's fields to the file's columns. `header_row` is the number of the row
-        that names the columns of a table, and 0 if none does. `shape` is null if the columns form none.
+    `columns` maps the shape's fields to the file's columns. `header_row` is the number of the row
+    that names the columns of a table, and 0 if none does. `shape` is null if the columns form none.
     """
 
     container: str
+    """
+    File format, such as `csv` or `jsonl`.
+    """
     compression: str | None
+    """
+    Compression, such as `gzip`; null if there is none.
+    """
     encoding: str | None
+    """
+    Text encoding; null for binary formats.
+    """
     delimiter: str | None
+    """
+    Delimiter of the fields of a table; null for other formats.
+    """
     sheet: str | None
+    """
+    Sheet of a workbook; null for other formats.
+    """
     header_row: int | None
+    """
+    Number of the row that names the columns, or 0 if none does; null if the file is no table.
+    """
     shape: str | None
+    """
+    Shape of the rows, such as `chat` or `alpaca`; null if the columns form none.
+    """
     columns: dict[str, str]
+    """
+    Column of the file for each of the shape's fields.
+    """
     unused_columns: list[str]
+    """
+    Columns that are not used.
+    """
 
 
-class SheetChoice(Model):
+class FormatSheetChoice(ApiObject):
     """
     Sheet of a workbook, with its first row.
     """
 
     sheet: str
+    """
+    Name of the sheet.
+    """
     cells: list[str]
+    """
+    Cells of its first row.
+    """
 
 
-class HeaderRowChoice(Model):
+class FormatHeaderRowChoice(ApiObject):
     """
     Row that could name the columns of a table. With 0, no row does.
     """
 
     header_row: int
+    """
+    Number of the row, or 0 for no header row.
+    """
     cells: list[str]
+    """
+    Cells of the row.
+    """
 
 
-class EncodingChoice(Model):
+class FormatEncodingChoice(ApiObject):
     """
     Encoding that the text could have, with a sample decoded in it.
     """
 
     encoding: str
+    """
+    Name of the encoding.
+    """
     sample: str
+    """
+    Text decoded with this encoding.
+    """
 
 
-class DelimiterChoice(Model):
+class FormatDelimiterChoice(ApiObject):
     """
     Delimiter that splits most lines of a table into the same number of fields.
     """
 
     delimiter: str
+    """
+    Delimiter of the fields.
+    """
     fields: int
+    """
+    Number of fields per line.
+    """
 
 
-class ShapeChoice(Model):
+class FormatShapeChoice(ApiObject):
     """
     Shape that the columns can form, with the column of each of its fields.
     """
 
     shape: str
+    """
+    Name of the shape.
+    """
     columns: dict[str, str]
+    """
+    Column of the file for each of the shape's fields.
+    """
 
 
-class ColumnsChoice(Model):
+class FormatColumnsChoice(ApiObject):
     """
     Columns of a file whose columns are not recognized.
 
-        `columns` maps the fields `prompt` and `completion` to the best candidate, if there is one.
+    `columns` maps the fields `prompt` and `completion` to the best candidate, if there is one.
     """
 
     names: list[str]
+    """
+    Names of all columns.
+    """
     columns: dict[str, str]
+    """
+    Best candidates for the fields `prompt` and `completion`.
+    """
 
 
-class GroupByChoice(Model):
+class FormatGroupByChoice(ApiObject):
     """
     Column that could have the ID of the conversation, if each row is a message.
     """
 
     group_by: str
+    """
+    Name of the column.
+    """
 
 
-class Shift(Model):
+class FileDiffShift(ApiObject):
     """
     A statistic that differs between two files.
 
-        `before` and `after` are shares of the rows, medians of lengths and turns, or findings of
-        personal data per row. `name` is the language, the class, or the kind of personal data. `size`
-        is how much differs, from 0 to 1: the difference of the shares or, for lengths and turns, the
-        largest difference between the shares of rows up to any value.
+    `before` and `after` are shares of the rows, medians of lengths and turns, or findings of
+    personal data per row. `name` is the language, the class, or the kind of personal data. `size`
+    is how much differs, from 0 to 1: the difference of the shares or, for lengths and turns, the
+    largest difference between the shares of rows up to any value.
     """
 
     measure: Literal[
@@ -4317,43 +5270,62 @@ class Shift(Model):
         "tools",
         "turns",
     ]
+    """
+    What differs.
+    """
     name: str | None
+    """
+    Language, class or kind of personal data; null for other measures.
+    """
     before: float
+    """
+    Value in the first file.
+    """
     after: float
+    """
+    Value in the second file.
+    """
     size: float
+    """
+    Size of the difference, from 0 to 1.
+    """
     text: str
-
-
-class ErrorDetail(Model):
     """
-    What went wrong. All four keys are always present.
-    """
-
-    message: str
-    """
-    Human-readable message: what is wrong, where, how to fix it.
-    """
-    type: Literal[
-        "invalid_request_error",
-        "authentication_error",
-        "permission_error",
-        "rate_limit_error",
-        "server_error",
-    ]
-    """
-    Category of the failure.
-    """
-    param: str | None
-    """
-    Parameter or field that caused the failure.
-    """
-    code: str | None
-    """
-    Machine-readable error code.
+    The difference in words.
     """
 
 
-class ActorSession(Model):
+class ChatCompletionChunkChoice(ApiObject):
+    """
+    Part of a generated chat message.
+    """
+
+    index: int
+    """
+    Position of the choice in the list of choices, starting at 0.
+    """
+    finish_reason: str | None
+    """
+    Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
+    """
+    delta: ChatCompletionDelta
+    """
+    What the event adds to the message.
+    """
+
+
+class ErrorResponse(ApiObject):
+    """
+    Body of every failed request, in the format that OpenAI's SDKs expect.
+    """
+
+    error: ErrorDetail
+    """
+    What went wrong.
+    """
+
+
+class AuditLogActorSession(ApiObject):
     """
     Session of an actor without a valid API key.
     """
@@ -4362,15 +5334,22 @@ class ActorSession(Model):
     """
     Address that the request came from.
     """
-    user: ActorUser
+    user: AuditLogActorUser
+    """
+    Actor without an API key: `operator` for commands on the server, or `finetuned` for the
+    service itself.
+    """
 
 
-class AdminKeyObject(Model):
+class AdminApiKey(ApiObject):
     """
     A key with the role `admin`, without its secret.
     """
 
-    object: Literal["organization.admin_api_key"] = "organization.admin_api_key"
+    object: Literal["organization.admin_api_key"]
+    """
+    Type of the object. Always `organization.admin_api_key`.
+    """
     id: str
     """
     ID of the key, prefixed with `key_`.
@@ -4395,14 +5374,17 @@ class AdminKeyObject(Model):
     """
     Time at which the key expires, as a Unix timestamp in seconds, or null.
     """
-    owner: AdminKeyOwner
+    owner: AdminApiKeyOwner
+    """
+    The program that uses an admin key.
+    """
     project_id: str
     """
     ID of the project to which the key belongs.
     """
 
 
-class AliasChange(Model):
+class AliasChange(ApiObject):
     """
     A change to an alias.
     """
@@ -4411,7 +5393,10 @@ class AliasChange(Model):
     """
     `etag` of the alias after the change.
     """
-    object: Literal["alias.change"] = "alias.change"
+    object: Literal["alias.change"]
+    """
+    Type of the object. Always `alias.change`.
+    """
     generation: int
     """
     Generation of the alias after the change.
@@ -4428,11 +5413,11 @@ class AliasChange(Model):
     """
     ID of the API key that made the change.
     """
-    previous_targets: list[TargetShare]
+    previous_targets: list[AliasTarget]
     """
     Targets before the change; empty if the alias was new.
     """
-    targets: list[TargetShare]
+    targets: list[AliasTarget]
     """
     Targets after the change. They equal `previous_targets` if only the gate was changed.
     """
@@ -4444,13 +5429,13 @@ class AliasChange(Model):
     """
     Whether the change was made although the gate failed.
     """
-    failed_conditions: Annotated[list[FailedConditionObject], Field(validate_default=True)] = []
+    failed_conditions: Annotated[list[FailedCondition], Field(validate_default=True)] = []
     """
     Conditions that the targets did not meet; empty unless `forced`.
     """
 
 
-class AliasObject(Model):
+class Alias(ApiObject):
     """
     A project-defined name for a model, or for a split between two models.
     """
@@ -4459,7 +5444,10 @@ class AliasObject(Model):
     """
     Name of the alias, to use as the model name in requests.
     """
-    object: Literal["alias"] = "alias"
+    object: Literal["alias"]
+    """
+    Type of the object. Always `alias`.
+    """
     created_at: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -4476,7 +5464,7 @@ class AliasObject(Model):
     """
     Entity tag of the alias, to be sent as `If-Match` in changes.
     """
-    targets: list[TargetShare]
+    targets: list[AliasTarget]
     """
     Models that receive the requests.
     """
@@ -4486,28 +5474,49 @@ class AliasObject(Model):
     """
 
 
-class Allowance(Model):
+class ApiKeyLimitUsage(ApiObject):
     """
     Limits that apply to an API key or a project, and how much of them is used.
     """
 
-    requests_per_minute: LimitUse
-    tokens_per_minute: LimitUse
-    concurrent_requests: LimitUse
-    concurrent_streams: LimitUse
+    requests_per_minute: LimitUsage
+    """
+    A limit, and how much of it is used.
+    """
+    tokens_per_minute: LimitUsage
+    """
+    A limit, and how much of it is used.
+    """
+    concurrent_requests: LimitUsage
+    """
+    A limit, and how much of it is used.
+    """
+    concurrent_streams: LimitUsage
+    """
+    A limit, and how much of it is used.
+    """
 
 
-class AuditActor(Model):
+class AuditLogActor(ApiObject):
     """
     Actor of an event: an API key, or a session without one.
     """
 
     type: Literal["api_key", "session"]
-    api_key: ActorKey | None = None
-    session: ActorSession | None = None
+    """
+    Type of the actor. `api_key`: a valid key was sent. `session`: none was.
+    """
+    api_key: AuditLogActorApiKey | None = None
+    """
+    API key that was used.
+    """
+    session: AuditLogActorSession | None = None
+    """
+    Session of an actor without a valid API key.
+    """
 
 
-class AuditLogObject(Model):
+class AuditLog(ApiObject):
     """
     Entry of the audit log.
 
@@ -4515,8 +5524,14 @@ class AuditLogObject(Model):
     the `error_code` of a refusal. Entries have IDs and numbers, and never contents.
     """
 
-    object: Literal["organization.audit_log"] = "organization.audit_log"
+    object: Literal["organization.audit_log"]
+    """
+    Type of the object. Always `organization.audit_log`.
+    """
     id: str
+    """
+    ID of the entry.
+    """
     type: str
     """
     Type of the event.
@@ -4525,8 +5540,14 @@ class AuditLogObject(Model):
     """
     Time of the event, in Unix seconds.
     """
-    project: AuditProject | None
-    actor: AuditActor
+    project: AuditLogProject | None
+    """
+    Project that the entry is about.
+    """
+    actor: AuditLogActor
+    """
+    Actor of an event: an API key, or a session without one.
+    """
     objects: list[str]
     """
     IDs of the objects that were changed or read, and of those that they belong to; at most 100.
@@ -4535,11 +5556,17 @@ class AuditLogObject(Model):
     """
     Counts, such as the number of bytes read or of requests.
     """
-    request: AuditRequest
-    result: AuditResult
+    request: AuditLogRequest
+    """
+    Request that the entry is about.
+    """
+    result: AuditLogResult
+    """
+    Result of the request.
+    """
 
 
-class BatchObject(Model):
+class Batch(ApiObject):
     """
     Batch of requests from a file, which are answered at the lowest priority.
     """
@@ -4548,7 +5575,10 @@ class BatchObject(Model):
     """
     ID of the batch, prefixed with `batch_`.
     """
-    object: Literal["batch"] = "batch"
+    object: Literal["batch"]
+    """
+    Type of the object. Always `batch`.
+    """
     endpoint: str
     """
     Endpoint to which every request of the batch is sent.
@@ -4627,27 +5657,39 @@ class BatchObject(Model):
     Time at which the batch was cancelled, as a Unix timestamp in seconds.
     """
     request_counts: BatchRequestCounts
+    """
+    Request counts of a batch.
+    """
     usage: BatchUsage
+    """
+    Tokens of the answered requests of a batch.
+    """
     metadata: dict[str, str] | None
     """
     Key-value pairs attached to the batch.
     """
 
 
-class ChatCompletionChoice(Model):
+class ChatCompletionChoice(ApiObject):
     """
     A generated chat message.
     """
 
     index: int
+    """
+    Position of the choice in the list of choices, starting at 0.
+    """
     finish_reason: str | None
     """
     Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
     """
     message: ChatMessage
+    """
+    Generated message.
+    """
 
 
-class CleanRequest(Model):
+class CreateFileCleaning(ApiObject):
     """
     Cleaning options. The first row of a set of duplicates is kept.
 
@@ -4707,13 +5749,17 @@ class CleanRequest(Model):
     """
     ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not dropped as a duplicate or contradiction.
     """
-    format: FormatFields | None = None
+    use_reviews: bool = False
+    """
+    Whether to apply the reviews that the file has when the cleaning is created, as decisions on single rows: approved rows are kept, rejected ones dropped, and edited ones replaced. Not together with `decisions_file`.
+    """
+    format: FileFormat | None = None
     """
     Format options of the file. Defaults to the options given at upload.
     """
 
 
-class CleaningObject(Model):
+class FileCleaning(ApiObject):
     """
     A cleaning of a file. Its outputs are separate files.
     """
@@ -4722,7 +5768,10 @@ class CleaningObject(Model):
     """
     ID of the cleaning, prefixed with `fileclean-`.
     """
-    object: Literal["file.cleaning"] = "file.cleaning"
+    object: Literal["file.cleaning"]
+    """
+    Type of the object. Always `file.cleaning`.
+    """
     created_at: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -4743,7 +5792,7 @@ class CleaningObject(Model):
     """
     Options of the cleaning.
     """
-    error: TaskFailure | None
+    error: FileTaskError | None
     """
     Error that made the cleaning fail; null otherwise.
     """
@@ -4785,12 +5834,15 @@ class CleaningObject(Model):
     """
 
 
-class Completion(Model):
+class Completion(ApiObject):
     """
     Text completion, as in the OpenAI API.
     """
 
     id: str
+    """
+    ID of the completion.
+    """
     created: int
     """
     Unix timestamp in seconds (UTC).
@@ -4800,11 +5852,20 @@ class Completion(Model):
     Model that generated the response.
     """
     usage: CompletionUsage | None = None
+    """
+    Token counts of a request.
+    """
     object: Literal["text_completion"]
+    """
+    Type of the object. Always `text_completion`.
+    """
     choices: list[CompletionChoice]
+    """
+    A generated text.
+    """
 
 
-class CreateChatCompletion(Model):
+class CreateChatCompletion(ApiObject):
     """
     Chat completion request, as in the OpenAI API.
     """
@@ -4826,6 +5887,9 @@ class CreateChatCompletion(Model):
     Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
     """
     stream_options: StreamOptions | None = None
+    """
+    Options for streaming responses.
+    """
     max_tokens: int | None = None
     """
     Maximum number of tokens to generate.
@@ -4851,6 +5915,9 @@ class CreateChatCompletion(Model):
     Penalty for tokens that occur in the text.
     """
     messages: list[ChatMessage]
+    """
+    A message in a conversation.
+    """
     max_completion_tokens: int | None = None
     """
     Maximum number of tokens to generate. Not together with `max_tokens`.
@@ -4863,7 +5930,10 @@ class CreateChatCompletion(Model):
     """
     Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`.
     """
-    chat_template_kwargs: ThinkingSwitches | None = None
+    chat_template_kwargs: ReasoningOptions | None = None
+    """
+    Switches of models that think, as the chat templates of their base models read them.
+    """
     response_format: dict[str, Any] | None = None
     """
     Output format: plain JSON, or JSON that matches a schema.
@@ -4874,7 +5944,7 @@ class CreateChatCompletion(Model):
     """
 
 
-class CreateCompletion(Model):
+class CreateCompletion(ApiObject):
     """
     Text completion request, as in the OpenAI API.
     """
@@ -4896,6 +5966,9 @@ class CreateCompletion(Model):
     Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
     """
     stream_options: StreamOptions | None = None
+    """
+    Options for streaming responses.
+    """
     max_tokens: int | None = None
     """
     Maximum number of tokens to generate.
@@ -4934,28 +6007,12 @@ class CreateCompletion(Model):
     """
 
 
-class CreateErasure(Model):
+class CreateDatasetGeneration(ApiObject):
     """
-    Request to find rows in all files and stored chats of the project, and to erase them.
-    """
-
-    match: RowMatchFields
-    apply: bool = False
-    """
-    Whether to replace each file by one without the rows, and to delete the stored chats. Otherwise, they are only listed.
-    """
-    cascade: bool = False
-    """
-    Whether to delete the models trained on the files too, with their checkpoints, exports and evaluations. Needs `apply`.
+    Request to generate training rows from documents.
     """
 
-
-class CreateGeneration(Model):
-    """
-    Request body to generate training rows from documents.
-    """
-
-    documents: list[str]
+    document_ids: list[str]
     """
     IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common encoding, up to 20 MiB together.
     """
@@ -4973,7 +6030,7 @@ class CreateGeneration(Model):
     """
     n: int = 100
     """
-    Number of rows wanted.
+    Target row count.
     """
     max_tokens_total: int | None = None
     """
@@ -4989,12 +6046,38 @@ class CreateGeneration(Model):
     """
 
 
-class CreateKey(Model):
+class CreateErasure(ApiObject):
+    """
+    Request to find rows in all files and stored chats of the project, and to erase them.
+    """
+
+    match: ErasureRowMatch
+    """
+    Rows to find.
+    """
+    apply: bool = False
+    """
+    Whether to replace each file by one without the rows, and to delete the stored chats. Otherwise, they are only listed.
+    """
+    cascade: bool = False
+    """
+    Whether to delete the models trained on the files too, with their checkpoints, exports and evaluations. Needs `apply`.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the erasure; up to 16.
+    """
+
+
+class CreateApiKey(ApiObject):
     """
     Request to create an API key.
     """
 
     name: str
+    """
+    Name of the key.
+    """
     role: Literal[
         "admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"
     ] = "member"
@@ -5013,19 +6096,28 @@ class CreateKey(Model):
     """
     IP addresses and CIDR ranges that requests with the key may come from. `null` allows all.
     """
-    limits: Limits | None = None
+    limits: ApiKeyLimits | None = None
+    """
+    Limits of an API key.
+    """
 
 
-class CreateProject(Model):
+class CreateProject(ApiObject):
     """
     Request to create a project.
     """
 
     name: str
+    """
+    Name of the project: up to 40 lowercase letters, digits and hyphens. It becomes part of the names of its models, and cannot be changed.
+    """
     limits: ProjectLimits | None = None
+    """
+    Limits of a project.
+    """
 
 
-class CreateResponse(Model):
+class CreateResponse(ApiObject):
     """
     Response request, as in the OpenAI Responses API.
     """
@@ -5062,10 +6154,13 @@ class CreateResponse(Model):
     """
     Functions that the model may call.
     """
-    chat_template_kwargs: ThinkingSwitches | None = None
+    chat_template_kwargs: ReasoningOptions | None = None
+    """
+    Switches of models that think, as the chat templates of their base models read them.
+    """
 
 
-class CreateStoredChatFile(Model):
+class CreateStoredChatFile(ApiObject):
     """
     Request to make a training file of stored chat completions.
     """
@@ -5094,13 +6189,13 @@ class CreateStoredChatFile(Model):
     """
     Name of the file.
     """
-    expires_after: FileExpiry | None = None
+    expires_after: FileExpiresAfter | None = None
     """
     When the file expires; null for never.
     """
 
 
-class CreateWebhookEndpoint(Model):
+class CreateWebhookEndpoint(ApiObject):
     """
     Request to create a webhook endpoint.
     """
@@ -5118,22 +6213,52 @@ class CreateWebhookEndpoint(Model):
             "fine_tuning.job.succeeded",
             "fine_tuning.job.failed",
             "fine_tuning.job.cancelled",
-            "fine_tuning.sweep.succeeded",
-            "fine_tuning.sweep.failed",
-            "fine_tuning.sweep.cancelled",
             "eval.run.succeeded",
             "eval.run.failed",
             "eval.run.canceled",
-            "export.succeeded",
-            "export.failed",
-            "export.cancelled",
             "batch.completed",
             "batch.failed",
             "batch.expired",
             "batch.cancelled",
+            "sweep.completed",
+            "sweep.failed",
+            "sweep.cancelled",
+            "advice.completed",
+            "advice.failed",
+            "advice.cancelled",
+            "dataset.report.completed",
+            "dataset.report.failed",
+            "dataset.report.cancelled",
+            "dataset.preview.completed",
+            "dataset.preview.failed",
+            "dataset.preview.cancelled",
+            "dataset.cleaning.completed",
+            "dataset.cleaning.failed",
+            "dataset.cleaning.cancelled",
+            "dataset.diff.completed",
+            "dataset.diff.failed",
+            "dataset.diff.cancelled",
+            "dataset.merge.completed",
+            "dataset.merge.failed",
+            "dataset.merge.cancelled",
             "dataset.generation.completed",
             "dataset.generation.failed",
             "dataset.generation.cancelled",
+            "model.import.completed",
+            "model.import.failed",
+            "model.import.cancelled",
+            "model.export.completed",
+            "model.export.failed",
+            "model.export.cancelled",
+            "organization.erasure.completed",
+            "organization.erasure.failed",
+            "organization.erasure.cancelled",
+            "fine_tuning.sweep.succeeded",
+            "fine_tuning.sweep.failed",
+            "fine_tuning.sweep.cancelled",
+            "export.succeeded",
+            "export.failed",
+            "export.cancelled",
         ]
     ]
     """
@@ -5141,7 +6266,7 @@ class CreateWebhookEndpoint(Model):
     """
 
 
-class DpoHyperparameters(Model):
+class DpoHyperparameters(ApiObject):
     """
     DPO hyperparameters: the supervised ones plus `beta`.
     """
@@ -5163,6 +6288,9 @@ class DpoHyperparameters(Model):
     Learning rate, up to 1. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
+    """
+    LoRA adapter options.
+    """
     quantization: Literal["nf4", "none"] = "nf4"
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
@@ -5197,15 +6325,77 @@ class DpoHyperparameters(Model):
     """
 
 
-class DpoMethod(Model):
+class DpoMethod(ApiObject):
     """
     Options of direct preference optimization.
     """
 
     hyperparameters: DpoHyperparameters | None = None
+    """
+    DPO hyperparameters: the supervised ones plus `beta`.
+    """
 
 
-class ErasureRewrite(Model):
+class Engine(ApiObject):
+    """
+    A server that runs models: one replica of vLLM.
+    """
+
+    object: Literal["organization.engine"]
+    """
+    Type of the object. Always `organization.engine`.
+    """
+    id: str
+    """
+    Address of the engine, as the API sends requests to it.
+    """
+    model: str
+    """
+    ID of the base model, or of the trained model whose weights were merged.
+    """
+    status: Literal["starting", "warming", "serving", "ejected", "leaving"]
+    """
+    `starting`: no sign of life yet. `warming`: its share of the requests grows. `serving`. `ejected`: it failed and gets no requests for now. `leaving`: it is no longer in DNS and finishes its last requests.
+    """
+    version: str | None
+    """
+    Version of this service on the engine. Null if the engine does not answer.
+    """
+    requests_sent: int
+    """
+    Requests that this API process has sent and that have no complete answer yet.
+    """
+    requests_running: int | None
+    """
+    Requests of all API processes that the engine computes. Null if it does not answer.
+    """
+    requests_waiting: int | None
+    """
+    Requests that wait inside the engine. Null if it does not answer.
+    """
+    cache_usage: float | None
+    """
+    Used share of the memory for the tokens of requests, from 0 to 1. Null if the engine does not answer.
+    """
+    adapters_loaded: int | None
+    """
+    Number of adapters in the memory of the engine. Null if unknown.
+    """
+    adapters_on_disk: int | None
+    """
+    Number of adapters on the disk of the engine. Null if unknown.
+    """
+    adapters_running: list[str]
+    """
+    Models whose requests the engine computes with an adapter.
+    """
+    adapters_waiting: list[str]
+    """
+    Models whose requests wait for their adapter or for a free slot.
+    """
+
+
+class ErasureRewrite(ApiObject):
     """
     Rewrite of the files that have all changes of Redis, so that the deleted is in none.
     """
@@ -5228,22 +6418,43 @@ class ErasureRewrite(Model):
     """
 
 
-class EstimateObject(Model):
+class FineTuningEstimate(ApiObject):
     """
     Estimate of the steps, tokens, memory and duration of a job.
     """
 
-    object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
+    object: Literal["fine_tuning.estimate"]
+    """
+    Type of the object. Always `fine_tuning.estimate`.
+    """
     model: str
+    """
+    ID of the base model.
+    """
     method: str
+    """
+    Training method.
+    """
     hyperparameters: dict[str, Any]
     """
     Hyperparameters, with `auto` values resolved.
     """
     reasons: list[str]
+    """
+    Reasons for the values of `auto` hyperparameters.
+    """
     rows: int
+    """
+    Number of training rows.
+    """
     steps: int
+    """
+    Number of training steps.
+    """
     trained_tokens: int
+    """
+    Number of tokens that are trained on in all epochs.
+    """
     device: str | None
     """
     Device name of the online worker with the most memory to spare. Null if no worker is online.
@@ -5268,19 +6479,25 @@ class EstimateObject(Model):
     """
     Whether the inputs of layers would be kept in the machine's memory, because the GPU's memory would not suffice for the longest row. Null if no worker is online.
     """
-    memory: MemoryObject | None
+    memory: FineTuningMemoryEstimate | None
     """
     Memory estimate for that worker. Null if no worker is online.
     """
     fits: bool | None
+    """
+    Whether the job fits into the memory of an online worker. Null if no worker is online.
+    """
     advice: str | None
     """
     Change that would make the job fit the worker.
     """
-    duration: DurationObject | None
+    duration: FineTuningDurationEstimate | None
+    """
+    Estimated duration of the training from start to end, in seconds.
+    """
 
 
-class EvalRunCriterionResult(Model):
+class EvalRunCriterionResult(ApiObject):
     """
     Outcomes of one grader. `errored`, `mean_score` and `confusion` are extensions of OpenAI's
     schema.
@@ -5312,67 +6529,7 @@ class EvalRunCriterionResult(Model):
     """
 
 
-class ExportObject(Model):
-    """
-    Export of a trained model for other software.
-    """
-
-    id: str
-    """
-    ID of the export. Starts with `export-`.
-    """
-    object: Literal["export"] = "export"
-    created_at: int
-    """
-    Creation time, in Unix seconds.
-    """
-    finished_at: int | None
-    """
-    Time at which the export ended, in Unix seconds; null if it has not.
-    """
-    expires_at: int
-    """
-    Time at which the export is deleted, in Unix seconds.
-    """
-    model: str
-    """
-    Name of the trained model.
-    """
-    format: str
-    """
-    Format of the export.
-    """
-    quantization: str | None
-    """
-    Quantization of the weights.
-    """
-    status: Literal["queued", "in_progress", "succeeded", "failed", "cancelled"]
-    """
-    Status of the export.
-    """
-    progress: ExportProgressObject | None
-    """
-    Step of an export in progress; otherwise null.
-    """
-    bytes: int | None
-    """
-    Size of the archive; null until it exists.
-    """
-    sha256: str | None
-    """
-    SHA-256 of the archive in hexadecimal digits; null until it exists.
-    """
-    proof: ExportProof | None
-    """
-    Comparison of the artifact's answers with the engine's; null if there is none.
-    """
-    error: ExportErrorObject | None
-    """
-    Reason for the status `failed`; otherwise null.
-    """
-
-
-class FileObject(Model):
+class FileObject(ApiObject):
     """
     OpenAI's file object, extended with what the check found and where the file comes from.
     """
@@ -5381,7 +6538,10 @@ class FileObject(Model):
     """
     ID of the file, prefixed with `file-`.
     """
-    object: Literal["file"] = "file"
+    object: Literal["file"]
+    """
+    Type of the object. Always `file`.
+    """
     bytes: int
     """
     File size in bytes.
@@ -5464,9 +6624,9 @@ class FileObject(Model):
     """
 
 
-class GenerationIncompleteDetails(Model):
+class GenerationIncompleteDetails(ApiObject):
     """
-    Reason why a completed generation has fewer rows than wanted.
+    Reason why a completed generation has fewer rows than the target.
     """
 
     reason: Literal["max_tokens_total", "no_more_passages"]
@@ -5475,7 +6635,7 @@ class GenerationIncompleteDetails(Model):
     """
 
 
-class GraderMessage(Model):
+class GraderMessage(ApiObject):
     """
     Message of a grader's prompt.
     """
@@ -5489,9 +6649,12 @@ class GraderMessage(Model):
     Text, or a list of text parts. May contain template variables.
     """
     type: Literal["message"] | None = None
+    """
+    Type of the item. Always `message`, or null.
+    """
 
 
-class GraderRun(Model):
+class GraderRun(ApiObject):
     """
     Result of a run of a grader.
     """
@@ -5514,7 +6677,7 @@ class GraderRun(Model):
     """
 
 
-class Hyperparameters(Model):
+class SupervisedHyperparameters(ApiObject):
     """
     Training hyperparameters: OpenAI's three standard ones and this service's additions.
     """
@@ -5536,6 +6699,9 @@ class Hyperparameters(Model):
     Learning rate, up to 1. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
+    """
+    LoRA adapter options.
+    """
     quantization: Literal["nf4", "none"] = "nf4"
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
@@ -5566,12 +6732,12 @@ class Hyperparameters(Model):
     """
 
 
-class JobEvaluationObject(Model):
+class FineTuningJobEvaluation(ApiObject):
     """
     Evaluation of a fine-tuning job on its held-out rows.
     """
 
-    object: Literal["fine_tuning.job.evaluation"] = "fine_tuning.job.evaluation"
+    object: Literal["fine_tuning.job.evaluation"]
     """
     Object type.
     """
@@ -5613,7 +6779,7 @@ class JobEvaluationObject(Model):
     """
     Unix time in seconds at which the evaluation ended; null if it has not.
     """
-    verdict: VerdictObject | None
+    verdict: FineTuningVerdict | None
     """
     Conclusion; null until completed.
     """
@@ -5621,17 +6787,48 @@ class JobEvaluationObject(Model):
     """
     Measured figures by the key of a gate, such as `chrf_gain`; null until completed.
     """
-    gate: GateOutcomeObject | None = None
+    gate: FineTuningJobGateOutcome | None = None
     """
     Outcome of the job's gate; null if the job has none, and until completed.
     """
-    error: EvaluationErrorObject | None
+    error: FineTuningJobEvaluationError | None
     """
     Reason for the status `failed` or `skipped`; otherwise null.
     """
 
 
-class KeyHolder(Model):
+class JobMetrics(ApiObject):
+    """
+    Metrics of a job by step, in buckets that keep every extreme.
+    """
+
+    object: Literal["fine_tuning.job.metrics"]
+    """
+    Type of the object. Always `fine_tuning.job.metrics`.
+    """
+    job_id: str
+    """
+    ID of the job.
+    """
+    first_step: int | None
+    """
+    First step in the range that has metrics. Null if none has.
+    """
+    last_step: int | None
+    """
+    Last step in the range that has metrics. Null if none has.
+    """
+    steps_per_bucket: int
+    """
+    Number of steps that each bucket covers.
+    """
+    metrics: dict[str, MetricSeries]
+    """
+    The series of each metric that was measured, by name.
+    """
+
+
+class ApiKeyOwnerAccount(ApiObject):
     """
     The program that uses an API key. It has the name of the key.
     """
@@ -5646,8 +6843,7 @@ class KeyHolder(Model):
     """
     role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
     """
-    Role of a key. It determines what the key may do in its project and, for `admin` and
-    `auditor`, in the whole installation.
+    Role of a key.
     """
     created_at: int
     """
@@ -5655,16 +6851,22 @@ class KeyHolder(Model):
     """
 
 
-class KeyOwner(Model):
+class ApiKeyOwner(ApiObject):
     """
     The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons.
     """
 
-    type: Literal["service_account"] = "service_account"
-    service_account: KeyHolder
+    type: Literal["service_account"]
+    """
+    Always `service_account`.
+    """
+    service_account: ApiKeyOwnerAccount
+    """
+    The program that uses an API key.
+    """
 
 
-class KtoHyperparameters(Model):
+class KtoHyperparameters(ApiObject):
     """
     KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels.
     """
@@ -5686,6 +6888,9 @@ class KtoHyperparameters(Model):
     Learning rate, up to 1. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
+    """
+    LoRA adapter options.
+    """
     quantization: Literal["nf4", "none"] = "nf4"
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
@@ -5728,15 +6933,18 @@ class KtoHyperparameters(Model):
     """
 
 
-class KtoMethod(Model):
+class KtoMethod(ApiObject):
     """
     Options of Kahneman-Tversky optimization.
     """
 
     hyperparameters: KtoHyperparameters | None = None
+    """
+    KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels.
+    """
 
 
-class LabelModelGrader(Model):
+class LabelModelGrader(ApiObject):
     """
     Grader that asks a model for a label. Scores 1 if the label passes, else 0.
     """
@@ -5750,6 +6958,9 @@ class LabelModelGrader(Model):
     Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
     """
     type: Literal["label_model"]
+    """
+    Always `label_model`.
+    """
     model: str
     """
     Model that judges: any model of the project.
@@ -5768,7 +6979,7 @@ class LabelModelGrader(Model):
     """
 
 
-class MergeObject(Model):
+class FileMerge(ApiObject):
     """
     A merge of files. The merged file is a new file.
     """
@@ -5777,7 +6988,10 @@ class MergeObject(Model):
     """
     ID of the merge, prefixed with `filemerge-`.
     """
-    object: Literal["file.merge"] = "file.merge"
+    object: Literal["file.merge"]
+    """
+    Type of the object. Always `file.merge`.
+    """
     created_at: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -5806,7 +7020,7 @@ class MergeObject(Model):
     """
     Options of the merge.
     """
-    error: TaskFailure | None
+    error: FileTaskError | None
     """
     Error that made the merge fail; null otherwise.
     """
@@ -5822,7 +7036,7 @@ class MergeObject(Model):
     """
     Number of rows in the merged file.
     """
-    sources: list[MergedFileObject] | None = None
+    sources: list[FileMergeSource] | None = None
     """
     Result of the merge for the rows of each file.
     """
@@ -5834,13 +7048,13 @@ class MergeObject(Model):
     """
     Number of questions in the merged file that several files answer differently.
     """
-    conflict_examples: list[list[RowOfFileObject]] | None = None
+    conflict_examples: list[list[FileMergeRow]] | None = None
     """
     Rows of the first 20 conflicts, up to five each.
     """
 
 
-class MlflowIntegration(Model):
+class CreateMlflowIntegration(ApiObject):
     """
     MLflow integration of a job. Not part of OpenAI's API.
     """
@@ -5855,22 +7069,85 @@ class MlflowIntegration(Model):
     """
 
 
-class MlflowIntegrationObject(Model):
+class MlflowIntegration(ApiObject):
     """
     MLflow integration of a job.
     """
 
-    type: Literal["mlflow"] = "mlflow"
+    type: Literal["mlflow"]
     """
     Type of the integration.
     """
-    mlflow: MlflowRunObject
+    mlflow: MlflowRun
     """
     The run.
     """
 
 
-class ModelImport(Model):
+class ModelExport(ApiObject):
+    """
+    Export of a trained model for other software.
+    """
+
+    id: str
+    """
+    ID of the export. Starts with `export-`.
+    """
+    object: Literal["model.export"]
+    """
+    Type of the object. Always `model.export`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: ModelExportError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    model: str
+    """
+    Name of the trained model.
+    """
+    format: str
+    """
+    Format of the export.
+    """
+    quantization: str | None
+    """
+    Quantization of the weights; null if the format has none.
+    """
+    expires_at: int
+    """
+    Time at which the export is deleted, in Unix seconds.
+    """
+    result: ModelExportResult | None
+    """
+    Archive and its proof; null unless the status is `completed`.
+    """
+
+
+class ModelImport(ApiObject):
     """
     An import of an adapter.
     """
@@ -5879,7 +7156,10 @@ class ModelImport(Model):
     """
     ID of the import, prefixed with `modelimport-`.
     """
-    object: Literal["model.import"] = "model.import"
+    object: Literal["model.import"]
+    """
+    Type of the object. Always `model.import`.
+    """
     created_at: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -5904,7 +7184,7 @@ class ModelImport(Model):
     """
     Status of the import: `in_progress`, then `completed` or `failed`.
     """
-    error: TaskFailure | None
+    error: FileTaskError | None
     """
     Reason the adapter was not imported; null otherwise.
     """
@@ -5926,7 +7206,7 @@ class ModelImport(Model):
     """
 
 
-class ModelObject(Model):
+class Model(ApiObject):
     """
     A model available for inference. `base_model` and later fields extend OpenAI's schema.
     """
@@ -5935,7 +7215,10 @@ class ModelObject(Model):
     """
     Model name to use in requests.
     """
-    object: Literal["model"] = "model"
+    object: Literal["model"]
+    """
+    Type of the object. Always `model`.
+    """
     created: int
     """
     Creation time, as a Unix timestamp in seconds.
@@ -5976,13 +7259,13 @@ class ModelObject(Model):
     """
     Origin of an imported model; null for other models.
     """
-    alias_of: list[TargetShare] | None = None
+    alias_of: list[AliasTarget] | None = None
     """
     Targets of an alias; null for other models.
     """
 
 
-class NewKeyObject(Model):
+class NewApiKey(ApiObject):
     """
     A newly created API key. This is the only response that contains the secret.
     """
@@ -5991,15 +7274,17 @@ class NewKeyObject(Model):
     """
     ID of the key, prefixed with `key_`.
     """
-    object: Literal["organization.project.api_key"] = "organization.project.api_key"
+    object: Literal["organization.project.api_key"]
+    """
+    Type of the object. Always `organization.project.api_key`.
+    """
     name: str
     """
     Name of the key.
     """
     role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
     """
-    Role of a key. It determines what the key may do in its project and, for `admin` and
-    `auditor`, in the whole installation.
+    Role of a key.
     """
     models: list[str] | None
     """
@@ -6009,7 +7294,7 @@ class NewKeyObject(Model):
     """
     Redacted secret with its last characters.
     """
-    previous_secrets: list[PreviousSecret]
+    previous_secrets: list[ApiKeyPreviousSecret]
     """
     Secrets that were replaced and are still valid, oldest first.
     """
@@ -6029,19 +7314,64 @@ class NewKeyObject(Model):
     """
     Creation time, as a Unix timestamp in seconds.
     """
-    limits: Limits
+    limits: ApiKeyLimits
     """
     Limits set for the key, within those of its project.
     """
-    owner: KeyOwner
-    owner_project_access: Literal["active"] = "active"
+    owner: ApiKeyOwner
+    """
+    The owner of an API key, as in the OpenAI API.
+    """
+    owner_project_access: Literal["active"]
+    """
+    Access of the owner to the project. Always `active`.
+    """
     value: str
     """
     Secret of the key, shown only once.
     """
 
 
-class OutputItemSample(Model):
+class OperationEvent(ApiObject):
+    """
+    A change of an operation.
+    """
+
+    id: str
+    """
+    ID of the event.
+    """
+    object: Literal["operation.event"]
+    """
+    Type of the object. Always `operation.event`.
+    """
+    created_at: int
+    """
+    Time of the change, in Unix seconds.
+    """
+    type: Literal["status", "progress"]
+    """
+    What changed. Only a stream has events about `progress`.
+    """
+    operation_id: str
+    """
+    ID of the operation.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    Status of the operation after the change.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the operation, or null.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+
+
+class EvalRunOutputItemSample(ApiObject):
     """
     Prompt and answer of an item. Fields that are unknown for a given answer are empty or 0.
     """
@@ -6054,11 +7384,11 @@ class OutputItemSample(Model):
     """
     Reason why the answer ended.
     """
-    input: list[SampleMessage]
+    input: list[EvalRunSampleMessage]
     """
     Messages of the prompt.
     """
-    output: list[SampleMessage]
+    output: list[EvalRunSampleMessage]
     """
     Message of the answer, with `tool_calls` if there are any.
     """
@@ -6082,10 +7412,13 @@ class OutputItemSample(Model):
     """
     Probability mass of the tokens to sample from.
     """
-    usage: SampleUsage
+    usage: EvalRunSampleUsage
+    """
+    Tokens of a sample.
+    """
 
 
-class ScoreModelGrader(Model):
+class ScoreModelGrader(ApiObject):
     """
     Grader that asks a model for a number.
     """
@@ -6103,6 +7436,9 @@ class ScoreModelGrader(Model):
     Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
     """
     type: Literal["score_model"]
+    """
+    Always `score_model`.
+    """
     model: str
     """
     Model that judges: any model of the project.
@@ -6121,7 +7457,7 @@ class ScoreModelGrader(Model):
     """
 
 
-class SetAlias(Model):
+class PutAlias(ApiObject):
     """
     Request to set an alias: either `model`, or `targets` to split traffic between two models.
     """
@@ -6130,7 +7466,7 @@ class SetAlias(Model):
     """
     Model that receives all requests.
     """
-    targets: list[TargetShare] | None = None
+    targets: list[AliasTarget] | None = None
     """
     Models that share the requests by weight. The weights must sum to 100.
     """
@@ -6144,39 +7480,59 @@ class SetAlias(Model):
     """
 
 
-class SupervisedMethod(Model):
+class SupervisedMethod(ApiObject):
     """
     Options of supervised fine-tuning.
     """
 
-    hyperparameters: Hyperparameters | None = None
-
-
-class SweepObject(Model):
+    hyperparameters: SupervisedHyperparameters | None = None
     """
-    A sweep: fine-tuning jobs that differ in some hyperparameters.
+    Training hyperparameters: OpenAI's three standard ones and this service's additions.
+    """
+
+
+class Sweep(ApiObject):
+    """
+    A sweep: fine-tuning jobs, called trials, that differ in some hyperparameters.
+
+    Its inputs have the names that they have in jobs.
     """
 
     id: str
     """
     ID of the sweep. Starts with `ftsweep-`.
     """
-    object: Literal["fine_tuning.sweep"] = "fine_tuning.sweep"
+    object: Literal["sweep"]
+    """
+    Type of the object. Always `sweep`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
     created_at: int
     """
     Creation time, in Unix seconds.
     """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
     finished_at: int | None
     """
-    Time at which the sweep ended, in Unix seconds. Null until then.
+    Time at which the work ended, in Unix seconds; null until then.
     """
-    status: Literal["running", "cancelling", "succeeded", "failed", "cancelled"]
+    progress: OperationProgress | None
     """
-    Status of the sweep. It has `succeeded` if one of its trials has.
+    Progress of the work; null if it is not in progress, or not measured.
     """
-    error: SweepErrorObject | None
+    error: OperationError | None
     """
-    Reason for the status `failed`; otherwise null.
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
     """
     model: str
     """
@@ -6194,7 +7550,7 @@ class SweepObject(Model):
     """
     ID of the validation file.
     """
-    mixed_files: Annotated[list[MixedFileObject], Field(validate_default=True)] = []
+    mixed_files: list[MixedFile]
     """
     Files whose rows are mixed with those of the training file; empty if there are none.
     """
@@ -6206,41 +7562,36 @@ class SweepObject(Model):
     """
     Random seed of all trials.
     """
-    metadata: dict[str, str] | None
-    """
-    Key-value pairs that were set when the sweep was created. All jobs have them.
-    """
     stop_losers: bool
     """
     Whether the worse trials are stopped early.
     """
-    best_job: str | None
-    """
-    ID of the job that succeeded with the lowest held-out loss. Null until the sweep has ended.
-    """
-    fine_tuned_model: str | None
-    """
-    Name of the fine-tuned model of the best job. Null until the sweep has ended.
-    """
-    trials: list[TrialObject]
+    trials: list[SweepTrial]
     """
     Trials, in the order of their values.
     """
+    result: SweepResult | None
+    """
+    The best trial; null unless the status is `completed`.
+    """
 
 
-class TemplateMessages(Model):
+class TemplateMessages(ApiObject):
     """
     Prompt made of messages that contain template variables such as `{{item.question}}`.
     """
 
     type: Literal["template"]
+    """
+    Always `template`.
+    """
     template: list[GraderMessage]
     """
     Messages of the prompt.
     """
 
 
-class UploadObject(Model):
+class Upload(ApiObject):
     """
     OpenAI's upload object.
     """
@@ -6249,7 +7600,10 @@ class UploadObject(Model):
     """
     ID of the upload, prefixed with `upload_`.
     """
-    object: Literal["upload"] = "upload"
+    object: Literal["upload"]
+    """
+    Type of the object. Always `upload`.
+    """
     bytes: int
     """
     Declared size of the complete file in bytes.
@@ -6288,12 +7642,15 @@ class UploadObject(Model):
     """
 
 
-class UsageBucket(Model):
+class CompletionsUsageBucket(ApiObject):
     """
     A time interval with an exclusive end. `results` is empty if there was no usage.
     """
 
-    object: Literal["bucket"] = "bucket"
+    object: Literal["bucket"]
+    """
+    Type of the object. Always `bucket`.
+    """
     start_time: int
     """
     Start of the bucket (inclusive), as a Unix timestamp in seconds.
@@ -6302,35 +7659,15 @@ class UsageBucket(Model):
     """
     End of the bucket (exclusive), as a Unix timestamp in seconds.
     """
-    results: list[UsageResult]
+    results: list[CompletionsUsage]
     """
     Usage results, one per group.
     """
 
 
-class UsagePage(Model):
+class WandbIntegration(ApiObject):
     """
-    A page of usage buckets in chronological order.
-    """
-
-    object: Literal["page"] = "page"
-    data: list[UsageBucket]
-    """
-    Buckets, oldest first.
-    """
-    has_more: bool
-    """
-    Whether another page follows.
-    """
-    next_page: str | None
-    """
-    Cursor of the next page, to be passed as `page`.
-    """
-
-
-class WandbIntegration(Model):
-    """
-    Weights & Biases integration, which is rejected with the code `unsupported_integration`.
+    Weights & Biases integration, which is rejected with the code `invalid_value`.
     """
 
     type: Literal["wandb"]
@@ -6343,213 +7680,523 @@ class WandbIntegration(Model):
     """
 
 
-class Issue(Model):
+class WebhookEvent(ApiObject):
+    """
+    Event as it is sent to webhook endpoints. It has IDs, but no data of the object.
+    """
+
+    id: str
+    """
+    ID of the event, prefixed with `evt_`. The same in every attempt.
+    """
+    object: Literal["event"]
+    """
+    Type of the object. Always `event`.
+    """
+    created_at: int
+    """
+    Time of the event as a Unix timestamp in seconds.
+    """
+    type: Literal[
+        "fine_tuning.job.succeeded",
+        "fine_tuning.job.failed",
+        "fine_tuning.job.cancelled",
+        "eval.run.succeeded",
+        "eval.run.failed",
+        "eval.run.canceled",
+        "batch.completed",
+        "batch.failed",
+        "batch.expired",
+        "batch.cancelled",
+        "sweep.completed",
+        "sweep.failed",
+        "sweep.cancelled",
+        "advice.completed",
+        "advice.failed",
+        "advice.cancelled",
+        "dataset.report.completed",
+        "dataset.report.failed",
+        "dataset.report.cancelled",
+        "dataset.preview.completed",
+        "dataset.preview.failed",
+        "dataset.preview.cancelled",
+        "dataset.cleaning.completed",
+        "dataset.cleaning.failed",
+        "dataset.cleaning.cancelled",
+        "dataset.diff.completed",
+        "dataset.diff.failed",
+        "dataset.diff.cancelled",
+        "dataset.merge.completed",
+        "dataset.merge.failed",
+        "dataset.merge.cancelled",
+        "dataset.generation.completed",
+        "dataset.generation.failed",
+        "dataset.generation.cancelled",
+        "model.import.completed",
+        "model.import.failed",
+        "model.import.cancelled",
+        "model.export.completed",
+        "model.export.failed",
+        "model.export.cancelled",
+        "organization.erasure.completed",
+        "organization.erasure.failed",
+        "organization.erasure.cancelled",
+        "fine_tuning.sweep.succeeded",
+        "fine_tuning.sweep.failed",
+        "fine_tuning.sweep.cancelled",
+        "export.succeeded",
+        "export.failed",
+        "export.cancelled",
+    ]
+    """
+    Type of the event.
+    """
+    data: WebhookEventData
+    """
+    Object that the event is about.
+    """
+
+
+class Worker(ApiObject):
+    """
+    A worker process that is running.
+    """
+
+    object: Literal["organization.worker"]
+    """
+    Type of the object. Always `organization.worker`.
+    """
+    id: str
+    """
+    Name of the worker.
+    """
+    status: Literal["idle", "busy"]
+    """
+    `busy` while the worker has tasks, and while it shuts down.
+    """
+    queues: list[str]
+    """
+    Queues whose tasks the worker takes. Workers of `cpu` also take those of `evals` and `batches`.
+    """
+    tasks: list[WorkerTask]
+    """
+    Tasks in progress.
+    """
+    version: str | None
+    """
+    Version of the worker. Null for versions before 0.3.
+    """
+    last_heartbeat_at: int | None
+    """
+    Time of the last sign of life, in Unix seconds. Workers that have sent none for 20 seconds are not listed. Null for versions before 0.3.
+    """
+    device: Literal["cuda", "cpu"]
+    """
+    Device that trainings use.
+    """
+    device_name: str
+    """
+    Name of the GPU, or of the processor.
+    """
+    gpus: int
+    """
+    Number of GPUs that the worker may use.
+    """
+    memory_bytes: int | None
+    """
+    Memory of one GPU; without a GPU, of the machine or container. Null if unknown.
+    """
+    memory_used_bytes: list[int] | None
+    """
+    Memory in use on each GPU, by any process. Null without a GPU, and if its driver does not report it.
+    """
+    makes_gguf: bool
+    """
+    Whether the worker can make exports in the format GGUF.
+    """
+
+
+class ReportIssue(ApiObject):
     """
     A problem found in a data set.
 
-        `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
-        RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
-        other row, and `similarity` their similarity from 0 to 1, if it was measured.
+    `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
+    RFC 6901 JSON Pointer. If the issue concerns a pair of rows, `other_line` is the line of the
+    other row, and `similarity` their similarity from 0 to 1, if it was measured. `figures` are the
+    numbers and names in the message, so that a program can show it in another language.
     """
 
     severity: Literal["error", "info", "warning"]
     """
-    Severity of an issue.
-
-        `error`: the row cannot be trained on. `warning`: the row can be trained on, but should be
-        reviewed.
+    Severity of the issue.
     """
     code: str
+    """
+    Machine-readable code of the issue.
+    """
     line: int | None
+    """
+    Line number, starting at 1; null if the issue concerns the whole file.
+    """
     pointer: str
+    """
+    RFC 6901 JSON Pointer to the value in the row.
+    """
     message: str
+    """
+    What is wrong.
+    """
     fix: str
+    """
+    Suggested fix.
+    """
     other_line: int | None = None
+    """
+    Line number of the other row, if the issue concerns a pair of rows.
+    """
     similarity: float | None = None
+    """
+    Similarity of the two rows from 0 to 1, if it was measured.
+    """
+    figures: dict[str, int | float | str] | None = None
+    """
+    Numbers and names in the message, by name.
+    """
 
 
-class Distribution(Model):
+class ReportDistribution(ApiObject):
     """
     Distribution of a per-row number.
     """
 
     min: int
+    """
+    Smallest value.
+    """
     p50: int
+    """
+    Median of the values.
+    """
     p95: int
+    """
+    95th percentile.
+    """
     max: int
+    """
+    Largest value.
+    """
     mean: float
+    """
+    Mean of the values.
+    """
     total: int
-    histogram: Histogram
+    """
+    Sum of all values.
+    """
+    histogram: ReportHistogram
+    """
+    Histogram of the values.
+    """
 
 
-class TokenStats(Model):
+class ReportTokens(ApiObject):
     """
     Token counts for one model's tokenizer.
 
-        Counts cover `rows` rows, which are a sample if the file is large. They include the tokens
-        of the texts and five per message for what a chat template adds. `truncated_rows` and
-        `unlearnable_rows` map a context length to the number of rows that it truncates or leaves
-        with nothing to learn from.
+    Counts cover `rows` rows, which are a sample if the file is large. They include the tokens
+    of the texts and five per message for what a chat template adds. `truncated_rows` and
+    `unlearnable_rows` map a context length to the number of rows that it truncates or leaves
+    with nothing to learn from.
     """
 
     model: str
+    """
+    ID of the base model whose tokenizer was used.
+    """
     rows: int
+    """
+    Number of rows that were counted.
+    """
     sampled: bool
-    tokens: Distribution
-    supervised_tokens: Distribution
+    """
+    Whether only a sample of the rows was counted.
+    """
+    tokens: ReportDistribution
+    """
+    Tokens per row.
+    """
+    supervised_tokens: ReportDistribution
+    """
+    Tokens per row that the model is trained to generate.
+    """
     truncated_rows: dict[str, int]
+    """
+    Number of rows that are truncated, by context length.
+    """
     unlearnable_rows: dict[str, int]
+    """
+    Number of rows with nothing left to learn from after truncation, by context length.
+    """
 
 
-class PreviewRow(Model):
+class PreviewRow(ApiObject):
     """
     One of the first rows.
 
-        `record` has the value of each column, and is null if the row could not be read. If each row is
-        a message, it is a conversation. `row` is the row that jobs would train on, and null if there is
-        none. Texts are truncated to 2,000 characters.
+    `record` has the value of each column, and is null if the row could not be read. If each row is
+    a message, it is a conversation. `row` is the row that jobs would train on, and null if there is
+    none. Texts are truncated to 2,000 characters.
     """
 
     line: int
+    """
+    Line number.
+    """
     record: dict[str, Any] | None
+    """
+    Value of each column; null if the row could not be read. If each row is a message, the whole conversation.
+    """
     row: dict[str, Any] | None
-    findings: list[Issue]
+    """
+    Row that jobs would train on; null if there is none.
+    """
+    findings: list[ReportIssue]
+    """
+    Issues found in the row.
+    """
 
 
-class FormatAlternatives(Model):
+class FormatAlternatives(ApiObject):
     """
     Other format options that the file allows. Options without a choice are omitted.
     """
 
-    sheet: Annotated[list[SheetChoice], Field(validate_default=True)] = []
-    header_row: Annotated[list[HeaderRowChoice], Field(validate_default=True)] = []
-    encoding: Annotated[list[EncodingChoice], Field(validate_default=True)] = []
-    delimiter: Annotated[list[DelimiterChoice], Field(validate_default=True)] = []
-    shape: Annotated[list[ShapeChoice], Field(validate_default=True)] = []
-    columns: Annotated[list[ColumnsChoice], Field(validate_default=True)] = []
-    group_by: Annotated[list[GroupByChoice], Field(validate_default=True)] = []
+    sheet: Annotated[list[FormatSheetChoice], Field(validate_default=True)] = []
+    """
+    Other sheets of a workbook.
+    """
+    header_row: Annotated[list[FormatHeaderRowChoice], Field(validate_default=True)] = []
+    """
+    Other rows that could name the columns.
+    """
+    encoding: Annotated[list[FormatEncodingChoice], Field(validate_default=True)] = []
+    """
+    Other encodings that the text could have.
+    """
+    delimiter: Annotated[list[FormatDelimiterChoice], Field(validate_default=True)] = []
+    """
+    Other delimiters that split the lines evenly.
+    """
+    shape: Annotated[list[FormatShapeChoice], Field(validate_default=True)] = []
+    """
+    Other shapes that the columns can form.
+    """
+    columns: Annotated[list[FormatColumnsChoice], Field(validate_default=True)] = []
+    """
+    Columns to choose from, if they are not recognized.
+    """
+    group_by: Annotated[list[FormatGroupByChoice], Field(validate_default=True)] = []
+    """
+    Columns that could have the ID of the conversation.
+    """
 
 
-class FileStatistics(Model):
+class FileStatistics(ApiObject):
     """
     Statistics of a file. All but `broken_rows` cover the valid rows only.
 
-        `classes` has the answers of rows that sort inputs into classes, or the labels of labeled rows.
-        `personal_data` counts the findings by kind, and `personal_rows` the rows that have any.
+    `classes` has the answers of rows that sort inputs into classes, or the labels of labeled rows.
+    `personal_data` counts the findings by kind, and `personal_rows` the rows that have any.
     """
 
     rows: int
+    """
+    Number of valid rows.
+    """
     broken_rows: int
-    languages: list[Share]
-    question_characters: Distribution | None
-    answer_characters: Distribution | None
-    turns: Distribution | None
-    system_prompts: SystemPrompts
+    """
+    Number of invalid rows.
+    """
+    languages: list[ReportShare]
+    """
+    Languages of the rows.
+    """
+    question_characters: ReportDistribution | None
+    """
+    Characters of the questions per row; null if there are none.
+    """
+    answer_characters: ReportDistribution | None
+    """
+    Characters of the answers per row; null if there are none.
+    """
+    turns: ReportDistribution | None
+    """
+    Turns per row; null if there are none.
+    """
+    system_prompts: ReportSystemPrompts
+    """
+    Statistics on system prompts.
+    """
     tool_rows: int
-    classes: list[Share]
+    """
+    Number of rows with tools.
+    """
+    classes: list[ReportShare]
+    """
+    Classes that rows are sorted into, or labels of labeled rows.
+    """
     personal_data: dict[str, int]
+    """
+    Number of findings of personal data, by kind.
+    """
     personal_rows: int
+    """
+    Number of rows with personal data.
+    """
 
 
-class FilePreview(Model):
+class FilePreview(ApiObject):
     """
     Preview of a file: its first rows as read, and the format options that it allows.
 
-        `found` is null if the container is unknown. `error` is the reason why the file cannot be read,
-        if the preview encounters one; `rows` are then the rows before the error, or records whose
-        columns are not recognized. `findings` are about the file as a whole, or about lines before the
-        first row.
+    `found` is null if the container is unknown. `error` is the reason why the file cannot be read,
+    if the preview encounters one; `rows` are then the rows before the error, or records whose
+    columns are not recognized. `findings` are about the file as a whole, or about lines before the
+    first row.
     """
 
     id: str
     object: Literal["file.preview"]
+    """
+    Type of the object. Always `file.preview`.
+    """
     file_id: str
     status: Literal["completed"]
     format: dict[str, Any]
-    found: FoundFormat | None
-    error: Issue | None
+    found: DetectedFormat | None
+    """
+    Format in which the file was read; null if the container is unknown.
+    """
+    error: ReportIssue | None
+    """
+    Reason why the file cannot be read; null if the preview encountered none.
+    """
     rows: list[PreviewRow]
-    findings: list[Issue]
+    """
+    First rows.
+    """
+    findings: list[ReportIssue]
+    """
+    Issues of the file as a whole, or of lines before the first row.
+    """
     alternatives: FormatAlternatives
+    """
+    Other format options that the file allows.
+    """
 
 
-class FileDiff(Model):
+class FileDiff(ApiObject):
     """
     Difference between two files, from `before` to `after`.
 
-        Rows are compared in all content used for training, in any order. `changed` rows have the same
-        questions, or come from the same row by a cleaning, but differ otherwise. The largest shift in
-        `drift` comes first.
+    Rows are compared in all content used for training, in any order. `changed` rows have the same
+    questions, or come from the same row by a cleaning, but differ otherwise. The largest shift in
+    `drift` comes first.
     """
 
     id: str
     object: Literal["file.diff"]
+    """
+    Type of the object. Always `file.diff`.
+    """
     file_id: str
     status: Literal["completed"]
     other_file: str
     summary: str
+    """
+    The difference in one sentence.
+    """
     unchanged: int
+    """
+    Number of rows that both files have.
+    """
     changed: int
+    """
+    Number of rows that have the same questions, but differ otherwise.
+    """
     removed: int
+    """
+    Number of rows that only the first file has.
+    """
     added: int
-    drift: list[Shift]
+    """
+    Number of rows that only the second file has.
+    """
+    drift: list[FileDiffShift]
+    """
+    Statistics that differ, the largest shift first.
+    """
     before: FileStatistics
+    """
+    Statistics of the first file.
+    """
     after: FileStatistics
-
-
-class Error(Model):
     """
-    Body of every failed request, in the format that OpenAI's SDKs expect.
+    Statistics of the second file.
     """
 
-    error: ErrorDetail
 
-
-class AdviceObject(Model):
+class ChatCompletionChunk(ApiObject):
     """
-    Advice before a training. The fields after `error` are null until it is completed.
+    Event of a streamed chat completion, as in the OpenAI API.
     """
 
     id: str
     """
-    ID of the advice. Starts with `ftadvice-`.
+    ID of the completion.
     """
-    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
-    created_at: int
+    created: int
     """
-    Creation time, in Unix seconds.
-    """
-    finished_at: int | None
-    """
-    Time at which the advice ended, in Unix seconds; null if it has not.
-    """
-    expires_at: int
-    """
-    Time at which the advice is deleted, in Unix seconds.
-    """
-    training_file: str
-    """
-    ID of the training file.
+    Unix timestamp in seconds (UTC).
     """
     model: str
     """
-    ID of the base model.
+    Model that generated the response.
     """
-    status: Literal["in_progress", "completed", "failed"]
+    usage: CompletionUsage | None = None
     """
-    Status of the advice.
+    Token counts of a request.
     """
-    error: AdviceErrorObject | None
+    object: Literal["chat.completion.chunk"]
     """
-    Reason for the status `failed`; otherwise null.
+    Type of the object. Always `chat.completion.chunk`.
     """
-    recommendation: Literal["train", "prompt", "retrieval", "collect", "fix_data"] | None = None
+    choices: list[ChatCompletionChunkChoice]
+    """
+    Parts of the generated messages. Empty in the event with the token counts.
+    """
+
+
+class AdviceResult(ApiObject):
+    """
+    Completed advice before a training.
+    """
+
+    recommendation: Literal["train", "prompt", "retrieval", "collect", "fix_data"]
     """
     What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data` first.
     """
-    sentence: str | None = None
+    sentence: str
     """
     Recommendation in one sentence, with its figures.
+    """
+    code: str | None = None
+    """
+    Code of the sentence.
+    """
+    figures: dict[str, Any] | None = None
+    """
+    Figures of the sentence by name. Scores are in points (0 to 100).
     """
     rows: int | None = None
     """
@@ -6583,26 +8230,33 @@ class AdviceObject(Model):
     """
     Result of a keyword search, which needs no training.
     """
-    findings: list[FindingObject] | None = None
+    findings: list[Finding] | None = None
     """
     Findings of the file's report, the most urgent first.
     """
-    estimate: EstimateObject | None = None
+    estimate: FineTuningEstimate | None = None
     """
     Estimate of a job with default settings.
     """
     notes: list[str] | None = None
     """
-    What was left out, and why a job would be refused.
+    Skipped checks, and reasons why a job would be refused.
+    """
+    note_details: list[Statement] | None = None
+    """
+    The notes as codes and figures, in the same order.
     """
 
 
-class ChatCompletion(Model):
+class ChatCompletion(ApiObject):
     """
     Chat completion, as in the OpenAI API.
     """
 
     id: str
+    """
+    ID of the completion.
+    """
     created: int
     """
     Unix timestamp in seconds (UTC).
@@ -6612,16 +8266,28 @@ class ChatCompletion(Model):
     Model that generated the response.
     """
     usage: CompletionUsage | None = None
+    """
+    Token counts of a request.
+    """
     object: Literal["chat.completion"]
+    """
+    Type of the object. Always `chat.completion`.
+    """
     choices: list[ChatCompletionChoice]
+    """
+    A generated chat message.
+    """
 
 
-class CompletionsDataSource(Model):
+class CompletionsDataSource(ApiObject):
     """
     Items whose answers are sampled with chat completions.
     """
 
     type: Literal["completions"]
+    """
+    Always `completions`.
+    """
     source: FileContentSource | FileIdSource
     """
     Source of the items.
@@ -6635,161 +8301,27 @@ class CompletionsDataSource(Model):
     Prompt of an item.
     """
     sampling_params: CompletionsSamplingParams | None = None
-
-
-class DatasetGeneration(Model):
     """
-    Generation of training rows from documents by a model of this installation.
+    Sampling parameters of chat completions.
     """
 
-    id: str
+
+class DatasetGenerationResult(ApiObject):
     """
-    ID of the generation, prefixed with `dsgen_`.
+    Rows of a generation that has ended. A failed or cancelled one keeps its rows so far.
     """
-    object: Literal["dataset.generation"] = "dataset.generation"
-    documents: list[str]
+
+    output_file_id: str | None
     """
-    IDs of the documents.
-    """
-    model: str
-    """
-    Model that writes and checks the rows.
-    """
-    kinds: list[Literal["questions", "rewrites", "refusals"]]
-    """
-    Kinds of rows.
-    """
-    language: str | None
-    """
-    BCP 47 tag of the language of the rows; null for the language of each passage.
-    """
-    n: int
-    """
-    Number of rows wanted.
-    """
-    max_tokens_total: int | None
-    """
-    Number of tokens after which no more requests are sent, or null.
-    """
-    seed: int
-    """
-    Random seed for choosing and ordering passages.
-    """
-    status: Literal["queued", "in_progress", "completed", "failed", "cancelling", "cancelled"]
-    """
-    Status of the generation.
-    """
-    error: GenerationError | None
-    """
-    Reason why the generation failed, or null.
+    ID of the file with the rows, whose purpose is `fine-tune`; null if there are none.
     """
     incomplete_details: GenerationIncompleteDetails | None
     """
-    Reason why a completed generation has fewer rows than wanted, or null.
-    """
-    output_file_id: str | None
-    """
-    ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has ended, or if there are none.
-    """
-    counts: GenerationCounts
-    usage: GenerationUsage
-    created_at: int
-    """
-    Creation time, as a Unix timestamp in seconds.
-    """
-    in_progress_at: int | None
-    """
-    Time at which the documents were read, as a Unix timestamp in seconds.
-    """
-    completed_at: int | None
-    """
-    Time at which the generation was completed, as a Unix timestamp in seconds.
-    """
-    failed_at: int | None
-    """
-    Time at which the generation failed, as a Unix timestamp in seconds.
-    """
-    cancelling_at: int | None
-    """
-    Time at which the cancellation was requested, as a Unix timestamp in seconds.
-    """
-    cancelled_at: int | None
-    """
-    Time at which the generation was cancelled, as a Unix timestamp in seconds.
-    """
-    metadata: dict[str, str] | None
-    """
-    Key-value pairs attached to the generation.
+    Reason why there are fewer rows than the target, or null.
     """
 
 
-class ErasureObject(Model):
-    """
-    A search for rows in all files and stored chats of a project, and their erasure.
-    """
-
-    id: str
-    """
-    ID of the erasure, prefixed with `erasuresearch-`.
-    """
-    object: Literal["organization.erasure"] = "organization.erasure"
-    created_at: int
-    """
-    Creation time, as a Unix timestamp in seconds.
-    """
-    finished_at: int | None
-    """
-    Time at which the erasure ended, as a Unix timestamp in seconds.
-    """
-    project_id: str
-    """
-    ID of the project.
-    """
-    status: Literal["in_progress", "completed", "failed"]
-    """
-    Status: `in_progress`, then `completed` or `failed`.
-    """
-    match: ErasureMatch
-    apply: bool
-    """
-    Whether files are replaced.
-    """
-    cascade: bool
-    """
-    Whether models are deleted too.
-    """
-    progress: ErasureProgress
-    files: list[ErasureFile]
-    """
-    Files with rows that match.
-    """
-    stored_chats: ErasureStoredChats | None = None
-    """
-    Stored chats that match; null until they are searched.
-    """
-    models: list[str]
-    """
-    Names of all models that were trained on one of these files, deleted ones included.
-    """
-    places: list[ErasurePlace]
-    """
-    Other objects of the project that have the text, as it was written: the first 1,000. They are not changed: delete them if they must be erased. Empty until all files are searched.
-    """
-    unreadable_files: list[str]
-    """
-    IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
-    """
-    rewrite: ErasureRewrite | None = None
-    """
-    Rewrite of the files of Redis, which then have neither what was searched for nor what was deleted; null until it is done, seconds after the erasure has ended.
-    """
-    error: ErasureError | None
-    """
-    Reason why the erasure failed.
-    """
-
-
-class ErasureReceiptObject(Model):
+class ErasureReceipt(ApiObject):
     """
     Receipt of an erasure: what was erased, when, and who asked for it.
     """
@@ -6798,7 +8330,10 @@ class ErasureReceiptObject(Model):
     """
     ID of the receipt, prefixed with `erasure-`.
     """
-    object: Literal["erasure_receipt"] = "erasure_receipt"
+    object: Literal["erasure_receipt"]
+    """
+    Type of the object. Always `erasure_receipt`.
+    """
     status: Literal["in_progress", "completed"]
     """
     `completed` once nothing is left in storage and in the files of Redis, and the receipt is signed.
@@ -6825,7 +8360,7 @@ class ErasureReceiptObject(Model):
     """
     completed_at: int | None
     """
-    Time from which nothing was left in storage, as a Unix timestamp in seconds.
+    When removal finished, in Unix seconds.
     """
     folders: list[str]
     """
@@ -6843,13 +8378,44 @@ class ErasureReceiptObject(Model):
     """
     Rewrite of the files of Redis after the deletion; null until the receipt is completed, and in receipts of versions up to 0.2, whose signature does not cover it.
     """
-    signature: ReceiptSignature | None
+    signature: ErasureReceiptSignature | None
     """
     Signature of the receipt; null until it is completed.
     """
 
 
-class JobObject(Model):
+class ErasureResult(ApiObject):
+    """
+    What an erasure has found and done so far.
+    """
+
+    files: list[ErasureFile]
+    """
+    Files with rows that match.
+    """
+    stored_chats: ErasureStoredChats | None
+    """
+    Stored chats that match; null until they are searched.
+    """
+    models: list[str]
+    """
+    Names of all models that were trained on one of these files, deleted ones included.
+    """
+    places: list[ErasurePlace]
+    """
+    Other objects of the project that contain the text, as it was written: the first 1,000. They are not changed: delete them if they must be erased. Empty until all files are searched.
+    """
+    unreadable_files: list[str]
+    """
+    IDs of the files that could not be searched, for example because they are encrypted archives. Check them yourself.
+    """
+    rewrite: ErasureRewrite | None
+    """
+    Rewrite of the files of Redis, which then contain neither what was searched for nor what was deleted; null until it is done, seconds after the erasure has ended.
+    """
+
+
+class FineTuningJob(ApiObject):
     """
     A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields.
     """
@@ -6858,12 +8424,15 @@ class JobObject(Model):
     """
     ID of the job. Starts with `ftjob-`.
     """
-    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    object: Literal["fine_tuning.job"]
+    """
+    Type of the object. Always `fine_tuning.job`.
+    """
     created_at: int
     """
     Creation time, in Unix seconds.
     """
-    error: JobError | None
+    error: FineTuningJobError | None
     """
     Error that made the job fail. Null if it has not failed.
     """
@@ -6875,7 +8444,7 @@ class JobObject(Model):
     """
     Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then.
     """
-    hyperparameters: StandardHyperparameters
+    hyperparameters: FineTuningJobHyperparameters
     """
     OpenAI's standard hyperparameters. `method` has all hyperparameters.
     """
@@ -6917,7 +8486,7 @@ class JobObject(Model):
     """
     ID of the validation file.
     """
-    mixed_files: Annotated[list[MixedFileObject], Field(validate_default=True)] = []
+    mixed_files: Annotated[list[MixedFile], Field(validate_default=True)] = []
     """
     Files whose rows are mixed with those of the training file; empty if there are none.
     """
@@ -6925,7 +8494,7 @@ class JobObject(Model):
     """
     Estimated end of the training, in Unix seconds. Null if unknown.
     """
-    integrations: list[MlflowIntegrationObject] | None = None
+    integrations: list[MlflowIntegration] | None = None
     """
     Integrations of the job. Null if there are none.
     """
@@ -6971,7 +8540,7 @@ class JobObject(Model):
     """
 
 
-class KeyObject(Model):
+class ApiKey(ApiObject):
     """
     An API key without its secret.
     """
@@ -6980,15 +8549,17 @@ class KeyObject(Model):
     """
     ID of the key, prefixed with `key_`.
     """
-    object: Literal["organization.project.api_key"] = "organization.project.api_key"
+    object: Literal["organization.project.api_key"]
+    """
+    Type of the object. Always `organization.project.api_key`.
+    """
     name: str
     """
     Name of the key.
     """
     role: Literal["admin", "project_admin", "member", "trainer", "inference", "reader", "auditor"]
     """
-    Role of a key. It determines what the key may do in its project and, for `admin` and
-    `auditor`, in the whole installation.
+    Role of a key.
     """
     models: list[str] | None
     """
@@ -6998,7 +8569,7 @@ class KeyObject(Model):
     """
     Redacted secret with its last characters.
     """
-    previous_secrets: list[PreviousSecret]
+    previous_secrets: list[ApiKeyPreviousSecret]
     """
     Secrets that were replaced and are still valid, oldest first.
     """
@@ -7018,15 +8589,21 @@ class KeyObject(Model):
     """
     Creation time, as a Unix timestamp in seconds.
     """
-    limits: Limits
+    limits: ApiKeyLimits
     """
     Limits set for the key, within those of its project.
     """
-    owner: KeyOwner
-    owner_project_access: Literal["active"] = "active"
+    owner: ApiKeyOwner
+    """
+    The owner of an API key, as in the OpenAI API.
+    """
+    owner_project_access: Literal["active"]
+    """
+    Access of the owner to the project. Always `active`.
+    """
 
 
-class MultiGrader(Model):
+class MultiGrader(ApiObject):
     """
     Grader that combines the scores of other graders with a formula.
     """
@@ -7040,6 +8617,9 @@ class MultiGrader(Model):
     Lowest score that passes. Defaults to the middle of the range of scores.
     """
     type: Literal["multi"]
+    """
+    Always `multi`.
+    """
     graders: (
         StringCheckGrader
         | TextSimilarityGrader
@@ -7074,7 +8654,7 @@ class MultiGrader(Model):
     """
 
 
-class OutputItemObject(Model):
+class EvalRunOutputItem(ApiObject):
     """
     Outcome of one item of a run.
     """
@@ -7083,7 +8663,10 @@ class OutputItemObject(Model):
     """
     ID of the output item, prefixed with `outputitem_`.
     """
-    object: Literal["eval.run.output_item"] = "eval.run.output_item"
+    object: Literal["eval.run.output_item"]
+    """
+    Type of the object. Always `eval.run.output_item`.
+    """
     eval_id: str
     """
     Identifier of the eval.
@@ -7108,14 +8691,17 @@ class OutputItemObject(Model):
     """
     Item of the data source.
     """
-    results: list[OutputItemResult]
+    results: list[EvalRunOutputItemResult]
     """
     Results by grader.
     """
-    sample: OutputItemSample
+    sample: EvalRunOutputItemSample
+    """
+    Prompt and answer of an item.
+    """
 
 
-class ReinforcementMethod(Model):
+class ReinforcementMethod(ApiObject):
     """
     Options of reinforcement fine-tuning.
     """
@@ -7137,14 +8723,20 @@ class ReinforcementMethod(Model):
     Grader that scores the answers of the model. Training reinforces answers with higher scores. `item` is the row without its messages and tools, and `sample` is the answer. OpenAI's types are `string_check`, `text_similarity`, `score_model`, `python` and `multi`.
     """
     hyperparameters: ReinforcementHyperparameters | None = None
+    """
+    Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling.
+    """
 
 
-class ResponsesDataSource(Model):
+class ResponsesDataSource(ApiObject):
     """
     Items whose answers are sampled with responses.
     """
 
     type: Literal["responses"]
+    """
+    Always `responses`.
+    """
     source: FileContentSource | FileIdSource
     """
     Source of the items.
@@ -7158,9 +8750,12 @@ class ResponsesDataSource(Model):
     Prompt of an item.
     """
     sampling_params: ResponsesSamplingParams | None = None
+    """
+    Sampling parameters of responses.
+    """
 
 
-class RunGrader(Model):
+class RunGrader(ApiObject):
     """
     Request body to run a grader.
     """
@@ -7191,7 +8786,66 @@ class RunGrader(Model):
     """
 
 
-class ValidateGrader(Model):
+class TrainingAdvice(ApiObject):
+    """
+    Advice before a training.
+    """
+
+    id: str
+    """
+    ID of the advice. Starts with `ftadvice-`.
+    """
+    object: Literal["advice"]
+    """
+    Type of the object. Always `advice`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    training_file_id: str
+    """
+    ID of the training file.
+    """
+    model: str
+    """
+    ID of the base model.
+    """
+    expires_at: int
+    """
+    Time at which the advice is deleted, in Unix seconds.
+    """
+    result: AdviceResult | None
+    """
+    The advice; null unless the status is `completed`.
+    """
+
+
+class ValidateGrader(ApiObject):
     """
     Request body to validate a grader.
     """
@@ -7214,7 +8868,7 @@ class ValidateGrader(Model):
     """
 
 
-class ValidatedGrader(Model):
+class ValidatedGrader(ApiObject):
     """
     A valid grader.
     """
@@ -7237,74 +8891,185 @@ class ValidatedGrader(Model):
     """
 
 
-class ValidationReport(Model):
+class ReportValidation(ApiObject):
     """
     Result of a validation. `counts` includes every issue, even if `issues` is capped.
     """
 
     format: str
+    """
+    Format of the rows.
+    """
     bytes: int
+    """
+    Size of the file in bytes.
+    """
     rows: int
+    """
+    Number of rows.
+    """
     valid_rows: int
+    """
+    Number of rows that can be trained on.
+    """
     errors: int
+    """
+    Number of errors.
+    """
     warnings: int
+    """
+    Number of warnings.
+    """
     counts: dict[str, int]
-    issues: list[Issue]
+    """
+    Number of all issues, by code.
+    """
+    issues: list[ReportIssue]
+    """
+    Issues found. Capped; `counts` has all.
+    """
 
 
-class FileReport(Model):
+class FileReport(ApiObject):
     """
     Report on a data set. Line numbers refer to the file as uploaded.
 
-        Rows of `near_duplicates` mean the same. Rows of `same_form` differ in a word, a number, a name
-        or a sign, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
-        `overlap`, with their texts.
+    Rows of `near_duplicates` mean the same. Rows of `same_form` differ in a word, a number, a name
+    or a sign, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
+    `overlap`, with their texts.
     """
 
     id: str
     object: Literal["file.report"]
+    """
+    Type of the object. Always `file.report`.
+    """
     file_id: str
     status: Literal["completed"]
     version: int
-    source: SourceFacts
-    validation: ValidationReport
+    """
+    Version of the report format.
+    """
+    source: ReportSource
+    """
+    Detected properties of the file.
+    """
+    validation: ReportValidation
+    """
+    Result of the validation.
+    """
     rows: int
-    turns: Distribution | None
-    characters: Distribution | None
-    answer_characters: Distribution | None
-    tokens: list[TokenStats]
-    tokenizer_fit: list[TokenizerFit]
-    languages: list[Share]
-    scripts: list[Share]
-    exact_duplicates: GroupStats
-    near_duplicates: GroupStats
-    contradictions: GroupStats
-    overlap: OverlapStats | None
-    personal_data: list[PersonalData]
-    system_prompts: SystemPrompts
-    findings: list[Issue]
+    """
+    Number of rows.
+    """
+    turns: ReportDistribution | None
+    """
+    Turns per row; null if there are no rows with turns.
+    """
+    characters: ReportDistribution | None
+    """
+    Characters per row; null if there are no rows.
+    """
+    answer_characters: ReportDistribution | None
+    """
+    Characters of the answers per row; null if there are no answers.
+    """
+    tokens: list[ReportTokens]
+    """
+    Token counts, one entry per base model.
+    """
+    tokenizer_fit: list[ReportTokenizerFit]
+    """
+    Efficiency of each tokenizer for the languages of the file.
+    """
+    languages: list[ReportShare]
+    """
+    Languages of the rows, most common first.
+    """
+    scripts: list[ReportShare]
+    """
+    Scripts of the rows, most common first.
+    """
+    exact_duplicates: ReportGroups
+    """
+    Identical rows.
+    """
+    near_duplicates: ReportGroups
+    """
+    Rows that mean the same.
+    """
+    contradictions: ReportGroups
+    """
+    Rows with the same question and different answers.
+    """
+    overlap: ReportOverlap | None
+    """
+    Rows of the validation file that also appear in this file; null without a validation file.
+    """
+    personal_data: list[ReportPersonalData]
+    """
+    Detected personal data, by kind.
+    """
+    system_prompts: ReportSystemPrompts
+    """
+    Statistics on system prompts.
+    """
+    findings: list[ReportIssue]
+    """
+    Issues found in the rows. Capped; `finding_counts` has all.
+    """
     finding_counts: dict[str, int]
-    advice: list[Advice]
-    same_form: GroupStats | None = None
-    pairs: Annotated[list[RowPair], Field(validate_default=True)] = []
-    possible_personal_data: Annotated[list[PersonalData], Field(validate_default=True)] = []
-    scores: Scores | None = None
-    meaning: MeaningStats | None = None
+    """
+    Number of all findings, by code.
+    """
+    advice: list[ReportAdvice]
+    """
+    Recommended actions, the most urgent first.
+    """
+    same_form: ReportGroups | None = None
+    """
+    Rows that differ in a word, a number, a name or a sign, and are not copies.
+    """
+    pairs: Annotated[list[ReportRowPair], Field(validate_default=True)] = []
+    """
+    Examples of similar rows, with their texts.
+    """
+    possible_personal_data: Annotated[list[ReportPersonalData], Field(validate_default=True)] = []
+    """
+    Numbers that could be personal data, but that no word nearby confirms.
+    """
+    scores: ReportScores | None = None
+    """
+    Quality scores of the rows; null in reports of earlier versions, and without rows.
+    """
+    meaning: ReportMeanings | None = None
+    """
+    What a text encoder found; null except in reports of earlier versions.
+    """
 
 
-class CallerObject(Model):
+class Caller(ApiObject):
     """
     The API key that a request was sent with, its project, and the limits of both.
     """
 
-    object: Literal["caller"] = "caller"
-    api_key: KeyObject
-    project: ProjectObject
-    api_key_limits: Allowance
+    object: Literal["caller"]
+    """
+    Type of the object. Always `caller`.
+    """
+    api_key: ApiKey
+    """
+    An API key without its secret.
+    """
+    project: Project
+    """
+    A project (tenant).
+    """
+    api_key_limits: ApiKeyLimitUsage
     """
     Limits that apply to the API key, installation defaults included.
     """
-    project_limits: ProjectAllowance
+    project_limits: ProjectLimitUsage
     """
     Limits that apply to all keys of the project together, installation defaults included.
     """
@@ -7318,12 +9083,15 @@ class CallerObject(Model):
     """
 
 
-class CreateEval(Model):
+class CreateEval(ApiObject):
     """
     Request body to create an eval.
     """
 
-    data_source_config: CustomDataSourceConfig
+    data_source_config: CreateEvalDataSourceConfig
+    """
+    Schema of the items.
+    """
     testing_criteria: list[
         StringCheckGrader
         | TextSimilarityGrader
@@ -7350,7 +9118,7 @@ class CreateEval(Model):
     """
 
 
-class CreateEvalRun(Model):
+class CreateEvalRun(ApiObject):
     """
     Request body to create a run.
     """
@@ -7369,7 +9137,153 @@ class CreateEvalRun(Model):
     """
 
 
-class EvalObject(Model):
+class DatasetGeneration(ApiObject):
+    """
+    Generation of training rows from documents by a model of this installation.
+    """
+
+    id: str
+    """
+    ID of the generation. Starts with `dsgen_`.
+    """
+    object: Literal["dataset.generation"]
+    """
+    Type of the object. Always `dataset.generation`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    document_ids: list[str]
+    """
+    IDs of the documents.
+    """
+    model: str
+    """
+    Model that writes and checks the rows.
+    """
+    kinds: list[Literal["questions", "rewrites", "refusals"]]
+    """
+    Kinds of rows.
+    """
+    language: str | None
+    """
+    BCP 47 tag of the language of the rows; null for the language of each passage.
+    """
+    n: int
+    """
+    Target row count.
+    """
+    max_tokens_total: int | None
+    """
+    Number of tokens after which no more requests are sent, or null.
+    """
+    seed: int
+    """
+    Random seed for choosing and ordering passages.
+    """
+    counts: GenerationCounts
+    """
+    Number of passages and rows so far.
+    """
+    usage: GenerationUsage
+    """
+    Tokens used so far.
+    """
+    result: DatasetGenerationResult | None
+    """
+    The rows; null until the generation has ended.
+    """
+
+
+class Erasure(ApiObject):
+    """
+    A search for rows in all files and stored chats of a project, and their erasure.
+    """
+
+    id: str
+    """
+    ID of the erasure. Starts with `erasure-`.
+    """
+    object: Literal["organization.erasure"]
+    """
+    Type of the object. Always `organization.erasure`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    project_id: str
+    """
+    ID of the project.
+    """
+    match: ErasureMatch
+    """
+    Digest of what is searched for.
+    """
+    apply: bool
+    """
+    Whether files are replaced, and stored chats deleted.
+    """
+    cascade: bool
+    """
+    Whether models are deleted, too.
+    """
+    result: ErasureResult | None
+    """
+    What was found and done so far; null while the erasure is queued.
+    """
+
+
+class Eval(ApiObject):
     """
     Eval: the schema of its items and the graders of its runs.
     """
@@ -7378,7 +9292,10 @@ class EvalObject(Model):
     """
     ID of the eval, prefixed with `eval_`.
     """
-    object: Literal["eval"] = "eval"
+    object: Literal["eval"]
+    """
+    Type of the object. Always `eval`.
+    """
     created_at: int
     """
     Unix timestamp in seconds.
@@ -7387,7 +9304,10 @@ class EvalObject(Model):
     """
     Name of the eval.
     """
-    data_source_config: CustomDataSourceConfigObject
+    data_source_config: EvalDataSourceConfig
+    """
+    Schema of a row of a run's data source.
+    """
     testing_criteria: list[
         StringCheckGrader
         | TextSimilarityGrader
@@ -7410,7 +9330,7 @@ class EvalObject(Model):
     """
 
 
-class EvalRunObject(Model):
+class EvalRun(ApiObject):
     """
     Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of
     OpenAI's schema.
@@ -7420,7 +9340,10 @@ class EvalRunObject(Model):
     """
     ID of the run, prefixed with `evalrun_`.
     """
-    object: Literal["eval.run"] = "eval.run"
+    object: Literal["eval.run"]
+    """
+    Type of the object. Always `eval.run`.
+    """
     eval_id: str
     """
     Identifier of the eval.
@@ -7450,6 +9373,9 @@ class EvalRunObject(Model):
     Reason why the run failed, or null.
     """
     result_counts: EvalRunResultCounts
+    """
+    Counters of the items that have an outcome.
+    """
     per_model_usage: list[EvalRunModelUsage]
     """
     Tokens by model: the sampled one, and judges.
@@ -7484,7 +9410,7 @@ class EvalRunObject(Model):
     """
 
 
-class Method(Model):
+class FineTuningMethod(ApiObject):
     """
     Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers,
     continued pre-training on texts, or reinforcement on prompts, by a grader.
@@ -7516,7 +9442,38 @@ class Method(Model):
     """
 
 
-class CreateJob(Model):
+class Session(ApiObject):
+    """
+    Session of a browser: who is signed in, and the token for requests that change something.
+    """
+
+    object: Literal["session"]
+    """
+    Type of the object. Always `session`.
+    """
+    id: str
+    """
+    ID of the session.
+    """
+    created_at: int
+    """
+    Time of the sign-in, in Unix seconds.
+    """
+    expires_at: int
+    """
+    Time at which the session ends, in Unix seconds.
+    """
+    csrf_token: str
+    """
+    Value of the header `X-CSRF-Token`, which requests with the cookie need unless their method is GET or HEAD.
+    """
+    caller: Caller
+    """
+    The API key that a request was sent with, its project, and the limits of both.
+    """
+
+
+class CreateFineTuningJob(ApiObject):
     """
     Request body for creating a fine-tuning job.
     """
@@ -7533,7 +9490,7 @@ class CreateJob(Model):
     """
     ID of the validation file, whose rows are used to measure the model.
     """
-    mixed_files: list[MixedFile] | None = None
+    mixed_files: list[CreateMixedFile] | None = None
     """
     Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
     """
@@ -7549,11 +9506,11 @@ class CreateJob(Model):
     """
     Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512.
     """
-    method: Method | None = None
+    method: FineTuningMethod | None = None
     """
     Training method and its hyperparameters. Defaults to `supervised`.
     """
-    hyperparameters: Hyperparameters | None = None
+    hyperparameters: SupervisedHyperparameters | None = None
     """
     Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted.
     """
@@ -7566,13 +9523,16 @@ class CreateJob(Model):
     Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
     """
     baseline_prompt: str | None = None
-    integrations: list[MlflowIntegration | WandbIntegration] | None = None
+    """
+    System message of the base model in the evaluation, to compare the trained model with a prompted base model.
+    """
+    integrations: list[CreateMlflowIntegration | WandbIntegration] | None = None
     """
     Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
     """
 
 
-class CreateSweep(Model):
+class CreateSweep(ApiObject):
     """
     Request body for creating a sweep: that of a job, with lists of values to try.
     """
@@ -7589,7 +9549,7 @@ class CreateSweep(Model):
     """
     ID of the validation file, whose rows are used to measure the model.
     """
-    mixed_files: list[MixedFile] | None = None
+    mixed_files: list[CreateMixedFile] | None = None
     """
     Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
     """
@@ -7605,11 +9565,11 @@ class CreateSweep(Model):
     """
     Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512.
     """
-    method: Method | None = None
+    method: FineTuningMethod | None = None
     """
     Training method and its hyperparameters. Defaults to `supervised`.
     """
-    hyperparameters: Hyperparameters | None = None
+    hyperparameters: SupervisedHyperparameters | None = None
     """
     Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted.
     """
@@ -7622,7 +9582,10 @@ class CreateSweep(Model):
     Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
     """
     baseline_prompt: str | None = None
-    integrations: list[MlflowIntegration | WandbIntegration] | None = None
+    """
+    System message of the base model in the evaluation, to compare the trained model with a prompted base model.
+    """
+    integrations: list[CreateMlflowIntegration | WandbIntegration] | None = None
     """
     Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the operator must allow; `wandb` is not supported.
     """

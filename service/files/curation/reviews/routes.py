@@ -18,11 +18,10 @@ from service.files.curation.reviews.records import (
     TooManyReviews,
 )
 from service.files.curation.reviews.schemas import (
+    PutRowReview,
     RowReview,
     RowReviewCounts,
-    RowReviewDeleted,
     RowReviewList,
-    SetRowReview,
 )
 from service.files.records import FileRecord, Purpose, ReviewLabel
 from service.files.routes import Store, require_file
@@ -31,7 +30,7 @@ from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
 from service.web.permissions import Permission, needs
-from service.web.resources import Paged, Resource, list_of
+from service.web.resources import Deleted, Paged, Resource, deleted, list_of
 
 router = APIRouter(prefix="/v1/files/{file_id}/reviews", tags=["Data sets"])
 
@@ -101,7 +100,7 @@ async def get_review(line: Line, file: ReviewedFile, reviews: ReviewStore) -> Ro
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.REVIEW_UPDATED),
 )
 async def set_review(
-    line: Line, body: SetRowReview, caller: Caller, file: ReviewedFile, reviews: ReviewStore
+    line: Line, body: PutRowReview, caller: Caller, file: ReviewedFile, reviews: ReviewStore
 ) -> RowReview:
     """Write the review of a row, or replace it. If several people review a row, the last review
     counts.
@@ -128,19 +127,19 @@ async def set_review(
     summary="Delete the review of a row",
     openapi_extra=needs(Permission.FILES_WRITE, AuditEvent.REVIEW_DELETED),
 )
-async def delete_review(line: Line, file: ReviewedFile, reviews: ReviewStore) -> RowReviewDeleted:
+async def delete_review(line: Line, file: ReviewedFile, reviews: ReviewStore) -> Deleted:
     """Delete the review of a row with its text."""
     record = await _existing(reviews, file, line)
     if not await reviews.delete(file, record):
         raise REVIEW.not_found(str(line))
-    return RowReviewDeleted(id=record.id)
+    return deleted(record.id, "file.review")
 
 
 async def _existing(reviews: Reviews, file: FileRecord, line: int) -> ReviewRecord:
     return REVIEW.get_or_404(await reviews.get(file, line), str(line))
 
 
-def _checked(body: SetRowReview, line: int, file: FileRecord) -> dict[str, object] | None:
+def _checked(body: PutRowReview, line: int, file: FileRecord) -> dict[str, object] | None:
     """Return the edited row. Raises BadRequest if jobs could not train on it."""
     if body.row is None or file.row_format is None:
         return body.row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,12 +13,12 @@ from service.web.resources import ListOf
 MAX_NOTE_CHARS = 2_000
 
 
-class SetRowReview(BaseModel):
+class PutRowReview(BaseModel):
     """Request to review a row."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    label: ReviewLabel = Field(
+    label: Annotated[ReviewLabel, Field(strict=False)] = Field(
         description="What a cleaning does with the row: `approved` keeps it, `rejected` drops it, "
         "`edited` replaces it by `row`, and `unsure` decides nothing.",
         examples=["approved"],
@@ -87,11 +87,3 @@ class RowReviewList(ListOf[RowReview]):
     """A page of the reviews of a file."""
 
     counts: RowReviewCounts = Field(description="Number of all reviews of the file by label.")
-
-
-class RowReviewDeleted(BaseModel):
-    """Response to deleting a review."""
-
-    id: str = Field(description="Line of the row as a string.")
-    object: Literal["file.review.deleted"] = "file.review.deleted"
-    deleted: Literal[True] = True

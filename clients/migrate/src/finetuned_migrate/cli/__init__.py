@@ -5,7 +5,7 @@ Each imports what it does when it runs, so that all other commands start without
 
 from __future__ import annotations
 
-from finetuned.cli.options import App
+from finetuned_cli.options import App
 
 from finetuned_migrate.cli import plan, record, report, retrain
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from finetuned.cli.output import Json, Out
+from finetuned_cli.output import Json, Out
 
 if TYPE_CHECKING:
     from finetuned_migrate.configs import Place

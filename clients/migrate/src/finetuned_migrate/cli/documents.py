@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from finetuned.cli.output import printable
+from finetuned_cli.output import printable
 
 if TYPE_CHECKING:
     from finetuned_migrate.openai import Compared

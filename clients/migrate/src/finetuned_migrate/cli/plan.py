@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from finetuned.cli import complete
-from finetuned.cli.output import Json, Out, size, span
-from finetuned.cli.session import client
-from finetuned.cli.tables import Column
+from finetuned_cli import complete
+from finetuned_cli.output import Json, Out, size, span
+from finetuned_cli.session import client
+from finetuned_cli.tables import Column
 
 from finetuned_migrate.cli.options import Folder, Only, chosen
 

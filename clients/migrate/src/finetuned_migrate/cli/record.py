@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from finetuned.cli.failures import WrongUsage
-from finetuned.cli.output import Json, Out, size
+from finetuned_cli.failures import WrongUsage
+from finetuned_cli.output import Json, Out, size
 
 if TYPE_CHECKING:
     import openai

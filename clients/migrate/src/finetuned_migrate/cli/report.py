@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from finetuned.cli import complete
-from finetuned.cli.failures import GateFailed, WrongUsage, openai_errors
-from finetuned.cli.gates import failed_conditions, parse_gate
-from finetuned.cli.output import Json, Out, plain
-from finetuned.cli.session import client
+from finetuned_cli import complete
+from finetuned_cli.failures import GateFailed, WrongUsage, openai_errors
+from finetuned_cli.gates import failed_conditions, parse_gate
+from finetuned_cli.output import Json, Out, plain
+from finetuned_cli.session import client
 
 from finetuned_migrate.cli.documents import markdown, text
 from finetuned_migrate.cli.options import Folder, Only, chosen

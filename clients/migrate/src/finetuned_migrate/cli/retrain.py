@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from finetuned.cli import complete
-from finetuned.cli.failures import JobEnded
-from finetuned.cli.output import Json, Out
-from finetuned.cli.session import client
-from finetuned.cli.tables import Column
+from finetuned_cli import complete
+from finetuned_cli.failures import JobEnded
+from finetuned_cli.output import Json, Out
+from finetuned_cli.session import client
+from finetuned_cli.tables import Column
 
 from finetuned_migrate.cli.options import Folder, Only, chosen
 

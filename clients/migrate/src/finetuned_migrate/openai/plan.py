@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finetuned.errors import BadRequest, Conflict, FileRefused, NotFound
-from finetuned.types import EstimateObject, FileReport, ModelObject
+from finetuned.types import FileReport, FineTuningEstimate, Model
 from pydantic import BaseModel
 
 from finetuned_migrate.openai.request import differences, method_of, obstacles, seed_of
@@ -13,7 +13,7 @@ from finetuned_migrate.openai.source import OldModel, Profile, Source
 from finetuned_migrate.openai.uploads import Uploads
 
 if TYPE_CHECKING:
-    from finetuned.client import Client
+    from finetuned import Client
 
 _SPOKEN_SHARE = 0.1  # a language of fewer rows does not decide about a base model
 _UNKNOWN_LANGUAGE = "und"
@@ -99,7 +99,7 @@ class Planner:
         models = [self._model(model, bases) for model in self._source.models(only)]
         return Plan(server=self._server.base_url, models=models, left_behind=self._left_behind())
 
-    def _model(self, model: OldModel, bases: list[ModelObject]) -> ModelPlan:
+    def _model(self, model: OldModel, bases: list[Model]) -> ModelPlan:
         obstructed = obstacles(model, self._source)
         training = model.file("training_file") or ""
         profile = self._source.profile(training)
@@ -109,7 +109,7 @@ class Planner:
         if file_id is not None:
             try:
                 self._server.files.wait(file_id)
-                report = self._server.files.report(file_id)
+                report = self._server.datasets.report(file_id)
             except FileRefused as e:
                 obstructed = [str(e)]
         spoken = [] if report is None else _spoken(report)
@@ -132,7 +132,7 @@ class Planner:
     def _fit(
         self,
         model: OldModel,
-        base: ModelObject,
+        base: Model,
         profile: Profile,
         file_id: str | None,
         report: FileReport | None,
@@ -175,12 +175,12 @@ class Planner:
 
     def _estimate(
         self, model: OldModel, base: str, file_id: str | None
-    ) -> tuple[EstimateObject | None, str | None]:
+    ) -> tuple[FineTuningEstimate | None, str | None]:
         """Return the server's estimate, or why it refuses such a job."""
         if file_id is None:
             return None, None
         try:
-            found = self._server.jobs.estimate(
+            found = self._server.fine_tuning.jobs.wait_for_estimate(
                 model=base,
                 training_file=file_id,
                 method=method_of(model),
@@ -216,7 +216,7 @@ def _spoken(report: FileReport) -> list[str]:
     return [name for name in spoken if name != _UNKNOWN_LANGUAGE]
 
 
-def _too_long(base: ModelObject, profile: Profile, report: FileReport | None) -> list[str]:
+def _too_long(base: Model, profile: Profile, report: FileReport | None) -> list[str]:
     if base.context_length is None:
         return []
     counted = [t.tokens.max for t in report.tokens if t.model == base.id] if report else []

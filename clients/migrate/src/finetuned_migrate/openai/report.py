@@ -16,7 +16,7 @@ from finetuned_migrate.openai.retrain import new_model_of
 from finetuned_migrate.openai.source import OldModel, Source
 
 if TYPE_CHECKING:
-    from finetuned.client import Client
+    from finetuned import Client
 
 Say = Callable[[str], None]
 Check = Callable[[Mapping[str, float]], Sequence[str]]
@@ -135,7 +135,7 @@ class Reporter:
             failed = " ".join(found.failures)
             grading.note("forced_move", f"{int(time.time())} {found.new_model}: {failed}")
         try:
-            self._server.aliases.set(found.model, found.new_model, force=force)
+            self._server.aliases.set(found.model, model=found.new_model, force=force)
         except ApiError as e:
             return found.model_copy(update={"alias": f"not moved: {e.message}", "passed": False})
         return found.model_copy(update={"alias": "moved", "forced": not found.passed})

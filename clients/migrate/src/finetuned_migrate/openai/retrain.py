@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finetuned.errors import ApiError, FileRefused, FinetunedError, NotFound
-from finetuned.types import JobObject
+from finetuned.types import FineTuningJob
 from pydantic import BaseModel
 
 from finetuned_migrate.openai.request import method_of, obstacles, seed_of
@@ -15,7 +15,7 @@ from finetuned_migrate.openai.source import OldModel, Source
 from finetuned_migrate.openai.uploads import Uploads
 
 if TYPE_CHECKING:
-    from finetuned.client import Client
+    from finetuned import Client
 
 OLD_MODEL, OLD_JOB = "openai_model", "openai_job"
 """Keys of a job's metadata, by which a repeated command finds it."""
@@ -79,7 +79,7 @@ class Retraining:
         self._say(f"checked {old_id}: {file.rows} rows, {file.warnings or 0} warnings")
         return file.id
 
-    def _job(self, model: OldModel, training: str, validation: str | None) -> JobObject:
+    def _job(self, model: OldModel, training: str, validation: str | None) -> FineTuningJob:
         old_job = str((model.job or {})["id"])
         metadata = {OLD_MODEL: model.name, OLD_JOB: old_job}
         earlier = jobs_of(self._server, model.name, self._base)
@@ -88,7 +88,7 @@ class Retraining:
             return usable
         # The number of earlier jobs is part of the key: one that failed may be tried again.
         parts = [self._base, training, validation or "", *metadata.values(), str(len(earlier))]
-        job = self._server.jobs.create(
+        job = self._server.fine_tuning.jobs.create(
             model=self._base,
             training_file=training,
             validation_file=validation,
@@ -101,7 +101,7 @@ class Retraining:
         self._say(f"{model.name}: created {job.id}")
         return job
 
-    def _usable(self, job: JobObject) -> bool:
+    def _usable(self, job: FineTuningJob) -> bool:
         """Whether a job is on its way, or its model is still there."""
         if job.status in ("failed", "cancelled"):
             return False
@@ -114,7 +114,7 @@ class Retraining:
         return True
 
     def _finish(self, model: OldModel, found: Retrained, *, alias: bool) -> Retrained:
-        job = self._server.jobs.wait(found.job or "")
+        job = self._server.fine_tuning.jobs.wait(found.job or "")
         ended = Retrained(
             model=model.name,
             job=job.id,
@@ -133,7 +133,7 @@ class Retraining:
             found = self._server.aliases.retrieve(name)
         except NotFound:
             try:
-                self._server.aliases.set(name, target, create_only=True)
+                self._server.aliases.set(name, model=target, if_none_match="*")
             except ApiError as e:
                 return "refused", e.message
             return "set", None
@@ -143,9 +143,9 @@ class Retraining:
         return "kept", f"The alias answers with {now}: `report --move` moves it."
 
 
-def jobs_of(server: Client, model: str, base: str | None = None) -> list[JobObject]:
+def jobs_of(server: Client, model: str, base: str | None = None) -> list[FineTuningJob]:
     """Return the jobs that train an old model again, newest first."""
-    found = server.jobs.list(metadata={OLD_MODEL: model})
+    found = server.fine_tuning.jobs.list(metadata={OLD_MODEL: model})
     return [job for job in found if base is None or job.model == base]
 
 

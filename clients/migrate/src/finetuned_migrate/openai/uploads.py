@@ -11,7 +11,7 @@ from finetuned.errors import BadRequest
 from finetuned_migrate.openai.source import Source
 
 if TYPE_CHECKING:
-    from finetuned.client import Client
+    from finetuned import Client
 
 Say = Callable[[str], None]
 
@@ -45,7 +45,7 @@ class Uploads:
         if path is None or self._known is None:
             raise BadRequest(f"The archive does not have the file {old_id}.")
         self._say(f"uploading {old_id}")
-        file = self._server.files.upload(path, filename=self._name(old_id))
+        file = self._server.files.create(path, filename=self._name(old_id))
         self._known[file.filename, file.bytes] = file.id
         return file.id
 

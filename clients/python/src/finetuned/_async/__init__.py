@@ -1,0 +1,1 @@
+"""The asynchronous client, of which `make clients` makes the synchronous one."""

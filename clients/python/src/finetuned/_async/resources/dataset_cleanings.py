@@ -1,0 +1,196 @@
+"""Methods of `client.dataset_cleanings`.
+
+Generated from openapi.json by `make clients`; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from typing_extensions import Unpack
+
+from finetuned import types
+from finetuned._async.transport import AsyncResource
+from finetuned._options import RequestOptions, body_of
+from finetuned._paginator import AsyncPaginator
+from finetuned._raw import async_raw, async_raw_list
+from finetuned._request import Request, at
+from finetuned._retry import Deadline
+
+if TYPE_CHECKING:
+    from finetuned import params
+
+
+class AsyncDatasetCleanings(AsyncResource):
+    """Methods of `client.dataset_cleanings`."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncDatasetCleaningsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncDatasetCleaningsWithRawResponse(self)
+
+    async def create(
+        self,
+        file_id: str,
+        *,
+        drop_broken: bool | None = None,
+        exact_duplicates: bool | None = None,
+        near_duplicates: bool | None = None,
+        near_threshold: float | None = None,
+        contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"]
+        | None = None,
+        personal_data: Literal["keep", "mask", "pseudonym"] | None = None,
+        possible_personal_data: bool | None = None,
+        unicode: Literal["keep", "NFC", "NFKC"] | None = None,
+        mend_mojibake: bool | None = None,
+        drop_control_characters: bool | None = None,
+        validation_share: float | None = None,
+        seed: int | None = None,
+        decisions_file: str | None = None,
+        use_reviews: bool | None = None,
+        format: types.FileFormat | params.FileFormat | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.FileCleaning:
+        """Clean a file in the background. The results are new files; the source file is not
+        modified.
+
+        The same file, options and recognizers produce identical bytes. Poll `retrieveFileCleaning`
+        until the status is `completed` or `failed`, then train on `training_file`. The new files
+        name the file and the cleaning that they come from.
+
+        Args:
+            file_id: ID of a file in the project.
+            drop_broken: Whether to drop invalid rows. If false, an invalid row fails the cleaning.
+            exact_duplicates: Whether to remove exact duplicates: rows identical to an earlier row
+                in all content used for training (system prompt, tools, messages, rejected answer
+                and label).
+            near_duplicates: Whether to also remove near duplicates: rows that mean the same as an
+                earlier row with the same system prompt, tools, rejected answer and label. Rows that
+                differ in a number, a date, a name, or a negation are kept. The report shows the
+                pairs.
+            near_threshold: Similarity at or above which two rows with the same facts are near
+                duplicates: the share of words, or of characters in scripts without spaces, that
+                each turn has in common with its counterpart. At 1, they differ only in case,
+                spacing, punctuation, and politeness.
+            contradictions: Answer to keep if a question has several different answers. In labeled
+                data: label to keep if the same answer to a question has both.
+            personal_data: Treatment of personal data. `mask` replaces a value with a placeholder
+                such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same
+                for the same value. A value found anywhere in the file is replaced throughout the
+                file, in every spelling. The recognizers of the project apply as well.
+            possible_personal_data: Whether to also treat numbers that are only possibly personal
+                data: they have the form of a telephone number or a national ID, but no word before
+                them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
+            unicode: Unicode normalization form. NFKC also folds compatibility characters such as
+                full-width letters.
+            mend_mojibake: Whether to repair mojibake: text that was decoded with the wrong
+                encoding.
+            drop_control_characters: Whether to remove control characters other than tabs and line
+                breaks.
+            validation_share: Fraction of the rows to write to a validation file.
+            seed: Random seed of the validation split.
+            decisions_file: ID of a file of the purpose `user_data` with decisions on single rows,
+                one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"`
+                with the `row` to use instead. A row that is kept or edited is not dropped as a
+                duplicate or contradiction.
+            use_reviews: Whether to apply the reviews that the file has when the cleaning is
+                created, as decisions on single rows: approved rows are kept, rejected ones dropped,
+                and edited ones replaced. Not together with `decisions_file`.
+            format: Format options of the file. Defaults to the options given at upload.
+        """
+        return await self._transport.request(
+            types.FileCleaning,
+            Request(
+                "POST",
+                at("files", file_id, "clean"),
+                json=body_of(
+                    drop_broken=drop_broken,
+                    exact_duplicates=exact_duplicates,
+                    near_duplicates=near_duplicates,
+                    near_threshold=near_threshold,
+                    contradictions=contradictions,
+                    personal_data=personal_data,
+                    possible_personal_data=possible_personal_data,
+                    unicode=unicode,
+                    mend_mojibake=mend_mojibake,
+                    drop_control_characters=drop_control_characters,
+                    validation_share=validation_share,
+                    seed=seed,
+                    decisions_file=decisions_file,
+                    use_reviews=use_reviews,
+                    format=format,
+                )
+                or None,
+                idempotent=True,
+                options=options,
+            ),
+        )
+
+    async def retrieve(
+        self, file_id: str, cleaning_id: str, **options: Unpack[RequestOptions]
+    ) -> types.FileCleaning:
+        """Retrieve a cleaning's status, its output files, and the number of dropped and changed
+        rows by reason. `diff_file` describes each affected row.
+
+        Args:
+            file_id: ID of a file in the project.
+            cleaning_id: ID of a cleaning of the file.
+        """
+        return await self._transport.request(
+            types.FileCleaning,
+            Request("GET", at("files", file_id, "clean", cleaning_id), options=options),
+        )
+
+    def list(
+        self,
+        file_id: str,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncPaginator[types.FileCleaning]:
+        """List a file's cleanings, newest first.
+
+        Args:
+            file_id: ID of a file in the project.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+        """
+        return self._transport.pages(
+            types.FileCleaning,
+            Request(
+                "GET",
+                at("files", file_id, "clean"),
+                params={"after": after, "limit": limit},
+                options=options,
+            ),
+        )
+
+    async def wait(
+        self,
+        file_id: str,
+        cleaning_id: str,
+        *,
+        timeout_s: float | None = None,
+        on_change: Callable[[types.FileCleaning], object] | None = None,
+    ) -> types.FileCleaning:
+        """Wait until the status is final and return the object. Raises TimedOut.
+
+        Check `status` on the result: it can be `failed`. `on_change` is called with
+        the object when it has changed.
+        """
+        deadline = Deadline(timeout_s, f"The dataset cleaning {cleaning_id}")
+        return await self._transport.wait(
+            lambda: self.retrieve(file_id, cleaning_id), deadline, on_change=on_change
+        )
+
+
+class AsyncDatasetCleaningsWithRawResponse:
+    """Raw responses of `client.dataset_cleanings`."""
+
+    def __init__(self, resource: AsyncDatasetCleanings) -> None:
+        self.create = async_raw(resource.create)
+        self.retrieve = async_raw(resource.retrieve)
+        self.list = async_raw_list(resource.list)

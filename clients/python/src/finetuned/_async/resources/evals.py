@@ -1,0 +1,399 @@
+"""Methods of `client.evals`.
+
+Generated from openapi.json by `make clients`; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from typing_extensions import Unpack
+
+from finetuned import types
+from finetuned._async.transport import AsyncResource
+from finetuned._options import Omit, RequestOptions, body_of, changes_of, omit
+from finetuned._paginator import AsyncPaginator
+from finetuned._raw import async_raw, async_raw_list
+from finetuned._request import Request, at
+from finetuned._retry import Deadline
+
+if TYPE_CHECKING:
+    from finetuned import params
+
+
+class AsyncEvalsRunsOutputItems(AsyncResource):
+    """Methods of `client.evals.runs.output_items`."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncEvalsRunsOutputItemsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncEvalsRunsOutputItemsWithRawResponse(self)
+
+    async def retrieve(
+        self, eval_id: str, run_id: str, output_item_id: str, **options: Unpack[RequestOptions]
+    ) -> types.EvalRunOutputItem:
+        """Retrieve an output item: the item, the prompt, the answer, and each grader's result.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            run_id: ID of a run of the eval.
+            output_item_id: ID of an output item of the run.
+        """
+        return await self._transport.request(
+            types.EvalRunOutputItem,
+            Request(
+                "GET",
+                at("evals", eval_id, "runs", run_id, "output_items", output_item_id),
+                options=options,
+            ),
+        )
+
+    def list(
+        self,
+        eval_id: str,
+        run_id: str,
+        *,
+        status: Literal["pass", "fail", "failed", "error"] | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncPaginator[types.EvalRunOutputItem]:
+        """List the output items of a run in the order in which they finished, also while the run is
+        in progress.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            run_id: ID of a run of the eval.
+            status: Status to filter by. `failed` is the same as `fail`.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+            order: Sort order by time.
+        """
+        return self._transport.pages(
+            types.EvalRunOutputItem,
+            Request(
+                "GET",
+                at("evals", eval_id, "runs", run_id, "output_items"),
+                params={"status": status, "after": after, "limit": limit, "order": order},
+                options=options,
+            ),
+        )
+
+
+class AsyncEvalsRunsOutputItemsWithRawResponse:
+    """Raw responses of `client.evals.runs.output_items`."""
+
+    def __init__(self, resource: AsyncEvalsRunsOutputItems) -> None:
+        self.retrieve = async_raw(resource.retrieve)
+        self.list = async_raw_list(resource.list)
+
+
+class AsyncEvalsRuns(AsyncResource):
+    """Methods of `client.evals.runs`."""
+
+    @cached_property
+    def output_items(self) -> AsyncEvalsRunsOutputItems:
+        """Output items."""
+        return AsyncEvalsRunsOutputItems(self._transport)
+
+    @cached_property
+    def with_raw_response(self) -> AsyncEvalsRunsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncEvalsRunsWithRawResponse(self)
+
+    async def create(
+        self,
+        eval_id: str,
+        *,
+        data_source: types.JsonlDataSource
+        | params.JsonlDataSource
+        | types.CompletionsDataSource
+        | params.CompletionsDataSource
+        | types.ResponsesDataSource
+        | params.ResponsesDataSource,
+        metadata: Mapping[str, str] | None = None,
+        name: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.EvalRun:
+        """Create a run of an eval. A worker samples an answer to each item and grades it, behind
+        the requests of users.
+
+        The status goes from `queued` to `in_progress`, and finally to `completed`, `failed` or
+        `canceled`. With the data source `jsonl`, the items contain the answers.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            data_source: Items of the run, and how they are answered.
+            metadata: Key-value pairs of your own; up to 16.
+            name: Name of the run.
+        """
+        return await self._transport.request(
+            types.EvalRun,
+            Request(
+                "POST",
+                at("evals", eval_id, "runs"),
+                json=body_of(data_source=data_source, metadata=metadata, name=name),
+                idempotent=True,
+                options=options,
+            ),
+        )
+
+    async def retrieve(
+        self, eval_id: str, run_id: str, **options: Unpack[RequestOptions]
+    ) -> types.EvalRun:
+        """Retrieve a run: its status, its counters, and when it is expected to end.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            run_id: ID of a run of the eval.
+        """
+        return await self._transport.request(
+            types.EvalRun, Request("GET", at("evals", eval_id, "runs", run_id), options=options)
+        )
+
+    async def delete(
+        self, eval_id: str, run_id: str, **options: Unpack[RequestOptions]
+    ) -> types.EvalRunDeleted:
+        """Delete a run with its output items. A run in progress stops. `receipt` is the ID of a
+        signed receipt.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            run_id: ID of a run of the eval.
+        """
+        return await self._transport.request(
+            types.EvalRunDeleted,
+            Request("DELETE", at("evals", eval_id, "runs", run_id), options=options),
+        )
+
+    async def cancel(
+        self, eval_id: str, run_id: str, **options: Unpack[RequestOptions]
+    ) -> types.EvalRun:
+        """Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its
+        SDK for Node the other.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            run_id: ID of a run of the eval.
+        """
+        return await self._transport.request(
+            types.EvalRun,
+            Request("POST", at("evals", eval_id, "runs", run_id, "cancel"), options=options),
+        )
+
+    def list(
+        self,
+        eval_id: str,
+        *,
+        status: Literal["queued", "in_progress", "completed", "canceled", "failed"] | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncPaginator[types.EvalRun]:
+        """List the runs of an eval, oldest first by default. A page can have fewer runs than
+        `limit` if their requests contain many items.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            status: Status to filter by.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+            order: Sort order by time.
+        """
+        return self._transport.pages(
+            types.EvalRun,
+            Request(
+                "GET",
+                at("evals", eval_id, "runs"),
+                params={"status": status, "after": after, "limit": limit, "order": order},
+                options=options,
+            ),
+        )
+
+    async def wait(
+        self,
+        eval_id: str,
+        run_id: str,
+        *,
+        timeout_s: float | None = None,
+        on_change: Callable[[types.EvalRun], object] | None = None,
+    ) -> types.EvalRun:
+        """Wait until the status is final and return the object. Raises TimedOut.
+
+        Check `status` on the result: it can be `failed`. `on_change` is called with
+        the object when it has changed.
+        """
+        deadline = Deadline(timeout_s, f"The run {run_id}")
+        return await self._transport.wait(
+            lambda: self.retrieve(eval_id, run_id), deadline, on_change=on_change
+        )
+
+
+class AsyncEvalsRunsWithRawResponse:
+    """Raw responses of `client.evals.runs`."""
+
+    def __init__(self, resource: AsyncEvalsRuns) -> None:
+        self.create = async_raw(resource.create)
+        self.retrieve = async_raw(resource.retrieve)
+        self.delete = async_raw(resource.delete)
+        self.cancel = async_raw(resource.cancel)
+        self.list = async_raw_list(resource.list)
+
+
+class AsyncEvals(AsyncResource):
+    """Methods of `client.evals`."""
+
+    @cached_property
+    def runs(self) -> AsyncEvalsRuns:
+        """Runs."""
+        return AsyncEvalsRuns(self._transport)
+
+    @cached_property
+    def with_raw_response(self) -> AsyncEvalsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncEvalsWithRawResponse(self)
+
+    async def create(
+        self,
+        *,
+        data_source_config: types.CreateEvalDataSourceConfig | params.CreateEvalDataSourceConfig,
+        testing_criteria: Sequence[
+            types.StringCheckGrader
+            | params.StringCheckGrader
+            | types.TextSimilarityGrader
+            | params.TextSimilarityGrader
+            | types.LabelModelGrader
+            | params.LabelModelGrader
+            | types.ScoreModelGrader
+            | params.ScoreModelGrader
+            | types.PythonGrader
+            | params.PythonGrader
+            | types.MultiGrader
+            | params.MultiGrader
+            | types.ChrfGrader
+            | params.ChrfGrader
+            | types.JsonSchemaGrader
+            | params.JsonSchemaGrader
+            | types.ToolCallGrader
+            | params.ToolCallGrader
+            | types.LanguageGrader
+            | params.LanguageGrader
+            | types.LabelGrader
+            | params.LabelGrader
+        ],
+        metadata: Mapping[str, str] | None = None,
+        name: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.Eval:
+        """Create an eval: the schema of its items, and the graders that judge each item. Then
+        create runs of it, for different models and prompts.
+
+        Args:
+            data_source_config: Schema of the items.
+            testing_criteria: Graders of each item. Their names must be distinct.
+            metadata: Key-value pairs of your own; up to 16.
+            name: Name of the eval.
+        """
+        return await self._transport.request(
+            types.Eval,
+            Request(
+                "POST",
+                "evals",
+                json=body_of(
+                    data_source_config=data_source_config,
+                    testing_criteria=testing_criteria,
+                    metadata=metadata,
+                    name=name,
+                ),
+                idempotent=True,
+                options=options,
+            ),
+        )
+
+    async def retrieve(self, eval_id: str, **options: Unpack[RequestOptions]) -> types.Eval:
+        """Retrieve an eval with its schema and graders.
+
+        Args:
+            eval_id: ID of an eval in the project.
+        """
+        return await self._transport.request(
+            types.Eval, Request("GET", at("evals", eval_id), options=options)
+        )
+
+    async def update(
+        self,
+        eval_id: str,
+        *,
+        metadata: Mapping[str, str] | Omit | None = omit,
+        name: str | Omit | None = omit,
+        **options: Unpack[RequestOptions],
+    ) -> types.Eval:
+        """Update the name or the metadata of an eval. Its schema and graders never change.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            metadata: New key-value pairs; null removes them.
+            name: New name.
+        """
+        return await self._transport.request(
+            types.Eval,
+            Request(
+                "POST",
+                at("evals", eval_id),
+                json=changes_of(metadata=metadata, name=name) or None,
+                options=options,
+            ),
+        )
+
+    async def delete(self, eval_id: str, **options: Unpack[RequestOptions]) -> types.EvalDeleted:
+        """Delete an eval with all its runs and their output items. Runs in progress stop. `receipt`
+        is the ID of a signed receipt.
+
+        Args:
+            eval_id: ID of an eval in the project.
+        """
+        return await self._transport.request(
+            types.EvalDeleted, Request("DELETE", at("evals", eval_id), options=options)
+        )
+
+    def list(
+        self,
+        *,
+        order_by: Literal["created_at", "updated_at"] | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncPaginator[types.Eval]:
+        """List the project's evals, oldest first by default.
+
+        Args:
+            order_by: Time to order by.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+            order: Sort order by time.
+        """
+        return self._transport.pages(
+            types.Eval,
+            Request(
+                "GET",
+                "evals",
+                params={"order_by": order_by, "after": after, "limit": limit, "order": order},
+                options=options,
+            ),
+        )
+
+
+class AsyncEvalsWithRawResponse:
+    """Raw responses of `client.evals`."""
+
+    def __init__(self, resource: AsyncEvals) -> None:
+        self.create = async_raw(resource.create)
+        self.retrieve = async_raw(resource.retrieve)
+        self.update = async_raw(resource.update)
+        self.delete = async_raw(resource.delete)
+        self.list = async_raw_list(resource.list)

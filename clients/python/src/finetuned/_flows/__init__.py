@@ -1,1 +1,0 @@
-"""Flows behind the client's methods, one module per API resource."""

@@ -1,0 +1,71 @@
+# Generated from finetuned._async by `make clients`. Do not edit.
+"""Models: imports of adapters that were trained elsewhere, and downloads of exports."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetuned._concurrency import call
+from finetuned._request import Request, at
+from finetuned._sources import OnProgress, pack_adapter
+from finetuned._sync.files import Files, save
+from finetuned._sync.resources.model_exports import ModelExportsBase
+from finetuned._sync.resources.model_imports import ModelImports
+from finetuned._sync.resources.models import ModelsBase
+from finetuned.errors import ImportFailed
+
+if TYPE_CHECKING:
+    from finetuned import types
+
+
+class Models(ModelsBase):
+    """Models available for inference: base models, trained models and aliases."""
+
+    def import_adapter(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        base_model: str,
+        suffix: str | None = None,
+        on_progress: OnProgress | None = None,
+        timeout_s: float | None = None,
+    ) -> types.ModelImport:
+        """Import a LoRA adapter that was trained elsewhere, and wait for the model.
+
+        `source` is the folder that PEFT's `save_pretrained` wrote, a tar or zip archive of it, or
+        the ID of an uploaded archive. Raises ImportFailed if the adapter is refused.
+        """
+        imports = ModelImports(self._transport)
+        file_id = self._file_id(source, on_progress)
+        made = imports.create(file=file_id, base_model=base_model, suffix=suffix)
+        found = imports.wait(file_id, made.id, timeout_s=timeout_s)
+        if found.error is not None:
+            raise ImportFailed(found.error.message, code=found.error.code)
+        return found
+
+    def _file_id(self, source: str | os.PathLike[str], on_progress: OnProgress | None) -> str:
+        path, files = Path(source).expanduser(), Files(self._transport)
+        if not path.exists() and isinstance(source, str) and source.startswith("file-"):
+            return source
+        if not path.is_dir():
+            file = files.create(path, purpose="model-import", on_progress=on_progress)
+            return file.id
+        with tempfile.TemporaryDirectory(prefix="finetuned-") as folder:
+            packed = call(pack_adapter, path, Path(folder))
+            file = files.create(
+                packed, purpose="model-import", on_progress=on_progress, resume=False
+            )
+        return file.id
+
+
+class ModelExports(ModelExportsBase):
+    """Exports of trained models for other software."""
+
+    def download(self, export_id: str, to: str | os.PathLike[str]) -> Path:
+        """Download an export as a tar archive to a local file, and check its digest."""
+        result = (self.retrieve(export_id)).result
+        request = Request("GET", at("model_exports", export_id, "content"))
+        return save(self._transport, request, to, result.sha256 if result else None)

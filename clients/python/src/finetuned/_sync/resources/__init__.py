@@ -1,0 +1,2 @@
+# Generated from finetuned._async by `make clients`. Do not edit.
+"""Methods that only call a route, generated."""

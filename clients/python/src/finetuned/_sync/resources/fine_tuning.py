@@ -1,0 +1,771 @@
+# Generated from finetuned._async by `make clients`. Do not edit.
+"""Methods of `client.fine_tuning`.
+
+Generated from openapi.json by `make clients`; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from typing_extensions import Unpack
+
+from finetuned import types
+from finetuned._options import RequestOptions, body_of
+from finetuned._raw import raw, raw_list
+from finetuned._request import Request, at
+from finetuned._retry import Deadline
+from finetuned._sync.pages import Page
+from finetuned._sync.transport import Resource
+
+if TYPE_CHECKING:
+    from finetuned import params
+    from finetuned._sync.jobs import FineTuningJobs, FineTuningJobsEvaluation
+
+
+class FineTuningAlphaGraders(Resource):
+    """Methods of `client.fine_tuning.alpha.graders`."""
+
+    @cached_property
+    def with_raw_response(self) -> FineTuningAlphaGradersWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return FineTuningAlphaGradersWithRawResponse(self)
+
+    def run(
+        self,
+        *,
+        grader: types.StringCheckGrader
+        | params.StringCheckGrader
+        | types.TextSimilarityGrader
+        | params.TextSimilarityGrader
+        | types.LabelModelGrader
+        | params.LabelModelGrader
+        | types.ScoreModelGrader
+        | params.ScoreModelGrader
+        | types.PythonGrader
+        | params.PythonGrader
+        | types.MultiGrader
+        | params.MultiGrader
+        | types.ChrfGrader
+        | params.ChrfGrader
+        | types.JsonSchemaGrader
+        | params.JsonSchemaGrader
+        | types.ToolCallGrader
+        | params.ToolCallGrader
+        | types.LanguageGrader
+        | params.LanguageGrader
+        | types.LabelGrader
+        | params.LabelGrader,
+        model_sample: str,
+        item: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.GraderRun:
+        """Grade one answer. A failure to grade it is an error in the response's metadata.
+
+        Judges are asked with the caller's key and count as its requests.
+
+        Args:
+            grader: Grader to run.
+            model_sample: Answer to grade. It fills the `sample` namespace; `output_json` is set if
+                it is JSON.
+            item: Row of the data source. It fills the `item` namespace.
+        """
+        return self._transport.request(
+            types.GraderRun,
+            Request(
+                "POST",
+                "fine_tuning/alpha/graders/run",
+                json=body_of(grader=grader, model_sample=model_sample, item=item),
+                options=options,
+            ),
+        )
+
+    def validate(
+        self,
+        *,
+        grader: types.StringCheckGrader
+        | params.StringCheckGrader
+        | types.TextSimilarityGrader
+        | params.TextSimilarityGrader
+        | types.LabelModelGrader
+        | params.LabelModelGrader
+        | types.ScoreModelGrader
+        | params.ScoreModelGrader
+        | types.PythonGrader
+        | params.PythonGrader
+        | types.MultiGrader
+        | params.MultiGrader
+        | types.ChrfGrader
+        | params.ChrfGrader
+        | types.JsonSchemaGrader
+        | params.JsonSchemaGrader
+        | types.ToolCallGrader
+        | params.ToolCallGrader
+        | types.LanguageGrader
+        | params.LanguageGrader
+        | types.LabelGrader
+        | params.LabelGrader,
+        **options: Unpack[RequestOptions],
+    ) -> types.ValidatedGrader:
+        """Check a grader's templates, formula, source, labels, schema and models.
+
+        Args:
+            grader: Grader to validate.
+        """
+        return self._transport.request(
+            types.ValidatedGrader,
+            Request(
+                "POST",
+                "fine_tuning/alpha/graders/validate",
+                json=body_of(grader=grader),
+                options=options,
+            ),
+        )
+
+
+class FineTuningAlphaGradersWithRawResponse:
+    """Raw responses of `client.fine_tuning.alpha.graders`."""
+
+    def __init__(self, resource: FineTuningAlphaGraders) -> None:
+        self.run = raw(resource.run)
+        self.validate = raw(resource.validate)
+
+
+class FineTuningCheckpointsPermissions(Resource):
+    """Methods of `client.fine_tuning.checkpoints.permissions`."""
+
+    @cached_property
+    def with_raw_response(self) -> FineTuningCheckpointsPermissionsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return FineTuningCheckpointsPermissionsWithRawResponse(self)
+
+    def create(
+        self, model: str, *, project_ids: Sequence[str], **options: Unpack[RequestOptions]
+    ) -> Page[types.CheckpointPermission]:
+        """Let other projects send requests to a trained model or a checkpoint, also through aliases
+        of their own. They cannot export, delete or train on it, and their requests count as their
+        own usage. An existing permission is kept.
+
+        Only a key of the project that has the model may share it: a model can repeat what it was
+        trained on, and the role `admin` does not read the data of other projects.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            project_ids: IDs of the projects that may use the model.
+        """
+        return self._transport.pages(
+            types.CheckpointPermission,
+            Request(
+                "POST",
+                at("fine_tuning", "checkpoints", model, "permissions"),
+                json=body_of(project_ids=project_ids),
+                options=options,
+            ),
+        )
+
+    def delete(
+        self, model: str, permission_id: str, **options: Unpack[RequestOptions]
+    ) -> types.CheckpointPermissionDeleted:
+        """Revoke the permission of a project to use a trained model. Its requests get 404 within
+        seconds. Keys with the role `admin` revoke permissions to use the models of all projects.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            permission_id: ID of a permission to use the model.
+        """
+        return self._transport.request(
+            types.CheckpointPermissionDeleted,
+            Request(
+                "DELETE",
+                at("fine_tuning", "checkpoints", model, "permissions", permission_id),
+                options=options,
+            ),
+        )
+
+    def list(
+        self,
+        model: str,
+        *,
+        project_id: str | None = None,
+        order: Literal["ascending", "descending"] | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[types.CheckpointPermission]:
+        """List the permissions of other projects to use a trained model. Keys with the roles
+        `admin` and `auditor` list those of the models of all projects.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            project_id: Project to filter by.
+            order: Sort order by creation time. `desc` returns the newest first.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+        """
+        return self._transport.pages(
+            types.CheckpointPermission,
+            Request(
+                "GET",
+                at("fine_tuning", "checkpoints", model, "permissions"),
+                params={"project_id": project_id, "order": order, "after": after, "limit": limit},
+                options=options,
+            ),
+        )
+
+
+class FineTuningCheckpointsPermissionsWithRawResponse:
+    """Raw responses of `client.fine_tuning.checkpoints.permissions`."""
+
+    def __init__(self, resource: FineTuningCheckpointsPermissions) -> None:
+        self.create = raw_list(resource.create)
+        self.delete = raw(resource.delete)
+        self.list = raw_list(resource.list)
+
+
+class FineTuningJobsCheckpoints(Resource):
+    """Methods of `client.fine_tuning.jobs.checkpoints`."""
+
+    @cached_property
+    def with_raw_response(self) -> FineTuningJobsCheckpointsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return FineTuningJobsCheckpointsWithRawResponse(self)
+
+    def list(
+        self,
+        job_id: str,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[types.FineTuningJobCheckpoint]:
+        """List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in
+        inference requests, pass its `fine_tuned_model_checkpoint` as the model name.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+        """
+        return self._transport.pages(
+            types.FineTuningJobCheckpoint,
+            Request(
+                "GET",
+                at("fine_tuning", "jobs", job_id, "checkpoints"),
+                params={"after": after, "limit": limit},
+                options=options,
+            ),
+        )
+
+
+class FineTuningJobsCheckpointsWithRawResponse:
+    """Raw responses of `client.fine_tuning.jobs.checkpoints`."""
+
+    def __init__(self, resource: FineTuningJobsCheckpoints) -> None:
+        self.list = raw_list(resource.list)
+
+
+class FineTuningJobsEvaluationBase(Resource):
+    """Methods of `client.fine_tuning.jobs.evaluation`."""
+
+    @cached_property
+    def with_raw_response(self) -> FineTuningJobsEvaluationWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return FineTuningJobsEvaluationWithRawResponse(self)
+
+    def retrieve(
+        self, job_id: str, **options: Unpack[RequestOptions]
+    ) -> types.FineTuningJobEvaluation:
+        """Retrieve the state and the verdict of a job's evaluation.
+
+        When a job with held-out rows succeeds, the serving engine answers these rows with the base
+        model, with the base model and the best prompt that the service finds, and with the tuned
+        model. The verdict says whether to serve the model, and gives the figures.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+        """
+        return self._transport.request(
+            types.FineTuningJobEvaluation,
+            Request("GET", at("fine_tuning", "jobs", job_id, "evaluation"), options=options),
+        )
+
+    def create(
+        self, job_id: str, *, baseline_prompt: str | None = None, **options: Unpack[RequestOptions]
+    ) -> types.FineTuningJobEvaluation:
+        """Run a completed, skipped or failed evaluation again, for example after the engine was
+        started, or to compare the model with another prompt. Returns 409 if it is in progress.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            baseline_prompt: System message of the base model, to compare the trained model with a
+                prompted base model.
+        """
+        return self._transport.request(
+            types.FineTuningJobEvaluation,
+            Request(
+                "POST",
+                at("fine_tuning", "jobs", job_id, "evaluation"),
+                json=body_of(baseline_prompt=baseline_prompt) or None,
+                options=options,
+            ),
+        )
+
+    def report(
+        self,
+        job_id: str,
+        *,
+        format: Literal["json", "html", "md"] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> str:
+        """Retrieve everything that an evaluation measured: each row with all answers and scores as
+        JSON, or the report as Markdown or as one HTML page without external resources.
+
+        Returns 409 if the evaluation is not completed.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            format: Format of the report: JSON, HTML or Markdown.
+        """
+        return self._transport.request(
+            str,
+            Request(
+                "GET",
+                at("fine_tuning", "jobs", job_id, "evaluation", "report"),
+                params={"format": format},
+                options=options,
+            ),
+        )
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        timeout_s: float | None = None,
+        on_change: Callable[[types.FineTuningJobEvaluation], object] | None = None,
+    ) -> types.FineTuningJobEvaluation:
+        """Wait until the status is final and return the object. Raises TimedOut.
+
+        Check `status` on the result: it can be `failed`. `on_change` is called with
+        the object when it has changed.
+        """
+        deadline = Deadline(timeout_s, f"The evaluation {job_id}")
+        return self._transport.wait(lambda: self.retrieve(job_id), deadline, on_change=on_change)
+
+
+class FineTuningJobsEvaluationWithRawResponse:
+    """Raw responses of `client.fine_tuning.jobs.evaluation`."""
+
+    def __init__(self, resource: FineTuningJobsEvaluationBase) -> None:
+        self.retrieve = raw(resource.retrieve)
+        self.create = raw(resource.create)
+        self.report = raw(resource.report)
+
+
+class FineTuningAlpha(Resource):
+    """Methods of `client.fine_tuning.alpha`."""
+
+    @cached_property
+    def graders(self) -> FineTuningAlphaGraders:
+        """Graders."""
+        return FineTuningAlphaGraders(self._transport)
+
+
+class FineTuningCheckpoints(Resource):
+    """Methods of `client.fine_tuning.checkpoints`."""
+
+    @cached_property
+    def permissions(self) -> FineTuningCheckpointsPermissions:
+        """Permissions."""
+        return FineTuningCheckpointsPermissions(self._transport)
+
+
+class FineTuningJobsBase(Resource):
+    """Methods of `client.fine_tuning.jobs`."""
+
+    @cached_property
+    def checkpoints(self) -> FineTuningJobsCheckpoints:
+        """Checkpoints."""
+        return FineTuningJobsCheckpoints(self._transport)
+
+    @cached_property
+    def evaluation(self) -> FineTuningJobsEvaluation:
+        """Evaluation."""
+        from finetuned._sync.jobs import FineTuningJobsEvaluation
+
+        return FineTuningJobsEvaluation(self._transport)
+
+    @cached_property
+    def with_raw_response(self) -> FineTuningJobsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return FineTuningJobsWithRawResponse(self)
+
+    def create(
+        self,
+        *,
+        model: str,
+        training_file: str,
+        validation_file: str | None = None,
+        mixed_files: Sequence[types.CreateMixedFile | params.CreateMixedFile] | None = None,
+        suffix: str | None = None,
+        seed: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        method: types.FineTuningMethod | params.FineTuningMethod | None = None,
+        hyperparameters: types.SupervisedHyperparameters
+        | params.SupervisedHyperparameters
+        | None = None,
+        priority: int | None = None,
+        gate: Mapping[str, str] | None = None,
+        baseline_prompt: str | None = None,
+        integrations: Sequence[
+            types.CreateMlflowIntegration
+            | params.CreateMlflowIntegration
+            | types.WandbIntegration
+            | params.WandbIntegration
+        ]
+        | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.FineTuningJob:
+        """Create a fine-tuning job. The service validates its files, then queues it for a GPU
+        worker.
+
+        The status goes from `validating_files` to `queued`, to `running`, and finally to
+        `succeeded`, `failed` or `cancelled`. Follow the training through the job's events. When the
+        job succeeds, `fine_tuned_model` is the model name to use in inference requests.
+
+        Only `model` and `training_file` are required. Set hyperparameters in `method`, or at the
+        top level as in older SDKs. The service chooses a value for each `auto` from the data, and
+        events give the reasons.
+
+        Args:
+            model: ID of the base model from the catalog.
+            training_file: ID of the training file. The file may still be processing.
+            validation_file: ID of the validation file, whose rows are used to measure the model.
+            mixed_files: Files whose rows are mixed with those of the training file, up to 8; for
+                example, general chats, so that the model does not unlearn them. Not part of
+                OpenAI's API.
+            suffix: Suffix to include in the name of the fine-tuned model.
+            seed: Random seed of the training. Generated if omitted.
+            metadata: Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values
+                up to 512.
+            method: Training method and its hyperparameters. Defaults to `supervised`.
+            hyperparameters: Hyperparameters of supervised training. Deprecated by OpenAI in favor
+                of `method`, but still accepted.
+            priority: Priority of the job. Higher values run first. Not part of OpenAI's API.
+            gate: Conditions that the evaluation of the job must meet, such as `{"chrf_gain":
+                ">=5"}`. An alias does not point at a model of the job that fails them without
+                `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
+            baseline_prompt: System message of the base model in the evaluation, to compare the
+                trained model with a prompted base model.
+            integrations: Integrations of the job. `mlflow` sends its metrics and hyperparameters to
+                an MLflow server, which the operator must allow; `wandb` is not supported.
+        """
+        return self._transport.request(
+            types.FineTuningJob,
+            Request(
+                "POST",
+                "fine_tuning/jobs",
+                json=body_of(
+                    model=model,
+                    training_file=training_file,
+                    validation_file=validation_file,
+                    mixed_files=mixed_files,
+                    suffix=suffix,
+                    seed=seed,
+                    metadata=metadata,
+                    method=method,
+                    hyperparameters=hyperparameters,
+                    priority=priority,
+                    gate=gate,
+                    baseline_prompt=baseline_prompt,
+                    integrations=integrations,
+                ),
+                idempotent=True,
+                options=options,
+            ),
+        )
+
+    def retrieve(self, job_id: str, **options: Unpack[RequestOptions]) -> types.FineTuningJob:
+        """Retrieve the current state of a job: its status, hyperparameters, queue position, and the
+        fine-tuned model or the error.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+        """
+        return self._transport.request(
+            types.FineTuningJob, Request("GET", at("fine_tuning", "jobs", job_id), options=options)
+        )
+
+    def cancel(self, job_id: str, **options: Unpack[RequestOptions]) -> types.FineTuningJob:
+        """Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints
+        are kept. Returns 409 if the job has already ended.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+        """
+        return self._transport.request(
+            types.FineTuningJob,
+            Request("POST", at("fine_tuning", "jobs", job_id, "cancel"), options=options),
+        )
+
+    def pause(self, job_id: str, **options: Unpack[RequestOptions]) -> types.FineTuningJob:
+        """Pause a queued or running job and keep its progress in a checkpoint. `resume` continues
+        from that checkpoint.
+
+        A queued job becomes `paused` immediately. A running job stays `running` with `pausing` set
+        until its checkpoint is stored, and then becomes `paused`. If its training finishes first,
+        the job succeeds. Returns 409 if the job is pausing, is paused, has ended, or is still
+        validating its files.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+        """
+        return self._transport.request(
+            types.FineTuningJob,
+            Request("POST", at("fine_tuning", "jobs", job_id, "pause"), options=options),
+        )
+
+    def resume(self, job_id: str, **options: Unpack[RequestOptions]) -> types.FineTuningJob:
+        """Resume a paused job: it is queued again and continues from its latest checkpoint. A job
+        that is still pausing also continues, without losing a step. Returns 409 if the job is
+        neither paused nor pausing.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+        """
+        return self._transport.request(
+            types.FineTuningJob,
+            Request("POST", at("fine_tuning", "jobs", job_id, "resume"), options=options),
+        )
+
+    def list_events(
+        self,
+        job_id: str,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[types.FineTuningJobEvent]:
+        """List the events of a job, newest first: messages and metrics of training steps.
+
+        With `stream=true`, the response is a stream of server-sent events, oldest first, that stays
+        open until the job ends. Each event has an `id:` line, an `event:` line and one `data:` line
+        with an `EventObject`. The stream ends with `data: [DONE]`. A disconnected client continues
+        by sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+        """
+        return self._transport.pages(
+            types.FineTuningJobEvent,
+            Request(
+                "GET",
+                at("fine_tuning", "jobs", job_id, "events"),
+                params={"after": after, "limit": limit},
+                options=options,
+            ),
+        )
+
+    def metrics(
+        self,
+        job_id: str,
+        *,
+        buckets: int | None = None,
+        from_step: int | None = None,
+        to_step: int | None = None,
+        metrics: Sequence[str] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.JobMetrics:
+        """Retrieve the metrics of a job by step, for a chart of a training of any length: the
+        lowest, highest, mean and last value of each metric in each bucket, so that no spike is
+        lost. Set `from_step` and `to_step` to look closer.
+
+        Jobs of at least 4,000 steps store the values of about 2,000 steps, with the extremes
+        between them. `FINETUNED_METRICS_KEPT_DAYS` after its end, a job has only the metrics in its
+        result file.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            buckets: Maximum number of buckets of each metric.
+            from_step: First step of the range. By default, the first.
+            to_step: Last step of the range. By default, the last.
+            metrics: Names of the metrics to return, such as `train_loss`. By default, all.
+        """
+        return self._transport.request(
+            types.JobMetrics,
+            Request(
+                "GET",
+                at("fine_tuning", "jobs", job_id, "metrics"),
+                params={
+                    "buckets": buckets,
+                    "from_step": from_step,
+                    "to_step": to_step,
+                    "metrics": metrics,
+                },
+                options=options,
+            ),
+        )
+
+    def estimate(
+        self,
+        *,
+        model: str,
+        training_file: str,
+        validation_file: str | None = None,
+        mixed_files: Sequence[types.CreateMixedFile | params.CreateMixedFile] | None = None,
+        suffix: str | None = None,
+        seed: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        method: types.FineTuningMethod | params.FineTuningMethod | None = None,
+        hyperparameters: types.SupervisedHyperparameters
+        | params.SupervisedHyperparameters
+        | None = None,
+        priority: int | None = None,
+        gate: Mapping[str, str] | None = None,
+        baseline_prompt: str | None = None,
+        integrations: Sequence[
+            types.CreateMlflowIntegration
+            | params.CreateMlflowIntegration
+            | types.WandbIntegration
+            | params.WandbIntegration
+        ]
+        | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.FineTuningEstimate:
+        """Estimate a job from the request body for creating one, without creating it.
+
+        The estimate includes the value chosen for every `auto` and the reason for it, the number of
+        steps and tokens, the peak memory, whether the job fits the online workers, and its
+        duration.
+
+        A job that would fail because of its files is rejected with the same error. While a file is
+        still being checked or measured, the response is 409 with the code `not_ready`; retry after
+        `retry-after` seconds.
+
+        Args:
+            model: ID of the base model from the catalog.
+            training_file: ID of the training file. The file may still be processing.
+            validation_file: ID of the validation file, whose rows are used to measure the model.
+            mixed_files: Files whose rows are mixed with those of the training file, up to 8; for
+                example, general chats, so that the model does not unlearn them. Not part of
+                OpenAI's API.
+            suffix: Suffix to include in the name of the fine-tuned model.
+            seed: Random seed of the training. Generated if omitted.
+            metadata: Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values
+                up to 512.
+            method: Training method and its hyperparameters. Defaults to `supervised`.
+            hyperparameters: Hyperparameters of supervised training. Deprecated by OpenAI in favor
+                of `method`, but still accepted.
+            priority: Priority of the job. Higher values run first. Not part of OpenAI's API.
+            gate: Conditions that the evaluation of the job must meet, such as `{"chrf_gain":
+                ">=5"}`. An alias does not point at a model of the job that fails them without
+                `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
+            baseline_prompt: System message of the base model in the evaluation, to compare the
+                trained model with a prompted base model.
+            integrations: Integrations of the job. `mlflow` sends its metrics and hyperparameters to
+                an MLflow server, which the operator must allow; `wandb` is not supported.
+        """
+        return self._transport.request(
+            types.FineTuningEstimate,
+            Request(
+                "POST",
+                "fine_tuning/estimate",
+                json=body_of(
+                    model=model,
+                    training_file=training_file,
+                    validation_file=validation_file,
+                    mixed_files=mixed_files,
+                    suffix=suffix,
+                    seed=seed,
+                    metadata=metadata,
+                    method=method,
+                    hyperparameters=hyperparameters,
+                    priority=priority,
+                    gate=gate,
+                    baseline_prompt=baseline_prompt,
+                    integrations=integrations,
+                ),
+                repeatable=True,
+                options=options,
+            ),
+        )
+
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[types.FineTuningJob]:
+        """List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or
+        use `metadata=null` for jobs without metadata.
+
+        Args:
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+            metadata: Metadata pairs that a job must all have, such as `metadata[team]=support`.
+        """
+        return self._transport.pages(
+            types.FineTuningJob,
+            Request(
+                "GET",
+                "fine_tuning/jobs",
+                params={"after": after, "limit": limit, "metadata": metadata},
+                options=options,
+            ),
+        )
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        timeout_s: float | None = None,
+        on_change: Callable[[types.FineTuningJob], object] | None = None,
+    ) -> types.FineTuningJob:
+        """Wait until the status is final and return the object. Raises TimedOut.
+
+        Check `status` on the result: it can be `failed`. `on_change` is called with
+        the object when it has changed.
+        """
+        deadline = Deadline(timeout_s, f"The job {job_id}")
+        return self._transport.wait(lambda: self.retrieve(job_id), deadline, on_change=on_change)
+
+
+class FineTuningJobsWithRawResponse:
+    """Raw responses of `client.fine_tuning.jobs`."""
+
+    def __init__(self, resource: FineTuningJobsBase) -> None:
+        self.create = raw(resource.create)
+        self.retrieve = raw(resource.retrieve)
+        self.cancel = raw(resource.cancel)
+        self.pause = raw(resource.pause)
+        self.resume = raw(resource.resume)
+        self.list_events = raw_list(resource.list_events)
+        self.metrics = raw(resource.metrics)
+        self.estimate = raw(resource.estimate)
+        self.list = raw_list(resource.list)
+
+
+class FineTuning(Resource):
+    """Methods of `client.fine_tuning`."""
+
+    @cached_property
+    def alpha(self) -> FineTuningAlpha:
+        """Alpha."""
+        return FineTuningAlpha(self._transport)
+
+    @cached_property
+    def checkpoints(self) -> FineTuningCheckpoints:
+        """Checkpoints."""
+        return FineTuningCheckpoints(self._transport)
+
+    @cached_property
+    def jobs(self) -> FineTuningJobs:
+        """Jobs."""
+        from finetuned._sync.jobs import FineTuningJobs
+
+        return FineTuningJobs(self._transport)

@@ -1,0 +1,86 @@
+# Generated from finetuned._async by `make clients`. Do not edit.
+"""Methods of `client.models`.
+
+Generated from openapi.json by `make clients`; do not edit.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from typing_extensions import Unpack
+
+from finetuned import types
+from finetuned._options import RequestOptions
+from finetuned._raw import raw, raw_list
+from finetuned._request import Request, at
+from finetuned._sync.pages import Page
+from finetuned._sync.transport import Resource
+
+
+class ModelsBase(Resource):
+    """Methods of `client.models`."""
+
+    @cached_property
+    def with_raw_response(self) -> ModelsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return ModelsWithRawResponse(self)
+
+    def retrieve(self, model: str, **options: Unpack[RequestOptions]) -> types.Model:
+        """Retrieve a base model, a trained model of this project or one that another project shares
+        with it, or an alias (`alias_of` lists its targets).
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+        """
+        return self._transport.request(
+            types.Model, Request("GET", at("models", model), options=options)
+        )
+
+    def delete(self, model: str, **options: Unpack[RequestOptions]) -> types.ModelDeleted:
+        """Delete a trained model with its exports and evaluation immediately. Its name is never
+        reused, and engines remove their copies within seconds. `receipt` is the ID of a signed
+        receipt.
+
+        The request fails with 409 while an alias points at the model, and with 403 for a base
+        model, which only the operator can remove.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+        """
+        return self._transport.request(
+            types.ModelDeleted, Request("DELETE", at("models", model), options=options)
+        )
+
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[types.Model]:
+        """List the catalog's base models, the project's aliases, its trained models, and those that
+        other projects share with it, newest first.
+
+        Each `id` can be used as the model name in inference requests. `owned_by` names the project
+        that trained a model. Checkpoints are listed only if another project shares them. The
+        response contains all models unless `limit` is set; to page, pass the last `id` of the
+        previous page as `after`. A key that may only use some models gets only these.
+
+        Args:
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+        """
+        return self._transport.pages(
+            types.Model,
+            Request("GET", "models", params={"after": after, "limit": limit}, options=options),
+        )
+
+
+class ModelsWithRawResponse:
+    """Raw responses of `client.models`."""
+
+    def __init__(self, resource: ModelsBase) -> None:
+        self.retrieve = raw(resource.retrieve)
+        self.delete = raw(resource.delete)
+        self.list = raw_list(resource.list)
