@@ -24,13 +24,13 @@ export class FilesReviews extends APIResource {
   }
 
   /** Write the review of a row, or replace it. If several people review a row, the last review counts. */
-  set(line: number, params: { file_id: string } & T.SetRowReview, options?: RequestOptions): APIPromise<T.RowReview> {
+  set(line: number, params: { file_id: string } & T.PutRowReview, options?: RequestOptions): APIPromise<T.RowReview> {
     const { file_id, ...rest } = params;
     return this.client.put(path`/files/${file_id}/reviews/${line}`, { body: rest, ...options });
   }
 
   /** Delete the review of a row with its text. */
-  delete(line: number, params: { file_id: string }, options?: RequestOptions): APIPromise<T.RowReviewDeleted> {
+  delete(line: number, params: { file_id: string }, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     const { file_id } = params;
     return this.client.delete(path`/files/${file_id}/reviews/${line}`, options);
   }
@@ -1374,7 +1374,7 @@ export class ProjectsApiKeys extends APIResource {
    * Create an API key for a project. `value` in the response is the secret. It is shown only once, because the
    * service stores only its digest.
    */
-  create(projectId: string, params: T.CreateApiKey, options?: RequestOptions): APIPromise<T.NewApiKey> {
+  create(projectId: string, params: T.CreateApiKey, options?: RequestOptions): APIPromise<T.CreatedApiKey> {
     return this.client.post(path`/organization/projects/${projectId}/api_keys`, { body: params, ...options });
   }
 
@@ -1409,7 +1409,7 @@ export class ProjectsApiKeys extends APIResource {
    * `overlap_seconds`, but not beyond their own expiry, so that programs can switch to the new one. The key's ID,
    * role, limits and usage stay the same.
    */
-  rotate(keyId: string, params: { project_id: string } & T.RotateApiKey, options?: RequestOptions): APIPromise<T.NewApiKey> {
+  rotate(keyId: string, params: { project_id: string } & T.RotateApiKey, options?: RequestOptions): APIPromise<T.CreatedApiKey> {
     const { project_id, ...rest } = params;
     return this.client.post(path`/organization/projects/${project_id}/api_keys/${keyId}/rotate`, { body: rest, ...options });
   }
@@ -1436,7 +1436,7 @@ export class ProjectsServiceAccounts extends APIResource {
    * Create a service account: a program that owns keys of the project. Its first key has the role `member`, and
    * its secret is in `api_key.value`, shown only once.
    */
-  create(projectId: string, params: T.CreateServiceAccount, options?: RequestOptions): APIPromise<T.NewServiceAccount> {
+  create(projectId: string, params: T.CreateServiceAccount, options?: RequestOptions): APIPromise<T.CreatedServiceAccount> {
     return this.client.post(path`/organization/projects/${projectId}/service_accounts`, { body: params, ...options });
   }
 
@@ -1530,7 +1530,7 @@ export class AdminApiKeys extends APIResource {
    * Create a key with the role `admin`, which manages all projects and their keys. It belongs to the project of
    * the key that creates it. Its secret is in `value`, shown only once.
    */
-  create(params: T.CreateAdminApiKey, options?: RequestOptions): APIPromise<T.NewAdminApiKey> {
+  create(params: T.CreateAdminApiKey, options?: RequestOptions): APIPromise<T.CreatedAdminApiKey> {
     return this.client.post("/organization/admin_api_keys", { body: params, ...options });
   }
 
@@ -1780,7 +1780,7 @@ export class SessionResource extends APIResource {
   }
 
   /** End the session of the request's cookie in all processes, and remove the cookie. */
-  delete(options?: RequestOptions): APIPromise<T.SessionDeleted> {
+  delete(options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     return this.client.delete("/session", options);
   }
 }
@@ -2131,7 +2131,7 @@ export class WebhookEndpoints extends APIResource {
    * subscribes to. A worker sends the event once, ahead of the endpoint's other events, and the delivery log
    * shows the attempt. The error `webhook_test_failed` means that the endpoint did not respond.
    */
-  test(webhookEndpointId: string, params: T.TestWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointTest> {
+  test(webhookEndpointId: string, params: T.TestWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointTestResult> {
     return this.client.post(path`/webhook_endpoints/${webhookEndpointId}/test`, { body: params, ...options });
   }
 }

@@ -240,21 +240,21 @@ export interface AuditLog {
 export interface AuditLogVerification {
   object: "organization.audit_log.verification";
   /**
-   * `intact`: no sealed entry was changed, deleted, added or moved. `damaged`: `problems` says what is wrong.
-   * `empty`: no entry is sealed yet.
+   * Result. `intact`: no sealed entry was changed, deleted, added or moved. `damaged`: `problems` says what is
+   * wrong. `empty`: no entry is sealed yet.
    */
   status: "intact" | "damaged" | "empty";
   /** Time of the verification, in Unix seconds. */
   verified_at: number;
-  /** What is sealed, by the newest valid checkpoint. Null if nothing is. */
+  /** Newest valid checkpoint. Null if no entry is sealed. */
   sealed: SealedUntil | null;
   /** Number of sealed entries that were deleted because of their age, as checkpoints state. */
   entries_deleted: number;
   /** Number of newer entries, which are not sealed yet and cannot be verified. */
   entries_unsealed: number;
-  /** What is wrong. Empty if nothing is. */
+  /** Problems found. Empty if there are none. */
   problems: string[];
-  /** What an auditor should know, such as changes of the retention. */
+  /** Facts that an auditor should know, such as changes of the retention. */
   notes: string[];
 }
 
@@ -492,13 +492,16 @@ export interface ChatMessage {
 
 /** A check of the installation. */
 export interface Check {
-  /** What was checked. */
+  /** Subject of the check. */
   name: string;
-  /** `warning`: it works, but something should be changed. `failed`: a part of the service does not work. */
+  /**
+   * Status of the check. `warning`: it works, but something should be changed. `failed`: a part of the service
+   * does not work.
+   */
   status: "ok" | "warning" | "failed";
-  /** What was found. */
+  /** Result of the check, in words. */
   message: string;
-  /** How to fix it. Null if nothing is to be done. */
+  /** Suggested fix. Null if there is nothing to do. */
   fix: string | null;
 }
 
@@ -1569,7 +1572,7 @@ export interface Diagnostics {
   checked_at: number;
   /** Version of the API process. */
   version: string;
-  /** A check of the installation. */
+  /** Result of each check. */
   checks: Check[];
 }
 
@@ -1597,7 +1600,7 @@ export interface FileDiffRow {
 export interface DpoHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
@@ -1690,8 +1693,9 @@ export interface Engine {
   /** ID of the base model, or of the trained model whose weights were merged. */
   model: string;
   /**
-   * `starting`: no sign of life yet. `warming`: its share of the requests grows. `serving`. `ejected`: it failed
-   * and gets no requests for now. `leaving`: it is no longer in DNS and finishes its last requests.
+   * Status of the engine. `starting`: no sign of life yet. `warming`: its share of the requests grows. `serving`.
+   * `ejected`: it failed and gets no requests for now. `leaving`: it is no longer in DNS and finishes its last
+   * requests.
    */
   status: ReplicaState;
   /** Version of this service on the engine. Null if the engine does not answer. */
@@ -2485,7 +2489,7 @@ export interface GraderTextPart {
 export interface SupervisedHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
@@ -2752,7 +2756,7 @@ export interface ApiKeyOwner {
 export interface KtoHyperparameters {
   /** Rows per step, at least 2, because KTO compares the answers in a batch. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
@@ -3235,7 +3239,7 @@ export interface MultiGrader {
 }
 
 /** A new admin key. This is the only response that contains the secret. */
-export interface NewAdminApiKey {
+export interface CreatedAdminApiKey {
   object: "organization.admin_api_key";
   /** ID of the key, prefixed with `key_`. */
   id: string;
@@ -3261,7 +3265,7 @@ export interface NewAdminApiKey {
 }
 
 /** A newly created API key. This is the only response that contains the secret. */
-export interface NewApiKey {
+export interface CreatedApiKey {
   /** ID of the key, prefixed with `key_`. */
   id: string;
   object: "organization.project.api_key";
@@ -3297,7 +3301,7 @@ export interface NewApiKey {
 }
 
 /** A new service account, with its first key. */
-export interface NewServiceAccount {
+export interface CreatedServiceAccount {
   object: "organization.project.service_account";
   /** ID of the account, prefixed with `svc_acct_`. */
   id: string;
@@ -3478,7 +3482,7 @@ export interface PointsInterval {
 export interface PretrainingHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
@@ -3612,6 +3616,19 @@ export interface PromptScore {
 /** Purpose of a file. */
 export type FilePurpose = "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import" | "batch" | "batch_output";
 
+/** Request to review a row. */
+export interface PutRowReview {
+  /**
+   * What a cleaning does with the row: `approved` keeps it, `rejected` drops it, `edited` replaces it by `row`,
+   * and `unsure` decides nothing.
+   */
+  label: ReviewLabel;
+  /** Row to use instead, if the label is `edited`. */
+  row?: Record<string, unknown> | null;
+  /** Note for other reviewers. */
+  note?: string | null;
+}
+
 /** Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox. */
 export interface PythonGrader {
   /** Name of the grader. */
@@ -3673,7 +3690,7 @@ export type AdviceRecommendation = "train" | "prompt" | "retrieval" | "collect" 
 export interface ReinforcementHyperparameters {
   /** Number of prompts per training step. Each is answered `group_size` times. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
@@ -3939,15 +3956,6 @@ export interface RowReview {
   created_at: number;
 }
 
-/** Response to deleting a review. */
-export interface RowReviewDeleted {
-  /** Line of the row as a string. */
-  id: string;
-  object: "file.review.deleted";
-  /** Whether the object was deleted. Always true. */
-  deleted: true;
-}
-
 /** Request body to run a grader. */
 export interface RunGrader {
   /** Grader to run. */
@@ -4034,15 +4042,6 @@ export interface ServiceAccount {
   created_at: number;
 }
 
-/** Confirmation that a session has ended. */
-export interface SessionDeleted {
-  /** ID of the session. */
-  id: string;
-  object: "session.deleted";
-  /** Default: `true`. */
-  deleted?: boolean;
-}
-
 /** Session of a browser: who is signed in, and the token for requests that change something. */
 export interface Session {
   object: "session";
@@ -4091,24 +4090,11 @@ export interface PutRecognizer {
   terms?: string[];
 }
 
-/** Request to review a row. */
-export interface SetRowReview {
-  /**
-   * What a cleaning does with the row: `approved` keeps it, `rejected` drops it, `edited` replaces it by `row`,
-   * and `unsure` decides nothing.
-   */
-  label: ReviewLabel;
-  /** Row to use instead, if the label is `edited`. */
-  row?: Record<string, unknown> | null;
-  /** Note for other reviewers. */
-  note?: string | null;
-}
-
 /** Hyperparameters at the top level of OpenAI's job object. */
 export interface FineTuningJobHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
   batch_size: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs: number | "auto";
@@ -4132,7 +4118,7 @@ export interface StoredChatAnswer {
   /** Text of the answer, redacted. */
   content: string | null;
   /** Always null. */
-  refusal?: null;
+  refusal?: unknown;
   /** What the model thought before it answered, redacted. */
   reasoning_content?: string | null;
   /** Calls of tools, redacted. */
@@ -4148,7 +4134,7 @@ export interface StoredChatChoice {
   /** The answer in a stored chat completion. */
   message: StoredChatAnswer;
   /** Always null: they are not stored. */
-  logprobs?: null;
+  logprobs?: unknown;
 }
 
 /** A message of the request of a stored chat completion, as in the OpenAI API. */
@@ -4160,9 +4146,9 @@ export interface StoredChatMessage {
   /** Text of the message, redacted. */
   content: string | null;
   /** Always null: parts are joined. */
-  content_parts?: null;
+  content_parts?: unknown;
   /** Always null. */
-  refusal?: null;
+  refusal?: unknown;
   /** Name of the author, redacted. */
   name?: string | null;
   /** Calls of tools, redacted. */
@@ -4725,7 +4711,7 @@ export interface WebhookEndpoint {
 }
 
 /** Result of a test in which the endpoint responded. */
-export interface WebhookEndpointTest {
+export interface WebhookEndpointTestResult {
   object: "webhook_endpoint.test";
   /** ID of the endpoint. */
   webhook_endpoint_id: string;
@@ -4794,7 +4780,7 @@ export interface Worker {
   object: "organization.worker";
   /** Name of the worker. */
   id: string;
-  /** `busy` while the worker has tasks, and while it shuts down. */
+  /** Status of the worker: `busy` while it has tasks, and while it shuts down. */
   status: "idle" | "busy";
   /** Queues whose tasks the worker takes. Workers of `cpu` also take those of `evals` and `batches`. */
   queues: string[];
