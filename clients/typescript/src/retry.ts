@@ -46,7 +46,7 @@ export function backoffMs(tries: number): number {
 export function retryDelayMs(
   response: Response,
   tries: number,
-  isRepeatable: boolean,
+  mayRepeat: boolean,
 ): number | null {
   const requested = retryAfterMs(response.headers);
   if (requested !== null && requested > MAX_RETRY_AFTER_MS) return null;
@@ -54,7 +54,7 @@ export function retryDelayMs(
   if (shouldRetry === "false") return null;
   const mayPass =
     response.status === 429 ||
-    (isRepeatable && (AMBIGUOUS.has(response.status) || shouldRetry === "true"));
+    (mayRepeat && (AMBIGUOUS.has(response.status) || shouldRetry === "true"));
   if (!mayPass) return null;
   return requested === null ? backoffMs(tries) : requested + backoffMs(0) / 4;
 }
