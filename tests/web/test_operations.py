@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 from service.core import clock
 from service.exports.records import ExportProgress, ExportRecord, ExportStatus
@@ -13,20 +14,22 @@ from tests.conftest import Api
 from tests.exports.conftest import EXPORTS, MODEL, made, register
 
 
-async def change(api: Api, export: dict, alter: Callable[[ExportRecord], ExportRecord]) -> None:
+async def change(
+    api: Api, export: dict[str, Any], alter: Callable[[ExportRecord], ExportRecord]
+) -> None:
     """Change the record of an export as its worker does."""
     acme = await api.app.state.projects.by_name("acme")
     store = api.app.state.exports
     await store.change(await store.get(acme.id, export["id"]), alter)
 
 
-async def finish(api: Api, export: dict) -> None:
+async def finish(api: Api, export: dict[str, Any]) -> None:
     """End an export as its worker does."""
     result = {"key": "k", "bytes": 1, "sha256": "0" * 64, "proof": PROOF}
     await change(api, export, lambda r: r.end(ExportStatus.SUCCEEDED, clock.now_s(), **result))
 
 
-async def advance(api: Api, export: dict, done: int) -> None:
+async def advance(api: Api, export: dict[str, Any], done: int) -> None:
     """Write progress as the worker does."""
     progress = ExportProgress(step="merging", done=done, total=4)
     fields = {"status": ExportStatus.IN_PROGRESS, "progress": progress}
@@ -126,7 +129,7 @@ async def test_events_are_listed_and_streamed(http, api: Api):
     assert [one["status"] for one in resumed] == ["completed"]
 
 
-async def _read_stream(http, url: str, **headers: str) -> list[dict]:
+async def _read_stream(http, url: str, **headers: str) -> list[dict[str, Any]]:
     async with http.stream("GET", url, params={"stream": "true"}, headers=headers) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = [line async for line in answer.aiter_lines() if line.startswith("data: ")]

@@ -18,7 +18,7 @@ from service.files.curation.file_tasks import check_room
 from service.files.curation.records import Task, Tasks, TaskState
 from service.files.records import FileRecord, Files
 from service.web.auth import Principal
-from service.web.idempotency import comparable, create_once
+from service.web.idempotency import ApiObject, comparable, create_once
 from service.web.operations import Operation, OperationDeleted, Operations, shared_fields, status_of
 from service.web.resources import Paging
 
@@ -119,7 +119,7 @@ class TaskOperations(Operations[Task], Generic[Shown]):
             return await self.store.get_or_create(requested, claim, is_lost=is_lost)
 
         redis, raw = self.store.redis, comparable(body)
-        schema = cast("type[Shown]", self.schema)
+        schema = cast("ApiObject[Task, Shown]", self.schema)
         return await create_once(schema, redis, caller.project_id, idempotency_key, raw, once)
 
     async def require_completed(self, project_id: str, operation_id: str) -> Task:

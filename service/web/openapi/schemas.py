@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from service.web.openapi.names import NAMES
@@ -164,7 +164,8 @@ def _describe_fields(schema: Json, schemas: Mapping[str, Json]) -> None:
 
 def _is_union(field: Json) -> bool:
     """Whether a field has values of several types besides null."""
-    return sum(option.get("type") != "null" for option in field.get("anyOf", ())) > 1
+    options: Sequence[Json] = field.get("anyOf", ())
+    return sum(option.get("type") != "null" for option in options) > 1
 
 
 def _description_of_one(field: Json, schemas: Mapping[str, Json]) -> str:

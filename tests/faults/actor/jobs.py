@@ -226,10 +226,10 @@ async def _killed(world: World, gate: Gate) -> None:
 async def _sample_rounds(world: World) -> None:
     """Publish the adapters of two rounds of a reinforcement training, as its attempt does."""
     train = world.worker._tasks.train
-    job = await train._jobs.get(world.notes["project"], world.notes["job"])
-    assert job is not None
-    policy = Policy(job, train._jobs.redis, train._resources.storage)
     with TemporaryDirectory() as folder, contextlib.suppress(*REDIS_ERRORS, StorageError):
+        job = await train._jobs.get(world.notes["project"], world.notes["job"])
+        assert job is not None
+        policy = Policy(job, train._jobs.redis, train._resources.storage)
         for file, content in adapter().items():
             (Path(folder) / file).write_bytes(content)
         try:
