@@ -43,11 +43,7 @@ export function backoffMs(tries: number): number {
 }
 
 /** Return the delay before the request is sent again, or null if that would not help. */
-export function retryDelayMs(
-  response: Response,
-  tries: number,
-  mayRepeat: boolean,
-): number | null {
+export function retryDelayMs(response: Response, tries: number, mayRepeat: boolean): number | null {
   const requested = retryAfterMs(response.headers);
   if (requested !== null && requested > MAX_RETRY_AFTER_MS) return null;
   const shouldRetry = response.headers.get("x-should-retry");
