@@ -42,6 +42,8 @@ EPHEMERAL: Final = tuple(
         "record-recount",
         "restoring",
         "rewritten",
+        "session:",
+        "sessions-of:",
         "turn-taken:",
         "unheld:",
         "usage-settled:",
@@ -52,7 +54,8 @@ EPHEMERAL: Final = tuple(
 )
 """Prefixes of keys that running processes need, such as leases and marks of transactions.
 
-The reconciler enqueues all unfinished work again, so queues are not backed up.
+The reconciler enqueues all unfinished work again, so queues are not backed up. Nor are the sessions
+of browsers: a restore would begin those again that were ended.
 """
 
 _SEARCHED_TEXT: Final = b":erasure-match:"  # personal data; a restored search has to be repeated

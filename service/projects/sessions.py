@@ -86,13 +86,13 @@ class Sessions:
         digest, listed = digest_of(secret), _listed(caller.key_id)
 
         async def decide(pipe: Pipeline) -> tuple[None, Write]:
-            await pipe.zremrangebyscore(listed, "-inf", now_s)
-            surplus = await pipe.zcard(listed) - MAX_SESSIONS + 1
-            first = await pipe.zrange(listed, 0, surplus - 1) if surplus > 0 else []
-            return None, partial(write, [text(each) for each in first])
+            alive = await pipe.zrangebyscore(listed, f"({now_s}", "+inf")
+            surplus = max(0, len(alive) - MAX_SESSIONS + 1)
+            return None, partial(write, [text(each) for each in alive[:surplus]])
 
         def write(ended: list[str], pipe: Pipeline) -> None:
             touch(session.id)
+            pipe.zremrangebyscore(listed, "-inf", now_s)
             for each in ended:
                 _remove(pipe, caller, each)
             pipe.set(_key(digest), session.model_dump_json(), exat=session.expires_at)

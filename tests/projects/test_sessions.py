@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.backup.snapshot import is_ephemeral
 from service.config import Settings
 from service.core import clock
 from service.core.redis import Client
@@ -245,6 +246,7 @@ async def test_neither_secrets_nor_tokens_are_stored(api: Api, page, redis: Clie
         for hidden in (secret, cookies[COOKIE].value, session["csrf_token"]):
             assert hidden not in text
         assert await redis.ttl(name) > 0
+        assert is_ephemeral(name)  # a restored backup begins no session again
 
 
 async def test_a_key_has_a_limited_number_of_sessions(api: Api):
