@@ -47,7 +47,7 @@ export interface FilesCreateParams {
   "expires_after[anchor]"?: "created_at";
   /** Lifetime of the file in seconds. If omitted, the file never expires. */
   "expires_after[seconds]"?: number;
-  /** `FormatFields` as a JSON object, or as flattened fields such as `format[columns][prompt]=Frage`. */
+  /** `FileFormat` as a JSON object, or as flattened fields such as `format[columns][prompt]=Frage`. */
   format?: string;
 }
 
@@ -173,6 +173,8 @@ export class Uploads extends APIResource {
 }
 
 export interface DatasetReportsRowsListParams extends PageParams {
+  /** Whether to replace personal data in the rows by labels such as `[EMAIL]`, or to show it. Default: `mask`. */
+  personal_data?: "mask" | "show";
   /** Code of a finding that the rows have. */
   issue?: string;
   /** Language of the rows, by its code. */
@@ -188,7 +190,7 @@ export class DatasetReportsRows extends APIResource {
    * List rows, each with its content, its quality score, and what the report found in it. A page has at most 4
    * MiB of rows, so it may have fewer rows than `limit`.
    */
-  list(id: string, params?: DatasetReportsRowsListParams, options?: RequestOptions): PagePromise<T.FileRow> {
+  list(id: string, params?: DatasetReportsRowsListParams, options?: RequestOptions): PagePromise<T.MarkedRow> {
     return this.client.getPage(path`/dataset_reports/${id}/rows`, { query: params, ...options });
   }
 }
@@ -1495,25 +1497,24 @@ export class Projects extends APIResource {
   }
 
   /**
-   * Update the project's limits, which apply across all of its keys, or the storage of its chats. Changes take
-   * effect within seconds. A storage quota below what the project has deletes nothing, and refuses what would
-   * need more.
+   * Update the project's limits, which apply across all of its keys, or its capture of chats. Changes take effect
+   * within seconds. A storage quota below the current use deletes nothing, and rejects new writes.
    */
   update(projectId: string, params: T.UpdateProject, options?: RequestOptions): APIPromise<T.Project> {
     return this.client.post(path`/organization/projects/${projectId}`, { body: params, ...options });
   }
 
   /**
-   * Delete a project with all that it has: jobs, which end, files, uploads, models, aliases, exports, evals,
-   * batches, generations, stored chats, webhooks, recognizers and keys. This cannot be undone.
+   * Delete a project and everything in it: jobs, files, uploads, models, aliases, exports, evals, batches,
+   * generations, stored chats, webhooks, recognizers and keys. Running jobs stop. This cannot be undone.
    */
   delete(projectId: string, options?: RequestOptions): APIPromise<T.Project> {
     return this.client.delete(path`/organization/projects/${projectId}`, options);
   }
 
   /**
-   * Archive a project for good: all of its keys are refused within seconds, and no new keys can be created. Its
-   * data is kept, and work in progress continues. Archiving it again changes nothing.
+   * Archive a project permanently. All of its keys stop working within seconds, and no new keys can be created.
+   * Its data is kept, and work in progress continues. Archiving it again changes nothing.
    */
   archive(projectId: string, options?: RequestOptions): APIPromise<T.Project> {
     return this.client.post(path`/organization/projects/${projectId}/archive`, options);
@@ -1571,7 +1572,7 @@ export interface UsageCompletionsParams {
   models?: string[];
   /** Projects to filter by. */
   project_ids?: string[];
-  /** Users to filter by. There are no users. */
+  /** Users to filter by. The service has no users. */
   user_ids?: string[];
 }
 
@@ -1583,7 +1584,7 @@ export class Usage extends APIResource {
 }
 
 export interface AuditLogsListParams extends PageParams {
-  /** Whether to return only events of a tenant. There are none. Default: `false`. */
+  /** Whether to return only tenant events. The service has none. Default: `false`. */
   tenant_only?: boolean;
   /** Cursor for pagination: the `first_id` of a page, to get the one before. */
   before?: string;
@@ -1603,13 +1604,13 @@ export interface AuditLogsListParams extends PageParams {
   actor_ids?: string[];
   /** IDs of files, jobs, models, keys and other objects to filter by. */
   resource_ids?: string[];
-  /** Email addresses of users. There are no users. */
+  /** Email addresses of users. The service has no users. */
   actor_emails?: string[];
 }
 
 export class AuditLogs extends APIResource {
   /**
-   * List who did what, and from where, newest first: changes, reads of training data, refused keys and
+   * List the entries of the audit log, newest first: changes, reads of training data, and rejected keys and
    * permissions. Requests to models are counted by key and minute.
    */
   list(params?: AuditLogsListParams, options?: RequestOptions): PagePromise<T.AuditLog> {
@@ -2083,9 +2084,9 @@ export class WebhookEndpoints extends APIResource {
   readonly deliveries = new WebhookEndpointsDeliveries(this.client);
 
   /**
-   * Register a URL that receives a signed request when a fine-tuning job of the project succeeds, fails or is
-   * cancelled. The response contains the signing secret, which is not shown again. A project can have up to 10
-   * endpoints.
+   * Register a URL that receives a signed request for each event of the given types, such as the end of a
+   * fine-tuning job. The response contains the signing secret, which is not shown again. A project can have up to
+   * 10 endpoints.
    */
   create(params: T.CreateWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointWithSecret> {
     return this.client.post("/webhook_endpoints", { body: params, ...options });
@@ -2181,8 +2182,8 @@ export class ChatCompletions extends APIResource {
   }
 
   /**
-   * Delete all stored chat completions of the project, or those of a model, with their bytes. Training files that
-   * were made of them stay.
+   * Delete all stored chat completions of the project, or those of a model, with their content. Training files
+   * created from them are kept.
    */
   deleteAll(params?: ChatCompletionsDeleteAllParams, options?: RequestOptions): APIPromise<T.StoredChatsDeleted> {
     return this.client.delete("/chat/completions", { query: params, ...options });

@@ -71,13 +71,13 @@ export interface AdminApiKey {
   last_used_at: number | null;
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
   expires_at: number | null;
-  /** The program that uses an admin key. */
+  /** Program that uses an admin key, under the name of the key. */
   owner: AdminApiKeyOwner;
   /** ID of the project to which the key belongs. */
   project_id: string;
 }
 
-/** The program that uses an admin key. It has the name of the key. */
+/** Program that uses an admin key, under the name of the key. */
 export interface AdminApiKeyOwner {
   /** Always `service_account`. */
   type: "service_account";
@@ -266,7 +266,7 @@ export interface AuditLogProject {
 
 /** Request that the entry is about. */
 export interface AuditLogRequest {
-  /** Request ID, which the service's logs contain too. */
+  /** ID of the request, which is also in the service's logs. */
   id: string | null;
   /** Address that the request came from. */
   ip_address: string | null;
@@ -422,23 +422,23 @@ export interface Caller {
   min_training_rows: number;
 }
 
-/** Which chats of a project are stored, with personal data replaced, to train on them later. */
+/** Settings for storing the chats of a project, with personal data replaced, to train on them later. */
 export interface CaptureSettings {
   /**
-   * Share of the chats without `store` that are stored. With 0, only those with `"store": true` are. Default:
-   * `1`.
+   * Share of the chats without `store` that are stored. With 0, only requests with `"store": true` are stored.
+   * Default: `1`.
    */
   sampling?: number;
   /** Days after which a stored chat is deleted. Default: `30`. */
   expires_after_days?: number;
   /**
-   * Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one
-   * number per value in a chat. Default: `mask`.
+   * Replacement for personal data. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per
+   * value in a chat. Default: `mask`.
    */
   redaction?: "mask" | "pseudonym";
   /**
-   * Whether to also replace numbers that have the form of personal data, but no word before them that confirms
-   * it. Default: `false`.
+   * Whether to also replace numbers that look like personal data but have no confirming word before them.
+   * Default: `false`.
    */
   possible_personal_data?: boolean;
   /** The only models whose chats are stored: names of base models, trained models or aliases. `null` for all. */
@@ -456,7 +456,7 @@ export interface ChatCompletion {
   /** Token counts of a request. */
   usage?: CompletionUsage | null;
   object: "chat.completion";
-  /** A generated chat message. */
+  /** Generated messages, one per requested choice. */
   choices: ChatCompletionChoice[];
   [key: string]: unknown;
 }
@@ -581,7 +581,7 @@ export interface Completion {
   /** Token counts of a request. */
   usage?: CompletionUsage | null;
   object: "text_completion";
-  /** A generated text. */
+  /** Generated texts, one per requested choice. */
   choices: CompletionChoice[];
   [key: string]: unknown;
 }
@@ -705,7 +705,7 @@ export interface CreateChatCompletion {
   frequency_penalty?: number | null;
   /** Penalty for tokens that occur in the text. */
   presence_penalty?: number | null;
-  /** A message in a conversation. */
+  /** Messages of the conversation. */
   messages: ChatMessage[];
   /** Maximum number of tokens to generate. Not together with `max_tokens`. */
   max_completion_tokens?: number | null;
@@ -713,7 +713,7 @@ export interface CreateChatCompletion {
   tools?: Record<string, unknown>[] | null;
   /** Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`. */
   tool_choice?: unknown;
-  /** Switches of models that think, as the chat templates of their base models read them. */
+  /** Reasoning options, named as in the chat templates of the base models. */
   chat_template_kwargs?: ReasoningOptions | null;
   /** Output format: plain JSON, or JSON that matches a schema. */
   response_format?: Record<string, unknown> | null;
@@ -820,8 +820,8 @@ export interface CreateDatasetCleaning {
   decisions_file_id?: string | null;
   /**
    * Whether to apply the reviews that the file has when the cleaning is created, as decisions on single rows:
-   * approved rows are kept, rejected ones dropped, and edited ones replaced. Not together with a file of
-   * decisions. Default: `false`.
+   * approved rows are kept, rejected ones dropped, and edited ones replaced. Not together with
+   * `decisions_file_id`. Default: `false`.
    */
   use_reviews?: boolean;
   /** Format options of the file. Defaults to the options given at upload. */
@@ -982,7 +982,7 @@ export interface CreateFineTuningJob {
   validation_file?: string | null;
   /**
    * Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the
-   * model does not unlearn them. Not part of OpenAI's API.
+   * model keeps what it can do. Not part of OpenAI's API.
    */
   mixed_files?: CreateMixedFile[] | null;
   /** Suffix to include in the name of the fine-tuned model. */
@@ -1099,7 +1099,7 @@ export interface CreateResponse {
   max_output_tokens?: number | null;
   /** Functions that the model may call. */
   tools?: Record<string, unknown>[] | null;
-  /** Switches of models that think, as the chat templates of their base models read them. */
+  /** Reasoning options, named as in the chat templates of the base models. */
   chat_template_kwargs?: ReasoningOptions | null;
   [key: string]: unknown;
 }
@@ -1114,9 +1114,9 @@ export interface CreateServiceAccount {
   expires_in_seconds?: number | null;
 }
 
-/** Request to make a training file of stored chat completions. */
+/** Request to create a training file from stored chat completions. */
 export interface CreateStoredChatFile {
-  /** Model whose answers to take; null for those of all models. */
+  /** Only chats that this model answered; null for all models. */
   model?: string | null;
   /** Earliest time of a chat, as a Unix timestamp in seconds. */
   created_after?: number | null;
@@ -1124,7 +1124,7 @@ export interface CreateStoredChatFile {
   created_before?: number | null;
   /** Metadata that a chat must have. All pairs must match. */
   metadata?: Record<string, string> | null;
-  /** Maximum number of rows. If there are more chats, the newest are taken. Default: `10000`. */
+  /** Maximum number of rows. If there are more chats, the newest are used. Default: `10000`. */
   limit?: number;
   /** Name of the file. Default: `stored-chats.jsonl`. */
   filename?: string;
@@ -1142,7 +1142,7 @@ export interface CreateSweep {
   validation_file?: string | null;
   /**
    * Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the
-   * model does not unlearn them. Not part of OpenAI's API.
+   * model keeps what it can do. Not part of OpenAI's API.
    */
   mixed_files?: CreateMixedFile[] | null;
   /** Suffix to include in the name of the fine-tuned model. */
@@ -1676,7 +1676,7 @@ export interface Embedding {
 /** List of embeddings, as in the OpenAI API. */
 export interface Embeddings {
   object: "list";
-  /** An embedding vector. */
+  /** Embeddings, in the order of the inputs. */
   data: Embedding[];
   /** Model that generated the embeddings. */
   model: string;
@@ -1792,6 +1792,7 @@ export interface ErasureFile {
 
 /** Digest of what an erasure searched for. */
 export interface ErasureMatch {
+  /** What was searched for: a text, part of a text, or the SHA-256 of a row. */
   type: "text" | "substring" | "row_sha256";
   /** HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored. */
   hmac_sha256: string;
@@ -2201,7 +2202,7 @@ export interface FailedCondition {
   gate?: "alias" | "job";
 }
 
-/** Items in the request itself. */
+/** Items given in the request. */
 export interface FileContentSource {
   /** Always `file_content`. */
   type: "file_content";
@@ -2676,7 +2677,7 @@ export interface JsonSchemaGrader {
   schema: Record<string, unknown>;
 }
 
-/** Items with their answers, which are graded as they are. */
+/** Items that include the answers to grade. */
 export interface JsonlDataSource {
   /** Always `jsonl`. */
   type: "jsonl";
@@ -2698,7 +2699,7 @@ export interface JudgeSamplingParams {
   top_p?: number | null;
 }
 
-/** The program that uses an API key. It has the name of the key. */
+/** Program that uses an API key, under the name of the key. */
 export interface ApiKeyOwnerAccount {
   /** ID of the service account of the key, or of the key. */
   id: string;
@@ -2748,7 +2749,7 @@ export interface ApiKey {
 export interface ApiKeyOwner {
   /** Always `service_account`. */
   type: "service_account";
-  /** The program that uses an API key. */
+  /** Program that uses an API key, under the name of the key. */
   service_account: ApiKeyOwnerAccount;
 }
 
@@ -2886,6 +2887,7 @@ export interface ApiKeyLimits {
   concurrent_streams?: number | "unlimited" | null;
 }
 
+/** A page of objects, in the format of OpenAI's lists. */
 export interface CheckpointPermissionList {
   object: "list";
   /** Objects on the page. */
@@ -2927,7 +2929,51 @@ export interface SweepLoraValues {
   dropout?: number[] | null;
 }
 
-/** Peak memory of a training step, in bytes. If a worker has several GPUs, of each. */
+/** Personal data in a row, or the label that replaces it. */
+export interface Mark {
+  /** JSON Pointer to the text in the row, which may be JSON itself. */
+  pointer: string;
+  /** Start in the text, in Unicode code points. */
+  start: number;
+  /**
+   * End in the text, in Unicode code points. Start and end are 0 if the value is not a text, and is personal data
+   * as a whole.
+   */
+  end: number;
+  /** Kind of personal data, or the name of a recognizer. */
+  kind: string;
+}
+
+/** A row of a file, with the positions of personal data in it. */
+export interface MarkedRow {
+  /** Position of the row: its line as a string. */
+  id: string;
+  object: "file.row";
+  /** Line of the row in the uploaded file, counted from 1. */
+  line: number;
+  /** Language of the row; `und` if unknown, null if the row is broken. */
+  language: string | null;
+  /**
+   * Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is
+   * broken; null if the line has no row.
+   */
+  score: number | null;
+  /**
+   * The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`,
+   * `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of
+   * a prompt for a grader. Null if the row is broken.
+   */
+  row: Record<string, unknown> | null;
+  /** A finding on a row. */
+  findings: FileRowFinding[];
+  /**
+   * Positions of personal data in `row`, or of the labels that replace it. Numbers that are only possibly
+   * personal data are included.
+   */
+  personal_data: Mark[];
+}
+
+/** Peak memory of a training step in bytes, per GPU if the worker has several. */
 export interface FineTuningMemoryEstimate {
   /** Weights of the base model. */
   weights: number;
@@ -3192,9 +3238,8 @@ export interface Model {
   /** Languages of the base model, as declared by the operator; null for aliases. */
   languages?: string[] | null;
   /**
-   * What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it
-   * thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not
-   * known.
+   * What the base model supports besides chat. `tools`: tool calls. `reasoning`: reasoning before the answer,
+   * returned separately. Null for aliases, and if it is unknown.
    */
   capabilities?: ("tools" | "reasoning")[] | null;
   /** Whether an engine currently serves a base model and the models trained on it; null for other models. */
@@ -3256,7 +3301,7 @@ export interface CreatedAdminApiKey {
   last_used_at: number | null;
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
   expires_at: number | null;
-  /** The program that uses an admin key. */
+  /** Program that uses an admin key, under the name of the key. */
   owner: AdminApiKeyOwner;
   /** ID of the project to which the key belongs. */
   project_id: string;
@@ -3587,12 +3632,9 @@ export interface Project {
   limits: ProjectLimits;
   /** Settings of the storage of chats, or null if none are stored. */
   capture?: CaptureSettings | null;
-  /**
-   * Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
-   * Default: `organization`.
-   */
+  /** Who can enable capture. Administrators of the project can always disable it. Default: `organization`. */
   capture_managed_by?: "organization" | "project";
-  /** Bytes that the project has in storage, with those of uploads in progress. */
+  /** Bytes of the project in storage, including uploads in progress. */
   storage_bytes_used: number;
 }
 
@@ -3658,6 +3700,7 @@ export interface Queue {
 
 /** Signature of a receipt. */
 export interface ErasureReceiptSignature {
+  /** Signature algorithm. Always `Ed25519`. */
   algorithm: "Ed25519";
   /** First 16 characters of the SHA-256 digest of the public key, in hexadecimal. */
   key_id: string;
@@ -3777,7 +3820,7 @@ export interface ModelResponse {
   model: string;
   /** Status of the response: `completed`, or why it did not complete. */
   status: string;
-  /** Output items: messages, thoughts and tool calls. */
+  /** Output items: messages, reasoning and tool calls. */
   output: Record<string, unknown>[];
   /** Token counts of the request. */
   usage?: Record<string, unknown> | null;
@@ -3865,6 +3908,7 @@ export interface RotateWebhookEndpointSecret {
 export interface FileRowFinding {
   /** Code of the finding. */
   code: string;
+  /** Severity of the finding. */
   severity: "error" | "warning" | "info";
   /**
    * Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it
@@ -3901,30 +3945,6 @@ export interface ErasureRowMatch {
   type: "text" | "substring" | "row_sha256";
   /** Text or digest to find. */
   value: string;
-}
-
-/** A row of a file, with what the report found in it. */
-export interface FileRow {
-  /** Position of the row: its line as a string. */
-  id: string;
-  object: "file.row";
-  /** Line of the row in the uploaded file, counted from 1. */
-  line: number;
-  /** Language of the row; `und` if unknown, null if the row is broken. */
-  language: string | null;
-  /**
-   * Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is
-   * broken; null if the line has no row.
-   */
-  score: number | null;
-  /**
-   * The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`,
-   * `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of
-   * a prompt for a grader. Null if the row is broken.
-   */
-  row: Record<string, unknown> | null;
-  /** A finding on a row. */
-  findings: FileRowFinding[];
 }
 
 /** A row of a file. */
@@ -4328,15 +4348,15 @@ export interface TextSimilarityGrader {
   model?: string | null;
 }
 
-/** Switches of models that think, as the chat templates of their base models read them. */
+/** Reasoning options, named as in the chat templates of the base models. */
 export interface ReasoningOptions {
-  /** Whether to think before the answer: Qwen, GLM and Nemotron. */
+  /** Whether to reason before the answer: Qwen, GLM and Nemotron. */
   enable_thinking?: boolean;
-  /** Whether to think before the answer: DeepSeek and Granite. */
+  /** Whether to reason before the answer: DeepSeek and Granite. */
   thinking?: boolean;
-  /** Whether to keep the thoughts of earlier messages: Qwen. */
+  /** Whether to keep the reasoning of earlier messages: Qwen. */
   preserve_thinking?: boolean;
-  /** Whether to drop the thoughts of earlier messages: Nemotron. */
+  /** Whether to drop the reasoning of earlier messages: Nemotron. */
   truncate_history_thinking?: boolean;
 }
 
@@ -4441,11 +4461,14 @@ export interface UpdateProject {
    */
   capture?: CaptureSettings | null;
   /**
-   * Whose administrators may switch the storage of chats on: with `organization`, only keys with the role
-   * `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
+   * Who can enable capture: with `organization`, only keys with the role `admin`; with `project`, also keys of
+   * the project with the role `project_admin`. `null` changes nothing.
    */
   capture_managed_by?: "organization" | "project" | null;
-  /** Current name of the project. Another name is refused, because the names of its models contain it. */
+  /**
+   * Current name of the project. Any other name is rejected, because it is part of the names of the project's
+   * models.
+   */
   name?: string | null;
 }
 
@@ -5044,6 +5067,16 @@ export interface ReportScores {
   weights: Record<string, number>;
 }
 
+/** Whether a data set is ready for training. */
+export interface ReportSuitability {
+  /** Code of the sentence. */
+  code: string;
+  /** Whether the data set is ready, and what comes first if not. */
+  sentence: string;
+  /** Values in the sentence, by name. */
+  figures: Record<string, unknown>;
+}
+
 /** Rows that a text encoder called equal in meaning, in reports of earlier versions. */
 export interface ReportMeanings {
   /** Name of the text encoder. */
@@ -5258,6 +5291,8 @@ export interface DatasetReportContent {
   possible_personal_data?: ReportPersonalData[];
   /** Quality scores of the rows; null in reports of earlier versions, and without rows. */
   scores?: ReportScores | null;
+  /** Whether the data set is ready for training; null in reports of earlier versions. */
+  suitability?: ReportSuitability | null;
   /** What a text encoder found; null except in reports of earlier versions. */
   meaning?: ReportMeanings | null;
 }

@@ -18,7 +18,8 @@ class BatchOutputExpiresAfter(TypedDict):
 
 class CaptureSettings(TypedDict):
     """
-    Which chats of a project are stored, with personal data replaced, to train on them later.
+    Settings for storing the chats of a project, with personal data replaced, to train on them
+    later.
 
     A request with `"store": false` is never stored, and one with `"store": true` always is.
     """
@@ -221,7 +222,7 @@ class UploadExpiresAfter(TypedDict):
 
 class FileContentSource(TypedDict):
     """
-    Items in the request itself.
+    Items given in the request.
     """
 
     type: Literal["file_content"]
@@ -316,7 +317,7 @@ class JsonSchemaGrader(TypedDict):
 
 class JsonlDataSource(TypedDict):
     """
-    Items with their answers, which are graded as they are.
+    Items that include the answers to grade.
     """
 
     type: Literal["jsonl"]
@@ -682,7 +683,7 @@ class TextSimilarityGrader(TypedDict):
 
 class ReasoningOptions(TypedDict):
     """
-    Switches of models that think, as the chat templates of their base models read them.
+    Reasoning options, named as in the chat templates of the base models.
     """
 
     enable_thinking: NotRequired[bool]
@@ -1029,7 +1030,7 @@ class CreateResponse(TypedDict):
 
 class CreateStoredChatFile(TypedDict):
     """
-    Request to make a training file of stored chat completions.
+    Request to create a training file from stored chat completions.
     """
 
     model: NotRequired[str | None]

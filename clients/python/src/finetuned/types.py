@@ -161,7 +161,7 @@ class AuditLogActorUser(ApiObject):
 
 class AdminApiKeyOwner(ApiObject):
     """
-    The program that uses an admin key. It has the name of the key.
+    Program that uses an admin key, under the name of the key.
     """
 
     type: Literal["service_account"]
@@ -242,7 +242,7 @@ class AuditLogRequest(ApiObject):
 
     id: str | None
     """
-    Request ID, which the service's logs contain too.
+    ID of the request, which is also in the service's logs.
     """
     ip_address: str | None
     """
@@ -404,14 +404,15 @@ class BatchUsage(ApiObject):
 
 class CaptureSettings(ApiObject):
     """
-    Which chats of a project are stored, with personal data replaced, to train on them later.
+    Settings for storing the chats of a project, with personal data replaced, to train on them
+    later.
 
     A request with `"store": false` is never stored, and one with `"store": true` always is.
     """
 
     sampling: float = 1.0
     """
-    Share of the chats without `store` that are stored. With 0, only those with `"store": true` are.
+    Share of the chats without `store` that are stored. With 0, only requests with `"store": true` are stored.
     """
     expires_after_days: int = 30
     """
@@ -419,11 +420,11 @@ class CaptureSettings(ApiObject):
     """
     redaction: Literal["mask", "pseudonym"] = "mask"
     """
-    Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.
+    Replacement for personal data. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.
     """
     possible_personal_data: bool = False
     """
-    Whether to also replace numbers that have the form of personal data, but no word before them that confirms it.
+    Whether to also replace numbers that look like personal data but have no confirming word before them.
     """
     models: list[str] | None = None
     """
@@ -1198,7 +1199,7 @@ class Embeddings(ApiObject):
     """
     data: list[Embedding]
     """
-    An embedding vector.
+    Embeddings, in the order of the inputs.
     """
     model: str
     """
@@ -1290,6 +1291,9 @@ class ErasureMatch(ApiObject):
     """
 
     type: Literal["text", "substring", "row_sha256"]
+    """
+    What was searched for: a text, part of a text, or the SHA-256 of a row.
+    """
     hmac_sha256: str
     """
     HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored.
@@ -1647,7 +1651,7 @@ class FailedCondition(ApiObject):
 
 class FileContentSource(ApiObject):
     """
-    Items in the request itself.
+    Items given in the request.
     """
 
     type: Literal["file_content"]
@@ -2113,7 +2117,7 @@ class JsonSchemaGrader(ApiObject):
 
 class JsonlDataSource(ApiObject):
     """
-    Items with their answers, which are graded as they are.
+    Items that include the answers to grade.
     """
 
     type: Literal["jsonl"]
@@ -2344,9 +2348,32 @@ class SweepLoraValues(ApiObject):
     """
 
 
+class Mark(ApiObject):
+    """
+    Personal data in a row, or the label that replaces it.
+    """
+
+    pointer: str
+    """
+    JSON Pointer to the text in the row, which may be JSON itself.
+    """
+    start: int
+    """
+    Start in the text, in Unicode code points.
+    """
+    end: int
+    """
+    End in the text, in Unicode code points. Start and end are 0 if the value is not a text, and is personal data as a whole.
+    """
+    kind: str
+    """
+    Kind of personal data, or the name of a recognizer.
+    """
+
+
 class FineTuningMemoryEstimate(ApiObject):
     """
-    Peak memory of a training step, in bytes. If a worker has several GPUs, of each.
+    Peak memory of a training step in bytes, per GPU if the worker has several.
     """
 
     weights: int
@@ -2690,7 +2717,7 @@ class CreatedAdminApiKey(ApiObject):
     """
     owner: AdminApiKeyOwner
     """
-    The program that uses an admin key.
+    Program that uses an admin key, under the name of the key.
     """
     project_id: str
     """
@@ -3078,11 +3105,11 @@ class Project(ApiObject):
     """
     capture_managed_by: Literal["organization", "project"] = "organization"
     """
-    Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
+    Who can enable capture. Administrators of the project can always disable it.
     """
     storage_bytes_used: int
     """
-    Bytes that the project has in storage, with those of uploads in progress.
+    Bytes of the project in storage, including uploads in progress.
     """
 
 
@@ -3180,7 +3207,7 @@ class Readiness(ApiObject):
     """
     State of each required part: redis, storage, worker, inference.
     """
-    models: dict[str, Literal["ok", "away"]] | None = None
+    models: dict[str, Literal["ok", "degraded", "away", "refused"]] | None = None
     """
     State of each base model; absent unless inference is a required part.
     """
@@ -3192,6 +3219,9 @@ class ErasureReceiptSignature(ApiObject):
     """
 
     algorithm: Literal["Ed25519"]
+    """
+    Signature algorithm. Always `Ed25519`.
+    """
     key_id: str
     """
     First 16 characters of the SHA-256 digest of the public key, in hexadecimal.
@@ -3347,7 +3377,7 @@ class ModelResponse(ApiObject):
     """
     output: list[dict[str, Any]]
     """
-    Output items: messages, thoughts and tool calls.
+    Output items: messages, reasoning and tool calls.
     """
     usage: dict[str, Any] | None = None
     """
@@ -3458,6 +3488,9 @@ class FileRowFinding(ApiObject):
     Code of the finding.
     """
     severity: Literal["error", "warning", "info"]
+    """
+    Severity of the finding.
+    """
     weight: float
     """
     Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it says nothing about quality.
@@ -3500,41 +3533,6 @@ class ErasureRowMatch(ApiObject):
     value: str
     """
     Text or digest to find.
-    """
-
-
-class FileRow(ApiObject):
-    """
-    A row of a file, with what the report found in it.
-    """
-
-    id: str
-    """
-    Position of the row: its line as a string.
-    """
-    object: Literal["file.row"]
-    """
-    Type of the object. Always `file.row`.
-    """
-    line: int
-    """
-    Line of the row in the uploaded file, counted from 1.
-    """
-    language: str | None
-    """
-    Language of the row; `und` if unknown, null if the row is broken.
-    """
-    score: float | None
-    """
-    Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is broken; null if the line has no row.
-    """
-    row: dict[str, Any] | None
-    """
-    The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
-    """
-    findings: list[FileRowFinding]
-    """
-    A finding on a row.
     """
 
 
@@ -4128,24 +4126,24 @@ class TextSimilarityGrader(ApiObject):
 
 class ReasoningOptions(ApiObject):
     """
-    Switches of models that think, as the chat templates of their base models read them.
+    Reasoning options, named as in the chat templates of the base models.
     """
 
     enable_thinking: bool | None = None
     """
-    Whether to think before the answer: Qwen, GLM and Nemotron.
+    Whether to reason before the answer: Qwen, GLM and Nemotron.
     """
     thinking: bool | None = None
     """
-    Whether to think before the answer: DeepSeek and Granite.
+    Whether to reason before the answer: DeepSeek and Granite.
     """
     preserve_thinking: bool | None = None
     """
-    Whether to keep the thoughts of earlier messages: Qwen.
+    Whether to keep the reasoning of earlier messages: Qwen.
     """
     truncate_history_thinking: bool | None = None
     """
-    Whether to drop the thoughts of earlier messages: Nemotron.
+    Whether to drop the reasoning of earlier messages: Nemotron.
     """
 
 
@@ -4277,11 +4275,11 @@ class UpdateProject(ApiObject):
     """
     capture_managed_by: Literal["organization", "project"] | None = None
     """
-    Whose administrators may switch the storage of chats on: with `organization`, only keys with the role `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
+    Who can enable capture: with `organization`, only keys with the role `admin`; with `project`, also keys of the project with the role `project_admin`. `null` changes nothing.
     """
     name: str | None = None
     """
-    Current name of the project. Another name is refused, because the names of its models contain it.
+    Current name of the project. Any other name is rejected, because it is part of the names of the project's models.
     """
 
 
@@ -5158,6 +5156,25 @@ class ReportScores(ApiObject):
     """
 
 
+class ReportSuitability(ApiObject):
+    """
+    Whether a data set is ready for training.
+    """
+
+    code: str
+    """
+    Code of the sentence.
+    """
+    sentence: str
+    """
+    Whether the data set is ready, and what comes first if not.
+    """
+    figures: dict[str, Any]
+    """
+    Values in the sentence, by name.
+    """
+
+
 class ReportMeanings(ApiObject):
     """
     Rows that a text encoder called equal in meaning, in reports of earlier versions.
@@ -5424,8 +5441,7 @@ class AuditLogActorSession(ApiObject):
     """
     user: AuditLogActorUser
     """
-    Actor without an API key: `operator` for commands on the server, or `finetuned` for the
-    service itself.
+    Actor without an API key: `operator` for commands on the server, or `finetuned` for the service itself.
     """
 
 
@@ -5464,7 +5480,7 @@ class AdminApiKey(ApiObject):
     """
     owner: AdminApiKeyOwner
     """
-    The program that uses an admin key.
+    Program that uses an admin key, under the name of the key.
     """
     project_id: str
     """
@@ -5608,8 +5624,8 @@ class AuditLog(ApiObject):
     """
     Entry of the audit log.
 
-    As in OpenAI's format, a field whose name is the entry's `type` has the `id` of the object, or
-    the `error_code` of a refusal. Entries have IDs and numbers, and never contents.
+    As in OpenAI's format, a field named after the entry's `type` has the `id` of the object, or the
+    `error_code` of a rejection. Entries contain IDs and numbers, never content.
     """
 
     object: Literal["organization.audit_log"]
@@ -5843,7 +5859,7 @@ class Completion(ApiObject):
     """
     choices: list[CompletionChoice]
     """
-    A generated text.
+    Generated texts, one per requested choice.
     """
 
 
@@ -5898,7 +5914,7 @@ class CreateChatCompletion(ApiObject):
     """
     messages: list[ChatMessage]
     """
-    A message in a conversation.
+    Messages of the conversation.
     """
     max_completion_tokens: int | None = None
     """
@@ -5914,7 +5930,7 @@ class CreateChatCompletion(ApiObject):
     """
     chat_template_kwargs: ReasoningOptions | None = None
     """
-    Switches of models that think, as the chat templates of their base models read them.
+    Reasoning options, named as in the chat templates of the base models.
     """
     response_format: dict[str, Any] | None = None
     """
@@ -6055,7 +6071,7 @@ class CreateDatasetCleaning(ApiObject):
     """
     use_reviews: bool = False
     """
-    Whether to apply the reviews that the file has when the cleaning is created, as decisions on single rows: approved rows are kept, rejected ones dropped, and edited ones replaced. Not together with a file of decisions.
+    Whether to apply the reviews that the file has when the cleaning is created, as decisions on single rows: approved rows are kept, rejected ones dropped, and edited ones replaced. Not together with `decisions_file_id`.
     """
     format: FileFormat | None = None
     """
@@ -6270,18 +6286,18 @@ class CreateResponse(ApiObject):
     """
     chat_template_kwargs: ReasoningOptions | None = None
     """
-    Switches of models that think, as the chat templates of their base models read them.
+    Reasoning options, named as in the chat templates of the base models.
     """
 
 
 class CreateStoredChatFile(ApiObject):
     """
-    Request to make a training file of stored chat completions.
+    Request to create a training file from stored chat completions.
     """
 
     model: str | None = None
     """
-    Model whose answers to take; null for those of all models.
+    Only chats that this model answered; null for all models.
     """
     created_after: int | None = None
     """
@@ -6297,7 +6313,7 @@ class CreateStoredChatFile(ApiObject):
     """
     limit: int = 10000
     """
-    Maximum number of rows. If there are more chats, the newest are taken.
+    Maximum number of rows. If there are more chats, the newest are used.
     """
     filename: str = "stored-chats.jsonl"
     """
@@ -7263,7 +7279,7 @@ class JobMetrics(ApiObject):
 
 class ApiKeyOwnerAccount(ApiObject):
     """
-    The program that uses an API key. It has the name of the key.
+    Program that uses an API key, under the name of the key.
     """
 
     id: str
@@ -7295,7 +7311,7 @@ class ApiKeyOwner(ApiObject):
     """
     service_account: ApiKeyOwnerAccount
     """
-    The program that uses an API key.
+    Program that uses an API key, under the name of the key.
     """
 
 
@@ -7409,6 +7425,45 @@ class LabelModelGrader(ApiObject):
     passing_labels: list[str]
     """
     Labels that pass: a subset of `labels`.
+    """
+
+
+class MarkedRow(ApiObject):
+    """
+    A row of a file, with the positions of personal data in it.
+    """
+
+    id: str
+    """
+    Position of the row: its line as a string.
+    """
+    object: Literal["file.row"]
+    """
+    Type of the object. Always `file.row`.
+    """
+    line: int
+    """
+    Line of the row in the uploaded file, counted from 1.
+    """
+    language: str | None
+    """
+    Language of the row; `und` if unknown, null if the row is broken.
+    """
+    score: float | None
+    """
+    Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is broken; null if the line has no row.
+    """
+    row: dict[str, Any] | None
+    """
+    The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
+    """
+    findings: list[FileRowFinding]
+    """
+    A finding on a row.
+    """
+    personal_data: list[Mark]
+    """
+    Positions of personal data in `row`, or of the labels that replace it. Numbers that are only possibly personal data are included.
     """
 
 
@@ -7603,7 +7658,7 @@ class Model(ApiObject):
     """
     capabilities: list[Literal["tools", "reasoning"]] | None = None
     """
-    What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not known.
+    What the base model supports besides chat. `tools`: tool calls. `reasoning`: reasoning before the answer, returned separately. Null for aliases, and if it is unknown.
     """
     available: bool | None = None
     """
@@ -8636,7 +8691,7 @@ class ChatCompletion(ApiObject):
     """
     choices: list[ChatCompletionChoice]
     """
-    A generated chat message.
+    Generated messages, one per requested choice.
     """
 
 
@@ -9468,6 +9523,10 @@ class DatasetReportContent(ApiObject):
     """
     Quality scores of the rows; null in reports of earlier versions, and without rows.
     """
+    suitability: ReportSuitability | None = None
+    """
+    Whether the data set is ready for training; null in reports of earlier versions.
+    """
     meaning: ReportMeanings | None = None
     """
     What a text encoder found; null except in reports of earlier versions.
@@ -9918,7 +9977,7 @@ class CreateFineTuningJob(ApiObject):
     """
     mixed_files: list[CreateMixedFile] | None = None
     """
-    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
+    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model keeps what it can do. Not part of OpenAI's API.
     """
     suffix: str | None = None
     """
@@ -9977,7 +10036,7 @@ class CreateSweep(ApiObject):
     """
     mixed_files: list[CreateMixedFile] | None = None
     """
-    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
+    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model keeps what it can do. Not part of OpenAI's API.
     """
     suffix: str | None = None
     """

@@ -78,8 +78,8 @@ class AsyncSweeps(AsyncResource):
                 2 to 16.
             validation_file: ID of the validation file, whose rows are used to measure the model.
             mixed_files: Files whose rows are mixed with those of the training file, up to 8; for
-                example, general chats, so that the model does not unlearn them. Not part of
-                OpenAI's API.
+                example, general chats, so that the model keeps what it can do. Not part of OpenAI's
+                API.
             suffix: Suffix to include in the name of the fine-tuned model.
             seed: Random seed of the training. Generated if omitted.
             metadata: Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values

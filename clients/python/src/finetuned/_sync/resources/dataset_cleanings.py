@@ -99,7 +99,7 @@ class DatasetCleanings(Resource):
                 as a duplicate or contradiction.
             use_reviews: Whether to apply the reviews that the file has when the cleaning is
                 created, as decisions on single rows: approved rows are kept, rejected ones dropped,
-                and edited ones replaced. Not together with a file of decisions.
+                and edited ones replaced. Not together with `decisions_file_id`.
             format: Format options of the file. Defaults to the options given at upload.
             metadata: Key-value pairs attached to the cleaning; up to 16.
         """

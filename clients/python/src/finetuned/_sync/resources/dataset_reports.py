@@ -95,6 +95,7 @@ class DatasetReports(Resource):
         self,
         id: str,
         *,
+        personal_data: Literal["mask", "show"] | None = None,
         issue: str | None = None,
         language: str | None = None,
         max_score: float | None = None,
@@ -102,15 +103,21 @@ class DatasetReports(Resource):
         after: str | None = None,
         limit: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.FileRow]:
+    ) -> Page[types.MarkedRow]:
         """List rows, each with its content, its quality score, and what the report found in it. A
         page has at most 4 MiB of rows, so it may have fewer rows than `limit`.
+
+        Personal data is masked, as far as the report found it in the row. With
+        `personal_data=show`, the rows are shown as they are, and the audit log names their lines.
+        Both name the places.
 
         At most 100,000 findings are kept for each code. A broken row is listed with its findings
         only. Returns 409 if the report is not completed.
 
         Args:
             id: ID of the operation.
+            personal_data: Whether to replace personal data in the rows by labels such as `[EMAIL]`,
+                or to show it.
             issue: Code of a finding that the rows have.
             language: Language of the rows, by its code.
             max_score: Highest score of the rows.
@@ -120,11 +127,12 @@ class DatasetReports(Resource):
             limit: Maximum number of objects per page.
         """
         return self._transport.pages(
-            types.FileRow,
+            types.MarkedRow,
             Request(
                 "GET",
                 at("dataset_reports", id, "rows"),
                 params={
+                    "personal_data": personal_data,
                     "issue": issue,
                     "language": language,
                     "max_score": max_score,

@@ -443,8 +443,8 @@ class FineTuningJobsBase(Resource):
             training_file: ID of the training file. The file may still be processing.
             validation_file: ID of the validation file, whose rows are used to measure the model.
             mixed_files: Files whose rows are mixed with those of the training file, up to 8; for
-                example, general chats, so that the model does not unlearn them. Not part of
-                OpenAI's API.
+                example, general chats, so that the model keeps what it can do. Not part of OpenAI's
+                API.
             suffix: Suffix to include in the name of the fine-tuned model.
             seed: Random seed of the training. Generated if omitted.
             metadata: Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values
@@ -551,8 +551,9 @@ class FineTuningJobsBase(Resource):
 
         With `stream=true`, the response is a stream of server-sent events, oldest first, that stays
         open until the job ends. Each event has an `id:` line, an `event:` line and one `data:` line
-        with an `EventObject`. The stream ends with `data: [DONE]`. A disconnected client continues
-        by sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
+        with a `FineTuningJobEvent`. The stream ends with `data: [DONE]`. A disconnected client
+        continues by sending `Last-Event-ID`. If the API key is revoked, the stream ends with an
+        error.
 
         Args:
             job_id: ID of a fine-tuning job in the project.
@@ -650,8 +651,8 @@ class FineTuningJobsBase(Resource):
             training_file: ID of the training file. The file may still be processing.
             validation_file: ID of the validation file, whose rows are used to measure the model.
             mixed_files: Files whose rows are mixed with those of the training file, up to 8; for
-                example, general chats, so that the model does not unlearn them. Not part of
-                OpenAI's API.
+                example, general chats, so that the model keeps what it can do. Not part of OpenAI's
+                API.
             suffix: Suffix to include in the name of the fine-tuned model.
             seed: Random seed of the training. Generated if omitted.
             metadata: Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values

@@ -609,14 +609,14 @@ class OrganizationAuditLogs(Resource):
         actor_emails: Sequence[str] | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.AuditLog]:
-        """List who did what, and from where, newest first: changes, reads of training data, refused
-        keys and permissions. Requests to models are counted by key and minute.
+        """List the entries of the audit log, newest first: changes, reads of training data, and
+        rejected keys and permissions. Requests to models are counted by key and minute.
 
         Keys with the role `admin` or `auditor` see the entries of all projects, and keys with the
         role `project_admin` those of their own.
 
         Args:
-            tenant_only: Whether to return only events of a tenant. There are none.
+            tenant_only: Whether to return only tenant events. The service has none.
             after: Cursor for pagination: the `last_id` of the previous page.
             before: Cursor for pagination: the `first_id` of a page, to get the one before.
             limit: Maximum number of objects per page.
@@ -624,7 +624,7 @@ class OrganizationAuditLogs(Resource):
             event_types: Types of events to filter by.
             actor_ids: IDs of API keys to filter by.
             resource_ids: IDs of files, jobs, models, keys and other objects to filter by.
-            actor_emails: Email addresses of users. There are no users.
+            actor_emails: Email addresses of users. The service has no users.
         """
         return self._transport.pages(
             types.AuditLog,
@@ -954,26 +954,26 @@ class OrganizationProjects(Resource):
         name: str | Omit | None = omit,
         **options: Unpack[RequestOptions],
     ) -> types.Project:
-        """Update the project's limits, which apply across all of its keys, or the storage of its
-        chats. Changes take effect within seconds. A storage quota below what the project has
-        deletes nothing, and refuses what would need more.
+        """Update the project's limits, which apply across all of its keys, or its capture of chats.
+        Changes take effect within seconds. A storage quota below the current use deletes nothing,
+        and rejects new writes.
 
         An omitted limit stays unchanged, `null` restores the installation's default, and
         `"unlimited"` removes the limit.
 
-        A key with the role `project_admin` may change `capture` and nothing else: it may always set
-        `null`, and other values if `capture_managed_by` of the project is `project`.
+        A key with the role `project_admin` can change only `capture`: it can always set `null`, and
+        other values if `capture_managed_by` of the project is `project`.
 
         Args:
             project_id: ID of a project in this installation.
             limits: Limits of a project.
             capture: New settings of the storage of chats. `null` stores no more chats; those that
                 are stored stay until they expire or are deleted.
-            capture_managed_by: Whose administrators may switch the storage of chats on: with
-                `organization`, only keys with the role `admin`; with `project`, also those of the
-                project with the role `project_admin`. `null` changes nothing.
-            name: Current name of the project. Another name is refused, because the names of its
-                models contain it.
+            capture_managed_by: Who can enable capture: with `organization`, only keys with the role
+                `admin`; with `project`, also keys of the project with the role `project_admin`.
+                `null` changes nothing.
+            name: Current name of the project. Any other name is rejected, because it is part of the
+                names of the project's models.
         """
         return self._transport.request(
             types.Project,
@@ -989,13 +989,13 @@ class OrganizationProjects(Resource):
         )
 
     def delete(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
-        """Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
-        exports, evals, batches, generations, stored chats, webhooks, recognizers and keys. This
-        cannot be undone.
+        """Delete a project and everything in it: jobs, files, uploads, models, aliases, exports,
+        evals, batches, generations, stored chats, webhooks, recognizers and keys. Running jobs
+        stop. This cannot be undone.
 
-        Keys are refused within seconds. The rest is deleted in the background: the status is
+        The keys stop working within seconds. The rest is deleted in the background: the status is
         `deleting`, and `objects_left` falls until the project no longer exists. Its usage is kept
-        for as long as that of other projects, and its name is never reused.
+        as long as that of other projects, and its name is never reused.
 
         Args:
             project_id: ID of a project in this installation.
@@ -1006,9 +1006,9 @@ class OrganizationProjects(Resource):
         )
 
     def archive(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
-        """Archive a project for good: all of its keys are refused within seconds, and no new keys
-        can be created. Its data is kept, and work in progress continues. Archiving it again changes
-        nothing.
+        """Archive a project permanently. All of its keys stop working within seconds, and no new
+        keys can be created. Its data is kept, and work in progress continues. Archiving it again
+        changes nothing.
 
         Args:
             project_id: ID of a project in this installation.
@@ -1138,7 +1138,7 @@ class OrganizationUsage(Resource):
             api_key_ids: API keys to filter by.
             models: Models to filter by.
             project_ids: Projects to filter by.
-            user_ids: Users to filter by. There are no users.
+            user_ids: Users to filter by. The service has no users.
         """
         return self._transport.pages(
             types.CompletionsUsageBucket,

@@ -88,9 +88,9 @@ class WebhookEndpoints(Resource):
         ],
         **options: Unpack[RequestOptions],
     ) -> types.WebhookEndpointWithSecret:
-        """Register a URL that receives a signed request when a fine-tuning job of the project
-        succeeds, fails or is cancelled. The response contains the signing secret, which is not
-        shown again. A project can have up to 10 endpoints.
+        """Register a URL that receives a signed request for each event of the given types, such as
+        the end of a fine-tuning job. The response contains the signing secret, which is not shown
+        again. A project can have up to 10 endpoints.
 
         Args:
             name: Name of the endpoint.
