@@ -107,6 +107,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await jobs.metrics(world, api.app.state.jobs, waiting[1], acme.id)
     await data_sets.recognizers(world)
     await data_sets.stop(world, made)
+    await files.cancel_erasure(world)
     await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
     project_id = await projects.projects(world)

@@ -240,7 +240,8 @@ def _add_parameter_examples(operation: dict[str, Any], examples: _Recorded) -> N
     for parameter in operation.get("parameters", ()):
         name = parameter["name"].lower()
         if name in given and "example" not in parameter:
-            parameter["example"] = given[name]
+            is_number = parameter["schema"].get("type") == "integer"  # in paths, they are text
+            parameter["example"] = int(given[name]) if is_number else given[name]
 
 
 def _add_examples(described: dict[str, Any], examples: _Recorded) -> None:

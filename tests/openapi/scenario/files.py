@@ -134,10 +134,16 @@ async def erase_rows(world: World, text: str) -> None:
     await world.call(events, **admin, path=path, query={"stream": "?"}, expect=400)
     await world.call("cancelErasure", expect=409, **admin, path=path)
     await world.call("deleteErasure", "deleted", **admin, path=path)
-    made = await world.call("createErasure", **admin, json=body)
-    await world.call("cancelErasure", "cancelled", **admin, path={"id": made.json()["id"]})
     for operation in ("getErasure", events, "cancelErasure", "deleteErasure"):
         await world.call(operation, expect=404, **admin, path={"id": "erasure-unknown"})
+
+
+async def cancel_erasure(world: World) -> None:
+    """Cancel an erasure that no worker has begun."""
+    admin: dict[str, Any] = {"key": "project_admin"}
+    body = {"match": {"type": "text", "value": "another text"}}
+    made = await world.call("createErasure", **admin, json=body)
+    await world.call("cancelErasure", "cancelled", **admin, path={"id": made.json()["id"]})
 
 
 async def delete(world: World, files: Uploaded) -> None:
