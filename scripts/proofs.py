@@ -150,6 +150,14 @@ PROOFS: Final = {
         "a change of routes or schemas",
         "python -m tests.openapi.checks",
     ),
+    "generators": Proof(
+        "clients in Go and Java are generated and compiled, and Go's does the loop (PyPI, Debian)",
+        4,
+        "a change of schemas, or of web/openapi",
+        "python -m pip install --quiet --no-deps --target .cache/openapi-generator "
+        "openapi-generator-cli==7.26.0 && "
+        "FINETUNED_GENERATORS=1 python -m pytest -s -rs tests/openapi/test_generators.py",
+    ),
     "policies": Proof(
         "the chart passes checkov's policies",
         1,

@@ -95,7 +95,7 @@ async def _filters(
 
 
 Emails = Annotated[
-    Texts, list_query(Text, "actor_emails", "Email addresses of users. There are no users.")
+    Texts, list_query(Text, "actor_emails", "Email addresses of users. The service has no users.")
 ]
 
 
@@ -110,7 +110,7 @@ async def list_audit_logs(
     filters: Annotated[Filters, Depends(_filters)],
     emails: Emails,
     tenant_only: Annotated[
-        bool, Query(description="Whether to return only events of a tenant. There are none.")
+        bool, Query(description="Whether to return only tenant events. The service has none.")
     ] = False,
     after: Annotated[str | None, Query(max_length=64)] = None,
     before: Annotated[
@@ -122,8 +122,8 @@ async def list_audit_logs(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> ListOf[AuditLogObject]:
-    """List who did what, and from where, newest first: changes, reads of training data, refused
-    keys and permissions. Requests to models are counted by key and minute.
+    """List the entries of the audit log, newest first: changes, reads of training data, and
+    rejected keys and permissions. Requests to models are counted by key and minute.
 
     Keys with the role `admin` or `auditor` see the entries of all projects, and keys with the role
     `project_admin` those of their own.

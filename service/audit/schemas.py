@@ -67,7 +67,7 @@ class AuditProject(BaseModel):
 class AuditRequest(BaseModel):
     """Request that the entry is about."""
 
-    id: str | None = Field(description="Request ID, which the service's logs contain too.")
+    id: str | None = Field(description="ID of the request, which is also in the service's logs.")
     ip_address: str | None = Field(description="Address that the request came from.")
     user_agent: str | None = Field(description="First 200 characters of the `User-Agent` header.")
     operation: str | None = Field(
@@ -94,8 +94,8 @@ class AuditResult(BaseModel):
 class AuditLogObject(BaseModel):
     """Entry of the audit log.
 
-    As in OpenAI's format, a field whose name is the entry's `type` has the `id` of the object, or
-    the `error_code` of a refusal. Entries have IDs and numbers, and never contents.
+    As in OpenAI's format, a field named after the entry's `type` has the `id` of the object, or the
+    `error_code` of a rejection. Entries contain IDs and numbers, never content.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -61,7 +61,7 @@ async def list_receipts(
 
 @router.get(
     "/{receipt_id}",
-    operation_id="retrieveErasureReceipt",
+    operation_id="getErasureReceipt",
     summary="Retrieve an erasure receipt",
     openapi_extra=needs(Permission.FILES_READ),
 )

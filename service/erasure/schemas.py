@@ -48,7 +48,9 @@ class ErasureRewrite(_Shown):
 class ReceiptSignature(_Shown):
     """Signature of a receipt."""
 
-    algorithm: Literal["Ed25519"] = "Ed25519"
+    algorithm: Literal["Ed25519"] = Field(
+        default="Ed25519", description="Signature algorithm. Always `Ed25519`."
+    )
     key_id: str = Field(
         description="First 16 characters of the SHA-256 digest of the public key, in hexadecimal."
     )
@@ -159,7 +161,9 @@ class CreateErasure(BaseModel):
 class ErasureMatch(_Shown):
     """Digest of what an erasure searched for."""
 
-    type: Literal["text", "substring", "row_sha256"]
+    type: Literal["text", "substring", "row_sha256"] = Field(
+        description="What was searched for: a text, part of a text, or the SHA-256 of a row."
+    )
     hmac_sha256: str = Field(
         description="HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The "
         "text itself is not stored."

@@ -40,7 +40,7 @@ class EvalItem(_Strict):
 
 
 class FileContentSource(_Strict):
-    """Items in the request itself."""
+    """Items given in the request."""
 
     type: Literal["file_content"]
     content: list[EvalItem] = Field(min_length=1, description="Items of the run.")
@@ -139,7 +139,7 @@ class ResponsesSamplingParams(_Sampling):
 
 
 class JsonlDataSource(_Strict):
-    """Items with their answers, which are graded as they are."""
+    """Items that include the answers to grade."""
 
     type: Literal["jsonl"]
     source: Source = Field(description="Source of the items.")

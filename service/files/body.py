@@ -41,7 +41,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     },
     "format": {
         "type": "string",
-        "description": "`FormatFields` as a JSON object, or as flattened fields such as "
+        "description": "`FileFormat` as a JSON object, or as flattened fields such as "
         "`format[columns][prompt]=Frage`.",
     },
 }

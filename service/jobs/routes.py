@@ -304,8 +304,8 @@ async def list_events(
 
     With `stream=true`, the response is a stream of server-sent events, oldest first, that stays
     open until the job ends. Each event has an `id:` line, an `event:` line and one `data:` line
-    with an `EventObject`. The stream ends with `data: [DONE]`. A disconnected client continues by
-    sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
+    with a `FineTuningJobEvent`. The stream ends with `data: [DONE]`. A disconnected client
+    continues by sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
     """
     job = await existing(store, caller.project_id, job_id)
     cursor = last_event_id if stream and last_event_id else paging.after

@@ -56,9 +56,9 @@ class ModelObject(BaseModel):
     )
     capabilities: list[Capability] | None = Field(
         default=None,
-        description="What the base model can do in addition to chats. `tools`: requests may "
-        "contain `tools`. `reasoning`: it thinks before it answers, and its thoughts "
-        "are separate from the answer. Null for aliases, and if it is not known.",
+        description="What the base model supports besides chat. `tools`: tool calls. "
+        "`reasoning`: reasoning before the answer, returned separately. Null for aliases, and "
+        "if it is unknown.",
     )
     available: bool | None = Field(
         default=None,

@@ -117,7 +117,7 @@ class CreateAdminKey(BaseModel):
 
 
 class AdminKeyOwner(BaseModel):
-    """The program that uses an admin key. It has the name of the key."""
+    """Program that uses an admin key, under the name of the key."""
 
     type: Literal["service_account"] = "service_account"
     object: Literal["organization.service_account"] = "organization.service_account"

@@ -171,15 +171,15 @@ async def retrieve_project(project: Existing, store: Store, use: InStorage) -> P
 async def update_project(
     project: Existing, body: UpdateProject, store: Store, use: InStorage, caller: Caller
 ) -> ProjectObject:
-    """Update the project's limits, which apply across all of its keys, or the storage of its chats.
-    Changes take effect within seconds. A storage quota below what the project has deletes nothing,
-    and refuses what would need more.
+    """Update the project's limits, which apply across all of its keys, or its capture of chats.
+    Changes take effect within seconds. A storage quota below the current use deletes nothing,
+    and rejects new writes.
 
-    An omitted limit stays unchanged, `null` restores the installation's default, and
-    `"unlimited"` removes the limit.
+    An omitted limit stays unchanged, `null` restores the installation's default, and `"unlimited"`
+    removes the limit.
 
-    A key with the role `project_admin` may change `capture` and nothing else: it may always set
-    `null`, and other values if `capture_managed_by` of the project is `project`.
+    A key with the role `project_admin` can change only `capture`: it can always set `null`, and
+    other values if `capture_managed_by` of the project is `project`.
     """
     if body.model_fields_set - _FIELDS_OF_PROJECT_ADMINS:
         caller.require(Permission.ORGANIZATION_WRITE)
@@ -238,8 +238,8 @@ def _capture(caller: Principal, wanted: CaptureSettings | None, project: Project
 async def archive_project(
     project: Existing, store: Store, use: InStorage, caller: Caller
 ) -> ProjectObject:
-    """Archive a project for good: all of its keys are refused within seconds, and no new keys can
-    be created. Its data is kept, and work in progress continues. Archiving it again changes
+    """Archive a project permanently. All of its keys stop working within seconds, and no new keys
+    can be created. Its data is kept, and work in progress continues. Archiving it again changes
     nothing.
     """
     _require_other(project, caller, "archive")
@@ -255,13 +255,13 @@ async def archive_project(
 async def delete_project(
     project: Existing, store: Store, use: InStorage, caller: Caller
 ) -> ProjectObject:
-    """Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
-    exports, evals, batches, generations, stored chats, webhooks, recognizers and keys. This cannot
-    be undone.
+    """Delete a project and everything in it: jobs, files, uploads, models, aliases, exports, evals,
+    batches, generations, stored chats, webhooks, recognizers and keys. Running jobs stop. This
+    cannot be undone.
 
-    Keys are refused within seconds. The rest is deleted in the background: the status is
-    `deleting`, and `objects_left` falls until the project no longer exists. Its usage is kept for
-    as long as that of other projects, and its name is never reused.
+    The keys stop working within seconds. The rest is deleted in the background: the status is
+    `deleting`, and `objects_left` falls until the project no longer exists. Its usage is kept as
+    long as that of other projects, and its name is never reused.
     """
     _require_other(project, caller, "delete")
     return await _project_object(await store.begin_deletion(project.id), store, use)

@@ -47,7 +47,8 @@ class CreateProject(BaseModel):
 
 
 class CaptureSettings(BaseModel):
-    """Which chats of a project are stored, with personal data replaced, to train on them later.
+    """Settings for storing the chats of a project, with personal data replaced, to train on them
+    later.
 
     A request with `"store": false` is never stored, and one with `"store": true` always is.
     """
@@ -56,21 +57,21 @@ class CaptureSettings(BaseModel):
 
     sampling: Annotated[float, Field(ge=0, le=1)] = Field(
         default=1.0,
-        description="Share of the chats without `store` that are stored. With 0, only those with "
-        '`"store": true` are.',
+        description="Share of the chats without `store` that are stored. With 0, only requests "
+        'with `"store": true` are stored.',
     )
     expires_after_days: int = Field(
         default=30, ge=1, le=3650, description="Days after which a stored chat is deleted."
     )
     redaction: Literal["mask", "pseudonym"] = Field(
         default="mask",
-        description="Form in which personal data is replaced. `mask` writes `[EMAIL]`; "
-        "`pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.",
+        description="Replacement for personal data. `mask` writes `[EMAIL]`; `pseudonym` writes "
+        "`[EMAIL_1]`, with one number per value in a chat.",
     )
     possible_personal_data: bool = Field(
         default=False,
-        description="Whether to also replace numbers that have the form of personal data, but "
-        "no word before them that confirms it.",
+        description="Whether to also replace numbers that look like personal data but have no "
+        "confirming word before them.",
     )
     models: ModelNames | None = Field(
         default=None,
@@ -92,14 +93,14 @@ class UpdateProject(BaseModel):
     )
     capture_managed_by: CaptureManager | None = Field(
         default=None,
-        description="Whose administrators may switch the storage of chats on: with "
-        "`organization`, only keys with the role `admin`; with `project`, also those of the "
-        "project with the role `project_admin`. `null` changes nothing.",
+        description="Who can enable capture: with `organization`, only keys with the role "
+        "`admin`; with `project`, also keys of the project with the role `project_admin`. "
+        "`null` changes nothing.",
     )
     name: str | None = Field(
         default=None,
-        description="Current name of the project. Another name is refused, because the names of "
-        "its models contain it.",
+        description="Current name of the project. Any other name is rejected, because it is part "
+        "of the names of the project's models.",
     )
 
 
@@ -128,11 +129,10 @@ class ProjectObject(BaseModel):
     )
     capture_managed_by: CaptureManager = Field(
         default="organization",
-        description="Whose administrators may switch the storage of chats on. Those of the project "
-        "may always switch it off.",
+        description="Who can enable capture. Administrators of the project can always disable it.",
     )
     storage_bytes_used: int = Field(
-        description="Bytes that the project has in storage, with those of uploads in progress."
+        description="Bytes of the project in storage, including uploads in progress."
     )
 
     @classmethod
@@ -251,7 +251,7 @@ class PreviousSecret(BaseModel):
 
 
 class KeyHolder(BaseModel):
-    """The program that uses an API key. It has the name of the key."""
+    """Program that uses an API key, under the name of the key."""
 
     id: str = Field(description="ID of the service account of the key, or of the key.")
     name: str = Field(description="Name of the key.")

@@ -47,7 +47,9 @@ async def _projects(
     return requested and frozenset(p for p in requested if ids.is_valid(p, ids.PROJECT))
 
 
-Users = Annotated[Texts, list_query(Text, "user_ids", "Users to filter by. There are no users.")]
+Users = Annotated[
+    Texts, list_query(Text, "user_ids", "Users to filter by. The service has no users.")
+]
 
 
 @router.get(

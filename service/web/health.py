@@ -31,7 +31,7 @@ class Ready(BaseModel):
     parts: dict[str, PartState] = Field(
         description="State of each required part: redis, storage, worker, inference."
     )
-    models: dict[str, Literal["ok", "away"]] | None = Field(
+    models: dict[str, PartState] | None = Field(
         default=None,
         description="State of each base model; absent unless inference is a required part.",
     )

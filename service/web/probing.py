@@ -10,7 +10,10 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError, StorageRefused
@@ -19,7 +22,13 @@ log = logging.getLogger(__name__)
 Probe = Callable[[], Awaitable[bool | Mapping[str, bool]]]
 """Returns whether a part responds, or which of the base models that it serves."""
 
-PartState = Literal["ok", "degraded", "away", "refused"]
+PartState = TypeAliasType(
+    "PartState",
+    Annotated[
+        Literal["ok", "degraded", "away", "refused"],
+        Field(description="State of a required part, or of a base model."),
+    ],
+)
 _TIMEOUT_S = 5.0
 SOCKETS = "FINETUNED_API_SOCKETS"
 """Variable with the numbers of the sockets on which `up` listens for the API."""

@@ -150,9 +150,9 @@ def _check_url(url: str, hosts: AllowedHosts) -> None:
 async def create_endpoint(
     body: CreateWebhookEndpoint, caller: Caller, store: Store, hosts: Hosts
 ) -> WebhookEndpointWithSecretObject:
-    """Register a URL that receives a signed request when a fine-tuning job of the project
-    succeeds, fails or is cancelled. The response contains the signing secret, which is not shown
-    again. A project can have up to 10 endpoints.
+    """Register a URL that receives a signed request for each event of the given types, such as the
+    end of a fine-tuning job. The response contains the signing secret, which is not shown again.
+    A project can have up to 10 endpoints.
     """
     _check_url(body.url, hosts)
     try:

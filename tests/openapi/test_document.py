@@ -24,8 +24,6 @@ from tests.openapi.description import (
 # Verbs by method. Other operations of POST are named after what they do, such as `pause`.
 VERBS = {"get": ("get", "list"), "put": ("put",), "delete": ("delete",)}
 OPEN = {"getLiveness", "getReadiness"}
-OLD = ("retrieveDataset", "retrieveErasure", "retrieveExport", "downloadExport", "retrieveFile")
-OLD += ("retrieveFineTuning", "retrieveModelImport")  # replaced in 0.3
 _IMPROBABLE = "\N{SNOWMAN}" * 9999  # text that no limit of a parameter allows
 
 
@@ -34,20 +32,14 @@ def test_openapi_json_is_what_the_app_generates():
     assert json.loads(FILE.read_text("utf-8")) == create_app(Settings()).openapi()
 
 
-def _is_old(operation: Operation) -> bool:
-    return operation.described.get("deprecated", False) or operation.id.startswith(OLD)
-
-
 @each_operation
 def test_operation_ids_start_with_the_verb_of_their_method(operation: Operation):
-    if _is_old(operation):
-        return
     assert operation.id.startswith(VERBS.get(operation.method, "")), operation.path
 
 
 @each_operation
 def test_operations_that_return_a_list_are_named_list(operation: Operation):
-    if operation.method != "get" or _is_old(operation):
+    if operation.method != "get":
         return
     contents = operation.response(200)["content"]
     schema = resolved(contents.get("application/json", {}).get("schema", {}))
@@ -71,6 +63,13 @@ def test_integers_and_numbers_have_a_format():
     for where, schema in each_schema():
         wanted = {"integer": "int64", "number": "double"}.get(str(schema.get("type")))
         assert schema.get("format") == wanted or wanted is None, where
+
+
+def test_schemas_and_their_properties_are_described():
+    for where, schema in each_schema():
+        assert schema.get("description") or "/" in where, where
+        for name, field in schema.get("properties", {}).items():
+            assert field.get("description"), f"{where} {name}"
 
 
 def test_objects_of_responses_name_their_type_and_may_get_more_fields():

@@ -42,7 +42,7 @@ _OPERATIONS: Final = {
         *("listTrainingAdvice", "getTrainingAdvice", "listTrainingAdviceEvents"),
         *("listModelExports", "getModelExport", "listModelExportEvents"),
         *("listEvals", "getEval", "validateGrader", "listBatches", "getBatch"),
-        *("listExports", "retrieveExport", "listErasureReceipts", "retrieveErasureReceipt"),
+        *("listExports", "retrieveExport", "listErasureReceipts", "getErasureReceipt"),
         *("listAliases", "getAlias", "listAliasHistory"),
         *("listWebhookEndpoints", "getWebhookEndpoint"),
         *("listWebhookEndpointDeliveries", "listWebhookEventTypes"),

@@ -123,7 +123,7 @@ class RowFindingObject(BaseModel):
     """A finding on a row."""
 
     code: str = Field(description="Code of the finding.", examples=["near_duplicate"])
-    severity: Literal["error", "warning", "info"]
+    severity: Literal["error", "warning", "info"] = Field(description="Severity of the finding.")
     weight: float = Field(
         description="Amount by which this kind of finding lowers the row's score, however often "
         "it occurs in the row. Zero if it says nothing about quality."
@@ -198,7 +198,8 @@ def task_schemas() -> dict[str, Any]:
         [Report, Preview, Diff], ref_template="#/components/schemas/{name}"
     )
     report, preview, diff = (parts.pop(name) for name in ("Report", "Preview", "Diff"))
-    used = {"format": {"type": "object", "additionalProperties": True}}
+    used = {"format": {"type": "object", "description": "Format options of the preview."}}
+    other = {"other_file": {"type": "string", "description": "ID of the second file."}}
     return {
         **parts,
         "DatasetReportContent": report | {"title": "DatasetReportContent"},
@@ -206,7 +207,7 @@ def task_schemas() -> dict[str, Any]:
         "DatasetDiffContent": diff | {"title": "DatasetDiffContent"},
         "FileReport": _with_head(report, "FileReport", "file.report"),
         "FilePreview": _with_head(preview, "FilePreview", "file.preview", **used),
-        "FileDiff": _with_head(diff, "FileDiff", "file.diff", other_file={"type": "string"}),
+        "FileDiff": _with_head(diff, "FileDiff", "file.diff", **other),
     }
 
 
@@ -214,10 +215,10 @@ def _with_head(
     whole: dict[str, Any], title: str, kind: str, **more: dict[str, Any]
 ) -> dict[str, Any]:
     head = {
-        "id": {"type": "string"},
+        "id": {"type": "string", "description": "ID of the result."},
         "object": {"const": kind},
-        "file_id": {"type": "string"},
-        "status": {"const": TaskState.COMPLETED},
+        "file_id": {"type": "string", "description": "ID of the file."},
+        "status": {"const": TaskState.COMPLETED, "description": "Always `completed`."},
         **more,
     }
     return {

@@ -129,8 +129,8 @@ async def list_chats(
     openapi_extra=needs(Permission.DATA_ERASE, AuditEvent.STORED_CHATS_DELETED),
 )
 async def delete_chats(caller: Caller, store: Store, model: Model = None) -> StoredChatsDeleted:
-    """Delete all stored chat completions of the project, or those of a model, with their bytes.
-    Training files that were made of them stay.
+    """Delete all stored chat completions of the project, or those of a model, with their content.
+    Training files created from them are kept.
     """
     count = await store.delete(await store.list_all(caller.project_id, model=model))
     audit_trail.count(chat_completions=count)

@@ -34,12 +34,12 @@ class FileExpiry(BaseModel):
 
 
 class CreateStoredChatFile(BaseModel):
-    """Request to make a training file of stored chat completions."""
+    """Request to create a training file from stored chat completions."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: ModelName | None = Field(
-        default=None, description="Model whose answers to take; null for those of all models."
+        default=None, description="Only chats that this model answered; null for all models."
     )
     created_after: int | None = Field(
         default=None, ge=0, description="Earliest time of a chat, as a Unix timestamp in seconds."
@@ -54,7 +54,7 @@ class CreateStoredChatFile(BaseModel):
         default=10_000,
         ge=1,
         le=MAX_PER_PROJECT,
-        description="Maximum number of rows. If there are more chats, the newest are taken.",
+        description="Maximum number of rows. If there are more chats, the newest are used.",
     )
     filename: Annotated[str, StringConstraints(min_length=1, max_length=255)] = Field(
         default="stored-chats.jsonl", description="Name of the file."

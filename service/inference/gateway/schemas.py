@@ -129,28 +129,28 @@ class ChatMessage(_Open):
 
 
 class ThinkingSwitches(BaseModel):
-    """Switches of models that think, as the chat templates of their base models read them."""
+    """Reasoning options, named as in the chat templates of the base models."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     enable_thinking: bool | Absent = Field(
-        default=None, description="Whether to think before the answer: Qwen, GLM and Nemotron."
+        default=None, description="Whether to reason before the answer: Qwen, GLM and Nemotron."
     )
     thinking: bool | Absent = Field(
-        default=None, description="Whether to think before the answer: DeepSeek and Granite."
+        default=None, description="Whether to reason before the answer: DeepSeek and Granite."
     )
     preserve_thinking: bool | Absent = Field(
-        default=None, description="Whether to keep the thoughts of earlier messages: Qwen."
+        default=None, description="Whether to keep the reasoning of earlier messages: Qwen."
     )
     truncate_history_thinking: bool | Absent = Field(
-        default=None, description="Whether to drop the thoughts of earlier messages: Nemotron."
+        default=None, description="Whether to drop the reasoning of earlier messages: Nemotron."
     )
 
 
 class CreateChatCompletion(_Generation):
     """Chat completion request, as in the OpenAI API."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1, description="Messages of the conversation.")
     max_completion_tokens: int | None = Field(
         default=None,
         ge=1,
@@ -220,14 +220,18 @@ class ChatCompletion(_Generated):
     """Chat completion, as in the OpenAI API."""
 
     object: Literal["chat.completion"]
-    choices: list[ChatCompletionChoice]
+    choices: list[ChatCompletionChoice] = Field(
+        description="Generated messages, one per requested choice."
+    )
 
 
 class Completion(_Generated):
     """Text completion, as in the OpenAI API."""
 
     object: Literal["text_completion"]
-    choices: list[CompletionChoice]
+    choices: list[CompletionChoice] = Field(
+        description="Generated texts, one per requested choice."
+    )
 
 
 class ChatCompletionDelta(_Open):
@@ -288,7 +292,7 @@ class Response(_Open):
     status: str = Field(
         description="Status of the response: `completed`, or why it did not complete."
     )
-    output: list[Object] = Field(description="Output items: messages, thoughts and tool calls.")
+    output: list[Object] = Field(description="Output items: messages, reasoning and tool calls.")
     usage: Object | None = Field(default=None, description="Token counts of the request.")
 
 
@@ -338,7 +342,7 @@ class Embeddings(_Open):
     """List of embeddings, as in the OpenAI API."""
 
     object: Literal["list"]
-    data: list[Embedding]
+    data: list[Embedding] = Field(description="Embeddings, in the order of the inputs.")
     model: str = Field(description="Model that generated the embeddings.")
     usage: CompletionUsage | None = Field(default=None, description="Token counts of the request.")
 

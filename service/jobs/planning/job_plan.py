@@ -105,7 +105,7 @@ def _sampling_reasons(chosen: Resolved) -> tuple[str, ...]:
 
 
 class MemoryObject(BaseModel):
-    """Peak memory of a training step, in bytes. If a worker has several GPUs, of each."""
+    """Peak memory of a training step in bytes, per GPU if the worker has several."""
 
     weights: int = Field(description="Weights of the base model.")
     adapter: int = Field(description="Weights of the adapter.")

@@ -187,7 +187,7 @@ class CreateJob(BaseModel):
         default=None,
         max_length=_MOST_MIXED,
         description="Files whose rows are mixed with those of the training file, up to "
-        f"{_MOST_MIXED}; for example, general chats, so that the model does not unlearn them. Not "
+        f"{_MOST_MIXED}; for example, general chats, so that the model keeps what it can do. Not "
         "part of OpenAI's API.",
     )
     suffix: str | None = Field(

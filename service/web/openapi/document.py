@@ -218,8 +218,6 @@ def _description_of(contents: dict[str, Any]) -> str:
     """The description of a response, derived from the name of its schema."""
     schema = next(iter(contents.values()))["schema"]
     name = schema.get("$ref", "").rpartition("/")[2]
-    if name.endswith("List"):
-        return f"A page of `{name.removesuffix('List')}`."
     return f"`{name}`." if name else "Plain text."
 
 

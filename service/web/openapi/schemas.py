@@ -43,7 +43,9 @@ def complete_schemas(document: Json) -> None:
             _require_constants(schema)
     for schema in _schemas([document["paths"], document.get("webhooks"), document["components"]]):
         _complete(schema)
-    for schema in schemas.values():
+    for name, schema in schemas.items():
+        if name.endswith("List"):
+            schema.setdefault("description", "A page of objects, in the format of OpenAI's lists.")
         _describe_fields(schema, schemas)
 
 
@@ -175,4 +177,4 @@ def _description_of_one(field: Json, schemas: Mapping[str, Json]) -> str:
     if len(names) != 1:
         return ""
     described = inspect.cleandoc(schemas[names[0]].get("description", ""))
-    return re.split(r"(?<=\.)\s", described, maxsplit=1)[0]
+    return re.split(r"(?<=\.)\s", described, maxsplit=1)[0].replace("\n", " ")

@@ -155,15 +155,15 @@ async def delete(world: World, files: Uploaded) -> None:
     path = {"receipt_id": gone.json()["receipts"][0]}
     async with asyncio.timeout(60):
         while True:
-            found = await world.call("retrieveErasureReceipt", path=path)
+            found = await world.call("getErasureReceipt", path=path)
             if found.json()["status"] == "completed":
                 break
             await asyncio.sleep(0.05)
     await world.call("listErasureReceipts", "newest", query={"limit": 1})
     await world.call("listErasureReceipts", expect=400, query={"after": "receipt-unknown"})
     await world.call("listErasureReceipts", expect=400, query={"limit": 0})
-    await world.call("retrieveErasureReceipt", "completed", path=path)
-    await world.call("retrieveErasureReceipt", expect=404, path={"receipt_id": "receipt-unknown"})
+    await world.call("getErasureReceipt", "completed", path=path)
+    await world.call("getErasureReceipt", expect=404, path={"receipt_id": "receipt-unknown"})
 
 
 async def full_disk(world: World) -> None:

@@ -65,7 +65,9 @@ class DiffPending(BaseModel):
     object: Literal["file.diff"] = "file.diff"
     file_id: str = Field(description="ID of the earlier file.")
     other_file: str = Field(description="ID of the later file.")
-    status: Literal[OldState.IN_PROGRESS] = OldState.IN_PROGRESS
+    status: Literal[OldState.IN_PROGRESS] = Field(
+        default=OldState.IN_PROGRESS, description="Status of the comparison. Always `in_progress`."
+    )
 
 
 class MergeObject(BaseModel):

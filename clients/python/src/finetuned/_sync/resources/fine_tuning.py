@@ -698,6 +698,23 @@ class FineTuningJobsBase(Resource):
         *,
         after: str | None = None,
         limit: int | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        status: Sequence[
+            Literal[
+                "validating_files",
+                "queued",
+                "running",
+                "paused",
+                "succeeded",
+                "failed",
+                "cancelled",
+            ]
+        ]
+        | None = None,
         metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.FineTuningJob]:
@@ -707,6 +724,14 @@ class FineTuningJobsBase(Resource):
         Args:
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            status: Values of `status` to filter by.
             metadata: Metadata pairs that a job must all have, such as `metadata[team]=support`.
         """
         return self._transport.pages(
@@ -714,7 +739,17 @@ class FineTuningJobsBase(Resource):
             Request(
                 "GET",
                 "fine_tuning/jobs",
-                params={"after": after, "limit": limit, "metadata": metadata},
+                params={
+                    "after": after,
+                    "limit": limit,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "status": status,
+                    "metadata": metadata,
+                },
                 options=options,
             ),
         )

@@ -75,6 +75,58 @@ class OrganizationProjectsServiceAccountsApiKeysWithRawResponse:
         self.create = raw(resource.create)
 
 
+class OrganizationAuditLogsVerify(Resource):
+    """Methods of `client.organization.audit_logs.verify`."""
+
+    @cached_property
+    def with_raw_response(self) -> OrganizationAuditLogsVerifyWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return OrganizationAuditLogsVerifyWithRawResponse(self)
+
+    def create(
+        self,
+        *,
+        public_keys: Sequence[str] | None = None,
+        checkpoints: Sequence[str] | None = None,
+        kept_days: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.AuditLogVerification:
+        """Check that no sealed entry of the audit log was changed, deleted, added or moved, as
+        `finetuned-server audit verify` does. It reads the whole log, which takes about 20 seconds
+        per million entries; an API process does one verification at a time.
+
+        An API that was taken over can answer anything. So an auditor who does not trust it keeps
+        the public key and checkpoints elsewhere, and verifies a copy of the storage on the command
+        line.
+
+        Args:
+            public_keys: Public keys as PEM, of which each checkpoint must be signed with one.
+                Several if the key was changed. Defaults to the key of this installation, if this
+                API process has its file.
+            checkpoints: Checkpoints that were kept elsewhere, such as by a witness. The log must
+                contain them.
+            kept_days: Number of days for which entries had to be kept, at least. By default, what
+                the checkpoints say.
+        """
+        return self._transport.request(
+            types.AuditLogVerification,
+            Request(
+                "POST",
+                "organization/audit_logs/verify",
+                json=body_of(public_keys=public_keys, checkpoints=checkpoints, kept_days=kept_days)
+                or None,
+                options=options,
+            ),
+        )
+
+
+class OrganizationAuditLogsVerifyWithRawResponse:
+    """Raw responses of `client.organization.audit_logs.verify`."""
+
+    def __init__(self, resource: OrganizationAuditLogsVerify) -> None:
+        self.create = raw(resource.create)
+
+
 class OrganizationProjectsApiKeys(Resource):
     """Methods of `client.organization.projects.api_keys`."""
 
@@ -97,7 +149,7 @@ class OrganizationProjectsApiKeys(Resource):
         allowed_ips: Sequence[str] | None = None,
         limits: types.ApiKeyLimits | params.ApiKeyLimits | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewApiKey:
+    ) -> types.CreatedApiKey:
         """Create an API key for a project. `value` in the response is the secret. It is shown only
         once, because the service stores only its digest.
 
@@ -117,7 +169,7 @@ class OrganizationProjectsApiKeys(Resource):
             limits: Limits of an API key.
         """
         return self._transport.request(
-            types.NewApiKey,
+            types.CreatedApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys"),
@@ -230,7 +282,7 @@ class OrganizationProjectsApiKeys(Resource):
         *,
         overlap_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewApiKey:
+    ) -> types.CreatedApiKey:
         """Give an API key a new secret, which is in `value` and not shown again. The previous
         secrets stay valid for `overlap_seconds`, but not beyond their own expiry, so that programs
         can switch to the new one. The key's ID, role, limits and usage stay the same.
@@ -244,7 +296,7 @@ class OrganizationProjectsApiKeys(Resource):
                 ends them at once.
         """
         return self._transport.request(
-            types.NewApiKey,
+            types.CreatedApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys", key_id, "rotate"),
@@ -312,7 +364,7 @@ class OrganizationProjectsServiceAccounts(Resource):
         create_service_account_only: bool | None = None,
         expires_in_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewServiceAccount:
+    ) -> types.CreatedServiceAccount:
         """Create a service account: a program that owns keys of the project. Its first key has the
         role `member`, and its secret is in `api_key.value`, shown only once.
 
@@ -324,7 +376,7 @@ class OrganizationProjectsServiceAccounts(Resource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.NewServiceAccount,
+            types.CreatedServiceAccount,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "service_accounts"),
@@ -450,7 +502,7 @@ class OrganizationAdminApiKeys(Resource):
 
     def create(
         self, *, name: str, expires_in_seconds: int | None = None, **options: Unpack[RequestOptions]
-    ) -> types.NewAdminApiKey:
+    ) -> types.CreatedAdminApiKey:
         """Create a key with the role `admin`, which manages all projects and their keys. It belongs
         to the project of the key that creates it. Its secret is in `value`, shown only once.
 
@@ -459,7 +511,7 @@ class OrganizationAdminApiKeys(Resource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.NewAdminApiKey,
+            types.CreatedAdminApiKey,
             Request(
                 "POST",
                 "organization/admin_api_keys",
@@ -531,6 +583,11 @@ class OrganizationAdminApiKeysWithRawResponse:
 
 class OrganizationAuditLogs(Resource):
     """Methods of `client.organization.audit_logs`."""
+
+    @cached_property
+    def verify(self) -> OrganizationAuditLogsVerify:
+        """Verify."""
+        return OrganizationAuditLogsVerify(self._transport)
 
     @cached_property
     def with_raw_response(self) -> OrganizationAuditLogsWithRawResponse:
@@ -728,7 +785,7 @@ class OrganizationErasures(Resource):
 
     def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.Erasure:
         """Cancel an erasure. The status is `cancelling` while its work is still being stopped.
-        Returns 409 if it has already ended.
+        Returns 409 if it has already completed or failed.
 
         Args:
             id: ID of the erasure.
@@ -760,6 +817,11 @@ class OrganizationErasures(Resource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.Erasure]:
         """List the project's erasures, newest first by default.
@@ -769,13 +831,30 @@ class OrganizationErasures(Resource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
         """
         return self._transport.pages(
             types.Erasure,
             Request(
                 "GET",
                 "organization/erasures",
-                params={"status": status, "after": after, "limit": limit, "order": order},
+                params={
+                    "status": status,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                },
                 options=options,
             ),
         )

@@ -304,7 +304,7 @@ class WebhookEndpoints(Resource):
             "export.cancelled",
         ],
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointTest:
+    ) -> types.WebhookEndpointTestResult:
         """Send a signed sample event and wait for the response. The event type need not be one that
         the endpoint subscribes to. A worker sends the event once, ahead of the endpoint's other
         events, and the delivery log shows the attempt. The error `webhook_test_failed` means that
@@ -315,7 +315,7 @@ class WebhookEndpoints(Resource):
             event_type: Type of the sample event.
         """
         return self._transport.request(
-            types.WebhookEndpointTest,
+            types.WebhookEndpointTestResult,
             Request(
                 "POST",
                 at("webhook_endpoints", webhook_endpoint_id, "test"),
