@@ -92,7 +92,8 @@ def test_an_export_has_the_voice(
         assert export.status == "completed", export.error
         archive = client.model_exports.download(export.id, tmp_path / "export.tar")
         assert client.model_exports.delete(export.id).deleted
-    proof = export.result and export.result.proof
+    assert export.result is not None
+    proof = export.result.proof
     assert proof is not None
     assert proof.loss_rise is not None
     figures = f"{proof.logprob_difference:.3f} | {proof.loss_rise:.3f} | {proof.chrf:.2f}"

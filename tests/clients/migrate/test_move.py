@@ -176,7 +176,7 @@ async def test_a_job_is_found_again_by_its_own_project_alone(api, cli, command, 
         second = json.loads((await command("retrain", *options))[1])[0]["job"]
     assert first != second
     async with finetuned.AsyncClient(api_key=other_key, base_url=api.base_url) as other:
-        assert [job.id async for job in other.jobs.list()] == [second]
+        assert [job.id async for job in other.fine_tuning.jobs.list()] == [second]
         assert len([file async for file in other.files.list()]) == 1
     assert len([file async for file in client.files.list()]) == 1
 
