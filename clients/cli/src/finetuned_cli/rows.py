@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from finetuned.types import FileRow
+from finetuned.types import MarkedRow
 
 from finetuned_cli.output import Out
 from finetuned_cli.tables import Column
 
 
-def show(rows: Sequence[FileRow], out: Out, *, wide: bool) -> None:
+def show(rows: Sequence[MarkedRow], out: Out, *, wide: bool) -> None:
     """Print a table of rows. JSON has their whole content."""
     if out.json:
         out.value(rows)
@@ -38,7 +38,7 @@ def show(rows: Sequence[FileRow], out: Out, *, wide: bool) -> None:
     )
 
 
-def _last_text(row: FileRow) -> str:
+def _last_text(row: MarkedRow) -> str:
     """Return the text of the last message of a row, on one line: the (preferred) answer."""
     content = row.row or {}
     messages = content.get("preferred_output") or content.get("messages") or [{}]

@@ -101,7 +101,7 @@ class AsyncDatasets(AsyncResource):
         models: Sequence[str] | None = None,
         timeout_s: float | None = None,
         **filters: Any,
-    ) -> AsyncPaginator[types.FileRow]:
+    ) -> AsyncPaginator[types.MarkedRow]:
         """List rows of a data set with what a report found in them.
 
         The filters are those of `dataset_reports.rows`, and `models` the base models of the report.
@@ -114,7 +114,7 @@ class AsyncDatasets(AsyncResource):
         models: Sequence[str] | None,
         timeout_s: float | None,
         filters: dict[str, Any],
-    ) -> AsyncPage[types.FileRow]:
+    ) -> AsyncPage[types.MarkedRow]:
         reports = AsyncDatasetReports(self._transport)
         made = await reports.create(file_id=file_id, models=models)
         completed(await reports.wait(made.id, timeout_s=timeout_s))

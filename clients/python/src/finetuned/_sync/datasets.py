@@ -102,7 +102,7 @@ class Datasets(Resource):
         models: Sequence[str] | None = None,
         timeout_s: float | None = None,
         **filters: Any,
-    ) -> Page[types.FileRow]:
+    ) -> Page[types.MarkedRow]:
         """List rows of a data set with what a report found in them.
 
         The filters are those of `dataset_reports.rows`, and `models` the base models of the report.
@@ -115,7 +115,7 @@ class Datasets(Resource):
         models: Sequence[str] | None,
         timeout_s: float | None,
         filters: dict[str, Any],
-    ) -> Page[types.FileRow]:
+    ) -> Page[types.MarkedRow]:
         reports = DatasetReports(self._transport)
         made = reports.create(file_id=file_id, models=models)
         completed(reports.wait(made.id, timeout_s=timeout_s))
