@@ -63,17 +63,8 @@ def _run(*words: str | Path, more: Mapping[str, str] | None = None, cwd: Path | 
 
 
 def _generate(language: str, document: Path, target: Path, *options: str) -> Iterator[Path]:
-    arguments: list[str | Path] = [
-        "generate",
-        "-g",
-        language,
-        "-i",
-        document,
-        "-o",
-        target,
-        *options,
-    ]
-    _run("java", "-jar", GENERATOR, *arguments)
+    files: list[str | Path] = ["-i", document, "-o", target]
+    _run("java", "-jar", GENERATOR, "generate", "-g", language, *files, *options)
     return target.rglob(f"*.{language}")
 
 

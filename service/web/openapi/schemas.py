@@ -167,7 +167,7 @@ def _describe_fields(schema: Json, schemas: Mapping[str, Json]) -> None:
 def _is_union(field: Json) -> bool:
     """Whether a field has values of several types besides null."""
     options: Sequence[Json] = field.get("anyOf", ())
-    return sum(option.get("type") != "null" for option in options) > 1
+    return len([option for option in options if option.get("type") != "null"]) > 1
 
 
 def _description_of_one(field: Json, schemas: Mapping[str, Json]) -> str:
