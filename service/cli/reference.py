@@ -46,7 +46,8 @@ that a program can show it in another language:
 | advice before a training | `sentence` | `code`, `figures` |
 | | `notes` | `note_details`, in the same order |
 | | `findings[].title` | its `variant`, `figures` |
-| [report of a file](data-sets.md) | `advice[].title`, `advice[].text` | its `variant`, `figures` |
+| [report of a file](data-sets.md) | `suitability.sentence` | its `code`, `figures` |
+| | `advice[].title`, `advice[].text` | its `variant`, `figures` |
 | its rows, `findings`, and `validation.issues` | `message`, `fix` | `code`, `figures` |
 
 A placeholder in a sentence is a figure of this name, or a phrase made of figures, such as {effect}
@@ -157,12 +158,14 @@ def _row(metric: Metric[Any]) -> str:
 def codes_page() -> str:
     """Return docs/codes.md, from the tables that sentences are made of."""
     from service.datasets.checks.issue_codes import CHECKS
-    from service.datasets.report.advice import WORDINGS
+    from service.datasets.report.advice import SUITABILITY, WORDINGS
     from service.verdict.statements import statements
 
     parts = [_CODES_HEAD.rstrip()]
     for title, sentences in statements():
         parts.append(_codes(title, "sentence", {code: [text] for code, text in sentences.items()}))
+    suitability = {code: [sentence] for code, sentence in SUITABILITY.items()}
+    parts.append(_codes("Suitability of data sets", "sentence", suitability))
     parts.append(_codes("Recommendations of reports", "title | text", WORDINGS))
     parts.append(_codes("Findings in data sets", "severity | message | fix", CHECKS))
     return "\n\n".join(parts) + "\n"

@@ -41,9 +41,7 @@ _MAX_CLAIMS: Final = 3
 _MAX_KEY_CHARS: Final = 255
 # Fields that requests got after 0.2.0. During an upgrade, a client may repeat its request to a
 # replica of the other version, which has to find the same body.
-_ADDED: Final = frozenset(
-    {"baseline_prompt", "mixed_files", "pretraining", "reinforcement", "use_reviews"}
-)
+_ADDED: Final = frozenset({"baseline_prompt", "mixed_files", "pretraining", "reinforcement"})
 
 # Replaces the mark of a request that has ended or has not answered for long.
 #   KEYS[1]  the mark; ARGV  the mark to replace, our own, its lifetime in seconds

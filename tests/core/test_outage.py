@@ -203,8 +203,8 @@ JOB = {"model": BASE_MODEL, "training_file": f"file-{UNKNOWN}"}
 ROUTES = [
     ("GET", "/v1/files", None),
     ("GET", f"/v1/files/file-{UNKNOWN}", None),
-    ("GET", f"/v1/files/file-{UNKNOWN}/report", None),
-    ("POST", f"/v1/files/file-{UNKNOWN}/clean", {}),
+    ("GET", f"/v1/dataset_reports/filereport-{UNKNOWN}", None),
+    ("POST", "/v1/dataset_cleanings", {"file_id": f"file-{UNKNOWN}"}),
     ("DELETE", f"/v1/files/file-{UNKNOWN}", None),
     ("POST", "/v1/uploads", {"filename": "f", "purpose": "user_data", "bytes": 1, "mime_type": ""}),
     ("GET", "/v1/fine_tuning/jobs", None),

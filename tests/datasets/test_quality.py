@@ -79,6 +79,15 @@ def test_the_page_begins_with_the_verdict_and_has_words_and_all_lines(tmp_path):
     )
 
 
+def test_a_program_reads_whether_the_data_is_ready(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([chat_line("Where?", "Here."), "{broken"]), "utf-8")
+    found = analyze(path, work=tmp_path).suitability
+    assert found is not None
+    assert (found.code, found.figures["broken"], found.figures["rows"]) == ("broken_rows", 1, 2)
+    assert found.sentence.startswith("Not ready for training: 1 of 2 rows")
+
+
 def _words(count: int) -> list[str]:
     first, second = ("red", "old", "tall", "cheap", "soft", "loud"), ("lamp", "table", "chair")
     third = ("cover", "box", "stand")

@@ -181,11 +181,11 @@ async def test_a_cleaning_fails_clearly(api: Api, http, work):
         await checked(http, file_id)
         await limit(api, sum((await used(http)).values()) + 100)
         await asyncio.sleep(api.settings.lookup_cache_s)
-        made = (await http.post(f"/v1/files/{file_id}/clean", json={})).json()
+        made = (await http.post("/v1/dataset_cleanings", json={"file_id": file_id})).json()
         async with asyncio.timeout(60):
             while made["status"] not in ("failed", "completed"):
-                await asyncio.sleep(0.05)
-                made = (await http.get(f"/v1/files/{file_id}/clean/{made['id']}")).json()
+                path = f"/v1/dataset_cleanings/{made['id']}"
+                made = (await http.get(path, params={"wait": 30})).json()
     assert made["status"] == "failed"
     assert made["error"]["code"] == "quota_exceeded"
     assert "storage quota" in made["error"]["message"]

@@ -101,6 +101,8 @@ async def answer_to(http: httpx.AsyncClient, path: str) -> Any:
 
 _LISTS = (
     "/v1/files",
+    "/v1/dataset_cleanings",
+    "/v1/model_imports",
     "/v1/fine_tuning/jobs",
     "/v1/models",
     "/v1/aliases",

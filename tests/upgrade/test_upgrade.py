@@ -94,6 +94,22 @@ async def test_answers_are_the_same(world, snapshot):
     assert _NEW not in json.dumps(after)
 
 
+async def test_tasks_on_files_are_listed_without_their_files(world, snapshot):
+    cleanings = [
+        cleaning
+        for path, answer in snapshot.answers.items()
+        if path.endswith("/clean")
+        for cleaning in answer["data"]
+    ]
+    found = (await answer_to(world.http, "/v1/dataset_cleanings"))["data"]
+    assert [one["id"] for one in found] == [one["id"] for one in cleanings] != []
+    for one, old in zip(found, cleanings, strict=True):
+        assert await answer_to(world.http, f"/v1/dataset_cleanings/{one['id']}") == one
+        assert (one["status"], one["started_at"]) == (old["status"], None)
+        assert one["result"]["training_file_id"] == old["training_file"]
+    assert (await answer_to(world.http, "/v1/model_imports"))["data"]
+
+
 async def test_unfinished_work_continues_and_everything_can_be_deleted(world, snapshot):
     unchecked, paused, upload = _unfinished(snapshot)
     kept = {name for name, record in (await _records(world)).items() if _NEW in record}

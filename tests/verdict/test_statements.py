@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from service.cli.reference import codes_page
 from service.datasets.checks.issues import make_issue
+from service.datasets.report import advice as report_advice
 from service.jobs.evaluation.schemas import VerdictObject
 from service.verdict import advice, rules, verdict
 from service.verdict.advice import conclude
@@ -161,6 +162,12 @@ def test_rules_use_every_code():
     for name in (*modules, "evaluation/task"):
         source += (ROOT / "service" / "jobs" / f"{name}.py").read_text("utf-8")
     assert [code for code in SENTENCES if f'"{code}"' not in source] == []
+
+
+def test_reports_use_every_wording():
+    source = inspect.getsource(report_advice)
+    codes = [*report_advice.WORDINGS, *report_advice.SUITABILITY]
+    assert [code for code in codes if source.count(f'"{code}"') < 2] == []
 
 
 def test_every_part_is_used():

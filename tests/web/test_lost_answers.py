@@ -122,7 +122,7 @@ class Requests:
         return lambda: self.http.delete(f"/v1/files/{file}")
 
     async def clean_file(self) -> Send:
-        return self._create(f"/v1/files/{await self._file()}/clean", {})
+        return self._create("/v1/dataset_cleanings", {"file_id": await self._file()})
 
     async def create_upload(self) -> Send:
         return self._create("/v1/uploads", UPLOAD)

@@ -23,9 +23,6 @@ _LEFT_OUT = frozenset(
     {
         *("cancelEvalRun", "createFile"),
         *("createSession", "getSession", "deleteSession"),  # of browsers
-        # 0.2: `datasets` repeats these until they are ready.
-        *("createFilePreview", "listFileDiffRows", "listFileRows", "retrieveFileDiff"),
-        "retrieveFileReport",
     }
 )
 # Last words of paths that are methods, and no collections.
@@ -46,7 +43,7 @@ _ACTIONS = frozenset(
         *("run", "test", "validate", "verification"),
     }
 )
-# OpenAI's names, and those of the routes of 0.2.
+# OpenAI's names, and those of routes that are no collections.
 _NAMES = {
     "cancelEvalRunByPath": "evals.runs.cancel",
     "createStoredChatFile": "chat.completions.create_file",
@@ -55,25 +52,6 @@ _NAMES = {
     "getCompletionsUsage": "organization.usage.completions",
     "listFineTuningJobEvents": "fine_tuning.jobs.list_events",
     "listWebhookEventTypes": "webhook_event_types.list",
-    # 0.2
-    "createDatasetGeneration": "dataset_generations.create",
-    "createErasure": "organization.erasures.create",
-    "createFileCleaning": "dataset_cleanings.create",
-    "createFileMerge": "dataset_merges.create",
-    "createModelImport": "model_imports.create",
-    "listFileCleanings": "dataset_cleanings.list",
-    "listFileMerges": "dataset_merges.list",
-    "listModelImports": "model_imports.list",
-    "retrieveErasure": "organization.erasures.retrieve",
-    "retrieveFileCleaning": "dataset_cleanings.retrieve",
-    "retrieveFileMerge": "dataset_merges.retrieve",
-    "retrieveModelImport": "model_imports.retrieve",
-}
-_COLLECTIONS = {  # 0.2
-    "datasets/generations": "dataset_generations",
-    "exports": "model_exports",
-    "fine_tuning/advice": "advice",
-    "fine_tuning/sweeps": "sweeps",
 }
 # Classes in `_async` that add methods to a generated one.
 _EXTENDED = {
@@ -431,9 +409,6 @@ def _name_of(path: str, verb: str, operation: dict[str, Any], lists: Container[s
     if name := _NAMES.get(operation["operationId"]):
         return name
     path = path.removeprefix("/v1/")
-    for old, new in _COLLECTIONS.items():
-        if path == old or path.startswith(f"{old}/"):
-            path = new + path.removeprefix(old)
     segments = path.split("/")
     words = [one for one in segments if not one.startswith("{")]
     if segments[-1].startswith("{"):

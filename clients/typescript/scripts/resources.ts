@@ -94,9 +94,9 @@ import type * as T from "./types.js";
 import { type WaitOptions, waitFor } from "./wait.js";
 `;
 
+const CREATE = "Create an object, and return it once it has ended. Check its `status`.";
 const WAIT = "Return the object once it has ended. Check its `status`.";
-const WATCH = `Yield the events as they happen, oldest first, until the last one. A broken connection is
-resumed after the last event. Leaving the loop closes the connection.`;
+const WATCH = "Yield its events as they happen, until the last one, across broken connections.";
 
 /** Return the words of the resource and the name of the method for a route. */
 function placeOf(
@@ -231,6 +231,13 @@ class Writer {
   ): string[] {
     const schema = jsonOf(operation);
     const [id = "", params = ""] = args;
+    if (name === "create" && this.#isOperation && schema) {
+      const type = typeOf(schema, "T.");
+      return [
+        `${commentOf({ description: CREATE }, "  ")}  async createAndWait(${id}, options?: WaitOptions<${type}> & RequestOptions): Promise<${type}> {\n` +
+          "    const { id } = await this.create(params, options);\n    return this.wait(id, options);\n  }\n",
+      ];
+    }
     if (verb !== "GET" || !target.startsWith("path")) return [];
     const ids = params.startsWith("params:") ? [id, params] : [id];
     const asked = ids.map((arg) => arg.split(/\W/)[0]).join(", ");
@@ -258,6 +265,15 @@ class Writer {
     const members = membersOf(isPaged ? { ...schema, properties } : schema, "T.");
     this.#params.push(`export interface ${head} {\n${members}}\n`);
     return name;
+  }
+
+  /** Whether the service can wait for the resource's objects. */
+  get #isOperation(): boolean {
+    return this.resource.methods.some(
+      ({ name, operation }) =>
+        name === "retrieve" &&
+        operation.parameters?.some((one) => this.#resolved(one).name === "wait"),
+    );
   }
 
   /** Return whether the object has a status that says that it has not ended. */

@@ -2,7 +2,7 @@
 
 import { ModelExports } from "./exports.js";
 import { Files } from "./files.js";
-import { Models } from "./imports.js";
+import { ModelImports } from "./imports.js";
 import { FineTuning } from "./jobs.js";
 import { Resources } from "./resources.js";
 
@@ -11,5 +11,5 @@ export class Finetuned extends Resources {
   override readonly files = new Files(this);
   override readonly fineTuning = new FineTuning(this);
   override readonly modelExports = new ModelExports(this);
-  override readonly models = new Models(this);
+  override readonly modelImports = new ModelImports(this);
 }

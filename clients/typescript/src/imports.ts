@@ -1,15 +1,14 @@
 /** Imports of adapters that were trained elsewhere. */
 
-import type { APIClient, CallOptions } from "./core.js";
+import type { APIClient } from "./core.js";
 import { FinetunedError, OperationFailedError } from "./errors.js";
 import type { ReturnedBy } from "./promise.js";
-import { Models as ModelRoutes } from "./resources.js";
+import { ModelImports as ImportRoutes } from "./resources.js";
 import type { Uploadable } from "./source.js";
 import type { UploadOptions } from "./uploads.js";
-import { waitFor } from "./wait.js";
 
-type CreateModelImport = Parameters<ModelRoutes["import"]>[0];
-export type ModelImport = ReturnedBy<ModelRoutes["import"]>;
+type CreateModelImport = Parameters<ImportRoutes["create"]>[0];
+type ModelImport = ReturnedBy<ImportRoutes["create"]>;
 
 const CONFIG = "adapter_config.json";
 /** What the service reads of an adapter's folder. */
@@ -26,31 +25,29 @@ export const ADAPTER_FILES: readonly string[] = [
 export type AdapterSource = Uploadable | readonly Uploadable[] | string;
 
 /** The base model, and a suffix for the new model's name. */
-export type ImportFields = Omit<CreateModelImport, "file">;
+export type ImportFields = Omit<CreateModelImport, "file_id">;
 
 export interface ImportOptions extends Omit<UploadOptions, "purpose" | "format"> {
   /** Key by which the service recognizes a repeated import. Default: a new key for each call. */
   idempotencyKey?: string;
 }
 
-export class Models extends ModelRoutes {
+export class ModelImports extends ImportRoutes {
   /**
    * Upload and import a LoRA adapter that was trained elsewhere, and wait for the model. To import a
    * path on Node, see `importModelPath` in `@finetuned/client/node`.
    *
    * Throws OperationFailedError if the adapter is refused.
    */
-  async importAndWait(
+  async uploadAndWait(
     source: AdapterSource,
     body: ImportFields,
     { idempotencyKey, ...options }: ImportOptions = {},
   ): Promise<ModelImport> {
     const { signal } = options;
-    const file = typeof source === "string" ? source : await uploaded(this.client, source, options);
-    const { id } = await this.import({ ...body, file }, { idempotencyKey, signal });
-    const path = `/files/${encodeURIComponent(file)}/imports/${encodeURIComponent(id)}`;
-    const retrieve = (request: CallOptions) => this.client.get<ModelImport>(path, request);
-    const found = await waitFor(retrieve, { signal });
+    const file_id =
+      typeof source === "string" ? source : await uploaded(this.client, source, options);
+    const found = await this.createAndWait({ ...body, file_id }, { idempotencyKey, signal });
     if (!found.error) return found;
     throw new OperationFailedError(
       `The adapter was refused: ${found.error.message}`,

@@ -2,17 +2,6 @@
 
 export { Finetuned as default, Finetuned } from "./client.js";
 export type { CallOptions, ClientOptions, RequestOptions } from "./core.js";
-export {
-  clean,
-  diff,
-  diffRows,
-  merge,
-  type PreviewOptions,
-  preview,
-  report,
-  rows,
-  type SignalOptions,
-} from "./datasets.js";
 export * from "./errors.js";
 export type { DownloadOptions } from "./exports.js";
 export type { AdapterSource, ImportFields, ImportOptions } from "./imports.js";

@@ -34,7 +34,7 @@ export async function importModelPath(
   path: string,
   body: ImportFields,
   options: ImportOptions = {},
-): ReturnType<Finetuned["models"]["importAndWait"]> {
+): ReturnType<Finetuned["modelImports"]["uploadAndWait"]> {
   const isFolder = (await readable(path, stat)).isDirectory();
   const found = isFolder
     ? (await readdir(path)).filter((name) => ADAPTER_FILES.includes(name))
@@ -49,7 +49,7 @@ export async function importModelPath(
     const source = isFolder
       ? await Promise.all(found.map((name) => added(join(path, name))))
       : await added(path);
-    return await client.models.importAndWait(source, body, options);
+    return await client.modelImports.uploadAndWait(source, body, options);
   } finally {
     await Promise.all(handles.map((handle) => handle.close()));
   }

@@ -6,144 +6,33 @@ import { type WatchOptions, watchEvents } from "./streams.js";
 import type * as T from "./types.js";
 import { type WaitOptions, waitFor } from "./wait.js";
 
-export interface FilesRowsListParams extends PageParams {
-  /** Code of a finding that the rows have. */
-  issue?: string;
-  /** Language of the rows, by its code. */
-  language?: string;
-  /** Highest score of the rows. */
-  max_score?: number;
-  /** Order of the rows: `line` for that of the file, `score` for the lowest scores first. Default: `line`. */
-  sort?: "line" | "score";
-  /** Base model whose tokenizer counts tokens; all base models if omitted. */
-  model?: string;
-  /**
-   * Text encoder. No longer supported: requests that set it are rejected.
-   * @deprecated
-   */
-  encoder?: string;
+export interface FilesReviewsListParams extends PageParams {
+  /** Label to filter by. */
+  label?: T.ReviewLabel;
 }
 
-export class FilesRows extends APIResource {
-  /**
-   * List rows, each with its content, its quality score, and what the report found in it. A page has at most 4
-   * MiB of rows, so it may have fewer rows than `limit`.
-   */
-  list(fileId: string, params?: FilesRowsListParams, options?: RequestOptions): PagePromise<T.RowObject> {
-    return this.client.getPage(path`/files/${fileId}/rows`, { query: params, ...options });
-  }
-}
-
-export interface FilesCleanListParams extends PageParams {
-}
-
-export class FilesClean extends APIResource {
-  /** Clean a file in the background. The results are new files; the source file is not modified. */
-  create(fileId: string, params?: T.CleanRequest, options?: RequestOptions): APIPromise<T.CleaningObject> {
-    return this.client.post(path`/files/${fileId}/clean`, { body: params, repeatable: true, ...options });
+export class FilesReviews extends APIResource {
+  /** List the reviews of a file in the order of its lines, with the number of reviews by label. */
+  list(fileId: string, params?: FilesReviewsListParams, options?: RequestOptions): PagePromise<T.RowReview> {
+    return this.client.getPage(path`/files/${fileId}/reviews`, { query: params, ...options });
   }
 
-  /** List a file's cleanings, newest first. */
-  list(fileId: string, params?: FilesCleanListParams, options?: RequestOptions): PagePromise<T.CleaningObject> {
-    return this.client.getPage(path`/files/${fileId}/clean`, { query: params, ...options });
-  }
-
-  /**
-   * Retrieve a cleaning's status, its output files, and the number of dropped and changed rows by reason.
-   * `diff_file` describes each affected row.
-   */
-  retrieve(cleaningId: string, params: { file_id: string }, options?: RequestOptions): APIPromise<T.CleaningObject> {
+  /** Get the review of a row. */
+  retrieve(line: number, params: { file_id: string }, options?: RequestOptions): APIPromise<T.RowReview> {
     const { file_id } = params;
-    return this.client.get(path`/files/${file_id}/clean/${cleaningId}`, options);
+    return this.client.get(path`/files/${file_id}/reviews/${line}`, options);
   }
 
-  /** Return the object once it has ended. Check its `status`. */
-  wait(cleaningId: string, params: { file_id: string }, options?: WaitOptions<T.CleaningObject>): Promise<T.CleaningObject> {
-    return waitFor((request) => this.retrieve(cleaningId, params, request), options);
-  }
-}
-
-export interface FilesDiffRowsListParams extends PageParams {
-  /** ID of the later file, which has passed its check. */
-  other_file: string;
-  /** Kind of difference; all if omitted. */
-  change?: "changed" | "removed" | "added";
-}
-
-export class FilesDiffRows extends APIResource {
-  /**
-   * List the rows that differ between a training file and a later one, each with its lines and both versions:
-   * first the changed rows, then the removed ones, then the added ones. A page has at most 4 MiB of rows, so it
-   * may have fewer rows than `limit`.
-   */
-  list(fileId: string, params: FilesDiffRowsListParams, options?: RequestOptions): PagePromise<T.DiffRowObject> {
-    return this.client.getPage(path`/files/${fileId}/diff/rows`, { query: params, ...options });
-  }
-}
-
-export interface FilesDiffRetrieveParams {
-  /** ID of the later file, which has passed its check. */
-  other_file: string;
-}
-
-export class FilesDiff extends APIResource {
-  readonly rows = new FilesDiffRows(this.client);
-
-  /**
-   * Compare a training file with a later one, such as the output of a cleaning: how many rows are unchanged,
-   * changed, removed and added, and what shifts in languages, lengths, turns, system prompts, tools, classes and
-   * personal data.
-   */
-  retrieve(fileId: string, params: FilesDiffRetrieveParams, options?: RequestOptions): APIPromise<T.FileDiff> {
-    return this.client.get(path`/files/${fileId}/diff`, { query: params, ...options });
-  }
-}
-
-export interface FilesMergesListParams extends PageParams {
-}
-
-export class FilesMerges extends APIResource {
-  /** List the merges whose first file this is, newest first. They are deleted with the file. */
-  list(fileId: string, params?: FilesMergesListParams, options?: RequestOptions): PagePromise<T.MergeObject> {
-    return this.client.getPage(path`/files/${fileId}/merges`, { query: params, ...options });
+  /** Write the review of a row, or replace it. If several people review a row, the last review counts. */
+  set(line: number, params: { file_id: string } & T.PutRowReview, options?: RequestOptions): APIPromise<T.RowReview> {
+    const { file_id, ...rest } = params;
+    return this.client.put(path`/files/${file_id}/reviews/${line}`, { body: rest, ...options });
   }
 
-  /**
-   * Retrieve a merge's status, its output files, what became of the rows of each file, and the conflicts between
-   * the files. `file_id` is the first of the merged files.
-   */
-  retrieve(mergeId: string, params: { file_id: string }, options?: RequestOptions): APIPromise<T.MergeObject> {
+  /** Delete the review of a row with its text. */
+  delete(line: number, params: { file_id: string }, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     const { file_id } = params;
-    return this.client.get(path`/files/${file_id}/merges/${mergeId}`, options);
-  }
-
-  /** Return the object once it has ended. Check its `status`. */
-  wait(mergeId: string, params: { file_id: string }, options?: WaitOptions<T.MergeObject>): Promise<T.MergeObject> {
-    return waitFor((request) => this.retrieve(mergeId, params, request), options);
-  }
-}
-
-export interface FilesImportsListParams extends PageParams {
-}
-
-export class FilesImports extends APIResource {
-  /** List the imports of an archive, newest first. They are deleted with the file. */
-  list(fileId: string, params?: FilesImportsListParams, options?: RequestOptions): PagePromise<T.ModelImport> {
-    return this.client.getPage(path`/files/${fileId}/imports`, { query: params, ...options });
-  }
-
-  /**
-   * Retrieve an import's status, the name of its model, and the differences that were found between the adapter's
-   * folder and the base model; or the reason why it failed.
-   */
-  retrieve(importId: string, params: { file_id: string }, options?: RequestOptions): APIPromise<T.ModelImport> {
-    const { file_id } = params;
-    return this.client.get(path`/files/${file_id}/imports/${importId}`, options);
-  }
-
-  /** Return the object once it has ended. Check its `status`. */
-  wait(importId: string, params: { file_id: string }, options?: WaitOptions<T.ModelImport>): Promise<T.ModelImport> {
-    return waitFor((request) => this.retrieve(importId, params, request), options);
+    return this.client.delete(path`/files/${file_id}/reviews/${line}`, options);
   }
 }
 
@@ -158,15 +47,30 @@ export interface FilesCreateParams {
   "expires_after[anchor]"?: "created_at";
   /** Lifetime of the file in seconds. If omitted, the file never expires. */
   "expires_after[seconds]"?: number;
-  /** `FormatFields` as a JSON object, or as flattened fields such as `format[columns][prompt]=Frage`. */
+  /** `FileFormat` as a JSON object, or as flattened fields such as `format[columns][prompt]=Frage`. */
   format?: string;
 }
 
 export interface FilesListParams extends PageParams {
   /** Purpose to filter by. */
-  purpose?: T.Purpose;
+  purpose?: T.FilePurpose;
   /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
   order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** Values of `status` to filter by. */
+  status?: T.FileStatus[];
 }
 
 export interface FilesDeleteParams {
@@ -177,26 +81,8 @@ export interface FilesDeleteParams {
   cascade?: boolean;
 }
 
-export interface FilesReportParams {
-  /** Base model whose tokenizer counts tokens; all base models if omitted. */
-  model?: string;
-  /** ID of a validation file to check for shared rows. */
-  validation_file?: string;
-  /**
-   * Text encoder. No longer supported: requests that set it are rejected.
-   * @deprecated
-   */
-  encoder?: string;
-  /** Format of the report: JSON, HTML or Markdown. Default: `json`. */
-  format?: "json" | "html" | "md";
-}
-
 export class Files extends APIResource {
-  readonly rows = new FilesRows(this.client);
-  readonly clean = new FilesClean(this.client);
-  readonly diff = new FilesDiff(this.client);
-  readonly merges = new FilesMerges(this.client);
-  readonly imports = new FilesImports(this.client);
+  readonly reviews = new FilesReviews(this.client);
 
   /**
    * Upload a file as a multipart form, as the SDKs do, or as raw bytes with the fields in the query string. The
@@ -231,24 +117,6 @@ export class Files extends APIResource {
   content(fileId: string, options?: RequestOptions): APIPromise<Response> {
     return this.client.getContent(path`/files/${fileId}/content`, options);
   }
-
-  /** Read the first rows of a training file with other format options, without uploading it again. */
-  preview(params: T.PreviewRequest, options?: RequestOptions): APIPromise<T.FilePreview> {
-    return this.client.post("/files/preview", { body: params, ...options });
-  }
-
-  /**
-   * Retrieve statistics, findings and recommendations for a data set: lengths and tokens, languages, duplicates,
-   * contradictions, personal data, and whether the data is suitable for training.
-   */
-  report(fileId: string, params?: FilesReportParams, options?: RequestOptions): APIPromise<Response> {
-    return this.client.getContent(path`/files/${fileId}/report`, { query: params, ...options });
-  }
-
-  /** Merge 2 to 20 training files into a new file in the background. The files are not modified. */
-  merge(params: T.MergeRequest, options?: RequestOptions): APIPromise<T.MergeObject> {
-    return this.client.post("/files/merge", { body: params, repeatable: true, ...options });
-  }
 }
 
 export interface UploadsPartsCreateParams {
@@ -257,7 +125,7 @@ export interface UploadsPartsCreateParams {
 
 export class UploadsParts extends APIResource {
   /** Add a part as the field `data` of a multipart form, as the SDKs do, or as raw bytes. */
-  create(uploadId: string, params: UploadsPartsCreateParams, options?: RequestOptions): APIPromise<T.UploadPartObject> {
+  create(uploadId: string, params: UploadsPartsCreateParams, options?: RequestOptions): APIPromise<T.UploadPart> {
     return this.client.post(path`/uploads/${uploadId}/parts`, { form: params, ...options });
   }
 
@@ -265,7 +133,7 @@ export class UploadsParts extends APIResource {
    * List the received parts, oldest first, with the size and MD5 of each, so that an interrupted client can send
    * the missing parts.
    */
-  list(uploadId: string, options?: RequestOptions): PagePromise<T.UploadPartObject> {
+  list(uploadId: string, options?: RequestOptions): PagePromise<T.UploadPart> {
     return this.client.getPage(path`/uploads/${uploadId}/parts`, options);
   }
 }
@@ -277,12 +145,12 @@ export class Uploads extends APIResource {
    * Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable connection. A file
    * may have up to 8 GiB, in parts of up to 64 MiB. The upload expires after one hour unless it is completed.
    */
-  create(params: T.UploadCreate, options?: RequestOptions): APIPromise<T.UploadObject> {
+  create(params: T.CreateUpload, options?: RequestOptions): APIPromise<T.Upload> {
     return this.client.post("/uploads", { body: params, ...options });
   }
 
   /** Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the resulting file. */
-  retrieve(uploadId: string, options?: RequestOptions): APIPromise<T.UploadObject> {
+  retrieve(uploadId: string, options?: RequestOptions): APIPromise<T.Upload> {
     return this.client.get(path`/uploads/${uploadId}`, options);
   }
 
@@ -291,7 +159,7 @@ export class Uploads extends APIResource {
    * the result must match `md5` if given. A `fine-tune` file is then checked, as after a single-request upload.
    * Repeating the request with the same parts returns the same result.
    */
-  complete(uploadId: string, params: T.UploadComplete, options?: RequestOptions): APIPromise<T.UploadObject> {
+  complete(uploadId: string, params: T.CompleteUpload, options?: RequestOptions): APIPromise<T.Upload> {
     return this.client.post(path`/uploads/${uploadId}/complete`, { body: params, ...options });
   }
 
@@ -299,8 +167,491 @@ export class Uploads extends APIResource {
    * Cancel an upload and delete its parts. It then accepts no more parts. A completed upload cannot be canceled;
    * delete its file instead.
    */
-  cancel(uploadId: string, options?: RequestOptions): APIPromise<T.UploadObject> {
+  cancel(uploadId: string, options?: RequestOptions): APIPromise<T.Upload> {
     return this.client.post(path`/uploads/${uploadId}/cancel`, options);
+  }
+}
+
+export interface DatasetReportsRowsListParams extends PageParams {
+  /** Whether to replace personal data in the rows by labels such as `[EMAIL]`, or to show it. Default: `mask`. */
+  personal_data?: "mask" | "show";
+  /** Code of a finding that the rows have. */
+  issue?: string;
+  /** Language of the rows, by its code. */
+  language?: string;
+  /** Highest score of the rows. */
+  max_score?: number;
+  /** Order of the rows: `line` for that of the file, `score` for the lowest scores first. Default: `line`. */
+  sort?: "line" | "score";
+}
+
+export class DatasetReportsRows extends APIResource {
+  /**
+   * List rows, each with its content, its quality score, and what the report found in it. A page has at most 4
+   * MiB of rows, so it may have fewer rows than `limit`.
+   */
+  list(id: string, params?: DatasetReportsRowsListParams, options?: RequestOptions): PagePromise<T.MarkedRow> {
+    return this.client.getPage(path`/dataset_reports/${id}/rows`, { query: params, ...options });
+  }
+}
+
+export interface DatasetReportsListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** ID of the file. */
+  file_id?: string;
+}
+
+export interface DatasetReportsContentParams {
+  /** Format of the report: JSON, HTML or Markdown. Default: `json`. */
+  format?: "json" | "html" | "md";
+}
+
+export interface DatasetReportsRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class DatasetReports extends APIResource {
+  readonly rows = new DatasetReportsRows(this.client);
+
+  /**
+   * Create a report with statistics, findings and recommendations: lengths and tokens, languages, duplicates,
+   * contradictions, personal data, and whether the data is suitable for training.
+   */
+  create(params: T.CreateDatasetReport, options?: RequestOptions): APIPromise<T.DatasetReport> {
+    return this.client.post("/dataset_reports", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateDatasetReport, options?: WaitOptions<T.DatasetReport> & RequestOptions): Promise<T.DatasetReport> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's reports, newest first by default. */
+  list(params?: DatasetReportsListParams, options?: RequestOptions): PagePromise<T.DatasetReport> {
+    return this.client.getPage("/dataset_reports", { query: params, ...options });
+  }
+
+  /**
+   * Get a report as JSON, as an HTML page without external resources, or as Markdown. Returns 409 if the report
+   * is not completed.
+   */
+  content(id: string, params?: DatasetReportsContentParams, options?: RequestOptions): APIPromise<Response> {
+    return this.client.getContent(path`/dataset_reports/${id}/content`, { query: params, ...options });
+  }
+
+  /**
+   * Get a report: its status, its progress, and its result once it is completed. With `wait`, the response is
+   * sent when it ends.
+   */
+  retrieve(id: string, params?: DatasetReportsRetrieveParams, options?: RequestOptions): APIPromise<T.DatasetReport> {
+    return this.client.get(path`/dataset_reports/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.DatasetReport>): Promise<T.DatasetReport> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /** Delete a report and its result. If it is in progress, it stops. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/dataset_reports/${id}`, options);
+  }
+
+  /**
+   * Cancel a report. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetReport> {
+    return this.client.post(path`/dataset_reports/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of a report, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/dataset_reports/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/dataset_reports/${id}/events`, options);
+  }
+}
+
+export interface DatasetPreviewsListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** ID of the file. */
+  file_id?: string;
+}
+
+export interface DatasetPreviewsRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class DatasetPreviews extends APIResource {
+  /** Read the first rows of a training file with other format options, without uploading it again. */
+  create(params: T.CreateDatasetPreview, options?: RequestOptions): APIPromise<T.DatasetPreview> {
+    return this.client.post("/dataset_previews", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateDatasetPreview, options?: WaitOptions<T.DatasetPreview> & RequestOptions): Promise<T.DatasetPreview> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's previews, newest first by default. */
+  list(params?: DatasetPreviewsListParams, options?: RequestOptions): PagePromise<T.DatasetPreview> {
+    return this.client.getPage("/dataset_previews", { query: params, ...options });
+  }
+
+  /** Get the rows, the findings and the other format options. Returns 409 if the preview is not completed. */
+  content(id: string, options?: RequestOptions): APIPromise<T.DatasetPreviewContent> {
+    return this.client.get(path`/dataset_previews/${id}/content`, options);
+  }
+
+  /**
+   * Get a preview: its status, its progress, and its result once it is completed. With `wait`, the response is
+   * sent when it ends.
+   */
+  retrieve(id: string, params?: DatasetPreviewsRetrieveParams, options?: RequestOptions): APIPromise<T.DatasetPreview> {
+    return this.client.get(path`/dataset_previews/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.DatasetPreview>): Promise<T.DatasetPreview> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /** Delete a preview and its result. If it is in progress, it stops. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/dataset_previews/${id}`, options);
+  }
+
+  /**
+   * Cancel a preview. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetPreview> {
+    return this.client.post(path`/dataset_previews/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of a preview, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/dataset_previews/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/dataset_previews/${id}/events`, options);
+  }
+}
+
+export interface DatasetCleaningsListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** ID of the file. */
+  file_id?: string;
+}
+
+export interface DatasetCleaningsRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class DatasetCleanings extends APIResource {
+  /** Clean a file in the background. The results are new files; the source file is not modified. */
+  create(params: T.CreateDatasetCleaning, options?: RequestOptions): APIPromise<T.DatasetCleaning> {
+    return this.client.post("/dataset_cleanings", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateDatasetCleaning, options?: WaitOptions<T.DatasetCleaning> & RequestOptions): Promise<T.DatasetCleaning> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's cleanings, newest first by default. */
+  list(params?: DatasetCleaningsListParams, options?: RequestOptions): PagePromise<T.DatasetCleaning> {
+    return this.client.getPage("/dataset_cleanings", { query: params, ...options });
+  }
+
+  /**
+   * Get a cleaning: its status, its progress, and its result once it is completed. With `wait`, the response is
+   * sent when it ends.
+   */
+  retrieve(id: string, params?: DatasetCleaningsRetrieveParams, options?: RequestOptions): APIPromise<T.DatasetCleaning> {
+    return this.client.get(path`/dataset_cleanings/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.DatasetCleaning>): Promise<T.DatasetCleaning> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /** Delete a cleaning and its result. If it is in progress, it stops. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/dataset_cleanings/${id}`, options);
+  }
+
+  /**
+   * Cancel a cleaning. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetCleaning> {
+    return this.client.post(path`/dataset_cleanings/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of a cleaning, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/dataset_cleanings/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/dataset_cleanings/${id}/events`, options);
+  }
+}
+
+export interface DatasetDiffsRowsListParams extends PageParams {
+  /** Kind of difference; all if omitted. */
+  change?: "changed" | "removed" | "added";
+}
+
+export class DatasetDiffsRows extends APIResource {
+  /**
+   * List the rows that differ between a training file and a later one, each with its lines and both versions:
+   * first the changed rows, then the removed ones, then the added ones. A page has at most 4 MiB of rows, so it
+   * may have fewer rows than `limit`. Returns 409 if the diff is not completed.
+   */
+  list(id: string, params?: DatasetDiffsRowsListParams, options?: RequestOptions): PagePromise<T.FileDiffRow> {
+    return this.client.getPage(path`/dataset_diffs/${id}/rows`, { query: params, ...options });
+  }
+}
+
+export interface DatasetDiffsListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** ID of the earlier file. */
+  file_id?: string;
+  /** ID of the later file. */
+  other_file_id?: string;
+}
+
+export interface DatasetDiffsRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class DatasetDiffs extends APIResource {
+  readonly rows = new DatasetDiffsRows(this.client);
+
+  /**
+   * Compare a training file with a later one, such as the output of a cleaning: how many rows are unchanged,
+   * changed, removed and added, and what shifts in languages, lengths, turns, system prompts, tools, classes and
+   * personal data.
+   */
+  create(params: T.CreateDatasetDiff, options?: RequestOptions): APIPromise<T.DatasetDiff> {
+    return this.client.post("/dataset_diffs", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateDatasetDiff, options?: WaitOptions<T.DatasetDiff> & RequestOptions): Promise<T.DatasetDiff> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's diffs, newest first by default. */
+  list(params?: DatasetDiffsListParams, options?: RequestOptions): PagePromise<T.DatasetDiff> {
+    return this.client.getPage("/dataset_diffs", { query: params, ...options });
+  }
+
+  /**
+   * Get the comparison, with statistics of both files and what shifts between them. Returns 409 if it is not
+   * completed.
+   */
+  content(id: string, options?: RequestOptions): APIPromise<T.DatasetDiffContent> {
+    return this.client.get(path`/dataset_diffs/${id}/content`, options);
+  }
+
+  /**
+   * Get a diff: its status, its progress, and its result once it is completed. With `wait`, the response is sent
+   * when it ends.
+   */
+  retrieve(id: string, params?: DatasetDiffsRetrieveParams, options?: RequestOptions): APIPromise<T.DatasetDiff> {
+    return this.client.get(path`/dataset_diffs/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.DatasetDiff>): Promise<T.DatasetDiff> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /** Delete a diff and its result. If it is in progress, it stops. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/dataset_diffs/${id}`, options);
+  }
+
+  /**
+   * Cancel a diff. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetDiff> {
+    return this.client.post(path`/dataset_diffs/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of a diff, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/dataset_diffs/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/dataset_diffs/${id}/events`, options);
+  }
+}
+
+export interface DatasetMergesListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** ID of one of the merged files. */
+  file_id?: string;
+}
+
+export interface DatasetMergesRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class DatasetMerges extends APIResource {
+  /** Merge 2 to 20 training files into a new file in the background. The files are not modified. */
+  create(params: T.CreateDatasetMerge, options?: RequestOptions): APIPromise<T.DatasetMerge> {
+    return this.client.post("/dataset_merges", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateDatasetMerge, options?: WaitOptions<T.DatasetMerge> & RequestOptions): Promise<T.DatasetMerge> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's merges, newest first by default. */
+  list(params?: DatasetMergesListParams, options?: RequestOptions): PagePromise<T.DatasetMerge> {
+    return this.client.getPage("/dataset_merges", { query: params, ...options });
+  }
+
+  /**
+   * Get a merge: its status, its progress, and its result once it is completed. With `wait`, the response is sent
+   * when it ends.
+   */
+  retrieve(id: string, params?: DatasetMergesRetrieveParams, options?: RequestOptions): APIPromise<T.DatasetMerge> {
+    return this.client.get(path`/dataset_merges/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.DatasetMerge>): Promise<T.DatasetMerge> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /** Delete a merge and its result. If it is in progress, it stops. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/dataset_merges/${id}`, options);
+  }
+
+  /**
+   * Cancel a merge. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetMerge> {
+    return this.client.post(path`/dataset_merges/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of a merge, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/dataset_merges/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/dataset_merges/${id}/events`, options);
   }
 }
 
@@ -309,12 +660,12 @@ export interface RecognizersListParams extends PageParams {
 
 export class Recognizers extends APIResource {
   /** List the project's recognizers, newest first. */
-  list(params?: RecognizersListParams, options?: RequestOptions): PagePromise<T.RecognizerObject> {
+  list(params?: RecognizersListParams, options?: RequestOptions): PagePromise<T.Recognizer> {
     return this.client.getPage("/recognizers", { query: params, ...options });
   }
 
   /** Retrieve a recognizer with its pattern and terms. */
-  retrieve(recognizer: string, options?: RequestOptions): APIPromise<T.RecognizerObject> {
+  retrieve(recognizer: string, options?: RequestOptions): APIPromise<T.Recognizer> {
     return this.client.get(path`/recognizers/${recognizer}`, options);
   }
 
@@ -322,47 +673,94 @@ export class Recognizers extends APIResource {
    * Define a kind of personal data of the project, such as its customer numbers or the names of its customers, or
    * replace its definition.
    */
-  set(recognizer: string, params: T.SetRecognizer, options?: RequestOptions): APIPromise<T.RecognizerObject> {
+  set(recognizer: string, params: T.PutRecognizer, options?: RequestOptions): APIPromise<T.Recognizer> {
     return this.client.put(path`/recognizers/${recognizer}`, { body: params, ...options });
   }
 
   /** Delete a recognizer. Files that were cleaned with it remain as they are. */
-  delete(recognizer: string, options?: RequestOptions): APIPromise<T.RecognizerDeleted> {
+  delete(recognizer: string, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     return this.client.delete(path`/recognizers/${recognizer}`, options);
   }
 }
 
-export interface ModelsListParams extends PageParams {
+export interface ModelImportsListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** ID of the file. */
+  file_id?: string;
 }
 
-export class Models extends APIResource {
+export interface ModelImportsRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class ModelImports extends APIResource {
   /** Import a LoRA adapter that was trained elsewhere, in the background. */
-  import(params: T.CreateModelImport, options?: RequestOptions): APIPromise<T.ModelImport> {
-    return this.client.post("/models/import", { body: params, repeatable: true, ...options });
+  create(params: T.CreateModelImport, options?: RequestOptions): APIPromise<T.ModelImport> {
+    return this.client.post("/model_imports", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateModelImport, options?: WaitOptions<T.ModelImport> & RequestOptions): Promise<T.ModelImport> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's imports, newest first by default. */
+  list(params?: ModelImportsListParams, options?: RequestOptions): PagePromise<T.ModelImport> {
+    return this.client.getPage("/model_imports", { query: params, ...options });
   }
 
   /**
-   * List the catalog's base models, the project's aliases, its trained models, and those that other projects
-   * share with it, newest first.
+   * Get an import: its status, its progress, and its result once it is completed. With `wait`, the response is
+   * sent when it ends.
    */
-  list(params?: ModelsListParams, options?: RequestOptions): PagePromise<T.ModelObject> {
-    return this.client.getPage("/models", { query: params, ...options });
+  retrieve(id: string, params?: ModelImportsRetrieveParams, options?: RequestOptions): APIPromise<T.ModelImport> {
+    return this.client.get(path`/model_imports/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.ModelImport>): Promise<T.ModelImport> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /** Delete an import and its result. If it is in progress, it stops. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/model_imports/${id}`, options);
   }
 
   /**
-   * Retrieve a base model, a trained model of this project or one that another project shares with it, or an
-   * alias (`alias_of` lists its targets).
+   * Cancel an import. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
    */
-  retrieve(model: string, options?: RequestOptions): APIPromise<T.ModelObject> {
-    return this.client.get(path`/models/${model}`, options);
+  cancel(id: string, options?: RequestOptions): APIPromise<T.ModelImport> {
+    return this.client.post(path`/model_imports/${id}/cancel`, options);
   }
 
-  /**
-   * Delete a trained model with its exports and evaluation immediately. Its name is never reused, and engines
-   * remove their copies within seconds. `receipt` is the ID of a signed receipt.
-   */
-  delete(model: string, options?: RequestOptions): APIPromise<T.ModelDeleted> {
-    return this.client.delete(path`/models/${model}`, options);
+  /** List the changes of the status of an import, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/model_imports/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/model_imports/${id}/events`, options);
   }
 }
 
@@ -374,7 +772,7 @@ export class FineTuningJobsCheckpoints extends APIResource {
    * List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in inference requests,
    * pass its `fine_tuned_model_checkpoint` as the model name.
    */
-  list(jobId: string, params?: FineTuningJobsCheckpointsListParams, options?: RequestOptions): PagePromise<T.CheckpointObject> {
+  list(jobId: string, params?: FineTuningJobsCheckpointsListParams, options?: RequestOptions): PagePromise<T.FineTuningJobCheckpoint> {
     return this.client.getPage(path`/fine_tuning/jobs/${jobId}/checkpoints`, { query: params, ...options });
   }
 }
@@ -386,12 +784,12 @@ export interface FineTuningJobsEvaluationReportParams {
 
 export class FineTuningJobsEvaluation extends APIResource {
   /** Retrieve the state and the verdict of a job's evaluation. */
-  retrieve(jobId: string, options?: RequestOptions): APIPromise<T.JobEvaluationObject> {
+  retrieve(jobId: string, options?: RequestOptions): APIPromise<T.FineTuningJobEvaluation> {
     return this.client.get(path`/fine_tuning/jobs/${jobId}/evaluation`, options);
   }
 
   /** Return the object once it has ended. Check its `status`. */
-  wait(jobId: string, options?: WaitOptions<T.JobEvaluationObject>): Promise<T.JobEvaluationObject> {
+  wait(jobId: string, options?: WaitOptions<T.FineTuningJobEvaluation>): Promise<T.FineTuningJobEvaluation> {
     return waitFor((request) => this.retrieve(jobId, request), options);
   }
 
@@ -399,7 +797,7 @@ export class FineTuningJobsEvaluation extends APIResource {
    * Run a completed, skipped or failed evaluation again, for example after the engine was started, or to compare
    * the model with another prompt. Returns 409 if it is in progress.
    */
-  restart(jobId: string, params?: T.RestartEvaluation, options?: RequestOptions): APIPromise<T.JobEvaluationObject> {
+  restart(jobId: string, params?: T.RestartFineTuningJobEvaluation, options?: RequestOptions): APIPromise<T.FineTuningJobEvaluation> {
     return this.client.post(path`/fine_tuning/jobs/${jobId}/evaluation`, { body: params, ...options });
   }
 
@@ -413,6 +811,21 @@ export class FineTuningJobsEvaluation extends APIResource {
 }
 
 export interface FineTuningJobsListParams extends PageParams {
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** Values of `status` to filter by. */
+  status?: T.FineTuningJobStatus[];
   /** Metadata pairs that a job must all have, such as `metadata[team]=support`. */
   metadata?: Record<string, string>;
 }
@@ -420,12 +833,23 @@ export interface FineTuningJobsListParams extends PageParams {
 export interface FineTuningJobsListEventsParams extends PageParams {
 }
 
+export interface FineTuningJobsMetricsParams {
+  /** Maximum number of buckets of each metric. Default: `500`. */
+  buckets?: number;
+  /** First step of the range. By default, the first. */
+  from_step?: number;
+  /** Last step of the range. By default, the last. */
+  to_step?: number;
+  /** Names of the metrics to return, such as `train_loss`. By default, all. */
+  metrics?: string[];
+}
+
 export class FineTuningJobs extends APIResource {
   readonly checkpoints = new FineTuningJobsCheckpoints(this.client);
   readonly evaluation = new FineTuningJobsEvaluation(this.client);
 
   /** Create a fine-tuning job. The service validates its files, then queues it for a GPU worker. */
-  create(params: T.CreateJob, options?: RequestOptions): APIPromise<T.JobObject> {
+  create(params: T.CreateFineTuningJob, options?: RequestOptions): APIPromise<T.FineTuningJob> {
     return this.client.post("/fine_tuning/jobs", { body: params, repeatable: true, ...options });
   }
 
@@ -433,7 +857,7 @@ export class FineTuningJobs extends APIResource {
    * List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use `metadata=null`
    * for jobs without metadata.
    */
-  list(params?: FineTuningJobsListParams, options?: RequestOptions): PagePromise<T.JobObject> {
+  list(params?: FineTuningJobsListParams, options?: RequestOptions): PagePromise<T.FineTuningJob> {
     return this.client.getPage("/fine_tuning/jobs", { query: params, ...options });
   }
 
@@ -441,12 +865,12 @@ export class FineTuningJobs extends APIResource {
    * Retrieve the current state of a job: its status, hyperparameters, queue position, and the fine-tuned model or
    * the error.
    */
-  retrieve(jobId: string, options?: RequestOptions): APIPromise<T.JobObject> {
+  retrieve(jobId: string, options?: RequestOptions): APIPromise<T.FineTuningJob> {
     return this.client.get(path`/fine_tuning/jobs/${jobId}`, options);
   }
 
   /** Return the object once it has ended. Check its `status`. */
-  wait(jobId: string, options?: WaitOptions<T.JobObject>): Promise<T.JobObject> {
+  wait(jobId: string, options?: WaitOptions<T.FineTuningJob>): Promise<T.FineTuningJob> {
     return waitFor((request) => this.retrieve(jobId, request), options);
   }
 
@@ -454,12 +878,12 @@ export class FineTuningJobs extends APIResource {
    * Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are kept. Returns 409
    * if the job has already ended.
    */
-  cancel(jobId: string, options?: RequestOptions): APIPromise<T.JobObject> {
+  cancel(jobId: string, options?: RequestOptions): APIPromise<T.FineTuningJob> {
     return this.client.post(path`/fine_tuning/jobs/${jobId}/cancel`, options);
   }
 
   /** Pause a queued or running job and keep its progress in a checkpoint. `resume` continues from that checkpoint. */
-  pause(jobId: string, options?: RequestOptions): APIPromise<T.JobObject> {
+  pause(jobId: string, options?: RequestOptions): APIPromise<T.FineTuningJob> {
     return this.client.post(path`/fine_tuning/jobs/${jobId}/pause`, options);
   }
 
@@ -467,21 +891,27 @@ export class FineTuningJobs extends APIResource {
    * Resume a paused job: it is queued again and continues from its latest checkpoint. A job that is still pausing
    * also continues, without losing a step. Returns 409 if the job is neither paused nor pausing.
    */
-  resume(jobId: string, options?: RequestOptions): APIPromise<T.JobObject> {
+  resume(jobId: string, options?: RequestOptions): APIPromise<T.FineTuningJob> {
     return this.client.post(path`/fine_tuning/jobs/${jobId}/resume`, options);
   }
 
   /** List the events of a job, newest first: messages and metrics of training steps. */
-  listEvents(jobId: string, params?: FineTuningJobsListEventsParams, options?: RequestOptions): PagePromise<T.EventObject> {
+  listEvents(jobId: string, params?: FineTuningJobsListEventsParams, options?: RequestOptions): PagePromise<T.FineTuningJobEvent> {
     return this.client.getPage(path`/fine_tuning/jobs/${jobId}/events`, { query: params, ...options });
   }
 
-  /**
-   * Yield the events as they happen, oldest first, until the last one. A broken connection is resumed after the
-   * last event. Leaving the loop closes the connection.
-   */
-  watch(jobId: string, options?: WatchOptions): AsyncGenerator<T.EventObject, void, undefined> {
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(jobId: string, options?: WatchOptions): AsyncGenerator<T.FineTuningJobEvent, void, undefined> {
     return watchEvents(this.client, path`/fine_tuning/jobs/${jobId}/events`, options);
+  }
+
+  /**
+   * Retrieve the metrics of a job by step, for a chart of a training of any length: the lowest, highest, mean and
+   * last value of each metric in each bucket, so that no spike is lost. Set `from_step` and `to_step` to look
+   * closer.
+   */
+  metrics(jobId: string, params?: FineTuningJobsMetricsParams, options?: RequestOptions): APIPromise<T.JobMetrics> {
+    return this.client.get(path`/fine_tuning/jobs/${jobId}/metrics`, { query: params, ...options });
   }
 }
 
@@ -501,42 +931,6 @@ export class FineTuningAlpha extends APIResource {
   readonly graders = new FineTuningAlphaGraders(this.client);
 }
 
-export interface FineTuningSweepsListParams extends PageParams {
-}
-
-export class FineTuningSweeps extends APIResource {
-  /**
-   * Create a sweep: one fine-tuning job, called a trial, for each combination of the values. The trials are
-   * compared by their loss on held-out rows, so a sweep needs a `validation_file` or a `validation_share`.
-   */
-  create(params: T.CreateSweep, options?: RequestOptions): APIPromise<T.SweepObject> {
-    return this.client.post("/fine_tuning/sweeps", { body: params, repeatable: true, ...options });
-  }
-
-  /** List the project's sweeps, newest first. */
-  list(params?: FineTuningSweepsListParams, options?: RequestOptions): PagePromise<T.SweepObject> {
-    return this.client.getPage("/fine_tuning/sweeps", { query: params, ...options });
-  }
-
-  /** Retrieve the current state of a sweep: its trials with their losses and, once it has ended, the best one. */
-  retrieve(sweepId: string, options?: RequestOptions): APIPromise<T.SweepObject> {
-    return this.client.get(path`/fine_tuning/sweeps/${sweepId}`, options);
-  }
-
-  /** Return the object once it has ended. Check its `status`. */
-  wait(sweepId: string, options?: WaitOptions<T.SweepObject>): Promise<T.SweepObject> {
-    return waitFor((request) => this.retrieve(sweepId, request), options);
-  }
-
-  /**
-   * Cancel a sweep and all of its jobs that have not ended. Existing checkpoints and models are kept. Returns 409
-   * if the sweep has succeeded or failed.
-   */
-  cancel(sweepId: string, options?: RequestOptions): APIPromise<T.SweepObject> {
-    return this.client.post(path`/fine_tuning/sweeps/${sweepId}/cancel`, options);
-  }
-}
-
 export interface FineTuningCheckpointsPermissionsListParams extends PageParams {
   /** Project to filter by. */
   project_id?: string;
@@ -550,7 +944,7 @@ export class FineTuningCheckpointsPermissions extends APIResource {
    * cannot export, delete or train on it, and their requests count as their own usage. An existing permission is
    * kept.
    */
-  create(model: string, params: T.CreatePermissions, options?: RequestOptions): APIPromise<{ data: T.PermissionObject[] }> {
+  create(model: string, params: T.CreateCheckpointPermissions, options?: RequestOptions): APIPromise<{ data: T.CheckpointPermission[] }> {
     return this.client.post(path`/fine_tuning/checkpoints/${model}/permissions`, { body: params, ...options });
   }
 
@@ -558,7 +952,7 @@ export class FineTuningCheckpointsPermissions extends APIResource {
    * List the permissions of other projects to use a trained model. Keys with the roles `admin` and `auditor` list
    * those of the models of all projects.
    */
-  list(model: string, params?: FineTuningCheckpointsPermissionsListParams, options?: RequestOptions): PagePromise<T.PermissionObject> {
+  list(model: string, params?: FineTuningCheckpointsPermissionsListParams, options?: RequestOptions): PagePromise<T.CheckpointPermission> {
     return this.client.getPage(path`/fine_tuning/checkpoints/${model}/permissions`, { query: params, ...options });
   }
 
@@ -566,7 +960,7 @@ export class FineTuningCheckpointsPermissions extends APIResource {
    * Revoke the permission of a project to use a trained model. Its requests get 404 within seconds. Keys with the
    * role `admin` revoke permissions to use the models of all projects.
    */
-  delete(permissionId: string, params: { model: string }, options?: RequestOptions): APIPromise<T.PermissionDeleted> {
+  delete(permissionId: string, params: { model: string }, options?: RequestOptions): APIPromise<T.CheckpointPermissionDeleted> {
     const { model } = params;
     return this.client.delete(path`/fine_tuning/checkpoints/${model}/permissions/${permissionId}`, options);
   }
@@ -579,32 +973,44 @@ export class FineTuningCheckpoints extends APIResource {
 export class FineTuning extends APIResource {
   readonly jobs = new FineTuningJobs(this.client);
   readonly alpha = new FineTuningAlpha(this.client);
-  readonly sweeps = new FineTuningSweeps(this.client);
   readonly checkpoints = new FineTuningCheckpoints(this.client);
 
   /** Estimate a job from the request body for creating one, without creating it. */
-  estimate(params: T.CreateJob, options?: RequestOptions): APIPromise<T.EstimateObject> {
+  estimate(params: T.CreateFineTuningJob, options?: RequestOptions): APIPromise<T.FineTuningEstimate> {
     return this.client.post("/fine_tuning/estimate", { body: params, ...options });
   }
 }
 
-export interface AdviceResourceListParams extends PageParams {
+export interface AdviceListParams extends PageParams {
   /** Status to filter by. */
   status?: T.OperationStatus;
   /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
   order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
   /** ID of the training file. */
   training_file_id?: string;
   /** ID of the base model. */
   model?: string;
 }
 
-export interface AdviceResourceRetrieveParams {
+export interface AdviceRetrieveParams {
   /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
   wait?: number;
 }
 
-export class AdviceResource extends APIResource {
+export class Advice extends APIResource {
   /**
    * Ask whether a training is worth it. A worker then asks the base model the questions of some rows of the file,
    * with and without the best prompt, searches the other rows for their answers, and reads the file's report.
@@ -614,8 +1020,14 @@ export class AdviceResource extends APIResource {
     return this.client.post("/advice", { body: params, repeatable: true, ...options });
   }
 
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateAdvice, options?: WaitOptions<T.TrainingAdvice> & RequestOptions): Promise<T.TrainingAdvice> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
   /** List the project's advice, newest first by default. */
-  list(params?: AdviceResourceListParams, options?: RequestOptions): PagePromise<T.TrainingAdvice> {
+  list(params?: AdviceListParams, options?: RequestOptions): PagePromise<T.TrainingAdvice> {
     return this.client.getPage("/advice", { query: params, ...options });
   }
 
@@ -623,7 +1035,7 @@ export class AdviceResource extends APIResource {
    * Get an advice: its status, its progress, and its result once it is completed. With `wait`, the response is
    * sent when it ends.
    */
-  retrieve(id: string, params?: AdviceResourceRetrieveParams, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
+  retrieve(id: string, params?: AdviceRetrieveParams, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
     return this.client.get(path`/advice/${id}`, { query: params, ...options });
   }
 
@@ -639,7 +1051,7 @@ export class AdviceResource extends APIResource {
 
   /**
    * Cancel an advice. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
-   * already ended.
+   * already completed or failed.
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
     return this.client.post(path`/advice/${id}/cancel`, options);
@@ -650,12 +1062,142 @@ export class AdviceResource extends APIResource {
     return this.client.getPage(path`/advice/${id}/events`, options);
   }
 
-  /**
-   * Yield the events as they happen, oldest first, until the last one. A broken connection is resumed after the
-   * last event. Leaving the loop closes the connection.
-   */
+  /** Yield its events as they happen, until the last one, across broken connections. */
   watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
     return watchEvents(this.client, path`/advice/${id}/events`, options);
+  }
+}
+
+export interface SweepsListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** ID of the base model. */
+  model?: string;
+  /** ID of the training file. */
+  training_file?: string;
+}
+
+export interface SweepsRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class Sweeps extends APIResource {
+  /**
+   * Create a sweep: one fine-tuning job, called a trial, for each combination of the values. The trials are
+   * compared by their loss on held-out rows, so a sweep needs a `validation_file` or a `validation_share`.
+   */
+  create(params: T.CreateSweep, options?: RequestOptions): APIPromise<T.Sweep> {
+    return this.client.post("/sweeps", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateSweep, options?: WaitOptions<T.Sweep> & RequestOptions): Promise<T.Sweep> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's sweeps, newest first by default. */
+  list(params?: SweepsListParams, options?: RequestOptions): PagePromise<T.Sweep> {
+    return this.client.getPage("/sweeps", { query: params, ...options });
+  }
+
+  /**
+   * Get a sweep: its status, its progress, and its result once it is completed. With `wait`, the response is sent
+   * when it ends.
+   */
+  retrieve(id: string, params?: SweepsRetrieveParams, options?: RequestOptions): APIPromise<T.Sweep> {
+    return this.client.get(path`/sweeps/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.Sweep>): Promise<T.Sweep> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /**
+   * Delete a sweep. Returns 409 if it has not ended: cancel it first. The files and jobs that it created are
+   * kept.
+   */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/sweeps/${id}`, options);
+  }
+
+  /**
+   * Cancel a sweep. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.Sweep> {
+    return this.client.post(path`/sweeps/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of a sweep, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/sweeps/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/sweeps/${id}/events`, options);
+  }
+}
+
+export interface ModelsListParams extends PageParams {
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** Values of `kind` to filter by. */
+  kind?: T.ListedKind[];
+}
+
+export class Models extends APIResource {
+  /**
+   * List the catalog's base models, the project's aliases, its trained models, and those that other projects
+   * share with it, newest first.
+   */
+  list(params?: ModelsListParams, options?: RequestOptions): PagePromise<T.Model> {
+    return this.client.getPage("/models", { query: params, ...options });
+  }
+
+  /**
+   * Retrieve a base model, a trained model of this project or one that another project shares with it, or an
+   * alias (`alias_of` lists its targets).
+   */
+  retrieve(model: string, options?: RequestOptions): APIPromise<T.Model> {
+    return this.client.get(path`/models/${model}`, options);
+  }
+
+  /**
+   * Delete a trained model with its exports and evaluation immediately. Its name is never reused, and engines
+   * remove their copies within seconds. `receipt` is the ID of a signed receipt.
+   */
+  delete(model: string, options?: RequestOptions): APIPromise<T.ModelDeleted> {
+    return this.client.delete(path`/models/${model}`, options);
   }
 }
 
@@ -664,6 +1206,19 @@ export interface ModelExportsListParams extends PageParams {
   status?: T.OperationStatus;
   /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
   order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
   /** Name of the trained model. */
   model?: string;
   /** Format of the export. */
@@ -682,6 +1237,12 @@ export class ModelExports extends APIResource {
    */
   create(params: T.CreateModelExport, options?: RequestOptions): APIPromise<T.ModelExport> {
     return this.client.post("/model_exports", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateModelExport, options?: WaitOptions<T.ModelExport> & RequestOptions): Promise<T.ModelExport> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
   }
 
   /** List the project's exports, newest first by default. */
@@ -709,7 +1270,7 @@ export class ModelExports extends APIResource {
 
   /**
    * Cancel an export. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
-   * already ended.
+   * already completed or failed.
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.ModelExport> {
     return this.client.post(path`/model_exports/${id}/cancel`, options);
@@ -720,10 +1281,7 @@ export class ModelExports extends APIResource {
     return this.client.getPage(path`/model_exports/${id}/events`, options);
   }
 
-  /**
-   * Yield the events as they happen, oldest first, until the last one. A broken connection is resumed after the
-   * last event. Leaving the loop closes the connection.
-   */
+  /** Yield its events as they happen, until the last one, across broken connections. */
   watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
     return watchEvents(this.client, path`/model_exports/${id}/events`, options);
   }
@@ -749,7 +1307,7 @@ export class ErasureReceipts extends APIResource {
    * List the receipts of what the project deleted and of what expired, newest first by default: files, models and
    * checkpoints, exports, evals and their runs.
    */
-  list(params?: ErasureReceiptsListParams, options?: RequestOptions): PagePromise<T.ErasureReceiptObject> {
+  list(params?: ErasureReceiptsListParams, options?: RequestOptions): PagePromise<T.ErasureReceipt> {
     return this.client.getPage("/erasure_receipts", { query: params, ...options });
   }
 
@@ -757,34 +1315,56 @@ export class ErasureReceipts extends APIResource {
    * Retrieve the receipt of a deletion: the objects that were removed from storage with their digests, when, and
    * the key that asked for it, if it did not expire.
    */
-  retrieve(receiptId: string, options?: RequestOptions): APIPromise<T.ErasureReceiptObject> {
+  retrieve(receiptId: string, options?: RequestOptions): APIPromise<T.ErasureReceipt> {
     return this.client.get(path`/erasure_receipts/${receiptId}`, options);
   }
 
   /** Return the object once it has ended. Check its `status`. */
-  wait(receiptId: string, options?: WaitOptions<T.ErasureReceiptObject>): Promise<T.ErasureReceiptObject> {
+  wait(receiptId: string, options?: WaitOptions<T.ErasureReceipt>): Promise<T.ErasureReceipt> {
     return waitFor((request) => this.retrieve(receiptId, request), options);
   }
 }
 
-export class Erasure extends APIResource {
+export class AliasesHistory extends APIResource {
+  /** List an alias's last 100 changes, newest first: the targets, the time and the API key. */
+  list(name: string, options?: RequestOptions): PagePromise<T.AliasChange> {
+    return this.client.getPage(path`/aliases/${name}/history`, options);
+  }
+}
+
+export interface AliasesListParams extends PageParams {
+}
+
+export class Aliases extends APIResource {
+  readonly history = new AliasesHistory(this.client);
+
+  /** List the project's aliases, newest first, with their target models. */
+  list(params?: AliasesListParams, options?: RequestOptions): PagePromise<T.Alias> {
+    return this.client.getPage("/aliases", { query: params, ...options });
+  }
+
   /**
-   * Find the rows of all files and the stored chats of the key's project that match, for example everything about
-   * one person, and list the files, the lines and the models trained on them. Poll the erasure until it is
-   * `completed`.
+   * Restore the targets from before the last change, effective immediately on every replica. A second rollback
+   * undoes the first; send `If-Match` to avoid rolling back twice. The alias's gate is kept and does not apply to
+   * a rollback.
    */
-  create(params: T.CreateErasure, options?: RequestOptions): APIPromise<T.ErasureObject> {
-    return this.client.post("/organization/erasure", { body: params, ...options });
+  rollback(name: string, options?: RequestOptions): APIPromise<T.Alias> {
+    return this.client.post(path`/aliases/${name}/rollback`, options);
   }
 
-  /** Retrieve the progress of an erasure, the files and models that it found, and what it did. */
-  retrieve(erasureId: string, options?: RequestOptions): APIPromise<T.ErasureObject> {
-    return this.client.get(path`/organization/erasure/${erasureId}`, options);
+  /** Retrieve an alias's current targets, and its `etag` for conditional changes. */
+  retrieve(name: string, options?: RequestOptions): APIPromise<T.Alias> {
+    return this.client.get(path`/aliases/${name}`, options);
   }
 
-  /** Return the object once it has ended. Check its `status`. */
-  wait(erasureId: string, options?: WaitOptions<T.ErasureObject>): Promise<T.ErasureObject> {
-    return waitFor((request) => this.retrieve(erasureId, request), options);
+  /** Point an alias at a model, or split its requests between two models, in one atomic step. */
+  set(name: string, params: T.PutAlias, options?: RequestOptions): APIPromise<T.Alias> {
+    return this.client.put(path`/aliases/${name}`, { body: params, ...options });
+  }
+
+  /** Delete an alias and its history. Its target models are kept. */
+  delete(name: string, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
+    return this.client.delete(path`/aliases/${name}`, options);
   }
 }
 
@@ -796,17 +1376,17 @@ export class ProjectsApiKeys extends APIResource {
    * Create an API key for a project. `value` in the response is the secret. It is shown only once, because the
    * service stores only its digest.
    */
-  create(projectId: string, params: T.CreateKey, options?: RequestOptions): APIPromise<T.NewKeyObject> {
+  create(projectId: string, params: T.CreateApiKey, options?: RequestOptions): APIPromise<T.CreatedApiKey> {
     return this.client.post(path`/organization/projects/${projectId}/api_keys`, { body: params, ...options });
   }
 
   /** List the project's API keys, newest first, without their secrets. */
-  list(projectId: string, params?: ProjectsApiKeysListParams, options?: RequestOptions): PagePromise<T.KeyObject> {
+  list(projectId: string, params?: ProjectsApiKeysListParams, options?: RequestOptions): PagePromise<T.ApiKey> {
     return this.client.getPage(path`/organization/projects/${projectId}/api_keys`, { query: params, ...options });
   }
 
   /** Retrieve an API key without its secret. */
-  retrieve(keyId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.KeyObject> {
+  retrieve(keyId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.ApiKey> {
     const { project_id } = params;
     return this.client.get(path`/organization/projects/${project_id}/api_keys/${keyId}`, options);
   }
@@ -815,13 +1395,13 @@ export class ProjectsApiKeys extends APIResource {
    * Update a key's name, role, models, expiry, addresses or inference limits, which apply within those of its
    * project. Changes take effect within seconds.
    */
-  update(keyId: string, params: { project_id: string } & T.UpdateKey, options?: RequestOptions): APIPromise<T.KeyObject> {
+  update(keyId: string, params: { project_id: string } & T.UpdateApiKey, options?: RequestOptions): APIPromise<T.ApiKey> {
     const { project_id, ...rest } = params;
     return this.client.post(path`/organization/projects/${project_id}/api_keys/${keyId}`, { body: rest, ...options });
   }
 
   /** Revoke an API key permanently. It stops working everywhere within seconds. */
-  delete(keyId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.Deleted> {
+  delete(keyId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     const { project_id } = params;
     return this.client.delete(path`/organization/projects/${project_id}/api_keys/${keyId}`, options);
   }
@@ -831,7 +1411,7 @@ export class ProjectsApiKeys extends APIResource {
    * `overlap_seconds`, but not beyond their own expiry, so that programs can switch to the new one. The key's ID,
    * role, limits and usage stay the same.
    */
-  rotate(keyId: string, params: { project_id: string } & T.RotateKey, options?: RequestOptions): APIPromise<T.NewKeyObject> {
+  rotate(keyId: string, params: { project_id: string } & T.RotateApiKey, options?: RequestOptions): APIPromise<T.CreatedApiKey> {
     const { project_id, ...rest } = params;
     return this.client.post(path`/organization/projects/${project_id}/api_keys/${keyId}/rotate`, { body: rest, ...options });
   }
@@ -842,7 +1422,7 @@ export class ProjectsServiceAccountsApiKeys extends APIResource {
    * Create another key of a service account, with the account's role. Its secret is in `value`, shown only once.
    * Change or revoke it like any other key of the project.
    */
-  create(serviceAccountId: string, params: { project_id: string } & T.CreateAccountKey, options?: RequestOptions): APIPromise<T.AccountKeyObject> {
+  create(serviceAccountId: string, params: { project_id: string } & T.CreateServiceAccountApiKey, options?: RequestOptions): APIPromise<T.ServiceAccountApiKey> {
     const { project_id, ...rest } = params;
     return this.client.post(path`/organization/projects/${project_id}/service_accounts/${serviceAccountId}/api_keys`, { body: rest, ...options });
   }
@@ -858,17 +1438,17 @@ export class ProjectsServiceAccounts extends APIResource {
    * Create a service account: a program that owns keys of the project. Its first key has the role `member`, and
    * its secret is in `api_key.value`, shown only once.
    */
-  create(projectId: string, params: T.CreateServiceAccount, options?: RequestOptions): APIPromise<T.NewServiceAccountObject> {
+  create(projectId: string, params: T.CreateServiceAccount, options?: RequestOptions): APIPromise<T.CreatedServiceAccount> {
     return this.client.post(path`/organization/projects/${projectId}/service_accounts`, { body: params, ...options });
   }
 
   /** List the project's service accounts, newest first. */
-  list(projectId: string, params?: ProjectsServiceAccountsListParams, options?: RequestOptions): PagePromise<T.ServiceAccountObject> {
+  list(projectId: string, params?: ProjectsServiceAccountsListParams, options?: RequestOptions): PagePromise<T.ServiceAccount> {
     return this.client.getPage(path`/organization/projects/${projectId}/service_accounts`, { query: params, ...options });
   }
 
   /** Retrieve a service account. */
-  retrieve(serviceAccountId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.ServiceAccountObject> {
+  retrieve(serviceAccountId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.ServiceAccount> {
     const { project_id } = params;
     return this.client.get(path`/organization/projects/${project_id}/service_accounts/${serviceAccountId}`, options);
   }
@@ -877,13 +1457,13 @@ export class ProjectsServiceAccounts extends APIResource {
    * Change the name or the role of a service account. A new role applies to all of its keys, including those
    * whose role was changed with `updateApiKey`.
    */
-  update(serviceAccountId: string, params: { project_id: string } & T.UpdateServiceAccount, options?: RequestOptions): APIPromise<T.ServiceAccountObject> {
+  update(serviceAccountId: string, params: { project_id: string } & T.UpdateServiceAccount, options?: RequestOptions): APIPromise<T.ServiceAccount> {
     const { project_id, ...rest } = params;
     return this.client.post(path`/organization/projects/${project_id}/service_accounts/${serviceAccountId}`, { body: rest, ...options });
   }
 
   /** Delete a service account and revoke all of its keys. Everything that they created is kept. */
-  delete(serviceAccountId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.Deleted> {
+  delete(serviceAccountId: string, params: { project_id: string }, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     const { project_id } = params;
     return this.client.delete(path`/organization/projects/${project_id}/service_accounts/${serviceAccountId}`, options);
   }
@@ -902,42 +1482,41 @@ export class Projects extends APIResource {
    * Create a project: a tenant whose files, jobs, models and keys are isolated from those of other projects. Its
    * name is part of its model names and can never be reused. Create an API key for the project next.
    */
-  create(params: T.CreateProject, options?: RequestOptions): APIPromise<T.ProjectObject> {
+  create(params: T.CreateProject, options?: RequestOptions): APIPromise<T.Project> {
     return this.client.post("/organization/projects", { body: params, ...options });
   }
 
   /** List all projects of this installation, newest first. */
-  list(params?: ProjectsListParams, options?: RequestOptions): PagePromise<T.ProjectObject> {
+  list(params?: ProjectsListParams, options?: RequestOptions): PagePromise<T.Project> {
     return this.client.getPage("/organization/projects", { query: params, ...options });
   }
 
   /** Retrieve a project, the limits set for it and its bytes in storage. */
-  retrieve(projectId: string, options?: RequestOptions): APIPromise<T.ProjectObject> {
+  retrieve(projectId: string, options?: RequestOptions): APIPromise<T.Project> {
     return this.client.get(path`/organization/projects/${projectId}`, options);
   }
 
   /**
-   * Update the project's limits, which apply across all of its keys, or the storage of its chats. Changes take
-   * effect within seconds. A storage quota below what the project has deletes nothing, and refuses what would
-   * need more.
+   * Update the project's limits, which apply across all of its keys, or its capture of chats. Changes take effect
+   * within seconds. A storage quota below the current use deletes nothing, and rejects new writes.
    */
-  update(projectId: string, params: T.UpdateProject, options?: RequestOptions): APIPromise<T.ProjectObject> {
+  update(projectId: string, params: T.UpdateProject, options?: RequestOptions): APIPromise<T.Project> {
     return this.client.post(path`/organization/projects/${projectId}`, { body: params, ...options });
   }
 
   /**
-   * Delete a project with all that it has: jobs, which end, files, uploads, models, aliases, exports, evals,
-   * batches, generations, stored chats, webhooks, recognizers and keys. This cannot be undone.
+   * Delete a project and everything in it: jobs, files, uploads, models, aliases, exports, evals, batches,
+   * generations, stored chats, webhooks, recognizers and keys. Running jobs stop. This cannot be undone.
    */
-  delete(projectId: string, options?: RequestOptions): APIPromise<T.ProjectObject> {
+  delete(projectId: string, options?: RequestOptions): APIPromise<T.Project> {
     return this.client.delete(path`/organization/projects/${projectId}`, options);
   }
 
   /**
-   * Archive a project for good: all of its keys are refused within seconds, and no new keys can be created. Its
-   * data is kept, and work in progress continues. Archiving it again changes nothing.
+   * Archive a project permanently. All of its keys stop working within seconds, and no new keys can be created.
+   * Its data is kept, and work in progress continues. Archiving it again changes nothing.
    */
-  archive(projectId: string, options?: RequestOptions): APIPromise<T.ProjectObject> {
+  archive(projectId: string, options?: RequestOptions): APIPromise<T.Project> {
     return this.client.post(path`/organization/projects/${projectId}/archive`, options);
   }
 }
@@ -952,22 +1531,22 @@ export class AdminApiKeys extends APIResource {
    * Create a key with the role `admin`, which manages all projects and their keys. It belongs to the project of
    * the key that creates it. Its secret is in `value`, shown only once.
    */
-  create(params: T.CreateAdminKey, options?: RequestOptions): APIPromise<T.NewAdminKeyObject> {
+  create(params: T.CreateAdminApiKey, options?: RequestOptions): APIPromise<T.CreatedAdminApiKey> {
     return this.client.post("/organization/admin_api_keys", { body: params, ...options });
   }
 
   /** List the keys of all projects with the role `admin`, oldest first by default. */
-  list(params?: AdminApiKeysListParams, options?: RequestOptions): PagePromise<T.AdminKeyObject> {
+  list(params?: AdminApiKeysListParams, options?: RequestOptions): PagePromise<T.AdminApiKey> {
     return this.client.getPage("/organization/admin_api_keys", { query: params, ...options });
   }
 
   /** Retrieve a key with the role `admin`, without its secret. */
-  retrieve(keyId: string, options?: RequestOptions): APIPromise<T.AdminKeyObject> {
+  retrieve(keyId: string, options?: RequestOptions): APIPromise<T.AdminApiKey> {
     return this.client.get(path`/organization/admin_api_keys/${keyId}`, options);
   }
 
   /** Revoke a key with the role `admin` permanently. It stops working everywhere within seconds. */
-  delete(keyId: string, options?: RequestOptions): APIPromise<T.Deleted> {
+  delete(keyId: string, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     return this.client.delete(path`/organization/admin_api_keys/${keyId}`, options);
   }
 }
@@ -993,19 +1572,19 @@ export interface UsageCompletionsParams {
   models?: string[];
   /** Projects to filter by. */
   project_ids?: string[];
-  /** Users to filter by. There are no users. */
+  /** Users to filter by. The service has no users. */
   user_ids?: string[];
 }
 
 export class Usage extends APIResource {
   /** Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400 days), in UTC. */
-  completions(params: UsageCompletionsParams, options?: RequestOptions): PagePromise<T.UsageBucket> {
+  completions(params: UsageCompletionsParams, options?: RequestOptions): PagePromise<T.CompletionsUsageBucket> {
     return this.client.getPage("/organization/usage/completions", { query: params, ...options });
   }
 }
 
 export interface AuditLogsListParams extends PageParams {
-  /** Whether to return only events of a tenant. There are none. Default: `false`. */
+  /** Whether to return only tenant events. The service has none. Default: `false`. */
   tenant_only?: boolean;
   /** Cursor for pagination: the `first_id` of a page, to get the one before. */
   before?: string;
@@ -1025,72 +1604,185 @@ export interface AuditLogsListParams extends PageParams {
   actor_ids?: string[];
   /** IDs of files, jobs, models, keys and other objects to filter by. */
   resource_ids?: string[];
-  /** Email addresses of users. There are no users. */
+  /** Email addresses of users. The service has no users. */
   actor_emails?: string[];
 }
 
 export class AuditLogs extends APIResource {
   /**
-   * List who did what, and from where, newest first: changes, reads of training data, refused keys and
+   * List the entries of the audit log, newest first: changes, reads of training data, and rejected keys and
    * permissions. Requests to models are counted by key and minute.
    */
-  list(params?: AuditLogsListParams, options?: RequestOptions): PagePromise<T.AuditLogObject> {
+  list(params?: AuditLogsListParams, options?: RequestOptions): PagePromise<T.AuditLog> {
     return this.client.getPage("/organization/audit_logs", { query: params, ...options });
+  }
+
+  /**
+   * Check that no sealed entry of the audit log was changed, deleted, added or moved, as `finetuned-server audit
+   * verify` does. It reads the whole log, which takes about 20 seconds per million entries; an API process does
+   * one verification at a time.
+   */
+  verify(params?: T.VerifyAuditLogs, options?: RequestOptions): APIPromise<T.AuditLogVerification> {
+    return this.client.post("/organization/audit_logs/verify", { body: params, ...options });
+  }
+}
+
+export class Workers extends APIResource {
+  /**
+   * List the running workers with their devices and tasks, sorted by name. A worker that has stopped disappears
+   * at once, one that was killed after 20 seconds.
+   */
+  list(options?: RequestOptions): PagePromise<T.Worker> {
+    return this.client.getPage("/organization/workers", options);
+  }
+}
+
+export class Queues extends APIResource {
+  /**
+   * List the queues of tasks for workers. Jobs reach the queue `gpu` only when a worker is free to take them;
+   * until then, `GET /v1/fine_tuning/jobs` shows their positions.
+   */
+  list(options?: RequestOptions): PagePromise<T.Queue> {
+    return this.client.getPage("/organization/queues", options);
+  }
+}
+
+export class Engines extends APIResource {
+  /**
+   * List the engines with their health and load. The status is that of the API process that answers; the figures
+   * are read from the engines, of which each has 3 seconds to answer.
+   */
+  list(options?: RequestOptions): PagePromise<T.Engine> {
+    return this.client.getPage("/organization/engines", options);
+  }
+}
+
+export interface ErasuresListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+}
+
+export interface ErasuresRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class Erasures extends APIResource {
+  /**
+   * Find the rows of all files and the stored chats of the key's project that match, for example everything about
+   * one person, and list the files, the lines and the models trained on them.
+   */
+  create(params: T.CreateErasure, options?: RequestOptions): APIPromise<T.Erasure> {
+    return this.client.post("/organization/erasures", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateErasure, options?: WaitOptions<T.Erasure> & RequestOptions): Promise<T.Erasure> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's erasures, newest first by default. */
+  list(params?: ErasuresListParams, options?: RequestOptions): PagePromise<T.Erasure> {
+    return this.client.getPage("/organization/erasures", { query: params, ...options });
+  }
+
+  /**
+   * Get an erasure: its status, its progress, and its result once it is completed. With `wait`, the response is
+   * sent when it ends.
+   */
+  retrieve(id: string, params?: ErasuresRetrieveParams, options?: RequestOptions): APIPromise<T.Erasure> {
+    return this.client.get(path`/organization/erasures/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.Erasure>): Promise<T.Erasure> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /**
+   * Delete an erasure. Returns 409 if it has not ended: cancel it first. The files and jobs that it created are
+   * kept.
+   */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/organization/erasures/${id}`, options);
+  }
+
+  /**
+   * Cancel an erasure. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.Erasure> {
+    return this.client.post(path`/organization/erasures/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of an erasure, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/organization/erasures/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/organization/erasures/${id}/events`, options);
   }
 }
 
 export class AdminOrganization extends APIResource {
-  readonly erasure = new Erasure(this.client);
   readonly projects = new Projects(this.client);
   readonly adminApiKeys = new AdminApiKeys(this.client);
   readonly usage = new Usage(this.client);
   readonly auditLogs = new AuditLogs(this.client);
+  readonly workers = new Workers(this.client);
+  readonly queues = new Queues(this.client);
+  readonly engines = new Engines(this.client);
+  readonly erasures = new Erasures(this.client);
+
+  /**
+   * Run the checks of `finetuned-server doctor` that need no access to a machine: Redis, storage, workers,
+   * engines and the audit log. Each says what was found and how to fix it.
+   */
+  diagnostics(options?: RequestOptions): APIPromise<T.Diagnostics> {
+    return this.client.get("/organization/diagnostics", options);
+  }
 }
 
 export class Admin extends APIResource {
   readonly organization = new AdminOrganization(this.client);
 }
 
-export class AliasesHistory extends APIResource {
-  /** List an alias's last 100 changes, newest first: the targets, the time and the API key. */
-  list(name: string, options?: RequestOptions): PagePromise<T.AliasChange> {
-    return this.client.getPage(path`/aliases/${name}/history`, options);
-  }
-}
-
-export interface AliasesListParams extends PageParams {
-}
-
-export class Aliases extends APIResource {
-  readonly history = new AliasesHistory(this.client);
-
-  /** List the project's aliases, newest first, with their target models. */
-  list(params?: AliasesListParams, options?: RequestOptions): PagePromise<T.AliasObject> {
-    return this.client.getPage("/aliases", { query: params, ...options });
+export class SessionResource extends APIResource {
+  /** Retrieve the session of the request's cookie, with its CSRF token. */
+  retrieve(options?: RequestOptions): APIPromise<T.Session> {
+    return this.client.get("/session", options);
   }
 
   /**
-   * Restore the targets from before the last change, effective immediately on every replica. A second rollback
-   * undoes the first; send `If-Match` to avoid rolling back twice. The alias's gate is kept and does not apply to
-   * a rollback.
+   * Begin a session with the API key of the request, or with a token of the identity provider. The answer sets a
+   * cookie that pages cannot read. Further requests need no `Authorization` header; those that change something
+   * need the header `X-CSRF-Token`.
    */
-  rollback(name: string, options?: RequestOptions): APIPromise<T.AliasObject> {
-    return this.client.post(path`/aliases/${name}/rollback`, options);
+  create(options?: RequestOptions): APIPromise<T.Session> {
+    return this.client.post("/session", options);
   }
 
-  /** Retrieve an alias's current targets, and its `etag` for conditional changes. */
-  retrieve(name: string, options?: RequestOptions): APIPromise<T.AliasObject> {
-    return this.client.get(path`/aliases/${name}`, options);
-  }
-
-  /** Point an alias at a model, or split its requests between two models, in one atomic step. */
-  set(name: string, params: T.SetAlias, options?: RequestOptions): APIPromise<T.AliasObject> {
-    return this.client.put(path`/aliases/${name}`, { body: params, ...options });
-  }
-
-  /** Delete an alias and its history. Its target models are kept. */
-  delete(name: string, options?: RequestOptions): APIPromise<T.AliasDeleted> {
-    return this.client.delete(path`/aliases/${name}`, options);
+  /** End the session of the request's cookie in all processes, and remove the cookie. */
+  delete(options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
+    return this.client.delete("/session", options);
   }
 }
 
@@ -1103,30 +1795,43 @@ export interface EvalsRunsOutputItemsListParams extends PageParams {
 
 export class EvalsRunsOutputItems extends APIResource {
   /** List the output items of a run in the order in which they finished, also while the run is in progress. */
-  list(runId: string, params: { eval_id: string } & EvalsRunsOutputItemsListParams, options?: RequestOptions): PagePromise<T.OutputItemObject> {
+  list(runId: string, params: { eval_id: string } & EvalsRunsOutputItemsListParams, options?: RequestOptions): PagePromise<T.EvalRunOutputItem> {
     const { eval_id, ...rest } = params;
     return this.client.getPage(path`/evals/${eval_id}/runs/${runId}/output_items`, { query: rest, ...options });
   }
 
   /** Retrieve an output item: the item, the prompt, the answer, and each grader's result. */
-  retrieve(outputItemId: string, params: { eval_id: string; run_id: string }, options?: RequestOptions): APIPromise<T.OutputItemObject> {
+  retrieve(outputItemId: string, params: { eval_id: string; run_id: string }, options?: RequestOptions): APIPromise<T.EvalRunOutputItem> {
     const { eval_id, run_id } = params;
     return this.client.get(path`/evals/${eval_id}/runs/${run_id}/output_items/${outputItemId}`, options);
   }
 }
 
 export interface EvalsRunsListParams extends PageParams {
-  /** Status to filter by. */
-  status?: T.RunStatus;
   /** Sort order by time. Default: `asc`. */
   order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** Values of `status` to filter by. */
+  status?: T.EvalRunStatus[];
 }
 
 export class EvalsRuns extends APIResource {
   readonly outputItems = new EvalsRunsOutputItems(this.client);
 
   /** Create a run of an eval. A worker samples an answer to each item and grades it, behind the requests of users. */
-  create(evalId: string, params: T.CreateEvalRun, options?: RequestOptions): APIPromise<T.EvalRunObject> {
+  create(evalId: string, params: T.CreateEvalRun, options?: RequestOptions): APIPromise<T.EvalRun> {
     return this.client.post(path`/evals/${evalId}/runs`, { body: params, repeatable: true, ...options });
   }
 
@@ -1134,18 +1839,18 @@ export class EvalsRuns extends APIResource {
    * List the runs of an eval, oldest first by default. A page can have fewer runs than `limit` if their requests
    * contain many items.
    */
-  list(evalId: string, params?: EvalsRunsListParams, options?: RequestOptions): PagePromise<T.EvalRunObject> {
+  list(evalId: string, params?: EvalsRunsListParams, options?: RequestOptions): PagePromise<T.EvalRun> {
     return this.client.getPage(path`/evals/${evalId}/runs`, { query: params, ...options });
   }
 
   /** Retrieve a run: its status, its counters, and when it is expected to end. */
-  retrieve(runId: string, params: { eval_id: string }, options?: RequestOptions): APIPromise<T.EvalRunObject> {
+  retrieve(runId: string, params: { eval_id: string }, options?: RequestOptions): APIPromise<T.EvalRun> {
     const { eval_id } = params;
     return this.client.get(path`/evals/${eval_id}/runs/${runId}`, options);
   }
 
   /** Return the object once it has ended. Check its `status`. */
-  wait(runId: string, params: { eval_id: string }, options?: WaitOptions<T.EvalRunObject>): Promise<T.EvalRunObject> {
+  wait(runId: string, params: { eval_id: string }, options?: WaitOptions<T.EvalRun>): Promise<T.EvalRun> {
     return waitFor((request) => this.retrieve(runId, params, request), options);
   }
 
@@ -1159,7 +1864,7 @@ export class EvalsRuns extends APIResource {
    * Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its SDK for Node the
    * other.
    */
-  cancel(runId: string, params: { eval_id: string }, options?: RequestOptions): APIPromise<T.EvalRunObject> {
+  cancel(runId: string, params: { eval_id: string }, options?: RequestOptions): APIPromise<T.EvalRun> {
     const { eval_id } = params;
     return this.client.post(path`/evals/${eval_id}/runs/${runId}/cancel`, options);
   }
@@ -1170,6 +1875,19 @@ export interface EvalsListParams extends PageParams {
   order_by?: "created_at" | "updated_at";
   /** Sort order by time. Default: `asc`. */
   order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
 }
 
 export class Evals extends APIResource {
@@ -1179,22 +1897,22 @@ export class Evals extends APIResource {
    * Create an eval: the schema of its items, and the graders that judge each item. Then create runs of it, for
    * different models and prompts.
    */
-  create(params: T.CreateEval, options?: RequestOptions): APIPromise<T.EvalObject> {
+  create(params: T.CreateEval, options?: RequestOptions): APIPromise<T.Eval> {
     return this.client.post("/evals", { body: params, repeatable: true, ...options });
   }
 
   /** List the project's evals, oldest first by default. */
-  list(params?: EvalsListParams, options?: RequestOptions): PagePromise<T.EvalObject> {
+  list(params?: EvalsListParams, options?: RequestOptions): PagePromise<T.Eval> {
     return this.client.getPage("/evals", { query: params, ...options });
   }
 
   /** Retrieve an eval with its schema and graders. */
-  retrieve(evalId: string, options?: RequestOptions): APIPromise<T.EvalObject> {
+  retrieve(evalId: string, options?: RequestOptions): APIPromise<T.Eval> {
     return this.client.get(path`/evals/${evalId}`, options);
   }
 
   /** Update the name or the metadata of an eval. Its schema and graders never change. */
-  update(evalId: string, params?: T.UpdateEval, options?: RequestOptions): APIPromise<T.EvalObject> {
+  update(evalId: string, params?: T.UpdateEval, options?: RequestOptions): APIPromise<T.Eval> {
     return this.client.post(path`/evals/${evalId}`, { body: params, ...options });
   }
 
@@ -1208,6 +1926,21 @@ export class Evals extends APIResource {
 }
 
 export interface BatchesListParams extends PageParams {
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** Values of `status` to filter by. */
+  status?: T.BatchStatus[];
 }
 
 export class Batches extends APIResource {
@@ -1215,22 +1948,22 @@ export class Batches extends APIResource {
    * Create a batch. A worker answers the requests of an uploaded file at the lowest priority, and writes the
    * answers to a file.
    */
-  create(params: T.CreateBatch, options?: RequestOptions): APIPromise<T.BatchObject> {
+  create(params: T.CreateBatch, options?: RequestOptions): APIPromise<T.Batch> {
     return this.client.post("/batches", { body: params, repeatable: true, ...options });
   }
 
   /** List the project's batches, newest first. */
-  list(params?: BatchesListParams, options?: RequestOptions): PagePromise<T.BatchObject> {
+  list(params?: BatchesListParams, options?: RequestOptions): PagePromise<T.Batch> {
     return this.client.getPage("/batches", { query: params, ...options });
   }
 
   /** Retrieve a batch: its status, its counters, and its files once it has ended. */
-  retrieve(batchId: string, options?: RequestOptions): APIPromise<T.BatchObject> {
+  retrieve(batchId: string, options?: RequestOptions): APIPromise<T.Batch> {
     return this.client.get(path`/batches/${batchId}`, options);
   }
 
   /** Return the object once it has ended. Check its `status`. */
-  wait(batchId: string, options?: WaitOptions<T.BatchObject>): Promise<T.BatchObject> {
+  wait(batchId: string, options?: WaitOptions<T.Batch>): Promise<T.Batch> {
     return waitFor((request) => this.retrieve(batchId, request), options);
   }
 
@@ -1238,65 +1971,96 @@ export class Batches extends APIResource {
    * Cancel a batch. The status is `cancelling` until a worker has written the files, which usually takes seconds,
    * and then `cancelled`. The answers so far are kept. Returns 409 if the batch has ended or is `finalizing`.
    */
-  cancel(batchId: string, options?: RequestOptions): APIPromise<T.BatchObject> {
+  cancel(batchId: string, options?: RequestOptions): APIPromise<T.Batch> {
     return this.client.post(path`/batches/${batchId}/cancel`, options);
   }
 }
 
-export interface DatasetsGenerationsListParams extends PageParams {
-}
-
-export class DatasetsGenerations extends APIResource {
-  /** List the project's generations, newest first. */
-  list(params?: DatasetsGenerationsListParams, options?: RequestOptions): PagePromise<T.DatasetGeneration> {
-    return this.client.getPage("/datasets/generations", { query: params, ...options });
-  }
-
-  /** Retrieve a generation: its status, its counters, and its file once it has ended. */
-  retrieve(generationId: string, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
-    return this.client.get(path`/datasets/generations/${generationId}`, options);
-  }
-
-  /** Return the object once it has ended. Check its `status`. */
-  wait(generationId: string, options?: WaitOptions<T.DatasetGeneration>): Promise<T.DatasetGeneration> {
-    return waitFor((request) => this.retrieve(generationId, request), options);
-  }
-
-  /** Delete a generation that has ended. Its file and its documents are kept. Returns 409 if it has not ended. */
-  delete(generationId: string, options?: RequestOptions): APIPromise<T.GenerationDeleted> {
-    return this.client.delete(path`/datasets/generations/${generationId}`, options);
-  }
-
+export interface DatasetGenerationsListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
   /**
-   * Cancel a generation. The status is `cancelling` until a worker has written the rows so far to the file, which
-   * usually takes seconds, and then `cancelled`. Returns 409 if the generation has ended or is about to.
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
    */
-  cancel(generationId: string, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
-    return this.client.post(path`/datasets/generations/${generationId}/cancel`, options);
-  }
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** Model that writes the rows. */
+  model?: string;
 }
 
-export class DatasetsChatCompletions extends APIResource {
-  /**
-   * Write stored chat completions to a file with the purpose `fine-tune`, one row for each, and check it like an
-   * upload. Answers that the limit of tokens cut off are left out.
-   */
-  create(params: T.CreateStoredChatFile, options?: RequestOptions): APIPromise<T.FileObject> {
-    return this.client.post("/datasets/chat_completions", { body: params, ...options });
-  }
+export interface DatasetGenerationsRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
 }
 
-export class Datasets extends APIResource {
-  readonly generations = new DatasetsGenerations(this.client);
-  readonly chatCompletions = new DatasetsChatCompletions(this.client);
-
+export class DatasetGenerations extends APIResource {
   /**
    * Generate training rows from documents. A worker cuts them into passages, asks a model of this installation
    * for rows about each at the lowest priority, has each row checked, and writes those that pass to a new file
    * with the purpose `fine-tune`. Nothing leaves the installation.
    */
-  generate(params: T.CreateGeneration, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
-    return this.client.post("/datasets/generate", { body: params, repeatable: true, ...options });
+  create(params: T.CreateDatasetGeneration, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
+    return this.client.post("/dataset_generations", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateDatasetGeneration, options?: WaitOptions<T.DatasetGeneration> & RequestOptions): Promise<T.DatasetGeneration> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's generations, newest first by default. */
+  list(params?: DatasetGenerationsListParams, options?: RequestOptions): PagePromise<T.DatasetGeneration> {
+    return this.client.getPage("/dataset_generations", { query: params, ...options });
+  }
+
+  /**
+   * Get a generation: its status, its progress, and its result once it is completed. With `wait`, the response is
+   * sent when it ends.
+   */
+  retrieve(id: string, params?: DatasetGenerationsRetrieveParams, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
+    return this.client.get(path`/dataset_generations/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.DatasetGeneration>): Promise<T.DatasetGeneration> {
+    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+  }
+
+  /**
+   * Delete a generation. Returns 409 if it has not ended: cancel it first. The files and jobs that it created are
+   * kept.
+   */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/dataset_generations/${id}`, options);
+  }
+
+  /**
+   * Cancel a generation. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.DatasetGeneration> {
+    return this.client.post(path`/dataset_generations/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of a generation, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/dataset_generations/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/dataset_generations/${id}/events`, options);
   }
 }
 
@@ -1308,7 +2072,7 @@ export class WebhookEndpointsDeliveries extends APIResource {
    * List the latest attempts to deliver events to an endpoint, newest first. The log keeps 100 attempts and
    * expires 30 days after the last one. Extension of OpenAI's API.
    */
-  list(webhookEndpointId: string, params?: WebhookEndpointsDeliveriesListParams, options?: RequestOptions): PagePromise<T.WebhookDeliveryObject> {
+  list(webhookEndpointId: string, params?: WebhookEndpointsDeliveriesListParams, options?: RequestOptions): PagePromise<T.WebhookDelivery> {
     return this.client.getPage(path`/webhook_endpoints/${webhookEndpointId}/deliveries`, { query: params, ...options });
   }
 }
@@ -1320,21 +2084,21 @@ export class WebhookEndpoints extends APIResource {
   readonly deliveries = new WebhookEndpointsDeliveries(this.client);
 
   /**
-   * Register a URL that receives a signed request when a fine-tuning job of the project succeeds, fails or is
-   * cancelled. The response contains the signing secret, which is not shown again. A project can have up to 10
-   * endpoints.
+   * Register a URL that receives a signed request for each event of the given types, such as the end of a
+   * fine-tuning job. The response contains the signing secret, which is not shown again. A project can have up to
+   * 10 endpoints.
    */
-  create(params: T.CreateWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointWithSecretObject> {
+  create(params: T.CreateWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointWithSecret> {
     return this.client.post("/webhook_endpoints", { body: params, ...options });
   }
 
   /** List the project's webhook endpoints, newest first, without their secrets. */
-  list(params?: WebhookEndpointsListParams, options?: RequestOptions): PagePromise<T.WebhookEndpointObject> {
+  list(params?: WebhookEndpointsListParams, options?: RequestOptions): PagePromise<T.WebhookEndpoint> {
     return this.client.getPage("/webhook_endpoints", { query: params, ...options });
   }
 
   /** Retrieve a webhook endpoint without its secret. `status` shows whether it still receives events. */
-  retrieve(webhookEndpointId: string, options?: RequestOptions): APIPromise<T.WebhookEndpointObject> {
+  retrieve(webhookEndpointId: string, options?: RequestOptions): APIPromise<T.WebhookEndpoint> {
     return this.client.get(path`/webhook_endpoints/${webhookEndpointId}`, options);
   }
 
@@ -1342,7 +2106,7 @@ export class WebhookEndpoints extends APIResource {
    * Update the given fields. Pending deliveries go to the new URL. An update with `url` also enables an endpoint
    * that was disabled because it answered 410.
    */
-  update(webhookEndpointId: string, params: T.UpdateWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointObject> {
+  update(webhookEndpointId: string, params: T.UpdateWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpoint> {
     return this.client.post(path`/webhook_endpoints/${webhookEndpointId}`, { body: params, ...options });
   }
 
@@ -1350,7 +2114,7 @@ export class WebhookEndpoints extends APIResource {
    * Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in progress may still
    * arrive.
    */
-  delete(webhookEndpointId: string, options?: RequestOptions): APIPromise<T.WebhookEndpointDeleted> {
+  delete(webhookEndpointId: string, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     return this.client.delete(path`/webhook_endpoints/${webhookEndpointId}`, options);
   }
 
@@ -1359,7 +2123,7 @@ export class WebhookEndpoints extends APIResource {
    * secret, and for 24 hours also with the old one if you ask for that. The response contains the new secret,
    * which is not shown again.
    */
-  rotateSecret(webhookEndpointId: string, params?: T.RotateWebhookEndpointSecret, options?: RequestOptions): APIPromise<T.WebhookEndpointWithSecretObject> {
+  rotateSecret(webhookEndpointId: string, params?: T.RotateWebhookEndpointSecret, options?: RequestOptions): APIPromise<T.WebhookEndpointWithSecret> {
     return this.client.post(path`/webhook_endpoints/${webhookEndpointId}/rotate_secret`, { body: params, ...options });
   }
 
@@ -1368,14 +2132,14 @@ export class WebhookEndpoints extends APIResource {
    * subscribes to. A worker sends the event once, ahead of the endpoint's other events, and the delivery log
    * shows the attempt. The error `webhook_test_failed` means that the endpoint did not respond.
    */
-  test(webhookEndpointId: string, params: T.TestWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointTestObject> {
+  test(webhookEndpointId: string, params: T.TestWebhookEndpoint, options?: RequestOptions): APIPromise<T.WebhookEndpointTestResult> {
     return this.client.post(path`/webhook_endpoints/${webhookEndpointId}/test`, { body: params, ...options });
   }
 }
 
 export class WebhookEventTypes extends APIResource {
   /** List the event types that an endpoint can subscribe to. */
-  list(options?: RequestOptions): APIPromise<T.WebhookEventTypesObject> {
+  list(options?: RequestOptions): APIPromise<T.WebhookEventTypeList> {
     return this.client.get("/webhook_event_types", options);
   }
 }
@@ -1413,13 +2177,13 @@ export class ChatCompletions extends APIResource {
    * List the stored chat completions of the project, oldest first by default. Personal data in them was replaced
    * before they were stored.
    */
-  list(params?: ChatCompletionsListParams, options?: RequestOptions): PagePromise<T.StoredChatObject> {
+  list(params?: ChatCompletionsListParams, options?: RequestOptions): PagePromise<T.StoredChat> {
     return this.client.getPage("/chat/completions", { query: params, ...options });
   }
 
   /**
-   * Delete all stored chat completions of the project, or those of a model, with their bytes. Training files that
-   * were made of them stay.
+   * Delete all stored chat completions of the project, or those of a model, with their content. Training files
+   * created from them are kept.
    */
   deleteAll(params?: ChatCompletionsDeleteAllParams, options?: RequestOptions): APIPromise<T.StoredChatsDeleted> {
     return this.client.delete("/chat/completions", { query: params, ...options });
@@ -1432,30 +2196,44 @@ export class ChatCompletions extends APIResource {
    * with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered
    * with 400 and the code `unsupported_parameter`. If `stream` is true, the response is a stream of server-sent
    * events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event
-   * with the body `Error`.
+   * with the body `ErrorResponse`.
    */
   create(params: T.CreateChatCompletion & { stream?: false | null }, options?: RequestOptions): APIPromise<T.ChatCompletion> {
     return this.client.post("/chat/completions", { body: params, ...options });
   }
 
   /** Retrieve a stored chat completion. It is stored within seconds after its answer. */
-  retrieve(completionId: string, options?: RequestOptions): APIPromise<T.StoredChatObject> {
+  retrieve(completionId: string, options?: RequestOptions): APIPromise<T.StoredChat> {
     return this.client.get(path`/chat/completions/${completionId}`, options);
   }
 
   /** Replace the metadata of a stored chat completion, for example to mark good answers. */
-  update(completionId: string, params: T.UpdateStoredChat, options?: RequestOptions): APIPromise<T.StoredChatObject> {
+  update(completionId: string, params: T.UpdateStoredChat, options?: RequestOptions): APIPromise<T.StoredChat> {
     return this.client.post(path`/chat/completions/${completionId}`, { body: params, ...options });
   }
 
   /** Delete a stored chat completion with its bytes. */
-  delete(completionId: string, options?: RequestOptions): APIPromise<T.StoredChatDeleted> {
+  delete(completionId: string, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     return this.client.delete(path`/chat/completions/${completionId}`, options);
   }
 }
 
 export class Chat extends APIResource {
   readonly completions = new ChatCompletions(this.client);
+}
+
+export class DatasetsChatCompletions extends APIResource {
+  /**
+   * Write stored chat completions to a file with the purpose `fine-tune`, one row for each, and check it like an
+   * upload. Answers that the limit of tokens cut off are left out.
+   */
+  create(params: T.CreateStoredChatFile, options?: RequestOptions): APIPromise<T.FileObject> {
+    return this.client.post("/datasets/chat_completions", { body: params, ...options });
+  }
+}
+
+export class Datasets extends APIResource {
+  readonly chatCompletions = new DatasetsChatCompletions(this.client);
 }
 
 export class Completions extends APIResource {
@@ -1466,7 +2244,7 @@ export class Completions extends APIResource {
    * with 400 and the code `unknown_parameter`. Audio, hosted tools and whatever else no engine does are answered
    * with 400 and the code `unsupported_parameter`. If `stream` is true, the response is a stream of server-sent
    * events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event
-   * with the body `Error`.
+   * with the body `ErrorResponse`.
    */
   create(params: T.CreateCompletion & { stream?: false | null }, options?: RequestOptions): APIPromise<T.Completion> {
     return this.client.post("/completions", { body: params, ...options });
@@ -1483,9 +2261,9 @@ export class Responses extends APIResource {
    * `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one
    * `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is
    * `response.completed`, or `response.incomplete` if the answer reached the token limit. A failure during the
-   * stream is sent as an event with the body `Error`.
+   * stream is sent as an event with the body `ErrorResponse`.
    */
-  create(params: T.CreateResponse & { stream?: false | null }, options?: RequestOptions): APIPromise<T.Response> {
+  create(params: T.CreateResponse & { stream?: false | null }, options?: RequestOptions): APIPromise<T.ModelResponse> {
     return this.client.post("/responses", { body: params, ...options });
   }
 }
@@ -1508,20 +2286,29 @@ export class EmbeddingsResource extends APIResource {
 export class Resources extends APIClient {
   readonly files = new Files(this);
   readonly uploads = new Uploads(this);
+  readonly datasetReports = new DatasetReports(this);
+  readonly datasetPreviews = new DatasetPreviews(this);
+  readonly datasetCleanings = new DatasetCleanings(this);
+  readonly datasetDiffs = new DatasetDiffs(this);
+  readonly datasetMerges = new DatasetMerges(this);
   readonly recognizers = new Recognizers(this);
-  readonly models = new Models(this);
+  readonly modelImports = new ModelImports(this);
   readonly fineTuning = new FineTuning(this);
-  readonly advice = new AdviceResource(this);
+  readonly advice = new Advice(this);
+  readonly sweeps = new Sweeps(this);
+  readonly models = new Models(this);
   readonly modelExports = new ModelExports(this);
   readonly erasureReceipts = new ErasureReceipts(this);
-  readonly admin = new Admin(this);
   readonly aliases = new Aliases(this);
+  readonly admin = new Admin(this);
+  readonly session = new SessionResource(this);
   readonly evals = new Evals(this);
   readonly batches = new Batches(this);
-  readonly datasets = new Datasets(this);
+  readonly datasetGenerations = new DatasetGenerations(this);
   readonly webhookEndpoints = new WebhookEndpoints(this);
   readonly webhookEventTypes = new WebhookEventTypes(this);
   readonly chat = new Chat(this);
+  readonly datasets = new Datasets(this);
   readonly completions = new Completions(this);
   readonly responses = new Responses(this);
   readonly embeddings = new EmbeddingsResource(this);
@@ -1530,7 +2317,7 @@ export class Resources extends APIClient {
    * Retrieve the API key that the request was sent with, its project, the limits that apply to both, and how much
    * of them is used.
    */
-  whoami(options?: RequestOptions): APIPromise<T.CallerObject> {
+  whoami(options?: RequestOptions): APIPromise<T.Caller> {
     return this.get("/whoami", options);
   }
 }

@@ -43,18 +43,14 @@ export function backoffMs(tries: number): number {
 }
 
 /** Return the delay before the request is sent again, or null if that would not help. */
-export function retryDelayMs(
-  response: Response,
-  tries: number,
-  isRepeatable: boolean,
-): number | null {
+export function retryDelayMs(response: Response, tries: number, mayRepeat: boolean): number | null {
   const requested = retryAfterMs(response.headers);
   if (requested !== null && requested > MAX_RETRY_AFTER_MS) return null;
   const shouldRetry = response.headers.get("x-should-retry");
   if (shouldRetry === "false") return null;
   const mayPass =
     response.status === 429 ||
-    (isRepeatable && (AMBIGUOUS.has(response.status) || shouldRetry === "true"));
+    (mayRepeat && (AMBIGUOUS.has(response.status) || shouldRetry === "true"));
   if (!mayPass) return null;
   return requested === null ? backoffMs(tries) : requested + backoffMs(0) / 4;
 }

@@ -1,8 +1,19 @@
 /** Types of the API. Generated from openapi.json by `npm run generate`. */
 
+/** Token counts of a request. */
+export interface CompletionUsage {
+  /** Number of tokens in the prompt. */
+  prompt_tokens: number;
+  /** Number of generated tokens. */
+  completion_tokens?: number | null;
+  /** Number of tokens in the prompt and the output. */
+  total_tokens: number;
+  [key: string]: unknown;
+}
+
 /** A new key of a service account. This is the only response that contains the secret. */
-export interface AccountKeyObject {
-  object?: "organization.project.service_account.api_key";
+export interface ServiceAccountApiKey {
+  object: "organization.project.service_account.api_key";
   /** ID of the key, prefixed with `key_`. */
   id: string;
   /** Name of the key. */
@@ -16,10 +27,10 @@ export interface AccountKeyObject {
 }
 
 /** Role of a service account, which determines the role of its keys. */
-export type AccountRole = "owner" | "member" | "none";
+export type ServiceAccountRole = "owner" | "member" | "none";
 
 /** API key that was used. */
-export interface ActorKey {
+export interface AuditLogActorApiKey {
   /** ID of the key. */
   id: string;
   /** ID of the key's project. */
@@ -29,21 +40,22 @@ export interface ActorKey {
 }
 
 /** Session of an actor without a valid API key. */
-export interface ActorSession {
+export interface AuditLogActorSession {
   /** Address that the request came from. */
   ip_address: string | null;
-  user: ActorUser;
+  /** Actor without an API key: `operator` for commands on the server, or `finetuned` for the service itself. */
+  user: AuditLogActorUser;
 }
 
 /** Actor without an API key: `operator` for commands on the server, or `finetuned` for the service itself. */
-export interface ActorUser {
+export interface AuditLogActorUser {
   /** Name of the actor; null for an unknown one. */
   id: string | null;
 }
 
 /** A key with the role `admin`, without its secret. */
-export interface AdminKeyObject {
-  object?: "organization.admin_api_key";
+export interface AdminApiKey {
+  object: "organization.admin_api_key";
   /** ID of the key, prefixed with `key_`. */
   id: string;
   /** Name of the key. */
@@ -59,30 +71,37 @@ export interface AdminKeyObject {
   last_used_at: number | null;
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
   expires_at: number | null;
-  owner: AdminKeyOwner;
+  /** Program that uses an admin key, under the name of the key. */
+  owner: AdminApiKeyOwner;
   /** ID of the project to which the key belongs. */
   project_id: string;
 }
 
-/** The program that uses an admin key. It has the name of the key. */
-export interface AdminKeyOwner {
-  type?: "service_account";
-  object?: "organization.service_account";
+/** Program that uses an admin key, under the name of the key. */
+export interface AdminApiKeyOwner {
+  /** Always `service_account`. */
+  type: "service_account";
+  object: "organization.service_account";
   /** ID of the key. */
   id: string;
   /** Name of the key. */
   name: string;
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
-  role?: "owner";
+  /** Role of the owner. Always `owner`. */
+  role: "owner";
 }
 
 /** Completed advice before a training. */
 export interface AdviceResult {
   /** What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data` first. */
-  recommendation: Recommendation;
+  recommendation: AdviceRecommendation;
   /** Recommendation in one sentence, with its figures. */
   sentence: string;
+  /** Code of the sentence. */
+  code?: string | null;
+  /** Figures of the sentence by name. Scores are in points (0 to 100). */
+  figures?: Record<string, unknown> | null;
   /** Number of rows in the training file. */
   rows?: number | null;
   /** Metric of the scores, chosen by the answers. */
@@ -100,11 +119,13 @@ export interface AdviceResult {
   /** Result of a keyword search, which needs no training. */
   retrieval?: RetrievalSigns | null;
   /** Findings of the file's report, the most urgent first. */
-  findings?: FindingObject[] | null;
+  findings?: Finding[] | null;
   /** Estimate of a job with default settings. */
-  estimate?: EstimateObject | null;
+  estimate?: FineTuningEstimate | null;
   /** Skipped checks, and reasons why a job would be refused. */
   notes?: string[] | null;
+  /** The notes as codes and figures, in the same order. */
+  note_details?: Statement[] | null;
 }
 
 /** Mean score of a model in points (0 to 100), with its 95% confidence interval. */
@@ -123,7 +144,7 @@ export interface AdviceScore {
 export interface AliasChange {
   /** `etag` of the alias after the change. */
   id: string;
-  object?: "alias.change";
+  object: "alias.change";
   /** Generation of the alias after the change. */
   generation: number;
   /** Time of the change, as a Unix timestamp in seconds. */
@@ -133,30 +154,22 @@ export interface AliasChange {
   /** ID of the API key that made the change. */
   api_key_id: string;
   /** Targets before the change; empty if the alias was new. */
-  previous_targets: TargetShare[];
+  previous_targets: AliasTarget[];
   /** Targets after the change. They equal `previous_targets` if only the gate was changed. */
-  targets: TargetShare[];
+  targets: AliasTarget[];
   /** Gate after the change; empty if there is none. */
   gate?: Record<string, string>;
   /** Whether the change was made although the gate failed. Default: `false`. */
   forced?: boolean;
   /** Conditions that the targets did not meet; empty unless `forced`. */
-  failed_conditions?: FailedConditionObject[];
-}
-
-/** Response to deleting an alias. */
-export interface AliasDeleted {
-  /** Name of the deleted alias. */
-  id: string;
-  object?: "alias";
-  deleted?: true;
+  failed_conditions?: FailedCondition[];
 }
 
 /** A project-defined name for a model, or for a split between two models. */
-export interface AliasObject {
+export interface Alias {
   /** Name of the alias, to use as the model name in requests. */
   id: string;
-  object?: "alias";
+  object: "alias";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /** Time of the last change, as a Unix timestamp in seconds. */
@@ -166,7 +179,7 @@ export interface AliasObject {
   /** Entity tag of the alias, to be sent as `If-Match` in changes. */
   etag: string;
   /** Models that receive the requests. */
-  targets: TargetShare[];
+  targets: AliasTarget[];
   /**
    * Conditions that the evaluation of a trained model must meet before the alias points at it; empty if there are
    * none.
@@ -175,50 +188,85 @@ export interface AliasObject {
 }
 
 /** Limits that apply to an API key or a project, and how much of them is used. */
-export interface Allowance {
-  requests_per_minute: LimitUse;
-  tokens_per_minute: LimitUse;
-  concurrent_requests: LimitUse;
-  concurrent_streams: LimitUse;
+export interface ApiKeyLimitUsage {
+  /** A limit, and how much of it is used. */
+  requests_per_minute: LimitUsage;
+  /** A limit, and how much of it is used. */
+  tokens_per_minute: LimitUsage;
+  /** A limit, and how much of it is used. */
+  concurrent_requests: LimitUsage;
+  /** A limit, and how much of it is used. */
+  concurrent_streams: LimitUsage;
 }
 
 /** Outcome of a rewrite for the append-only file of Redis. */
-export type AppendOnlyFile = "rewritten" | "off" | "not_permitted";
+export type ErasureAppendOnlyFile = "rewritten" | "off" | "not_permitted";
 
 /** Actor of an event: an API key, or a session without one. */
-export interface AuditActor {
+export interface AuditLogActor {
+  /** Type of the actor. `api_key`: a valid key was sent. `session`: none was. */
   type: "api_key" | "session";
-  api_key?: ActorKey | null;
-  session?: ActorSession | null;
+  /** API key that was used. */
+  api_key?: AuditLogActorApiKey | null;
+  /** Session of an actor without a valid API key. */
+  session?: AuditLogActorSession | null;
 }
 
 /** Entry of the audit log. */
-export interface AuditLogObject {
-  object?: "organization.audit_log";
+export interface AuditLog {
+  object: "organization.audit_log";
+  /** ID of the entry. */
   id: string;
   /** Type of the event. */
   type: string;
   /** Time of the event, in Unix seconds. */
   effective_at: number;
-  project: AuditProject | null;
-  actor: AuditActor;
+  /** Project that the entry is about. */
+  project: AuditLogProject | null;
+  /** Actor of an event: an API key, or a session without one. */
+  actor: AuditLogActor;
   /** IDs of the objects that were changed or read, and of those that they belong to; at most 100. */
   objects: string[];
   /** Counts, such as the number of bytes read or of requests. */
   counts: Record<string, number>;
-  request: AuditRequest;
-  result: AuditResult;
+  /** Request that the entry is about. */
+  request: AuditLogRequest;
+  /** Result of the request. */
+  result: AuditLogResult;
   [key: string]: unknown;
 }
 
+/** Result of a verification of the audit log. */
+export interface AuditLogVerification {
+  object: "organization.audit_log.verification";
+  /**
+   * Result. `intact`: no sealed entry was changed, deleted, added or moved. `damaged`: `problems` says what is
+   * wrong. `empty`: no entry is sealed yet.
+   */
+  status: "intact" | "damaged" | "empty";
+  /** Time of the verification, in Unix seconds. */
+  verified_at: number;
+  /** Newest valid checkpoint. Null if no entry is sealed. */
+  sealed: SealedUntil | null;
+  /** Number of sealed entries that were deleted because of their age, as checkpoints state. */
+  entries_deleted: number;
+  /** Number of newer entries, which are not sealed yet and cannot be verified. */
+  entries_unsealed: number;
+  /** Problems found. Empty if there are none. */
+  problems: string[];
+  /** Facts that an auditor should know, such as changes of the retention. */
+  notes: string[];
+}
+
 /** Project that the entry is about. */
-export interface AuditProject {
+export interface AuditLogProject {
+  /** ID of the project. */
   id: string;
 }
 
 /** Request that the entry is about. */
-export interface AuditRequest {
-  /** Request ID, which the service's logs contain too. */
+export interface AuditLogRequest {
+  /** ID of the request, which is also in the service's logs. */
   id: string | null;
   /** Address that the request came from. */
   ip_address: string | null;
@@ -229,7 +277,8 @@ export interface AuditRequest {
 }
 
 /** Result of the request. */
-export interface AuditResult {
+export interface AuditLogResult {
+  /** Outcome of the request. */
   outcome: "applied" | "accepted" | "succeeded" | "refused" | "failed";
   /** HTTP status of the answer; null if `applied` or `accepted`. */
   status: number | null;
@@ -251,7 +300,7 @@ export interface BatchError {
 
 /** Reasons why a batch failed. */
 export interface BatchErrors {
-  object?: "list";
+  object: "list";
   /** The first 50 reasons. */
   data: BatchError[];
 }
@@ -263,10 +312,10 @@ export interface BatchInputTokensDetails {
 }
 
 /** Batch of requests from a file, which are answered at the lowest priority. */
-export interface BatchObject {
+export interface Batch {
   /** ID of the batch, prefixed with `batch_`. */
   id: string;
-  object?: "batch";
+  object: "batch";
   /** Endpoint to which every request of the batch is sent. */
   endpoint: string;
   /** Model that all requests name; null until the input file is checked. */
@@ -304,7 +353,9 @@ export interface BatchObject {
   cancelling_at: number | null;
   /** Time at which the batch was cancelled, as a Unix timestamp in seconds. */
   cancelled_at: number | null;
+  /** Request counts of a batch. */
   request_counts: BatchRequestCounts;
+  /** Tokens of the answered requests of a batch. */
   usage: BatchUsage;
   /** Key-value pairs attached to the batch. */
   metadata: Record<string, string> | null;
@@ -341,23 +392,27 @@ export type BatchStatus = "validating" | "failed" | "in_progress" | "finalizing"
 export interface BatchUsage {
   /** Number of input tokens. */
   input_tokens: number;
+  /** Breakdown of the input tokens. */
   input_tokens_details: BatchInputTokensDetails;
   /** Number of output tokens. */
   output_tokens: number;
+  /** Breakdown of the output tokens. */
   output_tokens_details: BatchOutputTokensDetails;
   /** Number of input and output tokens. */
   total_tokens: number;
 }
 
 /** The API key that a request was sent with, its project, and the limits of both. */
-export interface CallerObject {
-  object?: "caller";
-  api_key: KeyObject;
-  project: ProjectObject;
+export interface Caller {
+  object: "caller";
+  /** An API key without its secret. */
+  api_key: ApiKey;
+  /** A project (tenant). */
+  project: Project;
   /** Limits that apply to the API key, installation defaults included. */
-  api_key_limits: Allowance;
+  api_key_limits: ApiKeyLimitUsage;
   /** Limits that apply to all keys of the project together, installation defaults included. */
-  project_limits: ProjectAllowance;
+  project_limits: ProjectLimitUsage;
   /**
    * Bytes that the project has in storage, by kind, such as `files` and `jobs`. `uploading` is reserved for
    * uploads and tasks in progress.
@@ -367,23 +422,23 @@ export interface CallerObject {
   min_training_rows: number;
 }
 
-/** Which chats of a project are stored, with personal data replaced, to train on them later. */
+/** Settings for storing the chats of a project, with personal data replaced, to train on them later. */
 export interface CaptureSettings {
   /**
-   * Share of the chats without `store` that are stored. With 0, only those with `"store": true` are. Default:
-   * `1`.
+   * Share of the chats without `store` that are stored. With 0, only requests with `"store": true` are stored.
+   * Default: `1`.
    */
   sampling?: number;
   /** Days after which a stored chat is deleted. Default: `30`. */
   expires_after_days?: number;
   /**
-   * Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one
-   * number per value in a chat. Default: `mask`.
+   * Replacement for personal data. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per
+   * value in a chat. Default: `mask`.
    */
   redaction?: "mask" | "pseudonym";
   /**
-   * Whether to also replace numbers that have the form of personal data, but no word before them that confirms
-   * it. Default: `false`.
+   * Whether to also replace numbers that look like personal data but have no confirming word before them.
+   * Default: `false`.
    */
   possible_personal_data?: boolean;
   /** The only models whose chats are stored: names of base models, trained models or aliases. `null` for all. */
@@ -392,25 +447,30 @@ export interface CaptureSettings {
 
 /** Chat completion, as in the OpenAI API. */
 export interface ChatCompletion {
+  /** ID of the completion. */
   id: string;
   /** Unix timestamp in seconds (UTC). */
   created: number;
   /** Model that generated the response. */
   model: string;
+  /** Token counts of a request. */
   usage?: CompletionUsage | null;
   object: "chat.completion";
+  /** Generated messages, one per requested choice. */
   choices: ChatCompletionChoice[];
   [key: string]: unknown;
 }
 
 /** A generated chat message. */
 export interface ChatCompletionChoice {
+  /** Position of the choice in the list of choices, starting at 0. */
   index: number;
   /**
    * Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the
    * model called tools.
    */
   finish_reason: string | null;
+  /** Generated message. */
   message: ChatMessage;
   [key: string]: unknown;
 }
@@ -430,30 +490,60 @@ export interface ChatMessage {
   [key: string]: unknown;
 }
 
+/** A check of the installation. */
+export interface Check {
+  /** Subject of the check. */
+  name: string;
+  /**
+   * Status of the check. `warning`: it works, but something should be changed. `failed`: a part of the service
+   * does not work.
+   */
+  status: "ok" | "warning" | "failed";
+  /** Result of the check, in words. */
+  message: string;
+  /** Suggested fix. Null if there is nothing to do. */
+  fix: string | null;
+}
+
 /** Metrics of a checkpoint, measured when it was saved. */
-export interface CheckpointMetrics {
+export interface FineTuningJobCheckpointMetrics {
+  /** Training step at which the checkpoint was saved. */
   step?: number | null;
+  /** Training loss of the step. */
   train_loss?: number | null;
+  /** Share of the training tokens that the model predicts correctly. */
   train_mean_token_accuracy?: number | null;
+  /** Loss on a sample of the validation rows. */
   valid_loss?: number | null;
+  /** Token accuracy on a sample of the validation rows. */
   valid_mean_token_accuracy?: number | null;
+  /** Loss on all validation rows. */
   full_valid_loss?: number | null;
+  /** Token accuracy on all validation rows. */
   full_valid_mean_token_accuracy?: number | null;
+  /** Mean reward of the answers to training prompts. Only for reinforcement. */
   train_reward_mean?: number | null;
+  /** Mean reward of the answers to validation prompts. Only for reinforcement. */
   valid_reward_mean?: number | null;
+  /** Share of the training pairs in which the preferred answer has the higher reward. Only for DPO and KTO. */
   train_reward_accuracy?: number | null;
+  /** Mean difference of the rewards of preferred and other answers, in nats times `beta`. Only for DPO and KTO. */
   train_reward_margin?: number | null;
+  /** Reward accuracy on a sample of the validation rows. Only for DPO and KTO. */
   valid_reward_accuracy?: number | null;
+  /** Reward margin on a sample of the validation rows. Only for DPO and KTO. */
   valid_reward_margin?: number | null;
+  /** Reward accuracy on all validation rows. Only for DPO and KTO. */
   full_valid_reward_accuracy?: number | null;
+  /** Reward margin on all validation rows. Only for DPO and KTO. */
   full_valid_reward_margin?: number | null;
 }
 
 /** A checkpoint: a model saved during training, which can serve inference requests. */
-export interface CheckpointObject {
+export interface FineTuningJobCheckpoint {
   /** ID of the checkpoint. Starts with `ftckpt_`. */
   id: string;
-  object?: "fine_tuning.job.checkpoint";
+  object: "fine_tuning.job.checkpoint";
   /** Creation time, in Unix seconds. */
   created_at: number;
   /** Name of the model to use in inference requests. */
@@ -463,7 +553,7 @@ export interface CheckpointObject {
   /** Number of training steps before the checkpoint. */
   step_number: number;
   /** Metrics measured at the checkpoint. */
-  metrics: CheckpointMetrics;
+  metrics: FineTuningJobCheckpointMetrics;
 }
 
 /** Grader that measures chrF: the overlap of character n-grams, from 0 to 1. */
@@ -472,6 +562,7 @@ export interface ChrfGrader {
   name: string;
   /** Lowest score that passes. Defaults to the middle of the range of scores. */
   pass_threshold?: number | null;
+  /** Always `chrf`. */
   type: "chrf";
   /** Text to grade. May contain template variables. Default: `{{sample.output_text}}`. */
   input?: string;
@@ -479,8 +570,196 @@ export interface ChrfGrader {
   reference: string;
 }
 
-/** Cleaning options. The first row of a set of duplicates is kept. */
-export interface CleanRequest {
+/** Text completion, as in the OpenAI API. */
+export interface Completion {
+  /** ID of the completion. */
+  id: string;
+  /** Unix timestamp in seconds (UTC). */
+  created: number;
+  /** Model that generated the response. */
+  model: string;
+  /** Token counts of a request. */
+  usage?: CompletionUsage | null;
+  object: "text_completion";
+  /** Generated texts, one per requested choice. */
+  choices: CompletionChoice[];
+  [key: string]: unknown;
+}
+
+/** A generated text. */
+export interface CompletionChoice {
+  /** Position of the choice in the list of choices, starting at 0. */
+  index: number;
+  /**
+   * Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the
+   * model called tools.
+   */
+  finish_reason: string | null;
+  /** Generated text. */
+  text: string;
+  [key: string]: unknown;
+}
+
+/** Items whose answers are sampled with chat completions. */
+export interface CompletionsDataSource {
+  /** Always `completions`. */
+  type: "completions";
+  /** Source of the items. */
+  source: FileContentSource | FileIdSource;
+  /**
+   * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each
+   * item.
+   */
+  model?: string | null;
+  /** Prompt of an item. */
+  input_messages?: TemplateMessages | ItemReferenceMessages | null;
+  /** Sampling parameters of chat completions. */
+  sampling_params?: CompletionsSamplingParams | null;
+}
+
+/** Sampling parameters of chat completions. */
+export interface CompletionsSamplingParams {
+  /** Maximum number of tokens of an answer. Defaults to the rest of the model's context. */
+  max_completion_tokens?: number | null;
+  /** Reasoning effort, for models that support it. */
+  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+  /** Sampling seed. Defaults to 42. */
+  seed?: number | null;
+  /** Sampling temperature. Defaults to 1. */
+  temperature?: number | null;
+  /** Probability mass of the tokens to sample from. Defaults to 1. */
+  top_p?: number | null;
+  /** Format of the answers, as in chat completions. */
+  response_format?: Record<string, unknown> | null;
+  /** Functions that the model may call, as in chat completions. */
+  tools?: Record<string, unknown>[] | null;
+}
+
+/** Request to create a key of a service account. */
+export interface CreateServiceAccountApiKey {
+  /** Name of the key. By default, that of the account. */
+  name?: string | null;
+  /** Seconds until the key expires, up to ten years. `null`: never. */
+  expires_in_seconds?: number | null;
+}
+
+/** Request to create an admin key. */
+export interface CreateAdminApiKey {
+  /** Name of the key. */
+  name: string;
+  /** Seconds until the key expires, up to ten years. `null`: never. */
+  expires_in_seconds?: number | null;
+}
+
+/** Request for advice before a training. */
+export interface CreateAdvice {
+  /** ID of the file. */
+  training_file_id: string;
+  /** ID of the base model. An engine must serve it. */
+  model: string;
+  /** Key-value pairs attached to the advice; up to 16. */
+  metadata?: Record<string, string> | null;
+}
+
+/** Request body to create a batch. */
+export interface CreateBatch {
+  /**
+   * ID of a file with the purpose `batch`: JSON Lines with one request per line, up to 50,000 requests and 200
+   * MiB.
+   */
+  input_file_id: string;
+  /** Endpoint to which every request of the batch is sent. */
+  endpoint: "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/embeddings";
+  /** Time after which the batch expires. Only `24h` is supported. */
+  completion_window: "24h";
+  /** Key-value pairs attached to the batch; up to 16. */
+  metadata?: Record<string, string> | null;
+  /** Lifetime of the output file and the error file. */
+  output_expires_after?: BatchOutputExpiresAfter | null;
+}
+
+/** Chat completion request, as in the OpenAI API. */
+export interface CreateChatCompletion {
+  /** ID of a base model, a trained model or an alias in the project. */
+  model: string;
+  /** Whether to stream the response as server-sent events. Default: `false`. */
+  stream?: boolean | null;
+  /** Sampling temperature. 0 selects the most likely token at each step. */
+  temperature?: number | null;
+  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
+  top_p?: number | null;
+  /** Options for streaming responses. */
+  stream_options?: StreamOptions | null;
+  /** Maximum number of tokens to generate. */
+  max_tokens?: number | null;
+  /**
+   * Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the
+   * operator configures another limit.
+   */
+  n?: number | null;
+  /** Sequences at which generation stops. */
+  stop?: string | string[] | null;
+  /** Sampling seed. The same seed gives the same output. */
+  seed?: number | null;
+  /** Penalty for a token that grows with each of its occurrences in the text. */
+  frequency_penalty?: number | null;
+  /** Penalty for tokens that occur in the text. */
+  presence_penalty?: number | null;
+  /** Messages of the conversation. */
+  messages: ChatMessage[];
+  /** Maximum number of tokens to generate. Not together with `max_tokens`. */
+  max_completion_tokens?: number | null;
+  /** Functions that the model may call. */
+  tools?: Record<string, unknown>[] | null;
+  /** Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`. */
+  tool_choice?: unknown;
+  /** Reasoning options, named as in the chat templates of the base models. */
+  chat_template_kwargs?: ReasoningOptions | null;
+  /** Output format: plain JSON, or JSON that matches a schema. */
+  response_format?: Record<string, unknown> | null;
+  /** Whether to return the log probability of each output token. */
+  logprobs?: boolean | null;
+  [key: string]: unknown;
+}
+
+/** Text completion request, as in the OpenAI API. */
+export interface CreateCompletion {
+  /** ID of a base model, a trained model or an alias in the project. */
+  model: string;
+  /** Whether to stream the response as server-sent events. Default: `false`. */
+  stream?: boolean | null;
+  /** Sampling temperature. 0 selects the most likely token at each step. */
+  temperature?: number | null;
+  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
+  top_p?: number | null;
+  /** Options for streaming responses. */
+  stream_options?: StreamOptions | null;
+  /** Maximum number of tokens to generate. */
+  max_tokens?: number | null;
+  /**
+   * Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the
+   * operator configures another limit.
+   */
+  n?: number | null;
+  /** Sequences at which generation stops. */
+  stop?: string | string[] | null;
+  /** Sampling seed. The same seed gives the same output. */
+  seed?: number | null;
+  /** Penalty for a token that grows with each of its occurrences in the text. */
+  frequency_penalty?: number | null;
+  /** Penalty for tokens that occur in the text. */
+  presence_penalty?: number | null;
+  /** Prompt or prompts, as text or token IDs. */
+  prompt: string | string[] | number[] | number[][];
+  /** Whether to return the prompt before the output. */
+  echo?: boolean | null;
+  /** Number of most likely tokens to return log probabilities for. */
+  logprobs?: number | null;
+  [key: string]: unknown;
+}
+
+/** Request to clean a file. The first row of a set of duplicates is kept. */
+export interface CreateDatasetCleaning {
   /** Whether to drop invalid rows. If false, an invalid row fails the cleaning. Default: `true`. */
   drop_broken?: boolean;
   /**
@@ -531,235 +810,113 @@ export interface CleanRequest {
   validation_share?: number;
   /** Random seed of the validation split. Default: `0`. */
   seed?: number;
+  /** ID of the source file. */
+  file_id: string;
   /**
    * ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7,
    * "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not
    * dropped as a duplicate or contradiction.
    */
-  decisions_file?: string | null;
+  decisions_file_id?: string | null;
+  /**
+   * Whether to apply the reviews that the file has when the cleaning is created, as decisions on single rows:
+   * approved rows are kept, rejected ones dropped, and edited ones replaced. Not together with
+   * `decisions_file_id`. Default: `false`.
+   */
+  use_reviews?: boolean;
   /** Format options of the file. Defaults to the options given at upload. */
-  format?: FormatFields | null;
+  format?: FileFormat | null;
+  /** Key-value pairs attached to the cleaning; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
-/** A cleaning of a file. Its outputs are separate files. */
-export interface CleaningObject {
-  /** ID of the cleaning, prefixed with `fileclean-`. */
-  id: string;
-  object?: "file.cleaning";
-  /** Creation time, as a Unix timestamp in seconds. */
-  created_at: number;
-  /** Time the cleaning ended, as a Unix timestamp in seconds; null while it runs. */
-  finished_at: number | null;
-  /** ID of the source file. */
+/** Request to compare a training file with a later one. */
+export interface CreateDatasetDiff {
+  /** ID of the earlier file. */
   file_id: string;
-  /** Status of the cleaning: `in_progress`, then `completed` or `failed`. */
-  status: TaskState;
-  /** Options of the cleaning. */
-  options: Record<string, unknown>;
-  /** Error that made the cleaning fail; null otherwise. */
-  error: TaskFailure | null;
-  /** ID of the file with the rows to train on. */
-  training_file?: string | null;
-  /** ID of the file with the held-out rows. */
-  validation_file?: string | null;
-  /** ID of a JSON Lines file that describes what happened to each affected row. */
-  diff_file?: string | null;
-  /** Number of rows in the source file. */
-  source_rows?: number | null;
-  /** Number of rows in `training_file`. */
-  training_rows?: number | null;
-  /** Number of rows in `validation_file`. */
-  validation_rows?: number | null;
-  /** Number of dropped rows, by reason. */
-  dropped?: Record<string, number> | null;
-  /** Number of changes, by kind. */
-  changed?: Record<string, number> | null;
-  /** Number of rows with changes. */
-  changed_rows?: number | null;
+  /** ID of the later file, which has passed its check. */
+  other_file_id: string;
+  /** Key-value pairs attached to the diff; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
-/** Text completion, as in the OpenAI API. */
-export interface Completion {
-  id: string;
-  /** Unix timestamp in seconds (UTC). */
-  created: number;
-  /** Model that generated the response. */
+/** Request to generate training rows from documents. */
+export interface CreateDatasetGeneration {
+  /**
+   * IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common encoding, up to 20 MiB
+   * together.
+   */
+  document_ids: string[];
+  /** Model of this installation that writes and checks the rows. A larger model writes better ones. */
   model: string;
-  usage?: CompletionUsage | null;
-  object: "text_completion";
-  choices: CompletionChoice[];
-  [key: string]: unknown;
-}
-
-/** A generated text. */
-export interface CompletionChoice {
-  index: number;
   /**
-   * Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the
-   * model called tools.
+   * Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and
+   * `refusals`, which are questions that the documents do not answer. Together with other kinds, one passage in
+   * four gets a refusal.
    */
-  finish_reason: string | null;
-  text: string;
-  [key: string]: unknown;
-}
-
-/** Token counts of a request. */
-export interface CompletionUsage {
-  prompt_tokens: number;
-  completion_tokens?: number | null;
-  total_tokens: number;
-  [key: string]: unknown;
-}
-
-/** Items whose answers are sampled with chat completions. */
-export interface CompletionsDataSource {
-  type: "completions";
-  /** Source of the items. */
-  source: FileContentSource | FileIdSource;
+  kinds?: GenerationRowKind[];
+  /** BCP 47 tag of the language of the rows; null for the language of each passage. */
+  language?: string | null;
+  /** Target row count. Default: `100`. */
+  n?: number;
   /**
-   * Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each
-   * item.
+   * Number of input and output tokens after which no more requests are sent to the model. Requests in progress
+   * may exceed it.
    */
-  model?: string | null;
-  /** Prompt of an item. */
-  input_messages?: TemplateMessages | ItemReferenceMessages | null;
-  sampling_params?: CompletionsSamplingParams | null;
+  max_tokens_total?: number | null;
+  /** Random seed for choosing and ordering passages. Default: `0`. */
+  seed?: number;
+  /** Key-value pairs attached to the generation; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
-/** Sampling parameters of chat completions. */
-export interface CompletionsSamplingParams {
-  /** Maximum number of tokens of an answer. Defaults to the rest of the model's context. */
-  max_completion_tokens?: number | null;
-  /** Reasoning effort, for models that support it. */
-  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
-  /** Sampling seed. Defaults to 42. */
-  seed?: number | null;
-  /** Sampling temperature. Defaults to 1. */
-  temperature?: number | null;
-  /** Probability mass of the tokens to sample from. Defaults to 1. */
-  top_p?: number | null;
-  /** Format of the answers, as in chat completions. */
-  response_format?: Record<string, unknown> | null;
-  /** Functions that the model may call, as in chat completions. */
-  tools?: Record<string, unknown>[] | null;
+/** Request to merge training files. */
+export interface CreateDatasetMerge {
+  /** Files to merge. Their rows have one format, such as chats or prompts for graders. */
+  files: FileToMerge[];
+  /** Name of the merged file. Default: `merged.jsonl`. */
+  filename?: string;
+  /**
+   * Whether to keep only the first of the rows that are identical in all content used for training, in the order
+   * of `files`. Default: `true`.
+   */
+  exact_duplicates?: boolean;
+  /**
+   * `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown
+   * languages, and of languages with less than 2% of the rows, are all kept. Default: `none`.
+   */
+  balance?: "none" | "files" | "languages";
+  /** Random seed for choosing rows. Default: `0`. */
+  seed?: number;
+  /** Key-value pairs attached to the merge; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
-/** Request to create a key of a service account. */
-export interface CreateAccountKey {
-  /** Name of the key. By default, that of the account. */
-  name?: string | null;
-  /** Seconds until the key expires, up to ten years. `null`: never. */
-  expires_in_seconds?: number | null;
+/** Request for a preview of a training file. */
+export interface CreateDatasetPreview {
+  /** ID of the file, which has the purpose `fine-tune`. */
+  file_id: string;
+  /**
+   * Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at
+   * upload.
+   */
+  format?: FileFormat | null;
+  /** Maximum number of rows. Fewer are shown if they are large. Default: `20`. */
+  limit?: number;
+  /** Key-value pairs attached to the preview; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
-/** Request to create an admin key. */
-export interface CreateAdminKey {
-  name: string;
-  /** Seconds until the key expires, up to ten years. `null`: never. */
-  expires_in_seconds?: number | null;
-}
-
-/** Request for advice before a training. */
-export interface CreateAdvice {
+/** Request for a report on a training file. */
+export interface CreateDatasetReport {
   /** ID of the file. */
-  training_file_id: string;
-  /** ID of the base model. An engine must serve it. */
-  model: string;
-  /** Key-value pairs attached to the advice; up to 16. */
+  file_id: string;
+  /** Base models whose tokenizers count tokens; all base models if omitted. */
+  models?: string[] | null;
+  /** ID of a validation file to check for shared rows. */
+  validation_file_id?: string | null;
+  /** Key-value pairs attached to the report; up to 16. */
   metadata?: Record<string, string> | null;
-}
-
-/** Request body to create a batch. */
-export interface CreateBatch {
-  /**
-   * ID of a file with the purpose `batch`: JSON Lines with one request per line, up to 50,000 requests and 200
-   * MiB.
-   */
-  input_file_id: string;
-  /** Endpoint to which every request of the batch is sent. */
-  endpoint: "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/embeddings";
-  /** Time after which the batch expires. Only `24h` is supported. */
-  completion_window: "24h";
-  /** Key-value pairs attached to the batch; up to 16. */
-  metadata?: Record<string, string> | null;
-  /** Lifetime of the output file and the error file. */
-  output_expires_after?: BatchOutputExpiresAfter | null;
-}
-
-/** Chat completion request, as in the OpenAI API. */
-export interface CreateChatCompletion {
-  /** ID of a base model, a trained model or an alias in the project. */
-  model: string;
-  /** Whether to stream the response as server-sent events. Default: `false`. */
-  stream?: boolean | null;
-  /** Sampling temperature. 0 selects the most likely token at each step. */
-  temperature?: number | null;
-  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
-  top_p?: number | null;
-  stream_options?: StreamOptions | null;
-  /** Maximum number of tokens to generate. */
-  max_tokens?: number | null;
-  /**
-   * Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the
-   * operator configures another limit.
-   */
-  n?: number | null;
-  /** Sequences at which generation stops. */
-  stop?: string | string[] | null;
-  /** Sampling seed. The same seed gives the same output. */
-  seed?: number | null;
-  /** Penalty for a token that grows with each of its occurrences in the text. */
-  frequency_penalty?: number | null;
-  /** Penalty for tokens that occur in the text. */
-  presence_penalty?: number | null;
-  messages: ChatMessage[];
-  /** Maximum number of tokens to generate. Not together with `max_tokens`. */
-  max_completion_tokens?: number | null;
-  /** Functions that the model may call. */
-  tools?: Record<string, unknown>[] | null;
-  /** Tool selection: `auto`, `none`, `required`, the one tool to call, or the `allowed_tools`. */
-  tool_choice?: unknown;
-  chat_template_kwargs?: ThinkingSwitches | null;
-  /** Output format: plain JSON, or JSON that matches a schema. */
-  response_format?: Record<string, unknown> | null;
-  /** Whether to return the log probability of each output token. */
-  logprobs?: boolean | null;
-  [key: string]: unknown;
-}
-
-/** Text completion request, as in the OpenAI API. */
-export interface CreateCompletion {
-  /** ID of a base model, a trained model or an alias in the project. */
-  model: string;
-  /** Whether to stream the response as server-sent events. Default: `false`. */
-  stream?: boolean | null;
-  /** Sampling temperature. 0 selects the most likely token at each step. */
-  temperature?: number | null;
-  /** Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value. */
-  top_p?: number | null;
-  stream_options?: StreamOptions | null;
-  /** Maximum number of tokens to generate. */
-  max_tokens?: number | null;
-  /**
-   * Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the
-   * operator configures another limit.
-   */
-  n?: number | null;
-  /** Sequences at which generation stops. */
-  stop?: string | string[] | null;
-  /** Sampling seed. The same seed gives the same output. */
-  seed?: number | null;
-  /** Penalty for a token that grows with each of its occurrences in the text. */
-  frequency_penalty?: number | null;
-  /** Penalty for tokens that occur in the text. */
-  presence_penalty?: number | null;
-  /** Prompt or prompts, as text or token IDs. */
-  prompt: string | string[] | number[] | number[][];
-  /** Whether to return the prompt before the output. */
-  echo?: boolean | null;
-  /** Number of most likely tokens to return log probabilities for. */
-  logprobs?: number | null;
-  [key: string]: unknown;
 }
 
 /** Embeddings request, as in the OpenAI API. */
@@ -768,7 +925,7 @@ export interface CreateEmbeddings {
   model: string;
   /** Input or inputs to embed, as text or token IDs. */
   input: string | string[] | number[] | number[][];
-  /** Default: `float`. */
+  /** Format of the vectors: numbers, or base64-encoded 32-bit floats. Default: `float`. */
   encoding_format?: "float" | "base64";
   /** Number of dimensions of each vector, if shorter than the model's. */
   dimensions?: number | null;
@@ -777,7 +934,8 @@ export interface CreateEmbeddings {
 
 /** Request to find rows in all files and stored chats of the project, and to erase them. */
 export interface CreateErasure {
-  match: RowMatchFields;
+  /** Rows to find. */
+  match: ErasureRowMatch;
   /**
    * Whether to replace each file by one without the rows, and to delete the stored chats. Otherwise, they are
    * only listed. Default: `false`.
@@ -788,11 +946,14 @@ export interface CreateErasure {
    * `apply`. Default: `false`.
    */
   cascade?: boolean;
+  /** Key-value pairs attached to the erasure; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
 /** Request body to create an eval. */
 export interface CreateEval {
-  data_source_config: CustomDataSourceConfig;
+  /** Schema of the items. */
+  data_source_config: CreateEvalDataSourceConfig;
   /** Graders of each item. Their names must be distinct. */
   testing_criteria: (StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader)[];
   /** Key-value pairs of your own; up to 16. */
@@ -811,38 +972,8 @@ export interface CreateEvalRun {
   name?: string | null;
 }
 
-/** Request body to generate training rows from documents. */
-export interface CreateGeneration {
-  /**
-   * IDs of files with the purpose `user_data`: plain text, Markdown or HTML in any common encoding, up to 20 MiB
-   * together.
-   */
-  documents: string[];
-  /** Model of this installation that writes and checks the rows. A larger model writes better ones. */
-  model: string;
-  /**
-   * Kinds of rows: `questions` that a passage answers, `rewrites` of such questions in other words, and
-   * `refusals`, which are questions that the documents do not answer. Together with other kinds, one passage in
-   * four gets a refusal.
-   */
-  kinds?: RowKind[];
-  /** BCP 47 tag of the language of the rows; null for the language of each passage. */
-  language?: string | null;
-  /** Number of rows wanted. Default: `100`. */
-  n?: number;
-  /**
-   * Number of input and output tokens after which no more requests are sent to the model. Requests in progress
-   * may exceed it.
-   */
-  max_tokens_total?: number | null;
-  /** Random seed for choosing and ordering passages. Default: `0`. */
-  seed?: number;
-  /** Key-value pairs attached to the generation; up to 16. */
-  metadata?: Record<string, string> | null;
-}
-
 /** Request body for creating a fine-tuning job. */
-export interface CreateJob {
+export interface CreateFineTuningJob {
   /** ID of the base model from the catalog. */
   model: string;
   /** ID of the training file. The file may still be processing. */
@@ -851,9 +982,9 @@ export interface CreateJob {
   validation_file?: string | null;
   /**
    * Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the
-   * model does not unlearn them. Not part of OpenAI's API.
+   * model keeps what it can do. Not part of OpenAI's API.
    */
-  mixed_files?: MixedFile[] | null;
+  mixed_files?: CreateMixedFile[] | null;
   /** Suffix to include in the name of the fine-tuned model. */
   suffix?: string | null;
   /** Random seed of the training. Generated if omitted. */
@@ -861,9 +992,9 @@ export interface CreateJob {
   /** Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512. */
   metadata?: Record<string, string> | null;
   /** Training method and its hyperparameters. Defaults to `supervised`. */
-  method?: Method | null;
+  method?: FineTuningMethod | null;
   /** Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
-  hyperparameters?: Hyperparameters | null;
+  hyperparameters?: SupervisedHyperparameters | null;
   /** Priority of the job. Higher values run first. Not part of OpenAI's API. Default: `0`. */
   priority?: number;
   /**
@@ -872,19 +1003,21 @@ export interface CreateJob {
    * OpenAI's API.
    */
   gate?: Record<string, string> | null;
+  /** System message of the base model in the evaluation, to compare the trained model with a prompted base model. */
   baseline_prompt?: string | null;
   /**
    * Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the
    * operator must allow; `wandb` is not supported.
    */
-  integrations?: (MlflowIntegration | WandbIntegration)[] | null;
+  integrations?: (CreateMlflowIntegration | WandbIntegration)[] | null;
 }
 
 /** Request to create an API key. */
-export interface CreateKey {
+export interface CreateApiKey {
+  /** Name of the key. */
   name: string;
   /** Role of the key. It cannot have more permissions than the role of the key that creates it. Default: `member`. */
-  role?: Role;
+  role?: ApiKeyRole;
   /**
    * The only models of a key with the role `inference`: names of base models, trained models or aliases. An alias
    * follows its target. `null` allows all.
@@ -894,7 +1027,8 @@ export interface CreateKey {
   expires_in_seconds?: number | null;
   /** IP addresses and CIDR ranges that requests with the key may come from. `null` allows all. */
   allowed_ips?: string[] | null;
-  limits?: Limits;
+  /** Limits of an API key. */
+  limits?: ApiKeyLimits;
 }
 
 /** Request to export a trained model. */
@@ -921,22 +1055,29 @@ export interface CreateModelImport {
    * ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained` wrote, packed as .tar,
    * .tar.gz, .tar.zst or .zip.
    */
-  file: string;
+  file_id: string;
   /** Base model of the catalog that the adapter was trained on. */
   base_model: string;
   /** Suffix to include in the name of the model. */
   suffix?: string | null;
+  /** Key-value pairs attached to the import; up to 16. */
+  metadata?: Record<string, string> | null;
 }
 
 /** Request to let other projects use a trained model. */
-export interface CreatePermissions {
+export interface CreateCheckpointPermissions {
   /** IDs of the projects that may use the model. */
   project_ids: string[];
 }
 
 /** Request to create a project. */
 export interface CreateProject {
+  /**
+   * Name of the project: up to 40 lowercase letters, digits and hyphens. It becomes part of the names of its
+   * models, and cannot be changed.
+   */
   name: string;
+  /** Limits of a project. */
   limits?: ProjectLimits;
 }
 
@@ -958,12 +1099,14 @@ export interface CreateResponse {
   max_output_tokens?: number | null;
   /** Functions that the model may call. */
   tools?: Record<string, unknown>[] | null;
-  chat_template_kwargs?: ThinkingSwitches | null;
+  /** Reasoning options, named as in the chat templates of the base models. */
+  chat_template_kwargs?: ReasoningOptions | null;
   [key: string]: unknown;
 }
 
 /** Request to create a service account. */
 export interface CreateServiceAccount {
+  /** Name of the service account. */
   name: string;
   /** Whether to create the account without a key and without a role. */
   create_service_account_only?: boolean | null;
@@ -971,9 +1114,9 @@ export interface CreateServiceAccount {
   expires_in_seconds?: number | null;
 }
 
-/** Request to make a training file of stored chat completions. */
+/** Request to create a training file from stored chat completions. */
 export interface CreateStoredChatFile {
-  /** Model whose answers to take; null for those of all models. */
+  /** Only chats that this model answered; null for all models. */
   model?: string | null;
   /** Earliest time of a chat, as a Unix timestamp in seconds. */
   created_after?: number | null;
@@ -981,12 +1124,12 @@ export interface CreateStoredChatFile {
   created_before?: number | null;
   /** Metadata that a chat must have. All pairs must match. */
   metadata?: Record<string, string> | null;
-  /** Maximum number of rows. If there are more chats, the newest are taken. Default: `10000`. */
+  /** Maximum number of rows. If there are more chats, the newest are used. Default: `10000`. */
   limit?: number;
   /** Name of the file. Default: `stored-chats.jsonl`. */
   filename?: string;
   /** When the file expires; null for never. */
-  expires_after?: FileExpiry | null;
+  expires_after?: FileExpiresAfter | null;
 }
 
 /** Request body for creating a sweep: that of a job, with lists of values to try. */
@@ -999,9 +1142,9 @@ export interface CreateSweep {
   validation_file?: string | null;
   /**
    * Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the
-   * model does not unlearn them. Not part of OpenAI's API.
+   * model keeps what it can do. Not part of OpenAI's API.
    */
-  mixed_files?: MixedFile[] | null;
+  mixed_files?: CreateMixedFile[] | null;
   /** Suffix to include in the name of the fine-tuned model. */
   suffix?: string | null;
   /** Random seed of the training. Generated if omitted. */
@@ -1009,9 +1152,9 @@ export interface CreateSweep {
   /** Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512. */
   metadata?: Record<string, string> | null;
   /** Training method and its hyperparameters. Defaults to `supervised`. */
-  method?: Method | null;
+  method?: FineTuningMethod | null;
   /** Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
-  hyperparameters?: Hyperparameters | null;
+  hyperparameters?: SupervisedHyperparameters | null;
   /** Priority of the job. Higher values run first. Not part of OpenAI's API. Default: `0`. */
   priority?: number;
   /**
@@ -1020,12 +1163,13 @@ export interface CreateSweep {
    * OpenAI's API.
    */
   gate?: Record<string, string> | null;
+  /** System message of the base model in the evaluation, to compare the trained model with a prompted base model. */
   baseline_prompt?: string | null;
   /**
    * Integrations of the job. `mlflow` sends its metrics and hyperparameters to an MLflow server, which the
    * operator must allow; `wandb` is not supported.
    */
-  integrations?: (MlflowIntegration | WandbIntegration)[] | null;
+  integrations?: (CreateMlflowIntegration | WandbIntegration)[] | null;
   /** Lists of hyperparameter values to try. Each combination is a trial; a sweep has 2 to 16. */
   values: SweepValues;
   /**
@@ -1042,11 +1186,12 @@ export interface CreateWebhookEndpoint {
   /** Absolute http or https URL. The operator must allow its host and port. */
   url: string;
   /** Event types to deliver. */
-  event_types: EventType[];
+  event_types: WebhookEventType[];
 }
 
 /** Schema of the items. */
-export interface CustomDataSourceConfig {
+export interface CreateEvalDataSourceConfig {
+  /** Always `custom`. */
   type: "custom";
   /** JSON Schema of an item. References may point only into the same schema, which must not be recursive. */
   item_schema: Record<string, unknown>;
@@ -1055,74 +1200,387 @@ export interface CustomDataSourceConfig {
 }
 
 /** Schema of a row of a run's data source. */
-export interface CustomDataSourceConfigObject {
-  type?: "custom";
+export interface EvalDataSourceConfig {
+  /** Always `custom`. */
+  type: "custom";
   /** JSON Schema of a row: `item`, and `sample` if it is included. */
   schema: Record<string, unknown>;
 }
 
+/** Cleaning of a file. Its outputs are separate files, which are kept when it is deleted. */
+export interface DatasetCleaning {
+  /** ID of the cleaning. Starts with `fileclean-`. */
+  id: string;
+  object: "dataset.cleaning";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** ID of the source file. */
+  file_id: string;
+  /** Whether to drop invalid rows. If false, an invalid row fails the cleaning. Default: `true`. */
+  drop_broken?: boolean;
+  /**
+   * Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system
+   * prompt, tools, messages, rejected answer and label). Default: `true`.
+   */
+  exact_duplicates?: boolean;
+  /**
+   * Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system
+   * prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are
+   * kept. The report shows the pairs. Default: `false`.
+   */
+  near_duplicates?: boolean;
+  /**
+   * Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of
+   * characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ
+   * only in case, spacing, punctuation, and politeness. Default: `0.8`.
+   */
+  near_threshold?: number;
+  /**
+   * Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer
+   * to a question has both. Default: `keep`.
+   */
+  contradictions?: "keep" | "first" | "last" | "most_common" | "longest" | "drop";
+  /**
+   * Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses
+   * numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is
+   * replaced throughout the file, in every spelling. The recognizers of the project apply as well. Default:
+   * `keep`.
+   */
+  personal_data?: "keep" | "mask" | "pseudonym";
+  /**
+   * Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number
+   * or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
+   * Default: `false`.
+   */
+  possible_personal_data?: boolean;
+  /**
+   * Unicode normalization form. NFKC also folds compatibility characters such as full-width letters. Default:
+   * `keep`.
+   */
+  unicode?: "keep" | "NFC" | "NFKC";
+  /** Whether to repair mojibake: text that was decoded with the wrong encoding. Default: `false`. */
+  mend_mojibake?: boolean;
+  /** Whether to remove control characters other than tabs and line breaks. Default: `false`. */
+  drop_control_characters?: boolean;
+  /** Fraction of the rows to write to a validation file. Default: `0`. */
+  validation_share?: number;
+  /** Random seed of the validation split. Default: `0`. */
+  seed?: number;
+  /** ID of the file with decisions on single rows; null if there is none. */
+  decisions_file_id: string | null;
+  /** Whether the reviews of the file are applied as decisions on single rows. */
+  use_reviews: boolean;
+  /** Format options of the file; null if those given at upload are used. */
+  format: Record<string, unknown> | null;
+  /** Files and what was done; null unless the status is `completed`. */
+  result: DatasetCleaningResult | null;
+}
+
+/** Files that a cleaning made, and what it did. */
+export interface DatasetCleaningResult {
+  /** ID of the file with the rows to train on. */
+  training_file_id: string;
+  /** ID of the file with the held-out rows; null if there are none. */
+  validation_file_id?: string | null;
+  /** ID of a JSON Lines file that describes what happened to each affected row. */
+  diff_file_id: string;
+  /** Number of rows in the source file. */
+  source_rows: number;
+  /** Number of rows in the training file. */
+  training_rows: number;
+  /** Number of rows in the validation file. */
+  validation_rows: number;
+  /** Number of dropped rows, by reason. */
+  dropped: Record<string, number>;
+  /** Number of changes, by kind. */
+  changed: Record<string, number>;
+  /** Number of rows with changes. */
+  changed_rows: number;
+}
+
+/** Comparison of a training file with a later one. */
+export interface DatasetDiff {
+  /** ID of the diff. Starts with `filediff-`. */
+  id: string;
+  object: "dataset.diff";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** ID of the earlier file. */
+  file_id: string;
+  /** ID of the later file. */
+  other_file_id: string;
+  /** Numbers of rows that differ. Null unless the status is `completed`, and for diffs that version 0.2 created. */
+  result: DatasetDiffResult | null;
+}
+
+/** Numbers of rows that differ. The whole comparison is the content of the diff. */
+export interface DatasetDiffResult {
+  /** Number of rows that both files have. */
+  unchanged: number;
+  /** Number of rows that both files have with different texts. */
+  changed: number;
+  /** Number of rows that only the earlier file has. */
+  removed: number;
+  /** Number of rows that only the later file has. */
+  added: number;
+}
+
 /** Generation of training rows from documents by a model of this installation. */
 export interface DatasetGeneration {
-  /** ID of the generation, prefixed with `dsgen_`. */
+  /** ID of the generation. Starts with `dsgen_`. */
   id: string;
-  object?: "dataset.generation";
+  object: "dataset.generation";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
   /** IDs of the documents. */
-  documents: string[];
+  document_ids: string[];
   /** Model that writes and checks the rows. */
   model: string;
   /** Kinds of rows. */
-  kinds: RowKind[];
+  kinds: GenerationRowKind[];
   /** BCP 47 tag of the language of the rows; null for the language of each passage. */
   language: string | null;
-  /** Number of rows wanted. */
+  /** Target row count. */
   n: number;
   /** Number of tokens after which no more requests are sent, or null. */
   max_tokens_total: number | null;
   /** Random seed for choosing and ordering passages. */
   seed: number;
-  /** Status of the generation. */
-  status: GenerationStatus;
-  /** Reason why the generation failed, or null. */
-  error: GenerationError | null;
-  /** Reason why a completed generation has fewer rows than wanted, or null. */
-  incomplete_details: GenerationIncompleteDetails | null;
-  /**
-   * ID of the file with the rows, whose purpose is `fine-tune`; null until the generation has ended, or if there
-   * are none.
-   */
-  output_file_id: string | null;
+  /** Number of passages and rows so far. */
   counts: GenerationCounts;
+  /** Tokens used so far. */
   usage: GenerationUsage;
-  /** Creation time, as a Unix timestamp in seconds. */
+  /** The rows; null until the generation has ended. */
+  result: DatasetGenerationResult | null;
+}
+
+/** Rows of a generation that has ended. A failed or cancelled one keeps its rows so far. */
+export interface DatasetGenerationResult {
+  /** ID of the file with the rows, whose purpose is `fine-tune`; null if there are none. */
+  output_file_id: string | null;
+  /** Reason why there are fewer rows than the target, or null. */
+  incomplete_details: GenerationIncompleteDetails | null;
+}
+
+/** Merge of training files. The merged file is a new file, which is kept when the merge is deleted. */
+export interface DatasetMerge {
+  /** ID of the merge. Starts with `filemerge-`. */
+  id: string;
+  object: "dataset.merge";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
   created_at: number;
-  /** Time at which the documents were read, as a Unix timestamp in seconds. */
-  in_progress_at: number | null;
-  /** Time at which the generation was completed, as a Unix timestamp in seconds. */
-  completed_at: number | null;
-  /** Time at which the generation failed, as a Unix timestamp in seconds. */
-  failed_at: number | null;
-  /** Time at which the cancellation was requested, as a Unix timestamp in seconds. */
-  cancelling_at: number | null;
-  /** Time at which the generation was cancelled, as a Unix timestamp in seconds. */
-  cancelled_at: number | null;
-  /** Key-value pairs attached to the generation. */
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
   metadata: Record<string, string> | null;
+  /** ID of the first of the files. The merge is deleted with this file. */
+  file_id: string;
+  /** Files to merge. Their rows have one format, such as chats or prompts for graders. */
+  files: FileToMerge[];
+  /** Name of the merged file. Default: `merged.jsonl`. */
+  filename?: string;
+  /**
+   * Whether to keep only the first of the rows that are identical in all content used for training, in the order
+   * of `files`. Default: `true`.
+   */
+  exact_duplicates?: boolean;
+  /**
+   * `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown
+   * languages, and of languages with less than 2% of the rows, are all kept. Default: `none`.
+   */
+  balance?: "none" | "files" | "languages";
+  /** Random seed for choosing rows. Default: `0`. */
+  seed?: number;
+  /** Files and what became of the rows; null unless the status is `completed`. */
+  result: DatasetMergeResult | null;
+}
+
+/** Files that a merge made, and what became of the rows. */
+export interface DatasetMergeResult {
+  /** ID of the merged file. */
+  merged_file_id: string;
+  /**
+   * ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts
+   * with one of another file.
+   */
+  diff_file_id: string;
+  /** Number of rows in the merged file. */
+  rows: number;
+  /** Result of the merge for the rows of each file. */
+  sources: FileMergeSource[];
+  /** Number of rows in the merged file, by language. */
+  languages: Record<string, number>;
+  /** Number of questions in the merged file that several files answer differently. */
+  conflicts: number;
+  /** Rows of the first 20 conflicts, up to five each. */
+  conflict_examples: FileMergeRow[][];
+}
+
+/** Preview of a training file: its first rows, as other format options would read them. */
+export interface DatasetPreview {
+  /** ID of the preview. Starts with `filepreview-`. */
+  id: string;
+  object: "dataset.preview";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** ID of the file. */
+  file_id: string;
+  /** Format options that the file is read with. */
+  format: Record<string, unknown>;
+  /** Maximum number of rows. */
+  limit: number;
+  /**
+   * Detected format and main figures. Null unless the status is `completed`, and for previews that version 0.2
+   * created.
+   */
+  result: DatasetPreviewResult | null;
+}
+
+/** Detected format and main figures of a preview. The preview itself is its content. */
+export interface DatasetPreviewResult {
+  /** Container format; null if it is unknown. */
+  container: string | null;
+  /** Compression; null if there is none. */
+  compression: string | null;
+  /** Text encoding; null if the file is not a text. */
+  encoding: string | null;
+  /** Structure of a row; null if the columns form none. */
+  shape: string | null;
+  /** Number of rows in the preview. */
+  rows: number;
+  /** Number of findings about the file and these rows. */
+  findings: number;
+  /** Code of the reason why the file cannot be read, if there is one. */
+  error_code: string | null;
+}
+
+/** Report on a training file: statistics, findings and recommendations. */
+export interface DatasetReport {
+  /** ID of the report. Starts with `filereport-`. */
+  id: string;
+  object: "dataset.report";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** ID of the file. */
+  file_id: string;
+  /** Base models whose tokenizers count tokens. */
+  models: string[];
+  /** ID of the validation file that is checked for shared rows, or null. */
+  validation_file_id: string | null;
+  /** Main figures of the report. Null unless the status is `completed`, and for reports that version 0.2 created. */
+  result: DatasetReportResult | null;
+}
+
+/** Main figures of a report. The report itself is its content. */
+export interface DatasetReportResult {
+  /** Number of valid rows. */
+  rows: number;
+  /** Number of rows that jobs cannot train on. */
+  invalid_rows: number;
+  /** Mean quality score of the rows, from 0 to 1; null without rows. */
+  mean_score: number | null;
+  /** Number of findings, by their code. */
+  finding_counts: Record<string, number>;
+  /** Codes of the recommendations, the most urgent first. Empty if there are none. */
+  advice: string[];
 }
 
 /** Response to deleting an object. */
-export interface Deleted {
-  /** ID of the deleted object. */
+export interface ProjectObjectDeleted {
+  /** ID or name of the deleted object. */
   id: string;
-  /** Type of the deleted object. */
+  /** Type of the response: that of the deleted object, and `.deleted`. */
   object: string;
-  deleted?: true;
+  /** Whether the object was deleted. Always true. */
+  deleted: true;
+}
+
+/** Checks of the installation, as `finetuned-server doctor` makes them on a machine. */
+export interface Diagnostics {
+  object: "organization.diagnostics";
+  /** The worst status of the checks. */
+  status: "ok" | "warning" | "failed";
+  /** Time of the checks, in Unix seconds. */
+  checked_at: number;
+  /** Version of the API process. */
+  version: string;
+  /** Result of each check. */
+  checks: Check[];
 }
 
 /** A row that differs between two files. */
-export interface DiffRowObject {
+export interface FileDiffRow {
   /** Position among the rows that differ, as a string. */
   id: string;
-  object?: "file.diff.row";
+  object: "file.diff.row";
   /**
    * `changed`: both files have the row, with different texts; `removed`: only the earlier file has it; `added`:
    * only the later one.
@@ -1142,12 +1600,13 @@ export interface DiffRowObject {
 export interface DpoHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
   /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
   learning_rate?: number | "auto";
+  /** LoRA adapter options. */
   lora?: LoraOptions;
   /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
   quantization?: "nf4" | "none";
@@ -1175,19 +1634,24 @@ export interface DpoHyperparameters {
 
 /** Options of direct preference optimization. */
 export interface DpoMethod {
+  /** DPO hyperparameters: the supervised ones plus `beta`. */
   hyperparameters?: DpoHyperparameters;
 }
 
 /** Estimated duration of the training from start to end, in seconds. */
-export interface DurationObject {
+export interface FineTuningDurationEstimate {
+  /** Expected duration. */
   expected: number;
+  /** Lower bound of the expected range. */
   low: number;
+  /** Upper bound of the expected range. */
   high: number;
   /**
    * Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or `model_size` (accurate only to
    * an order of magnitude).
    */
   basis: "past_jobs" | "model_size";
+  /** Number of past jobs that the estimate is based on. */
   jobs: number;
 }
 
@@ -1202,6 +1666,7 @@ export interface EarlyStopping {
 /** An embedding vector. */
 export interface Embedding {
   object: "embedding";
+  /** Position of the embedding in the list of inputs, starting at 0. */
   index: number;
   /** Vector as numbers, or as base64-encoded 32-bit floats. */
   embedding: number[] | string;
@@ -1211,10 +1676,46 @@ export interface Embedding {
 /** List of embeddings, as in the OpenAI API. */
 export interface Embeddings {
   object: "list";
+  /** Embeddings, in the order of the inputs. */
   data: Embedding[];
+  /** Model that generated the embeddings. */
   model: string;
+  /** Token counts of the request. */
   usage?: CompletionUsage | null;
   [key: string]: unknown;
+}
+
+/** A server that runs models: one replica of vLLM. */
+export interface Engine {
+  object: "organization.engine";
+  /** Address of the engine, as the API sends requests to it. */
+  id: string;
+  /** ID of the base model, or of the trained model whose weights were merged. */
+  model: string;
+  /**
+   * Status of the engine. `starting`: no sign of life yet. `warming`: its share of the requests grows. `serving`.
+   * `ejected`: it failed and gets no requests for now. `leaving`: it is no longer in DNS and finishes its last
+   * requests.
+   */
+  status: ReplicaState;
+  /** Version of this service on the engine. Null if the engine does not answer. */
+  version: string | null;
+  /** Requests that this API process has sent and that have no complete answer yet. */
+  requests_sent: number;
+  /** Requests of all API processes that the engine computes. Null if it does not answer. */
+  requests_running: number | null;
+  /** Requests that wait inside the engine. Null if it does not answer. */
+  requests_waiting: number | null;
+  /** Used share of the memory for the tokens of requests, from 0 to 1. Null if the engine does not answer. */
+  cache_usage: number | null;
+  /** Number of adapters in the memory of the engine. Null if unknown. */
+  adapters_loaded: number | null;
+  /** Number of adapters on the disk of the engine. Null if unknown. */
+  adapters_on_disk: number | null;
+  /** Models whose requests the engine computes with an adapter. */
+  adapters_running: string[];
+  /** Models whose requests wait for their adapter or for a free slot. */
+  adapters_waiting: string[];
 }
 
 /** An object in storage that was removed. */
@@ -1227,12 +1728,35 @@ export interface ErasedObjectEntry {
   sha256: string;
 }
 
-/** Reason why an erasure failed. */
-export interface ErasureError {
-  /** Code of the error. */
-  code: string;
-  /** Reason, and how to fix it. */
-  message: string;
+/** A search for rows in all files and stored chats of a project, and their erasure. */
+export interface Erasure {
+  /** ID of the erasure. Starts with `erasure-`. */
+  id: string;
+  object: "organization.erasure";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** ID of the project. */
+  project_id: string;
+  /** Digest of what is searched for. */
+  match: ErasureMatch;
+  /** Whether files are replaced, and stored chats deleted. */
+  apply: boolean;
+  /** Whether models are deleted, too. */
+  cascade: boolean;
+  /** What was found and done so far; null while the erasure is queued. */
+  result: ErasureResult | null;
 }
 
 /** A file with rows that match. */
@@ -1268,53 +1792,10 @@ export interface ErasureFile {
 
 /** Digest of what an erasure searched for. */
 export interface ErasureMatch {
+  /** What was searched for: a text, part of a text, or the SHA-256 of a row. */
   type: "text" | "substring" | "row_sha256";
   /** HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored. */
   hmac_sha256: string;
-}
-
-/** A search for rows in all files and stored chats of a project, and their erasure. */
-export interface ErasureObject {
-  /** ID of the erasure, prefixed with `erasuresearch-`. */
-  id: string;
-  object?: "organization.erasure";
-  /** Creation time, as a Unix timestamp in seconds. */
-  created_at: number;
-  /** Time at which the erasure ended, as a Unix timestamp in seconds. */
-  finished_at: number | null;
-  /** ID of the project. */
-  project_id: string;
-  /** Status: `in_progress`, then `completed` or `failed`. */
-  status: SearchStatus;
-  match: ErasureMatch;
-  /** Whether files are replaced. */
-  apply: boolean;
-  /** Whether models are deleted too. */
-  cascade: boolean;
-  progress: ErasureProgress;
-  /** Files with rows that match. */
-  files: ErasureFile[];
-  /** Stored chats that match; null until they are searched. */
-  stored_chats?: ErasureStoredChats | null;
-  /** Names of all models that were trained on one of these files, deleted ones included. */
-  models: string[];
-  /**
-   * Other objects of the project that have the text, as it was written: the first 1,000. They are not changed:
-   * delete them if they must be erased. Empty until all files are searched.
-   */
-  places: ErasurePlace[];
-  /**
-   * IDs of the files that could not be searched, for example because they are encrypted archives. Check them
-   * yourself.
-   */
-  unreadable_files: string[];
-  /**
-   * Rewrite of the files of Redis, which then have neither what was searched for nor what was deleted; null until
-   * it is done, seconds after the erasure has ended.
-   */
-  rewrite?: ErasureRewrite | null;
-  /** Reason why the erasure failed. */
-  error: ErasureError | null;
 }
 
 /** Object of the project that has the text outside of the rows of files. */
@@ -1323,25 +1804,17 @@ export interface ErasurePlace {
   object: string;
   /** ID or name of the object; empty if the name itself has the text. */
   id: string;
-  /** Whether its record has the text: its name, metadata, events or other fields. */
+  /** Whether its record contains the text: its name, metadata, events or other fields. */
   is_in_records: boolean;
-  /** Whether what it has in storage contains the text: requests, answers, reports. */
+  /** Whether its stored data contains the text: requests, answers, reports. */
   is_in_storage: boolean;
 }
 
-/** Progress of an erasure. */
-export interface ErasureProgress {
-  /** Number of files that were searched. */
-  files_done: number;
-  /** Number of the project's files. */
-  files_total: number;
-}
-
 /** Receipt of an erasure: what was erased, when, and who asked for it. */
-export interface ErasureReceiptObject {
+export interface ErasureReceipt {
   /** ID of the receipt, prefixed with `erasure-`. */
   id: string;
-  object?: "erasure_receipt";
+  object: "erasure_receipt";
   /** `completed` once nothing is left in storage and in the files of Redis, and the receipt is signed. */
   status: "in_progress" | "completed";
   /** ID of the project. */
@@ -1354,7 +1827,7 @@ export interface ErasureReceiptObject {
   requested_by: string;
   /** Time of the deletion, as a Unix timestamp in seconds. */
   requested_at: number;
-  /** Time from which nothing was left in storage, as a Unix timestamp in seconds. */
+  /** When removal finished, in Unix seconds. */
   completed_at: number | null;
   /** Folders in storage that were emptied. */
   folders: string[];
@@ -1368,7 +1841,32 @@ export interface ErasureReceiptObject {
    */
   rewrite?: ErasureRewrite | null;
   /** Signature of the receipt; null until it is completed. */
-  signature: ReceiptSignature | null;
+  signature: ErasureReceiptSignature | null;
+}
+
+/** What an erasure has found and done so far. */
+export interface ErasureResult {
+  /** Files with rows that match. */
+  files: ErasureFile[];
+  /** Stored chats that match; null until they are searched. */
+  stored_chats: ErasureStoredChats | null;
+  /** Names of all models that were trained on one of these files, deleted ones included. */
+  models: string[];
+  /**
+   * Other objects of the project that contain the text, as it was written: the first 1,000. They are not changed:
+   * delete them if they must be erased. Empty until all files are searched.
+   */
+  places: ErasurePlace[];
+  /**
+   * IDs of the files that could not be searched, for example because they are encrypted archives. Check them
+   * yourself.
+   */
+  unreadable_files: string[];
+  /**
+   * Rewrite of the files of Redis, which then contain neither what was searched for nor what was deleted; null
+   * until it is done, seconds after the erasure has ended.
+   */
+  rewrite: ErasureRewrite | null;
 }
 
 /** Rewrite of the files that have all changes of Redis, so that the deleted is in none. */
@@ -1380,12 +1878,12 @@ export interface ErasureRewrite {
    * Redis refuses `BGREWRITEAOF`, so that the file still has the deleted records until Redis rewrites it by
    * itself.
    */
-  append_only_file: AppendOnlyFile;
+  append_only_file: ErasureAppendOnlyFile;
   /**
    * What happened to the journal in storage: `rewritten`; `none` if there is none; `kept` if it is switched off,
    * but has objects from before.
    */
-  journal: JournalFiles;
+  journal: ErasureJournalFiles;
   /** Number of replicas of Redis, whose files were not rewritten with it. */
   replicas: number;
 }
@@ -1403,15 +1901,21 @@ export interface ErasureStoredChats {
 }
 
 /** Estimate of the steps, tokens, memory and duration of a job. */
-export interface EstimateObject {
-  object?: "fine_tuning.estimate";
+export interface FineTuningEstimate {
+  object: "fine_tuning.estimate";
+  /** ID of the base model. */
   model: string;
+  /** Training method. */
   method: string;
   /** Hyperparameters, with `auto` values resolved. */
   hyperparameters: Record<string, unknown>;
+  /** Reasons for the values of `auto` hyperparameters. */
   reasons: string[];
+  /** Number of training rows. */
   rows: number;
+  /** Number of training steps. */
   steps: number;
+  /** Number of tokens that are trained on in all epochs. */
   trained_tokens: number;
   /** Device name of the online worker with the most memory to spare. Null if no worker is online. */
   device: string | null;
@@ -1441,17 +1945,20 @@ export interface EstimateObject {
    */
   inputs_on_host?: boolean | null;
   /** Memory estimate for that worker. Null if no worker is online. */
-  memory: MemoryObject | null;
+  memory: FineTuningMemoryEstimate | null;
+  /** Whether the job fits into the memory of an online worker. Null if no worker is online. */
   fits: boolean | null;
   /** Change that would make the job fit the worker. */
   advice: string | null;
-  duration: DurationObject | null;
+  /** Estimated duration of the training from start to end, in seconds. */
+  duration: FineTuningDurationEstimate | null;
 }
 
 /** Confirmation that an eval was deleted. */
 export interface EvalDeleted {
-  object?: "eval.deleted";
-  deleted?: true;
+  object: "eval.deleted";
+  /** Whether the object was deleted. Always true. */
+  deleted: true;
   /** Identifier of the deleted eval. */
   eval_id: string;
   /** ID of the receipt of the erasure, which says what was erased. */
@@ -1467,15 +1974,16 @@ export interface EvalItem {
 }
 
 /** Eval: the schema of its items and the graders of its runs. */
-export interface EvalObject {
+export interface Eval {
   /** ID of the eval, prefixed with `eval_`. */
   id: string;
-  object?: "eval";
+  object: "eval";
   /** Unix timestamp in seconds. */
   created_at: number;
   /** Name of the eval. */
   name: string;
-  data_source_config: CustomDataSourceConfigObject;
+  /** Schema of a row of a run's data source. */
+  data_source_config: EvalDataSourceConfig;
   /** Graders of each item. */
   testing_criteria: (StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader)[];
   /** Key-value pairs that were set by the project. */
@@ -1503,8 +2011,9 @@ export interface EvalRunCriterionResult {
 
 /** Confirmation that a run was deleted. */
 export interface EvalRunDeleted {
-  object?: "eval.run.deleted";
-  deleted?: true;
+  object: "eval.run.deleted";
+  /** Whether the object was deleted. Always true. */
+  deleted: true;
   /** Identifier of the deleted run. */
   run_id: string;
   /** ID of the receipt of the erasure, which says what was erased. */
@@ -1539,10 +2048,10 @@ export interface EvalRunModelUsage {
  * Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of OpenAI's
  * schema.
  */
-export interface EvalRunObject {
+export interface EvalRun {
   /** ID of the run, prefixed with `evalrun_`. */
   id: string;
-  object?: "eval.run";
+  object: "eval.run";
   /** Identifier of the eval. */
   eval_id: string;
   /** Unix timestamp in seconds. */
@@ -1550,13 +2059,14 @@ export interface EvalRunObject {
   /** Name of the run. */
   name: string;
   /** Status of the run. */
-  status: RunStatus;
+  status: EvalRunStatus;
   /** Model to sample from; empty if the answers are given. */
   model: string;
   /** Data source as requested. */
   data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource;
   /** Reason why the run failed, or null. */
   error: EvalRunError | null;
+  /** Counters of the items that have an outcome. */
   result_counts: EvalRunResultCounts;
   /** Tokens by model: the sampled one, and judges. */
   per_model_usage: EvalRunModelUsage[];
@@ -1589,7 +2099,7 @@ export interface EvalRunResultCounts {
 }
 
 /** Reason why an evaluation failed or was skipped. */
-export interface EvaluationErrorObject {
+export interface FineTuningJobEvaluationError {
   /** Error code. */
   code: string;
   /** Explanation of the error and its remedy. */
@@ -1597,13 +2107,13 @@ export interface EvaluationErrorObject {
 }
 
 /** Status of the evaluation of a job. */
-export type EvaluationStatus = "in_progress" | "completed" | "failed" | "skipped";
+export type FineTuningJobEvaluationStatus = "in_progress" | "completed" | "failed" | "skipped";
 
 /** An event of a fine-tuning job. */
-export interface EventObject {
+export interface FineTuningJobEvent {
   /** ID of the event, for use in `after` and `Last-Event-ID`. Starts with `ftevent-`. */
   id: string;
-  object?: "fine_tuning.job.event";
+  object: "fine_tuning.job.event";
   /** Creation time, in Unix seconds. */
   created_at: number;
   /** Severity of the event. */
@@ -1617,7 +2127,7 @@ export interface EventObject {
 }
 
 /** Event types that an endpoint can subscribe to. */
-export type EventType = "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled";
+export type WebhookEventType = "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "sweep.completed" | "sweep.failed" | "sweep.cancelled" | "advice.completed" | "advice.failed" | "advice.cancelled" | "dataset.report.completed" | "dataset.report.failed" | "dataset.report.cancelled" | "dataset.preview.completed" | "dataset.preview.failed" | "dataset.preview.cancelled" | "dataset.cleaning.completed" | "dataset.cleaning.failed" | "dataset.cleaning.cancelled" | "dataset.diff.completed" | "dataset.diff.failed" | "dataset.diff.cancelled" | "dataset.merge.completed" | "dataset.merge.failed" | "dataset.merge.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled" | "model.import.completed" | "model.import.failed" | "model.import.cancelled" | "model.export.completed" | "model.export.failed" | "model.export.cancelled" | "organization.erasure.completed" | "organization.erasure.failed" | "organization.erasure.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "export.succeeded" | "export.failed" | "export.cancelled";
 
 /** Gain of earlier models of the project over the best prompt, on the same base model. */
 export interface ExpectedGain {
@@ -1632,7 +2142,7 @@ export interface ExpectedGain {
 }
 
 /** Lifetime of the uploaded file, counted from its creation. */
-export interface ExpiresAfter {
+export interface UploadExpiresAfter {
   /** Event from which the lifetime is counted. */
   anchor: "created_at";
   /** Lifetime in seconds, from one hour to 30 days. */
@@ -1677,7 +2187,7 @@ export interface ExportProof {
 }
 
 /** A condition of a gate that a model did not meet. */
-export interface FailedConditionObject {
+export interface FailedCondition {
   /** Name of the model. */
   model: string;
   /** Key of the condition. */
@@ -1692,8 +2202,9 @@ export interface FailedConditionObject {
   gate?: "alias" | "job";
 }
 
-/** Items in the request itself. */
+/** Items given in the request. */
 export interface FileContentSource {
+  /** Always `file_content`. */
   type: "file_content";
   /** Items of the run. */
   content: EvalItem[];
@@ -1703,8 +2214,9 @@ export interface FileContentSource {
 export interface FileDeleted {
   /** ID of the deleted file. */
   id: string;
-  object?: "file";
-  deleted?: true;
+  object: "file";
+  /** Whether the object was deleted. Always true. */
+  deleted: true;
   /** IDs of unfinished jobs, batches and generations that read the file, and may fail without it. */
   unfinished_jobs?: string[];
   /** Names of the trained models and checkpoints whose jobs read the file. They are kept. */
@@ -1718,7 +2230,7 @@ export interface FileDeleted {
 }
 
 /** Time after which a file expires. */
-export interface FileExpiry {
+export interface FileExpiresAfter {
   /** Time from which the seconds count. */
   anchor: "created_at";
   /** Seconds until the file expires. */
@@ -1727,6 +2239,7 @@ export interface FileExpiry {
 
 /** Items in a file. */
 export interface FileIdSource {
+  /** Always `file_id`. */
   type: "file_id";
   /** ID of a file with the purpose `evals`. */
   id: string;
@@ -1736,7 +2249,7 @@ export interface FileIdSource {
 export interface FileObject {
   /** ID of the file, prefixed with `file-`. */
   id: string;
-  object?: "file";
+  object: "file";
   /** File size in bytes. */
   bytes: number;
   /** SHA-256 digest of the file's bytes, in hexadecimal. */
@@ -1745,7 +2258,8 @@ export interface FileObject {
   created_at: number;
   /** Name of the file, as given by the client. */
   filename: string;
-  purpose: Purpose;
+  /** Purpose of a file. */
+  purpose: FilePurpose;
   /** Status of the file: `uploaded` until it is checked, then `processed` or `error`. */
   status: FileStatus;
   /** Reason the file cannot be used, with the line and the error. */
@@ -1791,15 +2305,19 @@ export interface FileToMerge {
 }
 
 /** A finding of the report of the training file. */
-export interface FindingObject {
+export interface Finding {
   /** Machine-readable code. */
   code: string;
   /** Finding in one line. */
   title: string;
+  /** Code of the wording of the title, of which a finding may have several. Empty if an earlier version wrote it. */
+  variant?: string;
+  /** Figures of the title by name. */
+  figures?: Record<string, unknown>;
 }
 
 /** Format options of a file. They override automatic detection. */
-export interface FormatFields {
+export interface FileFormat {
   /** Container format of the file. With `text`, plain text or Markdown is cut to rows of texts. */
   container?: "jsonl" | "json" | "csv" | "parquet" | "xlsx" | "text" | null;
   /** Structure of a row. */
@@ -1829,7 +2347,7 @@ export interface FormatFields {
 }
 
 /** A condition of a job's gate that its evaluation does not meet. */
-export interface GateFaultObject {
+export interface FineTuningJobGateFault {
   /**
    * Figure that the condition applies to. A condition on a metric or gain applies to the whole 95% interval, and
    * thus to its limit `_low` or `_high`.
@@ -1844,13 +2362,13 @@ export interface GateFaultObject {
 }
 
 /** Outcome of a job's gate. */
-export interface GateOutcomeObject {
+export interface FineTuningJobGateOutcome {
   /** Whether the evaluation meets all conditions. */
   passed: boolean;
   /** Conditions of the gate. */
   conditions: Record<string, string>;
   /** Conditions that the evaluation does not meet. */
-  failed_conditions: GateFaultObject[];
+  failed_conditions: FineTuningJobGateFault[];
 }
 
 /** Progress of a generation. */
@@ -1862,7 +2380,7 @@ export interface GenerationCounts {
   /** Number of rows kept. */
   kept: number;
   /**
-   * Number of rows and answers left out, by reason: `malformed` (not in the requested form), `engine_error`,
+   * Number of rows and answers dropped, by reason: `malformed` (not in the requested form), `engine_error`,
    * `echo` (repeats the question or the passage), `wrong_language`, `unsupported_fact` (a number, date or name
    * that the passage does not have), `unsupported` (the model finds that the passage does not state it),
    * `answered` (a refused question that the documents answer), `duplicate`, and `surplus` (more than `n`).
@@ -1870,32 +2388,11 @@ export interface GenerationCounts {
   dropped: Record<string, number>;
 }
 
-/** Response to deleting a generation. */
-export interface GenerationDeleted {
-  /** ID of the deleted generation. */
-  id: string;
-  object?: "dataset.generation";
-  deleted?: true;
-}
-
-/** Reason why a generation failed. */
-export interface GenerationError {
-  /** Machine-readable error code. */
-  code: string;
-  /** Human-readable message. */
-  message: string;
-  /** Parameter that caused the failure. */
-  param: string | null;
-}
-
-/** Reason why a completed generation has fewer rows than wanted. */
+/** Reason why a completed generation has fewer rows than the target. */
 export interface GenerationIncompleteDetails {
   /** `max_tokens_total` if the tokens were used up, or `no_more_passages` if all passages were asked about. */
-  reason: IncompleteReason;
+  reason: GenerationIncompleteReason;
 }
-
-/** Status of a generation. */
-export type GenerationStatus = "queued" | "in_progress" | "completed" | "failed" | "cancelling" | "cancelled";
 
 /** Tokens of the requests of a generation, including the checks. */
 export interface GenerationUsage {
@@ -1913,6 +2410,7 @@ export interface GraderMessage {
   role: "user" | "assistant" | "system" | "developer";
   /** Text, or a list of text parts. May contain template variables. */
   content: string | GraderTextPart | (string | GraderTextPart)[];
+  /** Type of the item. Always `message`, or null. */
   type?: "message" | null;
 }
 
@@ -1982,21 +2480,23 @@ export interface GraderRunMetadata {
 
 /** Text part of a message. */
 export interface GraderTextPart {
+  /** Type of the part. */
   type: "input_text" | "output_text" | "text";
   /** Text. May contain template variables. */
   text: string;
 }
 
 /** Training hyperparameters: OpenAI's three standard ones and this service's additions. */
-export interface Hyperparameters {
+export interface SupervisedHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
   /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
   learning_rate?: number | "auto";
+  /** LoRA adapter options. */
   lora?: LoraOptions;
   /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
   quantization?: "nf4" | "none";
@@ -2033,17 +2533,18 @@ export interface ImportFinding {
 }
 
 /** Reason why a completed generation has fewer rows than wanted. */
-export type IncompleteReason = "max_tokens_total" | "no_more_passages";
+export type GenerationIncompleteReason = "max_tokens_total" | "no_more_passages";
 
 /** Prompt that each item contains. */
 export interface ItemReferenceMessages {
+  /** Always `item_reference`. */
   type: "item_reference";
   /** Variable of the item that holds the list of messages. */
   item_reference: string;
 }
 
 /** Reason why a job failed. */
-export interface JobError {
+export interface FineTuningJobError {
   /** Machine-readable error code. */
   code: string;
   /** Error message: what is wrong, where, and how to fix it. */
@@ -2053,8 +2554,8 @@ export interface JobError {
 }
 
 /** Evaluation of a fine-tuning job on its held-out rows. */
-export interface JobEvaluationObject {
-  object?: "fine_tuning.job.evaluation";
+export interface FineTuningJobEvaluation {
+  object: "fine_tuning.job.evaluation";
   /** ID of the job. */
   job_id: string;
   /** Name of the model that is evaluated. */
@@ -2063,9 +2564,9 @@ export interface JobEvaluationObject {
    * Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or no engine serves its
    * base model.
    */
-  status: EvaluationStatus;
+  status: FineTuningJobEvaluationStatus;
   /** Current step; null if the evaluation has ended. */
-  phase: Phase | null;
+  phase: FineTuningJobEvaluationPhase | null;
   /** Number of held-out rows that are evaluated. */
   rows: number | null;
   /** Unix time in seconds at which the job succeeded. */
@@ -2073,30 +2574,45 @@ export interface JobEvaluationObject {
   /** Unix time in seconds at which the evaluation ended; null if it has not. */
   finished_at: number | null;
   /** Conclusion; null until completed. */
-  verdict: VerdictObject | null;
+  verdict: FineTuningVerdict | null;
   /** Measured figures by the key of a gate, such as `chrf_gain`; null until completed. */
   figures: Record<string, number | string> | null;
   /** Outcome of the job's gate; null if the job has none, and until completed. */
-  gate?: GateOutcomeObject | null;
+  gate?: FineTuningJobGateOutcome | null;
   /** Reason for the status `failed` or `skipped`; otherwise null. */
-  error: EvaluationErrorObject | null;
+  error: FineTuningJobEvaluationError | null;
+}
+
+/** Metrics of a job by step, in buckets that keep every extreme. */
+export interface JobMetrics {
+  object: "fine_tuning.job.metrics";
+  /** ID of the job. */
+  job_id: string;
+  /** First step in the range that has metrics. Null if none has. */
+  first_step: number | null;
+  /** Last step in the range that has metrics. Null if none has. */
+  last_step: number | null;
+  /** Number of steps that each bucket covers. */
+  steps_per_bucket: number;
+  /** The series of each metric that was measured, by name. */
+  metrics: Record<string, MetricSeries>;
 }
 
 /** A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields. */
-export interface JobObject {
+export interface FineTuningJob {
   /** ID of the job. Starts with `ftjob-`. */
   id: string;
-  object?: "fine_tuning.job";
+  object: "fine_tuning.job";
   /** Creation time, in Unix seconds. */
   created_at: number;
   /** Error that made the job fail. Null if it has not failed. */
-  error: JobError | null;
+  error: FineTuningJobError | null;
   /** Name of the fine-tuned model. Null until the job succeeds. */
   fine_tuned_model: string | null;
   /** Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then. */
   finished_at: number | null;
   /** OpenAI's standard hyperparameters. `method` has all hyperparameters. */
-  hyperparameters: StandardHyperparameters;
+  hyperparameters: FineTuningJobHyperparameters;
   /** ID of the base model. */
   model: string;
   /** ID of the project. */
@@ -2106,7 +2622,7 @@ export interface JobObject {
   /** Random seed of the training. */
   seed: number;
   /** Current status of the job. */
-  status: Status;
+  status: FineTuningJobStatus;
   /**
    * Whether a running job is about to pause. Its status becomes `paused` once its checkpoint is stored. Default:
    * `false`.
@@ -2119,11 +2635,11 @@ export interface JobObject {
   /** ID of the validation file. */
   validation_file: string | null;
   /** Files whose rows are mixed with those of the training file; empty if there are none. */
-  mixed_files?: MixedFileObject[];
+  mixed_files?: MixedFile[];
   /** Estimated end of the training, in Unix seconds. Null if unknown. */
   estimated_finish: number | null;
   /** Integrations of the job. Null if there are none. */
-  integrations?: MlflowIntegrationObject[] | null;
+  integrations?: MlflowIntegration[] | null;
   /** Key-value pairs that were set when the job was created. */
   metadata: Record<string, string> | null;
   /** Training method with all of its hyperparameters. */
@@ -2147,12 +2663,13 @@ export interface JobObject {
 }
 
 /** Outcome of a rewrite for the journal in storage. */
-export type JournalFiles = "rewritten" | "none" | "kept";
+export type ErasureJournalFiles = "rewritten" | "none" | "kept";
 
 /** Grader that checks JSON against a schema. Scores 1 if the text is valid, else 0. */
 export interface JsonSchemaGrader {
   /** Name of the grader. */
   name: string;
+  /** Always `json_schema`. */
   type: "json_schema";
   /** JSON text to grade. May contain template variables. Default: `{{sample.output_text}}`. */
   input?: string;
@@ -2160,8 +2677,9 @@ export interface JsonSchemaGrader {
   schema: Record<string, unknown>;
 }
 
-/** Items with their answers, which are graded as they are. */
+/** Items that include the answers to grade. */
 export interface JsonlDataSource {
+  /** Always `jsonl`. */
   type: "jsonl";
   /** Source of the items. */
   source: FileContentSource | FileIdSource;
@@ -2181,31 +2699,33 @@ export interface JudgeSamplingParams {
   top_p?: number | null;
 }
 
-/** The program that uses an API key. It has the name of the key. */
-export interface KeyHolder {
+/** Program that uses an API key, under the name of the key. */
+export interface ApiKeyOwnerAccount {
   /** ID of the service account of the key, or of the key. */
   id: string;
   /** Name of the key. */
   name: string;
-  role: Role;
+  /** Role of a key. */
+  role: ApiKeyRole;
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
 }
 
 /** An API key without its secret. */
-export interface KeyObject {
+export interface ApiKey {
   /** ID of the key, prefixed with `key_`. */
   id: string;
-  object?: "organization.project.api_key";
+  object: "organization.project.api_key";
   /** Name of the key. */
   name: string;
-  role: Role;
+  /** Role of a key. */
+  role: ApiKeyRole;
   /** The only models that the key may use, or null for all models of its project. */
   models: string[] | null;
   /** Redacted secret with its last characters. */
   redacted_value: string;
   /** Secrets that were replaced and are still valid, oldest first. */
-  previous_secrets: PreviousSecret[];
+  previous_secrets: ApiKeyPreviousSecret[];
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
   expires_at: number | null;
   /**
@@ -2218,27 +2738,32 @@ export interface KeyObject {
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /** Limits set for the key, within those of its project. */
-  limits: Limits;
-  owner: KeyOwner;
-  owner_project_access?: "active";
+  limits: ApiKeyLimits;
+  /** The owner of an API key, as in the OpenAI API. */
+  owner: ApiKeyOwner;
+  /** Access of the owner to the project. Always `active`. */
+  owner_project_access: "active";
 }
 
 /** The owner of an API key, as in the OpenAI API. Keys belong to programs, not to persons. */
-export interface KeyOwner {
-  type?: "service_account";
-  service_account: KeyHolder;
+export interface ApiKeyOwner {
+  /** Always `service_account`. */
+  type: "service_account";
+  /** Program that uses an API key, under the name of the key. */
+  service_account: ApiKeyOwnerAccount;
 }
 
 /** KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels. */
 export interface KtoHyperparameters {
   /** Rows per step, at least 2, because KTO compares the answers in a batch. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
   /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
   learning_rate?: number | "auto";
+  /** LoRA adapter options. */
   lora?: LoraOptions;
   /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
   quantization?: "nf4" | "none";
@@ -2270,6 +2795,7 @@ export interface KtoHyperparameters {
 
 /** Options of Kahneman-Tversky optimization. */
 export interface KtoMethod {
+  /** KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels. */
   hyperparameters?: KtoHyperparameters;
 }
 
@@ -2294,6 +2820,7 @@ export interface LabelConfusion {
 export interface LabelGrader {
   /** Name of the grader. */
   name: string;
+  /** Always `label`. */
   type: "label";
   /** Label to grade. May contain template variables. Default: `{{sample.output_text}}`. */
   input?: string;
@@ -2313,6 +2840,7 @@ export interface LabelModelGrader {
    * `score_model`, a score, `pass` or `fail`.
    */
   human_label?: string | null;
+  /** Always `label_model`. */
   type: "label_model";
   /** Model that judges: any model of the project. */
   model: string;
@@ -2328,6 +2856,7 @@ export interface LabelModelGrader {
 export interface LanguageGrader {
   /** Name of the grader. */
   name: string;
+  /** Always `language`. */
   type: "language";
   /** Text to grade. May contain template variables. Default: `{{sample.output_text}}`. */
   input?: string;
@@ -2336,7 +2865,7 @@ export interface LanguageGrader {
 }
 
 /** A limit, and how much of it is used. */
-export interface LimitUse {
+export interface LimitUsage {
   /** Limit, or null if there is none. */
   limit: number | null;
   /** Used amount of the limit, as of about a second ago. 0 if there is no limit, because nothing is counted then. */
@@ -2344,7 +2873,7 @@ export interface LimitUse {
 }
 
 /** Limits of an API key. */
-export interface Limits {
+export interface ApiKeyLimits {
   /** Maximum requests per minute. A request for several answers (`n`) counts once for each answer. */
   requests_per_minute?: number | "unlimited" | null;
   /** Maximum tokens per minute, prompt and completion tokens together. */
@@ -2358,14 +2887,21 @@ export interface Limits {
   concurrent_streams?: number | "unlimited" | null;
 }
 
-export interface ListOf_PermissionObject_ {
-  object?: "list";
-  data: PermissionObject[];
+/** A page of objects, in the format of OpenAI's lists. */
+export interface CheckpointPermissionList {
+  object: "list";
+  /** Objects on the page. */
+  data: CheckpointPermission[];
+  /** Whether there are more objects after this page. */
   has_more: boolean;
-  first_id?: string | null;
-  /** ID of the last object. The value of `after` for the next page. */
-  last_id?: string | null;
+  /** ID of the first object on the page. */
+  first_id: string | null;
+  /** ID of the last object on the page. Send it as `after` to get the next page. */
+  last_id: string | null;
 }
+
+/** Kind of a model in a list. */
+export type ListedKind = "base" | "alias" | "trained" | "shared";
 
 /** LoRA adapter options. The service chooses a value for each omitted option. */
 export interface LoraOptions {
@@ -2384,7 +2920,7 @@ export interface LoraOptions {
 }
 
 /** Lists of LoRA options to try. */
-export interface LoraValues {
+export interface SweepLoraValues {
   /** LoRA ranks to try. */
   r?: number[] | null;
   /** LoRA alphas to try. */
@@ -2393,14 +2929,65 @@ export interface LoraValues {
   dropout?: number[] | null;
 }
 
-/** Peak memory of a training step, in bytes. If a worker has several GPUs, of each. */
-export interface MemoryObject {
+/** Personal data in a row, or the label that replaces it. */
+export interface Mark {
+  /** JSON Pointer to the text in the row, which may be JSON itself. */
+  pointer: string;
+  /** Start in the text, in Unicode code points. */
+  start: number;
+  /**
+   * End in the text, in Unicode code points. Start and end are 0 if the value is not a text, and is personal data
+   * as a whole.
+   */
+  end: number;
+  /** Kind of personal data, or the name of a recognizer. */
+  kind: string;
+}
+
+/** A row of a file, with the positions of personal data in it. */
+export interface MarkedRow {
+  /** Position of the row: its line as a string. */
+  id: string;
+  object: "file.row";
+  /** Line of the row in the uploaded file, counted from 1. */
+  line: number;
+  /** Language of the row; `und` if unknown, null if the row is broken. */
+  language: string | null;
+  /**
+   * Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is
+   * broken; null if the line has no row.
+   */
+  score: number | null;
+  /**
+   * The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`,
+   * `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of
+   * a prompt for a grader. Null if the row is broken.
+   */
+  row: Record<string, unknown> | null;
+  /** A finding on a row. */
+  findings: FileRowFinding[];
+  /**
+   * Positions of personal data in `row`, or of the labels that replace it. Numbers that are only possibly
+   * personal data are included.
+   */
+  personal_data: Mark[];
+}
+
+/** Peak memory of a training step in bytes, per GPU if the worker has several. */
+export interface FineTuningMemoryEstimate {
+  /** Weights of the base model. */
   weights: number;
+  /** Weights of the adapter. */
   adapter: number;
+  /** State of the optimizer. */
   optimizer: number;
+  /** Gradients of the adapter. */
   gradients: number;
+  /** Activations of a step. */
   activations: number;
+  /** Logits of a step. */
   logits: number;
+  /** Buffers of the framework and fragmentation. */
   overhead: number;
   /** Sum of the parts above plus the trainer process itself. */
   total: number;
@@ -2408,68 +2995,8 @@ export interface MemoryObject {
   available: number | null;
 }
 
-/** A merge of files. The merged file is a new file. */
-export interface MergeObject {
-  /** ID of the merge, prefixed with `filemerge-`. */
-  id: string;
-  object?: "file.merge";
-  /** Creation time, as a Unix timestamp in seconds. */
-  created_at: number;
-  /** Time the merge ended, as a Unix timestamp in seconds; null while it runs. */
-  finished_at: number | null;
-  /** ID of the first file, below which the merge is retrieved and listed. */
-  file_id: string;
-  /** Files to merge, as requested. */
-  files: FileToMerge[];
-  /** Name of the merged file. */
-  filename: string;
-  /** Status of the merge: `in_progress`, then `completed` or `failed`. */
-  status: TaskState;
-  /** Options of the merge. */
-  options: Record<string, unknown>;
-  /** Error that made the merge fail; null otherwise. */
-  error: TaskFailure | null;
-  /** ID of the merged file. */
-  merged_file?: string | null;
-  /**
-   * ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts
-   * with one of another file.
-   */
-  diff_file?: string | null;
-  /** Number of rows in the merged file. */
-  rows?: number | null;
-  /** Result of the merge for the rows of each file. */
-  sources?: MergedFileObject[] | null;
-  /** Number of rows in the merged file, by language. */
-  languages?: Record<string, number> | null;
-  /** Number of questions in the merged file that several files answer differently. */
-  conflicts?: number | null;
-  /** Rows of the first 20 conflicts, up to five each. */
-  conflict_examples?: RowOfFileObject[][] | null;
-}
-
-/** Files to merge, and options. */
-export interface MergeRequest {
-  /** Files to merge. Their rows have one format, such as chats or prompts for graders. */
-  files: FileToMerge[];
-  /** Name of the merged file. Default: `merged.jsonl`. */
-  filename?: string;
-  /**
-   * Whether to keep only the first of the rows that are identical in all content used for training, in the order
-   * of `files`. Default: `true`.
-   */
-  exact_duplicates?: boolean;
-  /**
-   * `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown
-   * languages, and of languages with less than 2% of the rows, are all kept. Default: `none`.
-   */
-  balance?: "none" | "files" | "languages";
-  /** Random seed for choosing rows. Default: `0`. */
-  seed?: number;
-}
-
 /** Result of a merge for the rows of a file. */
-export interface MergedFileObject {
+export interface FileMergeSource {
   /** ID of the file. */
   file_id: string;
   /** Number of rows in the file. */
@@ -2486,7 +3013,7 @@ export interface MergedFileObject {
  * Training method: supervised on chats, DPO on pairs of answers, KTO on labeled answers, continued pre-training
  * on texts, or reinforcement on prompts, by a grader.
  */
-export interface Method {
+export interface FineTuningMethod {
   /**
    * Training method: `supervised` (on chats), `dpo` (on preferences), `kto` (on labeled answers), `pretraining`
    * (on texts), or `reinforcement` (on prompts, by a grader).
@@ -2504,8 +3031,25 @@ export interface Method {
   reinforcement?: ReinforcementMethod | null;
 }
 
+/**
+ * A metric by step, in buckets. All lists have one value per bucket, in the order of steps. Buckets in which
+ * the metric was not measured are left out.
+ */
+export interface MetricSeries {
+  /** The last step in each bucket for which the metric is known. */
+  step: number[];
+  /** Lowest value in each bucket. */
+  min: number[];
+  /** Highest value in each bucket. */
+  max: number[];
+  /** Mean of the steps in each bucket. */
+  mean: number[];
+  /** Value at the last step in each bucket. */
+  last: number[];
+}
+
 /** A file whose rows are mixed with those of the training file. Not part of OpenAI's API. */
-export interface MixedFile {
+export interface CreateMixedFile {
   /** ID of the file, which has the row format of the training file. */
   file: string;
   /**
@@ -2516,7 +3060,7 @@ export interface MixedFile {
 }
 
 /** A file whose rows are mixed with those of the training file of a job. */
-export interface MixedFileObject {
+export interface MixedFile {
   /** ID of the file. */
   file: string;
   /** Number of times that an epoch draws each row of the file. */
@@ -2524,7 +3068,7 @@ export interface MixedFileObject {
 }
 
 /** MLflow integration of a job. Not part of OpenAI's API. */
-export interface MlflowIntegration {
+export interface CreateMlflowIntegration {
   /** Type of the integration. */
   type: "mlflow";
   /** Settings of the run. */
@@ -2532,15 +3076,15 @@ export interface MlflowIntegration {
 }
 
 /** MLflow integration of a job. */
-export interface MlflowIntegrationObject {
+export interface MlflowIntegration {
   /** Type of the integration. */
-  type?: "mlflow";
+  type: "mlflow";
   /** The run. */
-  mlflow: MlflowRunObject;
+  mlflow: MlflowRun;
 }
 
 /** The MLflow run that receives the metrics of a job. */
-export interface MlflowRunObject {
+export interface MlflowRun {
   /** URL of the MLflow server. */
   tracking_uri: string;
   /** Name of the experiment. */
@@ -2569,8 +3113,9 @@ export interface MlflowSettings {
 export interface ModelDeleted {
   /** Name of the deleted model. */
   id: string;
-  object?: "model";
-  deleted?: true;
+  object: "model";
+  /** Whether the object was deleted. Always true. */
+  deleted: true;
   /** ID of the receipt of the erasure, which says what was erased. */
   receipt?: string | null;
 }
@@ -2579,7 +3124,7 @@ export interface ModelDeleted {
 export interface ModelExport {
   /** ID of the export. Starts with `export-`. */
   id: string;
-  object?: "model.export";
+  object: "model.export";
   /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
   status: OperationStatus;
   /** Creation time, in Unix seconds. */
@@ -2634,40 +3179,52 @@ export interface ModelExportResult {
   proof: ExportProof | null;
 }
 
-/** An import of an adapter. */
+/** Import of an adapter. The model is kept when the import is deleted. */
 export interface ModelImport {
-  /** ID of the import, prefixed with `modelimport-`. */
+  /** ID of the import. Starts with `modelimport-`. */
   id: string;
-  object?: "model.import";
-  /** Creation time, as a Unix timestamp in seconds. */
+  object: "model.import";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
   created_at: number;
-  /** Time the import ended, as a Unix timestamp in seconds; null while it runs. */
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** ID of the archive. */
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** ID of the archive. The import is deleted with it. */
   file_id: string;
   /** Base model of the adapter. */
   base_model: string;
   /** Suffix in the model's name; null if none was given. */
   suffix: string | null;
-  /** Status of the import: `in_progress`, then `completed` or `failed`. */
-  status: TaskState;
-  /** Reason the adapter was not imported; null otherwise. */
-  error: TaskFailure | null;
-  /** Name of the imported model; null until the import is completed. */
-  model?: string | null;
+  /** Imported model; null unless the status is `completed`. */
+  result: ModelImportResult | null;
+}
+
+/** Imported model, and the differences that were found. */
+export interface ModelImportResult {
+  /** Name of the imported model. */
+  model: string;
   /** Base model that the adapter's configuration names. */
-  base_model_name_or_path?: string | null;
+  base_model_name_or_path: string | null;
   /** Number of files in the archive that are not part of an adapter. */
-  skipped_files?: number | null;
-  /** Differences between the adapter's folder and the base model; null until the import is completed. */
-  findings?: ImportFinding[] | null;
+  skipped_files: number;
+  /** Differences between the adapter's folder and the base model. */
+  findings: ImportFinding[];
 }
 
 /** A model available for inference. `base_model` and later fields extend OpenAI's schema. */
-export interface ModelObject {
+export interface Model {
   /** Model name to use in requests. */
   id: string;
-  object?: "model";
+  object: "model";
   /** Creation time, as a Unix timestamp in seconds. */
   created: number;
   /** Owner of the model: `system` for base models, or the name of the project that trained it or has the alias. */
@@ -2681,9 +3238,8 @@ export interface ModelObject {
   /** Languages of the base model, as declared by the operator; null for aliases. */
   languages?: string[] | null;
   /**
-   * What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it
-   * thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not
-   * known.
+   * What the base model supports besides chat. `tools`: tool calls. `reasoning`: reasoning before the answer,
+   * returned separately. Null for aliases, and if it is unknown.
    */
   capabilities?: ("tools" | "reasoning")[] | null;
   /** Whether an engine currently serves a base model and the models trained on it; null for other models. */
@@ -2693,13 +3249,13 @@ export interface ModelObject {
   /** Origin of an imported model; null for other models. */
   origin?: ModelOrigin | null;
   /** Targets of an alias; null for other models. */
-  alias_of?: TargetShare[] | null;
+  alias_of?: AliasTarget[] | null;
 }
 
 /** Origin of a model that was trained elsewhere and imported. */
 export interface ModelOrigin {
   /** `imported`: the model was trained elsewhere. */
-  kind?: "imported";
+  kind: "imported";
   /** ID of the import. */
   import_id: string;
   /** SHA-256 digest of the imported archive. */
@@ -2707,7 +3263,7 @@ export interface ModelOrigin {
   /** Base model that the adapter's configuration names. */
   base_model_name_or_path?: string | null;
   /** `unchecked`: the engine's scores were not compared with the trainer's, as they are for models trained here. */
-  parity?: "unchecked";
+  parity: "unchecked";
 }
 
 /** Grader that combines the scores of other graders with a formula. */
@@ -2716,6 +3272,7 @@ export interface MultiGrader {
   name: string;
   /** Lowest score that passes. Defaults to the middle of the range of scores. */
   pass_threshold?: number | null;
+  /** Always `multi`. */
   type: "multi";
   /** Graders by the name that the formula uses, or a single grader. */
   graders: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader | Record<string, StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader>;
@@ -2727,8 +3284,8 @@ export interface MultiGrader {
 }
 
 /** A new admin key. This is the only response that contains the secret. */
-export interface NewAdminKeyObject {
-  object?: "organization.admin_api_key";
+export interface CreatedAdminApiKey {
+  object: "organization.admin_api_key";
   /** ID of the key, prefixed with `key_`. */
   id: string;
   /** Name of the key. */
@@ -2744,7 +3301,8 @@ export interface NewAdminKeyObject {
   last_used_at: number | null;
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
   expires_at: number | null;
-  owner: AdminKeyOwner;
+  /** Program that uses an admin key, under the name of the key. */
+  owner: AdminApiKeyOwner;
   /** ID of the project to which the key belongs. */
   project_id: string;
   /** Secret of the key, shown only once. */
@@ -2752,19 +3310,20 @@ export interface NewAdminKeyObject {
 }
 
 /** A newly created API key. This is the only response that contains the secret. */
-export interface NewKeyObject {
+export interface CreatedApiKey {
   /** ID of the key, prefixed with `key_`. */
   id: string;
-  object?: "organization.project.api_key";
+  object: "organization.project.api_key";
   /** Name of the key. */
   name: string;
-  role: Role;
+  /** Role of a key. */
+  role: ApiKeyRole;
   /** The only models that the key may use, or null for all models of its project. */
   models: string[] | null;
   /** Redacted secret with its last characters. */
   redacted_value: string;
   /** Secrets that were replaced and are still valid, oldest first. */
-  previous_secrets: PreviousSecret[];
+  previous_secrets: ApiKeyPreviousSecret[];
   /** Time at which the key expires, as a Unix timestamp in seconds, or null. */
   expires_at: number | null;
   /**
@@ -2777,16 +3336,18 @@ export interface NewKeyObject {
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /** Limits set for the key, within those of its project. */
-  limits: Limits;
-  owner: KeyOwner;
-  owner_project_access?: "active";
+  limits: ApiKeyLimits;
+  /** The owner of an API key, as in the OpenAI API. */
+  owner: ApiKeyOwner;
+  /** Access of the owner to the project. Always `active`. */
+  owner_project_access: "active";
   /** Secret of the key, shown only once. */
   value: string;
 }
 
 /** A new service account, with its first key. */
-export interface NewServiceAccountObject {
-  object?: "organization.project.service_account";
+export interface CreatedServiceAccount {
+  object: "organization.project.service_account";
   /** ID of the account, prefixed with `svc_acct_`. */
   id: string;
   /** Name of the account. */
@@ -2795,21 +3356,22 @@ export interface NewServiceAccountObject {
    * Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role
    * `member`, and an account with `none` can have no keys.
    */
-  role: AccountRole;
+  role: ServiceAccountRole;
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /** First key of the account, or null if none was to be created. */
-  api_key: AccountKeyObject | null;
+  api_key: ServiceAccountApiKey | null;
 }
 
-/** Confirmation that an operation was deleted. */
+/** Response to deleting an operation. */
 export interface OperationDeleted {
-  /** ID of the deleted operation. */
+  /** ID or name of the deleted object. */
   id: string;
-  /** Type of the object, followed by `.deleted`. */
+  /** Type of the response: that of the deleted object, and `.deleted`. */
   object: string;
-  deleted?: true;
-  /** ID of the receipt that says what was erased; null if none is. */
+  /** Whether the object was deleted. Always true. */
+  deleted: true;
+  /** ID of the receipt that says what was erased, if there is one. */
   receipt?: string | null;
 }
 
@@ -2827,7 +3389,7 @@ export interface OperationError {
 export interface OperationEvent {
   /** ID of the event. */
   id: string;
-  object?: "operation.event";
+  object: "operation.event";
   /** Time of the change, in Unix seconds. */
   created_at: number;
   /** What changed. Only a stream has events about `progress`. */
@@ -2856,10 +3418,10 @@ export interface OperationProgress {
 export type OperationStatus = "queued" | "in_progress" | "cancelling" | "completed" | "failed" | "cancelled";
 
 /** Outcome of one item of a run. */
-export interface OutputItemObject {
+export interface EvalRunOutputItem {
   /** ID of the output item, prefixed with `outputitem_`. */
   id: string;
-  object?: "eval.run.output_item";
+  object: "eval.run.output_item";
   /** Identifier of the eval. */
   eval_id: string;
   /** Identifier of the run. */
@@ -2876,12 +3438,13 @@ export interface OutputItemObject {
   /** Item of the data source. */
   datasource_item: Record<string, unknown>;
   /** Results by grader. */
-  results: OutputItemResult[];
-  sample: OutputItemSample;
+  results: EvalRunOutputItemResult[];
+  /** Prompt and answer of an item. */
+  sample: EvalRunOutputItemSample;
 }
 
 /** Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's. */
-export interface OutputItemResult {
+export interface EvalRunOutputItemResult {
   /** Name of the grader. */
   name: string;
   /** Type of the grader. */
@@ -2904,15 +3467,15 @@ export interface OutputItemResult {
 }
 
 /** Prompt and answer of an item. Fields that are unknown for a given answer are empty or 0. */
-export interface OutputItemSample {
+export interface EvalRunOutputItemSample {
   /** Reason why there is no answer, or null. */
   error: EvalRunError | null;
   /** Reason why the answer ended. */
   finish_reason: string;
   /** Messages of the prompt. */
-  input: SampleMessage[];
+  input: EvalRunSampleMessage[];
   /** Message of the answer, with `tool_calls` if there are any. */
-  output: SampleMessage[];
+  output: EvalRunSampleMessage[];
   /** Name of the model that answered. */
   model: string;
   /** Maximum number of tokens of the answer. */
@@ -2923,20 +3486,22 @@ export interface OutputItemSample {
   temperature: number;
   /** Probability mass of the tokens to sample from. */
   top_p: number;
-  usage: SampleUsage;
+  /** Tokens of a sample. */
+  usage: EvalRunSampleUsage;
 }
 
 /** Response to revoking a permission. */
-export interface PermissionDeleted {
-  object?: "checkpoint.permission";
+export interface CheckpointPermissionDeleted {
+  object: "checkpoint.permission";
   /** ID of the revoked permission. */
   id: string;
-  deleted?: true;
+  /** Whether the object was deleted. Always true. */
+  deleted: true;
 }
 
 /** A permission of a project to send requests to a model of another one. */
-export interface PermissionObject {
-  object?: "checkpoint.permission";
+export interface CheckpointPermission {
+  object: "checkpoint.permission";
   /** ID of the permission, prefixed with `cp_`. */
   id: string;
   /** Creation time, as a Unix timestamp in seconds. */
@@ -2946,7 +3511,7 @@ export interface PermissionObject {
 }
 
 /** Current step of an evaluation. */
-export type Phase = "waiting" | "scoring_references" | "choosing_a_prompt" | "answering" | "memorization" | "forgetting";
+export type FineTuningJobEvaluationPhase = "waiting" | "scoring_references" | "choosing_a_prompt" | "answering" | "memorization" | "forgetting";
 
 /** Difference in points, with its 95% confidence interval. */
 export interface PointsInterval {
@@ -2962,12 +3527,13 @@ export interface PointsInterval {
 export interface PretrainingHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
   /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
   learning_rate?: number | "auto";
+  /** LoRA adapter options. */
   lora?: LoraOptions;
   /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
   quantization?: "nf4" | "none";
@@ -2996,24 +3562,12 @@ export interface PretrainingHyperparameters {
 
 /** Options of continued pre-training. */
 export interface PretrainingMethod {
+  /** Hyperparameters of continued pre-training: those of supervised fine-tuning. */
   hyperparameters?: PretrainingHyperparameters;
 }
 
-/** A file to preview, and the options to read it with. */
-export interface PreviewRequest {
-  /** ID of the file, which has the purpose `fine-tune`. */
-  file_id: string;
-  /**
-   * Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at
-   * upload.
-   */
-  format?: FormatFields | null;
-  /** Maximum number of rows. Fewer are shown if they are large. Default: `20`. */
-  limit?: number;
-}
-
 /** A secret of an API key that was replaced and is still valid. */
-export interface PreviousSecret {
+export interface ApiKeyPreviousSecret {
   /** Redacted secret with its last characters. */
   redacted_value: string;
   /** Time until which the secret is valid, as a Unix timestamp in seconds. */
@@ -3021,13 +3575,17 @@ export interface PreviousSecret {
 }
 
 /** Limits that apply to a project, and how much of them is used. */
-export interface ProjectAllowance {
-  requests_per_minute: LimitUse;
-  tokens_per_minute: LimitUse;
-  concurrent_requests: LimitUse;
-  concurrent_streams: LimitUse;
+export interface ProjectLimitUsage {
+  /** A limit, and how much of it is used. */
+  requests_per_minute: LimitUsage;
+  /** A limit, and how much of it is used. */
+  tokens_per_minute: LimitUsage;
+  /** A limit, and how much of it is used. */
+  concurrent_requests: LimitUsage;
+  /** A limit, and how much of it is used. */
+  concurrent_streams: LimitUsage;
   /** Storage quota of the project. `used` is counted even without a quota. */
-  storage_bytes: LimitUse;
+  storage_bytes: LimitUsage;
 }
 
 /** Limits of a project. */
@@ -3053,10 +3611,10 @@ export interface ProjectLimits {
 }
 
 /** A project (tenant). */
-export interface ProjectObject {
+export interface Project {
   /** ID of the project, prefixed with `proj_`. */
   id: string;
-  object?: "organization.project";
+  object: "organization.project";
   /** Name of the project, as used in its model names. */
   name: string;
   /** Creation time, as a Unix timestamp in seconds. */
@@ -3074,12 +3632,9 @@ export interface ProjectObject {
   limits: ProjectLimits;
   /** Settings of the storage of chats, or null if none are stored. */
   capture?: CaptureSettings | null;
-  /**
-   * Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
-   * Default: `organization`.
-   */
+  /** Who can enable capture. Administrators of the project can always disable it. Default: `organization`. */
   capture_managed_by?: "organization" | "project";
-  /** Bytes that the project has in storage, with those of uploads in progress. */
+  /** Bytes of the project in storage, including uploads in progress. */
   storage_bytes_used: number;
 }
 
@@ -3101,7 +3656,20 @@ export interface PromptScore {
 }
 
 /** Purpose of a file. */
-export type Purpose = "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import" | "batch" | "batch_output";
+export type FilePurpose = "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import" | "batch" | "batch_output";
+
+/** Request to review a row. */
+export interface PutRowReview {
+  /**
+   * What a cleaning does with the row: `approved` keeps it, `rejected` drops it, `edited` replaces it by `row`,
+   * and `unsure` decides nothing.
+   */
+  label: ReviewLabel;
+  /** Row to use instead, if the label is `edited`. */
+  row?: Record<string, unknown> | null;
+  /** Note for other reviewers. */
+  note?: string | null;
+}
 
 /** Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox. */
 export interface PythonGrader {
@@ -3109,6 +3677,7 @@ export interface PythonGrader {
   name: string;
   /** Lowest score that passes. Defaults to the middle of the range of scores. */
   pass_threshold?: number | null;
+  /** Always `python`. */
   type: "python";
   /** Python source that defines `grade(sample, item)`. */
   source: string;
@@ -3116,9 +3685,23 @@ export interface PythonGrader {
   image_tag?: string | null;
 }
 
+/** A queue of tasks for workers. */
+export interface Queue {
+  object: "organization.queue";
+  /** Name of the queue. */
+  id: string;
+  /** Number of running workers that take its tasks. */
+  workers: number;
+  /** Number of tasks that no worker has taken. */
+  waiting: number;
+  /** Time at which the oldest of these tasks was due, in Unix seconds. Null if none waits. */
+  oldest_waiting_at: number | null;
+}
+
 /** Signature of a receipt. */
-export interface ReceiptSignature {
-  algorithm?: "Ed25519";
+export interface ErasureReceiptSignature {
+  /** Signature algorithm. Always `Ed25519`. */
+  algorithm: "Ed25519";
   /** First 16 characters of the SHA-256 digest of the public key, in hexadecimal. */
   key_id: string;
   /** Public key of the installation, in Base64. */
@@ -3130,19 +3713,11 @@ export interface ReceiptSignature {
   value: string;
 }
 
-/** Response to deleting a recognizer. */
-export interface RecognizerDeleted {
-  /** Name of the deleted recognizer. */
-  id: string;
-  object?: "recognizer";
-  deleted?: true;
-}
-
 /** A recognizer of a project. */
-export interface RecognizerObject {
+export interface Recognizer {
   /** Name of the recognizer. Reports count its findings under this name. */
   id: string;
-  object?: "recognizer";
+  object: "recognizer";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /** Regular expression in RE2 syntax, if there is one. */
@@ -3152,18 +3727,19 @@ export interface RecognizerObject {
 }
 
 /** Recommended action: a training, or what to do first or instead. */
-export type Recommendation = "train" | "prompt" | "retrieval" | "collect" | "fix_data";
+export type AdviceRecommendation = "train" | "prompt" | "retrieval" | "collect" | "fix_data";
 
 /** Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling. */
 export interface ReinforcementHyperparameters {
   /** Number of prompts per training step. Each is answered `group_size` times. Default: `auto`. */
   batch_size?: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier?: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs?: number | "auto";
   /** Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`. */
   learning_rate?: number | "auto";
+  /** LoRA adapter options. */
   lora?: LoraOptions;
   /** Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA). Default: `nf4`. */
   quantization?: "nf4" | "none";
@@ -3226,26 +3802,34 @@ export interface ReinforcementMethod {
    * `text_similarity`, `score_model`, `python` and `multi`.
    */
   grader: StringCheckGrader | TextSimilarityGrader | LabelModelGrader | ScoreModelGrader | PythonGrader | MultiGrader | ChrfGrader | JsonSchemaGrader | ToolCallGrader | LanguageGrader | LabelGrader;
+  /** Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling. */
   hyperparameters?: ReinforcementHyperparameters;
 }
 
+/** State of a replica. */
+export type ReplicaState = "starting" | "warming" | "serving" | "ejected" | "leaving";
+
 /** Response, as in the OpenAI Responses API. */
-export interface Response {
+export interface ModelResponse {
+  /** ID of the response. */
   id: string;
   object: "response";
   /** Unix timestamp in seconds (UTC). */
   created_at: number;
+  /** Model that generated the response. */
   model: string;
   /** Status of the response: `completed`, or why it did not complete. */
   status: string;
-  /** Output items: messages, thoughts and tool calls. */
+  /** Output items: messages, reasoning and tool calls. */
   output: Record<string, unknown>[];
+  /** Token counts of the request. */
   usage?: Record<string, unknown> | null;
   [key: string]: unknown;
 }
 
 /** Items whose answers are sampled with responses. */
 export interface ResponsesDataSource {
+  /** Always `responses`. */
   type: "responses";
   /** Source of the items. */
   source: FileContentSource | FileIdSource;
@@ -3256,6 +3840,7 @@ export interface ResponsesDataSource {
   model?: string | null;
   /** Prompt of an item. */
   input_messages?: TemplateMessages | ItemReferenceMessages | null;
+  /** Sampling parameters of responses. */
   sampling_params?: ResponsesSamplingParams | null;
 }
 
@@ -3278,7 +3863,8 @@ export interface ResponsesSamplingParams {
 }
 
 /** Request to run the evaluation of a job again. */
-export interface RestartEvaluation {
+export interface RestartFineTuningJobEvaluation {
+  /** System message of the base model, to compare the trained model with a prompted base model. */
   baseline_prompt?: string | null;
 }
 
@@ -3294,14 +3880,17 @@ export interface RetrievalSigns {
   base_right: number;
 }
 
+/** What a reviewer decided on a row. */
+export type ReviewLabel = "approved" | "rejected" | "edited" | "unsure";
+
 /**
  * Role of a key. It determines what the key may do in its project and, for `admin` and `auditor`, in the whole
  * installation.
  */
-export type Role = "admin" | "project_admin" | "member" | "trainer" | "inference" | "reader" | "auditor";
+export type ApiKeyRole = "admin" | "project_admin" | "member" | "trainer" | "inference" | "reader" | "auditor";
 
 /** Request to replace the secret of an API key. */
-export interface RotateKey {
+export interface RotateApiKey {
   /** Seconds for which the previous secrets stay valid, up to 30 days. 0 ends them at once. Default: `86400`. */
   overlap_seconds?: number;
 }
@@ -3316,9 +3905,10 @@ export interface RotateWebhookEndpointSecret {
 }
 
 /** A finding on a row. */
-export interface RowFindingObject {
+export interface FileRowFinding {
   /** Code of the finding. */
   code: string;
+  /** Severity of the finding. */
   severity: "error" | "warning" | "info";
   /**
    * Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it
@@ -3327,6 +3917,8 @@ export interface RowFindingObject {
   weight: number;
   /** What was found. */
   message: string;
+  /** Numbers and names in the message, by name. Empty in reports of earlier versions. */
+  figures: Record<string, number | string>;
   /** Recommended correction. */
   fix: string;
   /** JSON Pointer to the place in the row; may be empty. */
@@ -3341,10 +3933,10 @@ export interface RowFindingObject {
 }
 
 /** Kind of rows. */
-export type RowKind = "questions" | "rewrites" | "refusals";
+export type GenerationRowKind = "questions" | "rewrites" | "refusals";
 
 /** Rows to find. */
-export interface RowMatchFields {
+export interface ErasureRowMatch {
   /**
    * `text`: a message has these words, ignoring case, spacing, width, punctuation and politeness. `substring`:
    * the row contains exactly these characters. `row_sha256`: the SHA-256 digest of the row, as the API returns
@@ -3355,35 +3947,33 @@ export interface RowMatchFields {
   value: string;
 }
 
-/** A row of a file, with what the report found in it. */
-export interface RowObject {
-  /** Position of the row: its line as a string. */
-  id: string;
-  object?: "file.row";
-  /** Line of the row in the uploaded file, counted from 1. */
-  line: number;
-  /** Language of the row; `und` if unknown, null if the row is broken. */
-  language: string | null;
-  /**
-   * Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is
-   * broken; null if the line has no row.
-   */
-  score: number | null;
-  /**
-   * The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`,
-   * `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of
-   * a prompt for a grader. Null if the row is broken.
-   */
-  row: Record<string, unknown> | null;
-  findings: RowFindingObject[];
-}
-
 /** A row of a file. */
-export interface RowOfFileObject {
+export interface FileMergeRow {
   /** ID of the file. */
   file_id: string;
   /** Line of the row in the file, counted from 1. */
   line: number;
+}
+
+/** A review of a row. */
+export interface RowReview {
+  /** Line of the row as a string. */
+  id: string;
+  object: "file.review";
+  /** Line of the row in the uploaded file, counted from 1. */
+  line: number;
+  /** What the reviewer decided. */
+  label: ReviewLabel;
+  /** Row to use instead; null unless the label is `edited`. */
+  row: Record<string, unknown> | null;
+  /** Note for other reviewers, or null. */
+  note: string | null;
+  /** ID of the API key, or subject of the token, that wrote the review. */
+  reviewer: string;
+  /** Time of the review, in Unix seconds. */
+  reviewed_at: number;
+  /** Time of the row's first review, in Unix seconds. */
+  created_at: number;
 }
 
 /** Request body to run a grader. */
@@ -3397,10 +3987,10 @@ export interface RunGrader {
 }
 
 /** Status of a run. */
-export type RunStatus = "queued" | "in_progress" | "completed" | "canceled" | "failed";
+export type EvalRunStatus = "queued" | "in_progress" | "completed" | "canceled" | "failed";
 
 /** Message of a prompt or an answer. */
-export interface SampleMessage {
+export interface EvalRunSampleMessage {
   /** Role of the author. */
   role: string;
   /** Text of the message. */
@@ -3409,10 +3999,14 @@ export interface SampleMessage {
 }
 
 /** Tokens of a sample. */
-export interface SampleUsage {
+export interface EvalRunSampleUsage {
+  /** Number of tokens in the prompt and the answer. */
   total_tokens: number;
+  /** Number of tokens in the answer. */
   completion_tokens: number;
+  /** Number of tokens in the prompt. */
   prompt_tokens: number;
+  /** Number of prompt tokens that were read from the cache. */
   cached_tokens: number;
 }
 
@@ -3428,6 +4022,7 @@ export interface ScoreModelGrader {
    * `score_model`, a score, `pass` or `fail`.
    */
   human_label?: string | null;
+  /** Always `score_model`. */
   type: "score_model";
   /** Model that judges: any model of the project. */
   model: string;
@@ -3439,12 +4034,21 @@ export interface ScoreModelGrader {
   sampling_params?: JudgeSamplingParams | null;
 }
 
-/** Status of a search. */
-export type SearchStatus = "in_progress" | "completed" | "failed";
+/** The newest checkpoint: a signed statement of all entries until then. */
+export interface SealedUntil {
+  /** Number of the checkpoint. 0 for those of version 0.2.0. */
+  number: number;
+  /** Number of the entries that it covers. */
+  entries: number;
+  /** Time at which it was signed, in Unix seconds. */
+  at: number;
+  /** ID of the newest entry that it covers. Null if all were deleted because of their age. */
+  last_entry_id: string | null;
+}
 
 /** A service account. */
-export interface ServiceAccountObject {
-  object?: "organization.project.service_account";
+export interface ServiceAccount {
+  object: "organization.project.service_account";
   /** ID of the account, prefixed with `svc_acct_`. */
   id: string;
   /** Name of the account. */
@@ -3453,17 +4057,32 @@ export interface ServiceAccountObject {
    * Role of the account: the keys of an `owner` have the role `project_admin`, those of a `member` the role
    * `member`, and an account with `none` can have no keys.
    */
-  role: AccountRole;
+  role: ServiceAccountRole;
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
 }
 
+/** Session of a browser: who is signed in, and the token for requests that change something. */
+export interface Session {
+  object: "session";
+  /** ID of the session. */
+  id: string;
+  /** Time of the sign-in, in Unix seconds. */
+  created_at: number;
+  /** Time at which the session ends, in Unix seconds. */
+  expires_at: number;
+  /** Value of the header `X-CSRF-Token`, which requests with the cookie need unless their method is GET or HEAD. */
+  csrf_token: string;
+  /** The API key that a request was sent with, its project, and the limits of both. */
+  caller: Caller;
+}
+
 /** Request to set an alias: either `model`, or `targets` to split traffic between two models. */
-export interface SetAlias {
+export interface PutAlias {
   /** Model that receives all requests. */
   model?: string | null;
   /** Models that share the requests by weight. The weights must sum to 100. */
-  targets?: TargetShare[] | null;
+  targets?: AliasTarget[] | null;
   /**
    * Conditions that the evaluation of a trained model must meet before the alias points at it. A key is a figure
    * of the evaluation, such as `chrf_gain` or `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a
@@ -3478,7 +4097,7 @@ export interface SetAlias {
 }
 
 /** Request to set a recognizer: `pattern`, `terms`, or both. */
-export interface SetRecognizer {
+export interface PutRecognizer {
   /**
    * Regular expression in RE2 syntax, such as `\bC-\d{6}\b`. It is case-sensitive unless it begins with `(?i)`.
    * Full-width digits and letters count as ordinary ones.
@@ -3492,25 +4111,34 @@ export interface SetRecognizer {
 }
 
 /** Hyperparameters at the top level of OpenAI's job object. */
-export interface StandardHyperparameters {
+export interface FineTuningJobHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
   batch_size: number | "auto";
-  /** Multiplier for the default learning rate of the model. */
+  /** Multiplier for the default learning rate of the model. Default: `auto`. */
   learning_rate_multiplier: number | "auto";
   /** Number of passes over the training data. Default: `auto`. */
   n_epochs: number | "auto";
 }
 
+/** A statement as a code and figures, to show it in any language. */
+export interface Statement {
+  /** Code of the statement. */
+  code: string;
+  /** Figures of the statement by name. Scores are in points (0 to 100). */
+  figures: Record<string, unknown>;
+}
+
 /** Status of a job. */
-export type Status = "validating_files" | "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
+export type FineTuningJobStatus = "validating_files" | "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
 
 /** The answer in a stored chat completion. */
 export interface StoredChatAnswer {
-  role?: "assistant";
+  /** Role of the message's author. Always `assistant`. */
+  role: "assistant";
   /** Text of the answer, redacted. */
   content: string | null;
   /** Always null. */
-  refusal?: null;
+  refusal?: unknown;
   /** What the model thought before it answered, redacted. */
   reasoning_content?: string | null;
   /** Calls of tools, redacted. */
@@ -3519,20 +4147,14 @@ export interface StoredChatAnswer {
 
 /** A choice of a stored chat completion. */
 export interface StoredChatChoice {
-  index?: 0;
+  /** Position of the choice. Always 0. */
+  index: 0;
   /** Reason generation ended. */
   finish_reason: string;
+  /** The answer in a stored chat completion. */
   message: StoredChatAnswer;
   /** Always null: they are not stored. */
-  logprobs?: null;
-}
-
-/** Response to deleting a stored chat completion. */
-export interface StoredChatDeleted {
-  /** ID of the chat completion. */
-  id: string;
-  object?: "chat.completion.deleted";
-  deleted?: true;
+  logprobs?: unknown;
 }
 
 /** A message of the request of a stored chat completion, as in the OpenAI API. */
@@ -3544,9 +4166,9 @@ export interface StoredChatMessage {
   /** Text of the message, redacted. */
   content: string | null;
   /** Always null: parts are joined. */
-  content_parts?: null;
+  content_parts?: unknown;
   /** Always null. */
-  refusal?: null;
+  refusal?: unknown;
   /** Name of the author, redacted. */
   name?: string | null;
   /** Calls of tools, redacted. */
@@ -3556,14 +4178,15 @@ export interface StoredChatMessage {
 }
 
 /** A stored chat completion, as in the OpenAI API. Only its first choice is stored. */
-export interface StoredChatObject {
+export interface StoredChat {
   /** ID of the chat completion or response, prefixed with `chatcmpl-` or `resp_`. */
   id: string;
-  object?: "chat.completion";
+  object: "chat.completion";
   /** Creation time, as a Unix timestamp in seconds. */
   created: number;
   /** Model that generated the answer. */
   model: string;
+  /** A choice of a stored chat completion. */
   choices: StoredChatChoice[];
   /** Numbers of tokens; null for streams that did not ask for them. */
   usage: Record<string, unknown> | null;
@@ -3585,9 +4208,11 @@ export interface StoredChatObject {
 
 /** Response to deleting stored chat completions. */
 export interface StoredChatsDeleted {
-  object?: "chat.completions.deleted";
+  object: "chat.completions.deleted";
+  /** Whether the object was deleted. Always true. */
+  deleted: true;
   /** Number of chat completions that were deleted. */
-  deleted: number;
+  count: number;
 }
 
 /** Options for streaming responses. */
@@ -3601,6 +4226,7 @@ export interface StreamOptions {
 export interface StringCheckGrader {
   /** Name of the grader. */
   name: string;
+  /** Always `string_check`. */
   type: "string_check";
   /** Text to grade. May contain template variables. */
   input: string;
@@ -3615,30 +4241,29 @@ export interface StringCheckGrader {
 
 /** Options of supervised fine-tuning. */
 export interface SupervisedMethod {
-  hyperparameters?: Hyperparameters;
+  /** Training hyperparameters: OpenAI's three standard ones and this service's additions. */
+  hyperparameters?: SupervisedHyperparameters;
 }
 
-/** Reason why a sweep failed. */
-export interface SweepErrorObject {
-  /** Machine-readable code. */
-  code: string;
-  /** Description of the reason. */
-  message: string;
-}
-
-/** A sweep: fine-tuning jobs that differ in some hyperparameters. */
-export interface SweepObject {
+/** A sweep: fine-tuning jobs, called trials, that differ in some hyperparameters. */
+export interface Sweep {
   /** ID of the sweep. Starts with `ftsweep-`. */
   id: string;
-  object?: "fine_tuning.sweep";
+  object: "sweep";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
   /** Creation time, in Unix seconds. */
   created_at: number;
-  /** Time at which the sweep ended, in Unix seconds. Null until then. */
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Status of the sweep. It has `succeeded` if one of its trials has. */
-  status: SweepStatus;
-  /** Reason for the status `failed`; otherwise null. */
-  error: SweepErrorObject | null;
+  /** Progress of the work; null if it is not in progress, or not measured. */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
   /** ID of the base model. */
   model: string;
   /** Training method. */
@@ -3648,25 +4273,26 @@ export interface SweepObject {
   /** ID of the validation file. */
   validation_file: string | null;
   /** Files whose rows are mixed with those of the training file; empty if there are none. */
-  mixed_files?: MixedFileObject[];
+  mixed_files: MixedFile[];
   /** Suffix in the names of the fine-tuned models. */
   suffix: string | null;
   /** Random seed of all trials. */
   seed: number;
-  /** Key-value pairs that were set when the sweep was created. All jobs have them. */
-  metadata: Record<string, string> | null;
   /** Whether the worse trials are stopped early. */
   stop_losers: boolean;
-  /** ID of the job that succeeded with the lowest held-out loss. Null until the sweep has ended. */
-  best_job: string | null;
-  /** Name of the fine-tuned model of the best job. Null until the sweep has ended. */
-  fine_tuned_model: string | null;
   /** Trials, in the order of their values. */
-  trials: TrialObject[];
+  trials: SweepTrial[];
+  /** The best trial; null unless the status is `completed`. */
+  result: SweepResult | null;
 }
 
-/** Status of a sweep. */
-export type SweepStatus = "running" | "cancelling" | "succeeded" | "failed" | "cancelled";
+/** Outcome of a completed sweep. */
+export interface SweepResult {
+  /** ID of the job that succeeded with the lowest held-out loss. */
+  best_job_id: string;
+  /** Name of the fine-tuned model of the best job; null if the job was deleted. */
+  fine_tuned_model: string | null;
+}
 
 /** Lists of hyperparameter values to try. Each combination is a trial. */
 export interface SweepValues {
@@ -3679,28 +4305,20 @@ export interface SweepValues {
   /** Learning rate multipliers to try. */
   learning_rate_multiplier?: number[] | null;
   /** LoRA options to try. */
-  lora?: LoraValues;
+  lora?: SweepLoraValues;
 }
 
 /** A target model and its share of the requests. */
-export interface TargetShare {
+export interface AliasTarget {
   /** Name of a base model or a trained model. */
   model: string;
   /** Percentage of requests routed to this model, as an integer. */
   weight: number;
 }
 
-/** Reason a task failed. */
-export interface TaskFailure {
-  code: string;
-  message: string;
-}
-
-/** State of a task. */
-export type TaskState = "in_progress" | "completed" | "failed";
-
 /** Prompt made of messages that contain template variables such as `{{item.question}}`. */
 export interface TemplateMessages {
+  /** Always `template`. */
   type: "template";
   /** Messages of the prompt. */
   template: GraderMessage[];
@@ -3709,7 +4327,7 @@ export interface TemplateMessages {
 /** Request to test a webhook endpoint. */
 export interface TestWebhookEndpoint {
   /** Type of the sample event. */
-  event_type: EventType;
+  event_type: WebhookEventType;
 }
 
 /** Grader that measures the similarity of two texts, from 0 to 1. */
@@ -3718,6 +4336,7 @@ export interface TextSimilarityGrader {
   name: string;
   /** Lowest score that passes. Defaults to the middle of the range of scores. */
   pass_threshold?: number | null;
+  /** Always `text_similarity`. */
   type: "text_similarity";
   /** Text to grade. May contain template variables. */
   input: string;
@@ -3729,15 +4348,15 @@ export interface TextSimilarityGrader {
   model?: string | null;
 }
 
-/** Switches of models that think, as the chat templates of their base models read them. */
-export interface ThinkingSwitches {
-  /** Whether to think before the answer: Qwen, GLM and Nemotron. */
+/** Reasoning options, named as in the chat templates of the base models. */
+export interface ReasoningOptions {
+  /** Whether to reason before the answer: Qwen, GLM and Nemotron. */
   enable_thinking?: boolean;
-  /** Whether to think before the answer: DeepSeek and Granite. */
+  /** Whether to reason before the answer: DeepSeek and Granite. */
   thinking?: boolean;
-  /** Whether to keep the thoughts of earlier messages: Qwen. */
+  /** Whether to keep the reasoning of earlier messages: Qwen. */
   preserve_thinking?: boolean;
-  /** Whether to drop the thoughts of earlier messages: Nemotron. */
+  /** Whether to drop the reasoning of earlier messages: Nemotron. */
   truncate_history_thinking?: boolean;
 }
 
@@ -3747,6 +4366,7 @@ export interface ToolCallGrader {
   name: string;
   /** Lowest score that passes. Defaults to 1. */
   pass_threshold?: number | null;
+  /** Always `tool_call`. */
   type: "tool_call";
   /** Tool calls to grade. May contain template variables. Default: `{{sample.output_tools}}`. */
   input?: string;
@@ -3758,7 +4378,7 @@ export interface ToolCallGrader {
 export interface TrainingAdvice {
   /** ID of the advice. Starts with `ftadvice-`. */
   id: string;
-  object?: "advice";
+  object: "advice";
   /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
   status: OperationStatus;
   /** Creation time, in Unix seconds. */
@@ -3784,13 +4404,13 @@ export interface TrainingAdvice {
 }
 
 /** A trial of a sweep, which is a fine-tuning job. */
-export interface TrialObject {
+export interface SweepTrial {
   /** ID of the job. */
   job_id: string;
   /** Hyperparameters in which the trials differ. */
   hyperparameters: Record<string, unknown>;
   /** Status of the job. */
-  status: Status;
+  status: FineTuningJobStatus;
   /** Whether the trial is paused until the other trials catch up. */
   is_waiting: boolean;
   /**
@@ -3813,14 +4433,14 @@ export interface UpdateEval {
 }
 
 /** Request to update an API key. Omitted fields stay unchanged. */
-export interface UpdateKey {
+export interface UpdateApiKey {
   /** New name of the key. */
   name?: string | null;
   /**
    * New role of the key. Neither the new nor the current role can have more permissions than the role of the key
    * that changes it.
    */
-  role?: Role | null;
+  role?: ApiKeyRole | null;
   /** New list of the only models of a key with the role `inference`. `null` allows all. */
   models?: string[] | null;
   /** New time until the key expires, in seconds from now. `null`: never. */
@@ -3828,11 +4448,12 @@ export interface UpdateKey {
   /** New list of the IP addresses and CIDR ranges that requests with the key may come from. `null` allows all. */
   allowed_ips?: string[] | null;
   /** Limits to change. Omitted limits stay unchanged. */
-  limits?: Limits;
+  limits?: ApiKeyLimits;
 }
 
 /** Request to update a project. Omitted fields and limits stay unchanged. */
 export interface UpdateProject {
+  /** Limits of a project. */
   limits?: ProjectLimits;
   /**
    * New settings of the storage of chats. `null` stores no more chats; those that are stored stay until they
@@ -3840,11 +4461,14 @@ export interface UpdateProject {
    */
   capture?: CaptureSettings | null;
   /**
-   * Whose administrators may switch the storage of chats on: with `organization`, only keys with the role
-   * `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
+   * Who can enable capture: with `organization`, only keys with the role `admin`; with `project`, also keys of
+   * the project with the role `project_admin`. `null` changes nothing.
    */
   capture_managed_by?: "organization" | "project" | null;
-  /** Current name of the project. Another name is refused, because the names of its models contain it. */
+  /**
+   * Current name of the project. Any other name is rejected, because it is part of the names of the project's
+   * models.
+   */
   name?: string | null;
 }
 
@@ -3872,11 +4496,11 @@ export interface UpdateWebhookEndpoint {
    */
   url?: string | null;
   /** Event types to deliver. Replaces the current list. */
-  event_types?: EventType[] | null;
+  event_types?: WebhookEventType[] | null;
 }
 
 /** Request to complete an upload: the parts of the file, in order. */
-export interface UploadComplete {
+export interface CompleteUpload {
   /** IDs of the parts, in file order. */
   part_ids: string[];
   /** MD5 digest of the complete file, in hexadecimal. */
@@ -3884,7 +4508,7 @@ export interface UploadComplete {
 }
 
 /** Request to create an upload. `format` is an extension of OpenAI's schema. */
-export interface UploadCreate {
+export interface CreateUpload {
   /** Name of the resulting file. */
   filename: string;
   /**
@@ -3897,23 +4521,25 @@ export interface UploadCreate {
   /** MIME type of the file. Required for OpenAI compatibility; the format is detected from the content. */
   mime_type: string;
   /** Lifetime of the resulting file. If omitted, the file never expires. */
-  expires_after?: ExpiresAfter | null;
+  expires_after?: UploadExpiresAfter | null;
   /** Format options of the file. */
-  format?: FormatFields | null;
+  format?: FileFormat | null;
 }
 
 /** OpenAI's upload object. */
-export interface UploadObject {
+export interface Upload {
   /** ID of the upload, prefixed with `upload_`. */
   id: string;
-  object?: "upload";
+  object: "upload";
   /** Declared size of the complete file in bytes. */
   bytes: number;
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /** Name of the resulting file. */
   filename: string;
-  purpose: Purpose;
+  /** Purpose of a file. */
+  purpose: FilePurpose;
+  /** Status of an upload; all but `pending` are final. */
   status: UploadStatus;
   /** Time until which the upload accepts parts, as a Unix timestamp in seconds. */
   expires_at: number;
@@ -3922,10 +4548,10 @@ export interface UploadObject {
 }
 
 /** OpenAI's part object, extended with `bytes` and `md5` so that clients can resume uploads. */
-export interface UploadPartObject {
+export interface UploadPart {
   /** ID of the part, prefixed with `part_`, for use in `part_ids`. */
   id: string;
-  object?: "upload.part";
+  object: "upload.part";
   /** Creation time, as a Unix timestamp in seconds. */
   created_at: number;
   /** ID of the upload that the part belongs to. */
@@ -3940,19 +4566,19 @@ export interface UploadPartObject {
 export type UploadStatus = "pending" | "completed" | "cancelled" | "expired";
 
 /** A time interval with an exclusive end. `results` is empty if there was no usage. */
-export interface UsageBucket {
-  object?: "bucket";
+export interface CompletionsUsageBucket {
+  object: "bucket";
   /** Start of the bucket (inclusive), as a Unix timestamp in seconds. */
   start_time: number;
   /** End of the bucket (exclusive), as a Unix timestamp in seconds. */
   end_time: number;
   /** Usage results, one per group. */
-  results: UsageResult[];
+  results: CompletionsUsage[];
 }
 
 /** Usage of one group in one bucket. Fields that are not grouped by are null. */
-export interface UsageResult {
-  object?: "organization.usage.completions.result";
+export interface CompletionsUsage {
+  object: "organization.usage.completions.result";
   /** Number of prompt tokens, including cached tokens. */
   input_tokens: number;
   /** Number of generated tokens. */
@@ -3998,25 +4624,46 @@ export interface ValidatedGrader {
 }
 
 /** Kind of verdict. */
-export type VerdictKind = "serve" | "prompt" | "retrieval" | "worse" | "memorized" | "forgot" | "overfit" | "solved_already" | "no_gain" | "cannot_tell";
+export type FineTuningVerdictKind = "serve" | "prompt" | "retrieval" | "worse" | "memorized" | "forgot" | "overfit" | "solved_already" | "no_gain" | "cannot_tell";
 
 /** Conclusion of an evaluation. */
-export interface VerdictObject {
+export interface FineTuningVerdict {
   /** Kind of conclusion. */
-  kind: VerdictKind;
+  kind: FineTuningVerdictKind;
   /** Conclusion in one sentence, with its figures. */
   sentence: string;
+  /** Code of the sentence; null if an earlier version wrote it. */
+  code?: string | null;
+  /** Figures of the sentence by name. Scores are in points (0 to 100). */
+  figures?: Record<string, unknown>;
   /** Recommended next step. */
   recommendation: string;
+  /** The recommendation as a code and figures; null if an earlier version wrote it. */
+  recommendation_details?: Statement | null;
   /** Findings that do not change the conclusion. */
   warnings?: string[];
+  /** The warnings as codes and figures, in the same order. Empty if an earlier version wrote them. */
+  warning_details?: Statement[];
   /** Number of held-out rows to add if the conclusion is `cannot_tell`. */
   rows_needed?: number | null;
   /** Paired differences between columns, with 95% confidence intervals. */
   differences?: Record<string, unknown>[];
 }
 
-/** Weights & Biases integration, which is rejected with the code `unsupported_integration`. */
+/** Request to verify the audit log. All fields are optional. */
+export interface VerifyAuditLogs {
+  /**
+   * Public keys as PEM, of which each checkpoint must be signed with one. Several if the key was changed.
+   * Defaults to the key of this installation, if this API process has its file.
+   */
+  public_keys?: string[];
+  /** Checkpoints that were kept elsewhere, such as by a witness. The log must contain them. */
+  checkpoints?: string[];
+  /** Number of days for which entries had to be kept, at least. By default, what the checkpoints say. */
+  kept_days?: number | null;
+}
+
+/** Weights & Biases integration, which is rejected with the code `invalid_value`. */
 export interface WandbIntegration {
   /** Type of the integration. */
   type: "wandb";
@@ -4037,10 +4684,10 @@ export interface WandbSettings {
 }
 
 /** Attempt to deliver an event to a webhook endpoint. */
-export interface WebhookDeliveryObject {
+export interface WebhookDelivery {
   /** ID of the attempt, prefixed with `whdelivery-`. */
   id: string;
-  object?: "webhook_endpoint.delivery";
+  object: "webhook_endpoint.delivery";
   /** Time at which the attempt ended, as a Unix timestamp in seconds. */
   created_at: number;
   /** ID of the event, sent as the `webhook-id` header of the request. */
@@ -4062,19 +4709,11 @@ export interface WebhookDeliveryObject {
   next_attempt_at: number | null;
 }
 
-/** Confirmation that a webhook endpoint was deleted. */
-export interface WebhookEndpointDeleted {
-  /** ID of the deleted endpoint. */
-  id: string;
-  object?: "webhook_endpoint.deleted";
-  deleted?: true;
-}
-
 /** Webhook endpoint without its signing secret. */
-export interface WebhookEndpointObject {
+export interface WebhookEndpoint {
   /** ID of the endpoint, prefixed with `webhook_`. */
   id: string;
-  object?: "webhook_endpoint";
+  object: "webhook_endpoint";
   /** Creation time as a Unix timestamp in seconds. */
   created_at: number;
   /** Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds. */
@@ -4095,8 +4734,8 @@ export interface WebhookEndpointObject {
 }
 
 /** Result of a test in which the endpoint responded. */
-export interface WebhookEndpointTestObject {
-  object?: "webhook_endpoint.test";
+export interface WebhookEndpointTestResult {
+  object: "webhook_endpoint.test";
   /** ID of the endpoint. */
   webhook_endpoint_id: string;
   /** Type of the sample event. */
@@ -4104,14 +4743,14 @@ export interface WebhookEndpointTestObject {
   /** HTTP status of the endpoint's response. */
   status_code: number;
   /** Whether the endpoint responded, with any status. Always true. */
-  success?: true;
+  success: true;
 }
 
 /** Webhook endpoint with its new signing secret. No later response contains the secret. */
-export interface WebhookEndpointWithSecretObject {
+export interface WebhookEndpointWithSecret {
   /** ID of the endpoint, prefixed with `webhook_`. */
   id: string;
-  object?: "webhook_endpoint";
+  object: "webhook_endpoint";
   /** Creation time as a Unix timestamp in seconds. */
   created_at: number;
   /** Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds. */
@@ -4133,324 +4772,561 @@ export interface WebhookEndpointWithSecretObject {
   signing_secret: string;
 }
 
+/** Event as it is sent to webhook endpoints. It has IDs, but no data of the object. */
+export interface WebhookEvent {
+  /** ID of the event, prefixed with `evt_`. The same in every attempt. */
+  id: string;
+  object: "event";
+  /** Time of the event as a Unix timestamp in seconds. */
+  created_at: number;
+  /** Type of the event. */
+  type: WebhookEventType;
+  /** Object that the event is about. */
+  data: WebhookEventData;
+}
+
+/** Object that a webhook event is about. */
+export interface WebhookEventData {
+  /** ID of the object, such as a job, a run or an export. */
+  id: string;
+}
+
 /** List of event types that an endpoint can subscribe to. */
-export interface WebhookEventTypesObject {
-  object?: "list";
+export interface WebhookEventTypeList {
+  object: "list";
   /** Event types. */
   data: string[];
 }
 
+/** A worker process that is running. */
+export interface Worker {
+  object: "organization.worker";
+  /** Name of the worker. */
+  id: string;
+  /** Status of the worker: `busy` while it has tasks, and while it shuts down. */
+  status: "idle" | "busy";
+  /** Queues whose tasks the worker takes. Workers of `cpu` also take those of `evals` and `batches`. */
+  queues: string[];
+  /** Tasks in progress. */
+  tasks: WorkerTask[];
+  /** Version of the worker. Null for versions before 0.3. */
+  version: string | null;
+  /**
+   * Time of the last sign of life, in Unix seconds. Workers that have sent none for 20 seconds are not listed.
+   * Null for versions before 0.3.
+   */
+  last_heartbeat_at: number | null;
+  /** Device that trainings use. */
+  device: "cuda" | "cpu";
+  /** Name of the GPU, or of the processor. */
+  device_name: string;
+  /** Number of GPUs that the worker may use. */
+  gpus: number;
+  /** Memory of one GPU; without a GPU, of the machine or container. Null if unknown. */
+  memory_bytes: number | null;
+  /** Memory in use on each GPU, by any process. Null without a GPU, and if its driver does not report it. */
+  memory_used_bytes: number[] | null;
+  /** Whether the worker can make exports in the format GGUF. */
+  makes_gguf: boolean;
+}
+
+/** A task that a worker is doing. */
+export interface WorkerTask {
+  /** Type of the task. */
+  type: string;
+  /** ID of the object that the task works on; of an eval run, with the IDs of its parents before it. */
+  object_id: string;
+  /** Number of the attempt, starting at 1. */
+  attempt: number;
+}
+
 /** Detected properties of a file. `columns` maps the shape's fields to the file's columns. */
-export interface SourceFacts {
+export interface ReportSource {
+  /** Size of the file in bytes. */
   bytes: number;
+  /** File format, such as `csv` or `jsonl`. */
   container: string;
+  /** Compression, such as `gzip`; null if there is none. */
   compression: string | null;
+  /** Text encoding; null for binary formats. */
   encoding: string | null;
+  /** Delimiter of the fields of a table; null for other formats. */
   delimiter: string | null;
+  /** Shape of the rows, such as `chat` or `alpaca`. */
   shape: string;
+  /** Format that the rows are converted to. */
   row_format: "chat" | "labeled" | "preference" | "reinforcement" | "text";
+  /** Column of the file for each of the shape's fields. */
   columns: Record<string, string>;
+  /** Columns that are not used. */
   unused_columns: string[];
 }
 
 /** Result of a validation. `counts` includes every issue, even if `issues` is capped. */
-export interface ValidationReport {
+export interface ReportValidation {
+  /** Format of the rows. */
   format: string;
+  /** Size of the file in bytes. */
   bytes: number;
+  /** Number of rows. */
   rows: number;
+  /** Number of rows that can be trained on. */
   valid_rows: number;
+  /** Number of errors. */
   errors: number;
+  /** Number of warnings. */
   warnings: number;
+  /** Number of all issues, by code. */
   counts: Record<string, number>;
-  issues: Issue[];
+  /** Issues found. Capped; `counts` has all. */
+  issues: ReportIssue[];
 }
 
 /** A problem found in a data set. */
-export interface Issue {
-  severity: Severity;
+export interface ReportIssue {
+  /** Severity of the issue. */
+  severity: ReportIssueSeverity;
+  /** Machine-readable code of the issue. */
   code: string;
+  /** Line number, starting at 1; null if the issue concerns the whole file. */
   line: number | null;
+  /** RFC 6901 JSON Pointer to the value in the row. */
   pointer: string;
+  /** What is wrong. */
   message: string;
+  /** Suggested fix. */
   fix: string;
+  /** Line number of the other row, if the issue concerns a pair of rows. */
   other_line?: number | null;
+  /** Similarity of the two rows from 0 to 1, if it was measured. */
   similarity?: number | null;
+  /** Numbers and names in the message, by name. */
+  figures?: Record<string, number | string> | null;
 }
 
 /** Severity of an issue. */
-export type Severity = "error" | "info" | "warning";
+export type ReportIssueSeverity = "error" | "info" | "warning";
 
 /** Distribution of a per-row number. */
-export interface Distribution {
+export interface ReportDistribution {
+  /** Smallest value. */
   min: number;
+  /** Median of the values. */
   p50: number;
+  /** 95th percentile. */
   p95: number;
+  /** Largest value. */
   max: number;
+  /** Mean of the values. */
   mean: number;
+  /** Sum of all values. */
   total: number;
-  histogram: Histogram;
+  /** Histogram of the values. */
+  histogram: ReportHistogram;
 }
 
 /** Histogram of values. */
-export interface Histogram {
+export interface ReportHistogram {
+  /** Edges of the bins, in ascending order: one more than there are bins. */
   edges: number[];
+  /** Number of values in each bin. */
   counts: number[];
 }
 
 /** Token counts for one model's tokenizer. */
-export interface TokenStats {
+export interface ReportTokens {
+  /** ID of the base model whose tokenizer was used. */
   model: string;
+  /** Number of rows that were counted. */
   rows: number;
+  /** Whether only a sample of the rows was counted. */
   sampled: boolean;
-  tokens: Distribution;
-  supervised_tokens: Distribution;
+  /** Tokens per row. */
+  tokens: ReportDistribution;
+  /** Tokens per row that the model is trained to generate. */
+  supervised_tokens: ReportDistribution;
+  /** Number of rows that are truncated, by context length. */
   truncated_rows: Record<string, number>;
+  /** Number of rows with nothing left to learn from after truncation, by context length. */
   unlearnable_rows: Record<string, number>;
 }
 
 /** Efficiency of a model's tokenizer for a language. */
-export interface TokenizerFit {
+export interface ReportTokenizerFit {
+  /** ID of the base model. */
   model: string;
+  /** Language, as an ISO 639-1 code. */
   language: string;
+  /** Number of rows in this language. */
   rows: number;
+  /** Tokens per character. English takes about 0.25. */
   tokens_per_character: number;
+  /** Share of the tokens that encode single bytes, since the vocabulary lacks the character. */
   byte_fallback_share: number;
 }
 
 /** Number and share of rows in a language or script. */
-export interface Share {
+export interface ReportShare {
+  /** Language, script or class. */
   name: string;
+  /** Number of rows. */
   rows: number;
+  /** Share of all rows, from 0 to 1. */
   share: number;
 }
 
 /** Groups of similar rows. */
-export interface GroupStats {
+export interface ReportGroups {
+  /** Number of groups. */
   groups: number;
+  /** Number of rows in all groups. */
   rows: number;
+  /** Number of rows that could be removed, so that one of each group remains. */
   extra_rows: number;
+  /** Line numbers of the largest groups. */
   examples: number[][];
 }
 
 /** Rows of the validation file that also appear in the training file. */
-export interface OverlapStats {
+export interface ReportOverlap {
+  /** Number of rows of the validation file that also appear in the training file. */
   rows: number;
+  /** Number of rows that are identical to a training row. */
   exact: number;
+  /** Number of rows that mean the same as a training row. */
   near: number;
+  /** Number of rows that ask a question of the training file, whatever the answer. */
   same_prompt: number;
+  /** Pairs of line numbers: in the validation file, and in the training file. */
   examples: number[][];
-  /** Default: `0`. */
+  /** Number of rows whose question and answer are part of a longer training conversation. Default: `0`. */
   contained?: number;
 }
 
 /** Number and locations of findings of one kind of personal data, without the values. */
-export interface PersonalData {
+export interface ReportPersonalData {
+  /** Kind of personal data, such as `email`. */
   kind: string;
+  /** Number of findings. */
   count: number;
+  /** Locations of the first findings: line number and JSON Pointer. */
   places: [number, string][];
 }
 
 /** Statistics on system prompts. */
-export interface SystemPrompts {
+export interface ReportSystemPrompts {
+  /** Number of different system prompts. */
   distinct: number;
+  /** Number of rows without a system prompt. */
   rows_without: number;
+  /** Share of all rows that have the most common system prompt. */
   top_share: number;
 }
 
 /** Recommended action, with its reason and evidence. The most urgent advice comes first. */
-export interface Advice {
+export interface ReportAdvice {
+  /** Machine-readable code of the recommendation. */
   code: string;
+  /** Recommended action in a few words. */
   title: string;
+  /** Recommended action, and the reason for it. */
   text: string;
+  /** Figures that the recommendation is based on, by name. */
   evidence: Record<string, number>;
+  /** Line numbers of examples. */
   lines?: number[];
+  /** Code of the wording of title and text. */
+  variant?: string;
+  /** Values in title and text, by name. */
+  figures?: Record<string, unknown>;
 }
 
 /** Two rows that are worth comparing. */
-export interface RowPair {
+export interface ReportRowPair {
+  /** Why the rows are worth comparing. */
   kind: "contradiction" | "meaning_contradiction" | "meaning_overlap" | "near_duplicate" | "overlap" | "same_form" | "same_meaning";
+  /** Line of the first row. */
   line: number;
+  /** Line of the second row. */
   other_line: number;
+  /** Similarity from 0 to 1. */
   similarity: number;
+  /** Text of the first row, with personal data masked. */
   text: string;
+  /** Text of the second row, with personal data masked. */
   other_text: string;
 }
 
 /** Quality scores of the rows, from 0 to 1. */
-export interface Scores {
+export interface ReportScores {
+  /** Mean score of all rows. */
   mean: number;
-  histogram: Histogram;
+  /** Histogram of the scores in bins of 0.1. The last bin has the rows with a score of 1. */
+  histogram: ReportHistogram;
+  /** Amount by which each kind of finding in this file lowers the score of a row. */
   weights: Record<string, number>;
 }
 
+/** Whether a data set is ready for training. */
+export interface ReportSuitability {
+  /** Code of the sentence. */
+  code: string;
+  /** Whether the data set is ready, and what comes first if not. */
+  sentence: string;
+  /** Values in the sentence, by name. */
+  figures: Record<string, unknown>;
+}
+
 /** Rows that a text encoder called equal in meaning, in reports of earlier versions. */
-export interface MeaningStats {
+export interface ReportMeanings {
+  /** Name of the text encoder. */
   encoder: string;
+  /** Number of compared questions. */
   questions: number;
+  /** Number of questions that were not compared. */
   skipped: number;
+  /** Number of rows that mean the same as another row. */
   same_meaning: number;
+  /** Number of rows that ask the same as another row and answer it differently. */
   contradictions: number;
+  /** Number of rows of the validation file that mean the same as a training row. */
   overlap: number;
 }
 
 /** Format in which the file was read. */
-export interface FoundFormat {
+export interface DetectedFormat {
+  /** File format, such as `csv` or `jsonl`. */
   container: string;
+  /** Compression, such as `gzip`; null if there is none. */
   compression: string | null;
+  /** Text encoding; null for binary formats. */
   encoding: string | null;
+  /** Delimiter of the fields of a table; null for other formats. */
   delimiter: string | null;
+  /** Sheet of a workbook; null for other formats. */
   sheet: string | null;
+  /** Number of the row that names the columns, or 0 if none does; null if the file is no table. */
   header_row: number | null;
+  /** Shape of the rows, such as `chat` or `alpaca`; null if the columns form none. */
   shape: string | null;
+  /** Column of the file for each of the shape's fields. */
   columns: Record<string, string>;
+  /** Columns that are not used. */
   unused_columns: string[];
 }
 
 /** One of the first rows. */
 export interface PreviewRow {
+  /** Line number. */
   line: number;
+  /** Value of each column; null if the row could not be read. If each row is a message, the whole conversation. */
   record: Record<string, unknown> | null;
+  /** Row that jobs would train on; null if there is none. */
   row: Record<string, unknown> | null;
-  findings: Issue[];
+  /** Issues found in the row. */
+  findings: ReportIssue[];
 }
 
 /** Other format options that the file allows. Options without a choice are omitted. */
 export interface FormatAlternatives {
-  sheet?: SheetChoice[];
-  header_row?: HeaderRowChoice[];
-  encoding?: EncodingChoice[];
-  delimiter?: DelimiterChoice[];
-  shape?: ShapeChoice[];
-  columns?: ColumnsChoice[];
-  group_by?: GroupByChoice[];
+  /** Other sheets of a workbook. */
+  sheet?: FormatSheetChoice[];
+  /** Other rows that could name the columns. */
+  header_row?: FormatHeaderRowChoice[];
+  /** Other encodings that the text could have. */
+  encoding?: FormatEncodingChoice[];
+  /** Other delimiters that split the lines evenly. */
+  delimiter?: FormatDelimiterChoice[];
+  /** Other shapes that the columns can form. */
+  shape?: FormatShapeChoice[];
+  /** Columns to choose from, if they are not recognized. */
+  columns?: FormatColumnsChoice[];
+  /** Columns that could have the ID of the conversation. */
+  group_by?: FormatGroupByChoice[];
 }
 
 /** Sheet of a workbook, with its first row. */
-export interface SheetChoice {
+export interface FormatSheetChoice {
+  /** Name of the sheet. */
   sheet: string;
+  /** Cells of its first row. */
   cells: string[];
 }
 
 /** Row that could name the columns of a table. With 0, no row does. */
-export interface HeaderRowChoice {
+export interface FormatHeaderRowChoice {
+  /** Number of the row, or 0 for no header row. */
   header_row: number;
+  /** Cells of the row. */
   cells: string[];
 }
 
 /** Encoding that the text could have, with a sample decoded in it. */
-export interface EncodingChoice {
+export interface FormatEncodingChoice {
+  /** Name of the encoding. */
   encoding: string;
+  /** Text decoded with this encoding. */
   sample: string;
 }
 
 /** Delimiter that splits most lines of a table into the same number of fields. */
-export interface DelimiterChoice {
+export interface FormatDelimiterChoice {
+  /** Delimiter of the fields. */
   delimiter: string;
+  /** Number of fields per line. */
   fields: number;
 }
 
 /** Shape that the columns can form, with the column of each of its fields. */
-export interface ShapeChoice {
+export interface FormatShapeChoice {
+  /** Name of the shape. */
   shape: string;
+  /** Column of the file for each of the shape's fields. */
   columns: Record<string, string>;
 }
 
 /** Columns of a file whose columns are not recognized. */
-export interface ColumnsChoice {
+export interface FormatColumnsChoice {
+  /** Names of all columns. */
   names: string[];
+  /** Best candidates for the fields `prompt` and `completion`. */
   columns: Record<string, string>;
 }
 
 /** Column that could have the ID of the conversation, if each row is a message. */
-export interface GroupByChoice {
+export interface FormatGroupByChoice {
+  /** Name of the column. */
   group_by: string;
 }
 
 /** A statistic that differs between two files. */
-export interface Shift {
+export interface FileDiffShift {
+  /** What differs. */
   measure: "answer_characters" | "class" | "language" | "personal_data" | "question_characters" | "system_prompts" | "tools" | "turns";
+  /** Language, class or kind of personal data; null for other measures. */
   name: string | null;
+  /** Value in the first file. */
   before: number;
+  /** Value in the second file. */
   after: number;
+  /** Size of the difference, from 0 to 1. */
   size: number;
+  /** The difference in words. */
   text: string;
 }
 
 /** Statistics of a file. All but `broken_rows` cover the valid rows only. */
 export interface FileStatistics {
+  /** Number of valid rows. */
   rows: number;
+  /** Number of invalid rows. */
   broken_rows: number;
-  languages: Share[];
-  question_characters: Distribution | null;
-  answer_characters: Distribution | null;
-  turns: Distribution | null;
-  system_prompts: SystemPrompts;
+  /** Languages of the rows. */
+  languages: ReportShare[];
+  /** Characters of the questions per row; null if there are none. */
+  question_characters: ReportDistribution | null;
+  /** Characters of the answers per row; null if there are none. */
+  answer_characters: ReportDistribution | null;
+  /** Turns per row; null if there are none. */
+  turns: ReportDistribution | null;
+  /** Statistics on system prompts. */
+  system_prompts: ReportSystemPrompts;
+  /** Number of rows with tools. */
   tool_rows: number;
-  classes: Share[];
+  /** Classes that rows are sorted into, or labels of labeled rows. */
+  classes: ReportShare[];
+  /** Number of findings of personal data, by kind. */
   personal_data: Record<string, number>;
+  /** Number of rows with personal data. */
   personal_rows: number;
 }
 
 /** Report on a data set. Line numbers refer to the file as uploaded. */
-export interface FileReport {
-  id: string;
-  object: "file.report";
-  file_id: string;
-  status: "completed";
+export interface DatasetReportContent {
+  /** Version of the report format. */
   version: number;
-  source: SourceFacts;
-  validation: ValidationReport;
+  /** Detected properties of the file. */
+  source: ReportSource;
+  /** Result of the validation. */
+  validation: ReportValidation;
+  /** Number of rows. */
   rows: number;
-  turns: Distribution | null;
-  characters: Distribution | null;
-  answer_characters: Distribution | null;
-  tokens: TokenStats[];
-  tokenizer_fit: TokenizerFit[];
-  languages: Share[];
-  scripts: Share[];
-  exact_duplicates: GroupStats;
-  near_duplicates: GroupStats;
-  contradictions: GroupStats;
-  overlap: OverlapStats | null;
-  personal_data: PersonalData[];
-  system_prompts: SystemPrompts;
-  findings: Issue[];
+  /** Turns per row; null if there are no rows with turns. */
+  turns: ReportDistribution | null;
+  /** Characters per row; null if there are no rows. */
+  characters: ReportDistribution | null;
+  /** Characters of the answers per row; null if there are no answers. */
+  answer_characters: ReportDistribution | null;
+  /** Token counts, one entry per base model. */
+  tokens: ReportTokens[];
+  /** Efficiency of each tokenizer for the languages of the file. */
+  tokenizer_fit: ReportTokenizerFit[];
+  /** Languages of the rows, most common first. */
+  languages: ReportShare[];
+  /** Scripts of the rows, most common first. */
+  scripts: ReportShare[];
+  /** Identical rows. */
+  exact_duplicates: ReportGroups;
+  /** Rows that mean the same. */
+  near_duplicates: ReportGroups;
+  /** Rows with the same question and different answers. */
+  contradictions: ReportGroups;
+  /** Rows of the validation file that also appear in this file; null without a validation file. */
+  overlap: ReportOverlap | null;
+  /** Detected personal data, by kind. */
+  personal_data: ReportPersonalData[];
+  /** Statistics on system prompts. */
+  system_prompts: ReportSystemPrompts;
+  /** Issues found in the rows. Capped; `finding_counts` has all. */
+  findings: ReportIssue[];
+  /** Number of all findings, by code. */
   finding_counts: Record<string, number>;
-  advice: Advice[];
-  same_form?: GroupStats;
-  pairs?: RowPair[];
-  possible_personal_data?: PersonalData[];
-  scores?: Scores | null;
-  meaning?: MeaningStats | null;
+  /** Recommended actions, the most urgent first. */
+  advice: ReportAdvice[];
+  /** Rows that differ in a word, a number, a name or a sign, and are not copies. */
+  same_form?: ReportGroups;
+  /** Examples of similar rows, with their texts. */
+  pairs?: ReportRowPair[];
+  /** Numbers that could be personal data, but that no word nearby confirms. */
+  possible_personal_data?: ReportPersonalData[];
+  /** Quality scores of the rows; null in reports of earlier versions, and without rows. */
+  scores?: ReportScores | null;
+  /** Whether the data set is ready for training; null in reports of earlier versions. */
+  suitability?: ReportSuitability | null;
+  /** What a text encoder found; null except in reports of earlier versions. */
+  meaning?: ReportMeanings | null;
 }
 
 /** Preview of a file: its first rows as read, and the format options that it allows. */
-export interface FilePreview {
-  id: string;
-  object: "file.preview";
-  file_id: string;
-  status: "completed";
-  format: Record<string, unknown>;
-  found: FoundFormat | null;
-  error: Issue | null;
+export interface DatasetPreviewContent {
+  /** Format in which the file was read; null if the container is unknown. */
+  found: DetectedFormat | null;
+  /** Reason why the file cannot be read; null if the preview encountered none. */
+  error: ReportIssue | null;
+  /** First rows. */
   rows: PreviewRow[];
-  findings: Issue[];
+  /** Issues of the file as a whole, or of lines before the first row. */
+  findings: ReportIssue[];
+  /** Other format options that the file allows. */
   alternatives: FormatAlternatives;
 }
 
 /** Difference between two files, from `before` to `after`. */
-export interface FileDiff {
-  id: string;
-  object: "file.diff";
-  file_id: string;
-  status: "completed";
-  other_file: string;
+export interface DatasetDiffContent {
+  /** The difference in one sentence. */
   summary: string;
+  /** Number of rows that both files have. */
   unchanged: number;
+  /** Number of rows that have the same questions, but differ otherwise. */
   changed: number;
+  /** Number of rows that only the first file has. */
   removed: number;
+  /** Number of rows that only the second file has. */
   added: number;
-  drift: Shift[];
+  /** Statistics that differ, the largest shift first. */
+  drift: FileDiffShift[];
+  /** Statistics of the first file. */
   before: FileStatistics;
+  /** Statistics of the second file. */
   after: FileStatistics;
 }

@@ -71,10 +71,12 @@ test("rows are found by their text and erased, with a receipt", async () => {
   await client.files.wait(file.id);
 
   const match = { type: "substring" as const, value: "Tanaka" };
-  const { erasure } = client.admin.organization;
-  const { id: erasureId } = await erasure.create({ match, apply: true });
-  const done = await erasure.wait(erasureId);
-  expect(done).toMatchObject({ status: "completed", files: [{ file_id: file.id, lines: [4] }] });
+  const { erasures } = client.admin.organization;
+  const done = await erasures.createAndWait({ match, apply: true });
+  expect(done).toMatchObject({
+    status: "completed",
+    result: { files: [{ file_id: file.id, lines: [4] }] },
+  });
   const receipts = await client.erasureReceipts.list({ subject_id: file.id });
   expect(receipts.data).toHaveLength(1);
   const receipt = await client.erasureReceipts.retrieve(receipts.data[0]?.id ?? "");

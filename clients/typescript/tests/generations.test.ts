@@ -4,15 +4,15 @@ import { BASE_MODEL, between, service } from "./support.js";
 
 test("a generation is created once, awaited, listed and deleted", async () => {
   const proxy = await between((line, nth) =>
-    line === "POST /v1/datasets/generate" && nth === 0 ? "swallow" : undefined,
+    line === "POST /v1/dataset_generations" && nth === 0 ? "swallow" : undefined,
   );
   const client = service({ baseURL: proxy.url });
   // The document says too little to ask about, so no engine is needed.
   const note = new File(["Closed on Mondays."], "note.txt");
   const document = await client.files.upload(note, { purpose: "user_data" });
-  const { generations } = client.datasets;
-  const made = await client.datasets.generate({
-    documents: [document.id],
+  const { datasetGenerations: generations } = client;
+  const made = await generations.create({
+    document_ids: [document.id],
     model: BASE_MODEL,
     n: 5,
   });
@@ -20,7 +20,7 @@ test("a generation is created once, awaited, listed and deleted", async () => {
   const seen: string[] = [];
   const onProgress = ({ status }: { status: string }) => void seen.push(status);
   const ended = await generations.wait(made.id, { onProgress });
-  expect(ended).toMatchObject({ status: "failed", output_file_id: null });
+  expect(ended).toMatchObject({ status: "failed" });
   expect(ended.error?.code).toBe("empty_documents");
   expect(seen.at(-1)).toBe("failed");
   expect(new Set(seen).size).toBe(seen.length);

@@ -22,15 +22,17 @@ test("a folder is imported, and its archive once more", async () => {
   const folder = await copied();
   await writeFile(join(folder, "optimizer.pt"), "is not sent"); // the service refuses pickles
   const done = await importModelPath(client, folder, { base_model, suffix: "voice" });
-  expect(done).toMatchObject({ status: "completed", base_model, skipped_files: 0, error: null });
-  expect(done.model).toMatch(`ft:${base_model}:`);
-  expect(done.model).toContain(":voice:");
-  expect(await client.models.retrieve(done.model ?? "")).toMatchObject({ base_model });
+  expect(done).toMatchObject({ status: "completed", base_model, error: null });
+  const { model = "", skipped_files } = done.result ?? {};
+  expect(skipped_files).toBe(0);
+  expect(model).toMatch(`ft:${base_model}:`);
+  expect(model).toContain(":voice:");
+  expect(await client.models.retrieve(model)).toMatchObject({ base_model });
 
-  const again = await client.models.importAndWait(done.file_id, { base_model });
-  expect(again.model).not.toBe(done.model);
-  expect(await client.files.imports.retrieve(done.id, done)).toEqual(done);
-  const listed = await client.files.imports.list(done.file_id);
+  const again = await client.modelImports.uploadAndWait(done.file_id, { base_model });
+  expect(again.result?.model).not.toBe(model);
+  expect(await client.modelImports.retrieve(done.id)).toEqual(done);
+  const listed = await client.modelImports.list({ file_id: done.file_id });
   expect(listed.data.map(({ id }) => id)).toEqual([again.id, done.id]);
 });
 
@@ -40,7 +42,11 @@ test("the files of a folder are imported, as a page has them", async () => {
     files.push(new File([new Uint8Array(await readFile(join(FOLDER, name)))], name));
   }
   // Parts that end inside of headers and files.
-  const done = await service().models.importAndWait(files, { base_model }, { partBytes: 700 });
+  const done = await service().modelImports.uploadAndWait(
+    files,
+    { base_model },
+    { partBytes: 700 },
+  );
   expect(done).toMatchObject({ status: "completed", error: null });
 });
 

@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from "vitest";
 import {
   APIUserAbortError,
-  type EventObject,
+  type FineTuningJobEvent,
   type Finetuned,
   NotFoundError,
 } from "../src/index.js";
@@ -17,8 +17,8 @@ beforeAll(async () => {
 const { jobs } = service().fineTuning;
 
 /** All events. Cancels the job once it waits for a trainer. */
-async function watched(client: Finetuned, id: string): Promise<EventObject[]> {
-  const events: EventObject[] = [];
+async function watched(client: Finetuned, id: string): Promise<FineTuningJobEvent[]> {
+  const events: FineTuningJobEvent[] = [];
   for await (const event of client.fineTuning.jobs.watch(id)) {
     events.push(event);
     if (event.message.includes("queued")) await jobs.cancel(id);

@@ -4,18 +4,18 @@ import { BASE_MODEL, between, chats, service } from "./support.js";
 
 test("a sweep is created once, listed, cancelled and awaited", async () => {
   const proxy = await between((line, nth) =>
-    line === "POST /v1/fine_tuning/sweeps" && nth === 0 ? "swallow" : undefined,
+    line === "POST /v1/sweeps" && nth === 0 ? "swallow" : undefined,
   );
   const client = service({ baseURL: proxy.url });
   const file = await client.files.upload(chats(20, "sweeps"));
-  const { sweeps } = client.fineTuning;
+  const { sweeps } = client;
   const made = await sweeps.create({
     model: BASE_MODEL,
     training_file: file.id,
     hyperparameters: { validation_share: 0.25 },
     values: { learning_rate: [0.0002, 0.001] },
   });
-  expect(made).toMatchObject({ object: "fine_tuning.sweep", status: "running", best_job: null });
+  expect(made).toMatchObject({ object: "sweep", result: null });
   expect((await sweeps.list()).data.map(({ id }) => id)).toEqual([made.id]);
   await sweeps.cancel(made.id);
   const seen: string[] = [];

@@ -279,6 +279,16 @@ class Advice(msgspec.Struct, frozen=True):
     )
 
 
+class Suitability(msgspec.Struct, frozen=True):
+    """Whether a data set is ready for training."""
+
+    code: Annotated[str, Meta(description="Code of the sentence.")]
+    sentence: Annotated[
+        str, Meta(description="Whether the data set is ready, and what comes first if not.")
+    ]
+    figures: Annotated[dict[str, Any], Meta(description="Values in the sentence, by name.")]
+
+
 class Report(msgspec.Struct, frozen=True):
     """Report on a data set. Line numbers refer to the file as uploaded.
 
@@ -352,6 +362,13 @@ class Report(msgspec.Struct, frozen=True):
         Meta(
             description="Quality scores of the rows; null in reports of earlier versions, and "
             "without rows."
+        ),
+    ] = None
+    suitability: Annotated[
+        Suitability | None,
+        Meta(
+            description="Whether the data set is ready for training; null in reports of earlier "
+            "versions."
         ),
     ] = None
     meaning: Annotated[

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from service.datasets.checks.issue_codes import CHECKS
-from service.datasets.checks.issues import IssueLog, make_issue
-from service.datasets.contract.report import Advice, Report
+from service.datasets.checks.issues import IssueLog, Severity, by_severity, make_issue
+from service.datasets.contract.report import Advice, Report, Suitability
 from service.datasets.duplicates.groups import Lines
 from service.datasets.file_features import Collected
 from service.datasets.text.languages import UNKNOWN, language_name
@@ -170,6 +170,18 @@ WORDINGS: Final[Mapping[str, Wording]] = {
 }
 """Title and text of recommendations, by variant."""
 
+SUITABILITY: Final[Mapping[str, str]] = {
+    "no_rows": "Not ready for training: no row can be trained on.",
+    "broken_rows": (
+        "Not ready for training: {broken:,} of {rows:,} rows ({broken_share:.1%}) {are} broken and "
+        "must be fixed or dropped."
+    ),
+    "errors": "Not ready for training: {most_urgent}.",
+    "to_review": "Ready for training after a review: {most_urgent}{others}.",
+    "ready": ("Ready for training: all {rows:,} rows can be trained on, and no problem was found."),
+}
+"""Sentences that say whether a data set is ready for training, by code."""
+
 _PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "error": lambda f: f["most_common_error"].replace("_", " "),
     "fix": lambda f: CHECKS[f["most_common_error"]].fix if f["most_common_error"] else "",
@@ -180,8 +192,19 @@ _PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
         f"{_QUALITY[code]} ({rows})" for code, rows in f["problems"].items()
     ),
     "model_names": lambda f: ", ".join(f["models"]),
+    "are": lambda f: "is" if f["broken"] == 1 else "are",
+    "most_urgent": lambda f: _start(f["title"] or "the findings below contain errors"),
+    "others": lambda f: _others(f["more"]),
 }
 """Parts of titles and texts that are more than a figure, by placeholder."""
+
+
+def _start(title: str) -> str:
+    return title[:1].lower() + title[1:]
+
+
+def _others(more: int) -> str:
+    return f", and {more} more point{'s' * (more > 1)} below" if more else ""
 
 
 class _Parts(dict[str, Any]):
@@ -229,6 +252,31 @@ class Figures(NamedTuple):
 def advise(figures: Figures) -> list[Advice]:
     """Return the recommended actions, most urgent first."""
     return [advice for rule in _RULES for advice in rule(figures)]
+
+
+def assess(report: Report) -> Suitability:
+    """Return whether the data set of a report is ready for training."""
+    rows = report.validation.rows
+    broken = rows - report.validation.valid_rows
+    first = report.advice[0] if report.advice else None
+    urgent = {
+        "advice": first.code if first else None,
+        "title": first.title if first else "",
+        "more": max(len(report.advice) - 1, 0),
+    }
+    figures: dict[str, Any] = {}
+    if not report.rows:
+        code = "no_rows"
+    elif broken:
+        code = "broken_rows"
+        figures = {"broken": broken, "rows": rows, "broken_share": broken / rows}
+    elif by_severity(report.finding_counts)[Severity.ERROR]:
+        code, figures = "errors", urgent
+    elif report.advice:
+        code, figures = "to_review", urgent
+    else:
+        code, figures = "ready", {"rows": rows}
+    return Suitability(code, SUITABILITY[code].format_map(_Parts(figures)), figures)
 
 
 def _share(part: int, whole: int) -> float:

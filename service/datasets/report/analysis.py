@@ -28,7 +28,7 @@ from service.datasets.personal_data.kinds import POSSIBLE, CustomKinds
 from service.datasets.personal_data.marks import Mark
 from service.datasets.personal_data.redact import Redactor, learn_conversation
 from service.datasets.quality import CODES, TENTHS, score, weight
-from service.datasets.report.advice import Figures, advise, log_tool_rows
+from service.datasets.report.advice import Figures, advise, assess, log_tool_rows
 from service.datasets.report.pairs import (
     Similarities,
     group_stats,
@@ -266,7 +266,8 @@ def _report(
         quality_rows=_quality_rows(collected, lines),
         tool_rows=tool_rows,
     )
-    return msgspec.structs.replace(report, advice=advise(figures))
+    advised = msgspec.structs.replace(report, advice=advise(figures))
+    return msgspec.structs.replace(advised, suitability=assess(advised))
 
 
 def _rare_forms(similar: SimilarRows, rows: int) -> list[Rows]:

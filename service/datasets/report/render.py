@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from itertools import starmap
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.contract.report import Advice, Distribution, GroupStats, PersonalData, Report
+from service.datasets.contract.report import Distribution, GroupStats, PersonalData, Report
+from service.datasets.report.advice import assess
 from service.datasets.report.row_section import (
     COLUMNS,
     FINDING_COLUMNS,
@@ -71,7 +72,7 @@ def parts(report: Report) -> Iterator[Part]:
     what = [source.container, source.shape, source.encoding or "binary"]
     if source.compression:
         what.append(source.compression)
-    yield Paragraph(verdict(report))
+    yield Paragraph((report.suitability or assess(report)).sentence)
     yield Paragraph(
         f"{report.rows:,} of {validation.rows:,} rows ({_share(report.rows, validation.rows)}) can "
         "be trained on. "
@@ -280,35 +281,6 @@ def _issues(report: Report) -> Iterator[Part]:
             f"Up to {_MAX_ISSUES_A_CODE} findings of each kind; GET /v1/files/{{id}}/rows lists "
             "the rows with their texts."
         )
-
-
-def verdict(report: Report) -> str:
-    """Return one sentence that says whether the data set is ready for training."""
-    rows = report.validation.rows
-    broken = rows - report.validation.valid_rows
-    if not report.rows:
-        return "Not ready for training: no row can be trained on."
-    if broken:
-        verb = "is" if broken == 1 else "are"
-        return (
-            f"Not ready for training: {broken:,} of {rows:,} rows ({_share(broken, rows)}) {verb} "
-            "broken and must be fixed or dropped."
-        )
-    if by_severity(report.finding_counts)[Severity.ERROR]:
-        return f"Not ready for training: {_started(report.advice)}."
-    if report.advice:
-        more = len(report.advice) - 1
-        rest = f", and {more} more point{'s' * (more > 1)} below" if more else ""
-        return f"Ready for training after a review: {_started(report.advice)}{rest}."
-    return f"Ready for training: all {rows:,} rows can be trained on, and no problem was found."
-
-
-def _started(advice: list[Advice]) -> str:
-    """Return the most urgent advice as a part of a sentence."""
-    if not advice:
-        return "the findings below contain errors"
-    title = advice[0].title
-    return title[:1].lower() + title[1:]
 
 
 def _counted(number: int, noun: str) -> str:

@@ -125,7 +125,7 @@ def describe_errors(report: ValidationReport) -> str:
         return f"{_list_errors(report)} {fixes[0]}"
     return (
         f"{_list_errors(report)} The file's report lists them all; fix them, or drop the broken "
-        "rows with a cleaning (POST /v1/files/{id}/clean)."
+        "rows with a cleaning (POST /v1/dataset_cleanings)."
     )
 
 

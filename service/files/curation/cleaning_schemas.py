@@ -16,14 +16,6 @@ from service.files.curation.operations import TaskOperation
 from service.files.schemas import FormatFields
 from service.web.validation import Metadata
 
-UseReviews = Annotated[
-    bool,
-    Field(
-        description="Whether to apply the reviews that the file has when the cleaning is created, "
-        "as decisions on single rows: approved rows are kept, rejected ones dropped, and edited "
-        "ones replaced. Not together with a file of decisions."
-    ),
-]
 _DEFAULTS = CleanOptions()
 
 
@@ -113,7 +105,11 @@ class CleaningRequest(CleaningOptions):
         return self
 
     def stored(
-        self, format_: FormatFields | None, decisions_file_id: str | None, *, use_reviews: bool
+        self,
+        format_: FormatFields | None,
+        decisions_file_id: str | None,
+        *,
+        use_reviews: bool = False,
     ) -> dict[str, Any]:
         """Return the options as stored in the task, with the format of the file and the decisions
         on its rows.
@@ -142,7 +138,12 @@ class CreateDatasetCleaning(CleaningRequest):
         "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
         "contradiction.",
     )
-    use_reviews: UseReviews = False
+    use_reviews: bool = Field(
+        default=False,
+        description="Whether to apply the reviews that the file has when the cleaning is created, "
+        "as decisions on single rows: approved rows are kept, rejected ones dropped, and edited "
+        "ones replaced. Not together with `decisions_file_id`.",
+    )
     format: FormatFields | None = Field(
         default=None,
         description="Format options of the file. Defaults to the options given at upload.",

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.core import clock, ids
 from service.core.claims import Claim
 from service.core.errors import BadRequest
-from service.files.curation.cleaning_schemas import CleaningRequest, UseReviews
+from service.files.curation.cleaning_schemas import CleaningRequest
 from service.files.curation.file_tasks import (
     TaskStore,
     check_room,
@@ -30,7 +30,6 @@ from service.files.curation.preview import PreviewOptions, preview_key, preview_
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind, TaskState
 from service.files.curation.report import FORMS, ReportOptions, report_task
-from service.files.curation.reviews.routes import ReviewStore
 from service.files.curation.routes import (
     MEDIA_TYPES,
     SAFE_HEADERS,
@@ -49,7 +48,7 @@ from service.models.registry import ModelRegistry
 from service.web.audit_events import AuditEvent
 from service.web.deprecation import deprecated_router
 from service.web.deps import AppSettings, Caller
-from service.web.idempotency import comparable, create_once
+from service.web.idempotency import create_once
 from service.web.openapi.parts import headers
 from service.web.permissions import Permission, needs
 from service.web.resources import ListOf, Paged, Resource
@@ -150,17 +149,10 @@ class CleanRequest(CleaningRequest):
         "`row` to use instead. A row that is kept or edited is not dropped as a duplicate or "
         "contradiction.",
     )
-    use_reviews: UseReviews = False
     format: FormatFields | None = Field(
         default=None,
         description="Format options of the file. Defaults to the options given at upload.",
     )
-
-    @model_validator(mode="after")
-    def _decides_once(self) -> Self:
-        if self.use_reviews and self.decisions_file is not None:
-            raise ValueError("'use_reviews' and 'decisions_file' exclude each other.")
-        return self
 
 
 class CleaningObject(BaseModel):
@@ -377,7 +369,6 @@ async def clean_file(
     files: Store,
     tasks: TaskStore,
     settings: AppSettings,
-    reviews: ReviewStore,
     body: CleanRequest | None = None,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> CleaningObject:
@@ -395,16 +386,11 @@ async def clean_file(
             created_at=clock.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
-            options=request.stored(
-                request.format, request.decisions_file, use_reviews=request.use_reviews
-            ),
+            options=request.stored(request.format, request.decisions_file),
         )
-        if request.use_reviews:
-            await reviews.write_decisions(file, task)
         return await tasks.create(task, claim)
 
-    sent = comparable(request).decode()
-    raw = f"{file.id} {sent}".encode()
+    raw = f"{file.id} {request.model_dump_json()}".encode()
     return await create_once(
         CleaningObject, tasks.redis, caller.project_id, idempotency_key, raw, make
     )

@@ -110,7 +110,7 @@ class TaskOperations(Operations[Task], Generic[Shown]):
         """
 
         async def once(claim: Claim[Task]) -> Task:
-            requested = await make()
+            requested = (await make()).model_copy(update={"key_id": caller.key_id})
             tasks = self.store.collection(requested.file_id)
             found = await tasks.get(caller.project_id, requested.id)
             is_lost = found is not None and await self._is_lost(found)

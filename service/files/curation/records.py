@@ -17,9 +17,10 @@ from typing import Any, Final, Self
 import msgspec
 from redis.asyncio.client import Pipeline
 
-from service.core import clock, queue
+from service.core import clock, ids, outbox, queue
 from service.core.claims import Claim
 from service.core.leases import Leases
+from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Missing, Page
 from service.core.redis import Client, reply, text
 from service.core.storage import Storage
@@ -43,6 +44,17 @@ class TaskKind(StrEnum):
     MEASURE = "measure"
     OVERLAP = "overlap"
     IMPORT = "import"
+
+
+_EVENTS: Final = {
+    TaskKind.REPORT: "dataset.report",
+    TaskKind.PREVIEW: "dataset.preview",
+    TaskKind.CLEANING: "dataset.cleaning",
+    TaskKind.DIFF: "dataset.diff",
+    TaskKind.MERGE: "dataset.merge",
+    TaskKind.IMPORT: "model.import",
+}
+"""The beginnings of the types of events about the ends of tasks."""
 
 
 class TaskState(StrEnum):
@@ -74,6 +86,7 @@ class Task(OperationRecord, RestartedRecord):
 
     file_id: str
     kind: TaskKind
+    key_id: str = ""  # the key that created it; empty in records of versions before 0.3
     options: dict[str, Any]
     state: TaskState = TaskState.IN_PROGRESS
     finished_at: int | None = None
@@ -251,9 +264,20 @@ class Tasks(WorkStore[Task]):
         self._index.add(pipe, record.project_id, record.file_id, record.id)
 
     def _on_ended(self, pipe: Pipeline, record: Task) -> None:
-        super()._on_ended(pipe, record)
+        if record.kind in _EVENTS:
+            outbox.add(pipe, self._end_of(record))
         if record.state is TaskState.CANCELLED:
             pipe.sadd(TO_SWEEP, record.member)
+
+    def _end_of(self, record: Task) -> Event:
+        """Return the event of the final status. A task may end again after it was restarted."""
+        return Event(
+            id=ids.new(ids.WEBHOOK_EVENT),
+            project_id=record.project_id,
+            created_at=record.finished_at or clock.now_s(),
+            type=f"{_EVENTS[record.kind]}.{record.state}",
+            subject_id=record.id,
+        )
 
     def _on_deleted(self, pipe: Pipeline, record: Task) -> None:
         self._index.remove(pipe, record.project_id, record.file_id, [record.id])

@@ -20,17 +20,25 @@ from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind
 from service.files.curation.report import FORMS, ReportOptions, report_task
 from service.files.curation.reviews.routes import ReviewStore
-from service.files.curation.rows import OldIndex, RowQuery, RowReader, Sort, UnknownLine
+from service.files.curation.rows import (
+    OldIndex,
+    PersonalDataMode,
+    RowQuery,
+    RowReader,
+    Sort,
+    UnknownLine,
+)
 from service.files.curation.schemas import (
     CreateDatasetPreview,
     CreateDatasetReport,
     DatasetPreview,
     DatasetReport,
-    RowObject,
+    MarkedRowObject,
 )
 from service.files.records import FileRecord, Files, Purpose
 from service.files.routes import Store
 from service.models.registry import ModelRegistry
+from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
@@ -195,7 +203,7 @@ AskedRows = Annotated[RowQuery, Depends(row_query)]
     "/{id}/rows",
     operation_id="listDatasetReportRows",
     summary="List the rows of a data set",
-    response_model=ListOf[RowObject],
+    response_model=ListOf[MarkedRowObject],
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_ROWS_READ),
 )
 async def list_report_rows(
@@ -203,13 +211,24 @@ async def list_report_rows(
     caller: Caller,
     operations: Annotated[DatasetReports, Depends()],
     query: AskedRows,
+    personal_data: Annotated[
+        PersonalDataMode,
+        Query(
+            description="Whether to replace personal data in the rows by labels such as `[EMAIL]`, "
+            "or to show it."
+        ),
+    ] = "mask",
 ) -> Response:
     """List rows, each with its content, its quality score, and what the report found in it. A page
     has at most 4 MiB of rows, so it may have fewer rows than `limit`.
 
+    Personal data is masked, as far as the report found it in the row. With `personal_data=show`,
+    the rows are shown as they are, and the audit log names their lines. Both name the places.
+
     At most 100,000 findings are kept for each code. A broken row is listed with its findings only.
     Returns 409 if the report is not completed.
     """
+    query = query._replace(personal_data=personal_data)
     task = await operations.require_completed(caller.project_id, id_)
     file = await operations.require_file(task)
     try:
@@ -218,8 +237,8 @@ async def list_report_rows(
         raise operations.lost(task) from e
     except OldIndex as e:
         raise Conflict(
-            f"The report {task.id} is from an earlier version, which did not score rows. Create a "
-            "new report."
+            f"The report {task.id} is from an earlier version, which neither scored rows nor noted "
+            "where personal data is. Create a new report."
         ) from e
 
 
@@ -363,6 +382,7 @@ async def read_rows_page(files: Files, file: FileRecord, report: Task, query: Ro
         page = await RowReader(files.storage, file, report).page(query)
     except UnknownLine as e:
         raise Resource("row", label="line").unknown_after() from e
+    audit_trail.reveal_rows(page.revealed)
     return Response(page.body, media_type="application/json")
 
 

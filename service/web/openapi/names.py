@@ -52,6 +52,7 @@ NAMES: Final = {
     "SheetChoice": "FormatSheetChoice",
     "Shift": "FileDiffShift",
     "SourceFacts": "ReportSource",
+    "Suitability": "ReportSuitability",
     "SystemPrompts": "ReportSystemPrompts",
     "TaskFailure": "FileTaskError",
     "TokenizerFit": "ReportTokenizerFit",

@@ -27,8 +27,7 @@ async def test_file_is_checked_reported_and_cleaned(client, work):
         file = await client.files.create(data, filename="chats.jsonl")
         file = await client.files.wait(file.id, timeout_s=30)
         assert (file.status, file.rows) == ("processed", 13)
-        report = await client.datasets.report(file.id, timeout_s=60)
-        assert isinstance(report, types.FileReport)
+        report = await client.datasets.report(file_id=file.id, timeout_s=60)
         assert report.exact_duplicates.extra_rows == 1
         copies = [row async for row in client.datasets.rows(file.id, issue="exact_duplicate")]
         assert [(row.line, row.findings[0].other_line) for row in copies] == [(13, 4)]
@@ -40,24 +39,27 @@ async def test_file_is_checked_reported_and_cleaned(client, work):
             (13, 0.6, 0.4)
         ]
         assert worst[1].score == 1
-        assert "13" in await client.datasets.report_text(file.id)
-        assert (await client.datasets.report_text(file.id, form="html")).lstrip().startswith("<!")
-        cleaning = await client.datasets.clean(file.id, near_duplicates=False, timeout_s=60)
-        assert cleaning.dropped == {"exact_duplicate": 1}
-        assert [c.id async for c in client.dataset_cleanings.list(file.id)] == [cleaning.id]
-        cleaned = await client.files.content(cleaning.training_file)
-        assert len(cleaned.splitlines()) == 12
-        later = cleaning.training_file
-        diff = await client.datasets.diff(file.id, later, timeout_s=60)
-        assert isinstance(diff, types.FileDiff)
-        assert (diff.unchanged, diff.removed, diff.added) == (12, 1, 0)
-        removed = [row async for row in client.datasets.diff_rows(file.id, later, change="removed")]
+        assert "13" in await client.datasets.report_text(file_id=file.id)
+        page_text = await client.datasets.report_text(file_id=file.id, format="html")
+        assert page_text.lstrip().startswith("<!")
+        cleaning = await client.datasets.clean(file_id=file.id, near_duplicates=False, timeout_s=60)
+        assert cleaning.result is not None
+        assert cleaning.result.dropped == {"exact_duplicate": 1}
+        listed = [c.id async for c in client.dataset_cleanings.list(file_id=file.id)]
+        assert listed == [cleaning.id]
+        later = cleaning.result.training_file_id
+        assert len((await client.files.content(later)).splitlines()) == 12
+        diff = await client.datasets.diff(file_id=file.id, other_file_id=later, timeout_s=60)
+        assert diff.result is not None
+        assert (diff.result.unchanged, diff.result.removed, diff.result.added) == (12, 1, 0)
+        removed = [row async for row in client.dataset_diffs.rows(diff.id, change="removed")]
         assert [(row.line, row.other_row) for row in removed] == [(13, None)]
         limited = types.FileToMerge(file_id=file.id, max_rows=5)
         merge = await client.datasets.merge([limited, later], filename="both.jsonl", timeout_s=60)
-        assert (merge.rows, merge.filename) == (12, "both.jsonl")
-        assert await client.dataset_merges.retrieve(file.id, merge.id) == merge
-        assert [found.id async for found in client.dataset_merges.list(file.id)] == [merge.id]
+        assert merge.result is not None
+        assert (merge.result.rows, merge.filename) == (12, "both.jsonl")
+        assert await client.dataset_merges.retrieve(merge.id) == merge
+        assert [found.id async for found in client.dataset_merges.list()] == [merge.id]
         with pytest.raises(finetuned.BadRequest, match="twice"):
             await client.datasets.merge([file.id, file.id])
         assert (await client.files.delete(file.id)).deleted
@@ -68,15 +70,15 @@ async def test_file_that_cannot_be_trained_on_is_told(client, work):
         file = await client.files.create(b'{"messages": []}\n', filename="bad.jsonl")
         with pytest.raises(finetuned.FileRefused, match=f"files report {file.id}"):
             await client.files.wait(file.id, timeout_s=30)
-        assert (await client.datasets.report(file.id, timeout_s=60)).validation.errors > 0
-        preview = await client.datasets.preview(file.id, timeout_s=60)
+        assert (await client.datasets.report(file_id=file.id, timeout_s=60)).validation.errors > 0
+        preview = await client.datasets.preview(file_id=file.id, timeout_s=60)
         assert [(row.line, row.row, row.record) for row in preview.rows] == [
             (1, None, {"messages": []})
         ]
-        as_csv = types.FileFormat(container="csv", header_row=0)
-        other = await client.datasets.preview(file.id, format=as_csv, limit=1, timeout_s=60)
-        assert isinstance(other, types.FilePreview)
-        assert other.format == {"container": "csv", "header_row": 0}
+        other = await client.datasets.preview(
+            file_id=file.id, format={"container": "csv", "header_row": 0}, limit=1, timeout_s=60
+        )
+        assert isinstance(other, types.DatasetPreviewContent)
         assert other.error is not None
         assert other.error.code == "unknown_columns"
         assert other.alternatives.columns[0].names == ["column 1"]

@@ -131,8 +131,8 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
         decisions.write_text('{"line": 2, "action": "drop"}')
         given = ("--no-near-duplicates", "--decisions", str(decisions), "--json")
         cleaned = await cli("files", "clean", file["id"], *given)
-        assert cleaned.json()["dropped"] == {"decision": 1, "exact_duplicate": 1}
-        await _versions(cli, file["id"], cleaned.json()["training_file"])
+        assert cleaned.json()["result"]["dropped"] == {"decision": 1, "exact_duplicate": 1}
+        await _versions(cli, file["id"], cleaned.json()["result"]["training_file_id"])
         bad = tmp_path / "bad.jsonl"
         bad.write_text('{"messages": []}\n')
         refused = await cli("files", "upload", "bad.jsonl")
@@ -211,8 +211,7 @@ async def test_files_are_previewed_with_format_options(cli, tmp_path, work):
     assert (read.code, read.out) == (0, "2\tWann?\tUm neun Uhr.\tuser assistant\n")
     assert "shape prompt_completion" in read.err
     assert (sent.code, sent.json()["status"]) == (0, "processed")
-    columns = {"prompt": "Kunde", "completion": "Wir"}
-    assert preview.json()["format"] == {"columns": columns, "header_row": 1}
+    assert [row["line"] for row in preview.json()["rows"]] == [2]
     wrong = await cli("files", "preview", first.json()["id"], "--format", "header_row=first")
     assert (wrong.code, "takes a number" in wrong.err) == (2, True)
 

@@ -47,12 +47,12 @@ async def test_an_archive_or_an_uploaded_file_is_imported(client, work, folder):
     async with work("cpu"):
         done = await client.models.import_adapter(archive, base_model=BASE_MODEL)
         again = await client.models.import_adapter(done.file_id, base_model=BASE_MODEL)
-        assert done.model != again.model
-        listed = [one.id async for one in client.model_imports.list(done.file_id)]
+        assert done.result.model != again.result.model
+        listed = [one.id async for one in client.model_imports.list()]
         assert listed == [again.id, done.id]
-        assert await client.model_imports.retrieve(done.file_id, done.id) == done
+        assert await client.model_imports.retrieve(done.id) == done
         archive.write_bytes(b"no archive")
-        with pytest.raises(finetuned.ImportFailed, match="neither a tar nor a zip") as caught:
+        with pytest.raises(finetuned.OperationFailed, match="neither a tar nor a zip") as caught:
             await client.models.import_adapter(archive, base_model=BASE_MODEL)
     assert caught.value.code == "not_an_archive"
 

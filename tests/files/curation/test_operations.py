@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from service.core import clock
+from service.core import clock, outbox
 from service.core.leases import Leases
 from service.files.curation.records import TaskKind, Tasks
 from service.files.curation.report import ReportOptions, report_task
@@ -62,6 +62,9 @@ async def test_operations_are_listed_by_kind_and_file(http, put):
     assert await ids_in(http, CLEANINGS) == [cleaning["id"]]
     assert await ids_in(http, PREVIEWS) == []
     assert await ids_in(http, REPORTS, status="completed") == []
+    key_id = (await http.get("/v1/whoami")).json()["api_key"]["id"]
+    assert await ids_in(http, REPORTS, created_by=key_id) == reports[::-1]
+    assert await ids_in(http, REPORTS, created_by="key_other") == []
     unknown = await http.get(REPORTS, params={"after": cleaning["id"].replace("clean", "report")})
     assert unknown.status_code == 400
     # A cleaning is no report.
@@ -105,6 +108,10 @@ async def test_the_same_request_returns_the_same_report(api: Api, http, work, pu
         assert (done["status"], done["metadata"]) == ("completed", {"team": "a"})
         assert done["created_at"] <= done["started_at"] <= done["finished_at"]
         assert done["result"]["rows"] == 12
+        redis = api.app.state.redis
+        async with asyncio.timeout(60):
+            while not (await outbox.processed_by_type(redis)).get("dataset.report.completed"):
+                await asyncio.sleep(0.1)
         again = await made(http, REPORTS, file_id=file_id, metadata={"team": "b"})
         assert again == {**done, "metadata": {"team": "b"}}
         key = {"idempotency-key": "report"}

@@ -84,13 +84,16 @@ async def test_a_cleaning_applies_the_reviews_of_its_time(http, work, put, clean
         made = await cleaned(file_id, use_reviews=True)
         plain = await cleaned(file_id)
         both = await http.post(
-            f"/v1/files/{file_id}/clean", json={"use_reviews": True, "decisions_file": "file-x"}
+            "/v1/dataset_cleanings",
+            json={"file_id": file_id, "use_reviews": True, "decisions_file_id": "file-x"},
         )
-    assert (made["status"], made["dropped"]) == ("completed", {"decision": 1})
-    made_rows = (await http.get(f"/v1/files/{made['training_file']}/content")).text
+    assert (made["status"], made["use_reviews"]) == ("completed", True)
+    result = made["result"]
+    assert result["dropped"] == {"decision": 1}
+    made_rows = (await http.get(f"/v1/files/{result['training_file_id']}/content")).text
     rows = [json.loads(line) for line in made_rows.splitlines()]
     assert rows == [json.loads(r) for r in [ROWS[0], json.dumps(EDITED), *ROWS[3:], ROWS[0]]]
-    assert plain["dropped"] == {"exact_duplicate": 1}
+    assert plain["result"]["dropped"] == {"exact_duplicate": 1}
     assert both.status_code == 400
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from service.core import clock
 from service.core.storage import Storage
 from service.datasets.checks.issues import make_issue
 from service.datasets.report.row_index import ValidRow, write_index
-from service.files.curation.records import Task, TaskKind, Tasks
-from service.files.curation.rows import MAX_PAGE_BYTES, OldIndex, RowQuery, RowReader
+from service.files.curation.records import Task, TaskKind
+from service.files.curation.rows import MAX_PAGE_BYTES, RowQuery, RowReader
 from service.files.records import FileRecord, FileStatus, Purpose
+from service.projects.records import Role
 from tests.conftest import Api, chat_line, checked
 
 pytestmark = pytest.mark.slow
@@ -138,33 +138,45 @@ async def test_an_index_without_scores_is_written_again(api: Api, http, work, pu
     assert after == before
 
 
-async def test_personal_data_is_masked_or_marked(api: Api, http, work, put, rows):
+async def test_personal_data_is_masked_until_it_is_revealed(api: Api, http, work, put, rows):
     text = "Mail ann.lee@example.com, or call."
     marked = chat_line("Whom can I ask about order 1? 😀", text)
     async with work("cpu"):
         file_id = await put("\n".join([marked, *CHATS[1:], BROKEN]).encode())
-        await rows(file_id)
-    project = await api.app.state.projects.by_name("acme")
-    [task] = (await Tasks(api.app.state.redis).collection(file_id).page(project.id)).items
-    file = await api.app.state.files.get(project.id, file_id, clock.now_s())
-    reader = RowReader(api.app.state.files.storage, file, task)
-    masked = await reader.page(RowQuery(0, 100, personal_data="mask"))
-    shown = await reader.page(RowQuery(0, 100, personal_data="show"))
-    first, *others = json.loads(masked.body)["data"]
-    pointer = "/messages/1/content"
+        masked = (await rows(file_id)).json()["data"]
+        shown = (await rows(file_id, personal_data="show")).json()["data"]
+        wrong = await rows(file_id, personal_data="hide")
+        whole = (await http.get(f"/v1/files/{file_id}/rows")).json()["data"]
+    first, *others = masked
     assert first["row"]["messages"][1]["content"] == "Mail [EMAIL], or call."
-    mark = {"pointer": pointer, "start": 5, "end": 12, "kind": "email"}
+    mark = {"pointer": "/messages/1/content", "start": 5, "end": 12, "kind": "email"}
     assert first["personal_data"] == [mark]
     assert [row["row"] for row in others[:-1]] == [json.loads(line) for line in CHATS[1:]]
     assert (others[-1]["row"], others[-1]["personal_data"]) == (None, [])
-    revealed = json.loads(shown.body)["data"][0]
-    assert revealed["row"] == json.loads(marked)
-    assert revealed["personal_data"] == [mark | {"end": 24}]
-    assert (masked.revealed, shown.revealed) == ([], list(range(1, 8)))
-    [directory] = (api.settings.data_dir / "storage").rglob("rows.json")
-    directory.write_text(directory.read_text("utf-8").replace('"has_marks":true', '"x":0'), "utf-8")
-    with pytest.raises(OldIndex):
-        await reader.page(RowQuery(0, 100, personal_data="mask"))
+    assert shown[0]["row"] == json.loads(marked)
+    assert shown[0]["personal_data"] == [mark | {"end": 24}]
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "personal_data")
+    assert (whole[0]["row"], "personal_data" in whole[0]) == (json.loads(marked), False)
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        logs = await admin.get(
+            "/v1/organization/audit_logs", params={"event_types[]": "file.rows.revealed"}
+        )
+    [entry] = logs.json()["data"]
+    assert entry["objects"][-1] == "lines:1,2,3,4,5,6,7"
+    assert "ann.lee" not in logs.text
+
+
+async def test_rows_of_a_report_without_marks_cannot_be_masked(api: Api, http, work, put, rows):
+    async with work("cpu"):
+        file_id = await put("\n".join(CHATS).encode())
+        await rows(file_id)
+        for directory in (api.settings.data_dir / "storage").rglob("rows.json"):
+            old = json.loads(directory.read_text("utf-8"))
+            del old["has_marks"]
+            directory.write_text(json.dumps(old), "utf-8")
+        gone = await rows(file_id)
+    assert gone.status_code == 409
+    assert "from an earlier version" in gone.json()["error"]["message"]
 
 
 async def test_requests_that_cannot_be_answered(http, work, put, rows):

@@ -223,6 +223,11 @@ async def _rows(world: World, report: str) -> None:
     for name, summary, query in (
         ("first", "First rows", {}),
         ("with_finding", "Rows that contain personal data", {"issue": "personal_data"}),
+        (
+            "revealed",
+            "Rows with personal data as it is",
+            {"issue": "personal_data", "personal_data": "show"},
+        ),
         ("by_score", "Rows with the lowest scores", {"sort": "score"}),
     ):
         await world.call(rows, name, summary, path=path, query={**query, "limit": 2})

@@ -119,8 +119,8 @@ def preview(
     """
     out = Out(as_json)
     with client() as server:
-        form: Any = format_of(options) or None
-        found = server.datasets.preview(file_id, format=form, limit=limit)
+        form: Any = given(format=format_of(options) or None)
+        found = server.datasets.preview(file_id=file_id, limit=limit, **form)
     previews.show(found, out)
     if found.error is not None:
         raise typer.Exit(5)
@@ -146,22 +146,20 @@ def report(
 ) -> None:
     """Show statistics, findings and advice on a file. Exits with 5 if any rows are invalid."""
     out = Out(as_json)
+    options: Any = given(
+        models=None if model is None else [model], validation_file_id=validation_file
+    )
     with client() as server:
         if form is not None or output is not None:
             chosen = form or ("html" if output and output.suffix in (".html", ".htm") else "md")
-            text = server.datasets.report_text(
-                file_id,
-                form=chosen,
-                model=model,
-                validation_file=validation_file,
-            )
+            text = server.datasets.report_text(file_id=file_id, format=chosen, **options)
             if output is None:
                 out.raw(text)
             else:
                 output.write_text(text, "utf-8")
                 out.say(f"written to {output}")
             return
-        found = server.datasets.report(file_id, model=model, validation_file=validation_file)
+        found = server.datasets.report(file_id=file_id, **options)
     reports.show(found, out)
     if found.validation.errors:
         raise typer.Exit(5)
@@ -205,7 +203,7 @@ def rows(
             language=language,
             max_score=max_score,
             sort=sort,
-            model=model,
+            models=None if model is None else [model],
             after=after,
             limit=limit,
         )
@@ -254,9 +252,9 @@ def clean(
         more: Any = given(validation_share=validation_share, seed=seed)
         if decisions:
             sent = server.files.create(decisions, purpose="user_data", resume=False)
-            more["decisions_file"] = sent.id
+            more["decisions_file_id"] = sent.id
         done = server.datasets.clean(
-            file_id,
+            file_id=file_id,
             **more,
             contradictions=contradictions,
             personal_data=personal_data,
@@ -266,16 +264,18 @@ def clean(
     if out.json:
         out.value(done)
         return
+    result = done.result
+    assert result is not None
     took = (done.finished_at or done.created_at) - done.created_at
     out.facts(
         [
-            ("training file", done.training_file),
-            ("validation file", done.validation_file),
-            ("diff", done.diff_file),
-            ("rows", f"{done.source_rows} → {done.training_rows}"),
-            ("held out", done.validation_rows),
-            ("dropped", _counts(done.dropped)),
-            ("changed", _counts(done.changed)),
+            ("training file", result.training_file_id),
+            ("validation file", result.validation_file_id),
+            ("diff", result.diff_file_id),
+            ("rows", f"{result.source_rows} → {result.training_rows}"),
+            ("held out", result.validation_rows),
+            ("dropped", _counts(result.dropped)),
+            ("changed", _counts(result.changed)),
             ("took", span(took)),
         ]
     )

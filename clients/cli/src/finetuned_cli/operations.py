@@ -163,7 +163,7 @@ _exports.action("cancel", "Cancel an export.", lambda e: f"{e.id} is {e.status}"
 _exports.delete("Delete an export with its archive.", "Delete {}?")
 
 imports = App(help="Adapters that were trained elsewhere.", no_args_is_help=True)
-_imports = Noun(imports, "model_imports", "FILE_ID", "IMPORT_ID")
+_imports = Noun(imports, "model_imports", "IMPORT_ID")
 
 
 @imports.command("create")
@@ -194,23 +194,28 @@ def create_import(
     if out.json:
         out.value(done)
         return
-    out.line(done.model)
-    for finding in done.findings or []:
+    assert done.result is not None
+    out.line(done.result.model)
+    for finding in done.result.findings:
         out.say(f"{finding.severity}: {finding.message} {finding.fix}")
 
 
 _imports.list(
-    "List the imports of an archive, newest first.",
+    "List the project's imports, newest first.",
     Table(
         ["id", "status", Column("model", 1, cut="middle"), Column("created", 2)],
-        lambda i: (i.id, i.status, i.model, when(i.created_at)),
+        lambda i: (i.id, i.status, i.result and i.result.model, when(i.created_at)),
         "no imports yet: `finetuned imports create PATH --model MODEL`",
     ),
+    limit=20,
 )
 _imports.show(
     "Show an import.",
     lambda i: [
-        *(("id", i.id), ("status", i.status), ("model", i.model), ("base model", i.base_model)),
+        *(("id", i.id), ("status", i.status), ("model", i.result and i.result.model)),
+        *(("base model", i.base_model), ("archive", i.file_id)),
         *(("error", i.error and i.error.message), ("created", when(i.created_at))),
     ],
 )
+_imports.action("cancel", "Cancel an import.", lambda i: f"{i.id} is {i.status}")
+_imports.delete("Delete an import. Its model is kept.", "Delete {}?")

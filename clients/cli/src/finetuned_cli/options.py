@@ -36,7 +36,19 @@ Jq = Annotated[
 # Commands of the program of operators, which is a package of its own.
 SERVER_COMMANDS: Final = frozenset(
     {
-        *("api", "audit", "backup", "backups", "doctor", "encrypt", "erasure", "gc", "inference"),
+        *(
+            "api",
+            "audit",
+            "backup",
+            "backups",
+            "doctor",
+            "encrypt",
+            "erasure",
+            "codes",
+            "error-codes",
+            "gc",
+            "inference",
+        ),
         *("metrics", "new-master-key", "openapi", "rebuild", "redis-acl", "restore"),
         *("rotate-master-key", "up", "worker"),
     }

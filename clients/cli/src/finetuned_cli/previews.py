@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from finetuned.types import FilePreview, PreviewRow, ReportIssue
+from finetuned.types import DatasetPreviewContent, PreviewRow, ReportIssue
 
 from finetuned_cli.output import Out, plain
 from finetuned_cli.tables import Column
@@ -16,7 +16,7 @@ _MAX_COLUMNS = 8
 _MAX_CHARS = 60
 
 
-def show(preview: FilePreview, out: Out) -> None:
+def show(preview: DatasetPreviewContent, out: Out) -> None:
     """Print the rows to stdout, and everything else to stderr."""
     if out.json:
         out.value(preview)
@@ -64,7 +64,7 @@ def _finding(issue: ReportIssue) -> str:
     return f"{place}: {issue.severity} {issue.code}: {issue.message} {issue.fix}"
 
 
-def _alternatives(preview: FilePreview) -> Iterator[str]:
+def _alternatives(preview: DatasetPreviewContent) -> Iterator[str]:
     """The alternatives as options for the next command, each with what it is chosen by."""
     for option, choices in plain(preview.alternatives).items():
         for choice in choices or ():

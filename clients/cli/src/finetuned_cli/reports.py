@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from finetuned.types import FileReport, ReportIssue
+from finetuned.types import DatasetReportContent, ReportIssue
 from rich.text import Text
 
 from finetuned_cli.hints import with_commands
@@ -15,7 +15,7 @@ _MAX_FINDINGS = 12
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
-def show(report: FileReport, out: Out) -> None:
+def show(report: DatasetReportContent, out: Out) -> None:
     """Print the parts that decide whether to train on a file; `--format html` has everything."""
     if out.json:
         out.value(report)
@@ -24,7 +24,6 @@ def show(report: FileReport, out: Out) -> None:
     found = _found(report)
     out.facts(
         [
-            ("file", report.file_id),
             ("format", f"{report.source.container}, {report.source.shape}, {size(checked.bytes)}"),
             ("rows", f"{checked.rows:,}, of which {checked.valid_rows:,} valid"),
             ("errors", checked.errors + found["error"]),
@@ -59,7 +58,7 @@ def print_findings(findings: Sequence[ReportIssue], out: Out) -> None:
         out.say(f"… and {len(findings) - _MAX_FINDINGS} more: see --format md or --json")
 
 
-def _found(report: FileReport) -> Counter[str]:
+def _found(report: DatasetReportContent) -> Counter[str]:
     """Count the findings of each severity, excluding those of the validation."""
     severity = {issue.code: issue.severity for issue in report.findings}
     counted: Counter[str] = Counter()
@@ -75,7 +74,7 @@ def _spread(tokens: object) -> str:
     )
 
 
-def _meaning(report: FileReport) -> str:
+def _meaning(report: DatasetReportContent) -> str:
     found = report.meaning
     if found is None:
         return ""
@@ -85,6 +84,6 @@ def _meaning(report: FileReport) -> str:
     )
 
 
-def _alike(report: FileReport) -> str:
+def _alike(report: DatasetReportContent) -> str:
     exact, near = report.exact_duplicates.extra_rows, report.near_duplicates.extra_rows
     return f"{exact} exact, {near} near" if exact or near else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import typer
-from finetuned.types import FileDiff, FileDiffRow, FileMerge, FileMergeSource
+from finetuned.types import DatasetDiffContent, DatasetMerge, FileDiffRow, FileMergeSource
 from rich.text import Text
 
 from finetuned_cli import complete
@@ -41,9 +41,10 @@ def diff(
     """
     out = Out(as_json)
     with client() as server:
-        found = server.datasets.diff(file_id, other_file)
+        made = server.datasets.diff(file_id=file_id, other_file_id=other_file)
+        found = server.dataset_diffs.content(made.id)
         rows = (
-            listed(server.datasets.diff_rows, out, file_id, other_file, change=change, limit=limit)
+            listed(server.dataset_diffs.rows, out, made.id, change=change, limit=limit)
             if limit
             else []
         )
@@ -123,22 +124,24 @@ def _number(text: str, kind: type[int | float], option: str) -> float:
         raise WrongUsage(f"{option} takes FILE_ID=NUMBER, not '{text}'.") from e
 
 
-def _show_merge(done: FileMerge, out: Out) -> None:
+def _show_merge(done: DatasetMerge, out: Out) -> None:
     if out.json:
         out.value(done)
         return
-    languages = sorted((done.languages or {}).items(), key=lambda one: -one[1])
+    result = done.result
+    assert result is not None
+    languages = sorted(result.languages.items(), key=lambda one: -one[1])
     out.facts(
         [
-            ("merged file", done.merged_file),
-            ("diff", done.diff_file),
-            ("rows", done.rows),
-            *((source.file_id, _taken(source)) for source in done.sources or ()),
+            ("merged file", result.merged_file_id),
+            ("diff", result.diff_file_id),
+            ("rows", result.rows),
+            *((source.file_id, _taken(source)) for source in result.sources),
             ("languages", ", ".join(f"{count} {language}" for language, count in languages)),
-            ("conflicts", done.conflicts),
+            ("conflicts", result.conflicts),
         ]
     )
-    for group in done.conflict_examples or ():
+    for group in result.conflict_examples:
         rows = " and ".join(f"line {row.line} of {row.file_id}" for row in group)
         out.say(f"different answers to one question: {rows}")
 
@@ -149,7 +152,9 @@ def _taken(source: FileMergeSource) -> str:
     return f"{source.taken} of {source.rows}" + (f" ({more})" if more else "")
 
 
-def _say_more(found: FileDiff, rows: list[FileDiffRow], change: str | None, out: Out) -> None:
+def _say_more(
+    found: DatasetDiffContent, rows: list[FileDiffRow], change: str | None, out: Out
+) -> None:
     counts = {"changed": found.changed, "removed": found.removed, "added": found.added}
     more = (sum(counts.values()) if change is None else counts[change]) - len(rows)
     if more > 0:

@@ -29,7 +29,10 @@ MAX_RETRY_AFTER_S = 60.0
 PATIENCE_S = 300.0
 """How long the server may be unreachable while a method waits for its work."""
 FINAL = frozenset(
-    {"succeeded", "completed", "failed", "cancelled", "canceled", "expired", "processed", "error"}
+    {
+        *("succeeded", "completed", "failed", "cancelled", "canceled", "expired", "skipped"),
+        *("processed", "error"),  # of files
+    }
 )
 """Statuses that no object leaves."""
 

@@ -16,9 +16,7 @@
     ├── UnexpectedAnswer       the client cannot parse the response
     ├── UploadFailed           the local file changed during the upload
     ├── FileRefused            server-side validation rejected the file
-    ├── CleaningFailed         a cleaning ended without producing files
-    ├── MergeFailed            a merge ended without producing a file
-    └── ImportFailed           an adapter was refused
+    └── OperationFailed        a cleaning, a merge or an import ended without a result
 
 Every error has `status`, `code`, `type`, `param` and `request_id` (None if no response provided
 them), and `next_step`, which says how to resolve it.
@@ -154,16 +152,8 @@ class FileRefused(FinetunedError):
     next_step = "Run `finetuned files report FILE_ID` to see each error and how to fix it."
 
 
-class CleaningFailed(FinetunedError):
-    """Raised when a cleaning ends without producing files."""
-
-
-class MergeFailed(FinetunedError):
-    """Raised when a merge ends without producing a file."""
-
-
-class ImportFailed(FinetunedError):
-    """Raised when an adapter is not imported. The message says why and how to fix it."""
+class OperationFailed(FinetunedError):
+    """Raised when an operation ends without a result. The message says why and how to fix it."""
 
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {

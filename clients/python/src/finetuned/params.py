@@ -18,7 +18,8 @@ class BatchOutputExpiresAfter(TypedDict):
 
 class CaptureSettings(TypedDict):
     """
-    Which chats of a project are stored, with personal data replaced, to train on them later.
+    Settings for storing the chats of a project, with personal data replaced, to train on them
+    later.
 
     A request with `"store": false` is never stored, and one with `"store": true` always is.
     """
@@ -110,6 +111,27 @@ class CreateBatch(TypedDict):
     output_expires_after: NotRequired[BatchOutputExpiresAfter | None]
 
 
+class CreateDatasetDiff(TypedDict):
+    """
+    Request to compare a training file with a later one.
+    """
+
+    file_id: str
+    other_file_id: str
+    metadata: NotRequired[dict[str, str] | None]
+
+
+class CreateDatasetReport(TypedDict):
+    """
+    Request for a report on a training file.
+    """
+
+    file_id: str
+    models: NotRequired[list[str] | None]
+    validation_file_id: NotRequired[str | None]
+    metadata: NotRequired[dict[str, str] | None]
+
+
 class CreateEmbeddings(TypedDict):
     """
     Embeddings request, as in the OpenAI API.
@@ -137,9 +159,10 @@ class CreateModelImport(TypedDict):
     Request to import an adapter that was trained elsewhere.
     """
 
-    file: str
+    file_id: str
     base_model: str
     suffix: NotRequired[str | None]
+    metadata: NotRequired[dict[str, str] | None]
 
 
 class CreateCheckpointPermissions(TypedDict):
@@ -199,7 +222,7 @@ class UploadExpiresAfter(TypedDict):
 
 class FileContentSource(TypedDict):
     """
-    Items in the request itself.
+    Items given in the request.
     """
 
     type: Literal["file_content"]
@@ -294,7 +317,7 @@ class JsonSchemaGrader(TypedDict):
 
 class JsonlDataSource(TypedDict):
     """
-    Items with their answers, which are graded as they are.
+    Items that include the answers to grade.
     """
 
     type: Literal["jsonl"]
@@ -374,18 +397,6 @@ class SweepLoraValues(TypedDict):
     dropout: NotRequired[list[float] | None]
 
 
-class CreateFileMerge(TypedDict):
-    """
-    Files to merge, and options.
-    """
-
-    files: list[FileToMerge]
-    filename: NotRequired[str]
-    exact_duplicates: NotRequired[bool]
-    balance: NotRequired[Literal["none", "files", "languages"]]
-    seed: NotRequired[int]
-
-
 class CreateMixedFile(TypedDict):
     """
     A file whose rows are mixed with those of the training file. Not part of OpenAI's API.
@@ -431,16 +442,6 @@ class PretrainingMethod(TypedDict):
     """
 
     hyperparameters: NotRequired[PretrainingHyperparameters]
-
-
-class CreateFilePreview(TypedDict):
-    """
-    A file to preview, and the options to read it with.
-    """
-
-    file_id: str
-    format: NotRequired[FileFormat | None]
-    limit: NotRequired[int]
 
 
 class ProjectLimits(TypedDict):
@@ -553,16 +554,6 @@ class PutRecognizer(TypedDict):
 
     pattern: NotRequired[str | None]
     terms: NotRequired[list[str]]
-
-
-class SetRowReview(TypedDict):
-    """
-    Request to review a row.
-    """
-
-    label: Literal["approved", "rejected", "edited", "unsure"]
-    row: NotRequired[dict[str, Any] | None]
-    note: NotRequired[str | None]
 
 
 class StreamOptions(TypedDict):
@@ -692,7 +683,7 @@ class TextSimilarityGrader(TypedDict):
 
 class ReasoningOptions(TypedDict):
     """
-    Switches of models that think, as the chat templates of their base models read them.
+    Reasoning options, named as in the chat templates of the base models.
     """
 
     enable_thinking: NotRequired[bool]
@@ -853,6 +844,16 @@ class CreateUpload(TypedDict):
     format: NotRequired[FileFormat | None]
 
 
+class VerifyAuditLogs(TypedDict):
+    """
+    Request to verify the audit log. All fields are optional.
+    """
+
+    public_keys: NotRequired[list[str]]
+    checkpoints: NotRequired[list[str]]
+    kept_days: NotRequired[int | None]
+
+
 class WandbSettings(TypedDict):
     """
     Settings of a Weights & Biases run, as in OpenAI's API.
@@ -862,31 +863,6 @@ class WandbSettings(TypedDict):
     entity: NotRequired[str | None]
     name: NotRequired[str | None]
     tags: NotRequired[list[str] | None]
-
-
-class CreateFileCleaning(TypedDict):
-    """
-    Cleaning options. The first row of a set of duplicates is kept.
-
-    By default, a row is dropped only if it is invalid, or identical to an earlier row in all
-    content used for training.
-    """
-
-    drop_broken: NotRequired[bool]
-    exact_duplicates: NotRequired[bool]
-    near_duplicates: NotRequired[bool]
-    near_threshold: NotRequired[float]
-    contradictions: NotRequired[Literal["keep", "first", "last", "most_common", "longest", "drop"]]
-    personal_data: NotRequired[Literal["keep", "mask", "pseudonym"]]
-    possible_personal_data: NotRequired[bool]
-    unicode: NotRequired[Literal["keep", "NFC", "NFKC"]]
-    mend_mojibake: NotRequired[bool]
-    drop_control_characters: NotRequired[bool]
-    validation_share: NotRequired[float]
-    seed: NotRequired[int]
-    decisions_file: NotRequired[str | None]
-    use_reviews: NotRequired[bool]
-    format: NotRequired[FileFormat | None]
 
 
 class CreateChatCompletion(TypedDict):
@@ -935,6 +911,33 @@ class CreateCompletion(TypedDict):
     logprobs: NotRequired[int | None]
 
 
+class CreateDatasetCleaning(TypedDict):
+    """
+    Request to clean a file. The first row of a set of duplicates is kept.
+
+    By default, a row is dropped only if it is invalid, or identical to an earlier row in all
+    content used for training.
+    """
+
+    drop_broken: NotRequired[bool]
+    exact_duplicates: NotRequired[bool]
+    near_duplicates: NotRequired[bool]
+    near_threshold: NotRequired[float]
+    contradictions: NotRequired[Literal["keep", "first", "last", "most_common", "longest", "drop"]]
+    personal_data: NotRequired[Literal["keep", "mask", "pseudonym"]]
+    possible_personal_data: NotRequired[bool]
+    unicode: NotRequired[Literal["keep", "NFC", "NFKC"]]
+    mend_mojibake: NotRequired[bool]
+    drop_control_characters: NotRequired[bool]
+    validation_share: NotRequired[float]
+    seed: NotRequired[int]
+    file_id: str
+    decisions_file_id: NotRequired[str | None]
+    use_reviews: NotRequired[bool]
+    format: NotRequired[FileFormat | None]
+    metadata: NotRequired[dict[str, str] | None]
+
+
 class CreateDatasetGeneration(TypedDict):
     """
     Request to generate training rows from documents.
@@ -947,6 +950,30 @@ class CreateDatasetGeneration(TypedDict):
     n: NotRequired[int]
     max_tokens_total: NotRequired[int | None]
     seed: NotRequired[int]
+    metadata: NotRequired[dict[str, str] | None]
+
+
+class CreateDatasetMerge(TypedDict):
+    """
+    Request to merge training files.
+    """
+
+    files: list[FileToMerge]
+    filename: NotRequired[str]
+    exact_duplicates: NotRequired[bool]
+    balance: NotRequired[Literal["none", "files", "languages"]]
+    seed: NotRequired[int]
+    metadata: NotRequired[dict[str, str] | None]
+
+
+class CreateDatasetPreview(TypedDict):
+    """
+    Request for a preview of a training file.
+    """
+
+    file_id: str
+    format: NotRequired[FileFormat | None]
+    limit: NotRequired[int]
     metadata: NotRequired[dict[str, str] | None]
 
 
@@ -1003,7 +1030,7 @@ class CreateResponse(TypedDict):
 
 class CreateStoredChatFile(TypedDict):
     """
-    Request to make a training file of stored chat completions.
+    Request to create a training file from stored chat completions.
     """
 
     model: NotRequired[str | None]
@@ -1185,6 +1212,16 @@ class CreateMlflowIntegration(TypedDict):
 
     type: Literal["mlflow"]
     mlflow: MlflowSettings
+
+
+class PutRowReview(TypedDict):
+    """
+    Request to review a row.
+    """
+
+    label: Literal["approved", "rejected", "edited", "unsure"]
+    row: NotRequired[dict[str, Any] | None]
+    note: NotRequired[str | None]
 
 
 class ScoreModelGrader(TypedDict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, RootModel, StringConstraints
 
 from finetuned._model import ApiObject
 
@@ -161,7 +161,7 @@ class AuditLogActorUser(ApiObject):
 
 class AdminApiKeyOwner(ApiObject):
     """
-    The program that uses an admin key. It has the name of the key.
+    Program that uses an admin key, under the name of the key.
     """
 
     type: Literal["service_account"]
@@ -242,7 +242,7 @@ class AuditLogRequest(ApiObject):
 
     id: str | None
     """
-    Request ID, which the service's logs contain too.
+    ID of the request, which is also in the service's logs.
     """
     ip_address: str | None
     """
@@ -404,14 +404,15 @@ class BatchUsage(ApiObject):
 
 class CaptureSettings(ApiObject):
     """
-    Which chats of a project are stored, with personal data replaced, to train on them later.
+    Settings for storing the chats of a project, with personal data replaced, to train on them
+    later.
 
     A request with `"store": false` is never stored, and one with `"store": true` always is.
     """
 
     sampling: float = 1.0
     """
-    Share of the chats without `store` that are stored. With 0, only those with `"store": true` are.
+    Share of the chats without `store` that are stored. With 0, only requests with `"store": true` are stored.
     """
     expires_after_days: int = 30
     """
@@ -419,11 +420,11 @@ class CaptureSettings(ApiObject):
     """
     redaction: Literal["mask", "pseudonym"] = "mask"
     """
-    Form in which personal data is replaced. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.
+    Replacement for personal data. `mask` writes `[EMAIL]`; `pseudonym` writes `[EMAIL_1]`, with one number per value in a chat.
     """
     possible_personal_data: bool = False
     """
-    Whether to also replace numbers that have the form of personal data, but no word before them that confirms it.
+    Whether to also replace numbers that look like personal data but have no confirming word before them.
     """
     models: list[str] | None = None
     """
@@ -465,19 +466,19 @@ class Check(ApiObject):
 
     name: str
     """
-    What was checked.
+    Subject of the check.
     """
     status: Literal["ok", "warning", "failed"]
     """
-    `warning`: it works, but something should be changed. `failed`: a part of the service does not work.
+    Status of the check. `warning`: it works, but something should be changed. `failed`: a part of the service does not work.
     """
     message: str
     """
-    What was found.
+    Result of the check, in words.
     """
     fix: str | None
     """
-    How to fix it. Null if nothing is to be done.
+    Suggested fix. Null if there is nothing to do.
     """
 
 
@@ -742,6 +743,48 @@ class CreateBatch(ApiObject):
     """
 
 
+class CreateDatasetDiff(ApiObject):
+    """
+    Request to compare a training file with a later one.
+    """
+
+    file_id: str
+    """
+    ID of the earlier file.
+    """
+    other_file_id: str
+    """
+    ID of the later file, which has passed its check.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the diff; up to 16.
+    """
+
+
+class CreateDatasetReport(ApiObject):
+    """
+    Request for a report on a training file.
+    """
+
+    file_id: str
+    """
+    ID of the file.
+    """
+    models: list[str] | None = None
+    """
+    Base models whose tokenizers count tokens; all base models if omitted.
+    """
+    validation_file_id: str | None = None
+    """
+    ID of a validation file to check for shared rows.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the report; up to 16.
+    """
+
+
 class CreateEmbeddings(ApiObject):
     """
     Embeddings request, as in the OpenAI API.
@@ -793,7 +836,7 @@ class CreateModelImport(ApiObject):
     Request to import an adapter that was trained elsewhere.
     """
 
-    file: str
+    file_id: str
     """
     ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained` wrote, packed as .tar, .tar.gz, .tar.zst or .zip.
     """
@@ -804,6 +847,10 @@ class CreateModelImport(ApiObject):
     suffix: str | None = None
     """
     Suffix to include in the name of the model.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the import; up to 16.
     """
 
 
@@ -871,6 +918,134 @@ class EvalDataSourceConfig(ApiObject):
     """
 
 
+class DatasetCleaningResult(ApiObject):
+    """
+    Files that a cleaning made, and what it did.
+    """
+
+    training_file_id: str
+    """
+    ID of the file with the rows to train on.
+    """
+    validation_file_id: str | None = None
+    """
+    ID of the file with the held-out rows; null if there are none.
+    """
+    diff_file_id: str
+    """
+    ID of a JSON Lines file that describes what happened to each affected row.
+    """
+    source_rows: int
+    """
+    Number of rows in the source file.
+    """
+    training_rows: int
+    """
+    Number of rows in the training file.
+    """
+    validation_rows: int
+    """
+    Number of rows in the validation file.
+    """
+    dropped: dict[str, int]
+    """
+    Number of dropped rows, by reason.
+    """
+    changed: dict[str, int]
+    """
+    Number of changes, by kind.
+    """
+    changed_rows: int
+    """
+    Number of rows with changes.
+    """
+
+
+class DatasetDiffResult(ApiObject):
+    """
+    Numbers of rows that differ. The whole comparison is the content of the diff.
+    """
+
+    unchanged: int
+    """
+    Number of rows that both files have.
+    """
+    changed: int
+    """
+    Number of rows that both files have with different texts.
+    """
+    removed: int
+    """
+    Number of rows that only the earlier file has.
+    """
+    added: int
+    """
+    Number of rows that only the later file has.
+    """
+
+
+class DatasetPreviewResult(ApiObject):
+    """
+    Detected format and main figures of a preview. The preview itself is its content.
+    """
+
+    container: str | None
+    """
+    Container format; null if it is unknown.
+    """
+    compression: str | None
+    """
+    Compression; null if there is none.
+    """
+    encoding: str | None
+    """
+    Text encoding; null if the file is not a text.
+    """
+    shape: str | None
+    """
+    Structure of a row; null if the columns form none.
+    """
+    rows: int
+    """
+    Number of rows in the preview.
+    """
+    findings: int
+    """
+    Number of findings about the file and these rows.
+    """
+    error_code: str | None
+    """
+    Code of the reason why the file cannot be read, if there is one.
+    """
+
+
+class DatasetReportResult(ApiObject):
+    """
+    Main figures of a report. The report itself is its content.
+    """
+
+    rows: int
+    """
+    Number of valid rows.
+    """
+    invalid_rows: int
+    """
+    Number of rows that jobs cannot train on.
+    """
+    mean_score: float | None
+    """
+    Mean quality score of the rows, from 0 to 1; null without rows.
+    """
+    finding_counts: dict[str, int]
+    """
+    Number of findings, by their code.
+    """
+    advice: list[str]
+    """
+    Codes of the recommendations, the most urgent first. Empty if there are none.
+    """
+
+
 class ProjectObjectDeleted(ApiObject):
     """
     Response to deleting an object.
@@ -913,32 +1088,8 @@ class Diagnostics(ApiObject):
     """
     checks: list[Check]
     """
-    A check of the installation.
+    Result of each check.
     """
-
-
-class FileDiffPending(ApiObject):
-    """
-    A comparison in progress. Retry after `retry-after` seconds.
-    """
-
-    id: str
-    """
-    ID of the diff.
-    """
-    object: Literal["file.diff"]
-    """
-    Type of the object. Always `file.diff`.
-    """
-    file_id: str
-    """
-    ID of the earlier file.
-    """
-    other_file: str
-    """
-    ID of the later file.
-    """
-    status: Literal["in_progress"]
 
 
 class FileDiffRow(ApiObject):
@@ -1048,7 +1199,7 @@ class Embeddings(ApiObject):
     """
     data: list[Embedding]
     """
-    An embedding vector.
+    Embeddings, in the order of the inputs.
     """
     model: str
     """
@@ -1140,6 +1291,9 @@ class ErasureMatch(ApiObject):
     """
 
     type: Literal["text", "substring", "row_sha256"]
+    """
+    What was searched for: a text, part of a text, or the SHA-256 of a row.
+    """
     hmac_sha256: str
     """
     HMAC-SHA-256 of the text under a key of the installation, in hexadecimal. The text itself is not stored.
@@ -1497,7 +1651,7 @@ class FailedCondition(ApiObject):
 
 class FileContentSource(ApiObject):
     """
-    Items in the request itself.
+    Items given in the request.
     """
 
     type: Literal["file_content"]
@@ -1963,7 +2117,7 @@ class JsonSchemaGrader(ApiObject):
 
 class JsonlDataSource(ApiObject):
     """
-    Items with their answers, which are graded as they are.
+    Items that include the answers to grade.
     """
 
     type: Literal["jsonl"]
@@ -2122,18 +2276,40 @@ class ApiKeyLimits(ApiObject):
     """
 
 
+class ListCounts(ApiObject):
+    """
+    Number of objects that match all filters of a list except that of the status.
+    """
+
+    total: int
+    """
+    Number of all these objects.
+    """
+    by_status: dict[str, int]
+    """
+    Number of these objects by status; in the list of models, by kind. Empty for objects without a status.
+    """
+
+
+class ListedKind(RootModel[Literal["base", "alias", "trained", "shared"]]):
+    root: Literal["base", "alias", "trained", "shared"]
+    """
+    Kind of a model in a list.
+    """
+
+
 class LoraOptions(ApiObject):
     """
     LoRA adapter options. The service chooses a value for each omitted option.
     """
 
-    r: int | Literal["auto"] = "auto"
+    r: int | Literal["auto"] | None = None
     """
-    LoRA rank, 1 to 512. The serving engine may have a lower limit.
+    LoRA rank, 1 to 512. The serving engine may have a lower limit. Default: `auto`.
     """
-    alpha: int | Literal["auto"] = "auto"
+    alpha: int | Literal["auto"] | None = None
     """
-    LoRA alpha, 1 to 4096. The adapter is scaled by alpha / r.
+    LoRA alpha, 1 to 4096. The adapter is scaled by alpha / r. Default: `auto`.
     """
     dropout: float = 0.0
     """
@@ -2172,9 +2348,32 @@ class SweepLoraValues(ApiObject):
     """
 
 
+class Mark(ApiObject):
+    """
+    Personal data in a row, or the label that replaces it.
+    """
+
+    pointer: str
+    """
+    JSON Pointer to the text in the row, which may be JSON itself.
+    """
+    start: int
+    """
+    Start in the text, in Unicode code points.
+    """
+    end: int
+    """
+    End in the text, in Unicode code points. Start and end are 0 if the value is not a text, and is personal data as a whole.
+    """
+    kind: str
+    """
+    Kind of personal data, or the name of a recognizer.
+    """
+
+
 class FineTuningMemoryEstimate(ApiObject):
     """
-    Peak memory of a training step, in bytes. If a worker has several GPUs, of each.
+    Peak memory of a training step in bytes, per GPU if the worker has several.
     """
 
     weights: int
@@ -2212,33 +2411,6 @@ class FineTuningMemoryEstimate(ApiObject):
     available: int | None
     """
     Memory available on the worker. Null if the worker does not report it.
-    """
-
-
-class CreateFileMerge(ApiObject):
-    """
-    Files to merge, and options.
-    """
-
-    files: list[FileToMerge]
-    """
-    Files to merge. Their rows have one format, such as chats or prompts for graders.
-    """
-    filename: str = "merged.jsonl"
-    """
-    Name of the merged file.
-    """
-    exact_duplicates: bool = True
-    """
-    Whether to keep only the first of the rows that are identical in all content used for training, in the order of `files`.
-    """
-    balance: Literal["none", "files", "languages"] = "none"
-    """
-    `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown languages, and of languages with less than 2% of the rows, are all kept.
-    """
-    seed: int = 0
-    """
-    Random seed for choosing rows.
     """
 
 
@@ -2460,6 +2632,29 @@ class ModelExportResult(ApiObject):
     """
 
 
+class ModelImportResult(ApiObject):
+    """
+    Imported model, and the differences that were found.
+    """
+
+    model: str
+    """
+    Name of the imported model.
+    """
+    base_model_name_or_path: str | None
+    """
+    Base model that the adapter's configuration names.
+    """
+    skipped_files: int
+    """
+    Number of files in the archive that are not part of an adapter.
+    """
+    findings: list[ImportFinding]
+    """
+    Differences between the adapter's folder and the base model.
+    """
+
+
 class ModelOrigin(ApiObject):
     """
     Origin of a model that was trained elsewhere and imported.
@@ -2487,7 +2682,7 @@ class ModelOrigin(ApiObject):
     """
 
 
-class NewAdminApiKey(ApiObject):
+class CreatedAdminApiKey(ApiObject):
     """
     A new admin key. This is the only response that contains the secret.
     """
@@ -2522,7 +2717,7 @@ class NewAdminApiKey(ApiObject):
     """
     owner: AdminApiKeyOwner
     """
-    The program that uses an admin key.
+    Program that uses an admin key, under the name of the key.
     """
     project_id: str
     """
@@ -2534,7 +2729,7 @@ class NewAdminApiKey(ApiObject):
     """
 
 
-class NewServiceAccount(ApiObject):
+class CreatedServiceAccount(ApiObject):
     """
     A new service account, with its first key.
     """
@@ -2567,16 +2762,16 @@ class NewServiceAccount(ApiObject):
 
 class OperationDeleted(ApiObject):
     """
-    Confirmation that an operation was deleted.
+    Response to deleting an operation.
     """
 
     id: str
     """
-    ID of the deleted operation.
+    ID or name of the deleted object.
     """
     object: str
     """
-    Type of the object, followed by `.deleted`.
+    Type of the response: that of the deleted object, and `.deleted`.
     """
     deleted: Literal[True]
     """
@@ -2731,21 +2926,21 @@ class PretrainingHyperparameters(ApiObject):
     Hyperparameters of continued pre-training: those of supervised fine-tuning.
     """
 
-    batch_size: int | Literal["auto"] = "auto"
+    batch_size: int | Literal["auto"] | None = None
     """
-    Number of rows per training step.
+    Number of rows per training step. Default: `auto`.
     """
-    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    learning_rate_multiplier: float | Literal["auto"] | None = None
     """
-    Multiplier for the default learning rate of the model.
+    Multiplier for the default learning rate of the model. Default: `auto`.
     """
-    n_epochs: int | Literal["auto"] = "auto"
+    n_epochs: int | Literal["auto"] | None = None
     """
-    Number of passes over the training data.
+    Number of passes over the training data. Default: `auto`.
     """
-    learning_rate: float | Literal["auto"] = "auto"
+    learning_rate: float | Literal["auto"] | None = None
     """
-    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`.
     """
     lora: LoraOptions | None = None
     """
@@ -2755,13 +2950,13 @@ class PretrainingHyperparameters(ApiObject):
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
     """
-    max_seq_length: int | Literal["auto"] = "auto"
+    max_seq_length: int | Literal["auto"] | None = None
     """
-    Maximum sample length in tokens. Longer texts are cut into several samples, and longer chats are truncated.
+    Maximum sample length in tokens. Longer texts are cut into several samples, and longer chats are truncated. Default: `auto`.
     """
-    packing: bool | Literal["auto"] = "auto"
+    packing: bool | Literal["auto"] | None = None
     """
-    Whether to pack several rows into one sequence.
+    Whether to pack several rows into one sequence. Default: `auto`.
     """
     warm_start: str | None = None
     """
@@ -2789,45 +2984,6 @@ class PretrainingMethod(ApiObject):
     hyperparameters: PretrainingHyperparameters | None = None
     """
     Hyperparameters of continued pre-training: those of supervised fine-tuning.
-    """
-
-
-class FilePreviewPending(ApiObject):
-    """
-    A preview in progress. Retry after `retry-after` seconds.
-    """
-
-    id: str
-    """
-    ID of the preview.
-    """
-    object: Literal["file.preview"]
-    """
-    Type of the object. Always `file.preview`.
-    """
-    file_id: str
-    """
-    ID of the file.
-    """
-    status: Literal["in_progress"]
-
-
-class CreateFilePreview(ApiObject):
-    """
-    A file to preview, and the options to read it with.
-    """
-
-    file_id: str
-    """
-    ID of the file, which has the purpose `fine-tune`.
-    """
-    format: FileFormat | None = None
-    """
-    Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at upload.
-    """
-    limit: int = 20
-    """
-    Maximum number of rows. Fewer are shown if they are large.
     """
 
 
@@ -2949,11 +3105,11 @@ class Project(ApiObject):
     """
     capture_managed_by: Literal["organization", "project"] = "organization"
     """
-    Whose administrators may switch the storage of chats on. Those of the project may always switch it off.
+    Who can enable capture. Administrators of the project can always disable it.
     """
     storage_bytes_used: int
     """
-    Bytes that the project has in storage, with those of uploads in progress.
+    Bytes of the project in storage, including uploads in progress.
     """
 
 
@@ -3051,7 +3207,7 @@ class Readiness(ApiObject):
     """
     State of each required part: redis, storage, worker, inference.
     """
-    models: dict[str, Literal["ok", "away"]] | None = None
+    models: dict[str, Literal["ok", "degraded", "away", "refused"]] | None = None
     """
     State of each base model; absent unless inference is a required part.
     """
@@ -3063,6 +3219,9 @@ class ErasureReceiptSignature(ApiObject):
     """
 
     algorithm: Literal["Ed25519"]
+    """
+    Signature algorithm. Always `Ed25519`.
+    """
     key_id: str
     """
     First 16 characters of the SHA-256 digest of the public key, in hexadecimal.
@@ -3109,21 +3268,21 @@ class ReinforcementHyperparameters(ApiObject):
     Hyperparameters of reinforcement fine-tuning: OpenAI's, and those of sampling.
     """
 
-    batch_size: int | Literal["auto"] = "auto"
+    batch_size: int | Literal["auto"] | None = None
     """
-    Number of prompts per training step. Each is answered `group_size` times.
+    Number of prompts per training step. Each is answered `group_size` times. Default: `auto`.
     """
-    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    learning_rate_multiplier: float | Literal["auto"] | None = None
     """
-    Multiplier for the default learning rate of the model.
+    Multiplier for the default learning rate of the model. Default: `auto`.
     """
-    n_epochs: int | Literal["auto"] = "auto"
+    n_epochs: int | Literal["auto"] | None = None
     """
-    Number of passes over the training data.
+    Number of passes over the training data. Default: `auto`.
     """
-    learning_rate: float | Literal["auto"] = "auto"
+    learning_rate: float | Literal["auto"] | None = None
     """
-    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`.
     """
     lora: LoraOptions | None = None
     """
@@ -3133,13 +3292,13 @@ class ReinforcementHyperparameters(ApiObject):
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
     """
-    max_seq_length: int | Literal["auto"] = "auto"
+    max_seq_length: int | Literal["auto"] | None = None
     """
-    Maximum length of a prompt and its answer in tokens. Prompts that leave no room for `max_completion_tokens` are dropped.
+    Maximum length of a prompt and its answer in tokens. Prompts that leave no room for `max_completion_tokens` are dropped. Default: `auto`.
     """
-    packing: bool | Literal["auto"] = "auto"
+    packing: bool | Literal["auto"] | None = None
     """
-    Whether to pack several rows into one sequence.
+    Whether to pack several rows into one sequence. Default: `auto`.
     """
     warm_start: str | None = None
     """
@@ -3157,13 +3316,13 @@ class ReinforcementHyperparameters(ApiObject):
     """
     If true, the fine-tuned model is the checkpoint with the highest mean reward of the validation rows instead of the last one.
     """
-    eval_interval: int | Literal["auto"] = "auto"
+    eval_interval: int | Literal["auto"] | None = None
     """
-    Number of training steps between evaluations. `auto` evaluates at each checkpoint.
+    Number of training steps between evaluations. `auto` evaluates at each checkpoint. Default: `auto`.
     """
-    eval_samples: int | Literal["auto"] = "auto"
+    eval_samples: int | Literal["auto"] | None = None
     """
-    Number of validation rows that each evaluation answers, once each. `auto` is 64, or all rows if there are fewer.
+    Number of validation rows that each evaluation answers, once each. `auto` is 64, or all rows if there are fewer. Default: `auto`.
     """
     group_size: int = 8
     """
@@ -3177,9 +3336,9 @@ class ReinforcementHyperparameters(ApiObject):
     """
     Maximum length of an answer in tokens.
     """
-    beta: float | Literal["auto"] = "auto"
+    beta: float | Literal["auto"] | None = None
     """
-    Weight of the divergence from the reference model in the loss. Higher values keep the model closer to it. `auto` is 0, which needs no reference.
+    Weight of the divergence from the reference model in the loss. Higher values keep the model closer to it. `auto` is 0, which needs no reference. Default: `auto`.
     """
     compute_multiplier: float | Literal["auto"] | None = None
     """
@@ -3189,26 +3348,6 @@ class ReinforcementHyperparameters(ApiObject):
     """
     Reasoning effort of OpenAI's API: `default`. The base model's chat template decides how its answers begin.
     """
-
-
-class FileReportPending(ApiObject):
-    """
-    A report in progress. Retry after `retry-after` seconds.
-    """
-
-    id: str
-    """
-    ID of the report.
-    """
-    object: Literal["file.report"]
-    """
-    Type of the object. Always `file.report`.
-    """
-    file_id: str
-    """
-    ID of the file that the report covers.
-    """
-    status: Literal["in_progress"]
 
 
 class ModelResponse(ApiObject):
@@ -3238,7 +3377,7 @@ class ModelResponse(ApiObject):
     """
     output: list[dict[str, Any]]
     """
-    Output items: messages, thoughts and tool calls.
+    Output items: messages, reasoning and tool calls.
     """
     usage: dict[str, Any] | None = None
     """
@@ -3349,6 +3488,9 @@ class FileRowFinding(ApiObject):
     Code of the finding.
     """
     severity: Literal["error", "warning", "info"]
+    """
+    Severity of the finding.
+    """
     weight: float
     """
     Amount by which this kind of finding lowers the row's score, however often it occurs in the row. Zero if it says nothing about quality.
@@ -3391,41 +3533,6 @@ class ErasureRowMatch(ApiObject):
     value: str
     """
     Text or digest to find.
-    """
-
-
-class FileRow(ApiObject):
-    """
-    A row of a file, with what the report found in it.
-    """
-
-    id: str
-    """
-    Position of the row: its line as a string.
-    """
-    object: Literal["file.row"]
-    """
-    Type of the object. Always `file.row`.
-    """
-    line: int
-    """
-    Line of the row in the uploaded file, counted from 1.
-    """
-    language: str | None
-    """
-    Language of the row; `und` if unknown, null if the row is broken.
-    """
-    score: float | None
-    """
-    Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is broken; null if the line has no row.
-    """
-    row: dict[str, Any] | None
-    """
-    The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
-    """
-    findings: list[FileRowFinding]
-    """
-    A finding on a row.
     """
 
 
@@ -3510,25 +3617,6 @@ class RowReviewCounts(ApiObject):
     """
 
 
-class RowReviewDeleted(ApiObject):
-    """
-    Response to deleting a review.
-    """
-
-    id: str
-    """
-    Line of the row as a string.
-    """
-    object: Literal["file.review.deleted"]
-    """
-    Type of the object. Always `file.review.deleted`.
-    """
-    deleted: Literal[True]
-    """
-    Whether the object was deleted. Always true.
-    """
-
-
 class EvalRunSampleMessage(ApiObject):
     """
     Message of a prompt or an answer.
@@ -3567,6 +3655,29 @@ class EvalRunSampleUsage(ApiObject):
     """
 
 
+class SealedUntil(ApiObject):
+    """
+    The newest checkpoint: a signed statement of all entries until then.
+    """
+
+    number: int
+    """
+    Number of the checkpoint. 0 for those of version 0.2.0.
+    """
+    entries: int
+    """
+    Number of the entries that it covers.
+    """
+    at: int
+    """
+    Time at which it was signed, in Unix seconds.
+    """
+    last_entry_id: str | None
+    """
+    ID of the newest entry that it covers. Null if all were deleted because of their age.
+    """
+
+
 class ServiceAccount(ApiObject):
     """
     A service account.
@@ -3594,22 +3705,6 @@ class ServiceAccount(ApiObject):
     """
 
 
-class SessionDeleted(ApiObject):
-    """
-    Confirmation that a session has ended.
-    """
-
-    id: str
-    """
-    ID of the session.
-    """
-    object: Literal["session.deleted"]
-    """
-    Type of the object. Always `session.deleted`.
-    """
-    deleted: bool = True
-
-
 class PutRecognizer(ApiObject):
     """
     Request to set a recognizer: `pattern`, `terms`, or both.
@@ -3625,25 +3720,6 @@ class PutRecognizer(ApiObject):
     """
 
 
-class SetRowReview(ApiObject):
-    """
-    Request to review a row.
-    """
-
-    label: Literal["approved", "rejected", "edited", "unsure"]
-    """
-    What a cleaning does with the row: `approved` keeps it, `rejected` drops it, `edited` replaces it by `row`, and `unsure` decides nothing.
-    """
-    row: dict[str, Any] | None = None
-    """
-    Row to use instead, if the label is `edited`.
-    """
-    note: str | None = None
-    """
-    Note for other reviewers.
-    """
-
-
 class FineTuningJobHyperparameters(ApiObject):
     """
     Hyperparameters at the top level of OpenAI's job object.
@@ -3651,15 +3727,15 @@ class FineTuningJobHyperparameters(ApiObject):
 
     batch_size: int | Literal["auto"]
     """
-    Number of rows per training step.
+    Number of rows per training step. Default: `auto`.
     """
     learning_rate_multiplier: float | Literal["auto"]
     """
-    Multiplier for the default learning rate of the model.
+    Multiplier for the default learning rate of the model. Default: `auto`.
     """
     n_epochs: int | Literal["auto"]
     """
-    Number of passes over the training data.
+    Number of passes over the training data. Default: `auto`.
     """
 
 
@@ -3691,7 +3767,7 @@ class StoredChatAnswer(ApiObject):
     """
     Text of the answer, redacted.
     """
-    refusal: Annotated[None, Field(None)] = None
+    refusal: Any | None = None
     """
     Always null.
     """
@@ -3722,7 +3798,7 @@ class StoredChatChoice(ApiObject):
     """
     The answer in a stored chat completion.
     """
-    logprobs: Annotated[None, Field(None)] = None
+    logprobs: Any | None = None
     """
     Always null: they are not stored.
     """
@@ -3745,11 +3821,11 @@ class StoredChatMessage(ApiObject):
     """
     Text of the message, redacted.
     """
-    content_parts: Annotated[None, Field(None)] = None
+    content_parts: Any | None = None
     """
     Always null: parts are joined.
     """
-    refusal: Annotated[None, Field(None)] = None
+    refusal: Any | None = None
     """
     Always null.
     """
@@ -3940,15 +4016,6 @@ class AliasTarget(ApiObject):
     """
 
 
-class FileTaskError(ApiObject):
-    """
-    Reason a task failed.
-    """
-
-    code: str
-    message: str
-
-
 class TestWebhookEndpoint(ApiObject):
     """
     Request to test a webhook endpoint.
@@ -4059,24 +4126,24 @@ class TextSimilarityGrader(ApiObject):
 
 class ReasoningOptions(ApiObject):
     """
-    Switches of models that think, as the chat templates of their base models read them.
+    Reasoning options, named as in the chat templates of the base models.
     """
 
     enable_thinking: bool | None = None
     """
-    Whether to think before the answer: Qwen, GLM and Nemotron.
+    Whether to reason before the answer: Qwen, GLM and Nemotron.
     """
     thinking: bool | None = None
     """
-    Whether to think before the answer: DeepSeek and Granite.
+    Whether to reason before the answer: DeepSeek and Granite.
     """
     preserve_thinking: bool | None = None
     """
-    Whether to keep the thoughts of earlier messages: Qwen.
+    Whether to keep the reasoning of earlier messages: Qwen.
     """
     truncate_history_thinking: bool | None = None
     """
-    Whether to drop the thoughts of earlier messages: Nemotron.
+    Whether to drop the reasoning of earlier messages: Nemotron.
     """
 
 
@@ -4208,11 +4275,11 @@ class UpdateProject(ApiObject):
     """
     capture_managed_by: Literal["organization", "project"] | None = None
     """
-    Whose administrators may switch the storage of chats on: with `organization`, only keys with the role `admin`; with `project`, also those of the project with the role `project_admin`. `null` changes nothing.
+    Who can enable capture: with `organization`, only keys with the role `admin`; with `project`, also keys of the project with the role `project_admin`. `null` changes nothing.
     """
     name: str | None = None
     """
-    Current name of the project. Another name is refused, because the names of its models contain it.
+    Current name of the project. Any other name is rejected, because it is part of the names of the project's models.
     """
 
 
@@ -4522,6 +4589,25 @@ class FineTuningVerdict(ApiObject):
     """
 
 
+class VerifyAuditLogs(ApiObject):
+    """
+    Request to verify the audit log. All fields are optional.
+    """
+
+    public_keys: list[str] = []
+    """
+    Public keys as PEM, of which each checkpoint must be signed with one. Several if the key was changed. Defaults to the key of this installation, if this API process has its file.
+    """
+    checkpoints: list[str] = []
+    """
+    Checkpoints that were kept elsewhere, such as by a witness. The log must contain them.
+    """
+    kept_days: int | None = None
+    """
+    Number of days for which entries had to be kept, at least. By default, what the checkpoints say.
+    """
+
+
 class WandbSettings(ApiObject):
     """
     Settings of a Weights & Biases run, as in OpenAI's API.
@@ -4635,7 +4721,7 @@ class WebhookEndpoint(ApiObject):
     """
 
 
-class WebhookEndpointTest(ApiObject):
+class WebhookEndpointTestResult(ApiObject):
     """
     Result of a test in which the endpoint responded.
     """
@@ -5070,6 +5156,25 @@ class ReportScores(ApiObject):
     """
 
 
+class ReportSuitability(ApiObject):
+    """
+    Whether a data set is ready for training.
+    """
+
+    code: str
+    """
+    Code of the sentence.
+    """
+    sentence: str
+    """
+    Whether the data set is ready, and what comes first if not.
+    """
+    figures: dict[str, Any]
+    """
+    Values in the sentence, by name.
+    """
+
+
 class ReportMeanings(ApiObject):
     """
     Rows that a text encoder called equal in meaning, in reports of earlier versions.
@@ -5336,8 +5441,7 @@ class AuditLogActorSession(ApiObject):
     """
     user: AuditLogActorUser
     """
-    Actor without an API key: `operator` for commands on the server, or `finetuned` for the
-    service itself.
+    Actor without an API key: `operator` for commands on the server, or `finetuned` for the service itself.
     """
 
 
@@ -5376,7 +5480,7 @@ class AdminApiKey(ApiObject):
     """
     owner: AdminApiKeyOwner
     """
-    The program that uses an admin key.
+    Program that uses an admin key, under the name of the key.
     """
     project_id: str
     """
@@ -5520,8 +5624,8 @@ class AuditLog(ApiObject):
     """
     Entry of the audit log.
 
-    As in OpenAI's format, a field whose name is the entry's `type` has the `id` of the object, or
-    the `error_code` of a refusal. Entries have IDs and numbers, and never contents.
+    As in OpenAI's format, a field named after the entry's `type` has the `id` of the object, or the
+    `error_code` of a rejection. Entries contain IDs and numbers, never content.
     """
 
     object: Literal["organization.audit_log"]
@@ -5563,6 +5667,45 @@ class AuditLog(ApiObject):
     result: AuditLogResult
     """
     Result of the request.
+    """
+
+
+class AuditLogVerification(ApiObject):
+    """
+    Result of a verification of the audit log.
+    """
+
+    object: Literal["organization.audit_log.verification"]
+    """
+    Type of the object. Always `organization.audit_log.verification`.
+    """
+    status: Literal["intact", "damaged", "empty"]
+    """
+    Result. `intact`: no sealed entry was changed, deleted, added or moved. `damaged`: `problems` says what is wrong. `empty`: no entry is sealed yet.
+    """
+    verified_at: int
+    """
+    Time of the verification, in Unix seconds.
+    """
+    sealed: SealedUntil | None
+    """
+    Newest valid checkpoint. Null if no entry is sealed.
+    """
+    entries_deleted: int
+    """
+    Number of sealed entries that were deleted because of their age, as checkpoints state.
+    """
+    entries_unsealed: int
+    """
+    Number of newer entries, which are not sealed yet and cannot be verified.
+    """
+    problems: list[str]
+    """
+    Problems found. Empty if there are none.
+    """
+    notes: list[str]
+    """
+    Facts that an auditor should know, such as changes of the retention.
     """
 
 
@@ -5689,151 +5832,6 @@ class ChatCompletionChoice(ApiObject):
     """
 
 
-class CreateFileCleaning(ApiObject):
-    """
-    Cleaning options. The first row of a set of duplicates is kept.
-
-    By default, a row is dropped only if it is invalid, or identical to an earlier row in all
-    content used for training.
-    """
-
-    drop_broken: bool = True
-    """
-    Whether to drop invalid rows. If false, an invalid row fails the cleaning.
-    """
-    exact_duplicates: bool = True
-    """
-    Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, messages, rejected answer and label).
-    """
-    near_duplicates: bool = False
-    """
-    Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are kept. The report shows the pairs.
-    """
-    near_threshold: float = 0.8
-    """
-    Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ only in case, spacing, punctuation, and politeness.
-    """
-    contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = "keep"
-    """
-    Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer to a question has both.
-    """
-    personal_data: Literal["keep", "mask", "pseudonym"] = "keep"
-    """
-    Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling. The recognizers of the project apply as well.
-    """
-    possible_personal_data: bool = False
-    """
-    Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
-    """
-    unicode: Literal["keep", "NFC", "NFKC"] = "keep"
-    """
-    Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
-    """
-    mend_mojibake: bool = False
-    """
-    Whether to repair mojibake: text that was decoded with the wrong encoding.
-    """
-    drop_control_characters: bool = False
-    """
-    Whether to remove control characters other than tabs and line breaks.
-    """
-    validation_share: float = 0.0
-    """
-    Fraction of the rows to write to a validation file.
-    """
-    seed: int = 0
-    """
-    Random seed of the validation split.
-    """
-    decisions_file: str | None = None
-    """
-    ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not dropped as a duplicate or contradiction.
-    """
-    use_reviews: bool = False
-    """
-    Whether to apply the reviews that the file has when the cleaning is created, as decisions on single rows: approved rows are kept, rejected ones dropped, and edited ones replaced. Not together with `decisions_file`.
-    """
-    format: FileFormat | None = None
-    """
-    Format options of the file. Defaults to the options given at upload.
-    """
-
-
-class FileCleaning(ApiObject):
-    """
-    A cleaning of a file. Its outputs are separate files.
-    """
-
-    id: str
-    """
-    ID of the cleaning, prefixed with `fileclean-`.
-    """
-    object: Literal["file.cleaning"]
-    """
-    Type of the object. Always `file.cleaning`.
-    """
-    created_at: int
-    """
-    Creation time, as a Unix timestamp in seconds.
-    """
-    finished_at: int | None
-    """
-    Time the cleaning ended, as a Unix timestamp in seconds; null while it runs.
-    """
-    file_id: str
-    """
-    ID of the source file.
-    """
-    status: Literal["in_progress", "completed", "failed"]
-    """
-    Status of the cleaning: `in_progress`, then `completed` or `failed`.
-    """
-    options: dict[str, Any]
-    """
-    Options of the cleaning.
-    """
-    error: FileTaskError | None
-    """
-    Error that made the cleaning fail; null otherwise.
-    """
-    training_file: str | None = None
-    """
-    ID of the file with the rows to train on.
-    """
-    validation_file: str | None = None
-    """
-    ID of the file with the held-out rows.
-    """
-    diff_file: str | None = None
-    """
-    ID of a JSON Lines file that describes what happened to each affected row.
-    """
-    source_rows: int | None = None
-    """
-    Number of rows in the source file.
-    """
-    training_rows: int | None = None
-    """
-    Number of rows in `training_file`.
-    """
-    validation_rows: int | None = None
-    """
-    Number of rows in `validation_file`.
-    """
-    dropped: dict[str, int] | None = None
-    """
-    Number of dropped rows, by reason.
-    """
-    changed: dict[str, int] | None = None
-    """
-    Number of changes, by kind.
-    """
-    changed_rows: int | None = None
-    """
-    Number of rows with changes.
-    """
-
-
 class Completion(ApiObject):
     """
     Text completion, as in the OpenAI API.
@@ -5861,7 +5859,7 @@ class Completion(ApiObject):
     """
     choices: list[CompletionChoice]
     """
-    A generated text.
+    Generated texts, one per requested choice.
     """
 
 
@@ -5916,7 +5914,7 @@ class CreateChatCompletion(ApiObject):
     """
     messages: list[ChatMessage]
     """
-    A message in a conversation.
+    Messages of the conversation.
     """
     max_completion_tokens: int | None = None
     """
@@ -5932,7 +5930,7 @@ class CreateChatCompletion(ApiObject):
     """
     chat_template_kwargs: ReasoningOptions | None = None
     """
-    Switches of models that think, as the chat templates of their base models read them.
+    Reasoning options, named as in the chat templates of the base models.
     """
     response_format: dict[str, Any] | None = None
     """
@@ -6007,6 +6005,84 @@ class CreateCompletion(ApiObject):
     """
 
 
+class CreateDatasetCleaning(ApiObject):
+    """
+    Request to clean a file. The first row of a set of duplicates is kept.
+
+    By default, a row is dropped only if it is invalid, or identical to an earlier row in all
+    content used for training.
+    """
+
+    drop_broken: bool = True
+    """
+    Whether to drop invalid rows. If false, an invalid row fails the cleaning.
+    """
+    exact_duplicates: bool = True
+    """
+    Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, messages, rejected answer and label).
+    """
+    near_duplicates: bool = False
+    """
+    Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are kept. The report shows the pairs.
+    """
+    near_threshold: float = 0.8
+    """
+    Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ only in case, spacing, punctuation, and politeness.
+    """
+    contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = "keep"
+    """
+    Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer to a question has both.
+    """
+    personal_data: Literal["keep", "mask", "pseudonym"] = "keep"
+    """
+    Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling. The recognizers of the project apply as well.
+    """
+    possible_personal_data: bool = False
+    """
+    Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
+    """
+    unicode: Literal["keep", "NFC", "NFKC"] = "keep"
+    """
+    Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
+    """
+    mend_mojibake: bool = False
+    """
+    Whether to repair mojibake: text that was decoded with the wrong encoding.
+    """
+    drop_control_characters: bool = False
+    """
+    Whether to remove control characters other than tabs and line breaks.
+    """
+    validation_share: float = 0.0
+    """
+    Fraction of the rows to write to a validation file.
+    """
+    seed: int = 0
+    """
+    Random seed of the validation split.
+    """
+    file_id: str
+    """
+    ID of the source file.
+    """
+    decisions_file_id: str | None = None
+    """
+    ID of a file of the purpose `user_data` with decisions on single rows, one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"` with the `row` to use instead. A row that is kept or edited is not dropped as a duplicate or contradiction.
+    """
+    use_reviews: bool = False
+    """
+    Whether to apply the reviews that the file has when the cleaning is created, as decisions on single rows: approved rows are kept, rejected ones dropped, and edited ones replaced. Not together with `decisions_file_id`.
+    """
+    format: FileFormat | None = None
+    """
+    Format options of the file. Defaults to the options given at upload.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the cleaning; up to 16.
+    """
+
+
 class CreateDatasetGeneration(ApiObject):
     """
     Request to generate training rows from documents.
@@ -6043,6 +6119,60 @@ class CreateDatasetGeneration(ApiObject):
     metadata: dict[str, str] | None = None
     """
     Key-value pairs attached to the generation; up to 16.
+    """
+
+
+class CreateDatasetMerge(ApiObject):
+    """
+    Request to merge training files.
+    """
+
+    files: list[FileToMerge]
+    """
+    Files to merge. Their rows have one format, such as chats or prompts for graders.
+    """
+    filename: str = "merged.jsonl"
+    """
+    Name of the merged file.
+    """
+    exact_duplicates: bool = True
+    """
+    Whether to keep only the first of the rows that are identical in all content used for training, in the order of `files`.
+    """
+    balance: Literal["none", "files", "languages"] = "none"
+    """
+    `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown languages, and of languages with less than 2% of the rows, are all kept.
+    """
+    seed: int = 0
+    """
+    Random seed for choosing rows.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the merge; up to 16.
+    """
+
+
+class CreateDatasetPreview(ApiObject):
+    """
+    Request for a preview of a training file.
+    """
+
+    file_id: str
+    """
+    ID of the file, which has the purpose `fine-tune`.
+    """
+    format: FileFormat | None = None
+    """
+    Format options to read the file with; with `{}`, everything is detected. Defaults to the options given at upload.
+    """
+    limit: int = 20
+    """
+    Maximum number of rows. Fewer are shown if they are large.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the preview; up to 16.
     """
 
 
@@ -6156,18 +6286,18 @@ class CreateResponse(ApiObject):
     """
     chat_template_kwargs: ReasoningOptions | None = None
     """
-    Switches of models that think, as the chat templates of their base models read them.
+    Reasoning options, named as in the chat templates of the base models.
     """
 
 
 class CreateStoredChatFile(ApiObject):
     """
-    Request to make a training file of stored chat completions.
+    Request to create a training file from stored chat completions.
     """
 
     model: str | None = None
     """
-    Model whose answers to take; null for those of all models.
+    Only chats that this model answered; null for all models.
     """
     created_after: int | None = None
     """
@@ -6183,7 +6313,7 @@ class CreateStoredChatFile(ApiObject):
     """
     limit: int = 10000
     """
-    Maximum number of rows. If there are more chats, the newest are taken.
+    Maximum number of rows. If there are more chats, the newest are used.
     """
     filename: str = "stored-chats.jsonl"
     """
@@ -6266,26 +6396,345 @@ class CreateWebhookEndpoint(ApiObject):
     """
 
 
+class DatasetCleaning(ApiObject):
+    """
+    Cleaning of a file. Its outputs are separate files, which are kept when it is deleted.
+    """
+
+    id: str
+    """
+    ID of the cleaning. Starts with `fileclean-`.
+    """
+    object: Literal["dataset.cleaning"]
+    """
+    Type of the object. Always `dataset.cleaning`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    file_id: str
+    """
+    ID of the source file.
+    """
+    drop_broken: bool = True
+    """
+    Whether to drop invalid rows. If false, an invalid row fails the cleaning.
+    """
+    exact_duplicates: bool = True
+    """
+    Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, messages, rejected answer and label).
+    """
+    near_duplicates: bool = False
+    """
+    Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are kept. The report shows the pairs.
+    """
+    near_threshold: float = 0.8
+    """
+    Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ only in case, spacing, punctuation, and politeness.
+    """
+    contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = "keep"
+    """
+    Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer to a question has both.
+    """
+    personal_data: Literal["keep", "mask", "pseudonym"] = "keep"
+    """
+    Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling. The recognizers of the project apply as well.
+    """
+    possible_personal_data: bool = False
+    """
+    Whether to also treat numbers that are only possibly personal data: they have the form of a telephone number or a national ID, but no word before them confirms it. Only with `personal_data`: `mask` or `pseudonym`.
+    """
+    unicode: Literal["keep", "NFC", "NFKC"] = "keep"
+    """
+    Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
+    """
+    mend_mojibake: bool = False
+    """
+    Whether to repair mojibake: text that was decoded with the wrong encoding.
+    """
+    drop_control_characters: bool = False
+    """
+    Whether to remove control characters other than tabs and line breaks.
+    """
+    validation_share: float = 0.0
+    """
+    Fraction of the rows to write to a validation file.
+    """
+    seed: int = 0
+    """
+    Random seed of the validation split.
+    """
+    decisions_file_id: str | None
+    """
+    ID of the file with decisions on single rows; null if there is none.
+    """
+    use_reviews: bool
+    """
+    Whether the reviews of the file are applied as decisions on single rows.
+    """
+    format: dict[str, Any] | None
+    """
+    Format options of the file; null if those given at upload are used.
+    """
+    result: DatasetCleaningResult | None
+    """
+    Files and what was done; null unless the status is `completed`.
+    """
+
+
+class DatasetDiff(ApiObject):
+    """
+    Comparison of a training file with a later one.
+    """
+
+    id: str
+    """
+    ID of the diff. Starts with `filediff-`.
+    """
+    object: Literal["dataset.diff"]
+    """
+    Type of the object. Always `dataset.diff`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    file_id: str
+    """
+    ID of the earlier file.
+    """
+    other_file_id: str
+    """
+    ID of the later file.
+    """
+    result: DatasetDiffResult | None
+    """
+    Numbers of rows that differ. Null unless the status is `completed`, and for diffs that version 0.2 created.
+    """
+
+
+class DatasetMergeResult(ApiObject):
+    """
+    Files that a merge made, and what became of the rows.
+    """
+
+    merged_file_id: str
+    """
+    ID of the merged file.
+    """
+    diff_file_id: str
+    """
+    ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts with one of another file.
+    """
+    rows: int
+    """
+    Number of rows in the merged file.
+    """
+    sources: list[FileMergeSource]
+    """
+    Result of the merge for the rows of each file.
+    """
+    languages: dict[str, int]
+    """
+    Number of rows in the merged file, by language.
+    """
+    conflicts: int
+    """
+    Number of questions in the merged file that several files answer differently.
+    """
+    conflict_examples: list[list[FileMergeRow]]
+    """
+    Rows of the first 20 conflicts, up to five each.
+    """
+
+
+class DatasetPreview(ApiObject):
+    """
+    Preview of a training file: its first rows, as other format options would read them.
+    """
+
+    id: str
+    """
+    ID of the preview. Starts with `filepreview-`.
+    """
+    object: Literal["dataset.preview"]
+    """
+    Type of the object. Always `dataset.preview`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    file_id: str
+    """
+    ID of the file.
+    """
+    format: dict[str, Any]
+    """
+    Format options that the file is read with.
+    """
+    limit: int
+    """
+    Maximum number of rows.
+    """
+    result: DatasetPreviewResult | None
+    """
+    Detected format and main figures. Null unless the status is `completed`, and for previews that version 0.2 created.
+    """
+
+
+class DatasetReport(ApiObject):
+    """
+    Report on a training file: statistics, findings and recommendations.
+    """
+
+    id: str
+    """
+    ID of the report. Starts with `filereport-`.
+    """
+    object: Literal["dataset.report"]
+    """
+    Type of the object. Always `dataset.report`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    file_id: str
+    """
+    ID of the file.
+    """
+    models: list[str]
+    """
+    Base models whose tokenizers count tokens.
+    """
+    validation_file_id: str | None
+    """
+    ID of the validation file that is checked for shared rows, or null.
+    """
+    result: DatasetReportResult | None
+    """
+    Main figures of the report. Null unless the status is `completed`, and for reports that version 0.2 created.
+    """
+
+
 class DpoHyperparameters(ApiObject):
     """
     DPO hyperparameters: the supervised ones plus `beta`.
     """
 
-    batch_size: int | Literal["auto"] = "auto"
+    batch_size: int | Literal["auto"] | None = None
     """
-    Number of rows per training step.
+    Number of rows per training step. Default: `auto`.
     """
-    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    learning_rate_multiplier: float | Literal["auto"] | None = None
     """
-    Multiplier for the default learning rate of the model.
+    Multiplier for the default learning rate of the model. Default: `auto`.
     """
-    n_epochs: int | Literal["auto"] = "auto"
+    n_epochs: int | Literal["auto"] | None = None
     """
-    Number of passes over the training data.
+    Number of passes over the training data. Default: `auto`.
     """
-    learning_rate: float | Literal["auto"] = "auto"
+    learning_rate: float | Literal["auto"] | None = None
     """
-    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`.
     """
     lora: LoraOptions | None = None
     """
@@ -6295,13 +6744,13 @@ class DpoHyperparameters(ApiObject):
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
     """
-    max_seq_length: int | Literal["auto"] = "auto"
+    max_seq_length: int | Literal["auto"] | None = None
     """
-    Maximum row length in tokens. Longer rows are truncated.
+    Maximum row length in tokens. Longer rows are truncated. Default: `auto`.
     """
-    packing: bool | Literal["auto"] = "auto"
+    packing: bool | Literal["auto"] | None = None
     """
-    Whether to pack several rows into one sequence.
+    Whether to pack several rows into one sequence. Default: `auto`.
     """
     warm_start: str | None = None
     """
@@ -6319,9 +6768,9 @@ class DpoHyperparameters(ApiObject):
     """
     If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
     """
-    beta: float | Literal["auto"] = "auto"
+    beta: float | Literal["auto"] | None = None
     """
-    DPO beta. Higher values keep the model closer to the reference model.
+    DPO beta. Higher values keep the model closer to the reference model. Default: `auto`.
     """
 
 
@@ -6355,7 +6804,7 @@ class Engine(ApiObject):
     """
     status: Literal["starting", "warming", "serving", "ejected", "leaving"]
     """
-    `starting`: no sign of life yet. `warming`: its share of the requests grows. `serving`. `ejected`: it failed and gets no requests for now. `leaving`: it is no longer in DNS and finishes its last requests.
+    Status of the engine. `starting`: no sign of life yet. `warming`: its share of the requests grows. `serving`. `ejected`: it failed and gets no requests for now. `leaving`: it is no longer in DNS and finishes its last requests.
     """
     version: str | None
     """
@@ -6682,21 +7131,21 @@ class SupervisedHyperparameters(ApiObject):
     Training hyperparameters: OpenAI's three standard ones and this service's additions.
     """
 
-    batch_size: int | Literal["auto"] = "auto"
+    batch_size: int | Literal["auto"] | None = None
     """
-    Number of rows per training step.
+    Number of rows per training step. Default: `auto`.
     """
-    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    learning_rate_multiplier: float | Literal["auto"] | None = None
     """
-    Multiplier for the default learning rate of the model.
+    Multiplier for the default learning rate of the model. Default: `auto`.
     """
-    n_epochs: int | Literal["auto"] = "auto"
+    n_epochs: int | Literal["auto"] | None = None
     """
-    Number of passes over the training data.
+    Number of passes over the training data. Default: `auto`.
     """
-    learning_rate: float | Literal["auto"] = "auto"
+    learning_rate: float | Literal["auto"] | None = None
     """
-    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`.
     """
     lora: LoraOptions | None = None
     """
@@ -6706,13 +7155,13 @@ class SupervisedHyperparameters(ApiObject):
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
     """
-    max_seq_length: int | Literal["auto"] = "auto"
+    max_seq_length: int | Literal["auto"] | None = None
     """
-    Maximum row length in tokens. Longer rows are truncated.
+    Maximum row length in tokens. Longer rows are truncated. Default: `auto`.
     """
-    packing: bool | Literal["auto"] = "auto"
+    packing: bool | Literal["auto"] | None = None
     """
-    Whether to pack several rows into one sequence.
+    Whether to pack several rows into one sequence. Default: `auto`.
     """
     warm_start: str | None = None
     """
@@ -6830,7 +7279,7 @@ class JobMetrics(ApiObject):
 
 class ApiKeyOwnerAccount(ApiObject):
     """
-    The program that uses an API key. It has the name of the key.
+    Program that uses an API key, under the name of the key.
     """
 
     id: str
@@ -6862,7 +7311,7 @@ class ApiKeyOwner(ApiObject):
     """
     service_account: ApiKeyOwnerAccount
     """
-    The program that uses an API key.
+    Program that uses an API key, under the name of the key.
     """
 
 
@@ -6871,21 +7320,21 @@ class KtoHyperparameters(ApiObject):
     KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels.
     """
 
-    batch_size: int | Literal["auto"] = "auto"
+    batch_size: int | Literal["auto"] | None = None
     """
-    Rows per step, at least 2, because KTO compares the answers in a batch.
+    Rows per step, at least 2, because KTO compares the answers in a batch. Default: `auto`.
     """
-    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    learning_rate_multiplier: float | Literal["auto"] | None = None
     """
-    Multiplier for the default learning rate of the model.
+    Multiplier for the default learning rate of the model. Default: `auto`.
     """
-    n_epochs: int | Literal["auto"] = "auto"
+    n_epochs: int | Literal["auto"] | None = None
     """
-    Number of passes over the training data.
+    Number of passes over the training data. Default: `auto`.
     """
-    learning_rate: float | Literal["auto"] = "auto"
+    learning_rate: float | Literal["auto"] | None = None
     """
-    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`. Default: `auto`.
     """
     lora: LoraOptions | None = None
     """
@@ -6895,13 +7344,13 @@ class KtoHyperparameters(ApiObject):
     """
     Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
     """
-    max_seq_length: int | Literal["auto"] = "auto"
+    max_seq_length: int | Literal["auto"] | None = None
     """
-    Maximum row length in tokens. Longer rows are truncated.
+    Maximum row length in tokens. Longer rows are truncated. Default: `auto`.
     """
-    packing: bool | Literal["auto"] = "auto"
+    packing: bool | Literal["auto"] | None = None
     """
-    Whether to pack several rows into one sequence.
+    Whether to pack several rows into one sequence. Default: `auto`.
     """
     warm_start: str | None = None
     """
@@ -6919,17 +7368,17 @@ class KtoHyperparameters(ApiObject):
     """
     If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
     """
-    beta: float | Literal["auto"] = "auto"
+    beta: float | Literal["auto"] | None = None
     """
-    KTO beta. Higher values keep the model closer to the reference model.
+    KTO beta. Higher values keep the model closer to the reference model. Default: `auto`.
     """
-    desirable_weight: float | Literal["auto"] = "auto"
+    desirable_weight: float | Literal["auto"] | None = None
     """
-    Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers.
+    Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers. Default: `auto`.
     """
-    undesirable_weight: float | Literal["auto"] = "auto"
+    undesirable_weight: float | Literal["auto"] | None = None
     """
-    Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers.
+    Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers. Default: `auto`.
     """
 
 
@@ -6979,78 +7428,42 @@ class LabelModelGrader(ApiObject):
     """
 
 
-class FileMerge(ApiObject):
+class MarkedRow(ApiObject):
     """
-    A merge of files. The merged file is a new file.
+    A row of a file, with the positions of personal data in it.
     """
 
     id: str
     """
-    ID of the merge, prefixed with `filemerge-`.
+    Position of the row: its line as a string.
     """
-    object: Literal["file.merge"]
+    object: Literal["file.row"]
     """
-    Type of the object. Always `file.merge`.
+    Type of the object. Always `file.row`.
     """
-    created_at: int
+    line: int
     """
-    Creation time, as a Unix timestamp in seconds.
+    Line of the row in the uploaded file, counted from 1.
     """
-    finished_at: int | None
+    language: str | None
     """
-    Time the merge ended, as a Unix timestamp in seconds; null while it runs.
+    Language of the row; `und` if unknown, null if the row is broken.
     """
-    file_id: str
+    score: float | None
     """
-    ID of the first file, below which the merge is retrieved and listed.
+    Quality of the row from 0 to 1: 1, minus the `weight` of each kind of finding in the row. Zero if the row is broken; null if the line has no row.
     """
-    files: list[FileToMerge]
+    row: dict[str, Any] | None
     """
-    Files to merge, as requested.
+    The row as jobs train on it: `messages` and `tools` of a chat, with a `label` in labeled data, or `input`, `preferred_output` and `non_preferred_output` of a preference, `text` of a text, or `messages` and `item` of a prompt for a grader. Null if the row is broken.
     """
-    filename: str
+    findings: list[FileRowFinding]
     """
-    Name of the merged file.
+    A finding on a row.
     """
-    status: Literal["in_progress", "completed", "failed"]
+    personal_data: list[Mark]
     """
-    Status of the merge: `in_progress`, then `completed` or `failed`.
-    """
-    options: dict[str, Any]
-    """
-    Options of the merge.
-    """
-    error: FileTaskError | None
-    """
-    Error that made the merge fail; null otherwise.
-    """
-    merged_file: str | None = None
-    """
-    ID of the merged file.
-    """
-    diff_file: str | None = None
-    """
-    ID of a JSON Lines file that names each row that was left out, with the reason, and each row that conflicts with one of another file.
-    """
-    rows: int | None = None
-    """
-    Number of rows in the merged file.
-    """
-    sources: list[FileMergeSource] | None = None
-    """
-    Result of the merge for the rows of each file.
-    """
-    languages: dict[str, int] | None = None
-    """
-    Number of rows in the merged file, by language.
-    """
-    conflicts: int | None = None
-    """
-    Number of questions in the merged file that several files answer differently.
-    """
-    conflict_examples: list[list[FileMergeRow]] | None = None
-    """
-    Rows of the first 20 conflicts, up to five each.
+    Positions of personal data in `row`, or of the labels that replace it. Numbers that are only possibly personal data are included.
     """
 
 
@@ -7149,28 +7562,48 @@ class ModelExport(ApiObject):
 
 class ModelImport(ApiObject):
     """
-    An import of an adapter.
+    Import of an adapter. The model is kept when the import is deleted.
     """
 
     id: str
     """
-    ID of the import, prefixed with `modelimport-`.
+    ID of the import. Starts with `modelimport-`.
     """
     object: Literal["model.import"]
     """
     Type of the object. Always `model.import`.
     """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
     created_at: int
     """
-    Creation time, as a Unix timestamp in seconds.
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
     """
     finished_at: int | None
     """
-    Time the import ended, as a Unix timestamp in seconds; null while it runs.
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
     """
     file_id: str
     """
-    ID of the archive.
+    ID of the archive. The import is deleted with it.
     """
     base_model: str
     """
@@ -7180,29 +7613,9 @@ class ModelImport(ApiObject):
     """
     Suffix in the model's name; null if none was given.
     """
-    status: Literal["in_progress", "completed", "failed"]
+    result: ModelImportResult | None
     """
-    Status of the import: `in_progress`, then `completed` or `failed`.
-    """
-    error: FileTaskError | None
-    """
-    Reason the adapter was not imported; null otherwise.
-    """
-    model: str | None = None
-    """
-    Name of the imported model; null until the import is completed.
-    """
-    base_model_name_or_path: str | None = None
-    """
-    Base model that the adapter's configuration names.
-    """
-    skipped_files: int | None = None
-    """
-    Number of files in the archive that are not part of an adapter.
-    """
-    findings: list[ImportFinding] | None = None
-    """
-    Differences between the adapter's folder and the base model; null until the import is completed.
+    Imported model; null unless the status is `completed`.
     """
 
 
@@ -7245,7 +7658,7 @@ class Model(ApiObject):
     """
     capabilities: list[Literal["tools", "reasoning"]] | None = None
     """
-    What the base model can do in addition to chats. `tools`: requests may contain `tools`. `reasoning`: it thinks before it answers, and its thoughts are separate from the answer. Null for aliases, and if it is not known.
+    What the base model supports besides chat. `tools`: tool calls. `reasoning`: reasoning before the answer, returned separately. Null for aliases, and if it is unknown.
     """
     available: bool | None = None
     """
@@ -7265,7 +7678,7 @@ class Model(ApiObject):
     """
 
 
-class NewApiKey(ApiObject):
+class CreatedApiKey(ApiObject):
     """
     A newly created API key. This is the only response that contains the secret.
     """
@@ -7415,6 +7828,25 @@ class EvalRunOutputItemSample(ApiObject):
     usage: EvalRunSampleUsage
     """
     Tokens of a sample.
+    """
+
+
+class PutRowReview(ApiObject):
+    """
+    Request to review a row.
+    """
+
+    label: Literal["approved", "rejected", "edited", "unsure"]
+    """
+    What a cleaning does with the row: `approved` keeps it, `rejected` drops it, `edited` replaces it by `row`, and `unsure` decides nothing.
+    """
+    row: dict[str, Any] | None = None
+    """
+    Row to use instead, if the label is `edited`.
+    """
+    note: str | None = None
+    """
+    Note for other reviewers.
     """
 
 
@@ -7772,7 +8204,7 @@ class Worker(ApiObject):
     """
     status: Literal["idle", "busy"]
     """
-    `busy` while the worker has tasks, and while it shuts down.
+    Status of the worker: `busy` while it has tasks, and while it shuts down.
     """
     queues: list[str]
     """
@@ -8055,7 +8487,7 @@ class FileStatistics(ApiObject):
     """
 
 
-class FilePreview(ApiObject):
+class DatasetPreviewContent(ApiObject):
     """
     Preview of a file: its first rows as read, and the format options that it allows.
 
@@ -8065,14 +8497,6 @@ class FilePreview(ApiObject):
     first row.
     """
 
-    id: str
-    object: Literal["file.preview"]
-    """
-    Type of the object. Always `file.preview`.
-    """
-    file_id: str
-    status: Literal["completed"]
-    format: dict[str, Any]
     found: DetectedFormat | None
     """
     Format in which the file was read; null if the container is unknown.
@@ -8095,7 +8519,7 @@ class FilePreview(ApiObject):
     """
 
 
-class FileDiff(ApiObject):
+class DatasetDiffContent(ApiObject):
     """
     Difference between two files, from `before` to `after`.
 
@@ -8104,14 +8528,6 @@ class FileDiff(ApiObject):
     `drift` comes first.
     """
 
-    id: str
-    object: Literal["file.diff"]
-    """
-    Type of the object. Always `file.diff`.
-    """
-    file_id: str
-    status: Literal["completed"]
-    other_file: str
     summary: str
     """
     The difference in one sentence.
@@ -8275,7 +8691,7 @@ class ChatCompletion(ApiObject):
     """
     choices: list[ChatCompletionChoice]
     """
-    A generated chat message.
+    Generated messages, one per requested choice.
     """
 
 
@@ -8318,6 +8734,78 @@ class DatasetGenerationResult(ApiObject):
     incomplete_details: GenerationIncompleteDetails | None
     """
     Reason why there are fewer rows than the target, or null.
+    """
+
+
+class DatasetMerge(ApiObject):
+    """
+    Merge of training files. The merged file is a new file, which is kept when the merge is
+    deleted.
+    """
+
+    id: str
+    """
+    ID of the merge. Starts with `filemerge-`.
+    """
+    object: Literal["dataset.merge"]
+    """
+    Type of the object. Always `dataset.merge`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not in progress, or not measured.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    file_id: str
+    """
+    ID of the first of the files. The merge is deleted with this file.
+    """
+    files: list[FileToMerge]
+    """
+    Files to merge. Their rows have one format, such as chats or prompts for graders.
+    """
+    filename: str = "merged.jsonl"
+    """
+    Name of the merged file.
+    """
+    exact_duplicates: bool = True
+    """
+    Whether to keep only the first of the rows that are identical in all content used for training, in the order of `files`.
+    """
+    balance: Literal["none", "files", "languages"] = "none"
+    """
+    `files` takes the same number of rows from each file, and `languages` from each language. Rows of unknown languages, and of languages with less than 2% of the rows, are all kept.
+    """
+    seed: int = 0
+    """
+    Random seed for choosing rows.
+    """
+    result: DatasetMergeResult | None
+    """
+    Files and what became of the rows; null unless the status is `completed`.
     """
 
 
@@ -8930,7 +9418,7 @@ class ReportValidation(ApiObject):
     """
 
 
-class FileReport(ApiObject):
+class DatasetReportContent(ApiObject):
     """
     Report on a data set. Line numbers refer to the file as uploaded.
 
@@ -8939,13 +9427,6 @@ class FileReport(ApiObject):
     `overlap`, with their texts.
     """
 
-    id: str
-    object: Literal["file.report"]
-    """
-    Type of the object. Always `file.report`.
-    """
-    file_id: str
-    status: Literal["completed"]
     version: int
     """
     Version of the report format.
@@ -9041,6 +9522,10 @@ class FileReport(ApiObject):
     scores: ReportScores | None = None
     """
     Quality scores of the rows; null in reports of earlier versions, and without rows.
+    """
+    suitability: ReportSuitability | None = None
+    """
+    Whether the data set is ready for training; null in reports of earlier versions.
     """
     meaning: ReportMeanings | None = None
     """
@@ -9492,7 +9977,7 @@ class CreateFineTuningJob(ApiObject):
     """
     mixed_files: list[CreateMixedFile] | None = None
     """
-    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
+    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model keeps what it can do. Not part of OpenAI's API.
     """
     suffix: str | None = None
     """
@@ -9551,7 +10036,7 @@ class CreateSweep(ApiObject):
     """
     mixed_files: list[CreateMixedFile] | None = None
     """
-    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model does not unlearn them. Not part of OpenAI's API.
+    Files whose rows are mixed with those of the training file, up to 8; for example, general chats, so that the model keeps what it can do. Not part of OpenAI's API.
     """
     suffix: str | None = None
     """

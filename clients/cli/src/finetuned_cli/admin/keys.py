@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import typer
-from finetuned.types import ApiKey, NewApiKey
+from finetuned.types import ApiKey, CreatedApiKey
 
 from finetuned_cli.admin.arguments import Days, KeyId, ProjectId, seconds
 from finetuned_cli.admin.limits import Amount, amounts, in_words
@@ -191,7 +191,7 @@ _keys.delete(
 )
 
 
-def _give(out: Out, key: NewApiKey, to: str, done: str) -> None:
+def _give(out: Out, key: CreatedApiKey, to: str, done: str) -> None:
     shown = key.model_dump(mode="json", exclude={"value"})
     give_secret(out, key.id, key.value, to, done, shown=shown)
 

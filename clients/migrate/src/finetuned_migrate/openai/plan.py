@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finetuned.errors import BadRequest, Conflict, FileRefused, NotFound
-from finetuned.types import FileReport, FineTuningEstimate, Model
+from finetuned.types import DatasetReportContent, FineTuningEstimate, Model
 from pydantic import BaseModel
 
 from finetuned_migrate.openai.request import differences, method_of, obstacles, seed_of
@@ -109,7 +109,7 @@ class Planner:
         if file_id is not None:
             try:
                 self._server.files.wait(file_id)
-                report = self._server.datasets.report(file_id)
+                report = self._server.datasets.report(file_id=file_id)
             except FileRefused as e:
                 obstructed = [str(e)]
         spoken = [] if report is None else _spoken(report)
@@ -135,7 +135,7 @@ class Planner:
         base: Model,
         profile: Profile,
         file_id: str | None,
-        report: FileReport | None,
+        report: DatasetReportContent | None,
     ) -> Fit:
         languages = base.languages or []
         against: list[str] = []
@@ -211,12 +211,12 @@ class Planner:
         return [LeftBehind(what=f"{n} {what}", reason=why) for n, what, why in found if n]
 
 
-def _spoken(report: FileReport) -> list[str]:
+def _spoken(report: DatasetReportContent) -> list[str]:
     spoken = [one.name for one in report.languages if one.share >= _SPOKEN_SHARE]
     return [name for name in spoken if name != _UNKNOWN_LANGUAGE]
 
 
-def _too_long(base: Model, profile: Profile, report: FileReport | None) -> list[str]:
+def _too_long(base: Model, profile: Profile, report: DatasetReportContent | None) -> list[str]:
     if base.context_length is None:
         return []
     counted = [t.tokens.max for t in report.tokens if t.model == base.id] if report else []

@@ -41,7 +41,7 @@ def obstacles(model: OldModel, source: Source) -> list[str]:
     return []
 
 
-def method_of(model: OldModel) -> dict[str, Any]:
+def method_of(model: OldModel) -> Any:
     """Return the method of the new job, with the epochs and the beta of the old one."""
     options: dict[str, Any] = {}
     epochs, beta = model.hyperparameters.get("n_epochs"), model.hyperparameters.get("beta")

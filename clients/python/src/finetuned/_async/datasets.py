@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import httpx2
 from typing_extensions import Unpack
 
 from finetuned import types
 from finetuned._async.pages import AsyncPage
 from finetuned._async.resources.dataset_cleanings import AsyncDatasetCleanings
+from finetuned._async.resources.dataset_diffs import AsyncDatasetDiffs
 from finetuned._async.resources.dataset_merges import AsyncDatasetMerges
+from finetuned._async.resources.dataset_previews import AsyncDatasetPreviews
+from finetuned._async.resources.dataset_reports import AsyncDatasetReports
 from finetuned._async.transport import AsyncResource
-from finetuned._concurrency import async_sleep
-from finetuned._options import body_of
 from finetuned._paginator import AsyncPaginator, async_paginator
-from finetuned._request import Request, at, parse, retry_after_s
-from finetuned._retry import Deadline
-from finetuned.errors import CleaningFailed, MergeFailed
+from finetuned.errors import OperationFailed
 
 if TYPE_CHECKING:
     from finetuned import params
@@ -27,25 +25,22 @@ T = TypeVar("T")
 
 
 class AsyncDatasets(AsyncResource):
-    """Reports, previews, comparisons, cleanings and merges of files, once they are completed."""
+    """Reports, previews, comparisons, cleanings and merges of files, once they are completed.
+
+    Each method creates an operation and waits for it, up to `timeout_s`. It raises OperationFailed
+    if the operation ends without a result.
+    """
 
     async def clean(
-        self,
-        file_id: str,
-        *,
-        timeout_s: float | None = None,
-        **options: Unpack[params.CreateFileCleaning],
-    ) -> types.FileCleaning:
-        """Create clean files from a file and wait for them. The original file is not changed.
+        self, *, timeout_s: float | None = None, **options: Unpack[params.CreateDatasetCleaning]
+    ) -> types.DatasetCleaning:
+        """Create clean files from a file. The original file is not changed.
 
-        The options are those of `dataset_cleanings.create`. Raises CleaningFailed if it fails.
+        The options are those of `dataset_cleanings.create`.
         """
         cleanings = AsyncDatasetCleanings(self._transport)
-        made = await cleanings.create(file_id, **options)
-        found = await cleanings.wait(file_id, made.id, timeout_s=timeout_s)
-        if found.error is not None:
-            raise CleaningFailed(found.error.message, code=found.error.code)
-        return found
+        made = await cleanings.create(**options)
+        return completed(await cleanings.wait(made.id, timeout_s=timeout_s))
 
     async def merge(
         self,
@@ -53,145 +48,98 @@ class AsyncDatasets(AsyncResource):
         *,
         timeout_s: float | None = None,
         **options: Any,
-    ) -> types.FileMerge:
-        """Merge files into a new file and wait for it. The files are not changed.
+    ) -> types.DatasetMerge:
+        """Merge files into a new file. The files are not changed.
 
         A file is an ID, or a `FileToMerge` with a maximum number of rows or a weight. The options
-        are those of `dataset_merges.create`. Raises MergeFailed if the merge fails.
+        are those of `dataset_merges.create`.
         """
         merges = AsyncDatasetMerges(self._transport)
         given: list[Any] = [{"file_id": f} if isinstance(f, str) else f for f in files]
         made = await merges.create(files=given, **options)
-        found = await merges.wait(made.file_id, made.id, timeout_s=timeout_s)
-        if found.error is not None:
-            raise MergeFailed(found.error.message, code=found.error.code)
-        return found
+        return completed(await merges.wait(made.id, timeout_s=timeout_s))
 
     async def preview(
-        self,
-        file_id: str,
-        *,
-        format: types.FileFormat | params.FileFormat | None = None,
-        limit: int | None = None,
-        timeout_s: float | None = None,
-    ) -> types.FilePreview:
+        self, *, timeout_s: float | None = None, **options: Unpack[params.CreateDatasetPreview]
+    ) -> types.DatasetPreviewContent:
         """Return the first rows of a file as they are read, and the format options it allows.
 
-        `format` is tried instead of the options given at upload; with `{}`, everything is
-        detected. Works for files that cannot be used, too.
+        The options are those of `dataset_previews.create`.
         """
-        body = body_of(file_id=file_id, format=format, limit=limit)
-        request = Request("POST", "files/preview", json=body, repeatable=True)
-        response = await self._ready(request, Deadline(timeout_s, f"The preview of {file_id}"))
-        return parse(types.FilePreview, response)
+        previews = AsyncDatasetPreviews(self._transport)
+        made = await previews.create(**options)
+        completed(await previews.wait(made.id, timeout_s=timeout_s))
+        return await previews.content(made.id)
 
     async def report(
-        self,
-        file_id: str,
-        *,
-        model: str | None = None,
-        validation_file: str | None = None,
-        timeout_s: float | None = None,
-    ) -> types.FileReport:
+        self, *, timeout_s: float | None = None, **options: Unpack[params.CreateDatasetReport]
+    ) -> types.DatasetReportContent:
         """Return statistics, findings and advice on a data set.
 
-        `model` is the base model whose tokenizer is used (all of them if omitted). The report
-        flags rows of `validation_file` that also occur in the file.
+        The options are those of `dataset_reports.create`.
         """
-        view = {"model": model, "validation_file": validation_file}
-        return parse(types.FileReport, await self._report(file_id, view, timeout_s))
+        found = await self.report_text(format="json", timeout_s=timeout_s, **options)
+        return types.DatasetReportContent.model_validate_json(found)
 
     async def report_text(
         self,
-        file_id: str,
         *,
-        form: Literal["md", "html"] = "md",
-        model: str | None = None,
-        validation_file: str | None = None,
+        format: Literal["json", "md", "html"] = "md",
         timeout_s: float | None = None,
+        **options: Unpack[params.CreateDatasetReport],
     ) -> str:
-        """Return the report as Markdown or as an HTML page."""
-        view = {"model": model, "validation_file": validation_file, "format": form}
-        return (await self._report(file_id, view, timeout_s)).text
-
-    async def _report(
-        self, file_id: str, view: dict[str, str | None], timeout_s: float | None
-    ) -> httpx2.Response:
-        request = Request("GET", at("files", file_id, "report"), view)
-        return await self._ready(request, Deadline(timeout_s, f"The report on {file_id}"))
+        """Return a report as Markdown, as an HTML page, or as JSON."""
+        reports = AsyncDatasetReports(self._transport)
+        made = await reports.create(**options)
+        completed(await reports.wait(made.id, timeout_s=timeout_s))
+        return await reports.content(made.id, format=format)
 
     def rows(
         self,
         file_id: str,
         *,
-        issue: str | None = None,
-        language: str | None = None,
-        max_score: float | None = None,
-        sort: Literal["line", "score"] | None = None,
-        model: str | None = None,
-        after: int | None = None,
-        limit: int | None = None,
+        models: Sequence[str] | None = None,
         timeout_s: float | None = None,
+        **filters: Any,
     ) -> AsyncPaginator[types.FileRow]:
-        """List rows of a data set with what the report found in them.
+        """List rows of a data set with what a report found in them.
 
-        `issue` is the code of a finding that the rows have, and `max_score` their highest score,
-        from 0 to 1. `sort="score"` lists the lowest scores first. `after` is the line to start
-        after. `model` is the base model of the report (all if omitted).
+        The filters are those of `dataset_reports.rows`, and `models` the base models of the report.
         """
-        params = {
-            "issue": issue,
-            "language": language,
-            "max_score": max_score,
-            "sort": sort,
-            "model": model,
-            "after": after,
-            "limit": limit,
-        }
-        request = Request("GET", at("files", file_id, "rows"), params)
-        deadline = Deadline(timeout_s, f"The report on {file_id}")
-        return async_paginator(lambda: self._page(types.FileRow, request, deadline))
+        return async_paginator(lambda: self._rows(file_id, models, timeout_s, filters))
+
+    async def _rows(
+        self,
+        file_id: str,
+        models: Sequence[str] | None,
+        timeout_s: float | None,
+        filters: dict[str, Any],
+    ) -> AsyncPage[types.FileRow]:
+        reports = AsyncDatasetReports(self._transport)
+        made = await reports.create(file_id=file_id, models=models)
+        completed(await reports.wait(made.id, timeout_s=timeout_s))
+        return await reports.rows(made.id, **filters)
 
     async def diff(
-        self, file_id: str, other_file: str, *, timeout_s: float | None = None
-    ) -> types.FileDiff:
-        """Compare a file with a later one: rows that differ, and what shifts.
+        self, *, timeout_s: float | None = None, **options: Unpack[params.CreateDatasetDiff]
+    ) -> types.DatasetDiff:
+        """Compare a file with a later one. `dataset_diffs.content` and `rows` have the details.
 
         Broken rows of the first file are left out; the second must be usable for training.
         """
-        request = Request("GET", at("files", file_id, "diff"), {"other_file": other_file})
-        deadline = Deadline(timeout_s, f"The comparison of {file_id}")
-        return parse(types.FileDiff, await self._ready(request, deadline))
+        diffs = AsyncDatasetDiffs(self._transport)
+        made = await diffs.create(**options)
+        return completed(await diffs.wait(made.id, timeout_s=timeout_s))
 
-    def diff_rows(
-        self,
-        file_id: str,
-        other_file: str,
-        *,
-        change: Literal["changed", "removed", "added"] | None = None,
-        after: int | None = None,
-        limit: int | None = None,
-        timeout_s: float | None = None,
-    ) -> AsyncPaginator[types.FileDiffRow]:
-        """List the rows that differ between a file and a later one.
 
-        Changed rows come first, then removed ones, then added ones. `after` is the position (the
-        ID of a row) after which to start.
-        """
-        params = {"other_file": other_file, "change": change, "after": after, "limit": limit}
-        request = Request("GET", at("files", file_id, "diff", "rows"), params)
-        deadline = Deadline(timeout_s, f"The comparison of {file_id}")
-        return async_paginator(lambda: self._page(types.FileDiffRow, request, deadline))
-
-    async def _page(self, kind: type[T], request: Request, deadline: Deadline) -> AsyncPage[T]:
-        await self._ready(request, deadline)
-        return await self._transport.page(kind, request)
-
-    async def _ready(self, request: Request, deadline: Deadline) -> httpx2.Response:
-        """Repeat a request until what it needs is ready."""
-        while True:
-            response = await self._transport.send(request)
-            if response.status_code != 202:
-                return response
-            deadline.check()
-            await async_sleep(min(retry_after_s(response.headers) or 0.5, 10.0))
+def completed(operation: T) -> T:
+    """Return an operation that has ended. Raises OperationFailed if it has no result."""
+    found: Any = operation
+    if found.status != "completed":
+        error = found.error
+        raise OperationFailed(
+            error.message if error else f"{found.id} was {found.status}.",
+            code=error.code if error else found.status,
+            param=error.param if error else None,
+        )
+    return operation

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetuned._async.datasets import completed
 from finetuned._async.files import AsyncFiles, save
 from finetuned._async.resources.model_exports import AsyncModelExportsBase
 from finetuned._async.resources.model_imports import AsyncModelImports
@@ -14,7 +15,6 @@ from finetuned._async.resources.models import AsyncModelsBase
 from finetuned._concurrency import async_call
 from finetuned._request import Request, at
 from finetuned._sources import OnProgress, pack_adapter
-from finetuned.errors import ImportFailed
 
 if TYPE_CHECKING:
     from finetuned import types
@@ -35,15 +35,12 @@ class AsyncModels(AsyncModelsBase):
         """Import a LoRA adapter that was trained elsewhere, and wait for the model.
 
         `source` is the folder that PEFT's `save_pretrained` wrote, a tar or zip archive of it, or
-        the ID of an uploaded archive. Raises ImportFailed if the adapter is refused.
+        the ID of an uploaded archive. Raises OperationFailed if the adapter is refused.
         """
         imports = AsyncModelImports(self._transport)
         file_id = await self._file_id(source, on_progress)
-        made = await imports.create(file=file_id, base_model=base_model, suffix=suffix)
-        found = await imports.wait(file_id, made.id, timeout_s=timeout_s)
-        if found.error is not None:
-            raise ImportFailed(found.error.message, code=found.error.code)
-        return found
+        made = await imports.create(file_id=file_id, base_model=base_model, suffix=suffix)
+        return completed(await imports.wait(made.id, timeout_s=timeout_s))
 
     async def _file_id(self, source: str | os.PathLike[str], on_progress: OnProgress | None) -> str:
         path, files = Path(source).expanduser(), AsyncFiles(self._transport)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from finetuned._concurrency import call
 from finetuned._request import Request, at
 from finetuned._sources import OnProgress, pack_adapter
+from finetuned._sync.datasets import completed
 from finetuned._sync.files import Files, save
 from finetuned._sync.resources.model_exports import ModelExportsBase
 from finetuned._sync.resources.model_imports import ModelImports
 from finetuned._sync.resources.models import ModelsBase
-from finetuned.errors import ImportFailed
 
 if TYPE_CHECKING:
     from finetuned import types
@@ -36,15 +36,12 @@ class Models(ModelsBase):
         """Import a LoRA adapter that was trained elsewhere, and wait for the model.
 
         `source` is the folder that PEFT's `save_pretrained` wrote, a tar or zip archive of it, or
-        the ID of an uploaded archive. Raises ImportFailed if the adapter is refused.
+        the ID of an uploaded archive. Raises OperationFailed if the adapter is refused.
         """
         imports = ModelImports(self._transport)
         file_id = self._file_id(source, on_progress)
-        made = imports.create(file=file_id, base_model=base_model, suffix=suffix)
-        found = imports.wait(file_id, made.id, timeout_s=timeout_s)
-        if found.error is not None:
-            raise ImportFailed(found.error.message, code=found.error.code)
-        return found
+        made = imports.create(file_id=file_id, base_model=base_model, suffix=suffix)
+        return completed(imports.wait(made.id, timeout_s=timeout_s))
 
     def _file_id(self, source: str | os.PathLike[str], on_progress: OnProgress | None) -> str:
         path, files = Path(source).expanduser(), Files(self._transport)

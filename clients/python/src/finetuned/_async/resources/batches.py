@@ -5,7 +5,7 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -104,6 +104,24 @@ class AsyncBatches(AsyncResource):
         *,
         after: str | None = None,
         limit: int | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        status: Sequence[
+            Literal[
+                "validating",
+                "failed",
+                "in_progress",
+                "finalizing",
+                "completed",
+                "expired",
+                "cancelling",
+                "cancelled",
+            ]
+        ]
+        | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncPaginator[types.Batch]:
         """List the project's batches, newest first.
@@ -111,10 +129,32 @@ class AsyncBatches(AsyncResource):
         Args:
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            status: Values of `status` to filter by.
         """
         return self._transport.pages(
             types.Batch,
-            Request("GET", "batches", params={"after": after, "limit": limit}, options=options),
+            Request(
+                "GET",
+                "batches",
+                params={
+                    "after": after,
+                    "limit": limit,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "status": status,
+                },
+                options=options,
+            ),
         )
 
     async def wait(

@@ -33,8 +33,8 @@ class AsyncChatCompletions(AsyncResource):
     async def delete_all(
         self, *, model: str | None = None, **options: Unpack[RequestOptions]
     ) -> types.StoredChatsDeleted:
-        """Delete all stored chat completions of the project, or those of a model, with their bytes.
-        Training files that were made of them stay.
+        """Delete all stored chat completions of the project, or those of a model, with their
+        content. Training files created from them are kept.
 
         Args:
             model: Model to filter by.
@@ -136,11 +136,11 @@ class AsyncChatCompletions(AsyncResource):
         and check it like an upload. Answers that the limit of tokens cut off are left out.
 
         Args:
-            model: Model whose answers to take; null for those of all models.
+            model: Only chats that this model answered; null for all models.
             created_after: Earliest time of a chat, as a Unix timestamp in seconds.
             created_before: Latest time of a chat, as a Unix timestamp in seconds.
             metadata: Metadata that a chat must have. All pairs must match.
-            limit: Maximum number of rows. If there are more chats, the newest are taken.
+            limit: Maximum number of rows. If there are more chats, the newest are used.
             filename: Name of the file.
             expires_after: When the file expires; null for never.
         """

@@ -5,7 +5,7 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -33,8 +33,8 @@ class AsyncDatasetCleanings(AsyncResource):
 
     async def create(
         self,
-        file_id: str,
         *,
+        file_id: str,
         drop_broken: bool | None = None,
         exact_duplicates: bool | None = None,
         near_duplicates: bool | None = None,
@@ -48,20 +48,21 @@ class AsyncDatasetCleanings(AsyncResource):
         drop_control_characters: bool | None = None,
         validation_share: float | None = None,
         seed: int | None = None,
-        decisions_file: str | None = None,
+        decisions_file_id: str | None = None,
         use_reviews: bool | None = None,
         format: types.FileFormat | params.FileFormat | None = None,
+        metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.FileCleaning:
+    ) -> types.DatasetCleaning:
         """Clean a file in the background. The results are new files; the source file is not
         modified.
 
-        The same file, options and recognizers produce identical bytes. Poll `retrieveFileCleaning`
-        until the status is `completed` or `failed`, then train on `training_file`. The new files
-        name the file and the cleaning that they come from.
+        The same file, options and recognizers produce identical bytes. When the cleaning is
+        completed, train on `result.training_file_id`. The new files name the file and the cleaning
+        that they come from.
 
         Args:
-            file_id: ID of a file in the project.
+            file_id: ID of the source file.
             drop_broken: Whether to drop invalid rows. If false, an invalid row fails the cleaning.
             exact_duplicates: Whether to remove exact duplicates: rows identical to an earlier row
                 in all content used for training (system prompt, tools, messages, rejected answer
@@ -91,20 +92,21 @@ class AsyncDatasetCleanings(AsyncResource):
                 breaks.
             validation_share: Fraction of the rows to write to a validation file.
             seed: Random seed of the validation split.
-            decisions_file: ID of a file of the purpose `user_data` with decisions on single rows,
-                one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or `"edit"`
-                with the `row` to use instead. A row that is kept or edited is not dropped as a
-                duplicate or contradiction.
+            decisions_file_id: ID of a file of the purpose `user_data` with decisions on single
+                rows, one JSON object per line: `{"line": 7, "action": "keep"}`, `"drop"`, or
+                `"edit"` with the `row` to use instead. A row that is kept or edited is not dropped
+                as a duplicate or contradiction.
             use_reviews: Whether to apply the reviews that the file has when the cleaning is
                 created, as decisions on single rows: approved rows are kept, rejected ones dropped,
-                and edited ones replaced. Not together with `decisions_file`.
+                and edited ones replaced. Not together with `decisions_file_id`.
             format: Format options of the file. Defaults to the options given at upload.
+            metadata: Key-value pairs attached to the cleaning; up to 16.
         """
         return await self._transport.request(
-            types.FileCleaning,
+            types.DatasetCleaning,
             Request(
                 "POST",
-                at("files", file_id, "clean"),
+                "dataset_cleanings",
                 json=body_of(
                     drop_broken=drop_broken,
                     exact_duplicates=exact_duplicates,
@@ -118,72 +120,138 @@ class AsyncDatasetCleanings(AsyncResource):
                     drop_control_characters=drop_control_characters,
                     validation_share=validation_share,
                     seed=seed,
-                    decisions_file=decisions_file,
+                    file_id=file_id,
+                    decisions_file_id=decisions_file_id,
                     use_reviews=use_reviews,
                     format=format,
-                )
-                or None,
+                    metadata=metadata,
+                ),
                 idempotent=True,
                 options=options,
             ),
         )
 
     async def retrieve(
-        self, file_id: str, cleaning_id: str, **options: Unpack[RequestOptions]
-    ) -> types.FileCleaning:
-        """Retrieve a cleaning's status, its output files, and the number of dropped and changed
-        rows by reason. `diff_file` describes each affected row.
+        self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
+    ) -> types.DatasetCleaning:
+        """Get a cleaning: its status, its progress, and its result once it is completed. With
+        `wait`, the response is sent when it ends.
 
         Args:
-            file_id: ID of a file in the project.
-            cleaning_id: ID of a cleaning of the file.
+            id: ID of the cleaning.
+            wait: Longest time to wait for the end of the operation, in seconds.
         """
         return await self._transport.request(
-            types.FileCleaning,
-            Request("GET", at("files", file_id, "clean", cleaning_id), options=options),
+            types.DatasetCleaning,
+            Request("GET", at("dataset_cleanings", id), params={"wait": wait}, options=options),
+        )
+
+    async def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
+        """Delete a cleaning and its result. If it is in progress, it stops.
+
+        Args:
+            id: ID of the cleaning.
+        """
+        return await self._transport.request(
+            types.OperationDeleted, Request("DELETE", at("dataset_cleanings", id), options=options)
+        )
+
+    async def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.DatasetCleaning:
+        """Cancel a cleaning. The status is `cancelling` while its work is still being stopped.
+        Returns 409 if it has already completed or failed.
+
+        Args:
+            id: ID of the cleaning.
+        """
+        return await self._transport.request(
+            types.DatasetCleaning,
+            Request("POST", at("dataset_cleanings", id, "cancel"), options=options),
+        )
+
+    def events(
+        self, id: str, **options: Unpack[RequestOptions]
+    ) -> AsyncPaginator[types.OperationEvent]:
+        """List the changes of the status of a cleaning, oldest first.
+
+        With `stream=true`, the response is a stream of server-sent events about the status and the
+        progress, which ends with `data: [DONE]` after the operation has ended.
+
+        Args:
+            id: ID of the cleaning.
+        """
+        return self._transport.pages(
+            types.OperationEvent,
+            Request("GET", at("dataset_cleanings", id, "events"), options=options),
         )
 
     def list(
         self,
-        file_id: str,
         *,
+        status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+        | None = None,
         after: str | None = None,
         limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        file_id: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> AsyncPaginator[types.FileCleaning]:
-        """List a file's cleanings, newest first.
+    ) -> AsyncPaginator[types.DatasetCleaning]:
+        """List the project's cleanings, newest first by default.
 
         Args:
-            file_id: ID of a file in the project.
+            status: Status to filter by.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            file_id: ID of the file.
         """
         return self._transport.pages(
-            types.FileCleaning,
+            types.DatasetCleaning,
             Request(
                 "GET",
-                at("files", file_id, "clean"),
-                params={"after": after, "limit": limit},
+                "dataset_cleanings",
+                params={
+                    "status": status,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "file_id": file_id,
+                },
                 options=options,
             ),
         )
 
     async def wait(
         self,
-        file_id: str,
-        cleaning_id: str,
+        id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.FileCleaning], object] | None = None,
-    ) -> types.FileCleaning:
+        on_change: Callable[[types.DatasetCleaning], object] | None = None,
+    ) -> types.DatasetCleaning:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
         the object when it has changed.
         """
-        deadline = Deadline(timeout_s, f"The dataset cleaning {cleaning_id}")
+        deadline = Deadline(timeout_s, f"The dataset cleaning {id}")
         return await self._transport.wait(
-            lambda: self.retrieve(file_id, cleaning_id), deadline, on_change=on_change
+            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
         )
 
 
@@ -193,4 +261,7 @@ class AsyncDatasetCleaningsWithRawResponse:
     def __init__(self, resource: AsyncDatasetCleanings) -> None:
         self.create = async_raw(resource.create)
         self.retrieve = async_raw(resource.retrieve)
+        self.delete = async_raw(resource.delete)
+        self.cancel = async_raw(resource.cancel)
+        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

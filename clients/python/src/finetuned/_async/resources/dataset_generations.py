@@ -113,7 +113,7 @@ class AsyncDatasetGenerations(AsyncResource):
 
     async def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.DatasetGeneration:
         """Cancel a generation. The status is `cancelling` while its work is still being stopped.
-        Returns 409 if it has already ended.
+        Returns 409 if it has already completed or failed.
 
         Args:
             id: ID of the generation.
@@ -147,6 +147,11 @@ class AsyncDatasetGenerations(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
         model: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncPaginator[types.DatasetGeneration]:
@@ -157,6 +162,13 @@ class AsyncDatasetGenerations(AsyncResource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
             model: Model that writes the rows.
         """
         return self._transport.pages(
@@ -169,6 +181,11 @@ class AsyncDatasetGenerations(AsyncResource):
                     "after": after,
                     "limit": limit,
                     "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
                     "model": model,
                 },
                 options=options,

@@ -188,10 +188,16 @@ class AsyncEvalsRuns(AsyncResource):
         self,
         eval_id: str,
         *,
-        status: Literal["queued", "in_progress", "completed", "canceled", "failed"] | None = None,
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        status: Sequence[Literal["queued", "in_progress", "completed", "canceled", "failed"]]
+        | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncPaginator[types.EvalRun]:
         """List the runs of an eval, oldest first by default. A page can have fewer runs than
@@ -199,17 +205,34 @@ class AsyncEvalsRuns(AsyncResource):
 
         Args:
             eval_id: ID of an eval in the project.
-            status: Status to filter by.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by time.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            status: Values of `status` to filter by.
         """
         return self._transport.pages(
             types.EvalRun,
             Request(
                 "GET",
                 at("evals", eval_id, "runs"),
-                params={"status": status, "after": after, "limit": limit, "order": order},
+                params={
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "status": status,
+                },
                 options=options,
             ),
         )
@@ -367,6 +390,11 @@ class AsyncEvals(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncPaginator[types.Eval]:
         """List the project's evals, oldest first by default.
@@ -376,13 +404,30 @@ class AsyncEvals(AsyncResource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by time.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
         """
         return self._transport.pages(
             types.Eval,
             Request(
                 "GET",
                 "evals",
-                params={"order_by": order_by, "after": after, "limit": limit, "order": order},
+                params={
+                    "order_by": order_by,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                },
                 options=options,
             ),
         )

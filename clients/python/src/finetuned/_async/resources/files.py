@@ -5,7 +5,7 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class AsyncFilesReviews(AsyncResource):
 
     async def delete(
         self, file_id: str, line: int, **options: Unpack[RequestOptions]
-    ) -> types.RowReviewDeleted:
+    ) -> types.ProjectObjectDeleted:
         """Delete the review of a row with its text.
 
         Args:
@@ -84,7 +84,7 @@ class AsyncFilesReviews(AsyncResource):
             line: Line of the row in the uploaded file, from 1.
         """
         return await self._transport.request(
-            types.RowReviewDeleted,
+            types.ProjectObjectDeleted,
             Request("DELETE", at("files", file_id, "reviews", line), options=options),
         )
 
@@ -202,6 +202,12 @@ class AsyncFilesBase(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        status: Sequence[Literal["uploaded", "processed", "error"]] | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncPaginator[types.FileObject]:
         """List the project's files, newest first by default. Expired files are omitted.
@@ -211,13 +217,32 @@ class AsyncFilesBase(AsyncResource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            status: Values of `status` to filter by.
         """
         return self._transport.pages(
             types.FileObject,
             Request(
                 "GET",
                 "files",
-                params={"purpose": purpose, "after": after, "limit": limit, "order": order},
+                params={
+                    "purpose": purpose,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "status": status,
+                },
                 options=options,
             ),
         )

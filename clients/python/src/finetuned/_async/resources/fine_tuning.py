@@ -444,8 +444,8 @@ class AsyncFineTuningJobsBase(AsyncResource):
             training_file: ID of the training file. The file may still be processing.
             validation_file: ID of the validation file, whose rows are used to measure the model.
             mixed_files: Files whose rows are mixed with those of the training file, up to 8; for
-                example, general chats, so that the model does not unlearn them. Not part of
-                OpenAI's API.
+                example, general chats, so that the model keeps what it can do. Not part of OpenAI's
+                API.
             suffix: Suffix to include in the name of the fine-tuned model.
             seed: Random seed of the training. Generated if omitted.
             metadata: Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values
@@ -552,8 +552,9 @@ class AsyncFineTuningJobsBase(AsyncResource):
 
         With `stream=true`, the response is a stream of server-sent events, oldest first, that stays
         open until the job ends. Each event has an `id:` line, an `event:` line and one `data:` line
-        with an `EventObject`. The stream ends with `data: [DONE]`. A disconnected client continues
-        by sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
+        with a `FineTuningJobEvent`. The stream ends with `data: [DONE]`. A disconnected client
+        continues by sending `Last-Event-ID`. If the API key is revoked, the stream ends with an
+        error.
 
         Args:
             job_id: ID of a fine-tuning job in the project.
@@ -651,8 +652,8 @@ class AsyncFineTuningJobsBase(AsyncResource):
             training_file: ID of the training file. The file may still be processing.
             validation_file: ID of the validation file, whose rows are used to measure the model.
             mixed_files: Files whose rows are mixed with those of the training file, up to 8; for
-                example, general chats, so that the model does not unlearn them. Not part of
-                OpenAI's API.
+                example, general chats, so that the model keeps what it can do. Not part of OpenAI's
+                API.
             suffix: Suffix to include in the name of the fine-tuned model.
             seed: Random seed of the training. Generated if omitted.
             metadata: Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values
@@ -699,6 +700,23 @@ class AsyncFineTuningJobsBase(AsyncResource):
         *,
         after: str | None = None,
         limit: int | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        status: Sequence[
+            Literal[
+                "validating_files",
+                "queued",
+                "running",
+                "paused",
+                "succeeded",
+                "failed",
+                "cancelled",
+            ]
+        ]
+        | None = None,
         metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncPaginator[types.FineTuningJob]:
@@ -708,6 +726,14 @@ class AsyncFineTuningJobsBase(AsyncResource):
         Args:
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            status: Values of `status` to filter by.
             metadata: Metadata pairs that a job must all have, such as `metadata[team]=support`.
         """
         return self._transport.pages(
@@ -715,7 +741,17 @@ class AsyncFineTuningJobsBase(AsyncResource):
             Request(
                 "GET",
                 "fine_tuning/jobs",
-                params={"after": after, "limit": limit, "metadata": metadata},
+                params={
+                    "after": after,
+                    "limit": limit,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "status": status,
+                    "metadata": metadata,
+                },
                 options=options,
             ),
         )

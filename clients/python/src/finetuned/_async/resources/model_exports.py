@@ -5,7 +5,7 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -93,7 +93,7 @@ class AsyncModelExportsBase(AsyncResource):
 
     async def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.ModelExport:
         """Cancel an export. The status is `cancelling` while its work is still being stopped.
-        Returns 409 if it has already ended.
+        Returns 409 if it has already completed or failed.
 
         Args:
             id: ID of the export.
@@ -137,6 +137,11 @@ class AsyncModelExportsBase(AsyncResource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
         model: str | None = None,
         format: str | None = None,
         **options: Unpack[RequestOptions],
@@ -148,6 +153,13 @@ class AsyncModelExportsBase(AsyncResource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
             model: Name of the trained model.
             format: Format of the export.
         """
@@ -161,6 +173,11 @@ class AsyncModelExportsBase(AsyncResource):
                     "after": after,
                     "limit": limit,
                     "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
                     "model": model,
                     "format": format,
                 },

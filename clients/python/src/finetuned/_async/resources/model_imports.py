@@ -5,8 +5,9 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Literal
 
 from typing_extensions import Unpack
 
@@ -30,9 +31,10 @@ class AsyncModelImports(AsyncResource):
     async def create(
         self,
         *,
-        file: str,
+        file_id: str,
         base_model: str,
         suffix: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
     ) -> types.ModelImport:
         """Import a LoRA adapter that was trained elsewhere, in the background.
@@ -40,70 +42,136 @@ class AsyncModelImports(AsyncResource):
         Upload the folder that PEFT's `save_pretrained` wrote, as a tar or zip archive with the
         purpose `model-import`. Only safetensors are accepted. The adapter's tensors are matched
         with the base model's, and its tokenizer and chat template are compared with those of the
-        base model, which are used in any case. Poll `retrieveModelImport` until the status is
-        `completed` or `failed`. The model can then be used like one that was trained here.
+        base model, which are used in any case. When the import is completed, `result.model` can be
+        used like a model that was trained here.
 
         Args:
-            file: ID of a file with the purpose `model-import`: the folder that PEFT's
+            file_id: ID of a file with the purpose `model-import`: the folder that PEFT's
                 `save_pretrained` wrote, packed as .tar, .tar.gz, .tar.zst or .zip.
             base_model: Base model of the catalog that the adapter was trained on.
             suffix: Suffix to include in the name of the model.
+            metadata: Key-value pairs attached to the import; up to 16.
         """
         return await self._transport.request(
             types.ModelImport,
             Request(
                 "POST",
-                "models/import",
-                json=body_of(file=file, base_model=base_model, suffix=suffix),
+                "model_imports",
+                json=body_of(
+                    file_id=file_id, base_model=base_model, suffix=suffix, metadata=metadata
+                ),
                 idempotent=True,
                 options=options,
             ),
         )
 
     async def retrieve(
-        self, file_id: str, import_id: str, **options: Unpack[RequestOptions]
+        self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
     ) -> types.ModelImport:
-        """Retrieve an import's status, the name of its model, and the differences that were found
-        between the adapter's folder and the base model; or the reason why it failed.
+        """Get an import: its status, its progress, and its result once it is completed. With
+        `wait`, the response is sent when it ends.
 
         Args:
-            file_id: ID of a file in the project.
-            import_id: ID of an import of the file.
+            id: ID of the import.
+            wait: Longest time to wait for the end of the operation, in seconds.
         """
         return await self._transport.request(
             types.ModelImport,
-            Request("GET", at("files", file_id, "imports", import_id), options=options),
+            Request("GET", at("model_imports", id), params={"wait": wait}, options=options),
+        )
+
+    async def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
+        """Delete an import and its result. If it is in progress, it stops.
+
+        Args:
+            id: ID of the import.
+        """
+        return await self._transport.request(
+            types.OperationDeleted, Request("DELETE", at("model_imports", id), options=options)
+        )
+
+    async def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.ModelImport:
+        """Cancel an import. The status is `cancelling` while its work is still being stopped.
+        Returns 409 if it has already completed or failed.
+
+        Args:
+            id: ID of the import.
+        """
+        return await self._transport.request(
+            types.ModelImport, Request("POST", at("model_imports", id, "cancel"), options=options)
+        )
+
+    def events(
+        self, id: str, **options: Unpack[RequestOptions]
+    ) -> AsyncPaginator[types.OperationEvent]:
+        """List the changes of the status of an import, oldest first.
+
+        With `stream=true`, the response is a stream of server-sent events about the status and the
+        progress, which ends with `data: [DONE]` after the operation has ended.
+
+        Args:
+            id: ID of the import.
+        """
+        return self._transport.pages(
+            types.OperationEvent, Request("GET", at("model_imports", id, "events"), options=options)
         )
 
     def list(
         self,
-        file_id: str,
         *,
+        status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+        | None = None,
         after: str | None = None,
         limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        file_id: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncPaginator[types.ModelImport]:
-        """List the imports of an archive, newest first. They are deleted with the file.
+        """List the project's imports, newest first by default.
 
         Args:
-            file_id: ID of a file in the project.
+            status: Status to filter by.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            file_id: ID of the file.
         """
         return self._transport.pages(
             types.ModelImport,
             Request(
                 "GET",
-                at("files", file_id, "imports"),
-                params={"after": after, "limit": limit},
+                "model_imports",
+                params={
+                    "status": status,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "file_id": file_id,
+                },
                 options=options,
             ),
         )
 
     async def wait(
         self,
-        file_id: str,
-        import_id: str,
+        id: str,
         *,
         timeout_s: float | None = None,
         on_change: Callable[[types.ModelImport], object] | None = None,
@@ -113,9 +181,9 @@ class AsyncModelImports(AsyncResource):
         Check `status` on the result: it can be `failed`. `on_change` is called with
         the object when it has changed.
         """
-        deadline = Deadline(timeout_s, f"The model import {import_id}")
+        deadline = Deadline(timeout_s, f"The model import {id}")
         return await self._transport.wait(
-            lambda: self.retrieve(file_id, import_id), deadline, on_change=on_change
+            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
         )
 
 
@@ -125,4 +193,7 @@ class AsyncModelImportsWithRawResponse:
     def __init__(self, resource: AsyncModelImports) -> None:
         self.create = async_raw(resource.create)
         self.retrieve = async_raw(resource.retrieve)
+        self.delete = async_raw(resource.delete)
+        self.cancel = async_raw(resource.cancel)
+        self.events = async_raw_list(resource.events)
         self.list = async_raw_list(resource.list)

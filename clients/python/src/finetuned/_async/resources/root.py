@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from finetuned._async.resources.batches import AsyncBatches
     from finetuned._async.resources.chat import AsyncChat
     from finetuned._async.resources.dataset_cleanings import AsyncDatasetCleanings
+    from finetuned._async.resources.dataset_diffs import AsyncDatasetDiffs
     from finetuned._async.resources.dataset_generations import AsyncDatasetGenerations
     from finetuned._async.resources.dataset_merges import AsyncDatasetMerges
+    from finetuned._async.resources.dataset_previews import AsyncDatasetPreviews
+    from finetuned._async.resources.dataset_reports import AsyncDatasetReports
     from finetuned._async.resources.erasure_receipts import AsyncErasureReceipts
     from finetuned._async.resources.evals import AsyncEvals
     from finetuned._async.resources.fine_tuning import AsyncFineTuning
@@ -74,6 +77,13 @@ class AsyncResources:
         return AsyncDatasetCleanings(self._transport)
 
     @cached_property
+    def dataset_diffs(self) -> AsyncDatasetDiffs:
+        """Dataset diffs."""
+        from finetuned._async.resources.dataset_diffs import AsyncDatasetDiffs
+
+        return AsyncDatasetDiffs(self._transport)
+
+    @cached_property
     def dataset_generations(self) -> AsyncDatasetGenerations:
         """Dataset generations."""
         from finetuned._async.resources.dataset_generations import AsyncDatasetGenerations
@@ -86,6 +96,20 @@ class AsyncResources:
         from finetuned._async.resources.dataset_merges import AsyncDatasetMerges
 
         return AsyncDatasetMerges(self._transport)
+
+    @cached_property
+    def dataset_previews(self) -> AsyncDatasetPreviews:
+        """Dataset previews."""
+        from finetuned._async.resources.dataset_previews import AsyncDatasetPreviews
+
+        return AsyncDatasetPreviews(self._transport)
+
+    @cached_property
+    def dataset_reports(self) -> AsyncDatasetReports:
+        """Dataset reports."""
+        from finetuned._async.resources.dataset_reports import AsyncDatasetReports
+
+        return AsyncDatasetReports(self._transport)
 
     @cached_property
     def erasure_receipts(self) -> AsyncErasureReceipts:

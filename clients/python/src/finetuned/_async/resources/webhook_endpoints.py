@@ -87,9 +87,9 @@ class AsyncWebhookEndpoints(AsyncResource):
         ],
         **options: Unpack[RequestOptions],
     ) -> types.WebhookEndpointWithSecret:
-        """Register a URL that receives a signed request when a fine-tuning job of the project
-        succeeds, fails or is cancelled. The response contains the signing secret, which is not
-        shown again. A project can have up to 10 endpoints.
+        """Register a URL that receives a signed request for each event of the given types, such as
+        the end of a fine-tuning job. The response contains the signing secret, which is not shown
+        again. A project can have up to 10 endpoints.
 
         Args:
             name: Name of the endpoint.
@@ -303,7 +303,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             "export.cancelled",
         ],
         **options: Unpack[RequestOptions],
-    ) -> types.WebhookEndpointTest:
+    ) -> types.WebhookEndpointTestResult:
         """Send a signed sample event and wait for the response. The event type need not be one that
         the endpoint subscribes to. A worker sends the event once, ahead of the endpoint's other
         events, and the delivery log shows the attempt. The error `webhook_test_failed` means that
@@ -314,7 +314,7 @@ class AsyncWebhookEndpoints(AsyncResource):
             event_type: Type of the sample event.
         """
         return await self._transport.request(
-            types.WebhookEndpointTest,
+            types.WebhookEndpointTestResult,
             Request(
                 "POST",
                 at("webhook_endpoints", webhook_endpoint_id, "test"),

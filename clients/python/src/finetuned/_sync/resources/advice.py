@@ -6,7 +6,7 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -87,7 +87,7 @@ class AdviceBase(Resource):
 
     def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.TrainingAdvice:
         """Cancel an advice. The status is `cancelling` while its work is still being stopped.
-        Returns 409 if it has already ended.
+        Returns 409 if it has already completed or failed.
 
         Args:
             id: ID of the advice.
@@ -117,6 +117,11 @@ class AdviceBase(Resource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
         training_file_id: str | None = None,
         model: str | None = None,
         **options: Unpack[RequestOptions],
@@ -128,6 +133,13 @@ class AdviceBase(Resource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
             training_file_id: ID of the training file.
             model: ID of the base model.
         """
@@ -141,6 +153,11 @@ class AdviceBase(Resource):
                     "after": after,
                     "limit": limit,
                     "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
                     "training_file_id": training_file_id,
                     "model": model,
                 },

@@ -34,8 +34,8 @@ class ChatCompletions(Resource):
     def delete_all(
         self, *, model: str | None = None, **options: Unpack[RequestOptions]
     ) -> types.StoredChatsDeleted:
-        """Delete all stored chat completions of the project, or those of a model, with their bytes.
-        Training files that were made of them stay.
+        """Delete all stored chat completions of the project, or those of a model, with their
+        content. Training files created from them are kept.
 
         Args:
             model: Model to filter by.
@@ -135,11 +135,11 @@ class ChatCompletions(Resource):
         and check it like an upload. Answers that the limit of tokens cut off are left out.
 
         Args:
-            model: Model whose answers to take; null for those of all models.
+            model: Only chats that this model answered; null for all models.
             created_after: Earliest time of a chat, as a Unix timestamp in seconds.
             created_before: Latest time of a chat, as a Unix timestamp in seconds.
             metadata: Metadata that a chat must have. All pairs must match.
-            limit: Maximum number of rows. If there are more chats, the newest are taken.
+            limit: Maximum number of rows. If there are more chats, the newest are used.
             filename: Name of the file.
             expires_after: When the file expires; null for never.
         """

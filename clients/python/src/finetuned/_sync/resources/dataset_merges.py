@@ -6,7 +6,7 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -40,16 +40,16 @@ class DatasetMerges(Resource):
         exact_duplicates: bool | None = None,
         balance: Literal["none", "files", "languages"] | None = None,
         seed: int | None = None,
+        metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.FileMerge:
+    ) -> types.DatasetMerge:
         """Merge 2 to 20 training files into a new file in the background. The files are not
         modified.
 
         Exact duplicates are kept once, and rows can be balanced between files or languages.
         Questions that several files answer differently are counted and named. The same files and
-        options produce identical bytes. Poll `retrieveFileMerge` until the status is `completed` or
-        `failed`, then train on `merged_file`, which names the files and the merge that it comes
-        from.
+        options produce identical bytes. When the merge is completed, train on
+        `result.merged_file_id`, which names the files and the merge that it comes from.
 
         Args:
             files: Files to merge. Their rows have one format, such as chats or prompts for graders.
@@ -60,18 +60,20 @@ class DatasetMerges(Resource):
                 language. Rows of unknown languages, and of languages with less than 2% of the rows,
                 are all kept.
             seed: Random seed for choosing rows.
+            metadata: Key-value pairs attached to the merge; up to 16.
         """
         return self._transport.request(
-            types.FileMerge,
+            types.DatasetMerge,
             Request(
                 "POST",
-                "files/merge",
+                "dataset_merges",
                 json=body_of(
                     files=files,
                     filename=filename,
                     exact_duplicates=exact_duplicates,
                     balance=balance,
                     seed=seed,
+                    metadata=metadata,
                 ),
                 idempotent=True,
                 options=options,
@@ -79,61 +81,123 @@ class DatasetMerges(Resource):
         )
 
     def retrieve(
-        self, file_id: str, merge_id: str, **options: Unpack[RequestOptions]
-    ) -> types.FileMerge:
-        """Retrieve a merge's status, its output files, what became of the rows of each file, and
-        the conflicts between the files. `file_id` is the first of the merged files.
+        self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
+    ) -> types.DatasetMerge:
+        """Get a merge: its status, its progress, and its result once it is completed. With `wait`,
+        the response is sent when it ends.
 
         Args:
-            file_id: ID of a file in the project.
-            merge_id: ID of a merge whose first file this is.
+            id: ID of the merge.
+            wait: Longest time to wait for the end of the operation, in seconds.
         """
         return self._transport.request(
-            types.FileMerge,
-            Request("GET", at("files", file_id, "merges", merge_id), options=options),
+            types.DatasetMerge,
+            Request("GET", at("dataset_merges", id), params={"wait": wait}, options=options),
+        )
+
+    def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
+        """Delete a merge and its result. If it is in progress, it stops.
+
+        Args:
+            id: ID of the merge.
+        """
+        return self._transport.request(
+            types.OperationDeleted, Request("DELETE", at("dataset_merges", id), options=options)
+        )
+
+    def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.DatasetMerge:
+        """Cancel a merge. The status is `cancelling` while its work is still being stopped. Returns
+        409 if it has already completed or failed.
+
+        Args:
+            id: ID of the merge.
+        """
+        return self._transport.request(
+            types.DatasetMerge, Request("POST", at("dataset_merges", id, "cancel"), options=options)
+        )
+
+    def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
+        """List the changes of the status of a merge, oldest first.
+
+        With `stream=true`, the response is a stream of server-sent events about the status and the
+        progress, which ends with `data: [DONE]` after the operation has ended.
+
+        Args:
+            id: ID of the merge.
+        """
+        return self._transport.pages(
+            types.OperationEvent,
+            Request("GET", at("dataset_merges", id, "events"), options=options),
         )
 
     def list(
         self,
-        file_id: str,
         *,
+        status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+        | None = None,
         after: str | None = None,
         limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        file_id: str | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Page[types.FileMerge]:
-        """List the merges whose first file this is, newest first. They are deleted with the file.
+    ) -> Page[types.DatasetMerge]:
+        """List the project's merges, newest first by default.
 
         Args:
-            file_id: ID of a file in the project.
+            status: Status to filter by.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            file_id: ID of one of the merged files.
         """
         return self._transport.pages(
-            types.FileMerge,
+            types.DatasetMerge,
             Request(
                 "GET",
-                at("files", file_id, "merges"),
-                params={"after": after, "limit": limit},
+                "dataset_merges",
+                params={
+                    "status": status,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "file_id": file_id,
+                },
                 options=options,
             ),
         )
 
     def wait(
         self,
-        file_id: str,
-        merge_id: str,
+        id: str,
         *,
         timeout_s: float | None = None,
-        on_change: Callable[[types.FileMerge], object] | None = None,
-    ) -> types.FileMerge:
+        on_change: Callable[[types.DatasetMerge], object] | None = None,
+    ) -> types.DatasetMerge:
         """Wait until the status is final and return the object. Raises TimedOut.
 
         Check `status` on the result: it can be `failed`. `on_change` is called with
         the object when it has changed.
         """
-        deadline = Deadline(timeout_s, f"The dataset merge {merge_id}")
+        deadline = Deadline(timeout_s, f"The dataset merge {id}")
         return self._transport.wait(
-            lambda: self.retrieve(file_id, merge_id), deadline, on_change=on_change
+            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
         )
 
 
@@ -143,4 +207,7 @@ class DatasetMergesWithRawResponse:
     def __init__(self, resource: DatasetMerges) -> None:
         self.create = raw(resource.create)
         self.retrieve = raw(resource.retrieve)
+        self.delete = raw(resource.delete)
+        self.cancel = raw(resource.cancel)
+        self.events = raw_list(resource.events)
         self.list = raw_list(resource.list)

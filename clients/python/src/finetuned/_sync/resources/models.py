@@ -6,7 +6,9 @@ Generated from openapi.json by `make clients`; do not edit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Literal
 
 from typing_extensions import Unpack
 
@@ -57,6 +59,12 @@ class ModelsBase(Resource):
         *,
         after: str | None = None,
         limit: int | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
+        kind: Sequence[Literal["base", "alias", "trained", "shared"]] | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.Model]:
         """List the catalog's base models, the project's aliases, its trained models, and those that
@@ -70,10 +78,32 @@ class ModelsBase(Resource):
         Args:
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
+            kind: Values of `kind` to filter by.
         """
         return self._transport.pages(
             types.Model,
-            Request("GET", "models", params={"after": after, "limit": limit}, options=options),
+            Request(
+                "GET",
+                "models",
+                params={
+                    "after": after,
+                    "limit": limit,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                    "kind": kind,
+                },
+                options=options,
+            ),
         )
 
 

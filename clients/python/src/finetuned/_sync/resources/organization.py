@@ -75,6 +75,58 @@ class OrganizationProjectsServiceAccountsApiKeysWithRawResponse:
         self.create = raw(resource.create)
 
 
+class OrganizationAuditLogsVerify(Resource):
+    """Methods of `client.organization.audit_logs.verify`."""
+
+    @cached_property
+    def with_raw_response(self) -> OrganizationAuditLogsVerifyWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return OrganizationAuditLogsVerifyWithRawResponse(self)
+
+    def create(
+        self,
+        *,
+        public_keys: Sequence[str] | None = None,
+        checkpoints: Sequence[str] | None = None,
+        kept_days: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.AuditLogVerification:
+        """Check that no sealed entry of the audit log was changed, deleted, added or moved, as
+        `finetuned-server audit verify` does. It reads the whole log, which takes about 20 seconds
+        per million entries; an API process does one verification at a time.
+
+        An API that was taken over can answer anything. So an auditor who does not trust it keeps
+        the public key and checkpoints elsewhere, and verifies a copy of the storage on the command
+        line.
+
+        Args:
+            public_keys: Public keys as PEM, of which each checkpoint must be signed with one.
+                Several if the key was changed. Defaults to the key of this installation, if this
+                API process has its file.
+            checkpoints: Checkpoints that were kept elsewhere, such as by a witness. The log must
+                contain them.
+            kept_days: Number of days for which entries had to be kept, at least. By default, what
+                the checkpoints say.
+        """
+        return self._transport.request(
+            types.AuditLogVerification,
+            Request(
+                "POST",
+                "organization/audit_logs/verify",
+                json=body_of(public_keys=public_keys, checkpoints=checkpoints, kept_days=kept_days)
+                or None,
+                options=options,
+            ),
+        )
+
+
+class OrganizationAuditLogsVerifyWithRawResponse:
+    """Raw responses of `client.organization.audit_logs.verify`."""
+
+    def __init__(self, resource: OrganizationAuditLogsVerify) -> None:
+        self.create = raw(resource.create)
+
+
 class OrganizationProjectsApiKeys(Resource):
     """Methods of `client.organization.projects.api_keys`."""
 
@@ -97,7 +149,7 @@ class OrganizationProjectsApiKeys(Resource):
         allowed_ips: Sequence[str] | None = None,
         limits: types.ApiKeyLimits | params.ApiKeyLimits | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewApiKey:
+    ) -> types.CreatedApiKey:
         """Create an API key for a project. `value` in the response is the secret. It is shown only
         once, because the service stores only its digest.
 
@@ -117,7 +169,7 @@ class OrganizationProjectsApiKeys(Resource):
             limits: Limits of an API key.
         """
         return self._transport.request(
-            types.NewApiKey,
+            types.CreatedApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys"),
@@ -230,7 +282,7 @@ class OrganizationProjectsApiKeys(Resource):
         *,
         overlap_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewApiKey:
+    ) -> types.CreatedApiKey:
         """Give an API key a new secret, which is in `value` and not shown again. The previous
         secrets stay valid for `overlap_seconds`, but not beyond their own expiry, so that programs
         can switch to the new one. The key's ID, role, limits and usage stay the same.
@@ -244,7 +296,7 @@ class OrganizationProjectsApiKeys(Resource):
                 ends them at once.
         """
         return self._transport.request(
-            types.NewApiKey,
+            types.CreatedApiKey,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "api_keys", key_id, "rotate"),
@@ -312,7 +364,7 @@ class OrganizationProjectsServiceAccounts(Resource):
         create_service_account_only: bool | None = None,
         expires_in_seconds: int | None = None,
         **options: Unpack[RequestOptions],
-    ) -> types.NewServiceAccount:
+    ) -> types.CreatedServiceAccount:
         """Create a service account: a program that owns keys of the project. Its first key has the
         role `member`, and its secret is in `api_key.value`, shown only once.
 
@@ -324,7 +376,7 @@ class OrganizationProjectsServiceAccounts(Resource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.NewServiceAccount,
+            types.CreatedServiceAccount,
             Request(
                 "POST",
                 at("organization", "projects", project_id, "service_accounts"),
@@ -450,7 +502,7 @@ class OrganizationAdminApiKeys(Resource):
 
     def create(
         self, *, name: str, expires_in_seconds: int | None = None, **options: Unpack[RequestOptions]
-    ) -> types.NewAdminApiKey:
+    ) -> types.CreatedAdminApiKey:
         """Create a key with the role `admin`, which manages all projects and their keys. It belongs
         to the project of the key that creates it. Its secret is in `value`, shown only once.
 
@@ -459,7 +511,7 @@ class OrganizationAdminApiKeys(Resource):
             expires_in_seconds: Seconds until the key expires, up to ten years. `null`: never.
         """
         return self._transport.request(
-            types.NewAdminApiKey,
+            types.CreatedAdminApiKey,
             Request(
                 "POST",
                 "organization/admin_api_keys",
@@ -533,6 +585,11 @@ class OrganizationAuditLogs(Resource):
     """Methods of `client.organization.audit_logs`."""
 
     @cached_property
+    def verify(self) -> OrganizationAuditLogsVerify:
+        """Verify."""
+        return OrganizationAuditLogsVerify(self._transport)
+
+    @cached_property
     def with_raw_response(self) -> OrganizationAuditLogsWithRawResponse:
         """The same methods, which return responses with status and headers."""
         return OrganizationAuditLogsWithRawResponse(self)
@@ -552,14 +609,14 @@ class OrganizationAuditLogs(Resource):
         actor_emails: Sequence[str] | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.AuditLog]:
-        """List who did what, and from where, newest first: changes, reads of training data, refused
-        keys and permissions. Requests to models are counted by key and minute.
+        """List the entries of the audit log, newest first: changes, reads of training data, and
+        rejected keys and permissions. Requests to models are counted by key and minute.
 
         Keys with the role `admin` or `auditor` see the entries of all projects, and keys with the
         role `project_admin` those of their own.
 
         Args:
-            tenant_only: Whether to return only events of a tenant. There are none.
+            tenant_only: Whether to return only tenant events. The service has none.
             after: Cursor for pagination: the `last_id` of the previous page.
             before: Cursor for pagination: the `first_id` of a page, to get the one before.
             limit: Maximum number of objects per page.
@@ -567,7 +624,7 @@ class OrganizationAuditLogs(Resource):
             event_types: Types of events to filter by.
             actor_ids: IDs of API keys to filter by.
             resource_ids: IDs of files, jobs, models, keys and other objects to filter by.
-            actor_emails: Email addresses of users. There are no users.
+            actor_emails: Email addresses of users. The service has no users.
         """
         return self._transport.pages(
             types.AuditLog,
@@ -728,7 +785,7 @@ class OrganizationErasures(Resource):
 
     def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.Erasure:
         """Cancel an erasure. The status is `cancelling` while its work is still being stopped.
-        Returns 409 if it has already ended.
+        Returns 409 if it has already completed or failed.
 
         Args:
             id: ID of the erasure.
@@ -760,6 +817,11 @@ class OrganizationErasures(Resource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.Erasure]:
         """List the project's erasures, newest first by default.
@@ -769,13 +831,30 @@ class OrganizationErasures(Resource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
         """
         return self._transport.pages(
             types.Erasure,
             Request(
                 "GET",
                 "organization/erasures",
-                params={"status": status, "after": after, "limit": limit, "order": order},
+                params={
+                    "status": status,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
+                },
                 options=options,
             ),
         )
@@ -875,26 +954,26 @@ class OrganizationProjects(Resource):
         name: str | Omit | None = omit,
         **options: Unpack[RequestOptions],
     ) -> types.Project:
-        """Update the project's limits, which apply across all of its keys, or the storage of its
-        chats. Changes take effect within seconds. A storage quota below what the project has
-        deletes nothing, and refuses what would need more.
+        """Update the project's limits, which apply across all of its keys, or its capture of chats.
+        Changes take effect within seconds. A storage quota below the current use deletes nothing,
+        and rejects new writes.
 
         An omitted limit stays unchanged, `null` restores the installation's default, and
         `"unlimited"` removes the limit.
 
-        A key with the role `project_admin` may change `capture` and nothing else: it may always set
-        `null`, and other values if `capture_managed_by` of the project is `project`.
+        A key with the role `project_admin` can change only `capture`: it can always set `null`, and
+        other values if `capture_managed_by` of the project is `project`.
 
         Args:
             project_id: ID of a project in this installation.
             limits: Limits of a project.
             capture: New settings of the storage of chats. `null` stores no more chats; those that
                 are stored stay until they expire or are deleted.
-            capture_managed_by: Whose administrators may switch the storage of chats on: with
-                `organization`, only keys with the role `admin`; with `project`, also those of the
-                project with the role `project_admin`. `null` changes nothing.
-            name: Current name of the project. Another name is refused, because the names of its
-                models contain it.
+            capture_managed_by: Who can enable capture: with `organization`, only keys with the role
+                `admin`; with `project`, also keys of the project with the role `project_admin`.
+                `null` changes nothing.
+            name: Current name of the project. Any other name is rejected, because it is part of the
+                names of the project's models.
         """
         return self._transport.request(
             types.Project,
@@ -910,13 +989,13 @@ class OrganizationProjects(Resource):
         )
 
     def delete(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
-        """Delete a project with all that it has: jobs, which end, files, uploads, models, aliases,
-        exports, evals, batches, generations, stored chats, webhooks, recognizers and keys. This
-        cannot be undone.
+        """Delete a project and everything in it: jobs, files, uploads, models, aliases, exports,
+        evals, batches, generations, stored chats, webhooks, recognizers and keys. Running jobs
+        stop. This cannot be undone.
 
-        Keys are refused within seconds. The rest is deleted in the background: the status is
+        The keys stop working within seconds. The rest is deleted in the background: the status is
         `deleting`, and `objects_left` falls until the project no longer exists. Its usage is kept
-        for as long as that of other projects, and its name is never reused.
+        as long as that of other projects, and its name is never reused.
 
         Args:
             project_id: ID of a project in this installation.
@@ -927,9 +1006,9 @@ class OrganizationProjects(Resource):
         )
 
     def archive(self, project_id: str, **options: Unpack[RequestOptions]) -> types.Project:
-        """Archive a project for good: all of its keys are refused within seconds, and no new keys
-        can be created. Its data is kept, and work in progress continues. Archiving it again changes
-        nothing.
+        """Archive a project permanently. All of its keys stop working within seconds, and no new
+        keys can be created. Its data is kept, and work in progress continues. Archiving it again
+        changes nothing.
 
         Args:
             project_id: ID of a project in this installation.
@@ -1059,7 +1138,7 @@ class OrganizationUsage(Resource):
             api_key_ids: API keys to filter by.
             models: Models to filter by.
             project_ids: Projects to filter by.
-            user_ids: Users to filter by. There are no users.
+            user_ids: Users to filter by. The service has no users.
         """
         return self._transport.pages(
             types.CompletionsUsageBucket,

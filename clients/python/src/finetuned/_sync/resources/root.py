@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from finetuned._sync.resources.batches import Batches
     from finetuned._sync.resources.chat import Chat
     from finetuned._sync.resources.dataset_cleanings import DatasetCleanings
+    from finetuned._sync.resources.dataset_diffs import DatasetDiffs
     from finetuned._sync.resources.dataset_generations import DatasetGenerations
     from finetuned._sync.resources.dataset_merges import DatasetMerges
+    from finetuned._sync.resources.dataset_previews import DatasetPreviews
+    from finetuned._sync.resources.dataset_reports import DatasetReports
     from finetuned._sync.resources.erasure_receipts import ErasureReceipts
     from finetuned._sync.resources.evals import Evals
     from finetuned._sync.resources.fine_tuning import FineTuning
@@ -75,6 +78,13 @@ class Resources:
         return DatasetCleanings(self._transport)
 
     @cached_property
+    def dataset_diffs(self) -> DatasetDiffs:
+        """Dataset diffs."""
+        from finetuned._sync.resources.dataset_diffs import DatasetDiffs
+
+        return DatasetDiffs(self._transport)
+
+    @cached_property
     def dataset_generations(self) -> DatasetGenerations:
         """Dataset generations."""
         from finetuned._sync.resources.dataset_generations import DatasetGenerations
@@ -87,6 +97,20 @@ class Resources:
         from finetuned._sync.resources.dataset_merges import DatasetMerges
 
         return DatasetMerges(self._transport)
+
+    @cached_property
+    def dataset_previews(self) -> DatasetPreviews:
+        """Dataset previews."""
+        from finetuned._sync.resources.dataset_previews import DatasetPreviews
+
+        return DatasetPreviews(self._transport)
+
+    @cached_property
+    def dataset_reports(self) -> DatasetReports:
+        """Dataset reports."""
+        from finetuned._sync.resources.dataset_reports import DatasetReports
+
+        return DatasetReports(self._transport)
 
     @cached_property
     def erasure_receipts(self) -> ErasureReceipts:

@@ -79,8 +79,8 @@ class Sweeps(Resource):
                 2 to 16.
             validation_file: ID of the validation file, whose rows are used to measure the model.
             mixed_files: Files whose rows are mixed with those of the training file, up to 8; for
-                example, general chats, so that the model does not unlearn them. Not part of
-                OpenAI's API.
+                example, general chats, so that the model keeps what it can do. Not part of OpenAI's
+                API.
             suffix: Suffix to include in the name of the fine-tuned model.
             seed: Random seed of the training. Generated if omitted.
             metadata: Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values
@@ -154,7 +154,7 @@ class Sweeps(Resource):
 
     def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.Sweep:
         """Cancel a sweep. The status is `cancelling` while its work is still being stopped. Returns
-        409 if it has already ended.
+        409 if it has already completed or failed.
 
         Args:
             id: ID of the sweep.
@@ -184,6 +184,11 @@ class Sweeps(Resource):
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
+        search: str | None = None,
+        created_after: int | None = None,
+        created_before: int | None = None,
+        created_by: str | None = None,
+        include: Sequence[Literal["counts"]] | None = None,
         model: str | None = None,
         training_file: str | None = None,
         **options: Unpack[RequestOptions],
@@ -195,6 +200,13 @@ class Sweeps(Resource):
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by creation time. `desc` returns the newest first.
+            search: Text to search in IDs and names, regardless of upper and lower case.
+            created_after: Only objects created at this time or later (Unix seconds).
+            created_before: Only objects created before this time (Unix seconds).
+            created_by: ID of the API key that created the objects, or of a service account, for
+                those created with its keys. Files, models and evals of versions before 0.3 do not
+                say who created them.
+            include: `counts`: return the number of objects that match.
             model: ID of the base model.
             training_file: ID of the training file.
         """
@@ -208,6 +220,11 @@ class Sweeps(Resource):
                     "after": after,
                     "limit": limit,
                     "order": order,
+                    "search": search,
+                    "created_after": created_after,
+                    "created_before": created_before,
+                    "created_by": created_by,
+                    "include": include,
                     "model": model,
                     "training_file": training_file,
                 },
