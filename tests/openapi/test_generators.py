@@ -63,9 +63,8 @@ def _run(*words: str | Path, more: Mapping[str, str] | None = None, cwd: Path | 
 
 
 def _generate(language: str, document: Path, target: Path, *options: str) -> Iterator[Path]:
-    arguments: list[str | Path] = ["generate", "-g", language, "-i", document, "-o", target]
-    arguments += options
-    _run("java", "-jar", GENERATOR, *arguments)
+    files: list[str | Path] = ["-i", document, "-o", target]
+    _run("java", "-jar", GENERATOR, "generate", "-g", language, *files, *options)
     return target.rglob(f"*.{language}")
 
 
@@ -135,7 +134,8 @@ def _unions_of_collections() -> Iterator[str]:
 
 
 def _options(field: Json) -> list[Json]:
-    options = [resolved(one) for one in field.get("anyOf") or field.get("oneOf") or ()]
+    unions: list[Json] = field.get("anyOf") or field.get("oneOf") or []
+    options = [resolved(one) for one in unions]
     kept = [one for one in options if one.get("type") != "null"]
     return kept if len(kept) > 1 else []
 
