@@ -149,13 +149,10 @@ def status_of(record: Background) -> OperationStatus:
     """Return the status that the API shows for a record."""
     status = record.current_status
     shown = _STATUSES.get(status) or OperationStatus(status)
-    if shown not in (OperationStatus.QUEUED, OperationStatus.IN_PROGRESS):
-        return shown
-    # Some kinds have no status for queued work, and records of 0.2 have no `started_at`.
-    has_begun = shown is OperationStatus.IN_PROGRESS and "QUEUED" in type(status).__members__
-    if has_begun or record.started_at is not None:
-        return OperationStatus.IN_PROGRESS
-    return OperationStatus.QUEUED
+    if shown is OperationStatus.IN_PROGRESS and "QUEUED" not in type(status).__members__:
+        # The kind does not tell queued work apart.
+        return shown if record.started_at is not None else OperationStatus.QUEUED
+    return shown
 
 
 def shared_fields(record: Background) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def hours(first: datetime, count: int) -> list[CompletionsUsageBucket]:
     starts = [int((first + timedelta(hours=n)).timestamp()) for n in range(count)]
     return [
         CompletionsUsageBucket.model_validate(
-            {"start_time": start, "end_time": start + 3600, "results": [result]}
+            {"object": "bucket", "start_time": start, "end_time": start + 3600, "results": [result]}
         )
         for start in starts
     ]
