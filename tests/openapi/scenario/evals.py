@@ -166,7 +166,7 @@ async def look(world: World, evaluated: Evaluated) -> None:
     await world.call("cancelEvalRun", "canceled", path=sampled)
     await world.call("cancelEvalRun", expect=409, path=sampled)
     await world.call("cancelEvalRunByPath", expect=409, path=sampled)
-    canceled = {"status": "canceled"}
+    canceled = {"status": ["canceled"]}
     await world.call("listEvalRuns", "canceled", path=evaluated.path(), query=canceled)
     await world.call("listEvalRuns", expect=400, path=evaluated.path(), query={"after": NO_RUN})
     await _again(world, evaluated)
@@ -193,7 +193,7 @@ async def _again(world: World, evaluated: Evaluated) -> None:
     path = evaluated.path()
     source = {"type": "file_content", "content": [{"item": _ITEMS[0]}]}
     template = {"type": "template", "template": _MESSAGES}
-    runs = await world.call("listEvalRuns", path=path, query={"status": "canceled"})
+    runs = await world.call("listEvalRuns", path=path, query={"status": ["canceled"]})
     model = runs.json()["data"][0]["model"]
     data_source = {
         "type": "completions",
