@@ -22,6 +22,7 @@ from service.web.deprecation import deprecated_router
 from service.web.deps import Caller
 from service.web.permissions import Permission, needs
 from service.web.resources import Resource
+from service.work.records import WorkError
 
 router = deprecated_router(
     "/v1/organization/erasure", successor="/v1/organization/erasures", tags=["Erasure"]
@@ -45,7 +46,10 @@ class OldErasureError(BaseModel):
 class OldErasure(ErasureResult):
     """An erasure in version 0.2."""
 
-    id: str = Field(description="ID of the erasure, prefixed with `erasuresearch-`.")
+    id: str = Field(
+        description="ID of the erasure. Starts with `erasure-`, or with `erasuresearch-` if "
+        "version 0.2 created it."
+    )
     object: Literal["organization.erasure"] = "organization.erasure"
     created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     finished_at: int | None = Field(
@@ -62,6 +66,12 @@ class OldErasure(ErasureResult):
     @classmethod
     def from_record(cls, record: SearchRecord, rewrite: Rewrite | None = None) -> Self:
         """Build the API object for a record, and for the rewrite of files after its end."""
+        # Version 0.2 could not cancel it.
+        if record.status is SearchStatus.CANCELLING:
+            record = record.model_copy(update={"status": SearchStatus.IN_PROGRESS})
+        elif record.status is SearchStatus.CANCELLED:
+            error = WorkError(code="cancelled", message="It was cancelled.")
+            record = record.model_copy(update={"status": SearchStatus.FAILED, "error": error})
         known = {"id", "created_at", "finished_at", "project_id", "status", "apply", "cascade"}
         return cls.model_validate(
             {

@@ -86,6 +86,7 @@ class ErasureOperations(Operations[SearchRecord]):
     noun = "erasure"
     schema = Erasure
     deletes_unfinished = False
+    kept = "files"
 
     @property
     def store(self) -> Searches:

@@ -64,7 +64,10 @@ class ReceiptSignature(_Shown):
 class ErasureReceiptObject(_Shown):
     """Receipt of an erasure: what was erased, when, and who asked for it."""
 
-    id: str = Field(description="ID of the receipt, prefixed with `erasure-`.")
+    id: str = Field(
+        description="ID of the receipt. Starts with `receipt-`, or with `erasure-` if version 0.2 "
+        "created it."
+    )
     object: Literal["erasure_receipt"] = "erasure_receipt"
     status: Literal["in_progress", "completed"] = Field(
         description="`completed` once nothing is left in storage and in the files of Redis, and "

@@ -180,7 +180,7 @@ async def download_export(
     export: Existing, storage: Artifacts, range_: RangeHeader = None, if_range: IfRange = None
 ) -> StreamingResponse:
     """Use `getModelExportContent`."""
-    return await send_content(export, storage, range_, if_range)
+    return await send_content(export, storage, range_, if_range, param="export_id")
 
 
 @router.post(

@@ -161,9 +161,17 @@ async def start_export(
 
 
 async def send_content(
-    export: ExportRecord, storage: Storage, range_: str | None, if_range: str | None
+    export: ExportRecord,
+    storage: Storage,
+    range_: str | None,
+    if_range: str | None,
+    *,
+    param: str = "id",
 ) -> StreamingResponse:
-    """Return the response with the archive, or a part of it. Raises Conflict and NotFound."""
+    """Return the response with the archive, or a part of it. `param` has the ID of the export.
+
+    Raises Conflict and NotFound.
+    """
     if export.status is not ExportStatus.SUCCEEDED or export.key is None:
         raise Conflict(f"The export {export.id} is {export.status}, so it has no content.")
     size, etag = export.bytes or 0, f'"{export.sha256}"'
@@ -172,7 +180,7 @@ async def send_content(
     try:
         chunks = await storage.stream(export.key, start, end)
     except StorageMissing as e:
-        raise NotFound("The archive is no longer in storage.", param="export_id") from e
+        raise NotFound("The archive is no longer in storage.", param=param) from e
     sent = {
         "content-length": str(end - start),
         "content-disposition": f'attachment; filename="{export.filename}"',

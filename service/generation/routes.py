@@ -35,6 +35,7 @@ class DatasetGenerations(Operations[GenerationRecord]):
     noun = "generation"
     schema = DatasetGeneration
     deletes_unfinished = False
+    kept = "files"
     filters: ClassVar = {"model": "Model that writes the rows."}
 
     @property

@@ -47,6 +47,7 @@ class ModelImports(TaskOperations[ModelImport]):
     noun = "import"
     schema = ModelImport
     id_prefix = ids.MODEL_IMPORT
+    kept = "models"
 
 
 @router.post(
@@ -116,6 +117,7 @@ async def new_import(
         created_at=clock.now_s(),
         file_id=file.id,
         kind=TaskKind.IMPORT,
+        key_id=caller.key_id,
         options=msgspec.to_builtins(options),
     )
 

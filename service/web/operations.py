@@ -132,7 +132,8 @@ class Operation(BaseModel):
         description="Time at which the work ended, in Unix seconds; null until then."
     )
     progress: OperationProgress | None = Field(
-        description="Progress of the work; null if it is not in progress, or not measured."
+        description="Progress of the work; null if it is not measured, and in some kinds of "
+        "operations also before and after the work."
     )
     error: OperationError | None = Field(description="Reason for the status `failed`, or null.")
     metadata: dict[str, str] | None = Field(
@@ -157,12 +158,14 @@ def status_of(record: Background) -> OperationStatus:
 
 def shared_fields(record: Background) -> dict[str, Any]:
     """Return the fields of `Operation` that every record has, except its progress."""
-    error = getattr(record, "error", None)
+    error, status = getattr(record, "error", None), status_of(record)
+    # A worker may have taken work that is queued, or handed it back.
+    started_at = None if status is OperationStatus.QUEUED else record.started_at
     return {
         "id": record.id,
-        "status": status_of(record),
+        "status": status,
         "created_at": record.created_at,
-        "started_at": record.started_at,
+        "started_at": started_at,
         "finished_at": getattr(record, "finished_at", None),
         "error": error and error.model_dump(),
         "metadata": record.metadata,
@@ -200,8 +203,12 @@ class Operations(Generic[R]):
     schema: ClassVar[type[Operation]]
     deletes_unfinished: ClassVar[bool] = True
     """Whether an operation can be deleted before it has ended."""
+    kept: ClassVar[str | None] = None
+    """What an operation made that is kept when it is deleted, such as "files"."""
     filters: ClassVar[Mapping[str, str]] = {}
     """Fields of the record by which lists can be filtered, each with its description."""
+    texts: ClassVar[tuple[str, ...]] = ()
+    """Fields of the record in which `search` looks, if they are not those of `filters`."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -282,7 +289,7 @@ def add_routes(
     name, noun = kind.schema.__name__, kind.noun
     plural = name if name.endswith("Advice") else f"{name}s"
     nouns = noun if noun == "advice" else f"{noun}s"
-    article = "an" if noun[0] in "aeiou" else "a"
+    one = noun if noun == "advice" else f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
     path_id: Any = Path(alias="id", max_length=128, description=f"ID of the {noun}.")
     wanted_status: Any = Query(None, description="Status to filter by.")
     sent_filters: Any = _filters(kind.filters)
@@ -310,8 +317,8 @@ def add_routes(
     @router.get(
         "/{id}",
         operation_id=f"get{name}",
-        summary=f"Get {article} {noun}",
-        description=f"Get {article} {noun}: its status, its progress, and its result once it is "
+        summary=f"Get {one}",
+        description=f"Get {one}: its status, its progress, and its result once it is "
         "completed. With `wait`, the response is sent when it ends.",
         response_model=kind.schema,
         openapi_extra=needs(read),
@@ -343,8 +350,8 @@ def add_routes(
     @router.post(
         "/{id}/cancel",
         operation_id=f"cancel{name}",
-        summary=f"Cancel {article} {noun}",
-        description=f"Cancel {article} {noun}. The status is `cancelling` while its work is still "
+        summary=f"Cancel {one}",
+        description=f"Cancel {one}. The status is `cancelling` while its work is still "
         "being stopped. Returns 409 if it has already completed or failed.",
         response_model=kind.schema,
         openapi_extra=needs(write, cancelled),
@@ -362,11 +369,8 @@ def add_routes(
     @router.delete(
         "/{id}",
         operation_id=f"delete{name}",
-        summary=f"Delete {article} {noun}",
-        description=f"Delete {article} {noun} and its result. If it is in progress, it stops."
-        if kind.deletes_unfinished
-        else f"Delete {article} {noun}. Returns 409 if it has not ended: cancel it first. The "
-        "files and jobs that it created are kept.",
+        summary=f"Delete {one}",
+        description=_describe_deletion(kind, one),
         response_model_exclude_none=True,
         openapi_extra=needs(write, deleted),
     )
@@ -381,8 +385,8 @@ def add_routes(
     @router.get(
         "/{id}/events",
         operation_id=f"list{name}Events",
-        summary=f"List the events of {article} {noun}",
-        description=f"List the changes of the status of {article} {noun}, oldest first.\n\nWith "
+        summary=f"List the events of {one}",
+        description=f"List the changes of the status of {one}, oldest first.\n\nWith "
         "`stream=true`, the response is a stream of server-sent events about the status and the "
         "progress, which ends with `data: [DONE]` after the operation has ended.",
         response_model=ListOf[OperationEvent],
@@ -419,6 +423,17 @@ def add_routes(
         )
 
 
+def _describe_deletion(kind: type[Operations[Any]], one: str) -> str:
+    what = f"{one} and its result" if kind.kept is None else one
+    when = (
+        "If it is in progress, it stops."
+        if kind.deletes_unfinished
+        else "Returns 409 if it has not ended: cancel it first."
+    )
+    kept = "" if kind.kept is None else f" The {kind.kept} that it created are kept."
+    return f"Delete {what}. {when}{kept}"
+
+
 async def _read_page(
     operations: Operations[Any],
     project_id: str,
@@ -431,7 +446,7 @@ async def _read_page(
     counts: Counter[str | None] = Counter()
 
     def matches(record: Any) -> bool:
-        is_wanted = wanted.matches(record, tuple(operations.filters))
+        is_wanted = wanted.matches(record, operations.texts or tuple(operations.filters))
         return is_wanted and operations.matches(record, filters)
 
     def where(record: Any) -> bool:
@@ -538,7 +553,11 @@ async def _stream(
 
 def _after(last_id: str | None, events: list[OperationEvent]) -> list[OperationEvent]:
     known = [event.id for event in events]
-    return events[known.index(last_id) + 1 :] if last_id in known else events
+    if last_id in known:
+        return events[known.index(last_id) + 1 :]
+    if last_id == f"{events[0].operation_id}.{OperationStatus.CANCELLING}":
+        return events[-1:]  # an operation that has ended no longer shows it
+    return events
 
 
 def _encode(event: OperationEvent) -> bytes:

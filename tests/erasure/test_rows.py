@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 from service.core.storage import Storage, StorageFull
 from service.erasure.search.records import MATCH_KEY, SearchRecord
 from service.erasure.search.task import EraseRows
+from service.files.stored_chats.records import StoredChats
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 
@@ -124,6 +126,8 @@ async def test_an_erasure_stops_between_two_files(api: Api, work, monkeypatch):
         url = f"{ERASURES}/{(await http.post(ERASURES, json=body)).json()['id']}"
         queued = (await http.post(f"{url}/cancel")).json()
         assert (queued["status"], queued["result"]["files"]) == ("cancelled", [])
+        old = (await http.get(url.replace("/erasures/", "/erasure/"))).json()
+        assert (old["status"], old["error"]["code"]) == ("failed", "cancelled")
         searched, go = asyncio.Event(), asyncio.Event()
         search = EraseRows._search_rows
 
@@ -151,6 +155,37 @@ async def test_an_erasure_stops_between_two_files(api: Api, work, monkeypatch):
         assert (await http.get(f"/v1/files/{left}")).status_code == 200
         assert (await http.delete(url)).json()["deleted"]
         assert (await http.get(url)).status_code == 404
+
+
+async def test_a_cancelled_erasure_keeps_stored_chats(api: Api, work, monkeypatch):
+    searched, go = asyncio.Event(), asyncio.Event()
+    find = EraseRows._find_chats
+    deleted: list[object] = []
+
+    async def wait(self: EraseRows, *given: Any) -> Any:
+        searched.set()
+        await go.wait()
+        await find(self, *given)
+        return [SimpleNamespace(id="chatcmpl-1")]
+
+    async def delete(_: StoredChats, chats: object) -> None:
+        deleted.append(chats)
+
+    monkeypatch.setattr(EraseRows, "_find_chats", wait)
+    monkeypatch.setattr(StoredChats, "delete", delete)
+    async with (
+        await api.client("acme", Role.PROJECT_ADMIN) as http,
+        asyncio.timeout(60),
+        work("cpu"),
+    ):
+        body = {"match": {"type": "substring", "value": "C-104233"}, "apply": True}
+        url = f"{ERASURES}/{(await http.post(ERASURES, json=body)).json()['id']}"
+        await searched.wait()
+        assert (await http.post(f"{url}/cancel")).json()["status"] == "cancelling"
+        go.set()
+        found = await ended(http, url.rpartition("/")[2])
+    assert (found["status"], found["result"]["stored_chats"]["is_erased"]) == ("cancelled", False)
+    assert deleted == []
 
 
 async def test_a_repeated_request_starts_one_erasure(api: Api):

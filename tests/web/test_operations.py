@@ -10,6 +10,7 @@ from typing import Any
 
 from service.core import clock
 from service.exports.records import ExportProgress, ExportRecord, ExportStatus
+from service.web.operations import OperationEvent, OperationStatus, _after
 from tests.conftest import Api
 from tests.exports.conftest import EXPORTS, MODEL, made, register
 
@@ -135,6 +136,38 @@ async def _read_stream(http, url: str, **headers: str) -> list[dict[str, Any]]:
         lines = [line async for line in answer.aiter_lines() if line.startswith("data: ")]
     assert lines.pop() == "data: [DONE]"
     return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+async def test_queued_work_has_not_started(http, api: Api):
+    """A worker takes an export before its turn, and may hand it back."""
+    await register(api)
+    export = await made(http)
+    await change(api, export, lambda r: r.start(clock.now_s()))
+    url = f"{EXPORTS}/{export['id']}"
+    found = (await http.get(url)).json()
+    assert (found["status"], found["started_at"]) == ("queued", None)
+    listed = (await http.get(f"{url}/events")).json()["data"]
+    assert [one["status"] for one in listed] == ["queued"]
+
+
+def test_a_stream_continues_after_cancelling():
+    events = [
+        OperationEvent(
+            id=f"erasure-1.{status}",
+            created_at=1,
+            type="status",
+            operation_id="erasure-1",
+            status=status,
+            progress=None,
+            error=None,
+        )
+        for status in (
+            OperationStatus.QUEUED,
+            OperationStatus.IN_PROGRESS,
+            OperationStatus.CANCELLED,
+        )
+    ]
+    assert _after("erasure-1.cancelling", events) == events[-1:]
 
 
 async def test_only_work_that_has_not_completed_can_be_cancelled(http, api: Api):

@@ -437,7 +437,7 @@ export class DatasetCleanings extends APIResource {
     return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
   }
 
-  /** Delete a cleaning and its result. If it is in progress, it stops. */
+  /** Delete a cleaning. If it is in progress, it stops. The files that it created are kept. */
   delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
     return this.client.delete(path`/dataset_cleanings/${id}`, options);
   }
@@ -631,7 +631,7 @@ export class DatasetMerges extends APIResource {
     return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
   }
 
-  /** Delete a merge and its result. If it is in progress, it stops. */
+  /** Delete a merge. If it is in progress, it stops. The files that it created are kept. */
   delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
     return this.client.delete(path`/dataset_merges/${id}`, options);
   }
@@ -740,7 +740,7 @@ export class ModelImports extends APIResource {
     return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
   }
 
-  /** Delete an import and its result. If it is in progress, it stops. */
+  /** Delete an import. If it is in progress, it stops. The models that it created are kept. */
   delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
     return this.client.delete(path`/model_imports/${id}`, options);
   }
@@ -1032,8 +1032,8 @@ export class Advice extends APIResource {
   }
 
   /**
-   * Get an advice: its status, its progress, and its result once it is completed. With `wait`, the response is
-   * sent when it ends.
+   * Get advice: its status, its progress, and its result once it is completed. With `wait`, the response is sent
+   * when it ends.
    */
   retrieve(id: string, params?: AdviceRetrieveParams, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
     return this.client.get(path`/advice/${id}`, { query: params, ...options });
@@ -1044,20 +1044,20 @@ export class Advice extends APIResource {
     return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
   }
 
-  /** Delete an advice and its result. If it is in progress, it stops. */
+  /** Delete advice and its result. If it is in progress, it stops. */
   delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
     return this.client.delete(path`/advice/${id}`, options);
   }
 
   /**
-   * Cancel an advice. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
+   * Cancel advice. The status is `cancelling` while its work is still being stopped. Returns 409 if it has
    * already completed or failed.
    */
   cancel(id: string, options?: RequestOptions): APIPromise<T.TrainingAdvice> {
     return this.client.post(path`/advice/${id}/cancel`, options);
   }
 
-  /** List the changes of the status of an advice, oldest first. */
+  /** List the changes of the status of advice, oldest first. */
   listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
     return this.client.getPage(path`/advice/${id}/events`, options);
   }
@@ -1130,10 +1130,7 @@ export class Sweeps extends APIResource {
     return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
   }
 
-  /**
-   * Delete a sweep. Returns 409 if it has not ended: cancel it first. The files and jobs that it created are
-   * kept.
-   */
+  /** Delete a sweep. Returns 409 if it has not ended: cancel it first. The jobs that it created are kept. */
   delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
     return this.client.delete(path`/sweeps/${id}`, options);
   }
@@ -1715,10 +1712,7 @@ export class Erasures extends APIResource {
     return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
   }
 
-  /**
-   * Delete an erasure. Returns 409 if it has not ended: cancel it first. The files and jobs that it created are
-   * kept.
-   */
+  /** Delete an erasure. Returns 409 if it has not ended: cancel it first. The files that it created are kept. */
   delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
     return this.client.delete(path`/organization/erasures/${id}`, options);
   }
@@ -2037,10 +2031,7 @@ export class DatasetGenerations extends APIResource {
     return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
   }
 
-  /**
-   * Delete a generation. Returns 409 if it has not ended: cancel it first. The files and jobs that it created are
-   * kept.
-   */
+  /** Delete a generation. Returns 409 if it has not ended: cancel it first. The files that it created are kept. */
   delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
     return this.client.delete(path`/dataset_generations/${id}`, options);
   }

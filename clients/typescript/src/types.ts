@@ -1220,7 +1220,10 @@ export interface DatasetCleaning {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -1323,7 +1326,10 @@ export interface DatasetDiff {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -1362,7 +1368,10 @@ export interface DatasetGeneration {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -1411,7 +1420,10 @@ export interface DatasetMerge {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -1473,7 +1485,10 @@ export interface DatasetPreview {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -1523,7 +1538,10 @@ export interface DatasetReport {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -1741,7 +1759,10 @@ export interface Erasure {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -1812,7 +1833,7 @@ export interface ErasurePlace {
 
 /** Receipt of an erasure: what was erased, when, and who asked for it. */
 export interface ErasureReceipt {
-  /** ID of the receipt, prefixed with `erasure-`. */
+  /** ID of the receipt. Starts with `receipt-`, or with `erasure-` if version 0.2 created it. */
   id: string;
   object: "erasure_receipt";
   /** `completed` once nothing is left in storage and in the files of Redis, and the receipt is signed. */
@@ -3133,7 +3154,10 @@ export interface ModelExport {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: ModelExportError | null;
@@ -3192,7 +3216,10 @@ export interface ModelImport {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -4258,7 +4285,10 @@ export interface Sweep {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;
@@ -4387,7 +4417,10 @@ export interface TrainingAdvice {
   started_at: number | null;
   /** Time at which the work ended, in Unix seconds; null until then. */
   finished_at: number | null;
-  /** Progress of the work; null if it is not in progress, or not measured. */
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
   progress: OperationProgress | null;
   /** Reason for the status `failed`, or null. */
   error: OperationError | null;

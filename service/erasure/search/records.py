@@ -114,7 +114,9 @@ class SearchRecord(OperationRecord, RestartedRecord):
         """Cancel the search. If it has begun, its worker ends it between two files, so that the
         record names all files that were erased. Raises WorkEnded.
         """
-        if self.started_at is None or self.is_final:
+        # A worker of 0.2 notes the number of files, and not when it began.
+        has_begun = self.started_at is not None or self.files_total > 0
+        if self.is_final or not has_begun:
             return super().cancel(now_s)
         return self.model_copy(update={"status": SearchStatus.CANCELLING})
 

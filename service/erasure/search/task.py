@@ -107,10 +107,11 @@ class EraseRows(ShortTask[SearchRecord]):
         new = {found.new_file for found in replaced}
         todo = [file_id for file_id in file_ids if file_id not in new]
         await self._update(record, found=replaced, files_total=len(todo), files_done=0)
-        await self._search_chats(record, match)
         for found in replaced:
             if not found.is_erased:
                 await self._erase(record, found)
+        await self._check_not_cancelled(record)
+        await self._search_chats(record, match)
         for done, file_id in enumerate(todo, 1):
             await self._check_not_cancelled(record)
             try:
@@ -122,6 +123,7 @@ class EraseRows(ShortTask[SearchRecord]):
             await self._update(record, files_done=done)
 
     async def _scan_other_objects(self, record: SearchRecord, match: RowMatch) -> None:
+        await self._check_not_cancelled(record)
         places = await self._text_scan.find(record.project_id, match)
         await self._update(record, places=tuple(places[:_MAX_PLACES]))
 
@@ -138,6 +140,7 @@ class EraseRows(ShortTask[SearchRecord]):
         found = FoundChats(matches=max(before.matches, len(chat_ids)), ids=chat_ids[:_MAX_LINES])
         await self._update(record, chats=found)
         if record.apply and found.matches:
+            await self._check_not_cancelled(record)
             await self._stored_chats.delete(chats)
             await self._update(record, chats=found.model_copy(update={"is_erased": True}))
 

@@ -386,6 +386,7 @@ async def clean_file(
             created_at=clock.now_s(),
             file_id=file.id,
             kind=TaskKind.CLEANING,
+            key_id=caller.key_id,
             options=request.stored(request.format, request.decisions_file),
         )
         return await tasks.create(task, claim)

@@ -45,7 +45,7 @@ async def get_or_start(
     """Return the requested task, which is started if it is new. Raises BadRequest if it failed."""
     if await tasks.collection(requested.file_id).get(caller.project_id, requested.id) is None:
         await check_room(settings, tasks, caller)
-    task = await tasks.get_or_create(requested)
+    task = await tasks.get_or_create(requested.model_copy(update={"key_id": caller.key_id}))
     if task.error is not None and task.state is TaskState.FAILED:
         raise BadRequest(task.error.message, code=task.error.code, param="file_id")
     return task

@@ -10,7 +10,7 @@ from fastapi import Header, Path
 from pydantic import BaseModel
 
 from service.core import clock, ids
-from service.core.claims import Claim
+from service.core.claims import Claim, ClaimLost
 from service.core.errors import Conflict, NotFound
 from service.core.records import Page
 from service.core.storage import StorageError, StorageMissing
@@ -103,10 +103,12 @@ class TaskOperations(Operations[Task], Generic[Shown]):
         body: BaseModel,
         caller: Principal,
         idempotency_key: str | None,
+        prepare: Callable[[Task], Awaitable[None]] | None = None,
     ) -> Shown:
         """Store the task that `make` returns and enqueue it. Raises RateLimited.
 
-        The same task is found again if its ID is a digest of the request.
+        The same task is found again if its ID is a digest of the request. `prepare` stores what a
+        new task needs in its folder, once it is known that the project has room for it.
         """
 
         async def once(claim: Claim[Task]) -> Task:
@@ -116,7 +118,15 @@ class TaskOperations(Operations[Task], Generic[Shown]):
             is_lost = found is not None and await self._is_lost(found)
             if found is None or is_lost or found.may_restart(clock.now_s()):
                 await check_room(self.request.app.state.settings, self.store, caller)
-            return await self.store.get_or_create(requested, claim, is_lost=is_lost)
+            if prepare is None:
+                return await self.store.get_or_create(requested, claim, is_lost=is_lost)
+            await prepare(requested)
+            try:
+                return await self.store.create(requested, claim)
+            except ClaimLost:
+                with contextlib.suppress(StorageError):
+                    await self.files.storage.delete_prefix(requested.folder)
+                raise
 
         redis, raw = self.store.redis, comparable(body)
         schema = cast("ApiObject[Task, Shown]", self.schema)

@@ -205,7 +205,10 @@ class Tasks(WorkStore[Task]):
             return current.model_copy(update={"metadata": requested.metadata})
 
         claim = claim or Claim()
-        after = await self.change(found, change, claim.settle, check=claim.check)
+        try:
+            after = await self.change(found, change, claim.settle, check=claim.check)
+        except Missing:  # deleted by a concurrent request
+            return await self.create(requested, claim)
         if not after.is_final:
             with queue.left_to_the_reconciler():
                 await self.enqueue(after)

@@ -96,6 +96,7 @@ class DatasetCleanings(TaskOperations[DatasetCleaning]):
     noun = "cleaning"
     schema = DatasetCleaning
     id_prefix = ids.CLEANING
+    kept = "files"
 
 
 @reports.post(
@@ -336,7 +337,7 @@ async def create_cleaning(
         decisions = body.decisions_file_id
         if decisions is not None:
             await require_named_file(files, caller, decisions, "decisions_file_id")
-        task = Task(
+        return Task(
             id=ids.new(ids.CLEANING),
             project_id=caller.project_id,
             created_at=clock.now_s(),
@@ -345,11 +346,13 @@ async def create_cleaning(
             options=body.stored(body.format, decisions, use_reviews=body.use_reviews),
             metadata=body.metadata,
         )
-        if body.use_reviews:
-            await reviews.write_decisions(file, task)
-        return task
 
-    return await operations.create(make, body, caller, idempotency_key)
+    async def write_decisions(task: Task) -> None:
+        await reviews.write_decisions(await operations.require_file(task), task)
+
+    return await operations.create(
+        make, body, caller, idempotency_key, write_decisions if body.use_reviews else None
+    )
 
 
 add_routes(

@@ -23,6 +23,7 @@ from service.web.deps import AppSettings, Caller
 from service.web.idempotency import comparable, create_once
 from service.web.permissions import Permission, needs
 from service.web.resources import Resource
+from service.work.records import WorkError
 
 router = deprecated_router("/v1/fine_tuning/advice", successor="/v1/advice", tags=["Fine-tuning"])
 ADVICE = Resource("advice")
@@ -63,6 +64,9 @@ class FineTuningAdvice(BaseModel):
     def from_record(cls, record: AdviceRecord) -> Self:
         """Build the API object of a record."""
         known = set(cls.model_fields)
+        if record.status is AdviceStatus.CANCELLED:  # version 0.2 could not cancel it
+            error = WorkError(code="cancelled", message="It was cancelled.")
+            record = record.model_copy(update={"status": AdviceStatus.FAILED, "error": error})
         result = dict.fromkeys(AdviceResult.model_fields)
         if record.result is not None:
             result = AdviceResult.model_validate(record.result).model_dump()

@@ -43,6 +43,7 @@ class AdviceOperations(Operations[AdviceRecord]):
         "training_file_id": "ID of the training file.",
         "model": "ID of the base model.",
     }
+    texts = ("training_file", "model")
 
     @property
     def store(self) -> AdviceStore:

@@ -62,6 +62,7 @@ async def build_sweep(
         suffix=jobs[0].suffix,
         seed=seed,
         metadata=body.metadata,
+        key_id=caller.key_id,
         stop_losers=body.stop_losers,
         trials=started,
     )

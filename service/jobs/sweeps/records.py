@@ -68,6 +68,7 @@ class SweepRecord(Record):
     suffix: str | None
     seed: int
     metadata: dict[str, str] | None
+    key_id: str = ""  # the key that created it; empty in records of versions before 0.3
     stop_losers: bool
     trials: tuple[Trial, ...]
     status: SweepStatus = SweepStatus.RUNNING

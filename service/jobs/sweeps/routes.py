@@ -45,6 +45,7 @@ class SweepOperations(Operations[SweepRecord]):
     noun = "sweep"
     schema = Sweep
     deletes_unfinished = False
+    kept = "jobs"
     filters: ClassVar = {
         "model": "ID of the base model.",
         "training_file": "ID of the training file.",
@@ -119,9 +120,9 @@ async def create_sweep(
     """
 
     make = partial(start_sweep, body, caller, store, files, registry, settings)
-    return await create_once(
-        Sweep, store.redis, caller.project_id, idempotency_key, comparable(body), make
-    )
+    # The route of 0.2 has the same body and another answer.
+    raw = b"sweep " + comparable(body)
+    return await create_once(Sweep, store.redis, caller.project_id, idempotency_key, raw, make)
 
 
 add_routes(

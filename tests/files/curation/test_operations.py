@@ -168,7 +168,7 @@ async def test_a_worker_stops(api: Api, http, work, put, how):
         child.send_signal(signal.SIGSTOP)  # it cannot end on its own
         if how == "cancel":
             assert (await http.post(f"{url}/cancel")).json()["status"] == "cancelled"
-            assert (await http.post(f"{url}/cancel")).status_code == 409
+            assert (await http.post(f"{url}/cancel")).json()["status"] == "cancelled"  # a retry
         else:
             deleted = (await http.delete(url)).json()
             assert (deleted["object"], deleted["deleted"]) == ("dataset.report.deleted", True)
@@ -243,6 +243,9 @@ async def test_old_routes_show_cancelled_work_as_failed(http, put):
     report = await made(http, REPORTS, file_id=file_id)
     await http.post(f"{REPORTS}/{report['id']}/cancel")
     assert (await http.get(f"/v1/files/{file_id}/report")).status_code == 202
+    old = (await http.post(f"/v1/files/{file_id}/clean")).json()
+    key_id = (await http.get("/v1/whoami")).json()["api_key"]["id"]
+    assert old["id"] in await ids_in(http, CLEANINGS, created_by=key_id)
     assert (await http.get(f"{REPORTS}/{report['id']}")).json()["status"] == "queued"
 
 

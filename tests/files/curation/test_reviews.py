@@ -97,6 +97,18 @@ async def test_a_cleaning_applies_the_reviews_of_its_time(http, work, put, clean
     assert both.status_code == 400
 
 
+async def test_a_cleaning_without_room_leaves_no_decisions(api: Api, http):
+    api.settings.max_file_tasks_per_project = 1
+    file_id = await _file(http)
+    body = {"file_id": file_id}
+    await http.put(f"/v1/files/{file_id}/reviews/2", json={"label": "rejected"})
+    assert (await http.post("/v1/dataset_cleanings", json=body)).status_code == 200
+    refused = await http.post("/v1/dataset_cleanings", json={**body, "use_reviews": True})
+    assert refused.status_code == 429
+    project = await api.app.state.projects.by_name("acme")
+    assert await api.app.state.storage.keys(f"{project.id}/files/{file_id}/tasks/") == []
+
+
 async def test_text_of_reviews_is_only_in_storage_and_is_deleted_with_the_file(api: Api, http):
     file_id = await _file(http)
     path = f"/v1/files/{file_id}/reviews"

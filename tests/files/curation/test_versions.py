@@ -103,8 +103,9 @@ async def test_two_files_are_compared(api: Api, http, work, put, diff):
     # Only the rows of the broken file are copied, and they are deleted with it.
     assert texts_beside(api, before) == ["texts.jsonl"]
     await http.delete(f"/v1/files/{after}")
-    gone = await http.get(f"{DIFFS}/{made['id']}/rows")
-    assert (gone.status_code, gone.json()["error"]["code"]) == (404, "file_not_found")
+    for part in ("rows", "content"):
+        gone = await http.get(f"{DIFFS}/{made['id']}/{part}")
+        assert (gone.status_code, gone.json()["error"]["code"]) == (404, "file_not_found")
 
 
 async def test_the_rows_that_a_cleaning_changed_are_found_by_their_lineage(

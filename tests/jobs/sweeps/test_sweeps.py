@@ -76,6 +76,24 @@ async def test_each_combination_of_values_is_a_job(http, file_id):
     assert (await http.get(f"{SWEEPS}/{sweep['id']}")).json() == sweep
 
 
+async def test_a_key_of_the_last_version_is_not_used_again(http, file_id):
+    body = {"model": BASE_MODEL, "training_file": file_id, "values": RATES} | SHARE
+    key = {"idempotency-key": "one"}
+    for first, second in (("/v1/fine_tuning/sweeps", SWEEPS), (SWEEPS, "/v1/fine_tuning/sweeps")):
+        assert (await http.post(first, json=body, headers=key)).status_code == 200
+        again = await http.post(second, json=body, headers=key)
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_key_reused")
+        key = {"idempotency-key": "two"}
+
+
+async def test_sweeps_are_filtered_by_their_creator(http, file_id):
+    sweep = await create(http, file_id)
+    key_id = (await http.get("/v1/whoami")).json()["api_key"]["id"]
+    for created_by, expected in ((key_id, [sweep["id"]]), ("key_other", [])):
+        page = (await http.get(SWEEPS, params={"created_by": created_by})).json()
+        assert [one["id"] for one in page["data"]] == expected
+
+
 async def test_mixed_files_are_those_of_all_trials(http, file_id, chats):
     other = (await upload(http, chats(12), name="other.jsonl")).json()["id"]
     mixed = [{"file": other, "weight": 0.5}]

@@ -6427,7 +6427,7 @@ class DatasetCleaning(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -6538,7 +6538,7 @@ class DatasetDiff(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -6628,7 +6628,7 @@ class DatasetPreview(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -6687,7 +6687,7 @@ class DatasetReport(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -7528,7 +7528,7 @@ class ModelExport(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: ModelExportError | None
     """
@@ -7591,7 +7591,7 @@ class ModelImport(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -7956,7 +7956,7 @@ class Sweep(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -8769,7 +8769,7 @@ class DatasetMerge(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -8816,7 +8816,7 @@ class ErasureReceipt(ApiObject):
 
     id: str
     """
-    ID of the receipt, prefixed with `erasure-`.
+    ID of the receipt. Starts with `receipt-`, or with `erasure-` if version 0.2 created it.
     """
     object: Literal["erasure_receipt"]
     """
@@ -9305,7 +9305,7 @@ class TrainingAdvice(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -9653,7 +9653,7 @@ class DatasetGeneration(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """
@@ -9736,7 +9736,7 @@ class Erasure(ApiObject):
     """
     progress: OperationProgress | None
     """
-    Progress of the work; null if it is not in progress, or not measured.
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
     """
     error: OperationError | None
     """

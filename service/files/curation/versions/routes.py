@@ -66,6 +66,7 @@ class DatasetMerges(TaskOperations[DatasetMerge]):
     noun = "merge"
     schema = DatasetMerge
     id_prefix = ids.MERGE
+    kept = "files"
     filters: ClassVar = {"file_id": "ID of one of the merged files."}
 
     def matches(self, record: Task, filters: Mapping[str, str]) -> bool:
@@ -124,11 +125,17 @@ async def create_diff(
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.FILE_DIFF_READ),
 )
 async def get_diff_content(
-    id_: OperationId, caller: Caller, operations: Annotated[DatasetDiffs, Depends()]
+    id_: OperationId,
+    caller: Caller,
+    files: Store,
+    operations: Annotated[DatasetDiffs, Depends()],
 ) -> Response:
     """Get the comparison, with statistics of both files and what shifts between them. Returns 409
     if it is not completed.
     """
+    task = await operations.require_completed(caller.project_id, id_)
+    # Its classes are in the statistics, and they must not outlive it.
+    await require_named_file(files, caller, task.options["other_file"], "id")
     return await send_content(operations, caller, id_, DIFF)
 
 
@@ -232,6 +239,7 @@ async def new_merge(body: MergeRequest, caller: Principal, files: Files) -> Task
         created_at=clock.now_s(),
         file_id=body.files[0].file_id,
         kind=TaskKind.MERGE,
+        key_id=caller.key_id,
         options=body.stored(clean_name(body.filename)),
     )
 

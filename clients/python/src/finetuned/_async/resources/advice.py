@@ -62,8 +62,8 @@ class AsyncAdviceBase(AsyncResource):
     async def retrieve(
         self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
     ) -> types.TrainingAdvice:
-        """Get an advice: its status, its progress, and its result once it is completed. With
-        `wait`, the response is sent when it ends.
+        """Get advice: its status, its progress, and its result once it is completed. With `wait`,
+        the response is sent when it ends.
 
         Args:
             id: ID of the advice.
@@ -75,7 +75,7 @@ class AsyncAdviceBase(AsyncResource):
         )
 
     async def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete an advice and its result. If it is in progress, it stops.
+        """Delete advice and its result. If it is in progress, it stops.
 
         Args:
             id: ID of the advice.
@@ -85,8 +85,8 @@ class AsyncAdviceBase(AsyncResource):
         )
 
     async def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.TrainingAdvice:
-        """Cancel an advice. The status is `cancelling` while its work is still being stopped.
-        Returns 409 if it has already completed or failed.
+        """Cancel advice. The status is `cancelling` while its work is still being stopped. Returns
+        409 if it has already completed or failed.
 
         Args:
             id: ID of the advice.
@@ -98,7 +98,7 @@ class AsyncAdviceBase(AsyncResource):
     def events(
         self, id: str, **options: Unpack[RequestOptions]
     ) -> AsyncPaginator[types.OperationEvent]:
-        """List the changes of the status of an advice, oldest first.
+        """List the changes of the status of advice, oldest first.
 
         With `stream=true`, the response is a stream of server-sent events about the status and the
         progress, which ends with `data: [DONE]` after the operation has ended.

@@ -147,7 +147,7 @@ class AsyncDatasetCleanings(AsyncResource):
         )
 
     async def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete a cleaning and its result. If it is in progress, it stops.
+        """Delete a cleaning. If it is in progress, it stops. The files that it created are kept.
 
         Args:
             id: ID of the cleaning.

@@ -81,7 +81,7 @@ class AsyncModelImports(AsyncResource):
         )
 
     async def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete an import and its result. If it is in progress, it stops.
+        """Delete an import. If it is in progress, it stops. The models that it created are kept.
 
         Args:
             id: ID of the import.

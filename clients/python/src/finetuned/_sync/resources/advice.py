@@ -63,8 +63,8 @@ class AdviceBase(Resource):
     def retrieve(
         self, id: str, *, wait: int | None = None, **options: Unpack[RequestOptions]
     ) -> types.TrainingAdvice:
-        """Get an advice: its status, its progress, and its result once it is completed. With
-        `wait`, the response is sent when it ends.
+        """Get advice: its status, its progress, and its result once it is completed. With `wait`,
+        the response is sent when it ends.
 
         Args:
             id: ID of the advice.
@@ -76,7 +76,7 @@ class AdviceBase(Resource):
         )
 
     def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete an advice and its result. If it is in progress, it stops.
+        """Delete advice and its result. If it is in progress, it stops.
 
         Args:
             id: ID of the advice.
@@ -86,8 +86,8 @@ class AdviceBase(Resource):
         )
 
     def cancel(self, id: str, **options: Unpack[RequestOptions]) -> types.TrainingAdvice:
-        """Cancel an advice. The status is `cancelling` while its work is still being stopped.
-        Returns 409 if it has already completed or failed.
+        """Cancel advice. The status is `cancelling` while its work is still being stopped. Returns
+        409 if it has already completed or failed.
 
         Args:
             id: ID of the advice.
@@ -97,7 +97,7 @@ class AdviceBase(Resource):
         )
 
     def events(self, id: str, **options: Unpack[RequestOptions]) -> Page[types.OperationEvent]:
-        """List the changes of the status of an advice, oldest first.
+        """List the changes of the status of advice, oldest first.
 
         With `stream=true`, the response is a stream of server-sent events about the status and the
         progress, which ends with `data: [DONE]` after the operation has ended.

@@ -101,8 +101,8 @@ class DatasetGenerations(Resource):
         )
 
     def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete a generation. Returns 409 if it has not ended: cancel it first. The files and jobs
-        that it created are kept.
+        """Delete a generation. Returns 409 if it has not ended: cancel it first. The files that it
+        created are kept.
 
         Args:
             id: ID of the generation.

@@ -96,7 +96,7 @@ class DatasetMerges(Resource):
         )
 
     def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete a merge and its result. If it is in progress, it stops.
+        """Delete a merge. If it is in progress, it stops. The files that it created are kept.
 
         Args:
             id: ID of the merge.

@@ -82,7 +82,7 @@ class ModelImports(Resource):
         )
 
     def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete an import and its result. If it is in progress, it stops.
+        """Delete an import. If it is in progress, it stops. The models that it created are kept.
 
         Args:
             id: ID of the import.

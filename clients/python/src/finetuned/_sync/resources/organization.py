@@ -772,8 +772,8 @@ class OrganizationErasures(Resource):
         )
 
     def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete an erasure. Returns 409 if it has not ended: cancel it first. The files and jobs
-        that it created are kept.
+        """Delete an erasure. Returns 409 if it has not ended: cancel it first. The files that it
+        created are kept.
 
         Args:
             id: ID of the erasure.

@@ -142,8 +142,8 @@ class Sweeps(Resource):
         )
 
     def delete(self, id: str, **options: Unpack[RequestOptions]) -> types.OperationDeleted:
-        """Delete a sweep. Returns 409 if it has not ended: cancel it first. The files and jobs that
-        it created are kept.
+        """Delete a sweep. Returns 409 if it has not ended: cancel it first. The jobs that it
+        created are kept.
 
         Args:
             id: ID of the sweep.
