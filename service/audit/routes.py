@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
 
+from service.audit.checkpoints import BadCheckpoint, Checkpoint
 from service.audit.schemas import AuditLogObject, AuditLogVerification, VerifyAuditLogs
 from service.audit.sealer import HEAD
 from service.audit.search import AuditLog, Filters, UnknownCursor
@@ -141,6 +143,10 @@ async def list_audit_logs(
     return list_of(list(map(AuditLogObject.from_entry, found.entries)), found.has_more)
 
 
+MAX_ENTRIES: Final = 3_000_000
+"""Entries that the API verifies. Their IDs take 0.15 GB of memory per million."""
+
+
 def verifications() -> Slots:
     """Return the slot of an API process for a verification, which reads the whole log."""
 
@@ -184,6 +190,7 @@ async def verify_audit_logs(
     known = list(body.checkpoints)
     if (head := await reply(redis.get(HEAD))) is not None:
         known.append(text(head))
+        _require_size(text(head))
     async with verifying.hold(caller.project_id):
         try:
             found = await verify(
@@ -197,6 +204,18 @@ async def verify_audit_logs(
             raise Conflict(f"The audit log was not verified: {e}.", code="not_verifiable") from e
     unsealed = await redis.xlen(STREAM)
     return AuditLogVerification.from_findings(found, unsealed=unsealed, now_s=clock.now_s())
+
+
+def _require_size(head: str) -> None:
+    """Raise Conflict if the log has too many entries to verify in the memory of an API process."""
+    with contextlib.suppress(BadCheckpoint):  # which the verification reports
+        newest = Checkpoint.parse(head)
+        if (entries := newest.size - newest.pruned) > MAX_ENTRIES:
+            raise Conflict(
+                f"The audit log has {entries:,} entries, and the API verifies at most "
+                f"{MAX_ENTRIES:,}. Run 'finetuned-server audit verify' on the command line.",
+                code="not_verifiable",
+            )
 
 
 def _public_key(pem: str) -> PublicKey:

@@ -33,7 +33,16 @@ class EngineMetrics:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse metrics in the text format of Prometheus."""
+        """Parse metrics in the text format of Prometheus. Of a text with faults, nothing is read:
+        one engine must not keep those of the others from being listed.
+        """
+        try:
+            return cls._parse(text)
+        except ValueError:
+            return cls()
+
+    @classmethod
+    def _parse(cls, text: str) -> Self:
         # An engine exports thousands of lines, and the parser takes 10 µs for each.
         lines = [line for line in text.splitlines() if line.startswith(_WANTED)]
         figures: dict[tuple[str, str], float] = {}
@@ -47,7 +56,11 @@ class EngineMetrics:
                     newest = sample.value
                 labels[sample.name] = sample.labels
                 key = (sample.name, sample.labels.get("place", ""))
-                figures[key] = figures.get(key, 0.0) + sample.value  # engines of data parallelism
+                # The engines of data parallelism have series of their own. A share is that of the
+                # fullest one; the other figures are sums.
+                before = figures.get(key, 0.0)
+                is_share = sample.name == _CACHE
+                figures[key] = max(before, sample.value) if is_share else before + sample.value
         in_use = labels.get(_ADAPTERS_IN_USE, {})
         return cls(
             running=_whole(figures.get((_RUNNING, ""))),
@@ -62,7 +75,7 @@ class EngineMetrics:
 
 
 def _whole(value: float | None) -> int | None:
-    return None if value is None or math.isnan(value) else int(value)
+    return None if value is None or not math.isfinite(value) else int(value)
 
 
 def _names(listed: str | None) -> tuple[str, ...]:

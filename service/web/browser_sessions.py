@@ -28,9 +28,15 @@ _OWN_SITES: Final = frozenset({"same-origin", "none"})
 
 
 def secret_of(scope: Scope) -> str | None:
-    """Return the secret in a request's session cookie; None if it has no such cookie."""
+    """Return the secret in a request's session cookie; None if it has no such cookie.
+
+    Over https, only the cookie with the prefix counts: the other one may be from a page of another
+    subdomain, or from whoever answers plain http, and would sign the browser in as someone else.
+    """
     cookies = _cookies(scope)
-    return cookies.get(SECURE_COOKIE) or cookies.get(COOKIE) or None
+    if secret := cookies.get(SECURE_COOKIE):
+        return secret
+    return None if _is_surely_https(scope) else cookies.get(COOKIE) or None
 
 
 def _cookies(scope: Scope) -> dict[str, str]:
@@ -88,7 +94,18 @@ def is_https(scope: Scope) -> bool:
     A client that claims so wrongly gets a cookie that it does not send back.
     """
     claims = (_header(scope, b"origin") or "").startswith("https://")
-    return scope["scheme"] == "https" or claims
+    return claims or _is_surely_https(scope)
+
+
+def _is_surely_https(scope: Scope) -> bool:
+    """Return whether the page is certainly of https: browsers send `Sec-Fetch-Site` only over https
+    and to their own machine.
+    """
+    if scope.get("scheme") == "https":
+        return True
+    host = urlsplit(f"//{_header(scope, b'host') or ''}").hostname or "localhost"
+    is_own_machine = host == "::1" or host.startswith("127.") or host.endswith("localhost")
+    return _header(scope, b"sec-fetch-site") in _OWN_SITES and not is_own_machine
 
 
 def cookie_for(scope: Scope, secret: str, lifetime_s: int) -> str:

@@ -19,6 +19,8 @@ from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 
 from service.core import ids
+from service.core.backpressure import Slots
+from service.core.errors import RateLimited
 from service.core.records import Collection, Page, Record, parse_known
 from service.web.deps import Caller, list_query, resource
 from service.web.resources import ListOf, Paging
@@ -30,6 +32,19 @@ KeysOfAccount = Annotated[
 ]
 """Returns the IDs of the keys of a project's service account."""
 _Time = Annotated[int, Query(ge=0, le=253_402_300_799)]
+
+
+def _busy() -> RateLimited:
+    return RateLimited(
+        "This API process searches other lists. Try again in a few seconds.",
+        code="limit_reached",
+        headers={"retry-after": "5"},
+    )
+
+
+scans = Slots(4, _busy, most_per_owner=2, wait_s=10)
+"""Slots of this process for filtered lists, of which each may read all records of a project.
+Without them, a few dozen requests delay all others, such as the probes of the process."""
 
 
 class ListCounts(BaseModel):
@@ -182,16 +197,25 @@ async def find(
     page: list[tuple[str, bytes]] = []
     start = 0 if wanted.with_counts else place
     batches = records.scan(project_id, start, oldest_first=paging.oldest_first, index=index)
-    async for first, batch in batches:
-        for at, (record_id, raw) in enumerate(batch, first):
-            brief = None if raw is None else decode(raw)
-            if raw is None or brief is None or not (also(brief) and wanted.matches(brief, texts)):
-                continue
-            counts[brief.status] += 1
-            if at >= place and len(page) <= paging.limit and wanted.matches_status(brief.status):
-                page.append((record_id, raw))
-        if not wanted.with_counts and len(page) > paging.limit:
-            break
+    async with scans.hold(project_id):
+        async for first, batch in batches:
+            for at, (record_id, raw) in enumerate(batch, first):
+                brief = None if raw is None else decode(raw)
+                if (
+                    raw is None
+                    or brief is None
+                    or not (also(brief) and wanted.matches(brief, texts))
+                ):
+                    continue
+                counts[brief.status] += 1
+                if (
+                    at >= place
+                    and len(page) <= paging.limit
+                    and wanted.matches_status(brief.status)
+                ):
+                    page.append((record_id, raw))
+            if not wanted.with_counts and len(page) > paging.limit:
+                break
     items = parse_known(records.model, page[: paging.limit])
     shown = list_counts(counts) if wanted.with_counts else None
     return Found(items, len(page) > paging.limit, shown)

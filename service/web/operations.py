@@ -36,6 +36,7 @@ from service.web.filters import (
     ListFilter,
     counted_list,
     list_counts,
+    scans,
 )
 from service.web.openapi.parts import stream_of
 from service.web.permissions import Permission, needs
@@ -456,10 +457,14 @@ async def _read_page(
         counts[status_of(record)] += matches(record)
         return False
 
-    page = await operations.resource().read(operations.page(project_id, paging, where))
-    if not wanted.with_counts:
-        return page
-    await operations.page(project_id, Paging(), count)
+    read = operations.resource().read
+    if not (wanted.is_set or status or filters):
+        return await read(operations.page(project_id, paging, where))
+    async with scans.hold(project_id):
+        page = await read(operations.page(project_id, paging, where))
+        if not wanted.with_counts:
+            return page
+        await operations.page(project_id, Paging(), count)
     return Found(page.items, page.has_more, list_counts(counts))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.datasets.personal_data.detect import Found
 from service.datasets.personal_data.known_values import KnownValues
-from service.datasets.personal_data.marks import mask_row
+from service.datasets.personal_data.marks import Mark, mask_row
 from service.datasets.personal_data.redact import find_marks
 
 EMAIL = "ann@example.com"
@@ -69,6 +69,8 @@ def test_places_of_personal_data(known, row, marks, masked):
         ('{"to":"ann@example.com","n":[312345678]}', '{"to":"[EMAIL]","n":[[PHONE]]}'),
         ('{"ann@example.com":  true}', '{"[EMAIL]":  true}'),
         ('{"to": "ann\\u0040example.com"}', "[EMAIL]"),
+        # The number is also the start of another, which must not count for the hidden address.
+        ('{"n": "03-1234-5678", "x": "03-1234-567899", "to": "ann\\u0040example.com"}', "[PHONE]"),
     ],
 )
 def test_arguments_of_a_call_are_masked_however_they_are_written(known, written, masked):
@@ -76,6 +78,16 @@ def test_arguments_of_a_call_are_masked_however_they_are_written(known, written,
     row = {"messages": [{"role": "assistant", "content": None, "tool_calls": [call]}]}
     found = mask_row(copy.deepcopy(row), find_marks(row, known)).row
     assert found["messages"][0]["tool_calls"][0]["function"]["arguments"] == masked
+
+
+@pytest.mark.parametrize("key", ["k", "k" * 20_000])
+def test_the_marks_of_a_row_are_not_much_larger_than_the_row(known, key):
+    row = chat(EMAIL, item={key: " ".join([EMAIL] * 8_000)})
+    marks = find_marks(row, known)
+    assert sum(len(mark.pointer) for mark in marks) < 2**18
+    masked = mask_row(copy.deepcopy(row), marks).row
+    assert masked == {"messages": "[EMAIL]", "item": "[EMAIL]"}
+    assert mask_row({"text": EMAIL}, [Mark("/text", 0, 0, "email")]).row == {"text": "[EMAIL]"}
 
 
 @given(

@@ -106,6 +106,10 @@ def test_metrics_of_an_engine_are_read():
     )
     assert EngineMetrics.parse('finetuned_adapters{place="memory"} NaN') == EngineMetrics()
     assert EngineMetrics.parse("") == EngineMetrics()
+    for broken in ('{engine="0" 3', " abc", " +Inf"):
+        assert EngineMetrics.parse(f"vllm:num_requests_running{broken}\n") == EngineMetrics()
+    two = "".join(f'vllm:kv_cache_usage_perc{{engine="{n}"}} 0.{n + 8}\n' for n in (0, 1))
+    assert EngineMetrics.parse(two).cache_usage == 0.9
 
 
 async def _answer(request: web.Request) -> web.Response:

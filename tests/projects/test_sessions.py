@@ -121,8 +121,8 @@ async def test_a_page_of_another_origin_cannot_use_the_cookie(settings: Settings
             assert refusal(answer) == (403, "cross_origin_session")
             assert "access-control-allow-credentials" not in answer.headers
         for own in (
-            {"sec-fetch-site": "same-origin", "origin": "http://behind.a.proxy"},
-            {"sec-fetch-site": "none"},
+            {"sec-fetch-site": "same-origin", "host": "localhost:8000"},
+            {"sec-fetch-site": "none", "host": "127.0.0.1:8000"},
             {"host": "api:8000", "origin": "http://api:8000"},
         ):
             assert (await page.get("/v1/files", headers={"host": "api", **own})).status_code == 200
@@ -138,6 +138,23 @@ async def test_over_https_the_cookie_is_secure_and_of_this_host_only(api: Api, p
     assert answer.status_code == 200
     ended = await page.delete(SESSION, headers={"cookie": f"{SECURE_COOKIE}={cookie.value}"})
     assert ended.headers["set-cookie"].startswith(f"{SECURE_COOKIE}=; ")
+
+
+async def test_over_https_a_page_of_another_subdomain_cannot_sign_the_browser_in(api: Api, page):
+    """It can set a cookie of the whole domain, but none with the prefix."""
+    _, cookies = await sign_in(page, await api.key())
+    planted = f"{COOKIE}={cookies[COOKIE].value}"
+    page.cookies.clear()
+    of_https = {"host": "console.bank.example", "sec-fetch-site": "same-origin"}
+    for method, path in (("GET", SESSION), ("POST", CHAT)):
+        answer = await page.request(method, path, headers={"cookie": planted, **of_https})
+        assert answer.status_code == 401
+    # Even if a proxy hides it, a sign-in over https sets the cookie with the prefix.
+    _, own = await sign_in(page, await api.key(), **of_https, origin="http://behind.a.proxy")
+    assert SECURE_COOKIE in own
+    cookie = f"{planted}; {SECURE_COOKIE}={own[SECURE_COOKIE].value}"
+    answer = await page.get(SESSION, headers={"cookie": cookie, **of_https})
+    assert answer.status_code == 200
 
 
 async def test_a_session_expires(api: Api, page, later):

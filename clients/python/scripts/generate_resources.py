@@ -391,7 +391,7 @@ class Generator:
         polls = any(one.name == "wait" for one in retrieve.query)
         last = retrieve.path_arguments[-1]
         what = resource[-1].replace("_", " ").removesuffix("s")
-        call = f"self.retrieve({names}{', wait=deadline.left_s(30)' if polls else ''})"
+        call = f"self.retrieve({names}{', **self._transport.poll(deadline)' if polls else ''})"
         return (
             f"    async def wait(self, {types}, *, timeout_s: float | None = None, "
             f"on_change: Callable[[{kind}], object] | None = None) -> {kind}:\n"

@@ -91,7 +91,7 @@ import { APIClient, APIResource, path, type RequestOptions } from "./core.js";
 import type { APIPromise, PageParams, PagePromise } from "./promise.js";
 import { type WatchOptions, watchEvents } from "./streams.js";
 import type * as T from "./types.js";
-import { type WaitOptions, waitFor } from "./wait.js";
+import { pollOf, type WaitOptions, waitFor } from "./wait.js";
 `;
 
 const CREATE = "Create an object, and return it once it has ended. Check its `status`.";
@@ -253,7 +253,7 @@ class Writer {
     const type = typeOf(schema, "T.");
     return [
       `${commentOf({ description: WAIT }, "  ")}  wait(${ids.join(", ")}, options?: WaitOptions<${type}>): Promise<${type}> {\n` +
-        `    return waitFor((request) => this.retrieve(${asked}, ${hasWait ? "{ wait: 30 }, " : ""}request), options);\n  }\n`,
+        `    return waitFor((request${hasWait ? ", wait" : ""}) => this.retrieve(${asked}, ${hasWait ? "{ wait }, pollOf(wait, request)" : "request"}), options);\n  }\n`,
     ];
   }
 

@@ -7,7 +7,7 @@ import {
   APIUserAbortError,
   FinetunedError,
 } from "./errors.js";
-import { APIPromise, Page, PagePromise } from "./promise.js";
+import { APIPromise, Page, type PageBody, PagePromise } from "./promise.js";
 import { backoffMs, codeOf, isNeverSent, isRepeatable, retryDelayMs, sleep } from "./retry.js";
 
 export interface ClientOptions {
@@ -89,7 +89,8 @@ export class APIClient {
   /** Return a client with these options, and otherwise the options of this client. */
   withOptions(options: ClientOptions): this {
     const kind = this.constructor as new (options: ClientOptions) => this;
-    return new kind({ ...this.#options, ...options });
+    const own = { baseURL: this.baseURL, apiKey: this.#apiKey }; // the environment may have changed
+    return new kind({ ...this.#options, ...own, ...options });
   }
 
   /** Return options for OpenAI's SDK: `new OpenAI(client.openaiOptions())`. */
@@ -122,7 +123,9 @@ export class APIClient {
   getPage<T>(path: string, options?: CallOptions | null): PagePromise<T> {
     const route = { path, options: options ?? {} };
     return new PagePromise(this.send("GET", path, options), async (response) => {
-      return new Page<T>(this, route, await response.json());
+      const body = await jsonOf<PageBody<T>>(response, options?.signal);
+      if (!Array.isArray(body?.data)) throw new APIError("The response is not a list.", response);
+      return new Page<T>(this, route, body);
     });
   }
 
@@ -132,7 +135,9 @@ export class APIClient {
   }
 
   #call<T>(method: Method, path: string, options?: CallOptions | null): APIPromise<T> {
-    return new APIPromise<T>(this.send(method, path, options), (response) => response.json());
+    return new APIPromise<T>(this.send(method, path, options), (response) =>
+      jsonOf<T>(response, options?.signal),
+    );
   }
 
   /**
@@ -250,6 +255,19 @@ export function path(strings: TemplateStringsArray, ...parts: (string | number)[
     }
     return built + encodeURIComponent(part) + text;
   });
+}
+
+/** Return the body of a response. Throws APIError if it is not JSON, or if it breaks. */
+async function jsonOf<T>(response: Response, signal: AbortSignal | null | undefined): Promise<T> {
+  try {
+    return (await response.json()) as T;
+  } catch (cause) {
+    if (signal?.aborted) throw new APIUserAbortError(signal);
+    if (cause instanceof SyntaxError) {
+      throw new APIError("The response is not valid JSON.", response, undefined, { cause });
+    }
+    throw new APIConnectionError("The response broke.", { cause });
+  }
 }
 
 /** Return a new idempotency key, so that a repeated create takes effect once. */

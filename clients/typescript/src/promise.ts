@@ -81,7 +81,7 @@ export interface PageParams {
   limit?: number;
 }
 
-interface PageBody<T> {
+export interface PageBody<T> {
   data: T[];
   has_more?: boolean;
   first_id?: string | null;

@@ -4,7 +4,7 @@ import { APIClient, APIResource, path, type RequestOptions } from "./core.js";
 import type { APIPromise, PageParams, PagePromise } from "./promise.js";
 import { type WatchOptions, watchEvents } from "./streams.js";
 import type * as T from "./types.js";
-import { type WaitOptions, waitFor } from "./wait.js";
+import { pollOf, type WaitOptions, waitFor } from "./wait.js";
 
 export interface FilesReviewsListParams extends PageParams {
   /** Label to filter by. */
@@ -267,7 +267,7 @@ export class DatasetReports extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.DatasetReport>): Promise<T.DatasetReport> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete a report and its result. If it is in progress, it stops. */
@@ -353,7 +353,7 @@ export class DatasetPreviews extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.DatasetPreview>): Promise<T.DatasetPreview> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete a preview and its result. If it is in progress, it stops. */
@@ -434,7 +434,7 @@ export class DatasetCleanings extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.DatasetCleaning>): Promise<T.DatasetCleaning> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete a cleaning. If it is in progress, it stops. The files that it created are kept. */
@@ -547,7 +547,7 @@ export class DatasetDiffs extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.DatasetDiff>): Promise<T.DatasetDiff> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete a diff and its result. If it is in progress, it stops. */
@@ -628,7 +628,7 @@ export class DatasetMerges extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.DatasetMerge>): Promise<T.DatasetMerge> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete a merge. If it is in progress, it stops. The files that it created are kept. */
@@ -737,7 +737,7 @@ export class ModelImports extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.ModelImport>): Promise<T.ModelImport> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete an import. If it is in progress, it stops. The models that it created are kept. */
@@ -1041,7 +1041,7 @@ export class Advice extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.TrainingAdvice>): Promise<T.TrainingAdvice> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete advice and its result. If it is in progress, it stops. */
@@ -1127,7 +1127,7 @@ export class Sweeps extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.Sweep>): Promise<T.Sweep> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete a sweep. Returns 409 if it has not ended: cancel it first. The jobs that it created are kept. */
@@ -1257,7 +1257,7 @@ export class ModelExports extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.ModelExport>): Promise<T.ModelExport> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete an export and its result. If it is in progress, it stops. */
@@ -1709,7 +1709,7 @@ export class Erasures extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.Erasure>): Promise<T.Erasure> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete an erasure. Returns 409 if it has not ended: cancel it first. The files that it created are kept. */
@@ -2028,7 +2028,7 @@ export class DatasetGenerations extends APIResource {
 
   /** Return the object once it has ended. Check its `status`. */
   wait(id: string, options?: WaitOptions<T.DatasetGeneration>): Promise<T.DatasetGeneration> {
-    return waitFor((request) => this.retrieve(id, { wait: 30 }, request), options);
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
   }
 
   /** Delete a generation. Returns 409 if it has not ended: cancel it first. The files that it created are kept. */

@@ -6,6 +6,10 @@ import { sleep } from "./retry.js";
 import { isTemporary, PATIENCE_MS, type PatienceOptions } from "./streams.js";
 
 const POLL_MS = 1_000;
+/** Seconds for which the service may wait itself before it responds. */
+const MAX_WAIT_S = 30;
+/** Time in milliseconds in which it responds after that. */
+const ANSWER_MS = 60_000;
 /** Statuses of work that has not ended, of all kinds of objects. */
 const UNFINISHED = new Set([
   "queued",
@@ -29,12 +33,13 @@ export interface WaitOptions<T> extends PatienceOptions {
 }
 
 /**
- * Return what `retrieve` returns once its status is final.
+ * Return what `retrieve` returns once its status is final. It also gets the seconds for which the
+ * service may wait.
  *
  * A service that is unreachable or restarts is asked again for `patience`.
  */
 export async function waitFor<T>(
-  retrieve: (options: CallOptions) => PromiseLike<T>,
+  retrieve: (options: CallOptions, wait: number) => PromiseLike<T>,
   {
     onProgress,
     maxWait = Number.POSITIVE_INFINITY,
@@ -48,7 +53,8 @@ export async function waitFor<T>(
   for (;;) {
     const asked = Date.now();
     try {
-      const found = await retrieve({ signal });
+      const wait = Math.min(MAX_WAIT_S, Math.max(0, Math.floor((deadline - asked) / 1000)));
+      const found = await retrieve({ signal }, wait);
       heard = Date.now();
       const now = progressOf(found);
       if (now !== seen) onProgress?.(found);
@@ -66,6 +72,11 @@ export async function waitFor<T>(
     // A service that waited itself is asked again at once.
     await sleep(Math.min(left, Math.max(0, POLL_MS - (Date.now() - asked))), signal);
   }
+}
+
+/** Return the options of a request for which the service waits, longer than a client's timeout. */
+export function pollOf(wait: number, options: CallOptions): CallOptions {
+  return { ...options, timeout: wait * 1000 + ANSWER_MS };
 }
 
 /** Repeat a request that needs checked files until they are checked. */

@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
-import { type Finetuned, FinetunedError, Page } from "../src/index.js";
-import { waitFor } from "../src/wait.js";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { Finetuned, FinetunedError, Page } from "../src/index.js";
+import { pollOf, waitFor } from "../src/wait.js";
 import { BASE_MODEL, between, service } from "./support.js";
 
 /** A client that notes the requests that it sends. */
@@ -74,6 +74,23 @@ test("a request that never arrived is retried, whatever it is", async () => {
   expect(tries).toBe(3);
 });
 
+test("a client with other options keeps its address and key", async () => {
+  const sent: Request[] = [];
+  const noted: typeof fetch = async (input, init) => {
+    sent.push(new Request(input, init));
+    return Response.json({});
+  };
+  onTestFinished(() => void vi.unstubAllEnvs());
+  vi.stubEnv("FINETUNED_BASE_URL", "http://first");
+  vi.stubEnv("FINETUNED_API_KEY", "one");
+  const client = new Finetuned({ fetch: noted });
+  vi.stubEnv("FINETUNED_BASE_URL", "http://second");
+  vi.stubEnv("FINETUNED_API_KEY", "two");
+  await client.withOptions({ timeout: 5_000 }).whoami();
+  expect(sent[0]?.url).toBe("http://first/v1/whoami");
+  expect(sent[0]?.headers.get("authorization")).toBe("Bearer one");
+});
+
 test("lists have pages, and iterate over the objects of all pages", async () => {
   const { client, sent } = noting();
   const names = ["page_one", "page_two", "page_three"];
@@ -121,6 +138,20 @@ test("ids are quoted in paths, and may not be empty", async () => {
 test("waiting ends after the time that is given", async () => {
   const waiting = waitFor(async () => ({ status: "in_progress" }), { maxWait: 10 });
   await expect(waiting).rejects.toThrow(/did not end within 0.01 s/);
+});
+
+test("the service waits no longer than is left, and may respond after the client's timeout", async () => {
+  const waits: number[] = [];
+  const waiting = waitFor(
+    async (_, wait) => {
+      waits.push(wait);
+      return { status: "in_progress" };
+    },
+    { maxWait: 10 },
+  );
+  await expect(waiting).rejects.toThrow(/did not end/);
+  expect(new Set(waits)).toEqual(new Set([0]));
+  expect(pollOf(30, { signal: null })).toEqual({ signal: null, timeout: 90_000 });
 });
 
 test("waiting goes on while the service restarts", async () => {

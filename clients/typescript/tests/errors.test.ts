@@ -8,6 +8,7 @@ import {
   AuthenticationError,
   BadRequestError,
   type ClientOptions,
+  Finetuned,
   FinetunedError,
   InternalServerError,
   NotFoundError,
@@ -135,4 +136,30 @@ test("the address may end in /v1 or not", () => {
   ];
   for (const baseURL of given) expect(service({ baseURL }).baseURL).toBe("http://a.example/v1");
   expect(service({ baseURL: "http://a.example/ft/v1" }).baseURL).toBe("http://a.example/ft/v1");
+});
+
+test("a body that breaks, is aborted or is no JSON is an error of this package", async () => {
+  const answering = (body: BodyInit) =>
+    new Finetuned({
+      apiKey: "k",
+      baseURL: "http://server",
+      fetch: async () => new Response(body),
+    });
+  const broken = () =>
+    new ReadableStream({ pull: (one) => one.error(new TypeError("terminated")) });
+  await expect(answering(broken()).whoami()).rejects.toThrow(APIConnectionError);
+  await expect(answering(broken()).files.list()).rejects.toThrow(APIConnectionError);
+  const aborted = new AbortController();
+  const asking = answering(
+    new ReadableStream({
+      pull: (one) => {
+        aborted.abort();
+        one.error(aborted.signal.reason);
+      },
+    }),
+  ).whoami({ signal: aborted.signal });
+  await expect(asking).rejects.toThrow(APIUserAbortError);
+  await expect(answering("<html>").whoami()).rejects.toThrow(APIError);
+  await expect(answering("{}").files.list()).rejects.toThrow(/not a list/);
+  await expect(answering("[]").files.list()).rejects.toThrow(APIError);
 });

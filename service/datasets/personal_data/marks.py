@@ -18,8 +18,9 @@ Row = dict[str, Any]
 class Mark(msgspec.Struct, frozen=True, array_like=True):
     """Personal data in a row: its kind, and its position in the value at a JSON Pointer.
 
-    `start` and `end` count Unicode code points. If the value is not a string, such as a number or
-    an object whose keys are personal data, both are 0, and the whole value is personal data.
+    `start` and `end` count Unicode code points. If both are 0, the whole value is personal data:
+    because it is not a string, such as a number or an object whose keys are personal data, or
+    because the row has too many marks.
     """
 
     pointer: str
@@ -45,7 +46,9 @@ def mask_row(row: Row, marks: Iterable[Mark]) -> MaskedRow:
             owner = owner[_index(owner, key)]
         key = _index(owner, last)
         value = owner[key]
-        owner[key], new = _mask(value if isinstance(value, str) else None, list(found))
+        places = list(found)
+        is_whole = not isinstance(value, str) or not places[0].end
+        owner[key], new = _mask(None if is_whole else value, places)
         labels += new
     return MaskedRow(row, labels)
 

@@ -209,14 +209,46 @@ def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
 
 
 def find_marks(row: Row, known: KnownValues) -> list[Mark]:
-    """Return the positions of known values in a row, as `redact_row` would replace them."""
-    marker = _Marker(known)
-    return list(marker.compare(row, redact_row(marker, row, Counter()), ""))
+    """Return the positions of known values in a row, as `redact_row` would replace them.
 
+    If there are too many, whole values are marked, or all of a field. Each mark has the path to its
+    value, so the marks of a row with a long key could be thousands of times as large as the row.
+    """
+    marker = _Marker(known)
+    marks: list[Mark] = []
+    size = 0
+    for mark in marker.compare(row, redact_row(marker, row, Counter()), ""):
+        size += len(mark.pointer) + _MARK_CHARS
+        if size > _MAX_MARKS_CHARS:
+            break
+        marks.append(mark)
+    else:
+        return marks
+    whole: dict[str, Mark] = {}
+    for mark in marker.compare(row, redact_row(marker, row, Counter()), ""):
+        field = "/".join(mark.pointer.split("/", 2)[:2])
+        whole.setdefault(field, Mark(field, 0, 0, mark.kind))
+    return list(whole.values())
+
+
+_MARK_CHARS: Final = 32  # of a mark without its pointer
+_MAX_MARKS_CHARS: Final = 256 * 1024  # of a row
 
 # No text contains the token, which each process draws.
 _TOKEN: Final = secrets.token_hex(16)
 _MARKED: Final = re.compile(rf"{_TOKEN}(\d+)_(.*?){_TOKEN}", re.DOTALL)
+
+
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_CONTROLS: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
+
+def _unescaped(text: str) -> str:
+    """Return a part of a JSON document without the escapes in its strings."""
+    plain = _ESCAPE.sub(
+        lambda one: chr(int(one[1], 16)) if one[1] else _CONTROLS.get(one[2], one[2]), text
+    )
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins pairs
 
 
 class _Marker(Redactor):
@@ -277,8 +309,11 @@ class _Marker(Redactor):
         """
         kinds = {one[2]: self._kind(one) for one in found}
         longest_first = sorted(kinds, key=len, reverse=True)
-        places = list(re.finditer("|".join(map(re.escape, longest_first)), before))
-        if len(places) < len(found):
+        any_of = re.compile("|".join(map(re.escape, longest_first)))
+        places = list(any_of.finditer(before))
+        # A value may also be in a text where it is not personal data, so a count does not suffice.
+        rest = _unescaped(any_of.sub(_TOKEN, before))
+        if len(places) < len(found) or any(_unescaped(value) in rest for value in kinds):
             yield Mark(pointer, 0, len(before), self._kind(found[0]))
         else:
             yield from (Mark(pointer, *place.span(), kinds[place[0]]) for place in places)

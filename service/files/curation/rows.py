@@ -206,7 +206,7 @@ class RowReader:
         texts = await read_rows(self._storage, key, page)
         has_more = len(page) < len(found)
         body = await asyncio.to_thread(_response, page, texts, query, has_more=has_more)
-        shows = query.personal_data == "show"
+        shows = query.personal_data != "mask"
         return RowPage(body, [entry.line for entry in page if shows and entry.line in texts])
 
     async def _parts(self, directory: Directory, query: RowQuery) -> list[_Part]:

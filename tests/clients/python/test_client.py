@@ -28,12 +28,92 @@ async def test_options_of_one_request(api: Api, client: finetuned.AsyncClient):
             await silent.with_options(timeout=0.2, max_retries=0).models.retrieve("m")
 
 
+def test_unknown_parameters_are_errors():
+    client = finetuned.Client(api_key="k", base_url="http://127.0.0.1:1")
+    with pytest.raises(TypeError, match="validaton_file"):
+        client.fine_tuning.jobs.create(model="m", training_file="f", validaton_file="v")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="limt"):
+        client.files.list(limt=1)  # type: ignore[call-arg]
+
+
 async def test_with_options_shares_the_connections(client: finetuned.AsyncClient):
     named = client.with_options(extra_headers={"x-request-id": "req_of_all"})
     assert (await named.models.retrieve(BASE_MODEL))._request_id == "req_of_all"
     assert (await client.models.retrieve(BASE_MODEL))._request_id != "req_of_all"
     await named.close()
     assert (await client.models.retrieve(BASE_MODEL)).id == BASE_MODEL
+
+
+@pytest.mark.parametrize("timeout", [None, 0.5, 2.0])
+def test_waits_allow_the_server_to_wait_itself(timeout: float | None):
+    limits: list[tuple[float, float]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        limits.append((request.extensions["timeout"]["read"], float(request.url.params["wait"])))
+        return httpx2.Response(404, json={"error": {"message": "Unknown."}})
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:  # 5 s by default
+        client = finetuned.Client(api_key="k", base_url="http://server", http_client=http)
+        if timeout is not None:
+            client = client.with_options(timeout=timeout)
+        with pytest.raises(finetuned.NotFound):
+            client.model_exports.wait("export-1")
+    assert all(limit > wait == 30 for limit, wait in limits)
+    assert limits
+
+
+def test_a_later_header_replaces_an_earlier_one_whatever_its_case():
+    sent: list[httpx2.Headers] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.headers)
+        return httpx2.Response(200, json={"object": "list", "data": []})
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
+        client = finetuned.Client(
+            api_key="k", base_url="http://s", http_client=http, default_headers={"X-Team": "a"}
+        )
+        client.models.list(extra_headers={"x-team": "b"})
+        client.with_options(extra_headers={"X-TEAM": "c"}).models.list()
+        client.with_options(extra_headers={"Authorization": "Basic d"}).models.list()
+    assert [headers.get_list("x-team") for headers in sent] == [["b"], ["c"], ["a"]]
+    assert sent[2].get_list("authorization") == ["Basic d"]
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"ok": true}', b'{"data": null}', b"<html>"])
+def test_a_response_that_is_no_list_is_told(body: bytes):
+    with httpx2.Client(
+        transport=httpx2.MockTransport(lambda _: httpx2.Response(200, content=body))
+    ) as http:
+        client = finetuned.Client(api_key="k", base_url="http://s", http_client=http)
+        with pytest.raises(finetuned.UnexpectedAnswer, match="is not a valid"):
+            client.models.list()
+
+
+def test_a_response_that_cannot_be_decoded_is_told():
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        stream = httpx2.ByteStream(b"no gzip")
+        return httpx2.Response(200, headers={"content-encoding": "gzip"}, stream=stream)
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
+        client = finetuned.Client(api_key="k", base_url="http://s", http_client=http)
+        with pytest.raises(finetuned.UnexpectedAnswer, match="cannot be decoded"):
+            client.whoami.retrieve()
+
+
+def test_an_own_http_client_has_the_time_limit_that_is_given():
+    limits: list[float] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        limits.append(request.extensions["timeout"]["read"])
+        return httpx2.Response(200, json={"object": "list", "data": []})
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer), timeout=7.0) as http:
+        for given in (None, 2.0):
+            finetuned.Client(
+                api_key="k", base_url="http://s", http_client=http, timeout=given
+            ).models.list()
+    assert limits == [7.0, 2.0]
 
 
 async def test_raw_responses_have_status_and_headers(client: finetuned.AsyncClient):

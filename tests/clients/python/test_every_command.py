@@ -6,7 +6,9 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import finetuned
@@ -14,8 +16,9 @@ import finetuned_cli
 import finetuned_migrate
 import pytest
 import typer.main
+from finetuned_cli import records
 from finetuned_cli.app import COMMANDS as TOP
-from finetuned_cli.app import RENAMED
+from finetuned_cli.app import RENAMED, run
 from finetuned_cli.app import command as client
 from finetuned_cli.options import SERVER_COMMANDS
 
@@ -430,3 +433,51 @@ def test_hints_are_commands_with_their_options(hint):
     given = set(re.findall(r"--[a-z][a-z-]*", hint))
     if given:
         assert given <= options_of(COMMANDS[name_of(hint)]), hint
+
+
+@contextmanager
+def ended(status: str) -> Iterator[Any]:
+    """Yield a server whose runs and batches end so."""
+    counts = dict.fromkeys(("passed", "failed", "errored", "total"), 0)
+    made = SimpleNamespace(
+        id="x",
+        status=status,
+        name="",
+        model="m",
+        error=None,
+        errors=None,
+        created_at=0,
+        expires_at=0,
+        endpoint="",
+        request_counts=None,
+        output_file_id=None,
+        error_file_id=None,
+        result_counts=SimpleNamespace(**counts),
+    )
+    methods = SimpleNamespace(create=lambda *_, **__: made, wait=lambda *_: made)
+    yield SimpleNamespace(evals=SimpleNamespace(runs=methods), batches=methods)
+
+
+@pytest.mark.parametrize("command", ["evals run eval_x {file}", "batches create file-x --wait"])
+@pytest.mark.parametrize(("status", "code"), [("completed", 0), ("failed", 5), ("canceled", 5)])
+def test_work_without_a_result_fails(command, status, code, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(records, "client", lambda: ended(status))
+    (tmp_path / "source.json").write_text("{}")
+    words = command.format(file=tmp_path / "source.json").split()
+    assert run(words) == code
+    assert (status in capsys.readouterr().err) == (code == 5)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "recognizers set x --terms {file}",
+        "jobs verdict ftjob-x --baseline-prompt {file}",
+        "admin projects limit proj_x --storage-bytes ²",
+    ],
+)
+def test_broken_text_is_a_usage_error(command, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("FINETUNED_API_KEY", "k")
+    (tmp_path / "latin.txt").write_bytes(b"Stra\xdfe")
+    assert run(command.format(file=tmp_path / "latin.txt").split()) == 2
+    assert capsys.readouterr().err.startswith("finetuned: ")

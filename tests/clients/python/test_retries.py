@@ -46,6 +46,26 @@ def test_unsafe_requests_are_not():
     assert delays(POST, answer(503)) == [None]
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("PUT", "aliases/a", headers={"if-match": '"1"', "if-none-match": None}),
+        Request("PUT", "aliases/a", headers={"if-none-match": "*"}),
+        Request("DELETE", "aliases/a", headers={"if-match": '"1"'}),
+        # The server ignores the key on routes that are not `idempotent`.
+        Request("POST", "organization/projects", json={}, options={"idempotency_key": "k"}),
+    ],
+)
+def test_conditional_changes_and_ignored_keys_are_not_sent_again(request_):
+    assert delays(request_, ConnectionFailed("cut")) == [None]
+    assert delays(request_, answer(503)) == [None]
+
+
+def test_changes_without_a_condition_are_sent_again():
+    headers = {"if-match": None, "if-none-match": None}
+    assert delays(Request("PUT", "aliases/a", headers=headers), answer(503)) != [None]
+
+
 def test_unsafe_requests_are_where_nothing_arrived_or_a_limit_refused():
     first, second = delays(POST, NeverSent("refused"), answer(429, retry_after="2"))
     assert first is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,14 @@ def methods(group: Any, path: str = "client") -> Iterator[tuple[str, Any]]:
 
 def signatures(client: Any) -> dict[str, str]:
     return {path: str(inspect.signature(method)) for path, method in methods(client)}
+
+
+@pytest.mark.parametrize("package", ["cli", "migrate"])
+def test_packages_need_the_client_of_their_minor_version(package: str):
+    major, minor, *_ = finetuned.__version__.split(".")
+    wanted = f">={major}.{minor},<{major}.{int(minor) + 1}"
+    project = (ROOT / "clients" / package / "pyproject.toml").read_text("utf-8")
+    assert re.findall(r'"finetuned-[a-z]+(?:\[openai\])?([<>=][^"]+)"', project) == [wanted]
 
 
 def test_exports_are_sorted_and_there():

@@ -72,6 +72,18 @@ async def test_reviews_that_cannot_be_written(http, work):
     assert missing.status_code == 404
 
 
+async def test_rows_that_could_not_be_shown_are_refused_before_the_file_is_checked(http):
+    path = f"/v1/files/{await _file(http)}/reviews"
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    for row in (deep, b'{"a":"\\ud800"}'):
+        body = b'{"label":"edited","row":%b}' % row
+        answer = await http.put(
+            f"{path}/1", content=body, headers={"content-type": "application/json"}
+        )
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "row"), answer.text
+    assert (await http.get(path)).json()["data"] == []
+
+
 @pytest.mark.slow
 async def test_a_cleaning_applies_the_reviews_of_its_time(http, work, put, cleaned):
     async with work("cpu"):

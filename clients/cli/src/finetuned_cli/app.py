@@ -13,7 +13,14 @@ import typer
 from finetuned import __version__
 from finetuned.errors import FinetunedError
 
-from finetuned_cli.failures import INTERRUPTED, REFUSED, exit_code, print_error
+from finetuned_cli.failures import (
+    INTERRUPTED,
+    REFUSED,
+    USAGE,
+    WrongUsage,
+    exit_code,
+    print_error,
+)
 from finetuned_cli.options import App, Group
 from finetuned_cli.output import Out, filter_json
 from finetuned_cli.session import choose_profile
@@ -159,6 +166,9 @@ def run(arguments: Sequence[str]) -> int:
         # The reader closed the pipe, so nothing more can be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
+    except UnicodeDecodeError:
+        print_error(WrongUsage("A file of text is not in UTF-8."), Out("--json" in arguments))
+        return USAGE
     except OSError as e:
         print_error(
             FinetunedError(f"{e.filename or 'a file'}: {e.strerror}"), Out("--json" in arguments)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from finetuned.errors import OperationFailed
 from finetuned.types import Batch, ErasureReceipt, Eval, EvalRun
 
 from finetuned_cli import complete
@@ -102,6 +103,7 @@ _recognizers.delete("Delete a recognizer. Files that were cleaned with it remain
 # Evals, and their runs.
 evals = App(help="Evaluations of models with graders, and their runs.", no_args_is_help=True)
 _evals = Noun(evals, "evals", "EVAL_ID")
+_REQUIRED, _OPTIONAL = {"data_source_config", "testing_criteria"}, {"name", "metadata"}
 
 
 def _read(path: Path, option: str) -> Any:
@@ -124,8 +126,15 @@ def create_eval(
     as_json: Json = False,
 ) -> None:
     """Create an eval: what its rows look like, and the graders that judge the answers."""
+    fields = _read(request, "FILE")
+    if not isinstance(fields, dict) or not _REQUIRED <= fields.keys() <= _REQUIRED | _OPTIONAL:
+        raise WrongUsage(
+            f"FILE: {request} is not a JSON object with the fields of an eval.",
+            next_step=f"Required: {', '.join(sorted(_REQUIRED))}. "
+            f"Optional: {', '.join(sorted(_OPTIONAL))}.",
+        )
     with client() as server:
-        made = server.evals.create(**_read(request, "FILE"))
+        made = server.evals.create(**fields)
     say(made, made.id, Out(as_json))
 
 
@@ -180,6 +189,11 @@ def run(
         out.value(made)
     else:
         out.facts(_run_facts(made))
+    if wait and made.status != "completed":
+        raise OperationFailed(
+            f"The run ended early: {made.error.message if made.error else made.status}",
+            code=made.error.code if made.error else made.status,
+        )
 
 
 _runs.list(
@@ -245,6 +259,8 @@ def create_batch(
         say(made, made.id, out)
     else:
         out.facts(_batch_facts(made))
+    if wait and made.status != "completed":
+        raise OperationFailed(f"{made.id} is {made.status}.", code=made.status)
 
 
 _batches.list(

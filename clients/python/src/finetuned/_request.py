@@ -33,7 +33,10 @@ T = TypeVar("T")
 # uvicorn closes idle connections after 5 s. Dropping ours first avoids reusing a dead one.
 _IDLE_S = 4.0
 _CONNECT_S = 10.0
+_OPTIONS = RequestOptions.__optional_keys__ | {"raw"}
 _SAFE_METHODS = frozenset({"GET", "PUT", "DELETE"})
+# With these, a second attempt fails because the first one has changed the object.
+_CONDITIONS = ("if-match", "if-none-match")
 # What OpenSSL calls an answer in plain HTTP, by version.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 # The message of these says what to do, and the next step of their class would mislead: there is the
@@ -57,12 +60,19 @@ class Request:
     """Whether the server accepts an `Idempotency-Key`."""
     options: RequestOptions = field(default_factory=RequestOptions)
 
+    def __post_init__(self) -> None:
+        # Each method takes its options as `**options`, which also catches misspelled parameters.
+        if unknown := self.options.keys() - _OPTIONS:
+            raise TypeError(f"There is no parameter or option named {', '.join(sorted(unknown))}.")
+
     @property
     def may_repeat(self) -> bool:
         """Whether the request may be resent even if the first attempt may have arrived."""
         if self.repeatable is not None:
             return self.repeatable
-        return self.method in _SAFE_METHODS or self.idempotent or "idempotency_key" in self.options
+        if self.method != "GET" and any(self.headers.get(name) for name in _CONDITIONS):
+            return False
+        return self.method in _SAFE_METHODS or self.idempotent
 
     @property
     def wants_raw_response(self) -> bool:
@@ -197,6 +207,14 @@ def load(response: httpx2.Response) -> Any:
         raise _unexpected("JSON", response) from e
 
 
+def load_page(response: httpx2.Response) -> dict[str, Any]:
+    """Load the body of a list. Raises UnexpectedAnswer if it is none."""
+    body = load(response)
+    if not isinstance(body, dict) or not isinstance(body.get("data"), list):
+        raise _unexpected("list", response)
+    return body
+
+
 def validate(kind: type[T], value: Any, response: httpx2.Response) -> T:
     """Return a part of a body as `kind`, with the ID of the request. Raises UnexpectedAnswer."""
     if not issubclass(kind, BaseModel):
@@ -262,6 +280,8 @@ def translated_errors(base_url: str) -> Iterator[None]:
         raise NeverSent(f"Cannot connect to {host}: {_reason(e)}.") from e
     except httpx2.TimeoutException as e:
         raise TimedOut(f"{host} did not respond in time.") from e
+    except httpx2.DecodingError as e:
+        raise UnexpectedAnswer(f"The response of {host} cannot be decoded: {_reason(e)}.") from e
     except httpx2.TransportError as e:
         raise ConnectionFailed(f"The connection to {host} was lost: {_reason(e)}.") from e
     except (httpx2.InvalidURL, UnicodeError) as e:

@@ -26,6 +26,10 @@ _AMBIGUOUS = frozenset({408, 500, 502, 503, 504})
 _FIRST_S, _MAX_S = 0.25, 8.0
 _DOUBLINGS = 5  # from the first delay to the longest
 MAX_RETRY_AFTER_S = 60.0
+MAX_POLL_S = 30
+"""How long the server may wait for its work before it answers a request."""
+ANSWER_S = 60.0
+"""How long an answer may take beyond that, unless the client has a `timeout`."""
 PATIENCE_S = 300.0
 """How long the server may be unreachable while a method waits for its work."""
 FINAL = frozenset(

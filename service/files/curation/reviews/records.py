@@ -181,14 +181,18 @@ class Reviews:
         They are JSON Lines, as in a file of decisions. Raises StorageError.
         """
         reviews = (await self.page(file, None, after=None, limit=MAX_REVIEWS)).items
-        lines = []
-        for record, text in await self.read([one for one in reviews if one.label in _ACTIONS]):
-            edited = {} if text.row is None else {"row": text.row}
-            if record.label is ReviewLabel.EDITED and not edited:
-                continue  # it is being deleted
-            decision = {"line": int(record.id), "action": _ACTIONS[record.label], **edited}
-            lines.append(msgspec.json.encode(decision) + b"\n")
-        await self._storage.put_bytes(decisions_key(cleaning), b"".join(lines))
+        decided = [one for one in reviews if one.label in _ACTIONS]
+        # Together, the edited rows may be larger than the memory of this process.
+        async with await self._storage.writer(decisions_key(cleaning)) as out:
+            for some in batched(decided, _CONCURRENCY):
+                texts = await asyncio.gather(*map(self._edited_row, some))
+                lines = map(_decision, some, texts)
+                await out.write(b"".join(lines))
+
+    async def _edited_row(self, record: ReviewRecord) -> dict[str, Any] | None:
+        if record.label is not ReviewLabel.EDITED:
+            return None  # its text is only a note
+        return (await self._read(record)).row
 
     async def _read(self, record: ReviewRecord) -> ReviewText:
         if record.text is None:
@@ -209,6 +213,15 @@ class Reviews:
 def decisions_key(cleaning: Task) -> str:
     """Return the storage key of the decisions that follow from reviews, for a cleaning."""
     return f"{cleaning.folder}/decisions.jsonl"
+
+
+def _decision(record: ReviewRecord, row: dict[str, Any] | None) -> bytes:
+    """Return the line of a decision; none for an edit whose text is being deleted."""
+    if record.label is ReviewLabel.EDITED and row is None:
+        return b""
+    edited = {} if row is None else {"row": row}
+    decision = {"line": int(record.id), "action": _ACTIONS[record.label], **edited}
+    return msgspec.json.encode(decision) + b"\n"
 
 
 def _labeled(index: str, label: str) -> str:

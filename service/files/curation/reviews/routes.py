@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from service.core.errors import BadRequest, LimitReached
 from service.core.records import Missing
 from service.datasets.rows.canonical import canonical_line
+from service.datasets.rows.lines import parse
 from service.files.curation.reviews.records import (
     MAX_REVIEWS,
     ReviewRecord,
@@ -140,10 +141,24 @@ async def _existing(reviews: Reviews, file: FileRecord, line: int) -> ReviewReco
 
 
 def _checked(body: PutRowReview, line: int, file: FileRecord) -> dict[str, object] | None:
-    """Return the edited row. Raises BadRequest if jobs could not train on it."""
-    if body.row is None or file.row_format is None:
-        return body.row
-    _, issue = canonical_line(msgspec.json.encode(body.row), line, file.row_format)
+    """Return the edited row. Raises BadRequest if jobs could not train on it.
+
+    The format of the rows is unknown before the file was checked, and if it cannot be read.
+    """
+    if body.row is None:
+        return None
+    try:
+        written = msgspec.json.encode(body.row)
+    except (UnicodeEncodeError, RecursionError) as e:
+        raise BadRequest(
+            "The row cannot be stored: a string in it is not Unicode, or it is nested too deeply.",
+            param="row",
+            code="invalid_value",
+        ) from e
+    if file.row_format is None:
+        _, issue = parse(written)
+    else:
+        _, issue = canonical_line(written, line, file.row_format)
     if issue is not None:
         place = f" at {issue.pointer}" if issue.pointer else ""
         raise BadRequest(

@@ -39,7 +39,7 @@ def _amount(text: str) -> int | str | None:
         return None
     if text == "unlimited":
         return text
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise WrongUsage(
             f"'{text}' is not a valid limit.", next_step="Use a number, 'unlimited' or 'default'."
         )

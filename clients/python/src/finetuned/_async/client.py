@@ -32,8 +32,8 @@ class AsyncClient(AsyncResources):
     FINETUNED_PROFILE, or else the default one.
 
     `timeout` limits each request in seconds: 60 by default, and 600 for `openai`. `http_client` is
-    used as it is, with its own timeouts, proxies and certificates; several clients can share it,
-    and `close` leaves it open.
+    used as it is, with its own timeouts (unless `timeout` is given), proxies and certificates;
+    several clients can share it, and `close` leaves it open.
 
         async with finetuned.AsyncClient() as client:
             file = await client.files.create("chats.jsonl")
@@ -56,7 +56,7 @@ class AsyncClient(AsyncResources):
         options = http_options(target, DEFAULT_TIMEOUT_S if timeout is None else timeout)
         self._transport = AsyncTransport(
             target,
-            timeout_s=timeout if http_client is None else None,
+            timeout_s=timeout,
             max_retries=max_retries,
             headers=default_headers or {},
             http=http_client or httpx2.AsyncClient(**options),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpx2
 
@@ -37,7 +37,8 @@ class AsyncTransport:
         self.target = target
         self.timeout_s = timeout_s
         self.max_retries = max_retries
-        self.headers = headers
+        # Names in lower case, so that a later header replaces an earlier one.
+        self.headers = {name.lower(): value for name, value in headers.items()}
         self.http = http
 
     async def request(self, kind: type[T], request: Request) -> T:
@@ -48,7 +49,7 @@ class AsyncTransport:
     async def page(self, kind: type[T], request: Request) -> AsyncPage[T]:
         """Send a request for a list and return its page."""
         response = await self.send(request)
-        body = _request.load(response)
+        body = _request.load_page(response)
         items = [_request.validate(kind, item, response) for item in body["data"]]
         page = AsyncPage(self, kind, request, items, body, response.headers.get("x-request-id"))
         return self._result(page, request, response)
@@ -114,6 +115,14 @@ class AsyncTransport:
         with _request.translated_errors(self.target.base_url):
             async for chunk in response.aiter_raw():
                 yield chunk
+
+    def poll(self, deadline: Deadline) -> dict[str, Any]:
+        """Return options of a request that the server answers when an object has ended.
+
+        The server holds it longer than a short `timeout`, or that of an `http_client`, allows.
+        """
+        wait_s = deadline.left_s(_retry.MAX_POLL_S)
+        return {"wait": wait_s, "timeout": wait_s + (self.timeout_s or _retry.ANSWER_S)}
 
     async def wait(
         self,

@@ -33,8 +33,8 @@ class Client(Resources):
     FINETUNED_PROFILE, or else the default one.
 
     `timeout` limits each request in seconds: 60 by default, and 600 for `openai`. `http_client` is
-    used as it is, with its own timeouts, proxies and certificates; several clients can share it,
-    and `close` leaves it open.
+    used as it is, with its own timeouts (unless `timeout` is given), proxies and certificates;
+    several clients can share it, and `close` leaves it open.
 
         with finetuned.Client() as client:
             file = client.files.create("chats.jsonl")
@@ -57,7 +57,7 @@ class Client(Resources):
         options = http_options(target, DEFAULT_TIMEOUT_S if timeout is None else timeout)
         self._transport = Transport(
             target,
-            timeout_s=timeout if http_client is None else None,
+            timeout_s=timeout,
             max_retries=max_retries,
             headers=default_headers or {},
             http=http_client or httpx2.Client(**options),

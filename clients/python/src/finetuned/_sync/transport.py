@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpx2
 
@@ -38,7 +38,8 @@ class Transport:
         self.target = target
         self.timeout_s = timeout_s
         self.max_retries = max_retries
-        self.headers = headers
+        # Names in lower case, so that a later header replaces an earlier one.
+        self.headers = {name.lower(): value for name, value in headers.items()}
         self.http = http
 
     def request(self, kind: type[T], request: Request) -> T:
@@ -49,7 +50,7 @@ class Transport:
     def page(self, kind: type[T], request: Request) -> Page[T]:
         """Send a request for a list and return its page."""
         response = self.send(request)
-        body = _request.load(response)
+        body = _request.load_page(response)
         items = [_request.validate(kind, item, response) for item in body["data"]]
         page = Page(self, kind, request, items, body, response.headers.get("x-request-id"))
         return self._result(page, request, response)
@@ -115,6 +116,14 @@ class Transport:
         with _request.translated_errors(self.target.base_url):
             for chunk in response.iter_raw():
                 yield chunk
+
+    def poll(self, deadline: Deadline) -> dict[str, Any]:
+        """Return options of a request that the server answers when an object has ended.
+
+        The server holds it longer than a short `timeout`, or that of an `http_client`, allows.
+        """
+        wait_s = deadline.left_s(_retry.MAX_POLL_S)
+        return {"wait": wait_s, "timeout": wait_s + (self.timeout_s or _retry.ANSWER_S)}
 
     def wait(
         self,

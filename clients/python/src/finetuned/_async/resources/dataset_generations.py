@@ -206,7 +206,9 @@ class AsyncDatasetGenerations(AsyncResource):
         """
         deadline = Deadline(timeout_s, f"The dataset generation {id}")
         return await self._transport.wait(
-            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
+            lambda: self.retrieve(id, **self._transport.poll(deadline)),
+            deadline,
+            on_change=on_change,
         )
 
 

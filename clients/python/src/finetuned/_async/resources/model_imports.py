@@ -183,7 +183,9 @@ class AsyncModelImports(AsyncResource):
         """
         deadline = Deadline(timeout_s, f"The model import {id}")
         return await self._transport.wait(
-            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
+            lambda: self.retrieve(id, **self._transport.poll(deadline)),
+            deadline,
+            on_change=on_change,
         )
 
 

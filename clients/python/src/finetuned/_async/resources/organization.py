@@ -876,7 +876,9 @@ class AsyncOrganizationErasures(AsyncResource):
         """
         deadline = Deadline(timeout_s, f"The erasure {id}")
         return await self._transport.wait(
-            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
+            lambda: self.retrieve(id, **self._transport.poll(deadline)),
+            deadline,
+            on_change=on_change,
         )
 
 

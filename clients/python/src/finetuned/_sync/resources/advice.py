@@ -179,7 +179,9 @@ class AdviceBase(Resource):
         """
         deadline = Deadline(timeout_s, f"The advice {id}")
         return self._transport.wait(
-            lambda: self.retrieve(id, wait=deadline.left_s(30)), deadline, on_change=on_change
+            lambda: self.retrieve(id, **self._transport.poll(deadline)),
+            deadline,
+            on_change=on_change,
         )
 
 
