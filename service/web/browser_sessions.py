@@ -31,7 +31,8 @@ def secret_of(scope: Scope) -> str | None:
     """Return the secret in a request's session cookie; None if it has no such cookie.
 
     Over https, only the cookie with the prefix counts: the other one may be from a page of another
-    subdomain, or from whoever answers plain http, and would sign the browser in as someone else.
+    subdomain, or from a server that answers plain http, and would sign the browser in as someone
+    else.
     """
     cookies = _cookies(scope)
     if secret := cookies.get(SECURE_COOKIE):
