@@ -14,8 +14,9 @@ from service.files.curation.deprecated import OldState, TaskFailure, old_state
 from service.files.curation.file_tasks import TaskStore, check_room, get_task, list_tasks
 from service.files.curation.records import Task, TaskKind
 from service.files.routes import Store, require_file
+from service.imports.records import ImportOptions
 from service.imports.routes import Registry, new_import
-from service.imports.schemas import BaseModelId, ImportFinding, ImportOptions, Suffix
+from service.imports.schemas import BaseModelId, ImportFinding, Suffix
 from service.web.audit_events import AuditEvent
 from service.web.deprecation import deprecated_router
 from service.web.deps import AppSettings, Caller

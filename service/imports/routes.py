@@ -14,9 +14,9 @@ from service.files.curation.operations import IdempotencyKey, TaskOperations
 from service.files.curation.records import Task, TaskKind
 from service.files.records import Files, Purpose
 from service.files.routes import Store
+from service.imports.records import ImportOptions
 from service.imports.schemas import (
     CreateModelImport,
-    ImportOptions,
     ModelImport,
 )
 from service.models.records import clean_suffix, model_name, new_tag

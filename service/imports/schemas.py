@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.files.curation.operations import TaskOperation
 from service.web.validation import Metadata
-
-
-class ImportOptions(msgspec.Struct, frozen=True):
-    """The base model, the suffix, and the name that the model will have."""
-
-    base_model: str
-    suffix: str | None
-    model: str
-
 
 BaseModelId = Annotated[
     str,

@@ -19,7 +19,7 @@ from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFa
 from service.files.curation.outputs import Outputs, StoredAdapter
 from service.files.curation.records import Task, Tasks
 from service.files.records import FileRecord, Files
-from service.imports.schemas import ImportOptions
+from service.imports.records import ImportOptions
 from service.models.adapter_check import (
     AdapterMismatch,
     BaseLayout,

@@ -91,7 +91,7 @@ async def test_a_text_is_found_in_all_that_a_project_has(api: Api, chats, work):
         named = (await upload(http, b"x", "user_data", name=f"{PERSON}.txt")).json()
         found = await erased(http, "substring", PERSON)
 
-        places = {(one["object"], one["id"]): one for one in found["places"]}
+        places = {(one["object"], one["id"]): one for one in found["result"]["places"]}
         assert places.keys() == {*of_requests.items(), *of_tasks.items(), ("file", named["id"])}
         for kind, name in of_tasks.items():
             of_redis = kind in ("fine_tuning.sweep", "fine_tuning.advice", "webhook_endpoint")
@@ -104,7 +104,7 @@ async def test_a_text_is_found_in_all_that_a_project_has(api: Api, chats, work):
         assert PERSON not in json.dumps(found, ensure_ascii=False)
 
         async with await api.client("other", Role.PROJECT_ADMIN) as other:
-            assert (await erased(other, "substring", PERSON))["places"] == []
+            assert (await erased(other, "substring", PERSON))["result"]["places"] == []
 
 
 async def test_an_erasure_leaves_the_text_neither_in_names_nor_in_reports(api: Api, work):
@@ -118,11 +118,11 @@ async def test_an_erasure_leaves_the_text_neither_in_names_nor_in_reports(api: A
         preview = f"{project_id}/files/{file['id']}/tasks/filepreview-a/preview.json"
         await storage.put_bytes(preview, json.dumps({"text": PERSON}).encode())
         found = await erased(http, "substring", PERSON, apply=True)
-        [one] = found["files"]
+        [one] = found["result"]["files"]
         assert one["is_erased"]
         new = (await http.get(f"/v1/files/{one['new_file']}")).json()
         assert new["filename"] == f"{file['id']}.erased.jsonl"
-        assert found["places"] == []
+        assert found["result"]["places"] == []
         assert PERSON not in json.dumps(found, ensure_ascii=False)
         for key in await storage.keys(""):
             assert PERSON.encode() not in await storage.get_bytes(key)

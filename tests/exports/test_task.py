@@ -92,7 +92,7 @@ async def test_kill_9_of_the_worker_starts_again_and_leaves_nothing(
         await process.wait()
     await until_true(lambda: not children_of(scratch))
     async with work("cpu"):
-        found = await until(http, export, "succeeded", "failed")
+        found = await until(http, export, "completed", "failed")
     assert found["status"] == "completed", found["error"]
     assert found["created_at"] <= found["started_at"] <= found["finished_at"]
     result = found["result"]

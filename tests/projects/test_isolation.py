@@ -17,7 +17,7 @@ from service.exports.records import ExportRecord, ExportStatus
 from service.files.curation.records import Task, TaskKind
 from service.files.curation.versions.diff import diff_task
 from service.generation.records import GenerationRecord, RowKind
-from service.imports.schemas import ImportOptions
+from service.imports.records import ImportOptions
 from service.jobs.advice.records import AdviceRecord
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord

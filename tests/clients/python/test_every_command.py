@@ -166,7 +166,7 @@ OTHER = (
     "batches cancel batch_x",
     "webhooks create https://192.0.2.1/hook --event fine_tuning.job.succeeded --to hook-secret",
     "webhooks show {webhook}",
-    "webhooks update {webhook} --disable",
+    "webhooks update {webhook} --name deploy",
     "webhooks rotate-secret {webhook} --to new-hook-secret",
     "webhooks deliveries {webhook}",
     "webhooks delete {webhook} --yes",

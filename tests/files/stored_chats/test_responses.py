@@ -126,10 +126,11 @@ def test_answers_of_vllm_are_stored():
         assert chat.id in answer
         assert chat.row["messages"][0] == {"role": "user", "content": asked["input"]}
         assert len(chat.row["messages"][1]["content"]) > 50
-        assert (chat.finish_reason, chat.usage) == (
-            "length",
-            {"prompt_tokens": 37, "completion_tokens": 24, "total_tokens": 61},
-        )
+        assert chat.finish_reason in ("stop", "length")
+        usage = chat.usage
+        assert usage is not None
+        assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+        assert usage["prompt_tokens"] == whole["usage"]["input_tokens"]
 
 
 HELLO = json.dumps(response(said("Hello"))).encode()

@@ -71,14 +71,10 @@ def update(
     url: Annotated[str | None, typer.Option(help="New address.")] = None,
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
     event: Events = None,
-    enable: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Send events, or stop.")
-    ] = None,
     as_json: Json = False,
 ) -> None:
     """Change an endpoint. Omitted options are unchanged."""
-    status = None if enable is None else ("enabled" if enable else "disabled")
-    changes: Any = given(url=url, name=name, event_types=event or None, status=status)
+    changes: Any = given(url=url, name=name, event_types=event or None)
     if not changes:
         raise WrongUsage("No change was given.", next_step="See `--help` for the options.")
     with client() as server:
