@@ -54,7 +54,7 @@ COMMANDS: Final = {
     ),
     "evals": ("records:evals", "Evaluations of models with graders, and their runs."),
     "batches": ("records:batches", "Batches of inference requests."),
-    "webhooks": ("webhooks", "Endpoints that are told about events."),
+    "webhooks": ("webhooks", "Endpoints that receive events."),
     "usage": ("usage:usage", "Show inference requests and tokens."),
     "admin": ("admin", "Manage projects and keys, and read the audit log."),
 }

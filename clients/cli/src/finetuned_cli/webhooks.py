@@ -1,4 +1,4 @@
-"""The `finetuned webhooks` commands: endpoints that are told about events."""
+"""The `finetuned webhooks` commands: endpoints that receive events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finetuned_cli.output import Json, Out, plain, when
 from finetuned_cli.session import client, given
 from finetuned_cli.tables import Column
 
-app = App(help="Endpoints that are told about events.", no_args_is_help=True)
+app = App(help="Endpoints that receive events.", no_args_is_help=True)
 _endpoints = Noun(app, "webhook_endpoints", "WEBHOOK_ID")
 Events = Annotated[
     list[str] | None,
