@@ -62,7 +62,7 @@ clients: install  ## Generate the clients' types and methods from openapi.json
 	@$(PY) -m tests.node run clients/typescript generate
 
 console: install  ## Build the web console from clients/console into service/console/static
-	@$(PY) -m tests.node ci clients/typescript
+	@$(PY) -m tests.node run clients/typescript build
 	@$(PY) -m tests.node run clients/console build
 
 metrics-docs: install  ## Generate docs/metrics.md and docs/api/errors.md from the code
