@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import re
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,8 +20,10 @@ from service.console.files import STATIC, Console, read
 from service.console.routes import HEADERS, POLICY
 from tests.conftest import Api
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SCRIPT = "_app/immutable/entry/start.abc.js"
+OUTSIDE = "contents of a file outside the folder"
 FILES = {
     "index.html": "<!doctype html><title>console</title>" + "<p>" * 500,
     "favicon.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>",
@@ -38,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     (folder / f"{SCRIPT}.br").write_bytes(b"brotli")
-    (tmp_path / "secret.txt").write_text("secret", "utf-8")
+    (tmp_path / "secret.txt").write_text(OUTSIDE, "utf-8")
     return folder
 
 
@@ -127,23 +132,33 @@ async def test_head_answers_without_a_body(browser):
 @pytest.mark.parametrize(
     "path",
     [
-        *("_app/immutable/entry/start.old.js", "_app/", "_app/../../secret.txt"),
-        *("_app/%2e%2e/%2e%2e/secret.txt", "_app/immutable/small.js", f"{SCRIPT}.br"),
+        *("_app/immutable/entry/start.old.js", "_app/", "_app/immutable"),
+        *("_app/immutable/small.js", f"{SCRIPT}.br"),
     ],
 )
 async def test_missing_files_of_a_build_are_404(browser, path):
     answer = await browser.get(f"/console/{path}")
-    assert "secret" not in answer.text
-    if answer.text != FILES["index.html"]:  # the client resolves dots itself
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_url")
-        assert answer.headers["cache-control"] == "no-store"
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_url")
+    assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", ["../secret.txt", "..%2fsecret.txt", "%2e%2e/%2e%2e/etc/passwd"])
-async def test_no_path_leads_out_of_the_folder(browser, path):
-    answer = await browser.get(f"/console/{path}")
-    assert "secret" not in answer.text
-    assert "root:" not in answer.text
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../secret.txt", "..%2fsecret.txt", "_app/../../secret.txt", "%2e%2e/secret.txt"),
+        *("_app/%2e%2e/%2e%2e/secret.txt", "..\\secret.txt", "/../secret.txt", "%00/../secret.txt"),
+    ],
+)
+async def test_no_path_leads_out_of_the_folder(api: Api, browser, path):
+    address = urlsplit(api.base_url)  # a client would resolve the dots itself
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    request = f"GET /console/{path} HTTP/1.1\r\nhost: api\r\nconnection: close\r\n\r\n"
+    writer.write(request.encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert OUTSIDE.encode() not in answer
 
 
 async def test_the_console_only_answers_reads_and_needs_no_key(browser):
@@ -224,7 +239,7 @@ async def test_the_page_in_the_package_loads_only_its_own_files(api: Api, built)
         for path in page.loads:
             assert (urlsplit(path).netloc, path.startswith("/console/")) == ("", True)
             file = await browser.get(path)
-            assert (file.status_code, file.headers["content-type"] == HTML) == (200, False), path
+            assert file.status_code == 200, path
             if "/immutable/" in path:
                 assert file.headers["cache-control"].endswith("immutable")
             assert not file.headers["content-type"].startswith("text/html"), path
@@ -238,5 +253,25 @@ def test_no_script_or_style_in_the_package_names_another_server(built):
         for path in STATIC.rglob("*")
         if path.suffix in (".js", ".css", ".html")
         for match in names.findall(path.read_text("utf-8"))
+        if not match.endswith(".invalid")
     }
     assert found == set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+async def test_a_browser_shows_the_console_without_violations_of_the_policy(api: Api, built):
+    profile = tempfile.mkdtemp(dir=api.settings.data_dir)
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}")
+    browser = await asyncio.create_subprocess_exec(
+        str(CHROMIUM),
+        *options,
+        *("--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"),
+        f"{api.base_url}/console/jobs?status=running",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    page, log = [part.decode(errors="replace") for part in await browser.communicate()]
+    assert 'type="password"' in page  # the sign-in, which the script shows
+    reported = [line for line in log.splitlines() if "CONSOLE" in line]
+    assert not [line for line in reported if "Content Security Policy" in line], reported
