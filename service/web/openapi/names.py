@@ -61,6 +61,7 @@ NAMES: Final = {
     "UploadCreate": "CreateUpload",
     "ValidationReport": "ReportValidation",
     # Fine-tuning
+    "AgreementObject": "HumanReviewAgreement",
     "CheckpointMetrics": "FineTuningJobCheckpointMetrics",
     "CheckpointObject": "FineTuningJobCheckpoint",
     "CreateJob": "CreateFineTuningJob",
@@ -82,6 +83,9 @@ NAMES: Final = {
     "MixedFile": "CreateMixedFile",
     "MlflowIntegration": "CreateMlflowIntegration",
     "MlflowRunObject": "MlflowRun",
+    "PositionObject": "HumanReviewPosition",
+    "PreferenceObject": "HumanReviewPreference",
+    "ShareObject": "HumanReviewShare",
     "PermissionDeleted": "CheckpointPermissionDeleted",
     "PermissionObject": "CheckpointPermission",
     "Phase": "FineTuningJobEvaluationPhase",
