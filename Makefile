@@ -10,7 +10,7 @@ export WORKERS
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up doctor test test-fast proof lint format openapi openapi-examples clients \
+.PHONY: help install demo up doctor test test-fast proof lint format openapi openapi-examples clients console \
         metrics-docs helm-readme docs locks images release clean
 
 help:  ## List the available tasks
@@ -60,6 +60,10 @@ openapi-examples: openapi  ## Fetch the examples of openapi.json from a running 
 clients: install  ## Generate the clients' types and methods from openapi.json
 	@$(PY) clients/python/scripts/generate.py
 	@$(PY) -m tests.node run clients/typescript generate
+
+console: install  ## Build the web console from clients/console into service/console/static
+	@$(PY) -m tests.node run clients/typescript build
+	@$(PY) -m tests.node run clients/console build
 
 metrics-docs: install  ## Generate docs/metrics.md and docs/api/errors.md from the code
 	@$(PY) -m service.cli metrics --output docs/metrics.md

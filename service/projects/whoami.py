@@ -18,7 +18,7 @@ from service.projects.storage_use import StorageUse
 from service.usage.limits import CurrentUse, current_use
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.permissions import Permission, needs
+from service.web.permissions import PERMISSIONS, Permission, needs
 
 
 class LimitUse(BaseModel):
@@ -69,6 +69,10 @@ class CallerObject(BaseModel):
     object: Literal["caller"] = "caller"
     api_key: KeyObject
     project: ProjectObject
+    permissions: list[Permission] = Field(
+        description="What the role of the API key allows. Each operation states the one that it "
+        "needs as `x-permission`."
+    )
     api_key_limits: Allowance = Field(
         description="Limits that apply to the API key, installation defaults included."
     )
@@ -118,6 +122,7 @@ async def retrieve_caller(
     return CallerObject(
         api_key=KeyObject.from_record(key, last_used_at),
         project=ProjectObject.from_record(project, storage_bytes),
+        permissions=sorted(PERMISSIONS[caller.role]),
         api_key_limits=await _allowance(
             redis, key.id, key.limits.or_default(settings.default_key_limits)
         ),

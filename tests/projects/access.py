@@ -149,5 +149,5 @@ OF_OTHER_PROJECTS: Final = {
 }
 """The roles of keys that may use an operation on an object of another project: none on its data."""
 
-PUBLIC: Final = frozenset({"getLiveness", "getReadiness"})
+PUBLIC: Final = frozenset({"getLiveness", "getReadiness", "listSignInMethods"})
 """Operations that need no key."""

@@ -409,6 +409,8 @@ export interface Caller {
   api_key: ApiKey;
   /** A project (tenant). */
   project: Project;
+  /** What the role of the API key allows. Each operation states the one that it needs as `x-permission`. */
+  permissions: Permission[];
   /** Limits that apply to the API key, installation defaults included. */
   api_key_limits: ApiKeyLimitUsage;
   /** Limits that apply to all keys of the project together, installation defaults included. */
@@ -3516,6 +3518,9 @@ export interface EvalRunOutputItemSample {
   /** Tokens of a sample. */
   usage: EvalRunSampleUsage;
 }
+
+/** What a route can need. `read` changes nothing. */
+export type Permission = "caller.read" | "model.request" | "model.read" | "model.write" | "model.share" | "aliases.read" | "aliases.write" | "files.read" | "files.write" | "data.read" | "data.erase" | "fine_tuning.read" | "fine_tuning.write" | "evals.read" | "evals.write" | "batches.read" | "batches.write" | "exports.read" | "exports.write" | "webhooks.read" | "webhooks.write" | "usage.read" | "project.read" | "project.write" | "api_keys.read" | "api_keys.write" | "audit_logs.read" | "organization.read" | "organization.write";
 
 /** Response to revoking a permission. */
 export interface CheckpointPermissionDeleted {

@@ -9550,6 +9550,42 @@ class Caller(ApiObject):
     """
     A project (tenant).
     """
+    permissions: list[
+        Literal[
+            "caller.read",
+            "model.request",
+            "model.read",
+            "model.write",
+            "model.share",
+            "aliases.read",
+            "aliases.write",
+            "files.read",
+            "files.write",
+            "data.read",
+            "data.erase",
+            "fine_tuning.read",
+            "fine_tuning.write",
+            "evals.read",
+            "evals.write",
+            "batches.read",
+            "batches.write",
+            "exports.read",
+            "exports.write",
+            "webhooks.read",
+            "webhooks.write",
+            "usage.read",
+            "project.read",
+            "project.write",
+            "api_keys.read",
+            "api_keys.write",
+            "audit_logs.read",
+            "organization.read",
+            "organization.write",
+        ]
+    ]
+    """
+    What the role of the API key allows. Each operation states the one that it needs as `x-permission`.
+    """
     api_key_limits: ApiKeyLimitUsage
     """
     Limits that apply to the API key, installation defaults included.

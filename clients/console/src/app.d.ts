@@ -1,0 +1,5 @@
+declare module "virtual:messages/*" {
+  import type { Catalog } from "#lib/i18n.svelte.ts";
+  const catalog: Catalog;
+  export default catalog;
+}

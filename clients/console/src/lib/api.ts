@@ -1,0 +1,73 @@
+/** The client of the API that all pages use, in the session of this browser. */
+
+import { APIConnectionError, APIError, Finetuned } from "@finetuned/client";
+import { connection } from "./connection.svelte.ts";
+import { session } from "./session.svelte.ts";
+
+export { APIConnectionError, APIError };
+
+/**
+ * Send a request with the session's cookie and CSRF token.
+ *
+ * If the session has ended, the page asks the person to sign in again and then repeats the request,
+ * so that nothing typed is lost.
+ */
+async function sessionFetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  for (;;) {
+    const headers = new Headers(init?.headers);
+    headers.delete("authorization");
+    if (session.csrfToken) headers.set("x-csrf-token", session.csrfToken);
+    let response: Response;
+    try {
+      response = await fetch(input, { ...init, headers, credentials: "same-origin" });
+    } catch (error) {
+      if (!init?.signal?.aborted) connection.lost();
+      throw error;
+    }
+    connection.found();
+    if (response.status !== 401 || !session.isSignedIn) {
+      if (response.status === 403) void session.refresh();
+      return response;
+    }
+    await response.body?.cancel();
+    await session.renewed();
+  }
+}
+
+/** The client. It has no API key: `sessionFetch` authenticates. */
+export const client = new Finetuned({
+  baseURL: location.origin,
+  apiKey: "session",
+  fetch: sessionFetch,
+  maxRetries: 1,
+});
+
+/** The error of the API in a thrown value: its code, message and request ID. */
+export interface Fault {
+  status: number | null;
+  code: string | null;
+  message: string;
+  param: string | null;
+  requestId: string | null;
+}
+
+export function faultOf(error: unknown): Fault {
+  if (error instanceof APIError && !(error instanceof APIConnectionError)) {
+    return {
+      status: error.status ?? null,
+      code: error.code ?? null,
+      message: error.error?.message ?? error.message,
+      param: error.param ?? null,
+      requestId: error.requestID ?? null,
+    };
+  }
+  const isOffline = error instanceof APIConnectionError || error instanceof TypeError;
+  const message = error instanceof Error ? error.message : String(error);
+  return {
+    status: null,
+    code: isOffline ? "offline" : null,
+    message,
+    param: null,
+    requestId: null,
+  };
+}

@@ -1,0 +1,31 @@
+/** Light, dark, or as in the system. Kept in this browser. */
+
+type Choice = "system" | "light" | "dark";
+
+const STORED = "finetuned.theme";
+
+class Theme {
+  #choice: Choice = $state("system");
+
+  constructor() {
+    const stored = localStorage.getItem(STORED);
+    if (stored === "light" || stored === "dark") this.choice = stored;
+  }
+
+  get choice(): Choice {
+    return this.#choice;
+  }
+
+  set choice(choice: Choice) {
+    this.#choice = choice;
+    if (choice === "system") {
+      localStorage.removeItem(STORED);
+      delete document.documentElement.dataset.theme;
+    } else {
+      localStorage.setItem(STORED, choice);
+      document.documentElement.dataset.theme = choice;
+    }
+  }
+}
+
+export const theme = new Theme();
