@@ -148,7 +148,7 @@ class PreferenceObject(BaseModel):
 
 
 class AgreementObject(BaseModel):
-    """Agreement of people with the measure that decided: on which pair it prefers the same answer."""
+    """Agreement of people with the measure that decided, on pairs of answers."""
 
     metric: str = Field(description="Metric that decided the verdict.", examples=["judge"])
     agreements: float = Field(
