@@ -43,6 +43,7 @@ from service.jobs import routes as job_routes
 from service.jobs.advice import deprecated as old_advice_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
+from service.jobs.evaluation.labels import routes as label_routes
 from service.jobs.sweeps import deprecated as old_sweep_routes
 from service.jobs.sweeps import routes as sweep_routes
 from service.lifespan import open_resources
@@ -167,6 +168,7 @@ def _routes() -> list[BaseRoute]:
         job_routes,
         graders_routes,
         evaluation_routes,
+        label_routes,
         advice_routes,
         old_advice_routes,
         sweep_routes,

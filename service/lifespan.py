@@ -46,6 +46,7 @@ from service.inference.gateway.parameters import RequestRules
 from service.inference.upstreams import Upstreams
 from service.jobs.advice.records import AdviceStore
 from service.jobs.dispatch import Dispatcher
+from service.jobs.evaluation.labels.records import Labels
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.event_stream import JobChanges
 from service.jobs.records import Jobs
@@ -193,6 +194,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.uploads, state.curation = Uploads(redis, state.files), Tasks(redis)
     state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
     state.reviews = Reviews(redis, state.storage)
+    state.evaluation_labels = Labels(redis, state.storage)
     state.upload_slots = upload_slots(settings.max_uploads_at_once)
     state.running_graders = graders_routes.running_graders()
 

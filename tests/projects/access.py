@@ -57,6 +57,8 @@ _OPERATIONS: Final = {
         *("listChatCompletions", "getChatCompletion", "listChatCompletionMessages"),
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "getRecognizer"),
         *("getFineTuningJobEvaluation", "getFineTuningJobEvaluationReport"),
+        *("putFineTuningJobEvaluationLabel", "deleteFineTuningJobEvaluationLabels"),
+        "listFineTuningJobEvaluationLabels",
         *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
         *("listRowReviews", "getRowReview"),
         *("downloadExport", "getModelExportContent"),
