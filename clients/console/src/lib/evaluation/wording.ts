@@ -62,3 +62,8 @@ export function pointsInterval(mean: number, low: number, high: number) {
   const digits = digitsOf(low, high);
   return { points: fixed(mean, digits), low: fixed(low, digits), high: fixed(high, digits) };
 }
+
+/** The column's name as a heading, such as "Best prompt". Checkpoints keep their names. */
+export function columnTitle(column: string): string {
+  return textOf(`evaluation.column_title.${column}`) ?? column;
+}
