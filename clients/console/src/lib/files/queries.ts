@@ -15,3 +15,17 @@ export function fileQuery(id: string) {
       query.state.data?.status === "uploaded" ? CHECK_MS : false,
   } as const;
 }
+
+/** A page of a list with the number of all objects, which the client's own pages leave out. */
+interface CountedPage<T> {
+  data: T[];
+  has_more: boolean;
+  last_id: string | null;
+  counts?: { total: number };
+}
+
+/** Return a page of files. The first one has the number of all. */
+export function listFiles(query: object, after: string, signal: AbortSignal) {
+  const more = after ? { after } : { include: ["counts"] };
+  return client.get<CountedPage<FileObject>>("/files", { query: { ...query, ...more }, signal });
+}
