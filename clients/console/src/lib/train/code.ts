@@ -69,9 +69,9 @@ function curl(body: Record<string, unknown>, isSweep: boolean, address: string):
 }
 
 function yaml(body: Record<string, unknown>, isSweep: boolean, address: string): string {
-  const [name, command] = isSweep ? ["sweep", "sweeps"] : ["job", "jobs"];
+  const name = isSweep ? "sweep.yaml" : "job.yaml";
   return [
-    `# Save as ${name}.yaml, then: finetuned ${command} apply ${name}.yaml`,
+    `# Save as ${name}, then: finetuned jobs create ${name}`,
     `# Server: ${address} (FINETUNED_BASE_URL, or \`finetuned login\`)`,
     ...yamlLines(body, ""),
     "",
