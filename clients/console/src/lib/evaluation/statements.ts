@@ -178,7 +178,7 @@ const PARTS: Record<string, (f: Figures) => string> = {
       examples: f["nearest_examples"] ? 0 : (f["examples"] ?? 0),
     }),
   read_worse_answers: (f) => (f["much_worse"] ? t("statements.part.read_worse_answers") : ""),
-  right,
+  right_answers: right,
   rival: (f) => columnName(f["rival"]),
   rounded_points: (f) => fixed(f["points"]),
   savings: (f) =>
