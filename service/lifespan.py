@@ -101,7 +101,7 @@ async def open_resources(
         projects,
         find_principal,
         lifetime_s=settings.session_lifetime_s,
-        find_person=sign_in and sign_in.find_person,
+        find_person=None if sign_in is None else sign_in.find_person,
     )
     authenticator = Authenticator(
         find_principal,

@@ -14,7 +14,7 @@ import hmac
 import html
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,9 @@ from urllib.parse import unquote_plus, urlencode
 from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
+from pydantic import SecretStr
 
+from service.config import OidcGrant
 from tests.http_server import http_server
 
 CLIENT_ID, CLIENT_SECRET = "finetuned-console", "a secret: 100% + &"
@@ -164,6 +166,21 @@ class OidcProvider:
             **self.claims,
         }
         return jwt.encode({"alg": "RS256", "kid": self.key.kid}, said, self.key)
+
+
+def settings_for(provider: OidcProvider, grants: Sequence[OidcGrant]) -> dict[str, Any]:
+    """Return the settings of an API whose people sign in through the provider."""
+    secret = provider.client_secret
+    return {
+        "oidc_issuer": provider.issuer,
+        "oidc_audience": "finetuned",
+        "oidc_jwks": f"{provider.issuer}/jwks",
+        "oidc_grants": tuple(grants),
+        "oidc_client_id": CLIENT_ID,
+        "oidc_client_secret": None if secret is None else SecretStr(secret),
+        "oidc_redirect_uri": provider.redirect_uri,
+        "oidc_display_name": "Example Bank",
+    }
 
 
 async def hang(_: web.Request) -> web.StreamResponse:

@@ -22,6 +22,7 @@ from service.web import browser_sessions, request_audit
 from service.web.audit_events import AuditEvent
 from service.web.auth import Authenticator, Failure, FailureReason
 from service.web.deps import resource
+from service.web.permissions import EVENT
 from service.web.resources import ListOf, list_of
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,12 @@ async def begin(request: Request, sign_in: Configured) -> RedirectResponse:
     return response
 
 
-@router.get("/callback", operation_id="completeSignIn", include_in_schema=False)
+@router.get(
+    "/callback",
+    operation_id="completeSignIn",
+    include_in_schema=False,
+    openapi_extra={EVENT: AuditEvent.SESSION_CREATED.value},
+)
 async def complete(
     request: Request, sign_in: Configured, store: Store, authenticator: _Authenticator
 ) -> RedirectResponse:

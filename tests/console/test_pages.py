@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from playwright.async_api import Browser
 
@@ -16,9 +14,9 @@ NARROWEST = 320
 
 
 @pytest.fixture
-async def origin(api: Api) -> AsyncIterator[str]:
+def origin(api: Api) -> str:
     """Address of an empty installation."""
-    yield api.base_url.removesuffix("/v1")
+    return api.base_url.removesuffix("/v1")
 
 
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.INFERENCE])

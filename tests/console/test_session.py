@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -12,6 +13,9 @@ from tests.conftest import Api
 from tests.console.browser import Console, needs_chromium
 
 pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+START = re.compile(r"/console/?$")
 
 
 def _origin(api: Api) -> str:
@@ -29,7 +33,7 @@ async def test_sign_in_and_out(api: Api, browser: Browser):
         await expect(page.get_by_text("does not know this key")).to_be_visible()
         await page.get_by_label("API key").fill(f"  {key}\n")
         await page.keyboard.press("Enter")
-        await page.wait_for_url("**/console")
+        await page.wait_for_url(START)
         await expect(page.get_by_role("navigation", name="Areas")).to_be_visible()
         kept = await page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
         assert key not in kept
@@ -85,7 +89,7 @@ async def test_the_sign_in_leads_only_to_pages_of_the_console(
         await page.goto(f"{_origin(api)}/console/sign-in?next={json.dumps(next_page)[1:-1]}")
         await page.get_by_label("API key").fill(await api.key())
         await page.keyboard.press("Enter")
-        await page.wait_for_url("**/console")
+        await page.wait_for_url(START)
 
 
 async def test_the_page_refuses_to_be_framed_and_to_load_from_elsewhere(api: Api):

@@ -35,6 +35,7 @@ from tests.oidc_provider import (
     answer_without_end,
     hang,
     oidc_provider,
+    settings_for,
 )
 
 CALLBACK = "http://127.0.0.1:1/v1/session/callback"
@@ -64,19 +65,8 @@ def settings(settings: Settings, provider: OidcProvider) -> Settings:
     return settings.model_copy(update=configured(provider))
 
 
-def configured(provider: OidcProvider, **changes: Any) -> dict[str, Any]:
-    secret = provider.client_secret
-    return {
-        "oidc_issuer": provider.issuer,
-        "oidc_audience": "finetuned",
-        "oidc_jwks": f"{provider.issuer}/jwks",
-        "oidc_grants": GRANTS,
-        "oidc_client_id": CLIENT_ID,
-        "oidc_client_secret": None if secret is None else SecretStr(secret),
-        "oidc_redirect_uri": provider.redirect_uri,
-        "oidc_display_name": "Example Bank",
-        **changes,
-    }
+def configured(provider: OidcProvider) -> dict[str, Any]:
+    return settings_for(provider, GRANTS)
 
 
 @pytest.fixture
@@ -140,7 +130,7 @@ def failure(answer: httpx.Response) -> str:
 
 
 def cookies_of(answer: httpx.Response) -> dict[str, Morsel[str]]:
-    found = SimpleCookie[str]()
+    found = SimpleCookie()
     for header in answer.headers.get_list("set-cookie"):
         found.load(header)
     return dict(found)

@@ -62,7 +62,8 @@ export function faultOf(error: unknown): Fault {
     };
   }
   const isOffline = error instanceof APIConnectionError || error instanceof TypeError;
-  const message = error instanceof Error ? error.message : String(error);
+  const text = (error as { message?: unknown } | null)?.message;
+  const message = typeof text === "string" ? text : String(error);
   return {
     status: null,
     code: isOffline ? "offline" : null,

@@ -90,10 +90,14 @@ export function t<K extends Key>(
   return message((given[0] ?? {}) as Arguments, i18n.formatter);
 }
 
-/** Return the text of a key without arguments, or null: for codes that a newer service may send. */
-export function textOf(key: string): string | null {
+/**
+ * Return the text of a key, or null if there is none: for codes that a newer service may send. A text with
+ * arguments needs them as `given`.
+ */
+export function textOf(key: string, given?: Arguments): string | null {
   const message = i18n.catalog[key];
-  return typeof message === "string" ? message : null;
+  if (typeof message === "function") return given ? message(given, i18n.formatter) : null;
+  return message ?? null;
 }
 
 const formats = new Map<

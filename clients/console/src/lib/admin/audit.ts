@@ -8,7 +8,7 @@ export type FilterName = (typeof FILTERS)[number];
 const DAY_S = 86_400;
 
 /** Parameters of the list. Days are UTC; the last one counts. */
-export function paramsOf(query: URLSearchParams): AuditLogsListParams {
+export function paramsOf(query: { get: (name: string) => string | null }): AuditLogsListParams {
   const text = (name: string): string[] | undefined => {
     const value = query.get(name)?.trim();
     return value ? [value] : undefined;
