@@ -18,7 +18,10 @@ export function completed<T extends { status: OperationStatus; error: OperationE
   operation: T,
 ): T {
   if (operation.status === "completed") return operation;
-  const { code, message } = operation.error ?? { code: operation.status, message: operation.status };
+  const { code, message } = operation.error ?? {
+    code: operation.status,
+    message: operation.status,
+  };
   throw new OperationFailed(code, message);
 }
 
