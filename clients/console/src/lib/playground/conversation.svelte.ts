@@ -2,6 +2,7 @@
 
 import { APIUserAbortError } from "@finetuned/client";
 import { deleteDraft, readDraft, writeDraft } from "#lib/drafts.ts";
+import { partsOf } from "#lib/models/names.ts";
 import { streamChat, type ChatRequest, type Chunk } from "./chat.ts";
 import type { Message, ToolCall, Waking } from "./chat.ts";
 import { faultsOfSchema, faultsOfTools, parsed } from "./json.ts";
@@ -87,6 +88,16 @@ export function newSettings(): Settings {
     odds: false,
     keep: false,
   };
+}
+
+export type ColumnRole = "prompted" | "tuned" | "base" | "other";
+
+/** What a column shows beside the others: a word of `playground.column`. */
+export function roleOf(column: Column, columns: readonly Column[]): ColumnRole {
+  if (column.promptOf) return "prompted";
+  if (partsOf(column.model)) return "tuned";
+  const isBase = columns.some(({ model }) => partsOf(model)?.base === column.model);
+  return isBase ? "base" : "other";
 }
 
 let columns = 0;
