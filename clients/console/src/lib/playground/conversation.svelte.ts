@@ -197,7 +197,7 @@ export class Conversation {
     const { columns, settings, message, shareId } = this;
     const turns = $state.snapshot(this.turns) as Turn[];
     for (const { answer } of turns.flatMap(({ cells }) => Object.values(cells).flat())) {
-      if (answer.endedAt === null) answer.state = "stopped";
+      if (["waiting", "streaming"].includes(answer.state)) answer.state = "stopped";
       answer.tokens = [];
       answer.waking = null;
       answer.failure = null;
