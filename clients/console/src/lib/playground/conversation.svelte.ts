@@ -141,8 +141,10 @@ export class Conversation {
     for (const column of this.columns) this.#answer(column, this.turns.length - 1);
   }
 
-  /** Ask a column again, after its tools' results. */
-  sendResults(column: Column, turn: number): void {
+  /** Ask a column again, with the results of the tools that it called. */
+  sendResults(column: Column, turn: number, results: Record<string, string>): void {
+    const step = this.turns[turn]?.cells[column.key]?.at(-1);
+    if (step) step.results = results;
     this.#answer(column, turn);
   }
 
@@ -234,7 +236,9 @@ export class Conversation {
     answer.state = continues ? "streaming" : "waiting";
     try {
       const request = this.#request(column, messages, continues);
-      const chunks = streamChat(request, connection.signal, (waking) => (answer.waking = waking));
+      const chunks = streamChat(request, connection.signal, (waking) => {
+        answer.waking = waking;
+      });
       for await (const chunk of chunks) add(answer, chunk);
       answer.state = "done";
     } catch (error) {
