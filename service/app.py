@@ -14,6 +14,7 @@ from service import __version__
 from service.audit import routes as audit_routes
 from service.batches import routes as batch_routes
 from service.config import Settings
+from service.console import routes as console_routes
 from service.diagnostics import routes as diagnostics_routes
 from service.erasure import deprecated as old_erasure_routes
 from service.erasure import routes as erasure_routes
@@ -42,13 +43,14 @@ from service.jobs import routes as job_routes
 from service.jobs.advice import deprecated as old_advice_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.evaluation import routes as evaluation_routes
+from service.jobs.evaluation.labels import routes as label_routes
 from service.jobs.sweeps import deprecated as old_sweep_routes
 from service.jobs.sweeps import routes as sweep_routes
 from service.lifespan import open_resources
 from service.models import routes as model_routes
 from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
-from service.projects import account_routes, admin_key_routes, session_routes
+from service.projects import account_routes, admin_key_routes, session_routes, sign_in_routes
 from service.projects import routes as project_routes
 from service.projects import whoami as whoami_routes
 from service.usage import routes as usage_routes
@@ -166,6 +168,7 @@ def _routes() -> list[BaseRoute]:
         job_routes,
         graders_routes,
         evaluation_routes,
+        label_routes,
         advice_routes,
         old_advice_routes,
         sweep_routes,
@@ -182,6 +185,7 @@ def _routes() -> list[BaseRoute]:
         admin_key_routes,
         whoami_routes,
         session_routes,
+        sign_in_routes,
         eval_routes,
         batch_routes,
         generation_routes,
@@ -193,6 +197,7 @@ def _routes() -> list[BaseRoute]:
         capture_routes,
         health,
         reference_pages,
+        console_routes,
     ):
         every.include_router(module.router)
     every.include_router(job_routes.estimates)

@@ -13,6 +13,7 @@ from service.audit.routes import verifications
 from service.audit.search import AuditLog
 from service.batches.records import Batches
 from service.config import Settings
+from service.console import files as console_files
 from service.core import metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
@@ -45,6 +46,7 @@ from service.inference.gateway.parameters import RequestRules
 from service.inference.upstreams import Upstreams
 from service.jobs.advice.records import AdviceStore
 from service.jobs.dispatch import Dispatcher
+from service.jobs.evaluation.labels.records import Labels
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.event_stream import JobChanges
 from service.jobs.records import Jobs
@@ -58,6 +60,7 @@ from service.projects.oidc import MAX_TOKEN_CHARS, Tokens
 from service.projects.records import Projects, Quotas
 from service.projects.service_accounts import ServiceAccounts
 from service.projects.sessions import Sessions
+from service.projects.sign_in import SignIn
 from service.projects.storage_use import StorageUse
 from service.usage.meter import Meter
 from service.web.auth import Authenticator
@@ -90,8 +93,16 @@ async def open_resources(
     key_uses = KeyUses(redis)
     addresses = ClientAddresses(map(network, settings.trusted_proxies))
     refusals = Refusals(redis, addresses)
-    find_principal = (Tokens.from_settings(settings, projects) or projects).find_principal
-    sessions = Sessions(redis, projects, find_principal, lifetime_s=settings.session_lifetime_s)
+    tokens = Tokens.from_settings(settings, projects)
+    find_principal = (tokens or projects).find_principal
+    sign_in = SignIn.from_settings(settings, tokens)
+    sessions = Sessions(
+        redis,
+        projects,
+        find_principal,
+        lifetime_s=settings.session_lifetime_s,
+        find_person=None if sign_in is None else sign_in.find_person,
+    )
     authenticator = Authenticator(
         find_principal,
         find_session=sessions.find_principal,
@@ -140,7 +151,8 @@ async def open_resources(
             state.redis, state.storage, state.registry = redis, storage, registry
             state.projects, state.storage_use = projects, storage_use
             state.authenticator, state.key_uses = authenticator, key_uses
-            state.sessions = sessions
+            state.sessions, state.sign_in = sessions, sign_in
+            state.console = console_files.read() if settings.console else console_files.OFF
             state.client_addresses, state.stored_chats = addresses, recorder.stored_chats
             state.upstreams, state.serves = upstreams, upstreams.serves
             _add_records(state, settings)
@@ -182,6 +194,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.uploads, state.curation = Uploads(redis, state.files), Tasks(redis)
     state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
     state.reviews = Reviews(redis, state.storage)
+    state.evaluation_labels = Labels(redis, state.storage)
     state.upload_slots = upload_slots(settings.max_uploads_at_once)
     state.running_graders = graders_routes.running_graders()
 

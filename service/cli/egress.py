@@ -191,6 +191,10 @@ def allowed(settings: Settings, environ: Mapping[str, str]) -> dict[Address, str
         named += [("FINETUNED_STORAGE_URL", f"https://{h}") for h in (host, f"{bucket}.{host}")]
     if (settings.oidc_jwks or "").startswith("https://"):
         named.append(("FINETUNED_OIDC_JWKS", str(settings.oidc_jwks)))
+    if settings.oidc_client_id and settings.oidc_token_endpoint:
+        named.append(("FINETUNED_OIDC_TOKEN_ENDPOINT", settings.oidc_token_endpoint))
+    elif settings.oidc_client_id and settings.oidc_issuer:
+        named.append(("FINETUNED_OIDC_ISSUER", settings.oidc_issuer))
     if settings.audit_witness_url:
         named.append(("FINETUNED_AUDIT_WITNESS_URL", settings.audit_witness_url))
     if settings.encryption_vault_address:

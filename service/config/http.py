@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from service.config.fields import GIB, MIB, CommaSeparated
 from service.core.networks import network
@@ -58,6 +58,7 @@ class HttpSettings(BaseModel):
         le=30 * 24 * 3600,
         description="Lifetime of a browser's session, from sign-in to sign-out.",
     )
+    console: bool = Field(default=True, description="Whether to serve the web console.")
     max_connections_per_address: int = Field(
         default=2000,
         ge=0,
@@ -180,8 +181,78 @@ class TokenSettings(BaseModel):
                 f"oidc_algorithms: {', '.join(sorted(unknown)) or 'nothing'} cannot be used; use "
                 f"some of {', '.join(sorted(ASYMMETRIC))}"
             )
-        if self.oidc_jwks and self.oidc_jwks.startswith("http://"):
-            host = urlsplit(self.oidc_jwks).hostname
-            if host not in ("127.0.0.1", "::1", "localhost"):
-                raise ValueError("oidc_jwks must be https://, or http:// on this machine")
+        if (self.oidc_jwks or "").startswith("http://") and not is_safe_url(self.oidc_jwks or ""):
+            raise ValueError("oidc_jwks must be https://, or http:// on this machine")
         return self
+
+
+CALLBACK_PATH: Final = "/v1/session/callback"
+
+
+class SignInSettings(TokenSettings):
+    """Sign-in of people to the console through the identity provider."""
+
+    oidc_client_id: str | None = Field(
+        default=None,
+        description="ID of this installation as a client of the identity provider. With it, people "
+        "sign in to the console through the provider. Requires oidc_redirect_uri and oidc_issuer.",
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="Secret of this client, unless it is a public one."
+    )
+    oidc_redirect_uri: str | None = Field(
+        default=None,
+        description="Address of this installation to which the provider sends people back, as "
+        f"registered there: https://HOST{CALLBACK_PATH}.",
+    )
+    oidc_display_name: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Name of the provider on the sign-in page, such as the organization's.",
+    )
+    oidc_scopes: CommaSeparated = Field(
+        default=("openid",),
+        description="Scopes to request at sign-in, separated by commas. Some providers need one "
+        "for the claims of the grants, such as groups.",
+    )
+    oidc_authorization_endpoint: str | None = Field(
+        default=None,
+        description="URL of the provider's sign-in page. By default, the discovery document of "
+        "the issuer names it. Requires oidc_token_endpoint.",
+    )
+    oidc_token_endpoint: str | None = Field(
+        default=None,
+        description="URL at which the API exchanges codes for tokens. Requires "
+        "oidc_authorization_endpoint. Needed if it is on another host than the issuer.",
+    )
+
+    @model_validator(mode="after")
+    def _whole_sign_in(self) -> Self:
+        if (self.oidc_client_id is None) != (self.oidc_redirect_uri is None):
+            raise ValueError("oidc_client_id and oidc_redirect_uri: set both, or neither")
+        endpoints = (self.oidc_authorization_endpoint, self.oidc_token_endpoint)
+        if any(endpoints) and not all(endpoints):
+            raise ValueError(
+                "oidc_authorization_endpoint and oidc_token_endpoint: set both, or neither"
+            )
+        if self.oidc_client_id is None or self.oidc_redirect_uri is None:
+            return self
+        if not self.oidc_issuer:
+            raise ValueError("oidc_client_id: set oidc_issuer and the settings of tokens, too")
+        asked = endpoints if all(endpoints) else (self.oidc_issuer,)
+        for url in (self.oidc_redirect_uri, *asked):
+            if not is_safe_url(url or ""):
+                raise ValueError(f"'{url}' must be https://, or http:// on this machine")
+        if urlsplit(self.oidc_redirect_uri).path != CALLBACK_PATH:
+            raise ValueError(f"oidc_redirect_uri: write it as https://HOST[:PORT]{CALLBACK_PATH}")
+        if "openid" not in self.oidc_scopes:
+            raise ValueError("oidc_scopes must contain openid")
+        return self
+
+
+def is_safe_url(url: str) -> bool:
+    """Return whether a URL is of https, or of http on this machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "http":
+        return parts.hostname in ("127.0.0.1", "::1", "localhost")
+    return parts.scheme == "https" and bool(parts.hostname)

@@ -454,12 +454,13 @@ AUTHENTICATION_FAILURES = _HTTP.counter(
     "finetuned_authentication_failures_total",
     "Requests refused because of their key, by reason: missing, unknown, expired, archived (its "
     "project), address (the key is not valid from it), throttled (too many from one address), "
-    "permission (of the key's role), cross_origin and csrf (of the session of a browser).",
+    "permission (of the key's role), cross_origin and csrf (of the session of a browser), sign_in "
+    "(through the identity provider).",
     ["reason"],
     from_zero=[
         *(("missing",), ("unknown",), ("expired",)),
         *(("archived",), ("address",), ("throttled",), ("permission",)),
-        *(("cross_origin",), ("csrf",)),
+        *(("cross_origin",), ("csrf",), ("sign_in",)),
     ],
 )
 AUDIT_ENTRIES_AGGREGATED = _HTTP.counter(

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from redis.asyncio.client import Pipeline
+
 from service.core import clock
 from service.core.errors import Conflict
 from service.core.records import Missing
@@ -23,7 +25,7 @@ from service.exports.records import ExportRecord, Exports
 from service.files.records import FileRecord, Files
 from service.files.schemas import FileDeleted
 from service.jobs import lifecycle
-from service.jobs.evaluation.records import Evaluations
+from service.jobs.evaluation.records import Evaluations, labels_key
 from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry, users_key
@@ -106,8 +108,13 @@ class Eraser:
                 **{e.key: e.sha256 for e in exports if e.key and e.sha256},
             },
         )
-        added = partial(self.deletions.add, record=erasure)
-        if await self._registry.delete(project_id, name, also=added) is None:
+
+        def together(pipe: Pipeline) -> None:
+            self.deletions.add(pipe, record=erasure)
+            if record.job_id is not None and not record.checkpoint:
+                pipe.delete(labels_key(project_id, record.job_id))
+
+        if await self._registry.delete(project_id, name, also=together) is None:
             return None
         for export in exports:
             await self._exports.delete(export)

@@ -42,8 +42,8 @@ _MAX_CACHED: Final = 10_000
 _MAX_SUBJECT_CHARS: Final = 255
 
 
-class KeysUnreadable(Exception):
-    """The keys cannot be read."""
+class ProviderUnreadable(Exception):
+    """The provider does not answer, or its answer cannot be used."""
 
 
 class ProviderKeys:
@@ -104,12 +104,12 @@ class ProviderKeys:
         self._tried_at = time.monotonic()
         try:
             if self._is_url:
-                raw = await _fetch(self._location)
+                raw = await read(self._location)
             else:
                 self._changed_ns = self._changed_at()
                 raw = await asyncio.to_thread(Path(self._location).read_bytes)
             keys = _parse(raw)
-        except (KeysUnreadable, OSError) as e:
+        except (ProviderUnreadable, OSError) as e:
             log.warning("the keys of the identity provider cannot be read: %s", e)
             return
         self._read_at = self._tried_at
@@ -118,34 +118,52 @@ class ProviderKeys:
             self.version += 1
 
 
-async def _fetch(url: str) -> bytes:
-    """Read a URL, without following redirects. Raises KeysUnreadable."""
+async def read(url: str) -> bytes:
+    """Read a URL of the provider. Raises ProviderUnreadable."""
+    status, raw = await send("GET", url)
+    if status != 200:
+        raise ProviderUnreadable(f"the answer has the status {status}")
+    return raw
+
+
+async def send(
+    method: str,
+    url: str,
+    form: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    """Send a request to the provider, without following redirects, and return status and body.
+
+    Raises ProviderUnreadable if the answer takes too long or is too large.
+    """
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.get(url, allow_redirects=False) as response,
+            session.request(
+                method, url, data=form, headers=headers, allow_redirects=False
+            ) as response,
         ):
-            if response.status != 200:
-                raise KeysUnreadable(f"the answer has the status {response.status}")
             raw = await response.content.read(_MAX_BYTES)
             while chunk := await response.content.read(_MAX_BYTES):
                 raw += chunk
                 if len(raw) > _MAX_BYTES:
-                    raise KeysUnreadable(f"the answer has more than {_MAX_BYTES} bytes")
-            return raw
+                    raise ProviderUnreadable(f"the answer has more than {_MAX_BYTES} bytes")
+            return response.status, raw
     except (aiohttp.ClientError, TimeoutError) as e:
-        raise KeysUnreadable(type(e).__name__) from e
+        raise ProviderUnreadable(type(e).__name__) from e
 
 
 def _parse(raw: bytes) -> KeySet:
-    """Parse a JWKS, keeping the keys that can verify signatures. Raises KeysUnreadable."""
+    """Parse a JWKS, keeping the keys that can verify signatures. Raises ProviderUnreadable."""
     try:
         listed = msgspec.json.decode(raw, type=dict[str, Any]).get("keys")
         usable = [key for key in listed or () if _is_usable(key)]
         return KeySet.import_key_set({"keys": usable})
     except (msgspec.DecodeError, msgspec.ValidationError, JoseError, TypeError, ValueError) as e:
-        raise KeysUnreadable("there is no JWKS with an RSA, EC or OKP key for signatures") from e
+        raise ProviderUnreadable(
+            "there is no JWKS with an RSA, EC or OKP key for signatures"
+        ) from e
 
 
 def _is_usable(key: Any) -> bool:
@@ -178,7 +196,13 @@ class Tokens:
         algorithms: Sequence[str],
         leeway_s: int,
         grants: Sequence[OidcGrant],
+        are_id_tokens: bool = False,
     ) -> None:
+        """Create the verifier.
+
+        ID tokens say who signed in; the session that then begins outlives them, with an end of its
+        own. `accept` checks a new one in full.
+        """
         self._projects = projects
         self._keys = keys
         self._issuer = issuer
@@ -186,6 +210,7 @@ class Tokens:
         self._algorithms = list(algorithms)
         self._leeway_s = leeway_s
         self._grants = grants
+        self._are_id_tokens = are_id_tokens
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
         self._version = keys.version
 
@@ -204,6 +229,25 @@ class Tokens:
             grants=settings.oidc_grants,
         )
 
+    def of_clients(self, client_id: str) -> Tokens:
+        """Return the verifier of the ID tokens that the issuer gives to a client."""
+        return Tokens(
+            self._projects,
+            self._keys,
+            issuer=self._issuer,
+            audience=client_id,
+            algorithms=self._algorithms,
+            leeway_s=self._leeway_s,
+            grants=self._grants,
+            are_id_tokens=True,
+        )
+
+    async def accept(self, token: str, nonce: str) -> Principal:
+        """Return the person whom a new ID token names. Raises Unauthenticated and Unavailable."""
+        if not is_token(token) or len(token) > MAX_TOKEN_CHARS:
+            raise _invalid(f"is not a JWT of at most {MAX_TOKEN_CHARS} characters")
+        return await self._principal_of(await self._verify(token, nonce))
+
     async def find_principal(self, secret: str) -> Principal | None:
         """Return the bearer of a token, or the owner of an API key; None if there is none.
 
@@ -211,7 +255,9 @@ class Tokens:
         """
         if not is_token(secret):
             return await self._projects.find_principal(secret)
-        verified = await self._verify_cached(secret)
+        return await self._principal_of(await self._verify_cached(secret))
+
+    async def _principal_of(self, verified: _Verified) -> Principal:
         project = await self._projects.by_name(verified.grant.project)
         if project is None:
             raise Unauthenticated(
@@ -225,7 +271,7 @@ class Tokens:
             project_name=project.name,
             role=Role(verified.grant.role),
             models=None if verified.grant.models is None else frozenset(verified.grant.models),
-            expires_at=verified.expires_at,
+            expires_at=None if self._are_id_tokens else verified.expires_at,
             project_limits=project.limits,
             is_archived=project.archived_at is not None,
             capture=project.capture,
@@ -236,7 +282,7 @@ class Tokens:
     async def _verify_cached(self, token: str) -> _Verified:
         digest = hashlib.sha256(token.encode()).digest()
         found = self._cache.get(digest) if self._version == self._keys.version else None
-        if found is not None and clock.now() < found.expires_at:
+        if found is not None and (self._are_id_tokens or clock.now() < found.expires_at):
             self._cache.move_to_end(digest)
             return found
         found = await self._verify(token)
@@ -248,8 +294,11 @@ class Tokens:
             self._cache.popitem(last=False)
         return found
 
-    async def _verify(self, token: str) -> _Verified:
-        """Check signature and claims of a token. Raises Unauthenticated and Unavailable."""
+    async def _verify(self, token: str, nonce: str | None = None) -> _Verified:
+        """Check signature and claims of a token. Raises Unauthenticated and Unavailable.
+
+        With `nonce`, the token must answer the sign-in that has it.
+        """
         header = _header(token)
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in self._algorithms:
@@ -269,7 +318,7 @@ class Tokens:
             claims = jwt.decode(token, keys, algorithms=self._algorithms).claims
         except (JoseError, ValueError) as e:
             raise _invalid("has a signature that does not match") from e
-        self._check_claims(claims)
+        self._check_claims(claims, nonce)
         subject = str(claims["sub"])[:_MAX_SUBJECT_CHARS]
         return _Verified(
             subject,
@@ -278,15 +327,21 @@ class Tokens:
             int(claims.get("iat", clock.now())),
         )
 
-    def _check_claims(self, claims: dict[str, Any]) -> None:
-        registry = jwt.JWTClaimsRegistry(
-            now=clock.now_s(),
-            leeway=self._leeway_s,
-            iss={"essential": True, "value": self._issuer},
-            aud={"essential": True, "value": self._audience},
-            sub={"essential": True},
-            exp={"essential": True},
-        )
+    def _check_claims(self, claims: dict[str, Any], nonce: str | None) -> None:
+        expected: dict[str, Any] = {
+            "iss": {"essential": True, "value": self._issuer},
+            "aud": {"essential": True, "value": self._audience},
+            "sub": {"essential": True},
+            "exp": {"essential": True},
+        }
+        if nonce is not None:
+            expected |= {"nonce": {"essential": True, "value": nonce}}
+            if "azp" in claims:  # the client, if there are several audiences
+                expected |= {"azp": {"value": self._audience}}
+        elif self._are_id_tokens:  # of a session, which outlives it
+            del expected["exp"]
+            claims = {name: value for name, value in claims.items() if name != "exp"}
+        registry = jwt.JWTClaimsRegistry(now=clock.now_s(), leeway=self._leeway_s, **expected)
         try:
             registry.validate(claims)
         except ExpiredTokenError as e:

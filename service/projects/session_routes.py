@@ -80,7 +80,8 @@ async def create_session(
         )
     session, secret = await store.begin(caller, credential)
     lifetime_s = session.expires_at - clock.now_s()
-    cookie = browser_sessions.cookie_for(request.scope, secret, lifetime_s)
+    is_https = browser_sessions.is_https(request.scope)
+    cookie = browser_sessions.cookie_for(secret, lifetime_s, is_https=is_https)
     response.headers["set-cookie"] = cookie
     return _object(session, secret, who)
 

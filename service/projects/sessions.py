@@ -43,6 +43,8 @@ class Session(Stored):
     key_digest: str | None
     token: str | None
     """The token of the identity provider, encrypted; None for a key."""
+    is_sign_in: bool = False
+    """Whether the token is an ID token, which the provider issued for a sign-in."""
     created_at: int
     expires_at: int
 
@@ -50,7 +52,7 @@ class Session(Stored):
 class Sessions:
     """Store of the sessions of all projects.
 
-    `find_bearer` returns the principal of a token.
+    `find_bearer` returns the principal of a token, and `find_person` that of an ID token.
     """
 
     def __init__(
@@ -60,16 +62,21 @@ class Sessions:
         find_bearer: Callable[[str], Awaitable[Principal | None]],
         *,
         lifetime_s: int,
+        find_person: Callable[[str], Awaitable[Principal | None]] | None = None,
     ) -> None:
         self._redis = redis
         self._projects = projects
         self._find_bearer = find_bearer
         self._lifetime_s = lifetime_s
+        self._find_person = find_person
 
-    async def begin(self, caller: Principal, credential: str) -> tuple[Session, str]:
+    async def begin(
+        self, caller: Principal, credential: str, *, is_sign_in: bool = False
+    ) -> tuple[Session, str]:
         """Begin a session of a caller who presented a key or a token. Returns it with its secret.
 
-        It ends with the credential, if that expires earlier.
+        It ends with the credential, if that expires earlier. `is_sign_in`: the credential is an ID
+        token.
         """
         secret, now_s = secrets.token_urlsafe(32), clock.now_s()
         is_of_token = is_token(credential)
@@ -80,6 +87,7 @@ class Sessions:
             key_id=caller.key_id,
             key_digest=None if is_of_token else digest_of(credential),
             token=_cipher(secret).encrypt(credential.encode()).decode() if is_of_token else None,
+            is_sign_in=is_sign_in,
             created_at=now_s,
             expires_at=min(at for at in until if at is not None),
         )
@@ -133,7 +141,8 @@ class Sessions:
             found = await self._projects.principal_of(session.key_digest)
         else:
             token = _cipher(secret).decrypt((session.token or "").encode()).decode()
-            found = await self._find_bearer(token)
+            find = self._find_person if session.is_sign_in else self._find_bearer
+            found = None if find is None else await find(token)
         if found is None:
             return None
         return dataclasses.replace(found, session_expires_at=session.expires_at)

@@ -153,6 +153,15 @@ def mean_interval(scores: Clusters) -> tuple[float, float]:
     return _interval(scores, (0.0, 1.0), (0.0, 1.0))
 
 
+def wilson_interval(count: float, total: int) -> tuple[float, float]:
+    """Return Wilson's 95% interval of a share. `count` may contain halves."""
+    z, share = normal_quantile(1 - _TAIL), count / total
+    middle = share + z**2 / (2 * total)
+    margin = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    scale = 1 + z**2 / total
+    return (middle - margin) / scale, (middle + margin) / scale
+
+
 def share_limit(count: int, total: int, miss: float = _TAIL) -> float:
     """Return the share of which a sample has `count` or fewer outcomes with the probability `miss`.
 

@@ -158,3 +158,65 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     prompt: Score | None = None
     prompt_gain: Difference | None = None
     headroom: float | None = None
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A share in percent with its 95% confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Preference(msgspec.Struct, frozen=True, kw_only=True):
+    """How often people preferred the answers of column `a` to those of `b`.
+
+    A tie counts as half in `win_rate`. Labels of rows with the same prompt are not independent, so
+    its interval is that of clustered means.
+    """
+
+    a: str
+    b: str
+    labels: int
+    rows: int
+    a_better: int
+    ties: int
+    b_better: int
+    win_rate: Share
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the metric that decided gave the better answer the higher score.
+
+    A tie of the metric counts as half; ties of people are left out. The interval is Wilson's.
+    """
+
+    metric: str
+    agreements: float
+    pairs: int
+    share: Share
+    is_human: bool = True
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the answer that was shown first, and second, was the better one.
+
+    `share` is that of the first, with Wilson's interval.
+    """
+
+    first: int
+    second: int
+    share: Share
+
+
+class HumanReview(msgspec.Struct, frozen=True, kw_only=True):
+    """What the labels of people say together. `statements` come with their `sentences`."""
+
+    labels: int
+    rows: int
+    reviewers: int
+    comparisons: list[Preference]
+    agreement: Agreement | None
+    position: Position | None
+    statements: list[Statement] = []
+    sentences: list[str] = []

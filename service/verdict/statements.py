@@ -224,6 +224,23 @@ REPORT_NOTES: Final = {
 }
 """Notes of the report on an evaluation, by code."""
 
+HUMAN_REVIEW: Final = {
+    "people_compared": (
+        "People preferred {column_name} to {rival} in {percent_of_labels} (a tie counts as half)."
+    ),
+    "people_agree_with_metric": (
+        "The measure that decided ({metric_name}) agreed with people on {agreed}."
+    ),
+    "people_may_disagree_with_metric": (
+        "The measure that decided ({metric_name}) agreed with people on {agreed}, which may be "
+        "chance: compare more answers, and read those where both differ."
+    ),
+    "people_favor_position": (
+        "People chose the answer shown {position} in {favored}: show answers in random order."
+    ),
+}
+"""Statements on what people said about the answers of an evaluation, by code."""
+
 NOTES: Final = {
     "job_refused": "A job would be refused: {message}",
     "rows_without_text_answer": "{rows} rows use tools or have no text answer, and were left out.",
@@ -235,6 +252,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     **NEXT_STEPS,
     **WARNINGS,
     **REPORT_NOTES,
+    **HUMAN_REVIEW,
     **ADVICE,
     **NOTES,
 }
@@ -343,11 +361,26 @@ def _calibration(f: Figures) -> str:
     )
 
 
+def _percent_of_labels(f: Figures) -> str:
+    text = f"{_percent(f)} of {quantity(f['labels'], 'comparison')}"
+    return text if f["labels"] == f["rows"] else f"{text} on {quantity(f['rows'], 'row')}"
+
+
+def _agreed(f: Figures) -> str:
+    return f"{f['right']:g} of {quantity(f['pairs'], 'pair')} of answers, {_percent(f)}"
+
+
+def _percent(f: Figures) -> str:
+    return f"{number(f['percent'])}% [{number(f['low'])}, {number(f['high'])}]"
+
+
 PARTS: Final[Mapping[str, Callable[[Figures], str]]] = {
+    "agreed": _agreed,
     "calibration": _calibration,
     "column_name": lambda f: column_name(f["column"]),
     "effect": effect,
     "failed_answers": lambda f: quantity(f["answers"], "answer"),
+    "favored": lambda f: f"{f['right']} of {quantity(f['pairs'], 'pair')}",
     "finding_title": _finding_title,
     "gain": _gain,
     "overlapping": lambda f: quantity(f["rows"], "held-out row"),
@@ -362,6 +395,7 @@ PARTS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "more_held_out_rows": lambda f: quantity(f["rows_needed"], "more held-out row"),
     "more_rows": lambda f: quantity(f["rows_needed"], "more row"),
     "most_lost": _most_lost,
+    "percent_of_labels": _percent_of_labels,
     "plain_effect": lambda f: effect(f, named=False),
     "power": _power,
     "prompt": prompt_name,
@@ -556,5 +590,6 @@ def statements() -> Iterator[tuple[str, Mapping[str, str]]]:
     yield "Recommendations of verdicts", NEXT_STEPS
     yield "Warnings of verdicts", WARNINGS
     yield "Notes of evaluation reports", REPORT_NOTES
+    yield "Human review of evaluations", HUMAN_REVIEW
     yield "Advice before a training", ADVICE
     yield "Notes of advice", NOTES

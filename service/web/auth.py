@@ -107,6 +107,7 @@ class FailureReason(StrEnum):
     PERMISSION = "permission"
     CROSS_ORIGIN = "cross_origin"
     CSRF = "csrf"
+    SIGN_IN = "sign_in"
 
 
 class Failure(NamedTuple):
@@ -187,38 +188,38 @@ class Authenticator:
             raise error
         if len(secret) > self._max_chars:
             error = Unauthenticated("The API key is not known.")
-            await self._fail(Failure(FailureReason.UNKNOWN, error, scope))
+            await self.refuse(Failure(FailureReason.UNKNOWN, error, scope))
         try:
             principal = await self._cache.get(secret)
         except Unauthenticated as e:
-            await self._fail(Failure(FailureReason.UNKNOWN, e, scope))
+            await self.refuse(Failure(FailureReason.UNKNOWN, e, scope))
         if principal is None:
             error = Unauthenticated(
                 "The API key is not known. It may have been revoked; ask for a new one."
             )
-            await self._fail(Failure(FailureReason.UNKNOWN, error, scope))
+            await self.refuse(Failure(FailureReason.UNKNOWN, error, scope))
         if principal.is_conditional and (failure := self._unusable(principal, scope)):
-            await self._fail(failure)
+            await self.refuse(failure)
         self._note_use(principal.project_id, principal.key_id)
         return principal
 
     async def _authenticate_session(self, secret: str, scope: Scope) -> Principal:
         if error := browser_sessions.origin_fault(scope):
-            await self._fail(Failure(FailureReason.CROSS_ORIGIN, error, scope))
+            await self.refuse(Failure(FailureReason.CROSS_ORIGIN, error, scope))
         try:
             principal = await self._sessions.get(secret[: self._max_chars])
         except Unauthenticated as e:
-            await self._fail(Failure(FailureReason.UNKNOWN, e, scope))
+            await self.refuse(Failure(FailureReason.UNKNOWN, e, scope))
         if principal is None or _has_ended(principal):
             ended = Unauthenticated(
                 "The session has expired or was ended, or its API key was revoked. Sign in again.",
                 code="session_expired",
             )
-            await self._fail(Failure(FailureReason.EXPIRED, ended, scope, principal))
+            await self.refuse(Failure(FailureReason.EXPIRED, ended, scope, principal))
         if principal.is_conditional and (failure := self._unusable(principal, scope)):
-            await self._fail(failure)
+            await self.refuse(failure)
         if error := browser_sessions.csrf_fault(scope, secret):
-            await self._fail(Failure(FailureReason.CSRF, error, scope, principal))
+            await self.refuse(Failure(FailureReason.CSRF, error, scope, principal))
         self._note_use(principal.project_id, principal.key_id)
         return principal
 
@@ -259,7 +260,7 @@ class Authenticator:
             return Failure(FailureReason.ADDRESS, error, scope, principal)
         return None
 
-    async def _fail(self, failure: Failure) -> NoReturn:
+    async def refuse(self, failure: Failure) -> NoReturn:
         """Note a failure, and raise its error, or the error of too many failures."""
         wait_s = self._throttle.record_failure(self._addresses.find(failure.scope))
         if wait_s is not None:

@@ -21,8 +21,11 @@ CSRF_HEADER: Final = "x-csrf-token"
 CREDENTIALS: Final = ("authorization", "cookie", CSRF_HEADER)
 """The headers of a request that say who sends it."""
 COOKIE: Final = "finetuned-session"
+SIGN_IN_COOKIE: Final = "finetuned-sign-in"
+"""The cookie of a sign-in at the identity provider, until it ends."""
 # Browsers accept a cookie with this prefix only over https, and not from another host.
-SECURE_COOKIE: Final = f"__Host-{COOKIE}"
+_SECURE_PREFIX: Final = "__Host-"
+SECURE_COOKIE: Final = f"{_SECURE_PREFIX}{COOKIE}"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 
@@ -109,19 +112,34 @@ def _is_surely_https(scope: Scope) -> bool:
     return _header(scope, b"sec-fetch-site") in _OWN_SITES and not is_own_machine
 
 
-def cookie_for(scope: Scope, secret: str, lifetime_s: int) -> str:
+def cookie_for(secret: str, lifetime_s: int, *, is_https: bool) -> str:
     """Return the Set-Cookie header of a new session."""
-    return _set_cookie(SECURE_COOKIE if is_https(scope) else COOKIE, secret, lifetime_s)
+    return _set_cookie(COOKIE, secret, lifetime_s, "Strict", is_secure=is_https)
 
 
 def removal_of(scope: Scope) -> str:
     """Return the Set-Cookie header that removes the session cookie of a request."""
-    return _set_cookie(SECURE_COOKIE if SECURE_COOKIE in _cookies(scope) else COOKIE, "", 0)
+    return _set_cookie(COOKIE, "", 0, "Strict", is_secure=SECURE_COOKIE in _cookies(scope))
 
 
-def _set_cookie(name: str, value: str, lifetime_s: int) -> str:
-    suffix = "; Secure" if name == SECURE_COOKIE else ""
-    return f"{name}={value}; Path=/; Max-Age={lifetime_s}; HttpOnly; SameSite=Strict{suffix}"
+def sign_in_cookie(value: str, lifetime_s: int, *, is_https: bool) -> str:
+    """Return the Set-Cookie header of a sign-in that begins, or of one that ends.
+
+    It is not `Strict`: the browser must send it when the provider's page leads back.
+    """
+    return _set_cookie(SIGN_IN_COOKIE, value, lifetime_s, "Lax", is_secure=is_https)
+
+
+def sign_in_of(scope: Scope, *, is_https: bool) -> str | None:
+    """Return the value of the cookie of a sign-in; None if the request has none."""
+    return _cookies(scope).get(f"{_SECURE_PREFIX if is_https else ''}{SIGN_IN_COOKIE}")
+
+
+def _set_cookie(name: str, value: str, lifetime_s: int, sites: str, *, is_secure: bool) -> str:
+    prefix, suffix = (_SECURE_PREFIX, "; Secure") if is_secure else ("", "")
+    return (
+        f"{prefix}{name}={value}; Path=/; Max-Age={lifetime_s}; HttpOnly; SameSite={sites}{suffix}"
+    )
 
 
 def _header(scope: Scope, wanted: bytes) -> str | None:

@@ -58,7 +58,7 @@ class Permission(StrEnum):
     ALIASES_WRITE = "aliases.write"
     FILES_READ = "files.read"  # names, sizes and states, but no contents
     FILES_WRITE = "files.write"
-    DATA_READ = "data.read"  # contents: rows, reports, examples, answers, weights
+    DATA_READ = "data.read"  # contents: rows, reports, answers, weights; own labels of answers
     DATA_ERASE = "data.erase"  # find rows in all files, and erase them
     FINE_TUNING_READ = "fine_tuning.read"
     FINE_TUNING_WRITE = "fine_tuning.write"

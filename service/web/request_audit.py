@@ -139,6 +139,13 @@ def begin(request: Request, caller: Principal, event: AuditEvent) -> None:
     audit_trail.follow(found)
 
 
+def discard(request: Request) -> None:
+    """End the trail of a request that changed nothing, without an entry."""
+    found: Trail | None = request.scope["state"].get(_TRAIL)
+    if found is not None:
+        found.is_closed = True
+
+
 def _project_of(request: Request, caller: Principal) -> str:
     """Return the project of the request, or the caller's own if the caller may not see it."""
     named = audit_trail.sanitize(str(request.path_params.get("project_id", caller.project_id)))

@@ -28,6 +28,8 @@ SECRET = "Patient 4711 prefers mornings."
 
 # They compute something from the request, and neither change nor read what is stored.
 _NOTHING_RECORDED = {"estimateFineTuningJob", "validateGrader"}
+# Who may read answers may say which are better, and take that back.
+_CHANGED_BY_READERS = {"putFineTuningJobEvaluationLabel", "deleteFineTuningJobEvaluationLabels"}
 
 
 async def logged(http: httpx.AsyncClient, **filters: Any) -> list[dict[str, Any]]:
@@ -47,7 +49,8 @@ def test_every_route_that_changes_or_reads_data_declares_its_event():
             assert event is None
         elif permission is Permission.DATA_READ:
             assert event is not None, route.operation
-            assert event.is_read or route.operation.startswith("create"), route.operation
+            is_of_readers = route.operation in _CHANGED_BY_READERS
+            assert event.is_read or is_of_readers or route.operation.startswith("create")
         elif route.method != "GET":
             assert event is not None, route.operation
             assert not event.is_read, route.operation

@@ -94,6 +94,10 @@ def test_all_servers_of_a_setting_are_allowed():
         oidc_audience="finetuned",
         oidc_jwks="https://192.0.2.9/keys",
         oidc_grants=(OidcGrant(claim="groups", value="x", project="clinic", role="member"),),
+        oidc_client_id="console",
+        oidc_redirect_uri="https://192.0.2.11/v1/session/callback",
+        oidc_authorization_endpoint="https://192.0.2.12/authorize",
+        oidc_token_endpoint="https://192.0.2.13:8443/token",
     )
     environ = {
         "AWS_ENDPOINT_URL": "https://192.0.2.6",
@@ -109,9 +113,24 @@ def test_all_servers_of_a_setting_are_allowed():
         ("192.0.2.6", 443): "AWS_ENDPOINT_URL",
         ("192.0.2.10", 443): "FINETUNED_AUDIT_WITNESS_URL",
         ("192.0.2.9", 443): "FINETUNED_OIDC_JWKS",
+        ("192.0.2.13", 8443): "FINETUNED_OIDC_TOKEN_ENDPOINT",
         ("192.0.2.8", 8200): "FINETUNED_ENCRYPTION_VAULT_ADDRESS",
         ("192.0.2.7", 4318): "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     }
+
+
+def test_the_issuer_is_allowed_if_its_discovery_document_is_read():
+    settings = Settings(
+        oidc_issuer="https://192.0.2.9:8443/realms/bank",
+        oidc_audience="finetuned",
+        oidc_jwks="/etc/finetuned/jwks.json",
+        oidc_grants=(OidcGrant(claim="groups", value="x", project="clinic", role="member"),),
+        oidc_client_id="console",
+        oidc_redirect_uri="https://192.0.2.11/v1/session/callback",
+    )
+    found = egress.allowed(settings, {})
+    assert found[("192.0.2.9", 8443)] == "FINETUNED_OIDC_ISSUER"
+    assert ("192.0.2.11", 443) not in found
 
 
 def test_egress_without_processes_of_the_service_is_no_success(tmp_path: Path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -90,6 +91,40 @@ def test_only_processes_that_need_them_reach_external_storage_and_redis(render):
     assert s3 not in policies["admin-key"]["spec"]["egress"]
 
 
+OIDC_EGRESS = {"to": [{"ipBlock": {"cidr": "10.4.0.0/16"}}], "ports": [{"port": 443}]}
+SIGN_IN: dict[str, Any] = {
+    "identityProvider": {
+        "clientId": "console",
+        "existingSecret": "oidc-client",
+        "redirectUri": "https://finetuned.example/v1/session/callback",
+        "displayName": "Example Bank",
+    },
+    "settings": {"OIDC_ISSUER": "https://login.bank.example"},
+    "networkPolicy": {"oidcEgress": [OIDC_EGRESS]},
+}
+
+
+def test_only_the_api_reaches_the_identity_provider_and_has_its_secret(render):
+    rendered = render({**MODELS, **SIGN_IN})
+    policy = rendered.one("NetworkPolicy", "oidc")
+    assert selected(rendered, policy) == {"api"}
+    assert policy["spec"]["egress"] == [OIDC_EGRESS]
+    settings = rendered.settings()
+    assert settings["FINETUNED_OIDC_CLIENT_ID"] == "console"
+    assert settings["FINETUNED_OIDC_DISPLAY_NAME"] == "Example Bank"
+    assert settings["FINETUNED_OIDC_REDIRECT_URI"].endswith("/v1/session/callback")
+    knowing = [name for name, pod in rendered.pods() if "oidc-client" in str(pod)]
+    assert knowing == ["Deployment/ft-api"]
+    off = render(MODELS)
+    assert "oidc" not in off.of_kind("NetworkPolicy")
+    assert "OIDC" not in str(off.objects)
+
+
+def test_the_console_can_be_turned_off(render):
+    assert "FINETUNED_CONSOLE" not in render().settings()
+    assert render({"console": {"enabled": False}}).settings()["FINETUNED_CONSOLE"] == "false"
+
+
 def test_only_cpu_workers_reach_webhooks(render):
     egress = {"to": [{"ipBlock": {"cidr": "10.3.0.0/16"}}], "ports": [{"port": 443}]}
     hosts = ["hooks.example", "[::1]:8080"]
@@ -143,7 +178,7 @@ def test_ingress(render):
     assert [rule["host"] for rule in spec["rules"]] == ["a.example", "b.example"]
     paths = spec["rules"][0]["http"]["paths"]
     # Metrics contain project names, so they are not exposed.
-    assert [p["path"] for p in paths] == ["/v1", "/openapi.json"]
+    assert [p["path"] for p in paths] == ["/v1", "/openapi.json", "/console"]
     assert paths[0]["backend"]["service"] == {"name": "ft-api", "port": {"name": "http"}}
     (any_host,) = render({"ingress": {"enabled": True}}).one("Ingress", "api")["spec"]["rules"]
     assert "host" not in any_host

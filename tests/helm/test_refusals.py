@@ -13,6 +13,10 @@ pytestmark = pytest.mark.slow
 KEDA = {"enabled": True, "maxReplicas": 2}
 S3 = {"type": "s3", "s3": {"bucket": "b", "existingSecret": "s"}}
 
+_CLIENT = {
+    "clientId": "console",
+    "redirectUri": "https://finetuned.example/v1/session/callback",
+}
 RAY = {"gpus": 16, "cluster": {"enabled": True}}
 NODES = [{**MODEL, "engine": {"nodes": 2, "gpu": {"count": 8}}}]
 SHARED_CACHE = {"cache": {"sharedClaim": "adapters"}}
@@ -20,6 +24,7 @@ SHARED_CACHE = {"cache": {"sharedClaim": "adapters"}}
 SCHEMA = [
     ({"models": [{**MODEL, "engine": {"nodes": 0}}]}, "nodes", "1"),
     ({"ray": {"address": "http://a:1"}}, "address", "pattern"),
+    ({"identityProvider": {"redirectUri": "https://a.example"}}, "redirectUri", "pattern"),
     ({"api": {"replica": 3}}, "api", "replica"),
     ({"apis": {}}, "root", "apis"),
     ({"api": {"replicas": "two"}}, "replicas", "integer"),
@@ -81,6 +86,14 @@ TOGETHER = [
         {"webhooks": {"allowedHosts": ["hooks.example"]}},
         "networkPolicy.webhookEgress: allow egress to the receivers of webhooks",
     ),
+    (
+        {"identityProvider": _CLIENT, "settings": {"OIDC_ISSUER": "https://login.example"}},
+        "networkPolicy.oidcEgress: allow egress to the identity provider",
+    ),
+    ({"identityProvider": _CLIENT}, "settings.OIDC_ISSUER: identityProvider.clientId needs"),
+    ({"identityProvider": {"clientId": "console"}}, "identityProvider.redirectUri: set"),
+    ({"identityProvider": {"existingSecret": "s"}}, "identityProvider.clientId: set"),
+    ({"settings": {"OIDC_CLIENT_ID": "x"}}, "settings: OIDC_CLIENT_ID is set from other values"),
     (
         {"mlflow": {"trackingUris": ["https://mlflow.example"]}},
         "networkPolicy.mlflowEgress: allow egress to the MLflow servers",

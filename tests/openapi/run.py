@@ -17,13 +17,13 @@ from service.app import create_app
 from service.config import Settings
 from service.core import clock, ids
 from service.files.upload import upload_slots
-from service.jobs.evaluation.records import EvaluationStatus, JobEvaluation
 from service.models.records import ModelRecord
 from service.projects.records import Role
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
 from service.worker.main import WorkerProcess
 from tests.conftest import Api, running, signing_key
+from tests.jobs.evaluation.labels import store_evaluation
 from tests.openapi.scenario import (
     advice,
     batches,
@@ -103,6 +103,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await models.aliases(world, trained)
     await _evaluated(api, waiting[0], trained[0])
     await jobs.unknown_format(world, waiting[0])
+    await jobs.label(world, waiting[0])
     acme = await api.app.state.projects.by_name("acme")
     await jobs.metrics(world, api.app.state.jobs, waiting[1], acme.id)
     await data_sets.recognizers(world)
@@ -274,17 +275,10 @@ async def _trained(api: Api, waiting: list[str]) -> list[str]:
 
 
 async def _evaluated(api: Api, job_id: str, model: str) -> None:
-    """Store the evaluation of a job, without its report."""
+    """Store the evaluation of a job with its report."""
     project = await api.app.state.projects.by_name("acme")
-    record = JobEvaluation(
-        id=job_id,
-        project_id=project.id,
-        created_at=clock.now_s(),
-        model=model,
-        artifact=f"{project.id}/jobs/{job_id}/a1/adapter",
-        status=EvaluationStatus.COMPLETED,
-    )
-    await api.app.state.evaluations.records.create(record)
+    state = api.app.state
+    await store_evaluation(state.evaluations, state.storage, project.id, job_id, model)
 
 
 @contextlib.contextmanager

@@ -57,6 +57,8 @@ _OPERATIONS: Final = {
         *("listChatCompletions", "getChatCompletion", "listChatCompletionMessages"),
         *("retrieveFileDiff", "listFileDiffRows", "listRecognizers", "getRecognizer"),
         *("getFineTuningJobEvaluation", "getFineTuningJobEvaluationReport"),
+        *("putFineTuningJobEvaluationLabel", "deleteFineTuningJobEvaluationLabels"),
+        "listFineTuningJobEvaluationLabels",
         *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
         *("listRowReviews", "getRowReview"),
         *("downloadExport", "getModelExportContent"),
@@ -147,5 +149,5 @@ OF_OTHER_PROJECTS: Final = {
 }
 """The roles of keys that may use an operation on an object of another project: none on its data."""
 
-PUBLIC: Final = frozenset({"getLiveness", "getReadiness"})
+PUBLIC: Final = frozenset({"getLiveness", "getReadiness", "listSignInMethods"})
 """Operations that need no key."""

@@ -24,6 +24,7 @@ from service.models.records import ModelRecord
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api
 from tests.files.stored_chats.support import store_chat
+from tests.jobs.evaluation.labels import store_evaluation
 from tests.projects.access import OF_OTHER_PROJECTS, ROLES_OF
 
 pytestmark = pytest.mark.slow
@@ -64,6 +65,8 @@ async def owned(api: Api, chats) -> dict[str, str]:
             step=1,
         )
     )
+    state = api.app.state
+    await store_evaluation(state.evaluations, state.storage, project_id, job_id, model)
     checkpoint = CheckpointRecord(
         id=ids.new(ids.CHECKPOINT),
         project_id=project_id,
@@ -89,6 +92,11 @@ async def owned(api: Api, chats) -> dict[str, str]:
         assert recognizer.status_code == 200, recognizer.text
         review = await acme.put(f"/v1/files/{file_id}/reviews/1", json={"label": "approved"})
         assert review.status_code == 200, review.text
+        label = await acme.put(
+            f"/v1/fine_tuning/jobs/{job_id}/evaluation/labels/1",
+            json={"compared": ["base", "tuned"], "winner": "tie"},
+        )
+        assert label.status_code == 200, label.text
     return {
         "file": file_id,
         "job": job_id,
@@ -99,6 +107,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "name": "gpt-4o-mini",
         "recognizer": "customer",
         "line": "1",
+        "row": "1",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
         "sweep": await swept(api, file_id),
@@ -348,6 +357,7 @@ def unknown_ids() -> dict[str, str]:
         name="gpt-unknown",
         recognizer="unknown",
         line="999",
+        row="999",
         webhook_endpoint="webhook_" + "z" * 24,
         eval="eval_" + "z" * 24,
         run="evalrun_" + "z" * 24,
@@ -451,6 +461,8 @@ async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[
     endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")
     assert endpoint.json()["name"] == "acme's"
     assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
+    labels = f"/v1/fine_tuning/jobs/{owned['job']}/evaluation/labels"
+    assert len((await acme.get(labels)).json()["data"]) == 1
     advice = await acme.get(f"/v1/fine_tuning/advice/{owned['advice']}")
     assert advice.json()["status"] == "in_progress"
     sweep = await acme.get(f"/v1/fine_tuning/sweeps/{owned['sweep']}")

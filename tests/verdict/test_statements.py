@@ -15,7 +15,7 @@ from service.cli.reference import codes_page
 from service.datasets.checks.issues import make_issue
 from service.datasets.report import advice as report_advice
 from service.jobs.evaluation.schemas import VerdictObject
-from service.verdict import advice, rules, verdict
+from service.verdict import advice, human_review, rules, verdict
 from service.verdict.advice import conclude
 from service.verdict.comparison import (
     Forgetting,
@@ -26,6 +26,7 @@ from service.verdict.comparison import (
 )
 from service.verdict.results import Finding, Statement, Verdict
 from service.verdict.statements import (
+    HUMAN_REVIEW,
     NOTES,
     PARTS,
     REPORT_NOTES,
@@ -142,12 +143,19 @@ def test_advice_to_fix_the_data_names_the_finding():
     assert found.sentence == "Fix the data first: 3 question(s) have conflicting answers."
 
 
-@pytest.mark.parametrize("code", [*REPORT_NOTES, *NOTES])
+@pytest.mark.parametrize("code", [*REPORT_NOTES, *HUMAN_REVIEW, *NOTES])
 def test_notes_are_written_from_these_figures(code):
     numbers = {"rows": 3, "held_out_rows": 40, "seed": 7, "pairs": 9, "share": 0.25}
     rewards = {"low": 0.0, "high": 4.0, "right": 8.0, "is_human": True}
     names = {"model": "demo", "column": "ckpt-step-8", "judge": "large", "message": "Too few rows."}
-    sentence = write(state(code, numbers, rewards, names))
+    labels = {
+        "percent": 64.3,
+        "labels": 42,
+        "rival": "prompt",
+        "metric": "chrf",
+        "position": "first",
+    }
+    sentence = write(state(code, numbers, rewards, names, labels))
     assert sentence.endswith(".")
     assert "{" not in sentence
 
@@ -157,7 +165,7 @@ def test_codes_are_unique():
 
 
 def test_rules_use_every_code():
-    source = "".join(map(inspect.getsource, (rules, verdict, advice)))
+    source = "".join(map(inspect.getsource, (rules, verdict, advice, human_review)))
     modules = ["advice/task", "evaluation/job_data", "evaluation/measure", "evaluation/rewards"]
     for name in (*modules, "evaluation/task"):
         source += (ROOT / "service" / "jobs" / f"{name}.py").read_text("utf-8")

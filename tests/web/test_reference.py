@@ -23,15 +23,6 @@ async def test_the_root_returns_links_as_json(api: Api):
             assert (await http.get(link)).status_code == 200
 
 
-async def test_the_root_returns_a_page_to_browsers(api: Api):
-    async with await api.client() as http:
-        page = await http.get("/", headers={"accept": "text/html,*/*"})
-        assert page.headers["content-type"].startswith("text/html")
-        assert f"{api.base_url.removesuffix('/v1')}/v1" in page.text
-        for link in re.findall(r'href="([^"]+)"', page.text):
-            assert (await http.get(f"/{link}")).status_code == 200
-
-
 async def test_the_reference_loads_nothing_from_elsewhere(api: Api):
     async with await api.client() as http:
         page = await http.get("/docs")

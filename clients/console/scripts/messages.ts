@@ -34,7 +34,12 @@ export function messages(source: string): Plugin {
       server.watcher.add(folder);
       server.watcher.on("change", (file) => {
         if (!file.startsWith(folder)) return;
-        writeTypes(source);
+        try {
+          writeTypes(source);
+        } catch (error) {
+          server.config.logger.error(String(error)); // half-written, as when an editor saves
+          return;
+        }
         for (const language of languages(folder)) {
           const module = server.moduleGraph.getModuleById(`\0${PREFIX}${language}`);
           if (module) server.moduleGraph.invalidateModule(module);

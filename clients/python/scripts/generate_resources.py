@@ -22,7 +22,7 @@ _LEFT_OUT_TAGS = frozenset({"Inference", "Health", "Sessions"})
 _LEFT_OUT = frozenset(
     {
         *("cancelEvalRun", "createFile"),
-        *("createSession", "getSession", "deleteSession"),  # of browsers
+        *("createSession", "getSession", "deleteSession", "listSignInMethods"),  # of browsers
     }
 )
 # Last words of paths that are methods, and no collections.

@@ -777,12 +777,51 @@ export class FineTuningJobsCheckpoints extends APIResource {
   }
 }
 
+export interface FineTuningJobsEvaluationLabelsListParams extends PageParams {
+  /** Row to filter by. */
+  row?: number;
+  /** Whether to list only the caller's labels. Default: `false`. */
+  mine?: boolean;
+}
+
+export interface FineTuningJobsEvaluationLabelsDeleteParams {
+  /** Pair of columns whose label is deleted. By default, all labels that the caller gave to the row. */
+  compared?: string[];
+}
+
+export class FineTuningJobsEvaluationLabels extends APIResource {
+  /**
+   * List what people said about the answers of an evaluation in the order of rows, and what it says together: how
+   * often they prefer each model, and whether the measure that decided agrees with them.
+   */
+  list(jobId: string, params?: FineTuningJobsEvaluationLabelsListParams, options?: RequestOptions): PagePromise<T.EvaluationLabel> {
+    return this.client.getPage(path`/fine_tuning/jobs/${jobId}/evaluation/labels`, { query: params, ...options });
+  }
+
+  /**
+   * Say which of two answers to a row is better, or change one's own label. Each reviewer has one label per row
+   * and pair of columns.
+   */
+  set(row: number, params: { job_id: string } & T.PutEvaluationLabel, options?: RequestOptions): APIPromise<T.EvaluationLabel> {
+    const { job_id, ...rest } = params;
+    return this.client.put(path`/fine_tuning/jobs/${job_id}/evaluation/labels/${row}`, { body: rest, ...options });
+  }
+
+  /** Delete the caller's labels of a row with their notes. Those of others stay. */
+  delete(row: number, params: { job_id: string } & FineTuningJobsEvaluationLabelsDeleteParams, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
+    const { job_id, ...rest } = params;
+    return this.client.delete(path`/fine_tuning/jobs/${job_id}/evaluation/labels/${row}`, { query: rest, ...options });
+  }
+}
+
 export interface FineTuningJobsEvaluationReportParams {
   /** Format of the report: JSON, HTML or Markdown. Default: `json`. */
   format?: "json" | "html" | "md";
 }
 
 export class FineTuningJobsEvaluation extends APIResource {
+  readonly labels = new FineTuningJobsEvaluationLabels(this.client);
+
   /** Retrieve the state and the verdict of a job's evaluation. */
   retrieve(jobId: string, options?: RequestOptions): APIPromise<T.FineTuningJobEvaluation> {
     return this.client.get(path`/fine_tuning/jobs/${jobId}/evaluation`, options);
@@ -1759,7 +1798,16 @@ export class Admin extends APIResource {
   readonly organization = new AdminOrganization(this.client);
 }
 
+export class SessionMethods extends APIResource {
+  /** List the ways to sign in to the console of this installation. Needs no API key. */
+  list(options?: RequestOptions): PagePromise<T.SignInMethod> {
+    return this.client.getPage("/session/methods", options);
+  }
+}
+
 export class SessionResource extends APIResource {
+  readonly methods = new SessionMethods(this.client);
+
   /** Retrieve the session of the request's cookie, with its CSRF token. */
   retrieve(options?: RequestOptions): APIPromise<T.Session> {
     return this.client.get("/session", options);

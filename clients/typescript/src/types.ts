@@ -140,6 +140,20 @@ export interface AdviceScore {
   rows: number;
 }
 
+/** Agreement of people with the measure that decided, on pairs of answers. */
+export interface HumanReviewAgreement {
+  /** Metric that decided the verdict. */
+  metric: string;
+  /** Number of pairs on which both agree; a tie of the metric counts as half. */
+  agreements: number;
+  /** Number of labels with a preference. */
+  pairs: number;
+  /** Share of these pairs, with Wilson's interval. */
+  share: HumanReviewShare;
+  /** Always true: people labeled them. */
+  is_human: true;
+}
+
 /** A change to an alias. */
 export interface AliasChange {
   /** `etag` of the alias after the change. */
@@ -2129,6 +2143,33 @@ export interface FineTuningJobEvaluationError {
   message: string;
 }
 
+/** A person's label: which of two answers to a row is better. */
+export interface EvaluationLabel {
+  /** ID of the label, unique in the evaluation. */
+  id: string;
+  object: "fine_tuning.job.evaluation.label";
+  /** `line` of the row in the report. */
+  row: number;
+  /** The two columns of the report that were compared, in the order shown. */
+  compared: string[];
+  /** Column of the better answer, or `tie`. */
+  winner: string;
+  /** Note for other reviewers, or null. */
+  note: string | null;
+  /** Milliseconds that the decision took; null if unknown. */
+  took_ms: number | null;
+  /** ID of the API key, or subject of the token, that wrote the label. */
+  reviewer: string;
+  /** Whether the caller wrote the label. */
+  is_own: boolean;
+  /** Whether the report still has these answers. Other labels do not count. */
+  is_current: boolean;
+  /** Time of the first label, in Unix seconds. */
+  created_at: number;
+  /** Time of the last change, in Unix seconds. */
+  labeled_at: number;
+}
+
 /** Status of the evaluation of a job. */
 export type FineTuningJobEvaluationStatus = "in_progress" | "completed" | "failed" | "skipped";
 
@@ -2509,6 +2550,28 @@ export interface GraderTextPart {
   text: string;
 }
 
+/** Summary of the labels that people gave to the answers of an evaluation. */
+export interface HumanReview {
+  /** Number of labels of current answers. */
+  labels: number;
+  /** Number of labels of answers that the evaluation no longer has, because it ran again. They do not count. */
+  outdated: number;
+  /** Number of labeled rows. */
+  rows: number;
+  /** Number of people and keys that labeled them. */
+  reviewers: number;
+  /** Preferences by pair of columns. */
+  comparisons: HumanReviewPreference[];
+  /** Agreement of the measure that decided with people; null if no pair tells. */
+  agreement: HumanReviewAgreement | null;
+  /** Preference for a position; null if no label has a preference. */
+  position: HumanReviewPosition | null;
+  /** Statements on these figures, as codes and figures. */
+  statements: Statement[];
+  /** The statements in English, in the same order. */
+  sentences: string[];
+}
+
 /** Training hyperparameters: OpenAI's three standard ones and this service's additions. */
 export interface SupervisedHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
@@ -2602,6 +2665,8 @@ export interface FineTuningJobEvaluation {
   figures: Record<string, number | string> | null;
   /** Outcome of the job's gate; null if the job has none, and until completed. */
   gate?: FineTuningJobGateOutcome | null;
+  /** What people's labels of the answers say; null if there are none, and until completed. */
+  human_review?: HumanReview | null;
   /** Reason for the status `failed` or `skipped`; otherwise null. */
   error: FineTuningJobEvaluationError | null;
 }
@@ -3555,6 +3620,36 @@ export interface PointsInterval {
   high: number;
 }
 
+/** Preference of people for the answer that was shown first. */
+export interface HumanReviewPosition {
+  /** Number of labels that prefer the answer shown first. */
+  first: number;
+  /** Number of labels that prefer the answer shown second. */
+  second: number;
+  /** Share of the first, with Wilson's interval. */
+  share: HumanReviewShare;
+}
+
+/** Preference of people between the answers of two columns. */
+export interface HumanReviewPreference {
+  /** Column that is compared. */
+  a: string;
+  /** Column that it is compared with. */
+  b: string;
+  /** Number of labels. */
+  labels: number;
+  /** Number of labeled rows. */
+  rows: number;
+  /** Number of labels that prefer `a`. */
+  a_better: number;
+  /** Number of labels without a preference. */
+  ties: number;
+  /** Number of labels that prefer `b`. */
+  b_better: number;
+  /** Share of labels that prefer `a`, where a tie counts as half. The interval is clustered by prompt. */
+  win_rate: HumanReviewShare;
+}
+
 /** Hyperparameters of continued pre-training: those of supervised fine-tuning. */
 export interface PretrainingHyperparameters {
   /** Number of rows per training step. Default: `auto`. */
@@ -3689,6 +3784,18 @@ export interface PromptScore {
 
 /** Purpose of a file. */
 export type FilePurpose = "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import" | "batch" | "batch_output";
+
+/** Request to say which of two answers to a row is better. */
+export interface PutEvaluationLabel {
+  /** The two columns of the report whose answers were compared, in the order in which they were shown. */
+  compared: string[];
+  /** Column of the better answer, or `tie`. */
+  winner: string;
+  /** Note for other reviewers. */
+  note?: string | null;
+  /** Milliseconds that the decision took. */
+  took_ms?: number | null;
+}
 
 /** Request to review a row. */
 export interface PutRowReview {
@@ -4140,6 +4247,30 @@ export interface PutRecognizer {
    * case and width.
    */
   terms?: string[];
+}
+
+/** Share of labels in percent, with its 95% confidence interval. */
+export interface HumanReviewShare {
+  /** Observed share. */
+  mean: number;
+  /** Lower limit of the interval. */
+  low: number;
+  /** Upper limit of the interval. */
+  high: number;
+}
+
+/** A way to sign in to the console. */
+export interface SignInMethod {
+  object: "sign_in_method";
+  /** `api_key`: with `createSession`. `oidc`: through the identity provider. */
+  type: "api_key" | "oidc";
+  /** Name of the identity provider; null for keys, or if it has none. */
+  name: string | null;
+  /**
+   * Path to open in the browser to sign in; null for keys. The query parameter `next` is the path of the console
+   * to return to.
+   */
+  url: string | null;
 }
 
 /** Hyperparameters at the top level of OpenAI's job object. */

@@ -10,7 +10,7 @@
 {{- if and $v.valkey.password.existingSecret $v.valkey.password.value -}}
 {{- fail "valkey.password: set existingSecret or value, not both" -}}
 {{- end -}}
-{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "ENCRYPTION_KEY" "GPU_SHARING" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" "API_TLS_CERT" "API_TLS_KEY" "AUDIT_WITNESS_URL" -}}
+{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "ENCRYPTION_KEY" "GPU_SHARING" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" "API_TLS_CERT" "API_TLS_KEY" "AUDIT_WITNESS_URL" "CONSOLE" "OIDC_CLIENT_ID" "OIDC_CLIENT_SECRET" "OIDC_REDIRECT_URI" "OIDC_DISPLAY_NAME" -}}
 {{- range $name, $_ := $v.settings -}}
 {{- if hasPrefix "FINETUNED_" $name -}}
 {{- fail (printf "settings: write %s without the prefix FINETUNED_" $name) -}}
@@ -25,6 +25,7 @@
 {{- include "finetuned.checkRedis" . -}}
 {{- include "finetuned.checkStorage" . -}}
 {{- include "finetuned.checkBackup" . -}}
+{{- include "finetuned.checkIdentityProvider" . -}}
 {{- if and $v.webhooks.allowedHosts $v.networkPolicy.enabled (not $v.networkPolicy.webhookEgress) -}}
 {{- fail "networkPolicy.webhookEgress: allow egress to the receivers of webhooks, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
@@ -38,6 +39,24 @@
 {{- include "finetuned.checkNodes" . -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.parentRefs: name the Gateway that the route belongs to" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "finetuned.checkIdentityProvider" -}}
+{{- $v := .Values -}}
+{{- with $v.identityProvider -}}
+{{- if and .clientId (not .redirectUri) -}}
+{{- fail "identityProvider.redirectUri: set the address that is registered at the provider, such as https://finetuned.example/v1/session/callback" -}}
+{{- end -}}
+{{- if and (or .redirectUri .existingSecret) (not .clientId) -}}
+{{- fail "identityProvider.clientId: set the ID of the client, too" -}}
+{{- end -}}
+{{- if and .clientId (not (hasKey $v.settings "OIDC_ISSUER")) -}}
+{{- fail "settings.OIDC_ISSUER: identityProvider.clientId needs the settings of tokens, see docs/access.md" -}}
+{{- end -}}
+{{- if and .clientId $v.networkPolicy.enabled (not $v.networkPolicy.oidcEgress) -}}
+{{- fail "networkPolicy.oidcEgress: allow egress to the identity provider, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

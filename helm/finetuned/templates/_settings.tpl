@@ -21,6 +21,18 @@ FINETUNED_UPSTREAMS: {{ toJson $upstreams | quote }}
 FINETUNED_GPU_SHARING: {{ $values.gpuSharing }}
 FINETUNED_TRAIN_SLO_MS: {{ int $values.trainSloMs | quote }}
 FINETUNED_STOP_GRACE_S: {{ $values.worker.stopGraceSeconds | quote }}
+{{- if not $values.console.enabled }}
+FINETUNED_CONSOLE: "false"
+{{- end }}
+{{- with $values.identityProvider }}
+{{- if .clientId }}
+FINETUNED_OIDC_CLIENT_ID: {{ .clientId | quote }}
+FINETUNED_OIDC_REDIRECT_URI: {{ .redirectUri | quote }}
+{{- with .displayName }}
+FINETUNED_OIDC_DISPLAY_NAME: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with $values.webhooks.allowedHosts }}
 FINETUNED_WEBHOOK_ALLOWED_HOSTS: {{ join "," . | quote }}
 {{- end }}

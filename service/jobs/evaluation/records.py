@@ -2,6 +2,7 @@
 
     finetuned:{project}:job-evaluations:{job}   the evaluation of a job
     finetuned:job-evaluations-unfinished        "project/job" of those that have not ended
+    finetuned:{project}:job-evaluations:{job}:labels   see labels/records.py
 
 What an evaluation measured is stored below the adapter's folder, so it is deleted with the model.
 """
@@ -15,7 +16,7 @@ from typing import Any, Literal, Self
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, metrics, queue
-from service.core.records import Stored
+from service.core.records import PREFIX, Stored
 from service.core.redis import Client
 from service.jobs.records import Jobs, NewEvent
 from service.verdict.comparison import BASE, PROMPT, TUNED, Answer
@@ -122,6 +123,11 @@ def job_of(subject: str) -> str:
     return subject.removeprefix(_SUBJECT)
 
 
+def labels_key(project_id: str, job_id: str) -> str:
+    """Return the Redis key of an evaluation's labels. They are deleted with it, or its model."""
+    return f"{PREFIX}:{project_id}:job-evaluations:{job_id}:labels"
+
+
 class Evaluations(WorkStore[JobEvaluation]):
     """The evaluations of all jobs, by project. The end of one adds events to its job."""
 
@@ -145,6 +151,10 @@ class Evaluations(WorkStore[JobEvaluation]):
     def _on_ended(self, pipe: Pipeline, record: JobEvaluation) -> None:
         super()._on_ended(pipe, record)
         self._jobs.add_events(pipe, record.project_id, record.id, _events_of_end(record))
+
+    def _on_deleted(self, pipe: Pipeline, record: JobEvaluation) -> None:
+        super()._on_deleted(pipe, record)
+        pipe.delete(labels_key(record.project_id, record.id))
 
 
 def event(text: str, level: Literal["info", "warn"] = "info", **data: Any) -> NewEvent:

@@ -42,6 +42,12 @@ async def store_results(
     return Conclusion(msgspec.to_builtins(verdict), outcome, measured)
 
 
+async def read_comparison(storage: Storage, evaluation: JobEvaluation) -> Comparison:
+    """Read what a completed evaluation measured. Raises StorageMissing and StorageError."""
+    content = await storage.get_bytes(evaluation.key(REPORT_FILES["json"]))
+    return await asyncio.to_thread(Comparison.from_json, content)
+
+
 def figures_by_model(comparison: Comparison) -> dict[str, Figures]:
     """Return the figures of the tuned model and of the checkpoints that were compared."""
     return {**checkpoint_figures(comparison), comparison.model: figures(comparison)}

@@ -10,13 +10,20 @@ from fastapi.responses import Response
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
+from service.jobs.evaluation.labels.records import Labels
+from service.jobs.evaluation.labels.review import review_labels
 from service.jobs.evaluation.records import (
     REPORT_FILES,
     Evaluations,
     EvaluationStatus,
     JobEvaluation,
 )
-from service.jobs.evaluation.schemas import JobEvaluationObject, RestartEvaluation
+from service.jobs.evaluation.results import read_comparison
+from service.jobs.evaluation.schemas import (
+    HumanReviewObject,
+    JobEvaluationObject,
+    RestartEvaluation,
+)
 from service.jobs.records import Jobs
 from service.jobs.routes import existing
 from service.training.contract.methods import METHODS
@@ -28,6 +35,7 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
 
 Store = Annotated[Jobs, Depends(resource("jobs"))]
 EvaluationStore = Annotated[Evaluations, Depends(resource("evaluations"))]
+LabelStore = Annotated[Labels, Depends(resource("evaluation_labels"))]
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
 
 
@@ -74,14 +82,17 @@ Existing = Annotated[JobEvaluation, Depends(_evaluation)]
     summary="Retrieve the evaluation of a job",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVALUATION_READ),
 )
-async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
+async def retrieve_evaluation(
+    evaluation: Existing, labels: LabelStore, storage: Artifacts
+) -> JobEvaluationObject:
     """Retrieve the state and the verdict of a job's evaluation.
 
     When a job with held-out rows succeeds, the serving engine answers these rows with the base
     model, with the base model and the best prompt that the service finds, and with the tuned model.
     The verdict says whether to serve the model, and gives the figures.
     """
-    return JobEvaluationObject.from_record(evaluation)
+    review = await _human_review(evaluation, labels, storage)
+    return JobEvaluationObject.from_record(evaluation, review)
 
 
 @router.post(
@@ -150,3 +161,19 @@ async def retrieve_report(
     except StorageMissing as e:
         raise NotFound("The report was deleted with its model.", code="evaluation_not_found") from e
     return Response(content, media_type=_MEDIA_TYPES[form], headers=_SAFE_HEADERS)
+
+
+async def _human_review(
+    evaluation: JobEvaluation, labels: Labels, storage: Storage
+) -> HumanReviewObject | None:
+    """Return what people's labels say. Reads the report only if there are labels."""
+    if evaluation.status is not EvaluationStatus.COMPLETED:
+        return None
+    if not (found := await labels.all(evaluation)):
+        return None
+    try:
+        comparison = await read_comparison(storage, evaluation)
+    except StorageMissing:
+        return None
+    review, _ = await review_labels(found, comparison)
+    return HumanReviewObject.from_review(review, len(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.evaluation.records import (
@@ -14,7 +15,7 @@ from service.jobs.evaluation.records import (
 )
 from service.jobs.schemas.create import BaselinePrompt
 from service.models.aliases.schemas import GATE_EXAMPLE
-from service.verdict.results import VerdictKind
+from service.verdict.results import HumanReview, VerdictKind
 from service.work.records import WorkError
 
 
@@ -122,6 +123,80 @@ class GateOutcomeObject(BaseModel):
         )
 
 
+class ShareObject(BaseModel):
+    """Share of labels in percent, with its 95% confidence interval."""
+
+    mean: float = Field(description="Observed share.", examples=[64.3])
+    low: float = Field(description="Lower limit of the interval.", examples=[49.1])
+    high: float = Field(description="Upper limit of the interval.", examples=[77.0])
+
+
+class PreferenceObject(BaseModel):
+    """Preference of people between the answers of two columns."""
+
+    a: str = Field(description="Column that is compared.", examples=["tuned"])
+    b: str = Field(description="Column that it is compared with.", examples=["prompt"])
+    labels: int = Field(description="Number of labels.")
+    rows: int = Field(description="Number of labeled rows.")
+    a_better: int = Field(description="Number of labels that prefer `a`.")
+    ties: int = Field(description="Number of labels without a preference.")
+    b_better: int = Field(description="Number of labels that prefer `b`.")
+    win_rate: ShareObject = Field(
+        description="Share of labels that prefer `a`, where a tie counts as half. The interval is "
+        "clustered by prompt."
+    )
+
+
+class AgreementObject(BaseModel):
+    """Agreement of people with the measure that decided, on pairs of answers."""
+
+    metric: str = Field(description="Metric that decided the verdict.", examples=["judge"])
+    agreements: float = Field(
+        description="Number of pairs on which both agree; a tie of the metric counts as half.",
+        examples=[29.5],
+    )
+    pairs: int = Field(description="Number of labels with a preference.", examples=[36])
+    share: ShareObject = Field(description="Share of these pairs, with Wilson's interval.")
+    is_human: Literal[True] = Field(default=True, description="Always true: people labeled them.")
+
+
+class PositionObject(BaseModel):
+    """Preference of people for the answer that was shown first."""
+
+    first: int = Field(description="Number of labels that prefer the answer shown first.")
+    second: int = Field(description="Number of labels that prefer the answer shown second.")
+    share: ShareObject = Field(description="Share of the first, with Wilson's interval.")
+
+
+class HumanReviewObject(BaseModel):
+    """Summary of the labels that people gave to the answers of an evaluation."""
+
+    labels: int = Field(description="Number of labels of current answers.")
+    outdated: int = Field(
+        description="Number of labels of answers that the evaluation no longer has, because it ran "
+        "again. They do not count."
+    )
+    rows: int = Field(description="Number of labeled rows.")
+    reviewers: int = Field(description="Number of people and keys that labeled them.")
+    comparisons: list[PreferenceObject] = Field(description="Preferences by pair of columns.")
+    agreement: AgreementObject | None = Field(
+        description="Agreement of the measure that decided with people; null if no pair tells."
+    )
+    position: PositionObject | None = Field(
+        description="Preference for a position; null if no label has a preference."
+    )
+    statements: list[StatementObject] = Field(
+        description="Statements on these figures, as codes and figures."
+    )
+    sentences: list[str] = Field(description="The statements in English, in the same order.")
+
+    @classmethod
+    def from_review(cls, review: HumanReview, labels: int) -> Self:
+        """Return the API object of a review. `labels` is the number of all labels."""
+        fields = msgspec.to_builtins(review)
+        return cls.model_validate({**fields, "outdated": labels - review.labels})
+
+
 class JobEvaluationObject(BaseModel):
     """Evaluation of a fine-tuning job on its held-out rows."""
 
@@ -150,12 +225,19 @@ class JobEvaluationObject(BaseModel):
         default=None,
         description="Outcome of the job's gate; null if the job has none, and until completed.",
     )
+    human_review: HumanReviewObject | None = Field(
+        default=None,
+        description="What people's labels of the answers say; null if there are none, and until "
+        "completed.",
+    )
     error: EvaluationErrorObject | None = Field(
         description="Reason for the status `failed` or `skipped`; otherwise null."
     )
 
     @classmethod
-    def from_record(cls, evaluation: JobEvaluation) -> Self:
+    def from_record(
+        cls, evaluation: JobEvaluation, human_review: HumanReviewObject | None = None
+    ) -> Self:
         """Return the API object of a record."""
         is_open = evaluation.status is EvaluationStatus.IN_PROGRESS
         verdict = evaluation.verdict
@@ -172,6 +254,7 @@ class JobEvaluationObject(BaseModel):
             gate=None
             if evaluation.gate is None
             else GateOutcomeObject.from_outcome(evaluation.gate),
+            human_review=human_review,
             error=_error(evaluation.error),
         )
 

@@ -6,7 +6,6 @@ orders. It must first be right more often than chance (`Calibration`).
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,12 +22,12 @@ from service.grading.results import Sample
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
 from service.grading.tool_call import find_written_calls
 from service.verdict.comparison import Answer, Metric
+from service.verdict.intervals import wilson_interval
 from service.verdict.memorization import given_text
 
 _WON: Final = {"a": 1.0, "tie": 0.5, "b": 0.0}
 _MOST_PAIRS: Final = 50  # to calibrate by; 41 of 50 are 69 to 90% with 95% confidence
 _LEAST_PAIRS: Final = 10
-_Z: Final = 1.96
 
 
 class Pair(NamedTuple):
@@ -55,9 +54,7 @@ class Calibration(NamedTuple):
         """Whether the judge is right more often than at random (Wilson's interval)."""
         if not self.pairs:
             return False
-        n, share = self.pairs, self.right / self.pairs
-        margin = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-        return (share + _Z**2 / (2 * n) - margin) / (1 + _Z**2 / n) > 0.5
+        return wilson_interval(self.right, self.pairs)[0] > 0.5
 
 
 class AnswerJudge:
@@ -84,9 +81,14 @@ class AnswerJudge:
             return _WON["b"]
         return await self._won(Pair(given_text(row.prompt), answer, row.answer))
 
-    async def calibrate(self, rows: Sequence[dict[str, Any]], seed: int) -> Calibration:
-        """Compare the judge with people if the rows say what they prefer, or else with the rows."""
-        pairs, is_human = list(_preferences(rows)), True
+    async def calibrate(
+        self, rows: Sequence[dict[str, Any]], seed: int, labeled: Sequence[Pair] = ()
+    ) -> Calibration:
+        """Compare the judge with people if they said what they prefer, or else with the rows.
+
+        `labeled` are the answers of an earlier evaluation that people compared.
+        """
+        pairs, is_human = [*labeled, *_preferences(rows)], True
         if len(pairs) < _LEAST_PAIRS:
             pairs, is_human = list(_mismatched(examples_of(rows))), False
         draw = random.Random(seed)  # noqa: S311 - reproducible, not a key

@@ -11,6 +11,7 @@ from redis.asyncio.client import Pipeline
 
 from service.core import clock, logs, metrics
 from service.core.records import Missing
+from service.core.storage import StorageMissing
 from service.evals.judge import RunJudge
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, scratch_folder
 from service.grading.examples import Example
@@ -29,6 +30,7 @@ from service.jobs.evaluation.job_data import (
     read_data,
     sample,
 )
+from service.jobs.evaluation.labels.records import TIE, Labels, current_labels
 from service.jobs.evaluation.measure import Evaluator
 from service.jobs.evaluation.records import (
     Evaluations,
@@ -37,9 +39,9 @@ from service.jobs.evaluation.records import (
     ProgressReporter,
     job_of,
 )
-from service.jobs.evaluation.results import Conclusion, store_results
+from service.jobs.evaluation.results import Conclusion, read_comparison, store_results
 from service.jobs.evaluation.rewards import RewardEvaluator, read_prompts
-from service.jobs.evaluation.scoring import AnswerJudge, Scoring
+from service.jobs.evaluation.scoring import AnswerJudge, Pair, Scoring
 from service.jobs.graders import parse_grader
 from service.jobs.planning.hyperparameters import answer_tokens
 from service.jobs.records import JobRecord, Jobs
@@ -47,6 +49,7 @@ from service.models.catalogue import BaseModelEntry
 from service.models.records import write_figures
 from service.training.contract.failures import TrainingFailure
 from service.verdict.comparison import Comparison
+from service.verdict.memorization import given_text
 from service.verdict.results import Statement
 from service.verdict.statements import state
 from service.work.records import WorkError
@@ -75,6 +78,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         self._files = resources.files
         self._registry = resources.registry
         self._storage = resources.storage
+        self._labels = Labels(jobs.redis, resources.storage)
         self._settings = resources.settings
         self._access = resources.access
         self._dataset_process = DatasetProcess(self._settings)
@@ -166,7 +170,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
                 scoring,
                 await self._checkpoints(evaluation, job),
                 most_rows=self._settings.evaluation_rows,
-                notes=await self._use_judge(scoring, job, data, calls),
+                notes=await self._use_judge(scoring, evaluation, job, data, calls),
             )
             return await evaluator.compare(parity)
 
@@ -231,7 +235,12 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         )
 
     async def _use_judge(
-        self, scoring: Scoring, job: JobRecord, data: Data, calls: EngineCalls
+        self,
+        scoring: Scoring,
+        evaluation: JobEvaluation,
+        job: JobRecord,
+        data: Data,
+        calls: EngineCalls,
     ) -> list[Statement]:
         """Let the installation's judge score texts if it is good enough. Returns a note on it."""
         name = self._settings.evaluation_judge
@@ -240,11 +249,30 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         if name not in self._settings.upstreams:
             return [state("judge_not_served", judge=name)]
         judge = AnswerJudge(RunJudge(calls), name)
-        found = await judge.calibrate(data.rows, job.seed)
+        found = await judge.calibrate(data.rows, job.seed, await self._labeled_pairs(evaluation))
         if not found.is_usable:
             return [state("judge_not_usable", found._asdict(), judge=name)]
         scoring.judge = judge
         return [state("judge_decided", found._asdict(), judge=name)]
+
+    async def _labeled_pairs(self, evaluation: JobEvaluation) -> list[Pair]:
+        """Return the answers of the evaluation before this one that people compared."""
+        labels = await self._labels.all(evaluation)
+        if not labels:
+            return []
+        try:
+            comparison = await read_comparison(self._storage, evaluation)
+        except StorageMissing:
+            return []
+        return [
+            Pair(
+                given_text(row.prompt),
+                row.answers[label.winner].text,
+                row.answers[label.loser].text,
+            )
+            for label, row in current_labels(labels, comparison)
+            if label.winner != TIE
+        ]
 
     async def _checkpoints(self, evaluation: JobEvaluation, job: JobRecord) -> list[Checkpoint]:
         model = await self._registry.models.get(job.project_id, evaluation.model)

@@ -61,6 +61,7 @@ NAMES: Final = {
     "UploadCreate": "CreateUpload",
     "ValidationReport": "ReportValidation",
     # Fine-tuning
+    "AgreementObject": "HumanReviewAgreement",
     "CheckpointMetrics": "FineTuningJobCheckpointMetrics",
     "CheckpointObject": "FineTuningJobCheckpoint",
     "CreateJob": "CreateFineTuningJob",
@@ -85,7 +86,10 @@ NAMES: Final = {
     "PermissionDeleted": "CheckpointPermissionDeleted",
     "PermissionObject": "CheckpointPermission",
     "Phase": "FineTuningJobEvaluationPhase",
+    "PositionObject": "HumanReviewPosition",
+    "PreferenceObject": "HumanReviewPreference",
     "RestartEvaluation": "RestartFineTuningJobEvaluation",
+    "ShareObject": "HumanReviewShare",
     "StandardHyperparameters": "FineTuningJobHyperparameters",
     "Status": "FineTuningJobStatus",
     "TrialObject": "SweepTrial",

@@ -17,8 +17,9 @@ OpenAI-compatible API for files, fine-tuning, models and inference. An unmodifie
 the complete workflow: upload, fine-tune, monitor, chat. Extensions use separate fields, which the
 SDKs ignore, or separate operations.
 
-- Every request except the probes needs an API key of a project, and can access only that project.
-  A request for an object of another project answers 404, as if the object did not exist.
+- Every request except the probes and `listSignInMethods` needs an API key of a project, and can
+  access only that project. A request for an object of another project answers 404, as if the object
+  did not exist.
 - Every failure has the body `ErrorResponse`, which always has the same four keys. The message
   states what is wrong and how to fix it. `code` is stable and meant for programs; `x-error-codes`
   of an operation lists those that it answers, by status.

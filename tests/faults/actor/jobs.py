@@ -31,6 +31,7 @@ from tests.faults.gate import Fault, Gate
 from tests.faults.invariants import JOBS as PATH
 from tests.faults.invariants import SWEEPS, listed
 from tests.faults.world import World
+from tests.jobs.evaluation.labels import store_evaluation
 
 _MIDDLE = 24  # an operation in the middle of a training
 
@@ -117,6 +118,37 @@ async def _evaluate_again(world: World) -> None:
 async def _evaluation_ended(world: World) -> None:
     await _evaluated_job(world)
     await world.settle()
+
+
+async def _evaluated(world: World) -> None:
+    """Create a job, and store an evaluation of it with a report."""
+    await _queued(world)
+    state, job = world.app.state, world.notes["job"]
+    await store_evaluation(state.evaluations, state.storage, world.notes["project"], job, "ft:x")
+
+
+async def _label(world: World) -> None:
+    body = {"compared": ["base", "tuned"], "winner": "tuned", "note": "Too short."}
+    await send(world, "PUT", _label_path(world), json=body)
+
+
+async def _labeled(world: World) -> None:
+    await _evaluated(world)
+    await _label(world)
+
+
+async def _delete_label(world: World) -> None:
+    await send(world, "DELETE", _label_path(world))
+
+
+def _label_path(world: World) -> str:
+    return f"{PATH}/{world.notes['job']}/evaluation/labels/1"
+
+
+async def _no_labels(world: World) -> AsyncIterator[str]:
+    answer = await world.http.get(f"{PATH}/{world.notes['job']}/evaluation/labels")
+    if answer.json()["data"]:
+        yield "the label is still there"
 
 
 async def _number(world: World) -> int:
@@ -291,6 +323,19 @@ JOBS = (
         check=both(answered(200), _is("cancelled")),
     ),
     requests("deleteSweep", _delete_sweep, arrange=_cancelled_sweep),
+    requests(
+        "putFineTuningJobEvaluationLabel",
+        _label,
+        arrange=_evaluated,
+        acts={"delete": _delete_label, "label": _label},
+        check=answered(200),
+    ),
+    requests(
+        "deleteFineTuningJobEvaluationLabels",
+        _delete_label,
+        arrange=_labeled,
+        check=both(answered(200, 404), _no_labels),
+    ),
     Actor("dispatch", _dispatch, _gpu_worker, acts={"cancel": _cancel}),
     Actor("outbox", _read_outbox, _canceled_job),
 )

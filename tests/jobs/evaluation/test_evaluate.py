@@ -471,6 +471,27 @@ async def test_a_judge_decides_about_texts_if_it_is_good_enough(
         assert note.startswith(f"chrF decided: the judge {BASE_MODEL} is hardly better")
 
 
+async def test_labels_of_people_calibrate_the_judge_of_the_next_evaluation(
+    completed, http, engine, api: Api, work
+):
+    url = f"{JOBS}/{completed['job_id']}/evaluation"
+    for line in range(1, 13):
+        label = {"compared": ["base", "tuned"], "winner": "tuned" if line > 2 else "tie"}
+        assert (await http.put(f"{url}/labels/{line}", json=label)).status_code == 200
+    api.settings.evaluation_judge = BASE_MODEL
+    engine.judge = lambda _, first, second: "1" if "Ahoy" in first else "2"
+    async with work("cpu"):
+        assert (await http.post(url)).json()["human_review"] is None
+        again = await ended(http, completed["job_id"])
+    note = (await http.get(f"{url}/report")).json()["notes"][0]
+    assert note == (
+        f"The judge {BASE_MODEL} decided, asked in both orders: it agreed with people on 10 of 10 "
+        "pairs of answers."
+    )
+    assert again["human_review"]["labels"] == 12, "the answers are the same"
+    assert again["human_review"]["agreement"]["metric"] == "judge"
+
+
 class TestRowsThatCannotJudge:
     """Held-out rows of which three are training rows, of a job that keeps its best checkpoint."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from service.grading.examples import examples_of
 from service.grading.model_graders import JudgeAnswer, JudgeFailed
-from service.jobs.evaluation.scoring import AnswerJudge, Calibration
+from service.jobs.evaluation.scoring import AnswerJudge, Calibration, Pair
 
 
 def chat(question: str, answer: str, **more: object) -> dict[str, Any]:
@@ -96,6 +96,14 @@ class TestCalibration:
     )
     async def test_the_judge_is_compared_with_people_or_with_the_rows(self, rows, choose, found):
         assert await AnswerJudge(Asked(choose), "m").calibrate(rows, 1) == found
+
+    async def test_answers_that_people_compared_come_with_what_rows_prefer(self):
+        labeled = [Pair(f"Question {i}?", f"A good {i}.", f"A bad {i}.") for i in range(12)]
+        judge = AnswerJudge(Asked(with_word("good")), "m")
+        assert await judge.calibrate(self.chats, 1, labeled) == (12, 12, True)
+        assert await judge.calibrate(self.preferences[:3], 1, labeled) == (15, 15, True)
+        # Too few say nothing.
+        assert not (await judge.calibrate(self.chats, 1, labeled[:9])).is_human
 
     @pytest.mark.parametrize(
         ("right", "pairs", "usable"),

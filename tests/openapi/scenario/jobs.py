@@ -133,6 +133,30 @@ async def unknown_format(world: World, job_id: str) -> None:
     await world.call(report, expect=400, path={"job_id": job_id}, query={"format": "pdf"})
 
 
+async def label(world: World, job_id: str) -> None:
+    """Say which answers of an evaluation are better."""
+    put, listing = "putFineTuningJobEvaluationLabel", "listFineTuningJobEvaluationLabels"
+    remove = "deleteFineTuningJobEvaluationLabels"
+    job, row = {"job_id": job_id}, {"job_id": job_id, "row": "7"}
+    better = {
+        "compared": ["tuned", "prompt"],
+        "winner": "tuned",
+        "note": "The other one names the wrong fee.",
+        "took_ms": 5400,
+    }
+    await world.call(put, "better", "One answer is better", path=row, json=better)
+    tie = {"compared": ["base", "tuned"], "winner": "tie"}
+    await world.call(put, "tie", "Both are as good", path={**job, "row": "8"}, json=tie)
+    await world.call(put, expect=400, path=row, json={**better, "winner": "base"})
+    await world.call(put, expect=404, path={**job, "row": "999"}, json=better)
+    await world.call(listing, "labels", path=job, query={"limit": 20})
+    await world.call(listing, expect=400, path=job, query={"after": "x"})
+    await world.call("getFineTuningJobEvaluation", "labeled", "With labels of people", path=job)
+    await world.call(remove, "deleted", path={**job, "row": "8"})
+    await world.call(remove, expect=404, path={**job, "row": "8"})
+    await world.call(remove, expect=400, path=row, query={"compared": "tuned"})
+
+
 async def _events(world: World, path: dict[str, str]) -> None:
     listed = await world.call(
         "listFineTuningJobEvents",

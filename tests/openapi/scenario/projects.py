@@ -275,6 +275,7 @@ async def caller(world: World) -> None:
 
 async def session(world: World) -> None:
     """Sign in with a key, as a page does, and sign out."""
+    await world.call("listSignInMethods", "key_only", key=None)
     signed_in = await world.call("createSession", "signed_in", cut=_unused_by_caller)
     cookie = {"cookie": signed_in.headers["set-cookie"].partition(";")[0]}
     token = {"x-csrf-token": signed_in.json()["csrf_token"]}

@@ -459,6 +459,17 @@ class ProjectLimits(TypedDict):
     record_bytes: NotRequired[int | Literal["unlimited"] | None]
 
 
+class PutEvaluationLabel(TypedDict):
+    """
+    Request to say which of two answers to a row is better.
+    """
+
+    compared: list[str]
+    winner: str
+    note: NotRequired[str | None]
+    took_ms: NotRequired[int | None]
+
+
 class PythonGrader(TypedDict):
     """
     Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox.

@@ -1491,6 +1491,61 @@ class FineTuningJobEvaluationError(ApiObject):
     """
 
 
+class EvaluationLabel(ApiObject):
+    """
+    A person's label: which of two answers to a row is better.
+    """
+
+    id: str
+    """
+    ID of the label, unique in the evaluation.
+    """
+    object: Literal["fine_tuning.job.evaluation.label"]
+    """
+    Type of the object. Always `fine_tuning.job.evaluation.label`.
+    """
+    row: int
+    """
+    `line` of the row in the report.
+    """
+    compared: list[str]
+    """
+    The two columns of the report that were compared, in the order shown.
+    """
+    winner: str
+    """
+    Column of the better answer, or `tie`.
+    """
+    note: str | None
+    """
+    Note for other reviewers, or null.
+    """
+    took_ms: int | None
+    """
+    Milliseconds that the decision took; null if unknown.
+    """
+    reviewer: str
+    """
+    ID of the API key, or subject of the token, that wrote the label.
+    """
+    is_own: bool
+    """
+    Whether the caller wrote the label.
+    """
+    is_current: bool
+    """
+    Whether the report still has these answers. Other labels do not count.
+    """
+    created_at: int
+    """
+    Time of the first label, in Unix seconds.
+    """
+    labeled_at: int
+    """
+    Time of the last change, in Unix seconds.
+    """
+
+
 class FineTuningJobEvent(ApiObject):
     """
     An event of a fine-tuning job.
@@ -3140,6 +3195,29 @@ class PromptScore(ApiObject):
     """
 
 
+class PutEvaluationLabel(ApiObject):
+    """
+    Request to say which of two answers to a row is better.
+    """
+
+    compared: list[str]
+    """
+    The two columns of the report whose answers were compared, in the order in which they were shown.
+    """
+    winner: str
+    """
+    Column of the better answer, or `tie`.
+    """
+    note: str | None = None
+    """
+    Note for other reviewers.
+    """
+    took_ms: int | None = None
+    """
+    Milliseconds that the decision took.
+    """
+
+
 class PythonGrader(ApiObject):
     """
     Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox.
@@ -3717,6 +3795,48 @@ class PutRecognizer(ApiObject):
     terms: list[str] = []
     """
     Words and phrases, such as the names of customers or projects. They are found as whole words, regardless of case and width.
+    """
+
+
+class HumanReviewShare(ApiObject):
+    """
+    Share of labels in percent, with its 95% confidence interval.
+    """
+
+    mean: float
+    """
+    Observed share.
+    """
+    low: float
+    """
+    Lower limit of the interval.
+    """
+    high: float
+    """
+    Upper limit of the interval.
+    """
+
+
+class SignInMethod(ApiObject):
+    """
+    A way to sign in to the console.
+    """
+
+    object: Literal["sign_in_method"]
+    """
+    Type of the object. Always `sign_in_method`.
+    """
+    type: Literal["api_key", "oidc"]
+    """
+    `api_key`: with `createSession`. `oidc`: through the identity provider.
+    """
+    name: str | None
+    """
+    Name of the identity provider; null for keys, or if it has none.
+    """
+    url: str | None
+    """
+    Path to open in the browser to sign in; null for keys. The query parameter `next` is the path of the console to return to.
     """
 
 
@@ -5488,6 +5608,33 @@ class AdminApiKey(ApiObject):
     """
 
 
+class HumanReviewAgreement(ApiObject):
+    """
+    Agreement of people with the measure that decided, on pairs of answers.
+    """
+
+    metric: str
+    """
+    Metric that decided the verdict.
+    """
+    agreements: float
+    """
+    Number of pairs on which both agree; a tie of the metric counts as half.
+    """
+    pairs: int
+    """
+    Number of labels with a preference.
+    """
+    share: HumanReviewShare
+    """
+    Share of these pairs, with Wilson's interval.
+    """
+    is_human: Literal[True]
+    """
+    Always true: people labeled them.
+    """
+
+
 class AliasChange(ApiObject):
     """
     A change to an alias.
@@ -7181,71 +7328,6 @@ class SupervisedHyperparameters(ApiObject):
     """
 
 
-class FineTuningJobEvaluation(ApiObject):
-    """
-    Evaluation of a fine-tuning job on its held-out rows.
-    """
-
-    object: Literal["fine_tuning.job.evaluation"]
-    """
-    Object type.
-    """
-    job_id: str
-    """
-    ID of the job.
-    """
-    model: str
-    """
-    Name of the model that is evaluated.
-    """
-    status: Literal["in_progress", "completed", "failed", "skipped"]
-    """
-    Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or no engine serves its base model.
-    """
-    phase: (
-        Literal[
-            "waiting",
-            "scoring_references",
-            "choosing_a_prompt",
-            "answering",
-            "memorization",
-            "forgetting",
-        ]
-        | None
-    )
-    """
-    Current step; null if the evaluation has ended.
-    """
-    rows: int | None
-    """
-    Number of held-out rows that are evaluated.
-    """
-    created_at: int
-    """
-    Unix time in seconds at which the job succeeded.
-    """
-    finished_at: int | None
-    """
-    Unix time in seconds at which the evaluation ended; null if it has not.
-    """
-    verdict: FineTuningVerdict | None
-    """
-    Conclusion; null until completed.
-    """
-    figures: dict[str, float | str] | None
-    """
-    Measured figures by the key of a gate, such as `chrf_gain`; null until completed.
-    """
-    gate: FineTuningJobGateOutcome | None = None
-    """
-    Outcome of the job's gate; null if the job has none, and until completed.
-    """
-    error: FineTuningJobEvaluationError | None
-    """
-    Reason for the status `failed` or `skipped`; otherwise null.
-    """
-
-
 class JobMetrics(ApiObject):
     """
     Metrics of a job by step, in buckets that keep every extreme.
@@ -7828,6 +7910,64 @@ class EvalRunOutputItemSample(ApiObject):
     usage: EvalRunSampleUsage
     """
     Tokens of a sample.
+    """
+
+
+class HumanReviewPosition(ApiObject):
+    """
+    Preference of people for the answer that was shown first.
+    """
+
+    first: int
+    """
+    Number of labels that prefer the answer shown first.
+    """
+    second: int
+    """
+    Number of labels that prefer the answer shown second.
+    """
+    share: HumanReviewShare
+    """
+    Share of the first, with Wilson's interval.
+    """
+
+
+class HumanReviewPreference(ApiObject):
+    """
+    Preference of people between the answers of two columns.
+    """
+
+    a: str
+    """
+    Column that is compared.
+    """
+    b: str
+    """
+    Column that it is compared with.
+    """
+    labels: int
+    """
+    Number of labels.
+    """
+    rows: int
+    """
+    Number of labeled rows.
+    """
+    a_better: int
+    """
+    Number of labels that prefer `a`.
+    """
+    ties: int
+    """
+    Number of labels without a preference.
+    """
+    b_better: int
+    """
+    Number of labels that prefer `b`.
+    """
+    win_rate: HumanReviewShare
+    """
+    Share of labels that prefer `a`, where a tie counts as half. The interval is clustered by prompt.
     """
 
 
@@ -8900,6 +9040,118 @@ class ErasureResult(ApiObject):
     rewrite: ErasureRewrite | None
     """
     Rewrite of the files of Redis, which then contain neither what was searched for nor what was deleted; null until it is done, seconds after the erasure has ended.
+    """
+
+
+class HumanReview(ApiObject):
+    """
+    Summary of the labels that people gave to the answers of an evaluation.
+    """
+
+    labels: int
+    """
+    Number of labels of current answers.
+    """
+    outdated: int
+    """
+    Number of labels of answers that the evaluation no longer has, because it ran again. They do not count.
+    """
+    rows: int
+    """
+    Number of labeled rows.
+    """
+    reviewers: int
+    """
+    Number of people and keys that labeled them.
+    """
+    comparisons: list[HumanReviewPreference]
+    """
+    Preferences by pair of columns.
+    """
+    agreement: HumanReviewAgreement | None
+    """
+    Agreement of the measure that decided with people; null if no pair tells.
+    """
+    position: HumanReviewPosition | None
+    """
+    Preference for a position; null if no label has a preference.
+    """
+    statements: list[Statement]
+    """
+    Statements on these figures, as codes and figures.
+    """
+    sentences: list[str]
+    """
+    The statements in English, in the same order.
+    """
+
+
+class FineTuningJobEvaluation(ApiObject):
+    """
+    Evaluation of a fine-tuning job on its held-out rows.
+    """
+
+    object: Literal["fine_tuning.job.evaluation"]
+    """
+    Object type.
+    """
+    job_id: str
+    """
+    ID of the job.
+    """
+    model: str
+    """
+    Name of the model that is evaluated.
+    """
+    status: Literal["in_progress", "completed", "failed", "skipped"]
+    """
+    Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or no engine serves its base model.
+    """
+    phase: (
+        Literal[
+            "waiting",
+            "scoring_references",
+            "choosing_a_prompt",
+            "answering",
+            "memorization",
+            "forgetting",
+        ]
+        | None
+    )
+    """
+    Current step; null if the evaluation has ended.
+    """
+    rows: int | None
+    """
+    Number of held-out rows that are evaluated.
+    """
+    created_at: int
+    """
+    Unix time in seconds at which the job succeeded.
+    """
+    finished_at: int | None
+    """
+    Unix time in seconds at which the evaluation ended; null if it has not.
+    """
+    verdict: FineTuningVerdict | None
+    """
+    Conclusion; null until completed.
+    """
+    figures: dict[str, float | str] | None
+    """
+    Measured figures by the key of a gate, such as `chrf_gain`; null until completed.
+    """
+    gate: FineTuningJobGateOutcome | None = None
+    """
+    Outcome of the job's gate; null if the job has none, and until completed.
+    """
+    human_review: HumanReview | None = None
+    """
+    What people's labels of the answers say; null if there are none, and until completed.
+    """
+    error: FineTuningJobEvaluationError | None
+    """
+    Reason for the status `failed` or `skipped`; otherwise null.
     """
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from typing_extensions import Unpack
 
 from finetuned import types
-from finetuned._options import RequestOptions, body_of
+from finetuned._options import Omit, RequestOptions, body_of, changes_of, omit
 from finetuned._raw import raw, raw_list
 from finetuned._request import Request, at
 from finetuned._retry import Deadline
@@ -23,6 +23,117 @@ from finetuned._sync.transport import Resource
 if TYPE_CHECKING:
     from finetuned import params
     from finetuned._sync.jobs import FineTuningJobs, FineTuningJobsEvaluation
+
+
+class FineTuningJobsEvaluationLabels(Resource):
+    """Methods of `client.fine_tuning.jobs.evaluation.labels`."""
+
+    @cached_property
+    def with_raw_response(self) -> FineTuningJobsEvaluationLabelsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return FineTuningJobsEvaluationLabelsWithRawResponse(self)
+
+    def set(
+        self,
+        job_id: str,
+        row: int,
+        *,
+        compared: Sequence[str],
+        winner: str,
+        note: str | Omit | None = omit,
+        took_ms: int | Omit | None = omit,
+        **options: Unpack[RequestOptions],
+    ) -> types.EvaluationLabel:
+        """Say which of two answers to a row is better, or change one's own label. Each reviewer has
+        one label per row and pair of columns.
+
+        Labels show how often people agree with the measure that decided the verdict. If the
+        evaluation runs again, they calibrate the judge. They are deleted with the model.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            row: `line` of the row in the report.
+            compared: The two columns of the report whose answers were compared, in the order in
+                which they were shown.
+            winner: Column of the better answer, or `tie`.
+            note: Note for other reviewers.
+            took_ms: Milliseconds that the decision took.
+        """
+        return self._transport.request(
+            types.EvaluationLabel,
+            Request(
+                "PUT",
+                at("fine_tuning", "jobs", job_id, "evaluation", "labels", row),
+                json=changes_of(compared=compared, winner=winner, note=note, took_ms=took_ms),
+                options=options,
+            ),
+        )
+
+    def delete(
+        self,
+        job_id: str,
+        row: int,
+        *,
+        compared: Sequence[str] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> types.ProjectObjectDeleted:
+        """Delete the caller's labels of a row with their notes. Those of others stay.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            row: `line` of the row in the report.
+            compared: Pair of columns whose label is deleted. By default, all labels that the caller
+                gave to the row.
+        """
+        return self._transport.request(
+            types.ProjectObjectDeleted,
+            Request(
+                "DELETE",
+                at("fine_tuning", "jobs", job_id, "evaluation", "labels", row),
+                params={"compared": compared},
+                options=options,
+            ),
+        )
+
+    def list(
+        self,
+        job_id: str,
+        *,
+        row: int | None = None,
+        mine: bool | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[types.EvaluationLabel]:
+        """List what people said about the answers of an evaluation in the order of rows, and what
+        it says together: how often they prefer each model, and whether the measure that decided
+        agrees with them.
+
+        Args:
+            job_id: ID of a fine-tuning job in the project.
+            row: Row to filter by.
+            mine: Whether to list only the caller's labels.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+        """
+        return self._transport.pages(
+            types.EvaluationLabel,
+            Request(
+                "GET",
+                at("fine_tuning", "jobs", job_id, "evaluation", "labels"),
+                params={"row": row, "mine": mine, "after": after, "limit": limit},
+                options=options,
+            ),
+        )
+
+
+class FineTuningJobsEvaluationLabelsWithRawResponse:
+    """Raw responses of `client.fine_tuning.jobs.evaluation.labels`."""
+
+    def __init__(self, resource: FineTuningJobsEvaluationLabels) -> None:
+        self.set = raw(resource.set)
+        self.delete = raw(resource.delete)
+        self.list = raw_list(resource.list)
 
 
 class FineTuningAlphaGraders(Resource):
@@ -268,6 +379,11 @@ class FineTuningJobsCheckpointsWithRawResponse:
 
 class FineTuningJobsEvaluationBase(Resource):
     """Methods of `client.fine_tuning.jobs.evaluation`."""
+
+    @cached_property
+    def labels(self) -> FineTuningJobsEvaluationLabels:
+        """Labels."""
+        return FineTuningJobsEvaluationLabels(self._transport)
 
     @cached_property
     def with_raw_response(self) -> FineTuningJobsEvaluationWithRawResponse:

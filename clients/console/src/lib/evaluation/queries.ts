@@ -1,0 +1,43 @@
+/** Queries of a job's evaluation. */
+
+import type { FineTuningJobEvaluation } from "@finetuned/client";
+import { client, faultOf } from "#lib/api.ts";
+import type { Report } from "./report.ts";
+
+const WATCHED_MS = 3000;
+
+/** The evaluation of a job, or null if it has none. While it runs, it is asked for again. */
+export function evaluationQuery(jobId: string) {
+  return {
+    queryKey: ["jobs", jobId, "evaluation"],
+    queryFn: async ({
+      signal,
+    }: {
+      signal: AbortSignal;
+    }): Promise<FineTuningJobEvaluation | null> => {
+      try {
+        return await client.fineTuning.jobs.evaluation.retrieve(jobId, { signal });
+      } catch (error) {
+        if (faultOf(error).code === "evaluation_not_found") return null;
+        throw error;
+      }
+    },
+    refetchInterval: ({
+      state,
+    }: {
+      state: { data: FineTuningJobEvaluation | null | undefined };
+    }) => (state.data?.status === "in_progress" ? WATCHED_MS : false),
+  } as const;
+}
+
+/** The report of an evaluation that ended at `finishedAt`. It does not change. */
+export function reportQuery(jobId: string, finishedAt: number | null) {
+  return {
+    queryKey: ["jobs", jobId, "evaluation", "report", finishedAt],
+    queryFn: async ({ signal }: { signal: AbortSignal }): Promise<Report> => {
+      const response = await client.fineTuning.jobs.evaluation.report(jobId, {}, { signal });
+      return (await response.json()) as Report;
+    },
+    staleTime: Infinity,
+  } as const;
+}

@@ -1,0 +1,40 @@
+/** Events of jobs in words: from their codes and figures, where they have some. */
+
+import type { FineTuningJobEvent } from "@finetuned/client";
+import { t, textOf } from "#lib/i18n.svelte.ts";
+
+/** An event's sentence. `lang` is "en" if it is the service's own. */
+export interface Words {
+  text: string;
+  lang?: "en";
+}
+
+const COLUMNS = ["base", "prompt", "tuned"];
+
+export function wordsOf({ data, level, message }: FineTuningJobEvent): Words {
+  // Warnings and errors say more than their codes: the file, the figure, how to fix it.
+  const own = level === "info" ? localized(data) : null;
+  return own ?? { text: message, lang: "en" };
+}
+
+function localized(data: FineTuningJobEvent["data"]): Words | null {
+  const { code, step } = data;
+  if (code === "evaluation") return evaluation(data);
+  if (typeof code !== "string") {
+    return typeof step === "number" && Object.keys(data).length === 1
+      ? { text: t("jobs.event.checkpoint", { step }) }
+      : null;
+  }
+  const text = textOf(`jobs.event_code.${code}`);
+  return text === null ? null : { text };
+}
+
+function evaluation({ column, answered, rows, gate }: FineTuningJobEvent["data"]): Words | null {
+  if (gate === "passed") return { text: t("jobs.event.gate_passed") };
+  if (typeof rows !== "number") return null;
+  if (typeof column !== "string" || typeof answered !== "number") {
+    return { text: t("jobs.event.evaluation_started", { rows }) };
+  }
+  const known = COLUMNS.includes(column) ? textOf(`jobs.column.${column}`) : column;
+  return { text: t("jobs.event.answered", { column: known ?? column, answered, rows }) };
+}

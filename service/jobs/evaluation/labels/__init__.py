@@ -1,0 +1,1 @@
+"""Labels of people: which of two answers to a row of an evaluation is better."""

@@ -1,0 +1,42 @@
+"""Every page of the console: accessible, within the policy, and as wide as the window."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Browser
+
+from service.projects.records import Role
+from tests.conftest import Api
+from tests.console.browser import Console, needs_chromium, page_addresses
+
+pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.timeout(300)]
+NARROWEST = 320
+
+
+@pytest.fixture
+def origin(api: Api) -> str:
+    """Address of an empty installation."""
+    return api.base_url.removesuffix("/v1")
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.INFERENCE])
+async def test_empty_and_forbidden_pages(api: Api, origin: str, browser: Browser, role: Role):
+    """An administrator finds nothing yet, and a key for requests may see little."""
+    async with Console.open(browser, origin) as console:
+        await console.sign_in(await api.key(role=role))
+        faults = [fault for page in page_addresses() for fault in await _faults(console, page)]
+        assert faults == []
+        assert console.faults == []
+
+
+async def _faults(console: Console, address: str) -> list[str]:
+    await console.page.set_viewport_size({"width": 1280, "height": 900})
+    await console.goto(address)
+    found = await console.accessibility_faults()
+    await console.theme("dark")
+    found += await console.accessibility_faults(["color-contrast"])
+    await console.page.set_viewport_size({"width": NARROWEST, "height": 700})
+    found += await console.accessibility_faults(["target-size"])
+    if (wider := await console.overflow_px()) > 0:
+        found.append(f"{wider} px wider than a window of {NARROWEST} px")
+    return [f"{address}: {fault}" for fault in found]

@@ -1,0 +1,106 @@
+"""Sign-in, expiry, revoked roles and lost connections, as a person meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from service.projects.records import Role
+from tests.conftest import Api
+from tests.console.browser import Console, needs_chromium
+
+pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+START = re.compile(r"/console/?$")
+
+
+def _origin(api: Api) -> str:
+    return api.base_url.removesuffix("/v1")
+
+
+async def test_sign_in_and_out(api: Api, browser: Browser):
+    key = await api.key(role=Role.MEMBER)
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await page.goto(f"{_origin(api)}/")
+        await page.wait_for_url("**/console/sign-in?next=*")
+        await page.get_by_label("API key").fill("sk-wrong")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_text("does not know this key")).to_be_visible()
+        await page.get_by_label("API key").fill(f"  {key}\n")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(START)
+        await expect(page.get_by_role("navigation", name="Areas")).to_be_visible()
+        kept = await page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+        assert key not in kept
+        assert key not in page.url
+        assert "session" not in await page.evaluate("document.cookie")
+        await page.get_by_text("test", exact=True).click()
+        await page.get_by_role("button", name="Sign out").click()
+        await page.wait_for_url("**/console/sign-in")
+        await page.go_back()
+        await page.wait_for_url("**/console/sign-in?next=*")
+        assert console.faults == []
+
+
+async def test_an_ended_session_is_renewed_over_the_page(api: Api, browser: Browser):
+    """The request that found no session is sent again, and the page remains unchanged."""
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await console.sign_in(await api.key(role=Role.MEMBER))
+        await console.goto("/data")
+        await console.context.clear_cookies()
+        await page.get_by_role("link", name="Jobs").click()
+        dialog = page.get_by_role("dialog", name="Sign in")
+        await expect(dialog.get_by_text("what you typed is still here")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_be_visible()
+        await dialog.get_by_label("API key").fill(await api.key(role=Role.READER))
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(dialog).to_be_hidden()
+        await expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+        # A reader may not train: the control is gone without a reload.
+        await expect(page.get_by_role("link", name="Train", exact=True)).to_have_count(0)
+
+
+async def test_a_lost_connection_is_shown_and_found_again(api: Api, browser: Browser):
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await console.sign_in(await api.key(role=Role.MEMBER))
+        await console.goto("/data")
+        await console.context.set_offline(True)
+        await page.get_by_role("link", name="Jobs").click()
+        await expect(page.get_by_text("The service does not answer.").first).to_be_visible()
+        await console.context.set_offline(False)
+        await page.get_by_role("button", name="Try now").click()
+        await expect(page.get_by_role("button", name="Try now")).to_have_count(0)
+
+
+@pytest.mark.parametrize("next_page", ["//example.org", "https://example.org", "/\\example.org"])
+async def test_the_sign_in_leads_only_to_pages_of_the_console(
+    api: Api, browser: Browser, next_page: str
+):
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await page.goto(f"{_origin(api)}/console/sign-in?next={json.dumps(next_page)[1:-1]}")
+        await page.get_by_label("API key").fill(await api.key())
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(START)
+
+
+async def test_the_page_refuses_to_be_framed_and_to_load_from_elsewhere(api: Api):
+    async with await api.client() as http:
+        page = await http.get(f"{_origin(api)}/console")
+        policy = page.headers["content-security-policy"]
+    directives = dict(part.strip().partition(" ")[::2] for part in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"] == "'self'"
+    assert directives["style-src"] == "'self'"
+    assert directives["connect-src"] == "'self'"
+    assert directives["frame-ancestors"] == "'none'"
+    assert directives["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in policy

@@ -1,0 +1,174 @@
+"""Tests of labels over HTTP: several people say which answers are better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.core import clock
+from service.datasets.contract.tasks import RowMatch
+from service.erasure.search.text_scan import TextScan
+from service.jobs.evaluation.labels.records import MAX_LABELS
+from service.jobs.evaluation.records import EvaluationStatus, JobEvaluation, labels_key
+from service.projects.records import Role
+from tests.conftest import BASE_MODEL, Api, upload
+from tests.jobs.evaluation.conftest import tuned_model
+from tests.jobs.evaluation.labels import measured, store_evaluation, store_report
+
+NOTE = "Ann Lee says that the other one names the wrong fee."
+BETTER: dict[str, Any] = {"compared": ["prompt", "tuned"], "winner": "tuned"}
+TIE: dict[str, Any] = {"compared": ["tuned", "base"], "winner": "tie"}
+
+
+@pytest.fixture
+async def evaluation(api: Api, http, chats) -> JobEvaluation:
+    file_id = (await upload(http, chats(12))).json()["id"]
+    body = {"model": BASE_MODEL, "training_file": file_id}
+    job = (await http.post("/v1/fine_tuning/jobs", json=body)).json()
+    state, project = api.app.state, job["organization_id"]
+    model = f"ft:{BASE_MODEL}:acme::abc123def456"
+    made = await store_evaluation(state.evaluations, state.storage, project, job["id"], model)
+    await state.registry.register(
+        tuned_model(project, id=model, job_id=made.id, artifact=made.artifact)
+    )
+    return made
+
+
+@pytest.fixture
+def url(evaluation) -> str:
+    return f"/v1/fine_tuning/jobs/{evaluation.id}/evaluation"
+
+
+async def test_several_people_label_rows(api: Api, http, url):
+    assert (await http.get(f"{url}/labels")).json()["human_review"] is None
+    assert (await http.get(url)).json()["human_review"] is None
+    first = await http.put(f"{url}/labels/10", json={**BETTER, "took_ms": 5400, "note": NOTE})
+    assert first.status_code == 200, first.text
+    await http.put(f"{url}/labels/9", json=BETTER)
+    await http.put(f"{url}/labels/9", json=TIE)
+    async with await api.client(role=Role.READER) as colleague:
+        other = (await colleague.put(f"{url}/labels/9", json={**BETTER, "winner": "tie"})).json()
+        assert (await colleague.delete(f"{url}/labels/10")).status_code == 404, "not one's own"
+        mine = (await colleague.get(f"{url}/labels", params={"mine": True})).json()
+    assert [one["id"] for one in mine["data"]] == [other["id"]]
+    listed = (await http.get(f"{url}/labels")).json()
+    assert [one["row"] for one in listed["data"]] == [9, 9, 9, 10]
+    assert sorted(one["is_own"] for one in listed["data"]) == [False, True, True, True]
+    assert listed["data"][-1] == first.json()
+    assert first.json()["note"] == NOTE
+    assert (first.json()["took_ms"], first.json()["is_current"]) == (5400, True)
+    page = (await http.get(f"{url}/labels", params={"limit": 3})).json()
+    after = {"after": page["last_id"]}
+    assert page["has_more"]
+    assert (await http.get(f"{url}/labels", params=after)).json()["data"] == [first.json()]
+    of_row = (await http.get(f"{url}/labels", params={"row": 10})).json()["data"]
+    assert of_row == [first.json()]
+    found = (await http.get(url)).json()["human_review"]
+    assert found == listed["human_review"]
+    assert (found["labels"], found["outdated"], found["reviewers"]) == (4, 0, 2)
+    agreement = found["agreement"]
+    assert (agreement["metric"], agreement["agreements"], agreement["pairs"]) == ("chrf", 2, 2)
+    assert agreement["is_human"] is True
+    assert found["position"]["second"] == 2
+    assert found["statements"][0]["code"] == "people_compared"
+    assert len(found["sentences"]) == len(found["statements"])
+
+
+async def test_a_label_is_replaced_and_taken_back(http, url):
+    first = (await http.put(f"{url}/labels/3", json={**BETTER, "note": NOTE})).json()
+    swapped = {"compared": ["tuned", "prompt"], "winner": "prompt"}
+    again = (await http.put(f"{url}/labels/3", json=swapped)).json()
+    assert (again["id"], again["created_at"]) == (first["id"], first["created_at"])
+    assert (again["winner"], again["note"]) == ("prompt", None)
+    await http.put(f"{url}/labels/3", json=TIE)
+    one = await http.delete(f"{url}/labels/3", params={"compared": ["tuned", "prompt"]})
+    assert one.json() == {
+        "id": "3", "object": "fine_tuning.job.evaluation.label.deleted", "deleted": True
+    }  # fmt: skip
+    assert [one["winner"] for one in (await http.get(f"{url}/labels")).json()["data"]] == ["tie"]
+    assert (await http.delete(f"{url}/labels/3")).status_code == 200
+    assert (await http.delete(f"{url}/labels/3")).status_code == 404
+    assert (await http.get(url)).json()["human_review"] is None
+
+
+async def test_labels_that_cannot_be_written(http, url):
+    for row, body, status, param in (
+        (0, BETTER, 400, "row"),
+        (99, BETTER, 404, "row"),
+        (12, BETTER, 400, "compared"),  # the best prompt did not answer
+        (1, {**BETTER, "compared": ["tuned", "tuned"]}, 400, "compared"),
+        (1, {**BETTER, "compared": ["tuned", "ckpt-step-4"]}, 400, "compared"),
+        (1, {**BETTER, "compared": ["tuned"]}, 400, "compared"),
+        (1, {**BETTER, "winner": "base"}, 400, "winner"),
+        (1, {**BETTER, "note": "x" * 2001}, 400, "note"),
+        (1, {**BETTER, "took_ms": -1}, 400, "took_ms"),
+    ):
+        answer = await http.put(f"{url}/labels/{row}", json=body)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (status, param), answer.text
+    assert (await http.get(f"{url}/labels", params={"after": "x"})).status_code == 400
+
+
+async def test_the_number_of_labels_is_bounded(api: Api, http, evaluation, url):
+    assert (await http.put(f"{url}/labels/1", json=BETTER)).status_code == 200
+    others = {f"other-{i}": "{}" for i in range(MAX_LABELS - 1)}
+    key = labels_key(evaluation.project_id, evaluation.id)
+    await api.app.state.redis.hset(key, mapping=others)
+    full = await http.put(f"{url}/labels/2", json={**BETTER, "note": NOTE})
+    assert (full.status_code, full.json()["error"]["code"]) == (409, "limit_reached")
+    assert await api.app.state.storage.keys(f"{evaluation.folder}/labels/") == []
+    assert (await http.put(f"{url}/labels/1", json=BETTER)).status_code == 200
+
+
+async def test_labels_count_as_long_as_the_answers_are_the_same(api: Api, http, evaluation, url):
+    await http.put(f"{url}/labels/1", json=BETTER)
+    await http.put(f"{url}/labels/2", json=BETTER)
+    later = measured()
+    answers = later.rows[0].answers
+    changed = msgspec.structs.replace(answers["tuned"], text="Something else.")
+    answers["tuned"] = changed
+    await store_report(api.app.state.storage, evaluation, later)
+    listed = (await http.get(f"{url}/labels")).json()
+    assert [one["is_current"] for one in listed["data"]] == [False, True]
+    assert (listed["human_review"]["labels"], listed["human_review"]["outdated"]) == (1, 1)
+
+
+async def test_an_evaluation_in_progress_has_no_answers_to_label(api: Api, http, evaluation, url):
+    await http.put(f"{url}/labels/1", json=BETTER)
+    restarted = await http.post(url)
+    assert restarted.json()["human_review"] is None
+    assert (await http.put(f"{url}/labels/2", json=BETTER)).status_code == 409
+    assert (await http.get(f"{url}/labels")).status_code == 409
+    await api.app.state.evaluations.change(
+        evaluation, lambda old: old.end(EvaluationStatus.COMPLETED, clock.now_s())
+    )
+    assert (await http.get(url)).json()["human_review"]["labels"] == 1
+
+
+@pytest.mark.parametrize("deleted", ["model", "file"])
+async def test_labels_are_deleted_with_the_model_or_its_data(
+    api: Api, http, evaluation, url, deleted
+):
+    redis, storage = api.app.state.redis, api.app.state.storage
+    for _ in range(2):
+        await http.put(f"{url}/labels/1", json={**BETTER, "note": NOTE})
+    notes = f"{evaluation.folder}/labels/"
+    assert len(await storage.keys(notes)) == 1, "the replaced note is removed"
+    match = RowMatch(kind="substring", value="Ann Lee")
+    [place] = await TextScan(redis, storage).find(evaluation.project_id, match)
+    assert (place.id, place.is_in_storage, place.is_in_records) == (evaluation.id, True, False)
+    key = labels_key(evaluation.project_id, evaluation.id)
+    assert await redis.exists(key)
+    if deleted == "model":
+        await http.delete(f"/v1/models/{evaluation.model}")
+        assert (await http.get(f"{url}/labels")).status_code == 404
+        assert (await http.get(url)).json()["human_review"] is None
+        assert (await http.put(f"{url}/labels/1", json=BETTER)).status_code == 404
+    else:
+        job = (await http.get(f"/v1/fine_tuning/jobs/{evaluation.id}")).json()
+        gone = await http.delete(f"/v1/files/{job['training_file']}", params={"cascade": True})
+        assert gone.status_code == 200, gone.text
+    assert not await redis.exists(key)
+    assert await storage.keys(notes) == []
