@@ -108,6 +108,31 @@ async def test_two_files_are_compared(api: Api, http, work, put, diff):
         assert (gone.status_code, gone.json()["error"]["code"]) == (404, "file_not_found")
 
 
+async def test_personal_data_is_masked_if_asked(http, work, put, operation):
+    file_id, other = await put(data(BEFORE)), await put(data([*AFTER, chat_line(ASK, "No.")]))
+    async with work("cpu"):
+        await checked(http, other)
+        made = await operation(DIFFS, file_id=file_id, other_file_id=other)
+        url, params = f"{DIFFS}/{made['id']}/rows", {"personal_data": "mask"}
+        refused = await http.get(url, params=params)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (409, "personal_data")
+        for one in (file_id, other):
+            await operation("/v1/dataset_reports", file_id=one)
+        masked = await http.get(url, params=params)
+        shown = await http.get(url)
+    assert "anna@example.com" not in masked.text
+    [row] = [one for one in masked.json()["data"] if "[EMAIL]" in str(one)]
+    assert [one["content"] for one in row["row"]["messages"]] == [
+        "Write to [EMAIL]?",
+        "Yes, to [EMAIL].",
+    ]
+    assert row["other_row"]["messages"][0]["content"] == "Write to [EMAIL]?"
+    assert [one["id"] for one in masked.json()["data"]] == [
+        one["id"] for one in shown.json()["data"]
+    ]
+    assert "anna@example.com" in shown.text
+
+
 async def test_the_rows_that_a_cleaning_changed_are_found_by_their_lineage(
     api: Api, http, work, put, cleaned, diff
 ):

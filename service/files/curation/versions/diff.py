@@ -28,6 +28,7 @@ from service.datasets.contract.versions import (
     Lineage,
     decode_entries,
 )
+from service.datasets.personal_data.marks import Mark, mask_row
 from service.files.curation.dataset_process import (
     DatasetProcess,
     DatasetTaskFailed,
@@ -36,7 +37,7 @@ from service.files.curation.dataset_process import (
 )
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState, task_on_request
-from service.files.curation.rows import bounded, encode_page, read_range, read_rows
+from service.files.curation.rows import RowReader, bounded, encode_page, read_range, read_rows
 from service.files.records import FileRecord, Files
 
 DIFF = "diff.json"
@@ -113,10 +114,12 @@ async def read_diff_rows(
     change: Change | None,
     after: int,
     limit: int,
+    reports: tuple[RowReader, RowReader] | None = None,
 ) -> bytes:
     """Return a page of the rows that differ, as JSON. Raises StorageMissing.
 
-    Memory and time do not depend on the size of the files.
+    `reports` of both files mask the personal data in the rows. Then, OldIndex is raised if they do
+    not have its positions. Memory and time do not depend on the size of the files.
     """
     data = await storage.get_bytes(f"{diff.folder}/{INDEX}")
     index = msgspec.json.decode(data, type=DiffIndex)
@@ -135,8 +138,21 @@ async def read_diff_rows(
     )
     texts = await read_rows(storage, keys[0], [e.row for e in entries if e.row])
     others = await read_rows(storage, keys[1], [e.other for e in entries if e.other])
+    if reports is not None:
+        marks = await reports[0].marks(texts), await reports[1].marks(others)
+        texts = await asyncio.to_thread(_masked, texts, marks[0])
+        others = await asyncio.to_thread(_masked, others, marks[1])
     rows = [_object(start + n, e, texts, others) for n, e in enumerate(entries, 1)]
     return await asyncio.to_thread(encode_page, rows, has_more=start + len(entries) < end)
+
+
+def _masked(texts: dict[int, bytes], marks: dict[int, Sequence[Mark]]) -> dict[int, bytes]:
+    return {
+        line: msgspec.json.encode(mask_row(msgspec.json.decode(text), marks[line]).row)
+        if marks.get(line)
+        else text
+        for line, text in texts.items()
+    }
 
 
 def _object(
