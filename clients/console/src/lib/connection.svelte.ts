@@ -35,7 +35,8 @@ class Connection {
     clearInterval(this.#timer);
     this.secondsLeft = 0;
     try {
-      await fetch("/livez", { cache: "no-store" });
+      const response = await fetch("/livez", { cache: "no-store" });
+      if (!response.ok) throw new Error(String(response.status));
       this.found();
     } catch {
       this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_S);
