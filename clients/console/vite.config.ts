@@ -2,6 +2,7 @@ import { sveltekit } from "@sveltejs/kit/vite";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 import { messages } from "./scripts/messages.ts";
+import { parameters } from "./scripts/parameters.ts";
 import { announcerWithoutInlineStyle, staticConsole } from "./scripts/page.ts";
 import packageJson from "./package.json" with { type: "json" };
 
@@ -10,6 +11,7 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export default defineConfig({
   plugins: [
     messages(here("src")),
+    parameters(here("../../openapi.json")),
     announcerWithoutInlineStyle(),
     sveltekit({
       adapter: staticConsole(here("../../service/console/static")),
@@ -24,7 +26,7 @@ export default defineConfig({
   // `modulepreload` polyfills are for browsers that the console does not support.
   build: { target: "es2022", modulePreload: { polyfill: false }, chunkSizeWarningLimit: 200 },
   server: {
-    fs: { allow: [here("../typescript"), here(".")] },
+    fs: { allow: [here("../typescript"), here("../../examples"), here(".")] },
     proxy: {
       "/v1": process.env.FINETUNED_BASE_URL ?? "http://127.0.0.1:8000",
       "/openapi.json": process.env.FINETUNED_BASE_URL ?? "http://127.0.0.1:8000",

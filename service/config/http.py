@@ -189,8 +189,8 @@ class TokenSettings(BaseModel):
 CALLBACK_PATH: Final = "/v1/session/callback"
 
 
-class SignInSettings(BaseModel):
-    """Sign-in of people through the identity provider, whose tokens TokenSettings describes."""
+class SignInSettings(TokenSettings):
+    """Sign-in of people to the console through the identity provider."""
 
     oidc_client_id: str | None = Field(
         default=None,
@@ -237,10 +237,9 @@ class SignInSettings(BaseModel):
             )
         if self.oidc_client_id is None or self.oidc_redirect_uri is None:
             return self
-        issuer = getattr(self, "oidc_issuer", None)
-        if not issuer:
+        if not self.oidc_issuer:
             raise ValueError("oidc_client_id: set oidc_issuer and the settings of tokens, too")
-        asked = endpoints if all(endpoints) else (issuer,)
+        asked = endpoints if all(endpoints) else (self.oidc_issuer,)
         for url in (self.oidc_redirect_uri, *asked):
             if not is_safe_url(url or ""):
                 raise ValueError(f"'{url}' must be https://, or http:// on this machine")
@@ -254,7 +253,6 @@ class SignInSettings(BaseModel):
 def is_safe_url(url: str) -> bool:
     """Return whether a URL is of https, or of http on this machine."""
     parts = urlsplit(url)
-    is_here = parts.hostname in ("127.0.0.1", "::1", "localhost")
-    return bool(parts.hostname) and (
-        parts.scheme == "https" or (parts.scheme == "http" and is_here)
-    )
+    if parts.scheme == "http":
+        return parts.hostname in ("127.0.0.1", "::1", "localhost")
+    return parts.scheme == "https" and bool(parts.hostname)

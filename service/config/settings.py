@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.config.http import HttpSettings, SignInSettings, TokenSettings
+from service.config.http import HttpSettings, SignInSettings
 from service.config.inference import EngineSettings, GatewaySettings
 from service.config.limits import LimitSettings
 from service.config.outbound import AuditSettings, OutsideSettings
@@ -18,7 +18,6 @@ class Settings(
     StoreSettings,
     EncryptionSettings,
     HttpSettings,
-    TokenSettings,
     SignInSettings,
     LimitSettings,
     AuditSettings,

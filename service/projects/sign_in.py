@@ -310,8 +310,8 @@ class SignIn:
         self._provider = provider
         self._tokens = tokens
         self._issuer = issuer
-        # Anyone can make the API send codes to the provider.
-        self._exchanges = Slots(16, _busy, wait_s=5)
+        # Anyone can make the API send codes to the provider, so few addresses must not fill it.
+        self._exchanges = Slots(16, _busy, most_per_owner=8, wait_s=5)
 
     @classmethod
     def from_settings(cls, settings: Settings, tokens: Tokens | None) -> SignIn | None:
@@ -349,11 +349,12 @@ class SignIn:
             raise SignInFailed("provider_unavailable", attempt.next) from e
 
     async def complete(
-        self, query: Mapping[str, str], cookie: str | None
+        self, query: Mapping[str, str], cookie: str | None, address: str
     ) -> tuple[Principal, str, Attempt]:
         """Return who signed in, the ID token, and the attempt.
 
-        `query` is what the provider sent with the browser. Raises SignInFailed.
+        `query` is what the provider sent with the browser, which has this address. Raises
+        SignInFailed.
         """
         attempt = None if cookie is None else Attempt.read(cookie)
         given = query.get("state", "").encode()
@@ -375,7 +376,7 @@ class SignIn:
         if not 0 < len(code) <= _MAX_CODE_CHARS:
             raise SignInFailed("provider_error", attempt.next)
         try:
-            async with self._exchanges.hold(""):
+            async with self._exchanges.hold(address):
                 token = await self._provider.redeem(code, attempt)
             person = await self._tokens.accept(token, attempt.nonce)
         except (ProviderUnreadable, Unavailable) as e:

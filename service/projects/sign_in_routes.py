@@ -22,6 +22,7 @@ from service.web import browser_sessions, request_audit
 from service.web.audit_events import AuditEvent
 from service.web.auth import Authenticator, Failure, FailureReason
 from service.web.deps import resource
+from service.web.permissions import EVENT
 from service.web.resources import ListOf, list_of
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,12 @@ async def begin(request: Request, sign_in: Configured) -> RedirectResponse:
     return response
 
 
-@router.get("/callback", operation_id="completeSignIn", include_in_schema=False)
+@router.get(
+    "/callback",
+    operation_id="completeSignIn",
+    include_in_schema=False,
+    openapi_extra={EVENT: AuditEvent.SESSION_CREATED.value},
+)
 async def complete(
     request: Request, sign_in: Configured, store: Store, authenticator: _Authenticator
 ) -> RedirectResponse:
@@ -96,13 +102,13 @@ async def complete(
     cookie = browser_sessions.sign_in_of(request.scope, is_https=sign_in.is_https)
     set_purpose(Purpose.RELEASE)  # so that people can sign in while the memory of Redis is full
     try:
-        person, token, attempt = await sign_in.complete(request.query_params, cookie)
+        address = str(request.app.state.client_addresses.find(request.scope))
+        person, token, attempt = await sign_in.complete(request.query_params, cookie, address)
         request_audit.begin(request, person, AuditEvent.SESSION_CREATED)
         session, secret = await store.begin(person, token, is_sign_in=True)
     except SignInFailed as e:
-        if e.fault not in _NOT_OF_THE_PERSON:
-            e = await _noted(e, request, authenticator)
-        response = _failed(e)
+        is_ours = e.fault in _NOT_OF_THE_PERSON
+        response = _failed(e if is_ours else await _noted(e, request, authenticator))
         if e.fault != "state_mismatch":  # another page may have caused that
             response.headers["set-cookie"] = _cookie_of(sign_in, None)
         return response

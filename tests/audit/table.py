@@ -21,7 +21,8 @@ from service.web.permissions import event_of
 PAGE: Final = Path(__file__).parents[2] / "docs" / "audit.md"
 _BEGIN, _END = "| event | operations |\n|---|---|\n", "\n\n"
 OTHERS: Final = {
-    AuditEvent.LOGIN_FAILED: "all, with a key that is missing, unknown, expired or misplaced",
+    AuditEvent.LOGIN_FAILED: "all, with a key that is missing, unknown, expired or misplaced; "
+    "`completeSignIn` that failed",
     AuditEvent.ACCESS_DENIED: "all, with a key whose role lacks the permission",
     AuditEvent.CAPTURE_ENABLED: "`updateProject` with settings of `capture`",
     AuditEvent.CAPTURE_DISABLED: "`updateProject` with `null` as `capture`",

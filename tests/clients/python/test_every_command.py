@@ -136,6 +136,7 @@ OTHER = (
     "advice create {file}",
     "train {file}",
     "sweeps create {file}",
+    "jobs create job.yaml",
     "generations create terms.txt --model {model}",
     "imports create rows.jsonl --model {model}",
     "jobs verdict {job}",
@@ -319,6 +320,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "rows.jsonl").write_text(ROW * 12)
     (tmp_path / "terms.txt").write_text("Acme Trading\n")
     (tmp_path / "eval.json").write_text(json.dumps(EVAL))
+    (tmp_path / "job.yaml").write_text("model: tiny-base\ntraining_file: file-x\n")
     (tmp_path / "axolotl.yaml").write_text("base_model: tiny\nadapter: lora\ndatasets: []\n")
     return tmp_path
 

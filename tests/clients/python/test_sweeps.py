@@ -7,7 +7,7 @@ import pytest
 
 from service.core import ids
 from service.jobs.records import Status
-from tests.conftest import Api, chat_line
+from tests.conftest import BASE_MODEL, Api, chat_line
 
 pytestmark = pytest.mark.slow
 
@@ -69,3 +69,41 @@ async def test_what_cannot_be_compared_is_refused(cli, client, work, rows):
     with pytest.raises(finetuned.NotFound):
         await client.sweeps.cancel(ids.new(ids.SWEEP))
     assert [one async for one in client.sweeps.list()] == []
+
+
+async def test_create_from_a_file_with_the_request(cli, client, work, rows, tmp_path):
+    request = tmp_path / "job.yaml"
+    async with work("cpu"):
+        file = await client.files.wait((await client.files.create(tmp_path / rows)).id)
+        request.write_text(f"""
+model: {BASE_MODEL}
+training_file: {file.id}
+method:
+  type: supervised
+  supervised:
+    hyperparameters:
+      learning_rate: 0.00001
+      lora:
+        r: 4
+      validation_share: 0.25
+suffix: "yes"
+gate:
+  chrf_gain: ">=5"
+""")
+        made = await cli("jobs", "create", "job.yaml", "--json")
+        assert made.code == 0, made.err
+        job = await client.fine_tuning.jobs.retrieve(made.json()["id"])
+        request.write_text(f"{request.read_text()}values:\n  n_epochs: [1, 2]\n")
+        swept = await cli("jobs", "create", "job.yaml")
+        assert swept.code == 0, swept.err
+        sweep = await client.sweeps.retrieve(swept.out.strip())
+        request.write_text(f"{request.read_text()}priorty: 3\n")
+        refused = await cli("jobs", "create", "job.yaml")
+        request.write_text("- a list")
+        no_fields = await cli("jobs", "create", "job.yaml")
+    chosen = job.method["supervised"]["hyperparameters"]
+    assert (chosen["learning_rate"], chosen["lora"]["r"]) == (0.00001, 4)
+    assert (job.suffix, job.gate) == ("yes", {"chrf_gain": ">=5"})
+    assert [trial.hyperparameters for trial in sweep.trials] == [{"n_epochs": 1}, {"n_epochs": 2}]
+    assert (refused.code, "unknown fields: priorty" in refused.err) == (2, True)
+    assert (no_fields.code, "training_file" in no_fields.err) == (2, True)

@@ -132,7 +132,6 @@ const PARTS: Record<string, (f: Figures) => string> = {
       effect: effect(f),
       worse: worse(f),
     }),
-  high_percent: (f) => fixed(f["high"]),
   known_scores: (f) => {
     const known = (["base", "prompt"] as const).filter((name) => f[`${name}_points`] !== undefined);
     return joined(
@@ -149,7 +148,6 @@ const PARTS: Record<string, (f: Figures) => string> = {
     }),
   lost: (f) =>
     t("statements.part.lost", pointsInterval(f["lost_points"], f["lost_low"], f["lost_high"])),
-  low_percent: (f) => fixed(f["low"]),
   memorized,
   metric_name: (f) => metricName(f["metric"]),
   most_lost: (f) =>
@@ -159,6 +157,12 @@ const PARTS: Record<string, (f: Figures) => string> = {
           language: languageName(f["worst_language"]),
           points: fixed(f["worst_language_points"]),
         }),
+  percent_interval: (f) =>
+    t("statements.part.percent", {
+      percent: fixed(f["percent"]),
+      low: fixed(f["low"]),
+      high: fixed(f["high"]),
+    }),
   plain_effect: (f) => effect(f, "plain"),
   power: (f) => {
     const least = f["detectable_points"];
@@ -174,9 +178,8 @@ const PARTS: Record<string, (f: Figures) => string> = {
       examples: f["nearest_examples"] ? 0 : (f["examples"] ?? 0),
     }),
   read_worse_answers: (f) => (f["much_worse"] ? t("statements.part.read_worse_answers") : ""),
-  right,
+  right_answers: right,
   rival: (f) => columnName(f["rival"]),
-  rounded_percent: (f) => fixed(f["percent"]),
   rounded_points: (f) => fixed(f["points"]),
   savings: (f) =>
     f["prompt_tokens"] === undefined

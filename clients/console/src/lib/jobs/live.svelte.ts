@@ -82,7 +82,7 @@ export class JobEvents {
   }
 }
 
-function progressOf(events: readonly FineTuningJobEvent[]): Progress | null {
+export function progressOf(events: readonly FineTuningJobEvent[]): Progress | null {
   const found = events.find(({ type }) => type === "metrics");
   if (!found) return null;
   const numberOf = (name: string): number | null => {

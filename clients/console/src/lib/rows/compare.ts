@@ -35,5 +35,26 @@ export async function differenceOf(
     if (!added) at += length;
     if (!removed) otherAt += length;
   }
-  return found;
+  const isOther =
+    share(found.deleted, before) > MOST_MARKED && share(found.inserted, after) > MOST_MARKED;
+  if (isOther) return none;
+  return { deleted: joined(found.deleted, before), inserted: joined(found.inserted, after) };
+}
+
+/** Of texts that have little in common, marks would cover nearly all, and say nothing. */
+const MOST_MARKED = 0.75;
+
+function share(ranges: readonly Range[], text: string): number {
+  return ranges.reduce((sum, { start, end }) => sum + end - start, 0) / Math.max(1, text.length);
+}
+
+/** Ranges with only spaces between them are one. */
+function joined(ranges: readonly Range[], text: string): Range[] {
+  const result: Range[] = [];
+  for (const range of ranges) {
+    const last = result.at(-1);
+    if (last && text.slice(last.end, range.start).trim() === "") last.end = range.end;
+    else result.push({ ...range });
+  }
+  return result;
 }

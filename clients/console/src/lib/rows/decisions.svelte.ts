@@ -51,8 +51,15 @@ export class Decisions {
     return counts;
   }
 
-  get canUndo(): boolean {
-    return this.#undo.length > 0;
+  /** Lines by decision; the protected ones are those that a cleaning does not drop as copies. */
+  lines(): { rejected: Set<number>; edited: Set<number>; protected: Set<number> } {
+    const having = (...labels: string[]) =>
+      new Set([...this.#of].flatMap(([line, { label }]) => (labels.includes(label) ? [line] : [])));
+    return {
+      rejected: having("rejected"),
+      edited: having("edited"),
+      protected: having("approved", "edited"),
+    };
   }
 
   /** Store decisions. If the service refuses one, all are as before, and the error is thrown. */

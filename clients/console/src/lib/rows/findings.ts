@@ -92,7 +92,8 @@ export function rangesOf(row: MarkedRow): Map<string, Range[]> {
     const range = isWhole
       ? { start: 0, end: turn.text.length }
       : codeUnits(turn.text, mark.start, mark.end);
-    add(mark.pointer, { ...range, kind: "personal", label: kindName(mark.kind) });
+    const mask = `[${mark.kind.toUpperCase()}]`;
+    add(mark.pointer, { ...range, kind: "personal", label: kindName(mark.kind), mask });
   }
   return found;
 }

@@ -72,6 +72,8 @@ export interface RowSummary {
   findings: FileRowFinding[];
   hasPersonalData: boolean;
   isBroken: boolean;
+  /** Whether the line has no row at all, so that there is nothing to decide. */
+  isBlank: boolean;
   question: string;
   answer: string;
 }
@@ -89,6 +91,7 @@ export function summaryOf(marked: MarkedRow): RowSummary {
     findings: marked.findings,
     hasPersonalData: marked.personal_data.length > 0,
     isBroken: marked.row === null,
+    isBlank: marked.row === null && marked.score === null,
     question: short(last(["user", "text"])),
     answer: short(last(["assistant", "preferred", "item"])),
   };

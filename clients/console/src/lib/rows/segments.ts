@@ -1,6 +1,6 @@
 /** Splits a text at the ranges that are marked in it. */
 
-export type RangeKind = "personal" | "finding" | "inserted" | "deleted";
+export type RangeKind = "personal" | "finding" | "differs" | "inserted" | "deleted";
 
 /** A marked part of a text, in UTF-16 code units. */
 export interface Range {
@@ -9,6 +9,8 @@ export interface Range {
   kind: RangeKind;
   /** What a screen reader and the tooltip say about it. */
   label?: string | undefined;
+  /** What copying gives instead of the text, if it is personal data. */
+  mask?: string;
 }
 
 export interface Segment {
