@@ -26,7 +26,7 @@ export default defineConfig({
   // `modulepreload` polyfills are for browsers that the console does not support.
   build: { target: "es2022", modulePreload: { polyfill: false }, chunkSizeWarningLimit: 200 },
   server: {
-    fs: { allow: [here("../typescript"), here(".")] },
+    fs: { allow: [here("../typescript"), here("../../examples"), here(".")] },
     proxy: {
       "/v1": process.env.FINETUNED_BASE_URL ?? "http://127.0.0.1:8000",
       "/openapi.json": process.env.FINETUNED_BASE_URL ?? "http://127.0.0.1:8000",

@@ -3,3 +3,8 @@ declare module "virtual:messages/*" {
   const catalog: Catalog;
   export default catalog;
 }
+
+declare module "*?url&no-inline" {
+  const url: string;
+  export default url;
+}

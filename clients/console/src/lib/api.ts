@@ -24,14 +24,28 @@ async function sessionFetch(input: RequestInfo | URL, init?: RequestInit): Promi
       if (!init?.signal?.aborted) connection.lost();
       throw error;
     }
+    if (isGatewayError(response)) {
+      connection.lost();
+      return response;
+    }
     connection.found();
     if (response.status !== 401 || !session.isSignedIn) {
       if (response.status === 403) void session.refresh();
       return response;
     }
-    await response.body?.cancel();
-    await session.renewed();
+    await session.renewed(await codeOf(response));
   }
+}
+
+/** Whether a proxy answered because the API did not: the API's own errors are JSON. */
+function isGatewayError(response: Response): boolean {
+  const isJSON = response.headers.get("content-type")?.includes("json") ?? false;
+  return [502, 503, 504].includes(response.status) && !isJSON;
+}
+
+async function codeOf(response: Response): Promise<string | null> {
+  const body = await response.json().catch(() => null);
+  return (body as { error?: { code?: string } } | null)?.error?.code ?? null;
 }
 
 /** The client. It has no API key: `sessionFetch` authenticates. */

@@ -15,6 +15,10 @@ class SessionState {
   current: Session | null = $state.raw(null);
   /** The session has ended while a page was open: a dialog asks to sign in again. */
   isExpired = $state(false);
+  /** Code of the answer that said so, such as `session_expired`. */
+  endedBy: string | null = $state(null);
+  /** The service did not answer when the page was opened, so who is signed in is unknown. */
+  isUnknown = $state(false);
   #waiting: (() => void)[] = [];
 
   get isSignedIn(): boolean {
@@ -34,11 +38,16 @@ class SessionState {
     return this.caller?.permissions.includes(permission) ?? false;
   }
 
-  /** Find the session of this browser's cookie. Returns whether there is one. */
-  async restore(): Promise<boolean> {
-    const response = await fetch("/v1/session", { credentials: "same-origin" });
-    if (response.ok) this.current = (await response.json()) as Session;
-    return response.ok;
+  /** Find the session of this browser's cookie, which another tab may have begun. */
+  async restore(): Promise<void> {
+    try {
+      const response = await fetch("/v1/session", { credentials: "same-origin" });
+      if (response.ok) this.#accept((await response.json()) as Session);
+      else if (response.status !== 401) throw new Error(String(response.status));
+      this.isUnknown = false;
+    } catch {
+      this.isUnknown = !this.isSignedIn;
+    }
   }
 
   /** Begin a session with an API key, which is not kept. Throws SignInError. */
@@ -55,14 +64,15 @@ class SessionState {
     if (response.status === 401) throw new SignInError("rejected");
     if (response.status === 429) throw new SignInError("limited");
     if (!response.ok) throw new SignInError("other");
-    this.current = (await response.json()) as Session;
-    this.#resume();
+    this.#accept((await response.json()) as Session);
   }
 
+  /** End the session. Throws if the service does not answer: only it can delete the cookie. */
   async signOut(): Promise<void> {
     const token = this.csrfToken;
     const headers: HeadersInit = token ? { "x-csrf-token": token } : {};
-    await fetch("/v1/session", { method: "DELETE", headers }).catch(() => undefined);
+    const response = await fetch("/v1/session", { method: "DELETE", headers });
+    if (!response.ok && response.status !== 401) throw new Error(String(response.status));
     this.current = null;
     this.isExpired = false;
   }
@@ -74,13 +84,20 @@ class SessionState {
   }
 
   /** Wait until the person has signed in again. */
-  renewed(): Promise<void> {
+  renewed(endedBy: string | null): Promise<void> {
+    this.endedBy = endedBy;
     this.isExpired = true;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  #resume(): void {
+  #accept(session: Session): void {
+    const before = this.caller?.api_key.id;
+    // What another person typed and loaded is not shown to this one.
+    if (before !== undefined && before !== session.caller.api_key.id) location.assign("/console");
+    this.current = session;
+    this.isUnknown = false;
     this.isExpired = false;
+    this.endedBy = null;
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }

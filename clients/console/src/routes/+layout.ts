@@ -10,6 +10,6 @@ export const trailingSlash = "never";
 let started: Promise<unknown> | undefined;
 
 export async function load(): Promise<void> {
-  started ??= Promise.all([i18n.start(), session.restore().catch(() => false)]);
+  started ??= Promise.all([i18n.start(), session.restore()]);
   await started;
 }
