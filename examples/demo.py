@@ -21,6 +21,7 @@ from itertools import repeat
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 import openai
 from job_watch import watch
@@ -102,6 +103,7 @@ def run(server: Server, epochs: int, console: Console, timings: Timings) -> int:
     console.print(_answers(pairs, tuned), _phases(timings))
     code = _voice(pairs, console)
     _print_verdict(evaluation, console)
+    _show_in_browser(server, tuned, console)
     return code
 
 
@@ -249,6 +251,18 @@ def _print_verdict(evaluation: dict[str, Any], console: Console) -> None:
     console.print(Text(verdict["recommendation"]))
     for warning in verdict["warnings"]:
         console.print(Text(f"- {warning}"))
+
+
+def _show_in_browser(server: Server, tuned: str, console: Console) -> None:
+    """Print the address of the console with the model, and keep our own server until Enter."""
+    is_ours = server.data_dir is not None
+    if is_ours and not (sys.stdin.isatty() and console.is_terminal):
+        return  # nobody is there to open it before the server stops
+    address = server.base_url.removesuffix("/v1") + f"/console/playground?model={quote(tuned)}"
+    console.print("Chat with the model in the browser:", Text(address, style="bold"))
+    if is_ours:
+        console.print(f"Sign in with the key {server.api_key}")
+        input("Press Enter to stop the server. ")
 
 
 def _console() -> Console:

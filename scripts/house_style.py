@@ -1,6 +1,6 @@
 """Checks prose against the house style: `python scripts/house_style.py` (part of `make lint`).
 
-Reads every page, docstring and comment, and the descriptions in openapi.json. Reports phrases that
+Reads every page, docstring and comment, the descriptions in openapi.json, and the console's texts. Reports phrases that
 a native writer would not use, each with a better one, and schema descriptions that are fragments.
 Also reports addresses of package registries and mirrors in tracked files, because each machine
 configures its own.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
+ENGLISH: Final = "clients/console/src/messages/en/*.json"
 PHRASES: Final = {
     r"how grave": "severity",
     r"what hangs on": "what depends on",
@@ -97,7 +98,11 @@ def main() -> int:
 
 def _in_files() -> Iterator[str]:
     listed = subprocess.run(
-        ["git", "ls-files", "*.md", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "*.md", "*.py", ENGLISH],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     for name in listed.stdout.split():
         file = ROOT / name

@@ -104,7 +104,12 @@ def _run(spec: AnySpec) -> msgspec.Struct:  # noqa: C901, PLR0912 - one case per
         case PreviewSpec():
             with uncollected_imports():
                 from service.datasets.preview import make_preview
-            return make_preview(path, spec.format, limit=spec.limit, work=spec.result.parent)
+            preview = make_preview(path, spec.format, limit=spec.limit, work=spec.result.parent)
+            if not spec.masks:
+                return preview
+            from service.datasets.preview_mask import mask_preview
+
+            return mask_preview(preview, spec.recognizers)
         case CleanSpec():
             with uncollected_imports():
                 from service.datasets.cleaning.clean import clean

@@ -48,7 +48,7 @@ async def test_sign_in_and_out(api: Api, browser: Browser):
 
 
 async def test_an_ended_session_is_renewed_over_the_page(api: Api, browser: Browser):
-    """The request that found no session is sent again, and the page stays as it is."""
+    """The request that found no session is sent again, and the page remains unchanged."""
     async with Console.open(browser, _origin(api)) as console:
         page = console.page
         await console.sign_in(await api.key(role=Role.MEMBER))

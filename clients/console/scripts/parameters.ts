@@ -85,12 +85,14 @@ function parameter(name: string, schema: Schema): Parameter {
   const forms = schema.anyOf ?? [schema];
   const main = forms.find(({ const: fixed, type }) => fixed === undefined && type !== "null") ?? {};
   const isAuto = forms.some((form) => form.const === "auto");
+  // A parameter that may be null takes its fixed word then: `all-linear`.
+  const usual = schema.default ?? forms.find((form) => form.const && form.const !== "auto")?.const;
   return {
     name,
     kind: kindOf(main),
     help: help(schema),
     ...(isAuto && { isAuto }),
-    ...(schema.default != null && { default: schema.default as string | number | boolean }),
+    ...(usual != null && { default: usual as string | number | boolean }),
     ...(main.enum && { options: main.enum }),
     ...(main.minimum !== undefined && { min: main.minimum }),
     ...(main.maximum !== undefined && { max: main.maximum }),

@@ -212,10 +212,12 @@ class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
 
 
 class PreviewSpec(TaskSpec[Preview], frozen=True, kw_only=True, tag="preview"):
-    """Read the first `limit` rows of a file."""
+    """Read the first `limit` rows of a file, and mask personal data in them if it `masks`."""
 
     format: FormatOptions = FormatOptions()
     limit: int = 20
+    masks: bool = False
+    recognizers: tuple[Recognizer, ...] = ()
 
 
 class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):

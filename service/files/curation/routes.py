@@ -263,6 +263,7 @@ async def create_preview(
     body: CreateDatasetPreview,
     caller: Caller,
     files: Store,
+    recognizers: RecognizerStore,
     operations: Annotated[DatasetPreviews, Depends()],
     idempotency_key: IdempotencyKey = None,
 ) -> DatasetPreview:
@@ -273,12 +274,16 @@ async def create_preview(
     other format options that the file allows: sheets, rows that could name the columns, encodings,
     delimiters, shapes and columns. It works for files in any status. The same request returns the
     same preview.
+
+    With `personal_data=mask`, values that are found to be personal, and numbers that may be, are
+    replaced in the texts of all rows and choices.
     """
 
     async def make() -> Task:
         file = await require_training_file(files, caller, body.file_id)
         given = file.format if body.format is None else body.format.stored()
-        task = preview_task(file, PreviewOptions(given or {}, body.limit))
+        options = PreviewOptions(given or {}, body.limit, body.personal_data)
+        task = preview_task(file, options, await recognizers.digest(caller.project_id))
         return task.model_copy(update={"metadata": body.metadata})
 
     return await operations.create(make, body, caller, idempotency_key)

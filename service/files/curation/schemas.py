@@ -12,6 +12,7 @@ from service.datasets.contract.report import Report
 from service.datasets.contract.versions import Diff
 from service.files.curation.operations import TaskOperation
 from service.files.curation.records import TaskState
+from service.files.curation.rows import PersonalDataMode
 from service.files.schemas import FormatFields
 from service.web.validation import Metadata
 
@@ -86,6 +87,11 @@ class CreateDatasetPreview(BaseModel):
     limit: Annotated[int, Field(ge=1, le=100)] = Field(
         default=20, description="Maximum number of rows. Fewer are shown if they are large."
     )
+    personal_data: PersonalDataMode = Field(
+        default="show",
+        description="Whether to replace personal data in the rows by labels such as `[EMAIL]`, or "
+        "to show it.",
+    )
     metadata: Metadata | None = Field(
         default=None, description="Key-value pairs attached to the preview; up to 16."
     )
@@ -113,6 +119,9 @@ class DatasetPreview(TaskOperation):
     file_id: str = Field(description="ID of the file.")
     format: dict[str, Any] = Field(description="Format options that the file is read with.")
     limit: int = Field(description="Maximum number of rows.")
+    personal_data: PersonalDataMode = Field(
+        default="show", description="Whether personal data in the rows is masked or shown."
+    )
     result: DatasetPreviewResult | None = Field(
         description="Detected format and main figures. Null unless the status is `completed`, and "
         "for previews that version 0.2 created."

@@ -14,6 +14,11 @@ pytestmark = pytest.mark.slow
 
 TABLE = "Kunde;Wir\nWann öffnen Sie?;Um neun Uhr.\nWo sind Sie?;Am Marktplatz.\n".encode()
 MAPPED: dict[str, dict[str, str]] = {"columns": {"prompt": "Kunde", "completion": "Wir"}}
+VALUES = ("ann.miller@example.com", "ANN.MILLER@example.com", "7946 0123", "C-123456")
+PERSONAL = b"""Kunde,Wir
+I am C-123456.,Write to ann.miller@example.com.
+My phone is 020 7946 0123.,"Thank you, ANN.MILLER@example.com."
+"""
 Ask = Callable[..., Awaitable[dict[str, Any]]]
 PREVIEWS = "/v1/dataset_previews"
 
@@ -74,6 +79,26 @@ async def test_a_file_with_errors_is_read_with_other_options(api: Api, http, wor
     assert not _stored(api)
     gone = await http.post(PREVIEWS, json={"file_id": file_id})
     assert (gone.status_code, gone.json()["error"]["param"]) == (404, "file_id")
+
+
+async def test_personal_data_is_masked_if_asked(http, work, put, ask):
+    file_id = await put(PERSONAL, "kunden.csv")
+    recognizer = {"pattern": "\\bC-\\d{6}\\b"}
+    assert (await http.put("/v1/recognizers/customer", json=recognizer)).is_success
+    async with work("cpu"):
+        shown = await ask(file_id)
+        masked = await ask(file_id, personal_data="mask")
+        mapped = await ask(file_id, personal_data="mask", format=MAPPED)
+    assert (shown["personal_data"], masked["personal_data"]) == ("show", "mask")
+    assert "ann.miller@example.com" in str(shown["content"])
+    assert len({shown["id"], masked["id"], mapped["id"]}) == 3
+    for content in (masked["content"], mapped["content"]):
+        assert not [value for value in VALUES if value in str(content)]
+    [record, _] = [row["record"] for row in masked["content"]["rows"]]
+    assert record == {"Kunde": "I am [CUSTOMER].", "Wir": "Write to [EMAIL]."}
+    [question, answer] = mapped["content"]["rows"][1]["row"]["messages"]
+    assert question["content"].startswith("My phone is [")
+    assert answer["content"] == "Thank you, [EMAIL]."  # its spelling differs
 
 
 async def test_options_of_the_upload_apply_unless_others_are_given(http, put):

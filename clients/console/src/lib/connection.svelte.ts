@@ -6,7 +6,7 @@ const LONGEST_WAIT_S = 30;
 class Connection {
   isOnline = $state(true);
   /** Seconds until the next attempt. */
-  retryIn = $state(0);
+  secondsLeft = $state(0);
   #wait = FIRST_WAIT_S;
   #timer: ReturnType<typeof setInterval> | undefined;
   readonly #back = new Set<() => void>();
@@ -33,7 +33,7 @@ class Connection {
 
   async retry(): Promise<void> {
     clearInterval(this.#timer);
-    this.retryIn = 0;
+    this.secondsLeft = 0;
     try {
       const response = await fetch("/livez", { cache: "no-store" });
       if (!response.ok) throw new Error(String(response.status));
@@ -46,10 +46,10 @@ class Connection {
 
   #countDown(): void {
     clearInterval(this.#timer);
-    this.retryIn = this.#wait;
+    this.secondsLeft = this.#wait;
     this.#timer = setInterval(() => {
-      this.retryIn -= 1;
-      if (this.retryIn <= 0) void this.retry();
+      this.secondsLeft -= 1;
+      if (this.secondsLeft <= 0) void this.retry();
     }, 1000);
   }
 }

@@ -26,6 +26,7 @@ export function periodOf(range: Range, nowS: number): Period {
 }
 
 export interface Sums {
+  /** Answered and failed requests together. */
   requests: number;
   failed: number;
   prompt: number;
@@ -36,7 +37,7 @@ export interface Sums {
 export function sum(results: readonly CompletionsUsage[]): Sums {
   const sums = { requests: 0, failed: 0, prompt: 0, cached: 0, answer: 0 };
   for (const result of results) {
-    sums.requests += result.num_model_requests;
+    sums.requests += result.num_model_requests + result.num_failed_requests;
     sums.failed += result.num_failed_requests;
     sums.prompt += result.input_tokens;
     sums.cached += result.input_cached_tokens;

@@ -2,6 +2,7 @@
 
 import { APIUserAbortError } from "@finetuned/client";
 import { deleteDraft, readDraft, writeDraft } from "#lib/drafts.ts";
+import { partsOf } from "#lib/models/names.ts";
 import { streamChat, type ChatRequest, type Chunk } from "./chat.ts";
 import type { Message, ToolCall, Waking } from "./chat.ts";
 import { faultsOfSchema, faultsOfTools, parsed } from "./json.ts";
@@ -89,6 +90,16 @@ export function newSettings(): Settings {
   };
 }
 
+export type ColumnRole = "prompted" | "tuned" | "base" | "other";
+
+/** What a column shows beside the others: a word of `playground.column`. */
+export function roleOf(column: Column, columns: readonly Column[]): ColumnRole {
+  if (column.promptOf) return "prompted";
+  if (partsOf(column.model)) return "tuned";
+  const isBase = columns.some(({ model }) => partsOf(model)?.base === column.model);
+  return isBase ? "base" : "other";
+}
+
 let columns = 0;
 
 export function newColumn(model: string, more: Partial<Column> = {}): Column {
@@ -130,8 +141,10 @@ export class Conversation {
     for (const column of this.columns) this.#answer(column, this.turns.length - 1);
   }
 
-  /** Ask a column again, after its tools' results. */
-  sendResults(column: Column, turn: number): void {
+  /** Ask a column again, with the results of the tools that it called. */
+  sendResults(column: Column, turn: number, results: Record<string, string>): void {
+    const step = this.turns[turn]?.cells[column.key]?.at(-1);
+    if (step) step.results = results;
     this.#answer(column, turn);
   }
 
@@ -186,7 +199,7 @@ export class Conversation {
     const { columns, settings, message, shareId } = this;
     const turns = $state.snapshot(this.turns) as Turn[];
     for (const { answer } of turns.flatMap(({ cells }) => Object.values(cells).flat())) {
-      if (answer.endedAt === null) answer.state = "stopped";
+      if (["waiting", "streaming"].includes(answer.state)) answer.state = "stopped";
       answer.tokens = [];
       answer.waking = null;
       answer.failure = null;
@@ -223,7 +236,9 @@ export class Conversation {
     answer.state = continues ? "streaming" : "waiting";
     try {
       const request = this.#request(column, messages, continues);
-      const chunks = streamChat(request, connection.signal, (waking) => (answer.waking = waking));
+      const chunks = streamChat(request, connection.signal, (waking) => {
+        answer.waking = waking;
+      });
       for await (const chunk of chunks) add(answer, chunk);
       answer.state = "done";
     } catch (error) {

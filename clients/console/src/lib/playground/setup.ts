@@ -97,7 +97,8 @@ export async function readHints(name: string): Promise<JobHints | null> {
   if (!model?.base_model) return null;
   const base = model.base_model;
   const nothing = { base, prompt: null, questions: [] };
-  if (!model.fine_tuning_job || !session.can("data.read")) return nothing;
+  const isOwn = model.owned_by === session.caller?.project.name;
+  if (!model.fine_tuning_job || !isOwn || !session.can("data.read")) return nothing;
   const job = await client.fineTuning.jobs.retrieve(model.fine_tuning_job).catch(() => null);
   if (!job) return nothing;
   const report = await reportOf(job.id);

@@ -60,6 +60,7 @@ export class Reveal {
     for (const mark of copy.querySelectorAll<HTMLElement>("[data-mask]")) {
       mark.textContent = mark.dataset["mask"] ?? "";
     }
+    copy.querySelectorAll("summary").forEach((summary) => summary.remove()); // is in the text too
     const blocks = [...copy.querySelectorAll("bdi")].map(({ textContent }) => textContent);
     const text = blocks.length > 0 ? blocks.join("\n\n") : copy.textContent;
     event.clipboardData.setData("text/plain", inside?.dataset["mask"] ?? text ?? "");

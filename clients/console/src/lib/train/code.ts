@@ -106,7 +106,8 @@ function literal(value: unknown, notation: Notation, depth: number): string {
         ([name, item]) => `${notation.key(name)}: ${literal(item, notation, depth + 1)}`,
       );
   const isTop = depth === 0;
-  const line = `${open}${items.join(", ")}${close}`;
+  const space = notation === TYPESCRIPT && !isList && items.length > 0 ? " " : "";
+  const line = `${open}${space}${items.join(", ")}${space}${close}`;
   if (!isTop && line.length <= WIDTH - depth * 4 && !line.includes("\n")) return line;
   const indent = (notation === PYTHON ? "    " : "  ").repeat(depth + 1);
   const end = indent.slice(notation === PYTHON ? 4 : 2);

@@ -1,0 +1,67 @@
+/** Queries of evals and their runs. */
+
+import type { EvalRun, EvalRunOutputItem } from "@finetuned/client";
+import { client } from "#lib/api.ts";
+import { wilson, type Interval } from "./statistics.ts";
+
+const WATCHED_MS = 2000;
+interface Signal {
+  signal: AbortSignal;
+}
+
+export function isRunning({ status }: EvalRun): boolean {
+  return status === "queued" || status === "in_progress";
+}
+
+/** The share of graded items that all graders passed; null before the first one. */
+export function scoreOf({ result_counts: counts }: EvalRun): Interval | null {
+  return wilson(counts.passed, counts.passed + counts.failed);
+}
+
+export function evalQuery(id: string) {
+  return {
+    queryKey: ["evals", id],
+    queryFn: ({ signal }: Signal) => client.evals.retrieve(id, { signal }),
+  };
+}
+
+/** The newest runs of an eval. While one runs, they are asked for again. */
+export function runsQuery(id: string) {
+  return {
+    queryKey: ["evals", id, "runs"],
+    queryFn: ({ signal }: Signal) =>
+      client.evals.runs.list(id, { order: "desc", limit: 100 }, { signal }),
+    refetchInterval: ({ state }: { state: { data: { data: EvalRun[] } | undefined } }) =>
+      state.data?.data.some(isRunning) ? WATCHED_MS : (false as const),
+  };
+}
+
+export function runQuery(evalId: string, runId: string) {
+  return {
+    queryKey: ["evals", evalId, "runs", runId],
+    queryFn: ({ signal }: Signal) =>
+      client.evals.runs.retrieve(runId, { eval_id: evalId }, { signal }),
+    refetchInterval: ({ state }: { state: { data: EvalRun | undefined } }) =>
+      state.data && isRunning(state.data) ? WATCHED_MS : (false as const),
+  };
+}
+
+/** The outcomes of a run up to a number of items, in the order of the items. */
+export async function outcomesOf(
+  evalId: string,
+  runId: string,
+  most: number,
+  signal: AbortSignal,
+): Promise<EvalRunOutputItem[]> {
+  const items: EvalRunOutputItem[] = [];
+  const list = client.evals.runs.outputItems.list(
+    runId,
+    { eval_id: evalId, limit: 100 },
+    { signal },
+  );
+  for await (const item of list) {
+    items.push(item);
+    if (items.length >= most) break;
+  }
+  return items.sort((a, b) => a.datasource_item_id - b.datasource_item_id);
+}
