@@ -215,7 +215,8 @@ class RowReader:
         directory = await asyncio.to_thread(msgspec.json.decode, data, type=Directory)
         if not directory.has_marks:
             raise OldIndex
-        wanted, found = set(lines), {}
+        wanted = set(lines)
+        found: dict[int, Sequence[Mark]] = {}
         for block in directory.blocks:
             if any(block.first_line <= line <= block.last_line for line in wanted):
                 key = f"{self._folder}/{ENTRIES}"
