@@ -209,21 +209,6 @@ class RowReader:
         shows = query.personal_data != "mask"
         return RowPage(body, [entry.line for entry in page if shows and entry.line in texts])
 
-    async def marks(self, lines: Iterable[int]) -> dict[int, Sequence[Mark]]:
-        """Return the marks of rows by line. Raises OldIndex and StorageMissing."""
-        data = await self._storage.get_bytes(f"{self._folder}/{DIRECTORY}")
-        directory = await asyncio.to_thread(msgspec.json.decode, data, type=Directory)
-        if not directory.has_marks:
-            raise OldIndex
-        wanted = set(lines)
-        found: dict[int, Sequence[Mark]] = {}
-        for block in directory.blocks:
-            if any(block.first_line <= line <= block.last_line for line in wanted):
-                key = f"{self._folder}/{ENTRIES}"
-                entries = await read_range(self._storage, key, block.start, block.end)
-                found |= await asyncio.to_thread(_marks_of, entries, wanted)
-        return found
-
     async def _parts(self, directory: Directory, query: RowQuery) -> list[_Part]:
         """Return the parts of the index that have the wanted rows, in their order."""
         if directory.worst is None:
@@ -253,11 +238,6 @@ class RowReader:
                 data = await read_range(self._storage, part.key, block.start, block.end)
                 found += await asyncio.to_thread(_matching, data, part, query)
         return found[: max(most, 0)]
-
-
-def _marks_of(data: bytes, lines: set[int]) -> dict[int, Sequence[Mark]]:
-    entries = msgspec.json.Decoder(RowEntry).decode_lines(data)
-    return {entry.line: entry.marks for entry in entries if entry.line in lines}
 
 
 def _matching(data: bytes, part: _Part, query: RowQuery) -> list[RowEntry]:

@@ -82,6 +82,8 @@ async def test_two_files_are_compared(api: Api, http, work, put, diff):
         rest = await diff(before, after, "rows", after=page["last_id"])
         added = await diff(before, after, "rows", change="added")
         beyond = await diff(before, after, "rows", after=9)
+        masked = await diff(before, after, "rows", personal_data="mask")
+        third = await diff(before, after, "rows", personal_data="mask", after=2, limit=1)
         made = (await http.post(DIFFS, json=body)).json()
     counts = {name: found[name] for name in ("unchanged", "changed", "removed", "added")}
     assert counts == {"unchanged": 1, "changed": 1, "removed": 2, "added": 1} == made["result"]
@@ -100,37 +102,16 @@ async def test_two_files_are_compared(api: Api, http, work, put, diff):
     assert (rows[0]["row"], rows[0]["other_row"]) == (json.loads(BEFORE[1]), json.loads(AFTER[0]))
     assert (rows[1]["row"], rows[1]["other_row"]) == (json.loads(BEFORE[2]), None)
     assert added["data"] == rows[3:]
+    asked, replied = (m["content"] for m in masked["data"][2]["row"]["messages"])
+    assert (asked, replied) == ("Write to [EMAIL]?", "Yes, to [EMAIL].")
+    assert third["data"] == masked["data"][2:3]
+    assert [*masked["data"][:2], rows[2], *masked["data"][3:]] == rows  # the others have none
     # Only the rows of the broken file are copied, and they are deleted with it.
     assert texts_beside(api, before) == ["texts.jsonl"]
     await http.delete(f"/v1/files/{after}")
     for part in ("rows", "content"):
         gone = await http.get(f"{DIFFS}/{made['id']}/{part}")
         assert (gone.status_code, gone.json()["error"]["code"]) == (404, "file_not_found")
-
-
-async def test_personal_data_is_masked_if_asked(http, work, put, operation):
-    file_id, other = await put(data(BEFORE)), await put(data([*AFTER, chat_line(ASK, "No.")]))
-    async with work("cpu"):
-        await checked(http, other)
-        made = await operation(DIFFS, file_id=file_id, other_file_id=other)
-        url, params = f"{DIFFS}/{made['id']}/rows", {"personal_data": "mask"}
-        refused = await http.get(url, params=params)
-        assert (refused.status_code, refused.json()["error"]["param"]) == (409, "personal_data")
-        for one in (file_id, other):
-            await operation("/v1/dataset_reports", file_id=one)
-        masked = await http.get(url, params=params)
-        shown = await http.get(url)
-    assert "anna@example.com" not in masked.text
-    [row] = [one for one in masked.json()["data"] if "[EMAIL]" in str(one)]
-    assert [one["content"] for one in row["row"]["messages"]] == [
-        "Write to [EMAIL]?",
-        "Yes, to [EMAIL].",
-    ]
-    assert row["other_row"]["messages"][0]["content"] == "Write to [EMAIL]?"
-    assert [one["id"] for one in masked.json()["data"]] == [
-        one["id"] for one in shown.json()["data"]
-    ]
-    assert "anna@example.com" in shown.text
 
 
 async def test_the_rows_that_a_cleaning_changed_are_found_by_their_lineage(

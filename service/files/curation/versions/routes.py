@@ -16,9 +16,9 @@ from service.datasets.contract.versions import Change
 from service.files.curation.file_tasks import require_named_file
 from service.files.curation.operations import IdempotencyKey, OperationId, TaskOperations
 from service.files.curation.recognizers.routes import Store as RecognizerStore
-from service.files.curation.records import Task, TaskKind, Tasks, TaskState
+from service.files.curation.records import Task, TaskKind
 from service.files.curation.routes import document, send_content
-from service.files.curation.rows import OldIndex, PersonalDataMode, RowReader
+from service.files.curation.rows import OldIndex, PersonalDataMode
 from service.files.curation.versions.diff import DIFF, diff_task, read_diff_rows
 from service.files.curation.versions.schemas import (
     CreateDatasetDiff,
@@ -166,8 +166,8 @@ async def list_diff_rows(
     personal_data: Annotated[
         PersonalDataMode,
         Query(
-            description="Whether to replace personal data in the rows by labels such as `[EMAIL]`, "
-            "or to show it."
+            description="Whether to show personal data in the rows, or to replace it by labels "
+            "such as `[EMAIL]`."
         ),
     ] = "show",
 ) -> Response:
@@ -175,17 +175,11 @@ async def list_diff_rows(
     both versions: first the changed rows, then the removed ones, then the added ones. A page has at
     most 4 MiB of rows, so it may have fewer rows than `limit`. Returns 409 if the diff is not
     completed.
-
-    With `personal_data=mask`, personal data is masked, as far as a report on each file found it.
-    Returns 409 if one of the files has no completed report.
     """
     task = await operations.require_completed(caller.project_id, id_)
     file = await operations.require_file(task)
     # Its rows may be needed, and they must not outlive it.
     other = await require_named_file(files, caller, task.options["other_file"], "id")
-    reports = None
-    if personal_data == "mask":
-        reports = await _row_reader(files, file), await _row_reader(files, other)
     try:
         page = await read_diff_rows(
             files.storage,
@@ -194,12 +188,15 @@ async def list_diff_rows(
             change=change,
             after=int(after or 0),
             limit=limit,
-            reports=reports,
+            personal_data=personal_data,
         )
     except StorageMissing as e:
         raise operations.lost(task) from e
     except OldIndex as e:
-        raise _no_report(file, other) from e
+        raise Conflict(
+            f"The diff {task.id} is from an earlier version, which did not note where personal "
+            "data is. Delete it and create it again."
+        ) from e
     return Response(page, media_type="application/json")
 
 
@@ -263,30 +260,6 @@ async def new_merge(body: MergeRequest, caller: Principal, files: Files) -> Task
         kind=TaskKind.MERGE,
         key_id=caller.key_id,
         options=body.stored(clean_name(body.filename)),
-    )
-
-
-async def _row_reader(files: Files, file: FileRecord) -> RowReader:
-    """Return a reader of the newest completed report on a file. Raises Conflict."""
-    page = (
-        await Tasks(files.redis)
-        .collection(file.id)
-        .page(
-            file.project_id,
-            limit=1,
-            where=lambda task: task.kind is TaskKind.REPORT and task.state is TaskState.COMPLETED,
-        )
-    )
-    if not page.items:
-        raise _no_report(file)
-    return RowReader(files.storage, file, page.items[0])
-
-
-def _no_report(*files: FileRecord) -> Conflict:
-    names = " and ".join(file.id for file in files)
-    return Conflict(
-        f"To mask personal data, a report must have found it. Create a report on {names}.",
-        param="personal_data",
     )
 
 

@@ -19,7 +19,7 @@ export function previewQuery(file: FileObject, format: FileFormat | null) {
       const params = {
         file_id: file.id,
         limit: SHOWN_ROWS,
-        personal_data: "mask",
+        personal_data: "mask" as const,
         ...(format ? { format } : {}),
       };
       const preview = completed(await client.datasetPreviews.createAndWait(params, { signal }));
