@@ -71,6 +71,12 @@ PROOFS: Final = {
         "tests/inference/engine/test_tool_caller_e2e.py "
         "tests/inference/engine/test_openai_answers_e2e.py",
     ),
+    "console": Proof(
+        "the whole loop by clicks in each width and language, by keys alone, and through failures",
+        20,
+        "a change of the console or of the session",
+        "FINETUNED_CONSOLE=1 python -m pytest -q -rs tests/e2e/test_console_proof.py",
+    ),
     "fuzz": Proof(
         "generated requests and bytes get the documented answers; FUZZ_SECONDS=600",
         12,

@@ -23,6 +23,7 @@ GROUPS: Final = {
     "stack": (
         "tests/e2e/test_advice.py",
         "tests/e2e/test_cli.py",
+        "tests/e2e/test_console.py",
         "tests/e2e/test_docs.py",
         "tests/e2e/test_egress.py",
         "tests/e2e/test_erasure.py",

@@ -43,7 +43,9 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @dataclass
 class Console:
-    """A person's tab. `faults` are script errors, and violations of the policy."""
+    """A person's tab. `faults` are script errors, violations of the policy, and what was found on
+    pages.
+    """
 
     origin: str
     context: BrowserContext
@@ -93,6 +95,14 @@ class Console:
         await self.page.locator("h1, h2").first.wait_for()
         for placeholder in await self.page.locator(".skeleton").all():
             await placeholder.wait_for(state="detached")
+
+    async def inspect(self) -> None:
+        """Add what is wrong with the page as it is now to the faults."""
+        await self.settled()
+        faults = await self.accessibility_faults()
+        if (wider := await self.overflow_px()) > 0:
+            faults.append(f"{wider} px wider than the window")
+        self.faults += [f"{self.page.url}: {fault}" for fault in faults]
 
     async def accessibility_faults(self, rules: Sequence[str] = ()) -> list[str]:
         """Return what axe finds on the page, by all of its rules or by some."""
