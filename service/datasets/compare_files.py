@@ -17,21 +17,26 @@ from service.datasets.contract.tasks import DiffSpec
 from service.datasets.contract.versions import (
     CHANGES,
     INDEX,
+    MARK_ENDS,
+    MARKS,
     OTHER_TEXTS,
     TEXTS,
     Diff,
     DiffIndex,
     Entry,
+    EntryMarks,
     FileStatistics,
     Lineage,
     Measure,
     RowPlace,
     Shift,
     encode_entry,
+    encode_mark_end,
 )
 from service.datasets.duplicates.groups import Hashes, Rows
 from service.datasets.file_features import Collected, FileRows, ProgressCallback, read_file
 from service.datasets.personal_data.kinds import POSSIBLE
+from service.datasets.personal_data.marks import Mark
 from service.datasets.report.statistics import distribution, language_shares, system_prompts
 from service.datasets.row_features import GOOD, UNLABELED, FeatureArray, FeatureOptions
 from service.datasets.text.languages import language_name
@@ -281,7 +286,11 @@ def compare_files(spec: DiffSpec, *, progress: ProgressCallback | None = None) -
     Raises DatasetError if a file as a whole cannot be read.
     """
     features = FeatureOptions(
-        signatures=False, mojibake=False, quality=False, recognizers=spec.recognizers
+        signatures=False,
+        mojibake=False,
+        quality=False,
+        recognizers=spec.recognizers,
+        marks=True,
     )
     files = ((spec.path, spec.format, "before"), (spec.other, spec.other_format, "after"))
     with tempfile.TemporaryDirectory(dir=spec.out.parent, prefix="diff-") as work:
@@ -352,12 +361,39 @@ def _write_index(spec: DiffSpec, matched: Matched, one: FileRows, other: FileRow
     with (spec.out / CHANGES).open("wb") as file:
         file.writelines(map(encode_entry, entries))
     counts = (len(matched.changed), len(matched.removed), len(matched.added))
-    index = DiffIndex(*counts, has_texts, has_other_texts)
+    _write_marks(spec.out, matched, one, other)
+    index = DiffIndex(*counts, has_texts, has_other_texts, has_marks=True)
     (spec.out / INDEX).write_bytes(msgspec.json.encode(index))
     if has_texts:
         one.collected.path.replace(spec.out / TEXTS)
     if has_other_texts:
         other.collected.path.replace(spec.out / OTHER_TEXTS)
+
+
+def _write_marks(out: Path, matched: Matched, one: FileRows, other: FileRows) -> None:
+    """Write the positions of personal data in the rows that differ, in the order of entries."""
+    changed = matched.changed
+    marks = _marks_of(one, np.concatenate((changed[:, 0], matched.removed)))
+    other_marks = _marks_of(other, np.concatenate((changed[:, 1], matched.added)))
+    pairs: Iterator[tuple[int | None, int | None]] = chain(
+        map(tuple, changed.tolist()),
+        ((row, None) for row in matched.removed.tolist()),
+        ((None, row) for row in matched.added.tolist()),
+    )
+    end = 0
+    with (out / MARKS).open("wb") as file, (out / MARK_ENDS).open("wb") as ends:
+        for row, other_row in pairs:
+            found = EntryMarks(marks.get(row, ()), other_marks.get(other_row, ()))
+            if any(found):
+                end += file.write(msgspec.json.encode(found) + b"\n")
+            ends.write(encode_mark_end(end))
+
+
+def _marks_of(read: FileRows, rows: Rows) -> dict[int | None, tuple[Mark, ...]]:
+    """Return the positions of personal data in the rows that have any."""
+    wanted = np.zeros(len(read.lines), dtype=bool)
+    wanted[rows] = True
+    return {row: marks for row, marks in read.collected.marked_rows() if wanted[row]}
 
 
 def _locate(read: FileRows, rows: Rows) -> Iterator[RowPlace]:

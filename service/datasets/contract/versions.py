@@ -1,9 +1,11 @@
 """Types of comparisons and merges, and the index of the rows that differ.
 
 An index is a folder. `index.json` counts the differences, and `changes.bin` has an entry of fixed
-length for each: first the changed rows, then the removed ones, then the added ones. If the service
-does not store the canonical rows of a file elsewhere, `texts.jsonl` has those of the first file,
-and `other-texts.jsonl` those of the second.
+length for each: first the changed rows, then the removed ones, then the added ones. `marks.jsonl`
+has the positions of personal data in the rows of those differences that have any, and
+`mark-ends.bin` says for each difference where its positions end. If the service does not store the
+canonical rows of a file elsewhere, `texts.jsonl` has those of the first file, and
+`other-texts.jsonl` those of the second.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from msgspec import Meta
 from service.datasets.contract.report import Distribution, Share, SystemPrompts
 from service.datasets.formats.options import FormatOptions, RowFormat
 from service.datasets.output import OutputFile
+from service.datasets.personal_data.marks import Mark
 
 INDEX: Final = "index.json"
 CHANGES: Final = "changes.bin"
+MARKS: Final = "marks.jsonl"
+MARK_ENDS: Final = "mark-ends.bin"
 TEXTS: Final = "texts.jsonl"
 OTHER_TEXTS: Final = "other-texts.jsonl"
 
@@ -120,13 +125,17 @@ class Lineage(msgspec.Struct, frozen=True):
 
 
 class DiffIndex(msgspec.Struct, frozen=True):
-    """Numbers of differences, and which files have their texts in the index."""
+    """Numbers of differences, and which files have their texts in the index.
+
+    `has_marks` is false in an index of an earlier version, which has no positions of personal data.
+    """
 
     changed: int
     removed: int
     added: int
     has_texts: bool
     has_other_texts: bool
+    has_marks: bool = False
 
     def range_of(self, change: Change | None) -> tuple[int, int]:
         """Return the range of the entries of a kind of difference, or of all entries."""
@@ -187,6 +196,33 @@ def decode_entries(data: bytes) -> list[Entry]:
         )
         for values in _ENTRY.iter_unpack(data)
     ]
+
+
+class EntryMarks(NamedTuple):
+    """Positions of personal data in both rows of a difference."""
+
+    row: tuple[Mark, ...] = ()
+    other: tuple[Mark, ...] = ()
+
+
+_END = struct.Struct("<Q")
+MARK_END_BYTES: Final = _END.size
+_decode_marks = msgspec.json.Decoder(EntryMarks).decode
+
+
+def encode_mark_end(end: int) -> bytes:
+    """Encode where the marks of a difference end."""
+    return _END.pack(end)
+
+
+def decode_mark_ends(data: bytes) -> list[int]:
+    """Decode where the marks of differences end."""
+    return [end for (end,) in _END.iter_unpack(data)]
+
+
+def decode_entry_marks(data: bytes) -> EntryMarks:
+    """Decode the marks of a difference, which are empty if there are none."""
+    return _decode_marks(data) if data else EntryMarks()
 
 
 Balance = Literal["none", "files", "languages"]

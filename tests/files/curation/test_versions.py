@@ -82,6 +82,8 @@ async def test_two_files_are_compared(api: Api, http, work, put, diff):
         rest = await diff(before, after, "rows", after=page["last_id"])
         added = await diff(before, after, "rows", change="added")
         beyond = await diff(before, after, "rows", after=9)
+        masked = await diff(before, after, "rows", personal_data="mask")
+        third = await diff(before, after, "rows", personal_data="mask", after=2, limit=1)
         made = (await http.post(DIFFS, json=body)).json()
     counts = {name: found[name] for name in ("unchanged", "changed", "removed", "added")}
     assert counts == {"unchanged": 1, "changed": 1, "removed": 2, "added": 1} == made["result"]
@@ -100,6 +102,10 @@ async def test_two_files_are_compared(api: Api, http, work, put, diff):
     assert (rows[0]["row"], rows[0]["other_row"]) == (json.loads(BEFORE[1]), json.loads(AFTER[0]))
     assert (rows[1]["row"], rows[1]["other_row"]) == (json.loads(BEFORE[2]), None)
     assert added["data"] == rows[3:]
+    asked, replied = (m["content"] for m in masked["data"][2]["row"]["messages"])
+    assert (asked, replied) == ("Write to [EMAIL]?", "Yes, to [EMAIL].")
+    assert third["data"] == masked["data"][2:3]
+    assert [*masked["data"][:2], rows[2], *masked["data"][3:]] == rows  # the others have none
     # Only the rows of the broken file are copied, and they are deleted with it.
     assert texts_beside(api, before) == ["texts.jsonl"]
     await http.delete(f"/v1/files/{after}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,21 @@ from service.datasets.contract.versions import (
     CHANGES,
     ENTRY_BYTES,
     INDEX,
+    MARK_END_BYTES,
+    MARK_ENDS,
+    MARKS,
     OTHER_TEXTS,
     TEXTS,
     Change,
     DiffIndex,
     Entry,
+    EntryMarks,
     Lineage,
     decode_entries,
+    decode_entry_marks,
+    decode_mark_ends,
 )
+from service.datasets.personal_data.marks import Mark, mask_row
 from service.files.curation.dataset_process import (
     DatasetProcess,
     DatasetTaskFailed,
@@ -36,7 +44,14 @@ from service.files.curation.dataset_process import (
 )
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Task, TaskKind, Tasks, TaskState, task_on_request
-from service.files.curation.rows import bounded, encode_page, read_range, read_rows
+from service.files.curation.rows import (
+    OldIndex,
+    PersonalDataMode,
+    bounded,
+    encode_page,
+    read_range,
+    read_rows,
+)
 from service.files.records import FileRecord, Files
 
 DIFF = "diff.json"
@@ -113,13 +128,16 @@ async def read_diff_rows(
     change: Change | None,
     after: int,
     limit: int,
+    personal_data: PersonalDataMode = "show",
 ) -> bytes:
-    """Return a page of the rows that differ, as JSON. Raises StorageMissing.
+    """Return a page of the rows that differ, as JSON. Raises OldIndex and StorageMissing.
 
     Memory and time do not depend on the size of the files.
     """
     data = await storage.get_bytes(f"{diff.folder}/{INDEX}")
     index = msgspec.json.decode(data, type=DiffIndex)
+    if personal_data == "mask" and not index.has_marks:
+        raise OldIndex
     first, end = index.range_of(change)
     start = max(first, after)
     stop = min(end, start + limit)
@@ -135,12 +153,49 @@ async def read_diff_rows(
     )
     texts = await read_rows(storage, keys[0], [e.row for e in entries if e.row])
     others = await read_rows(storage, keys[1], [e.other for e in entries if e.other])
-    rows = [_object(start + n, e, texts, others) for n, e in enumerate(entries, 1)]
-    return await asyncio.to_thread(encode_page, rows, has_more=start + len(entries) < end)
+    marks = [EntryMarks()] * len(entries)
+    if personal_data == "mask" and entries:
+        marks = await _read_marks(storage, diff.folder, start, start + len(entries))
+    has_more = start + len(entries) < end
+    return await asyncio.to_thread(
+        _encode, start, entries, marks, (texts, others), has_more=has_more
+    )
+
+
+async def _read_marks(storage: Storage, folder: str, start: int, stop: int) -> list[EntryMarks]:
+    """Return the positions of personal data in a range of differences."""
+    first = max(start - 1, 0)
+    key = f"{folder}/{MARK_ENDS}"
+    found = await read_range(storage, key, first * MARK_END_BYTES, stop * MARK_END_BYTES)
+    ends = ([] if start else [0]) + decode_mark_ends(found)
+    data = b""
+    if ends[-1] > ends[0]:
+        data = await read_range(storage, f"{folder}/{MARKS}", ends[0], ends[-1])
+    return [
+        decode_entry_marks(data[begin - ends[0] : end - ends[0]]) for begin, end in pairwise(ends)
+    ]
+
+
+_Texts = dict[int, bytes]
+
+
+def _encode(
+    start: int,
+    entries: Sequence[Entry],
+    marks: Sequence[EntryMarks],
+    texts: tuple[_Texts, _Texts],
+    *,
+    has_more: bool,
+) -> bytes:
+    rows = [
+        _object(position, entry, found, *texts)
+        for position, (entry, found) in enumerate(zip(entries, marks, strict=True), start + 1)
+    ]
+    return encode_page(rows, has_more=has_more)
 
 
 def _object(
-    position: int, entry: Entry, texts: dict[int, bytes], others: dict[int, bytes]
+    position: int, entry: Entry, marks: EntryMarks, texts: _Texts, others: _Texts
 ) -> dict[str, Any]:
     return {
         "id": str(position),
@@ -148,6 +203,13 @@ def _object(
         "change": entry.change,
         "line": entry.row and entry.row.line,
         "other_line": entry.other and entry.other.line,
-        "row": entry.row and msgspec.Raw(texts[entry.row.line].rstrip(b"\n")),
-        "other_row": entry.other and msgspec.Raw(others[entry.other.line].rstrip(b"\n")),
+        "row": entry.row and _row(texts[entry.row.line], marks.row),
+        "other_row": entry.other and _row(others[entry.other.line], marks.other),
     }
+
+
+def _row(data: bytes, marks: Sequence[Mark]) -> Any:
+    """Return a row with labels in place of the marked parts."""
+    if not marks:
+        return msgspec.Raw(data.rstrip(b"\n"))
+    return mask_row(msgspec.json.decode(data), marks).row

@@ -18,6 +18,7 @@ from service.files.curation.operations import IdempotencyKey, OperationId, TaskO
 from service.files.curation.recognizers.routes import Store as RecognizerStore
 from service.files.curation.records import Task, TaskKind
 from service.files.curation.routes import document, send_content
+from service.files.curation.rows import OldIndex, PersonalDataMode
 from service.files.curation.versions.diff import DIFF, diff_task, read_diff_rows
 from service.files.curation.versions.schemas import (
     CreateDatasetDiff,
@@ -162,6 +163,13 @@ async def list_diff_rows(
         ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    personal_data: Annotated[
+        PersonalDataMode,
+        Query(
+            description="Whether to show personal data in the rows, or to replace it by labels "
+            "such as `[EMAIL]`."
+        ),
+    ] = "show",
 ) -> Response:
     """List the rows that differ between a training file and a later one, each with its lines and
     both versions: first the changed rows, then the removed ones, then the added ones. A page has at
@@ -174,10 +182,21 @@ async def list_diff_rows(
     other = await require_named_file(files, caller, task.options["other_file"], "id")
     try:
         page = await read_diff_rows(
-            files.storage, (file, other), task, change=change, after=int(after or 0), limit=limit
+            files.storage,
+            (file, other),
+            task,
+            change=change,
+            after=int(after or 0),
+            limit=limit,
+            personal_data=personal_data,
         )
     except StorageMissing as e:
         raise operations.lost(task) from e
+    except OldIndex as e:
+        raise Conflict(
+            f"The diff {task.id} is from an earlier version, which did not note where personal "
+            "data is. Delete it and create it again."
+        ) from e
     return Response(page, media_type="application/json")
 
 

@@ -8,12 +8,6 @@ export function servedName(model: string): string {
   return name.replace(/^-+|-+$/g, "").slice(0, 100) || "tuned";
 }
 
-function unpack({ result }: ModelExport): string {
-  const archive = result?.filename ?? "";
-  const folder = archive.replace(/\.tar$/, "");
-  return `mkdir ${folder}\ntar -xf ${archive} -C ${folder}\ncd ${folder}`;
-}
-
 export function loadCommands(each: ModelExport, model: string): string {
   const name = servedName(model);
   const file = `model-${each.quantization ?? "f16"}.gguf`;
@@ -22,17 +16,16 @@ export function loadCommands(each: ModelExport, model: string): string {
     gguf: `llama-server --model ${file} --jinja --alias ${name}`,
     "gguf-adapter": `llama-server --model BASE_MODEL.gguf --lora adapter.gguf --jinja --alias ${name}`,
     merged: `vllm serve . --served-model-name ${name}`,
-    adapter: `vllm serve BASE_MODEL --enable-lora --lora-modules ${name}=.`,
+    adapter: `vllm serve BASE_MODEL --enable-lora --max-lora-rank 64 --lora-modules ${name}=.`,
   };
-  return `${unpack(each)}\n${use[each.format] ?? "cat README.md"}`;
+  // The archive has one folder, named after the export.
+  return `tar -xf ${each.result?.filename}\ncd ${each.id}\n${use[each.format] ?? "cat README.md"}`;
 }
 
-export function verifyCommands({ result }: ModelExport): string {
-  const archive = result?.filename ?? "";
-  const folder = archive.replace(/\.tar$/, "");
+export function verifyCommands({ id, result }: ModelExport): string {
   return [
-    `echo "${result?.sha256 ?? ""}  ${archive}" | sha256sum --check`,
+    `echo "${result?.sha256}  ${result?.filename}" | sha256sum --check`,
     "pip install model-signing pyopenssl",
-    `model_signing verify key --public_key signing-key.pub --signature ${folder}/model.sig ${folder}`,
+    `model_signing verify key --public_key signing-key.pub --signature ${id}/model.sig ${id}`,
   ].join("\n");
 }

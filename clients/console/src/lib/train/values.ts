@@ -23,6 +23,12 @@ export function readNumber(text: string): number | null {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(dotted) ? Number(dotted) : null;
 }
 
+/** Write a typed number with a dot, as requests and code have it. Other texts are unchanged. */
+export function withDot(parameter: Parameter, text: string): string {
+  const isNumber = parameter.kind === "number" || parameter.kind === "integer";
+  return isNumber && readNumber(text) !== null ? text.replace(",", ".") : text;
+}
+
 /** Read a typed value. An empty text or `auto` is undefined: the service chooses. */
 export function readValue(parameter: Parameter, text: string): Value | Wrong | undefined {
   const trimmed = text.trim();
