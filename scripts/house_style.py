@@ -1,9 +1,9 @@
 """Checks prose against the house style: `python scripts/house_style.py` (part of `make lint`).
 
-Reads every page, docstring and comment, the descriptions in openapi.json, and the console's texts. Reports phrases that
-a native writer would not use, each with a better one, and schema descriptions that are fragments.
-Also reports addresses of package registries and mirrors in tracked files, because each machine
-configures its own.
+Reads every page, docstring and comment, the descriptions in openapi.json, and the console's English
+texts. Reports phrases that a native writer would not use, each with a better one, and schema
+descriptions that are fragments. Also reports addresses of package registries and mirrors in tracked
+files, because each machine configures its own.
 """
 
 from __future__ import annotations

@@ -464,6 +464,8 @@ export class DatasetCleanings extends APIResource {
 export interface DatasetDiffsRowsListParams extends PageParams {
   /** Kind of difference; all if omitted. */
   change?: "changed" | "removed" | "added";
+  /** Whether to show personal data in the rows, or to replace it by labels such as `[EMAIL]`. Default: `show`. */
+  personal_data?: "mask" | "show";
 }
 
 export class DatasetDiffsRows extends APIResource {

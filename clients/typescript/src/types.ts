@@ -919,6 +919,8 @@ export interface CreateDatasetPreview {
   format?: FileFormat | null;
   /** Maximum number of rows. Fewer are shown if they are large. Default: `20`. */
   limit?: number;
+  /** Whether to replace personal data in the rows by labels such as `[EMAIL]`, or to show it. Default: `show`. */
+  personal_data?: "mask" | "show";
   /** Key-value pairs attached to the preview; up to 16. */
   metadata?: Record<string, string> | null;
 }
@@ -1516,6 +1518,8 @@ export interface DatasetPreview {
   format: Record<string, unknown>;
   /** Maximum number of rows. */
   limit: number;
+  /** Whether personal data in the rows is masked or shown. Default: `show`. */
+  personal_data?: "mask" | "show";
   /**
    * Detected format and main figures. Null unless the status is `completed`, and for previews that version 0.2
    * created.

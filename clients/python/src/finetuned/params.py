@@ -985,6 +985,7 @@ class CreateDatasetPreview(TypedDict):
     file_id: str
     format: NotRequired[FileFormat | None]
     limit: NotRequired[int]
+    personal_data: NotRequired[Literal["mask", "show"]]
     metadata: NotRequired[dict[str, str] | None]
 
 

@@ -6317,6 +6317,10 @@ class CreateDatasetPreview(ApiObject):
     """
     Maximum number of rows. Fewer are shown if they are large.
     """
+    personal_data: Literal["mask", "show"] = "show"
+    """
+    Whether to replace personal data in the rows by labels such as `[EMAIL]`, or to show it.
+    """
     metadata: dict[str, str] | None = None
     """
     Key-value pairs attached to the preview; up to 16.
@@ -6796,6 +6800,10 @@ class DatasetPreview(ApiObject):
     limit: int
     """
     Maximum number of rows.
+    """
+    personal_data: Literal["mask", "show"] = "show"
+    """
+    Whether personal data in the rows is masked or shown.
     """
     result: DatasetPreviewResult | None
     """

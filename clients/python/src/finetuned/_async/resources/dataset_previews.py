@@ -37,6 +37,7 @@ class AsyncDatasetPreviews(AsyncResource):
         file_id: str,
         format: types.FileFormat | params.FileFormat | None = None,
         limit: int | None = None,
+        personal_data: Literal["mask", "show"] | None = None,
         metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
     ) -> types.DatasetPreview:
@@ -49,11 +50,16 @@ class AsyncDatasetPreviews(AsyncResource):
         encodings, delimiters, shapes and columns. It works for files in any status. The same
         request returns the same preview.
 
+        With `personal_data=mask`, values that are found to be personal, and numbers that may be,
+        are replaced in the texts of all rows and choices.
+
         Args:
             file_id: ID of the file, which has the purpose `fine-tune`.
             format: Format options to read the file with; with `{}`, everything is detected.
                 Defaults to the options given at upload.
             limit: Maximum number of rows. Fewer are shown if they are large.
+            personal_data: Whether to replace personal data in the rows by labels such as `[EMAIL]`,
+                or to show it.
             metadata: Key-value pairs attached to the preview; up to 16.
         """
         return await self._transport.request(
@@ -61,7 +67,13 @@ class AsyncDatasetPreviews(AsyncResource):
             Request(
                 "POST",
                 "dataset_previews",
-                json=body_of(file_id=file_id, format=format, limit=limit, metadata=metadata),
+                json=body_of(
+                    file_id=file_id,
+                    format=format,
+                    limit=limit,
+                    personal_data=personal_data,
+                    metadata=metadata,
+                ),
                 idempotent=True,
                 options=options,
             ),

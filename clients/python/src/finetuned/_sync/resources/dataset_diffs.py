@@ -80,6 +80,7 @@ class DatasetDiffs(Resource):
         change: Literal["changed", "removed", "added"] | None = None,
         after: str | None = None,
         limit: int | None = None,
+        personal_data: Literal["mask", "show"] | None = None,
         **options: Unpack[RequestOptions],
     ) -> Page[types.FileDiffRow]:
         """List the rows that differ between a training file and a later one, each with its lines
@@ -92,13 +93,20 @@ class DatasetDiffs(Resource):
             change: Kind of difference; all if omitted.
             after: Position to start after: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
+            personal_data: Whether to show personal data in the rows, or to replace it by labels
+                such as `[EMAIL]`.
         """
         return self._transport.pages(
             types.FileDiffRow,
             Request(
                 "GET",
                 at("dataset_diffs", id, "rows"),
-                params={"change": change, "after": after, "limit": limit},
+                params={
+                    "change": change,
+                    "after": after,
+                    "limit": limit,
+                    "personal_data": personal_data,
+                },
                 options=options,
             ),
         )

@@ -38,6 +38,7 @@ class DatasetPreviews(Resource):
         file_id: str,
         format: types.FileFormat | params.FileFormat | None = None,
         limit: int | None = None,
+        personal_data: Literal["mask", "show"] | None = None,
         metadata: Mapping[str, str] | None = None,
         **options: Unpack[RequestOptions],
     ) -> types.DatasetPreview:
@@ -50,11 +51,16 @@ class DatasetPreviews(Resource):
         encodings, delimiters, shapes and columns. It works for files in any status. The same
         request returns the same preview.
 
+        With `personal_data=mask`, values that are found to be personal, and numbers that may be,
+        are replaced in the texts of all rows and choices.
+
         Args:
             file_id: ID of the file, which has the purpose `fine-tune`.
             format: Format options to read the file with; with `{}`, everything is detected.
                 Defaults to the options given at upload.
             limit: Maximum number of rows. Fewer are shown if they are large.
+            personal_data: Whether to replace personal data in the rows by labels such as `[EMAIL]`,
+                or to show it.
             metadata: Key-value pairs attached to the preview; up to 16.
         """
         return self._transport.request(
@@ -62,7 +68,13 @@ class DatasetPreviews(Resource):
             Request(
                 "POST",
                 "dataset_previews",
-                json=body_of(file_id=file_id, format=format, limit=limit, metadata=metadata),
+                json=body_of(
+                    file_id=file_id,
+                    format=format,
+                    limit=limit,
+                    personal_data=personal_data,
+                    metadata=metadata,
+                ),
                 idempotent=True,
                 options=options,
             ),
