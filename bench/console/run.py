@@ -4,9 +4,9 @@ The project has 10,000 jobs, of which one has 100,000 steps, 2,500 trained model
 100,000 rows with a finished report. Chromium does what a person does, several times.
 
 Each time runs from the event of the mouse or the keyboard until the first frame that shows the
-result. `network` is the time in which a request was under way: the service and the connection. The
-rest, `page`, is scripts, styles and frames. A filter waits until 250 ms pass without a letter: its
-times begin after that. Actions whose page takes more than 100 ms are marked.
+result. `network` is the time in which a request was in progress: the service and the connection.
+The rest, `page`, is scripts, styles and frames. A filter waits until 250 ms pass without a letter:
+its times begin after that. Actions whose page takes more than 100 ms are marked.
 """
 
 from __future__ import annotations

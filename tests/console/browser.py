@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.cached import ROOT
 
@@ -20,6 +20,8 @@ SOURCE: Final = ROOT / "clients" / "console"
 BUILT: Final = ROOT / "service" / "console" / "static"
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+# For what a page shows at once, on a machine that other tests use.
+WAIT_MS: Final = 60_000
 WIDTHS: Final = {"phone": 390, "desktop": 1280}
 _AXE: Final = SOURCE / "node_modules" / "axe-core" / "axe.min.js"
 # Reports violations of the content security policy as messages, which `Console` collects.
@@ -32,6 +34,7 @@ addEventListener("securitypolicyviolation", (event) =>
 @contextlib.asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
     """Start Chromium."""
+    expect.set_options(timeout=WAIT_MS)
     async with async_playwright() as playwright:
         sandbox = [] if os.geteuid() else ["--no-sandbox"]
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
@@ -61,6 +64,7 @@ class Console:
         context = await browser.new_context(
             viewport={"width": width, "height": 900}, locale=language, timezone_id="Asia/Tokyo"
         )
+        context.set_default_timeout(WAIT_MS)
         await context.add_init_script(_REPORT_VIOLATIONS)
         page = await context.new_page()
         console = cls(origin, context, page)

@@ -208,7 +208,7 @@ class Loop:
         verdict = self.page.locator("h2#verdict")
         await expect(verdict).to_be_visible(timeout=TRAINING_MS)
         await expect(verdict).not_to_be_empty()
-        # It is told in the person's language.
+        # It is in the person's language.
         await expect(verdict.locator("[lang=en]")).to_have_count(0)
         await self.console.settled()
         await self._look()

@@ -15,10 +15,12 @@ from service.config import Settings
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 from tests.console.browser import Console, needs_chromium
+from tests.console.texts import Texts
 from tests.http_server import http_server
 
 pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.timeout(300)]
 
+TEXTS: Final = Texts("en")
 MARKUP: Final = "<img src=x onerror=window.ran=1><script>window.ran=1</script>{{7*7}}${7*7}"
 INVISIBLE: Final = "\u202egnp.exe\u202c\u200b\u2066\ufeff"
 NAME: Final = f"{MARKUP.replace('/', '')} {INVISIBLE}.jsonl"
@@ -120,7 +122,7 @@ async def test_names_and_rows_are_shown_and_do_not_run(api: Api, browser: Browse
         found = await checked(http, file)
         assert found["status"] == "processed", found["status_details"]
         project = (await http.get("/v1/organization/projects")).json()["data"][0]["id"]
-        key = {"name": MARKUP[:64], "role": "reader"}
+        key = {"name": f"{{{{7*7}}}}{MARKUP[:40]}", "role": "reader"}
         made = await http.post(f"/v1/organization/projects/{project}/api_keys", json=key)
         assert made.status_code == 200, made.text
         job = {"model": BASE_MODEL, "training_file": file, "metadata": {"note": MARKUP}}
@@ -132,17 +134,17 @@ async def test_names_and_rows_are_shown_and_do_not_run(api: Api, browser: Browse
         await console.goto("/data")
         await expect(page.get_by_text("{{7*7}}").first).to_be_visible()
         await watched.check()
-        for address, text in [
-            (f"/data/{file}/preview", "{{7*7}}"),
-            (f"/data/{file}/report", "{{7*7}}"),
-            (f"/data/{file}/clean", "{{7*7}}"),
-            (f"/data/{file}/rows?show=all", "{{7*7}}"),
+        for address, shown in [
+            (f"/data/{file}/preview", TEXTS("files.preview.first_rows")),
+            (f"/data/{file}/report", TEXTS("rows.findings")),
+            (f"/data/{file}/clean", TEXTS("rows.clean.run")),
+            (f"/data/{file}/rows?show=all", TEXTS("rows.line", line="1")),
             (f"/jobs/{created.json()['id']}/settings", "{{7*7}}"),
             (f"/train?file={file}", "{{7*7}}"),
             ("/admin/keys", "{{7*7}}"),
         ]:
             await console.goto(address)
-            await expect(page.get_by_text(text).first).to_be_visible(timeout=60_000)
+            await expect(page.get_by_text(shown).first).to_be_visible(timeout=60_000)
             await watched.check()
         await console.goto(f"/data/{file}/rows?show=all&line=1")
         detail = page.get_by_role("article")
@@ -150,7 +152,7 @@ async def test_names_and_rows_are_shown_and_do_not_run(api: Api, browser: Browse
         assert {"U+0007", "U+001B", "U+0085", "U+202E"} <= await _labels(page)
         await watched.check()
         await console.goto(f"/data/{file}/rows?show=all&line=2")
-        more = detail.get_by_role("button", name="Show more")
+        more = detail.get_by_role("button", name=TEXTS("common.show_more"))
         await more.first.click()
         await expect(more.first).to_be_visible()
         await watched.check()
@@ -161,10 +163,12 @@ async def test_answers_are_shown_and_do_not_run(api: Api, browser: Browser):
         await console.sign_in(await api.key(role=Role.MEMBER))
         page, watched = console.page, Watched(console)
         await console.goto(f"/playground?model={BASE_MODEL}")
-        await page.get_by_role("textbox", name="Message").fill(f"{MARKUP} {INVISIBLE}")
+        await page.get_by_role("textbox", name=TEXTS("playground.message")).fill(
+            f"{MARKUP} {INVISIBLE}"
+        )
         await page.keyboard.press("Control+Enter")
         answer = page.get_by_role("article")
-        await expect(answer.get_by_text("9 tokens")).to_be_visible()
+        await expect(answer.get_by_text(TEXTS("playground.tokens"))).to_be_visible()
         await expect(answer.get_by_role("paragraph").first).to_contain_text("<img src=x")
         assert {"U+0000", "U+202E", "U+200B", "U+FEFF"} <= await _labels(page)
         await watched.check()
@@ -173,7 +177,7 @@ async def test_answers_are_shown_and_do_not_run(api: Api, browser: Browser):
         await answer.get_by_role("button", name="other host").click()
         dialog = page.get_by_role("dialog", name="elsewhere.invalid")
         await expect(dialog).to_be_visible()
-        await dialog.get_by_role("button", name="Cancel").click()
+        await dialog.get_by_role("button", name=TEXTS("common.cancel")).click()
         await watched.check()
         # After a reload, the chat comes from this browser's storage.
         await page.reload()

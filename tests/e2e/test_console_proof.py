@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from service.standalone.up import DEMO_MODEL
 from tests.console.browser import SOURCE, WIDTHS, Console, chromium, needs_chromium
@@ -34,6 +34,7 @@ pytestmark = [
 # A language of words, one of syllables, and one that has no spaces between its words.
 SHOWN = [language for language in ("en", "ja", "th") if language in LANGUAGES]
 DRAFT = "A prompt that took long to write"
+TEXTS = Texts("en")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ async def test_a_reload_keeps_what_was_typed(site: Stack, browser: Browser):
         await expect(_prompt(console)).to_have_value(DRAFT)
 
         await console.goto(f"/playground?model={DEMO_MODEL}")
-        message = page.get_by_role("textbox", name="Message")
+        message = page.get_by_role("textbox", name=TEXTS("playground.message"))
         await message.fill("Do you keep this?")
         await page.wait_for_timeout(1500)
         await page.reload()
@@ -97,7 +98,7 @@ async def test_a_reload_keeps_what_was_typed(site: Stack, browser: Browser):
 
 
 async def test_a_killed_api_is_shown_and_nothing_is_lost(site: Stack, browser: Browser):
-    """The form keeps its text, the page says what is missing, and goes on when the api is back."""
+    """The form keeps its text, and the page says what is missing, until the api is back."""
     async with Console.open(browser, site.url) as console:
         page = console.page
         await console.sign_in(site.key)
@@ -109,21 +110,19 @@ async def test_a_killed_api_is_shown_and_nothing_is_lost(site: Stack, browser: B
         os.kill(supervisor.pid, signal.SIGSTOP)
         try:
             os.kill(site.pid_of("service.cli api"), signal.SIGKILL)
-            await page.get_by_role("link", name="Jobs").click()
-            await expect(page.get_by_text("The service does not answer.").first).to_be_visible(
+            await _areas(page).get_by_role("link", name=TEXTS("nav.jobs")).click()
+            await expect(page.get_by_text(TEXTS("common.offline")).first).to_be_visible(
                 timeout=WORK_MS
             )
-            await page.get_by_role("link", name="Train", exact=True).first.click()
+            await _areas(page).get_by_role("link", name=TEXTS("nav.train")).click()
         finally:
             os.kill(supervisor.pid, signal.SIGCONT)
         wait_for(site.ready, 120, "the return of the api")
-        await expect(page.get_by_text("The service does not answer.")).to_have_count(
-            0, timeout=WORK_MS
-        )
+        await expect(page.get_by_text(TEXTS("common.offline"))).to_have_count(0, timeout=WORK_MS)
         await expect(_prompt(console)).to_have_value(DRAFT, timeout=WORK_MS)
         await console.settled()
-        await page.get_by_role("link", name="Data").click()
-        await expect(page.get_by_role("heading", name="Data")).to_be_visible()
+        await _areas(page).get_by_role("link", name=TEXTS("nav.data")).click()
+        await expect(page.get_by_role("heading", name=TEXTS("nav.data"))).to_be_visible()
         assert console.faults == []
 
 
@@ -131,7 +130,7 @@ async def test_a_killed_api_is_shown_and_nothing_is_lost(site: Stack, browser: B
 async def test_an_ended_key_is_renewed_over_the_form(
     site: Stack, browser: Browser, admin: httpx.Client, file: str, end: str
 ):
-    """The request that was refused is sent again by whoever signs in: the training starts."""
+    """The request that was refused is sent again after the sign-in: the training starts."""
     key = _new_key(admin, "member", **({"expires_in_seconds": 90} if end == "expired" else {}))
     async with Console.open(browser, site.url) as console:
         page = console.page
@@ -141,17 +140,19 @@ async def test_an_ended_key_is_renewed_over_the_form(
             admin.delete(f"/projects/{key['project']}/api_keys/{key['id']}").raise_for_status()
         else:
             wait_for(lambda: _is_refused(site, key["value"]), 120, "the end of the key")
-        dialog = page.get_by_role("dialog", name="Sign in")
-        await page.get_by_role("button", name="Start training").click()
+        dialog = page.get_by_role("dialog", name=TEXTS("sign_in.title"))
+        await page.get_by_role("button", name=TEXTS("train.start")).click()
         await expect(dialog).to_be_visible(timeout=WORK_MS)
         await console.inspect()
-        await dialog.get_by_label("API key").fill(_new_key(admin, "member")["value"])
-        await dialog.get_by_role("button", name="Sign in").click()
+        await dialog.get_by_label(TEXTS("sign_in.key")).fill(_new_key(admin, "member")["value"])
+        await dialog.get_by_role("button", name=TEXTS("sign_in.submit")).click()
         await page.wait_for_url("**/console/jobs/ftjob-*/curves", timeout=WORK_MS)
-        await page.get_by_role("button", name="Cancel job").first.click()
-        cancel = page.get_by_role("dialog").get_by_role("button", name="Cancel job")
+        await page.get_by_role("button", name=TEXTS("jobs.cancel")).first.click()
+        cancel = page.get_by_role("dialog").get_by_role("button", name=TEXTS("jobs.cancel_job"))
         await cancel.click()
-        await expect(page.get_by_text("Cancelled").first).to_be_visible(timeout=WORK_MS)
+        await expect(page.get_by_text(TEXTS("common.status.cancelled")).first).to_be_visible(
+            timeout=WORK_MS
+        )
         with httpx.Client(headers={"authorization": f"Bearer {site.key}"}) as http:
             job = http.get(f"{site.url}/v1/fine_tuning/jobs", params={"limit": 1}).json()
         assert job["data"][0]["baseline_prompt"] == DRAFT
@@ -170,15 +171,13 @@ async def test_a_revoked_role_takes_the_controls_away(
         admin.post(
             f"/projects/{key['project']}/api_keys/{key['id']}", json={"role": "reader"}
         ).raise_for_status()
-        await page.get_by_role("button", name="Start training").click()
-        await expect(page.get_by_text("Your role cannot start trainings.")).to_be_visible(
-            timeout=WORK_MS
-        )
+        await page.get_by_role("button", name=TEXTS("train.start")).click()
+        await expect(page.get_by_text(TEXTS("train.read_only"))).to_be_visible(timeout=WORK_MS)
         await expect(_prompt(console)).to_have_value(DRAFT)
         await console.inspect()
-        await page.get_by_role("link", name="Data", exact=True).click()
-        await expect(page.get_by_role("heading", name="Data")).to_be_visible()
-        await expect(page.get_by_role("button", name="Upload files")).to_have_count(0)
+        await _areas(page).get_by_role("link", name=TEXTS("nav.data")).click()
+        await expect(page.get_by_role("heading", name=TEXTS("nav.data"))).to_be_visible()
+        await expect(page.get_by_role("button", name=TEXTS("files.upload.button"))).to_have_count(0)
         assert console.faults == []
 
 
@@ -204,18 +203,22 @@ def _is_refused(site: Stack, key: str) -> bool:
     return httpx.get(f"{site.url}/v1/models", headers=headers, timeout=60).status_code == 401
 
 
+def _areas(page: Page) -> Locator:
+    return page.get_by_role("navigation", name=TEXTS("nav.label"))
+
+
 def _prompt(console: Console) -> Locator:
-    return console.page.get_by_role("textbox", name="Your prompt today")
+    return console.page.get_by_role("textbox", name=TEXTS("train.prompt"))
 
 
 async def _fill_form(console: Console, file: str) -> None:
     """Choose data, a model and a prompt of a training."""
     await console.goto(f"/train?file={file}&model={DEMO_MODEL}")
     await _write_prompt(console)
-    await expect(console.page.get_by_role("button", name="Start training")).to_be_visible()
+    await expect(console.page.get_by_role("button", name=TEXTS("train.start"))).to_be_visible()
 
 
 async def _write_prompt(console: Console) -> None:
-    group = console.page.locator("summary").filter(has_text="Name, comparison and queue")
+    group = console.page.locator("summary").filter(has_text=TEXTS("train.group.job", whole=False))
     await group.click()
     await _prompt(console).fill(DRAFT)
