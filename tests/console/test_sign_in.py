@@ -42,13 +42,16 @@ async def _sign_in(browser: Browser, origin: str, issuer: str) -> None:
         await page.get_by_role("textbox").fill("mali")
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url("**/console/data")
-        await expect(page.get_by_text("mali", exact=True).first).to_be_visible()
+        account = page.get_by_label("Account and settings")
+        await account.click()
+        await expect(page.get_by_text("mali", exact=True)).to_be_visible()
+        await account.click()
         (cookie,) = await console.context.cookies(origin)
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
         kept = await page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
         assert "eyJ" not in kept
         assert "code=" not in page.url
-        await page.get_by_text("mali", exact=True).first.click()
+        await account.click()
         await page.get_by_role("button", name="Sign out").click()
         await page.wait_for_url("**/console/sign-in")
         assert await console.context.cookies(origin) == []
