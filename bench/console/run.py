@@ -20,12 +20,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from playwright.async_api import Browser, Locator, Page
 
 from bench.scale.run import ROOT, Site, fill_of, site_of
-from service.jobs.records import Jobs
+from service.jobs.records import Jobs, NewEvent
 from tests.conftest import chat_line
 from tests.console.browser import chromium
 from tests.jobs.test_metric_series import events_of
@@ -253,7 +254,7 @@ async def appearance(person: Person, page: Page) -> None:
         await person.measure(
             "switch the theme",
             page,
-            lambda choose=choose, theme=theme: choose(theme),
+            partial(choose, theme),
             f"getComputedStyle(document.body).backgroundColor !== {color!r}",
             start=("input", "change"),
         )
@@ -262,7 +263,7 @@ async def appearance(person: Person, page: Page) -> None:
         await person.measure(
             "switch the language",
             page,
-            lambda choose=choose, language=language: choose(language),
+            partial(choose, language),
             f"document.documentElement.lang === '{language}'",
             start=("input", "change"),
         )
@@ -359,8 +360,12 @@ async def long_job(site: Site, steps: int) -> str:
     jobs, events = Jobs(site.redis), events_of(steps, every_valid=steps // 20)
     for first in range(0, len(events), 1000):
         some = events[first : first + 1000]
-        await jobs.change(job.project_id, job.id, lambda j: j, events=lambda _, e=some: e)
+        await jobs.change(job.project_id, job.id, lambda j: j, events=partial(_same, some))
     return job.id
+
+
+def _same(events: list[NewEvent], _: object) -> list[NewEvent]:
+    return events
 
 
 async def main() -> None:
