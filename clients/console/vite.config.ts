@@ -1,6 +1,7 @@
 import { sveltekit } from "@sveltejs/kit/vite";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
+import { licenses } from "./scripts/licenses.ts";
 import { messages } from "./scripts/messages.ts";
 import { parameters } from "./scripts/parameters.ts";
 import { announcerWithoutInlineStyle, staticConsole } from "./scripts/page.ts";
@@ -13,6 +14,7 @@ export default defineConfig({
     messages(here("src")),
     parameters(here("../../openapi.json")),
     announcerWithoutInlineStyle(),
+    licenses(),
     sveltekit({
       adapter: staticConsole(here("../../service/console/static")),
       paths: { base: "/console", relative: false },

@@ -25,7 +25,8 @@ def mask_preview(preview: Preview, recognizers: Sequence[Recognizer] = ()) -> Pr
     choices = preview.alternatives
     values = [
         *([row.record, row.row] for row in preview.rows),
-        *(choice.cells for choice in [*choices.header_row, *choices.sheet]),
+        *(choice.cells for choice in choices.header_row),
+        *(choice.cells for choice in choices.sheet),
         *(choice.sample for choice in choices.encoding),
     ]
     for value in values:

@@ -39,7 +39,8 @@ async def test_sign_in_and_out(api: Api, browser: Browser):
         assert key not in kept
         assert key not in page.url
         assert "session" not in await page.evaluate("document.cookie")
-        await page.get_by_text("test", exact=True).click()
+        await page.get_by_label("Account and settings").click()
+        await expect(page.get_by_text("Your session ends at")).to_be_visible()
         await page.get_by_role("button", name="Sign out").click()
         await page.wait_for_url("**/console/sign-in")
         await page.go_back()

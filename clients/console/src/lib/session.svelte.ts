@@ -91,9 +91,9 @@ class SessionState {
   }
 
   #accept(session: Session): void {
-    const before = this.caller?.api_key.id;
-    // What another person typed and loaded is not shown to this one.
-    if (before !== undefined && before !== session.caller.api_key.id) location.assign("/console");
+    const before = this.caller?.project.id;
+    // What was typed stays for a new key of the project. Nothing of another project does.
+    if (before !== undefined && before !== session.caller.project.id) location.assign("/console");
     this.current = session;
     this.isUnknown = false;
     this.isExpired = false;

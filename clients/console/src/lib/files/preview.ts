@@ -16,7 +16,12 @@ export function previewQuery(file: FileObject, format: FileFormat | null) {
   return {
     queryKey: ["dataset_previews", file.id, format],
     queryFn: async ({ signal }: { signal: AbortSignal }): Promise<DatasetPreviewContent> => {
-      const params = { file_id: file.id, limit: SHOWN_ROWS, ...(format ? { format } : {}) };
+      const params = {
+        file_id: file.id,
+        limit: SHOWN_ROWS,
+        personal_data: "mask" as const,
+        ...(format ? { format } : {}),
+      };
       const preview = completed(await client.datasetPreviews.createAndWait(params, { signal }));
       return client.datasetPreviews.content(preview.id, { signal });
     },

@@ -20,6 +20,10 @@ export function wordsOf({ data, level, message }: FineTuningJobEvent): Words {
 function localized(data: FineTuningJobEvent["data"]): Words | null {
   const { code, step } = data;
   if (code === "evaluation") return evaluation(data);
+  const { total_steps: total, examples: rows } = data;
+  if (typeof total === "number" && typeof rows === "number") {
+    return { text: t("jobs.event.started", { total, rows }) };
+  }
   if (typeof code !== "string") {
     return typeof step === "number" && Object.keys(data).length === 1
       ? { text: t("jobs.event.checkpoint", { step }) }

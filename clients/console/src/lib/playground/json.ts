@@ -1,5 +1,7 @@
 /** Checks of JSON that a person types: tools, schemas and results; and of answers by a schema. */
 
+import { Validator, type Schema } from "@cfworker/json-schema";
+
 /** Where something is wrong, and what: a code with a text under `playground.json`. */
 export interface JsonFault {
   code: "syntax" | "not_list" | "not_object" | "not_function" | "no_name" | "parameters" | "twice";
@@ -58,57 +60,17 @@ export function faultsOfSchema(text: string): JsonFault[] {
   return isObject(found.value) ? [] : [{ code: "not_object", at: "" }];
 }
 
-/**
- * Where a value breaks a JSON Schema, as paths such as `items[2].price`. Checks what answers usually
- * get wrong: type, required, enum, const, additionalProperties, minimum, maximum. Null if it is no JSON.
- */
+/** Where an answer breaks a JSON Schema, as JSON pointers such as `/items/2/price`. Null if it is no JSON. */
 export function faultsOfAnswer(text: string, schema: string): string[] | null {
   try {
-    return check(parsed(text), parsed(schema), "");
+    const validator = new Validator(parsed(schema) as Schema, "2020-12", false);
+    const { errors } = validator.validate(parsed(text));
+    const places = errors.map(({ instanceLocation }) => instanceLocation.slice(1) || "/");
+    // An error of an inner value is also one of those around it.
+    return [...new Set(places)].filter((place) => {
+      return !places.some((other) => other !== place && other.startsWith(place));
+    });
   } catch {
     return null;
-  }
-}
-
-function check(value: unknown, schema: unknown, path: string): string[] {
-  if (!isObject(schema)) return [];
-  const here = path || "$";
-  const types = [schema.type].flat().filter((type) => typeof type === "string");
-  if (types.length > 0 && !types.some((type) => isOfType(value, type as string))) return [here];
-  const options = "const" in schema ? [schema.const] : schema.enum;
-  if (Array.isArray(options)) {
-    const written = JSON.stringify(value);
-    if (!options.some((option) => JSON.stringify(option) === written)) return [here];
-  }
-  if (typeof value === "number") {
-    if (typeof schema.minimum === "number" && value < schema.minimum) return [here];
-    if (typeof schema.maximum === "number" && value > schema.maximum) return [here];
-  }
-  if (Array.isArray(value)) {
-    return value.flatMap((item, index) => check(item, schema.items, `${path}[${index}]`));
-  }
-  if (!isObject(value)) return [];
-  const properties = isObject(schema.properties) ? schema.properties : {};
-  const join = (name: string) => (path ? `${path}.${name}` : name);
-  const required = Array.isArray(schema.required) ? (schema.required as string[]) : [];
-  const missing = required.filter((name) => !(name in value)).map(join);
-  return Object.entries(value).reduce((faults, [name, item]) => {
-    if (name in properties) return [...faults, ...check(item, properties[name], join(name))];
-    return schema.additionalProperties === false ? [...faults, join(name)] : faults;
-  }, missing);
-}
-
-function isOfType(value: unknown, type: string): boolean {
-  switch (type) {
-    case "object":
-      return isObject(value);
-    case "array":
-      return Array.isArray(value);
-    case "integer":
-      return Number.isInteger(value);
-    case "null":
-      return value === null;
-    default:
-      return typeof value === type;
   }
 }

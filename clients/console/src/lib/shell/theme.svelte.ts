@@ -16,6 +16,12 @@ class Theme {
     return this.#choice;
   }
 
+  /** Whether pages are dark at present. */
+  get isDark(): boolean {
+    if (this.#choice !== "system") return this.#choice === "dark";
+    return matchMedia("(prefers-color-scheme: dark)").matches;
+  }
+
   set choice(choice: Choice) {
     this.#choice = choice;
     if (choice === "system") {
