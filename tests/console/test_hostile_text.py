@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -134,7 +135,7 @@ async def test_names_and_rows_are_shown_and_do_not_run(api: Api, browser: Browse
         await console.goto("/data")
         await expect(page.get_by_text("{{7*7}}").first).to_be_visible()
         await watched.check()
-        for address, shown in [
+        pages: list[tuple[str, str | re.Pattern[str]]] = [
             (f"/data/{file}/preview", TEXTS("files.preview.first_rows")),
             (f"/data/{file}/report", TEXTS("rows.findings")),
             (f"/data/{file}/clean", TEXTS("rows.clean.run")),
@@ -142,7 +143,8 @@ async def test_names_and_rows_are_shown_and_do_not_run(api: Api, browser: Browse
             (f"/jobs/{created.json()['id']}/settings", "{{7*7}}"),
             (f"/train?file={file}", "{{7*7}}"),
             ("/admin/keys", "{{7*7}}"),
-        ]:
+        ]
+        for address, shown in pages:
             await console.goto(address)
             await expect(page.get_by_text(shown).first).to_be_visible(timeout=60_000)
             await watched.check()
