@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -135,12 +136,16 @@ class Console:
         await self.page.evaluate("name => { document.documentElement.dataset.theme = name }", name)
 
 
-def page_addresses() -> list[str]:
-    """Return the addresses of the pages that have no parameter, from the folders of the source."""
+def page_addresses(parameter: str | None = None) -> list[str]:
+    """Return the addresses of all pages without parameters, from the folders of the source.
+
+    With `parameter`, those of the pages that have some, each with this value.
+    """
     routes = SOURCE / "src" / "routes"
     pages = (page.parent.relative_to(routes) for page in routes.rglob("+page.svelte"))
     addresses = ("" if page == Path() else f"/{page.as_posix()}" for page in pages)
-    return sorted(address for address in addresses if "[" not in address)
+    chosen = (address for address in addresses if ("[" in address) == (parameter is not None))
+    return sorted(re.sub(r"\[\w+\]", parameter or "", address) for address in chosen)
 
 
 def sizes(folder: Path) -> dict[str, int]:

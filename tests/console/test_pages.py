@@ -29,6 +29,16 @@ async def test_empty_and_forbidden_pages(api: Api, origin: str, browser: Browser
         assert console.faults == []
 
 
+async def test_pages_of_objects_that_do_not_exist(api: Api, origin: str, browser: Browser):
+    """Each says so, and is as accessible as others."""
+    async with Console.open(browser, origin) as console:
+        await console.sign_in(await api.key(role=Role.ADMIN))
+        addresses = page_addresses("missing-1")
+        faults = [fault for page in addresses for fault in await _faults(console, page)]
+        assert faults == []
+        assert console.faults == []
+
+
 async def _faults(console: Console, address: str) -> list[str]:
     await console.page.set_viewport_size({"width": 1280, "height": 900})
     await console.goto(address)
