@@ -11,4 +11,11 @@ export interface Language {
 export const LANGUAGES: readonly [Language, ...Language[]] = [
   { tag: "en", name: "English", load: () => import("virtual:messages/en") },
   { tag: "ja", name: "日本語", load: () => import("virtual:messages/ja") },
+  { tag: "zh-Hans", name: "简体中文", load: () => import("virtual:messages/zh-Hans") },
+  { tag: "zh-Hant", name: "繁體中文", load: () => import("virtual:messages/zh-Hant") },
+  { tag: "ko", name: "한국어", load: () => import("virtual:messages/ko") },
+  { tag: "th", name: "ไทย", load: () => import("virtual:messages/th") },
+  { tag: "vi", name: "Tiếng Việt", load: () => import("virtual:messages/vi") },
+  { tag: "id", name: "Bahasa Indonesia", load: () => import("virtual:messages/id") },
+  { tag: "hi", name: "हिन्दी", load: () => import("virtual:messages/hi") },
 ];

@@ -1,0 +1,1 @@
+import{Ot as e}from"./Cf4EtHSl.js";e();

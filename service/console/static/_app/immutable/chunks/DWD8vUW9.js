@@ -1,0 +1,1 @@
+import"./DmJx7B9X.js";

@@ -1,0 +1,15 @@
+{
+__sveltekit_1vzggm = {
+base: "/console",
+version: "0.3.0",
+assets: "/console"
+};
+
+const element = document.currentScript.parentElement;
+
+import("/console/_app/immutable/entry/start.B3n---78.js").then(async (kit) => {
+kit.init(__sveltekit_1vzggm);
+const app = await import("/console/_app/immutable/entry/app.Dhcg9oMU.js");
+kit.start(app, element);
+});
+}
