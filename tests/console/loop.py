@@ -293,7 +293,9 @@ class Loop:
         """Go to the page of the trained model."""
         await self.open_area("models")
         table = self.page.get_by_role("table", name=self.texts("nav.models"))
-        await self.hands.press(table.get_by_role("link", name=self.name, exact=True).first)
+        named = table.get_by_role("link", name=self.name, exact=True)
+        # An alias may have the same name.
+        await self.hands.press(named.and_(self.page.locator("a[href*='/models/ft']")).first)
         await self.page.wait_for_url("**/console/models/ft*")
         await self.console.settled()
 
