@@ -197,6 +197,7 @@ class Tokens:
         leeway_s: int,
         grants: Sequence[OidcGrant],
         are_id_tokens: bool = False,
+        refuses_id_tokens: bool = False,
     ) -> None:
         """Create the verifier.
 
@@ -211,6 +212,7 @@ class Tokens:
         self._leeway_s = leeway_s
         self._grants = grants
         self._are_id_tokens = are_id_tokens
+        self._refuses_id_tokens = refuses_id_tokens
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
         self._version = keys.version
 
@@ -227,6 +229,8 @@ class Tokens:
             algorithms=settings.oidc_algorithms,
             leeway_s=settings.oidc_leeway_s,
             grants=settings.oidc_grants,
+            # With another audience, those of sign-ins are refused as it is.
+            refuses_id_tokens=settings.oidc_client_id == settings.oidc_audience,
         )
 
     def of_clients(self, client_id: str) -> Tokens:
@@ -341,6 +345,8 @@ class Tokens:
         elif self._are_id_tokens:  # of a session, which outlives it
             del expected["exp"]
             claims = {name: value for name, value in claims.items() if name != "exp"}
+        elif self._refuses_id_tokens and "nonce" in claims:
+            raise _invalid("is the ID token of a sign-in")
         registry = jwt.JWTClaimsRegistry(now=clock.now_s(), leeway=self._leeway_s, **expected)
         try:
             registry.validate(claims)

@@ -32,8 +32,10 @@ from service.config.http import is_safe_url
 from service.core import clock
 from service.core.backpressure import Slots
 from service.core.errors import RateLimited, Unauthenticated, Unavailable
+from service.core.networks import Address
 from service.projects.oidc import ProviderUnreadable, Tokens, read, send
 from service.web.auth import Principal
+from service.web.client_address import FailureThrottle, client_of
 
 log = logging.getLogger(__name__)
 
@@ -300,7 +302,14 @@ class SignIn:
     """Signs people in through the identity provider."""
 
     def __init__(
-        self, provider: Provider, tokens: Tokens, *, issuer: str, name: str | None, is_https: bool
+        self,
+        provider: Provider,
+        tokens: Tokens,
+        *,
+        issuer: str,
+        name: str | None,
+        is_https: bool,
+        most_failures: int,
     ) -> None:
         self.name = name
         """Name of the provider for people."""
@@ -312,6 +321,8 @@ class SignIn:
         self._issuer = issuer
         # Anyone can make the API send codes to the provider, so few addresses must not fill it.
         self._exchanges = Slots(16, _busy, most_per_owner=8, wait_s=5)
+        # Only exchanges that the provider refused count, which no page of others can cause.
+        self._refused = FailureThrottle(most_failures)
 
     @classmethod
     def from_settings(cls, settings: Settings, tokens: Tokens | None) -> SignIn | None:
@@ -335,6 +346,7 @@ class SignIn:
             issuer=s.oidc_issuer,
             name=s.oidc_display_name,
             is_https=s.oidc_redirect_uri.startswith("https://"),
+            most_failures=s.failed_authentications_per_minute,
         )
 
     async def begin(self, next_: str) -> tuple[str, Attempt]:
@@ -349,7 +361,7 @@ class SignIn:
             raise SignInFailed("provider_unavailable", attempt.next) from e
 
     async def complete(
-        self, query: Mapping[str, str], cookie: str | None, address: str
+        self, query: Mapping[str, str], cookie: str | None, address: Address | None
     ) -> tuple[Principal, str, Attempt]:
         """Return who signed in, the ID token, and the attempt.
 
@@ -375,10 +387,15 @@ class SignIn:
         code = query.get("code", "")
         if not 0 < len(code) <= _MAX_CODE_CHARS:
             raise SignInFailed("provider_error", attempt.next)
+        if self._refused.is_over(address):
+            raise SignInFailed("too_many_attempts", attempt.next)
         try:
-            async with self._exchanges.hold(address):
+            async with self._exchanges.hold(str(client_of(address))):
                 token = await self._provider.redeem(code, attempt)
             person = await self._tokens.accept(token, attempt.nonce)
+        except SignInFailed:
+            self._refused.record_failure(address)
+            raise
         except (ProviderUnreadable, Unavailable) as e:
             log.warning("a sign-in failed, since the identity provider cannot be read: %s", e)
             raise SignInFailed("provider_unavailable", attempt.next) from e

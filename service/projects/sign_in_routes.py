@@ -102,7 +102,7 @@ async def complete(
     cookie = browser_sessions.sign_in_of(request.scope, is_https=sign_in.is_https)
     set_purpose(Purpose.RELEASE)  # so that people can sign in while the memory of Redis is full
     try:
-        address = str(request.app.state.client_addresses.find(request.scope))
+        address = request.app.state.client_addresses.find(request.scope)
         person, token, attempt = await sign_in.complete(request.query_params, cookie, address)
         request_audit.begin(request, person, AuditEvent.SESSION_CREATED)
         session, secret = await store.begin(person, token, is_sign_in=True)

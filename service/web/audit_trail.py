@@ -237,10 +237,16 @@ def count(**counts: int) -> None:
         trail.count(**counts)
 
 
-def reveal_rows(lines: Sequence[int]) -> None:
-    """Record that the current request shows the personal data in rows. Names their lines."""
-    if (trail := current()) is not None and lines:
-        groups = (lines[at : at + _LINES_A_NAME] for at in range(0, len(lines), _LINES_A_NAME))
-        names = [f"lines:{','.join(map(str, group))}" for group in groups]
-        trail.name(AuditEvent.FILE_ROWS_REVEALED, names)
-        trail.count(rows=len(lines))
+def reveal_rows(lines: Sequence[int], other_lines: Sequence[int] = ()) -> None:
+    """Record that the current request shows the personal data in rows. Names their lines, and
+    those of the later file of a diff.
+    """
+    if (trail := current()) is None or not (lines or other_lines):
+        return
+    names = [
+        f"{name}:{','.join(map(str, some[at : at + _LINES_A_NAME]))}"
+        for name, some in (("lines", lines), ("other_lines", other_lines))
+        for at in range(0, len(some), _LINES_A_NAME)
+    ]
+    trail.name(AuditEvent.FILE_ROWS_REVEALED, names)
+    trail.count(rows=len(lines) + len(other_lines))

@@ -77,6 +77,13 @@ class FailureThrottle:
             self._failures.popitem(last=False)
         return max(1, math.ceil((count + 1 - self._most) / per_s)) if is_over else None
 
+    def is_over(self, address: Address | None) -> bool:
+        """Return whether one more failure of the address would be too many."""
+        if not self._most:
+            return False
+        count, at = self._failures.get(client_of(address), (0.0, 0.0))
+        return count - (self._clock() - at) * self._most / 60 + 1 > self._most
+
 
 def client_of(address: Address | None) -> Hashable:
     """Return what identifies a client: its address, or its network of IPv6."""

@@ -27,8 +27,8 @@ OTHERS: Final = {
     AuditEvent.CAPTURE_ENABLED: "`updateProject` with settings of `capture`",
     AuditEvent.CAPTURE_DISABLED: "`updateProject` with `null` as `capture`",
     AuditEvent.CAPTURE_DELEGATED: "`updateProject` with `capture_managed_by`, but no `capture`",
-    AuditEvent.FILE_ROWS_REVEALED: "`listDatasetReportRows` with `personal_data=show`, and "
-    "`listFileRows` of version 0.2",
+    AuditEvent.FILE_ROWS_REVEALED: "`listDatasetReportRows` and `listDatasetDiffRows` with "
+    "`personal_data=show`, and `listFileRows` and `listFileDiffRows` of version 0.2",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
     AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",

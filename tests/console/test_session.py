@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, FilePayload, expect
 
 from service.projects.records import Role
 from tests.conftest import Api
@@ -105,3 +105,84 @@ async def test_the_page_refuses_to_be_framed_and_to_load_from_elsewhere(api: Api
     assert directives["frame-ancestors"] == "'none'"
     assert directives["require-trusted-types-for"] == "'script'"
     assert "unsafe" not in policy
+
+
+_ROW = b'{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}\n'
+_FILE: FilePayload = {
+    "name": "patients.jsonl",
+    "mimeType": "application/jsonl",
+    "buffer": _ROW,
+}
+
+
+async def _changes(api: Api, project: str) -> list[str]:
+    """Return what a project's audit log says, without sessions."""
+    async with await api.client(project, Role.PROJECT_ADMIN) as admin:
+        log = (await admin.get("/v1/organization/audit_logs")).json()["data"]
+    return [entry["type"] for entry in log if entry["type"] != "session.created"]
+
+
+async def test_what_waits_is_never_sent_for_another_project(api: Api, browser: Browser):
+    other = await api.key("bank")
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await console.sign_in(await api.key("clinic"))
+        await console.goto("/data")
+        await console.context.clear_cookies()
+        await page.locator("input[type=file]").first.set_input_files([_FILE])
+        dialog = page.get_by_role("dialog", name="Sign in")
+        await dialog.get_by_label("API key").fill(other)
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(page.locator(".project")).to_have_text("bank")
+        await console.goto("/data")
+        await expect(page.get_by_text("patients.jsonl")).to_have_count(0)
+    assert await _changes(api, "bank") == []
+
+
+async def test_a_tab_follows_the_sign_in_of_another_tab(api: Api, browser: Browser):
+    other = await api.key("bank")
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await console.sign_in(await api.key("clinic"))
+        await console.goto("/data/merge")
+        await console.sign_in(other)
+        second = await console.context.new_page()
+        await second.goto(f"{_origin(api)}/console")
+        await page.wait_for_url(START)  # so that nothing typed for one is sent to the other
+        await expect(page.locator(".project")).to_have_text("bank")
+        await second.get_by_label("Account and settings").click()
+        await second.get_by_role("button", name="Sign out").click()
+        await page.wait_for_url("**/console/sign-in")
+
+
+async def test_a_refused_change_of_another_session_starts_the_page_anew(api: Api, browser: Browser):
+    other = await api.key("bank")
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await console.sign_in(await api.key("clinic"))
+        await console.goto("/data")
+        await console.sign_in(other)  # without a page that tells this one
+        await page.locator("input[type=file]").first.set_input_files([_FILE])
+        await page.wait_for_url(START)
+        await console.goto("/data")
+        await expect(page.get_by_text("patients.jsonl")).to_have_count(0)
+    assert await _changes(api, "bank") == ["login.failed"]
+
+
+async def test_nothing_of_a_person_is_left_after_the_sign_out(api: Api, browser: Browser):
+    other = await api.key("bank")
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await console.sign_in(await api.key("clinic"))
+        await console.goto("/data")
+        await page.route("**/parts", lambda route: route.abort())
+        await page.locator("input[type=file]").first.set_input_files([_FILE])
+        await expect(page.get_by_text("patients.jsonl")).to_be_visible()
+        await page.get_by_label("Account and settings").click()
+        await page.get_by_role("button", name="Sign out").click()
+        await page.wait_for_url("**/console/sign-in")
+        await page.get_by_label("API key").fill(other)
+        await page.keyboard.press("Enter")
+        await page.get_by_role("link", name="Data", exact=True).click()
+        await expect(page.get_by_role("button", name="Upload files").first).to_be_visible()
+        await expect(page.get_by_text("patients.jsonl")).to_have_count(0)

@@ -344,7 +344,7 @@ STRANGE = RSAKey.generate_key(2048, {"kid": "strange"})
         {"aud": "another-client"},
         {"aud": [CLIENT_ID, "another-client"], "azp": "another-client"},
         {"iss": "https://login.evil.example"},
-        {"exp": int(time.time()) - 60},
+        {"exp": 1_700_000_000},  # long ago
         {"sub": None},
     ],
     ids=str,
@@ -365,6 +365,19 @@ async def test_an_id_token_is_no_bearer_token(browser: Browser, provider):
     token = provider.id_token("mali", nonce="n")
     answer = await browser.open("/v1/files", headers={"authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_token")
+
+
+async def test_nor_is_it_one_if_tokens_of_programs_have_the_same_audience(
+    settings, provider, redis
+):
+    api = await Api.start(settings.model_copy(update={"oidc_audience": CLIENT_ID}))
+    async with api.serving, browser_of(api) as browser:
+        await api.app.state.projects.create("acme")
+        assert (await browser.sign_in()).headers["location"] == HOME
+        for claims, status in (({"nonce": "n"}, 401), ({}, 200)):
+            bearer = {"authorization": f"Bearer {provider.id_token('mali', **claims)}"}
+            answer = await browser.open("/v1/files", headers=bearer)
+            assert answer.status_code == status, answer.text
 
 
 @pytest.mark.parametrize(
@@ -425,6 +438,18 @@ async def test_failures_are_recorded_and_throttled(settings: Settings, redis):
         first = next(entry for entry in reversed(log) if entry["type"] == "login.failed")
         assert first["result"]["code"] == "state_mismatch"
         assert first["request"]["operation"] == "completeSignIn"
+
+
+async def test_codes_that_the_provider_refuses_are_throttled(settings: Settings, provider, redis):
+    """Otherwise anyone makes the API send it any number of requests as this client."""
+    changes = {"failed_authentications_per_minute": 3}
+    api = await Api.start(settings.model_copy(update=changes))
+    async with api.serving, browser_of(api) as browser:
+        await api.app.state.projects.create("acme")
+        for _ in range(8):
+            begun = parse_qs(urlsplit(await browser.to_provider()).query)
+            await browser.open(f"/v1/session/callback?code=x&state={begun['state'][0]}")
+    assert provider.requests.count("/token") == 3
 
 
 async def test_a_grant_that_is_revoked_ends_its_sessions(browser: Browser, settings: Settings):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from service.projects.records import Role
 from tests.conftest import Api, chat_line, checked
 
 pytestmark = pytest.mark.slow
@@ -106,6 +107,13 @@ async def test_two_files_are_compared(api: Api, http, work, put, diff):
     assert (asked, replied) == ("Write to [EMAIL]?", "Yes, to [EMAIL].")
     assert third["data"] == masked["data"][2:3]
     assert [*masked["data"][:2], rows[2], *masked["data"][3:]] == rows  # the others have none
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        url = "/v1/organization/audit_logs"
+        logs = (await admin.get(url, params={"event_types[]": "file.rows.revealed"})).json()["data"]
+    assert [entry["objects"][-2:] for entry in logs[-2:]] == [
+        ["lines:5", "other_lines:2"],
+        ["lines:2,3", "other_lines:1"],
+    ]
     # Only the rows of the broken file are copied, and they are deleted with it.
     assert texts_beside(api, before) == ["texts.jsonl"]
     await http.delete(f"/v1/files/{after}")

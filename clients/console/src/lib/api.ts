@@ -10,7 +10,8 @@ export { APIConnectionError, APIError };
  * Send a request with the session's cookie and CSRF token.
  *
  * If the session has ended, the page asks the person to sign in again and then repeats the request,
- * so that nothing typed is lost.
+ * so that nothing typed is lost. What another person asked to change is not repeated in one's name:
+ * it fails, and the page keeps what was typed.
  */
 async function sessionFetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
   for (;;) {
@@ -33,7 +34,10 @@ async function sessionFetch(input: RequestInfo | URL, init?: RequestInit): Promi
       if (response.status === 403) void session.refresh();
       return response;
     }
-    await session.renewed(await codeOf(response));
+    const before = session.caller?.api_key.id;
+    await session.renewed(await codeOf(response.clone()));
+    const isSame = session.caller?.api_key.id === before;
+    if (!isSame && !["GET", "HEAD"].includes(init?.method ?? "GET")) return response;
   }
 }
 

@@ -19,6 +19,7 @@ export async function readDraft<T>(name: string): Promise<T | undefined> {
 }
 
 export async function writeDraft(name: string, draft: unknown): Promise<void> {
+  if (!session.isSignedIn) return; // signed out: a page that closes leaves nothing behind
   try {
     await set(keyOf(name), structuredClone(draft), store);
   } catch {

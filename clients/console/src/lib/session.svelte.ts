@@ -20,6 +20,16 @@ class SessionState {
   /** The service did not answer when the page was opened, so who is signed in is unknown. */
   isUnknown = $state(false);
   #waiting: (() => void)[] = [];
+  /** Tells the other tabs, which share the cookie, that someone signed in or out. */
+  readonly #tabs = new BroadcastChannel("finetuned-session");
+
+  constructor() {
+    this.#tabs.onmessage = ({ data }) => {
+      if (!this.isSignedIn) return;
+      if (data === "signed-out") location.replace("/console/sign-in");
+      else (this.isExpired ? this.restore() : this.refresh()).catch(() => undefined);
+    };
+  }
 
   get isSignedIn(): boolean {
     return this.current !== null;
@@ -75,12 +85,13 @@ class SessionState {
     if (!response.ok && response.status !== 401) throw new Error(String(response.status));
     this.current = null;
     this.isExpired = false;
+    this.#tabs.postMessage("signed-out");
   }
 
   /** Ask for the role again, after a request that it did not allow. */
   async refresh(): Promise<void> {
     const response = await fetch("/v1/session", { credentials: "same-origin" });
-    if (response.ok) this.current = (await response.json()) as Session;
+    if (response.ok) this.#take((await response.json()) as Session);
   }
 
   /** Wait until the person has signed in again. */
@@ -91,14 +102,26 @@ class SessionState {
   }
 
   #accept(session: Session): void {
-    const before = this.caller?.project.id;
-    // What was typed stays for a new key of the project. Nothing of another project does.
-    if (before !== undefined && before !== session.caller.project.id) location.assign("/console");
-    this.current = session;
+    if (!this.#take(session)) return;
     this.isUnknown = false;
     this.isExpired = false;
     this.endedBy = null;
+    this.#tabs.postMessage("signed-in");
     for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /**
+   * Show a session. Returns false if it is of another project: then the page starts anew, and what
+   * waits is never sent, since it is of the project before.
+   */
+  #take(session: Session): boolean {
+    const before = this.caller?.project.id;
+    if (before !== undefined && before !== session.caller.project.id) {
+      location.replace("/console");
+      return false;
+    }
+    this.current = session;
+    return true;
   }
 }
 

@@ -3,11 +3,25 @@
 /** A piece of text, or an invisible character with its name. */
 export type Part = { text: string; name?: undefined } | { text?: undefined; name: string };
 
-// Controls except tab and line feeds, zero-width characters, bidirectional marks, BOM, tags.
-// Zero-width joiners between letters or emoji are ordinary in Hindi, Persian and emoji.
-const INVISIBLE =
-  // eslint-disable-next-line no-control-regex
-  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|(?<![\p{L}\p{M}\p{Emoji}])\u200d|\u200d(?![\p{L}\p{M}\p{Emoji}])/gu;
+// What joiners connect in ordinary text: letters of scripts that join or stack, marks, and emoji.
+const JOINED =
+  "\\p{sc=Arab}\\p{sc=Syrc}\\p{sc=Mong}\\p{sc=Deva}\\p{sc=Beng}\\p{sc=Guru}\\p{sc=Gujr}\\p{sc=Orya}" +
+  "\\p{sc=Taml}\\p{sc=Telu}\\p{sc=Knda}\\p{sc=Mlym}\\p{sc=Sinh}\\p{sc=Khmr}\\p{sc=Mymr}\\p{sc=Tibt}" +
+  "\\p{M}\\p{Extended_Pictographic}\\p{Emoji_Modifier}";
+const INVISIBLE = new RegExp(
+  [
+    // Controls except tab and line feeds, zero-width characters, bidirectional marks, BOM, fillers.
+    "[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160]",
+    "[\\u17b4\\u17b5\\u180b-\\u180f\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164]",
+    "[\\ufeff\\uffa0\\ufff0-\\ufffb\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}\\u{16fe4}]",
+    // Tags, which are ordinary nowhere here; variation selectors are after what they vary.
+    "[\\u{e0000}-\\u{e00ff}\\u{e01f0}-\\u{e0fff}]",
+    "(?<!\\p{sc=Han})[\\u{e0100}-\\u{e01ef}]",
+    "(?<![\\p{Extended_Pictographic}\\p{sc=Han}\\p{S}])[\\ufe00-\\ufe0f](?!\\u20e3)",
+    `(?<![${JOINED}])[\\u200c\\u200d]|[\\u200c\\u200d](?![${JOINED}])`,
+  ].join("|"),
+  "gu",
+);
 
 /** Split a text so that each invisible character is a part of its own. */
 export function visible(text: string): Part[] {

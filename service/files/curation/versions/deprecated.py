@@ -40,6 +40,7 @@ from service.files.curation.versions.schemas import (
 )
 from service.files.records import FileRecord, Files, FileStatus
 from service.files.routes import Store, require_file
+from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deprecation import deprecated_router
@@ -208,7 +209,8 @@ async def list_diff_rows(
         page = await read_diff_rows(
             files.storage, pair, task, change=change, after=int(after or 0), limit=limit
         )
-    return Response(page, media_type="application/json")
+    audit_trail.reveal_rows(page.revealed, page.revealed_others)
+    return Response(page.body, media_type="application/json")
 
 
 @merges.post(

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -120,6 +120,14 @@ class MakeDiff:
         return Lineage(path, is_validation=cleaning.result.get("validation_file") == other.id)
 
 
+class DiffPage(NamedTuple):
+    """A page of rows that differ, as JSON, and the lines of the rows that it shows unmasked."""
+
+    body: bytes
+    revealed: list[int]
+    revealed_others: list[int]
+
+
 async def read_diff_rows(
     storage: Storage,
     files: tuple[FileRecord, FileRecord],
@@ -129,8 +137,8 @@ async def read_diff_rows(
     after: int,
     limit: int,
     personal_data: PersonalDataMode = "show",
-) -> bytes:
-    """Return a page of the rows that differ, as JSON. Raises OldIndex and StorageMissing.
+) -> DiffPage:
+    """Return a page of the rows that differ. Raises OldIndex and StorageMissing.
 
     Memory and time do not depend on the size of the files.
     """
@@ -157,8 +165,13 @@ async def read_diff_rows(
     if personal_data == "mask" and entries:
         marks = await _read_marks(storage, diff.folder, start, start + len(entries))
     has_more = start + len(entries) < end
-    return await asyncio.to_thread(
+    body = await asyncio.to_thread(
         _encode, start, entries, marks, (texts, others), has_more=has_more
+    )
+    if personal_data == "mask":
+        return DiffPage(body, [], [])
+    return DiffPage(
+        body, [e.row.line for e in entries if e.row], [e.other.line for e in entries if e.other]
     )
 
 

@@ -31,6 +31,7 @@ from service.files.curation.versions.schemas import (
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from service.files.routes import Store
 from service.files.upload import clean_name
+from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller
@@ -197,7 +198,8 @@ async def list_diff_rows(
             f"The diff {task.id} is from an earlier version, which did not note where personal "
             "data is. Delete it and create it again."
         ) from e
-    return Response(page, media_type="application/json")
+    audit_trail.reveal_rows(page.revealed, page.revealed_others)
+    return Response(page.body, media_type="application/json")
 
 
 add_routes(

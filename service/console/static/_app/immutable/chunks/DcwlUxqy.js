@@ -1,1 +1,0 @@
-import{r as e,s as t}from"./z60rWfPO.js";function n(n){if(n===null||n===`und`)return t(`rows.language_unknown`);try{return new Intl.DisplayNames(e.language.tag,{type:`language`}).of(n)??n}catch{return n}}function r(e){return e===null||e===`und`?void 0:e}export{n,r as t};
