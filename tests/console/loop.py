@@ -261,9 +261,8 @@ class Loop:
 
     async def delete(self) -> None:
         """Delete the alias, then the model that it named, then its files."""
-        await self.hands.press(
-            self.page.get_by_role("main").get_by_role("link", name=self.name).first
-        )
+        alias = self.page.get_by_role("main").locator(f"a[href$='/aliases/{self.name}']")
+        await self.hands.press(alias.first)
         await self.page.wait_for_url(f"**/console/aliases/{self.name}")
         await self._confirm(self.button("models.delete"), "models.delete")
         await self.page.wait_for_url("**/console/models?kind=alias")
