@@ -23,7 +23,7 @@ from tests.openapi.description import (
 
 # Verbs by method. Other operations of POST are named after what they do, such as `pause`.
 VERBS = {"get": ("get", "list"), "put": ("put",), "delete": ("delete",)}
-OPEN = {"getLiveness", "getReadiness"}
+OPEN = {"getLiveness", "getReadiness", "listSignInMethods"}
 _IMPROBABLE = "\N{SNOWMAN}" * 9999  # text that no limit of a parameter allows
 
 
