@@ -75,7 +75,7 @@ PROOFS: Final = {
         "the whole loop by clicks in each width and language, by keys alone, and through failures",
         20,
         "a change of the console or of the session",
-        "FINETUNED_CONSOLE=1 python -m pytest -q -rs tests/e2e/test_console_proof.py",
+        "FINETUNED_CONSOLE_PROOF=1 python -m pytest -q -rs tests/e2e/test_console_proof.py",
     ),
     "fuzz": Proof(
         "generated requests and bytes get the documented answers; FUZZ_SECONDS=600",

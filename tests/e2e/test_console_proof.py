@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(
-        os.environ.get("FINETUNED_CONSOLE") != "1",
+        os.environ.get("FINETUNED_CONSOLE_PROOF") != "1",
         reason="minutes: 'make proof NAME=console' runs it",
     ),
 ]
