@@ -5,7 +5,7 @@ export type Part = { text: string; name?: undefined } | { text?: undefined; name
 
 // What joiners connect in ordinary text: letters of scripts that join or stack, marks, and emoji.
 const JOINED =
-  "\\p{sc=Arab}\\p{sc=Syrc}\\p{sc=Mong}\\p{sc=Deva}\\p{sc=Beng}\\p{sc=Guru}\\p{sc=Gujr}\\p{sc=Orya}" +
+  "\\p{sc=Arab}\\p{sc=Syrc}\\p{sc=Mong}\\p{sc=Deva}\\p{sc=Bengali}\\p{sc=Guru}\\p{sc=Gujr}\\p{sc=Orya}" +
   "\\p{sc=Taml}\\p{sc=Telu}\\p{sc=Knda}\\p{sc=Mlym}\\p{sc=Sinh}\\p{sc=Khmr}\\p{sc=Mymr}\\p{sc=Tibt}" +
   "\\p{M}\\p{Extended_Pictographic}\\p{Emoji_Modifier}";
 const INVISIBLE = new RegExp(
