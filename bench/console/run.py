@@ -254,13 +254,13 @@ async def appearance(person: Person, page: Page) -> None:
     await _rows(page)
     await page.locator("header details summary").click()
     for theme in ("dark", "light"):
-        color = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        color = await page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
         choose = page.locator("header details select").last.select_option
         await person.measure(
             "switch the theme",
             page,
             partial(choose, theme),
-            f"getComputedStyle(document.body).backgroundColor !== {color!r}",
+            f"getComputedStyle(document.documentElement).backgroundColor !== {color!r}",
             start=("input", "change"),
         )
     for language in ("ja", "en"):
