@@ -131,6 +131,15 @@ class Console:
         )
         return width
 
+    async def script_bytes(self) -> int:
+        """Return the size of all scripts of the page as they were sent, which is compressed."""
+        size: int = await self.page.evaluate(
+            """performance.getEntriesByType("resource")
+                 .filter(({name}) => name.endsWith(".js"))
+                 .reduce((sum, {encodedBodySize}) => sum + encodedBodySize, 0)"""
+        )
+        return size
+
     async def theme(self, name: str) -> None:
         """Switch to `light` or `dark`."""
         await self.page.evaluate("name => { document.documentElement.dataset.theme = name }", name)

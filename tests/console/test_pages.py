@@ -11,6 +11,7 @@ from tests.console.browser import Console, needs_chromium, page_addresses
 
 pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.timeout(300)]
 NARROWEST = 320
+MOST_SCRIPT_BYTES = 150_000
 
 
 @pytest.fixture
@@ -27,6 +28,19 @@ async def test_empty_and_forbidden_pages(api: Api, origin: str, browser: Browser
         faults = [fault for page in page_addresses() for fault in await _faults(console, page)]
         assert faults == []
         assert console.faults == []
+
+
+@pytest.mark.parametrize(
+    "area", ["", "/data", "/train", "/jobs", "/evals", "/playground", "/models", "/admin/health"]
+)
+async def test_the_first_load_of_an_area_is_small(
+    api: Api, origin: str, browser: Browser, area: str
+):
+    async with Console.open(browser, origin) as console:
+        await console.sign_in(await api.key(role=Role.ADMIN))
+        await console.goto(area)
+        await console.page.wait_for_load_state("networkidle")
+        assert 50_000 < await console.script_bytes() <= MOST_SCRIPT_BYTES
 
 
 async def test_pages_of_objects_that_do_not_exist(api: Api, origin: str, browser: Browser):
