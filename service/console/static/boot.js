@@ -9,7 +9,7 @@ const element = document.currentScript.parentElement;
 
 import("/console/_app/immutable/entry/start.B3n---78.js").then(async (kit) => {
 kit.init(__sveltekit_1vzggm);
-const app = await import("/console/_app/immutable/entry/app.COkkkhH1.js");
+const app = await import("/console/_app/immutable/entry/app.Dpl8ZFdi.js");
 kit.start(app, element);
 });
 }

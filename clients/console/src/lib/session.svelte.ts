@@ -4,7 +4,7 @@ import type { Caller, Session } from "@finetuned/client";
 
 export type Permission = Caller["permissions"][number];
 
-/** Why a sign-in failed: a code with a text under `session.failed`. */
+/** Why a sign-in failed: a code with a text under `sign_in.failed`. */
 export class SignInError extends Error {
   constructor(readonly code: "rejected" | "offline" | "limited" | "other") {
     super(code);
