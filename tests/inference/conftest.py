@@ -168,6 +168,7 @@ class Client:
     session: aiohttp.ClientSession
     upstreams: Upstreams
     meter: Meter
+    app: Gateway
     handler: CountingHandler | None = None
     """What handles the gateway's requests without a task."""
 
@@ -276,7 +277,7 @@ async def gateway(
                 options["http"] = HttpProtocol.with_limits(client_timeout_s, application=handler)
             url = await stack.enter_async_context(serving(app, **options))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            return Client(url, session, upstreams, meter, handler)
+            return Client(url, session, upstreams, meter, app, handler)
 
         yield start
 

@@ -342,6 +342,8 @@ def _reporter(replicas: Replicas, replica: Replica, term: int) -> Callable[[Answ
     def report(answer: Answer) -> None:
         if answer.is_asleep:  # like a failed probe, but sooner
             replicas.record_probe(replica, False)
+        elif answer.is_refused:
+            replicas.record_refusal(replica, term)
         elif answer.ended:
             # A 500 says nothing about the engine: the request itself may be the cause, and probes
             # check the engine's health.
