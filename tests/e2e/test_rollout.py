@@ -1,7 +1,7 @@
 """Tests that streams survive the replacement of every api and every engine, two of each.
 
-By default, the streams take about 20 s. FINETUNED_ROLLOUT_TOKENS and FINETUNED_ROLLOUT_GRACE_S change the
-length of their answers and the time that stopping processes have.
+By default, the streams take about 20 s. FINETUNED_ROLLOUT_TOKENS changes the length of their
+answers, and FINETUNED_ROLLOUT_GRACE_S the time that stopping processes have.
 """
 
 from __future__ import annotations
@@ -98,18 +98,26 @@ class Rollout:
 
 
 @pytest.fixture
-def rollout(demo_model_path: Path, tmp_path: Path) -> Iterator[Rollout]:
-    site = Site(tmp_path, demo_model_path, Valkey(tmp_path / "valkey"), None)
+def rollout(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollout]:
+    folder = tmp_path_factory.mktemp("r")  # short, because paths of sockets are limited
+    site = Site(folder, demo_model_path, Valkey(folder / "valkey"), None)
     site.env = {
-        "FINETUNED_STORAGE_URL": (tmp_path / "storage").as_uri(),
+        "FINETUNED_STORAGE_URL": (folder / "storage").as_uri(),
         "FINETUNED_STOP_GRACE_S": GRACE_S,
         "FINETUNED_UPSTREAM_WARMUP_S": "1",
         "FINETUNED_MAX_MODEL_LEN": str(TOKENS + 256),
     }
     site.write_catalogue()
     ports = [free_port() for _ in range(8)]
+    cores = sorted(os.sched_getaffinity(0))
     engines = [
-        site.node(f"engine-{i}", ["inference", DEMO_MODEL, "--port", str(port)], port, "/health")
+        site.node(
+            f"engine-{i}",
+            ["inference", DEMO_MODEL, "--port", str(port)],
+            port,
+            "/health",
+            core=cores[i % len(cores)],
+        )
         for i, port in enumerate(ports[:4])
     ]
     told = {"FINETUNED_UPSTREAMS": json.dumps({DEMO_MODEL: ",".join(e.url for e in engines)})}

@@ -22,6 +22,7 @@ from service.inference.chat_load import ChatReports
 from service.inference.gateway import Gateway
 from service.inference.gateway.exchange import ChatCopies
 from service.inference.upstreams import Timeouts, Upstreams
+from service.inference.upstreams.discovery import Resolve, resolve
 from service.inference.upstreams.health import Policy
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
@@ -241,6 +242,7 @@ async def gateway(
             copies: ChatCopies | None = None,
             handles: bool = is_handler,
             cache_s: float = 0.0,
+            resolve: Resolve = resolve,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
                 return PROJECTS.get(secret)
@@ -251,6 +253,7 @@ async def gateway(
                     api_key=ENGINE_KEY,
                     timeouts=timeouts or Timeouts(connect_s=2, first_byte_s=5, between_chunks_s=5),
                     policy=policy,
+                    resolve=resolve,
                 )
             )
             meter = await stack.enter_async_context(Meter(registry.redis, key_limits=key_limits))

@@ -132,7 +132,7 @@ class Answer:
         return chunk
 
     async def wait_for_status(self) -> None:
-        """Wait for the status. Raises NotSent (or Refused), GatewayTimeout, Unavailable or BadGateway."""
+        """Wait for the status. Raises NotSent, GatewayTimeout, Unavailable or BadGateway."""
         try:
             await self._connection.wait_for_status(self._wait_s)
         except _FAILURES as e:

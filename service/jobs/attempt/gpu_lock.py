@@ -29,7 +29,7 @@ class GpuLock:
     """
 
     def __init__(self, settings: Settings, resolve: Resolve = resolve) -> None:
-        urls = {u.strip() for urls in settings.upstreams.values() for u in urls.split(",")}
+        urls = {u.strip() for urls in settings.engine_urls.values() for u in urls.split(",")}
         is_shared = settings.gpu_sharing == "time-slice" and settings.ray_address is None
         self._engines = [parse(url) for url in sorted(urls - {""})] if is_shared else []
         self._resolve = resolve
