@@ -161,6 +161,11 @@ class EngineSettings(BaseModel):
             "engines sleep while a job trains. If unset, `up` uses share."
         ),
     )
+    sleeping_engines: CommaSeparated = Field(
+        default=(),
+        description="URLs of the engines that sleep while this worker trains, separated by commas. "
+        "If empty, all engines with time-slice, and none otherwise. `up` sets it for each worker.",
+    )
     engine_drain_s: float = Field(
         default=60.0,
         ge=0,

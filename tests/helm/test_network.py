@@ -346,7 +346,10 @@ def test_the_number_of_engines_follows_what_waits_in_the_api(render, tmp_path):
 def test_the_test_pod(render):
     rendered = render({**MODELS, "test": {"fineTune": True, "timeoutSeconds": 99}})
     pod = rendered.one("Pod", "test")
-    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    annotations = pod["metadata"]["annotations"]
+    assert annotations["helm.sh/hook"] == "test"
+    # A failed pod stays, to read its log.
+    assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
     assert pod["spec"]["activeDeadlineSeconds"] == 99
     env = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
     assert (env["TEST_MODEL"], env["TEST_FINE_TUNE"]) == ("tiny", "true")
