@@ -4,11 +4,9 @@
 {{- $model := .model }}
 {{- $values := $root.Values }}
 {{- /* The model's own engine settings override the common ones. */}}
-{{- $part := dict }}
-{{- range $key, $value := omit $values.inference "env" }}{{ $_ := set $part $key $value }}{{ end }}
-{{- range $key, $value := $model.engine | default dict }}{{ $_ := set $part $key $value }}{{ end }}
-{{- $gpu := $part.gpu | default (dict "count" 1) }}
-{{- $_ := set $part "gpu" $gpu }}
+{{- $base := merge (dict "gpu" (dict "count" 1)) (omit $values.inference "env") }}
+{{- $part := include "finetuned.overlay" (dict "base" $base "over" ($model.engine | default dict)) | fromYaml }}
+{{- $gpu := $part.gpu }}
 {{- $slug := include "finetuned.modelSlug" $model.id }}
 {{- $args := list "inference" $model.id }}
 {{- if gt (int (dig "count" 1 $gpu)) 1 }}
@@ -38,9 +36,9 @@ spec:
     # vLLM does not notice that a node is gone, and cannot continue without it.
     restartPolicy: RecreateGroupOnPodRestart
     leaderTemplate:
-      {{- include "finetuned.enginePod" (merge (dict "args" (append $args "--node-rank=0")) $pod) | nindent 6 }}
+      {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" (append $args "--node-rank=0")) $pod))) $which) | nindent 6 }}
     workerTemplate:
-      {{- include "finetuned.enginePod" (merge (dict "args" (concat $args (list "--node-rank=$(LWS_WORKER_INDEX)" "--headless")) "computes" true) $pod) | nindent 6 }}
+      {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" (concat $args (list "--node-rank=$(LWS_WORKER_INDEX)" "--headless")) "computes" true) $pod))) $which) | nindent 6 }}
 ---
 {{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "leaders" true) $which) }}
 {{- else }}
@@ -59,7 +57,7 @@ spec:
   selector:
     matchLabels: {{- include "finetuned.selector" $which | nindent 6 }}
   template:
-    {{- include "finetuned.enginePod" (merge (dict "args" $args) $pod) | nindent 4 }}
+    {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" $args) $pod))) $which) | nindent 4 }}
 ---
 {{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http") $which) }}
 ---
@@ -72,7 +70,7 @@ spec:
 {{- end }}
 
 {{/*
-The pod template of an engine: dict root, model, which, part, args, nodes, and computes, for a pod of an engine on
+The pod of an engine: dict root, model, which, part, args, nodes, and computes, for a pod of an engine on
 several nodes that has no server.
 */}}
 {{- define "finetuned.enginePod" -}}
@@ -87,10 +85,8 @@ several nodes that has no server.
 {{- /* The leader downloads an adapter, and each node loads it from the same path. */}}
 {{- $shared := and (gt .nodes 1) $values.inference.cache.sharedClaim }}
 metadata:
-  labels: {{- include "finetuned.podLabels" $which | nindent 4 }}
   annotations: {{- include "finetuned.podAnnotations" $which | nindent 4 }}
 spec:
-  {{- include "finetuned.pod" $which | nindent 2 }}
   {{- include "finetuned.spread" $which | nindent 2 }}
   terminationGracePeriodSeconds: {{ add $values.inference.drainSeconds $values.worker.stopGraceSeconds 30 }}
   {{- with include "finetuned.modelCopies" (dict "root" $root "models" (list $model)) | trim }}
@@ -143,7 +139,6 @@ spec:
           exec: {command: [sleep, {{ $values.inference.drainSeconds | quote }}]}
       {{- end }}
       {{- include "finetuned.resources" (dict "resources" $part.resources "gpu" $gpu) | nindent 6 }}
-      {{- include "finetuned.containerSecurity" $root | nindent 6 }}
       volumeMounts:
         {{- include "finetuned.mounts" (dict "root" $root "storageReadOnly" true) | nindent 8 }}
         - {name: shm, mountPath: /dev/shm}

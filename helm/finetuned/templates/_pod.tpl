@@ -1,4 +1,48 @@
 {{/*
+The pod template of a workload: arguments as for finetuned.pod and finetuned.selector, and pod, the YAML of what only
+this workload has. Adds what all pods have in common, and what the values `pod` add to every pod and to this kind.
+*/}}
+{{- define "finetuned.podTemplate" -}}
+{{- $template := .pod | fromYaml -}}
+{{- with $template.Error -}}{{- fail . -}}{{- end -}}
+{{- $kind := (.part).pod | default dict -}}
+{{- /* Nodes of Ray run what users upload: they get no secret and no volume that is meant for our processes. */ -}}
+{{- $all := ternary (pick .root.Values.pod "labels" "annotations") .root.Values.pod (eq .component "ray") -}}
+{{- $metadata := $template.metadata | default dict -}}
+{{- $_ := set $metadata "labels" (include "finetuned.podLabels" . | fromYaml) -}}
+{{- with merge (dict) ($kind.annotations | default dict) ((.part).podAnnotations | default dict) ($metadata.annotations | default dict) ($all.annotations | default dict) -}}
+{{- $_ := set $metadata "annotations" . -}}
+{{- end -}}
+{{- $spec := merge $template.spec (include "finetuned.pod" . | fromYaml) -}}
+{{- range concat ($spec.initContainers | default list) $spec.containers -}}
+{{- $_ := set . "securityContext" (include "finetuned.containerSecurity" $ | fromYaml).securityContext -}}
+{{- end -}}
+{{- $container := first $spec.containers -}}
+{{- $extra := dict -}}
+{{- range concat ($all.extraEnv | default list) ($kind.extraEnv | default list) -}}{{- $_ := set $extra .name . -}}{{- end -}}
+{{- $env := list -}}
+{{- range $container.env -}}
+{{- $env = append $env (get $extra .name | default .) -}}
+{{- $_ := unset $extra .name -}}
+{{- end -}}
+{{- range $_, $variable := $extra -}}{{- $env = append $env $variable -}}{{- end -}}
+{{- with $env -}}{{- $_ := set $container "env" . -}}{{- end -}}
+{{- with concat ($container.volumeMounts | default list) ($all.extraVolumeMounts | default list) ($kind.extraVolumeMounts | default list) -}}
+{{- $_ := set $container "volumeMounts" . -}}
+{{- end -}}
+{{- with concat ($spec.volumes | default list) ($all.extraVolumes | default list) ($kind.extraVolumes | default list) -}}
+{{- $_ := set $spec "volumes" . -}}
+{{- end -}}
+{{- toYaml (dict "metadata" $metadata "spec" $spec) -}}
+{{- end }}
+
+{{/* Whether the platform chooses user and group: OpenShift refuses pods that choose their own. */}}
+{{- define "finetuned.isOpenShift" -}}
+{{- $given := .Values.compatibility.openshift -}}
+{{- if or (eq $given "force") (and (eq $given "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}yes{{- end -}}
+{{- end }}
+
+{{/*
 Common part of every pod: dict root, component, part (its values: nodeSelector, …), priority (serving,
 training or empty). Meets the restricted Pod Security Standard. Service links are off,
 because they would add FINETUNED_API_PORT=tcp://… to the settings.
@@ -15,13 +59,21 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   runAsNonRoot: true
+  {{- if not (include "finetuned.isOpenShift" .root) }}
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
+  {{- end }}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile: {type: RuntimeDefault}
 {{- with include "finetuned.priorityClass" (dict "root" .root "given" .part.priorityClassName "kind" .priority) }}
 priorityClassName: {{ . }}
+{{- end }}
+{{- with ((.part).pod).schedulerName | default .root.Values.pod.schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
+{{- with ((.part).pod).resourceClaims }}
+resourceClaims: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .part.runtimeClassName }}
 runtimeClassName: {{ . }}
@@ -66,11 +118,11 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Resource requests and limits including GPUs: dict resources, gpu. */}}
+{{/* Resource requests and limits including GPUs, unless a claim has them: dict resources, gpu. */}}
 {{- define "finetuned.resources" -}}
 {{- $resources := deepCopy (.resources | default dict) -}}
 {{- $gpu := .gpu | default dict -}}
-{{- if ($gpu.count | default 0) | int -}}
+{{- if and ($gpu.count | default 0 | int) (not $resources.claims) -}}
 {{- $limits := merge (dict ($gpu.resource | default "nvidia.com/gpu") ($gpu.count | int)) ($resources.limits | default dict) -}}
 {{- $_ := set $resources "limits" $limits -}}
 {{- end -}}
@@ -79,13 +131,10 @@ resources: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Pod annotations, which change when the configuration read at startup changes: dict root, part. */}}
+{{/* Pod annotations, which change when the configuration read at startup changes: dict root. */}}
 {{- define "finetuned.podAnnotations" -}}
 checksum/settings: {{ include "finetuned.settings" .root | sha256sum }}
 checksum/secrets: {{ include "finetuned.secretSources" .root | sha256sum }}
-{{- with .part.podAnnotations }}
-{{ toYaml . }}
-{{- end }}
 {{- end }}
 
 {{/*
@@ -216,7 +265,6 @@ interfere with each other.
     - model
     - {{ .image.path | default "/model" }}
     - {{ .path }}
-  {{- include "finetuned.containerSecurity" $root | nindent 2 }}
   resources:
     requests: {cpu: 100m, memory: 64Mi}
     limits: {memory: 1Gi}
