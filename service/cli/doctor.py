@@ -31,10 +31,10 @@ from service.inference.engine.sizing_inputs import engines_bytes, gather
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.model_folder import folder_fault, serving_fault
 from service.standalone.layout import AlreadyRunning, DataLayout
-from service.standalone.placement import Placement, place, summary, wanted_engines
+from service.standalone.placement import Placement, summary, wanted_engines
 from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import GPU_SHARING, engine_name, running_store
-from service.standalone.sharing import Choice, choose_sharing
+from service.standalone.sharing import Choice, choose_sharing, place_all
 
 _MIN_MEMORY_GIB = 8
 _PACKAGES = {
@@ -115,10 +115,13 @@ def _needs_no_variables(process: str) -> bool:
     return process.split(" (", maxsplit=1)[0] in {"up", "api", "worker", "valkey-server"}
 
 
-def machine_plan(data_dir: Path, gpus: str | None, row_tokens: int) -> dict[str, Any]:
+def machine_plan(
+    data_dir: Path, gpus: str | None, row_tokens: int, memory_gib: int | None = None
+) -> dict[str, Any]:
     """Return the plan of `up` for GPUs such as `4x24GiB`, or for this machine's.
 
-    `row_tokens` is the length of the longest row of the trainings.
+    `row_tokens` is the length of the longest row of the trainings, and `memory_gib` the memory of
+    the machine, if it is not this one.
 
     Raises BadGpus for others, and if this machine has none or does not report their memory.
     """
@@ -142,7 +145,7 @@ def machine_plan(data_dir: Path, gpus: str | None, row_tokens: int) -> dict[str,
         sizes,
         entries,
         settings,
-        memory_bytes(),
+        memory_bytes() if memory_gib is None else memory_gib * GIB,
         has_bf16=has_bf16,
         capability=known,
         is_sharing_set="gpu_sharing" in Settings().model_fields_set,
@@ -172,7 +175,7 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
         return [Finding("note", "base models", "none yet", how)]
     choice = _sharing(settings, entries)
     settings = settings.model_copy(update={"gpu_sharing": choice.sharing})
-    placement = _placement(settings, served)
+    placement = _placement(settings, entries)
     findings = [_sized(settings, entry, served, placement) for entry in served if entry.served]
     findings += [
         _sized(settings, entry, served, placement, n) for entry in served for n in entry.merged
@@ -200,13 +203,14 @@ def _sharing(settings: Settings, entries: Sequence[BaseModelEntry]) -> Choice:
     )
 
 
-def _placement(settings: Settings, served: Sequence[BaseModelEntry]) -> Placement | None:
+def _placement(settings: Settings, entries: Sequence[BaseModelEntry]) -> Placement | None:
     """Return where `up` puts engines and trainings if there are several GPUs."""
     gpus = own_gpus()
     sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     if len(gpus) < 2 or len(sizes) < len(gpus):
         return None
-    return place(sizes, wanted_engines(served, capability()), settings, memory_bytes())
+    wanted = wanted_engines(entries, capability())
+    return place_all(sizes, entries, wanted, settings, memory_bytes(), all_have_bf16(gpus))
 
 
 def _settings(data_dir: Path) -> Settings:
@@ -258,9 +262,9 @@ def _sized(
 
 
 def _placed(placement: Placement, model: str, name: str) -> Finding:
-    if (engine := placement.engine(model)) is not None:
-        gpus = ", ".join(map(str, engine.gpus))
-        return Finding("ok", name, f"GPU {gpus}; {'; '.join(engine.sizes.reasons)}")
+    if engines := placement.engines_of(model):
+        gpus = "; ".join(f"GPU {', '.join(map(str, engine.gpus))}" for engine in engines)
+        return Finding("ok", name, f"{gpus}; {'; '.join(engines[0].sizes.reasons)}")
     fault = next(engine for engine in placement.unplaced if engine.model == model)
     return Finding("missing", name, fault.what, fault.how)
 

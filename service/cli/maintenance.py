@@ -20,20 +20,11 @@ def doctor(
     data_dir: NewDataDir = Path("var"),
     port: Annotated[int, typer.Option(help="Port that the API will use.", min=0, max=65535)] = 8000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Print which engines and trainings `up` puts on which GPU."),
+    show_plan: Annotated[
+        bool, typer.Option("--plan", help="The same as the command `plan`.", hidden=True)
     ] = False,
-    gpus: Annotated[
-        str | None,
-        typer.Option(help="With --plan: other GPUs than this machine's, such as 4x24GiB."),
-    ] = None,
-    row_tokens: Annotated[
-        int,
-        typer.Option(
-            min=64, max=1_000_000, help="With --plan: tokens in the longest row of a training."
-        ),
-    ] = 2048,
+    gpus: Annotated[str | None, typer.Option(hidden=True)] = None,
+    row_tokens: Annotated[int, typer.Option(min=64, max=1_000_000, hidden=True)] = 2048,
     egress: Annotated[
         bool,
         typer.Option(
@@ -45,8 +36,8 @@ def doctor(
     ] = 10,
 ) -> None:
     """Report what this machine lacks to run the service, and how to fix it."""
-    if plan or gpus is not None:
-        _print_plan(data_dir, gpus, row_tokens, as_json=as_json)
+    if show_plan or gpus is not None:
+        plan(data_dir, gpus, row_tokens, as_json=as_json)
         return
     from service.cli.doctor import examine, examine_egress
 
@@ -60,12 +51,26 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _print_plan(data_dir: Path, gpus: str | None, row_tokens: int, *, as_json: bool) -> None:
+def plan(
+    data_dir: NewDataDir = Path("var"),
+    gpus: Annotated[
+        str | None,
+        typer.Option(help="Other GPUs than this machine's, such as 4x24GiB or 24GiB,2x80GiB."),
+    ] = None,
+    row_tokens: Annotated[
+        int, typer.Option(min=64, max=1_000_000, help="Tokens in the longest row of a training.")
+    ] = 2048,
+    memory: Annotated[
+        int | None, typer.Option(min=1, help="Memory of the machine in GiB, if it is another one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print which engines and trainings `up` puts on which GPU, and what fits on them."""
     from service.cli.doctor import machine_plan
     from service.cli.plan import BadGpus, as_text
 
     try:
-        found = machine_plan(data_dir, gpus, row_tokens)
+        found = machine_plan(data_dir, gpus, row_tokens, memory)
     except BadGpus as e:
         fail(e)
     typer.echo(json.dumps(found) if as_json else as_text(found))

@@ -163,7 +163,7 @@ ENGINE_EJECTIONS = _UPSTREAMS.counter(
 )
 ENGINE_WAITING_REQUESTS = _UPSTREAMS.gauge(
     "finetuned_engine_waiting_requests",
-    "Requests that wait in this process until the engines have room for them.",
+    "Requests that wait in this process until the engines have room for them, or until one starts.",
     ["base_model"],
 )
 ENGINE_SPILLED_REQUESTS = _UPSTREAMS.counter(

@@ -378,6 +378,11 @@ class OutputItemObject(BaseModel):
     datasource_item: dict[str, Any] = Field(description="Item of the data source.")
     results: list[OutputItemResult] = Field(description="Results by grader.")
     sample: OutputItemSample
+    masked_values: int | None = Field(
+        default=None,
+        description="Number of labels in place of personal data; null if it is not masked. An "
+        "extension of OpenAI's schema.",
+    )
 
     @classmethod
     def from_record(cls, run: RunRecord, number: int, row: ItemRow, body: dict[str, Any]) -> Self:
@@ -393,5 +398,6 @@ class OutputItemObject(BaseModel):
                 "datasource_item": body["item"],
                 "results": body["results"],
                 "sample": body["sample"],
+                "masked_values": body.get("masked_values"),
             }
         )

@@ -220,23 +220,33 @@ def api_metrics(env: Mapping[str, str]) -> str:
     return f"{host}:{env['FINETUNED_API_METRICS_PORT']}"
 
 
-def worker(env: Mapping[str, str], ports: Ports) -> Service:
-    """Define the worker for all queues."""
+def worker(env: Mapping[str, str], port: int, number: int = 1) -> Service:
+    """Define a worker. The first takes work from all queues; others only train."""
+    named, options = env, []
+    if number > 1:
+        named = {
+            **env,
+            "FINETUNED_WORKER_NAME": f"{env['FINETUNED_WORKER_NAME']}-{number}",
+            "FINETUNED_WORKER_PORT": str(port),
+        }
+        options = ["--queues", "gpu"]
     return Service(
-        name="worker",
-        argv=[*_cli(), "worker"],
-        env=_as_user(env, WORKER),
-        ready=http_ok(f"http://127.0.0.1:{ports.worker}/readyz", env[START_ID]),
-        where=f"127.0.0.1:{ports.worker} (metrics)",
+        name=_numbered("worker", number),
+        argv=[*_cli(), "worker", *options],
+        env=_as_user(named, WORKER),
+        ready=http_ok(f"http://127.0.0.1:{port}/readyz", env[START_ID]),
+        where=f"127.0.0.1:{port} (metrics)",
         stop_s=2 * Settings().stop_grace_s + _MARGIN_S,
     )
 
 
-def inference(env: Mapping[str, str], model: str, url: str, options: Sequence[str] = ()) -> Service:
+def inference(
+    env: Mapping[str, str], model: str, url: str, options: Sequence[str] = (), number: int = 1
+) -> Service:
     """Define vLLM for a base model, or for one trained model with merged weights."""
     port = int(url.rsplit(":", 1)[1])
     return Service(
-        name=engine_name(model),
+        name=_numbered(engine_name(model), number),
         argv=[*_cli(), "inference", model, "--port", str(port), *options],
         env=_as_user(env, ENGINE),
         ready=http_ok(f"{url}/health", env[START_ID]),
@@ -252,6 +262,10 @@ def _as_user(env: Mapping[str, str], user: str) -> dict[str, str]:
         **env,
         "FINETUNED_REDIS_URL": with_credentials(env["FINETUNED_REDIS_URL"], user, password),
     }
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def engine_name(model: str) -> str:

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from service.config import Settings
@@ -30,10 +31,16 @@ from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone import services
 from service.standalone.layout import DataLayout, is_full, write_private
-from service.standalone.placement import Wanted, place, summary, wanted_engines
+from service.standalone.placement import (
+    Placement,
+    Wanted,
+    engine_options,
+    summary,
+    wanted_engines,
+)
 from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import Ports, free_port
-from service.standalone.sharing import choose_sharing
+from service.standalone.sharing import choose_sharing, place_all
 from service.standalone.supervisor import Service, StartFailed, Supervisor
 from service.web import audit_trail as trail
 from service.web.audit_events import AuditEvent
@@ -120,24 +127,27 @@ async def _start(
 
     bases = [entry.id for entry in catalogue.all() if entry.served]
     merged = catalogue.merged()
-    upstreams = {model: f"http://127.0.0.1:{free_port()}" for model in [*bases, *merged]}
+    placement, sharing = _place(catalogue)
+    urls = {model: _local_urls(placement, model) for model in [*bases, *merged]}
+    upstreams = {model: ",".join(found) for model, found in urls.items()}
     env = services.environment(layout, ports, host, upstreams)
+    env["FINETUNED_GPU_SHARING"] = sharing
     if not own_gpus():
         env.setdefault("FINETUNED_ENGINE_REQUESTS_AT_ONCE", str(services.concurrency_on_cpu()))
     await _create_first_key(layout, env["FINETUNED_REDIS_URL"])
 
     # The engines take the longest to load, so they start first and the others start in parallel.
-    engines, worker = _define_engines_and_worker(catalogue, env, ports, upstreams)
-    others = [services.api(env, ports, host, sockets), worker]
-    for service in [*engines.values(), *others]:
+    engines, workers = _define_engines_and_workers(placement, env, ports, urls)
+    others = [services.api(env, ports, host, sockets), *workers]
+    for service in [*chain.from_iterable(engines.values()), *others]:
         await supervisor.start(service)
     for service in others:
         await supervisor.until_ready(service, _START_S)
         _print(f"{service.name:<10} {service.where}")
     _print(f"{'metrics':<10} {services.api_metrics(env)} (of the api)")
     await asyncio.gather(
-        *(_wait_for_engine(supervisor, engines[model], model) for model in bases),
-        *(_wait_for_merged_engine(supervisor, engines[model], model) for model in merged),
+        *(_wait_for_engine(supervisor, one, model) for model in bases for one in engines[model]),
+        *(_wait_for_merged_engine(supervisor, engines[model][0], model) for model in merged),
     )
     if not engines:
         add = (
@@ -149,31 +159,55 @@ async def _start(
     _print(f"logs: {layout.logs}")
 
 
-def _define_engines_and_worker(
-    catalogue: Catalogue, env: Mapping[str, str], ports: Ports, upstreams: Mapping[str, str]
-) -> tuple[dict[str, Service], Service]:
-    """Return the engines and the worker, each on its GPUs if there are several."""
+def _place(catalogue: Catalogue) -> tuple[Placement | None, str]:
+    """Return where engines and trainings run if there are several GPUs, and how they share them."""
     gpus = own_gpus()
     sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
-    wanted = wanted_engines(catalogue.all(), capability())
+    entries = catalogue.all()
+    wanted = wanted_engines(entries, capability())
     settings = _choose_gpu_sharing(catalogue, wanted, gpus)
-    env = {**env, "FINETUNED_GPU_SHARING": settings.gpu_sharing}
     if len(gpus) < 2 or len(sizes) < len(gpus):
-        engines = {model: services.inference(env, model, url) for model, url in upstreams.items()}
-        return engines, services.worker(env, ports)
-    placement = place(sizes, wanted, settings, memory_bytes())
-    names = device_names(len(gpus))
+        return None, settings.gpu_sharing
+    has_bf16 = all_have_bf16(gpus)
+    placement = place_all(sizes, entries, wanted, settings, memory_bytes(), has_bf16)
     _print(f"{'gpus':<10} {summary(placement)}")
-    engines = {
-        model: services.inference(
-            {**env, **placement.engine_environment(model, names)},
-            model,
-            url,
-            placement.engine_options(model),
-        )
-        for model, url in upstreams.items()
-    }
-    return engines, services.worker({**env, **placement.worker_environment(names)}, ports)
+    return placement, placement.sharing
+
+
+def _local_urls(placement: Placement | None, model: str) -> list[str]:
+    """Return a URL for each engine of a model, of which there is one if no GPU has room."""
+    count = len(placement.engines_of(model)) if placement else 1
+    return [f"http://127.0.0.1:{free_port()}" for _ in range(max(count, 1))]
+
+
+def _define_engines_and_workers(
+    placement: Placement | None,
+    env: Mapping[str, str],
+    ports: Ports,
+    urls: Mapping[str, Sequence[str]],
+) -> tuple[dict[str, list[Service]], list[Service]]:
+    """Return the engines of each model and the workers, each on its GPUs if there are several."""
+    if placement is None:
+        engines = {model: [services.inference(env, model, url)] for model, (url,) in urls.items()}
+        return engines, [services.worker(env, ports.worker)]
+    names = device_names(len(placement.gpus))
+    engines, sleepers = {}, []
+    for model, found in urls.items():
+        placed = placement.engines_of(model)
+        engines[model] = [] if placed else [services.inference(env, model, found[0])]
+        for number, (url, engine) in enumerate(zip(found, placed, strict=False), start=1):
+            own = {**env, **placement.engine_environment(engine, names)}
+            options = engine_options(engine)
+            engines[model].append(services.inference(own, model, url, options, number))
+            sleepers += [(engine.gpus, url)] if engine.sleeps else []
+    workers = []
+    for number, gpus in enumerate(placement.workers, start=1):
+        port = ports.worker if number == 1 else free_port()
+        own = {**env, **placement.worker_environment(gpus, names)}
+        there = [url for used, url in sleepers if set(used) & set(gpus)]
+        own["FINETUNED_SLEEPING_ENGINES"] = ",".join(there)
+        workers.append(services.worker(own, port, number))
+    return engines, workers
 
 
 def _choose_gpu_sharing(

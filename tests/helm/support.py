@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "helm" / "finetuned"
@@ -133,6 +134,11 @@ class Rendered:
     def settings(self) -> dict[str, str]:
         """Return the environment that all processes share."""
         return self.one("ConfigMap", "settings")["data"]
+
+    def upstreams(self) -> dict[str, str]:
+        """Return the addresses of the engines by model."""
+        text = self.one("ConfigMap", "catalogue")["data"]["upstreams.json"]
+        return TypeAdapter(dict[str, str]).validate_json(text)
 
 
 def containers(pod: Manifest) -> list[Manifest]:

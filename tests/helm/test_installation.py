@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from pathlib import Path
 
@@ -119,7 +118,7 @@ def test_the_service_reads_the_catalog(render, tmp_path):
     assert (first.context_length, first.served, second.served) == (2048, True, False)
     assert (first.serving_quantization, first.served_path) == ("auto", first.path)
     assert (second.serving_quantization, second.served_path) == ("none", Path("/models/tiny-awq"))
-    assert list(json.loads(rendered.settings()["FINETUNED_UPSTREAMS"])) == ["tiny"]
+    assert list(rendered.upstreams()) == ["tiny"]
     assert "vllm-tiny" in rendered.of_kind("Deployment")
     assert len([n for n in rendered.of_kind("Deployment") if n.startswith("vllm")]) == 1
 

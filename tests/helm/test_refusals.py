@@ -147,6 +147,10 @@ TOGETHER = [
     ({"worker": {"gpuPools": [{"name": "a", "keda": KEDA}]}}, "keda.prometheus: KEDA scales a,"),
     ({"models": [{**MODEL, "engine": {"keda": KEDA}}]}, "keda.prometheus: KEDA scales tiny,"),
     (
+        {"models": [{**MODEL, "engine": {"keda": {**KEDA, "minReplicas": 0}}}]},
+        "inference.startWaitSeconds: the engine of tiny starts from zero",
+    ),
+    (
         {
             "keda": {"prometheus": "http://p"},
             "worker": {"cpu": {"replicas": 0}, "gpuPools": [{"name": "a", "keda": KEDA}]},

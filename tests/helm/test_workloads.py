@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from service.config import Settings
-from tests.helm.support import MODEL, PROFILES, containers, env_of
+from tests.helm.support import CHART, MODEL, PROFILES, containers, env_of
 
 pytestmark = pytest.mark.slow
 
@@ -387,3 +388,25 @@ def test_workers_of_the_cpu_queue_sign_exports(render):
     mounting = [name for name, pod in rendered.pods() if "export-signing" in str(pod)]
     assert len(mounting) == 2
     assert "EXPORT_SIGNING" not in str(render({"worker": {"gpuPools": pools}}).objects)
+
+
+@pytest.mark.parametrize("profile", ["s3-ha-values.yaml", "one-node-one-gpu-values.yaml"])
+def test_a_new_model_restarts_nothing(render, profile):
+    """The pod templates with one more model: only those of its engine and its copy are new."""
+    before = render(profile=profile)
+    values = yaml.safe_load((CHART / "ci" / profile).read_text("utf-8"))
+    added = {**MODEL, "image": {"repository": "m", "tag": "1"}}
+    after = render({"models": [*values["models"], added]}, profile=profile)
+    templates = [
+        {
+            f"{o['kind']}/{o['metadata']['name']}": o["spec"]["template"]
+            for o in rendered.objects
+            if "template" in o.get("spec", {})
+        }
+        for rendered in (before, after)
+    ]
+    assert {name: templates[1].get(name) for name in templates[0]} == templates[0]
+    new = {name.split("/")[0]: name for name in templates[1].keys() - templates[0].keys()}
+    assert new["Deployment"] == "Deployment/ft-vllm-tiny"
+    assert new.keys() <= {"Deployment", "Job"}
+    assert set(after.upstreams()) - set(before.upstreams()) == {"tiny"}

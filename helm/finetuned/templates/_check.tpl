@@ -10,7 +10,7 @@
 {{- if and $v.valkey.password.existingSecret $v.valkey.password.value -}}
 {{- fail "valkey.password: set existingSecret or value, not both" -}}
 {{- end -}}
-{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "ENCRYPTION_KEY" "GPU_SHARING" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" "API_TLS_CERT" "API_TLS_KEY" "AUDIT_WITNESS_URL" "CONSOLE" "OIDC_CLIENT_ID" "OIDC_CLIENT_SECRET" "OIDC_REDIRECT_URI" "OIDC_DISPLAY_NAME" -}}
+{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAMS_FILE" "ENGINE_START_WAIT_S" "UPSTREAM_API_KEY" "ENCRYPTION_KEY" "GPU_SHARING" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" "API_TLS_CERT" "API_TLS_KEY" "AUDIT_WITNESS_URL" "CONSOLE" "OIDC_CLIENT_ID" "OIDC_CLIENT_SECRET" "OIDC_REDIRECT_URI" "OIDC_DISPLAY_NAME" -}}
 {{- $known := .Files.Lines "files/settings.txt" -}}
 {{- range $name, $_ := $v.settings -}}
 {{- if hasPrefix "FINETUNED_" $name -}}
@@ -201,7 +201,17 @@
 {{- if dig "keda" "enabled" false . -}}{{- $scaled = append $scaled .name -}}{{- end -}}
 {{- end -}}
 {{- range include "finetuned.engines" . | fromYamlArray -}}
-{{- if dig "engine" "keda" "enabled" false . -}}{{- $scaled = append $scaled .id -}}{{- end -}}
+{{- if dig "engine" "keda" "enabled" false . -}}
+{{- $scaled = append $scaled .id -}}
+{{- if eq (int (dig "engine" "keda" "minReplicas" 1 .)) 0 -}}
+{{- if hasPrefix "ft:" .id -}}
+{{- fail (printf "models: the engine of %s cannot start from zero, because requests go to that of its base model" .id) -}}
+{{- end -}}
+{{- if not $.Values.inference.startWaitSeconds -}}
+{{- fail (printf "inference.startWaitSeconds: the engine of %s starts from zero, so set how long requests wait for it, such as 600" .id) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if and $scaled (not .Values.keda.prometheus) -}}
 {{- fail (printf "keda.prometheus: KEDA scales %s, so set the URL of Prometheus" (join ", " $scaled)) -}}

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from service.core import tasks
 from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailable
+from service.inference.headers import STOPPING
 from service.inference.upstreams.connection import (
     Connection,
     ConnectionLost,
@@ -36,6 +37,7 @@ _TICK_S = 0.25
 _HEALTH_BYTES = 4096
 # The guard's error code (engine/guard.py), also used in its health check's response.
 _ASLEEP = b'"engine_sleeping"'
+_STOPPING = STOPPING.encode()
 _FAILURES = (ConnectionLost, NotHttp, ResponseTimeout)
 
 
@@ -46,6 +48,10 @@ def header_lines(headers: Mapping[str, str]) -> str:
 
 class NotSent(Exception):
     """No byte of the request reached the engine, so another engine can be tried."""
+
+
+class Refused(NotSent):
+    """The engine takes no more requests, because it stops."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,11 @@ class Answer:
         return self._connection.ended
 
     @property
+    def is_refused(self) -> bool:
+        """Whether the engine took no request, because it stops. Another engine can be tried."""
+        return self._connection.status == 503 and _STOPPING in self._connection.headers
+
+    @property
     def failure(self) -> ApiError | NotSent | None:
         """Why the rest of the response cannot be received."""
         error = self._connection.error
@@ -126,6 +137,8 @@ class Answer:
             await self._connection.wait_for_status(self._wait_s)
         except _FAILURES as e:
             raise self.failure or e from e
+        if self.is_refused:
+            raise Refused("it stops")
 
     async def read(self) -> bytes:
         """Return the next bytes as received; empty at the end.
@@ -265,7 +278,7 @@ class EngineClient:
                 await answer.wait_for_status()
             except BaseException as e:
                 answer.close()
-                if kept is None or not isinstance(e, NotSent):
+                if kept is None or not isinstance(e, NotSent) or isinstance(e, Refused):
                     raise
             else:
                 return answer

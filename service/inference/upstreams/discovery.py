@@ -101,6 +101,13 @@ class Discovery:
             for look_up, name in first.items()
         ]
 
+    async def change(self, sources: Sequence[str], *, patience_s: float) -> None:
+        """Use other sources from now on. Names that stay keep what was found."""
+        await self.close()
+        self._sources = [parse(source) for source in sources]
+        self._names = {source for source in self._sources if isinstance(source, Name)}
+        await self.open(patience_s=patience_s)
+
     async def close(self) -> None:
         """Stop DNS lookups."""
         for task in self._tasks:

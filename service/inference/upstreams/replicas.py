@@ -142,7 +142,9 @@ class Replicas:
         """Create the set. If `others` is true, engines of another model can take its requests."""
         self._model = model
         self._policy = policy
-        self._others = others
+        self.others = others
+        self.on_return: Callable[[], None] = lambda: None
+        """Called when a replica begins to serve."""
         self._clock = clock
         self._members: dict[str, Replica] = {}
         self._leaving: dict[str, Replica] = {}
@@ -233,7 +235,7 @@ class Replicas:
         """Record a failure after the request was sent."""
         if term != replica.health.term:
             return
-        spare = self._others or any(r is not replica for r in self._usable)
+        spare = self.others or any(r is not replica for r in self._usable)
         if replica.health.record_failure(self._clock(), spare=spare):
             self._on_ejection(replica, fault)
 
@@ -281,6 +283,7 @@ class Replicas:
     def _on_return(self, replica: Replica) -> None:
         log.info("engine %s of %s serves", replica.url, self._model)
         self._refresh()
+        self.on_return()
 
     def _on_ejection(self, replica: Replica, fault: Fault) -> None:
         log.warning("engine %s of %s is ejected: %s", replica.url, self._model, fault)

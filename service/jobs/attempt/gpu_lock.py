@@ -29,8 +29,11 @@ class GpuLock:
     """
 
     def __init__(self, settings: Settings, resolve: Resolve = resolve) -> None:
-        urls = {u.strip() for urls in settings.upstreams.values() for u in urls.split(",")}
-        is_shared = settings.gpu_sharing == "time-slice" and settings.ray_address is None
+        urls = set(settings.sleeping_engines) or {
+            u.strip() for urls in settings.engine_urls.values() for u in urls.split(",")
+        }
+        is_shared = settings.gpu_sharing == "time-slice" or bool(settings.sleeping_engines)
+        is_shared = is_shared and settings.ray_address is None
         self._engines = [parse(url) for url in sorted(urls - {""})] if is_shared else []
         self._resolve = resolve
         self._lease_s = settings.lease_s

@@ -172,3 +172,39 @@ async def test_labels_are_deleted_with_the_model_or_its_data(
         assert gone.status_code == 200, gone.text
     assert not await redis.exists(key)
     assert await storage.keys(notes) == []
+
+
+async def test_the_report_is_masked_until_it_is_revealed(api: Api, http, evaluation, url):
+    """Scores stay. A name that one text explains is replaced in all, and who asked is noted."""
+    report = measured()
+    first = msgspec.structs.replace(
+        report.rows[0],
+        prompt=[{"role": "user", "content": "Write to ann.lee@example.com."}],
+        reference="It is sent to ann.lee@example.com.",
+        answers={
+            name: msgspec.structs.replace(
+                answer, text="Sent to ann.lee@example.com, +66 2 123 4567"
+            )
+            for name, answer in report.rows[0].answers.items()
+        },
+    )
+    report = msgspec.structs.replace(report, rows=[first, *report.rows[1:]])
+    await store_report(api.app.state.storage, evaluation, report)
+    masked = (await http.get(f"{url}/report", params={"personal_data": "mask"})).json()
+    row = masked["rows"][0]
+    assert row["prompt"] == [{"role": "user", "content": "Write to [EMAIL]."}]
+    assert row["reference"] == "It is sent to [EMAIL]."
+    assert row["answers"]["tuned"]["text"] == "Sent to [EMAIL], [PHONE]"
+    assert [row.pop("masked_values") for row in masked["rows"]] == [8, *[0] * 11]
+    shown = (await http.get(f"{url}/report")).json()
+    assert shown == msgspec.json.decode(report.to_json())
+    assert {**masked, "rows": shown["rows"]} == shown
+    assert masked["rows"][1:] == shown["rows"][1:]
+    one = (await http.get(f"{url}/report", params={"line": 1})).json()
+    assert one == {**shown, "rows": shown["rows"][:1]}
+    form = {"personal_data": "mask", "format": "html"}
+    assert (await http.get(f"{url}/report", params=form)).status_code == 400
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        query = {"event_types[]": "fine_tuning.job.evaluation.revealed"}
+        logs = (await admin.get("/v1/organization/audit_logs", params=query)).json()["data"]
+    assert [log["objects"][1:] for log in logs] == [["lines:1"], []]
