@@ -170,7 +170,14 @@ LABEL org.opencontainers.image.title="finetuned-api" \
 
 
 # Data validation and training on NVIDIA GPUs; `worker --queues cpu` runs without one.
+# Triton compiles a launcher for each of its kernels on first use, with Python's headers from above.
 FROM runtime AS worker
+USER 0
+# hadolint ignore=DL3008
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
+USER 10001:10001
 COPY --from=worker-environment /opt/finetuned /opt/finetuned
 COPY --from=worker-environment /opt/finetuned/sbom.json /sbom.json
 # For NVIDIA's container runtime. The command that starts the container selects the visible GPUs.
