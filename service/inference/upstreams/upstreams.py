@@ -69,6 +69,7 @@ class Upstreams:
         self._policy = policy or Policy()
         self._resolve = resolve
         self._find = find
+        self._loading: set[str] = set()
         self._served: dict[str, ServedModel] = {}
         self._by_model = dict(by_model)
         self._served = self._make(by_model)
@@ -127,6 +128,7 @@ class Upstreams:
         added = [served for model, served in made.items() if model not in self._served]
         moved = [m for m in made if m in self._served and by_model[m] != old[m]]
         self._by_model, self._served = dict(by_model), made
+        self._loading = (self._loading & made.keys()) | (made.keys() - old.keys())
         self._note_unserved()
         await asyncio.gather(
             *(served.open() for served in added),
@@ -264,10 +266,15 @@ class Upstreams:
         return None
 
     async def ready(self) -> dict[str, bool]:
-        """Return, for each model with engines, whether at least one engine serves it."""
+        """Return, for each model with engines, whether at least one engine serves it.
+
+        A model that was added at run time counts once its engine has loaded it.
+        """
         models = list(self._served)
         answers = await asyncio.gather(*(served.ready() for served in self._served.values()))
-        return dict(zip(models, answers, strict=True)) | self._unserved
+        readiness = dict(zip(models, answers, strict=True)) | self._unserved
+        self._loading = {model for model in self._loading if not readiness.get(model)}
+        return {model: ready for model, ready in readiness.items() if model not in self._loading}
 
     def serves(self, model: str) -> bool:
         """Return whether an engine of the model is known to serve, without sending a probe."""
