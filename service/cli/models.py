@@ -23,6 +23,7 @@ from service.cli.connections import (
     redis_url,
 )
 from service.config import Settings
+from service.core.errors import StorageError
 from service.core.redis import Client
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
@@ -30,6 +31,7 @@ from service.jobs.records import Jobs
 from service.models.adapters import load_signing_key
 from service.models.add import add_model
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
+from service.models.fetch import fetch_model
 from service.models.model_folder import ModelRefused
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
@@ -154,6 +156,22 @@ def remove(
         typer.echo(asyncio.run(_remove(data_dir, model_id)))
     except _ERRORS as e:
         fail(str(e))
+
+
+@app.command("fetch")
+def fetch(
+    url: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX of a Hugging Face folder.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to create.")],
+) -> None:
+    """Copy a base model from S3 to a folder, unless it is already there.
+
+    Credentials are those of the storage (AWS_…).
+    """
+    try:
+        copied = asyncio.run(fetch_model(url, folder))
+    except (*_ERRORS, StorageError) as e:
+        fail(e)
+    typer.echo(f"copied {url} to {folder}" if copied else f"{folder} is already there")
 
 
 @app.command("bundle")

@@ -148,6 +148,7 @@ class Site:
     key: str = ""
     env: dict[str, str] = field(default_factory=dict)
     """More variables of all processes."""
+    context_length: int = 2048
 
     @property
     def nodes(self) -> list[Node]:
@@ -238,7 +239,7 @@ class Site:
             "id": DEMO_MODEL,
             "path": str(self.base),
             "license": "apache-2.0",
-            "context_length": 2048,
+            "context_length": self.context_length,
             "languages": ["en"],
             "parameters": 134_515_008,
         }

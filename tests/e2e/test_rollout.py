@@ -20,13 +20,16 @@ import pytest
 
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
+from tests.conftest import TINY_CONFIG, make_tiny_model
 from tests.core.conftest import Valkey
 from tests.e2e.conftest import wait_for
 from tests.e2e.site import Node, Site
 
+_START_S = 300.0  # on a busy machine
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-TOKENS = int(os.environ.get("FINETUNED_ROLLOUT_TOKENS", "400"))
+TOKENS = int(os.environ.get("FINETUNED_ROLLOUT_TOKENS", "2000"))
+POSITIONS = 32_768
 GRACE_S = os.environ.get("FINETUNED_ROLLOUT_GRACE_S", "120")
 CHAT = {"model": DEMO_MODEL, "messages": [{"role": "user", "content": "Tell me a long story."}]}
 
@@ -100,7 +103,8 @@ class Rollout:
 @pytest.fixture
 def rollout(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollout]:
     folder = tmp_path_factory.mktemp("r")  # short, because paths of sockets are limited
-    site = Site(folder, demo_model_path, Valkey(folder / "valkey"), None)
+    model = make_tiny_model(demo_model_path, TINY_CONFIG | {"max_position_embeddings": POSITIONS})
+    site = Site(folder, model, Valkey(folder / "valkey"), None, context_length=POSITIONS)
     site.env = {
         "FINETUNED_STORAGE_URL": (folder / "storage").as_uri(),
         "FINETUNED_STOP_GRACE_S": GRACE_S,
@@ -109,15 +113,8 @@ def rollout(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     }
     site.write_catalogue()
     ports = [free_port() for _ in range(8)]
-    cores = sorted(os.sched_getaffinity(0))
     engines = [
-        site.node(
-            f"engine-{i}",
-            ["inference", DEMO_MODEL, "--port", str(port)],
-            port,
-            "/health",
-            core=cores[i % len(cores)],
-        )
+        site.node(f"engine-{i}", ["inference", DEMO_MODEL, "--port", str(port)], port, "/health")
         for i, port in enumerate(ports[:4])
     ]
     told = {"FINETUNED_UPSTREAMS": json.dumps({DEMO_MODEL: ",".join(e.url for e in engines)})}
@@ -131,7 +128,7 @@ def rollout(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         for node in [*engines[:2], *apis[:2]]:
             node.launch()
         for node in [*engines[:2], *apis[:2]]:
-            node.until_ready()
+            node.until_ready(_START_S)
         found = Rollout(site.key, apis, engines, ready=apis[:2])
         wait_for(lambda: all(found.serving(api) == 2 for api in apis[:2]), 60, "two engines")
         yield found
@@ -166,7 +163,8 @@ def test_streams_survive_the_replacement_of_every_api_and_every_engine(rollout: 
                 node.terminate()
             for node in old:
                 node.until_ended(float(GRACE_S) + 30)
-            new[1].start()
+            new[1].launch()
+            new[1].until_ready(_START_S)
             wait_for(lambda: all(rollout.serving(a) == 2 for a in rollout.ready), 60, "engines")
         is_over.set()
         asking.result()

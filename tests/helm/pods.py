@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +24,31 @@ from service.standalone.services import free_port
 from tests.helm.support import NAMESPACE, RELEASE, Manifest, Rendered
 
 DOMAIN = f"{NAMESPACE}.svc.cluster.local"
+# Makes Python readable for others if it lies in a home, and runs a process as a user of group 0
+# without a name, whose volumes are of another group, as OpenShift does.
+_AS_USER = """
+set -eu
+python=$1 home=$2 user=$3
+shift 3
+if [ "$home" != / ]; then
+    mount --make-rprivate /
+    mount --bind "$python" /mnt
+    mount -t tmpfs -o mode=0755 tmpfs "$home"
+    mkdir -p "$python"
+    mount --bind /mnt "$python"
+fi
+exec setpriv --reuid="$user" --regid=0 --groups="$user" --no-new-privs --bounding-set=-all \\
+    --inh-caps=-all -- "$@"
+"""
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+
+
+def as_user(user: int) -> list[str]:
+    """Return the start of a command that runs the rest of it as a user without a name."""
+    python = Path(sys.base_prefix)
+    closed = [p for p in python.parents if not p.stat().st_mode & 0o001]
+    home = str(closed[-1] if closed else "/")
+    return ["unshare", "--mount", "sh", "-c", _AS_USER, "sh", str(python), home, str(user)]
 
 
 def wait_for(check: Callable[[], object], timeout_s: float, what: str) -> None:
@@ -116,6 +141,8 @@ class Node:
     """PATH in the containers."""
     images: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     """What lies where in images: `{"/model": folder}` by the image's name."""
+    user: int | None = None
+    """User and fsGroup of all pods, if another than this process's."""
     _ports: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def pod(self, kind: str, name: str) -> Pod:
@@ -126,6 +153,7 @@ class Node:
         volumes = {v["name"]: self._volume(v, folder) for v in spec.get("volumes", [])}
         for claim in self.rendered.of_kind(kind)[name]["spec"].get("volumeClaimTemplates", []):
             volumes[claim["metadata"]["name"]] = self._folder(folder / "claim")
+        self._give(volumes)
         for container in spec.get("initContainers", []):
             self._initialise(container, volumes)
         container = spec["containers"][0]
@@ -134,8 +162,16 @@ class Node:
         }
         change = self._changes(name, container, volumes)
         self._write_configs(spec, volumes, change)
-        argv = self._argv(container, change)
+        self._give(volumes)
+        argv = [*(as_user(self.user) if self.user else ()), *self._argv(container, change)]
         return Pod(name, spec, folder, argv, self._env(name, container, change), ports)
+
+    def _give(self, volumes: Mapping[str, Path]) -> None:
+        """Make volumes accessible to the group of all pods only, as a kubelet does for fsGroup."""
+        for path in volumes.values() if self.user else ():
+            for each in (path, *path.rglob("*")):
+                os.chown(each, -1, self.user or -1)
+                each.chmod(0o2770 if each.is_dir() else 0o660)
 
     def _argv(self, container: Manifest, change: Callable[[str], str]) -> list[str]:
         words = [*container.get("command", ()), *container.get("args", ())]
@@ -162,7 +198,10 @@ class Node:
         for key, value in env.items():
             if key.endswith("_PORT") and value in own:
                 env[key] = str(self._port(name, int(value)))
-        return {key: change(value) for key, value in env.items()} | {"PATH": self.path}
+        return {key: change(value) for key, value in env.items()} | {
+            "PATH": self.path,
+            "LOGNAME": "finetuned",  # of our images
+        }
 
     def _from(self, source: Manifest, name: str) -> str:
         if "fieldRef" in source:
@@ -234,6 +273,7 @@ class Node:
     def _initialise(self, container: Manifest, volumes: Mapping[str, Path]) -> None:
         change = self._changes("init", container, volumes)
         argv = [change(word) for word in (*container["command"], *container["args"])]
+        argv = [*(as_user(self.user) if self.user else ()), *argv]
         subprocess.run(argv, env={"PATH": self.path}, check=True, timeout=120)
 
     @staticmethod

@@ -306,10 +306,52 @@ def test_models_are_copied_from_images(render):
         assert ("*.json" in copy["args"][0]) is (name == "api")
         volumes = {v["name"]: v for v in pod["volumes"]}
         assert volumes["models"] == {"name": "models", "emptyDir": {"sizeLimit": "9Gi"}}
-    # On a shared volume, workers and engines provide the models for all.
-    shared = render({"models": [IMAGED]})
-    assert "initContainers" not in shared.pod("Deployment", "api")
-    assert "initContainers" in shared.pod("Deployment", "worker-cpu")
+
+
+def test_a_job_puts_a_model_on_the_shared_volume_once(render):
+    volume = {**IMAGED["image"], "asVolume": True, "path": "/q"}
+    sources = {
+        "image": IMAGED,
+        "volume": {**MODEL, "image": volume},
+        "s3": {**MODEL, "s3": {"url": "s3://m/q", "existingSecret": "own"}},
+    }
+    names = set()
+    for kind, model in sources.items():
+        rendered = render({"models": [model], "networkPolicy": {"storageEgress": [{"to": []}]}})
+        for deployment in ("api", "worker-cpu", "worker-gpu"):
+            assert "initContainers" not in rendered.pod("Deployment", deployment)
+        (wait,) = rendered.pod("Deployment", "vllm-tiny")["initContainers"]
+        assert wait["args"][-1] == "/models/tiny"
+        (name,) = [name for name in rendered.of_kind("Job") if name.startswith("model-tiny-")]
+        names.add(name)
+        pod = rendered.pod("Job", name)
+        copy, volumes = pod["containers"][0], {v["name"]: v for v in pod["volumes"]}
+        assert volumes["models"]["persistentVolumeClaim"] == {"claimName": "ft-models"}
+        if kind == "image":
+            assert copy["image"] == "r.example/m:1"
+            assert copy["args"][-2:] == ["/model", "/models/tiny"]
+        elif kind == "volume":
+            assert volumes["image"]["image"]["reference"] == "r.example/m:1"
+            assert copy["args"][-2:] == ["/image/q", "/models/tiny"]
+        else:
+            assert copy["args"] == ["models", "fetch", "s3://m/q", "/models/tiny"]
+            key = env_of(copy)["AWS_SECRET_ACCESS_KEY"]["secretKeyRef"]
+            assert key == {"name": "own", "key": "secret-access-key"}
+            assert name in rendered.of_kind("NetworkPolicy")
+    assert len(names) == 3  # a job cannot be changed, so another source is another job
+
+
+def test_compiled_kernels_outlive_a_pod(render):
+    pod = render({"models": [MODEL], "inference": {"cache": {"compileClaim": "kernels"}}}).pod(
+        "Deployment", "vllm-tiny"
+    )
+    claim = next(v for v in pod["volumes"] if v["name"] == "compiled")["persistentVolumeClaim"]
+    assert claim == {"claimName": "kernels"}
+    (place,) = [
+        m["mountPath"] for m in pod["containers"][0]["volumeMounts"] if m["name"] == "compiled"
+    ]
+    env = env_of(pod["containers"][0])
+    assert all(env[name].startswith(place) for name in ("VLLM_CACHE_ROOT", "TRITON_CACHE_DIR"))
 
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")

@@ -156,7 +156,13 @@
 {{- end -}}
 {{- $_ := set $seen .name true -}}
 {{- end -}}
-{{- if and (eq $.Values.modelStore.type "emptyDir") (not .image) -}}
+{{- if and .image .s3 -}}
+{{- fail (printf "models: %s comes from an image or from s3, not from both" .id) -}}
+{{- end -}}
+{{- if and .s3 $.Values.networkPolicy.enabled (not $.Values.networkPolicy.storageEgress) -}}
+{{- fail (printf "networkPolicy.storageEgress: allow egress to the S3 with the model %s, or set networkPolicy.enabled=false" .id) -}}
+{{- end -}}
+{{- if and (eq $.Values.modelStore.type "emptyDir") (or (not .image) (dig "image" "asVolume" false .)) -}}
 {{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to copy it from" .id) -}}
 {{- end -}}
 {{- $store := printf "%s/" (trimSuffix "/" $.Values.modelStore.mountPath) -}}

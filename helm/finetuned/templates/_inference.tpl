@@ -81,6 +81,10 @@ several nodes that has no server.
 {{- $values := $root.Values }}
 {{- $gpu := $part.gpu }}
 {{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env }}
+{{- $compiled := $values.inference.cache.compileClaim }}
+{{- if $compiled }}
+{{- $env = merge $env (dict "VLLM_CACHE_ROOT" "/var/lib/finetuned-compiled/vllm" "TRITON_CACHE_DIR" "/var/lib/finetuned-compiled/triton") }}
+{{- end }}
 {{- $sleeps := eq $values.gpuSharing "time-slice" }}
 {{- /* The leader downloads an adapter, and each node loads it from the same path. */}}
 {{- $shared := and (gt .nodes 1) $values.inference.cache.sharedClaim }}
@@ -89,7 +93,7 @@ metadata:
 spec:
   {{- include "finetuned.spread" $which | nindent 2 }}
   terminationGracePeriodSeconds: {{ add $values.inference.drainSeconds $values.worker.stopGraceSeconds 30 }}
-  {{- with include "finetuned.modelCopies" (dict "root" $root "models" (list $model)) | trim }}
+  {{- with include "finetuned.modelCopies" (dict "root" $root "models" (list $model) "serves" true) | trim }}
   initContainers: {{- . | nindent 4 }}
   {{- end }}
   containers:
@@ -134,16 +138,20 @@ spec:
         timeoutSeconds: 5
         failureThreshold: 3
       {{- end }}
+      {{- end }}
+      # Until gateways have noticed. vLLM ends a node without a server at once, so that one waits for the last answer.
       lifecycle:
         preStop:
-          exec: {command: [sleep, {{ $values.inference.drainSeconds | quote }}]}
-      {{- end }}
+          exec: {command: [sleep, {{ add $values.inference.drainSeconds (ternary $values.worker.stopGraceSeconds 0 (.computes | default false)) | quote }}]}
       {{- include "finetuned.resources" (dict "resources" $part.resources "gpu" $gpu) | nindent 6 }}
       volumeMounts:
         {{- include "finetuned.mounts" (dict "root" $root "storageReadOnly" true) | nindent 8 }}
         - {name: shm, mountPath: /dev/shm}
         {{- if $shared }}
         - {name: adapters, mountPath: /var/lib/finetuned-adapters}
+        {{- end }}
+        {{- if $compiled }}
+        - {name: compiled, mountPath: /var/lib/finetuned-compiled}
         {{- end }}
   volumes:
     {{- include "finetuned.volumes" $root | nindent 4 }}
@@ -153,5 +161,9 @@ spec:
     {{- if $shared }}
     - name: adapters
       persistentVolumeClaim: {claimName: {{ $values.inference.cache.sharedClaim }}}
+    {{- end }}
+    {{- with $compiled }}
+    - name: compiled
+      persistentVolumeClaim: {claimName: {{ . }}}
     {{- end }}
 {{- end }}

@@ -233,17 +233,45 @@ env:
 {{- end }}
 
 {{/*
-Init containers that copy base models from their images: dict root, models, only (a file
-pattern). A rename makes each folder appear atomically, so pods that share a volume do not
-interfere with each other.
+Init containers that provide base models: dict root, models, withoutWeights, and serves, for the pod of an engine. Pods
+without a shared volume copy them from their images; with one, the engine waits for the job that copies its model.
 */}}
 {{- define "finetuned.modelCopies" -}}
 {{- $root := .root -}}
 {{- $withoutWeights := .withoutWeights -}}
+{{- $serves := .serves -}}
 {{- range .models }}
-{{- if .image }}
-- name: model-{{ include "finetuned.modelSlug" .id }}
-  image: {{ include "finetuned.imageRef" (dict "root" $root "image" .image) }}
+{{- if eq $root.Values.modelStore.type "emptyDir" }}
+{{- include "finetuned.modelCopy" (dict "root" $root "model" . "withoutWeights" $withoutWeights) }}
+{{- else if and $serves (or .image .s3) }}
+- name: model
+  image: {{ include "finetuned.image" (dict "root" $root "which" "inference") }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  command: [sh, -c]
+  args: ['until [ -d "$1" ]; do sleep 2; done', model, {{ .path }}]
+  resources:
+    requests: {cpu: 10m, memory: 16Mi}
+    limits: {memory: 64Mi}
+  volumeMounts:
+    - {name: models, mountPath: {{ $root.Values.modelStore.mountPath }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+A container that copies a base model from its image: dict root, model, withoutWeights. A rename makes the folder
+appear atomically. With `asVolume`, the image is a volume of the pod and needs no shell.
+*/}}
+{{- define "finetuned.modelCopy" }}
+{{- $root := .root -}}
+{{- $image := .model.image -}}
+{{- $from := $image.path | default "/model" -}}
+- name: model-{{ include "finetuned.modelSlug" .model.id }}
+  {{- if $image.asVolume }}
+  image: {{ include "finetuned.image" (dict "root" $root "which" "api") }}
+  {{- else }}
+  image: {{ include "finetuned.imageRef" (dict "root" $root "image" $image) }}
+  {{- end }}
   imagePullPolicy: {{ $root.Values.image.pullPolicy }}
   command: [sh, -c]
   args:
@@ -253,7 +281,7 @@ interfere with each other.
       part="$2.part-$(hostname)"
       rm -rf "$part"
       mkdir -p "$part"
-      {{- if $withoutWeights }}
+      {{- if .withoutWeights }}
       for file in "$1"/*.json "$1"/*.jinja; do
         if [ -e "$file" ]; then cp "$file" "$part"/; fi
       done
@@ -263,13 +291,14 @@ interfere with each other.
       mv -T "$part" "$2" || [ -d "$2" ]
       rm -rf "$part"
     - model
-    - {{ .image.path | default "/model" }}
-    - {{ .path }}
+    - {{ ternary (printf "/image%s" $from) $from ($image.asVolume | default false) }}
+    - {{ .model.path }}
   resources:
     requests: {cpu: 100m, memory: 64Mi}
     limits: {memory: 1Gi}
   volumeMounts:
     - {name: models, mountPath: {{ $root.Values.modelStore.mountPath }}}
-{{- end }}
-{{- end }}
+    {{- if $image.asVolume }}
+    - {name: image, mountPath: /image, readOnly: true}
+    {{- end }}
 {{- end }}

@@ -118,7 +118,7 @@ class Upstreams:
         await self._open.aclose()
 
     async def change(self, by_model: ByModel) -> None:
-        """Serve these models at these URLs from now on. What is not changed stays as it is.
+        """Serve these models at these URLs from now on. Others remain unchanged.
 
         Running requests to removed engines end there. Raises ValueError for an invalid URL.
         """
@@ -159,7 +159,7 @@ class Upstreams:
                     log.info("the engines have changed: %s", ", ".join(found))
                     await self.change(found)
             except (OSError, ValueError) as e:
-                log.warning("the list of engines cannot be read, and stays as it was: %s", e)
+                log.warning("the list of engines cannot be read, so the last one is used: %s", e)
 
     async def _close_models(self) -> None:
         await asyncio.gather(*(served.close() for served in self._served.values()))
