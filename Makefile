@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up doctor test test-fast proof lint format openapi openapi-examples clients console \
-        metrics-docs helm-readme docs locks images release clean
+        metrics-docs helm-readme docs locks images bundle release clean
 
 help:  ## List the available tasks
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ locks: install  ## Pin the installed packages, and write their hashes (TORCH_IND
 
 images:  ## Build all container images with docker or buildah (docs/images.md)
 	@scripts/images.sh
+
+bundle: install  ## Write a folder that installs a server offline (SUITE=bookworm OUTPUT=folder FLAGS=--gpu)
+	@$(PY) -m scripts.bundle --suite $(SUITE) $(FLAGS) $(OUTPUT)
 
 release: openapi  ## Save openapi.json and this version's records, which later versions are tested with
 	@cp openapi.json docs/openapi/$$($(PY) -c 'import service; print(service.__version__)').json
