@@ -183,6 +183,12 @@ PROOFS: Final = {
         "a change of Dockerfile or dependencies",
         "FINETUNED_IMAGE_TESTS=1 python -m pytest -s tests/image",
     ),
+    "server": Proof(
+        "a bare Debian without a network: install, reboot, stop, kill, upgrade, restore (root)",
+        20,
+        "a change of deploy/server, scripts/bundle.py or `up`",
+        "FINETUNED_SERVER=1 python -m pytest -x -s tests/server",
+    ),
     "audit": Proof(
         "no insecure code, and no known vulnerability of a pinned package (asks PyPI)",
         2,

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from service.cli import egress
+from service.cli.machine import examine_machine, image_role
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
 from service.core.redis import connect
@@ -49,16 +50,22 @@ _PACKAGES = {
 
 
 def examine(data_dir: Path, port: int) -> list[Finding]:
-    """Check the GPU, memory, disk, packages, port, storage, Redis, and the engines to start."""
+    """Check the machine, packages, ports, storage, Redis, and the engines to start.
+
+    In one of our images, only what its process needs is checked.
+    """
     gpus = installed_gpus()
+    role = image_role()
+    if role is not None:
+        data_dir = Settings().data_dir
     return [
-        _gpu(gpus),
-        _memory(),
+        *([] if role is None else [_image(role)]),
+        *([] if role == "api" else [_gpu(gpus), _bf16(gpus)]),
+        *([] if role == "api" else [_memory()]),
         disk(data_dir, "use another --data-dir"),
-        *(_package(name) for name in _PACKAGES),
-        _engine(bool(gpus)),
-        _bf16(gpus),
-        _port(port, data_dir),
+        *(_packages(bool(gpus)) if role is None else []),
+        *([_port(port, data_dir), *_metrics_port()] if role is None else []),
+        *examine_machine([] if role == "api" else gpus, data_dir),
         *storage_of(Settings()),
         *asyncio.run(_redis_memory(_settings(data_dir).redis_url.get_secret_value())),
         *witness(Settings()),
@@ -170,13 +177,18 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
     except CatalogueError as e:
         return [Finding("missing", "base models", str(e), "fix the file")]
     served = [entry for entry in entries if entry.engines]
-    if not served:
+    findings = [
+        Finding("missing", f"model {entry.id}", fault, "copy the model again", "model_incomplete")
+        for entry in entries
+        if not entry.engines and (fault := folder_fault(entry.path))
+    ]
+    if not entries:
         how = "add one with 'finetuned-server models add'; 'up' adds the demo model"
         return [Finding("note", "base models", "none yet", how)]
     choice = _sharing(settings, entries)
     settings = settings.model_copy(update={"gpu_sharing": choice.sharing})
     placement = _placement(settings, entries)
-    findings = [_sized(settings, entry, served, placement) for entry in served if entry.served]
+    findings += [_sized(settings, entry, served, placement) for entry in served if entry.served]
     findings += [
         _sized(settings, entry, served, placement, n) for entry in served for n in entry.merged
     ]
@@ -237,7 +249,7 @@ def _sized(
     name = f"engine of {merged or entry.id}"
     if fault := folder_fault(entry.path) or folder_fault(entry.served_path):
         how = "fix the folder, or remove the model from models.yaml; other models are still served"
-        return Finding("missing", name, f"unavailable: {fault}", how)
+        return Finding("missing", name, f"unavailable: {fault}", how, "model_incomplete")
     if fault := serving_fault(entry):
         return Finding("missing", name, f"unavailable: {fault}", "correct models.yaml")
     if fault := _fault_of_running(settings, merged or entry.id):
@@ -333,6 +345,16 @@ def _memory() -> Finding:
     )
 
 
+def _image(role: str) -> Finding:
+    """Say in which image this runs. Packages of the other images are not missing here."""
+    found = f"this is the image {role}: only what its process needs is checked"
+    return Finding("ok", "container image", found, code="in_image")
+
+
+def _packages(has_gpu: bool) -> list[Finding]:
+    return [*(_package(name) for name in _PACKAGES), _engine(has_gpu)]
+
+
 def _package(name: str) -> Finding:
     purpose, how = _PACKAGES[name]
     if importlib.util.find_spec(name) is not None:
@@ -398,6 +420,21 @@ def _bf16(gpus: Sequence[Gpu]) -> Finding:
     )
 
 
+def _metrics_port() -> list[Finding]:
+    """Check the port of the API's metrics, if the settings choose one."""
+    settings = Settings()
+    if "api_metrics_port" not in settings.model_fields_set:
+        return []
+    try:
+        port = settings.api_metrics_port
+        for one in listen(settings.api_metrics_host, port, "FINETUNED_API_METRICS_PORT"):
+            one.close()
+    except PortError as e:
+        what, _, how = str(e).partition(": ")
+        return [Finding("missing", "port of the metrics", what, how, "port_in_use")]
+    return []
+
+
 def _port(port: int, data_dir: Path) -> Finding:
     name = f"port {port}"
     try:
@@ -408,5 +445,5 @@ def _port(port: int, data_dir: Path) -> Finding:
         if holder and holder.data_dir and holder.data_dir.resolve() == data_dir.resolve():
             return Finding("ok", name, f"in use by this installation (pid {holder.pid})")
         what, _, how = str(e).partition(": ")
-        return Finding("missing", name, what.removeprefix(f"{name} is "), how)
-    return Finding("ok", name, "free")
+        return Finding("missing", name, what.removeprefix(f"{name} is "), how, "port_in_use")
+    return Finding("ok", name, "free", code="port_free")

@@ -102,8 +102,9 @@ class StartFailed(Exception):
 class Supervisor:
     """Starts services in order and keeps them running."""
 
-    def __init__(self, run_dir: Path, log_dir: Path) -> None:
+    def __init__(self, run_dir: Path, log_dir: Path, look_at_logs_every_s: float = 60.0) -> None:
         self._run_dir = run_dir
+        self._look_at_logs_every_s = look_at_logs_every_s
         self._log_dir = log_dir
         self._services: list[Service] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,6 +125,8 @@ class Supervisor:
     async def start(self, service: Service) -> None:
         """Start a service and keep it running."""
         await self._spawn(service)
+        if not self._services:
+            self.run_alongside(self._rotate_logs())
         self._services.append(service)
         self._keeping[service.name] = asyncio.create_task(self._keep(service))
 
@@ -205,14 +208,28 @@ class Supervisor:
         """Open the log of a process that is about to start, or nothing if the disk is full."""
         log_file = self._log_file(service)
         try:
-            if log_file.exists() and log_file.stat().st_size > _MAX_LOG_BYTES:
-                log_file.replace(log_file.with_suffix(".log.1"))
+            self._rotate(service)
             sink = log_file.open("ab")
         except OSError as e:
             log.warning("the log of %s cannot be written: %s", service.name, e.strerror)
             sink = Path(os.devnull).open("ab")  # noqa: SIM115 - the caller closes it
         service.log_start = sink.tell()
         return sink
+
+    def _rotate(self, service: Service) -> None:
+        """Empty a log that has become large, and keep a copy. Its process appends to the file."""
+        log_file = self._log_file(service)
+        if log_file.exists() and log_file.stat().st_size > _MAX_LOG_BYTES:
+            shutil.copyfile(log_file, log_file.with_suffix(".log.1"))
+            os.truncate(log_file, 0)
+            service.log_start = 0
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_at_logs_every_s)
+            for service in self._services:
+                with contextlib.suppress(OSError):  # the disk may be full
+                    await asyncio.to_thread(self._rotate, service)
 
     async def _keep(self, service: Service) -> None:
         delay_s = _BACKOFF_S

@@ -34,6 +34,7 @@
 {{- include "finetuned.checkModels" . -}}
 {{- include "finetuned.checkKeda" . -}}
 {{- include "finetuned.checkRay" . -}}
+{{- include "finetuned.checkTls" . -}}
 {{- include "finetuned.checkNodes" . -}}
 {{- range include "finetuned.outside" . | fromYamlArray -}}
 {{- if and .needed $v.networkPolicy.enabled (not (get $v.networkPolicy .value)) -}}

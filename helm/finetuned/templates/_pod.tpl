@@ -180,13 +180,13 @@ env:
 
 {{/* The operator's certificates, of which SSL_CERT_FILE names the file, in a container and its pod. */}}
 {{- define "finetuned.caMount" -}}
-{{- if .Values.caCertificates.existingSecret -}}
+{{- if include "finetuned.caSecret" . -}}
 - {name: ca, mountPath: /etc/finetuned-ca, readOnly: true}
 {{- end -}}
 {{- end }}
 
 {{- define "finetuned.caVolume" -}}
-{{- with .Values.caCertificates.existingSecret -}}
+{{- with include "finetuned.caSecret" . -}}
 - name: ca
   secret: {secretName: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
 {{- end -}}

@@ -1,9 +1,8 @@
 /** Recommendations of a report in the language of the page, each with what a click does about it. */
 
 import type { ReportAdvice } from "@finetuned/client";
-import { percent, t } from "#lib/i18n.svelte.ts";
+import { languageName, percent, t } from "#lib/i18n.svelte.ts";
 import { findingName } from "./findings.ts";
-import { languageName } from "./language.ts";
 
 export interface AdviceLink {
   text: string;
