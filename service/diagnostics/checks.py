@@ -46,9 +46,11 @@ class Finding:
     what: str
     found: str
     how: str = ""
+    code: str = ""
+    """Stable name of this result, for programs and translations; empty for some results."""
 
     @property
-    def code(self) -> str:
+    def subject_code(self) -> str:
         """Code of the subject, without the name of what is checked."""
         return self.what.partition(OF)[0].lower().replace(" ", "_")
 
@@ -157,7 +159,7 @@ def disk(folder: Path, elsewhere: str) -> Finding:
     """
     if fault := folder_fault(folder):
         return Finding("missing", "disk", fault, elsewhere)
-    place = _existing(folder)
+    place = nearest_folder(folder)
     gib = shutil.disk_usage(place).free / GIB
     if gib >= _MIN_DISK_GIB:
         return Finding("ok", "disk", f"{gib:.0f} GiB free at {place}")
@@ -167,14 +169,14 @@ def disk(folder: Path, elsewhere: str) -> Finding:
 
 def folder_fault(folder: Path) -> str | None:
     """Return why a folder cannot be written, or created; None if it can be."""
-    place = _existing(folder)
+    place = nearest_folder(folder)
     if not place.is_dir():
         return f"{place} is a file, not a folder"
     is_virtual = shutil.disk_usage(place).total == 0  # such as /proc
     return f"{place} cannot be written" if is_virtual or not os.access(place, os.W_OK) else None
 
 
-def _existing(folder: Path) -> Path:
+def nearest_folder(folder: Path) -> Path:
     """Return a folder, or the nearest one above it that exists."""
     place = folder.resolve()
     while not place.exists():

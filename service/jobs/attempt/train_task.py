@@ -11,6 +11,7 @@ from typing import Any
 
 from service.core import clock, logs, metrics, queue, tasks, tracing
 from service.core.leases import Held
+from service.core.metric_types import BoundedLabel
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
@@ -58,6 +59,7 @@ class TrainTask:
         self._upstreams = upstreams
         self._chats = chats
         self._sweeps = Sweeps(jobs)
+        self._project_label = BoundedLabel(self._settings.metrics_max_projects)
         self.draining = asyncio.Event()  # set when the worker shuts down
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
@@ -204,6 +206,9 @@ class TrainTask:
         self, attempt: TrainingAttempt, running: asyncio.Task[Outcome], lease_lost: asyncio.Event
     ) -> None:
         stopping: asyncio.Task[None] | None = None
+        project = self._project_label.value(attempt.job.project_name)
+        gpu_seconds = metrics.TRAINING_GPU_SECONDS.cell(project, attempt.job.model)
+        gpus, since = self._presence.worker.gpus, time.monotonic()
         try:
             while not lease_lost.is_set():
                 job = await self._current(attempt)
@@ -213,6 +218,9 @@ class TrainTask:
                     # A separate task, because a job that is stopping may still be cancelled.
                     stopping = asyncio.create_task(attempt.stop())
                 await asyncio.sleep(_LOOK_S)
+                now = time.monotonic()
+                gpu_seconds.inc((now - since) * gpus)
+                since = now
             log.info("the attempt is over: the trainer is killed")
             await attempt.kill()
             # Do not wait longer for pending writes: the storage may be down.
