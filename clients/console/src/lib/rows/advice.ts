@@ -128,7 +128,7 @@ const WORDINGS: Record<string, (figures: Figures) => { title: string; text: stri
 /** What a click does about a recommendation: show its rows, or open the cleaning that repairs it. */
 function linksOf(advice: ReportAdvice, base: string): AdviceLink[] {
   const figures = advice.figures ?? {};
-  const rows = (issue: string, text = t("rows.see_rows")): AdviceLink => ({
+  const rows = (issue: string, text = t("common.see_rows")): AdviceLink => ({
     text,
     href: `${base}/rows?issue=${encodeURIComponent(issue)}`,
   });
@@ -138,7 +138,7 @@ function linksOf(advice: ReportAdvice, base: string): AdviceLink[] {
   });
   switch (advice.variant ?? advice.code) {
     case "fix_broken_rows":
-      return [{ text: t("rows.see_rows"), href: `${base}/rows?score=0` }, clean("")];
+      return [{ text: t("common.see_rows"), href: `${base}/rows?score=0` }, clean("")];
     case "conflicting_labels":
       return [rows("label_contradiction")];
     case "conflicting_answers":
