@@ -15,7 +15,8 @@ def test_it_says_that_there_is_no_cluster_without_addresses(tools, tmp_path):
     nowhere.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: a\n"
         "clusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\n"
-        "contexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {token: t}}]\n"
+        "contexts: [{name: a, context: {cluster: a, user: a}}]\n"
+        "users: [{name: a, user: {token: t}}]\n"
     )
     env = {**os.environ, "KUBECONFIG": str(nowhere), "PATH": f"{tools(4)}:{os.environ['PATH']}"}
     done = subprocess.run(
