@@ -84,12 +84,11 @@ locks: install  ## Pin the installed packages, and write their hashes (TORCH_IND
 images:  ## Build all container images with docker or buildah (docs/images.md)
 	@scripts/images.sh
 
+release: openapi  ## Check, tag and write a release (VERSION=0.3.0 SIGN=key.pem FLAGS=--dry-run)
+	@$(PY) -m scripts.release $(VERSION) $(if $(SIGN),--sign $(SIGN)) $(FLAGS)
+
 bundle: install  ## Write a folder that installs a server offline (SUITE=bookworm OUTPUT=folder FLAGS=--gpu)
 	@$(PY) -m scripts.bundle --suite $(SUITE) $(FLAGS) $(OUTPUT)
-
-release: openapi  ## Save openapi.json and this version's records, which later versions are tested with
-	@cp openapi.json docs/openapi/$$($(PY) -c 'import service; print(service.__version__)').json
-	@$(PY) -m tests.upgrade.write
 
 clean:  ## Remove caches and the virtual environment
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

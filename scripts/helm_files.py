@@ -1,4 +1,6 @@
-"""Generates files of the chart: its README, and the users of its Valkey. Run `make helm-readme`.
+"""Generates files of the chart: its README, the users of its Valkey, and the names of all settings.
+
+Run `make helm-readme`.
 
 The README has the text of README.md.in and a table of values.yaml, in which a line `# -- meaning`
 describes the value on the next line. The users are those of service/core/redis/acl.py; the shell
@@ -15,10 +17,12 @@ from typing import Any
 
 import yaml
 
+from service.config import Settings
 from service.core.redis.acl import USERS
 
 CHART = Path(__file__).parent.parent / "helm" / "finetuned"
 VALKEY_USERS = CHART / "files" / "valkey-users.conf"
+SETTINGS = CHART / "files" / "settings.txt"
 _MEANING = re.compile(r"^( *)# -- (.+)$")
 _KEY = re.compile(r"^( *)([A-Za-z]\w*):")
 _INDENT = 2
@@ -86,7 +90,13 @@ def valkey_users() -> str:
     )
 
 
+def settings() -> str:
+    """Return the names of all settings, one a line."""
+    return "".join(f"{name.upper()}\n" for name in sorted(Settings.model_fields))
+
+
 if __name__ == "__main__":
     (CHART / "README.md").write_text(readme(), "utf-8")
     VALKEY_USERS.write_text(valkey_users(), "utf-8")
-    sys.stdout.write(f"wrote {CHART / 'README.md'} and {VALKEY_USERS}\n")
+    SETTINGS.write_text(settings(), "utf-8")
+    sys.stdout.write(f"wrote {CHART / 'README.md'}, {VALKEY_USERS} and {SETTINGS}\n")

@@ -30,6 +30,7 @@ from service.erasure.search.records import Searches
 from service.evals import graders_routes
 from service.evals.records import Evals
 from service.exports.records import Exports
+from service.files.curation.masking import Masking
 from service.files.curation.recognizers.records import Recognizers
 from service.files.curation.records import Tasks
 from service.files.curation.reviews.records import Reviews
@@ -193,6 +194,7 @@ def _add_records(state: State, settings: Settings) -> None:
     state.dispatcher = Dispatcher(state.jobs, redis, settings)
     state.uploads, state.curation = Uploads(redis, state.files), Tasks(redis)
     state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)
+    state.masking = Masking(state.recognizers)
     state.reviews = Reviews(redis, state.storage)
     state.evaluation_labels = Labels(redis, state.storage)
     state.upload_slots = upload_slots(settings.max_uploads_at_once)

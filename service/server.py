@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -15,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from service import __version__
-from service.app import create_app
+from service.app import Api, create_app
 from service.config import Settings
 from service.core import logs, tracing
 from service.core.networks import network
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S = 75
 _COLLECT_AFTER_OBJECTS = 10_000
+_LAST_WORDS_S = 2  # for error events, after which uvicorn cancels what is still open
 
 
 def main() -> None:
@@ -63,9 +65,9 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,  # web/client_address.py determines the addresses of clients
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),
+        timeout_graceful_shutdown=math.ceil(settings.stop_grace_s) + _LAST_WORDS_S,
     )
-    server = _Server(config)
+    server = _Server(config, api, settings.stop_grace_s)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(_sockets(settings))
     if not server.started:
@@ -73,6 +75,11 @@ def main() -> None:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, api: Api, stop_grace_s: float) -> None:
+        super().__init__(config)
+        self._api = api
+        self._stop_grace_s = stop_grace_s
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and log the addresses, which uvicorn does only for sockets of its own."""
         await super().startup(sockets)
@@ -81,6 +88,15 @@ class _Server(uvicorn.Server):
             host, port = one.getsockname()[:2]
             place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             log.info("running on %s://%s", scheme, place)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let open requests end. After the grace period, streams end with an error event."""
+        asyncio.get_running_loop().call_later(self._stop_grace_s, self._end_streams)
+        await super().shutdown(sockets)
+
+    def _end_streams(self) -> None:
+        if self._api.gateway is not None:
+            self._api.gateway.close()
 
 
 def _sockets(settings: Settings) -> list[socket.socket]:

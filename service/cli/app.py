@@ -108,6 +108,7 @@ app.command()(reference.metrics)
 app.command()(reference.codes)
 app.command("error-codes")(reference.error_codes)
 app.command()(maintenance.doctor)
+app.command()(maintenance.plan)
 for _name, _help in (
     ("keys", "API keys."),
     ("models", "Base models."),

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from service.cli import egress
+from service.cli.machine import examine_machine, image_role
 from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
 from service.core.redis import connect
@@ -31,10 +32,10 @@ from service.inference.engine.sizing_inputs import engines_bytes, gather
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.model_folder import folder_fault, serving_fault
 from service.standalone.layout import AlreadyRunning, DataLayout
-from service.standalone.placement import Placement, place, summary, wanted_engines
+from service.standalone.placement import Placement, summary, wanted_engines
 from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import GPU_SHARING, engine_name, running_store
-from service.standalone.sharing import Choice, choose_sharing
+from service.standalone.sharing import Choice, choose_sharing, place_all
 
 _MIN_MEMORY_GIB = 8
 _PACKAGES = {
@@ -49,16 +50,22 @@ _PACKAGES = {
 
 
 def examine(data_dir: Path, port: int) -> list[Finding]:
-    """Check the GPU, memory, disk, packages, port, storage, Redis, and the engines to start."""
+    """Check the machine, packages, ports, storage, Redis, and the engines to start.
+
+    In one of our images, only what its process needs is checked.
+    """
     gpus = installed_gpus()
+    role = image_role()
+    if role is not None:
+        data_dir = Settings().data_dir
     return [
-        _gpu(gpus),
-        _memory(),
+        *([] if role is None else [_image(role)]),
+        *([] if role == "api" else [_gpu(gpus), _bf16(gpus)]),
+        *([] if role == "api" else [_memory()]),
         disk(data_dir, "use another --data-dir"),
-        *(_package(name) for name in _PACKAGES),
-        _engine(bool(gpus)),
-        _bf16(gpus),
-        _port(port, data_dir),
+        *(_packages(bool(gpus)) if role is None else []),
+        *([_port(port, data_dir), *_metrics_port()] if role is None else []),
+        *examine_machine([] if role == "api" else gpus, data_dir),
         *storage_of(Settings()),
         *asyncio.run(_redis_memory(_settings(data_dir).redis_url.get_secret_value())),
         *witness(Settings()),
@@ -115,10 +122,13 @@ def _needs_no_variables(process: str) -> bool:
     return process.split(" (", maxsplit=1)[0] in {"up", "api", "worker", "valkey-server"}
 
 
-def machine_plan(data_dir: Path, gpus: str | None, row_tokens: int) -> dict[str, Any]:
+def machine_plan(
+    data_dir: Path, gpus: str | None, row_tokens: int, memory_gib: int | None = None
+) -> dict[str, Any]:
     """Return the plan of `up` for GPUs such as `4x24GiB`, or for this machine's.
 
-    `row_tokens` is the length of the longest row of the trainings.
+    `row_tokens` is the length of the longest row of the trainings, and `memory_gib` the memory of
+    the machine, if it is not this one.
 
     Raises BadGpus for others, and if this machine has none or does not report their memory.
     """
@@ -142,7 +152,7 @@ def machine_plan(data_dir: Path, gpus: str | None, row_tokens: int) -> dict[str,
         sizes,
         entries,
         settings,
-        memory_bytes(),
+        memory_bytes() if memory_gib is None else memory_gib * GIB,
         has_bf16=has_bf16,
         capability=known,
         is_sharing_set="gpu_sharing" in Settings().model_fields_set,
@@ -167,13 +177,18 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
     except CatalogueError as e:
         return [Finding("missing", "base models", str(e), "fix the file")]
     served = [entry for entry in entries if entry.engines]
-    if not served:
+    findings = [
+        Finding("missing", f"model {entry.id}", fault, "copy the model again", "model_incomplete")
+        for entry in entries
+        if not entry.engines and (fault := folder_fault(entry.path))
+    ]
+    if not entries:
         how = "add one with 'finetuned-server models add'; 'up' adds the demo model"
         return [Finding("note", "base models", "none yet", how)]
     choice = _sharing(settings, entries)
     settings = settings.model_copy(update={"gpu_sharing": choice.sharing})
-    placement = _placement(settings, served)
-    findings = [_sized(settings, entry, served, placement) for entry in served if entry.served]
+    placement = _placement(settings, entries)
+    findings += [_sized(settings, entry, served, placement) for entry in served if entry.served]
     findings += [
         _sized(settings, entry, served, placement, n) for entry in served for n in entry.merged
     ]
@@ -200,13 +215,14 @@ def _sharing(settings: Settings, entries: Sequence[BaseModelEntry]) -> Choice:
     )
 
 
-def _placement(settings: Settings, served: Sequence[BaseModelEntry]) -> Placement | None:
+def _placement(settings: Settings, entries: Sequence[BaseModelEntry]) -> Placement | None:
     """Return where `up` puts engines and trainings if there are several GPUs."""
     gpus = own_gpus()
     sizes = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     if len(gpus) < 2 or len(sizes) < len(gpus):
         return None
-    return place(sizes, wanted_engines(served, capability()), settings, memory_bytes())
+    wanted = wanted_engines(entries, capability())
+    return place_all(sizes, entries, wanted, settings, memory_bytes(), all_have_bf16(gpus))
 
 
 def _settings(data_dir: Path) -> Settings:
@@ -233,7 +249,7 @@ def _sized(
     name = f"engine of {merged or entry.id}"
     if fault := folder_fault(entry.path) or folder_fault(entry.served_path):
         how = "fix the folder, or remove the model from models.yaml; other models are still served"
-        return Finding("missing", name, f"unavailable: {fault}", how)
+        return Finding("missing", name, f"unavailable: {fault}", how, "model_incomplete")
     if fault := serving_fault(entry):
         return Finding("missing", name, f"unavailable: {fault}", "correct models.yaml")
     if fault := _fault_of_running(settings, merged or entry.id):
@@ -258,9 +274,9 @@ def _sized(
 
 
 def _placed(placement: Placement, model: str, name: str) -> Finding:
-    if (engine := placement.engine(model)) is not None:
-        gpus = ", ".join(map(str, engine.gpus))
-        return Finding("ok", name, f"GPU {gpus}; {'; '.join(engine.sizes.reasons)}")
+    if engines := placement.engines_of(model):
+        gpus = "; ".join(f"GPU {', '.join(map(str, engine.gpus))}" for engine in engines)
+        return Finding("ok", name, f"{gpus}; {'; '.join(engines[0].sizes.reasons)}")
     fault = next(engine for engine in placement.unplaced if engine.model == model)
     return Finding("missing", name, fault.what, fault.how)
 
@@ -329,6 +345,16 @@ def _memory() -> Finding:
     )
 
 
+def _image(role: str) -> Finding:
+    """Say in which image this runs. Packages of the other images are not missing here."""
+    found = f"this is the image {role}: only what its process needs is checked"
+    return Finding("ok", "container image", found, code="in_image")
+
+
+def _packages(has_gpu: bool) -> list[Finding]:
+    return [*(_package(name) for name in _PACKAGES), _engine(has_gpu)]
+
+
 def _package(name: str) -> Finding:
     purpose, how = _PACKAGES[name]
     if importlib.util.find_spec(name) is not None:
@@ -394,6 +420,21 @@ def _bf16(gpus: Sequence[Gpu]) -> Finding:
     )
 
 
+def _metrics_port() -> list[Finding]:
+    """Check the port of the API's metrics, if the settings choose one."""
+    settings = Settings()
+    if "api_metrics_port" not in settings.model_fields_set:
+        return []
+    try:
+        port = settings.api_metrics_port
+        for one in listen(settings.api_metrics_host, port, "FINETUNED_API_METRICS_PORT"):
+            one.close()
+    except PortError as e:
+        what, _, how = str(e).partition(": ")
+        return [Finding("missing", "port of the metrics", what, how, "port_in_use")]
+    return []
+
+
 def _port(port: int, data_dir: Path) -> Finding:
     name = f"port {port}"
     try:
@@ -404,5 +445,5 @@ def _port(port: int, data_dir: Path) -> Finding:
         if holder and holder.data_dir and holder.data_dir.resolve() == data_dir.resolve():
             return Finding("ok", name, f"in use by this installation (pid {holder.pid})")
         what, _, how = str(e).partition(": ")
-        return Finding("missing", name, what.removeprefix(f"{name} is "), how)
-    return Finding("ok", name, "free")
+        return Finding("missing", name, what.removeprefix(f"{name} is "), how, "port_in_use")
+    return Finding("ok", name, "free", code="port_free")

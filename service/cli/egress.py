@@ -169,7 +169,7 @@ def allowed(settings: Settings, environ: Mapping[str, str]) -> dict[Address, str
         *(("FINETUNED_REDIS_URL", url) for url in _redis(settings.redis_url.get_secret_value())),
         *(
             ("FINETUNED_UPSTREAMS", url.strip().removeprefix("dns+"))
-            for urls in settings.upstreams.values()
+            for urls in settings.engine_urls.values()
             for url in urls.split(",")
         ),
         *(("FINETUNED_MLFLOW_TRACKING_URIS", url) for url in settings.mlflow_tracking_uris),

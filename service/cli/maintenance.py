@@ -9,31 +9,25 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.cli.common import DataDir, NewDataDir, fail
+
+if TYPE_CHECKING:
+    from service.diagnostics.checks import Finding
 
 
 def doctor(
     data_dir: NewDataDir = Path("var"),
     port: Annotated[int, typer.Option(help="Port that the API will use.", min=0, max=65535)] = 8000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Print which engines and trainings `up` puts on which GPU."),
+    show_plan: Annotated[
+        bool, typer.Option("--plan", help="The same as the command `plan`.", hidden=True)
     ] = False,
-    gpus: Annotated[
-        str | None,
-        typer.Option(help="With --plan: other GPUs than this machine's, such as 4x24GiB."),
-    ] = None,
-    row_tokens: Annotated[
-        int,
-        typer.Option(
-            min=64, max=1_000_000, help="With --plan: tokens in the longest row of a training."
-        ),
-    ] = 2048,
+    gpus: Annotated[str | None, typer.Option(hidden=True)] = None,
+    row_tokens: Annotated[int, typer.Option(min=64, max=1_000_000, hidden=True)] = 2048,
     egress: Annotated[
         bool,
         typer.Option(
@@ -43,14 +37,16 @@ def doctor(
     seconds: Annotated[
         float, typer.Option(help="With --egress: how long to watch.", min=0, max=86_400)
     ] = 10,
+    kubernetes: Annotated[
+        str | None,
+        typer.Option(help="Check a cluster from a pod: what the chart expects of it, as JSON."),
+    ] = None,
 ) -> None:
     """Report what this machine lacks to run the service, and how to fix it."""
-    if plan or gpus is not None:
-        _print_plan(data_dir, gpus, row_tokens, as_json=as_json)
+    if show_plan or gpus is not None:
+        plan(data_dir, gpus, row_tokens, as_json=as_json)
         return
-    from service.cli.doctor import examine, examine_egress
-
-    findings = examine_egress(data_dir, seconds) if egress else examine(data_dir, port)
+    findings = _findings(data_dir, port, seconds, egress=egress, kubernetes=kubernetes)
     if as_json:
         typer.echo(json.dumps([vars(f) for f in findings]))
     else:
@@ -60,12 +56,39 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _print_plan(data_dir: Path, gpus: str | None, row_tokens: int, *, as_json: bool) -> None:
+def _findings(
+    data_dir: Path, port: int, seconds: float, *, egress: bool, kubernetes: str | None
+) -> list[Finding]:
+    if kubernetes is not None:
+        from service.config import Settings
+        from service.diagnostics.kubernetes import Expected, examine_pod
+
+        return asyncio.run(examine_pod(Expected.model_validate_json(kubernetes), Settings()))
+    from service.cli.doctor import examine, examine_egress
+
+    return examine_egress(data_dir, seconds) if egress else examine(data_dir, port)
+
+
+def plan(
+    data_dir: NewDataDir = Path("var"),
+    gpus: Annotated[
+        str | None,
+        typer.Option(help="Other GPUs than this machine's, such as 4x24GiB or 24GiB,2x80GiB."),
+    ] = None,
+    row_tokens: Annotated[
+        int, typer.Option(min=64, max=1_000_000, help="Tokens in the longest row of a training.")
+    ] = 2048,
+    memory: Annotated[
+        int | None, typer.Option(min=1, help="Memory of the machine in GiB, if it is another one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print which engines and trainings `up` puts on which GPU, and what fits on them."""
     from service.cli.doctor import machine_plan
     from service.cli.plan import BadGpus, as_text
 
     try:
-        found = machine_plan(data_dir, gpus, row_tokens)
+        found = machine_plan(data_dir, gpus, row_tokens, memory)
     except BadGpus as e:
         fail(e)
     typer.echo(json.dumps(found) if as_json else as_text(found))

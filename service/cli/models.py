@@ -23,6 +23,7 @@ from service.cli.connections import (
     redis_url,
 )
 from service.config import Settings
+from service.core.errors import StorageError
 from service.core.redis import Client
 from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
@@ -30,6 +31,7 @@ from service.jobs.records import Jobs
 from service.models.adapters import load_signing_key
 from service.models.add import add_model
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError, ServingQuantization
+from service.models.fetch import fetch_model
 from service.models.model_folder import ModelRefused
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
@@ -156,6 +158,22 @@ def remove(
         fail(str(e))
 
 
+@app.command("fetch")
+def fetch(
+    url: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX of a Hugging Face folder.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to create.")],
+) -> None:
+    """Copy a base model from S3 to a folder, unless it is already there.
+
+    Credentials are those of the storage (AWS_…).
+    """
+    try:
+        copied = asyncio.run(fetch_model(url, folder))
+    except (*_ERRORS, StorageError) as e:
+        fail(e)
+    typer.echo(f"copied {url} to {folder}" if copied else f"{folder} is already there")
+
+
 @app.command("bundle")
 def bundle(
     source: Annotated[
@@ -255,7 +273,7 @@ def _how_to_serve(data_dir: Path | None, model: str) -> str:
     """Return the next command, which serves a model."""
     if data_dir is None:
         return f"Start its engine with 'finetuned-server inference {model}'"
-    return f"To serve it, start '{_up(data_dir)}' (again, if it is running)"
+    return f"To serve it, start '{_up(data_dir)}', unless it is running"
 
 
 def _up(data_dir: Path) -> str:
@@ -284,8 +302,8 @@ async def _remove(data_dir: Path | None, model_id: str) -> str:
             )
         models.remove(model_id)
     return (
-        f"removed {model_id}. Its files are still in {entry.path}. If its engine is running, stop "
-        "it, or start 'finetuned-server up' again."
+        f"removed {model_id}. Its files are still in {entry.path}. 'finetuned-server up' stops its "
+        "engine; stop one that you started yourself."
     )
 
 

@@ -1,4 +1,4 @@
-"""`doctor --plan`: computes which engines and trainings fit on the GPUs of a machine."""
+"""`plan`: computes which engines and trainings fit on the GPUs of a machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from service.fleet.workers import Capacity
 from service.jobs.planning.machines import read_shape
 from service.jobs.planning.memory_plan import advice, plan
 from service.models.catalogue import BaseModelEntry
-from service.standalone.placement import PlacedEngine, Placement, place, wanted_engines
+from service.standalone.placement import PlacedEngine, Placement, wanted_engines
 from service.standalone.sharing import (
     BATCH,
     LENGTH,
     choose_sharing,
+    place_all,
     reference_training,
     training_machine,
 )
@@ -63,12 +64,14 @@ def plan_of(
         gpus, entries, wanted, settings, memory_bytes, is_set=is_sharing_set, has_bf16=has_bf16
     )
     settings = settings.model_copy(update={"gpu_sharing": choice.sharing})
-    placement = place(gpus, wanted, settings, memory_bytes)
+    placement = place_all(gpus, entries, wanted, settings, memory_bytes, has_bf16)
     return {
         "sharing": placement.sharing,
+        "memory_bytes": memory_bytes,
         "why_sharing": choice.why,
         "gpus": [_gpu(placement, gpu) for gpu in range(len(gpus))],
         "engines": [_engine(engine) for engine in placement.engines],
+        "workers": [list(worker) for worker in placement.workers],
         "unplaced": [vars(engine) for engine in placement.unplaced],
         "row_tokens": row_tokens,
         "trainings": _trainings(placement, entries, settings, has_bf16, row_tokens),
@@ -84,7 +87,7 @@ def _gpu(placement: Placement, gpu: int) -> dict[str, Any]:
             {"model": engine.model, "memory_bytes": int(engine.share * total)}
             for engine in placement.engines_on(gpu)
         ],
-        "trains": gpu in placement.worker,
+        "trains": placement.trains(gpu),
         "training_bytes": placement.trainer_on(gpu),
         "free_bytes": placement.free_on(gpu),
     }
@@ -94,6 +97,7 @@ def _engine(engine: PlacedEngine) -> dict[str, Any]:
     return {
         "model": engine.model,
         "gpus": list(engine.gpus),
+        "sleeps": engine.sleeps,
         "gpu_memory_utilization": engine.share,
         "quantization": engine.sizes.base.quantization,
         "weights_bytes": engine.sizes.base.weights_bytes,
@@ -153,7 +157,11 @@ def as_text(found: dict[str, Any]) -> str:
             )
         )
     lines = [*_table(rows), "", _sharing(found)]
-    lines += [_engine_words(engine) for engine in found["engines"]]
+    lines += _workers(found)
+    firsts = {engine["model"]: engine for engine in reversed(found["engines"])}
+    for model, engine in sorted(firsts.items(), key=lambda item: item[1]["gpus"]):
+        others = [e["gpus"] for e in found["engines"] if e["model"] == model][1:]
+        lines += [_engine_words(engine), *_replica_words(others)]
     lines += [f"✗ engine of {e['model']}: {e['what']}\n    → {e['how']}" for e in found["unplaced"]]
     batch = f"{BATCH} rows of up to {found['row_tokens']:,} tokens in a batch"
     lines += [f"• trainings: QLoRA of rank 16, {batch}"]
@@ -180,6 +188,26 @@ def _sharing(found: dict[str, Any]) -> str:
     return f"{line}\n• FINETUNED_TRAIN_SLO_MS: {why}" if why else line
 
 
+def _workers(found: dict[str, Any]) -> list[str]:
+    """Return how many jobs train at the same time, and what they leave of the engines."""
+    workers = found["workers"]
+    if len(found["gpus"]) < 2:
+        return []
+    memory = f"with {found['memory_bytes'] / GIB:.0f} GiB of the machine's memory"
+    jobs = "1 job trains" if len(workers) == 1 else f"up to {len(workers)} jobs train"
+    sizes = sorted({len(worker) for worker in workers})
+    each = " or ".join(map(str, sizes)) + (" GPU" if sizes == [1] else " GPUs")
+    lines = [f"• {jobs} at the same time, on {each} each ({memory})"]
+    total = len(found["engines"])
+    awake = sum(not engine["sleeps"] for engine in found["engines"])
+    if found["sharing"] == "separate" and awake < total:
+        lines.append(
+            f"• while no job trains, {total} engines serve; while jobs train on all these "
+            f"GPUs, {awake} {'does' if awake == 1 else 'do'}"
+        )
+    return lines
+
+
 def _engine_words(engine: dict[str, Any]) -> str:
     gpus = ", ".join(map(str, engine["gpus"]))
     where = f"GPU {gpus}" if len(engine["gpus"]) == 1 else f"divided among GPUs {gpus}"
@@ -187,8 +215,17 @@ def _engine_words(engine: dict[str, Any]) -> str:
     adapters = f", {count} adapter{'s' if count > 1 else ''} in a batch" if count else ""
     return (
         f"✓ engine of {engine['model']}: {where}, context of {engine['max_model_len']:,} tokens"
-        f"{adapters}{_why_quantized(engine)}"
+        f"{adapters}{', sleeps while a job trains' if engine['sleeps'] else ''}"
+        f"{_why_quantized(engine)}"
     )
+
+
+def _replica_words(gpus: Sequence[Sequence[int]]) -> list[str]:
+    """Describe the further engines of a model on these GPUs."""
+    if not gpus:
+        return []
+    places = "; ".join(", ".join(map(str, each)) for each in gpus)
+    return [f"    → the same on GPUs {places}, asleep while a job trains there"]
 
 
 def _why_quantized(engine: dict[str, Any]) -> str:

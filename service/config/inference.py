@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, TypeAdapter, field_validator
 
 from service.config.fields import GIB, CommaSeparated
 
+_URLS = TypeAdapter(dict[str, str])
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 NEVER_PASSED_ON = frozenset(
     {
@@ -26,7 +28,13 @@ class GatewaySettings(BaseModel):
     upstreams: dict[str, str] = Field(
         default_factory=dict,
         description="Base model ID, or name of a merged model → comma-separated URLs of the vLLM "
-        "servers that serve it. dns+http://NAME:PORT means one server at each address of the name.",
+        "servers that serve it. dns+http://NAME:PORT or dns+https://NAME:PORT means one server "
+        "at each address of the name.",
+    )
+    upstreams_file: Path | None = Field(
+        default=None,
+        description="JSON file with more of them, which is read again when it changes: models are "
+        "added and removed without a restart.",
     )
     upstream_api_key: SecretStr | None = None
     upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
@@ -68,6 +76,12 @@ class GatewaySettings(BaseModel):
         "once. Further requests wait in the API, and projects take turns.",
     )
 
+    engine_start_wait_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long requests wait in the API while no engine of their model serves, such "
+        "as one that was scaled to zero. 0: they are refused at once.",
+    )
     max_answers_per_request: int = Field(
         default=16,
         ge=1,
@@ -86,6 +100,16 @@ class GatewaySettings(BaseModel):
         description="Parameters of vLLM that inference requests may have in addition to those of "
         "docs/serving.md, separated by commas. They are passed on without checks.",
     )
+
+    @property
+    def engine_urls(self) -> dict[str, str]:
+        """The URLs of `upstreams` and of its file as it is now. Raises OSError or ValueError."""
+        file = self.upstreams_file
+        return (
+            self.upstreams
+            if file is None
+            else self.upstreams | _URLS.validate_json(file.read_bytes())
+        )
 
     @field_validator("extra_request_fields")
     @classmethod
@@ -137,6 +161,11 @@ class EngineSettings(BaseModel):
             "How engines and trainings use a GPU. share: they divide its memory. time-slice: "
             "engines sleep while a job trains. If unset, `up` uses share."
         ),
+    )
+    sleeping_engines: CommaSeparated = Field(
+        default=(),
+        description="URLs of the engines that sleep while this worker trains, separated by commas. "
+        "If empty, all engines with time-slice, and none otherwise. `up` sets it for each worker.",
     )
     engine_drain_s: float = Field(
         default=60.0,

@@ -37,7 +37,7 @@ class WorkerSettings(BaseModel):
     )
     max_attempts_without_progress: int = Field(default=3, ge=1)
     stop_grace_s: float = Field(
-        default=60.0,
+        default=120.0,
         gt=0,
         description="Time for a process that is asked to stop: for open requests and streams, and "
         "for a trainer to save a checkpoint, which a worker then has as long again to store.",

@@ -83,6 +83,11 @@ class Child:
             self._process.stdin.write(line)
             await self._process.stdin.drain()
 
+    async def exchange(self, content: bytes) -> bytes:
+        """Write all of stdin, and return all of stdout when the child has ended."""
+        written, _ = await self._process.communicate(content)
+        return written
+
     async def wait(self) -> int:
         """Wait for and return the exit code; a negative one is the signal that killed the child."""
         return await self._process.wait()

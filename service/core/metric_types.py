@@ -139,8 +139,8 @@ class Counter(_SingleValue):
 
     kind = "counter"
     _family = CounterMetricFamily
-    events: Mapping[str, str] = {}
-    """For a counter of outbox events: their types by label value."""
+    events: Mapping[tuple[str, ...], str] = {}
+    """For a counter of outbox events: their types by label values."""
 
 
 class Gauge(_SingleValue):
@@ -228,14 +228,18 @@ class Group:
         return Counter(self, name, documentation, labels, from_zero if labels else [()])
 
     def event_counter(
-        self, name: str, documentation: str, label: str, events: Mapping[str, str]
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        events: Mapping[tuple[str, ...], str],
     ) -> Counter:
-        """Declare a counter of events of the outbox, given as their types by label value.
+        """Declare a counter of events of the outbox, given as their types by label values.
 
         Their numbers are in Redis. Not from zero: a process that has not read the number must not
         export 0, because Prometheus would see an increase from 0 to the number.
         """
-        counter = Counter(self, name, documentation, [label], [])
+        counter = Counter(self, name, documentation, labels, [])
         counter.events = events
         return counter
 

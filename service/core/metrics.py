@@ -25,7 +25,7 @@ _HTTP = Group("HTTP", (_API,))
 _GATEWAY = Group("Inference gateway", (_API, _WORKER), note="in workers, evaluations")
 _CAPTURE = Group("Inference gateway", (_API,))
 _UPSTREAMS = Group("Engines, as seen by their callers", (_API, _WORKER))
-_ADAPTERS = Group("Adapters of an engine", (_ENGINE,))
+_ADAPTERS = Group("Engines", (_ENGINE,))
 _ENDED_JOBS = Group("Jobs and training", (_API, _WORKER), note=_SHARED)
 _JOBS = Group("Jobs and training", (_WORKER,))
 _ALL_JOBS = Group("Jobs and training", (_WORKER,), note=_SHARED)
@@ -38,6 +38,7 @@ _ALL_RUNS = Group("Evaluations", (_WORKER,), note=_SHARED)
 _ENDED_EXPORTS = Group("Exports", (_API, _WORKER), note=_SHARED)
 _ALL_EXPORTS = Group("Exports", (_WORKER,), note=_SHARED)
 _ENDED_BATCHES = Group("Batches", (_API, _WORKER), note=_SHARED)
+_ENDED_OPERATIONS = Group("Operations", (_API, _WORKER), note=_SHARED)
 _BATCHES = Group("Batches", (_WORKER,))
 _ALL_BATCHES = Group("Batches", (_WORKER,), note=_SHARED)
 _ENDED_GENERATIONS = Group("Generations", (_API, _WORKER), note=_SHARED)
@@ -163,7 +164,7 @@ ENGINE_EJECTIONS = _UPSTREAMS.counter(
 )
 ENGINE_WAITING_REQUESTS = _UPSTREAMS.gauge(
     "finetuned_engine_waiting_requests",
-    "Requests that wait in this process until the engines have room for them.",
+    "Requests that wait in this process until the engines have room for them, or until one starts.",
     ["base_model"],
 )
 ENGINE_SPILLED_REQUESTS = _UPSTREAMS.counter(
@@ -209,6 +210,9 @@ ADAPTERS = _ADAPTERS.gauge(
 ADAPTER_CACHE_BYTES = _ADAPTERS.gauge(
     "finetuned_adapter_cache_bytes", "Bytes of the adapters on this engine's disk."
 )
+ENGINE_GPUS = _ADAPTERS.gauge(
+    "finetuned_engine_gpus", "GPUs that this engine uses; 0 on the CPU.", ["base_model"]
+)
 ADAPTER_CACHE_LIMIT_BYTES = _ADAPTERS.gauge(
     "finetuned_adapter_cache_limit_bytes", "FINETUNED_ADAPTER_CACHE_BYTES of this engine."
 )
@@ -216,11 +220,11 @@ ADAPTER_CACHE_LIMIT_BYTES = _ADAPTERS.gauge(
 JOBS = _ENDED_JOBS.event_counter(
     "finetuned_jobs_total",
     "Fine-tuning jobs of the installation that reached a final state.",
-    "status",
+    ["status"],
     {
-        "succeeded": "fine_tuning.job.succeeded",
-        "failed": "fine_tuning.job.failed",
-        "cancelled": "fine_tuning.job.cancelled",
+        ("succeeded",): "fine_tuning.job.succeeded",
+        ("failed",): "fine_tuning.job.failed",
+        ("cancelled",): "fine_tuning.job.cancelled",
     },
 )
 # Set from the records by the reconciler, on every worker.
@@ -269,6 +273,12 @@ REINFORCEMENT_ANSWERS = _JOBS.counter(
     "Sampled answers in reinforcement trainings of this worker, by whether the grader could score "
     "them (graded, failed).",
     labels=("outcome",),
+)
+# By project and base model, for costs.
+TRAINING_GPU_SECONDS = _JOBS.counter(
+    "finetuned_training_gpu_seconds_total",
+    "Time that training jobs held GPUs of this worker, times the number of GPUs.",
+    ["project", "base_model"],
 )
 # With FINETUNED_TRAIN_SLO_MS.
 TRAIN_RESTED_SECONDS = _JOBS.counter(
@@ -327,11 +337,11 @@ JOB_EVALUATIONS_UNFINISHED = _ALL_JOBS.gauge(
 SWEEPS = _ENDED_JOBS.event_counter(
     "finetuned_sweeps_total",
     "Sweeps of the installation that have ended.",
-    "status",
+    ["status"],
     {
-        "succeeded": "fine_tuning.sweep.succeeded",
-        "failed": "fine_tuning.sweep.failed",
-        "cancelled": "fine_tuning.sweep.cancelled",
+        ("succeeded",): "fine_tuning.sweep.succeeded",
+        ("failed",): "fine_tuning.sweep.failed",
+        ("cancelled",): "fine_tuning.sweep.cancelled",
     },
 )
 SWEEPS_UNFINISHED = _ALL_JOBS.gauge(
@@ -349,11 +359,11 @@ ALIAS_GAIN_POINTS = _ALIASES.gauge(
 EVAL_RUNS = _ENDED_RUNS.event_counter(
     "finetuned_eval_runs_total",
     "Evaluation runs of the installation that reached a final state.",
-    "status",
+    ["status"],
     {
-        "completed": "eval.run.succeeded",
-        "failed": "eval.run.failed",
-        "canceled": "eval.run.canceled",
+        ("completed",): "eval.run.succeeded",
+        ("failed",): "eval.run.failed",
+        ("canceled",): "eval.run.canceled",
     },
 )
 EVAL_RUNS_RUNNING = _RUNS.gauge(
@@ -372,26 +382,51 @@ EVAL_ITEMS = _RUNS.counter(
 EXPORTS = _ENDED_EXPORTS.event_counter(
     "finetuned_exports_total",
     "Exports of the installation that reached a final state.",
-    "status",
+    ["status"],
     {
-        "succeeded": "export.succeeded",
-        "failed": "export.failed",
-        "cancelled": "export.cancelled",
+        ("succeeded",): "export.succeeded",
+        ("failed",): "export.failed",
+        ("cancelled",): "export.cancelled",
     },
 )
 EXPORTS_UNFINISHED = _ALL_EXPORTS.gauge(
     "finetuned_exports_unfinished", "Exports of the installation that have not ended."
 )
 
+_OPERATIONS = (
+    *("advice", "sweep", "model.import", "model.export", "organization.erasure"),
+    *("dataset.report", "dataset.preview", "dataset.cleaning", "dataset.diff", "dataset.merge"),
+    "dataset.generation",
+)
+OPERATIONS = _ENDED_OPERATIONS.event_counter(
+    "finetuned_operations_total",
+    "Long-running operations of the installation that reached a final state, by kind of object.",
+    ["object", "status"],
+    {
+        (kind, status): f"{kind}.{status}"
+        for kind in _OPERATIONS
+        for status in ("completed", "failed", "cancelled")
+    }
+    # These have the events of the counters that are older.
+    | {
+        ("sweep", end.replace("succeeded", "completed")): event
+        for (end,), event in SWEEPS.events.items()
+    }
+    | {
+        ("model.export", end.replace("succeeded", "completed")): event
+        for (end,), event in EXPORTS.events.items()
+    },
+)
+
 BATCHES = _ENDED_BATCHES.event_counter(
     "finetuned_batches_total",
     "Batches of the installation that reached a final state.",
-    "status",
+    ["status"],
     {
-        "completed": "batch.completed",
-        "failed": "batch.failed",
-        "expired": "batch.expired",
-        "cancelled": "batch.cancelled",
+        ("completed",): "batch.completed",
+        ("failed",): "batch.failed",
+        ("expired",): "batch.expired",
+        ("cancelled",): "batch.cancelled",
     },
 )
 BATCHES_UNFINISHED = _ALL_BATCHES.gauge(
@@ -407,11 +442,11 @@ BATCH_REQUESTS = _BATCHES.counter(
 GENERATIONS = _ENDED_GENERATIONS.event_counter(
     "finetuned_generations_total",
     "Generations of training rows from documents that reached a final state.",
-    "status",
+    ["status"],
     {
-        "completed": "dataset.generation.completed",
-        "failed": "dataset.generation.failed",
-        "cancelled": "dataset.generation.cancelled",
+        ("completed",): "dataset.generation.completed",
+        ("failed",): "dataset.generation.failed",
+        ("cancelled",): "dataset.generation.cancelled",
     },
 )
 GENERATIONS_UNFINISHED = _ALL_GENERATIONS.gauge(

@@ -26,6 +26,12 @@ from service.web.audit_trail import STREAM
 
 Level = Literal["ok", "note", "missing"]
 _MARKS: Final = {"ok": "✓", "note": "•", "missing": "✗"}
+OF: Final = " of "
+CODES: Final = frozenset(
+    {"redis", "redis_memory", "storage", "disk", "cpu_workers", "gpu_workers", "versions"}
+    | {"base_models", "engine", "audit_log"}
+)
+"""Codes of the subjects that the API checks."""
 _MAX_PROJECTS: Final = 3
 _MIN_DISK_GIB: Final = 10
 _LATE_S: Final = 120.0
@@ -40,6 +46,13 @@ class Finding:
     what: str
     found: str
     how: str = ""
+    code: str = ""
+    """Stable name of this result, for programs and translations; empty for some results."""
+
+    @property
+    def subject_code(self) -> str:
+        """Code of the subject, without the name of what is checked."""
+        return self.what.partition(OF)[0].lower().replace(" ", "_")
 
     def __str__(self) -> str:
         line = f"{_MARKS[self.level]} {self.what}: {self.found}"
@@ -146,7 +159,7 @@ def disk(folder: Path, elsewhere: str) -> Finding:
     """
     if fault := folder_fault(folder):
         return Finding("missing", "disk", fault, elsewhere)
-    place = _existing(folder)
+    place = nearest_folder(folder)
     gib = shutil.disk_usage(place).free / GIB
     if gib >= _MIN_DISK_GIB:
         return Finding("ok", "disk", f"{gib:.0f} GiB free at {place}")
@@ -156,14 +169,14 @@ def disk(folder: Path, elsewhere: str) -> Finding:
 
 def folder_fault(folder: Path) -> str | None:
     """Return why a folder cannot be written, or created; None if it can be."""
-    place = _existing(folder)
+    place = nearest_folder(folder)
     if not place.is_dir():
         return f"{place} is a file, not a folder"
     is_virtual = shutil.disk_usage(place).total == 0  # such as /proc
     return f"{place} cannot be written" if is_virtual or not os.access(place, os.W_OK) else None
 
 
-def _existing(folder: Path) -> Path:
+def nearest_folder(folder: Path) -> Path:
     """Return a folder, or the nearest one above it that exists."""
     place = folder.resolve()
     while not place.exists():

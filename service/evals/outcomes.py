@@ -16,8 +16,10 @@ from service.core import ids
 from service.core.storage import Storage, StorageMissing
 from service.evals.records import ItemPage, ItemRow, ItemStatus, RunRecord
 from service.evals.tally import Tally
+from service.files.curation.masking import Masking
 
 _CONCURRENT_READS = 16
+_TEXTS = ("sample", "errors", "label")  # of a result
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -73,6 +75,35 @@ async def read_outcomes(
         for number, row in page.items
         if (data := chunks[row.chunk]) is not None
     ]
+
+
+async def mask_outcomes(
+    bodies: Sequence[dict[str, Any]], project_id: str, masking: Masking
+) -> list[dict[str, Any]]:
+    """Return outcomes without personal data in their texts. Raises Unavailable.
+
+    An item is masked by itself, so that it is the same in each run.
+    """
+    groups: list[list[Any]] = []
+    for body in bodies:
+        results = [{name: result.get(name) for name in _TEXTS} for result in body["results"]]
+        sample = [body["sample"]["input"], body["sample"]["output"]]
+        groups += ([body["item"]], [body["item"], sample, results])
+    found = await masking.mask(project_id, groups)
+    masked = []
+    for body, [item], [_, sample, results], counts in zip(
+        bodies, found.groups[::2], found.groups[1::2], found.masked[1::2], strict=True
+    ):
+        given = zip(body["results"], results, strict=True)
+        masked.append(
+            {
+                "item": item,
+                "sample": {**body["sample"], "input": sample[0], "output": sample[1]},
+                "results": [result | texts for result, texts in given],
+                "masked_values": sum(counts),
+            }
+        )
+    return masked
 
 
 def _key(run: RunRecord, chunk: str) -> str:

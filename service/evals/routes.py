@@ -14,7 +14,7 @@ from service.core import clock
 from service.core.claims import Claim
 from service.core.storage import StorageMissing
 from service.evals.creation import create_eval, create_run, items_of
-from service.evals.outcomes import read_outcomes
+from service.evals.outcomes import mask_outcomes, read_outcomes
 from service.evals.records import (
     EvalRecord,
     Evals,
@@ -33,11 +33,14 @@ from service.evals.schemas import (
     OutputItemObject,
     UpdateEval,
 )
+from service.files.curation.masking import Masking
 from service.files.records import Files
 from service.models.registry import ModelRegistry
+from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.filters import (
+    AskedMask,
     CountedList,
     Filtered,
     ListFilter,
@@ -326,9 +329,13 @@ async def list_items(
         Literal["pass", "fail", "failed", "error"] | None,
         Query(description="Status to filter by. `failed` is the same as `fail`."),
     ] = None,
+    personal_data: AskedMask = "show",
 ) -> ListOf[OutputItemObject]:
     """List the output items of a run in the order in which they finished, also while the run is in
     progress.
+
+    With `personal_data=mask`, values that are found to be personal, and numbers that may be, are
+    replaced in the item, the prompt, the answer and the graders' texts.
     """
     number = None
     if paging.after is not None and (number := item_number(run, paging.after)) is None:
@@ -342,11 +349,7 @@ async def list_items(
             oldest_first=paging.oldest_first,
         )
     )
-    files = cast("Files", request.app.state.files)
-    found = await read_outcomes(files.storage, run, page)
-    return list_of(
-        [OutputItemObject.from_record(run, *outcome) for outcome in found], page.has_more
-    )
+    return list_of(await _items(request, run, page, personal_data), page.has_more)
 
 
 @router.get(
@@ -356,18 +359,38 @@ async def list_items(
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVAL_RUN_ITEMS_READ),
 )
 async def retrieve_item(
-    request: Request, output_item_id: str, run: ExistingRun, store: Store
+    request: Request,
+    output_item_id: str,
+    run: ExistingRun,
+    store: Store,
+    personal_data: AskedMask = "show",
 ) -> OutputItemObject:
     """Retrieve an output item: the item, the prompt, the answer, and each grader's result."""
     number = item_number(run, output_item_id)
     row = None if number is None else await store.runs.item(run, number)
     found = []
     if number is not None and row is not None:
-        files = cast("Files", request.app.state.files)
-        found = await read_outcomes(files.storage, run, ItemPage([(number, row)], False))
+        found = await _items(request, run, ItemPage([(number, row)], False), personal_data)
     if not found:
         raise OUTPUT_ITEM.not_found(output_item_id)
-    return OutputItemObject.from_record(run, *found[0])
+    return found[0]
+
+
+async def _items(
+    request: Request, run: RunRecord, page: ItemPage, personal_data: AskedMask
+) -> list[OutputItemObject]:
+    state = request.app.state
+    found = await read_outcomes(cast("Files", state.files).storage, run, page)
+    if personal_data == "show":
+        audit_trail.reveal(AuditEvent.EVAL_RUN_ITEMS_REVEALED)
+        return [OutputItemObject.from_record(run, *outcome) for outcome in found]
+    bodies = await mask_outcomes(
+        [body for *_, body in found], run.project_id, cast("Masking", state.masking)
+    )
+    return [
+        OutputItemObject.from_record(run, number, row, body)
+        for (number, row, _), body in zip(found, bodies, strict=True)
+    ]
 
 
 def _dump(shown: EvalObject | EvalRunObject) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from service.evals.records import (
 from service.evals.tally import MAX_LABEL_PAIRS
 from service.grading.schemas import MAX_GRADERS, Grader
 from service.inference.background.calls import ModelUsage
+from service.web.names import VisibleName
 from service.web.validation import Metadata
 
-Name = Annotated[str, StringConstraints(max_length=256)]
+Name = Annotated[VisibleName, StringConstraints(max_length=256)]
 
 
 class _Strict(BaseModel):
@@ -378,6 +379,11 @@ class OutputItemObject(BaseModel):
     datasource_item: dict[str, Any] = Field(description="Item of the data source.")
     results: list[OutputItemResult] = Field(description="Results by grader.")
     sample: OutputItemSample
+    masked_values: int | None = Field(
+        default=None,
+        description="Number of labels in place of personal data; null if it is not masked. An "
+        "extension of OpenAI's schema.",
+    )
 
     @classmethod
     def from_record(cls, run: RunRecord, number: int, row: ItemRow, body: dict[str, Any]) -> Self:
@@ -393,5 +399,6 @@ class OutputItemObject(BaseModel):
                 "datasource_item": body["item"],
                 "results": body["results"],
                 "sample": body["sample"],
+                "masked_values": body.get("masked_values"),
             }
         )

@@ -156,7 +156,7 @@ class ExportModel(CancelableTask[ExportRecord]):
         if await self._registry.find(record.project_id, record.model) is None:
             raise ModelGone(record.model)
         entry = self._registry.catalogue.get(record.base_model)
-        if entry is None or record.base_model not in self._settings.upstreams:
+        if entry is None or record.base_model not in self._settings.engine_urls:
             message = f"No engine serves the base model {record.base_model}, so the export cannot "
             raise ExportFailed(
                 "model_not_served", f"{message}be compared with its answers. Start one."

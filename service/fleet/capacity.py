@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -95,6 +96,21 @@ def device_names(count: int, environ: Mapping[str, str] = os.environ) -> list[st
 def installed_gpus() -> list[Gpu]:
     """Return all NVIDIA GPUs that the driver exposes to this process."""
     return _query_nvml() or _query_nvidia_smi() or read_proc(Path("/proc/driver/nvidia/gpus"))
+
+
+def driver_version() -> str | None:
+    """Return the version of NVIDIA's driver, such as 580.65.06, or None if there is none."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return parse_driver_version(text)
+
+
+def parse_driver_version(text: str) -> str | None:
+    """Find the version in the driver's /proc file."""
+    found = re.search(r"^NVRM version:.*?\s(\d{3}(?:\.\d+)+)", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def visible(gpus: Sequence[Gpu], chosen: str | None) -> list[Gpu]:

@@ -48,8 +48,8 @@ def _observe_memory(info: Mapping[str, Any]) -> None:
 def _observe_events(processed: Mapping[str, int]) -> None:
     for metric in metrics.declared():
         if isinstance(metric, Counter):
-            for label, event in metric.events.items():
-                metric.cell(label).set(processed.get(event, 0))
+            for labels, event in metric.events.items():
+                metric.cell(*labels).set(processed.get(event, 0))
 
 
 async def _observe_queue(redis: Client, name: str) -> None:

@@ -12,3 +12,6 @@ CONSTRAINT_TOO_COMPLEX = "finetuned: the schema or grammar takes too long"
 CONSTRAINT_BUSY = "finetuned: too many new schemas and grammars"
 """The engine's messages for a constraint that it does not compile, and for one that would have to
 wait too long."""
+
+STOPPING = "x-finetuned-stopping"
+"""In a response of an engine that takes no more requests, because it stops after the open ones."""

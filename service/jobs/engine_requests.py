@@ -121,7 +121,7 @@ class WarmUps:
         self._jobs = jobs
         self._leases = leases
         self._upstreams = upstreams
-        self._served = settings.upstreams
+        self._settings = settings
         self._on_round = on_round
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._woken = asyncio.Event()
@@ -166,5 +166,6 @@ class WarmUps:
     async def _warm(self, project_id: str, job_id: str) -> None:
         with contextlib.suppress(Unreadable):
             job = await self._jobs.get(project_id, job_id)
-            if job is not None and job.fine_tuned_model is not None and job.model in self._served:
+            served = self._settings.engine_urls
+            if job is not None and job.fine_tuned_model is not None and job.model in served:
                 await warm(self._upstreams, job.model, job.fine_tuned_model)

@@ -2,13 +2,16 @@
 
 With several GPUs, engines and trainings get GPUs of their own. An engine whose model is too large
 for one GPU is divided among two, four or eight; engines share a GPU if there are more of them than
-GPUs. Trainings use all GPUs that have no engine. If none would be left, or there is only one,
-engines and trainings share all GPUs according to `gpu_sharing`. Engines load weights in 16 bits;
-only those that do not fit are placed again with smaller weights.
+GPUs. Trainings use all GPUs that have no engine, with a worker for each training that fits. Until a
+job trains there, these GPUs also have replicas of engines, which sleep during the training. So GPUs
+serve while no job waits, and train while jobs wait. If no GPU would be left for trainings, or there
+is only one, engines and trainings share all GPUs according to `gpu_sharing`. Engines load weights
+in 16 bits; only those that do not fit are placed again with smaller weights.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -29,6 +32,8 @@ from service.inference.engine.vllm_options import Parallel
 from service.models.catalogue import BaseModelEntry
 
 _SPLITS = (2, 4, 8)
+_ASLEEP_SHARE = 0.5
+"""Part of the machine's memory for the weights of replicas that sleep."""
 _HOW_TO_PLACE = (
     "remove a model, add a GPU, or let engines sleep while a job trains "
     "(FINETUNED_GPU_SHARING=time-slice)"
@@ -56,6 +61,8 @@ class PlacedEngine:
     gpus: tuple[int, ...]
     share: float
     sizes: Sizes
+    sleeps: bool = False
+    """Whether it sleeps while a job trains on one of its GPUs."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +78,15 @@ class Unplaced:
 class Placement:
     """Engines and trainings on the GPUs of a machine, whose memory is `gpus` in bytes.
 
-    `trainer_bytes` is what a training may use of each GPU in `worker`; None for all of it.
-    `sharing` says how the worker and the engines share GPUs.
+    A model may have several engines; the first is never a replica that makes room for trainings.
+    `trainer_bytes` is what a training may use of each GPU of `workers`; None for all of it, or what
+    a sleeping engine leaves. `sharing` says how the workers and first engines share GPUs.
     """
 
     gpus: tuple[int, ...]
     engines: tuple[PlacedEngine, ...]
     unplaced: tuple[Unplaced, ...]
-    worker: tuple[int, ...]
+    workers: tuple[tuple[int, ...], ...]
     trainer_bytes: int | None
     sharing: Sharing
 
@@ -86,46 +94,56 @@ class Placement:
         """Return the engines that use a GPU."""
         return [engine for engine in self.engines if gpu in engine.gpus]
 
+    def trains(self, gpu: int) -> bool:
+        """Return whether a worker uses a GPU."""
+        return any(gpu in worker for worker in self.workers)
+
     def trainer_on(self, gpu: int) -> int:
         """Return the bytes of a GPU that a training may use."""
-        if gpu not in self.worker:
+        if not self.trains(gpu):
             return 0
-        return self.gpus[gpu] if self.trainer_bytes is None else self.trainer_bytes
+        if self.trainer_bytes is not None:
+            return self.trainer_bytes
+        return int(ALONE * self.gpus[gpu]) if self._has_sleeper(gpu) else self.gpus[gpu]
 
     def free_on(self, gpu: int) -> int:
         """Return the bytes of a GPU that neither engines nor trainings may use."""
         served = sum(int(engine.share * self.gpus[gpu]) for engine in self.engines_on(gpu))
         trained = self.trainer_on(gpu)
-        # Engines sleep while a job trains.
-        used = max(served, trained) if self.sharing == "time-slice" else served + trained
+        used = max(served, trained) if self._has_sleeper(gpu) else served + trained
         return max(self.gpus[gpu] - used, 0)
 
-    def engine(self, model: str) -> PlacedEngine | None:
-        """Return the engine of a model, or None if no GPU has room for it."""
-        return next((engine for engine in self.engines if engine.model == model), None)
+    def _has_sleeper(self, gpu: int) -> bool:
+        return any(engine.sleeps for engine in self.engines_on(gpu))
 
-    def engine_environment(self, model: str, names: Sequence[str]) -> dict[str, str]:
+    def engines_of(self, model: str) -> list[PlacedEngine]:
+        """Return the engines of a model: none if no GPU has room."""
+        return [engine for engine in self.engines if engine.model == model]
+
+    def engine(self, model: str) -> PlacedEngine | None:
+        """Return the first engine of a model, or None if no GPU has room for it."""
+        return next(iter(self.engines_of(model)), None)
+
+    def engine_environment(self, engine: PlacedEngine, names: Sequence[str]) -> dict[str, str]:
         """Return the variables of an engine. `names` are those of the GPUs for CUDA."""
-        if (engine := self.engine(model)) is None:
-            return {}  # the engine says why it does not start
         return {
             **_visible_devices(engine.gpus, names),
             "FINETUNED_GPU_MEMORY_UTILIZATION": f"{engine.share:.2f}",
+            "FINETUNED_GPU_SHARING": "time-slice" if engine.sleeps else self.sharing,
         }
 
-    def engine_options(self, model: str) -> list[str]:
-        """Return the options of vLLM that divide an engine among its GPUs."""
-        engine = self.engine(model)
-        if engine is None or len(engine.gpus) == 1:
-            return []
-        return [f"--tensor-parallel-size={len(engine.gpus)}"]
-
-    def worker_environment(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the variables of the worker. `names` are those of the GPUs for CUDA."""
-        found = {**_visible_devices(self.worker, names), "FINETUNED_GPU_SHARING": self.sharing}
-        if self.trainer_bytes is not None:
-            found["FINETUNED_TRAINER_MEMORY_BYTES"] = str(self.trainer_bytes)
+    def worker_environment(self, worker: Sequence[int], names: Sequence[str]) -> dict[str, str]:
+        """Return the variables of the worker on these GPUs. `names` are their names for CUDA."""
+        found = {**_visible_devices(worker, names), "FINETUNED_GPU_SHARING": self.sharing}
+        budget = min((self.trainer_on(gpu) for gpu in worker), default=0)
+        if any(self.trainer_on(gpu) < self.gpus[gpu] for gpu in worker):
+            found["FINETUNED_TRAINER_MEMORY_BYTES"] = str(budget)
         return found
+
+
+def engine_options(engine: PlacedEngine) -> list[str]:
+    """Return the options of vLLM that divide an engine among its GPUs."""
+    return [] if len(engine.gpus) == 1 else [f"--tensor-parallel-size={len(engine.gpus)}"]
 
 
 def _visible_devices(gpus: Sequence[int], names: Sequence[str]) -> dict[str, str]:
@@ -159,14 +177,73 @@ class _Group:
 
 
 def place(
-    gpus: Sequence[int], wanted: Sequence[Wanted], settings: Settings, memory_bytes: int
+    gpus: Sequence[int],
+    wanted: Sequence[Wanted],
+    settings: Settings,
+    memory_bytes: int,
+    training_gpus: int = 1,
+    *,
+    has_replicas: bool = True,
 ) -> Placement:
     """Place engines and trainings on GPUs of these sizes in bytes.
 
-    `memory_bytes` is the machine's memory. `settings` are those of the operator, whose
-    `gpu_sharing` decides for one GPU; for several GPUs, `separate` is tried first unless it is
-    `time-slice`.
+    `memory_bytes` is the machine's memory, and `training_gpus` how many GPUs a training needs.
+    `settings` are those of the operator, whose `gpu_sharing` decides for one GPU; for several GPUs,
+    `separate` is tried first unless it is `time-slice`.
     """
+    placed = _place_first(gpus, wanted, settings, memory_bytes)
+    if settings.ray_address is not None:  # trainings use GPUs elsewhere
+        return placed
+    workers = _divide(placed.workers[0], settings.trainer_gpus or training_gpus)
+    replicas = _replicas(placed, wanted, settings, memory_bytes) if has_replicas else ()
+    engines = sorted((*placed.engines, *replicas), key=lambda engine: (engine.gpus, engine.model))
+    return replace(placed, workers=workers, engines=tuple(engines))
+
+
+def _divide(gpus: tuple[int, ...], each: int) -> tuple[tuple[int, ...], ...]:
+    """Divide GPUs among workers, of which the last gets what is left."""
+    starts = range(0, max(len(gpus) // each, 1) * each, each)
+    return tuple(gpus[at : at + each if at != starts[-1] else None] for at in starts)
+
+
+def _replicas(
+    placed: Placement, wanted: Sequence[Wanted], settings: Settings, memory_bytes: int
+) -> list[PlacedEngine]:
+    """Put further engines of the base models, in turns, on GPUs that have none.
+
+    They sleep while a job trains there, and accept every request that the first engine accepts.
+    """
+    sleeping = settings.model_copy(update={"gpu_sharing": "time-slice"})
+    free = [gpu for gpu in range(len(placed.gpus)) if not placed.engines_on(gpu)]
+    room = int(_ASLEEP_SHARE * memory_bytes)
+    bases = {engine.model: engine for engine in wanted if engine.takes_adapters}
+    firsts = [engine for engine in placed.engines if engine.model in bases]
+    turns = deque(sorted(firsts, key=lambda e: (-e.sizes.base.weights_bytes, e.model)))
+    found = []
+    while turns:
+        first = turns.popleft()
+        base, gpus = first.sizes.base, tuple(free[: len(first.gpus)])
+        if len(gpus) < len(first.gpus) or base.weights_bytes > room:
+            continue
+        same = replace(bases[first.model], base=base, alternatives=())
+        try:
+            (one,) = _size_group(placed.gpus, _Group(gpus, (same,)), sleeping, memory_bytes)
+        except SizingError:
+            continue
+        if one.sizes.max_model_len < first.sizes.max_model_len:
+            continue
+        sizes = replace(one.sizes, quantization_reason=first.sizes.quantization_reason)
+        found.append(replace(one, sizes=sizes, sleeps=True))
+        del free[: len(gpus)]
+        room -= base.weights_bytes
+        turns.append(first)
+    return found
+
+
+def _place_first(
+    gpus: Sequence[int], wanted: Sequence[Wanted], settings: Settings, memory_bytes: int
+) -> Placement:
+    """Place one engine per model, and one worker on all GPUs for trainings."""
     in_16_bits = [replace(engine, alternatives=()) for engine in wanted]
     found = _place(gpus, in_16_bits, settings, memory_bytes)
     left = {engine.model for engine in found.unplaced}
@@ -190,14 +267,15 @@ def _place(
                 used = {gpu for group in groups for gpu in group.gpus}
                 free = tuple(gpu for gpu in range(len(gpus)) if gpu not in used)
                 engines = _engines(gpus, groups, apart, memory_bytes)
-                return Placement(tuple(gpus), engines, too_large, free, None, "separate")
+                limit = settings.trainer_memory_bytes
+                return Placement(tuple(gpus), engines, too_large, (free,), limit, "separate")
     fitting, too_large = _split_by_fit(gpus, ordered, settings, memory_bytes)
     groups, unplaced = _group(gpus, len(gpus), fitting, settings, memory_bytes)
     return Placement(
         gpus=tuple(gpus),
         engines=_engines(gpus, groups, settings, memory_bytes),
         unplaced=(*too_large, *unplaced),
-        worker=tuple(range(len(gpus))),
+        workers=(tuple(range(len(gpus))),),
         trainer_bytes=_budget(gpus, groups, settings),
         sharing=settings.gpu_sharing,
     )
@@ -289,7 +367,8 @@ def _size_group(
         )
         share = _share(settings, facts)
         given = settings.model_copy(update={"gpu_memory_utilization": share})
-        placed.append(PlacedEngine(engine.model, group.gpus, share, size(given, facts)))
+        sleeps = settings.gpu_sharing == "time-slice"
+        placed.append(PlacedEngine(engine.model, group.gpus, share, size(given, facts), sleeps))
     return placed
 
 
@@ -322,7 +401,7 @@ def summary(placement: Placement) -> str:
     parts = []
     for gpu in range(len(placement.gpus)):
         names = [engine.model for engine in placement.engines_on(gpu)]
-        if gpu in placement.worker:
+        if placement.trains(gpu):
             names.append("trainings")
         parts.append(f"{gpu}: {', '.join(names) or 'unused'}")
     return "; ".join(parts)

@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +54,13 @@ class Ports:
     api: int
     valkey: int
     worker: int
+    more_workers: dict[int, int] = field(default_factory=dict)
+
+    def of_worker(self, number: int) -> int:
+        """Return the port of a worker, which is always the same."""
+        if number == 1:
+            return self.worker
+        return self.more_workers.setdefault(number, free_port())
 
 
 def free_port() -> int:
@@ -69,9 +76,7 @@ def free_port() -> int:
     raise OSError(errno.EADDRINUSE, f"No port of {_PORTS.start} to {_PORTS.stop - 1} is free.")
 
 
-def environment(
-    layout: DataLayout, ports: Ports, host: str, upstreams: Mapping[str, str]
-) -> dict[str, str]:
+def environment(layout: DataLayout, ports: Ports, host: str) -> dict[str, str]:
     """Return the environment variables that all processes of this installation share.
 
     The URL of Redis is the operator's. Each process gets its own.
@@ -81,7 +86,8 @@ def environment(
         "STORAGE_URL": layout.storage.as_uri(),
         "DATA_DIR": str(layout.root),
         "MODELS_FILE": str(layout.models_file),
-        "UPSTREAMS": json.dumps(dict(upstreams)),
+        "UPSTREAMS": "{}",
+        "UPSTREAMS_FILE": str(layout.upstreams),
         "UPSTREAM_API_KEY": layout.secret("engine-key"),
         "WORKER_NAME": "standalone",
         "WORKER_PORT": str(ports.worker),
@@ -220,28 +226,39 @@ def api_metrics(env: Mapping[str, str]) -> str:
     return f"{host}:{env['FINETUNED_API_METRICS_PORT']}"
 
 
-def worker(env: Mapping[str, str], ports: Ports) -> Service:
-    """Define the worker for all queues."""
+def worker(env: Mapping[str, str], port: int, number: int = 1) -> Service:
+    """Define a worker. The first takes work from all queues; others only train."""
+    named, options = env, []
+    if number > 1:
+        named = {
+            **env,
+            "FINETUNED_WORKER_NAME": f"{env['FINETUNED_WORKER_NAME']}-{number}",
+            "FINETUNED_WORKER_PORT": str(port),
+        }
+        options = ["--queues", "gpu"]
     return Service(
-        name="worker",
-        argv=[*_cli(), "worker"],
-        env=_as_user(env, WORKER),
-        ready=http_ok(f"http://127.0.0.1:{ports.worker}/readyz", env[START_ID]),
-        where=f"127.0.0.1:{ports.worker} (metrics)",
+        name=_numbered("worker", number),
+        argv=[*_cli(), "worker", *options],
+        env=_as_user(named, WORKER),
+        ready=http_ok(f"http://127.0.0.1:{port}/readyz", env[START_ID]),
+        where=f"127.0.0.1:{port} (metrics)",
         stop_s=2 * Settings().stop_grace_s + _MARGIN_S,
     )
 
 
-def inference(env: Mapping[str, str], model: str, url: str, options: Sequence[str] = ()) -> Service:
+def inference(
+    env: Mapping[str, str], model: str, url: str, options: Sequence[str] = (), number: int = 1
+) -> Service:
     """Define vLLM for a base model, or for one trained model with merged weights."""
     port = int(url.rsplit(":", 1)[1])
     return Service(
-        name=engine_name(model),
+        name=_numbered(engine_name(model), number),
         argv=[*_cli(), "inference", model, "--port", str(port), *options],
         env=_as_user(env, ENGINE),
         ready=http_ok(f"{url}/health", env[START_ID]),
         where=url,
         stop=Stop.AFTER_CALLERS,
+        stop_s=Settings().stop_grace_s + _MARGIN_S,
     )
 
 
@@ -252,6 +269,10 @@ def _as_user(env: Mapping[str, str], user: str) -> dict[str, str]:
         **env,
         "FINETUNED_REDIS_URL": with_credentials(env["FINETUNED_REDIS_URL"], user, password),
     }
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def engine_name(model: str) -> str:

@@ -48,7 +48,7 @@ def choose_sharing(
     if not settings.train_slo_ms or not gpus or (is_set and settings.gpu_sharing != "time-slice"):
         return Choice(settings.gpu_sharing)
     beside = settings.model_copy(update={"gpu_sharing": "share"})
-    placement = place(gpus, wanted, beside, memory_bytes)
+    placement = place_all(gpus, entries, wanted, beside, memory_bytes, has_bf16)
     turns = settings.model_copy(update={"gpu_sharing": "time-slice"})
     missing = _find_smaller_engine(placement, place(gpus, wanted, turns, memory_bytes))
     missing = missing or _find_misfit(placement, entries, beside, has_bf16)
@@ -95,13 +95,55 @@ def _find_misfit(
     return None
 
 
+def place_all(
+    gpus: Sequence[int],
+    entries: Sequence[BaseModelEntry],
+    wanted: Sequence[Wanted],
+    settings: Settings,
+    memory_bytes: int,
+    has_bf16: bool | None = None,
+) -> Placement:
+    """Place engines and workers. A worker gets as few GPUs as trainings of these models need.
+
+    Replicas that would keep a training from fitting are left out.
+    """
+    counts = range(1, len(gpus) + 1)
+    best: tuple[int, Placement] | None = None
+    for replicas, count in ((has, count) for has in (True, False) for count in counts):
+        found = place(gpus, wanted, settings, memory_bytes, count, has_replicas=replicas)
+        fitting = _count_fitting(found, entries, settings, has_bf16)
+        if best is None or fitting > best[0]:
+            best = fitting, found
+        if fitting == len(entries):
+            break
+    assert best is not None  # there is a GPU
+    return best[1]
+
+
+def _count_fitting(
+    placement: Placement,
+    entries: Sequence[BaseModelEntry],
+    settings: Settings,
+    has_bf16: bool | None,
+) -> int:
+    """Return how many models' trainings fit on a worker."""
+    machine = training_machine(placement, settings, has_bf16)
+    shapes = ((entry, read_shape(entry)) for entry in entries)
+    return sum(
+        shape is None or plan(reference_training(entry, settings), shape, machine).fits
+        for entry, shape in shapes
+    )
+
+
 def training_machine(placement: Placement, settings: Settings, has_bf16: bool | None) -> Capacity:
-    """Return the capacity that one training may use."""
+    """Return the capacity that one training may use: that of the largest worker."""
+    least = [(min(map(placement.trainer_on, gpus)), len(gpus)) for gpus in placement.workers]
+    memory, gpus = max(least)
     return Capacity(
         device="cuda",
         device_name="GPU",
-        gpus=min(settings.trainer_gpus or len(placement.worker), len(placement.worker)),
-        memory_bytes=min(placement.trainer_on(gpu) for gpu in placement.worker),
+        gpus=min(settings.trainer_gpus or gpus, gpus),
+        memory_bytes=memory,
         sharding=settings.trainer_sharding,
         has_bf16=has_bf16,
     )

@@ -108,6 +108,7 @@ class Supervisor:
         self._log_dir = log_dir
         self._services: list[Service] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: dict[str, asyncio.Task[None]] = {}
         for folder in (run_dir, log_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -127,7 +128,14 @@ class Supervisor:
         if not self._services:
             self.run_alongside(self._rotate_logs())
         self._services.append(service)
-        self._tasks.append(asyncio.create_task(self._keep(service)))
+        self._keeping[service.name] = asyncio.create_task(self._keep(service))
+
+    async def remove(self, service: Service) -> None:
+        """Stop a service, and do not start it again."""
+        service.ended = True
+        await self._no_longer(self._keeping.pop(service.name))
+        self._services.remove(service)
+        await self._end(service)
 
     async def until_ready(self, service: Service, timeout_s: float) -> None:
         """Wait until a service's probe succeeds.
@@ -151,7 +159,7 @@ class Supervisor:
         """Call `then` when a failed service becomes ready."""
 
         async def wait() -> None:
-            while True:
+            while not service.ended:
                 await asyncio.sleep(_SLOW_LOOK_S)
                 if await service.ready():
                     service.failed = False
@@ -168,11 +176,15 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop all services, in the order of `Stop`. Those that do not end in time are killed."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._no_longer(*self._tasks, *self._keeping.values())
         for order in Stop:
             await asyncio.gather(*(self._end(one) for one in self._services if one.stop == order))
+
+    @staticmethod
+    async def _no_longer(*running: asyncio.Task[None]) -> None:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _spawn(self, service: Service) -> None:
         with self._log(service) as sink:

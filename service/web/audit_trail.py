@@ -237,6 +237,12 @@ def count(**counts: int) -> None:
         trail.count(**counts)
 
 
+def reveal(event: AuditEvent, names: Iterable[str] = ()) -> None:
+    """Record that the current request shows personal data, and names of what it shows."""
+    if (trail := current()) is not None:
+        trail.name(event, names)
+
+
 def reveal_rows(lines: Sequence[int], other_lines: Sequence[int] = ()) -> None:
     """Record that the current request shows the personal data in rows. Names their lines, and
     those of the later file of a diff.

@@ -31,6 +31,13 @@ KeysOfAccount = Annotated[
     Callable[[str, str], Awaitable[frozenset[str]]], Depends(resource("keys_of_account"))
 ]
 """Returns the IDs of the keys of a project's service account."""
+AskedMask = Annotated[
+    Literal["mask", "show"],
+    Query(
+        description="Whether to show personal data in texts, or to replace it by labels such as "
+        "`[EMAIL]`. The audit log notes who asked for it to be shown."
+    ),
+]
 _Time = Annotated[int, Query(ge=0, le=253_402_300_799)]
 
 

@@ -40,14 +40,16 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def plan(data_dir: Path, *words: str):
-    return CliRunner().invoke(app, ["doctor", "--plan", "--data-dir", str(data_dir), *words])
+    return CliRunner().invoke(app, ["plan", "--data-dir", str(data_dir), *words])
 
 
 def test_the_plan_of_the_docs_is_what_the_doctor_prints(data_dir):
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
-    done = plan(data_dir, "--gpus", "4x24GiB")
+    done = plan(data_dir, "--gpus", "4x24GiB", "--memory", "128")
     assert done.exit_code == 0
     assert f"```text\n{done.stdout}```\n" in page
+    older = CliRunner().invoke(app, ["doctor", "--plan", "--data-dir", str(data_dir)])
+    assert older.stdout == plan(data_dir).stdout
 
 
 @pytest.mark.parametrize("gpus", ["48GiB", "24GiB"])

@@ -100,6 +100,16 @@ class Node:
         _, alive = psutil.wait_procs(family, 60)
         assert not alive, f"{self.name} left {alive}"
 
+    def terminate(self) -> None:
+        """Ask the process to stop, and do not wait."""
+        assert self.process is not None
+        self.process.terminate()
+
+    def until_ended(self, timeout_s: float) -> None:
+        """Wait until the process has ended."""
+        assert self.process is not None
+        self.process.wait(timeout_s)
+
     def close(self) -> None:
         """Stop the process and all processes that it started."""
         if self.process is None:
@@ -131,11 +141,14 @@ class Site:
     folder: Path
     base: Path
     store: Valkey
-    s3: Seaweed
+    s3: Seaweed | None
     apis: list[Node] = field(default_factory=list)
     workers: list[Node] = field(default_factory=list)
     engines: list[Node] = field(default_factory=list)
     key: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    """More variables of all processes."""
+    context_length: int = 2048
 
     @property
     def nodes(self) -> list[Node]:
@@ -143,13 +156,14 @@ class Site:
 
     def start(self) -> None:
         """Start all processes and wait until each is ready."""
-        self._write_catalogue()
+        self.write_catalogue()
+        assert self.s3 is not None
         cores = sorted(os.sched_getaffinity(0))
         ports = [free_port() for _ in range(6)]
         for i, port in enumerate(ports[:2]):
             words = ["inference", DEMO_MODEL, "--port", str(port)]
             core, env = cores[i % len(cores)], {"AWS_ACCESS_KEY_ID": self.s3.reader}
-            self.engines.append(self._node(f"engine-{i}", words, port, "/health", env, core))
+            self.engines.append(self.node(f"engine-{i}", words, port, "/health", env, core))
         # Apis and workers know engines only by their addresses.
         upstreams = {DEMO_MODEL: ",".join(engine.url for engine in self.engines)}
         told = {"FINETUNED_UPSTREAMS": json.dumps(upstreams)}
@@ -157,11 +171,11 @@ class Site:
         for i in range(2):
             port, name = ports[2 + i], f"api-{i}"
             env = told | {"FINETUNED_API_PORT": str(port)}
-            self.apis.append(self._node(name, ["api"], port, "/livez", env))
+            self.apis.append(self.node(name, ["api"], port, "/livez", env))
             port, name = ports[4 + i], f"worker-{i}"
             env = told | {"FINETUNED_WORKER_PORT": str(port), "FINETUNED_WORKER_NAME": name}
             env["FINETUNED_SIGNING_KEY_FILE"] = str(key)
-            self.workers.append(self._node(name, ["worker"], port, "/readyz", env))
+            self.workers.append(self.node(name, ["worker"], port, "/readyz", env))
         self.make_key()
         for node in self.nodes:
             node.launch()
@@ -174,7 +188,8 @@ class Site:
         with ThreadPoolExecutor(len(self.nodes) or 1) as pool:
             list(pool.map(Node.close, self.nodes))
         self.store.close()
-        self.s3.close()
+        if self.s3:
+            self.s3.close()
 
     def client(self, api: Node, **options: Any) -> openai.OpenAI:
         """Return the official SDK, connected to one of the apis."""
@@ -199,7 +214,7 @@ class Site:
         """Return the end of each log, for a failed test."""
         return "\n".join(f"=== {n.name}\n" + n.log[-3000:] for n in self.nodes)
 
-    def _node(
+    def node(
         self,
         name: str,
         words: list[str],
@@ -219,12 +234,12 @@ class Site:
         """Write the catalog file."""
         return self.folder / "models.yaml"
 
-    def _write_catalogue(self) -> None:
+    def write_catalogue(self) -> None:
         entry = {
             "id": DEMO_MODEL,
             "path": str(self.base),
             "license": "apache-2.0",
-            "context_length": 2048,
+            "context_length": self.context_length,
             "languages": ["en"],
             "parameters": 134_515_008,
         }
@@ -242,7 +257,8 @@ class Site:
             "FINETUNED_MAX_MODEL_LEN": "1024",
             "FINETUNED_STOP_GRACE_S": "5",
             "FINETUNED_MAX_FILE_BYTES": str(128 * 1024 * 1024),
-            **self.s3.env(),
+            **(self.s3.env() if self.s3 else {}),
+            **self.env,
         }
 
     def make_key(self) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,6 +22,7 @@ from tests.console.loop import WORK_MS, Loop
 from tests.console.texts import LANGUAGES, Texts
 from tests.e2e.conftest import ONE_THREAD, Stack, started, wait_for
 from tests.node import installed
+from tests.openapi.scenario.imports import adapter_of
 
 pytestmark = [
     needs_chromium,
@@ -61,14 +63,18 @@ def admin(site: Stack) -> Iterator[httpx.Client]:
         yield http
 
 
-@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("language", SHOWN)
-async def test_the_whole_loop(
-    site: Stack, browser: Browser, tmp_path: Path, language: str, width: str
-):
-    async with Console.open(browser, site.url, width=WIDTHS[width], language=language) as console:
-        await Loop.by_clicks(console, language, f"loop-{language}-{width}").run(site.key, tmp_path)
-        assert console.faults == []
+async def test_the_whole_loop(site: Stack, browser: Browser, tmp_path: Path, language: str):
+    """Two people at once, of whom each continues while the other one's model is trained."""
+
+    async def at(width: str) -> list[str]:
+        opened = Console.open(browser, site.url, width=WIDTHS[width], language=language)
+        async with opened as console:
+            loop = Loop.by_clicks(console, language, f"loop-{language}-{width}")
+            await loop.run(site.key, tmp_path)
+            return console.faults
+
+    assert await asyncio.gather(*map(at, WIDTHS)) == [[]] * len(WIDTHS)
 
 
 async def test_the_whole_loop_by_keyboard_alone(site: Stack, browser: Browser, tmp_path: Path):
@@ -98,7 +104,10 @@ async def test_a_reload_keeps_what_was_typed(site: Stack, browser: Browser):
 
 
 async def test_a_killed_api_is_shown_and_nothing_is_lost(site: Stack, browser: Browser):
-    """The form keeps its text, and the page says what is missing, until the api is back."""
+    """The form keeps its text, and the page says what is missing, until the api is back.
+
+    The sockets are open all the time: what is sent then gets no answer, and no error either.
+    """
     async with Console.open(browser, site.url) as console:
         page = console.page
         await console.sign_in(site.key)
@@ -106,7 +115,7 @@ async def test_a_killed_api_is_shown_and_nothing_is_lost(site: Stack, browser: B
         await _write_prompt(console)
         supervisor = site.process
         assert supervisor is not None
-        # Stopped first, so that `up` does not start the next one before the page notices.
+        # Stopped first, so that `up`, which has the sockets, does not start the next one.
         os.kill(supervisor.pid, signal.SIGSTOP)
         try:
             os.kill(site.pid_of("service.cli api"), signal.SIGKILL)
@@ -130,32 +139,100 @@ async def test_a_killed_api_is_shown_and_nothing_is_lost(site: Stack, browser: B
 async def test_an_ended_key_is_renewed_over_the_form(
     site: Stack, browser: Browser, admin: httpx.Client, file: str, end: str
 ):
-    """The request that was refused is sent again after the sign-in: the training starts."""
-    key = _new_key(admin, "member", **({"expires_in_seconds": 90} if end == "expired" else {}))
+    """Nothing is sent in the name of the next key until the person starts the training again."""
+    key = _new_key(admin, "member")
     async with Console.open(browser, site.url) as console:
         page = console.page
         await console.sign_in(key["value"])
         await _fill_form(console, file)
         if end == "revoked":
-            admin.delete(f"/projects/{key['project']}/api_keys/{key['id']}").raise_for_status()
+            admin.delete(key["path"]).raise_for_status()
         else:
-            wait_for(lambda: _is_refused(site, key["value"]), 120, "the end of the key")
+            admin.post(key["path"], json={"expires_in_seconds": 1}).raise_for_status()
+        wait_for(lambda: _is_refused(site, key["value"]), 60, "the end of the key")
         dialog = page.get_by_role("dialog", name=TEXTS("sign_in.title"))
-        await page.get_by_role("button", name=TEXTS("train.start")).click()
+        start = page.get_by_role("button", name=TEXTS("train.start"))
+        await start.click()
         await expect(dialog).to_be_visible(timeout=WORK_MS)
         await console.inspect()
         await dialog.get_by_label(TEXTS("sign_in.key")).fill(_new_key(admin, "member")["value"])
         await dialog.get_by_role("button", name=TEXTS("sign_in.submit")).click()
+        await expect(page.get_by_text(TEXTS("errors.other_sign_in"))).to_be_visible(timeout=WORK_MS)
+        await expect(_prompt(console)).to_have_value(DRAFT)
+        await console.inspect()
+        await start.click()
         await page.wait_for_url("**/console/jobs/ftjob-*/curves", timeout=WORK_MS)
-        await page.get_by_role("button", name=TEXTS("jobs.cancel")).first.click()
-        cancel = page.get_by_role("dialog").get_by_role("button", name=TEXTS("jobs.cancel_job"))
-        await cancel.click()
-        await expect(page.get_by_text(TEXTS("common.status.cancelled")).first).to_be_visible(
-            timeout=WORK_MS
+        await _cancel(console)
+        job = page.url.split("/")[-2]
+        with httpx.Client(headers={"authorization": f"Bearer {site.key}"}, timeout=60) as http:
+            made = http.get(f"{site.url}/v1/fine_tuning/jobs/{job}").json()
+        assert made["baseline_prompt"] == DRAFT
+        assert console.faults == []
+
+
+async def test_a_running_job(site: Stack, browser: Browser, file: str):
+    """Chat with its checkpoint, pause it, resume it, and cancel it."""
+    with site.client() as sdk:
+        job = sdk.fine_tuning.jobs.create(
+            model=DEMO_MODEL,
+            training_file=file,
+            suffix="running",
+            method={
+                "type": "supervised",
+                "supervised": {"hyperparameters": {"n_epochs": 50, "batch_size": 6}},
+            },
         )
-        with httpx.Client(headers={"authorization": f"Bearer {site.key}"}) as http:
-            job = http.get(f"{site.url}/v1/fine_tuning/jobs", params={"limit": 1}).json()
-        assert job["data"][0]["baseline_prompt"] == DRAFT
+    async with Console.open(browser, site.url) as console:
+        page = console.page
+        await console.sign_in(site.key)
+        await console.goto(f"/jobs/{job.id}/checkpoints")
+        chat = page.get_by_role("table").get_by_role("link", name=TEXTS("jobs.chat_short"))
+        await expect(chat.first).to_be_visible(timeout=WORK_MS)
+        await console.inspect()
+        await chat.first.click()
+        message = page.get_by_role("textbox", name=TEXTS("playground.message"))
+        await message.fill("When does the shop open?")
+        await page.keyboard.press("Control+Enter")
+        tokens = page.get_by_role("main").locator("article").get_by_text(TEXTS("playground.tokens"))
+        await expect(tokens.first).to_be_visible(timeout=WORK_MS)
+        assert (await page.evaluate("location.search")).count("step") == 1
+
+        await console.goto(f"/jobs/{job.id}")
+        head = page.locator("header").filter(has=page.get_by_role("heading", level=1))
+        await page.get_by_role("button", name=TEXTS("jobs.pause")).click()
+        resume = page.get_by_role("main").get_by_role("button", name=TEXTS("jobs.resume"))
+        paused = head.get_by_text(TEXTS("common.status.paused"))
+        await expect(paused).to_be_visible(timeout=WORK_MS)
+        await console.inspect()
+        await resume.click()
+        await expect(paused).to_have_count(0, timeout=WORK_MS)
+        await expect(page.get_by_role("button", name=TEXTS("jobs.pause"))).to_be_visible()
+        await _cancel(console)
+        await console.inspect()
+        assert console.faults == []
+
+
+async def test_an_adapter_is_imported_from_its_folder(
+    site: Stack, browser: Browser, demo_model_path: Path, tmp_path: Path
+):
+    folder = tmp_path / "voice"
+    folder.mkdir()
+    for name, content in adapter_of(demo_model_path).items():
+        (folder / name).write_bytes(content)
+    async with Console.open(browser, site.url) as console:
+        page = console.page
+        await console.sign_in(site.key)
+        await console.goto("/models/import")
+        async with page.expect_file_chooser() as chooser:
+            await page.get_by_role("button", name=TEXTS("models.imports.folder")).click()
+        await (await chooser.value).set_files(folder)
+        await page.get_by_label(TEXTS("models.kind.base")).select_option(DEMO_MODEL)
+        await page.get_by_label(TEXTS("models.imports.suffix")).fill("imported")
+        await console.inspect()
+        await page.get_by_role("button", name=TEXTS("models.imports.start")).click()
+        await page.get_by_role("link", name=TEXTS("models.imports.open")).click(timeout=WORK_MS)
+        await expect(page.get_by_role("heading", name="imported").first).to_be_visible()
+        await console.inspect()
         assert console.faults == []
 
 
@@ -168,9 +245,7 @@ async def test_a_revoked_role_takes_the_controls_away(
         page = console.page
         await console.sign_in(key["value"])
         await _fill_form(console, file)
-        admin.post(
-            f"/projects/{key['project']}/api_keys/{key['id']}", json={"role": "reader"}
-        ).raise_for_status()
+        admin.post(key["path"], json={"role": "reader"}).raise_for_status()
         await page.get_by_role("button", name=TEXTS("train.start")).click()
         await expect(page.get_by_text(TEXTS("train.read_only"))).to_be_visible(timeout=WORK_MS)
         await expect(_prompt(console)).to_have_value(DRAFT)
@@ -190,12 +265,12 @@ def file(site: Stack, chats: Callable[[int], bytes]) -> str:
     return made.id
 
 
-def _new_key(admin: httpx.Client, role: str, **fields: object) -> dict[str, str]:
-    """Create a key in the administrator's project."""
+def _new_key(admin: httpx.Client, role: str) -> dict[str, str]:
+    """Create a key in the administrator's project. Its `path` is that of the key."""
     project = admin.get("/projects").raise_for_status().json()["data"][0]["id"]
-    body = {"name": f"proof {role}", "role": role, **fields}
-    made = admin.post(f"/projects/{project}/api_keys", json=body).raise_for_status()
-    return {**made.json(), "project": project}
+    keys = f"/projects/{project}/api_keys"
+    made = admin.post(keys, json={"name": f"proof {role}", "role": role}).raise_for_status().json()
+    return {**made, "path": f"{keys}/{made['id']}"}
 
 
 def _is_refused(site: Stack, key: str) -> bool:
@@ -209,6 +284,16 @@ def _areas(page: Page) -> Locator:
 
 def _prompt(console: Console) -> Locator:
     return console.page.get_by_role("textbox", name=TEXTS("train.prompt"))
+
+
+async def _cancel(console: Console) -> None:
+    """Cancel the job whose page is open."""
+    page = console.page
+    await page.get_by_role("button", name=TEXTS("jobs.cancel")).first.click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name=TEXTS("jobs.cancel_job")).click()
+    cancelled = page.get_by_text(TEXTS("common.status.cancelled")).first
+    await expect(cancelled).to_be_visible(timeout=WORK_MS)
 
 
 async def _fill_form(console: Console, file: str) -> None:

@@ -13,7 +13,7 @@ from openai.types.fine_tuning import FineTuningJob
 from service.standalone.up import DEMO_MODEL
 from tests.e2e.collector import Collector, Received
 from tests.e2e.conftest import CALLER_SPAN, CALLER_TRACE, TRACEPARENT, Stack, wait_for
-from tests.metrics.boards import queries
+from tests.metrics.boards import queries, required
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -80,19 +80,17 @@ def _meet_a_limit(stack: Stack) -> None:
 
 
 def test_every_panel_has_something_to_show(prometheus, used):
-    if prometheus is None:
-        pytest.skip("prometheus is not installed (Debian: apt-get install prometheus)")
+    required("prometheus")
     time.sleep(3)
     asked = list(queries())
-    empty = [q for q in asked if not prometheus.finds(q.sent(rate_interval="10s", span="1m"))]
+    empty = [q for q in asked if not prometheus.finds(q.sent(rate_interval="10s", span_s=60))]
     unexplained = [q for q in empty if not any(name in q.expr for name in ABSENT)]
     assert [f"{q.board}: {q.panel}: {q.expr}" for q in unexplained] == []
     assert len(empty) < len(asked) / 8
 
 
 def test_alerts_are_evaluated_and_none_of_a_stack_that_is_well_fires(prometheus, used):
-    if prometheus is None:
-        pytest.skip("prometheus is not installed (Debian: apt-get install prometheus)")
+    required("prometheus")
     groups = prometheus.get("/api/v1/rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) > 20

@@ -17,6 +17,7 @@ from service.inference.background.calls import PRIORITY
 from service.inference.gateway.request_body import cache_salts
 from service.inference.headers import ADAPTER
 from service.models.records import ModelRecord
+from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, upload
 from tests.evals.conftest import (
     DONE_S,
@@ -181,6 +182,30 @@ async def test_items_are_paged_in_the_order_of_their_outcomes(http, eval_id, wor
     for unknown in ("outputitem_x", shown["id"][:-5] + "00031", shown["id"][:-5] + "00٣31"):
         assert (await http.get(f"{path}/{unknown}")).status_code == 404
         assert (await http.get(path, params={"after": unknown})).status_code == 400
+
+
+async def test_output_items_are_masked_until_they_are_revealed(api: Api, http, eval_id, work):
+    """An item is the same in each run, whatever the answers to it name."""
+    rows = [{"item": {"question": "I am ann.lee@example.com.", "answer": "A"},
+             "sample": {"output_text": "Write to bob@example.com.", "model": "m"}}]  # fmt: skip
+    file = (await upload(http, "\n".join(map(json.dumps, rows)).encode(), "evals")).json()["id"]
+    body = {"data_source": {"type": "jsonl", "source": {"type": "file_id", "id": file}}}
+    run = await made(http, f"/v1/evals/{eval_id}/runs", body)
+    async with work("cpu"):
+        await ended(http, run)
+    [masked] = await output_items(http, run, personal_data="mask")
+    assert masked["datasource_item"] == {"question": "I am [EMAIL].", "answer": "A"}
+    assert masked["sample"]["output"][0]["content"] == "Write to [EMAIL]."
+    assert masked["masked_values"] == 2
+    path = f"/v1/evals/{eval_id}/runs/{run['id']}/output_items/{masked['id']}"
+    assert (await http.get(path, params={"personal_data": "mask"})).json() == masked
+    shown = (await http.get(path)).json()
+    assert shown["datasource_item"] == rows[0]["item"]
+    assert shown["masked_values"] is None
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        query = {"event_types[]": "eval.run.output_items.revealed"}
+        logs = (await admin.get("/v1/organization/audit_logs", params=query)).json()["data"]
+    assert len(logs) == 1
 
 
 async def test_responses_are_sampled_with_their_own_parameters(http, eval_id, engine, work):

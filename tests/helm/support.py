@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "helm" / "finetuned"
@@ -100,16 +101,27 @@ class Rendered:
         assert name in found, f"no {kind} {name}; there are {sorted(found)}"
         return found[name]
 
+    def templates(self) -> Iterator[tuple[Manifest, Manifest]]:
+        """Return the pod templates of all workloads, each after its object."""
+        for o in self.objects:
+            spec = o.get("spec", {})
+            if o["kind"] == "Pod":
+                yield o, o
+            elif o["kind"] == "CronJob":
+                yield o, spec["jobTemplate"]["spec"]["template"]
+            elif o["kind"] == "RayCluster":
+                for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+                    yield o, group["template"]
+            elif o["kind"] == "LeaderWorkerSet":
+                for role in ("leaderTemplate", "workerTemplate"):
+                    yield o, spec["leaderWorkerTemplate"][role]
+            elif o["kind"] in {"Deployment", "StatefulSet", "Job"}:
+                yield o, spec["template"]
+
     def pods(self) -> Iterator[tuple[str, Manifest]]:
         """Return the pod specs of all workloads by `Kind/name`."""
-        for o in self.objects:
-            name = f"{o['kind']}/{o['metadata']['name']}"
-            if o["kind"] == "Pod":
-                yield name, o["spec"]
-            elif o["kind"] in {"Deployment", "StatefulSet", "Job"}:
-                yield name, o["spec"]["template"]["spec"]
-            elif o["kind"] == "CronJob":
-                yield name, o["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        for o, template in self.templates():
+            yield f"{o['kind']}/{o['metadata']['name']}", template["spec"]
 
     def pod(self, kind: str, name: str) -> Manifest:
         """Return the pod spec of one object."""
@@ -123,6 +135,11 @@ class Rendered:
         """Return the environment that all processes share."""
         return self.one("ConfigMap", "settings")["data"]
 
+    def upstreams(self) -> dict[str, str]:
+        """Return the addresses of the engines by model."""
+        text = self.one("ConfigMap", "catalogue")["data"]["upstreams.json"]
+        return TypeAdapter(dict[str, str]).validate_json(text)
+
 
 def containers(pod: Manifest) -> list[Manifest]:
     """Return all containers of a pod."""
@@ -134,19 +151,22 @@ def env_of(container: Manifest) -> dict[str, Any]:
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container.get("env", [])}
 
 
+def selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    """Return whether a label selector matches."""
+    expressions = selector.get("matchExpressions", [])
+    assert all(e["operator"] == "In" for e in expressions), "the chart uses no other operators"
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(e["key"]) in e["values"] for e in expressions
+    )
+
+
 def selected(rendered: Rendered, policy: Manifest) -> set[str]:
     """Return the workloads whose pods a policy selects."""
-    wanted = policy["spec"]["podSelector"]["matchLabels"].items()
-    found = set()
-    for o in rendered.objects:
-        spec = o.get("spec", {})
-        owner = spec.get("jobTemplate", {}).get("spec", spec)  # of a CronJob
-        pod = o if o["kind"] == "Pod" else owner.get("template", {})
-        if o["kind"] in {"Deployment", "StatefulSet", "Job", "CronJob", "Pod"} and (
-            wanted <= pod["metadata"]["labels"].items()
-        ):
-            found.add(o["metadata"]["name"].removeprefix("ft-"))
-    return found
+    return {
+        o["metadata"]["name"].removeprefix("ft-")
+        for o, template in rendered.templates()
+        if selects(policy["spec"]["podSelector"], template["metadata"]["labels"])
+    }
 
 
 def peers(rules: list[Any], side: str) -> set[str]:

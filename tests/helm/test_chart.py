@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.helm_files import readme
+from scripts import helm_files
 from service import __version__
 from tests.helm.support import CHART, FIXED, MODEL, NAMESPACE, PROFILES, RELEASE, Helm
 
@@ -79,7 +79,8 @@ def test_selectors_never_change_with_the_chart(render):
 
 def test_readme_is_up_to_date():
     found = (CHART / "README.md").read_text("utf-8")
-    assert found == readme(), "run 'make helm-readme'"
+    assert found == helm_files.readme(), "run 'make helm-readme'"
+    assert helm_files.SETTINGS.read_text("utf-8") == helm_files.settings(), "run 'make helm-readme'"
 
 
 def test_versions_are_those_of_the_project():

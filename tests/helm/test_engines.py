@@ -61,7 +61,7 @@ def test_values_of_a_merged_model_override_those_of_its_base_model(render):
 
 def test_the_gateway_and_the_catalog_list_a_merged_model(render):
     rendered = render(with_merged())
-    upstreams = json.loads(rendered.settings()["FINETUNED_UPSTREAMS"])
+    upstreams = rendered.upstreams()
     assert upstreams.keys() == {"tiny", NAME}
     service = upstreams[NAME].removeprefix("dns+http://").partition(".")[0].removeprefix("ft-")
     assert service in rendered.of_kind("Service")
@@ -73,7 +73,7 @@ def test_the_gateway_and_the_catalog_list_a_merged_model(render):
 def test_a_merged_model_can_be_served_without_its_base_model(render):
     rendered = render(with_merged(engine={"enabled": False}))
     assert "vllm-tiny" not in rendered.of_kind("Deployment")
-    assert json.loads(rendered.settings()["FINETUNED_UPSTREAMS"]).keys() == {NAME}
+    assert rendered.upstreams().keys() == {NAME}
 
 
 def test_services_of_merged_and_base_models_select_different_pods(render):
@@ -146,7 +146,7 @@ def test_only_the_leader_serves(render):
     assert selector.items() <= leader["metadata"]["labels"].items()
     assert "vllm-tiny" not in rendered.of_kind("Deployment")
     assert "vllm-tiny" not in rendered.of_kind("PodDisruptionBudget")
-    assert "//ft-vllm-tiny.models.svc" in rendered.settings()["FINETUNED_UPSTREAMS"]
+    assert "//ft-vllm-tiny.models.svc" in rendered.upstreams()["tiny"]
 
 
 def test_nodes_of_an_engine_reach_each_other_on_all_ports(render):

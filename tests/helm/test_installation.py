@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from pathlib import Path
 
@@ -119,7 +118,7 @@ def test_the_service_reads_the_catalog(render, tmp_path):
     assert (first.context_length, first.served, second.served) == (2048, True, False)
     assert (first.serving_quantization, first.served_path) == ("auto", first.path)
     assert (second.serving_quantization, second.served_path) == ("none", Path("/models/tiny-awq"))
-    assert list(json.loads(rendered.settings()["FINETUNED_UPSTREAMS"])) == ["tiny"]
+    assert list(rendered.upstreams()) == ["tiny"]
     assert "vllm-tiny" in rendered.of_kind("Deployment")
     assert len([n for n in rendered.of_kind("Deployment") if n.startswith("vllm")]) == 1
 
@@ -307,10 +306,85 @@ def test_models_are_copied_from_images(render):
         assert ("*.json" in copy["args"][0]) is (name == "api")
         volumes = {v["name"]: v for v in pod["volumes"]}
         assert volumes["models"] == {"name": "models", "emptyDir": {"sizeLimit": "9Gi"}}
-    # On a shared volume, workers and engines provide the models for all.
-    shared = render({"models": [IMAGED]})
-    assert "initContainers" not in shared.pod("Deployment", "api")
-    assert "initContainers" in shared.pod("Deployment", "worker-cpu")
+
+
+def test_pods_can_mount_the_images_of_models_instead_of_copies(render):
+    """A node then has each image once, and a worker no copy of every model."""
+    images = {
+        "a": {"repository": "a", "tag": "1", "asVolume": True},
+        "b": {"repository": "b", "tag": "1", "asVolume": True, "path": "/weights"},
+    }
+    models = [
+        {**MODEL, "id": name, "path": f"/models/{name}", "image": image}
+        for name, image in images.items()
+    ]
+    models[0]["merged"] = [{"name": "ft:a:acme:v:ab12cd34"}]
+    rendered = render({"models": models, "modelStore": {"type": "emptyDir"}})
+    for name, expected in {
+        "api": {"a", "b"},
+        "worker-cpu": {"a", "b"},
+        "worker-gpu": {"a", "b"},
+        "vllm-a": {"a"},
+        "vllm-b": {"b"},
+        next(n for n in rendered.of_kind("Deployment") if n.startswith("vllm-ft-a")): {"a"},
+    }.items():
+        pod = rendered.pod("Deployment", name)
+        assert "initContainers" not in pod
+        volumes = {v["image"]["reference"][0] for v in pod["volumes"] if "image" in v}
+        mounts = {m["mountPath"]: m for m in pod["containers"][0]["volumeMounts"]}
+        assert volumes == expected
+        assert {path for path in mounts if path.startswith("/models/")} == {
+            f"/models/{model}" for model in expected
+        }
+        if "b" in expected:
+            assert mounts["/models/b"]["subPath"] == "weights"
+        assert mounts["/models"].get("readOnly") is None
+
+
+def test_a_job_puts_a_model_on_the_shared_volume_once(render):
+    volume = {**IMAGED["image"], "asVolume": True, "path": "/q"}
+    sources = {
+        "image": IMAGED,
+        "volume": {**MODEL, "image": volume},
+        "s3": {**MODEL, "s3": {"url": "s3://m/q", "existingSecret": "own"}},
+    }
+    names = set()
+    for kind, model in sources.items():
+        rendered = render({"models": [model], "networkPolicy": {"storageEgress": [{"to": []}]}})
+        for deployment in ("api", "worker-cpu", "worker-gpu"):
+            assert "initContainers" not in rendered.pod("Deployment", deployment)
+        (wait,) = rendered.pod("Deployment", "vllm-tiny")["initContainers"]
+        assert wait["args"][-1] == "/models/tiny"
+        (name,) = [name for name in rendered.of_kind("Job") if name.startswith("model-tiny-")]
+        names.add(name)
+        pod = rendered.pod("Job", name)
+        copy, volumes = pod["containers"][0], {v["name"]: v for v in pod["volumes"]}
+        assert volumes["models"]["persistentVolumeClaim"] == {"claimName": "ft-models"}
+        if kind == "image":
+            assert copy["image"] == "r.example/m:1"
+            assert copy["args"][-2:] == ["/model", "/models/tiny"]
+        elif kind == "volume":
+            assert volumes["image"]["image"]["reference"] == "r.example/m:1"
+            assert copy["args"][-2:] == ["/image/q", "/models/tiny"]
+        else:
+            assert copy["args"] == ["models", "fetch", "s3://m/q", "/models/tiny"]
+            key = env_of(copy)["AWS_SECRET_ACCESS_KEY"]["secretKeyRef"]
+            assert key == {"name": "own", "key": "secret-access-key"}
+            assert name in rendered.of_kind("NetworkPolicy")
+    assert len(names) == 3  # a job cannot be changed, so another source is another job
+
+
+def test_compiled_kernels_outlive_a_pod(render):
+    pod = render({"models": [MODEL], "inference": {"cache": {"compileClaim": "kernels"}}}).pod(
+        "Deployment", "vllm-tiny"
+    )
+    claim = next(v for v in pod["volumes"] if v["name"] == "compiled")["persistentVolumeClaim"]
+    assert claim == {"claimName": "kernels"}
+    (place,) = [
+        m["mountPath"] for m in pod["containers"][0]["volumeMounts"] if m["name"] == "compiled"
+    ]
+    env = env_of(pod["containers"][0])
+    assert all(env[name].startswith(place) for name in ("VLLM_CACHE_ROOT", "TRITON_CACHE_DIR"))
 
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")

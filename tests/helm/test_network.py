@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.helm.support import CHART, MODEL, PROFILES, peers, selected
+from tests.helm.support import CHART, MODEL, NAMESPACE, PROFILES, peers, selected
 
 pytestmark = pytest.mark.slow
 
@@ -281,17 +283,73 @@ def test_keda_scales_engines_by_waiting_requests(render):
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 6)
     metadata = spec["triggers"][0]["metadata"]
     assert metadata["serverAddress"] == "http://prometheus:9090"
-    assert metadata["threshold"] == "9"
-    assert metadata["query"] == (
-        'sum(vllm:num_requests_waiting{namespace="models",model_name="Org/tiny"})'
-    )
+    assert metadata["threshold"] == "1"
     assert "replicas" not in rendered.one("Deployment", name)["spec"]
+    # cooldownPeriod only delays the step to zero.
+    behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == spec["cooldownPeriod"] == 300
+    assert spec["fallback"] == {
+        "failureThreshold": 3,
+        "replicas": 2,
+        "behavior": "currentReplicasIfHigher",
+    }
+
+
+def test_the_number_of_engines_follows_what_waits_in_the_api(render, tmp_path):
+    """With the figures of a real overload: 48 chats, 40 of which wait in the api."""
+    keda = {"enabled": True, "minReplicas": 0, "maxReplicas": 6, "waitingRequests": 10}
+    values = {
+        "keda": PROMETHEUS,
+        "models": [{**MODEL, "engine": {"keda": keda}}],
+        "settings": {"ENGINE_REQUESTS_AT_ONCE": 8},
+        "inference": {"startWaitSeconds": 600},
+    }
+    spec = render(values).one("ScaledObject", "vllm-tiny")["spec"]
+    assert (spec["minReplicaCount"], spec["fallback"]["replicas"]) == (0, 1)
+    query = spec["triggers"][0]["metadata"]["query"]
+    labels = f'namespace="{NAMESPACE}"'
+    waiting = f'finetuned_engine_waiting_requests{{{labels},base_model="tiny",pod="%s"}}'
+    running = f'vllm:num_requests_running{{{labels},model_name="tiny",pod="%s"}}'
+    cases: list[tuple[dict[str, int], float]] = [
+        ({waiting % "a": 25, waiting % "b": 15, running % "e": 8}, 5),  # one, and four more
+        ({waiting % "a": 0, running % "e": 8, running % "f": 8}, 2),
+        ({waiting % "a": 0, running % "e": 4, running % "f": 4}, 1),
+        ({waiting % "a": 0, running % "e": 0}, 0),
+        ({waiting % "a": 1}, 0.1),  # from zero
+        ({waiting % "a": 0}, 0),
+        ({waiting.replace("tiny", "other") % "a": 50}, 0),
+        ({waiting.replace(NAMESPACE, "other") % "a": 50}, 0),
+    ]
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": s, "values": str(value)} for s, value in series.items()],
+            "promql_expr_test": [
+                {
+                    "expr": query,
+                    "eval_time": "0m",
+                    "exp_samples": [{"labels": "{}", "value": expected}],
+                }
+            ],
+        }
+        for series, expected in cases
+    ]
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    file = tmp_path / "tests.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
+    done = subprocess.run([promtool, "test", "rules", file], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
 
 
 def test_the_test_pod(render):
     rendered = render({**MODELS, "test": {"fineTune": True, "timeoutSeconds": 99}})
     pod = rendered.one("Pod", "test")
-    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    annotations = pod["metadata"]["annotations"]
+    assert annotations["helm.sh/hook"] == "test"
+    # A failed pod stays, to read its log.
+    assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
     assert pod["spec"]["activeDeadlineSeconds"] == 99
     env = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
     assert (env["TEST_MODEL"], env["TEST_FINE_TUNE"]) == ("tiny", "true")

@@ -49,6 +49,9 @@ SCHEMA = [
     ({"redis": {"external": {"url": "http://x"}}}, "url", "redis"),
     ({"ingress": {"paths": ["v1"]}}, "paths", "pattern"),
     ({"backup": {"keep": 0}}, "keep", "1"),
+    ({"pod": {"extraVolume": []}}, "pod", "extraVolume"),
+    ({"worker": {"cpu": {"pod": {"hostNetwork": True}}}}, "pod", "hostNetwork"),
+    ({"compatibility": {"openshift": "on"}}, "openshift", "force"),
     ({"backup": {"schedule": "daily"}}, "schedule", "pattern"),
 ]
 
@@ -144,6 +147,10 @@ TOGETHER = [
     ({"worker": {"gpuPools": [{"name": "a", "keda": KEDA}]}}, "keda.prometheus: KEDA scales a,"),
     ({"models": [{**MODEL, "engine": {"keda": KEDA}}]}, "keda.prometheus: KEDA scales tiny,"),
     (
+        {"models": [{**MODEL, "engine": {"keda": {**KEDA, "minReplicas": 0}}}]},
+        "inference.startWaitSeconds: the engine of tiny starts from zero",
+    ),
+    (
         {
             "keda": {"prometheus": "http://p"},
             "worker": {"cpu": {"replicas": 0}, "gpuPools": [{"name": "a", "keda": KEDA}]},
@@ -162,6 +169,43 @@ TOGETHER = [
     (
         {"backup": {"enabled": True, "type": "s3", "s3": {"bucket": "b", "existingSecret": "s"}}},
         "networkPolicy.backupEgress: allow egress to the S3 of backups",
+    ),
+    (
+        {"settings": {"OIDC_JWKS": "https://login.example/keys"}},
+        "networkPolicy.oidcEgress: allow egress to the identity provider",
+    ),
+    (
+        {"settings": {"ENCRYPTION_VAULT_ADDRESS": "https://vault.example"}},
+        "networkPolicy.vaultEgress: allow egress to Vault",
+    ),
+    (
+        {
+            "worker": {
+                "gpuPools": [{"name": "a", "env": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://o"}}]
+            }
+        },
+        "networkPolicy.otlpEgress: allow egress to the collector of traces",
+    ),
+    (
+        {"settings": {"OIDC_ISUER": "https://login.example"}},
+        "settings: there is no OIDC_ISUER; the most similar name is OIDC_ISSUER",
+    ),
+    ({"settings": {"MAX_UPLOADED_BYTES": 1}}, "the most similar name is MAX_UPLOAD_BYTES"),
+    (
+        {"valkey": {"maxmemory": "2gb"}},
+        "valkey.maxmemory: 2gb is more than three quarters of the memory limit (2Gi)",
+    ),
+    (
+        {"inference": {"tls": {"existingSecret": "s"}}},
+        "caCertificates.existingSecret: the certificate of inference.tls is verified",
+    ),
+    (
+        {
+            "valkey": {"tls": {"existingSecret": "s"}},
+            "caCertificates": {"existingSecret": "c"},
+            "redis": {"type": "external", "external": {"url": "rediss://r"}},
+        },
+        "valkey.tls.existingSecret: redis.type is external",
     ),
     ({"settings": {"REDIS_URL": "x"}}, "settings: REDIS_URL is set from other values"),
     ({"settings": {"FINETUNED_LEASE_S": 3}}, "settings: write FINETUNED_LEASE_S without"),

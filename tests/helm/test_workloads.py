@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from service.config import Settings
-from tests.helm.support import MODEL, PROFILES, containers, env_of
+from tests.helm.support import CHART, MODEL, PROFILES, containers, env_of
 
 pytestmark = pytest.mark.slow
 
@@ -111,8 +112,9 @@ def test_pools_of_workers(render):
     assert args("worker-l4") == ["worker", "--queues", "gpu"]
     assert args("worker-big") == ["worker", "--queues", "cpu,gpu"]
     limits = rendered.container("Deployment", "worker-l4")["resources"]["limits"]
-    assert limits == {"nvidia.com/gpu": 1}
-    assert "resources" not in rendered.container("Deployment", "worker-slow")
+    assert limits == {"nvidia.com/gpu": 1, "memory": "64Gi"}
+    slow = rendered.container("Deployment", "worker-slow")["resources"]
+    assert slow["limits"] == {"memory": "64Gi"}
     l4, big = (rendered.pod("Deployment", f"worker-{n}") for n in ("l4", "big"))
     assert l4["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-L4"}
     assert big["nodeSelector"] == {"pool": "big"}
@@ -120,6 +122,44 @@ def test_pools_of_workers(render):
     env = env_of(big["containers"][0])
     assert (env["FINETUNED_TRAINER_GPUS"], env["FINETUNED_TRAINER_SHARDING"]) == ("4", "fsdp")
     assert "FINETUNED_TRAINER_GPUS" not in env_of(l4["containers"][0])
+
+
+def test_pools_keep_the_defaults_that_they_do_not_override(render):
+    """Otherwise a pod would be of the class BestEffort, which is evicted first."""
+    pools = [
+        {"name": "any"},
+        {"name": "l4", "gpu": {"product": "NVIDIA-L4"}, "nodeSelector": {"a": "b"}},
+        {"name": "checks", "queues": ["cpu"]},
+        {"name": "small", "resources": {"limits": {"memory": "8Gi"}}},
+    ]
+    groups = [{"name": "mine", "replicas": 2, "gpu": {"product": "NVIDIA-L4"}}]
+    ray = {"gpus": 2, "cluster": {"enabled": True, "groups": groups}}
+    models = [{**MODEL, "engine": {"gpu": {"product": "NVIDIA-L4"}}}]
+    rendered = render({"worker": {"gpuPools": pools}, "ray": ray, "models": models})
+
+    def resources(name):
+        return rendered.container("Deployment", name)["resources"]
+
+    for name in ("worker-any", "worker-l4", "vllm-tiny"):
+        assert resources(name)["requests"] == {"cpu": "2", "memory": "16Gi"}
+        assert resources(name)["limits"] == {"memory": "64Gi", "nvidia.com/gpu": 1}
+    assert resources("worker-checks")["limits"] == {"memory": "64Gi"}
+    # A default request could exceed a given limit.
+    assert resources("worker-small") == {"limits": {"memory": "8Gi", "nvidia.com/gpu": 1}}
+    (group,) = rendered.one("RayCluster", "ray")["spec"]["workerGroupSpecs"]
+    assert group["rayStartParams"]["num-gpus"] == "1"
+    found = group["template"]["spec"]["containers"][0]["resources"]
+    assert found["limits"] == {"memory": "512Gi", "nvidia.com/gpu": 1}
+
+
+def test_valkey_refuses_writes_before_it_exceeds_its_limit(render):
+    def maxmemory(**valkey):
+        config = render({"valkey": valkey}).one("ConfigMap", "valkey")["data"]["valkey.conf"]
+        return next(line for line in config.splitlines() if line.startswith("maxmemory "))
+
+    assert maxmemory() == "maxmemory 1536mb"
+    assert maxmemory(resources={"limits": {"memory": "256Mi"}}) == "maxmemory 192mb"
+    assert maxmemory(maxmemory="1gb") == "maxmemory 1gb"
 
 
 def test_a_training_has_time_to_keep_a_checkpoint(render):
@@ -317,7 +357,11 @@ def test_all_processes_trust_the_certificates_of_the_operator(render):
 def test_the_processes_that_use_storage_have_the_master_key(render):
     rendered = render({"models": [MODEL], "encryption": {"existingSecret": "at-rest"}})
     wanted = {"name": "at-rest", "key": "master-key"}
-    having = {name for name, pod in rendered.pods() if str(wanted) in str(pod)}
+    having = {
+        name
+        for name, pod in rendered.pods()
+        if {"secretKeyRef": wanted} in env_of(pod["containers"][0]).values()
+    }
     for part in ("-api", "-worker-cpu", "-worker-gpu"):
         assert any(name.endswith(part) for name in having), part
     assert any("vllm" in name for name in having)
@@ -344,3 +388,25 @@ def test_workers_of_the_cpu_queue_sign_exports(render):
     mounting = [name for name, pod in rendered.pods() if "export-signing" in str(pod)]
     assert len(mounting) == 2
     assert "EXPORT_SIGNING" not in str(render({"worker": {"gpuPools": pools}}).objects)
+
+
+@pytest.mark.parametrize("profile", ["s3-ha-values.yaml", "one-node-one-gpu-values.yaml"])
+def test_a_new_model_restarts_nothing(render, profile):
+    """The pod templates with one more model: only those of its engine and its copy are new."""
+    before = render(profile=profile)
+    values = yaml.safe_load((CHART / "ci" / profile).read_text("utf-8"))
+    added = {**MODEL, "image": {"repository": "m", "tag": "1"}}
+    after = render({"models": [*values["models"], added]}, profile=profile)
+    templates = [
+        {
+            f"{o['kind']}/{o['metadata']['name']}": o["spec"]["template"]
+            for o in rendered.objects
+            if "template" in o.get("spec", {})
+        }
+        for rendered in (before, after)
+    ]
+    assert {name: templates[1].get(name) for name in templates[0]} == templates[0]
+    new = {name.split("/")[0]: name for name in templates[1].keys() - templates[0].keys()}
+    assert new["Deployment"] == "Deployment/ft-vllm-tiny"
+    assert new.keys() <= {"Deployment", "Job"}
+    assert set(after.upstreams()) - set(before.upstreams()) == {"tiny"}

@@ -22,6 +22,7 @@ from service.inference.chat_load import ChatReports
 from service.inference.gateway import Gateway
 from service.inference.gateway.exchange import ChatCopies
 from service.inference.upstreams import Timeouts, Upstreams
+from service.inference.upstreams.discovery import Resolve, resolve
 from service.inference.upstreams.health import Policy
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
@@ -168,6 +169,7 @@ class Client:
     session: aiohttp.ClientSession
     upstreams: Upstreams
     meter: Meter
+    app: Gateway
     handler: CountingHandler | None = None
     """What handles the gateway's requests without a task."""
 
@@ -240,6 +242,7 @@ async def gateway(
             copies: ChatCopies | None = None,
             handles: bool = is_handler,
             cache_s: float = 0.0,
+            resolve: Resolve = resolve,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
                 return PROJECTS.get(secret)
@@ -250,6 +253,7 @@ async def gateway(
                     api_key=ENGINE_KEY,
                     timeouts=timeouts or Timeouts(connect_s=2, first_byte_s=5, between_chunks_s=5),
                     policy=policy,
+                    resolve=resolve,
                 )
             )
             meter = await stack.enter_async_context(Meter(registry.redis, key_limits=key_limits))
@@ -276,7 +280,7 @@ async def gateway(
                 options["http"] = HttpProtocol.with_limits(client_timeout_s, application=handler)
             url = await stack.enter_async_context(serving(app, **options))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            return Client(url, session, upstreams, meter, handler)
+            return Client(url, session, upstreams, meter, app, handler)
 
         yield start
 

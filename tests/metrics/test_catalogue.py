@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -21,6 +20,7 @@ from service.core.metrics import declared
 from service.core.redis import connect
 from service.web.side_port import serve_metrics
 from tests.conftest import BASE_MODEL, Api, running
+from tests.metrics.boards import required
 from tests.metrics.samples import parsed
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,6 +34,7 @@ BOUNDED = {
     "limit",
     "loop",
     "method",
+    "object",
     "operation",
     "outcome",
     "phase",
@@ -74,11 +75,11 @@ def test_names_labels_and_words(metric):
 
 
 def test_promtool_finds_no_fault():
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian: apt-get install promtool)")
     done = subprocess.run(
-        [promtool, "check", "metrics"], input=generate_latest(), capture_output=True, check=False
+        [required("promtool"), "check", "metrics"],
+        input=generate_latest(),
+        capture_output=True,
+        check=False,
     )
     ours = [x for x in done.stdout.decode().splitlines() if x.startswith("finetuned_")]
     assert ours == []

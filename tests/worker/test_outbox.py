@@ -21,7 +21,7 @@ from service.jobs import lifecycle
 from service.jobs.engine_requests import WARM_UPS
 from service.jobs.records import JobFailure, JobRecord, Jobs
 from service.jobs.recovery import fail, lose
-from service.webhooks.schemas import EventType
+from service.webhooks.schemas import RENAMED, EventType
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server
 from tests.jobs.running import running_job
@@ -102,16 +102,20 @@ async def test_each_end_is_counted_once(
     assert (await api.app.state.jobs.get(job.project_id, job.id)).status == status
 
 
-# Sweeps and exports are counted under their names of 0.2.
-_WITHOUT_METRIC = (
-    *("advice.", "sweep.", "model.", "organization.", "dataset.report.", "dataset.preview."),
-    *("dataset.cleaning.", "dataset.diff.", "dataset.merge."),
-)
-
-
 def test_every_event_type_is_counted():
     counted = {event for metric in EVENT_COUNTERS for event in metric.events.values()}
-    assert counted == {event for event in EventType if not event.startswith(_WITHOUT_METRIC)}
+    # Sweeps and exports have their names of 0.2 in the outbox.
+    assert counted == {event for event in EventType if event not in RENAMED.values()}
+
+
+async def test_operations_are_counted_by_object_and_status(redis):
+    await redis.hset(outbox.PROCESSED, "dataset.merge.failed", "3")
+    await redis.hset(outbox.PROCESSED, "export.succeeded", "2")
+    await observe_redis(redis)
+    found = current()
+    assert value(found, "operations_total", object="dataset.merge", status="failed") == 3
+    assert value(found, "operations_total", object="model.export", status="completed") == 2
+    assert value(found, "exports_total", status="succeeded") == 2
 
 
 async def test_a_process_exports_no_number_that_it_has_not_read(redis):

@@ -48,9 +48,6 @@ s3://{{ .s3.bucket }}{{ with trimAll "/" .s3.prefix }}/{{ . }}{{ end }}
 {{- if and (hasPrefix "http://" .endpoint) (not .allowHttp) -}}
 {{- fail "backup.s3.endpoint: the endpoint is not encrypted; use https://, or set backup.s3.allowHttp=true" -}}
 {{- end -}}
-{{- if and .existingSecret $v.networkPolicy.enabled (not $v.networkPolicy.backupEgress) -}}
-{{- fail "networkPolicy.backupEgress: allow egress to the S3 of backups, such as [{to: [{ipBlock: {cidr: 10.1.2.0/24}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -4,11 +4,9 @@
 {{- $model := .model }}
 {{- $values := $root.Values }}
 {{- /* The model's own engine settings override the common ones. */}}
-{{- $part := dict }}
-{{- range $key, $value := omit $values.inference "env" }}{{ $_ := set $part $key $value }}{{ end }}
-{{- range $key, $value := $model.engine | default dict }}{{ $_ := set $part $key $value }}{{ end }}
-{{- $gpu := $part.gpu | default (dict "count" 1) }}
-{{- $_ := set $part "gpu" $gpu }}
+{{- $base := merge (dict "gpu" (dict "count" 1)) (omit $values.inference "env") }}
+{{- $part := include "finetuned.overlay" (dict "base" $base "over" ($model.engine | default dict)) | fromYaml }}
+{{- $gpu := $part.gpu }}
 {{- $slug := include "finetuned.modelSlug" $model.id }}
 {{- $args := list "inference" $model.id }}
 {{- if gt (int (dig "count" 1 $gpu)) 1 }}
@@ -17,6 +15,10 @@
 {{- $nodes := int ($part.nodes | default 1) }}
 {{- if gt $nodes 1 }}
 {{- $args = concat $args (list (printf "--pipeline-parallel-size=%d" $nodes) (printf "--nnodes=%d" $nodes) "--master-addr=$(LWS_LEADER_ADDRESS)") }}
+{{- end }}
+{{- $tls := include "finetuned.tlsSecret" (dict "root" $root "part" "inference") }}
+{{- if $tls }}
+{{- $args = concat $args (list "--ssl-certfile=/etc/finetuned-tls/tls.crt" "--ssl-keyfile=/etc/finetuned-tls/tls.key" "--enable-ssl-refresh") }}
 {{- end }}
 {{- $args = concat $args ($part.args | default list) }}
 {{- $which := dict "root" $root "component" "inference" "name" (printf "vllm-%s" $slug) "model" $slug "part" $part "priority" "serving" }}
@@ -38,11 +40,11 @@ spec:
     # vLLM does not notice that a node is gone, and cannot continue without it.
     restartPolicy: RecreateGroupOnPodRestart
     leaderTemplate:
-      {{- include "finetuned.enginePod" (merge (dict "args" (append $args "--node-rank=0")) $pod) | nindent 6 }}
+      {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" (append $args "--node-rank=0")) $pod))) $which) | nindent 6 }}
     workerTemplate:
-      {{- include "finetuned.enginePod" (merge (dict "args" (concat $args (list "--node-rank=$(LWS_WORKER_INDEX)" "--headless")) "computes" true) $pod) | nindent 6 }}
+      {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" (concat $args (list "--node-rank=$(LWS_WORKER_INDEX)" "--headless")) "computes" true) $pod))) $which) | nindent 6 }}
 ---
-{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "leaders" true) $which) }}
+{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "appProtocol" (ternary "https" "http" (ne $tls "")) "leaders" true) $which) }}
 {{- else }}
 ---
 apiVersion: apps/v1
@@ -59,9 +61,9 @@ spec:
   selector:
     matchLabels: {{- include "finetuned.selector" $which | nindent 6 }}
   template:
-    {{- include "finetuned.enginePod" (merge (dict "args" $args) $pod) | nindent 4 }}
+    {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" $args) $pod))) $which) | nindent 4 }}
 ---
-{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http") $which) }}
+{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "appProtocol" (ternary "https" "http" (ne $tls ""))) $which) }}
 ---
 {{- include "finetuned.budget" $which }}
 {{- if dig "keda" "enabled" false $part }}
@@ -72,7 +74,7 @@ spec:
 {{- end }}
 
 {{/*
-The pod template of an engine: dict root, model, which, part, args, nodes, and computes, for a pod of an engine on
+The pod of an engine: dict root, model, which, part, args, nodes, and computes, for a pod of an engine on
 several nodes that has no server.
 */}}
 {{- define "finetuned.enginePod" -}}
@@ -83,17 +85,21 @@ several nodes that has no server.
 {{- $values := $root.Values }}
 {{- $gpu := $part.gpu }}
 {{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env }}
+{{- $tls := dict "root" $root "part" "inference" }}
+{{- $scheme := ternary ", scheme: HTTPS" "" (ne (include "finetuned.tlsSecret" $tls) "") }}
+{{- $compiled := $values.inference.cache.compileClaim }}
+{{- if $compiled }}
+{{- $env = merge $env (dict "VLLM_CACHE_ROOT" "/var/lib/finetuned-compiled/vllm" "TRITON_CACHE_DIR" "/var/lib/finetuned-compiled/triton") }}
+{{- end }}
 {{- $sleeps := eq $values.gpuSharing "time-slice" }}
 {{- /* The leader downloads an adapter, and each node loads it from the same path. */}}
 {{- $shared := and (gt .nodes 1) $values.inference.cache.sharedClaim }}
 metadata:
-  labels: {{- include "finetuned.podLabels" $which | nindent 4 }}
   annotations: {{- include "finetuned.podAnnotations" $which | nindent 4 }}
 spec:
-  {{- include "finetuned.pod" $which | nindent 2 }}
   {{- include "finetuned.spread" $which | nindent 2 }}
   terminationGracePeriodSeconds: {{ add $values.inference.drainSeconds $values.worker.stopGraceSeconds 30 }}
-  {{- with include "finetuned.modelCopies" (dict "root" $root "models" (list $model)) | trim }}
+  {{- with include "finetuned.modelCopies" (dict "root" $root "models" (list $model) "serves" true) | trim }}
   initContainers: {{- . | nindent 4 }}
   {{- end }}
   containers:
@@ -113,7 +119,7 @@ spec:
       ports:
         - {name: http, containerPort: {{ $values.inference.port }}}
       startupProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: {{ mul 6 $values.inference.startupMinutes }}
@@ -128,35 +134,44 @@ spec:
         periodSeconds: 5
       {{- else }}
       livenessProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 15
         timeoutSeconds: 10
         failureThreshold: 4
       readinessProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: 3
       {{- end }}
+      {{- end }}
+      # Until gateways have noticed. vLLM ends a node without a server at once, so that one waits for the last answer.
       lifecycle:
         preStop:
-          exec: {command: [sleep, {{ $values.inference.drainSeconds | quote }}]}
-      {{- end }}
+          exec: {command: [sleep, {{ add $values.inference.drainSeconds (ternary $values.worker.stopGraceSeconds 0 (.computes | default false)) | quote }}]}
       {{- include "finetuned.resources" (dict "resources" $part.resources "gpu" $gpu) | nindent 6 }}
-      {{- include "finetuned.containerSecurity" $root | nindent 6 }}
       volumeMounts:
         {{- include "finetuned.mounts" (dict "root" $root "storageReadOnly" true) | nindent 8 }}
         - {name: shm, mountPath: /dev/shm}
+        {{- include "finetuned.tlsMount" $tls | nindent 8 }}
         {{- if $shared }}
         - {name: adapters, mountPath: /var/lib/finetuned-adapters}
+        {{- end }}
+        {{- if $compiled }}
+        - {name: compiled, mountPath: /var/lib/finetuned-compiled}
         {{- end }}
   volumes:
     {{- include "finetuned.volumes" $root | nindent 4 }}
     {{- include "finetuned.scratchVolume" (dict "name" "data" "size" $values.inference.cache.size "storageClass" $values.inference.cache.storageClass) | nindent 4 }}
     - name: shm
       emptyDir: {medium: Memory, sizeLimit: {{ $values.inference.sharedMemory }}}
+    {{- include "finetuned.tlsVolume" $tls | nindent 4 }}
     {{- if $shared }}
     - name: adapters
       persistentVolumeClaim: {claimName: {{ $values.inference.cache.sharedClaim }}}
+    {{- end }}
+    {{- with $compiled }}
+    - name: compiled
+      persistentVolumeClaim: {claimName: {{ . }}}
     {{- end }}
 {{- end }}

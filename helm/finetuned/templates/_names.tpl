@@ -41,10 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* Labels of a pod, without those that change with the chart version, which would restart all pods. */}}
 {{- define "finetuned.podLabels" -}}
-{{ include "finetuned.selector" . }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{ merge (include "finetuned.selector" . | fromYaml) (((.part).pod).labels | default dict) (.root.Values.pod.labels | default dict) .root.Values.commonLabels | toYaml }}
 {{- end }}
 
 {{/* Metadata of an object: dict root, component, name (suffix after the release's), pool, model. */}}
@@ -94,6 +91,21 @@ labels: {{- include "finetuned.labels" . | nindent 2 }}
 {{- if eq (floor .) . -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
 {{- else -}}{{ . }}
 {{- end -}}
+{{- end }}
+
+{{/*
+A map over its defaults, as YAML: dict base, over. What is missing in `gpu` keeps its default; other maps are replaced,
+because a default request may exceed a given limit. Unlike merge, it keeps a zero.
+*/}}
+{{- define "finetuned.overlay" -}}
+{{- $all := deepCopy .base -}}
+{{- range $key, $value := .over -}}
+{{- if and (eq $key "gpu") (kindIs "map" (get $all $key)) -}}
+{{- $value = include "finetuned.overlay" (dict "base" (get $all $key) "over" $value) | fromYaml -}}
+{{- end -}}
+{{- $_ := set $all $key $value -}}
+{{- end -}}
+{{- toYaml $all -}}
 {{- end }}
 
 {{/* Environment variables of a container, from a map. */}}

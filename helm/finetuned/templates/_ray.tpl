@@ -35,17 +35,14 @@ A pod of the Ray cluster: dict root, part, name (head or the group's), port (for
 of the service, and neither Redis nor storage.
 */}}
 {{- define "finetuned.rayPod" -}}
+{{- include "finetuned.podTemplate" (dict "root" .root "component" "ray" "pool" .name "part" .part "priority" "training" "pod" (include "finetuned.rayPodOnly" .)) -}}
+{{- end }}
+
+{{- define "finetuned.rayPodOnly" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
 {{- $gpu := .part.gpu | default dict -}}
-{{- $which := dict "root" $root "component" "ray" "pool" .name "part" .part "priority" "training" -}}
-metadata:
-  labels: {{- include "finetuned.podLabels" $which | nindent 4 }}
-  {{- with .part.podAnnotations }}
-  annotations: {{- toYaml . | nindent 4 }}
-  {{- end }}
 spec:
-  {{- include "finetuned.pod" $which | nindent 2 }}
   {{- if ne .name "head" }}
   {{- with include "finetuned.modelCopies" (dict "root" $root "models" $values.models) | trim }}
   initContainers: {{- . | nindent 4 }}
@@ -82,7 +79,6 @@ spec:
         periodSeconds: 5
         failureThreshold: 12
       {{- include "finetuned.resources" (dict "resources" .part.resources "gpu" $gpu) | nindent 6 }}
-      {{- include "finetuned.containerSecurity" $root | nindent 6 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
         - {name: data, mountPath: /var/lib/finetuned}
@@ -111,9 +107,6 @@ spec:
 {{- if or $ray.address $ray.cluster.enabled -}}
 {{- if not $ray.gpus -}}
 {{- fail "ray.gpus: set the number of the cluster's GPUs that one training uses" -}}
-{{- end -}}
-{{- if and $ray.address .Values.networkPolicy.enabled (not .Values.networkPolicy.rayEgress) -}}
-{{- fail "networkPolicy.rayEgress: allow egress to the Ray cluster, such as [{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ray}}}], ports: [{port: 10001}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
 {{- range .Values.worker.gpuPools -}}
 {{- if eq .name "ray" -}}

@@ -1,11 +1,6 @@
 {{/* Settings that must be the same for all processes, as environment variables. */}}
 {{- define "finetuned.settings" -}}
 {{- $values := .Values -}}
-{{- $upstreams := dict -}}
-{{- range include "finetuned.engines" . | fromYamlArray -}}
-{{- $name := include "finetuned.engineName" (dict "root" $ "model" .) -}}
-{{- $_ := set $upstreams .id (printf "dns+http://%s.%s.svc.%s:%d" $name $.Release.Namespace $values.clusterDomain (int $values.inference.port)) -}}
-{{- end -}}
 FINETUNED_API_HOST: "0.0.0.0"
 FINETUNED_API_PORT: "8000"
 FINETUNED_API_METRICS_HOST: "0.0.0.0"
@@ -17,7 +12,8 @@ FINETUNED_INFERENCE_PORT: {{ $values.inference.port | quote }}
 FINETUNED_DATA_DIR: /var/lib/finetuned
 FINETUNED_MODELS_FILE: /etc/finetuned/models.yaml
 FINETUNED_STORAGE_URL: {{ include "finetuned.storageURL" . }}
-FINETUNED_UPSTREAMS: {{ toJson $upstreams | quote }}
+FINETUNED_UPSTREAMS_FILE: /etc/finetuned/upstreams.json
+FINETUNED_ENGINE_START_WAIT_S: {{ int $values.inference.startWaitSeconds | quote }}
 FINETUNED_GPU_SHARING: {{ $values.gpuSharing }}
 FINETUNED_TRAIN_SLO_MS: {{ int $values.trainSloMs | quote }}
 FINETUNED_STOP_GRACE_S: {{ $values.worker.stopGraceSeconds | quote }}
@@ -50,7 +46,7 @@ XDG_CACHE_HOME: /var/lib/finetuned/cache
 HF_HUB_OFFLINE: "1"
 DO_NOT_TRACK: "1"
 PYTHONUNBUFFERED: "1"
-{{- if $values.caCertificates.existingSecret }}
+{{- if include "finetuned.caSecret" . }}
 SSL_CERT_FILE: /etc/finetuned-ca/ca.crt
 {{- end }}
 {{- if eq $values.storage.type "s3" }}
@@ -98,6 +94,17 @@ weights, in the same format. The engine settings of a merged model default to it
 {{- end -}}
 {{- end -}}
 {{ toYaml $engines }}
+{{- end }}
+
+{{/* The addresses of the engines by model, as JSON. They are no environment variable, so that a new model restarts nothing. */}}
+{{- define "finetuned.upstreams" -}}
+{{- $upstreams := dict -}}
+{{- $scheme := ternary "https" "http" (ne (include "finetuned.tlsSecret" (dict "root" $ "part" "inference")) "") -}}
+{{- range include "finetuned.engines" . | fromYamlArray -}}
+{{- $name := include "finetuned.engineName" (dict "root" $ "model" .) -}}
+{{- $_ := set $upstreams .id (printf "dns+%s://%s.%s.svc.%s:%d" $scheme $name $.Release.Namespace $.Values.clusterDomain (int $.Values.inference.port)) -}}
+{{- end -}}
+{{ toJson $upstreams }}
 {{- end }}
 
 {{/* The catalog of base models. */}}

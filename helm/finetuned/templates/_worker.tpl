@@ -3,12 +3,6 @@
 {{- $root := .root }}
 {{- $part := .part }}
 {{- $values := $root.Values }}
-{{- $queues := $part.queues | default (list "gpu") }}
-{{- $gpu := $part.gpu | default dict }}
-{{- $signingKey := and (has "cpu" $queues) $values.exports.signingKey.existingSecret }}
-{{- $sealingKey := $values.audit.signingKey.existingSecret | default (printf "%s-signing-key" (include "finetuned.fullname" $root)) }}
-{{- $seals := and (has "cpu" $queues) (not (hasKey $values.settings "SIGNING_KEY_FILE")) (not (hasKey ($part.env | default dict) "FINETUNED_SIGNING_KEY_FILE")) }}
-{{- $grace := int $values.worker.stopGraceSeconds }}
 {{- $which := dict "root" $root "component" "worker" "name" (printf "worker-%s" $part.name) "pool" $part.name "part" $part "priority" "training" }}
 ---
 apiVersion: apps/v1
@@ -23,12 +17,32 @@ spec:
     rollingUpdate: {maxSurge: 0, maxUnavailable: 1}
   selector:
     matchLabels: {{- include "finetuned.selector" $which | nindent 6 }}
-  template:
+  template: {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.workerPod" $which)) $which) | nindent 4 }}
+---
+{{- include "finetuned.headless" (merge (dict "port" 9100 "portName" "metrics") $which) }}
+---
+{{- include "finetuned.budget" $which }}
+{{- if dig "keda" "enabled" false $part }}
+---
+{{- include "finetuned.scaledWorker" (merge (dict) $which) }}
+{{- end }}
+{{- end }}
+
+{{/* The pod of a worker: dict root, part. */}}
+{{- define "finetuned.workerPod" }}
+{{- $which := . }}
+{{- $root := .root }}
+{{- $part := .part }}
+{{- $values := $root.Values }}
+{{- $queues := $part.queues | default (list "gpu") }}
+{{- $gpu := $part.gpu | default dict }}
+{{- $signingKey := and (has "cpu" $queues) $values.exports.signingKey.existingSecret }}
+{{- $sealingKey := $values.audit.signingKey.existingSecret | default (printf "%s-signing-key" (include "finetuned.fullname" $root)) }}
+{{- $seals := and (has "cpu" $queues) (not (hasKey $values.settings "SIGNING_KEY_FILE")) (not (hasKey ($part.env | default dict) "FINETUNED_SIGNING_KEY_FILE")) }}
+{{- $grace := int $values.worker.stopGraceSeconds }}
     metadata:
-      labels: {{- include "finetuned.podLabels" $which | nindent 8 }}
       annotations: {{- include "finetuned.podAnnotations" $which | nindent 8 }}
     spec:
-      {{- include "finetuned.pod" $which | nindent 6 }}
       # The trainer's grace period to save a checkpoint, and the same again to upload it to storage.
       terminationGracePeriodSeconds: {{ add (mul 2 $grace) 30 }}
       {{- with include "finetuned.modelCopies" (dict "root" $root "models" $values.models) | trim }}
@@ -80,7 +94,6 @@ spec:
             timeoutSeconds: 8
             failureThreshold: 3
           {{- include "finetuned.resources" (dict "resources" $part.resources "gpu" $gpu) | nindent 10 }}
-          {{- include "finetuned.containerSecurity" $root | nindent 10 }}
           volumeMounts:
             {{- include "finetuned.mounts" (dict "root" $root) | nindent 12 }}
             - {name: shm, mountPath: /dev/shm}
@@ -103,14 +116,6 @@ spec:
         - name: signing-key
           secret: {secretName: {{ . }}, defaultMode: 0440}
         {{- end }}
----
-{{- include "finetuned.headless" (merge (dict "port" 9100 "portName" "metrics") $which) }}
----
-{{- include "finetuned.budget" $which }}
-{{- if dig "keda" "enabled" false $part }}
----
-{{- include "finetuned.scaledWorker" (merge (dict) $which) }}
-{{- end }}
 {{- end }}
 
 {{/* One training job uses all GPUs of the pod. */}}

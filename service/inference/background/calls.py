@@ -8,9 +8,10 @@ longer exists may fail the whole work.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import msgspec
 
 from service.config import Settings
 from service.config.limits import Limits
-from service.core import tracing
+from service.core import metrics, tracing
 from service.core.errors import ApiError, BadGateway, RateLimited
 from service.core.leases import Leases
 from service.core.records import Stored
@@ -197,7 +198,8 @@ class EngineCalls:
                         raise _failed(e) from e
                 else:
                     raise _failed(e) from e
-                await asyncio.sleep(max(_retry_after_s(e), pause_s * random.uniform(0.5, 1)))  # noqa: S311
+                with _waiting(served.base_model if e.code == "engine_unavailable" else None):
+                    await asyncio.sleep(max(_retry_after_s(e), pause_s * random.uniform(0.5, 1)))  # noqa: S311
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _once(self, model: ServableModel, question: Question) -> Answered:
@@ -258,6 +260,20 @@ class EngineCalls:
             return msgspec.json.decode(raw, type=dict[str, Any])
         except msgspec.DecodeError as e:
             raise BadGateway("The engine's answer is not JSON.") from e
+
+
+@contextlib.contextmanager
+def _waiting(base: str | None) -> Iterator[None]:
+    """Count a request that waits for an engine, so that one is started if there is none."""
+    if base is None:
+        yield
+        return
+    cell = metrics.ENGINE_WAITING_REQUESTS.cell(base)
+    cell.inc()
+    try:
+        yield
+    finally:
+        cell.inc(-1)
 
 
 def _usage(body: Mapping[str, Any]) -> ModelUsage:

@@ -40,7 +40,7 @@ from service.core.errors import (
 from service.inference.engine import process
 from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
 from service.inference.engine.sleep import Sleeper
-from service.inference.headers import ADAPTER, SLEEP_PATH, WAKE_PATH
+from service.inference.headers import ADAPTER, SLEEP_PATH, STOPPING, WAKE_PATH
 from service.web.probing import START_HEADER, confirmation
 
 # vLLM's message for an aborted request, which the gateway knows, and ours for other failures.
@@ -130,11 +130,13 @@ class EngineGuard:
             process.adapt_answers()
         self._sleeper = process.sleeper()
         self._housekeeping: asyncio.Task[None] | None = None
+        self._is_stopping = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass allowed requests on and reject the rest."""
         if scope["type"] == "http" and self._housekeeping is None and process.is_ours():
             self._housekeeping = process.start_housekeeping(scope["app"].state)
+            self._note_stop(scope["app"].state.engine_client)
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
@@ -158,8 +160,10 @@ class EngineGuard:
         return False
 
     async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The gateway's health check uses this too, and then prefers an awake replica.
-        if scope["path"] == "/health" and self._sleeper and self._sleeper.closed:
+        # The gateway's health check uses this too, and then prefers another replica.
+        if scope["path"] == "/health" and self._is_stopping:
+            await _refuse_stopping(send)
+        elif scope["path"] == "/health" and self._sleeper and self._sleeper.closed:
             await _refuse_asleep(send)
         else:
             if scope["path"] == "/metrics" and process.is_ours():
@@ -167,13 +171,29 @@ class EngineGuard:
             await self._app(scope, receive, _confirmed(scope, send))
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._sleeper is None:
+        if self._is_stopping:
+            await _refuse_stopping(send)
+        elif self._sleeper is None:
             await self._held(scope, receive, send)
         elif self._sleeper.closed:
             await _refuse_asleep(send)
         else:
             with self._sleeper.request():
                 await self._held(scope, receive, send)
+
+    def _note_stop(self, engine: Any) -> None:
+        """Refuse requests once vLLM stops its engine.
+
+        vLLM's server listens until the last answer is complete. It would end new requests at once
+        without an answer, or fail on them.
+        """
+        stop = engine.shutdown
+
+        def shutdown(*args: Any, **options: Any) -> Any:
+            self._is_stopping = True
+            return stop(*args, **options)
+
+        engine.shutdown = shutdown
 
     async def _held(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = dict(scope["headers"]).get(_ADAPTER)
@@ -235,6 +255,11 @@ async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
         await _refuse(send, failed)
         return
     await _send_json(send, 200, {"closed": sleeper.closed})
+
+
+async def _refuse_stopping(send: Send) -> None:
+    message = "The engine is stopping. Try again in a few seconds."
+    await _refuse(send, Unavailable(message, code="engine_unavailable", headers={STOPPING: "1"}))
 
 
 async def _refuse_asleep(send: Send) -> None:

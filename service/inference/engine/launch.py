@@ -34,6 +34,7 @@ from service.inference.engine.merged import (
     sweep,
 )
 from service.inference.engine.process import (
+    GPUS_VARIABLE,
     LAYOUT_PATH_VARIABLE,
     MERGED_VARIABLE,
     MODEL_PATH_VARIABLE,
@@ -174,6 +175,7 @@ def engine_command(
         MODEL_VARIABLE: name,
         MODEL_PATH_VARIABLE: str(path),
         LAYOUT_PATH_VARIABLE: str(path if merged else model.path),
+        GPUS_VARIABLE: str(parallel(extra).gpus if machine.has_gpu else 0),
         **_adapters_env(sizes, merged),
         "FINETUNED_ADAPTER_CACHE_DIR": str(cache or settings.adapter_cache / f"engine-{port}"),
         "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),

@@ -137,6 +137,8 @@ MODEL_PATH_VARIABLE = "FINETUNED_ENGINE_MODEL_PATH"
 """Folder of the model's weights."""
 LAYOUT_PATH_VARIABLE = "FINETUNED_ENGINE_LAYOUT_PATH"
 """Folder of the model's weights in 16 bits, with which adapters are compared."""
+GPUS_VARIABLE = "FINETUNED_ENGINE_GPUS"
+"""Number of GPUs that this engine uses."""
 MERGED_VARIABLE = "FINETUNED_ENGINE_MERGED"
 """Folder with the data of a merged model. Set only for an engine that serves one."""
 _RUNNING_ADAPTERS = "vllm:lora_requests_info"
@@ -191,6 +193,7 @@ def start_housekeeping(state: Any) -> asyncio.Task[None]:
     every_s, ours = Settings().adapter_sweep_s, adapters()
     invalidations = Invalidations(ours.registry.redis)
     name, home = os.environ[MODEL_VARIABLE], os.environ.get(MERGED_VARIABLE)
+    metrics.ENGINE_GPUS.cell(name).set(int(os.environ.get(GPUS_VARIABLE, "0")))
     has = ours.has if home is None else functools.partial(operator.eq, name)
     pause = ModelChanges(invalidations, has, every_s=every_s).pause
     if home is None:

@@ -78,14 +78,18 @@ class Gateway:
         await client.run()
 
     def close(self) -> None:
-        """End the requests that the server did not wait for, and refuse those that still arrive."""
+        """End open requests, streams with an error event, and refuse those that still arrive."""
         self._is_closed = True
         for exchange in list(self._live):
-            exchange.cut()
+            exchange.stop(_stopping())
 
     def _start(self, client: Client, headers: RequestHeaders) -> None:
         exchange = Exchange(self._resources, client, headers, self._live)
         if self._is_closed:
-            exchange.fail(Unavailable("The server is stopping. Try again in a few seconds."))
+            exchange.fail(_stopping())
         else:
             exchange.start()
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("The server is stopping. Try again in a few seconds.")

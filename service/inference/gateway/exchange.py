@@ -160,9 +160,15 @@ class Exchange:
             self._relay()
 
     def cut(self) -> None:
-        """Stop, because the client does not read, or the process ends."""
+        """Stop, because the client does not read."""
         self._client.abort()
         self.client_gone()
+
+    def stop(self, error: ApiError) -> None:
+        """Stop with an error, because the process ends."""
+        self.fail(error)
+        if self._task is not None:
+            self._task.cancel()
 
     def _run(self, steps: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine, in a task from its first `_in_task()` on."""
@@ -261,9 +267,14 @@ class Exchange:
         )
         self._relay()
 
-    async def _send_again(self, request: PreparedRequest) -> None:
+    def _try_again(self, answer: Answer, request: PreparedRequest, first: Replica | None) -> None:
+        answer.close()
+        self._answer = None
+        self._run(self._send_again(request, first))
+
+    async def _send_again(self, request: PreparedRequest, first: Replica | None) -> None:
         try:
-            await self._connect_and_send(request, self._replica)
+            await self._connect_and_send(request, first)
         except Exception as e:  # noqa: BLE001 — `fail` logs what is unexpected
             self.fail(e)
 
@@ -286,18 +297,19 @@ class Exchange:
             if failure is None:
                 self._await_more(answer)
             elif isinstance(failure, NotSent):
-                answer.close()
-                self._answer = None
-                self._run(self._send_again(request))
+                self._try_again(answer, request, self._replica)
             else:
                 raise failure
         elif answer.status >= 300:
-            self._take_error(answer, request, chunk)
+            if answer.is_refused:
+                self._try_again(answer, request, None)
+            else:
+                self._take_error(answer, request, chunk)
         elif self.status:
             self._write(request, chunk, has_ended=has_ended)
         else:
             self._begin(answer, request, chunk, has_ended=has_ended)
-        if chunk and not has_ended and not self._is_over:
+        if chunk and not has_ended and not self._is_over and self._answer is answer:
             self._await_more(answer)
 
     def _await_more(self, answer: Answer) -> None:

@@ -19,12 +19,14 @@ from urllib.parse import urlsplit
 
 from service.core import tasks
 from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailable
+from service.inference.headers import STOPPING
 from service.inference.upstreams.connection import (
     Connection,
     ConnectionLost,
     NotHttp,
     ResponseTimeout,
 )
+from service.inference.upstreams.discovery import split_name
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ _TICK_S = 0.25
 _HEALTH_BYTES = 4096
 # The guard's error code (engine/guard.py), also used in its health check's response.
 _ASLEEP = b'"engine_sleeping"'
+_STOPPING = STOPPING.encode()
 _FAILURES = (ConnectionLost, NotHttp, ResponseTimeout)
 
 
@@ -46,6 +49,10 @@ def header_lines(headers: Mapping[str, str]) -> str:
 
 class NotSent(Exception):
     """No byte of the request reached the engine, so another engine can be tried."""
+
+
+class Refused(NotSent):
+    """The engine takes no more requests, because it stops."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,11 @@ class Answer:
         return self._connection.ended
 
     @property
+    def is_refused(self) -> bool:
+        """Whether the engine took no request, because it stops. Another engine can be tried."""
+        return self._connection.status == 503 and _STOPPING in self._connection.headers
+
+    @property
     def failure(self) -> ApiError | NotSent | None:
         """Why the rest of the response cannot be received."""
         error = self._connection.error
@@ -126,6 +138,8 @@ class Answer:
             await self._connection.wait_for_status(self._wait_s)
         except _FAILURES as e:
             raise self.failure or e from e
+        if self.is_refused:
+            raise Refused("it stops")
 
     async def read(self) -> bytes:
         """Return the next bytes as received; empty at the end.
@@ -265,7 +279,7 @@ class EngineClient:
                 await answer.wait_for_status()
             except BaseException as e:
                 answer.close()
-                if kept is None or not isinstance(e, NotSent):
+                if kept is None or not isinstance(e, NotSent) or isinstance(e, Refused):
                     raise
             else:
                 return answer
@@ -302,7 +316,10 @@ class _Pool:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"the engine's address is not an HTTP URL: {url!r}")
         self.url = url
-        self.host = parts.netloc.rpartition("@")[2]
+        at, self._name = split_name(url)
+        self.host = urlsplit(at).netloc
+        if self._name:
+            self.host = self._name + (f":{parts.port}" if parts.port else "")
         self._hostname = parts.hostname
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._ssl else 80)
@@ -333,7 +350,11 @@ class _Pool:
         try:
             async with asyncio.timeout(timeout_s):
                 await loop.create_connection(
-                    lambda: connection, self._hostname, self._port, ssl=self._ssl
+                    lambda: connection,
+                    self._hostname,
+                    self._port,
+                    ssl=self._ssl,
+                    server_hostname=self._name if self._ssl else None,
                 )
         except (OSError, TimeoutError) as e:
             raise NotSent(type(e).__name__) from e

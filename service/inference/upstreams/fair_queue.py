@@ -20,9 +20,10 @@ from typing import Final
 
 from service.core import metrics
 from service.core.backpressure import Pace
-from service.core.errors import RateLimited
+from service.core.errors import ApiError, RateLimited, Unavailable
 
 WAIT_S: Final = 60.0
+_START_RETRY_S: Final = "10"
 # Tokens that a project with requests in progress may have used less than those that wait.
 _MAX_CREDIT: Final = 8192
 MAX_WAITING: Final = 1024
@@ -68,7 +69,8 @@ class _Project:
 class FairQueue:
     """The requests of this process at the engines of one model, and those that wait.
 
-    `slots` returns the number of answers that the engines may work on concurrently. At most
+    `slots` returns the number of answers that the engines may work on concurrently; 0 if none
+    serves, for which requests wait up to `start_wait_s`. At most
     `max_waiting` requests wait, with at most `max_waiting_bytes` in their bodies; a project may use
     half of each. Use it in one event loop.
     """
@@ -79,12 +81,14 @@ class FairQueue:
         slots: Callable[[], int],
         *,
         wait_s: float = WAIT_S,
+        start_wait_s: float = 0.0,
         max_waiting: int = MAX_WAITING,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self._queue_length = metrics.ENGINE_WAITING_REQUESTS.cell(model)
         self._slots = slots
         self._wait_s = wait_s
+        self._start_wait_s = start_wait_s
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
         self._projects: dict[str, _Project] = {}
@@ -107,7 +111,7 @@ class FairQueue:
         return slot
 
     async def take(self, name: str, tokens: int, answers: int, body_bytes: int) -> Slot:
-        """Wait for a slot for a project's request. Raises RateLimited.
+        """Wait for a slot for a project's request. Raises RateLimited and Unavailable.
 
         `tokens` is the size of the request and `answers` the number of slots that it needs; one
         that needs more than there are gets all of them.
@@ -131,11 +135,11 @@ class FairQueue:
         project.tokens -= slot.tokens
         self._taken -= slot.answers
         self._forget(project)
-        if self._queues:
-            self._fill()
+        self.fill()
 
     def _has_room(self, answers: int) -> bool:
-        return not self._taken or self._taken + answers <= self._slots()
+        slots = self._slots()
+        return slots > 0 and (not self._taken or self._taken + answers <= slots)
 
     def _start(self, slot: Slot) -> None:
         project = slot.project
@@ -152,8 +156,9 @@ class FairQueue:
         slot.since_s = time.monotonic()
         slot.granted = asyncio.get_running_loop().create_future()
         self._join(slot)
+        wait_s = self._wait_s if self._slots() else self._start_wait_s
         try:
-            await asyncio.wait([slot.granted], timeout=self._wait_s)
+            await asyncio.wait([slot.granted], timeout=wait_s)
         except asyncio.CancelledError:
             if slot.granted.done():
                 self.end(slot)
@@ -161,9 +166,9 @@ class FairQueue:
         finally:
             if not slot.granted.done():
                 self._leave(slot)
-                self._fill()  # it may have needed more slots than were free
+                self.fill()  # it may have needed more slots than were free
         if not slot.granted.done():
-            raise self._overloaded(f"had no room for {self._wait_s:.0f} seconds")
+            raise self._overloaded(f"had no room for {wait_s:.0f} seconds")
 
     def _join(self, slot: Slot) -> None:
         """Add a request to the queue."""
@@ -195,7 +200,7 @@ class FairQueue:
             > self._max_waiting_bytes // 2
         )
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         """Give free slots to the projects with the fewest tokens."""
         while self._queues:
             project = min(self._queues.values(), key=_order)
@@ -220,7 +225,13 @@ class FairQueue:
             del self._queues[project.name]
         self._forget(project)
 
-    def _overloaded(self, what: str) -> RateLimited:
+    def _overloaded(self, what: str) -> ApiError:
+        if not self._slots():
+            return Unavailable(
+                "The engine of the model is starting. Try again in a few seconds.",
+                code="engine_unavailable",
+                headers={"retry-after": _START_RETRY_S},
+            )
         return RateLimited(
             f"The engine is currently overloaded: it {what}. Please try again later.",
             code="engine_overloaded",

@@ -46,6 +46,8 @@ class Policy:
     """Answers that all API processes let an engine work on at once. Further requests wait."""
     max_waiting: int = MAX_WAITING
     """Maximum number of requests that wait for the engines of a model in this process."""
+    start_wait_s: float = 0.0
+    """How long they wait while no engine serves. 0: they are sent to engines in doubt at once."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Policy:
@@ -60,6 +62,7 @@ class Policy:
             spill_above=settings.upstream_spill_above,
             dns_every_s=settings.upstream_dns_every_s,
             requests_at_once=settings.engine_requests_at_once,
+            start_wait_s=settings.engine_start_wait_s,
         )
 
 

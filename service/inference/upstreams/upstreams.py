@@ -21,7 +21,10 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+import msgspec
+
 from service.config import Settings
+from service.core import tasks
 from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailable
 from service.inference.api_processes import share
 from service.inference.headers import ADAPTER
@@ -44,6 +47,11 @@ log = logging.getLogger(__name__)
 _FIRST_LOOK_UP_S = 2.0
 _READY_S = 3.0  # one silent engine must not use up the time of the readiness of all parts
 _METRICS_BYTES = 16 * 1024 * 1024
+_FOLLOW_EVERY_S = 2.0
+_WARM_S, _WARM_BYTES = 30.0, 64 * 1024
+_COMPLETIONS = "/v1/completions"
+ByModel = Mapping[str, Sequence[str]]
+"""URLs of engines by served model."""
 
 
 class Upstreams:
@@ -51,40 +59,41 @@ class Upstreams:
 
     def __init__(
         self,
-        by_model: Mapping[str, Sequence[str]],
+        by_model: ByModel,
         *,
+        find: Callable[[], ByModel] | None = None,
         api_key: str | None = None,
         timeouts: Timeouts | None = None,
         policy: Policy | None = None,
         resolve: Resolve = resolve,
     ) -> None:
+        """Create them. If `find` is given, it returns `by_model` as it is now, and is followed."""
         self._timeouts = timeouts or Timeouts()
         self._client = EngineClient(self._timeouts, api_key=api_key)
-        policy = policy or Policy()
-        self._served = {
-            model: ServedModel(
-                model,
-                Replicas(model, policy, others=base_of(model) in by_model),
-                urls,
-                self._client,
-                policy,
-                resolve,
-            )
-            for model, urls in by_model.items()
-            if urls
-        }
-        self._unserved = dict.fromkeys([m for m, urls in by_model.items() if not urls], False)
+        self._policy = policy or Policy()
+        self._resolve = resolve
+        self._find = find
+        self._loading: set[str] = set()
+        self._served: dict[str, ServedModel] = {}
+        self._by_model = dict(by_model)
+        self._served = self._make(by_model)
+        self._note_unserved()
         self._open = contextlib.AsyncExitStack()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Upstreams:
         """Create the engines from the settings. URLs of a model are separated by commas."""
         key = settings.upstream_api_key
+
+        def find() -> ByModel:
+            return {
+                model: [u.strip() for u in urls.split(",") if u.strip()]
+                for model, urls in settings.engine_urls.items()
+            }
+
         return cls(
-            {
-                base: [u.strip() for u in urls.split(",") if u.strip()]
-                for base, urls in settings.upstreams.items()
-            },
+            find(),
+            find=find if settings.upstreams_file else None,
             api_key=key.get_secret_value() if key else None,
             timeouts=Timeouts(
                 connect_s=settings.upstream_connect_timeout_s,
@@ -97,9 +106,11 @@ class Upstreams:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as opening:
             await opening.enter_async_context(self._client)
-            for served in self._served.values():
-                opening.push_async_callback(served.close)
+            opening.push_async_callback(self._close_models)
             await asyncio.gather(*(served.open() for served in self._served.values()))
+            if self._find is not None:
+                following = asyncio.create_task(tasks.keep("engines", self._follow))
+                opening.push_async_callback(tasks.end, following)
             self._open = opening.pop_all()
         return self
 
@@ -110,6 +121,54 @@ class Upstreams:
         trace: TracebackType | None,
     ) -> None:
         await self._open.aclose()
+
+    async def change(self, by_model: ByModel) -> None:
+        """Serve these models at these URLs from now on. Others remain unchanged.
+
+        Running requests to removed engines end there. Raises ValueError for an invalid URL.
+        """
+        old, made = self._by_model, self._make(by_model)
+        left = [served for model, served in self._served.items() if model not in made]
+        added = [served for model, served in made.items() if model not in self._served]
+        moved = [m for m in made if m in self._served and by_model[m] != old[m]]
+        self._by_model, self._served = dict(by_model), made
+        self._loading = (self._loading & made.keys()) | (made.keys() - old.keys())
+        self._note_unserved()
+        await asyncio.gather(
+            *(served.open() for served in added),
+            *(made[model].move(by_model[model]) for model in moved),
+            *(served.leave() for served in left),
+        )
+
+    def _make(self, by_model: ByModel) -> dict[str, ServedModel]:
+        """Return the models with engines: those that there are, and new ones."""
+        made = {}
+        for model, urls in by_model.items():
+            if urls:
+                known = self._served.get(model)
+                made[model] = known or ServedModel(
+                    model, urls, self._client, self._policy, self._resolve
+                )
+                made[model].replicas.others = base_of(model) in by_model
+        return made
+
+    def _note_unserved(self) -> None:
+        self._unserved = {model: False for model, urls in self._by_model.items() if not urls}
+
+    async def _follow(self) -> None:
+        assert self._find is not None
+        while True:
+            await asyncio.sleep(_FOLLOW_EVERY_S)
+            try:
+                found = self._find()
+                if found != self._by_model:
+                    log.info("the engines have changed: %s", ", ".join(found))
+                    await self.change(found)
+            except (OSError, ValueError) as e:
+                log.warning("the list of engines cannot be read, so the last one is used: %s", e)
+
+    async def _close_models(self) -> None:
+        await asyncio.gather(*(served.close() for served in self._served.values()))
 
     def route(self, base: str, adapter: str | None) -> Route | None:
         """Return where requests of a model go first, or None if no engine serves it.
@@ -211,10 +270,15 @@ class Upstreams:
         return None
 
     async def ready(self) -> dict[str, bool]:
-        """Return, for each model with engines, whether at least one engine serves it."""
+        """Return, for each model with engines, whether at least one engine serves it.
+
+        A model that was added at run time counts once its engine has loaded it.
+        """
         models = list(self._served)
         answers = await asyncio.gather(*(served.ready() for served in self._served.values()))
-        return dict(zip(models, answers, strict=True)) | self._unserved
+        readiness = dict(zip(models, answers, strict=True)) | self._unserved
+        self._loading = {model for model in self._loading if not readiness.get(model)}
+        return {model: ready for model, ready in readiness.items() if model not in self._loading}
 
     def serves(self, model: str) -> bool:
         """Return whether an engine of the model is known to serve, without sending a probe."""
@@ -288,18 +352,22 @@ class ServedModel:
     def __init__(
         self,
         model: str,
-        replicas: Replicas,
         sources: Sequence[str],
         client: EngineClient,
         policy: Policy,
         resolve: Resolve,
     ) -> None:
-        self.replicas = replicas
+        self._policy = policy
+        self._client = client
+        self.replicas = Replicas(model, policy)
         self.queue = FairQueue(
             model,
-            lambda: share(max(1, replicas.usable) * policy.requests_at_once),
+            self._slots,
             max_waiting=policy.max_waiting,
+            start_wait_s=policy.start_wait_s,
         )
+        self.replicas.on_return = self._on_return
+        self._warming: set[asyncio.Task[None]] = set()
         self._probes = Probes(
             self.replicas,
             functools.partial(client.is_healthy, timeout_s=policy.probe_timeout_s),
@@ -309,12 +377,57 @@ class ServedModel:
             sources, self._on_change, resolve=resolve, every_s=policy.dns_every_s
         )
 
+    def _slots(self) -> int:
+        """Return how many answers the engines may work on at once for this process."""
+        usable = self.replicas.usable
+        if not usable and self._policy.start_wait_s:
+            return 0
+        return share(max(1, usable) * self._policy.requests_at_once)
+
+    def _on_return(self, replica: Replica) -> None:
+        self.queue.fill()
+        if not replica.has_served:
+            task = asyncio.create_task(self._warm(replica), name=f"warm {replica.url}")
+            self._warming.add(task)
+            task.add_done_callback(self._warming.discard)
+
+    async def _warm(self, replica: Replica) -> None:
+        """Let a new replica load the adapters that were in use, before it has its full share."""
+        began = time.monotonic()
+        warm = 0
+        for adapter in self.replicas.used_adapters(replica):
+            body = msgspec.json.encode({"model": adapter, "prompt": "Hello", "max_tokens": 1})
+            try:
+                async with asyncio.timeout(began + _WARM_S - time.monotonic()):
+                    headers = {ADAPTER: _quoted(adapter)}
+                    answer = await self._client.post(replica.url, _COMPLETIONS, body, headers)
+                    try:
+                        await answer.read_all(_WARM_BYTES)
+                    finally:
+                        answer.close()
+            except (ApiError, NotSent, TimeoutError):
+                break  # users' requests will load the others
+            warm += 1
+        if warm:
+            log.info("engine %s loaded %d adapters that were in use", replica.url, warm)
+
     async def open(self) -> None:
         """Find the replicas and start probing them."""
         await self._discovery.open(patience_s=_FIRST_LOOK_UP_S)
 
+    async def move(self, sources: Sequence[str]) -> None:
+        """Use these engines from now on. Those that stay keep their state."""
+        await self._discovery.change(sources, patience_s=_FIRST_LOOK_UP_S)
+
+    async def leave(self) -> None:
+        """Send nothing more to the engines."""
+        await self.close()
+        self.replicas.set_urls(())
+
     async def close(self) -> None:
         """Stop DNS lookups and probes."""
+        for task in list(self._warming):
+            await tasks.end(task)
         await self._discovery.close()
         await self._probes.close()
 
@@ -342,6 +455,8 @@ def _reporter(replicas: Replicas, replica: Replica, term: int) -> Callable[[Answ
     def report(answer: Answer) -> None:
         if answer.is_asleep:  # like a failed probe, but sooner
             replicas.record_probe(replica, False)
+        elif answer.is_refused:
+            replicas.record_refusal(replica, term)
         elif answer.ended:
             # A 500 says nothing about the engine: the request itself may be the cause, and probes
             # check the engine's health.

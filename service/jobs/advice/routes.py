@@ -114,7 +114,7 @@ async def start_advice(
     entry = await find_base_model(body.model, caller, registry)
     file = await find_training_file(body.training_file_id, param, caller, files)
     _require_processed(file, param)
-    if entry.id not in settings.upstreams:
+    if entry.id not in settings.engine_urls:
         raise Unavailable(
             f"No engine serves the base model {entry.id}, so it cannot be asked. Start one, or "
             "choose a base model that is served.",

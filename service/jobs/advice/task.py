@@ -99,7 +99,7 @@ class AdviseTraining(CancelableTask[AdviceRecord]):
         if file is None or file.status is not FileStatus.PROCESSED:
             raise WorkFailed("file_not_found", f"The file {record.training_file} was deleted.")
         entry = self._registry.catalogue.get(record.model)
-        if entry is None or record.model not in self._settings.upstreams:
+        if entry is None or record.model not in self._settings.engine_urls:
             raise WorkFailed("model_not_served", f"No engine serves the base model {record.model}.")
         return file, entry
 

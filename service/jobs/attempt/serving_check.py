@@ -203,7 +203,7 @@ class ServingCheck:
         self._base = job.model
         self._recorder = recorder
         self._upstreams = upstreams
-        self._is_served = job.model in settings.upstreams
+        self._is_served = job.model in settings.engine_urls
 
     async def passes(self, message: Succeeded) -> bool:
         """Return whether the engine's scores match the trainer's; if they do not, fail the job.

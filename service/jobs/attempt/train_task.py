@@ -11,6 +11,7 @@ from typing import Any
 
 from service.core import clock, logs, metrics, queue, tasks, tracing
 from service.core.leases import Held
+from service.core.metric_types import BoundedLabel
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
@@ -58,6 +59,7 @@ class TrainTask:
         self._upstreams = upstreams
         self._chats = chats
         self._sweeps = Sweeps(jobs)
+        self._project_label = BoundedLabel(self._settings.metrics_max_projects)
         self.draining = asyncio.Event()  # set when the worker shuts down
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
@@ -148,9 +150,8 @@ class TrainTask:
         planned = lifecycle.set_memory(job, found.settings)
         if planned.memory_settings == job.memory_settings:
             return [], planned
-        return [
-            f"Planned again for this worker: {'; '.join(describe_plan(found, worker))}"
-        ], planned
+        words = "; ".join(note.text for note in describe_plan(found, worker))
+        return [f"Planned again for this worker: {words}"], planned
 
     async def _run_measured(self, attempt: TrainingAttempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt with metrics and a trace span around it."""
@@ -205,6 +206,9 @@ class TrainTask:
         self, attempt: TrainingAttempt, running: asyncio.Task[Outcome], lease_lost: asyncio.Event
     ) -> None:
         stopping: asyncio.Task[None] | None = None
+        project = self._project_label.value(attempt.job.project_name)
+        gpu_seconds = metrics.TRAINING_GPU_SECONDS.cell(project, attempt.job.model)
+        gpus, since = self._presence.worker.gpus, time.monotonic()
         try:
             while not lease_lost.is_set():
                 job = await self._current(attempt)
@@ -214,6 +218,9 @@ class TrainTask:
                     # A separate task, because a job that is stopping may still be cancelled.
                     stopping = asyncio.create_task(attempt.stop())
                 await asyncio.sleep(_LOOK_S)
+                now = time.monotonic()
+                gpu_seconds.inc((now - since) * gpus)
+                since = now
             log.info("the attempt is over: the trainer is killed")
             await attempt.kill()
             # Do not wait longer for pending writes: the storage may be down.
@@ -255,20 +262,25 @@ class TrainTask:
 
     def _hand_back_events(self, job: JobRecord) -> list[NewEvent]:
         if job.waits_for_sweep:
+            code = "waits_for_sweep"
             message = "The trainer stopped; the trial waits for the others of its sweep"
         elif job.status is Status.PAUSED:
-            message = "The trainer stopped; progress is kept"
+            code, message = "stopped", "The trainer stopped; progress is kept"
         elif self.draining.is_set():
+            code = "drained"
             message = "The worker is shutting down; the job returns to the queue"
         else:  # resumed while the trainer was stopping
-            message = "The trainer stopped; the job returns to the queue"
-        return [NewEvent(message=message)]
+            code, message = "requeued", "The trainer stopped; the job returns to the queue"
+        return [NewEvent(message=message, data={"code": code})]
 
 
 def _started_event(job: JobRecord) -> NewEvent:
     if job.attempt == 1:
-        return NewEvent(message="Fine-tuning job started")
-    return NewEvent(message=f"Fine-tuning job restarted (attempt {job.attempt})")
+        return NewEvent(message="Fine-tuning job started", data={"code": "started"})
+    return NewEvent(
+        message=f"Fine-tuning job restarted (attempt {job.attempt})",
+        data={"code": "restarted", "attempt": job.attempt},
+    )
 
 
 def _observe_wait(job: JobRecord) -> None:

@@ -273,7 +273,7 @@ class TrainingAttempt:
         """What samples answers: the engine, unless it sleeps or none serves the model."""
         if self.job.grader is None:
             return "engine"
-        is_served = self.job.model in self._settings.upstreams and not self._engines_sleep
+        is_served = self.job.model in self._settings.engine_urls and not self._engines_sleep
         return "engine" if is_served else "trainer"
 
     @property

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Final, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
-from service.core.errors import Conflict, NotFound
+from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
+from service.files.curation.masking import Masking
 from service.jobs.evaluation.labels.records import Labels
 from service.jobs.evaluation.labels.review import review_labels
+from service.jobs.evaluation.masked_report import mask_report
 from service.jobs.evaluation.records import (
     REPORT_FILES,
     Evaluations,
@@ -27,8 +31,10 @@ from service.jobs.evaluation.schemas import (
 from service.jobs.records import Jobs
 from service.jobs.routes import existing
 from service.training.contract.methods import METHODS
+from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
+from service.web.filters import AskedMask
 from service.web.permissions import Permission, needs
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
@@ -37,6 +43,7 @@ Store = Annotated[Jobs, Depends(resource("jobs"))]
 EvaluationStore = Annotated[Evaluations, Depends(resource("evaluations"))]
 LabelStore = Annotated[Labels, Depends(resource("evaluation_labels"))]
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
+MaskingProcess = Annotated[Masking, Depends(resource("masking"))]
 
 
 _MEDIA_TYPES: Final = {
@@ -141,16 +148,28 @@ async def restart_evaluation(
 async def retrieve_report(
     evaluation: Existing,
     storage: Artifacts,
+    masking: MaskingProcess,
     form: Annotated[
         Literal["json", "html", "md"],
         Query(alias="format", description="Format of the report: JSON, HTML or Markdown."),
     ] = "json",
+    personal_data: AskedMask = "show",
+    line: Annotated[
+        int | None, Query(ge=1, description="`line` of the only row that a JSON report has.")
+    ] = None,
 ) -> Response:
     """Retrieve everything that an evaluation measured: each row with all answers and scores as
     JSON, or the report as Markdown or as one HTML page without external resources.
 
-    Returns 409 if the evaluation is not completed.
+    With `personal_data=mask`, which needs JSON, values that are found to be personal, and numbers
+    that may be, are replaced in all texts, and `masked_values` of each row counts them. Returns 409
+    if the evaluation is not completed.
     """
+    if personal_data == "mask" and form != "json":
+        raise BadRequest(
+            "Only the JSON form of a report can be masked. Set 'format' to 'json'.",
+            param="personal_data",
+        )
     if evaluation.status is not EvaluationStatus.COMPLETED:
         raise Conflict(
             f"The evaluation of the job {evaluation.id} is {evaluation.status}, so it has no "
@@ -160,6 +179,16 @@ async def retrieve_report(
         content = await storage.get_bytes(evaluation.key(REPORT_FILES[form]))
     except StorageMissing as e:
         raise NotFound("The report was deleted with its model.", code="evaluation_not_found") from e
+    if personal_data == "show":
+        lines = () if line is None else (f"lines:{line}",)
+        audit_trail.reveal(AuditEvent.EVALUATION_REVEALED, lines)
+    if form == "json" and (personal_data == "mask" or line is not None):
+        report = await asyncio.to_thread(msgspec.json.decode, content)
+        if line is not None:
+            report["rows"] = [row for row in report["rows"] if row.get("line") == line]
+        if personal_data == "mask":
+            await mask_report(report, evaluation.project_id, masking)
+        content = await asyncio.to_thread(msgspec.json.encode, report)
     return Response(content, media_type=_MEDIA_TYPES[form], headers=_SAFE_HEADERS)
 
 

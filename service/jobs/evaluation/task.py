@@ -127,7 +127,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         if self._settings.evaluation_rows == 0:
             raise _Skipped("evaluations_disabled", "The operator turned evaluations off.")
         entry = self._registry.catalogue.get(job.model)
-        if entry is None or job.model not in self._settings.upstreams:
+        if entry is None or job.model not in self._settings.engine_urls:
             raise _Skipped("model_not_served", f"No engine serves the base model {job.model}.")
         if await self._registry.find(job.project_id, evaluation.model) is None:
             raise ModelGone(evaluation.model)
@@ -246,7 +246,7 @@ class EvaluateJob(CancelableTask[JobEvaluation]):
         name = self._settings.evaluation_judge
         if name is None or not scoring.is_of_text:
             return []
-        if name not in self._settings.upstreams:
+        if name not in self._settings.engine_urls:
             return [state("judge_not_served", judge=name)]
         judge = AnswerJudge(RunJudge(calls), name)
         found = await judge.calibrate(data.rows, job.seed, await self._labeled_pairs(evaluation))

@@ -1,11 +1,10 @@
 """Computes logits for supervised tokens only, one block at a time.
 
-TRL's own fused head runs Triton kernels on CUDA, which compile a launcher on first use. That needs
-a C compiler, which our image does not have. On other devices, it scores every position, including
-masked ones, recomputes each tile in the backward pass, and multiplies in fp32. With a vocabulary of
-49k, that is more than half of a step. Here the head is frozen (no adapter may target it), so the
-gradient of each token's log-probability is known in the forward pass, up to the factor supplied by
-the backward pass. Plain torch operations do this on every device.
+TRL's own fused head runs Triton kernels on CUDA. On other devices, it scores every position,
+including masked ones, recomputes each tile in the backward pass, and multiplies in fp32. With a
+vocabulary of 49k, that is more than half of a step. Here the head is frozen (no adapter may target
+it), so the gradient of each token's log-probability is known in the forward pass, up to the factor
+supplied by the backward pass. Plain torch operations do this on every device.
 """
 
 from __future__ import annotations

@@ -320,3 +320,50 @@ async def test_a_stopping_gateway_refuses_requests_that_still_arrive(gateway, en
         assert response.status == 503
         assert (await error_of(response))["message"].startswith("The server is stopping.")
     assert engine.seen == []
+
+
+@BOTH_WAYS
+async def test_a_stopping_gateway_ends_streams_with_an_error_event(gateway, engine):
+    client = await gateway()
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"A"}}]}\n\n'
+
+    async def reply(request):
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(chunk)
+        await asyncio.sleep(60)
+        return response
+
+    engine.reply = reply
+    async with client.post(json={**CHAT, "stream": True}) as response:
+        assert await response.content.readexactly(len(chunk)) == chunk
+        client.app.close()
+        rest = await response.read()
+    assert rest.startswith(b"data: {")
+    error = json.loads(rest.removeprefix(b"data: "))["error"]
+    assert (error["type"], error["code"]) == ("server_error", "service_unavailable")
+    await asyncio.wait_for(engine.dropped.wait(), 10)
+
+
+@BOTH_WAYS
+async def test_requests_to_a_stopping_engine_go_to_another(gateway, engine, raw_engine):
+    head = b"HTTP/1.1 503 Service Unavailable\r\nx-finetuned-stopping: 1\r\n"
+    stopping = await raw_engine(head + b"content-length: 2\r\n\r\n{}")
+    client = await gateway([stopping, engine.url])
+    for _ in range(4):
+        async with client.post(json=CHAT) as response:
+            assert (response.status, await response.json()) == (200, {"ok": True})
+
+
+@BOTH_WAYS
+async def test_a_request_that_only_a_stopping_engine_could_take_is_503(gateway, engine):
+    async def reply(_):
+        return web.Response(status=503, headers={"x-finetuned-stopping": "1"}, body=b"{}")
+
+    client = await gateway()
+    assert await client.ask(json=CHAT) == b'{"ok": true}'  # the next uses its connection
+    engine.reply = reply
+    async with client.post(json=CHAT) as response:
+        assert response.status == 503
+        assert response.headers["retry-after"]
+        assert (await error_of(response))["code"] == "engine_unavailable"

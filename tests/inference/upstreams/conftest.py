@@ -110,9 +110,11 @@ async def serve_engine() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
 def ask() -> Callable[..., Awaitable[tuple[int, bytes]]]:
     """Send one request through upstreams, and read the response as the gateway does."""
 
-    async def ask(upstreams: Upstreams, adapter: str | None = None) -> tuple[int, bytes]:
+    async def ask(
+        upstreams: Upstreams, adapter: str | None = None, base: str = BASE
+    ) -> tuple[int, bytes]:
         answer = await upstreams.send(
-            BASE, "/v1/chat/completions", b"{}", {"x-model": adapter or "base"}, adapter=adapter
+            base, "/v1/chat/completions", b"{}", {"x-model": adapter or "base"}, adapter=adapter
         )
         try:
             if answer.status >= 300:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
-from service.core.errors import RateLimited
+from service.core.errors import RateLimited, Unavailable
 from service.inference.upstreams.fair_queue import FairQueue, Slot
 
 
 class Line:
     """Requests of projects at an engine with a number of places."""
 
-    def __init__(self, places: int, wait_s: float = 60, **limits: int) -> None:
+    def __init__(self, places: int, wait_s: float = 60, **limits: Any) -> None:
         self.places = places
         self.queue = FairQueue("m", lambda: self.places, wait_s=wait_s, **limits)
         self.served: list[str] = []
@@ -204,4 +205,27 @@ async def test_a_project_fills_at_most_half_of_the_queue(body_bytes, limit):
     for task in tasks:
         task.cancel()
     await line.settle()
+    assert line.queue.waiting == 0
+
+
+async def test_requests_wait_for_an_engine_that_starts():
+    line = Line(0, start_wait_s=60)
+    asked = [line.ask("a") for _ in range(3)]
+    await line.settle()
+    assert (line.served, line.queue.waiting) == ([], 3)
+    line.places = 2
+    line.queue.fill()
+    await line.settle()
+    assert (line.served, line.queue.waiting) == (["a"] * 2, 1)
+    for task in asked:
+        task.cancel()
+
+
+async def test_the_wait_for_an_engine_is_limited_in_time_and_number():
+    line = Line(0, start_wait_s=0.05, max_waiting=2)
+    asked = [line.ask("a"), line.ask("a"), line.ask("b"), line.ask("c")]
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    for error in results:
+        assert isinstance(error, Unavailable)
+        assert (error.code, error.headers["retry-after"]) == ("engine_unavailable", "10")
     assert line.queue.waiting == 0

@@ -51,6 +51,9 @@ async def test_several_people_label_rows(api: Api, http, url):
     async with await api.client(role=Role.READER) as colleague:
         other = (await colleague.put(f"{url}/labels/9", json={**BETTER, "winner": "tie"})).json()
         assert (await colleague.delete(f"{url}/labels/10")).status_code == 404, "not one's own"
+        others = {"reviewer": first.json()["reviewer"]}
+        refused = await colleague.delete(f"{url}/labels/10", params=others)
+        assert refused.status_code == 403
         mine = (await colleague.get(f"{url}/labels", params={"mine": True})).json()
     assert [one["id"] for one in mine["data"]] == [other["id"]]
     listed = (await http.get(f"{url}/labels")).json()
@@ -172,3 +175,48 @@ async def test_labels_are_deleted_with_the_model_or_its_data(
         assert gone.status_code == 200, gone.text
     assert not await redis.exists(key)
     assert await storage.keys(notes) == []
+
+
+async def test_the_report_is_masked_until_it_is_revealed(api: Api, http, evaluation, url):
+    """Scores stay. A name that one text explains is replaced in all, and who asked is noted."""
+    report = measured()
+    first = msgspec.structs.replace(
+        report.rows[0],
+        prompt=[{"role": "user", "content": "Write to ann.lee@example.com."}],
+        reference="It is sent to ann.lee@example.com.",
+        answers={
+            name: msgspec.structs.replace(
+                answer, text="Sent to ann.lee@example.com, +66 2 123 4567"
+            )
+            for name, answer in report.rows[0].answers.items()
+        },
+    )
+    report = msgspec.structs.replace(report, rows=[first, *report.rows[1:]])
+    await store_report(api.app.state.storage, evaluation, report)
+    masked = (await http.get(f"{url}/report", params={"personal_data": "mask"})).json()
+    row = masked["rows"][0]
+    assert row["prompt"] == [{"role": "user", "content": "Write to [EMAIL]."}]
+    assert row["reference"] == "It is sent to [EMAIL]."
+    assert row["answers"]["tuned"]["text"] == "Sent to [EMAIL], [PHONE]"
+    assert [row.pop("masked_values") for row in masked["rows"]] == [8, *[0] * 11]
+    shown = (await http.get(f"{url}/report")).json()
+    assert shown == msgspec.json.decode(report.to_json())
+    assert {**masked, "rows": shown["rows"]} == shown
+    assert masked["rows"][1:] == shown["rows"][1:]
+    one = (await http.get(f"{url}/report", params={"line": 1})).json()
+    assert one == {**shown, "rows": shown["rows"][:1]}
+    form = {"personal_data": "mask", "format": "html"}
+    assert (await http.get(f"{url}/report", params=form)).status_code == 400
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        query = {"event_types[]": "fine_tuning.job.evaluation.revealed"}
+        logs = (await admin.get("/v1/organization/audit_logs", params=query)).json()["data"]
+    assert [log["objects"][1:] for log in logs] == [["lines:1"], []]
+
+
+async def test_an_administrator_deletes_labels_of_others(api: Api, http, url):
+    label = (await http.put(f"{url}/labels/10", json=BETTER)).json()
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        assert (await admin.delete(f"{url}/labels/10")).status_code == 404, "has none"
+        others = {"reviewer": label["reviewer"]}
+        assert (await admin.delete(f"{url}/labels/10", params=others)).status_code == 200
+    assert (await http.get(f"{url}/labels")).json()["data"] == []

@@ -13,15 +13,20 @@ from tests.openapi.scenario.files import Uploaded
 from tests.openapi.world import World
 
 
-def packed(base: Path) -> bytes:
-    """Return the archive of an adapter for the base model in a folder."""
+def adapter_of(base: Path) -> dict[str, bytes]:
+    """Return the files of an adapter for the base model in a folder."""
     module = "model.layers.0.self_attn.q_proj"
     rows, columns = BaseLayout.read(base).shapes[f"{module}.weight"]
     shapes = {"lora_A": (8, columns), "lora_B": (rows, 8)}
     tensors = {f"base_model.model.{module}.{side}.weight": s for side, s in shapes.items()}
+    return adapter(tensors)
+
+
+def packed(base: Path) -> bytes:
+    """Return the archive of an adapter for the base model in a folder."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for name, content in adapter(tensors).items():
+        for name, content in adapter_of(base).items():
             info = tarfile.TarInfo(f"voice/{name}")
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))

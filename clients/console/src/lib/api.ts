@@ -19,11 +19,14 @@ async function sessionFetch(input: RequestInfo | URL, init?: RequestInit): Promi
     headers.delete("authorization");
     if (session.csrfToken) headers.set("x-csrf-token", session.csrfToken);
     let response: Response;
+    const answered = connection.wait();
     try {
       response = await fetch(input, { ...init, headers, credentials: "same-origin" });
     } catch (error) {
       if (!init?.signal?.aborted) connection.lost();
       throw error;
+    } finally {
+      answered();
     }
     if (isGatewayError(response)) {
       connection.lost();
@@ -37,7 +40,10 @@ async function sessionFetch(input: RequestInfo | URL, init?: RequestInit): Promi
     const before = session.caller?.api_key.id;
     await session.renewed(await codeOf(response.clone()));
     const isSame = session.caller?.api_key.id === before;
-    if (!isSame && !["GET", "HEAD"].includes(init?.method ?? "GET")) return response;
+    if (!isSame && !["GET", "HEAD"].includes(init?.method ?? "GET")) {
+      const message = "Not sent: you signed in as someone else. Check it, and send it again.";
+      return Response.json({ error: { code: "other_sign_in", message } }, { status: 401 });
+    }
   }
 }
 

@@ -56,7 +56,7 @@ export async function outcomesOf(
   const items: EvalRunOutputItem[] = [];
   const list = client.evals.runs.outputItems.list(
     runId,
-    { eval_id: evalId, limit: 100 },
+    { eval_id: evalId, limit: 100, personal_data: "mask" },
     { signal },
   );
   for await (const item of list) {
@@ -64,4 +64,13 @@ export async function outcomesOf(
     if (items.length >= most) break;
   }
   return items.sort((a, b) => a.datasource_item_id - b.datasource_item_id);
+}
+
+/** An outcome with its personal data. */
+export function readOutcome({
+  id,
+  eval_id,
+  run_id,
+}: EvalRunOutputItem): Promise<EvalRunOutputItem> {
+  return client.evals.runs.outputItems.retrieve(id, { eval_id, run_id, personal_data: "show" });
 }

@@ -2,7 +2,7 @@
 
 import type { FineTuningJobEvaluation } from "@finetuned/client";
 import { client, faultOf } from "#lib/api.ts";
-import type { Report } from "./report.ts";
+import type { Report, ReportRow } from "./report.ts";
 
 const WATCHED_MS = 3000;
 
@@ -30,14 +30,25 @@ export function evaluationQuery(jobId: string) {
   } as const;
 }
 
-/** The report of an evaluation that ended at `finishedAt`. It does not change. */
+/** The masked report of an evaluation that ended at `finishedAt`. It does not change. */
 export function reportQuery(jobId: string, finishedAt: number | null) {
   return {
     queryKey: ["jobs", jobId, "evaluation", "report", finishedAt],
     queryFn: async ({ signal }: { signal: AbortSignal }): Promise<Report> => {
-      const response = await client.fineTuning.jobs.evaluation.report(jobId, {}, { signal });
+      const response = await client.fineTuning.jobs.evaluation.report(
+        jobId,
+        { personal_data: "mask" },
+        { signal },
+      );
       return (await response.json()) as Report;
     },
     staleTime: Infinity,
   } as const;
+}
+
+/** A row of the report with its personal data; null if it is gone. */
+export async function readReportRow(jobId: string, line: number): Promise<ReportRow | null> {
+  const asked = { personal_data: "show", line } as const;
+  const response = await client.fineTuning.jobs.evaluation.report(jobId, asked);
+  return ((await response.json()) as Report).rows[0] ?? null;
 }

@@ -25,6 +25,8 @@ export interface ReportRow {
   reference: string;
   language?: string | null;
   answers: Record<string, Answer>;
+  /** Number of labels in place of personal data. */
+  masked_values?: number;
 }
 
 export interface ReportColumn {

@@ -1,12 +1,10 @@
 /** Personal data of one row, shown for a minute. The service logs who asked before it answers. */
 
-import type { MarkedRow } from "@finetuned/client";
-import { readRow } from "./queries.ts";
-
 const SHOWN_S = 60;
 
-export class Reveal {
-  row: MarkedRow | null = $state.raw(null);
+export class Reveal<T> {
+  /** The row with its personal data; null while it is masked. */
+  row: T | null = $state.raw(null);
   /** Seconds until it is hidden again. */
   left = $state(0);
   isBusy = $state(false);
@@ -15,12 +13,12 @@ export class Reveal {
   /** Counts requests, so that an answer that comes after `hide` is dropped. */
   #asked = 0;
 
-  async show(report: string, line: number): Promise<void> {
+  async show(read: () => Promise<T | null>): Promise<void> {
     const asked = ++this.#asked;
     this.isBusy = true;
     this.error = null;
     try {
-      const row = await readRow(report, line, "show");
+      const row = await read();
       if (asked !== this.#asked || document.hidden) return;
       this.row = row;
       this.left = SHOWN_S;
