@@ -121,10 +121,11 @@ RUN python -m pip uninstall --quiet --yes --root-user-action=ignore setuptools w
     && groupadd --gid 10001 finetuned \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp \
         --shell /usr/sbin/nologin finetuned \
-    && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/finetuned
+    && install --directory --owner=10001 --group=0 --mode=0770 /var/lib/finetuned
 COPY --chmod=0755 scripts/healthcheck.py /usr/local/bin/finetuned-healthcheck
-# Only /tmp and the FINETUNED_… folders are written, by default below /var/lib/finetuned. LOGNAME
-# is for libraries that look up the user name under a user id missing from /etc/passwd.
+# Only /tmp and the FINETUNED_… folders are written, by default below /var/lib/finetuned. Any user of
+# group 0 can run the image, such as the one that OpenShift chooses. LOGNAME is for libraries that
+# look up the user name under a user id missing from /etc/passwd.
 ENV PATH=/opt/finetuned/bin:$PATH \
     HOME=/tmp \
     LOGNAME=finetuned \
@@ -257,7 +258,7 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     && groupadd --gid 10001 finetuned \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp \
         --shell /usr/sbin/nologin finetuned \
-    && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/finetuned
+    && install --directory --owner=10001 --group=0 --mode=0770 /var/lib/finetuned
 COPY --chmod=0755 scripts/healthcheck.py /usr/local/bin/finetuned-healthcheck
 ENV HOME=/tmp \
     LOGNAME=finetuned \

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from scripts.sizes import DOCS, OPEN_MODELS, replace_table
+from scripts.open_models import OPEN_MODELS
+from scripts.sizes import DOCS, replace_table
 
 # Measured with `python -m bench.scale.costs` on two shared cores.
 MODEL_BYTES, JOB_BYTES = 668, 33_100

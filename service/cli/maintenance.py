@@ -9,11 +9,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.cli.common import DataDir, NewDataDir, fail
+
+if TYPE_CHECKING:
+    from service.diagnostics.checks import Finding
 
 
 def doctor(
@@ -34,14 +37,16 @@ def doctor(
     seconds: Annotated[
         float, typer.Option(help="With --egress: how long to watch.", min=0, max=86_400)
     ] = 10,
+    kubernetes: Annotated[
+        str | None,
+        typer.Option(help="Check a cluster from a pod: what the chart expects of it, as JSON."),
+    ] = None,
 ) -> None:
     """Report what this machine lacks to run the service, and how to fix it."""
     if show_plan or gpus is not None:
         plan(data_dir, gpus, row_tokens, as_json=as_json)
         return
-    from service.cli.doctor import examine, examine_egress
-
-    findings = examine_egress(data_dir, seconds) if egress else examine(data_dir, port)
+    findings = _findings(data_dir, port, seconds, egress=egress, kubernetes=kubernetes)
     if as_json:
         typer.echo(json.dumps([vars(f) for f in findings]))
     else:
@@ -49,6 +54,19 @@ def doctor(
             typer.echo(str(finding))
     if any(f.level == "missing" for f in findings):
         raise typer.Exit(1)
+
+
+def _findings(
+    data_dir: Path, port: int, seconds: float, *, egress: bool, kubernetes: str | None
+) -> list[Finding]:
+    if kubernetes is not None:
+        from service.config import Settings
+        from service.diagnostics.kubernetes import Expected, examine_pod
+
+        return asyncio.run(examine_pod(Expected.model_validate_json(kubernetes), Settings()))
+    from service.cli.doctor import examine, examine_egress
+
+    return examine_egress(data_dir, seconds) if egress else examine(data_dir, port)
 
 
 def plan(

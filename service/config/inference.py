@@ -28,7 +28,8 @@ class GatewaySettings(BaseModel):
     upstreams: dict[str, str] = Field(
         default_factory=dict,
         description="Base model ID, or name of a merged model → comma-separated URLs of the vLLM "
-        "servers that serve it. dns+http://NAME:PORT means one server at each address of the name.",
+        "servers that serve it. dns+http://NAME:PORT or dns+https://NAME:PORT means one server "
+        "at each address of the name.",
     )
     upstreams_file: Path | None = Field(
         default=None,

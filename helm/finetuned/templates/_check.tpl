@@ -34,6 +34,7 @@
 {{- include "finetuned.checkModels" . -}}
 {{- include "finetuned.checkKeda" . -}}
 {{- include "finetuned.checkRay" . -}}
+{{- include "finetuned.checkTls" . -}}
 {{- include "finetuned.checkNodes" . -}}
 {{- range include "finetuned.outside" . | fromYamlArray -}}
 {{- if and .needed $v.networkPolicy.enabled (not (get $v.networkPolicy .value)) -}}
@@ -162,7 +163,7 @@
 {{- if and .s3 $.Values.networkPolicy.enabled (not $.Values.networkPolicy.storageEgress) -}}
 {{- fail (printf "networkPolicy.storageEgress: allow egress to the S3 with the model %s, or set networkPolicy.enabled=false" .id) -}}
 {{- end -}}
-{{- if and (eq $.Values.modelStore.type "emptyDir") (or (not .image) (dig "image" "asVolume" false .)) -}}
+{{- if and (eq $.Values.modelStore.type "emptyDir") (not .image) -}}
 {{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to copy it from" .id) -}}
 {{- end -}}
 {{- $store := printf "%s/" (trimSuffix "/" $.Values.modelStore.mountPath) -}}

@@ -16,6 +16,10 @@
 {{- if gt $nodes 1 }}
 {{- $args = concat $args (list (printf "--pipeline-parallel-size=%d" $nodes) (printf "--nnodes=%d" $nodes) "--master-addr=$(LWS_LEADER_ADDRESS)") }}
 {{- end }}
+{{- $tls := include "finetuned.tlsSecret" (dict "root" $root "part" "inference") }}
+{{- if $tls }}
+{{- $args = concat $args (list "--ssl-certfile=/etc/finetuned-tls/tls.crt" "--ssl-keyfile=/etc/finetuned-tls/tls.key" "--enable-ssl-refresh") }}
+{{- end }}
 {{- $args = concat $args ($part.args | default list) }}
 {{- $which := dict "root" $root "component" "inference" "name" (printf "vllm-%s" $slug) "model" $slug "part" $part "priority" "serving" }}
 {{- $pod := dict "root" $root "model" $model "which" $which "part" $part "nodes" $nodes }}
@@ -40,7 +44,7 @@ spec:
     workerTemplate:
       {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" (concat $args (list "--node-rank=$(LWS_WORKER_INDEX)" "--headless")) "computes" true) $pod))) $which) | nindent 6 }}
 ---
-{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "leaders" true) $which) }}
+{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "appProtocol" (ternary "https" "http" (ne $tls "")) "leaders" true) $which) }}
 {{- else }}
 ---
 apiVersion: apps/v1
@@ -59,7 +63,7 @@ spec:
   template:
     {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" $args) $pod))) $which) | nindent 4 }}
 ---
-{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http") $which) }}
+{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "appProtocol" (ternary "https" "http" (ne $tls ""))) $which) }}
 ---
 {{- include "finetuned.budget" $which }}
 {{- if dig "keda" "enabled" false $part }}
@@ -81,6 +85,8 @@ several nodes that has no server.
 {{- $values := $root.Values }}
 {{- $gpu := $part.gpu }}
 {{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env }}
+{{- $tls := dict "root" $root "part" "inference" }}
+{{- $scheme := ternary ", scheme: HTTPS" "" (ne (include "finetuned.tlsSecret" $tls) "") }}
 {{- $compiled := $values.inference.cache.compileClaim }}
 {{- if $compiled }}
 {{- $env = merge $env (dict "VLLM_CACHE_ROOT" "/var/lib/finetuned-compiled/vllm" "TRITON_CACHE_DIR" "/var/lib/finetuned-compiled/triton") }}
@@ -113,7 +119,7 @@ spec:
       ports:
         - {name: http, containerPort: {{ $values.inference.port }}}
       startupProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: {{ mul 6 $values.inference.startupMinutes }}
@@ -128,12 +134,12 @@ spec:
         periodSeconds: 5
       {{- else }}
       livenessProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 15
         timeoutSeconds: 10
         failureThreshold: 4
       readinessProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: 3
@@ -147,6 +153,7 @@ spec:
       volumeMounts:
         {{- include "finetuned.mounts" (dict "root" $root "storageReadOnly" true) | nindent 8 }}
         - {name: shm, mountPath: /dev/shm}
+        {{- include "finetuned.tlsMount" $tls | nindent 8 }}
         {{- if $shared }}
         - {name: adapters, mountPath: /var/lib/finetuned-adapters}
         {{- end }}
@@ -158,6 +165,7 @@ spec:
     {{- include "finetuned.scratchVolume" (dict "name" "data" "size" $values.inference.cache.size "storageClass" $values.inference.cache.storageClass) | nindent 4 }}
     - name: shm
       emptyDir: {medium: Memory, sizeLimit: {{ $values.inference.sharedMemory }}}
+    {{- include "finetuned.tlsVolume" $tls | nindent 4 }}
     {{- if $shared }}
     - name: adapters
       persistentVolumeClaim: {claimName: {{ $values.inference.cache.sharedClaim }}}
