@@ -51,6 +51,13 @@ PROOFS: Final = {
         "a change of storage, leases or the gateway",
         "FINETUNED_STATELESS=1 python -m pytest tests/e2e/test_stateless.py",
     ),
+    "rollout": Proof(
+        "streams of minutes survive the replacement of two apis and two engines; LENGTH=tokens",
+        6,
+        "a new version of vLLM or uvicorn; a change of how processes stop",
+        "FINETUNED_ROLLOUT=1 FINETUNED_ROLLOUT_LENGTH=${LENGTH:-10000} python -m pytest -q -s "
+        "tests/e2e/test_rollout.py",
+    ),
     "egress": Proof(
         "the whole loop works with loopback only and sends no packet elsewhere (root on Linux)",
         10,

@@ -50,7 +50,7 @@ class Finding:
     """Stable name of this result, for programs and translations; empty for some results."""
 
     @property
-    def code(self) -> str:
+    def subject_code(self) -> str:
         """Code of the subject, without the name of what is checked."""
         return self.what.partition(OF)[0].lower().replace(" ", "_")
 

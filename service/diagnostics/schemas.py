@@ -192,7 +192,7 @@ class CheckObject(BaseModel):
         """Build the API object of a check."""
         return cls(
             name=finding.what,
-            code=finding.code,
+            code=finding.subject_code,
             subject=finding.what.partition(OF)[2] or None,
             status=_STATUS[finding.level],
             message=finding.found,
