@@ -112,7 +112,6 @@ def test_what_the_chart_says_is_what_passes(render):
         "admin-key": store,
         "checks": store,
         "test": {"dns:53", "api:8000"},
-        "checks": store,
         "valkey": set(),
         "ray-head": {"dns:53", *(f"ray-gpu{port}" for port in ports)},
         "ray-gpu": {"dns:53", *(f"ray-head{port}" for port in ports)},
