@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up doctor test test-fast proof lint format openapi openapi-examples clients console \
-        metrics-docs helm-readme docs locks images release clean
+        metrics-docs helm-readme docs locks images bundle release clean
 
 help:  ## List the available tasks
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ images:  ## Build all container images with docker or buildah (docs/images.md)
 
 release: openapi  ## Check, tag and write a release (VERSION=0.3.0 SIGN=key.pem FLAGS=--dry-run)
 	@$(PY) -m scripts.release $(VERSION) $(if $(SIGN),--sign $(SIGN)) $(FLAGS)
+
+bundle: install  ## Write a folder that installs a server offline (SUITE=bookworm OUTPUT=folder FLAGS=--gpu)
+	@$(PY) -m scripts.bundle --suite $(SUITE) $(FLAGS) $(OUTPUT)
 
 clean:  ## Remove caches and the virtual environment
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -51,6 +51,13 @@ PROOFS: Final = {
         "a change of storage, leases or the gateway",
         "FINETUNED_STATELESS=1 python -m pytest tests/e2e/test_stateless.py",
     ),
+    "rollout": Proof(
+        "streams of minutes survive the replacement of two apis and two engines; LENGTH=tokens",
+        6,
+        "a new version of vLLM or uvicorn; a change of how processes stop",
+        "FINETUNED_ROLLOUT=1 FINETUNED_ROLLOUT_LENGTH=${LENGTH:-10000} python -m pytest -q -s "
+        "tests/e2e/test_rollout.py",
+    ),
     "egress": Proof(
         "the whole loop works with loopback only and sends no packet elsewhere (root on Linux)",
         10,
@@ -175,6 +182,12 @@ PROOFS: Final = {
         30,
         "a change of Dockerfile or dependencies",
         "FINETUNED_IMAGE_TESTS=1 python -m pytest -s tests/image",
+    ),
+    "server": Proof(
+        "a bare Debian without a network: install, reboot, stop, kill, upgrade, restore (root)",
+        20,
+        "a change of deploy/server, scripts/bundle.py or `up`",
+        "FINETUNED_SERVER=1 python -m pytest -x -s tests/server",
     ),
     "audit": Proof(
         "no insecure code, and no known vulnerability of a pinned package (asks PyPI)",

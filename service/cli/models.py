@@ -273,7 +273,7 @@ def _how_to_serve(data_dir: Path | None, model: str) -> str:
     """Return the next command, which serves a model."""
     if data_dir is None:
         return f"Start its engine with 'finetuned-server inference {model}'"
-    return f"To serve it, start '{_up(data_dir)}' (again, if it is running)"
+    return f"To serve it, start '{_up(data_dir)}', unless it is running"
 
 
 def _up(data_dir: Path) -> str:
@@ -302,8 +302,8 @@ async def _remove(data_dir: Path | None, model_id: str) -> str:
             )
         models.remove(model_id)
     return (
-        f"removed {model_id}. Its files are still in {entry.path}. If its engine is running, stop "
-        "it, or start 'finetuned-server up' again."
+        f"removed {model_id}. Its files are still in {entry.path}. 'finetuned-server up' stops its "
+        "engine; stop one that you started yourself."
     )
 
 

@@ -28,7 +28,8 @@ class GatewaySettings(BaseModel):
     upstreams: dict[str, str] = Field(
         default_factory=dict,
         description="Base model ID, or name of a merged model → comma-separated URLs of the vLLM "
-        "servers that serve it. dns+http://NAME:PORT means one server at each address of the name.",
+        "servers that serve it. dns+http://NAME:PORT or dns+https://NAME:PORT means one server "
+        "at each address of the name.",
     )
     upstreams_file: Path | None = Field(
         default=None,
@@ -165,6 +166,11 @@ class EngineSettings(BaseModel):
         default=(),
         description="URLs of the engines that sleep while this worker trains, separated by commas. "
         "If empty, all engines with time-slice, and none otherwise. `up` sets it for each worker.",
+    )
+    gpu_models: CommaSeparated = Field(
+        default=(),
+        description="Base models and merged models, separated by commas, whose engines share the "
+        "GPU of this process. If empty, those of all models.",
     )
     engine_drain_s: float = Field(
         default=60.0,

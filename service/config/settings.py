@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.config.fields import LogLevel
 from service.config.http import HttpSettings, SignInSettings
 from service.config.inference import EngineSettings, GatewaySettings
 from service.config.limits import LimitSettings
@@ -32,7 +33,7 @@ class Settings(
 
     model_config = SettingsConfigDict(env_prefix="FINETUNED_", extra="ignore")
 
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
 
     @property
     def signing_key(self) -> Path:

@@ -26,6 +26,12 @@ from service.web.audit_trail import STREAM
 
 Level = Literal["ok", "note", "missing"]
 _MARKS: Final = {"ok": "✓", "note": "•", "missing": "✗"}
+OF: Final = " of "
+CODES: Final = frozenset(
+    {"redis", "redis_memory", "storage", "disk", "cpu_workers", "gpu_workers", "versions"}
+    | {"base_models", "engine", "audit_log"}
+)
+"""Codes of the subjects that the API checks."""
 _MAX_PROJECTS: Final = 3
 _MIN_DISK_GIB: Final = 10
 _LATE_S: Final = 120.0
@@ -42,6 +48,11 @@ class Finding:
     how: str = ""
     code: str = ""
     """Stable name of this result, for programs and translations; empty for some results."""
+
+    @property
+    def subject_code(self) -> str:
+        """Code of the subject, without the name of what is checked."""
+        return self.what.partition(OF)[0].lower().replace(" ", "_")
 
     def __str__(self) -> str:
         line = f"{_MARKS[self.level]} {self.what}: {self.found}"

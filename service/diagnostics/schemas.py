@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, Field
 
 from service.core import queue
-from service.diagnostics.checks import Finding
+from service.diagnostics.checks import OF, Finding
 from service.diagnostics.engine_metrics import EngineMetrics
 from service.fleet.workers import Worker
 from service.inference.upstreams import Replica, ReplicaState
@@ -176,6 +176,10 @@ class CheckObject(BaseModel):
     """A check of the installation."""
 
     name: str = Field(description="Subject of the check.", examples=["Redis memory"])
+    code: str = Field(default="", description="Code of the subject.", examples=["redis_memory"])
+    subject: str | None = Field(
+        default=None, description="Name of what is checked, such as a base model. Null if none."
+    )
     status: CheckStatus = Field(
         description="Status of the check. `warning`: it works, but something should be changed. "
         "`failed`: a part of the service does not work."
@@ -188,6 +192,8 @@ class CheckObject(BaseModel):
         """Build the API object of a check."""
         return cls(
             name=finding.what,
+            code=finding.subject_code,
+            subject=finding.what.partition(OF)[2] or None,
             status=_STATUS[finding.level],
             message=finding.found,
             fix=finding.how or None,

@@ -20,9 +20,10 @@ from service.evals.records import (
 from service.evals.tally import MAX_LABEL_PAIRS
 from service.grading.schemas import MAX_GRADERS, Grader
 from service.inference.background.calls import ModelUsage
+from service.web.names import VisibleName
 from service.web.validation import Metadata
 
-Name = Annotated[str, StringConstraints(max_length=256)]
+Name = Annotated[VisibleName, StringConstraints(max_length=256)]
 
 
 class _Strict(BaseModel):

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +21,7 @@ from service.core.errors import BadRequest, RateLimited, TooLarge, no_room
 from service.core.storage import StorageFull, Writer
 from service.files.records import FileRecord, Files, FileStatus, Purpose, new_record
 from service.files.schemas import FormatFields
+from service.web.names import without_hidden
 from service.web.validation import from_validation
 
 if TYPE_CHECKING:
@@ -252,10 +252,9 @@ def _parse_expiry_s(body: Body) -> int | None:
 
 
 def clean_name(name: str | None) -> str:
-    """Return the last component of a client's file name, without control characters."""
+    """Return the last component of a client's file name, without hidden characters."""
     last = (name or "file").replace("\\", "/").rsplit("/", 1)[-1]
-    printable = "".join(c for c in last if unicodedata.category(c)[0] != "C")
-    return printable[:255] or "file"
+    return without_hidden(last)[:255] or "file"
 
 
 def _parse_format(fields: Mapping[str, str]) -> dict[str, Any] | None:

@@ -57,8 +57,8 @@ async def create(
     await check_fit(job, entry, jobs.redis)
     return await jobs.create(
         job,
-        NewEvent(message=f"Created fine-tuning job: {job.id}"),
-        NewEvent(message=validation_message(job)),
+        NewEvent(message=f"Created fine-tuning job: {job.id}", data={"code": "created"}),
+        NewEvent(message=validation_message(job), data={"code": "validating"}),
         claim=claim,
     )
 

@@ -30,9 +30,11 @@ from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _WANTED = f"{PREFIX}:dispatch-wanted"
-_AWAITS_MEMORY = (
-    "No online worker has enough memory for this job. It stays in the queue until one has; cancel "
-    "it to create one with a smaller base model, max_seq_length or batch_size"
+_AWAITS_MEMORY = NewEvent(
+    message="No online worker has enough memory for this job. It stays in the queue until one has; "
+    "cancel it to create one with a smaller base model, max_seq_length or batch_size",
+    level="warn",
+    data={"code": "awaits_memory"},
 )
 # A round passes over about this many jobs that fit no free worker. Each takes about a millisecond.
 _MOST_PASSED_OVER = 500
@@ -182,7 +184,7 @@ class Dispatcher:
                 job.project_id,
                 job.id,
                 lifecycle.await_memory,
-                events=lambda _: [NewEvent(message=_AWAITS_MEMORY, level="warn")],
+                events=lambda _: [_AWAITS_MEMORY],
             )
 
     async def _gpu_workers(self) -> list[workers.Worker]:

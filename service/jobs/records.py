@@ -22,7 +22,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from itertools import starmap
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -238,6 +238,15 @@ class CheckpointRecord(Record):
     adapter: str  # folder in storage
     state: str  # folder in storage
     metrics: Mapping[str, float | None]
+
+
+EVENT_CODES: Final = frozenset(
+    {"created", "validating", "validated", "no_held_out_rows", "started", "restarted", "pausing"}
+    | {"paused", "resumed", "cancelled", "stopped", "drained", "requeued", "waits_for_sweep"}
+    | {"trial_continues", "attempt_lost", "awaits_memory", "model_created", "completed"}
+    | {"serve_parity", "memory", "gradient_checkpointing", "inputs_on_host", "sharding", "setting"}
+)
+"""Codes of events that clients can word, in `data.code`. Their figures are in `data`, too."""
 
 
 class NewEvent(_Value):

@@ -130,7 +130,7 @@ async def lose(jobs: Jobs, own: JobRecord, most_lost: int) -> JobRecord:
             NewEvent(
                 message=f"Attempt {own.attempt} was lost; {then}",
                 level="warn",
-                data={"attempt": after.attempt},
+                data={"code": "attempt_lost", "lost": own.attempt, "attempt": after.attempt},
             )
         ]
 

@@ -166,12 +166,15 @@ async def list_jobs(
     dispatcher: Dispatch,
     paging: Paged,
     wanted: Annotated[ListFilter, by_status(Status)],
+    file: Annotated[
+        str | None, Query(max_length=128, description="ID of a file that the jobs read.")
+    ] = None,
 ) -> CountedList[JobObject]:
     """List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use
     `metadata=null` for jobs without metadata.
     """
     metadata = _metadata_of(request)
-    if wanted.is_set:
+    if wanted.is_set or file is not None:
         found = await JOB.read(
             find(
                 store.records,
@@ -179,8 +182,10 @@ async def list_jobs(
                 wanted,
                 paging,
                 texts=("model", "suffix", "fine_tuned_model", "training_file"),
-                fields=("metadata",),
-                also=lambda job: _has_metadata(job.metadata, metadata),
+                fields=("metadata", "validation_file", "mixed_files"),
+                also=lambda job: (
+                    _has_metadata(job.metadata, metadata) and (file is None or _reads(job, file))
+                ),
             )
         )
         return counted_list(await _with_positions(dispatcher, found.items), found)
@@ -222,7 +227,7 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         caller.project_id,
         job_id,
         lambda job: lifecycle.cancel(job, clock.now_s()),
-        lambda _: "The job was cancelled",
+        lambda _: NewEvent(message="The job was cancelled", data={"code": "cancelled"}),
     )
     return JobObject.from_record(job)
 
@@ -265,7 +270,7 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         caller.project_id,
         job_id,
         lambda job: lifecycle.resume(job, clock.now_s()),
-        lambda _: "The job was resumed",
+        lambda _: NewEvent(message="The job was resumed", data={"code": "resumed"}),
     )
     try:
         return (await _with_positions(dispatcher, [job]))[0]
@@ -406,16 +411,14 @@ async def _change_status(
     project_id: str,
     job_id: str,
     change: Callable[[JobRecord], JobRecord],
-    message: Callable[[JobRecord], str],
+    event: Callable[[JobRecord], NewEvent],
 ) -> JobRecord:
     """Change a job's status with an event, and dispatch. Raises NotFound or Conflict."""
     if not ids.is_valid(job_id, ids.JOB):
         raise JOB.not_found(job_id)
     try:
         with JOB.existing(job_id):
-            job = await store.change(
-                project_id, job_id, change, events=lambda job: [NewEvent(message=message(job))]
-            )
+            job = await store.change(project_id, job_id, change, events=lambda job: [event(job)])
     except lifecycle.NotAllowed as e:
         raise Conflict(
             f"The job {job_id} is {e.state} and cannot {e.action}.",
@@ -425,16 +428,22 @@ async def _change_status(
     return job
 
 
-def _pause_event(job: JobRecord) -> str:
+def _pause_event(job: JobRecord) -> NewEvent:
     if job.pausing:
-        return "The job is pausing: its trainer saves a checkpoint and stops"
-    return "The job was paused"
+        text = "The job is pausing: its trainer saves a checkpoint and stops"
+        return NewEvent(message=text, data={"code": "pausing"})
+    return NewEvent(message="The job was paused", data={"code": "paused"})
 
 
 async def _with_positions(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:
     """Build the API objects of the jobs, with their queue positions."""
     positions = await dispatcher.positions(jobs)
     return [JobObject.from_record(job, positions.get(job.id)) for job in jobs]
+
+
+def _reads(job: Any, file: str) -> bool:
+    mixed = (one["file"] for one in job.mixed_files or ())
+    return file in (job.training_file, job.validation_file, *mixed)
 
 
 def _has_metadata(found: dict[str, str] | None, wanted: dict[str, str] | None) -> bool:

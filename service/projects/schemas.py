@@ -12,9 +12,10 @@ from service.core import clock
 from service.core.networks import network
 from service.projects.records import ApiKey, OldSecret, Project, Role
 from service.web.auth import Capture, CaptureManager
+from service.web.names import VisibleName
 
 _DAY_S = 24 * 3600
-KeyName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+KeyName = Annotated[VisibleName, StringConstraints(min_length=1, max_length=100)]
 ModelNames = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=512)]],
     Field(min_length=1, max_length=100),

@@ -62,6 +62,11 @@ class DataLayout:
         return self.run / f"{service}.fault"
 
     @property
+    def upstreams(self) -> Path:
+        """File with the addresses of the engines by model."""
+        return self.run / "upstreams.json"
+
+    @property
     def api_key(self) -> Path:
         """File with the first admin key, mode 0600."""
         return self.root / "api-key"

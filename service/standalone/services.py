@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +54,13 @@ class Ports:
     api: int
     valkey: int
     worker: int
+    more_workers: dict[int, int] = field(default_factory=dict)
+
+    def of_worker(self, number: int) -> int:
+        """Return the port of a worker, which is always the same."""
+        if number == 1:
+            return self.worker
+        return self.more_workers.setdefault(number, free_port())
 
 
 def free_port() -> int:
@@ -69,9 +76,7 @@ def free_port() -> int:
     raise OSError(errno.EADDRINUSE, f"No port of {_PORTS.start} to {_PORTS.stop - 1} is free.")
 
 
-def environment(
-    layout: DataLayout, ports: Ports, host: str, upstreams: Mapping[str, str]
-) -> dict[str, str]:
+def environment(layout: DataLayout, ports: Ports, host: str) -> dict[str, str]:
     """Return the environment variables that all processes of this installation share.
 
     The URL of Redis is the operator's. Each process gets its own.
@@ -81,7 +86,8 @@ def environment(
         "STORAGE_URL": layout.storage.as_uri(),
         "DATA_DIR": str(layout.root),
         "MODELS_FILE": str(layout.models_file),
-        "UPSTREAMS": json.dumps(dict(upstreams)),
+        "UPSTREAMS": "{}",
+        "UPSTREAMS_FILE": str(layout.upstreams),
         "UPSTREAM_API_KEY": layout.secret("engine-key"),
         "WORKER_NAME": "standalone",
         "WORKER_PORT": str(ports.worker),
@@ -252,6 +258,7 @@ def inference(
         ready=http_ok(f"{url}/health", env[START_ID]),
         where=url,
         stop=Stop.AFTER_CALLERS,
+        stop_s=Settings().stop_grace_s + _MARGIN_S,
     )
 
 

@@ -102,11 +102,13 @@ class StartFailed(Exception):
 class Supervisor:
     """Starts services in order and keeps them running."""
 
-    def __init__(self, run_dir: Path, log_dir: Path) -> None:
+    def __init__(self, run_dir: Path, log_dir: Path, look_at_logs_every_s: float = 60.0) -> None:
         self._run_dir = run_dir
+        self._look_at_logs_every_s = look_at_logs_every_s
         self._log_dir = log_dir
         self._services: list[Service] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: dict[str, asyncio.Task[None]] = {}
         for folder in (run_dir, log_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -123,8 +125,17 @@ class Supervisor:
     async def start(self, service: Service) -> None:
         """Start a service and keep it running."""
         await self._spawn(service)
+        if not self._services:
+            self.run_alongside(self._rotate_logs())
         self._services.append(service)
-        self._tasks.append(asyncio.create_task(self._keep(service)))
+        self._keeping[service.name] = asyncio.create_task(self._keep(service))
+
+    async def remove(self, service: Service) -> None:
+        """Stop a service, and do not start it again."""
+        service.ended = True
+        await self._no_longer(self._keeping.pop(service.name))
+        self._services.remove(service)
+        await self._end(service)
 
     async def until_ready(self, service: Service, timeout_s: float) -> None:
         """Wait until a service's probe succeeds.
@@ -148,7 +159,7 @@ class Supervisor:
         """Call `then` when a failed service becomes ready."""
 
         async def wait() -> None:
-            while True:
+            while not service.ended:
                 await asyncio.sleep(_SLOW_LOOK_S)
                 if await service.ready():
                     service.failed = False
@@ -165,11 +176,15 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop all services, in the order of `Stop`. Those that do not end in time are killed."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._no_longer(*self._tasks, *self._keeping.values())
         for order in Stop:
             await asyncio.gather(*(self._end(one) for one in self._services if one.stop == order))
+
+    @staticmethod
+    async def _no_longer(*running: asyncio.Task[None]) -> None:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _spawn(self, service: Service) -> None:
         with self._log(service) as sink:
@@ -193,14 +208,28 @@ class Supervisor:
         """Open the log of a process that is about to start, or nothing if the disk is full."""
         log_file = self._log_file(service)
         try:
-            if log_file.exists() and log_file.stat().st_size > _MAX_LOG_BYTES:
-                log_file.replace(log_file.with_suffix(".log.1"))
+            self._rotate(service)
             sink = log_file.open("ab")
         except OSError as e:
             log.warning("the log of %s cannot be written: %s", service.name, e.strerror)
             sink = Path(os.devnull).open("ab")  # noqa: SIM115 - the caller closes it
         service.log_start = sink.tell()
         return sink
+
+    def _rotate(self, service: Service) -> None:
+        """Empty a log that has become large, and keep a copy. Its process appends to the file."""
+        log_file = self._log_file(service)
+        if log_file.exists() and log_file.stat().st_size > _MAX_LOG_BYTES:
+            shutil.copyfile(log_file, log_file.with_suffix(".log.1"))
+            os.truncate(log_file, 0)
+            service.log_start = 0
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_at_logs_every_s)
+            for service in self._services:
+                with contextlib.suppress(OSError):  # the disk may be full
+                    await asyncio.to_thread(self._rotate, service)
 
     async def _keep(self, service: Service) -> None:
         delay_s = _BACKOFF_S

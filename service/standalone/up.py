@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import logging
 import os
 import shlex
 import signal
@@ -11,7 +13,6 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 
 from service.config import Settings
@@ -27,7 +28,8 @@ from service.fleet.capacity import (
     own_gpus,
 )
 from service.models.add import add_model
-from service.models.catalogue import Catalogue
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+from service.models.records import base_of
 from service.projects.records import Projects, Role
 from service.standalone import services
 from service.standalone.layout import DataLayout, is_full, write_private
@@ -41,17 +43,21 @@ from service.standalone.placement import (
 from service.standalone.ports import PortError, holder_of, listen
 from service.standalone.services import Ports, free_port
 from service.standalone.sharing import choose_sharing, place_all
-from service.standalone.supervisor import Service, StartFailed, Supervisor
+from service.standalone.supervisor import Service, StartFailed, Stop, Supervisor
 from service.web import audit_trail as trail
 from service.web.audit_events import AuditEvent
 from service.web.audit_trail import Actor, Trail
 
+log = logging.getLogger(__name__)
+
 DEMO_MODEL = "smollm2-135m-instruct"
 _PROJECT = "default"
 _OPERATOR = Actor("operator", "operator")
-_START_S = 30.0
+_START_S = 120.0  # a crowded machine imports for a minute; what dies is noticed at once
 _LEFTOVER_S = 5.0
 _ENGINE_START_S = 900.0  # a large model may load for minutes
+_FOLLOW_S, _FOLLOW_AGAIN_S = 1.0, 30.0
+_FORGET_S = 4.0  # twice the time in which processes read the list of engines again
 
 
 async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
@@ -125,38 +131,121 @@ async def _start(
     _print(f"{'valkey':<10} {store.where}")
     supervisor.run_alongside(services.follow_disk(layout))
 
-    bases = [entry.id for entry in catalogue.all() if entry.served]
-    merged = catalogue.merged()
-    placement, sharing = _place(catalogue)
-    urls = {model: _local_urls(placement, model) for model in [*bases, *merged]}
-    upstreams = {model: ",".join(found) for model, found in urls.items()}
-    env = services.environment(layout, ports, host, upstreams)
-    env["FINETUNED_GPU_SHARING"] = sharing
+    env = services.environment(layout, ports, host)
     if not own_gpus():
         env.setdefault("FINETUNED_ENGINE_REQUESTS_AT_ONCE", str(services.concurrency_on_cpu()))
     await _create_first_key(layout, env["FINETUNED_REDIS_URL"])
 
     # The engines take the longest to load, so they start first and the others start in parallel.
-    engines, workers = _define_engines_and_workers(placement, env, ports, urls)
-    others = [services.api(env, ports, host, sockets), *workers]
-    for service in [*chain.from_iterable(engines.values()), *others]:
-        await supervisor.start(service)
+    models = _Models(supervisor, layout, catalogue, env, ports)
+    others = [services.api(env, ports, host, sockets)]
+    others += [service for service in await models.apply() if service.stop == Stop.FIRST]
+    await supervisor.start(others[0])
     for service in others:
         await supervisor.until_ready(service, _START_S)
         _print(f"{service.name:<10} {service.where}")
     _print(f"{'metrics':<10} {services.api_metrics(env)} (of the api)")
-    await asyncio.gather(
-        *(_wait_for_engine(supervisor, one, model) for model in bases for one in engines[model]),
-        *(_wait_for_merged_engine(supervisor, engines[model][0], model) for model in merged),
-    )
-    if not engines:
+    await asyncio.gather(*(models.wait_for(*engine) for engine in models.engines()))
+    if not models.engines():
         add = (
             f"finetuned-server models add SOURCE --id ID --data-dir {shlex.quote(str(layout.root))}"
         )
-        _print(f"no base model yet: add one with '{add}', then start again")
+        _print(f"no base model yet: add one with '{add}'")
     _print(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
     _print(f"API key (admin, project '{_PROJECT}'): {layout.api_key}")
     _print(f"logs: {layout.logs}")
+    supervisor.run_alongside(models.follow())
+
+
+class _Models:
+    """The engines of the models in the catalog, and the workers, which get the other GPUs.
+
+    A change of the catalog starts and stops only those that differ.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        layout: DataLayout,
+        catalogue: Catalogue,
+        env: Mapping[str, str],
+        ports: Ports,
+    ) -> None:
+        self._supervisor = supervisor
+        self._layout = layout
+        self._catalogue = catalogue
+        self._env = env
+        self._ports = ports
+        self._entries: list[BaseModelEntry] = []
+        self._urls: dict[str, list[str]] = {}
+        self._engines: dict[str, list[Service]] = {}
+        self._running: dict[str, tuple[Service, object]] = {}
+        """Each process by its name, and what it was made from."""
+
+    def engines(self) -> list[tuple[str, Service]]:
+        """Return all engines, each with its model."""
+        return [(model, one) for model, found in self._engines.items() for one in found]
+
+    async def wait_for(self, model: str, engine: Service) -> None:
+        """Wait until an engine serves. A failure does not stop the others."""
+        wait = _wait_for_merged_engine if base_of(model) else _wait_for_engine
+        await wait(self._supervisor, engine, model)
+
+    async def follow(self) -> None:
+        """Apply each change of the catalog."""
+        while True:
+            await asyncio.sleep(_FOLLOW_S)
+            try:
+                if self._catalogue.all() == self._entries:
+                    continue
+                known = {service.name for service, _ in self._running.values()}
+                started = await self.apply()
+            except (CatalogueError, OSError) as e:
+                log.warning("the catalog cannot be followed: %s", e)
+                await asyncio.sleep(_FOLLOW_AGAIN_S)
+                continue
+            for model, engine in self.engines():
+                if engine in started:
+                    self._supervisor.run_alongside(self.wait_for(model, engine))
+            for name in sorted(known - self._running.keys()):
+                _print(f"{'stopped':<10} {name}")
+
+    async def apply(self) -> list[Service]:
+        """Start and stop what differs from the catalog, and return what was started."""
+        entries = self._catalogue.all()
+        placement, sharing = _place(self._catalogue)
+        bases = {entry.id: entry for entry in entries}
+        models = [entry.id for entry in entries if entry.served]
+        models += [name for entry in entries for name in entry.merged]
+        urls = {model: _local_urls(placement, model, self._urls.get(model, ())) for model in models}
+        env = {**self._env, "FINETUNED_GPU_SHARING": sharing}
+        engines, workers = _define_engines_and_workers(placement, env, self._ports, urls)
+        # Without a placement, the engines divide the memory of the machine's only GPU.
+        beside = tuple(sorted(urls)) if own_gpus() and placement is None else ()
+        wanted: dict[str, tuple[Service, object]] = {}
+        for model, found in engines.items():
+            entry = bases[base_of(model) or model].model_copy(update={"merged": ()})
+            wanted |= {one.name: (one, (one.argv, one.env, entry, beside)) for one in found}
+        wanted |= {one.name: (one, (one.argv, one.env)) for one in workers}
+        changed = [
+            n for n, (_, of) in wanted.items() if of != self._running.get(n, (None, None))[1]
+        ]
+        left = [s for n, (s, _) in self._running.items() if n in changed or n not in wanted]
+        self._write_upstreams(urls)
+        if any(service not in workers for service in left) and self._running:
+            await asyncio.sleep(_FORGET_S)  # until the processes send them nothing more
+        await asyncio.gather(*(self._supervisor.remove(service) for service in left))
+        self._running = {n: wanted[n] if n in changed else self._running[n] for n in wanted}
+        self._engines = {m: [self._running[one.name][0] for one in s] for m, s in engines.items()}
+        self._entries, self._urls = entries, urls
+        started = [self._running[name][0] for name in changed]
+        for service in started:
+            await self._supervisor.start(service)
+        return started
+
+    def _write_upstreams(self, urls: Mapping[str, Sequence[str]]) -> None:
+        text = json.dumps({model: ",".join(found) for model, found in urls.items()})
+        write_private(self._layout.upstreams, text)
 
 
 def _place(catalogue: Catalogue) -> tuple[Placement | None, str]:
@@ -174,10 +263,11 @@ def _place(catalogue: Catalogue) -> tuple[Placement | None, str]:
     return placement, placement.sharing
 
 
-def _local_urls(placement: Placement | None, model: str) -> list[str]:
+def _local_urls(placement: Placement | None, model: str, known: Sequence[str] = ()) -> list[str]:
     """Return a URL for each engine of a model, of which there is one if no GPU has room."""
-    count = len(placement.engines_of(model)) if placement else 1
-    return [f"http://127.0.0.1:{free_port()}" for _ in range(max(count, 1))]
+    count = max(len(placement.engines_of(model)) if placement else 1, 1)
+    new = [f"http://127.0.0.1:{free_port()}" for _ in range(count - len(known))]
+    return [*known[:count], *new]
 
 
 def _define_engines_and_workers(
@@ -202,7 +292,7 @@ def _define_engines_and_workers(
             sleepers += [(engine.gpus, url)] if engine.sleeps else []
     workers = []
     for number, gpus in enumerate(placement.workers, start=1):
-        port = ports.worker if number == 1 else free_port()
+        port = ports.of_worker(number)
         own = {**env, **placement.worker_environment(gpus, names)}
         there = [url for used, url in sleepers if set(used) & set(gpus)]
         own["FINETUNED_SLEEPING_ENGINES"] = ",".join(there)

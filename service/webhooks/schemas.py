@@ -13,11 +13,12 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.core.outbox import Event
+from service.web.names import VisibleName
 from service.webhooks.records import DeliveryAttempt, Endpoint
 from service.webhooks.signing import hint
 
 _EXAMPLE_URL = "https://hooks.example.com/finetuned"
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[VisibleName, Field(min_length=1, max_length=200)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from service.diagnostics.checks import CODES
+from service.jobs.planning.notes import REASONS
+from service.jobs.records import EVENT_CODES
 from service.verdict.results import VerdictKind
 from service.verdict.statements import SENTENCES
 
@@ -19,3 +22,19 @@ def test_each_statement_has_a_sentence(language: str) -> None:
     known = json.loads((MESSAGES / language / "statements.json").read_text("utf-8"))
     kinds = {f"kind.{kind}" for kind in VerdictKind}
     assert sorted({*SENTENCES, *kinds} - known.keys()) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("area", "prefix", "codes"),
+    [
+        ("jobs", "event_code.", EVENT_CODES - {"setting"}),
+        ("train", "reason.", REASONS),
+        ("admin", "health.check.", CODES),
+    ],
+)
+def test_each_code_has_a_sentence(
+    language: str, area: str, prefix: str, codes: frozenset[str]
+) -> None:
+    known = json.loads((MESSAGES / language / f"{area}.json").read_text("utf-8"))
+    assert sorted({prefix + code for code in codes} - known.keys()) == []

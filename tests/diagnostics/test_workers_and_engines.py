@@ -13,6 +13,7 @@ from service import __version__
 from service.config import Settings
 from service.core import clock, queue
 from service.core.redis import Client
+from service.diagnostics.checks import CODES
 from service.diagnostics.engine_metrics import EngineMetrics
 from service.fleet import workers
 from service.projects.records import Role
@@ -149,6 +150,8 @@ async def test_diagnostics_say_what_is_wrong_and_how_to_fix_it(settings: Setting
             "gpu workers": "failed",
             "audit log": "warning",
         }
+        assert {check["code"] for check in checks.values()} <= CODES
+        assert checks[f"engine of {BASE_MODEL}"]["subject"] == BASE_MODEL
         assert "worker --queues gpu" in checks["gpu workers"]["fix"]
         assert checks["Redis"]["fix"] is None
         old = workers.Worker(

@@ -1,6 +1,6 @@
 """Tests that streams survive the replacement of every api and every engine, two of each.
 
-By default, the streams take about 20 s. FINETUNED_ROLLOUT_TOKENS changes the length of their
+By default, the streams take about 20 s. FINETUNED_ROLLOUT_LENGTH changes the length of their
 answers, and FINETUNED_ROLLOUT_GRACE_S the time that stopping processes have.
 """
 
@@ -28,7 +28,7 @@ from tests.e2e.site import Node, Site
 _START_S = 300.0  # on a busy machine
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-TOKENS = int(os.environ.get("FINETUNED_ROLLOUT_TOKENS", "2000"))
+TOKENS = int(os.environ.get("FINETUNED_ROLLOUT_LENGTH", "600"))
 POSITIONS = 32_768
 GRACE_S = os.environ.get("FINETUNED_ROLLOUT_GRACE_S", "120")
 CHAT = {"model": DEMO_MODEL, "messages": [{"role": "user", "content": "Tell me a long story."}]}

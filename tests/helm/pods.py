@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -93,9 +94,12 @@ class Pod:
         if "httpGet" not in spec:
             return True
         port = self.ports[spec["httpGet"]["port"]]
-        url = f"http://127.0.0.1:{port}{spec['httpGet']['path']}"
+        scheme = spec["httpGet"].get("scheme", "HTTP").lower()
+        url = f"{scheme}://127.0.0.1:{port}{spec['httpGet']['path']}"
+        unchecked = ssl._create_unverified_context()  # as a kubelet
+        timeout_s = spec.get("timeoutSeconds", 1)
         try:
-            with urllib.request.urlopen(url, timeout=spec.get("timeoutSeconds", 1)) as answer:
+            with urllib.request.urlopen(url, timeout=timeout_s, context=unchecked) as answer:
                 return 200 <= answer.status < 400
         except (urllib.error.URLError, OSError):
             return False
@@ -141,6 +145,8 @@ class Node:
     """PATH in the containers."""
     images: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     """What lies where in images: `{"/model": folder}` by the image's name."""
+    secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    """Files of the Secrets of the operator."""
     user: int | None = None
     """User and fsGroup of all pods, if another than this process's."""
     _ports: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -266,9 +272,15 @@ class Node:
                 for file, text in self.rendered.one("ConfigMap", config)["data"].items():
                     (volumes[volume["name"]] / file).write_text(change(text), "utf-8")
             elif "secret" in volume:
-                secret = volume["secret"]["secretName"].removeprefix(f"{RELEASE}-")
-                for file, data in self.rendered.one("Secret", secret)["data"].items():
-                    (volumes[volume["name"]] / file).write_bytes(b64decode(data))
+                name = volume["secret"]["secretName"]
+                files = self.secrets.get(name) or {
+                    file: b64decode(data)
+                    for file, data in self.rendered.of_kind("Secret")[
+                        name.removeprefix(f"{RELEASE}-")
+                    ]["data"].items()
+                }
+                for file, content in files.items():
+                    (volumes[volume["name"]] / file).write_bytes(content)
 
     def _initialise(self, container: Manifest, volumes: Mapping[str, Path]) -> None:
         change = self._changes("init", container, volumes)

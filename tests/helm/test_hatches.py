@@ -138,7 +138,7 @@ def documented(render):
     return lambda name: render({"models": [MODEL], **values[name][0]})
 
 
-@pytest.mark.parametrize("name", ["openshift.yaml", "pods.yaml", "files.yaml", "vault.yaml"])
+@pytest.mark.parametrize("name", ["openshift.yaml", "pods.yaml", "encryption.yaml", "image.yaml"])
 def test_documented_values_are_rendered(documented, name):
     assert documented(name).objects
 

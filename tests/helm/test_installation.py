@@ -308,6 +308,39 @@ def test_models_are_copied_from_images(render):
         assert volumes["models"] == {"name": "models", "emptyDir": {"sizeLimit": "9Gi"}}
 
 
+def test_pods_can_mount_the_images_of_models_instead_of_copies(render):
+    """A node then has each image once, and a worker no copy of every model."""
+    images = {
+        "a": {"repository": "a", "tag": "1", "asVolume": True},
+        "b": {"repository": "b", "tag": "1", "asVolume": True, "path": "/weights"},
+    }
+    models = [
+        {**MODEL, "id": name, "path": f"/models/{name}", "image": image}
+        for name, image in images.items()
+    ]
+    models[0]["merged"] = [{"name": "ft:a:acme:v:ab12cd34"}]
+    rendered = render({"models": models, "modelStore": {"type": "emptyDir"}})
+    for name, expected in {
+        "api": {"a", "b"},
+        "worker-cpu": {"a", "b"},
+        "worker-gpu": {"a", "b"},
+        "vllm-a": {"a"},
+        "vllm-b": {"b"},
+        next(n for n in rendered.of_kind("Deployment") if n.startswith("vllm-ft-a")): {"a"},
+    }.items():
+        pod = rendered.pod("Deployment", name)
+        assert "initContainers" not in pod
+        volumes = {v["image"]["reference"][0] for v in pod["volumes"] if "image" in v}
+        mounts = {m["mountPath"]: m for m in pod["containers"][0]["volumeMounts"]}
+        assert volumes == expected
+        assert {path for path in mounts if path.startswith("/models/")} == {
+            f"/models/{model}" for model in expected
+        }
+        if "b" in expected:
+            assert mounts["/models/b"]["subPath"] == "weights"
+        assert mounts["/models"].get("readOnly") is None
+
+
 def test_a_job_puts_a_model_on_the_shared_volume_once(render):
     volume = {**IMAGED["image"], "asVolume": True, "path": "/q"}
     sources = {

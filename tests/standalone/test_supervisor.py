@@ -355,3 +355,20 @@ def test_output_of_an_earlier_process_is_ignored(tmp_path):
     file.write_text("ValueError: old\nValueError: new\n", "utf-8")
     assert crash_reason(file, len("ValueError: old\n")) == "new"
     assert crash_reason(tmp_path / "none.log", 0) == ""
+
+
+async def test_the_log_of_a_running_process_is_rotated(tmp_path: Path):
+    code = "import sys, time\nfor n in range(10**6): print(n, flush=True); time.sleep(0.05)"
+    supervisor = Supervisor(tmp_path / "run", tmp_path / "logs", look_at_logs_every_s=0.1)
+    log = tmp_path / "logs" / "s.log"
+    await supervisor.start(service(code))
+    try:
+        with log.open("ab") as file:
+            file.write(b"x" * (50 * 2**20) + b"\n")
+        async with asyncio.timeout(60):
+            while not (log.with_suffix(".log.1").exists() and 0 < log.stat().st_size < 2**20):
+                await asyncio.sleep(0.05)
+    finally:
+        await supervisor.stop()
+    assert log.with_suffix(".log.1").stat().st_size > 50 * 2**20
+    assert not log.read_bytes().startswith(b"\0")

@@ -67,6 +67,9 @@ async def test_jobs_are_filtered_and_counted(http, jobs):
     assert await names(http, JOBS, created_after=1004) == [jobs[5], jobs[4]]
     assert await names(http, JOBS, created_before=1001) == [jobs[0]]
     assert await names(http, JOBS, created_by="key_1") == [jobs[5], jobs[3], jobs[1]]
+    file = (await listed(http, JOBS))["data"][0]["training_file"]
+    assert len(await names(http, JOBS, file=file)) == 6
+    assert await names(http, JOBS, file=file[:-1]) == []
     both = {"metadata[team]": "a", "created_by": "key_0"}
     assert await names(http, JOBS, **both) == [jobs[2], jobs[0]]
     found = await listed(http, JOBS, status="failed", include="counts", created_after=1001, limit=1)

@@ -149,7 +149,10 @@ async def test_redis_with_a_certificate_of_another_ca_is_refused(valkey: str, ot
 
 
 async def test_an_engine_needs_a_certificate_of_the_ca(certificates, other_ca, monkeypatch):
-    async def health(_: web.Request) -> web.Response:
+    hosts: set[str] = set()
+
+    async def health(request: web.Request) -> web.Response:
+        hosts.add(request.host)
         return web.Response()
 
     app = web.Application()
@@ -165,6 +168,11 @@ async def test_an_engine_needs_a_certificate_of_the_ca(certificates, other_ca, m
         monkeypatch.setenv("SSL_CERT_FILE", str(ca))
         async with EngineClient(Timeouts(5, 5, 5)) as client:
             assert await client.is_healthy(url, timeout_s=60) is healthy
+            # Found by a name, it must have a certificate for the name.
+            for name, named in (("localhost", True), ("other.example", False)):
+                found = url.replace("127.0.0.1", f"{name}@127.0.0.1")
+                assert await client.is_healthy(found, timeout_s=60) is (healthy and named)
+    assert hosts == {urlsplit(url).netloc, f"localhost:{runner.addresses[0][1]}"}
     await runner.cleanup()
 
 

@@ -10,7 +10,10 @@ spec:
     matchLabels: {{- include "finetuned.selector" . | nindent 6 }}
 {{- end }}
 
-{{/* A headless Service: arguments as above, plus port, portName, and leaders, for only the first pod of each group. */}}
+{{/*
+A headless Service: arguments as above, plus port, portName, appProtocol (http by default), which tells service meshes
+what it is, and leaders, for only the first pod of each group.
+*/}}
 {{- define "finetuned.headless" }}
 apiVersion: v1
 kind: Service
@@ -25,5 +28,5 @@ spec:
     leaderworkerset.sigs.k8s.io/worker-index: "0"
     {{- end }}
   ports:
-    - {name: {{ .portName }}, port: {{ .port }}, targetPort: {{ .portName }}, protocol: TCP}
+    - {name: {{ .portName }}, port: {{ .port }}, targetPort: {{ .portName }}, protocol: TCP, appProtocol: {{ .appProtocol | default "http" }}}
 {{- end }}

@@ -10,7 +10,7 @@
 {{- if and $v.valkey.password.existingSecret $v.valkey.password.value -}}
 {{- fail "valkey.password: set existingSecret or value, not both" -}}
 {{- end -}}
-{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAMS_FILE" "ENGINE_START_WAIT_S" "UPSTREAM_API_KEY" "ENCRYPTION_KEY" "GPU_SHARING" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" "API_TLS_CERT" "API_TLS_KEY" "AUDIT_WITNESS_URL" "CONSOLE" "OIDC_CLIENT_ID" "OIDC_CLIENT_SECRET" "OIDC_REDIRECT_URI" "OIDC_DISPLAY_NAME" -}}
+{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAMS_FILE" "ENGINE_START_WAIT_S" "UPSTREAM_API_KEY" "ENCRYPTION_KEY" "GPU_SHARING" "GPU_MODELS" "TRAIN_SLO_MS" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" "MLFLOW_TRACKING_URIS" "MLFLOW_TRACKING_TOKEN" "MLFLOW_TRACKING_USERNAME" "MLFLOW_TRACKING_PASSWORD" "RAY_ADDRESS" "RAY_DEVICE" "API_TLS_CERT" "API_TLS_KEY" "AUDIT_WITNESS_URL" "CONSOLE" "OIDC_CLIENT_ID" "OIDC_CLIENT_SECRET" "OIDC_REDIRECT_URI" "OIDC_DISPLAY_NAME" -}}
 {{- $known := .Files.Lines "files/settings.txt" -}}
 {{- range $name, $_ := $v.settings -}}
 {{- if hasPrefix "FINETUNED_" $name -}}
@@ -34,6 +34,7 @@
 {{- include "finetuned.checkModels" . -}}
 {{- include "finetuned.checkKeda" . -}}
 {{- include "finetuned.checkRay" . -}}
+{{- include "finetuned.checkTls" . -}}
 {{- include "finetuned.checkNodes" . -}}
 {{- range include "finetuned.outside" . | fromYamlArray -}}
 {{- if and .needed $v.networkPolicy.enabled (not (get $v.networkPolicy .value)) -}}
@@ -162,7 +163,7 @@
 {{- if and .s3 $.Values.networkPolicy.enabled (not $.Values.networkPolicy.storageEgress) -}}
 {{- fail (printf "networkPolicy.storageEgress: allow egress to the S3 with the model %s, or set networkPolicy.enabled=false" .id) -}}
 {{- end -}}
-{{- if and (eq $.Values.modelStore.type "emptyDir") (or (not .image) (dig "image" "asVolume" false .)) -}}
+{{- if and (eq $.Values.modelStore.type "emptyDir") (not .image) -}}
 {{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to copy it from" .id) -}}
 {{- end -}}
 {{- $store := printf "%s/" (trimSuffix "/" $.Values.modelStore.mountPath) -}}

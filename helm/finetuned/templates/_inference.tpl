@@ -1,11 +1,39 @@
+{{/* The values of the engine of one model, over those of all engines: dict root, model. */}}
+{{- define "finetuned.enginePart" }}
+{{- $base := merge (dict "gpu" (dict "count" 1)) (omit .root.Values.inference "env") }}
+{{- include "finetuned.overlay" (dict "base" $base "over" (.model.engine | default dict)) }}
+{{- end }}
+
+{{/*
+Settings of a pod on a shared GPU: the models whose engines can be on it, because they ask for the same kind of GPU and
+node: dict root, part.
+*/}}
+{{- define "finetuned.gpuShare" }}
+{{- $names := list }}
+{{- range include "finetuned.engines" .root | fromYamlArray }}
+{{- $engine := include "finetuned.enginePart" (dict "root" $.root "model" .) | fromYaml }}
+{{- if eq (include "finetuned.gpuKind" $.part) (include "finetuned.gpuKind" $engine) }}{{ $names = append $names .id }}{{ end }}
+{{- end }}
+{{- if and (ne .root.Values.gpuSharing "separate") (gt (int (dig "gpu" "count" 0 .part)) 0) }}
+{{- if $names }}
+FINETUNED_GPU_MODELS: {{ join "," $names | quote }}
+{{- else }}
+FINETUNED_GPU_SHARING: separate
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "finetuned.gpuKind" }}
+{{- dig "gpu" "resource" "nvidia.com/gpu" . }} {{ dig "gpu" "product" "" . }} {{ toJson (.nodeSelector | default dict) }}
+{{- end }}
+
 {{/* The engines of one model, a base model or a merged one: dict root, model. */}}
 {{- define "finetuned.engine" }}
 {{- $root := .root }}
 {{- $model := .model }}
 {{- $values := $root.Values }}
 {{- /* The model's own engine settings override the common ones. */}}
-{{- $base := merge (dict "gpu" (dict "count" 1)) (omit $values.inference "env") }}
-{{- $part := include "finetuned.overlay" (dict "base" $base "over" ($model.engine | default dict)) | fromYaml }}
+{{- $part := include "finetuned.enginePart" . | fromYaml }}
 {{- $gpu := $part.gpu }}
 {{- $slug := include "finetuned.modelSlug" $model.id }}
 {{- $args := list "inference" $model.id }}
@@ -15,6 +43,10 @@
 {{- $nodes := int ($part.nodes | default 1) }}
 {{- if gt $nodes 1 }}
 {{- $args = concat $args (list (printf "--pipeline-parallel-size=%d" $nodes) (printf "--nnodes=%d" $nodes) "--master-addr=$(LWS_LEADER_ADDRESS)") }}
+{{- end }}
+{{- $tls := include "finetuned.tlsSecret" (dict "root" $root "part" "inference") }}
+{{- if $tls }}
+{{- $args = concat $args (list "--ssl-certfile=/etc/finetuned-tls/tls.crt" "--ssl-keyfile=/etc/finetuned-tls/tls.key" "--enable-ssl-refresh") }}
 {{- end }}
 {{- $args = concat $args ($part.args | default list) }}
 {{- $which := dict "root" $root "component" "inference" "name" (printf "vllm-%s" $slug) "model" $slug "part" $part "priority" "serving" }}
@@ -40,7 +72,7 @@ spec:
     workerTemplate:
       {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" (concat $args (list "--node-rank=$(LWS_WORKER_INDEX)" "--headless")) "computes" true) $pod))) $which) | nindent 6 }}
 ---
-{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "leaders" true) $which) }}
+{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "appProtocol" (ternary "https" "http" (ne $tls "")) "leaders" true) $which) }}
 {{- else }}
 ---
 apiVersion: apps/v1
@@ -59,7 +91,7 @@ spec:
   template:
     {{- include "finetuned.podTemplate" (merge (dict "pod" (include "finetuned.enginePod" (merge (dict "args" $args) $pod))) $which) | nindent 4 }}
 ---
-{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http") $which) }}
+{{- include "finetuned.headless" (merge (dict "port" $values.inference.port "portName" "http" "appProtocol" (ternary "https" "http" (ne $tls ""))) $which) }}
 ---
 {{- include "finetuned.budget" $which }}
 {{- if dig "keda" "enabled" false $part }}
@@ -80,7 +112,9 @@ several nodes that has no server.
 {{- $part := .part }}
 {{- $values := $root.Values }}
 {{- $gpu := $part.gpu }}
-{{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env }}
+{{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env (include "finetuned.gpuShare" (dict "root" $root "part" $part) | fromYaml) }}
+{{- $tls := dict "root" $root "part" "inference" }}
+{{- $scheme := ternary ", scheme: HTTPS" "" (ne (include "finetuned.tlsSecret" $tls) "") }}
 {{- $compiled := $values.inference.cache.compileClaim }}
 {{- if $compiled }}
 {{- $env = merge $env (dict "VLLM_CACHE_ROOT" "/var/lib/finetuned-compiled/vllm" "TRITON_CACHE_DIR" "/var/lib/finetuned-compiled/triton") }}
@@ -113,7 +147,7 @@ spec:
       ports:
         - {name: http, containerPort: {{ $values.inference.port }}}
       startupProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: {{ mul 6 $values.inference.startupMinutes }}
@@ -128,12 +162,12 @@ spec:
         periodSeconds: 5
       {{- else }}
       livenessProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 15
         timeoutSeconds: 10
         failureThreshold: 4
       readinessProbe:
-        httpGet: {path: /health, port: http}
+        httpGet: {path: /health, port: http{{ $scheme }}}
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: 3
@@ -147,6 +181,7 @@ spec:
       volumeMounts:
         {{- include "finetuned.mounts" (dict "root" $root "storageReadOnly" true) | nindent 8 }}
         - {name: shm, mountPath: /dev/shm}
+        {{- include "finetuned.tlsMount" $tls | nindent 8 }}
         {{- if $shared }}
         - {name: adapters, mountPath: /var/lib/finetuned-adapters}
         {{- end }}
@@ -158,6 +193,7 @@ spec:
     {{- include "finetuned.scratchVolume" (dict "name" "data" "size" $values.inference.cache.size "storageClass" $values.inference.cache.storageClass) | nindent 4 }}
     - name: shm
       emptyDir: {medium: Memory, sizeLimit: {{ $values.inference.sharedMemory }}}
+    {{- include "finetuned.tlsVolume" $tls | nindent 4 }}
     {{- if $shared }}
     - name: adapters
       persistentVolumeClaim: {claimName: {{ $values.inference.cache.sharedClaim }}}

@@ -33,7 +33,31 @@ this workload has. Adds what all pods have in common, and what the values `pod` 
 {{- with concat ($spec.volumes | default list) ($all.extraVolumes | default list) ($kind.extraVolumes | default list) -}}
 {{- $_ := set $spec "volumes" . -}}
 {{- end -}}
+{{- include "finetuned.mountImages" (merge (dict "container" $container "spec" $spec) .) -}}
 {{- toYaml (dict "metadata" $metadata "spec" $spec) -}}
+{{- end }}
+
+{{/*
+Adds the images of base models as volumes to a pod that would otherwise copy them, so that a node has each of them once:
+arguments as for finetuned.selector, and container, spec.
+*/}}
+{{- define "finetuned.mountImages" -}}
+{{- $models := list -}}
+{{- if eq .root.Values.modelStore.type "emptyDir" -}}{{- $models = .root.Values.models -}}{{- end -}}
+{{- range $model := $models -}}
+{{- $slugs := list (include "finetuned.modelSlug" .id) -}}
+{{- range .merged -}}{{- $slugs = append $slugs (include "finetuned.modelSlug" .name) -}}{{- end -}}
+{{- range $mount := $.container.volumeMounts -}}
+{{- if and (eq .name "models") ($model.image).asVolume (or (not $.model) (has $.model $slugs)) -}}
+{{- $_ := unset $mount "readOnly" -}}{{- /* the runtime makes the folders below it */ -}}
+{{- $name := printf "model-%s" (first $slugs) -}}
+{{- $image := dict "reference" (include "finetuned.imageRef" (dict "root" $.root "image" $model.image)) "pullPolicy" $.root.Values.image.pullPolicy -}}
+{{- $_ := set $.spec "volumes" (append $.spec.volumes (dict "name" $name "image" $image)) -}}
+{{- $mount := dict "name" $name "mountPath" $model.path "subPath" (trimPrefix "/" ($model.image.path | default "/model")) "readOnly" true -}}
+{{- $_ := set $.container "volumeMounts" (append $.container.volumeMounts $mount) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* Whether the platform chooses user and group: OpenShift refuses pods that choose their own. */}}
@@ -180,13 +204,13 @@ env:
 
 {{/* The operator's certificates, of which SSL_CERT_FILE names the file, in a container and its pod. */}}
 {{- define "finetuned.caMount" -}}
-{{- if .Values.caCertificates.existingSecret -}}
+{{- if include "finetuned.caSecret" . -}}
 - {name: ca, mountPath: /etc/finetuned-ca, readOnly: true}
 {{- end -}}
 {{- end }}
 
 {{- define "finetuned.caVolume" -}}
-{{- with .Values.caCertificates.existingSecret -}}
+{{- with include "finetuned.caSecret" . -}}
 - name: ca
   secret: {secretName: {{ . }}, items: [{key: ca.crt, path: ca.crt}]}
 {{- end -}}
@@ -242,7 +266,9 @@ without a shared volume copy them from their images; with one, the engine waits 
 {{- $serves := .serves -}}
 {{- range .models }}
 {{- if eq $root.Values.modelStore.type "emptyDir" }}
+{{- if and .image (not .image.asVolume) }}
 {{- include "finetuned.modelCopy" (dict "root" $root "model" . "withoutWeights" $withoutWeights) }}
+{{- end }}
 {{- else if and $serves (or .image .s3) }}
 - name: model
   image: {{ include "finetuned.image" (dict "root" $root "which" "inference") }}

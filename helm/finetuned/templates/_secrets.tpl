@@ -50,6 +50,7 @@ which read user input, do not get it.
 {{- define "finetuned.redisEnv" -}}
 {{- $root := .root -}}
 {{- $component := .component | default "" -}}
+{{- $tls := include "finetuned.tlsSecret" (dict "root" $root "part" "valkey") -}}
 {{- $user := ternary "engine" $component (eq $component "inference") -}}
 {{- if eq $root.Values.redis.type "bundled" -}}
 {{- if not (include "finetuned.hasUsers" $root) }}{{ $user = "" }}{{ end -}}
@@ -62,7 +63,7 @@ which read user input, do not get it.
       {{- include "finetuned.secretRef" (dict "root" $root "source" $root.Values.valkey.password "key" "valkey-password") | nindent 6 }}
       {{- end }}
 - name: FINETUNED_REDIS_URL
-  value: redis://{{ $user }}:$(FINETUNED_VALKEY_PASSWORD)@{{ include "finetuned.fullname" $root }}-valkey.{{ $root.Release.Namespace }}.svc.{{ $root.Values.clusterDomain }}:6379/0
+  value: redis{{ if $tls }}s{{ end }}://{{ $user }}:$(FINETUNED_VALKEY_PASSWORD)@{{ include "finetuned.fullname" $root }}-valkey.{{ $root.Release.Namespace }}.svc.{{ $root.Values.clusterDomain }}:6379/0{{ if $tls }}?ssl_ca_certs=/etc/finetuned-ca/ca.crt{{ end }}
 {{- else -}}
 {{- $external := $root.Values.redis.external -}}
 - name: FINETUNED_REDIS_URL

@@ -46,7 +46,7 @@ XDG_CACHE_HOME: /var/lib/finetuned/cache
 HF_HUB_OFFLINE: "1"
 DO_NOT_TRACK: "1"
 PYTHONUNBUFFERED: "1"
-{{- if $values.caCertificates.existingSecret }}
+{{- if include "finetuned.caSecret" . }}
 SSL_CERT_FILE: /etc/finetuned-ca/ca.crt
 {{- end }}
 {{- if eq $values.storage.type "s3" }}
@@ -99,9 +99,10 @@ weights, in the same format. The engine settings of a merged model default to it
 {{/* The addresses of the engines by model, as JSON. They are no environment variable, so that a new model restarts nothing. */}}
 {{- define "finetuned.upstreams" -}}
 {{- $upstreams := dict -}}
+{{- $scheme := ternary "https" "http" (ne (include "finetuned.tlsSecret" (dict "root" $ "part" "inference")) "") -}}
 {{- range include "finetuned.engines" . | fromYamlArray -}}
 {{- $name := include "finetuned.engineName" (dict "root" $ "model" .) -}}
-{{- $_ := set $upstreams .id (printf "dns+http://%s.%s.svc.%s:%d" $name $.Release.Namespace $.Values.clusterDomain (int $.Values.inference.port)) -}}
+{{- $_ := set $upstreams .id (printf "dns+%s://%s.%s.svc.%s:%d" $scheme $name $.Release.Namespace $.Values.clusterDomain (int $.Values.inference.port)) -}}
 {{- end -}}
 {{ toJson $upstreams }}
 {{- end }}

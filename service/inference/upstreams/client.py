@@ -26,6 +26,7 @@ from service.inference.upstreams.connection import (
     NotHttp,
     ResponseTimeout,
 )
+from service.inference.upstreams.discovery import split_name
 
 log = logging.getLogger(__name__)
 
@@ -315,7 +316,10 @@ class _Pool:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"the engine's address is not an HTTP URL: {url!r}")
         self.url = url
-        self.host = parts.netloc.rpartition("@")[2]
+        at, self._name = split_name(url)
+        self.host = urlsplit(at).netloc
+        if self._name:
+            self.host = self._name + (f":{parts.port}" if parts.port else "")
         self._hostname = parts.hostname
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._ssl else 80)
@@ -346,7 +350,11 @@ class _Pool:
         try:
             async with asyncio.timeout(timeout_s):
                 await loop.create_connection(
-                    lambda: connection, self._hostname, self._port, ssl=self._ssl
+                    lambda: connection,
+                    self._hostname,
+                    self._port,
+                    ssl=self._ssl,
+                    server_hostname=self._name if self._ssl else None,
                 )
         except (OSError, TimeoutError) as e:
             raise NotSent(type(e).__name__) from e

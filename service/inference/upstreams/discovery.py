@@ -1,7 +1,9 @@
 """Discovery of a model's replicas, from addresses in the settings and names in DNS.
 
 `http://host:8000` is one replica. `dns+http://name:8000` is one replica for each address record of
-the name (a headless Service in Kubernetes), resolved again every few seconds.
+the name (a headless Service in Kubernetes), resolved again every few seconds. The URL of such a
+replica keeps the name, as in `https://name@10.0.0.1:8000`: it is in the certificate, and service
+meshes know the replica by it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Resolves a name to its addresses. Raises OSError if there are none."""
 
 _DNS = "dns+"
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,21 @@ class Name:
 
     host: str
     port: int
+    scheme: str = "http"
 
     def urls(self, addresses: Sequence[str]) -> list[str]:
         """Return the URLs of the replicas at these addresses."""
+        start = f"{self.scheme}://{self.host}@"
         return [
-            f"http://{f'[{address}]' if ':' in address else address}:{self.port}"
+            f"{start}{f'[{address}]' if ':' in address else address}:{self.port}"
             for address in addresses
         ]
+
+
+def split_name(url: str) -> tuple[str, str | None]:
+    """Return the URL of a replica without its name, and the name if it was found by one."""
+    name = urlsplit(url).username
+    return (url.replace(f"{name}@", "", 1), name) if name else (url, None)
 
 
 def parse(url: str) -> str | Name:
@@ -44,15 +55,15 @@ def parse(url: str) -> str | Name:
     url = url.strip().rstrip("/")
     is_name = url.startswith(_DNS)
     parts = urlsplit(url.removeprefix(_DNS))
-    if parts.scheme not in ({"http"} if is_name else {"http", "https"}) or not parts.hostname:
+    if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError(
-            f"the engine's address {url!r} must be http://HOST:PORT, https://HOST:PORT or "
-            "dns+http://NAME:PORT"
+            f"the engine's address {url!r} must be http://HOST:PORT, https://HOST:PORT, "
+            "dns+http://NAME:PORT or dns+https://NAME:PORT"
         )
     if parts.path or parts.query or parts.fragment:
         raise ValueError(f"the engine's address {url!r} must end after its port")
     port = parts.port  # raises ValueError for an invalid port
-    return Name(parts.hostname, port or 80) if is_name else url
+    return Name(parts.hostname, port or _PORTS[parts.scheme], parts.scheme) if is_name else url
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -116,12 +127,13 @@ class Discovery:
         self._tasks = []
 
     def _report(self) -> None:
-        urls: dict[str, None] = {}
+        urls: dict[str, str] = {}
         for source in self._sources:
             known = self._found.get(source, []) if isinstance(source, Name) else [source]
-            urls.update(dict.fromkeys(known))
-        if list(urls) != self._reported:
-            self._reported = list(urls)
+            for url in known:
+                urls.setdefault(split_name(url)[0], url)
+        if list(urls.values()) != self._reported:
+            self._reported = list(urls.values())
             self._on_change(self._reported)
 
     async def _look_up(self, name: Name) -> None:

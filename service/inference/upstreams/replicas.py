@@ -26,6 +26,7 @@ from service.core import metrics, tasks
 from service.inference.upstreams.health import Fault, Health, Policy, ReplicaState
 
 _REMEMBERED_ORDERS = 4096
+_REMEMBERED_USES = 256
 _HASH_BITS = 52  # the most that keep every fraction below 1.0 in a float
 
 
@@ -79,6 +80,10 @@ class Balancer(Generic[R]):
             spilled = True
         return order[0][0], False  # unreachable: the bounds add up to more than the requests
 
+    def own_replica(self, adapter: str) -> R:
+        """Return the first replica in the adapter's order."""
+        return self._replicas[0] if self._only is not None else self._orders(adapter)[0][0]
+
     def least_loaded(self) -> R:
         """Return the replica with the fewest requests per weight; ties are broken in turn."""
         if self._only is not None:
@@ -116,10 +121,11 @@ log = logging.getLogger(__name__)
 class Replica:
     """One engine server and this process's view of it."""
 
-    __slots__ = ("health", "in_flight", "url")
+    __slots__ = ("has_served", "health", "in_flight", "url")
 
     def __init__(self, url: str, policy: Policy) -> None:
         self.url = url
+        self.has_served = False
         self.in_flight = 0
         self.health = Health(policy)
 
@@ -143,8 +149,10 @@ class Replicas:
         self._model = model
         self._policy = policy
         self.others = others
-        self.on_return: Callable[[], None] = lambda: None
-        """Called when a replica begins to serve."""
+        self.on_return: Callable[[Replica], None] = lambda _: None
+        """Called with a replica that begins to serve."""
+        self._used: dict[str, None] = {}
+        """Adapters that were requested, the latest last."""
         self._clock = clock
         self._members: dict[str, Replica] = {}
         self._leaving: dict[str, Replica] = {}
@@ -198,10 +206,19 @@ class Replicas:
             return self._pick_another(adapter, ())
         if adapter is None:
             return self._balancer.least_loaded()
+        self._used.pop(adapter, None)
+        self._used[adapter] = None
+        if len(self._used) > _REMEMBERED_USES:
+            del self._used[next(iter(self._used))]
         replica, spilled = self._balancer.for_adapter(adapter)
         if spilled:
             metrics.ENGINE_SPILLED_REQUESTS.cell(self._model).inc()
         return replica
+
+    def used_adapters(self, replica: Replica) -> list[str]:
+        """Return the adapters in use whose own replica this one becomes, the latest first."""
+        own = self._balance([(one, 1.0) for one in self._usable])
+        return [a for a in reversed(self._used) if own.own_replica(a) is replica]
 
     def has(self, replica: Replica) -> bool:
         """Return whether the replica can receive requests of this model."""
@@ -283,7 +300,8 @@ class Replicas:
     def _on_return(self, replica: Replica) -> None:
         log.info("engine %s of %s serves", replica.url, self._model)
         self._refresh()
-        self.on_return()
+        self.on_return(replica)
+        replica.has_served = True
 
     def _on_ejection(self, replica: Replica, fault: Fault) -> None:
         log.warning("engine %s of %s is ejected: %s", replica.url, self._model, fault)

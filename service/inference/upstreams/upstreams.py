@@ -21,6 +21,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+import msgspec
+
 from service.config import Settings
 from service.core import tasks
 from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailable
@@ -46,6 +48,8 @@ _FIRST_LOOK_UP_S = 2.0
 _READY_S = 3.0  # one silent engine must not use up the time of the readiness of all parts
 _METRICS_BYTES = 16 * 1024 * 1024
 _FOLLOW_EVERY_S = 2.0
+_WARM_S, _WARM_BYTES = 30.0, 64 * 1024
+_COMPLETIONS = "/v1/completions"
 ByModel = Mapping[str, Sequence[str]]
 """URLs of engines by served model."""
 
@@ -69,6 +73,7 @@ class Upstreams:
         self._policy = policy or Policy()
         self._resolve = resolve
         self._find = find
+        self._loading: set[str] = set()
         self._served: dict[str, ServedModel] = {}
         self._by_model = dict(by_model)
         self._served = self._make(by_model)
@@ -127,6 +132,7 @@ class Upstreams:
         added = [served for model, served in made.items() if model not in self._served]
         moved = [m for m in made if m in self._served and by_model[m] != old[m]]
         self._by_model, self._served = dict(by_model), made
+        self._loading = (self._loading & made.keys()) | (made.keys() - old.keys())
         self._note_unserved()
         await asyncio.gather(
             *(served.open() for served in added),
@@ -264,10 +270,15 @@ class Upstreams:
         return None
 
     async def ready(self) -> dict[str, bool]:
-        """Return, for each model with engines, whether at least one engine serves it."""
+        """Return, for each model with engines, whether at least one engine serves it.
+
+        A model that was added at run time counts once its engine has loaded it.
+        """
         models = list(self._served)
         answers = await asyncio.gather(*(served.ready() for served in self._served.values()))
-        return dict(zip(models, answers, strict=True)) | self._unserved
+        readiness = dict(zip(models, answers, strict=True)) | self._unserved
+        self._loading = {model for model in self._loading if not readiness.get(model)}
+        return {model: ready for model, ready in readiness.items() if model not in self._loading}
 
     def serves(self, model: str) -> bool:
         """Return whether an engine of the model is known to serve, without sending a probe."""
@@ -347,6 +358,7 @@ class ServedModel:
         resolve: Resolve,
     ) -> None:
         self._policy = policy
+        self._client = client
         self.replicas = Replicas(model, policy)
         self.queue = FairQueue(
             model,
@@ -354,7 +366,8 @@ class ServedModel:
             max_waiting=policy.max_waiting,
             start_wait_s=policy.start_wait_s,
         )
-        self.replicas.on_return = self.queue.fill
+        self.replicas.on_return = self._on_return
+        self._warming: set[asyncio.Task[None]] = set()
         self._probes = Probes(
             self.replicas,
             functools.partial(client.is_healthy, timeout_s=policy.probe_timeout_s),
@@ -371,6 +384,33 @@ class ServedModel:
             return 0
         return share(max(1, usable) * self._policy.requests_at_once)
 
+    def _on_return(self, replica: Replica) -> None:
+        self.queue.fill()
+        if not replica.has_served:
+            task = asyncio.create_task(self._warm(replica), name=f"warm {replica.url}")
+            self._warming.add(task)
+            task.add_done_callback(self._warming.discard)
+
+    async def _warm(self, replica: Replica) -> None:
+        """Let a new replica load the adapters that were in use, before it has its full share."""
+        began = time.monotonic()
+        warm = 0
+        for adapter in self.replicas.used_adapters(replica):
+            body = msgspec.json.encode({"model": adapter, "prompt": "Hello", "max_tokens": 1})
+            try:
+                async with asyncio.timeout(began + _WARM_S - time.monotonic()):
+                    headers = {ADAPTER: _quoted(adapter)}
+                    answer = await self._client.post(replica.url, _COMPLETIONS, body, headers)
+                    try:
+                        await answer.read_all(_WARM_BYTES)
+                    finally:
+                        answer.close()
+            except (ApiError, NotSent, TimeoutError):
+                break  # users' requests will load the others
+            warm += 1
+        if warm:
+            log.info("engine %s loaded %d adapters that were in use", replica.url, warm)
+
     async def open(self) -> None:
         """Find the replicas and start probing them."""
         await self._discovery.open(patience_s=_FIRST_LOOK_UP_S)
@@ -386,6 +426,8 @@ class ServedModel:
 
     async def close(self) -> None:
         """Stop DNS lookups and probes."""
+        for task in list(self._warming):
+            await tasks.end(task)
         await self._discovery.close()
         await self._probes.close()
 

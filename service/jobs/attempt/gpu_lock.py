@@ -15,7 +15,7 @@ import aiohttp
 from service.config import Settings
 from service.core import tasks
 from service.inference.headers import SLEEP_PATH, WAKE_PATH
-from service.inference.upstreams.discovery import Name, Resolve, parse, resolve
+from service.inference.upstreams.discovery import Name, Resolve, parse, resolve, split_name
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +104,13 @@ class GpuLock:
 
     async def _post(self, url: str, path: str) -> bool:
         assert self._http is not None
+        at, name = split_name(url)
         query = {"holder": self._holder, "lease_s": f"{self._lease_s:g}"}
         timeout = aiohttp.ClientTimeout(total=self._drain_s + _CHANGE_S, connect=5)
         try:
-            async with self._http.post(url + path, params=query, timeout=timeout) as answer:
+            async with self._http.post(
+                at + path, params=query, timeout=timeout, server_hostname=name
+            ) as answer:
                 # 404: the engine never sleeps, because it has its own GPU or runs on a CPU.
                 if answer.status in {200, 404}:
                     return True

@@ -188,9 +188,12 @@ class AttemptRecorder:
                 trained_tokens=message.trained_tokens,
                 now_s=clock.now_s(),
             ),
-            NewEvent(message=f"New fine-tuned model created: {self.model}"),
+            NewEvent(
+                message=f"New fine-tuned model created: {self.model}",
+                data={"code": "model_created", "model": self.model},
+            ),
             *self._pacing_events(),
-            NewEvent(message="The job has successfully completed"),
+            NewEvent(message="The job has successfully completed", data={"code": "completed"}),
             also=lambda pipe: self._add_model(pipe, model),
         )
         await self._evaluate()

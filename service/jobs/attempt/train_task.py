@@ -150,9 +150,8 @@ class TrainTask:
         planned = lifecycle.set_memory(job, found.settings)
         if planned.memory_settings == job.memory_settings:
             return [], planned
-        return [
-            f"Planned again for this worker: {'; '.join(describe_plan(found, worker))}"
-        ], planned
+        words = "; ".join(note.text for note in describe_plan(found, worker))
+        return [f"Planned again for this worker: {words}"], planned
 
     async def _run_measured(self, attempt: TrainingAttempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt with metrics and a trace span around it."""
@@ -263,20 +262,25 @@ class TrainTask:
 
     def _hand_back_events(self, job: JobRecord) -> list[NewEvent]:
         if job.waits_for_sweep:
+            code = "waits_for_sweep"
             message = "The trainer stopped; the trial waits for the others of its sweep"
         elif job.status is Status.PAUSED:
-            message = "The trainer stopped; progress is kept"
+            code, message = "stopped", "The trainer stopped; progress is kept"
         elif self.draining.is_set():
+            code = "drained"
             message = "The worker is shutting down; the job returns to the queue"
         else:  # resumed while the trainer was stopping
-            message = "The trainer stopped; the job returns to the queue"
-        return [NewEvent(message=message)]
+            code, message = "requeued", "The trainer stopped; the job returns to the queue"
+        return [NewEvent(message=message, data={"code": code})]
 
 
 def _started_event(job: JobRecord) -> NewEvent:
     if job.attempt == 1:
-        return NewEvent(message="Fine-tuning job started")
-    return NewEvent(message=f"Fine-tuning job restarted (attempt {job.attempt})")
+        return NewEvent(message="Fine-tuning job started", data={"code": "started"})
+    return NewEvent(
+        message=f"Fine-tuning job restarted (attempt {job.attempt})",
+        data={"code": "restarted", "attempt": job.attempt},
+    )
 
 
 def _observe_wait(job: JobRecord) -> None:

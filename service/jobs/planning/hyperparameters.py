@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from service.jobs.planning.notes import Note, because, reason
 from service.training.contract.hyperparameters import (
     RESOLVED,
     LoraOptions,
@@ -51,7 +52,12 @@ class Resolution:
     """Hyperparameters without `auto`, except for what the trainer decides, and reasons."""
 
     chosen: Resolved
-    reasons: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons in words."""
+        return tuple(note.text for note in self.notes)
 
 
 def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base) -> Resolution:
@@ -59,27 +65,32 @@ def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base)
 
     With a warm start, the LoRA options stay unchanged, because the existing adapter sets them.
     """
-    why: list[str] = []
+    why: list[Note] = []
     rows = f"{data.rows:,} rows"
     found: dict[str, Any] = requested.model_dump()
     if requested.batch_size == "auto":
         found["batch_size"] = max(batch_size(data.rows), METHODS[method].least_batch_size)
-        p95 = f", 95% of them up to {data.p95:,} tokens" if data.p95 is not None else ""
-        why.append(f"batch_size auto → {found['batch_size']}: {rows}{p95}")
+        why.append(_batch_note(found["batch_size"], data))
     if requested.n_epochs == "auto":
         found["n_epochs"] = epochs(data.rows)
         if METHODS[method].cuts_rows:  # a text is long, and seen often, it is memorized
             found["n_epochs"] = min(found["n_epochs"], _TARGET_EPOCHS)
-        why.append(f"n_epochs auto → {found['n_epochs']}: {rows}")
-    found["max_seq_length"], reason = _length(requested, data, base, METHODS[method])
-    if reason:
-        why.append(reason)
+        why.append(reason("n_epochs", found["n_epochs"], rows, "rows", rows=data.rows))
+    found["max_seq_length"], note = _length(requested, data, base, METHODS[method])
+    if note:
+        why.append(note)
     if answer_tokens(requested) >= found["max_seq_length"]:
         found["max_completion_tokens"] = found["max_seq_length"] // 2
+        tokens = found["max_seq_length"]
         why.append(
-            f"max_completion_tokens {answer_tokens(requested):,} → "
-            f"{found['max_completion_tokens']:,}: prompt and answer share "
-            f"{found['max_seq_length']:,} tokens"
+            because(
+                "max_completion_tokens",
+                f"{answer_tokens(requested):,}",
+                f"{found['max_completion_tokens']:,}",
+                f"prompt and answer share {tokens:,} tokens",
+                "shared_length",
+                tokens=tokens,
+            )
         )
     if requested.learning_rate_multiplier == "auto":
         found["learning_rate_multiplier"] = 1.0
@@ -87,11 +98,11 @@ def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base)
         rate = base_rate(base.parameters) * METHODS[method].learning_rate_factor
         rate *= found["learning_rate_multiplier"]
         found["learning_rate"] = rate
-        why.append(f"learning_rate auto → {rate:g}: {_describe_size(base)}, {method}")
+        why.append(_rate_note(rate, base, method))
     if requested.warm_start is None:
         found["lora"] = _lora(requested.lora, data.rows)
         if requested.lora.r == "auto":
-            why.append(f"lora.r auto → {found['lora'].r}: {rows}")
+            why.append(reason("lora.r", found["lora"].r, rows, "rows", rows=data.rows))
     if found.get("beta") == "auto":
         found["beta"] = METHODS[method].beta
     return Resolution(RESOLVED[method].model_validate(found), tuple(why))
@@ -99,12 +110,13 @@ def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base)
 
 def _length(
     requested: Requested, data: Data, base: Base, method: TrainingMethod
-) -> tuple[int, str | None]:
+) -> tuple[int, Note | None]:
+    name = "max_seq_length"
     if requested.max_seq_length != "auto":
         return min(base.context_length, requested.max_seq_length), None
     if data.longest is None:
         length = min(base.context_length, _UNMEASURED_LENGTH + answer_tokens(requested))
-        return length, f"max_seq_length auto → {length}: the rows could not be measured"
+        return length, reason(name, length, "the rows could not be measured", "unmeasured")
     needed = data.longest + _TEMPLATE_TOKENS + answer_tokens(requested)
     needed = -(-needed // _LENGTH_STEP) * _LENGTH_STEP
     most = _MAX_AUTO_TEXT_LENGTH if method.cuts_rows else _MAX_AUTO_LENGTH
@@ -114,10 +126,12 @@ def _length(
     happens = "dropped" if method.samples_answers else happens
     truncated = "" if length == needed else f"; rows over the limit are {happens}"
     answers = f", and answers up to {answer_tokens(requested):,}" if method.samples_answers else ""
-    return length, (
-        f"max_seq_length auto → {length}: the longest row has about {data.longest:,} tokens"
-        f"{answers}{truncated}"
-    )
+    text = f"the longest row has about {data.longest:,} tokens{answers}{truncated}"
+    figures = {"tokens": data.longest, "answer_tokens": answer_tokens(requested)}
+    if length == needed:
+        return length, reason(name, length, text, "longest_row", **figures)
+    figures |= {"happens": happens.split(" ")[0]}
+    return length, reason(name, length, text, "longest_row_limited", **figures)
 
 
 def answer_tokens(chosen: Requested | Resolved) -> int:
@@ -135,10 +149,22 @@ def _lora(requested: LoraOptions, rows: int) -> LoraOptions:
     return requested.model_copy(update={"r": rank, "alpha": alpha})
 
 
-def _describe_size(base: Base) -> str:
+def _batch_note(size: int, data: Data) -> Note:
+    rows = f"{data.rows:,} rows"
+    if data.p95 is None:
+        return reason("batch_size", size, rows, "rows", rows=data.rows)
+    text = f"{rows}, 95% of them up to {data.p95:,} tokens"
+    figures = {"rows": data.rows, "tokens": data.p95}
+    return reason("batch_size", size, text, "rows_and_length", **figures)
+
+
+def _rate_note(rate: float, base: Base, method: MethodName) -> Note:
+    name, value = "learning_rate", f"{rate:g}"
     if base.parameters is None:
-        return "a base model of unknown size"
-    return f"a base model of {base.parameters / 1e9:.2g} billion parameters"
+        text = f"a base model of unknown size, {method}"
+        return reason(name, value, text, "model_size_unknown", method=method)
+    text = f"a base model of {base.parameters / 1e9:.2g} billion parameters, {method}"
+    return reason(name, value, text, "model_size", parameters=base.parameters, method=method)
 
 
 def epochs(rows: int) -> int:

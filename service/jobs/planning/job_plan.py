@@ -15,6 +15,7 @@ from service.jobs.planning.hyperparameters import Base, answer_tokens, resolve
 from service.jobs.planning.machines import MachinePlan, online_trainers, plan_on_best, read_shape
 from service.jobs.planning.memory_plan import Training
 from service.jobs.planning.mixture import Inputs
+from service.jobs.planning.notes import Note
 from service.jobs.planning.speed import Duration, SpeedKey, Speeds
 from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles
 from service.jobs.records import JobRecord, MemorySettings
@@ -37,7 +38,7 @@ class JobPlan:
     """
 
     chosen: Resolved
-    reasons: tuple[str, ...]
+    notes: tuple[Note, ...]
     run: RunEstimate
     machine: MachinePlan | None
     duration: Duration | None
@@ -66,7 +67,7 @@ async def resolve_and_plan(
     chosen = resolution.chosen
     samples = inputs.samples(chosen.max_seq_length)
     run = estimate_run(chosen, rows=samples, tokens=_tokens(chosen, inputs))
-    reasons = (*inputs.reasons, *resolution.reasons, *_sampling_reasons(chosen))
+    notes = (*map(Note, inputs.reasons), *resolution.notes, *_sampling_notes(chosen))
     longest = None if inputs.longest is None else inputs.longest + answer_tokens(chosen)
     machine, duration, memory = None, None, MemorySettings()
     if (shape := read_shape(entry)) is not None:
@@ -74,13 +75,13 @@ async def resolve_and_plan(
         machine = plan_on_best(training, shape, await online_trainers(redis))
         memory = machine.plan.settings if machine is not None else memory
     else:
-        reasons = (*reasons, _UNKNOWN_SHAPE)
+        notes = (*notes, Note(_UNKNOWN_SHAPE))
         memory = MemorySettings(gradient_checkpointing=True)
     if machine is not None and entry.parameters is not None:
         kind = SpeedKey.for_job(job, machine.worker.device_name)
         speed = await Speeds(redis).expected(kind, machine.worker, entry.parameters)
         duration = speed.duration(run.tokens)
-    return JobPlan(chosen, reasons, run, machine, duration, memory, longest)
+    return JobPlan(chosen, notes, run, machine, duration, memory, longest)
 
 
 def _tokens(chosen: Resolved, inputs: Inputs) -> int:
@@ -91,7 +92,7 @@ def _tokens(chosen: Resolved, inputs: Inputs) -> int:
     return chosen.group_size * (prompts + inputs.rows * chosen.max_completion_tokens)
 
 
-def _sampling_reasons(chosen: Resolved) -> tuple[str, ...]:
+def _sampling_notes(chosen: Resolved) -> tuple[Note, ...]:
     """Return the number of answers that the training samples, as a reason."""
     if not isinstance(chosen, ReinforcementHyperparameters):
         return ()
@@ -101,7 +102,25 @@ def _sampling_reasons(chosen: Resolved) -> tuple[str, ...]:
         f"to each) of up to {chosen.max_completion_tokens} tokens; the estimate is for answers of "
         "that length"
     )
-    return (text,)
+    return (Note(text),)
+
+
+class ReasonObject(BaseModel):
+    """Reason for the value of a hyperparameter that was `auto`."""
+
+    parameter: str = Field(description="Name of the hyperparameter.", examples=["lora.r"])
+    code: str = Field(description="Code of the reason.", examples=["rows"])
+    figures: dict[str, Any] = Field(
+        description="Figures of the reason, such as `rows`.", examples=[{"value": 16, "rows": 120}]
+    )
+
+
+class FittingSettings(BaseModel):
+    """Settings with which a job would fit. Null: the setting remains unchanged."""
+
+    quantization: str | None = None
+    batch_size: int | None = None
+    max_seq_length: int | None = None
 
 
 class MemoryObject(BaseModel):
@@ -160,6 +179,9 @@ class EstimateObject(BaseModel):
         description="Hyperparameters, with `auto` values resolved."
     )
     reasons: list[str] = Field(description="Reasons for the values of `auto` hyperparameters.")
+    reason_details: list[ReasonObject] = Field(
+        default=[], description="Codes and figures of the reasons for hyperparameters."
+    )
     rows: int = Field(description="Number of training rows.")
     steps: int = Field(description="Number of training steps.")
     trained_tokens: int = Field(description="Number of tokens that are trained on in all epochs.")
@@ -202,6 +224,10 @@ class EstimateObject(BaseModel):
         "is online."
     )
     advice: str | None = Field(description="Change that would make the job fit the worker.")
+    fitting_settings: FittingSettings | None = Field(
+        default=None,
+        description="The settings of `advice`. Null if the job fits, or if no setting suffices.",
+    )
     duration: DurationObject | None
 
     @classmethod
@@ -212,7 +238,12 @@ class EstimateObject(BaseModel):
             model=job.model,
             method=job.method,
             hyperparameters=plan.chosen.model_dump(mode="json"),
-            reasons=list(plan.reasons),
+            reasons=[note.text for note in plan.notes],
+            reason_details=[
+                ReasonObject(parameter=note.parameter, code=note.code, figures=note.figures)
+                for note in plan.notes
+                if note.parameter and note.code
+            ],
             rows=rows,
             steps=plan.run.steps,
             trained_tokens=plan.run.tokens,
@@ -221,7 +252,10 @@ class EstimateObject(BaseModel):
             **(plan.memory._asdict() if machine else {}),
             memory=MemoryObject.from_plan(machine) if machine else None,
             fits=machine.plan.fits if machine else None,
-            advice=machine.advice if machine else None,
+            advice=machine.advice.text if machine and machine.advice else None,
+            fitting_settings=FittingSettings(**machine.advice.settings)
+            if machine and machine.advice and machine.advice.settings
+            else None,
             duration=DurationObject.from_duration(plan.duration) if plan.duration else None,
         )
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from service.core.redis import Client
 from service.fleet import workers
 from service.fleet.workers import Capacity, Worker
 from service.jobs.planning.memory_plan import (
+    Advice,
     MemoryPlan,
     Training,
     advice,
     fits,
     plan,
 )
+from service.jobs.planning.notes import Note
 from service.jobs.records import JobRecord, MemorySettings
 from service.models.catalogue import BaseModelEntry
 from service.training.model.shape import ModelShape, UnknownShape
@@ -29,7 +32,7 @@ class MachinePlan:
 
     worker: Worker
     plan: MemoryPlan
-    advice: str | None  # change that would make it fit; None if it already fits
+    advice: Advice | None  # change that would make it fit; None if it already fits
 
     @property
     def refusal(self) -> str | None:
@@ -40,36 +43,45 @@ class MachinePlan:
         return (
             f"The training needs about {needed}{f' on each of {gpus} GPUs' if gpus > 1 else ''}, "
             f"but the largest worker has {self.plan.available / _GIB:.1f} GiB available. "
-            f"{self.advice}"
+            f"{self.advice.text if self.advice else ''}"
         )
 
-    def describe(self) -> list[str]:
-        """Return event messages on the memory and the settings that make the training fit."""
+    def describe(self) -> list[Note]:
+        """Return notes on the memory and the settings that make the training fit."""
         return describe_plan(self.plan, self.worker)
 
 
-def describe_plan(there: MemoryPlan, worker: Worker) -> list[str]:
-    """Return event messages on the memory of a plan and the settings that make it fit."""
+def describe_plan(there: MemoryPlan, worker: Worker) -> list[Note]:
+    """Return notes on the memory of a plan and the settings that make it fit."""
     of = "" if there.available is None else f" of {there.available / _GIB:.1f}"
     where = worker.device_name
     if there.gpus > 1:
         where = f"each of {there.gpus} GPUs ({where})"
     memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {where}"
-    reasons = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
+    figures: dict[str, Any] = {"needed": there.needed, "gpus": there.gpus}
+    figures |= {"device": worker.device_name, "tokens_at_once": there.tokens_at_once}
+    if there.available is not None:
+        figures["available"] = there.available
+    text = f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"
+    notes = [Note(text, "memory", figures)]
     if there.gradient_checkpointing:
-        reasons.append("gradient checkpointing auto → on: memory would not suffice without it")
+        text = "gradient checkpointing auto → on: memory would not suffice without it"
+        notes.append(Note(text, "gradient_checkpointing"))
     host = f"{(there.host_bytes or 0) / _GIB:.0f} GiB"
     if there.inputs_on_host:
-        reasons.append(
+        text = (
             "inputs of layers → in the machine's memory: gradient checkpointing alone would not "
             f"suffice; they take about {host} there"
         )
+        notes.append(Note(text, "inputs_on_host", {"bytes": there.host_bytes or 0}))
     if there.sharding == "fsdp":
-        reasons.append(
+        text = (
             f"sharding → fsdp: each of {there.gpus} GPUs holds a part of the base model, which "
             f"does not fit on one; loading it takes about {host} of the machine's memory"
         )
-    return reasons
+        shared = {"gpus": there.gpus, "bytes": there.host_bytes or 0}
+        notes.append(Note(text, "sharding", shared))
+    return notes
 
 
 async def online_trainers(redis: Client) -> list[Worker]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from service.fleet.workers import Capacity
 from service.jobs.records import MemorySettings
@@ -148,29 +148,33 @@ def _shardings(
     return ("fsdp",) if "fsdp" in (machine.sharding, limits.sharding) else ("ddp", "fsdp")
 
 
-def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
+class Advice(NamedTuple):
+    """Advice on the change to a job that would make it fit. `settings` is empty if none does."""
+
+    text: str
+    settings: dict[str, Any]
+
+
+def advice(training: Training, shape: ModelShape, machine: Capacity) -> Advice:
     """Return advice on the change to the job that would make it fit this machine."""
-    tried: list[tuple[str, Training]] = []
-    if training.chosen.quantization != "nf4":
-        quantized = _with(training, quantization="nf4")
+    tried: list[tuple[str, dict[str, Any]]] = []
+    quantized = {} if training.chosen.quantization == "nf4" else {"quantization": "nf4"}
+    if quantized:
         tried.append(('set quantization to "nf4"', quantized))
-        training_smaller = quantized
-    else:
-        training_smaller = training
     if (gpus := machine.gpus) > training.chosen.batch_size and machine.sharding != "ddp":
         words = f"set batch_size to {gpus}, so that {gpus} GPUs share the base model"
-        tried.append((words, _with(training, batch_size=gpus)))
+        tried.append((words, {"batch_size": gpus}))
     length = training.length // 2
     while length >= _MIN_LENGTH:
         words = f"set max_seq_length to {length}"
-        if training_smaller is not training:
+        if quantized:
             words = f'set quantization to "nf4" and max_seq_length to {length}'
-        tried.append((words, _with(training_smaller, max_seq_length=length)))
+        tried.append((words, {**quantized, "max_seq_length": length}))
         length //= 2
-    for words, changed in tried:
-        if plan(changed, shape, machine).fits:
-            return f"To make it fit, {words}."
-    return "No setting makes it fit: use a smaller base model or a larger machine."
+    for words, settings in tried:
+        if plan(_with(training, **settings), shape, machine).fits:
+            return Advice(f"To make it fit, {words}.", settings)
+    return Advice("No setting makes it fit: use a smaller base model or a larger machine.", {})
 
 
 def _with(training: Training, **fields: object) -> Training:

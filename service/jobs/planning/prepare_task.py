@@ -18,6 +18,7 @@ from service.jobs import lifecycle
 from service.jobs.attempt.progress import record_wait
 from service.jobs.dispatch import Dispatcher
 from service.jobs.planning.job_plan import JobPlan, resolve_and_plan
+from service.jobs.planning.notes import Note
 from service.jobs.planning.training_files import CannotTrain, InProgress, InputFiles
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.recovery import fail
@@ -95,11 +96,11 @@ class PrepareTask:
 
     async def _queue(self, job: JobRecord, plan: JobPlan, overlap: Sequence[str]) -> None:
         machine = plan.machine
-        messages = (
-            "Files validated, moving job to queued state",
-            *plan.reasons,
+        notes = (
+            Note("Files validated, moving job to queued state", "validated"),
+            *plan.notes,
             *(machine.describe() if machine else ()),
-            *overlap,
+            *map(Note, overlap),
             *_without_evaluation(job),
         )
         await self._jobs.change(
@@ -112,13 +113,13 @@ class PrepareTask:
                 memory=plan.memory,
                 longest_row=plan.longest_row,
             ),
-            events=lambda _: [NewEvent(message=message) for message in messages],
+            events=lambda _: [NewEvent(message=note.text, data=note.data) for note in notes],
         )
         record_wait("preparing", job, clock.now_s() - job.created_at)
         await self._dispatcher.dispatch()
 
 
-def _without_evaluation(job: JobRecord) -> list[str]:
+def _without_evaluation(job: JobRecord) -> list[Note]:
     """Say that the job will have no evaluation, and how to get one. OpenAI holds out no rows."""
     is_held_out = job.validation_file or job.hyperparameters.validation_share
     if is_held_out or not METHODS[job.method].is_evaluated:
@@ -127,4 +128,4 @@ def _without_evaluation(job: JobRecord) -> list[str]:
         "No rows are held out, so this job ends without an evaluation. For a verdict, create a job "
         "with a 'validation_file', or with the hyperparameter 'validation_share', such as 0.1"
     )
-    return [text]
+    return [Note(text, "no_held_out_rows")]

@@ -18,6 +18,7 @@ from service.jobs.tracking.records import MlflowRun
 from service.models.aliases.schemas import Gate
 from service.training.contract.hyperparameters import Requested
 from service.training.contract.methods import MethodName
+from service.web.names import VisibleName
 from service.web.validation import Metadata
 
 _URI_EXAMPLE = "https://mlflow.example.com"
@@ -38,19 +39,13 @@ BaselinePrompt = Annotated[
 ]
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable() or not text.strip():
-        raise ValueError("must have visible characters and no control characters")
-    return text
-
-
 def _unreserved(tags: dict[str, str]) -> dict[str, str]:
     if any(key.startswith(_RESERVED) for key in tags):
         raise ValueError(f"no key may start with {' or '.join(_RESERVED)}: these are set for you")
     return tags
 
 
-_Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+_Name = Annotated[VisibleName, Field(min_length=1, max_length=200)]
 _Tags = Annotated[dict[_TagKey, _TagValue], Field(max_length=16), AfterValidator(_unreserved)]
 
 

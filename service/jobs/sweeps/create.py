@@ -81,7 +81,10 @@ async def build_sweep(
 def first_events(job: JobRecord) -> list[NewEvent]:
     """Return the first events of a trial."""
     created = f"Created fine-tuning job: {job.id}, a trial of the sweep {job.sweep}"
-    return [NewEvent(message=created), NewEvent(message=validation_message(job))]
+    return [
+        NewEvent(message=created, data={"code": "created"}),
+        NewEvent(message=validation_message(job), data={"code": "validating"}),
+    ]
 
 
 def _check_method(body: CreateSweep) -> None:

@@ -219,5 +219,10 @@ async def _continue(sweeps: Sweeps, job: JobRecord, trial: Trial) -> None:
         job.project_id,
         job.id,
         lambda current: lifecycle.pass_rung(current, trial.pause_after, clock.now_s()),
-        events=lambda _: [NewEvent(message="The trial continues: its held-out loss is low enough")],
+        events=lambda _: [
+            NewEvent(
+                message="The trial continues: its held-out loss is low enough",
+                data={"code": "trial_continues"},
+            )
+        ],
     )

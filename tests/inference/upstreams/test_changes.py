@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -12,7 +13,17 @@ from service.config import Settings
 from service.core.errors import Unavailable
 from service.inference.upstreams import Upstreams
 from service.inference.upstreams.health import Policy
+from service.inference.upstreams.replicas import Balancer
 from tests.inference.conftest import BASE, BOTH_WAYS
+
+
+@dataclass
+class Loaded:
+    """A replica as the balancer sees it."""
+
+    url: str
+    in_flight: int = 0
+
 
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
 
@@ -88,3 +99,23 @@ def waiting() -> float:
 
     name, labels = "finetuned_engine_waiting_requests", {"base_model": BASE}
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_a_new_engine_loads_its_adapters_that_were_in_use(serve_engine, ask, until):
+    first, second = await serve_engine(), await serve_engine()
+    second.healthy = False
+    used = [f"ft:{BASE}:acme:shop{i}:a{i:05d}" for i in range(16)]
+    policy = Policy(probe_every_s=0.05, warmup_s=60)
+    async with Upstreams({BASE: [first.url, second.url]}, policy=policy) as gateway:
+        await until(lambda: gateway.serves(BASE))
+        for adapter in used:
+            await ask(gateway, adapter)
+        assert len(first.seen) == 16
+        weights = [(Loaded(server.url), 1.0) for server in (first, second)]
+        balancer = Balancer(weights, load_factor=1.25, spill_above=8)
+        own = [a for a in reversed(used) if balancer.own_replica(a).url == second.url]
+        assert 0 < len(own) < 16
+        second.healthy = True
+        await until(lambda: len(second.adapters) == len(own))
+        assert [unquote(adapter) for adapter in second.adapters] == own
+        assert len(first.seen) == 16

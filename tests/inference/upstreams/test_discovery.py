@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from service.config import Settings
 from service.core.errors import Unavailable
 from service.inference.upstreams import Timeouts, Upstreams
-from service.inference.upstreams.discovery import Discovery, Name, parse, resolve
+from service.inference.upstreams.discovery import Discovery, Name, parse, resolve, split_name
 from service.inference.upstreams.health import Policy
 
 BASE = "tiny-base"
@@ -53,6 +53,7 @@ def replicas(state: str) -> float | None:
         ("http://[fd00::1]:8000", "http://[fd00::1]:8000"),
         ("dns+http://vllm.svc:8000", Name("vllm.svc", 8000)),
         ("dns+http://vllm.svc", Name("vllm.svc", 80)),
+        ("dns+https://vllm.svc", Name("vllm.svc", 443, "https")),
     ],
 )
 def test_addresses(url, parsed):
@@ -62,7 +63,7 @@ def test_addresses(url, parsed):
 @pytest.mark.parametrize(
     "url",
     [
-        *("", "engine:8000", "ftp://x:1", "http://", "dns+https://x:1", "dns+ftp://x", "dns+x"),
+        *("", "engine:8000", "ftp://x:1", "http://", "dns+ftp://x", "dns+x"),
         *(
             "http://x:8000/v1",
             "http://x?a",
@@ -78,10 +79,13 @@ def test_what_is_no_address_is_refused_when_the_api_starts(url):
 
 
 def test_addresses_of_both_families_become_urls():
-    assert Name("x", 8000).urls(["10.0.0.1", "fd00::1"]) == [
-        "http://10.0.0.1:8000",
-        "http://[fd00::1]:8000",
+    urls = Name("x", 8000, "https").urls(["10.0.0.1", "fd00::1"])
+    assert urls == ["https://x@10.0.0.1:8000", "https://x@[fd00::1]:8000"]
+    assert [split_name(url) for url in urls] == [
+        ("https://10.0.0.1:8000", "x"),
+        ("https://[fd00::1]:8000", "x"),
     ]
+    assert split_name("http://engine:8000") == ("http://engine:8000", None)
 
 
 async def test_settings_name_several_engines_with_commas(serve_engine, ask, until):
@@ -196,7 +200,7 @@ async def test_a_dns_that_does_not_answer_delays_the_start_by_little():
     async with asyncio.timeout(60):
         while len(told) < 2 or zone.asked < 4:
             await asyncio.sleep(0.01)
-    assert told[1:] == [["http://10.0.0.1:1", "http://127.0.0.1:80"]]
+    assert told[1:] == [["http://10.0.0.1:1", f"http://{NAME}@127.0.0.1:80"]]
     await discovery.close()
     asked = zone.asked
     await asyncio.sleep(0.05)
@@ -213,7 +217,7 @@ async def test_the_same_replica_named_twice_is_one():
     )
     await discovery.open(patience_s=1)
     await discovery.close()
-    assert told[-1] == ["http://10.0.0.1:80", "http://10.0.0.2:80"]
+    assert told[-1] == ["http://10.0.0.1:80", f"http://{NAME}@10.0.0.2:80"]
 
 
 async def test_the_systems_own_resolver(serve_engine, ask, until):

@@ -309,3 +309,22 @@ async def test_without_it_everything_is_answered(site, client):
     asked = await asyncio.gather(*(ask(client, name) for name in [*site.homes, BASE] * 2))
     assert {(one.status, one.code) for one in asked} == {(200, None)}
     assert _replicas("starting") == 1.0
+
+
+async def test_an_engine_that_stops_ends_its_streams_and_refuses_others(site, client):
+    """This test runs last, because nothing is running afterwards."""
+    _, last = site.engines
+    streaming = asyncio.Event()
+    stream = asyncio.create_task(ask_at_length(client, BASE, streaming))
+    await streaming.wait()
+    last.process.terminate()
+    codes: list[str | None] = []
+    while codes[-1:] != ["engine_unavailable"]:  # never vLLM's own error
+        assert not stream.done()
+        asked = await ask(client, BASE)
+        codes.append(asked.code)
+        assert (asked.status, asked.code) in {(200, None), (503, "engine_unavailable")}
+    answer = await stream
+    assert (answer.status, answer.code) == (200, None)
+    assert answer.said
+    assert await asyncio.to_thread(last.process.wait, 60) == 0

@@ -51,6 +51,9 @@ async def test_several_people_label_rows(api: Api, http, url):
     async with await api.client(role=Role.READER) as colleague:
         other = (await colleague.put(f"{url}/labels/9", json={**BETTER, "winner": "tie"})).json()
         assert (await colleague.delete(f"{url}/labels/10")).status_code == 404, "not one's own"
+        others = {"reviewer": first.json()["reviewer"]}
+        refused = await colleague.delete(f"{url}/labels/10", params=others)
+        assert refused.status_code == 403
         mine = (await colleague.get(f"{url}/labels", params={"mine": True})).json()
     assert [one["id"] for one in mine["data"]] == [other["id"]]
     listed = (await http.get(f"{url}/labels")).json()
@@ -208,3 +211,12 @@ async def test_the_report_is_masked_until_it_is_revealed(api: Api, http, evaluat
         query = {"event_types[]": "fine_tuning.job.evaluation.revealed"}
         logs = (await admin.get("/v1/organization/audit_logs", params=query)).json()["data"]
     assert [log["objects"][1:] for log in logs] == [["lines:1"], []]
+
+
+async def test_an_administrator_deletes_labels_of_others(api: Api, http, url):
+    label = (await http.put(f"{url}/labels/10", json=BETTER)).json()
+    async with await api.client(role=Role.PROJECT_ADMIN) as admin:
+        assert (await admin.delete(f"{url}/labels/10")).status_code == 404, "has none"
+        others = {"reviewer": label["reviewer"]}
+        assert (await admin.delete(f"{url}/labels/10", params=others)).status_code == 200
+    assert (await http.get(f"{url}/labels")).json()["data"] == []

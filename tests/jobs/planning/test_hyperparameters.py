@@ -8,6 +8,7 @@ import pytest
 
 from service.jobs.planning.hyperparameters import Base, Data, batch_size, epochs
 from service.jobs.planning.hyperparameters import resolve as resolve_all
+from service.jobs.planning.notes import REASONS
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, LoraOptions
 from service.training.contract.methods import MethodName
 
@@ -71,7 +72,10 @@ def test_what_is_asked_is_kept_and_needs_no_reason():
 
 
 def test_every_choice_has_its_reason():
-    reasons = resolve({}, rows=412, longest=310, context_length=8192).reasons
+    found = resolve({}, rows=412, longest=310, context_length=8192)
+    reasons = found.reasons
+    assert found.notes[0].figures == {"value": 16, "rows": 412, "tokens": 310}
+    assert {note.code for note in found.notes} <= REASONS
     assert "batch_size auto → 16: 412 rows, 95% of them up to 310 tokens" in reasons
     names = [reason.split()[0] for reason in reasons]
     assert names == ["batch_size", "n_epochs", "max_seq_length", "learning_rate", "lora.r"]

@@ -1,7 +1,7 @@
 /** Whether the API answers. While it does not, a banner says so, and `/livez` is asked. */
 
 const FIRST_WAIT_S = 2;
-const LONGEST_WAIT_S = 30;
+const LONGEST_WAIT_S = 10;
 /** How long a request may take before `/livez` is asked, and how long that may take. */
 const PATIENCE_MS = 5000;
 const ALIVE_MS = 10_000;

@@ -194,3 +194,18 @@ export function relative(seconds: number, now = Date.now() / 1000): string {
   if (size < 86_400) return format.format(Math.round(difference / 3600), "hour");
   return format.format(Math.round(difference / 86_400), "day");
 }
+
+/** The name of a language by its BCP 47 tag. */
+export function languageName(tag: string | null): string {
+  if (!tag || tag === "und") return t("common.unknown_language");
+  try {
+    return new Intl.DisplayNames(i18n.language.tag, { type: "language" }).of(tag) ?? tag;
+  } catch {
+    return tag; // not a language tag
+  }
+}
+
+/** The tag for `lang` of a text, or undefined if its language is unknown. */
+export function langOf(tag: string | null | undefined): string | undefined {
+  return !tag || tag === "und" ? undefined : tag;
+}

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query
 
-from service.core.errors import BadRequest, Conflict, LimitReached, NotFound
+from service.core.errors import BadRequest, Conflict, Forbidden, LimitReached, NotFound
 from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.jobs.evaluation.labels.records import (
@@ -137,7 +137,7 @@ async def put_label(
 @router.delete(
     "/{row}",
     operation_id="deleteFineTuningJobEvaluationLabels",
-    summary="Delete one's own labels of a row",
+    summary="Delete a reviewer's labels of a row",
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EVALUATION_LABELS_DELETED),
 )
 async def delete_labels(
@@ -154,15 +154,28 @@ async def delete_labels(
             "caller gave to the row.",
         ),
     ] = None,
+    reviewer: Annotated[
+        str | None,
+        Query(
+            max_length=512,
+            description="`reviewer` of the labels, if they are another person's. Only "
+            "administrators of the project may delete those.",
+        ),
+    ] = None,
 ) -> Deleted:
-    """Delete the caller's labels of a row with their notes. Those of others stay."""
-    own = [
+    """Delete a reviewer's labels of a row with their notes: the caller's by default. Those of
+    others stay.
+    """
+    name = _name(caller)
+    if reviewer not in (None, name) and not caller.may(Permission.PROJECT_WRITE):
+        raise Forbidden("Only administrators of the project may delete labels of other people.")
+    found = [
         label.id
         for label in await labels.all(evaluation)
-        if (label.row, label.reviewer) == (row, _name(caller))
+        if (label.row, label.reviewer) == (row, reviewer or name)
         and (compared is None or sorted(compared) == sorted(label.compared))
     ]
-    if not own or not await labels.delete(evaluation, own):
+    if not found or not await labels.delete(evaluation, found):
         raise LABEL.not_found(str(row))
     return deleted(str(row), "fine_tuning.job.evaluation.label")
 

@@ -8,8 +8,6 @@ export type MatchType = (typeof MATCHES)[number];
 /** The text of the search that this page began, by the ID of the erasure. Never stored. */
 export const searched = new Map<string, string>();
 
-export const ENDED: readonly Erasure["status"][] = ["completed", "failed", "cancelled"];
-
 export function foundRows(erasure: Erasure): number {
   const { files = [], stored_chats } = erasure.result ?? {};
   const rows = files.reduce((total, file) => total + (file.matches ?? 0), 0);

@@ -4,9 +4,7 @@ import type { ApiKey, CreateApiKey } from "@finetuned/client";
 import { session } from "#lib/session.svelte.ts";
 import { choicesOf, KEY_LIMITS, limitsOf, type LimitChoices } from "./limits.ts";
 
-export const DAY_S = 86_400;
-/** Lifetimes in days that a form offers; 0 is for ever. */
-export const LIFETIMES = [0, 7, 30, 90, 365] as const;
+const DAY_S = 86_400;
 /** Seconds for which old secrets stay valid after a rotation. */
 export const OVERLAPS = [0, 3600, DAY_S, 7 * DAY_S] as const;
 const ROLES = ["member", "trainer", "inference", "reader", "project_admin"] as const;
@@ -49,8 +47,13 @@ export function paramsOf(draft: KeyDraft): CreateApiKey {
     models: role === "inference" ? linesOf(draft.models) : null,
     allowed_ips: linesOf(draft.addresses),
     limits: limitsOf(draft.limits),
-    ...(days === null ? {} : { expires_in_seconds: days === 0 ? null : days * DAY_S }),
+    ...lifetimeOf(days),
   };
+}
+
+/** Seconds until a secret expires, by its days; 0 is for ever, and null leaves it as it is. */
+export function lifetimeOf(days: number | null): { expires_in_seconds?: number | null } {
+  return days === null ? {} : { expires_in_seconds: days === 0 ? null : days * DAY_S };
 }
 
 function linesOf(text: string): string[] | null {

@@ -5,15 +5,8 @@
  */
 
 import type { FineTuningVerdict } from "@finetuned/client";
-import { i18n, percent, t } from "#lib/i18n.svelte.ts";
-import {
-  columnName,
-  fixed,
-  joined,
-  languageName,
-  metricName,
-  pointsInterval,
-} from "#lib/evaluation/wording.ts";
+import { i18n, languageName, percent, t } from "#lib/i18n.svelte.ts";
+import { columnName, fixed, joined, metricName, pointsInterval } from "#lib/evaluation/wording.ts";
 
 type Figures = Record<string, any>; // eslint-disable-line @typescript-eslint/no-explicit-any
 

@@ -1,6 +1,6 @@
 /** Puts metrics, columns, points and quantities of evaluations into words. A point is 1% of a score. */
 
-import { i18n, t, textOf } from "#lib/i18n.svelte.ts";
+import { i18n, textOf } from "#lib/i18n.svelte.ts";
 
 // Below this width of an interval in points, integers would hide its limits.
 const NARROW_POINTS = 5;
@@ -13,18 +13,6 @@ export function metricName(metric: string): string {
 /** The column's name in a sentence, such as "the best prompt". Checkpoints keep their names. */
 export function columnName(column: string): string {
   return textOf(`statements.column.${column}`) ?? column;
-}
-
-/** The name of a language by its BCP 47 tag. */
-export function languageName(tag: string): string {
-  if (tag === "und" || tag === "") return t("statements.unknown_language");
-  try {
-    const names = new Intl.DisplayNames(i18n.language.tag, { type: "language" });
-    return names.of(tag) ?? tag;
-  } catch (error) {
-    if (error instanceof RangeError) return tag; // not a language tag
-    throw error;
-  }
 }
 
 /** Names as in a sentence: "Thai, Lao and Khmer". */

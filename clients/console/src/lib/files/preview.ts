@@ -7,7 +7,7 @@ import type {
   FileObject,
 } from "@finetuned/client";
 import { client } from "#lib/api.ts";
-import { completed } from "./operations.ts";
+import { completed } from "#lib/operations.ts";
 
 const SHOWN_ROWS = 20;
 

@@ -1,7 +1,8 @@
 /** Queries of files, which several pages share. */
 
-import type { FileObject } from "@finetuned/client";
+import type { FileObject, FilesListParams } from "@finetuned/client";
 import { client } from "#lib/api.ts";
+import type { ListPage } from "#lib/list.svelte.ts";
 
 /** A file that is being checked is asked for again this often. */
 const CHECK_MS = 1500;
@@ -16,16 +17,8 @@ export function fileQuery(id: string) {
   } as const;
 }
 
-/** A page of a list with the number of all objects, which the client's own pages leave out. */
-interface CountedPage<T> {
-  data: T[];
-  has_more: boolean;
-  last_id: string | null;
-  counts?: { total: number };
-}
-
 /** Return a page of files. The first one has the number of all. */
-export function listFiles(query: object, after: string, signal: AbortSignal) {
-  const more = after ? { after } : { include: ["counts"] };
-  return client.get<CountedPage<FileObject>>("/files", { query: { ...query, ...more }, signal });
+export function listFiles(query: FilesListParams, signal: AbortSignal) {
+  const counts = query.after ? {} : { include: ["counts"] };
+  return client.get<ListPage<FileObject>>("/files", { query: { ...query, ...counts }, signal });
 }

@@ -2,6 +2,7 @@
 
 import type { FineTuningJob, FineTuningJobStatus } from "@finetuned/client";
 import { client } from "#lib/api.ts";
+import type { ListPage } from "#lib/list.svelte.ts";
 
 export const PAGE_JOBS = 100;
 
@@ -21,12 +22,7 @@ export interface JobFilters {
   search: string;
 }
 
-interface JobPage {
-  data: FineTuningJob[];
-  has_more: boolean;
-  last_id: string | null;
-  counts?: { total: number; by_status: Partial<Record<FineTuningJobStatus, number>> };
-}
+type JobPage = ListPage<FineTuningJob>;
 
 export function filtersOf(params: Pick<URLSearchParams, "get">): JobFilters {
   const state = params.get("state");
@@ -43,14 +39,13 @@ function get(query: object, signal: AbortSignal): Promise<JobPage> {
 /** Return a page of jobs, newest first. */
 export function listJobs(
   { state, search }: JobFilters,
-  after: string,
+  at: { limit: number; after?: string },
   signal: AbortSignal,
 ): Promise<JobPage> {
   const query = {
-    limit: PAGE_JOBS,
+    ...at,
     ...(state ? { status: STATES[state] } : {}),
     ...(search ? { search } : {}),
-    ...(after ? { after } : {}),
   };
   return get(query, signal);
 }

@@ -1,33 +1,24 @@
 /** What the pages of models ask the API. */
 
 import type { Alias, AliasTarget, FineTuningJob, ListedKind, Model } from "@finetuned/client";
+import type { ListPage } from "#lib/list.svelte.ts";
 import { client } from "#lib/api.ts";
 import { session } from "#lib/session.svelte.ts";
 
-export interface ModelPage {
-  data: Model[];
-  has_more: boolean;
-  last_id: string | null;
-  /** Number of the models that match the search, by kind. */
-  counts?: { total: number; by_status: Record<string, number> };
-}
-
-const PAGE_ROWS = 100;
-
+/** Return a page of models. The first one has their number by kind. */
 export function modelPage(
   kind: ListedKind | null,
   search: string,
-  after: string,
+  at: { limit: number; after?: string },
   signal: AbortSignal,
-): Promise<ModelPage> {
+): Promise<ListPage<Model>> {
   const query = {
-    limit: PAGE_ROWS,
-    include: after ? undefined : ["counts"],
+    ...at,
+    include: at.after ? undefined : ["counts"],
     kind: kind ? [kind] : undefined,
     search: search || undefined,
-    after: after || undefined,
   };
-  return client.get<ModelPage>("/models", { query, signal });
+  return client.get<ListPage<Model>>("/models", { query, signal });
 }
 
 /** The aliases that send requests to a model. Aliases are listed whole: they are small. */

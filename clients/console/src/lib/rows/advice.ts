@@ -1,9 +1,8 @@
 /** Recommendations of a report in the language of the page, each with what a click does about it. */
 
 import type { ReportAdvice } from "@finetuned/client";
-import { percent, t } from "#lib/i18n.svelte.ts";
+import { languageName, percent, t } from "#lib/i18n.svelte.ts";
 import { findingName } from "./findings.ts";
-import { languageName } from "./language.ts";
 
 export interface AdviceLink {
   text: string;
@@ -129,7 +128,7 @@ const WORDINGS: Record<string, (figures: Figures) => { title: string; text: stri
 /** What a click does about a recommendation: show its rows, or open the cleaning that repairs it. */
 function linksOf(advice: ReportAdvice, base: string): AdviceLink[] {
   const figures = advice.figures ?? {};
-  const rows = (issue: string, text = t("rows.see_rows")): AdviceLink => ({
+  const rows = (issue: string, text = t("common.see_rows")): AdviceLink => ({
     text,
     href: `${base}/rows?issue=${encodeURIComponent(issue)}`,
   });
@@ -139,7 +138,7 @@ function linksOf(advice: ReportAdvice, base: string): AdviceLink[] {
   });
   switch (advice.variant ?? advice.code) {
     case "fix_broken_rows":
-      return [{ text: t("rows.see_rows"), href: `${base}/rows?score=0` }, clean("")];
+      return [{ text: t("common.see_rows"), href: `${base}/rows?score=0` }, clean("")];
     case "conflicting_labels":
       return [rows("label_contradiction")];
     case "conflicting_answers":

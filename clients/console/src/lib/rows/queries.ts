@@ -1,10 +1,10 @@
 /** Queries of reports and rows, which the pages of a file share. */
 
+import { untilEnded } from "#lib/operations.ts";
 import type { DatasetReport, DatasetReportContent, MarkedRow } from "@finetuned/client";
 import { client } from "#lib/api.ts";
 import { summaryOf, type RowSummary } from "./row.ts";
 
-const ENDED = ["completed", "failed", "cancelled"];
 const POLL_MS = 1000;
 
 interface Signal {
@@ -26,8 +26,7 @@ export function reportStateQuery(id: string | undefined) {
     queryKey: ["dataset_reports", id ?? ""],
     queryFn: ({ signal }: Signal) => client.datasetReports.retrieve(id ?? "", {}, { signal }),
     enabled: id !== undefined,
-    refetchInterval: (query: { state: { data: DatasetReport | undefined } }) =>
-      ENDED.includes(query.state.data?.status ?? "") ? false : POLL_MS,
+    refetchInterval: untilEnded(POLL_MS),
   } as const;
 }
 

@@ -34,7 +34,3 @@ export function bestFirst(trials: readonly Trial[]): Trial[] {
     (a, b) => place(a) - place(b) || (a.held_out_loss ?? 0) - (b.held_out_loss ?? 0),
   );
 }
-
-export function isRunning(status: string): boolean {
-  return ["queued", "in_progress", "cancelling"].includes(status);
-}

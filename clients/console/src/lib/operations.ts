@@ -25,11 +25,16 @@ export function completed<T extends { status: OperationStatus; error: OperationE
   throw new OperationFailed(code, message);
 }
 
-const ENDED: readonly OperationStatus[] = ["completed", "failed", "cancelled"];
-
-export function hasEnded(operation: { status: OperationStatus }): boolean {
-  return ENDED.includes(operation.status);
+export function hasEnded({ status }: { status: OperationStatus }): boolean {
+  return status === "completed" || status === "failed" || status === "cancelled";
 }
+
+/** Interval of a query that asks for an operation, or for several, until all have ended. */
+export function untilEnded(ms: number) {
+  return ({ state }: { state: { data: Running | Running[] | null | undefined } }) =>
+    [state.data ?? []].flat().every(hasEnded) ? false : ms;
+}
+type Running = { status: OperationStatus };
 
 /** Options of a query that asks for an operation until it ends. */
 export function operationQuery<T extends { status: OperationStatus }>(
@@ -40,7 +45,6 @@ export function operationQuery<T extends { status: OperationStatus }>(
     queryKey: [kind, id],
     queryFn: ({ signal }: { signal: AbortSignal }) =>
       client.get<T>(`/${kind}/${encodeURIComponent(id)}`, { signal }),
-    refetchInterval: (query: { state: { data: T | undefined } }) =>
-      query.state.data && hasEnded(query.state.data) ? false : 1000,
+    refetchInterval: untilEnded(1000),
   } as const;
 }

@@ -1,0 +1,262 @@
+"""A server's whole life, from the bundle to the removal: `make proof NAME=server`.
+
+The tests run in order on one machine in namespaces: Debian with systemd, no Python, and no network
+but loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import service
+from scripts.bundle import Bundle, write, write_sums
+from service.core.encryption.signing import SigningKey
+from tests.cached import ROOT
+from tests.server import machine
+from tests.server.machine import Machine
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(
+        os.environ.get("FINETUNED_SERVER") != "1",
+        reason="a quarter of an hour, and gigabytes: FINETUNED_SERVER=1 asks for it",
+    ),
+]
+BUNDLES = "/media/bundles"
+DATA = "/var/lib/finetuned"
+MODEL = "smollm2-135m-instruct"
+NEXT, BROKEN = "0.99.1", "0.99.2"
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This version's bundle, one of a next version, and one of a version that does not start."""
+    if why := machine.why_not():
+        pytest.skip(why)
+    place = tmp_path_factory.mktemp("bundles")
+    key = place / "release.pem"
+    key.write_bytes(SigningKey.generate().pem)
+    (place / "release.pub").write_text(SigningKey.from_pem(key.read_bytes()).public.pem, "ascii")
+    links = tuple(os.environ.get("PIP_FIND_LINKS", "").split())
+    write(Bundle(place / "this", machine.SUITE, gpu=False, find_links=links), [], key)
+    rows = (ROOT / "examples" / "lighthouse-bookshop.jsonl").read_text("utf-8").splitlines()
+    (place / "rows.jsonl").write_text("\n".join(rows[:40]) + "\n", "utf-8")
+    make_variant(place, "next", NEXT, key)
+    make_variant(place, "broken", BROKEN, key)
+    return place
+
+
+def make_variant(place: Path, name: str, version: str, key: Path) -> None:
+    """Write a bundle that differs from this one in our wheel only."""
+    shutil.copytree(place / "this", place / name, copy_function=os.link)
+    old = service.__version__
+    (wheel,) = (place / name / "wheels").glob("finetuned_server-*.whl")
+    with (
+        zipfile.ZipFile(wheel) as source,
+        zipfile.ZipFile(wheel.with_name(wheel.name.replace(old, version)), "w") as target,
+    ):
+        for member in source.namelist():
+            data = source.read(member)
+            if ".dist-info/" in member or member == "service/__init__.py":
+                data = data.replace(old.encode(), version.encode())
+            if name == "broken" and member == "service/standalone/up.py":
+                data = b"raise RuntimeError('this version does not start')\n"
+            target.writestr(member.replace(f"-{old}.", f"-{version}."), data)
+    wheel.unlink()
+    for file in ("server/wheels.txt", "bundle.env"):
+        path = place / name / file
+        text = path.read_text("utf-8")
+        path.unlink()  # it is a link
+        old_pin = f"finetuned-server=={old}\n"
+        text = text.replace(old_pin, old_pin.replace(old, version))
+        path.write_text(text.replace(f"VERSION='{old}'", f"VERSION='{version}'"), "utf-8")
+    for file in ("SHA256SUMS", "SHA256SUMS.sig"):
+        (place / name / file).unlink()
+    write_sums(place / name, key)
+
+
+@pytest.fixture(scope="module")
+def server(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A started machine without finetuned."""
+    made = Machine(tmp_path_factory.mktemp("server"), bundles)
+    try:
+        made.boot()
+        yield made
+    finally:
+        made.cut_power()
+        shutil.rmtree(made.disk, ignore_errors=True)
+        shutil.rmtree(bundles, ignore_errors=True)
+
+
+def install(server: Machine, name: str, options: str = "") -> str:
+    return server.run(f"{BUNDLES}/{name}/install.sh --key {BUNDLES}/release.pub {options}")
+
+
+def chat(server: Machine, model: str = MODEL) -> str:
+    said = server.run(f"finetuned chat {model} --max-tokens 8 --temperature 0 'Do you ship?'")
+    assert said.strip()
+    return said
+
+
+def wait_until_ready(server: Machine) -> None:
+    """Wait until the service answers after a restart that systemd began."""
+    deadline = time.monotonic() + 400
+    while "Error" in (said := server.run("finetuned chat --max-tokens 1 Hi || echo Error")):
+        assert time.monotonic() < deadline, said + server.run("journalctl -u finetuned | tail -50")
+        time.sleep(1)
+
+
+def show(server: Machine, field: str) -> str:
+    return server.run(f"systemctl show --property {field} --value finetuned").strip()
+
+
+def tuned_model(server: Machine) -> str:
+    listed = server.run("finetuned models list --json")
+    return next(m["id"] for m in json.loads(listed) if m["id"].startswith("ft:"))
+
+
+def test_from_the_bundle_to_the_first_chat(server, capsys):
+    assert server.run("tail -n +2 /proc/net/route") == "", "no network"
+    assert "python" not in server.run("ls /usr/bin")
+    began = time.monotonic()
+    install(server, "this")
+    installed_s = time.monotonic() - began
+    server.run(f"finetuned login --url http://127.0.0.1:8000 < {DATA}/api-key")
+    chat(server)
+    with capsys.disabled():
+        print(f"\nfrom the bundle to the first chat: {time.monotonic() - began:.0f} s, ", end="")
+        print(f"of which install.sh {installed_s:.0f} s")
+    assert service.__version__ in server.run("finetuned-server --version")
+
+
+def test_installing_again_changes_nothing(server):
+    state = "systemctl show -p MainPID finetuned; stat -c %Y /etc/finetuned/finetuned.env"
+    before = server.run(state)
+    assert "already installed" in install(server, "this")
+    assert server.run(state) == before
+
+
+def test_timers_back_up_and_check(server):
+    listed = server.run("systemctl list-timers --all")
+    assert "finetuned-backup.timer" in listed
+    assert "finetuned-check.timer" in listed
+    server.run("systemctl start finetuned-backup.service finetuned-check.service")
+    assert "backed up" in server.run("journalctl -u finetuned-backup")
+    assert "intact" in server.run("journalctl -u finetuned-check")
+
+
+def test_other_users_of_the_server_read_nothing(server):
+    for path in (f"{DATA}/api-key", "/var/backups/finetuned", "/etc/finetuned/finetuned.env"):
+        assert "Permission denied" in server.run(f"runuser -u nobody -- head {path}", check=False)
+    assert "only root" in server.run("runuser -u nobody -- finetuned-server doctor", check=False)
+
+
+def test_a_reboot_brings_everything_back(server):
+    server.reboot()
+    wait_until_ready(server)
+    chat(server)
+
+
+def test_a_stop_under_load_saves_the_training(server):
+    server.run(
+        f"finetuned train {BUNDLES}/rows.jsonl --holdout 0 --epochs 12 --batch-size 4 --suffix life"
+    )
+    deadline = time.monotonic() + 300
+    while '"running"' not in (jobs := server.run("finetuned jobs list --json")):
+        assert time.monotonic() < deadline, jobs
+        time.sleep(1)
+    time.sleep(10)  # some steps
+    chats = threading.Thread(
+        target=server.run,
+        args=("for i in 1 2 3; do finetuned chat --max-tokens 200 'Tell me a story'; done",),
+        kwargs={"check": False},
+    )
+    chats.start()
+    began = time.monotonic()
+    server.run("systemctl stop finetuned")
+    took = time.monotonic() - began
+    chats.join()
+    assert (
+        took
+        < float(server.run("systemctl show -p TimeoutStopUSec --value finetuned | sed 's/min.*//'"))
+        * 60
+    )
+    assert show(server, "Result") == "success"
+    assert "service.cli" not in server.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '", check=False)
+    server.run("systemctl start finetuned")
+    wait_until_ready(server)
+    (job,) = json.loads(server.run("finetuned jobs list --json"))
+    server.run(f"finetuned jobs watch {job['id']}")
+    events = server.run(f"finetuned jobs events {job['id']}")
+    assert "checkpoint" in events
+    chat(server, tuned_model(server))
+
+
+def test_a_killed_service_is_started_again(server):
+    pid = show(server, "MainPID")
+    server.run(f"kill -9 {pid}")
+    wait_until_ready(server)
+    assert show(server, "MainPID") not in {pid, "0"}
+    chat(server, tuned_model(server))
+
+
+def test_an_upgrade_keeps_all_data(server):
+    assert "backed up" in install(server, "next")
+    assert NEXT in server.run("finetuned-server --version")
+    chat(server, tuned_model(server))
+
+
+def test_an_upgrade_that_does_not_start_is_undone(server):
+    with pytest.raises(AssertionError, match="the upgrade was undone"):
+        install(server, "broken")
+    assert NEXT in server.run("finetuned-server --version")
+    chat(server, tuned_model(server))
+
+
+def test_rollback_runs_the_version_before(server):
+    server.run("/opt/finetuned/install.sh rollback")
+    assert service.__version__ in server.run("finetuned-server --version")
+    chat(server, tuned_model(server))
+
+
+def test_a_backup_brings_back_what_was_lost(server):
+    model = tuned_model(server)
+    server.run("systemctl start finetuned-backup")
+    server.cut_power()
+    server.boot()
+    server.run(f"systemctl stop finetuned; rm -rf {DATA}/valkey {DATA}/storage")
+    server.run("/opt/finetuned/install.sh restore /var/backups/finetuned")
+    assert tuned_model(server) == model
+    chat(server, model)
+
+
+def test_the_firewall_lets_in_ssh_and_the_api(server):
+    install(server, "this", "--firewall")
+    rules = server.run("nft list table inet finetuned")
+    assert "policy drop" in rules
+    assert "tcp dport { 22, 8000 } accept" in rules
+
+
+def test_uninstall_leaves_the_data_and_purge_does_not(server):
+    model = tuned_model(server)
+    shutil_copy = "cp /opt/finetuned/install.sh /root/install.sh"
+    server.run(f"{shutil_copy}; /opt/finetuned/install.sh uninstall")
+    assert server.run("systemctl list-unit-files 'finetuned*' --no-legend") == ""
+    assert server.run("ls /opt /usr/local/bin").split() == ["/opt:", "/usr/local/bin:"]
+    assert "finetuned" not in server.run("nft list tables")
+    install(server, "this")
+    chat(server, model)
+    server.run("/root/install.sh uninstall --purge")
+    assert server.run(f"ls -d {DATA} /etc/finetuned 2>/dev/null", check=False) == ""
+    assert server.run("ls /var/backups/finetuned").strip()
+    assert "no such user" in server.run("id finetuned", check=False)
