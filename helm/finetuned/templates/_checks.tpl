@@ -34,7 +34,7 @@ spec:
 {{/* What each of these pods checks. */}}
 {{- define "finetuned.expected" -}}
 {{- $names := list (printf "kubernetes.default.svc.%s" .Values.clusterDomain) -}}
-{{- toJson (dict "chart" .Chart.AppVersion "kubernetes" .Capabilities.KubeVersion.Version "names" $names) -}}
+{{- toJson (dict "chart" .Chart.AppVersion "names" $names) -}}
 {{- end }}
 
 {{- define "finetuned.storageClaim" -}}
