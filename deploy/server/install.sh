@@ -202,8 +202,9 @@ add_models() {
             # shellcheck source=/dev/null
             (
                 umask 077
-                set -a && . "$settings" && PYTHONDONTWRITEBYTECODE=1
-                "$release/bin/finetuned-server" models add "$model" --id "$id" --data-dir "$data"
+                set -a && . "$settings"
+                PYTHONDONTWRITEBYTECODE=1 "$release/bin/finetuned-server" models add "$model" \
+                    --id "$id" --data-dir "$data"
             ) || failed=yes
             chown -R finetuned:finetuned "$data/models" "$data/models.yaml" 2>/dev/null || true
             [ -z "$failed" ] || fail "the model $id was not added, see above" "correct the bundle"
