@@ -18,7 +18,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from service.standalone.up import DEMO_MODEL
 from tests.console.browser import SOURCE, WIDTHS, Console, chromium, needs_chromium
 from tests.console.hands import Keyboard
-from tests.console.loop import WORK_MS, Loop
+from tests.console.loop import TRAINING_MS, WORK_MS, Loop
 from tests.console.texts import LANGUAGES, Texts
 from tests.e2e.conftest import ONE_THREAD, Stack, started, wait_for
 from tests.node import installed
@@ -152,7 +152,8 @@ async def test_an_ended_key_is_renewed_over_the_form(
         wait_for(lambda: _is_refused(site, key["value"]), 60, "the end of the key")
         dialog = page.get_by_role("dialog", name=TEXTS("sign_in.title"))
         start = page.get_by_role("button", name=TEXTS("train.start"))
-        await start.click()
+        # By then, what the page asks for itself may have opened the dialog, over the button.
+        await start.dispatch_event("click")
         await expect(dialog).to_be_visible(timeout=WORK_MS)
         await console.inspect()
         await dialog.get_by_label(TEXTS("sign_in.key")).fill(_new_key(admin, "member")["value"])
@@ -179,7 +180,7 @@ async def test_a_running_job(site: Stack, browser: Browser, file: str):
             suffix="running",
             method={
                 "type": "supervised",
-                "supervised": {"hyperparameters": {"n_epochs": 50, "batch_size": 6}},
+                "supervised": {"hyperparameters": {"n_epochs": 50, "batch_size": 2}},
             },
         )
     async with Console.open(browser, site.url) as console:
@@ -187,7 +188,7 @@ async def test_a_running_job(site: Stack, browser: Browser, file: str):
         await console.sign_in(site.key)
         await console.goto(f"/jobs/{job.id}/checkpoints")
         chat = page.get_by_role("table").get_by_role("link", name=TEXTS("jobs.chat_short"))
-        await expect(chat.first).to_be_visible(timeout=WORK_MS)
+        await expect(chat.first).to_be_visible(timeout=TRAINING_MS)
         await console.inspect()
         await chat.first.click()
         message = page.get_by_role("textbox", name=TEXTS("playground.message"))
@@ -297,10 +298,14 @@ async def _cancel(console: Console) -> None:
 
 
 async def _fill_form(console: Console, file: str) -> None:
-    """Choose data, a model and a prompt of a training."""
+    """Choose data, held-out rows, a model, and the prompt that it is compared with."""
+    page = console.page
     await console.goto(f"/train?file={file}&model={DEMO_MODEL}")
+    await page.get_by_role("radio", name=TEXTS("train.held_out.share")).check()
     await _write_prompt(console)
-    await expect(console.page.get_by_role("button", name=TEXTS("train.start"))).to_be_visible()
+    estimated = page.locator("#consequences [aria-busy=false]")
+    await expect(estimated).to_be_visible(timeout=WORK_MS)
+    await expect(page.get_by_role("button", name=TEXTS("train.start"))).to_be_visible()
 
 
 async def _write_prompt(console: Console) -> None:

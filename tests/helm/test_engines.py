@@ -119,6 +119,10 @@ def test_model_is_divided_among_the_gpus_of_all_nodes(render):
     engine, leader, worker = group(render)
     assert engine["spec"]["leaderWorkerTemplate"]["size"] == 2
     first, second = (pod["spec"]["containers"][0] for pod in (leader, worker))
+    # vLLM ends a node without a server at SIGTERM, so it gets that after the last answer.
+    waits = [int(pod["lifecycle"]["preStop"]["exec"]["command"][1]) for pod in (first, second)]
+    assert waits == [30, 150]
+    assert {pod["spec"]["terminationGracePeriodSeconds"] for pod in (leader, worker)} == {180}
     common = [
         *("inference", "tiny", "--tensor-parallel-size=8", "--pipeline-parallel-size=2"),
         *("--nnodes=2", "--master-addr=$(LWS_LEADER_ADDRESS)"),

@@ -266,7 +266,7 @@ without a shared volume copy them from their images; with one, the engine waits 
 {{- $serves := .serves -}}
 {{- range .models }}
 {{- if eq $root.Values.modelStore.type "emptyDir" }}
-{{- if not (.image).asVolume }}
+{{- if and .image (not .image.asVolume) }}
 {{- include "finetuned.modelCopy" (dict "root" $root "model" . "withoutWeights" $withoutWeights) }}
 {{- end }}
 {{- else if and $serves (or .image .s3) }}
