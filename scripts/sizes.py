@@ -1,8 +1,8 @@
 """Computes the tables of models and GPUs in the docs, with the code that sizes jobs and engines.
 
-No value is measured: the tables apply `jobs/planning/memory_plan.py` and
-`inference/engine/sizing.py` to the shapes of well-known models (`open_models.py`) and to common GPU
-sizes. With `--write`, the tables in docs/operations.md and docs/models.md are replaced.
+No value is measured: the tables apply `jobs/planning/memory_plan.py`, `inference/engine/sizing.py`
+and `standalone/placement.py` to the shapes of well-known models (`open_models.py`) and to common
+GPU sizes. With `--write`, the tables in docs/size.md and docs/models.md are replaced.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import functools
 import re
 import sys
 import tempfile
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,8 @@ from service.inference.engine.sizing_inputs import quantized_bytes
 from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
 from service.jobs.planning.speed import assumed_speed
 from service.models.parsers import detect_reasoning_parser, detect_tool_call_parser
+from service.standalone.placement import Wanted, place
+from service.standalone.sharing import training_machine
 from service.training.contract.hyperparameters import RESOLVED
 from service.training.model.shape import ModelShape
 from service.worker.gpu_share import training_capacity
@@ -46,7 +49,14 @@ QUANTIZATIONS: tuple[Quantization, ...] = ("none", "fp8", "nf4")
 # Minimum context of an engine that counts as suitable.
 USABLE_CONTEXT = 8192
 DOCS = Path(__file__).parent.parent / "docs"
-OPERATIONS, MODELS = DOCS / "operations.md", DOCS / "models.md"
+SIZE, MODELS = DOCS / "size.md", DOCS / "models.md"
+MACHINES = ((2, 24), (4, 24), (4, 48), (4, 80), (8, 80))
+MANY = ("Qwen3-8B", "Qwen3-32B", "Llama-3.3-70B-Instruct")
+# Tokens of a chat with its answer, on average.
+CHAT = 2048
+# Bytes per second of the memory of an L4, an L40S and an A100, of which engines reach about half.
+BANDWIDTH = {24: 300e9, 48: 864e9, 80: 2039e9}
+EFFICIENCY, REQUESTS_AT_ONCE = 0.5, 256
 settings = functools.cache(Settings)  # reads the environment, which takes most of the time
 
 
@@ -128,7 +138,79 @@ def row(model: OpenModel, gib: int) -> str:
     if made is not None:
         adapters = f"{made.max_loras} / {made.max_cpu_loras}"
         serves = f"{adapters}, {made.max_model_len:,} tokens{weights_of(made)}"
-    return f"| {model.name} | {gib} GiB | {trains} | {speed.expected:,.0f} | {serves} | {both} |"
+    answers = "–" if made is None else answers_of(made, gib, 1)
+    return (
+        f"| {model.name} | {gib} GiB | {trains} | {speed.expected:,.0f} | {serves} | {answers} "
+        f"| {both} |"
+    )
+
+
+def answers_of(engine: Sizes, gib: int, gpus: int) -> str:
+    """Return how many chats an engine runs at once, and its tokens per second, as a cell.
+
+    Each step of an engine reads the weights, and the cache of all running chats, once.
+    """
+    assert engine.base.kv_bytes_per_token is not None
+    chats = max(min((engine.cache_tokens or 0) // CHAT, REQUESTS_AT_ONCE), 1)
+
+    def tokens_per_second(running: int) -> float:
+        read = engine.base.weights_bytes + running * CHAT * engine.base.kv_bytes_per_token
+        return running * EFFICIENCY * gpus * BANDWIDTH[gib] / read
+
+    return f"{chats}; {tokens_per_second(1):,.0f}, {tokens_per_second(chats):,.0f}"
+
+
+def wanted(model: OpenModel) -> Wanted:
+    """Return the engine of a model, which loads smaller weights if those in 16 bits do not fit."""
+    assert model.shape is not None
+    assert model.context is not None
+    shape = model.shape.model()
+    base = BaseModelSizes(
+        model.name,
+        weights_bytes=quantized_bytes(shape, "none"),
+        context_length=model.context,
+        kv_bytes_per_token=4 * shape.layers * shape.kv_width,
+        adapter_bytes_per_rank=2 * sum(x.inputs + x.outputs for x in shape.linears),
+        kv_heads=shape.kv_heads,
+        heads=model.shape.heads,
+    )
+    smaller = tuple(
+        replace(base, quantization=form, weights_bytes=quantized_bytes(shape, form))
+        for form in ("fp8", "nf4")
+    )
+    return Wanted(model.name, base, alternatives=smaller)
+
+
+def machine_row(model: OpenModel, count: int, gib: int) -> str:
+    """Return one row of the table of machines with several GPUs."""
+    assert model.shape is not None
+    shape, memory = model.shape.model(), max(MACHINE_GIB, 2 * count * gib) * GIB
+    chosen = settings(gpu_sharing="share")
+    for each in range(1, count + 1):
+        found = place([gib * GIB] * count, [wanted(model)], chosen, memory, each)
+        if fits := training(shape, training_machine(found, chosen, None)).fits:
+            break
+    jobs = f"{len(found.workers)} on {len(found.workers[0])}" if fits else "does not fit"
+    place_ = f"| {model.name} | {count} × {gib} GiB | "
+    if not found.engines:
+        return f"{place_}does not fit | – | – | {jobs} |"
+    first, awake = found.engines[0], sum(not engine.sleeps for engine in found.engines)
+    gpus = len(first.gpus)
+    engines = f"{len(found.engines)} on {gpus}" + (f"; {awake}" if fits else "")
+    sizes = f"{first.sizes.max_loras}, {first.sizes.max_model_len:,} tokens"
+    sizes += weights_of(first.sizes)
+    return f"{place_}{engines} | {sizes} | {answers_of(first.sizes, gib, gpus)} | {jobs} |"
+
+
+def machine_table() -> str:
+    """Return what `up` does with several GPUs, as Markdown."""
+    head = (
+        "| model | GPUs | engines, each on GPUs; while jobs train | adapters, context "
+        "| per engine: chats at once; tokens/s of one, of all | jobs at once, each on GPUs |"
+    )
+    models = [next(m for m in OPEN_MODELS if m.name == name) for name in MANY]
+    rows = [machine_row(model, count, gib) for model in models for count, gib in MACHINES]
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
 
 
 def weights_of(engine: Sizes) -> str:
@@ -137,14 +219,14 @@ def weights_of(engine: Sizes) -> str:
     return "" if quantization == "none" else f", {quantization.upper()}"
 
 
-def operations_table() -> str:
-    """Return the table for operators as Markdown."""
+def gpu_sizes_table() -> str:
+    """Return what one GPU does, as Markdown."""
     head = (
         "| model | GPU | training: memory, tokens per pass | tokens/s "
-        "| serving: adapters, context | both on one GPU |"
+        "| serving: adapters, context | chats at once; tokens/s of one, of all | both on one GPU |"
     )
     rows = [row(model, gib) for model in QWEN3[3:] for gib in GPUS_GIB]
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows, ""])
 
 
 def model_table() -> str:
@@ -222,7 +304,7 @@ def replace_table(text: str, table: str) -> str:
 def main(arguments: list[str]) -> None:
     """Print the tables, or replace them in the pages."""
     tables = {
-        OPERATIONS: [operations_table()],
+        SIZE: [gpu_sizes_table(), machine_table()],
         MODELS: [language_table(), model_table(), gpu_table()],
     }
     for page, found in tables.items():

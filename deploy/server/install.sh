@@ -207,8 +207,11 @@ activate() { # release
     [ "$(readlink -f "$home/current")" = "$1" ] || rm -rf "$cache/bytecode" # of the other release
     ln -sfn "$1" "$home/current.part"
     mv -T "$home/current.part" "$home/current"
-    local stop_s=$(($(setting FINETUNED_STOP_GRACE_S || true) + 0))
-    ((stop_s)) || stop_s=60
+    local stop_s
+    # shellcheck source=/dev/null
+    stop_s=$(set -a && . "$settings" && "$1/bin/python" -I -B -c \
+        'from service.config import Settings; print(int(Settings().stop_grace_s))') ||
+        fail "a setting is not valid, see above" "correct $settings"
     for unit in "$1"/server/*.service "$1"/server/*.timer; do
         sed "s/@STOP_S@/$((2 * stop_s + 60))/" "$unit" >"$units/$(basename "$unit")"
     done

@@ -167,6 +167,11 @@ class EngineSettings(BaseModel):
         description="URLs of the engines that sleep while this worker trains, separated by commas. "
         "If empty, all engines with time-slice, and none otherwise. `up` sets it for each worker.",
     )
+    gpu_models: CommaSeparated = Field(
+        default=(),
+        description="Base models and merged models, separated by commas, whose engines share the "
+        "GPU of this process. If empty, those of all models.",
+    )
     engine_drain_s: float = Field(
         default=60.0,
         ge=0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from service.config import Settings
 from service.fleet.workers import Capacity
 from service.inference.engine.sizing import trainer_budget
-from service.inference.engine.sizing_inputs import engines_bytes
+from service.inference.engine.sizing_inputs import engines_bytes, on_this_gpu
 from service.models.catalogue import Catalogue
 
 
@@ -13,7 +13,7 @@ def limit_trainer_memory(settings: Settings, catalogue: Catalogue, machine: Capa
     """Limit the memory of trainers to the part of a shared GPU that its engines leave free."""
     if machine.device != "cuda" or settings.gpu_sharing == "separate" or settings.ray_address:
         return settings
-    served = engines_bytes(catalogue.all())
+    served = engines_bytes(on_this_gpu(settings.gpu_models, catalogue.all()))
     budget = trainer_budget(settings, machine.memory_bytes, served)
     return settings.model_copy(update={"trainer_memory_bytes": budget})
 

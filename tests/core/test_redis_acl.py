@@ -137,6 +137,26 @@ async def test_redis_requires_a_password(server: str):
     await client.aclose(close_connection_pool=True)
 
 
+async def test_a_password_is_rotated_while_its_user_works(server: str, clients):
+    """As docs/rotate.md says: both passwords for a while, and no connection is cut."""
+    program, operator = clients(API), clients(OPERATOR)
+    assert await program.ping()
+    await operator.execute_command("ACL", "SETUSER", API, ">new-password")
+    restarted = connect(with_credentials(server, API, "new-password"), retries=0)
+    assert await restarted.ping()
+    assert await program.ping()
+    old = program.connection_pool.connection_kwargs["password"]
+    await operator.execute_command("ACL", "SETUSER", API, f"<{old}")
+    assert await program.ping()
+    late = connect(with_credentials(server, API, old), retries=0)
+    with pytest.raises(AuthenticationError):
+        await late.ping()
+    assert await restarted.ping()
+    await operator.execute_command("ACL", "SETUSER", API, f">{old}", "<new-password")
+    for client in (restarted, late):
+        await client.aclose(close_connection_pool=True)
+
+
 async def test_an_engine_finds_adapters(clients, tmp_path: Path):
     record = ModelRecord(
         id="ft:base:acme:voice:ab12cd34ef56",

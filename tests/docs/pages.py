@@ -23,6 +23,7 @@ ON_THE_STACK = (
     "docs/integrations.md",
     "docs/api/guide.md",
     "docs/operations.md",
+    "docs/rotate.md",
     "docs/access.md",
     "docs/backup.md",
     "docs/privacy.md",

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts import scale
 from scripts.open_models import OPEN_MODELS
+from service.config import Settings
 from service.jobs.records import FINAL
 from service.web.permissions import PERMISSIONS, Permission, Role
 from tests.faults.actor.every import BY_NAME, NAMES
@@ -20,12 +22,14 @@ ROOT = Path(__file__).parent.parent.parent
 ACCESS = (ROOT / "docs" / "access.md").read_text("utf-8")
 SECURITY = (ROOT / "docs" / "security.md").read_text("utf-8")
 DURABILITY = (ROOT / "docs" / "durability.md").read_text("utf-8")
-OPERATIONS = ROOT / "docs" / "operations.md"
+SIZE, MODELS = ROOT / "docs" / "size.md", ROOT / "docs" / "models.md"
+ROTATE = (ROOT / "docs" / "rotate.md").read_text("utf-8")
 PAGES = [
     *(ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("clients/*/README.md")),
     *(*ROOT.glob("examples/*.md"), *ROOT.glob("examples/*.py")),
 ]
 RISKS = {f"API{n}" for n in range(1, 11)} | {f"LLM{n:02}" for n in range(1, 11)}
+OPERATORS = ("operations", "settings", "runbook", "install", "size", "scale", "rotate", "upgrade")
 _NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 _RISK = re.compile(
     r"^\| (?P<risk>(?:API|LLM)\d\d?) [^|]+ \| (?P<defense>[^|]+) \| (?P<tests>.+) \|$", re.M
@@ -102,14 +106,35 @@ def test_a_list_of_final_statuses_is_complete(page: Path):
             assert all(status in found for status in FINAL), found
 
 
+def test_every_secret_has_a_way_to_rotate_it():
+    """Settings that hide their value, or name a file with a key."""
+    secrets = [
+        name
+        for name, field in Settings.model_fields.items()
+        if "SecretStr" in str(field.annotation)
+        or (
+            re.search(r"(?:key|token|tls)(?:_key|_cert)?(?:_file)?$", name)
+            and "Path" in str(field.annotation)
+        )
+    ]
+    assert len(secrets) > 8
+    assert [name for name in secrets if f"`FINETUNED_{name.upper()}`" not in ROTATE] == []
+    for file, test in _NAMED_TEST.findall(ROTATE):
+        assert f"def {test}(" in (ROOT / file).read_text("utf-8"), test
+
+
+def test_the_table_of_scale_is_up_to_date():
+    assert scale.table() in (ROOT / "docs" / "scale.md").read_text("utf-8"), (
+        "run 'python -m scripts.scale --write'"
+    )
+
+
 def test_tables_of_sizes_are_up_to_date():
     script = [sys.executable, str(ROOT / "scripts" / "sizes.py")]
     printed = subprocess.run(script, capture_output=True, text=True, check=True).stdout
     tables = printed.strip().split("\n\n")
-    pages = [
-        page.read_text("utf-8") for page in (OPERATIONS, *3 * [OPERATIONS.parent / "models.md"])
-    ]
-    assert [table.count("\n") > 5 for table in tables] == [True] * 4
+    pages = [page.read_text("utf-8") for page in (*2 * [SIZE], *3 * [MODELS])]
+    assert [table.count("\n") > 5 for table in tables] == [True] * 5
     for table, page in zip(tables, pages, strict=True):
         assert f"{table}\n" in page, "run 'python scripts/sizes.py --write'"
 
@@ -135,7 +160,7 @@ def test_computed_parameters_match_model_cards():
         assert shape.model().parameters / 1e9 == pytest.approx(billions, rel=0.02), name
 
 
-@pytest.mark.parametrize("name", ["operations.md", "settings.md", "runbook.md"])
+@pytest.mark.parametrize("name", [f"{page}.md" for page in OPERATORS])
 def test_links_on_pages_for_operators_lead_to_sections(name):
     text = (ROOT / "docs" / name).read_text("utf-8")
     for page, anchor in re.findall(r"\]\(([\w.-]*)#([\w-]+)\)", text):

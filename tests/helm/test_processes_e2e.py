@@ -55,6 +55,8 @@ def node(rendered: Rendered, tiny_model_path: Path) -> Iterator[Node]:
     folder = Path(tempfile.mkdtemp(prefix="node-"))  # pytest's own are closed to other users
     folder.chmod(0o755)
     certificates = make_certificates(folder / "certificates")
+    model = folder / "model"  # readable for everyone, unlike a file of safetensors
+    shutil.copytree(tiny_model_path, model, copy_function=shutil.copyfile)
     programs = folder / "bin"
     programs.mkdir()
     (programs / "valkey-server").symlink_to(get_binary_path())
@@ -64,7 +66,7 @@ def node(rendered: Rendered, tiny_model_path: Path) -> Iterator[Node]:
         folder,
         entrypoint=[str(Path(sys.executable).with_name("finetuned-server"))],
         path=f"{programs}:/usr/bin:/bin",
-        images={"finetuned-demo-model:1": {"/model": tiny_model_path}},
+        images={"finetuned-demo-model:1": {"/model": model}},
         secrets={
             "ca": {"ca.crt": certificates.ca.read_bytes()},
             "engines": {

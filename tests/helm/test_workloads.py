@@ -152,6 +152,31 @@ def test_pools_keep_the_defaults_that_they_do_not_override(render):
     assert found["limits"] == {"memory": "512Gi", "nvidia.com/gpu": 1}
 
 
+def test_only_engines_on_the_same_kind_of_gpu_share_it(render):
+    def engine(product):
+        return {"gpu": {"product": product}}
+
+    models = [
+        {**MODEL, "id": "small", "engine": engine("L4")},
+        {**MODEL, "id": "other", "engine": engine("L4")},
+        {**MODEL, "id": "large", "engine": engine("H100")},
+    ]
+    pools = [{"name": name.lower(), **engine(name)} for name in ("L4", "H100", "A100")]
+    values = {"models": models, "worker": {"gpuPools": pools}}
+    rendered = render({**values, "gpuSharing": "share"})
+
+    def shared(name):
+        env = env_of(rendered.container("Deployment", name))
+        return env.get("FINETUNED_GPU_MODELS"), env.get("FINETUNED_GPU_SHARING")
+
+    assert shared("worker-l4") == shared("vllm-small") == ("small,other", None)
+    assert shared("worker-h100") == shared("vllm-large") == ("large", None)
+    # No engine can be on these.
+    assert shared("worker-a100") == (None, "separate")
+    assert shared("worker-cpu") == shared("api") == (None, None)
+    assert "GPU_MODELS" not in str(render(values).objects)
+
+
 def test_valkey_refuses_writes_before_it_exceeds_its_limit(render):
     def maxmemory(**valkey):
         config = render({"valkey": valkey}).one("ConfigMap", "valkey")["data"]["valkey.conf"]

@@ -88,6 +88,13 @@ export interface PageBody<T> {
   last_id?: string | null;
   /** Cursor of the next page in lists of buckets, which have no ids. */
   next_page?: string | null;
+  counts?: PageCounts | null;
+}
+
+/** Number of all objects that match the filters of a list, and by status. */
+export interface PageCounts {
+  total: number;
+  by_status: Record<string, number>;
 }
 
 /** Page of a list. Iterating over it yields its objects and those of all later pages. */
@@ -96,6 +103,8 @@ export class Page<T> implements AsyncIterable<T> {
   readonly has_more: boolean;
   readonly first_id: string | null;
   readonly last_id: string | null;
+  /** Number of objects that match; null unless the request includes `counts`. */
+  readonly counts: PageCounts | null;
   readonly #next: Route | null;
   readonly #client: APIClient;
 
@@ -105,6 +114,7 @@ export class Page<T> implements AsyncIterable<T> {
     const { id } = (body.data.at(-1) ?? {}) as { id?: string };
     this.first_id = body.first_id ?? null;
     this.last_id = body.last_id ?? id ?? null;
+    this.counts = body.counts ?? null;
     const cursor = body.next_page ? { page: body.next_page } : { after: this.last_id };
     const query = { ...route.options.query, ...cursor };
     this.#client = client;

@@ -1,11 +1,39 @@
+{{/* The values of the engine of one model, over those of all engines: dict root, model. */}}
+{{- define "finetuned.enginePart" }}
+{{- $base := merge (dict "gpu" (dict "count" 1)) (omit .root.Values.inference "env") }}
+{{- include "finetuned.overlay" (dict "base" $base "over" (.model.engine | default dict)) }}
+{{- end }}
+
+{{/*
+Settings of a pod on a shared GPU: the models whose engines can be on it, because they ask for the same kind of GPU and
+node: dict root, part.
+*/}}
+{{- define "finetuned.gpuShare" }}
+{{- $names := list }}
+{{- range include "finetuned.engines" .root | fromYamlArray }}
+{{- $engine := include "finetuned.enginePart" (dict "root" $.root "model" .) | fromYaml }}
+{{- if eq (include "finetuned.gpuKind" $.part) (include "finetuned.gpuKind" $engine) }}{{ $names = append $names .id }}{{ end }}
+{{- end }}
+{{- if and (ne .root.Values.gpuSharing "separate") (gt (int (dig "gpu" "count" 0 .part)) 0) }}
+{{- if $names }}
+FINETUNED_GPU_MODELS: {{ join "," $names | quote }}
+{{- else }}
+FINETUNED_GPU_SHARING: separate
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "finetuned.gpuKind" }}
+{{- dig "gpu" "resource" "nvidia.com/gpu" . }} {{ dig "gpu" "product" "" . }} {{ toJson (.nodeSelector | default dict) }}
+{{- end }}
+
 {{/* The engines of one model, a base model or a merged one: dict root, model. */}}
 {{- define "finetuned.engine" }}
 {{- $root := .root }}
 {{- $model := .model }}
 {{- $values := $root.Values }}
 {{- /* The model's own engine settings override the common ones. */}}
-{{- $base := merge (dict "gpu" (dict "count" 1)) (omit $values.inference "env") }}
-{{- $part := include "finetuned.overlay" (dict "base" $base "over" ($model.engine | default dict)) | fromYaml }}
+{{- $part := include "finetuned.enginePart" . | fromYaml }}
 {{- $gpu := $part.gpu }}
 {{- $slug := include "finetuned.modelSlug" $model.id }}
 {{- $args := list "inference" $model.id }}
@@ -84,7 +112,7 @@ several nodes that has no server.
 {{- $part := .part }}
 {{- $values := $root.Values }}
 {{- $gpu := $part.gpu }}
-{{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env }}
+{{- $env := merge (dict) (dig "engine" "env" dict $model) $values.inference.env (include "finetuned.gpuShare" (dict "root" $root "part" $part) | fromYaml) }}
 {{- $tls := dict "root" $root "part" "inference" }}
 {{- $scheme := ternary ", scheme: HTTPS" "" (ne (include "finetuned.tlsSecret" $tls) "") }}
 {{- $compiled := $values.inference.cache.compileClaim }}

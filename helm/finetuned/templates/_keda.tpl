@@ -3,7 +3,7 @@ Scales the workers of a pool from minReplicas to maxReplicas: one per queued or 
 reports the same numbers, so the maximum is used.
 */}}
 {{- define "finetuned.scaledWorker" }}
-{{- $query := printf "sum(max by (status) (finetuned_jobs_unfinished{namespace=%q,status=~\"queued|running\"}))" .root.Release.Namespace }}
+{{- $query := printf "sum(max by (status) (finetuned_jobs_unfinished{%s,status=~\"queued|running\"}))" (include "finetuned.matchers" .root) }}
 {{- include "finetuned.scaled" (merge (dict "least" (dig "minReplicas" 0 .part.keda) "query" $query) .) }}
 {{- end }}
 
@@ -13,7 +13,7 @@ more for each `waitingRequests`. While none waits, to as many as the requests in
 */}}
 {{- define "finetuned.scaledEngine" }}
 {{- $keda := .part.keda }}
-{{- $of := printf "namespace=%q" .root.Release.Namespace }}
+{{- $of := include "finetuned.matchers" .root }}
 {{- $waiting := printf "sum(finetuned_engine_waiting_requests{%s,base_model=%q})" $of .id }}
 {{- $running := printf "vllm:num_requests_running{%s,model_name=%q}" $of .id }}
 {{- $slots := int (dig "ENGINE_REQUESTS_AT_ONCE" 256 .root.Values.settings) }}

@@ -53,7 +53,7 @@ spec:
           image: {{ include "finetuned.image" (dict "root" $root "which" "worker") }}
           imagePullPolicy: {{ $values.image.pullPolicy }}
           args: [worker, --queues, {{ join "," $queues | quote }}]
-          {{- include "finetuned.envOfAll" (dict "root" $root "component" "worker" "env" (merge (dict) ($part.env | default dict) (include "finetuned.trainerEnv" $gpu | fromYaml))) | nindent 10 }}
+          {{- include "finetuned.envOfAll" (dict "root" $root "component" "worker" "env" (merge (dict) ($part.env | default dict) (include "finetuned.trainerEnv" $gpu | fromYaml) (include "finetuned.gpuShare" (dict "root" $root "part" $part) | fromYaml))) | nindent 10 }}
             - name: FINETUNED_WORKER_NAME
               valueFrom: {fieldRef: {fieldPath: metadata.name}}
             {{- if eq $part.name "ray" }}

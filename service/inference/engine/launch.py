@@ -42,7 +42,7 @@ from service.inference.engine.process import (
 )
 from service.inference.engine.server import HEADLESS
 from service.inference.engine.sizing import BaseModelSizes, Sizes, SizingError, SizingInputs, size
-from service.inference.engine.sizing_inputs import gather
+from service.inference.engine.sizing_inputs import gather, on_this_gpu
 from service.inference.engine.vllm_options import OptionError, parallel, with_options
 from service.models.adapter_check import AdapterMismatch, BaseLayout
 from service.models.adapters import highest_recorded_rank
@@ -373,7 +373,7 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
         machine=machine,
         facts=gather(
             model,
-            catalogue.all(),
+            on_this_gpu(settings.gpu_models, catalogue.all()),
             has_gpu=machine.has_gpu,
             highest_rank=highest or 0,
             merged=merged is not None,

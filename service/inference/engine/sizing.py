@@ -101,6 +101,8 @@ class Sizes:
     """The base model that fits: that of the facts, or one of its alternatives."""
     quantization_reason: str | None = None
     """Why the weights are quantized; None if they are served as they are stored."""
+    cache_tokens: int | None = None
+    """Tokens of all running requests together that a GPU's cache holds; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ def _sized(settings: Settings, facts: SizingInputs, share: float | None) -> Size
         ]
     if share is not None:
         reasons.append(f"gpu_memory_utilization {share:.2f}: {_why_share(settings, facts)}")
+    per_token = _cache_bytes_per_token(facts)
+    cache = None if share is None else _cache(facts, rank.value, slots.value, share)
     return Sizes(
         max_loras=slots.value,
         max_cpu_loras=kept.value,
@@ -175,6 +179,7 @@ def _sized(settings: Settings, facts: SizingInputs, share: float | None) -> Size
         gpu_memory_utilization=share,
         reasons=tuple(reasons),
         base=facts.base,
+        cache_tokens=cache // per_token if cache and per_token else None,
     )
 
 

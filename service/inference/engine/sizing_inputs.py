@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +97,21 @@ def weights_bytes(entry: BaseModelEntry, *, merged: bool = False) -> int:
 
 def _on_disk(folder: Path) -> int:
     return sum(file.stat().st_size for file in weight_files(folder))
+
+
+def on_this_gpu(models: Collection[str], entries: Iterable[BaseModelEntry]) -> list[BaseModelEntry]:
+    """Return the entries with only the engines of these models, or all if none is named."""
+    if not models:
+        return list(entries)
+    return [
+        entry.model_copy(
+            update={
+                "served": entry.served and entry.id in models,
+                "merged": tuple(name for name in entry.merged if name in models),
+            }
+        )
+        for entry in entries
+    ]
 
 
 def engines_bytes(entries: Iterable[BaseModelEntry]) -> list[int]:

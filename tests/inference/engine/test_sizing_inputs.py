@@ -10,6 +10,7 @@ from service.inference.engine.sizing_inputs import (
     alternatives,
     base_model_sizes,
     engines_bytes,
+    on_this_gpu,
     weights_bytes,
 )
 from service.models.catalogue import BaseModelEntry
@@ -76,3 +77,6 @@ def test_a_quantized_folder_counts_as_it_is_stored_and_merged_models_do_not(entr
     assert alternatives(served, base_model_sizes(served)) == ()
     assert weights_bytes(served) == 1000
     assert engines_bytes([served]) == [1000, base_model_sizes(entry()).weights_bytes]
+    assert on_this_gpu([], [served]) == [served]
+    assert engines_bytes(on_this_gpu([served.id], [served])) == [1000]
+    assert engines_bytes(on_this_gpu(["other"], [served])) == []

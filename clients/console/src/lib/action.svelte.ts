@@ -3,9 +3,12 @@ export class Action<Given extends unknown[] = []> {
   busy = $state(false);
   error: unknown = $state.raw(null);
   readonly #work: (...given: Given) => Promise<unknown>;
+  readonly #onerror: ((error: unknown) => void) | undefined;
 
-  constructor(work: (...given: Given) => Promise<unknown>) {
+  /** `onerror` is for errors that have no place of their own on the page, such as `failed`. */
+  constructor(work: (...given: Given) => Promise<unknown>, onerror?: (error: unknown) => void) {
     this.#work = work;
+    this.#onerror = onerror;
   }
 
   readonly run = async (...given: Given): Promise<void> => {
@@ -15,6 +18,7 @@ export class Action<Given extends unknown[] = []> {
       await this.#work(...given);
     } catch (caught) {
       this.error = caught;
+      this.#onerror?.(caught);
     } finally {
       this.busy = false;
     }

@@ -1,5 +1,7 @@
 /** Short notices in a corner, read out politely, with an optional action such as undo. */
 
+import { faultOf } from "./api.ts";
+
 export interface Toast {
   id: number;
   text: string;
@@ -25,4 +27,9 @@ export function toast(
 export function dismiss(id: number): void {
   const at = toasts.findIndex((each) => each.id === id);
   if (at >= 0) toasts.splice(at, 1);
+}
+
+/** Say that something failed, and why. */
+export function failed(error: unknown): void {
+  toast(faultOf(error).message, "danger");
 }

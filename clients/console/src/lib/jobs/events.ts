@@ -1,7 +1,8 @@
 /** Events of jobs in words: from their codes and figures, where they have some. */
 
 import type { FineTuningJobEvent } from "@finetuned/client";
-import { t, textOf } from "#lib/i18n.svelte.ts";
+import { bytes, t, textOf } from "#lib/i18n.svelte.ts";
+import { reasonText } from "#lib/train/estimates.ts";
 
 /** An event's sentence. `lang` is "en" if it is the service's own. */
 export interface Words {
@@ -12,14 +13,17 @@ export interface Words {
 const COLUMNS = ["base", "prompt", "tuned"];
 
 export function wordsOf({ data, level, message }: FineTuningJobEvent): Words {
-  // Warnings and errors say more than their codes: the file, the figure, how to fix it.
-  const own = level === "info" ? localized(data) : null;
+  // Other warnings and errors say more than their codes: the file, the figure, how to fix it.
+  const own = level === "info" || WARNINGS.includes(String(data.code)) ? localized(data) : null;
   return own ?? { text: message, lang: "en" };
 }
+const WARNINGS = ["attempt_lost", "awaits_memory"];
+const SIZES = ["needed", "available", "bytes"];
 
 function localized(data: FineTuningJobEvent["data"]): Words | null {
   const { code, step } = data;
   if (code === "evaluation") return evaluation(data);
+  if (code === "setting") return setting(data);
   const { total_steps: total, examples: rows } = data;
   if (typeof total === "number" && typeof rows === "number") {
     return { text: t("jobs.event.started", { total, rows }) };
@@ -29,8 +33,24 @@ function localized(data: FineTuningJobEvent["data"]): Words | null {
       ? { text: t("jobs.event.checkpoint", { step }) }
       : null;
   }
-  const text = textOf(`jobs.event_code.${code}`);
+  const figures = Object.entries({ available: "–", ...data }).map(([name, value]) => [
+    name,
+    SIZES.includes(name) && typeof value === "number" ? bytes(value) : value,
+  ]);
+  const text = textOf(`jobs.event_code.${code}`, Object.fromEntries(figures));
   return text === null ? null : { text };
+}
+
+function setting({
+  parameter,
+  value,
+  reason,
+  ...figures
+}: FineTuningJobEvent["data"]): Words | null {
+  const why = reasonText(String(reason), { value, ...figures });
+  if (why === null) return null;
+  const given = { parameter: String(parameter), value: String(value), reason: why };
+  return { text: t("jobs.event.setting", given) };
 }
 
 function evaluation({ column, answered, rows, gate }: FineTuningJobEvent["data"]): Words | null {

@@ -2,7 +2,7 @@
 
 import type { CreateFineTuningJob, FineTuningEstimate } from "@finetuned/client";
 import { client, faultOf } from "#lib/api.ts";
-import { duration } from "#lib/i18n.svelte.ts";
+import { duration, number, textOf } from "#lib/i18n.svelte.ts";
 
 const MOST_ATTEMPTS = 40;
 const POLL_MS = 1500;
@@ -39,25 +39,33 @@ export function estimateInTurn(body: CreateFineTuningJob, isEnabled: boolean) {
   };
 }
 
-/** Why the service chose a value, by parameter: of `learning_rate auto → 0.001: a base model …`. */
+/** The sentence of a reason, from its code and figures; null if it is unknown. */
+export function reasonText(code: string, figures: Record<string, unknown>): string | null {
+  const parameters = Number(figures["parameters"] ?? 0) / 1e9;
+  return textOf(`train.reason.${code}`, {
+    ...(figures as Record<string, string | number>),
+    parameters: number(parameters, parameters < 1 ? 2 : parameters < 10 ? 1 : 0),
+  });
+}
+
+/** Why the service chose a value, by parameter. */
 export function reasonsOf(estimate: FineTuningEstimate | undefined): Record<string, string> {
   const found: Record<string, string> = {};
-  for (const reason of estimate?.reasons ?? []) {
-    const match = /^([\w.]+) (?:auto|[\d.,]+) → .+?: (.*)$/s.exec(reason);
-    if (match) found[match[1] as string] = match[2] as string;
+  for (const { parameter, code, figures } of estimate?.reason_details ?? []) {
+    const text = reasonText(code, figures);
+    if (text !== null) found[parameter] = text;
   }
   return found;
 }
 
-/** The settings that would make a training fit, of the advice of an estimate; null for none. */
-export function fittingSettings(advice: string | null): Record<string, string> | null {
-  const found: Record<string, string> = {};
-  if (advice?.includes('quantization to "nf4"')) found["quantization"] = "nf4";
-  const length = /max_seq_length to (\d+)/.exec(advice ?? "")?.[1];
-  if (length) found["max_seq_length"] = length;
-  const batch = /batch_size to (\d+)/.exec(advice ?? "")?.[1];
-  if (batch) found["batch_size"] = batch;
-  return Object.keys(found).length > 0 ? found : null;
+/** The settings that would make a training fit; null for none. */
+export function fittingSettings(
+  estimate: FineTuningEstimate | undefined,
+): Record<string, string> | null {
+  const given = Object.entries(estimate?.fitting_settings ?? {}).filter(
+    ([, value]) => value != null,
+  );
+  return given.length > 0 ? Object.fromEntries(given.map(([name, v]) => [name, String(v)])) : null;
 }
 
 /** An estimated duration without false precision: `3 min`, not `2 min 53 sec`. */
