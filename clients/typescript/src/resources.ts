@@ -789,6 +789,8 @@ export interface FineTuningJobsEvaluationLabelsListParams extends PageParams {
 export interface FineTuningJobsEvaluationLabelsDeleteParams {
   /** Pair of columns whose label is deleted. By default, all labels that the caller gave to the row. */
   compared?: string[];
+  /** `reviewer` of the labels, if they are another person's. Only administrators of the project may delete those. */
+  reviewer?: string;
 }
 
 export class FineTuningJobsEvaluationLabels extends APIResource {
@@ -809,7 +811,7 @@ export class FineTuningJobsEvaluationLabels extends APIResource {
     return this.client.put(path`/fine_tuning/jobs/${job_id}/evaluation/labels/${row}`, { body: rest, ...options });
   }
 
-  /** Delete the caller's labels of a row with their notes. Those of others stay. */
+  /** Delete a reviewer's labels of a row with their notes: the caller's by default. Those of others stay. */
   delete(row: number, params: { job_id: string } & FineTuningJobsEvaluationLabelsDeleteParams, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
     const { job_id, ...rest } = params;
     return this.client.delete(path`/fine_tuning/jobs/${job_id}/evaluation/labels/${row}`, { query: rest, ...options });
@@ -819,6 +821,13 @@ export class FineTuningJobsEvaluationLabels extends APIResource {
 export interface FineTuningJobsEvaluationReportParams {
   /** Format of the report: JSON, HTML or Markdown. Default: `json`. */
   format?: "json" | "html" | "md";
+  /**
+   * Whether to show personal data in texts, or to replace it by labels such as `[EMAIL]`. The audit log notes who
+   * asked for it to be shown. Default: `show`.
+   */
+  personal_data?: "mask" | "show";
+  /** `line` of the only row that a JSON report has. */
+  line?: number;
 }
 
 export class FineTuningJobsEvaluation extends APIResource {
@@ -852,6 +861,8 @@ export class FineTuningJobsEvaluation extends APIResource {
 }
 
 export interface FineTuningJobsListParams extends PageParams {
+  /** ID of a file that the jobs read. */
+  file?: string;
   /** Text to search in IDs and names, regardless of upper and lower case. */
   search?: string;
   /** Only objects created at this time or later (Unix seconds). */
@@ -1833,8 +1844,21 @@ export class SessionResource extends APIResource {
 export interface EvalsRunsOutputItemsListParams extends PageParams {
   /** Status to filter by. `failed` is the same as `fail`. */
   status?: "pass" | "fail" | "failed" | "error";
+  /**
+   * Whether to show personal data in texts, or to replace it by labels such as `[EMAIL]`. The audit log notes who
+   * asked for it to be shown. Default: `show`.
+   */
+  personal_data?: "mask" | "show";
   /** Sort order by time. Default: `asc`. */
   order?: "asc" | "desc";
+}
+
+export interface EvalsRunsOutputItemsRetrieveParams {
+  /**
+   * Whether to show personal data in texts, or to replace it by labels such as `[EMAIL]`. The audit log notes who
+   * asked for it to be shown. Default: `show`.
+   */
+  personal_data?: "mask" | "show";
 }
 
 export class EvalsRunsOutputItems extends APIResource {
@@ -1845,9 +1869,9 @@ export class EvalsRunsOutputItems extends APIResource {
   }
 
   /** Retrieve an output item: the item, the prompt, the answer, and each grader's result. */
-  retrieve(outputItemId: string, params: { eval_id: string; run_id: string }, options?: RequestOptions): APIPromise<T.EvalRunOutputItem> {
-    const { eval_id, run_id } = params;
-    return this.client.get(path`/evals/${eval_id}/runs/${run_id}/output_items/${outputItemId}`, options);
+  retrieve(outputItemId: string, params: { eval_id: string; run_id: string } & EvalsRunsOutputItemsRetrieveParams, options?: RequestOptions): APIPromise<T.EvalRunOutputItem> {
+    const { eval_id, run_id, ...rest } = params;
+    return this.client.get(path`/evals/${eval_id}/runs/${run_id}/output_items/${outputItemId}`, { query: rest, ...options });
   }
 }
 

@@ -510,6 +510,10 @@ export interface ChatMessage {
 export interface Check {
   /** Subject of the check. */
   name: string;
+  /** Code of the subject. */
+  code?: string;
+  /** Name of what is checked, such as a base model. Null if none. */
+  subject?: string | null;
   /**
    * Status of the check. `warning`: it works, but something should be changed. `failed`: a part of the service
    * does not work.
@@ -1952,6 +1956,8 @@ export interface FineTuningEstimate {
   hyperparameters: Record<string, unknown>;
   /** Reasons for the values of `auto` hyperparameters. */
   reasons: string[];
+  /** Codes and figures of the reasons for hyperparameters. */
+  reason_details?: Reason[];
   /** Number of training rows. */
   rows: number;
   /** Number of training steps. */
@@ -1991,6 +1997,8 @@ export interface FineTuningEstimate {
   fits: boolean | null;
   /** Change that would make the job fit the worker. */
   advice: string | null;
+  /** The settings of `advice`. Null if the job fits, or if no setting suffices. */
+  fitting_settings?: FittingSettings | null;
   /** Estimated duration of the training from start to end, in seconds. */
   duration: FineTuningDurationEstimate | null;
 }
@@ -2382,6 +2390,13 @@ export interface Finding {
   variant?: string;
   /** Figures of the title by name. */
   figures?: Record<string, unknown>;
+}
+
+/** Settings with which a job would fit. Null: the setting remains unchanged. */
+export interface FittingSettings {
+  quantization?: string | null;
+  batch_size?: number | null;
+  max_seq_length?: number | null;
 }
 
 /** Format options of a file. They override automatic detection. */
@@ -3539,6 +3554,8 @@ export interface EvalRunOutputItem {
   results: EvalRunOutputItemResult[];
   /** Prompt and answer of an item. */
   sample: EvalRunOutputItemSample;
+  /** Number of labels in place of personal data; null if it is not masked. An extension of OpenAI's schema. */
+  masked_values?: number | null;
 }
 
 /** Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's. */
@@ -3839,6 +3856,16 @@ export interface Queue {
   waiting: number;
   /** Time at which the oldest of these tasks was due, in Unix seconds. Null if none waits. */
   oldest_waiting_at: number | null;
+}
+
+/** Reason for the value of a hyperparameter that was `auto`. */
+export interface Reason {
+  /** Name of the hyperparameter. */
+  parameter: string;
+  /** Code of the reason. */
+  code: string;
+  /** Figures of the reason, such as `rows`. */
+  figures: Record<string, unknown>;
 }
 
 /** Signature of a receipt. */

@@ -468,6 +468,14 @@ class Check(ApiObject):
     """
     Subject of the check.
     """
+    code: str = ""
+    """
+    Code of the subject.
+    """
+    subject: str | None = None
+    """
+    Name of what is checked, such as a base model. Null if none.
+    """
     status: Literal["ok", "warning", "failed"]
     """
     Status of the check. `warning`: it works, but something should be changed. `failed`: a part of the service does not work.
@@ -1828,6 +1836,16 @@ class Finding(ApiObject):
     """
     Figures of the title by name.
     """
+
+
+class FittingSettings(ApiObject):
+    """
+    Settings with which a job would fit. Null: the setting remains unchanged.
+    """
+
+    quantization: str | None = None
+    batch_size: int | None = None
+    max_seq_length: int | None = None
 
 
 class FileFormat(ApiObject):
@@ -3288,6 +3306,25 @@ class Readiness(ApiObject):
     models: dict[str, Literal["ok", "degraded", "away", "refused"]] | None = None
     """
     State of each base model; absent unless inference is a required part.
+    """
+
+
+class Reason(ApiObject):
+    """
+    Reason for the value of a hyperparameter that was `auto`.
+    """
+
+    parameter: str
+    """
+    Name of the hyperparameter.
+    """
+    code: str
+    """
+    Code of the reason.
+    """
+    figures: dict[str, Any]
+    """
+    Figures of the reason, such as `rows`.
     """
 
 
@@ -7047,6 +7084,10 @@ class FineTuningEstimate(ApiObject):
     """
     Reasons for the values of `auto` hyperparameters.
     """
+    reason_details: Annotated[list[Reason], Field(validate_default=True)] = []
+    """
+    Codes and figures of the reasons for hyperparameters.
+    """
     rows: int
     """
     Number of training rows.
@@ -7094,6 +7135,10 @@ class FineTuningEstimate(ApiObject):
     advice: str | None
     """
     Change that would make the job fit the worker.
+    """
+    fitting_settings: FittingSettings | None = None
+    """
+    The settings of `advice`. Null if the job fits, or if no setting suffices.
     """
     duration: FineTuningDurationEstimate | None
     """
@@ -9446,6 +9491,10 @@ class EvalRunOutputItem(ApiObject):
     sample: EvalRunOutputItemSample
     """
     Prompt and answer of an item.
+    """
+    masked_values: int | None = None
+    """
+    Number of labels in place of personal data; null if it is not masked. An extension of OpenAI's schema.
     """
 
 

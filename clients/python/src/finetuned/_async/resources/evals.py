@@ -32,7 +32,13 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
         return AsyncEvalsRunsOutputItemsWithRawResponse(self)
 
     async def retrieve(
-        self, eval_id: str, run_id: str, output_item_id: str, **options: Unpack[RequestOptions]
+        self,
+        eval_id: str,
+        run_id: str,
+        output_item_id: str,
+        *,
+        personal_data: Literal["mask", "show"] | None = None,
+        **options: Unpack[RequestOptions],
     ) -> types.EvalRunOutputItem:
         """Retrieve an output item: the item, the prompt, the answer, and each grader's result.
 
@@ -40,12 +46,15 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
             eval_id: ID of an eval in the project.
             run_id: ID of a run of the eval.
             output_item_id: ID of an output item of the run.
+            personal_data: Whether to show personal data in texts, or to replace it by labels such
+                as `[EMAIL]`. The audit log notes who asked for it to be shown.
         """
         return await self._transport.request(
             types.EvalRunOutputItem,
             Request(
                 "GET",
                 at("evals", eval_id, "runs", run_id, "output_items", output_item_id),
+                params={"personal_data": personal_data},
                 options=options,
             ),
         )
@@ -56,6 +65,7 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
         run_id: str,
         *,
         status: Literal["pass", "fail", "failed", "error"] | None = None,
+        personal_data: Literal["mask", "show"] | None = None,
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
@@ -64,10 +74,15 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
         """List the output items of a run in the order in which they finished, also while the run is
         in progress.
 
+        With `personal_data=mask`, values that are found to be personal, and numbers that may be,
+        are replaced in the item, the prompt, the answer and the graders' texts.
+
         Args:
             eval_id: ID of an eval in the project.
             run_id: ID of a run of the eval.
             status: Status to filter by. `failed` is the same as `fail`.
+            personal_data: Whether to show personal data in texts, or to replace it by labels such
+                as `[EMAIL]`. The audit log notes who asked for it to be shown.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by time.
@@ -77,7 +92,13 @@ class AsyncEvalsRunsOutputItems(AsyncResource):
             Request(
                 "GET",
                 at("evals", eval_id, "runs", run_id, "output_items"),
-                params={"status": status, "after": after, "limit": limit, "order": order},
+                params={
+                    "status": status,
+                    "personal_data": personal_data,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                },
                 options=options,
             ),
         )

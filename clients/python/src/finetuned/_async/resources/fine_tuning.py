@@ -74,22 +74,26 @@ class AsyncFineTuningJobsEvaluationLabels(AsyncResource):
         row: int,
         *,
         compared: Sequence[str] | None = None,
+        reviewer: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> types.ProjectObjectDeleted:
-        """Delete the caller's labels of a row with their notes. Those of others stay.
+        """Delete a reviewer's labels of a row with their notes: the caller's by default. Those of
+        others stay.
 
         Args:
             job_id: ID of a fine-tuning job in the project.
             row: `line` of the row in the report.
             compared: Pair of columns whose label is deleted. By default, all labels that the caller
                 gave to the row.
+            reviewer: `reviewer` of the labels, if they are another person's. Only administrators of
+                the project may delete those.
         """
         return await self._transport.request(
             types.ProjectObjectDeleted,
             Request(
                 "DELETE",
                 at("fine_tuning", "jobs", job_id, "evaluation", "labels", row),
-                params={"compared": compared},
+                params={"compared": compared, "reviewer": reviewer},
                 options=options,
             ),
         )
@@ -432,23 +436,30 @@ class AsyncFineTuningJobsEvaluationBase(AsyncResource):
         job_id: str,
         *,
         format: Literal["json", "html", "md"] | None = None,
+        personal_data: Literal["mask", "show"] | None = None,
+        line: int | None = None,
         **options: Unpack[RequestOptions],
     ) -> str:
         """Retrieve everything that an evaluation measured: each row with all answers and scores as
         JSON, or the report as Markdown or as one HTML page without external resources.
 
+        With `personal_data=mask`, which needs JSON, values that are found to be personal, and
+        numbers that may be, are replaced in all texts, and `masked_values` of each row counts them.
         Returns 409 if the evaluation is not completed.
 
         Args:
             job_id: ID of a fine-tuning job in the project.
             format: Format of the report: JSON, HTML or Markdown.
+            personal_data: Whether to show personal data in texts, or to replace it by labels such
+                as `[EMAIL]`. The audit log notes who asked for it to be shown.
+            line: `line` of the only row that a JSON report has.
         """
         return await self._transport.request(
             str,
             Request(
                 "GET",
                 at("fine_tuning", "jobs", job_id, "evaluation", "report"),
-                params={"format": format},
+                params={"format": format, "personal_data": personal_data, "line": line},
                 options=options,
             ),
         )
@@ -814,6 +825,7 @@ class AsyncFineTuningJobsBase(AsyncResource):
     def list(
         self,
         *,
+        file: str | None = None,
         after: str | None = None,
         limit: int | None = None,
         search: str | None = None,
@@ -840,6 +852,7 @@ class AsyncFineTuningJobsBase(AsyncResource):
         use `metadata=null` for jobs without metadata.
 
         Args:
+            file: ID of a file that the jobs read.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             search: Text to search in IDs and names, regardless of upper and lower case.
@@ -858,6 +871,7 @@ class AsyncFineTuningJobsBase(AsyncResource):
                 "GET",
                 "fine_tuning/jobs",
                 params={
+                    "file": file,
                     "after": after,
                     "limit": limit,
                     "search": search,

@@ -33,7 +33,13 @@ class EvalsRunsOutputItems(Resource):
         return EvalsRunsOutputItemsWithRawResponse(self)
 
     def retrieve(
-        self, eval_id: str, run_id: str, output_item_id: str, **options: Unpack[RequestOptions]
+        self,
+        eval_id: str,
+        run_id: str,
+        output_item_id: str,
+        *,
+        personal_data: Literal["mask", "show"] | None = None,
+        **options: Unpack[RequestOptions],
     ) -> types.EvalRunOutputItem:
         """Retrieve an output item: the item, the prompt, the answer, and each grader's result.
 
@@ -41,12 +47,15 @@ class EvalsRunsOutputItems(Resource):
             eval_id: ID of an eval in the project.
             run_id: ID of a run of the eval.
             output_item_id: ID of an output item of the run.
+            personal_data: Whether to show personal data in texts, or to replace it by labels such
+                as `[EMAIL]`. The audit log notes who asked for it to be shown.
         """
         return self._transport.request(
             types.EvalRunOutputItem,
             Request(
                 "GET",
                 at("evals", eval_id, "runs", run_id, "output_items", output_item_id),
+                params={"personal_data": personal_data},
                 options=options,
             ),
         )
@@ -57,6 +66,7 @@ class EvalsRunsOutputItems(Resource):
         run_id: str,
         *,
         status: Literal["pass", "fail", "failed", "error"] | None = None,
+        personal_data: Literal["mask", "show"] | None = None,
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
@@ -65,10 +75,15 @@ class EvalsRunsOutputItems(Resource):
         """List the output items of a run in the order in which they finished, also while the run is
         in progress.
 
+        With `personal_data=mask`, values that are found to be personal, and numbers that may be,
+        are replaced in the item, the prompt, the answer and the graders' texts.
+
         Args:
             eval_id: ID of an eval in the project.
             run_id: ID of a run of the eval.
             status: Status to filter by. `failed` is the same as `fail`.
+            personal_data: Whether to show personal data in texts, or to replace it by labels such
+                as `[EMAIL]`. The audit log notes who asked for it to be shown.
             after: Cursor for pagination: the `last_id` of the previous page.
             limit: Maximum number of objects per page.
             order: Sort order by time.
@@ -78,7 +93,13 @@ class EvalsRunsOutputItems(Resource):
             Request(
                 "GET",
                 at("evals", eval_id, "runs", run_id, "output_items"),
-                params={"status": status, "after": after, "limit": limit, "order": order},
+                params={
+                    "status": status,
+                    "personal_data": personal_data,
+                    "after": after,
+                    "limit": limit,
+                    "order": order,
+                },
                 options=options,
             ),
         )
