@@ -19,7 +19,7 @@ interface Counts {
   total: number;
   by_status: Partial<Record<string, number>>;
 }
-type Rows<T> = T[] & { counts?: Counts | null | undefined };
+type Rows<T> = T[] & { counts?: Counts | undefined };
 export type List<T> = CreateInfiniteQueryResult<Rows<T>, Error>;
 
 interface Options<T> {
@@ -42,7 +42,7 @@ export function createList<T>(options: () => Options<T>): List<T> {
       initialPageParam: "",
       getNextPageParam: (last: ListPage<T>) => (last.has_more && last.last_id) || undefined,
       select: ({ pages }: { pages: ListPage<T>[] }): Rows<T> =>
-        Object.assign(rowsOf(pages), { counts: pages[0]?.counts }),
+        Object.assign(rowsOf(pages), { counts: pages[0]?.counts ?? undefined }),
       refetchInterval:
         typeof refetchInterval === "function"
           ? ({ state }: { state: { data: { pages: ListPage<T>[] } | undefined } }) =>
