@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -26,7 +25,6 @@ from service.fleet.capacity import own_gpus
 
 _CONNECT_S = 3.0
 _RESOLVE_S = 5.0
-_OLDEST_KUBERNETES = (1, 32)
 _MAX_SKEW_S = 2.0
 """Leases, tokens of identity providers and certificates compare the clocks of two machines."""
 _LOOK_S = 0.2
@@ -40,7 +38,6 @@ class Expected(BaseModel):
 
     chart: str | None = None
     """Version of the service that the chart is for."""
-    kubernetes: str | None = None
     names: tuple[str, ...] = ()
     """Host names that must be resolved."""
     redis: bool = False
@@ -65,7 +62,7 @@ async def examine_pod(
 ) -> list[Finding]:
     """Run the checks. Findings have the names of hosts and folders, but no secrets."""
     groups = await asyncio.gather(
-        _versions(expected),
+        *([_versions(expected.chart)] if expected.chart else []),
         *(resolves(name) for name in expected.names),
         *([egress(environ)] if expected.is_egress_denied else []),
         *([redis(expected, settings)] if expected.redis else []),
@@ -79,22 +76,13 @@ async def examine_pod(
     return [finding for group in groups for finding in group]
 
 
-async def _versions(expected: Expected) -> list[Finding]:
-    findings = []
-    if expected.chart is not None:
-        found = f"{__version__} in the image, {expected.chart} in the chart"
-        if expected.chart == __version__:
-            findings.append(Finding("ok", "versions", found))
-        else:
-            how = "use the image of the chart's version: leave image.tag empty, or correct it"
-            findings.append(Finding("missing", "versions", found, how))
-    if expected.kubernetes is not None:
-        numbers = re.match(r"v?(\d+)\.(\d+)", expected.kubernetes)
-        is_known = numbers and (int(numbers[1]), int(numbers[2])) >= _OLDEST_KUBERNETES
-        oldest = ".".join(map(str, _OLDEST_KUBERNETES))
-        level, how = ("ok", "") if is_known else ("missing", f"upgrade to {oldest} or later")
-        findings.append(Finding(level, "Kubernetes", expected.kubernetes, how))
-    return findings
+async def _versions(chart: str) -> list[Finding]:
+    # Helm itself refuses a Kubernetes that is too old for the chart.
+    found = f"{__version__} in the image, {chart} in the chart"
+    if chart == __version__:
+        return [Finding("ok", "versions", found)]
+    how = "use the image of the chart's version: leave image.tag empty, or correct it"
+    return [Finding("missing", "versions", found, how)]
 
 
 async def resolves(name: str) -> list[Finding]:

@@ -45,6 +45,13 @@ def command(settings, machine=CPU, merged=None, model=MODEL, **changes):
     return engine_command(settings(**changes), model, 8100, machine=machine, merged=merged)
 
 
+def test_an_engine_knows_how_many_gpus_it_costs(settings):
+    assert command(settings).env["FINETUNED_ENGINE_GPUS"] == "0"
+    assert command(settings, machine=GPU).env["FINETUNED_ENGINE_GPUS"] == "1"
+    divided = engine_command(settings(), MODEL, 8100, machine=GPU, extra=["-tp", "4"])
+    assert divided.env["FINETUNED_ENGINE_GPUS"] == "4"
+
+
 def test_serves_the_model_under_its_id(settings):
     argv = command(settings).argv
     assert argv[1:3] == ("-m", "service.inference.engine.server")
