@@ -343,6 +343,8 @@ async def _wait_for_engine(supervisor: Supervisor, engine: Service, model: str) 
     try:
         await _wait_until_loaded(supervisor, engine, model)
     except StartFailed as e:
+        if engine.ended:
+            return  # its model was removed
         _print(f"{'vllm':<10} {model} is unavailable: {e}")
         supervisor.when_ready(engine, lambda: _print(f"{'vllm':<10} {model} on {engine.where}"))
 
