@@ -150,11 +150,11 @@ def answers_of(engine: Sizes, gib: int, gpus: int) -> str:
 
     Each step of an engine reads the weights, and the cache of all running chats, once.
     """
-    assert engine.base.kv_bytes_per_token is not None
+    kv_bytes = engine.base.kv_bytes_per_token or 0
     chats = max(min((engine.cache_tokens or 0) // CHAT, REQUESTS_AT_ONCE), 1)
 
     def tokens_per_second(running: int) -> float:
-        read = engine.base.weights_bytes + running * CHAT * engine.base.kv_bytes_per_token
+        read = engine.base.weights_bytes + running * CHAT * kv_bytes
         return running * EFFICIENCY * gpus * BANDWIDTH[gib] / read
 
     return f"{chats}; {tokens_per_second(1):,.0f}, {tokens_per_second(chats):,.0f}"

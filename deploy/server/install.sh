@@ -192,13 +192,22 @@ run_as_service() { # release, arguments of finetuned-server
 }
 
 add_models() {
-    local model id
+    local model id failed=''
     for model in "$here"/models/*.tar; do
         [ -f "$model" ] || return 0
         id=$(basename "$model" .tar)
         if ! grep -qs "id: *['\"]\?${id}['\"]\?\$" "$data/models.yaml"; then
             say "model: adding $id"
-            run_as_service "$release" models add /dev/stdin --id "$id" --data-dir "$data" <"$model"
+            # As root, because the service's user may not read the bundle.
+            # shellcheck source=/dev/null
+            (
+                umask 077
+                set -a && . "$settings"
+                PYTHONDONTWRITEBYTECODE=1 "$release/bin/finetuned-server" models add "$model" \
+                    --id "$id" --data-dir "$data"
+            ) || failed=yes
+            chown -R finetuned:finetuned "$data/models" "$data/models.yaml" 2>/dev/null || true
+            [ -z "$failed" ] || fail "the model $id was not added, see above" "correct the bundle"
         fi
     done
 }

@@ -137,7 +137,7 @@ def _training(
         "gradient_checkpointing": there.gradient_checkpointing,
         "inputs_on_host": there.inputs_on_host,
         "host_bytes": there.host_bytes,
-        "advice": None if there.fits else advice(training, shape, machine),
+        "advice": None if there.fits else advice(training, shape, machine).text,
     }
 
 

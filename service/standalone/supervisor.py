@@ -134,8 +134,8 @@ class Supervisor:
         """Stop a service, and do not start it again."""
         service.ended = True
         await self._no_longer(self._keeping.pop(service.name))
-        self._services.remove(service)
         await self._end(service)
+        self._services.remove(service)
 
     async def until_ready(self, service: Service, timeout_s: float) -> None:
         """Wait until a service's probe succeeds.

@@ -186,3 +186,33 @@ async def test_nothing_of_a_person_is_left_after_the_sign_out(api: Api, browser:
         await page.get_by_role("link", name="Data", exact=True).click()
         await expect(page.get_by_role("button", name="Upload files").first).to_be_visible()
         await expect(page.get_by_text("patients.jsonl")).to_have_count(0)
+
+
+async def test_drafts_are_kept_for_30_days(api: Api, browser: Browser):
+    async with Console.open(browser, _origin(api)) as console:
+        page = console.page
+        await console.sign_in(await api.key(role=Role.MEMBER))
+        await console.goto("/playground")
+        await page.evaluate(
+            """async () => {
+              const open = indexedDB.open("finetuned");
+              const db = await new Promise((done) => (open.onsuccess = () => done(open.result)));
+              const drafts = db.transaction("drafts", "readwrite").objectStore("drafts");
+              const days = (n) => Date.now() - n * 24 * 60 * 60 * 1000;
+              drafts.put({ draft: "a", written: days(31) }, "key old");
+              drafts.put({ draft: "b", written: days(29) }, "key new");
+              await new Promise((done) => (drafts.transaction.oncomplete = done));
+              db.close();
+            }"""
+        )
+        await console.goto("/playground")
+        await page.wait_for_function(
+            """async () => {
+              const open = indexedDB.open("finetuned");
+              const db = await new Promise((done) => (open.onsuccess = () => done(open.result)));
+              const asked = db.transaction("drafts").objectStore("drafts").getAllKeys();
+              await new Promise((done) => (asked.onsuccess = done));
+              db.close();
+              return !asked.result.includes("key old") && asked.result.includes("key new");
+            }"""
+        )

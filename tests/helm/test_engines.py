@@ -142,7 +142,7 @@ def test_only_the_leader_serves(render):
     rendered = render(DIVIDED)
     _, leader, worker = group(render)
     first, second = (pod["spec"]["containers"][0] for pod in (leader, worker))
-    for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle"):
+    for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe"):
         assert key in first
         assert key not in second
     selector = rendered.one("Service", "vllm-tiny")["spec"]["selector"]

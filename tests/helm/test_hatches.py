@@ -12,7 +12,7 @@ from tests.helm.test_openshift import ALL_KINDS
 
 pytestmark = pytest.mark.slow
 
-ADDED = {
+ADDED: dict[str, Any] = {
     "labels": {"team": "risk"},
     "annotations": {"note": "all"},
     "schedulerName": "volcano",
@@ -100,7 +100,7 @@ def test_additions_to_a_kind_of_pod_come_after_those_to_all(render):
 
 
 def test_a_claim_replaces_the_gpus_of_the_device_plugin(render):
-    part = {
+    part: dict[str, Any] = {
         "gpu": {"count": 2},
         "resources": {"claims": [{"name": "gpus"}]},
         "pod": {"resourceClaims": [{"name": "gpus", "resourceClaimTemplateName": "two-gpus"}]},
@@ -134,7 +134,9 @@ def test_extra_objects_are_rendered(render):
 def documented(render):
     """Render the chart with a block of values of docs/kubernetes.md."""
     page = blocks(ROOT / "docs" / "kubernetes.md", ROOT)
-    values = {block.file_name: block.parse() for block in page if block.file_name}
+    values: dict[str | None, Any] = {
+        block.file_name: block.parse() for block in page if block.file_name
+    }
     return lambda name: render({"models": [MODEL], **values[name][0]})
 
 

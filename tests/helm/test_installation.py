@@ -73,7 +73,8 @@ def test_settings_reach_every_process_unchanged(render, monkeypatch):
         "READY_PARTS": ["redis", "storage", "worker"],
         "DEFAULT_KEY_LIMITS": {"requests_per_minute": 600},
     }
-    data = render({"settings": settings, "models": [MODEL]}).settings()
+    rendered = render({"settings": settings, "models": [MODEL]})
+    data = rendered.settings()
     for name, value in data.items():
         assert isinstance(value, str)
         monkeypatch.setenv(name, value)
@@ -82,7 +83,7 @@ def test_settings_reach_every_process_unchanged(render, monkeypatch):
     assert read.gpu_memory_utilization == 0.85
     assert read.ready_parts == ("redis", "storage", "worker")
     assert read.default_key_limits.requests_per_minute == 600
-    assert read.upstreams == {"tiny": "dns+http://ft-vllm-tiny.models.svc.cluster.local:8100"}
+    assert rendered.upstreams() == {"tiny": "dns+http://ft-vllm-tiny.models.svc.cluster.local:8100"}
     assert (read.api_host, read.worker_host, read.inference_host) == ("0.0.0.0",) * 3
     assert read.storage_url == "file:///var/lib/finetuned-storage"
 
@@ -422,5 +423,5 @@ def test_without_a_certificate_the_api_speaks_http(render):
     api = rendered.container("Deployment", "api")
     assert {api[probe]["httpGet"]["scheme"] for probe in PROBES} == {"HTTP"}
     assert "FINETUNED_API_TLS_CERT" not in env_of(api)
-    assert "appProtocol" not in rendered.one("Service", "api")["spec"]["ports"][0]
+    assert rendered.one("Service", "api")["spec"]["ports"][0]["appProtocol"] == "http"
     assert env_of(rendered.container("Pod", "test"))["FINETUNED_URL"].startswith("http://")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ class Scc:
 
 RESTRICTED, NONROOT = Scc("restricted-v2", True), Scc("nonroot-v2", False)
 # Every kind of pod: of Jobs, CronJobs, a RayCluster and a LeaderWorkerSet, too.
-ALL_KINDS = {
+ALL_KINDS: dict[str, Any] = {
     "models": [MODEL, {**MODEL, "id": "large", "engine": {"nodes": 2, "gpu": {"count": 8}}}],
     "inference": {"cache": {"sharedClaim": "adapters"}},
     "ray": {"gpus": 16, "cluster": {"enabled": True}},

@@ -415,7 +415,7 @@ def test_workers_of_the_cpu_queue_sign_exports(render):
     assert "EXPORT_SIGNING" not in str(render({"worker": {"gpuPools": pools}}).objects)
 
 
-@pytest.mark.parametrize("profile", ["s3-ha-values.yaml", "one-node-one-gpu-values.yaml"])
+@pytest.mark.parametrize("profile", ["s3-ha-values.yaml", "air-gapped-values.yaml"])
 def test_a_new_model_restarts_nothing(render, profile):
     """The pod templates with one more model: only those of its engine and its copy are new."""
     before = render(profile=profile)

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ import psutil
 
 from tests.cached import cache
 
-SUITE: Final = "bookworm"  # its Python, 3.11, is that of the wheels of the tests
+SUITE: Final = "trixie"
 # What the smallest server has. Python, compilers and libraries come with the bundle.
 _PACKAGES: Final = "systemd,systemd-sysv,dbus,openssl"
 _PROGRAMS: Final = ("debootstrap", "unshare", "nsenter", "pivot_root")
@@ -79,6 +80,17 @@ def _system() -> Path:
             subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
             part.rename(place)
         return place
+
+
+def copy_interpreter(target: Path) -> Path:
+    """Copy the Python of the tests, whose wheels are at hand, without its packages."""
+    program = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
+    library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix}))
+    (target / "bin").mkdir(parents=True)
+    shutil.copy(program, target / "bin" / "python3")
+    ignored = shutil.ignore_patterns("site-packages", "dist-packages", "test", "__pycache__")
+    shutil.copytree(library, target / "lib" / library.name, ignore=ignored)
+    return target
 
 
 class Machine:

@@ -20,6 +20,7 @@ import pytest
 import service
 from scripts.bundle import Bundle, write, write_sums
 from service.core.encryption.signing import SigningKey
+from service.models.sources.write_bundle import bundle_model
 from tests.cached import ROOT
 from tests.server import machine
 from tests.server.machine import Machine
@@ -34,12 +35,12 @@ pytestmark = [
 ]
 BUNDLES = "/media/bundles"
 DATA = "/var/lib/finetuned"
-MODEL = "smollm2-135m-instruct"
+MODEL = "shop"
 NEXT, BROKEN = "0.99.1", "0.99.2"
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundles(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> Path:
     """This version's bundle, one of a next version, and one of a version that does not start."""
     if why := machine.why_not():
         pytest.skip(why)
@@ -48,7 +49,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key.write_bytes(SigningKey.generate().pem)
     (place / "release.pub").write_text(SigningKey.from_pem(key.read_bytes()).public.pem, "ascii")
     links = tuple(os.environ.get("PIP_FIND_LINKS", "").split())
-    write(Bundle(place / "this", machine.SUITE, gpu=False, find_links=links), [], key)
+    model = place / f"{MODEL}.tar"
+    bundle_model(demo_model_path, model, license_id="apache-2.0", report=print)
+    interpreter = machine.copy_interpreter(place / "python")
+    made = Bundle(place / "this", machine.SUITE, False, find_links=links, interpreter=interpreter)
+    write(made, [model], key)
     rows = (ROOT / "examples" / "lighthouse-bookshop.jsonl").read_text("utf-8").splitlines()
     (place / "rows.jsonl").write_text("\n".join(rows[:40]) + "\n", "utf-8")
     make_variant(place, "next", NEXT, key)
@@ -127,7 +132,7 @@ def tuned_model(server: Machine) -> str:
 
 def test_from_the_bundle_to_the_first_chat(server, capsys):
     assert server.run("tail -n +2 /proc/net/route") == "", "no network"
-    assert "python" not in server.run("ls /usr/bin")
+    assert "python" not in server.run("ls /usr/bin /usr/local/bin")
     began = time.monotonic()
     install(server, "this")
     installed_s = time.monotonic() - began

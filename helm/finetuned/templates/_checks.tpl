@@ -1,5 +1,7 @@
 {{/* A pod of `doctor --kubernetes`: dict root, image, expected, env, gpu, claim (a volume to write). */}}
 {{- define "finetuned.checksPod" }}
+{{- /* Before the installation, no issuer has signed a certificate. */}}
+{{- $ca := or (ne (.hook | default "") "pre-install") (ne .root.Values.caCertificates.existingSecret "") }}
 spec:
   restartPolicy: Never
   containers:
@@ -12,7 +14,7 @@ spec:
       {{- end }}
       {{- include "finetuned.resources" (dict "gpu" .gpu "resources" (dict "requests" (dict "cpu" "100m" "memory" "256Mi") "limits" (dict "memory" "1Gi"))) | nindent 6 }}
       volumeMounts:
-        {{- with include "finetuned.caMount" .root }}
+        {{- with $ca | ternary (include "finetuned.caMount" .root) "" }}
         {{- . | nindent 8 }}
         {{- end }}
         - {name: tmp, mountPath: /tmp}
@@ -20,7 +22,7 @@ spec:
         - {name: storage, mountPath: /var/lib/finetuned-storage}
         {{- end }}
   volumes:
-    {{- with include "finetuned.caVolume" .root }}
+    {{- with $ca | ternary (include "finetuned.caVolume" .root) "" }}
     {{- . | nindent 4 }}
     {{- end }}
     - {name: tmp, emptyDir: {sizeLimit: 100Mi}}

@@ -6,7 +6,7 @@ this workload has. Adds what all pods have in common, and what the values `pod` 
 {{- $template := .pod | fromYaml -}}
 {{- with $template.Error -}}{{- fail . -}}{{- end -}}
 {{- $kind := (.part).pod | default dict -}}
-{{- /* Nodes of Ray run what users upload: they get no secret and no volume that is meant for our processes. */ -}}
+{{- /* Nodes of Ray only compute: they get no secret and no volume that is meant for all processes. */ -}}
 {{- $all := ternary (pick .root.Values.pod "labels" "annotations") .root.Values.pod (eq .component "ray") -}}
 {{- $metadata := $template.metadata | default dict -}}
 {{- $_ := set $metadata "labels" (include "finetuned.podLabels" . | fromYaml) -}}

@@ -7,9 +7,9 @@ assets: "/console"
 
 const element = document.currentScript.parentElement;
 
-import("/console/_app/immutable/entry/start.B3n---78.js").then(async (kit) => {
+import("/console/_app/immutable/entry/start.wdU7paUj.js").then(async (kit) => {
 kit.init(__sveltekit_1vzggm);
-const app = await import("/console/_app/immutable/entry/app.Dpl8ZFdi.js");
+const app = await import("/console/_app/immutable/entry/app.DN254kpq.js");
 kit.start(app, element);
 });
 }

@@ -13,13 +13,13 @@ export interface ListPage<T> {
   data: T[];
   has_more: boolean;
   last_id?: string | null;
-  counts?: Counts;
+  counts?: Counts | null;
 }
 interface Counts {
   total: number;
   by_status: Partial<Record<string, number>>;
 }
-type Rows<T> = T[] & { counts?: Counts | undefined };
+type Rows<T> = T[] & { counts?: Counts | null | undefined };
 export type List<T> = CreateInfiniteQueryResult<Rows<T>, Error>;
 
 interface Options<T> {

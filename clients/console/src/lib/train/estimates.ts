@@ -44,7 +44,7 @@ export function reasonText(code: string, figures: Record<string, unknown>): stri
   const parameters = Number(figures["parameters"] ?? 0) / 1e9;
   return textOf(`train.reason.${code}`, {
     ...(figures as Record<string, string | number>),
-    parameters: number(parameters, parameters < 10 ? 1 : 0),
+    parameters: number(parameters, parameters < 1 ? 2 : parameters < 10 ? 1 : 0),
   });
 }
 

@@ -1,1 +1,0 @@
-import"./xihTtKlq.js";import{Ct as e,J as t,St as n,_t as r}from"./Cf4EtHSl.js";import{c as i}from"./nc1TLg0g.js";import{n as a}from"./C7-_Anvu.js";import{t as o}from"./D5vGRMh7.js";function s(s,c){e(c,!0);{let e=r(()=>i(`common.forbidden`,{permission:c.permission,role:a.caller?.api_key.role??``}));o(s,{get text(){return t(e)}})}n()}export{s as t};

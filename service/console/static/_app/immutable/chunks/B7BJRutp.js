@@ -1,1 +1,0 @@
-import{ut as e}from"./Cf4EtHSl.js";var t=6e3,n=0,r=e([]);function i(e,i=`neutral`,o){let s=n++;r.push({id:s,text:e,tone:i,action:o}),setTimeout(()=>a(s),t)}function a(e){let t=r.findIndex(t=>t.id===e);t>=0&&r.splice(t,1)}export{i as n,r,a as t};

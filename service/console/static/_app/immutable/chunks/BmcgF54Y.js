@@ -1,1 +1,0 @@
-import{n as e}from"./22yJRWn8.js";import{t}from"./DmJx7B9X.js";import"./DWD8vUW9.js";function n(n){let r=new URL(t.url.href);for(let[e,t]of Object.entries(n))t===null||t===!1||t===``?r.searchParams.delete(e):r.searchParams.set(e,t===!0?`1`:t);e(r,{replace:!0,reset:!1})}export{n as t};

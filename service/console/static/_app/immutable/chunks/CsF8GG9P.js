@@ -1,1 +1,0 @@
-var e=[`substring`,`text`,`row_sha256`],t=new Map,n=[`completed`,`failed`,`cancelled`];function r(e){let{files:t=[],stored_chats:n}=e.result??{};return t.reduce((e,t)=>e+(t.matches??0),0)+(n?.matches??0)}function i(e){return(e.result?.files??[]).flatMap(({receipts:e})=>e)}export{t as a,i,e as n,r,n as t};

@@ -1,1 +1,0 @@
-import{Ot as e}from"./Cf4EtHSl.js";e();

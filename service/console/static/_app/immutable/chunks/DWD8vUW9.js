@@ -1,1 +1,0 @@
-import"./DmJx7B9X.js";

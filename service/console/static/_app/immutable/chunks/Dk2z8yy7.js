@@ -1,1 +1,0 @@
-import"./xihTtKlq.js";import{J as e,_t as t}from"./Cf4EtHSl.js";import{t as n}from"./C44d6VjL.js";function r(r,i){{let a=t(()=>i.status===`canceled`?`cancelled`:i.status);n(r,{get status(){return e(a)}})}}export{r as t};

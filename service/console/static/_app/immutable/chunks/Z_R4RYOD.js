@@ -1,1 +1,0 @@
-import{bt as e}from"./Cf4EtHSl.js";var[t,n]=e();export{n,t};

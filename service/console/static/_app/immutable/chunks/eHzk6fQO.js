@@ -1,1 +1,0 @@
-export{i as load_css,r as start}from"./22yJRWn8.js";

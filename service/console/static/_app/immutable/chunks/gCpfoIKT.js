@@ -1,1 +1,0 @@
-import{c as e,i as t}from"./nc1TLg0g.js";function n(n){if(n===null||n===`und`)return e(`rows.language_unknown`);try{return new Intl.DisplayNames(t.language.tag,{type:`language`}).of(n)??n}catch{return n}}function r(e){return e===null||e===`und`?void 0:e}export{n,r as t};

@@ -1,1 +1,0 @@
-import{t as e}from"./BDjh_fIy.js";var t=1500;function n(n){return{queryKey:[`files`,n],queryFn:({signal:t})=>e.files.retrieve(n,{signal:t}),refetchInterval:e=>e.state.data?.status===`uploaded`&&t}}function r(t,n,r){let i=n?{after:n}:{include:[`counts`]};return e.get(`/files`,{query:{...t,...i},signal:r})}export{r as n,n as t};
