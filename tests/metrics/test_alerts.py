@@ -157,8 +157,8 @@ def for_installations(case: Manifest, broken: Installation) -> Manifest:
 @pytest.mark.slow
 def test_a_broken_installation_is_reported_beside_healthy_ones(tmp_path, promtool, render):
     """Every alert, in the namespace of a healthy release, and with the name of another one."""
-    values = {"inference": {"startupMinutes": 10}, "backup": {"enabled": True}}
-    values["backup"]["schedule"] = "0 * * * *"
+    backup = {"enabled": True, "schedule": "0 * * * *"}
+    values = {"inference": {"startupMinutes": 10}, "backup": backup}
     alerts = {"alerts": {"FinetunedBackupOld": {"threshold": 93600}}}
     for installation in (PROD, TEST, ELSEWHERE):
         spec = render(installation, alerts, **values)
