@@ -1,0 +1,1 @@
+import{Ot as e}from"./DVR9uijq.js";e();

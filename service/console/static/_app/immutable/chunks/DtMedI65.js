@@ -1,0 +1,1 @@
+export{s as load_css,r as start}from"./uJgJTk7Z.js";

@@ -1,0 +1,1 @@
+var e=[`substring`,`text`,`row_sha256`],t=new Map;function n(e){let{files:t=[],stored_chats:n}=e.result??{};return t.reduce((e,t)=>e+(t.matches??0),0)+(n?.matches??0)}function r(e){return(e.result?.files??[]).flatMap(({receipts:e})=>e)}export{t as i,n,r,e as t};

@@ -1,0 +1,1 @@
+import{bt as e}from"./DVR9uijq.js";var[t,n]=e();export{n,t};

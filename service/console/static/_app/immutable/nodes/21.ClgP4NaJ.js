@@ -1,0 +1,1 @@
+import{n as e}from"../chunks/XKyaHtl9.js";import{t}from"../chunks/BDggg6QM.js";var n=e({load:()=>r});function r({params:e}){t(307,`/console/data/${e.file}/preview`)}export{n as universal};

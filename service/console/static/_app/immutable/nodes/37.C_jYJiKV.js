@@ -1,0 +1,1 @@
+import{n as e}from"../chunks/XKyaHtl9.js";import{t}from"../chunks/BDggg6QM.js";var n=e({load:()=>r});function r({params:e}){t(307,`/console/jobs/${e.id}/curves`)}export{n as universal};
