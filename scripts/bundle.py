@@ -95,9 +95,9 @@ class Bundle:
         }
 
 
-def _run(*words: str | Path, stdin: str | None = None) -> str:
+def _run(*words: object, stdin: str | None = None) -> str:
     done = subprocess.run(
-        words,
+        list(map(str, words)),
         input=stdin,
         stdout=subprocess.PIPE,
         text=True,
@@ -106,7 +106,7 @@ def _run(*words: str | Path, stdin: str | None = None) -> str:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"bundle: {Path(words[0]).name} failed, see above")
+        raise SystemExit(f"bundle: {Path(str(words[0])).name} failed, see above")
     return done.stdout
 
 

@@ -398,15 +398,16 @@ _OPERATIONS = (
     *("dataset.report", "dataset.preview", "dataset.cleaning", "dataset.diff", "dataset.merge"),
     "dataset.generation",
 )
+_EVENTS: dict[tuple[str, ...], str] = {
+    (kind, status): f"{kind}.{status}"
+    for kind in _OPERATIONS
+    for status in ("completed", "failed", "cancelled")
+}
 OPERATIONS = _ENDED_OPERATIONS.event_counter(
     "finetuned_operations_total",
     "Long-running operations of the installation that reached a final state, by kind of object.",
     ["object", "status"],
-    {
-        (kind, status): f"{kind}.{status}"
-        for kind in _OPERATIONS
-        for status in ("completed", "failed", "cancelled")
-    }
+    _EVENTS
     # These have the events of the counters that are older.
     | {
         ("sweep", end.replace("succeeded", "completed")): event

@@ -141,7 +141,8 @@ class Site:
     folder: Path
     base: Path
     store: Valkey
-    s3: Seaweed | None
+    storage: Seaweed | None
+    """S3, if the site does not keep its objects in a folder."""
     apis: list[Node] = field(default_factory=list)
     workers: list[Node] = field(default_factory=list)
     engines: list[Node] = field(default_factory=list)
@@ -151,13 +152,18 @@ class Site:
     context_length: int = 2048
 
     @property
+    def s3(self) -> Seaweed:
+        """Return the storage of a site that has S3."""
+        assert self.storage is not None
+        return self.storage
+
+    @property
     def nodes(self) -> list[Node]:
         return [*self.engines, *self.apis, *self.workers]
 
     def start(self) -> None:
         """Start all processes and wait until each is ready."""
         self.write_catalogue()
-        assert self.s3 is not None
         cores = sorted(os.sched_getaffinity(0))
         ports = [free_port() for _ in range(6)]
         for i, port in enumerate(ports[:2]):
@@ -188,8 +194,8 @@ class Site:
         with ThreadPoolExecutor(len(self.nodes) or 1) as pool:
             list(pool.map(Node.close, self.nodes))
         self.store.close()
-        if self.s3:
-            self.s3.close()
+        if self.storage:
+            self.storage.close()
 
     def client(self, api: Node, **options: Any) -> openai.OpenAI:
         """Return the official SDK, connected to one of the apis."""
@@ -257,7 +263,7 @@ class Site:
             "FINETUNED_MAX_MODEL_LEN": "1024",
             "FINETUNED_STOP_GRACE_S": "5",
             "FINETUNED_MAX_FILE_BYTES": str(128 * 1024 * 1024),
-            **(self.s3.env() if self.s3 else {}),
+            **(self.storage.env() if self.storage else {}),
             **self.env,
         }
 

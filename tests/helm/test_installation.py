@@ -343,7 +343,13 @@ def test_pods_can_mount_the_images_of_models_instead_of_copies(render):
 
 
 def test_a_job_puts_a_model_on_the_shared_volume_once(render):
-    volume = {**IMAGED["image"], "asVolume": True, "path": "/q"}
+    volume = {
+        "registry": "r.example",
+        "repository": "m",
+        "tag": "1",
+        "asVolume": True,
+        "path": "/q",
+    }
     sources = {
         "image": IMAGED,
         "volume": {**MODEL, "image": volume},

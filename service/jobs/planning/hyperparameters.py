@@ -130,8 +130,8 @@ def _length(
     figures = {"tokens": data.longest, "answer_tokens": answer_tokens(requested)}
     if length == needed:
         return length, reason(name, length, text, "longest_row", **figures)
-    figures |= {"happens": happens.split(" ")[0]}
-    return length, reason(name, length, text, "longest_row_limited", **figures)
+    effect = happens.split(" ")[0]
+    return length, reason(name, length, text, "longest_row_limited", happens=effect, **figures)
 
 
 def answer_tokens(chosen: Requested | Resolved) -> int:
