@@ -33,7 +33,7 @@ from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.model_folder import folder_fault, serving_fault
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, summary, wanted_engines
-from service.standalone.ports import PortError, holder_of, listen
+from service.standalone.ports import PortError, holder_of, listen, runner_of
 from service.standalone.services import GPU_SHARING, engine_name, running_store
 from service.standalone.sharing import Choice, choose_sharing, place_all
 
@@ -442,8 +442,10 @@ def _port(port: int, data_dir: Path) -> Finding:
             one.close()
     except PortError as e:
         holder = holder_of(port)
-        if holder and holder.data_dir and holder.data_dir.resolve() == data_dir.resolve():
-            return Finding("ok", name, f"in use by this installation (pid {holder.pid})")
+        is_own = holder and holder.data_dir and holder.data_dir.resolve() == data_dir.resolve()
+        pid = holder.pid if holder and is_own else runner_of(data_dir, port)
+        if pid is not None:
+            return Finding("ok", name, f"in use by this installation (pid {pid})")
         what, _, how = str(e).partition(": ")
         return Finding("missing", name, what.removeprefix(f"{name} is "), how, "port_in_use")
     return Finding("ok", name, "free", code="port_free")

@@ -46,6 +46,19 @@ def holder_of(port: int) -> Holder | None:
     return None
 
 
+def runner_of(data_dir: Path, port: int) -> int | None:
+    """Return the PID of the `up` that serves this folder on a port, or None.
+
+    Systemd may give `up` capabilities, which hide its sockets even from its own user.
+    """
+    with contextlib.suppress(psutil.Error, OSError, ValueError):
+        pid, _, served = (data_dir / "lock").read_text("utf-8").partition(", port ")
+        process = psutil.Process(int(pid.removeprefix("pid ")))
+        if int(served) == port and _is_finetuned(process):
+            return process.pid
+    return None
+
+
 def _describe(process: psutil.Process) -> Holder:
     data_dir = None
     if is_finetuned := _is_finetuned(process):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,23 @@ def test_a_worker_without_ray_refuses_a_ray_cluster_at_its_start(monkeypatch):
     monkeypatch.setenv("FINETUNED_TRAINER_GPUS", "2")
     with pytest.raises(SystemExit, match=r"needs the package ray.*finetuned-server\[ray\]"):
         require_ray(Settings())
+
+
+def test_a_port_of_this_installation_is_no_fault_although_its_holder_is_hidden(tmp_path):
+    """The service of a server has a capability, which hides its sockets even from its user."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        subprocess.Popen(["bash", "-c", "exec -a finetuned-server sleep 60"]) as up,
+    ):
+        port = server.getsockname()[1]
+        try:
+            lock = tmp_path / "lock"
+            lock.write_text(f"pid {up.pid}, port {port}")
+            words = ["doctor", "--data-dir", str(tmp_path), "--port", str(port)]
+            found = CliRunner().invoke(app, words)
+            assert f"port {port}: in use by this installation (pid {up.pid})" in found.stdout
+            lock.write_text(f"pid {up.pid}, port {port + 1}")
+            found = CliRunner().invoke(app, words)
+            assert f"✗ port {port}" in found.stdout
+        finally:
+            up.kill()
