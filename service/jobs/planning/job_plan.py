@@ -118,9 +118,9 @@ class ReasonObject(BaseModel):
 class FittingSettings(BaseModel):
     """Settings with which a job would fit. Null: the setting remains unchanged."""
 
-    quantization: str | None = None
-    batch_size: int | None = None
-    max_seq_length: int | None = None
+    quantization: str | None = Field(default=None, description="Value of `quantization`.")
+    batch_size: int | None = Field(default=None, description="Value of `batch_size`.")
+    max_seq_length: int | None = Field(default=None, description="Value of `max_seq_length`.")
 
 
 class MemoryObject(BaseModel):

@@ -160,6 +160,7 @@ async def look(world: World, evaluated: Evaluated) -> None:
     await world.call("listEvalRunOutputItems", expect=400, path=path, query={"after": "x"})
     item = {**path, "output_item_id": items.json()["data"][1]["id"]}
     await world.call("getEvalRunOutputItem", "failed", path=item)
+    await world.call("getEvalRunOutputItem", expect=400, path=item, query={"personal_data": "hide"})
     await world.call("getEvalRunOutputItem", expect=404, path={**path, "output_item_id": "x"})
     sampled = evaluated.path(evaluated.sampled)
     await _until(world, sampled, _counted)

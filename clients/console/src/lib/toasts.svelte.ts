@@ -1,11 +1,14 @@
 /** Short notices in a corner, read out politely, with an optional action such as undo. */
 
 import { faultOf } from "./api.ts";
+import { textOf } from "./i18n.svelte.ts";
 
 export interface Toast {
   id: number;
   text: string;
   tone: "neutral" | "danger";
+  /** Language of the text, if it is not the person's. */
+  lang?: "en" | undefined;
   action?: { text: string; run: () => void } | undefined;
 }
 
@@ -18,9 +21,10 @@ export function toast(
   text: string,
   tone: Toast["tone"] = "neutral",
   action?: Toast["action"],
+  lang?: Toast["lang"],
 ): void {
   const id = next++;
-  toasts.push({ id, text, tone, action });
+  toasts.push({ id, text, tone, action, lang });
   setTimeout(() => dismiss(id), SHOWN_MS);
 }
 
@@ -31,5 +35,8 @@ export function dismiss(id: number): void {
 
 /** Say that something failed, and why. */
 export function failed(error: unknown): void {
-  toast(faultOf(error).message, "danger");
+  const fault = faultOf(error);
+  const known = textOf(`errors.${fault.code}`);
+  if (known) toast(known, "danger");
+  else toast(fault.message, "danger", undefined, "en");
 }

@@ -1844,8 +1844,17 @@ class FittingSettings(ApiObject):
     """
 
     quantization: str | None = None
+    """
+    Value of `quantization`.
+    """
     batch_size: int | None = None
+    """
+    Value of `batch_size`.
+    """
     max_seq_length: int | None = None
+    """
+    Value of `max_seq_length`.
+    """
 
 
 class FileFormat(ApiObject):
