@@ -44,14 +44,14 @@ class Suite:
 
     system: str
     python: str
-    glibc: int  # 2.…
+    glibc: int  # 2.…, at most 40, the newest that uv knows
     components: str = "main"
     keyring: str = "debian-archive-keyring.gpg"
 
 
 SUITES: Final = {
     "bookworm": Suite("Debian 12", "3.11", 36),
-    "trixie": Suite("Debian 13", "3.13", 41),
+    "trixie": Suite("Debian 13", "3.13", 40),
     "noble": Suite("Ubuntu 24.04", "3.12", 39, "main universe", "ubuntu-archive-keyring.gpg"),
 }
 
