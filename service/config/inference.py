@@ -103,13 +103,19 @@ class GatewaySettings(BaseModel):
 
     @property
     def engine_urls(self) -> dict[str, str]:
-        """The URLs of `upstreams` and of its file as it is now. Raises OSError or ValueError."""
+        """The URLs of `upstreams` and of its file as it is now.
+
+        Raises ValueError if the file cannot be read. Not all processes that share the settings of
+        an installation have it.
+        """
         file = self.upstreams_file
-        return (
-            self.upstreams
-            if file is None
-            else self.upstreams | _URLS.validate_json(file.read_bytes())
-        )
+        if file is None:
+            return self.upstreams
+        try:
+            return self.upstreams | _URLS.validate_json(file.read_bytes())
+        except (OSError, ValueError) as e:
+            wanted = 'such as {"MODEL": "http://HOST:PORT"}'
+            raise ValueError(f"FINETUNED_UPSTREAMS_FILE: {file} is not JSON {wanted}: {e}") from e
 
     @field_validator("extra_request_fields")
     @classmethod

@@ -164,7 +164,7 @@ class Upstreams:
                 if found != self._by_model:
                     log.info("the engines have changed: %s", ", ".join(found))
                     await self.change(found)
-            except (OSError, ValueError) as e:
+            except ValueError as e:
                 log.warning("the list of engines cannot be read, so the last one is used: %s", e)
 
     async def _close_models(self) -> None:
