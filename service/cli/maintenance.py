@@ -23,11 +23,6 @@ def doctor(
     data_dir: NewDataDir = Path("var"),
     port: Annotated[int, typer.Option(help="Port that the API will use.", min=0, max=65535)] = 8000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    show_plan: Annotated[
-        bool, typer.Option("--plan", help="The same as the command `plan`.", hidden=True)
-    ] = False,
-    gpus: Annotated[str | None, typer.Option(hidden=True)] = None,
-    row_tokens: Annotated[int, typer.Option(min=64, max=1_000_000, hidden=True)] = 2048,
     egress: Annotated[
         bool,
         typer.Option(
@@ -43,9 +38,6 @@ def doctor(
     ] = None,
 ) -> None:
     """Report what this machine lacks to run the service, and how to fix it."""
-    if show_plan or gpus is not None:
-        plan(data_dir, gpus, row_tokens, as_json=as_json)
-        return
     findings = _findings(data_dir, port, seconds, egress=egress, kubernetes=kubernetes)
     if as_json:
         typer.echo(json.dumps([vars(f) for f in findings]))

@@ -44,21 +44,19 @@ def plan(data_dir: Path, *words: str):
     return CliRunner().invoke(app, ["plan", "--data-dir", str(data_dir), *words])
 
 
-def test_the_plan_of_the_docs_is_what_the_doctor_prints(data_dir):
+def test_the_plan_of_the_docs_is_what_the_command_prints(data_dir):
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
     done = plan(data_dir, "--gpus", "4x24GiB", "--memory", "128")
     assert done.exit_code == 0
     assert f"```text\n{done.stdout}```\n" in page
-    older = CliRunner().invoke(app, ["doctor", "--plan", "--data-dir", str(data_dir)])
-    assert older.stdout == plan(data_dir).stdout
 
 
 @pytest.mark.parametrize("gpus", ["48GiB", "24GiB"])
-def test_the_plans_of_the_docs_for_a_large_model_are_what_the_doctor_prints(tmp_path, gpus):
+def test_the_plans_of_the_docs_for_a_large_model_are_what_the_command_prints(tmp_path, gpus):
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
     data_dir = folder_with("Qwen3-32B", tmp_path)
     settings = {"FINETUNED_GPU_SHARING": "time-slice"}
-    words = ["doctor", "--plan", "--data-dir", str(data_dir), "--gpus", gpus]
+    words = ["plan", "--data-dir", str(data_dir), "--gpus", gpus]
     done = CliRunner().invoke(app, words, env=settings)
     assert f"```text\n{done.stdout}```\n" in page
 

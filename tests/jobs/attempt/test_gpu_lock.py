@@ -36,7 +36,7 @@ SHORT = {"n_epochs": 1, "batch_size": 4, "quantization": "none", "lora": {"r": 8
 
 
 class Engine:
-    """Stub for vLLM's two methods that records the calls in order."""
+    """Stub for vLLM's methods that records the calls in order."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -47,6 +47,9 @@ class Engine:
     async def wake_up(self) -> bool:
         self.calls.append("wake")
         return True
+
+    def shutdown(self) -> None:
+        """Stop, which the guard notices."""
 
     async def until(self, call: str) -> None:
         async with asyncio.timeout(60):

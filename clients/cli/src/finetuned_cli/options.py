@@ -49,7 +49,7 @@ SERVER_COMMANDS: Final = frozenset(
             "gc",
             "inference",
         ),
-        *("metrics", "new-master-key", "openapi", "rebuild", "redis-acl", "restore"),
+        *("metrics", "new-master-key", "openapi", "plan", "rebuild", "redis-acl", "restore"),
         *("rotate-master-key", "up", "worker"),
     }
 )
