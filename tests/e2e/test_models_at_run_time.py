@@ -36,7 +36,10 @@ def processes(stack: Stack) -> dict[str, set[int]]:
     """Return the processes of the API, the worker and the engine of the first model."""
     found: dict[str, set[int]] = {"api": set(), "worker": set(), FIRST: set(), SECOND: set()}
     for pid in stack.all_pids():
-        words = psutil.Process(pid).cmdline()
+        try:
+            words = psutil.Process(pid).cmdline()
+        except psutil.Error:  # it ends just now
+            continue
         for name, ids in found.items():
             if f"--served-model-name={name}" in words or words[-1:] == [name]:
                 ids.add(pid)

@@ -173,7 +173,7 @@ def test_streams_are_metered_if_all_processes_get_sigterm_and_a_moved_folder_ser
     try:
         moved.start()
         spent = {k: v - before[k] for k, v in usage(moved).items()}
-        assert spent["num_model_requests"] == STREAMS
+        assert spent["num_model_requests"] == STREAMS - 1  # the first one ended with an error
         # Of the stream that was cut off, events are counted, also the first one without a text.
         assert 0 <= spent["output_tokens"] - (STREAMS - 1) * TOKENS - received[0] <= 2
         with moved.client() as client:
