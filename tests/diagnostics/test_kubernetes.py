@@ -53,15 +53,15 @@ def named(found: list[Finding], what: str) -> Finding:
     ],
 )
 async def test_a_redis_that_can_lose_data_is_a_fault(settings, redis, setting, value, words):
+    before = await redis.config_get("appendonly", setting)
     await redis.config_set("appendonly", "yes")
-    before = (await redis.config_get(setting))[setting]
     try:
         assert named(await examine_pod(REDIS, settings), "Redis").level == "ok"
         await redis.config_set(setting, value)
         found = named(await examine_pod(REDIS, settings), "Redis")
     finally:
-        await redis.config_set(setting, before)
-        await redis.config_set("appendonly", "no")
+        for name, was in before.items():
+            await redis.config_set(name, was)
     assert found.level == "missing"
     assert words in found.found
     assert found.how.startswith("Set '")
