@@ -165,7 +165,7 @@ def test_streams_are_metered_if_all_processes_get_sigterm_and_a_moved_folder_ser
     for thread in threads:
         thread.join(timeout=120)
     assert "did not stop within" not in (here.data_dir / "up.log").read_text("utf-8")
-    assert not alive(pids)
+    wait_for(lambda: not alive(pids), 20, "the end of the last processes of processes")
     assert ends == ["", *["length"] * (STREAMS - 1)]
 
     moved = Stack(home / "moved", here.port, here.env)
