@@ -116,7 +116,8 @@ def chat(server: Machine, model: str = MODEL) -> str:
 def wait_until_ready(server: Machine) -> None:
     """Wait until the service answers after a restart that systemd began."""
     deadline = time.monotonic() + 400
-    while "Error" in (said := server.run("finetuned chat --max-tokens 1 Hi || echo Error")):
+    ask = f"finetuned chat {MODEL} --max-tokens 1 Hi || echo Error"
+    while "Error" in (said := server.run(ask)):
         assert time.monotonic() < deadline, said + server.run("journalctl -u finetuned | tail -50")
         time.sleep(1)
 
@@ -184,7 +185,7 @@ def test_a_stop_under_load_saves_the_training(server):
     time.sleep(10)  # some steps
     chats = threading.Thread(
         target=server.run,
-        args=("for i in 1 2 3; do finetuned chat --max-tokens 200 'Tell me a story'; done",),
+        args=(f"for i in 1 2 3; do finetuned chat {MODEL} --max-tokens 200 'A story'; done",),
         kwargs={"check": False},
     )
     chats.start()
