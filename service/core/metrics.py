@@ -398,7 +398,7 @@ _OPERATIONS = (
     *("dataset.report", "dataset.preview", "dataset.cleaning", "dataset.diff", "dataset.merge"),
     "dataset.generation",
 )
-_EVENTS: dict[tuple[str, ...], str] = {
+_OPERATION_EVENTS: dict[tuple[str, ...], str] = {
     (kind, status): f"{kind}.{status}"
     for kind in _OPERATIONS
     for status in ("completed", "failed", "cancelled")
@@ -407,7 +407,7 @@ OPERATIONS = _ENDED_OPERATIONS.event_counter(
     "finetuned_operations_total",
     "Long-running operations of the installation that reached a final state, by kind of object.",
     ["object", "status"],
-    _EVENTS
+    _OPERATION_EVENTS
     # These have the events of the counters that are older.
     | {
         ("sweep", end.replace("succeeded", "completed")): event
