@@ -5,29 +5,96 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
-# Keys that are recognizable by their prefix. Each ends where its alphabet ends.
+# Keys that are recognizable by their prefix: each prefix, and the rest of the key. The formats are
+# those that vendors publish for secret scanners. Each key ends where its alphabet ends.
+_FORMATS: Final = {
+    # clouds and identity
+    "(?:AKIA|ASIA)": "[A-Z0-9]{16}",
+    "AIza": r"[\w-]{35}",
+    "GOCSPX-": r"[\w-]{24,40}",
+    r"ya29\.": r"[\w-]{20,1000}",
+    "1//0": r"[\w-]{30,120}",
+    "LTAI": "[A-Za-z0-9]{16,26}",
+    "AKID": "[A-Za-z0-9]{32}",
+    "dapi": "[a-f0-9]{32}(?:-[0-9])?",
+    "do[opr]_v1_": "[a-f0-9]{64}",
+    r"hv[bsr]\.": r"[\w-]{24,300}",
+    "sha256~": r"[\w-]{43}",
+    "eyJ": r"[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{10,1000}",
+    "eyJrIjoi": "[A-Za-z0-9]{40,400}={0,2}",  # Grafana's older keys
+    # code and packages
+    "gh[pousr]_": "[A-Za-z0-9]{36,251}",
+    "github_pat_": r"\w{22,255}",
+    "gl(?:pat|ptt|dt|rt|cbt|ft|soat|oas|agent|imt)-": r"[\w-]{20,64}(?:\.[0-9a-z]{2,20})*",
+    "ATATT3": r"[\w\-=]{50,300}",
+    "ATBB": "[A-Za-z0-9]{28,40}",
+    "npm_": "[A-Za-z0-9]{36}",
+    "pypi-": r"[\w-]{50,250}",
+    "rubygems_": "[a-f0-9]{48}",
+    "dckr_[po]at_": r"[\w-]{24,64}",
+    "hf_": "[A-Za-z]{30,40}",
+    "PMAK-": "[a-fA-F0-9]{24}-[a-fA-F0-9]{34}",
+    "lin_(?:api|oauth)_": "[A-Za-z0-9]{32,64}",
+    "figd_": r"[\w-]{30,60}",
+    "pscale_(?:tkn|oauth|pw)_": r"[\w=.-]{32,64}",
+    "sbp_": "[a-f0-9]{40}",
+    # language models
+    "sk-": r"(?:[a-z0-9]{2,8}-){0,2}[\w-]{20,250}",
+    "gsk_": "[A-Za-z0-9]{40,64}",
+    "xai-": "[A-Za-z0-9]{60,100}",
+    "r8_": "[A-Za-z0-9]{37,40}",
+    "pplx-": "[A-Za-z0-9]{40,64}",
+    "tgp_v1_": r"[\w-]{32,64}",
+    "pcsk_": r"\w{40,100}",
+    "lsv2_[ps][tk]_": "[a-f0-9]{32}_[a-f0-9]{10}",
+    # payments and shops
+    "[sr]k_(?:live|test|prod)_": "[A-Za-z0-9]{16,250}",
+    "whsec_": "[A-Za-z0-9+/=]{16,120}",
+    "EAAA": r"[\w-]{56,64}",
+    "sq0(?:atp|csp|idp)-": r"[\w-]{22,60}",
+    "shp(?:at|ca|pa|ss)_": "[a-fA-F0-9]{32}",
+    "rzp_(?:live|test)_": "[A-Za-z0-9]{14}",
+    "skey_(?:test_)?": "[a-z0-9]{16,32}",
+    "xnd_(?:development|production)_": "[A-Za-z0-9]{30,100}",
+    "(?:SB-)?Mid-server-": r"[\w-]{16,40}",
+    "FLWSECK(?:_TEST)?-": "[a-zA-Z0-9]{12,40}(?:-X)?",
+    # mail, chat and telephones
+    r"SG\.": r"[\w-]{16,32}\.[\w-]{16,64}",
+    "key-": "[a-f0-9]{32}",
+    "xkeysib-": "[a-f0-9]{64}-[A-Za-z0-9]{16}",
+    "xox[abeprs]-": r"[\w-]{10,250}",
+    "xapp-[0-9]-": r"[\w-]{20,250}",
+    r"hooks\.slack\.com/(?:services|workflows|triggers)/": "[A-Za-z0-9/_-]{20,120}",
+    r"discord(?:app)?\.com/api/(?:v[0-9]{1,2}/)?webhooks/": r"[0-9]{17,20}/[\w-]{60,80}",
+    r"webhook\.office\.com/webhookb2/": r"[\w@-]{36,80}/IncomingWebhook/[\w-]{32}/[\w-]{36}",
+    r"[MNO][\w-]{23,27}\.": r"[\w-]{6}\.[\w-]{27,40}",  # Discord's bots
+    r"[0-9]{8,10}:AA": r"[\w-]{33}",  # Telegram's bots
+    "SK[a-f0-9]": "[a-f0-9]{31}",  # Twilio
+    "EAA[A-Z]": "[A-Za-z0-9]{90,400}",  # Facebook
+    # notes, tables and operations
+    "(?:ntn_|secret_)": "[A-Za-z0-9]{40,60}",
+    r"pat[A-Za-z0-9]{14}\.": "[a-f0-9]{64}",  # Airtable
+    "pat-(?:na|eu)[0-9]-": "[a-f0-9-]{36}",
+    "gl(?:sa|c)_": r"[\w+/]{32,400}={0,2}",
+    "NRAK-": "[A-Z0-9]{27}",
+    "NR(?:JS|II|AA)-": "[A-Za-z0-9]{19,40}",
+    r"dp\.(?:pt|st|ct|sa)\.": r"[\w.-]{40,64}",
+    r"dt0c01\.": r"[A-Z0-9]{24}\.[A-Z0-9]{64}",
+    "sntry[su]_": r"[\w=+/]{40,400}",
+    "pul-": "[a-f0-9]{40}",
+    r"[A-Za-z0-9]{14}\.atlasv1\.": r"[\w=-]{60,70}",
+    "AGE-SECRET-KEY-1": "[A-Z0-9]{58}",
+}
 _PREFIXED: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
-    r"(?:AKIA|ASIA)[A-Z0-9]{16}"
-    r"|AIza[\w-]{35}"
-    r"|gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_\w{22,255}"
-    r"|gl(?:pat|ptt|dt|rt)-[\w-]{20,64}"
-    r"|xox[abeprs]-[\w-]{10,250}"
-    r"|[sr]k_(?:live|test)_[A-Za-z0-9]{16,250}|whsec_[A-Za-z0-9+/=]{16,120}"
-    r"|sk-(?:[a-z0-9]{2,8}-){0,2}[\w-]{20,250}"
-    r"|hf_[A-Za-z]{30,40}|npm_[A-Za-z0-9]{36}|dop_v1_[a-f0-9]{64}|pypi-[\w-]{50,250}"
-    r"|SG\.[\w-]{16,32}\.[\w-]{16,64}"
-    r"|\d{8,10}:AA[\w-]{33}"
-    r"|eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{10,1000}"
-    r")(?![A-Za-z0-9])",
+    "(?<![A-Za-z0-9])(?:"
+    + "|".join(prefix + rest for prefix, rest in _FORMATS.items())
+    + ")(?![A-Za-z0-9])",
     re.ASCII,
 )
-_PREFIX: Final = re.compile(
-    r"AKIA|ASIA|AIza|gh[pousr]_|github_pat_|gl(?:pat|ptt|dt|rt)-|xox|k_live_|k_test_|whsec_|sk-|hf_"
-    r"|npm_|dop_v1_|pypi-|SG\.|:AA|eyJ"
-)
+_PREFIXES: Final = "|".join(_FORMATS)
 _PEM: Final = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[\s\S]{16,16000}?"
     r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
@@ -45,7 +112,8 @@ _NAMED: Final = re.compile(
 _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
 _NAME: Final = re.compile("key|secret|token|bearer")
 _PASSWORD: Final = re.compile(
-    r"(?:(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi)?|(?<![a-z])(?:pwd|db_pass)"
+    r"(?:(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi)?"
+    r"|(?<![a-z])(?:pwd|db_pass)(?![a-z])"
     r"|(?<![a-z])pass(?=[:=])|비번|รหัส(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
     r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi)?|kata sandi(?: saya)?|sandi(?: saya)?"
@@ -53,6 +121,42 @@ _PASSWORD: Final = re.compile(
     r"[\"'`]{0,2}\s{0,3}(?::|=|is|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?"
     r"\s{0,3}[\"'`「『]{0,2}([!-~]{6,64})",
     re.IGNORECASE,
+)
+# A password of letters alone is one only where a separator or a quote announces it, and its line
+# or quote ends after it: "password: sunflower", but not "Password: at least eight characters".
+_ANNOUNCED: Final = re.compile(r"[:=：][\s\"'`「『]*$|[\"'`「『]$")
+_ENDS: Final = re.compile(r"[\"'`」』]|[,;.]?[ \t]*(?:$|[\r\n])|です|입니다|ครับ|ค่ะ")
+_NO_PASSWORD: Final = re.compile(
+    "required|optional|missing|(?:in)?correct|invalid|wrong|unknown|expire[ds]|forgotten|hidden"
+    "|changed?|resets?|strings?|secrets?|passwords?|numbers?|letters|default|manual|disabled|enabled"
+    "|encrypted|hashed|masked|redacted|removed|protected|polic(?:y|ies)|settings|security|strength"
+    "|manager|verification|confirm(?:ation)?|repeat|updated?|created?|username|account|log(?:in|out)"
+    "|e?mail|please|prompt|returns?|undefined|integer|boolean|varchar|fields?|values?|credentials?"
+    "|authentication|tokens?|private|public|system|nothing|(?:any|some)thing|[a-z]+(?:_[a-z]+)+",
+    re.IGNORECASE,
+)
+# Codes that are sent or known by heart. "PIN code" is also what India calls a postal code.
+_CODE: Final = re.compile(
+    r"(?:\b(?:otp|one[- ]time (?:code|password|passcode|pin)|tac code|cvv2?|cvc"
+    r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa) code"
+    r"|kode (?:otp|verifikasi|keamanan)|mã (?:otp|pin|xác (?:minh|nhận|thực)))"
+    r"|\b(?:m-?)?pin(?! ?code)(?: number)?(?= {0,2}[:=]|['s]{0,2} (?:is|saya|adalah|ko|ay|của)\b)"
+    r"|認証(?:コード|番号)|確認コード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
+    r"|인증 ?번호|보안 ?코드"
+    r"|รหัส ?(?:otp|ยืนยัน|pin)|ओटीपी)"
+    r"(?: (?:saya|anda|ko|của tôi|của bạn))?"
+    r"(?:\s{0,2}(?::|=|：|is|は|が|是|为|為|은|는|คือ|là|adalah|ay|है))?"
+    r"\s{0,2}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.,][0-9])",
+    re.IGNORECASE,
+)
+_CODE_WORDS: Final = (
+    r"\botp|one[- ]time (?:code|pass|pin)|tac code|\bcvv|\bcvc|\bm?-?pin\b"
+    r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa) code"
+    r"|\bkode |\bmã |認証|確認コード|ワンタイム|暗証番号|验证码|驗證碼|인증|보안|รหัส|ओटीपी"
+)
+_CODE_WORD: Final = re.compile(_CODE_WORDS)
+_CURL_LOGIN: Final = re.compile(
+    r"\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']{1,64}:([^\s\"']{3,128})"
 )
 _PASSWORD_WORD: Final = re.compile(
     "passw|pass[:=]|비번|รหัส|passphrase|passcode|pwd|db_pass|パスワード|暗証番号|密[码碼]|口令|비밀번호"
@@ -64,11 +168,16 @@ _WORDS: Final = (
     "key|secret|token|bearer|basic|pass|pwd|private|パス|暗証番号|密码|密碼|口令|비밀번호|비번|패스워드|암호"
     "|รหัส|พาส|mật khẩu|sandi|contraseña|mot de pass|kennwort|पास|://|hf_"
 )
-_WORD: Final = re.compile(_WORDS)
-_DIGIT: Final = re.compile(r"\d")
-SIGNS: Final = f"(?i:{_WORDS})|{_PREFIX.pattern}"
+_WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
+SIGNS: Final = f"(?i:{_WORDS}|curl|{_CODE_WORDS})|{_PREFIXES}"
 """Words before secrets and passwords, and the prefixes of keys."""
-_PLACEHOLDER: Final = re.compile(r"^[<\[{$%*xX.]|\*{3}|your[_-]|example|placeholder|changeme", re.I)
+_PLACEHOLDER: Final = re.compile(
+    r"^[<\[{$%*xX.]|\*{3}|your[_-]|example|placeholder|changeme|^(?:password|passwd|pass|pwd)$",
+    re.I,
+)
+_CODE_LIKE: Final = re.compile(
+    r"^\(?[A-Za-z_]\w*(?:\.\w+)*(?:\(|\[)|^[A-Za-z_]\w*\.[A-Za-z_.]+$|^--"
+)
 _TRAILING: Final = "\"'`,.;:)」』"
 
 
@@ -81,14 +190,14 @@ class Secret(NamedTuple):
 
 
 def find_secrets(text: str) -> Iterator[Secret]:
-    """Find keys, tokens, private keys and passwords in a text."""
+    """Find keys, tokens, private keys, passwords and codes in a text."""
     lower = text.lower()
-    if _PREFIX.search(text) and (_DIGIT.search(text) or _WORD.search(lower)):
-        yield from (Secret("secret", *match.span()) for match in _PREFIXED.finditer(text))
+    if _may_hold_key().search(text):
+        for match in _PREFIXED.finditer(text):
+            if _is_mixed(match.group()):
+                yield Secret("secret", *match.span())
     if "PRIVATE KEY" in text:
         yield from (Secret("secret", *match.span()) for match in _PEM.finditer(text))
-    if "://" in text:
-        yield from (Secret("password", *match.span(1)) for match in _URL_PASSWORD.finditer(text))
     if _NAME.search(lower):
         for match in _NAMED.finditer(text):
             if _is_random(match.group(1)):
@@ -97,25 +206,61 @@ def find_secrets(text: str) -> Iterator[Secret]:
         for match in _BASIC.finditer(text):
             if _is_login(match.group(1)):
                 yield Secret("secret", *match.span(1))
+    yield from (Secret("password", *place) for place in _passwords(text, lower))
+
+
+@lru_cache(maxsize=1)
+def _may_hold_key() -> Any:
+    import re2
+
+    return re2.compile(_PREFIXES)
+
+
+def _passwords(text: str, lower: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of passwords after their word, in logins and URLs, and of codes."""
     if _PASSWORD_WORD.search(lower):
-        yield from _passwords(text)
+        yield from _named_passwords(text)
+    if _CODE_WORD.search(lower):
+        yield from (match.span(1) for match in _CODE.finditer(text))
+    if "://" in text:
+        yield from _logins(_URL_PASSWORD, text)
+    if "curl" in lower:
+        yield from _logins(_CURL_LOGIN, text)
 
 
-def _passwords(text: str) -> Iterator[Secret]:
+def _named_passwords(text: str) -> Iterator[tuple[int, int]]:
     for match in _PASSWORD.finditer(text):
         value = match.group(1).rstrip(_TRAILING)
-        if len(value) >= 6 and _is_password(value):
-            yield Secret("password", match.start(1), match.start(1) + len(value))
+        start, end = match.start(1), match.start(1) + len(value)
+        if _WORD_CHAR.match(text, start - 1):
+            continue  # the name is part of a word or a URL, such as PASSWORD@host
+        announced = _ANNOUNCED.search(text, match.start(), start) and _ENDS.match(text, end)
+        if len(value) >= 6 and _is_password(value, announced=announced is not None):
+            yield start, end
 
 
-def _is_password(value: str) -> bool:
-    """Return whether a word looks like a password: a digit, and something else."""
-    return (
-        any(c.isdigit() for c in value)
-        and not value.isdigit()
-        and _PLACEHOLDER.search(value) is None
-        and "://" not in value
-    )
+def _logins(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+    """Yield the passwords that follow a user name and a colon."""
+    for match in pattern.finditer(text):
+        if _PLACEHOLDER.search(match.group(1)) is None:
+            yield match.span(1)
+
+
+def _is_password(value: str, *, announced: bool) -> bool:
+    """Return whether a word looks like a password: a digit, and something else.
+
+    A word that is `announced` needs no digit.
+    """
+    if _PLACEHOLDER.search(value) or _CODE_LIKE.search(value) or "://" in value:
+        return False
+    if any(c.isdigit() for c in value):
+        return not value.isdigit()
+    return announced and _NO_PASSWORD.fullmatch(value) is None
+
+
+def _is_mixed(key: str) -> bool:
+    """Return whether a key has digits or both cases, unlike words after "sk-"."""
+    return any(c.isdigit() for c in key) or not (key.islower() or key.isupper())
 
 
 def _is_login(value: str) -> bool:

@@ -20,6 +20,8 @@ from stdnum.th import pin
 Maker = Callable[[Random], str]
 
 _LETTERS_AND_DIGITS = string.ascii_letters + string.digits
+_HEX = "0123456789abcdef"
+_UPPER = string.ascii_uppercase + string.digits
 _TAILS = ("1234", "5678", "4321", "2345", "3456", "1212", "5555")
 
 
@@ -147,6 +149,85 @@ def _token(prefix: str, count: int, alphabet: str = _LETTERS_AND_DIGITS, tail: s
     return make
 
 
+_ALPHABETS = {
+    "A": _LETTERS_AND_DIGITS,
+    "D": string.digits,
+    "H": _HEX,
+    "U": _UPPER,
+    "W": _LETTERS_AND_DIGITS + "_-",
+}
+
+
+def _key(form: str) -> Maker:
+    """Make keys of a form: parts with a separator between them, such as "gs|k_ A52".
+
+    A part is literal, without its bar, or an alphabet's letter and a count.
+    """
+
+    def make(pick: Random) -> str:
+        made = ""
+        for part in form.split():
+            if part[0] in _ALPHABETS and part[1:].isdigit():
+                made += _token("", int(part[1:]), _ALPHABETS[part[0]])(pick)
+            else:
+                made += part.replace("|", "")
+        return made
+
+    return make
+
+
+_VENDOR_KEYS = {
+    "groq": "gs|k_ A52",
+    "xai": "xa|i- A80",
+    "replicate": "r|8_ A37",
+    "perplexity": "ppl|x- A48",
+    "anthropic": "sk|-ant-api03- W95",
+    "pinecone": "pc|sk_ A60",
+    "langfuse": "sk|-lf- H8 - H4 - H4 - H4 - H12",
+    "google_oauth": "GOC|SPX- W28",
+    "google_access": "ya|29. W120",
+    "google_refresh": "1/|/0 W60",
+    "twilio": "S|K H32",
+    "mailgun": "ke|y- H32",
+    "brevo": "xkey|sib- H64 - A16",
+    "shopify": "shp|at_ H32",
+    "shopify_secret": "shp|ss_ H32",
+    "databricks": "da|pi H32",
+    "notion": "nt|n_ A46",
+    "notion_old": "sec|ret_ A43",
+    "linear": "lin|_api_ A40",
+    "airtable": "pa|t A14 . H64",
+    "square": "EA|AA W60",
+    "square_secret": "sq0|csp- W43",
+    "vault": "hv|s. W95",
+    "grafana": "gl|sa_ A32 _ H8",
+    "grafana_cloud": "gl|c_ A60",
+    "new_relic": "NR|AK- U27",
+    "postman": "PM|AK- H24 - H34",
+    "figma": "fi|gd_ W40",
+    "discord": "MT A24 . W6 . W38",
+    "discord_webhook": "discord.com/api/web|hooks/ D18 / W68",
+    "slack_webhook": "hooks.slack.com/ser|vices/T U10 /B U10 / A24",
+    "docker": "dckr|_pat_ W27",
+    "digitalocean": "do|o_v1_ H64",
+    "atlassian": "ATA|TT3 A180",
+    "terraform": "A14 .atlas|v1. W67",
+    "doppler": "dp|.pt. A43",
+    "hubspot": "pa|t-na1- H8 - H4 - H4 - H4 - H12",
+    "sentry": "snt|ryu_ H64",
+    "alibaba": "LT|AI A20",
+    "tencent": "AK|ID A32",
+    "razorpay": "rz|p_live_ A14",
+    "xendit": "xn|d_production_ A48",
+    "omise": "sk|ey_test_ H19",
+    "midtrans": "SB-M|id-server- W24",
+    "planetscale": "psc|ale_tkn_ W43",
+    "facebook": "EA|AM A150",
+    "age": "AGE-SEC|RET-KEY-1 U58",
+}
+"""Forms of vendors' keys. A bar keeps scanners from matching."""
+
+
 def _pem(pick: Random) -> str:
     label = pick.choice(("RSA ", "EC ", "OPENSSH ", "")) + "PRIVATE" + " KEY"
     lines = [_token("", 64)(pick) for _ in range(3)]
@@ -202,8 +283,6 @@ def _split(make: Maker, *lengths: int, mark: str = "-") -> Maker:
     return lambda pick: _grouped(make(pick), *lengths, mark=mark)
 
 
-_HEX = "0123456789abcdef"
-_UPPER = string.ascii_uppercase + string.digits
 _ANY_MOBILE = (*("090-T-T", "080-T-T"), "010-T-T", "0NN-T")
 
 
@@ -340,6 +419,12 @@ VALUES: dict[str, Maker] = {
     "secret.azure": _token("", 86, _LETTERS_AND_DIGITS + "/+", "=="),
     "secret.pem": _pem,
     "secret.ours": _token("sk" + "-ft-", 43),
+    **{f"secret.{vendor}": _key(form) for vendor, form in _VENDOR_KEYS.items()},
+    "password.words": lambda pick: pick.choice(
+        ("sunflower", "correct-horse-battery", "Tr!angle", "OpenSesame", "sakura-hanabi")
+    ),
+    "password.pin": lambda pick: _digits(pick, 4),
+    "password.otp": lambda pick: _digits(pick, 6),
     "password": lambda pick: (
         pick.choice(("Sunny", "tiger", "Kaze", "lotus")) + pick.choice("!@#$_") + _digits(pick, 4)
     ),
