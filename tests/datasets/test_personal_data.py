@@ -80,7 +80,7 @@ def test_each_kind_is_found_in_its_place(kind: str, language: str, text: str, va
         ("en", "1234 5678 9018 is a My Number in Japan alone"),
         ("en", "card 4111 1111 1111 1112 has a wrong check digit"),
         ("en", "S1234567A, ABCPE1234 and A123456780 are none"),
-        ("zh-Hans", "身份证110105194912310021"),
+        ("zh-Hans", "订单110105194912310021"),
         ("en", "pi is 3.14159265358979 and e is 2.718281828"),
         ("en", "user@localhost, a@b, @name"),
         ("en", "DE89 3704 0044 0532 0130 01"),
@@ -278,6 +278,7 @@ MAX_MISSED = {
     "phones": 4,
     "secrets_and_passports": 4,
     "names_and_addresses": 4,
+    "labeled": 2,
     "clean": 0,
 }
 

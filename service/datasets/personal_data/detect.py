@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from service.datasets.personal_data import credentials, emails_and_ips, names, national_ids
+from service.datasets.personal_data import (
+    credentials,
+    emails_and_ips,
+    labeled,
+    names,
+    national_ids,
+)
 from service.datasets.personal_data.addresses import address_signs, find_addresses
 from service.datasets.personal_data.characters import to_ascii
 from service.datasets.personal_data.credentials import find_secrets
@@ -21,6 +27,7 @@ from service.datasets.personal_data.emails_and_ips import (
     plain_email,
 )
 from service.datasets.personal_data.kinds import CustomKinds, re2_options
+from service.datasets.personal_data.labeled import find_labeled
 from service.datasets.personal_data.names import (
     find_names,
     find_names_by_pattern,
@@ -38,11 +45,12 @@ from service.datasets.personal_data.phones import (
     CARD,
     clue,
     find_phones,
+    is_labeled,
     is_labeled_other,
     phone_forms,
 )
 
-NUMBER_SIGNS: Final = r"\d(?:[ \-().]{0,3}\d){6}|[A-Z](?:[A-Z]{4}\d{4}[A-Z]|\d{6} ?\(?A)"
+NUMBER_SIGNS: Final = r"\d(?:[ \-().]{0,3}\d){6}|[A-Za-z](?:[A-Za-z]{4}\d{4}[A-Za-z]|\d{6} ?\(?A)"
 """A group of at least seven digits, or a number that contains letters."""
 # Without room for a single state, the automaton silently finds nothing. All signs together take a
 # hundredth of this.
@@ -60,6 +68,7 @@ class Signs(NamedTuple):
     addresses: bool = False
     ip_addresses: bool = False
     passports: bool = False
+    labeled: bool = False
     numbers: bool = False
 
 
@@ -87,6 +96,7 @@ def _sign_patterns(languages: tuple[str, ...]) -> tuple[Any, list[str]]:
         "addresses": address_signs(languages),
         "ip_addresses": emails_and_ips.IP_SIGNS,
         "passports": national_ids.SIGNS,
+        "labeled": labeled.SIGNS,
         "numbers": NUMBER_SIGNS,
     }
     kinds = [kind for kind, pattern in patterns.items() if pattern]
@@ -166,6 +176,8 @@ def find_all(
         found += [Found("ip_address", *place) for place in find_ip_addresses(plain)]
     if signs.passports:
         found += [Found("passport", *place) for place in find_passports(plain)]
+    if signs.labeled:
+        found += [Found(*one) for one in find_labeled(plain)]
     possible: list[Found] = []
     if signs.numbers and _LONG_NUMBER.search(plain) is not None:
         numbers, possible = _numbers_after(before, plain, languages)
@@ -247,19 +259,22 @@ def _shift(found: Iterable[Found], lead: int) -> Iterator[Found]:
 def _numbers(text: str, languages: tuple[str, ...]) -> tuple[list[Found], list[Found]]:
     certain: list[Found] = []
     possible: list[Found] = []
+    mistyped: list[Found] = []  # wrong check digits after the word for the ID
     digits = max(len(_DIGIT.findall(run)) for run in _RUN.findall(text))
     has_letter = _LETTER_AND_DIGIT.search(text) is not None
     for kind in NATIONAL_IDS:
         if digits < kind.digits or (kind.has_letter and not has_letter):
             continue
         for match in kind.pattern.finditer(text):
-            if kind.is_valid(match.group()):
-                found = Found(kind.kind, *match.span())
-                if _is_confirmed(kind, text, match, languages):
-                    certain.append(found)
-                elif not kind.languages.isdisjoint(languages) and clue(text, found.start) is None:
-                    possible.append(found)
-    certain += _accounts(text)
+            found = Found(kind.kind, *match.span())
+            if not kind.is_valid(match.group()):
+                if is_labeled(text, found.start, kind.words):
+                    mistyped.append(found)
+            elif _is_confirmed(kind, text, match, languages):
+                certain.append(found)
+            elif not kind.languages.isdisjoint(languages) and clue(text, found.start) is None:
+                possible.append(found)
+    certain += [*_outside(mistyped, certain), *_accounts(text)]
     for phone in find_phones(text, languages):
         found = Found("phone", phone.start, phone.end)
         (possible if phone.possible else certain).append(found)

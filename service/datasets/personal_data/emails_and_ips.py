@@ -11,6 +11,12 @@ _EMAIL: Final = re.compile(
     r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
     re.ASCII,
 )
+# Addresses with letters of other scripts (RFC 6531). Vowel signs are no word characters, so their
+# parts are what is no space and no mark.
+_ANY: Final = r"[^\s@.,;:!?()<>\[\]{}\"'`「」『』（）、。，：；/\\|=]"
+_INTERNATIONAL: Final = re.compile(
+    rf"(?<![\w.+-])(?:{_ANY}|[.](?=\S)){{1,64}}@(?:{_ANY}{{1,63}}\.){{1,8}}(?!\d){_ANY}{{2,24}}"
+)
 # "ann (at) example (dot) com" in any brackets; without brackets, only if both are written as words
 # and the end is a common domain.
 _AT: Final = (
@@ -48,6 +54,10 @@ def find_emails(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of email addresses in a text with ASCII marks: `text[start:end]`."""
     if "@" in text:
         yield from (match.span() for match in _EMAIL.finditer(text))
+        if not text.isascii():
+            for match in _INTERNATIONAL.finditer(text):
+                if not match.group().isascii() and not _EMAIL.search(match.group()):
+                    yield match.span()
     if may_hide_email(text):
         yield from hidden_emails(text)
 

@@ -25,10 +25,20 @@ SPELLED: Final = frozenset(
     | {"cn_resident_id", "hk_id", "id_nik", "in_aadhaar", "in_pan", "jp_my_number", "kr_rrn"}
     | {"my_nric", "ph_philsys", "ph_tin", "sg_nric", "th_national_id", "tw_national_id"}
     | {"vn_cccd"}
+    | {"bank_account", "drivers_license", "id_npwp", "in_gstin", "license_plate", "mac_address"}
+    | {"ng_bvn", "ng_nin", "us_ssn"}
 )
 """Kinds whose values have several spellings, such as with and without hyphens."""
 
-KINDS: Final = SPELLED | {"address", "ip_address", "password", "secret"}
+KINDS: Final = SPELLED | {
+    "address",
+    "birth_date",
+    "coordinates",
+    "crypto_address",
+    "ip_address",
+    "password",
+    "secret",
+}
 """All built-in kinds. Any other kind belongs to a recognizer of a project."""
 
 

@@ -281,6 +281,15 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         digits=4,
     ),
     _id(
+        "in_pan",
+        "India",
+        r"[a-z]{3}[abcfghljptk][a-z]\d{4}[a-z]",
+        _by_stdnum("in_.pan"),
+        "",
+        r"\bpan\b|पैन",
+        digits=4,
+    ),
+    _id(
         "id_nik",
         "Indonesia",
         r"\d{16}|\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4}|\d{6}[. -]\d{6}[. -]\d{4}",

@@ -13,6 +13,7 @@ Clue = Literal["own", "phone", "other"]
 BEFORE: Final = 48  # characters before a number that are searched for a word
 _AFTER: Final = 14
 _CLOSE: Final = 8
+_NEAR: Final = 16
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
@@ -105,6 +106,13 @@ def is_labeled_other(text: str, start: int, own: re.Pattern[str]) -> bool:
     window = text[max(start - BEFORE, 0) : start]
     other = _last(OTHER, window)
     return other > _last(own, window) and len(window) - other <= _CLOSE
+
+
+def is_labeled(text: str, start: int, own: re.Pattern[str]) -> bool:
+    """Return whether a word for the given kind is right before a number, such as `NIK: …`."""
+    window = text[max(start - BEFORE, 0) : start]
+    place = _last(own, window)
+    return place >= 0 and len(window) - place <= _NEAR and place >= _last(OTHER, window)
 
 
 def _last(pattern: re.Pattern[str], window: str) -> int:

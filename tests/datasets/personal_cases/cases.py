@@ -22,6 +22,7 @@ TOPICS = (
     "phones",
     "secrets_and_passports",
     "names_and_addresses",
+    "labeled",
     "bare_names",
     "clean",
     "words_like_names",

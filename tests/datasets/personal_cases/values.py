@@ -428,6 +428,33 @@ VALUES: dict[str, Maker] = {
     "password": lambda pick: (
         pick.choice(("Sunny", "tiger", "Kaze", "lotus")) + pick.choice("!@#$_") + _digits(pick, 4)
     ),
+    "bank_account": lambda pick: _digits(pick, pick.choice((7, 10, 12))),
+    "bank_account.grouped": lambda pick: _grouped(_digits(pick, 10), 3, 1, 5, 1),
+    "bank_account.ifsc": _key("ABCD 0 D6"),
+    "birth_date": lambda pick: _date(pick, pick.choice(("{d:02}/{m:02}/{y}", "{y}-{m:02}-{d:02}"))),
+    "birth_date.words": lambda pick: _date(pick, "{d} May {y}"),
+    "birth_date.cjk": lambda pick: _date(pick, "{y}年{m}月{d}日"),
+    "birth_date.ko": lambda pick: _date(pick, "{y}년 {m}월 {d}일"),
+    "drivers_license": lambda pick: _digits(pick, 12),
+    "drivers_license.letter": lambda pick: "D" + _digits(pick, 7),
+    "license_plate.in": lambda pick: "MH " + _digits(pick, 2) + " AB " + _digits(pick, 4),
+    "license_plate.id": lambda pick: "B " + _digits(pick, 4) + " XYZ",
+    "license_plate.jp": lambda pick: "品川 500 さ " + _grouped(_digits(pick, 4), 2, 2),
+    "license_plate.cn": lambda pick: "京A" + _digits(pick, 5),
+    "license_plate.kr": lambda pick: _digits(pick, 2) + "가 " + _digits(pick, 4),
+    "license_plate.th": lambda pick: "1กข " + _digits(pick, 4),
+    "license_plate.vn": lambda pick: "30A-" + _digits(pick, 3) + "." + _digits(pick, 2),
+    "mac_address": lambda pick: _grouped(_token("", 12, _HEX)(pick), 2, 2, 2, 2, 2, 2, mark=":"),
+    "crypto_address": _key("0 x H40"),
+    "crypto_address.bech": lambda pick: (
+        "bc1q" + _token("", 38, "acdefghjklmnpqrstuvwxyz023456789")(pick)
+    ),
+    "coordinates": lambda pick: f"35.{_digits(pick, 5)}, 139.{_digits(pick, 5)}",
+    "us_ssn": lambda pick: _grouped(_digits(pick, 9), 3, 2, 4),
+    "ng_nin": lambda pick: _digits(pick, 11),
+    "ng_bvn": lambda pick: "22" + _digits(pick, 9),
+    "id_npwp": lambda pick: _date(pick, "09.254.294.3-407.000"),
+    "in_gstin": lambda pick: "27" + _pan(pick) + "1Z5",
     "ip_address": _ipv4,
     "ip_address.six": _ipv6,
     # What is not personal.

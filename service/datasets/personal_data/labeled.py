@@ -1,0 +1,164 @@
+"""Finds values that a word before them makes personal, such as a date of birth or a bank account.
+
+The value alone says nothing: "12 May 1990" can be any date. Devices' and wallets' addresses are
+recognizable by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from service.datasets.personal_data.kinds import re2_options
+
+
+class _Labeled(NamedTuple):
+    """A kind: the words that announce it, and what a value looks like."""
+
+    kind: str
+    words: str
+    value: str
+
+
+_MONTH: Final = (
+    "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}|januari|februari|maret|mei|juni"
+    "|juli|agustus|oktober|desember|มกราคม|กุมภาพันธ์|มีนาคม|เมษายน|พฤษภาคม|มิถุนายน|กรกฎาคม|สิงหาคม"
+    "|กันยายน|ตุลาคม|พฤศจิกายน|ธันวาคม|[ก-ฮ]{1,2}\\.[ก-ฮ]{1,2}\\.|tháng \\d{1,2}"
+    "|जनवरी|फ़?रवरी|मार्च|अप्रैल|मई|जून|जुलाई|अगस्त|सितंबर|अक्टूबर|नवंबर|दिसंबर"
+)
+_DATE: Final = (
+    r"(?:19|20|25)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20|25)?\d\d"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?i:{_MONTH})(?:,? (?:năm )?\d{{4}})?"
+    rf"|(?i:{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
+    r"|(?:\d{4}|(?:明治|大正|昭和|平成|令和) ?\d{1,2}|民國 ?\d{2,3})"
+    r" ?[年년] ?\d{1,2} ?[月월] ?\d{1,2} ?[日일]"
+    r"|(?:19|20)\d{6}"
+)
+_PLATE: Final = (
+    r"[A-Z]{2}[ -]?\d{1,2}[ -]?[A-Z]{1,3}[ -]?\d{4}|\d{2}[A-Z]{1,2}\d?[ -]?\d{3}\.?\d{2}"
+    r"|[A-Z]{1,3}[ -]?\d{1,4}(?:[ -]?[A-Z]{1,3})?|\d{1,4}[ -]?[A-Z]{2,3}"
+    r"|[一-鿿][A-Z] ?[·・]? ?[A-Z0-9]{5,6}|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}"
+    r"|\d{2,3}[가-힣] ?\d{4}|\d?[ก-ฮ]{2}[ -]?\d{1,4}"
+)
+_DEGREES: Final = r"\d{1,3}°\d{1,2}['′]\d{1,2}(?:\.\d+)?[\"″]?"
+_LABELED: Final = (
+    _Labeled(
+        "bank_account",
+        r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
+        r"|\b(?:account|acct) (?:no|number|#)|\bifsc(?: code)?|\bsort code"
+        r"|口座番号|口座|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
+        r"|(?:số tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brekening"
+        r"|खाता (?:संख्या|नंबर)|account ko",
+        r"[A-Z]{4}0[A-Z0-9]{6}|\d{2}-\d{2}-\d{2}|\d(?:[ -]?\d){5,17}",
+    ),
+    _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?"),
+    _Labeled(
+        "birth_date",
+        r"date of birth|birth ?date|birthday|\bd\.?o\.?b\b\.?|\bborn(?: on)?|生年月日|誕生日|生まれ"
+        r"|出生(?:日期|年月日?|于|於)?|生日|생년월일|생일"
+        r"|วัน(?: เดือน ปี)?เกิด|เกิด(?:วันที่|เมื่อ)?"
+        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir|\blahir|जन्म ?(?:तिथि|तारीख|दिन)?"
+        r"|kaarawan|kapanganakan|ipinanganak",
+        _DATE,
+    ),
+    _Labeled(
+        "drivers_license",
+        r"(?:driver'?s?|driving) licen[cs]e|運転免許証?(?:番号)?|免許証番号"
+        r"|驾驶?[证照]|駕[照駛]執?照?|운전면허"
+        r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái xe|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
+        r"|lisensya",
+        r"(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}|[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]\d{2}-\d{2}-\d{6}",
+    ),
+    _Labeled(
+        "license_plate",
+        r"licen[cs]e plate|plate (?:no|number)|number plate"
+        r"|(?:vehicle|car) (?:no|number|registration)|\bplaka"
+        r"|ナンバー(?:プレート)?|車両番号|车牌(?:号码?)?|車牌(?:號碼?)?|차량 ?번호|번호판"
+        r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)"
+        r"|\bnopol|nomor polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
+        _PLATE,
+    ),
+    _Labeled(
+        "coordinates",
+        r"\bgps\b|coordinates?|\blat(?:itude)?\b|\blocation|緯度|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
+        r"|tọa độ|toạ độ|koordinat|निर्देशांक",
+        r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
+        r"(?:lon(?:gitude)?|lng|経度|经度|經度)?[:= ]{0,2}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
+        rf"|{_DEGREES} ?[NS],? ?{_DEGREES} ?[EW]",
+    ),
+    _Labeled("us_ssn", r"\bssn\b|social security(?: (?:no|number))?", r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
+    _Labeled("ng_nin", r"\bnin\b|national identification number", r"\d{11}"),
+    _Labeled("ng_bvn", r"\bbvn\b|bank verification number", r"\d{11}"),
+    _Labeled(
+        "id_npwp",
+        r"\bnpwp\b",
+        r"\d{2}\.?\d{3}\.?\d{3}\.?\d-?\d{3}\.?\d{3}|\d{16}|\d{4} \d{4} \d{4} \d{4}",
+    ),
+)
+# Between a word and its value: "number", "is" and "my" in each language, and marks.
+_BETWEEN: Final = (
+    r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
+    r"is|was|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|the|my|his|her|on"
+    r"|bank|account|vào|ผม|ฉัน){0,8}?"
+)
+_OWN: Final = {
+    "mac_address": r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"
+    r"(?![\w:-])",
+    "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
+    r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
+    "in_gstin": r"(?<!\w)\d{2}[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
+}
+"""Kinds whose values are recognizable without a word."""
+
+SIGNS: Final = "(?i:{})|{}".format(
+    "|".join(one.words for one in _LABELED),
+    r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9A-Za-z]{26}|\d[A-Z]{5}\d{4}[A-Z]",
+)
+"""The words, and parts of values that need none."""
+
+
+def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the kind and the position of each value in a text with ASCII digits and marks."""
+    for kind, pattern in _own_patterns():
+        for match in pattern.finditer(text):
+            if _is_own(kind, match.group()):
+                yield kind, *match.span()
+    words = _words()
+    for index in words.Match(text.encode("utf-8", "replace")) or ():
+        one = _LABELED[index]
+        for match in _pattern(one).finditer(text):
+            yield one.kind, *match.span(1)
+
+
+def _is_own(kind: str, value: str) -> bool:
+    """Return whether a value has the check digits of its kind."""
+    if kind == "crypto_address" and value[0] in "13":
+        from stdnum import bitcoin
+
+        return bool(bitcoin.is_valid(value))
+    return kind != "crypto_address" or any(c.isdigit() for c in value)
+
+
+@lru_cache(maxsize=1)
+def _own_patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((kind, re.compile(pattern, re.ASCII)) for kind, pattern in _OWN.items())
+
+
+@lru_cache(maxsize=1)
+def _words() -> Any:
+    import re2
+
+    words = re2.Set.SearchSet(re2_options(64 << 20))
+    for one in _LABELED:
+        words.Add(f"(?i:{one.words})")
+    words.Compile()
+    return words
+
+
+@lru_cache(maxsize=len(_LABELED))
+def _pattern(one: _Labeled) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?i:(?:{one.words}){_BETWEEN})(?<![A-Za-z0-9.])({one.value})(?![A-Za-z0-9]|[.,]\d)"
+    )
