@@ -1,7 +1,8 @@
 """A server's whole life, from the bundle to the removal: `make proof NAME=server`.
 
 The tests run in order on one machine in namespaces: Debian with systemd, no Python, and no network
-but loopback.
+but loopback. To continue a run with other tests (`-k`), FINETUNED_SERVER_KEEP names a folder for
+the bundles and the machine's disk, which are then reused.
 """
 
 from __future__ import annotations
@@ -40,11 +41,25 @@ NEXT, BROKEN = "0.99.1", "0.99.2"
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> Path:
-    """This version's bundle, one of a next version, and one of a version that does not start."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for bundles and disks."""
     if why := machine.why_not():
         pytest.skip(why)
-    place = tmp_path_factory.mktemp("bundles")
+    if kept := os.environ.get("FINETUNED_SERVER_KEEP"):
+        yield Path(kept)
+        return
+    made = tmp_path_factory.mktemp("server")
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def bundles(home: Path, demo_model_path: Path) -> Path:
+    """This version's bundle, one of a next version, and one of a version that does not start."""
+    place = home / "bundles"
+    if (place / "broken" / "SHA256SUMS").exists():
+        return place
+    place.mkdir(parents=True)
     key = place / "release.pem"
     key.write_bytes(SigningKey.generate().pem)
     (place / "release.pub").write_text(SigningKey.from_pem(key.read_bytes()).public.pem, "ascii")
@@ -91,16 +106,14 @@ def make_variant(place: Path, name: str, version: str, key: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def server(home: Path, bundles: Path) -> Iterator[Machine]:
     """A started machine without finetuned."""
-    made = Machine(tmp_path_factory.mktemp("server"), bundles)
+    made = Machine(home / "disk", bundles)
     try:
         made.boot()
         yield made
     finally:
         made.cut_power()
-        shutil.rmtree(made.disk, ignore_errors=True)
-        shutil.rmtree(bundles, ignore_errors=True)
 
 
 def install(server: Machine, name: str, options: str = "") -> str:
