@@ -163,6 +163,8 @@ install_release() {
 }
 
 set_setting() { # name, value
+    ! grep -qxF "$1='$2'" "$settings" || return 0
+    changed=yes
     sed -i "/^$1=/d" "$settings"
     echo "$1='$2'" >>"$settings"
 }
@@ -179,6 +181,7 @@ write_settings() {
     if [ -n "$tls_cert$tls_key" ]; then
         [ -f "$tls_cert" ] && [ -f "$tls_key" ] || fail "certificate and key belong together" \
             "give --tls-cert FILE and --tls-key FILE"
+        cmp -s "$tls_cert" /etc/finetuned/tls-cert.pem || changed=yes
         install -g finetuned -m 0640 "$tls_cert" /etc/finetuned/tls-cert.pem
         install -g finetuned -m 0640 "$tls_key" /etc/finetuned/tls-key.pem
         set_setting FINETUNED_API_TLS_CERT /etc/finetuned/tls-cert.pem
@@ -307,13 +310,15 @@ install_command() {
         run_as_service "$release" doctor --data-dir "$data" --port "$(setting PORT)" ||
             say "doctor names what is missing; continuing"
         if [ -z "$no_start" ]; then
+            [ -z "$changed" ] || systemctl stop "$service" # it reads its settings when it starts
             start
             wait_until_healthy || fail "the service does not become ready" \
                 "see above, and $data/logs; then run this again"
         fi
     fi
     if [ -n "$firewall" ]; then
-        sed "s/@PORT@/$(setting PORT)/" "$release/server/firewall.nft" >/etc/finetuned/firewall.nft
+        [ -f /etc/finetuned/firewall.nft ] || cp "$release/server/firewall.nft" /etc/finetuned/
+        sed -i "s/^define api = .*/define api = $(setting PORT)/" /etc/finetuned/firewall.nft
         systemctl enable --quiet finetuned-firewall.service
         systemctl restart finetuned-firewall.service || fail "the rules of the firewall are not accepted" \
             "see 'journalctl -u finetuned-firewall' and /etc/finetuned/firewall.nft"
@@ -410,7 +415,7 @@ uninstall_command() {
 
 # --- Arguments -----------------------------------------------------------------------------------
 
-key='' unsigned='' host='' port='' tls_cert='' tls_key='' firewall='' no_start='' force='' purge=''
+key='' unsigned='' host='' port='' tls_cert='' tls_key='' firewall='' no_start='' force='' purge='' changed=''
 words=()
 while (($#)); do
     case $1 in

@@ -25,7 +25,10 @@ from service.cli.connections import (
     storage_url,
 )
 from service.cli.rebuild import Rebuild, RebuiltLog
+from service.core.redis import Client
 from service.core.storage import Storage
+from service.projects.records import Projects
+from service.standalone.layout import DataLayout
 from service.web.audit_events import AuditEvent
 
 _PATIENCE_S = 60.0
@@ -103,10 +106,21 @@ async def restore(
             only_records=only_records,
             finish=finish,
         )
+        key = await _remove_unknown_key(redis, data_dir)
     lines = [f"restored {_contents(done.manifest)}"]
     if only_records:
         lines.append(f"rebuilt what is newer: {_counts(newer)}")
-    return [*lines, *_removed(done.removed)]
+    return [*lines, *_removed(done.removed), *key]
+
+
+async def _remove_unknown_key(redis: Client, data_dir: Path | None) -> list[str]:
+    """Remove the first admin key of another installation, such as a new server's."""
+    if data_dir is None or not (file := DataLayout(data_dir).api_key).exists():
+        return []
+    if await Projects(redis).find_principal(file.read_text("ascii").strip()):
+        return []
+    file.unlink()
+    return [f"removed {file}, which the backup does not know: the next start makes a new admin key"]
 
 
 async def rebuild(data_dir: Path | None, journal: str | None) -> list[str]:

@@ -33,7 +33,7 @@ from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.model_folder import folder_fault, serving_fault
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.placement import Placement, summary, wanted_engines
-from service.standalone.ports import PortError, holder_of, listen, runner_of
+from service.standalone.ports import PortError, listen, running_up
 from service.standalone.services import GPU_SHARING, engine_name, running_store
 from service.standalone.sharing import Choice, choose_sharing, place_all
 
@@ -441,10 +441,8 @@ def _port(port: int, data_dir: Path) -> Finding:
         for one in listen("127.0.0.1", port, "--port"):
             one.close()
     except PortError as e:
-        holder = holder_of(port)
-        is_own = holder and holder.data_dir and holder.data_dir.resolve() == data_dir.resolve()
-        pid = holder.pid if holder and is_own else runner_of(data_dir, port)
-        if pid is not None:
+        pid, served = running_up(data_dir) or (None, None)
+        if served == port:
             return Finding("ok", name, f"in use by this installation (pid {pid})")
         what, _, how = str(e).partition(": ")
         return Finding("missing", name, what.removeprefix(f"{name} is "), how, "port_in_use")

@@ -22,7 +22,7 @@ import psutil
 
 from service import offline
 from service.config import Settings
-from service.standalone.layout import DataLayout
+from service.standalone.ports import running_up
 
 _INTERVAL_S: Final = 0.05
 _DNS: Final = 53
@@ -116,8 +116,8 @@ def _network_of(pid: int) -> str:
 
 def _processes(data_dir: Path) -> Iterator[psutil.Process]:
     """Yield the processes of `up` on this folder, or else all of the service on this machine."""
-    up = _running_up(data_dir)
-    roots = {up} if up is not None else set(_by_command())
+    up = running_up(data_dir)
+    roots = {up[0]} if up is not None else set(_by_command())
     found: dict[int, psutil.Process] = {}
     for pid in roots - {os.getpid()}:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -132,15 +132,6 @@ def _by_command() -> Iterator[int]:
         with contextlib.suppress(psutil.Error):
             if _IS_OURS.search(" ".join(process.cmdline())):
                 yield process.pid
-
-
-def _running_up(data_dir: Path) -> int | None:
-    """Return the process of `up` on this folder, from its lock."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        said = (DataLayout(data_dir.resolve()).root / "lock").read_text("ascii")
-        if (match := re.match(r"pid (\d+)", said)) and psutil.pid_exists(int(match[1])):
-            return int(match[1])
-    return None
 
 
 def _name(command: list[str]) -> str:

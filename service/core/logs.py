@@ -38,18 +38,21 @@ def bound(variable: ContextVar[str | None], value: str) -> Iterator[None]:
         variable.reset(token)
 
 
+def formatter(process: str) -> logging.Formatter:
+    """Return the formatter of all log lines of a process, which is named in each of them."""
+    return JsonFormatter(
+        "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s %(job_id)s",
+        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        static_fields={"process": process},
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    )
+
+
 def configure(process: str, level: str = "INFO") -> None:
     """Send all log lines to stderr as JSON, labeled with the process that they come from."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_Ids())
-    handler.setFormatter(
-        JsonFormatter(
-            "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s %(job_id)s",
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-            static_fields={"process": process},
-            datefmt="%Y-%m-%dT%H:%M:%S%z",
-        )
-    )
+    handler.setFormatter(formatter(process))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

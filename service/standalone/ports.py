@@ -46,16 +46,17 @@ def holder_of(port: int) -> Holder | None:
     return None
 
 
-def runner_of(data_dir: Path, port: int) -> int | None:
-    """Return the PID of the `up` that serves this folder on a port, or None.
+def running_up(data_dir: Path) -> tuple[int, int] | None:
+    """Return the PID and the port of the `up` that runs on this folder, or None.
 
-    Systemd may give `up` capabilities, which hide its sockets even from its own user.
+    The lock file says so, because systemd may give `up` capabilities, which hide its sockets even
+    from its own user.
     """
     with contextlib.suppress(psutil.Error, OSError, ValueError):
-        pid, _, served = (data_dir / "lock").read_text("utf-8").partition(", port ")
+        pid, _, port = (data_dir / "lock").read_text("utf-8").partition(", port ")
         process = psutil.Process(int(pid.removeprefix("pid ")))
-        if int(served) == port and _is_finetuned(process):
-            return process.pid
+        if _is_finetuned(process):
+            return process.pid, int(port)
     return None
 
 

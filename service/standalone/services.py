@@ -139,6 +139,8 @@ def valkey(layout: DataLayout, ports: Ports) -> Service:
                 "appendonly yes",
                 'save ""',
                 "daemonize no",
+                "log-format logfmt",
+                "log-timestamp-format iso8601",
                 # Records are not a cache: a full store rejects writes and evicts nothing.
                 f"maxmemory {max(memory_bytes() // 8, _MIN_STORE_BYTES)}",
                 "maxmemory-policy noeviction",

@@ -315,8 +315,13 @@ async def test_a_standalone_folder_is_restored(http, site, tmp_path):
     assert {path.stat().st_mode & 0o077 for path in Path(site.place).rglob("*")} == {0}
     [listed] = run("backups", site.place).stdout.splitlines()
     folder = tmp_path / "standalone"
+    folder.mkdir()
+    key = folder / "api-key"
+    key.write_text("sk-ft-of-the-installation-before")
     done = run("restore", site.place, "--data-dir", str(folder))
-    assert done.stdout == f"restored {listed}\n", done.stderr
+    removed = f"removed {key}, which the backup does not know: the next start makes a new admin key"
+    assert done.stdout == f"restored {listed}\n{removed}\n", done.stderr
+    assert not key.exists()
     again = run("restore", site.place, "--data-dir", str(folder))
     assert (again.returncode, "is not empty" in again.stderr) == (1, True)
     assert [path.read_bytes() for path in folder.glob("storage/*/files/*/content")] == [b"kept"]
@@ -324,6 +329,15 @@ async def test_a_standalone_folder_is_restored(http, site, tmp_path):
         site.empty = site.empty.model_copy(update={"redis_url": type(site.empty.redis_url)(url)})
         async with connected(site.empty) as redis:
             assert await reply(redis.hkeys("finetuned:project-names")) == [b"acme"]
+
+
+async def test_a_restore_keeps_the_admin_key_that_the_backup_knows(http, site, tmp_path):
+    assert run("backup", site.place, **environment(site)).returncode == 0
+    key = tmp_path / "api-key"
+    key.write_text(http.headers["authorization"].removeprefix("Bearer ") + "\n")
+    done = run("restore", site.place, "--data-dir", str(tmp_path))
+    assert done.stdout.count("\n") == 1, done.stdout + done.stderr
+    assert key.exists()
 
 
 @pytest.mark.parametrize("place", ["", "backups", ".."])

@@ -23,7 +23,7 @@ from tests.cached import cache
 SUITE: Final = "trixie"
 # What the smallest server has. Python, compilers and libraries come with the bundle.
 _PACKAGES: Final = "systemd,systemd-sysv,dbus,openssl"
-_PROGRAMS: Final = ("debootstrap", "unshare", "nsenter", "pivot_root")
+_PROGRAMS: Final = ("debootstrap", "unshare", "nsenter", "pivot_root", "ip")
 _PATIENCE_S: Final = 120.0
 # /tmp is noexec, as hardened servers have it.
 _INIT: Final = """
@@ -48,6 +48,20 @@ ln -s pts/ptmx dev/ptmx
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 pivot_root . .old
 exec chroot . sh -c 'umount -l /.old; exec env -i container=test /lib/systemd/systemd'
+"""
+
+
+# Another machine that connects by a cable, and a port. Its network ends with it.
+_OUTSIDE: Final = """
+set -eu
+ip link add outside type veth peer name inside netns $PID
+nsenter --target=$PID --net sh -euc 'ip addr add 192.0.2.2/24 dev inside; ip link set inside up'
+ip addr add 192.0.2.1/24 dev outside
+ip link set outside up
+code=0
+timeout 10 bash -c "exec 3<>/dev/tcp/192.0.2.2/$PORT" || code=$?
+ip link del outside
+exit $code
 """
 
 
@@ -136,13 +150,11 @@ class Machine:
 
     def run(self, command: str, *, check: bool = True, env: Mapping[str, str] | None = None) -> str:
         """Run a command of bash as root, and return its output, stderr included."""
-        assert self._outer is not None
-        children = psutil.Process(self._outer.pid).children()
-        if not children:
+        if (pid := self._first_process()) is None:
             return ""
         spaces = ["--mount", "--pid", "--cgroup", "--net", "--uts", "--ipc", "--root"]
         done = subprocess.run(
-            ["nsenter", f"--target={children[0].pid}", *spaces, "bash", "-c", command],
+            ["nsenter", f"--target={pid}", *spaces, "bash", "-c", command],
             env={"PATH": "/usr/local/bin:/usr/sbin:/usr/bin", "HOME": "/root", **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -153,6 +165,21 @@ class Machine:
         if check and done.returncode:
             raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}")
         return done.stdout
+
+    def _first_process(self) -> int | None:
+        assert self._outer is not None
+        children = psutil.Process(self._outer.pid).children()
+        return children[0].pid if children else None
+
+    def accepts_from_outside(self, port: int) -> bool:
+        """Return whether another machine can connect to a port of this one."""
+        env = {"PATH": os.environ["PATH"], "PID": str(self._first_process()), "PORT": str(port)}
+        done = subprocess.run(
+            ["unshare", "--net", "sh", "-c", _OUTSIDE], env=env, check=False, capture_output=True
+        )
+        # 124: no answer. 1: refused.
+        assert done.returncode in {0, 1, 124}, done.stderr.decode()
+        return done.returncode == 0
 
     def reboot(self) -> None:
         """Shut down in order, and start again."""

@@ -70,7 +70,9 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-# vLLM's own variable, for operators: a CPU engine next to others is faster on its own cores.
+# vLLM's own variables, for operators. By default, it logs JSON as the other processes do.
+_LOGGING = "VLLM_LOGGING_CONFIG_PATH"
+# A CPU engine next to others is faster on its own cores.
 _BIND = "VLLM_CPU_OMP_THREADS_BIND"
 # A machine with few cores is one NUMA node, where vLLM's "auto" would leave a core unused.
 _BIND_ALL_UP_TO_CORES = 8
@@ -184,7 +186,7 @@ def engine_command(
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
         **offline.VARIABLES,
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
-        "VLLM_LOGGING_COLOR": "0",
+        _LOGGING: os.environ.get(_LOGGING) or str(Path(__file__).with_name("logging.json")),
         **_machine_env(settings, machine),
         **_network_env(extra, os.environ),
         **environment(os.environ),
