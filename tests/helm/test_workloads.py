@@ -295,6 +295,9 @@ def test_priority_classes(render):
         ("Deployment", "worker-gpu", "training"),
     ]:
         assert rendered.pod(kind, name)["priorityClassName"] == f"ft-{kind_of}"
+    # Kubernetes refuses a pod with a class that does not exist.
+    named = {pod.get("priorityClassName") for _, pod in rendered.pods()}
+    assert named == {"ft-serving", "ft-training", None}
 
 
 @pytest.mark.parametrize("profile", [None, *PROFILES])
