@@ -80,7 +80,7 @@ labels: {{- include "finetuned.labels" . | nindent 2 }}
 {{/* Priority class given in the values, or the one that the chart creates: dict root, given, kind (serving, training or empty). */}}
 {{- define "finetuned.priorityClass" -}}
 {{- if .given -}}{{ .given }}
-{{- else if and .kind .root.Values.priorityClasses.create -}}{{ include "finetuned.fullname" .root }}-{{ .kind }}
+{{- else if and .kind .root.Values.priorityClasses.create -}}{{ .root.Release.Namespace }}-{{ include "finetuned.fullname" .root }}-{{ .kind }}
 {{- end -}}
 {{- end }}
 
