@@ -52,10 +52,10 @@ PROOFS: Final = {
         "FINETUNED_STATELESS=1 python -m pytest tests/e2e/test_stateless.py",
     ),
     "rollout": Proof(
-        "streams of minutes survive the replacement of two apis and two engines; LENGTH=tokens",
-        6,
+        "streams of minutes survive the replacement of two apis and two engines; LENGTH=seconds",
+        8,
         "a new version of vLLM or uvicorn; a change of how processes stop",
-        "FINETUNED_ROLLOUT=1 FINETUNED_ROLLOUT_LENGTH=${LENGTH:-10000} python -m pytest -q -s "
+        "FINETUNED_ROLLOUT=1 FINETUNED_ROLLOUT_S=${LENGTH:-120} python -m pytest -q -s "
         "tests/e2e/test_rollout.py",
     ),
     "egress": Proof(

@@ -24,7 +24,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ import yaml
 
 from scripts.helm_tools import folder as helm_folder
 from service.core.encryption.signing import from_file
+from tests.node import built, npm
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = (".", "clients/python", "clients/cli", "clients/migrate")
@@ -190,21 +191,38 @@ def bill_of_materials(version: str, root: Path = ROOT) -> dict[str, Any]:
     }
 
 
-def image_digests(version: str) -> list[str]:
-    """Build the images and return a line `NAME@DIGEST` for each. Raises NotReleasable."""
+def pack_client(output: Path) -> None:
+    """Pack the TypeScript client. npm writes no time of the build."""
+    client = built(ROOT / "clients" / "typescript")
+    npm("pack", "--pack-destination", str(output), cwd=client)
+
+
+def require_builder() -> None:
+    """Check what --images needs. Raises NotReleasable."""
     if shutil.which("buildah") is None:
         raise NotReleasable("--images needs buildah, which reports the digests of images")
+    if not os.environ.get("PREFIX"):
+        raise NotReleasable("--images needs a registry, such as PREFIX=registry.example.com/team/")
+
+
+def build_images(version: str) -> list[str]:
+    """Build the images and return their names. Raises NotReleasable."""
     env = {**os.environ, "BUILDER": "buildah"}
-    subprocess.run(["scripts/images.sh", *_IMAGES], check=True, cwd=ROOT, env=env)
-    names = [f"{os.environ.get('PREFIX', '')}finetuned-{image}:{version}" for image in _IMAGES]
-    form = "{{.FromImageDigest}}"
-    return [
-        f"{name}@{_output('buildah', 'inspect', '--type', 'image', '--format', form, name)}"
-        for name in names
-    ]
+    try:
+        subprocess.run(["scripts/images.sh", *_IMAGES], check=True, cwd=ROOT, env=env)
+    except subprocess.CalledProcessError as e:
+        raise NotReleasable("the images cannot be built; buildah has printed the cause") from e
+    return [f"{os.environ['PREFIX']}finetuned-{image}:{version}" for image in _IMAGES]
 
 
-def write(version: str, output: Path, *, key: Path | None, images: bool) -> None:
+def push_image(name: str) -> str:
+    """Push an image to its registry and return `NAME@DIGEST`. Compression changes the digest."""
+    with tempfile.NamedTemporaryFile() as digest:
+        _run("buildah", "push", "--quiet", "--digestfile", digest.name, name, f"docker://{name}")
+        return f"{name}@{Path(digest.name).read_text().strip()}"
+
+
+def write(version: str, output: Path, *, key: Path | None, digests: Sequence[str] = ()) -> None:
     """Write the folder of a release from the current commit. Raises NotReleasable."""
     if output.exists() and any(output.iterdir()):
         raise NotReleasable(f"{output} is not empty: name another folder")
@@ -221,6 +239,7 @@ def write(version: str, output: Path, *, key: Path | None, images: bool) -> None
         for folder in (output, again):
             build_wheels(source, folder, epoch)
             chart = build_chart(source, folder, epoch)
+            pack_client(folder)
         for file in sorted(again.iterdir()):
             if file.read_bytes() != (output / file.name).read_bytes():
                 raise NotReleasable(f"{file.name} is not reproducible: two builds differ")
@@ -232,7 +251,7 @@ def write(version: str, output: Path, *, key: Path | None, images: bool) -> None
         }
         write_tar(output / f"{chart.stem}.oci.tar.gz", oci, int(epoch))
     text = notes((ROOT / "CHANGELOG.md").read_text("utf-8"), version)
-    lines = [f"chart finetuned:{version}@{digest}", *(image_digests(version) if images else [])]
+    lines = [f"chart finetuned:{version}@{digest}", *digests]
     (output / "DIGESTS").write_text("\n".join(lines) + "\n")
     (output / "NOTES.md").write_text(f"# finetuned {version}\n\n{text}")
     sbom = json.dumps(bill_of_materials(version), indent=1)
@@ -266,15 +285,19 @@ def main() -> None:
     parser.add_argument("version")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "release")
     parser.add_argument("--sign", type=Path, metavar="KEY", help="Ed25519 private key, PEM")
-    parser.add_argument("--images", action="store_true", help="build the images with buildah")
-    parser.add_argument("--dry-run", action="store_true", help="neither commit nor tag")
+    parser.add_argument("--images", action="store_true", help="build images and push them")
+    parser.add_argument("--dry-run", action="store_true", help="neither commit, tag nor push")
     given = parser.parse_args()
     try:
         check(given.version)
+        if given.images:
+            require_builder()
         _run(sys.executable, "-m", "pytest", "-q", "tests/upgrade")
         if not given.dry_run:
             save_contract(given.version)
-        write(given.version, given.output, key=given.sign, images=given.images)
+        names = build_images(given.version) if given.images else []
+        digests = [] if given.dry_run else [push_image(name) for name in names]
+        write(given.version, given.output, key=given.sign, digests=digests)
     except NotReleasable as e:
         sys.exit(f"release: {e}")
     if not given.dry_run:

@@ -48,7 +48,7 @@ def adapter(shapes: Mapping[str, Sequence[int]] = PAIR, **config: Any) -> dict[s
 
 def base_folder(folder: Path) -> Path:
     """Write a base model that the adapter fits."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     shapes = {f"{Q}.weight": (32, 16), "model.embed_tokens.weight": (100, 16)}
     (folder / "model.safetensors").write_bytes(safetensors(shapes))
     (folder / "config.json").write_text("{}")

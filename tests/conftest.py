@@ -39,6 +39,7 @@ from service.standalone.services import demo_model_wheel, free_port
 from service.standalone.up import DEMO_MODEL
 from service.web.wire.protocol import HttpProtocol
 from tests import parallel
+from tests.adapters import safetensors
 from tests.cached import cache
 
 if TYPE_CHECKING:
@@ -203,8 +204,12 @@ def signing_key(folder: Path) -> Path:
 def settings(redis_url: str, tmp_path: Path) -> Settings:
     """Settings with an empty database, an empty folder and one base model in the catalog."""
     models_file = tmp_path / "models.yaml"
+    base = tmp_path / "base"  # of unknown dimensions and without a tokenizer
+    base.mkdir(exist_ok=True)
+    (base / "config.json").write_text("{}")
+    (base / "model.safetensors").write_bytes(safetensors({}))
     models_file.write_text(
-        f"models:\n- {{id: {BASE_MODEL}, path: {tmp_path}/base, license: mit, "
+        f"models:\n- {{id: {BASE_MODEL}, path: {base}, license: mit, "
         "context_length: 2048, parameters: 135000000}\n",
         "utf-8",
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr, TypeAdapter, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, TypeAdapter, field_validator
 
 from service.config.fields import GIB, CommaSeparated
 
+log = logging.getLogger(__name__)
 _URLS = TypeAdapter(dict[str, str])
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 NEVER_PASSED_ON = frozenset(
@@ -101,21 +103,27 @@ class GatewaySettings(BaseModel):
         "docs/serving.md, separated by commas. They are passed on without checks.",
     )
 
+    _read_upstreams: dict[str, str] | None = PrivateAttr(default=None)
+
     @property
     def engine_urls(self) -> dict[str, str]:
         """The URLs of `upstreams` and of its file as it is now.
 
-        Raises ValueError if the file cannot be read. Not all processes that share the settings of
-        an installation have it.
+        While the file cannot be read, they stay as they were. Raises ValueError if it never could:
+        not all processes that share the settings of an installation have it.
         """
         file = self.upstreams_file
         if file is None:
             return self.upstreams
         try:
-            return self.upstreams | _URLS.validate_json(file.read_bytes())
+            self._read_upstreams = _URLS.validate_json(file.read_bytes())
         except (OSError, ValueError) as e:
             wanted = 'such as {"MODEL": "http://HOST:PORT"}'
-            raise ValueError(f"FINETUNED_UPSTREAMS_FILE: {file} is not JSON {wanted}: {e}") from e
+            fault = f"FINETUNED_UPSTREAMS_FILE: {file} is not JSON {wanted}: {e}"
+            if self._read_upstreams is None:
+                raise ValueError(fault) from e
+            log.warning("the last list of engines is used: %s", fault)
+        return self.upstreams | self._read_upstreams
 
     @field_validator("extra_request_fields")
     @classmethod

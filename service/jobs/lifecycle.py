@@ -77,6 +77,12 @@ def lose_preparation(job: JobRecord, own: JobRecord, most_lost: int, now_s: int)
     return job.model_copy(update={"attempt": job.attempt + 1, "fruitless_attempts": lost})
 
 
+def await_model(job: JobRecord, own: JobRecord) -> JobRecord:
+    """Note that the files of the base model are not complete."""
+    _require_status(job, own, Status.VALIDATING)
+    return job.model_copy(update={"awaits_model": True})
+
+
 def requeue(job: JobRecord, own: JobRecord) -> JobRecord:
     """Requeue a job whose worker took the queue entry but died before starting the attempt."""
     return _queue_next(_require_status(job, own, Status.QUEUED))

@@ -140,6 +140,7 @@ class JobRecord(AttemptedRecord):
     sharding: Sharding | None = None  # as planned, if the worker has several GPUs
     longest_row: int | None = None  # in tokens, of the training file; None if unknown
     awaits_memory: bool = False  # an event says that no online worker has enough memory
+    awaits_model: bool = False  # an event says that the base model's files are not complete
     memory_retries: int = 0  # attempts that ran out of memory and were retried with a smaller plan
     # Half of the held-out rows are not used to choose a checkpoint or a trial. False in older
     # records, also of jobs that chose by all held-out rows.
@@ -243,7 +244,8 @@ class CheckpointRecord(Record):
 EVENT_CODES: Final = frozenset(
     {"created", "validating", "validated", "no_held_out_rows", "started", "restarted", "pausing"}
     | {"paused", "resumed", "cancelled", "stopped", "drained", "requeued", "waits_for_sweep"}
-    | {"trial_continues", "attempt_lost", "awaits_memory", "model_created", "completed"}
+    | {"trial_continues", "attempt_lost", "awaits_memory", "awaits_model", "model_created"}
+    | {"completed"}
     | {"serve_parity", "memory", "gradient_checkpointing", "inputs_on_host", "sharding", "setting"}
 )
 """Codes of events that clients can word, in `data.code`. Their figures are in `data`, too."""

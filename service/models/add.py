@@ -53,6 +53,7 @@ def add_model(
     check_id(model_id)
     if catalogue.get(model_id) is not None:
         raise CatalogueError(f"the catalog already has a model '{model_id}'")
+    catalogue.require_writable()
     target = models_dir / model_id.replace("/", "--")
     if source.suffix.lower() == ".gguf":
         if license_id is None:

@@ -192,6 +192,15 @@ class Catalogue:
             self._stamp = None
             self._write([m for m in self.all() if m.id != model_id])
 
+    def require_writable(self) -> None:
+        """Raise CatalogueError if the file cannot be replaced, as in a pod of the chart."""
+        folder = self.file.parent
+        if folder.exists() and not os.access(folder, os.W_OK):
+            raise CatalogueError(
+                f"the model catalog {self.file} cannot be changed: its folder is not writable. On "
+                "Kubernetes, change 'models' in the values of the chart, and run 'helm upgrade'"
+            )
+
     def merged(self) -> list[str]:
         """All trained models with a dedicated engine. Raises CatalogueError."""
         return [name for entry in self.all() for name in entry.merged]
@@ -229,6 +238,7 @@ class Catalogue:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        self.require_writable()
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.with_name(f".{self.file.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -287,14 +287,18 @@ def test_an_engine_drains_before_it_ends(render):
 def test_priority_classes(render):
     rendered = render({"models": [MODEL], "priorityClasses": {"create": True, "value": 500}})
     classes = {n: c["value"] for n, c in rendered.of_kind("PriorityClass").items()}
-    assert classes == {"serving": 500, "training": 499}
+    # The namespace is in the names, so that two namespaces can each have a release of one name.
+    assert classes == {"models-ft-serving": 500, "models-ft-training": 499}
     for kind, name, kind_of in [
         ("Deployment", "api", "serving"),
         ("Deployment", "vllm-tiny", "serving"),
         ("StatefulSet", "valkey", "serving"),
         ("Deployment", "worker-gpu", "training"),
     ]:
-        assert rendered.pod(kind, name)["priorityClassName"] == f"ft-{kind_of}"
+        assert rendered.pod(kind, name)["priorityClassName"] == f"models-ft-{kind_of}"
+    # Kubernetes refuses a pod with a class that does not exist.
+    named = {pod.get("priorityClassName") for _, pod in rendered.pods()}
+    assert named == {*classes, None}
 
 
 @pytest.mark.parametrize("profile", [None, *PROFILES])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import shutil
 import subprocess
@@ -14,11 +16,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from scripts import release
 from scripts.helm_tools import folder as helm_folder
 from service import __version__
 from service.core.encryption.signing import PublicKey, SigningKey
+from tests.http_server import http_server
 
 
 def test_all_parts_have_the_same_version():
@@ -90,7 +94,7 @@ def written(tmp_path_factory) -> tuple[Path, SigningKey]:
     (home / "key.pem").write_bytes(key.pem)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release, "notes", lambda _text, _version: "- A change.\n")
-        release.write(__version__, home / "out", key=home / "key.pem", images=False)
+        release.write(__version__, home / "out", key=home / "key.pem")
     return home / "out", key
 
 
@@ -100,6 +104,7 @@ def test_a_release_has_all_files_with_sums_and_a_signature(written):
     names = {file.name for file in output.iterdir()}
     wheels = {"finetuned_server", "finetuned_client", "finetuned_cli", "finetuned_migrate"}
     assert {f"{name}-{__version__}-py3-none-any.whl" for name in wheels} <= names
+    assert f"finetuned-client-{__version__}.tgz" in names  # of npm
     assert {"DIGESTS", "NOTES.md", "sbom.json", "SHA256SUMS", "SHA256SUMS.sig"} <= names
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=output, check=True)
     signature = (output / "SHA256SUMS.sig").read_bytes()
@@ -165,3 +170,39 @@ def test_helm_pulls_the_chart_from_its_layout(written, tmp_path, major):
     packed = f"finetuned-{__version__}.tgz"
     assert (tmp_path / packed).read_bytes() == (output / packed).read_bytes()
     subprocess.run([helm, "show", "chart", str(tmp_path / packed)], check=True, capture_output=True)
+
+
+@pytest.mark.skipif(shutil.which("buildah") is None, reason="needs buildah")
+async def test_the_digest_of_an_image_is_that_in_the_registry(tmp_path, monkeypatch):
+    """The copy of the builder has another one, because its layers are not compressed."""
+    manifests = []
+
+    async def take(request: web.Request) -> web.Response:
+        content = await request.read()
+        if "/manifests/" in request.path:
+            manifests.append(content)
+        status = {"HEAD": 404, "PUT": 201, "GET": 200}.get(request.method, 202)
+        return web.Response(status=status, headers={"location": request.path})
+
+    storage = f'driver = "vfs"\nrunroot = "{tmp_path}/run"\ngraphroot = "{tmp_path}/images"\n'
+    (tmp_path / "storage.conf").write_text(f"[storage]\n{storage}")
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(tmp_path / "storage.conf"))
+    async with http_server(take) as url:
+        registry = url.removeprefix("http://")
+        (tmp_path / "registries.conf").write_text(
+            f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n'
+        )
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "registries.conf"))
+        (tmp_path / "file").write_text("x" * 10_000)
+        name = f"{registry}/team/finetuned-api:1"
+        container = buildah("from", "scratch")
+        buildah("copy", container, str(tmp_path / "file"), "/")
+        buildah("commit", "--format", "docker", container, name)
+        pushed = await asyncio.to_thread(release.push_image, name)
+    (manifest,) = manifests
+    assert pushed == f"{name}@sha256:{hashlib.sha256(manifest).hexdigest()}"
+
+
+def buildah(*words: str) -> str:
+    done = subprocess.run(["buildah", *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -256,7 +256,6 @@ async def test_a_base_model_whose_stored_weights_cannot_be_trained_is_refused(
     api, http, file_id, config, param, code, words
 ):
     folder = api.settings.data_dir / "base"
-    folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     for path in (JOBS, "/v1/fine_tuning/estimate"):
         answer = await http.post(path, json={"model": BASE_MODEL, "training_file": file_id})

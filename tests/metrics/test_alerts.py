@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from arq.cron import next_cron
 
 from scripts.helm_tools import folder
 from service.core.metrics import declared
@@ -26,7 +23,7 @@ RUNBOOK = ROOT / "docs" / "runbook.md"
 METRIC = re.compile(r"\b(?:finetuned_|vllm:)[a-z_]+")
 SELECTOR = re.compile(r"\b(?:finetuned[_:]|vllm:)[a-z0-9_:]+(\{[^}]*\})?")
 WELL, ILL, *OTHERS = yaml.safe_load(CASES.read_text("utf-8"))["tests"]
-# Here, because it takes longer than the others: the period of the chart's schedule, and two hours.
+# Here, because it takes longer than the others: `backup.maxAgeSeconds` below.
 NO_BACKUP = {
     "name": "no backup is made",
     "interval": "1m",
@@ -157,7 +154,7 @@ def for_installations(case: Manifest, broken: Installation) -> Manifest:
 @pytest.mark.slow
 def test_a_broken_installation_is_reported_beside_healthy_ones(tmp_path, promtool, render):
     """Every alert, in the namespace of a healthy release, and with the name of another one."""
-    backup = {"enabled": True, "schedule": "0 * * * *"}
+    backup = {"enabled": True, "maxAgeSeconds": 10800}
     values = {"inference": {"startupMinutes": 10}, "backup": backup}
     alerts = {"alerts": {"FinetunedBackupOld": {"threshold": 93600}}}
     for installation in (PROD, TEST, ELSEWHERE):
@@ -224,51 +221,3 @@ def test_an_engine_may_load_sleep_and_be_scaled_to_zero(render):
     assert sleeps.endswith(
         'unless on() sum(finetuned_worker_jobs_running{namespace="bank",release="prod"}) > 0'
     )
-
-
-def _values_of(field: str, first: int, last: int) -> set[int]:
-    """Return the values that a field of cron allows."""
-    found: set[int] = set()
-    for part in field.split(","):
-        span, _, step = part.partition("/")
-        ends = [first, last] if span == "*" else [int(n) for n in span.split("-")]
-        found |= set(range(ends[0], ends[-1] + 1, int(step or 1)))
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("schedule", "most"),  # how much longer than the longest gap it may be
-    [
-        ("0 2 * * *", 1.0),
-        ("30 * * * *", 1.0),
-        ("*/15 * * * *", 1.0),
-        ("0 */6 * * *", 1.0),
-        ("0 2,14 * * *", 2.0),
-        ("0 2 * * 1-5", 1.0),
-        ("0 3 * * 6", 1.0),
-        ("0 3 * * 1,4", 1.5),
-        ("0 3 1 * *", 1.0),
-        ("15 4 */10 * *", 1.0),
-    ],
-)
-def test_a_backup_is_old_when_the_schedule_has_missed_one(render, schedule, most):
-    minute, hour, day, month, weekday = schedule.split()
-    now, runs = datetime(2026, 1, 1, tzinfo=UTC), []
-    for _ in range(120):
-        now = next_cron(
-            now,
-            minute=_values_of(minute, 0, 59),
-            hour=_values_of(hour, 0, 23),
-            day=_values_of(day, 1, 31),
-            month=_values_of(month, 1, 12),
-            # Of arq, Monday is 0.
-            weekday={(n - 1) % 7 for n in _values_of(weekday, 0, 6)},
-            second=0,
-        )
-        runs.append(now)
-    gap = max((later - sooner for sooner, later in pairwise(runs)), default=timedelta())
-    rules = rules_of(render(PROD, backup={"enabled": True, "schedule": schedule}))
-    [old] = [r for r in rules if r.get("alert") == "FinetunedBackupOld"]
-    allowed_s = int(old["expr"].rsplit(">", 1)[1]) - 7200
-    assert gap.total_seconds() <= allowed_s <= most * gap.total_seconds()

@@ -13,6 +13,7 @@ from service.models.add import _copy_read_permissions, _publish, add_model, coun
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.model_folder import ModelRefused, check_folder
 from tests.models.folders import model_folder
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,14 @@ def test_the_same_id_is_refused(folder, catalogue):
     add(folder, catalogue)
     with pytest.raises(CatalogueError, match="already"):
         add(folder, catalogue)
+
+
+def test_a_catalog_that_a_cluster_mounts_names_the_chart(folder, tmp_path):
+    with small_disk(tmp_path / "etc", "1m,ro") as mounted:
+        models = Catalogue(mounted / "models.yaml")
+        for change in (lambda: add(folder, models), lambda: models.remove("x")):
+            with pytest.raises(CatalogueError, match="'models' in the values of the chart"):
+                change()
 
 
 @pytest.mark.parametrize("name", ["ft:x", "../x", "a/b/c", "", "a b", "-x", "x" * 129])

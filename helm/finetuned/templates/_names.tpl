@@ -77,10 +77,10 @@ labels: {{- include "finetuned.labels" . | nindent 2 }}
 {{- end -}}
 {{- end }}
 
-{{/* Priority class given in the values, or the one that the chart creates: dict root, given, kind (serving, training). */}}
+{{/* Priority class given in the values, or the one that the chart creates: dict root, given, kind (serving, training or empty). */}}
 {{- define "finetuned.priorityClass" -}}
 {{- if .given -}}{{ .given }}
-{{- else if .root.Values.priorityClasses.create -}}{{ include "finetuned.fullname" .root }}-{{ .kind }}
+{{- else if and .kind .root.Values.priorityClasses.create -}}{{ .root.Release.Namespace }}-{{ include "finetuned.fullname" .root }}-{{ .kind }}
 {{- end -}}
 {{- end }}
 

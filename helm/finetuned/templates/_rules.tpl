@@ -52,12 +52,9 @@ values, and with the times that follow from other values.
 {{/* Changes to alerts that follow from other values. */}}
 {{- define "finetuned.derivedAlerts" -}}
 {{- $backup := .Values.backup -}}
-{{- $late := add 7200 (include "finetuned.longestGap" $backup.schedule | int) -}}
 FinetunedEngineDown: {for: {{ add .Values.inference.startupMinutes 5 }}m}
-FinetunedBackupMissing: {enabled: {{ $backup.enabled }}, for: {{ $late }}s}
-{{- if $backup.enabled }}
-FinetunedBackupOld: {threshold: {{ $late }}}
-{{- end }}
+FinetunedBackupMissing: {enabled: {{ $backup.enabled }}, for: {{ int $backup.maxAgeSeconds }}s}
+FinetunedBackupOld: {threshold: {{ int $backup.maxAgeSeconds }}}
 {{- end }}
 
 {{/* Models without an engine that are not at fault: scaled to zero while nothing waits, or asleep while a job trains. */}}
@@ -74,28 +71,4 @@ on() sum(finetuned_worker_jobs_running{ {{- $of -}} }) > 0
 {{- else if $zero -}}
 on (base_model) sum by (base_model) (finetuned_engine_waiting_requests{ {{- $of }},base_model=~`{{ join "|" $zero }}`}) == 0
 {{- end -}}
-{{- end }}
-
-{{/*
-Seconds between two times of a cron schedule, at most: of the fields that are restricted, the one with the largest unit
-decides. With N of its M values, up to M - N + 1 units pass, and with a step, as many as it has.
-*/}}
-{{- define "finetuned.longestGap" -}}
-{{- $named := dict "@yearly" "0 0 1 1 *" "@annually" "0 0 1 1 *" "@monthly" "0 0 1 * *" "@weekly" "0 0 * * 0" "@daily" "0 0 * * *" "@midnight" "0 0 * * *" "@hourly" "0 * * * *" -}}
-{{- $fields := regexSplit ` +` (get $named . | default .) -1 -}}
-{{- $seconds := 0 -}}
-{{- range list (list 3 12 2678400) (list 2 31 86400) (list 4 7 86400) (list 1 24 3600) (list 0 60 60) -}}
-{{- $field := index $fields (index . 0) -}}
-{{- $count := 0 -}}
-{{- range splitList "," $field -}}
-{{- $ends := regexFindAll `[0-9]+` . -1 -}}
-{{- $count = add $count (ternary (sub (int (last $ends)) (int (first $ends) | default 0) | add 1) 1 (regexMatch `^[0-9]+-[0-9]+$` .)) -}}
-{{- end -}}
-{{- if and (not $seconds) (not (has $field (list "*" "?"))) -}}
-{{- $units := sub (index . 1) $count | add 1 -}}
-{{- if hasPrefix "*/" $field -}}{{- $units = trimPrefix "*/" $field | int -}}{{- end -}}
-{{- $seconds = mul $units (index . 2) -}}
-{{- end -}}
-{{- end -}}
-{{- $seconds | default 60 -}}
 {{- end }}

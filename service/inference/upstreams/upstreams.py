@@ -165,7 +165,7 @@ class Upstreams:
                     log.info("the engines have changed: %s", ", ".join(found))
                     await self.change(found)
             except ValueError as e:
-                log.warning("the list of engines cannot be read, so the last one is used: %s", e)
+                log.warning("the last list of engines is used: %s", e)
 
     async def _close_models(self) -> None:
         await asyncio.gather(*(served.close() for served in self._served.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -23,11 +24,23 @@ from service.jobs.planning.training_files import CannotTrain, InProgress, InputF
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.recovery import fail
 from service.models.catalogue import Catalogue
+from service.models.model_folder import folder_fault
 from service.training.contract.methods import METHODS
 from service.work.records import AttemptSuperseded
 
 log = logging.getLogger(__name__)
 _WAIT_FOR_FILE_S = 0.5
+_WAIT_FOR_MODEL_S = 5.0
+_AWAITS_MODEL = NewEvent(
+    message="The files of the base model are not complete yet. The job waits until they are; if "
+    "that takes long, give the operator the job's ID",
+    level="warn",
+    data={"code": "awaits_model"},
+)
+
+
+class _ModelIncomplete(Exception):
+    """The folder of the base model is missing or incomplete; the message says what it lacks."""
 
 
 class PrepareTask:
@@ -50,7 +63,7 @@ class PrepareTask:
         self._dispatcher = dispatcher
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
-        """Run the task. It is retried while a file is still processing."""
+        """Run the task. It is retried while a file is processed, or the base model copied."""
         with logs.bound(logs.job_id, job_id):
             try:
                 async with self._leases.hold(job_id, attempt):
@@ -67,6 +80,9 @@ class PrepareTask:
             overlap = await self._inputs.check_overlap(job)
         except InProgress as e:
             raise Retry(defer=_WAIT_FOR_FILE_S) from e
+        except _ModelIncomplete as e:
+            await self._note_awaits_model(job, e)
+            raise Retry(defer=_WAIT_FOR_MODEL_S) from e
         except CannotTrain as e:
             await fail(self._jobs, job, e.failure)
             return
@@ -81,11 +97,17 @@ class PrepareTask:
         await self._queue(job, plan, overlap)
 
     async def _plan(self, job: JobRecord) -> JobPlan:
-        """Return the plan of the job. Raises InProgress, or CannotTrain if no worker can run it."""
+        """Return the plan of the job.
+
+        Raises InProgress, _ModelIncomplete, or CannotTrain if no worker can run it.
+        """
         entry = self._catalogue.get(job.model)
         if entry is None:
             message = f"The base model {job.model} is no longer offered."
             raise CannotTrain("model_not_found", message, "model")
+        # Before the rows are measured, which needs its tokenizer.
+        if (fault := await asyncio.to_thread(folder_fault, entry.path)) is not None:
+            raise _ModelIncomplete(fault)
         inputs = await self._inputs.check(job, entry)
         plan = await resolve_and_plan(
             job, entry, inputs, redis=self._jobs.redis, tokens_at_once=self._tokens_at_once
@@ -93,6 +115,18 @@ class PrepareTask:
         if plan.machine is not None and plan.machine.refusal is not None:
             raise CannotTrain("does_not_fit", plan.machine.refusal, "model")
         return plan
+
+    async def _note_awaits_model(self, job: JobRecord, fault: _ModelIncomplete) -> None:
+        """Add an event, once, that the job waits for its base model."""
+        if job.awaits_model:
+            return
+        log.warning("the job waits for its base model %s: %s", job.model, fault)
+        await self._jobs.change(
+            job.project_id,
+            job.id,
+            lambda current: lifecycle.await_model(current, job),
+            events=lambda _: [_AWAITS_MODEL],
+        )
 
     async def _queue(self, job: JobRecord, plan: JobPlan, overlap: Sequence[str]) -> None:
         machine = plan.machine

@@ -58,9 +58,13 @@ async def test_models_are_added_and_removed_while_others_are_served(
         first.go.set()
         assert await running == (200, b"ok")
         await until(lambda: len(gateway.replicas()) == 3)
-        file.write_text("{")  # stays as it was
+        urls = settings.engine_urls
+        file.write_text("{")
+        assert settings.engine_urls == urls  # also for tasks of workers
         await asyncio.sleep(2.5)
         assert len(gateway.replicas()) == 3
+        with pytest.raises(ValueError, match=r"upstreams\.json is not JSON such as"):
+            _ = Settings(upstreams_file=file).engine_urls
         with pytest.raises(Unavailable, match="No engine serves 'tiny'"):
             await ask(gateway, base="tiny")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -34,11 +35,30 @@ async def test_file_deleted_before_the_training_fails_the_job_at_once(api: Api, 
     assert job["attempt"] == 1
 
 
-async def test_base_folder_that_is_gone_fails_with_the_models_name(api: Api, http, chats, work):
-    """The catalog names a missing folder, and the real trainer reports it."""
+async def test_a_job_waits_until_its_base_model_is_copied(api: Api, http, chats, work):
+    """As while a job of a cluster copies it to the volume."""
+    base = api.settings.data_dir / "base"
+    base.rename(copied := base.with_name("copied"))
     file_id = await upload(http, chats(12))
-    async with work("cpu", "gpu"), asyncio.timeout(90):
-        job = await create(http, file_id)
+    async with work("cpu"):
+        job = await until(http, (await create(http, file_id))["id"], "validating_files")
+        events = f"{JOBS}/{job['id']}/events"
+        async with asyncio.timeout(60):
+            while "awaits_model" not in (await http.get(events)).text:
+                await asyncio.sleep(0.1)
+        assert str(base) not in (await http.get(events)).text
+        copied.rename(base)
+        await until(http, job["id"], "queued")
+    assert (await http.get(events)).text.count("awaits_model") == 1
+
+
+async def test_base_folder_that_is_gone_fails_with_the_models_name(api: Api, http, chats, work):
+    """It was there when the job was queued. The real trainer reports it."""
+    file_id = await upload(http, chats(12))
+    async with work("cpu"):
+        job = await until(http, (await create(http, file_id))["id"], "queued")
+    shutil.rmtree(api.settings.data_dir / "base")
+    async with work("gpu"), asyncio.timeout(90):
         while (job := (await http.get(f"{JOBS}/{job['id']}")).json())["status"] != "failed":
             await asyncio.sleep(0.2)
     assert job["error"]["code"] == "invalid_model"

@@ -329,7 +329,6 @@ async def test_what_no_worker_could_train_is_refused_at_once(api: Api, http, set
 async def test_a_base_model_of_unknown_size_is_trained_with_checkpointing(
     api: Api, http, work, chats
 ):
-    """Its folder is missing here, as on a machine that has no copy of it."""
     file_id = await upload(http, chats(12))
     async with work("cpu"):
         job = await until(http, (await create(http, file_id))["id"], "queued")
