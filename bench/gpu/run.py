@@ -35,7 +35,8 @@ sys.path.insert(0, str(ROOT))
 from bench.engine.base_model import base_model  # noqa: E402
 from bench.gpu.table import Result, section, table, write_into  # noqa: E402
 from bench.training.run import BATCH_SIZE, RANK, Figures, Task, losses, other, ours  # noqa: E402
-from service.fleet.capacity import Gpu, own_gpus  # noqa: E402
+from service.fleet.capacity import own_gpus  # noqa: E402
+from service.fleet.nvml import Gpu  # noqa: E402
 
 NO_GPU = 2
 HELD_OUT = 32

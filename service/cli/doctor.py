@@ -17,14 +17,15 @@ from service.cli.plan import BadGpus, parse_gpus, plan_of
 from service.config import GIB, Settings
 from service.core.redis import connect
 from service.diagnostics.checks import Finding, disk, redis_memory, storage_of, witness
+from service.diagnostics.gpus import check as check_gpus
 from service.fleet.capacity import (
-    Gpu,
     all_have_bf16,
     capability,
     installed_gpus,
     memory_bytes,
     own_gpus,
 )
+from service.fleet.nvml import Gpu
 from service.fleet.ray_cluster import INSTALL, connection_fault, lacks_ray
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
@@ -65,6 +66,7 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         disk(data_dir, "use another --data-dir"),
         *(_packages(bool(gpus)) if role is None else []),
         *([_port(port, data_dir), *_metrics_port()] if role is None else []),
+        *([] if role == "api" else check_gpus()),
         *examine_machine([] if role == "api" else gpus, data_dir),
         *storage_of(Settings()),
         *asyncio.run(_redis_memory(_settings(data_dir).redis_url.get_secret_value())),

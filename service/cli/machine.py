@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -21,13 +20,9 @@ from typing import Final
 
 from service.config import GIB, MIB
 from service.diagnostics.checks import Finding, nearest_folder
-from service.fleet.capacity import Gpu, driver_version
+from service.fleet.nvml import Gpu
 
 _SBOM = Path("/sbom.json")
-# By major version of the CUDA that torch is built for: the oldest driver, and the oldest GPUs.
-_OLDEST_DRIVER: Final = {13: 580, 12: 525}
-_OLDEST_GPU: Final = {13: (7, 5), 12: (7, 0)}
-_CUDA = re.compile(r"^cuda\b[^=]*= '(\d+)\.(\d+)'", re.MULTILINE)
 _COMPILERS = ("cc", "gcc", "clang")
 # Folders of compiled kernels, with the place that is used if the variable is not set.
 _CACHES: Final = {
@@ -52,64 +47,14 @@ def image_role() -> str | None:
 
 def examine_machine(gpus: Sequence[Gpu], folder: Path) -> list[Finding]:
     """Run all checks. `folder` is for the service's data; it need not exist."""
-    cuda, headers = torch_cuda(), Path(sysconfig.get_paths()["include"])
+    headers = Path(sysconfig.get_paths()["include"])
     return [
-        *(driver(driver_version(), cuda) if gpus else []),
-        *(compute_capability(gpus, cuda) if gpus else []),
         *([compiler(os.environ.get("PATH"), headers)] if gpus else []),
         noexec(cache_folders(os.environ)),
         shared_memory(Path("/dev/shm"), len(gpus)),  # noqa: S108 - its size is read
         *disk_speed(folder),
         *clock(clock_state()),
     ]
-
-
-def torch_cuda() -> tuple[int, int] | None:
-    """Return the version of CUDA that torch was built for; None without torch, or for CPUs."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        return None
-    match = _CUDA.search((Path(spec.origin).parent / "version.py").read_text("utf-8"))
-    return (int(match[1]), int(match[2])) if match else None
-
-
-def driver(version: str | None, cuda: tuple[int, int] | None) -> list[Finding]:
-    """Check that the driver is recent enough for torch, which otherwise finds no GPU."""
-    if importlib.util.find_spec("torch") is not None and cuda is None:
-        found = "torch is built for CPUs, so that nothing here uses the GPU"
-        how = "install PyPI's torch: delete .venv and run 'make install'"
-        return [Finding("missing", "CUDA", found, how, "torch_without_cuda")]
-    if cuda is None or version is None:
-        return []
-    oldest = _OLDEST_DRIVER.get(cuda[0], max(_OLDEST_DRIVER.values()))
-    needs = f"{version}; torch is built for CUDA {cuda[0]}.{cuda[1]}"
-    if int(version.partition(".")[0]) >= oldest:
-        return [Finding("ok", "GPU driver", needs, code="gpu_driver_ok")]
-    found = f"{needs}, which needs {oldest} or later and otherwise finds no GPU"
-    how = f"install NVIDIA's driver {oldest} on the host; an image cannot contain it"
-    return [Finding("missing", "GPU driver", found, how, "gpu_driver_old")]
-
-
-def compute_capability(gpus: Sequence[Gpu], cuda: tuple[int, int] | None) -> list[Finding]:
-    """Check that torch has kernels for these GPUs."""
-    if cuda is None:
-        return []
-    oldest = _OLDEST_GPU.get(cuda[0], max(_OLDEST_GPU.values()))
-    old = [gpu for gpu in gpus if gpu.capability is not None and gpu.capability < oldest]
-    if not old:
-        return []
-    one = old[0]
-    assert one.capability is not None
-    found = (
-        f"{one.name} has {_dotted(one.capability)}, and torch for CUDA {cuda[0]} has kernels from "
-        f"{_dotted(oldest)} on (T4 and RTX 20)"
-    )
-    how = "leave it out with CUDA_VISIBLE_DEVICES, or use a newer GPU"
-    return [Finding("missing", "compute capability", found, how, "gpu_too_old")]
-
-
-def _dotted(capability: tuple[int, int]) -> str:
-    return ".".join(map(str, capability))
 
 
 def compiler(path: str | None, headers: Path) -> Finding:

@@ -126,6 +126,13 @@ class TrainerSettings(BaseModel):
         description="Multi-GPU strategy. fsdp shards the base model; auto does so if it does not "
         "fit on one GPU.",
     )
+    trainer_rank_timeout_s: float = Field(
+        default=3600.0,
+        gt=0,
+        description="How long a process of a training on several GPUs waits for the others (NCCL's "
+        "timeout) before the attempt ends and the next one starts. Loading a model from a slow "
+        "disk, and answers of an engine that is down, count.",
+    )
     trainer_memory_bytes: int | None = Field(
         default=None,
         gt=0,

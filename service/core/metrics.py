@@ -317,6 +317,17 @@ GPU_UTILIZATION = _GPUS.gauge(
     "Fraction of the last sampling period in which a GPU of this worker was busy, 0 to 1.",
     ["gpu"],
 )
+GPU_SLOWED = _GPUS.gauge(
+    "finetuned_gpu_slowed",
+    "1 if a GPU of this worker lowers its clocks because of heat or its power supply.",
+    ["gpu"],
+)
+GPU_FAULT = _GPUS.gauge(
+    "finetuned_gpu_fault",
+    "1 if a GPU of this worker cannot be used, such as one that fell off the bus. The worker then "
+    "takes no trainings.",
+    ["gpu"],
+)
 FILES_CHECKED = _FILES.counter(
     "finetuned_files_checked_total", "Files whose content was checked.", ["status"]
 )

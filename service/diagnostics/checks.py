@@ -191,6 +191,12 @@ async def fleet(redis: Client) -> list[Finding]:
     for kind, work in (("cpu", "checks files and prepares jobs"), ("gpu", "trains")):
         names = [worker.name for worker in alive if kind in worker.queues]
         what = f"{kind} workers"
+        faults = [f"{w.name}: {w.fault}" for w in alive if kind in w.queues and w.fault]
+        if kind == "gpu" and faults:
+            found = f"{len(faults)} of {len(names)} train nothing; {'; '.join(faults)}"
+            how = "run 'finetuned-server doctor' there, and restart the worker after the repair"
+            findings.append(Finding("missing", what, found, how))
+            continue
         if names:
             findings.append(Finding("ok", what, ", ".join(names)))
             continue

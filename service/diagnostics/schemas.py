@@ -40,7 +40,8 @@ class WorkerObject(BaseModel):
     object: Literal["organization.worker"] = "organization.worker"
     id: str = Field(description="Name of the worker.", examples=["gpu-node-1"])
     status: Literal["idle", "busy"] = Field(
-        description="Status of the worker: `busy` while it has tasks, and while it shuts down."
+        description="Status of the worker: `busy` while it has tasks, while it shuts down, and "
+        "while it has a fault."
     )
     queues: list[str] = Field(
         description="Queues whose tasks the worker takes. Workers of `cpu` also take those of "
@@ -69,6 +70,10 @@ class WorkerObject(BaseModel):
         "driver does not report it."
     )
     makes_gguf: bool = Field(description="Whether the worker can make exports in the format GGUF.")
+    fault: str | None = Field(
+        description="Why the worker's GPUs cannot be used, so that it takes no trainings. Null if "
+        "nothing is known to be wrong."
+    )
 
     @classmethod
     def from_worker(cls, worker: Worker) -> Self:
@@ -88,6 +93,7 @@ class WorkerObject(BaseModel):
             memory_bytes=worker.memory_bytes,
             memory_used_bytes=None if used is None else list(used),
             makes_gguf=worker.makes_gguf,
+            fault=worker.fault,
         )
 
 

@@ -7,7 +7,6 @@ the machine, or of the container if its cgroup has a limit.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import platform
@@ -15,34 +14,18 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from service.fleet import nvml
+from service.fleet.nvml import Gpu
 from service.fleet.workers import Capacity
 from service.training.model.shape import cpu_has_bf16
 
 log = logging.getLogger(__name__)
 _MIB = 1024 * 1024
-_BF16_CAPABILITY = (8, 0)
 _QUERY = ("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One GPU. Its memory and its compute capability are None if no source reports them."""
-
-    uuid: str
-    name: str
-    memory_bytes: int | None
-    capability: tuple[int, int] | None = None
-
-    @property
-    def has_bf16(self) -> bool | None:
-        """Whether it computes in bfloat16, which older GPUs only emulate. None if unknown."""
-        return None if self.capability is None else self.capability >= _BF16_CAPABILITY
 
 
 def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
@@ -95,11 +78,17 @@ def device_names(count: int, environ: Mapping[str, str] = os.environ) -> list[st
 
 def installed_gpus() -> list[Gpu]:
     """Return all NVIDIA GPUs that the driver exposes to this process."""
-    return _query_nvml() or _query_nvidia_smi() or read_proc(Path("/proc/driver/nvidia/gpus"))
+    return (
+        list(nvml.report().gpus)
+        or _query_nvidia_smi()
+        or read_proc(Path("/proc/driver/nvidia/gpus"))
+    )
 
 
 def driver_version() -> str | None:
     """Return the version of NVIDIA's driver, such as 580.65.06, or None if there is none."""
+    if (version := nvml.report().driver) is not None:
+        return version
     try:
         text = Path("/proc/driver/nvidia/version").read_text("utf-8", "replace")
     except OSError:
@@ -114,13 +103,23 @@ def parse_driver_version(text: str) -> str | None:
 
 
 def visible(gpus: Sequence[Gpu], chosen: str | None) -> list[Gpu]:
-    """Return the GPUs that CUDA_VISIBLE_DEVICES allows, up to its first invalid index or UUID."""
-    if chosen is None or not gpus:
-        return list(gpus)
+    """Return the GPUs that CUDA_VISIBLE_DEVICES allows, up to its first invalid index or UUID.
+
+    A process sees only one slice (MIG), and then no other GPU.
+    """
+    kept = list(gpus) if chosen is None else _chosen(gpus, chosen)
+    first = next((one for gpu in kept for one in gpu.slices), None)
+    if first is None:
+        first = next((gpu for gpu in kept if gpu.uuid.startswith(nvml.SLICE)), None)
+    return kept if first is None else [first]
+
+
+def _chosen(gpus: Sequence[Gpu], names: str) -> list[Gpu]:
     kept: list[Gpu] = []
-    for name in (part.strip() for part in chosen.split(",")):
-        if name.startswith("MIG-"):  # a GPU slice, whose own size is not queried
-            found = [Gpu(name, f"{gpus[0].name} (MIG)", None)]
+    for name in (part.strip() for part in names.split(",") if gpus):
+        if name.startswith(nvml.SLICE):
+            found = [one for gpu in gpus for one in gpu.slices if one.uuid.startswith(name)]
+            found = found or [Gpu(name, f"{gpus[0].name} (MIG)", None)]  # NVML is missing
         elif name.startswith("GPU-"):  # CUDA accepts a UUID prefix
             found = [gpu for gpu in gpus if gpu.uuid.startswith(name)]
         else:
@@ -161,32 +160,6 @@ def read_proc(folder: Path) -> list[Gpu]:
         fields = {key.strip(): value.strip() for key, _, value in lines}
         gpus.append(Gpu(fields.get("GPU UUID", ""), fields.get("Model", "NVIDIA GPU"), None))
     return gpus
-
-
-def _query_nvml() -> list[Gpu]:
-    try:
-        nvml: Any = importlib.import_module("pynvml")
-    except ModuleNotFoundError:
-        return []
-    try:
-        nvml.nvmlInit()
-        try:
-            handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-            return [_describe_gpu(nvml, handle) for handle in handles]
-        finally:
-            nvml.nvmlShutdown()
-    except nvml.NVMLError as e:
-        log.info("NVML finds no GPU: %s", e)
-        return []
-
-
-def _describe_gpu(nvml: Any, handle: Any) -> Gpu:
-    return Gpu(
-        nvml.nvmlDeviceGetUUID(handle),
-        nvml.nvmlDeviceGetName(handle),
-        nvml.nvmlDeviceGetMemoryInfo(handle).total,
-        tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
-    )
 
 
 def _query_nvidia_smi() -> list[Gpu]:

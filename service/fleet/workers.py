@@ -65,6 +65,7 @@ class Worker(Capacity):
     announced_at: int | None = None
     tasks: tuple[str, ...] = ()  # arq's ids of the tasks of all queues
     memory_used_bytes: tuple[int, ...] | None = None  # of each GPU, if the driver reports it
+    fault: str | None = None  # why its GPUs cannot be used: it is busy, and takes no training
 
 
 async def announce(redis: Client, worker: Worker) -> None:

@@ -20,13 +20,13 @@ from service.core import logs
 from service.core.encryption.signing import InstallationKey
 from service.core.redis import connect
 from service.fleet.capacity import (
-    Gpu,
     all_have_bf16,
     capability,
     device_names,
     memory_bytes,
     own_gpus,
 )
+from service.fleet.nvml import Gpu
 from service.models.add import add_model
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.records import base_of

@@ -148,6 +148,8 @@ def set_environment(output_dir: Path) -> None:
     # as long (their fair share) with short spins. For a trainer running alone, short spins cost
     # about 10%.
     os.environ.setdefault("GOMP_SPINCOUNT", "100")
+    # Otherwise CUDA numbers the fastest GPU 0, and NVML, by which GPUs are chosen, does not.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # Each trainer uses one device: the first of the visible ones.
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 

@@ -27,12 +27,14 @@ from service.core.redis.record_quota import RecordUse
 from service.core.redis.time_sync import follow_clock
 from service.core.startup_checks import require_redis, require_storage
 from service.core.storage import Storage
+from service.diagnostics.gpus import require_usable
 from service.erasure.deletions import Deletions
 from service.erasure.eraser import Eraser
 from service.exporting import missing_packages
 from service.files.records import Files
 from service.fleet import workers
-from service.fleet.capacity import measure
+from service.fleet.capacity import measure, own_gpus
+from service.fleet.nvml import GpuMonitor
 from service.fleet.ray_cluster import require_ray
 from service.inference.background.calls import EngineAccess, Resources
 from service.inference.chat_load import ChatLoad
@@ -53,7 +55,7 @@ from service.webhooks.deliverer import Deliverer, FanOut
 from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
 from service.worker.gpu_share import limit_trainer_memory, training_capacity
-from service.worker.probes import GpuMetrics, LoopLiveness, serve_probes
+from service.worker.probes import LoopLiveness, serve_probes
 from service.worker.queue_tasks import QueueTasks
 from service.worker.reconciler import Reconciler
 
@@ -77,6 +79,7 @@ class WorkerProcess:
         settings = limit_trainer_memory(settings, catalogue, machine)
         self._settings = settings
         self._queues = queues
+        self._gpus = GpuMonitor(own_gpus())
         self._redis = connect(
             settings.redis_url.get_secret_value(),
             retries=_REDIS_RETRIES,
@@ -117,7 +120,6 @@ class WorkerProcess:
             ),
             self._current,
         )
-        self._gpus = GpuMetrics()
         self._upstreams = Upstreams.from_settings(settings)
         self._meter = Meter.from_settings(self._redis, settings)
         access = EngineAccess(
@@ -136,6 +138,7 @@ class WorkerProcess:
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
             chats=self._chats,
+            gpus=self._gpus,
         )
         self._tasks = QueueTasks(
             resources,
@@ -197,7 +200,7 @@ class WorkerProcess:
             if workers_ in self._queues
         }
         async with (
-            serve_probes(self._redis, self._settings, self._liveness),
+            serve_probes(self._redis, self._settings, self._liveness, self._gpus),
             self._upstreams,
             self._meter,
             follow_clock(self._redis),
@@ -318,7 +321,10 @@ class WorkerProcess:
         """Return the fields of the worker's announcement that change without an event."""
         running = [t for worker in self._arq_workers.values() for t in worker.tasks]
         used = [int(value) for _, value in metrics.GPU_MEMORY_USED_BYTES.values()]
-        return {"tasks": tuple(running), "memory_used_bytes": tuple(used) or None}
+        found = {"tasks": tuple(running), "memory_used_bytes": tuple(used) or None}
+        if "gpu" in self._queues and (fault := self._gpus.fault) is not None:
+            found |= {"fault": fault, "busy": True}
+        return found
 
 
 def _running(arq_workers: Iterable[QueueWorker]) -> list[asyncio.Task[Any]]:
@@ -346,6 +352,8 @@ def main(queues: Sequence[str]) -> None:
     tracing.start("worker", __version__)
     if "gpu" in queues:
         require_ray(settings)
+        if settings.ray_address is None:
+            require_usable()
     require_storage(settings.storage_url, settings.master_key)
     require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     runner = asyncio.Runner()

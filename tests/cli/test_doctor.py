@@ -15,7 +15,7 @@ from service.cli import doctor
 from service.cli.app import app
 from service.cli.plan import BadGpus, parse_gpus
 from service.config import GIB, Settings
-from service.fleet.capacity import Gpu
+from service.fleet.nvml import Gpu
 from service.fleet.ray_cluster import require_ray
 from tests.standalone.models import folder_with
 

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 from service.cli import machine
 from service.cli.app import app
 from service.config import GIB
-from service.fleet.capacity import Gpu, parse_driver_version
+from service.diagnostics import gpus
+from service.fleet.capacity import parse_driver_version
+from service.fleet.nvml import Gpu
 from tests.small_disk import small_disk
 from tests.standalone.models import folder_with
 
@@ -58,7 +60,7 @@ GCC version:  gcc version 13.3.0 (Ubuntu 13.3.0-6ubuntu2)
 def test_the_driver_is_compared_with_the_cuda_of_torch(version, cuda, code):
     read = parse_driver_version(VERSION_FILE.format(version=version))
     assert read == version
-    (found,) = machine.driver(read, cuda)
+    (found,) = gpus.driver(read, cuda)
     assert found.code == code
 
 
@@ -75,11 +77,11 @@ def test_gpus_without_kernels_in_torch_are_reported():
         Gpu("GPU-1", "Tesla V100", 16 * GIB, (7, 0)),
         Gpu("GPU-2", "Tesla T4", 16 * GIB, (7, 5)),
     )
-    (found,) = machine.compute_capability([new, old], (13, 0))
+    (found,) = gpus.compute_capability([new, old], (13, 0))
     assert found.code == "gpu_too_old"
     assert "Tesla V100 has 7.0" in found.found
-    assert machine.compute_capability([new], (13, 0)) == []
-    assert machine.compute_capability([old], (12, 8)) == []
+    assert gpus.compute_capability([new], (13, 0)) == []
+    assert gpus.compute_capability([old], (12, 8)) == []
 
 
 def test_the_compiler_is_tried(tmp_path):

@@ -8,7 +8,6 @@ import psutil
 import pytest
 
 from service.fleet.capacity import (
-    Gpu,
     installed_gpus,
     measure,
     memory_bytes,
@@ -16,6 +15,7 @@ from service.fleet.capacity import (
     read_proc,
     visible,
 )
+from service.fleet.nvml import Gpu
 
 GIB = 1024**3
 MIXED = [Gpu("GPU-aa11", "H100", 80 * GIB), Gpu("GPU-ab22", "L4", 24 * GIB)]

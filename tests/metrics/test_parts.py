@@ -17,9 +17,9 @@ from service.core.storage import (
 )
 from service.core.storage.errors import convert_error
 from service.fleet.capacity import own_gpus
+from service.fleet.nvml import GpuMonitor
 from service.inference.engine.adapters import AdapterCache
 from service.jobs.attempt.progress import Phases
-from service.worker.probes import GpuMetrics
 from tests.metrics.samples import Since, current, value
 
 
@@ -92,7 +92,7 @@ def test_cleared_metrics_are_not_exported():
 
 
 async def test_gpus_of_this_machine_and_no_others():
-    await GpuMetrics().observe()
+    await GpuMonitor(own_gpus()).observe()
     found = current()
     for place in range(16):
         used = value(found, "gpu_memory_used_bytes", gpu=str(place))
@@ -101,7 +101,7 @@ async def test_gpus_of_this_machine_and_no_others():
 
 @pytest.mark.gpu
 async def test_memory_and_utilization_of_a_gpu_are_exported():
-    await GpuMetrics().observe()
+    await GpuMonitor(own_gpus()).observe()
     found = current()
     whole = value(found, "gpu_memory_bytes", gpu="0")
     used = value(found, "gpu_memory_used_bytes", gpu="0")

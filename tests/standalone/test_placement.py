@@ -9,7 +9,7 @@ import pytest
 
 from scripts.open_models import OPEN_MODELS
 from service.config import GIB, Settings
-from service.fleet.capacity import Gpu
+from service.fleet.nvml import Gpu
 from service.inference.engine.sizing import BaseModelSizes
 from service.inference.engine.sizing_inputs import quantized_bytes
 from service.jobs.attempt.gpu_lock import GpuLock

@@ -177,7 +177,7 @@ def compute_in(dtype: str) -> None:
     from service.training.loop import run
     from service.training.model.models import ComputeDevice
 
-    run.choose_device = lambda: ComputeDevice("cpu", getattr(torch, dtype))  # type: ignore[attr-defined]
+    run.choose_device = lambda *_: ComputeDevice("cpu", getattr(torch, dtype))  # type: ignore[attr-defined]
 
 
 def refuse_parts_above(positions: int) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from service.core.redis import connect
+from service.fleet.nvml import GpuMonitor
 from service.standalone.services import free_port
 from service.worker.probes import LoopLiveness, serve_probes
 from tests.web.test_security_headers import DEFAULTS, safe
@@ -35,7 +36,7 @@ async def test_livez_names_the_loops_that_stand_still(settings, away):
     liveness = LoopLiveness(patience_s=60, clock=lambda: now_s)
     settings = settings.model_copy(update={"worker_port": (port := free_port())})
     async with (
-        serve_probes(away, settings, liveness),
+        serve_probes(away, settings, liveness, GpuMonitor([])),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
         liveness.beat("queue cpu")

@@ -122,7 +122,8 @@ class EngineCommand:
         """Return the complete environment of the process."""
         # With this variable, vLLM would collect metrics from files that do not exist.
         kept = {name: value for name, value in base.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
-        return {**kept, **self.env}
+        # Otherwise CUDA numbers the fastest GPU 0, and NVML, by which GPUs are chosen, does not.
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **kept, **self.env}
 
 
 def engine_command(

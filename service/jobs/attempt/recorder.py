@@ -66,6 +66,7 @@ class AttemptRecorder:
         self._storage = files.storage
         self._progress = StepProgress()
         self.pacing: Pacing | None = None
+        self.gpu_fault: str | None = None
         self._evaluations = Evaluations(jobs.redis)
         self._evaluation: JobEvaluation | None = None
 
@@ -230,6 +231,10 @@ class AttemptRecorder:
             await checkpoints.forget_newest_checkpoint(self._jobs, self.job)
             text = f"The newest checkpoint was discarded: {message.message}"
             await self.event(text, "warn")
+            return Outcome.LOST
+        if message.code in ("gpu_unavailable", "interrupted"):
+            self.gpu_fault = message.message if message.code == "gpu_unavailable" else None
+            await self.event(message.message, "warn")
             return Outcome.LOST
         if message.code == "out_of_memory":
             return await self._out_of_memory(message)

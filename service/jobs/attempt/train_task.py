@@ -15,6 +15,7 @@ from service.core.metric_types import BoundedLabel
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import QUOTA, QuotaExceeded, StorageError
+from service.fleet.nvml import GpuMonitor
 from service.fleet.workers import Presence
 from service.inference.background.calls import Resources
 from service.inference.chat_load import ChatLoad
@@ -48,6 +49,7 @@ class TrainTask:
         dispatcher: Dispatcher,
         upstreams: Upstreams,
         chats: ChatLoad,
+        gpus: GpuMonitor,
     ) -> None:
         self._jobs = jobs
         self._resources = resources
@@ -58,6 +60,7 @@ class TrainTask:
         self._dispatcher = dispatcher
         self._upstreams = upstreams
         self._chats = chats
+        self._gpus = gpus
         self._sweeps = Sweeps(jobs)
         self._project_label = BoundedLabel(self._settings.metrics_max_projects)
         self.draining = asyncio.Event()  # set when the worker shuts down
@@ -73,6 +76,8 @@ class TrainTask:
 
     async def can_run(self, task_id: str) -> bool:
         """Return whether this worker can run a task. If not, it leaves it to another worker."""
+        if self._gpus.fault is not None:
+            return False
         found = await queue.arguments(self._jobs.redis, task_id)
         if found is None:
             return True
@@ -130,6 +135,8 @@ class TrainTask:
         log.info("attempt %d begins: %s", number, job.model)
         began = time.monotonic()
         outcome = await self._run_measured(attempt, lease_lost)
+        if attempt.gpu_fault is not None:
+            self._gpus.keep(attempt.gpu_fault)
         seconds = time.monotonic() - began
         log.info("attempt %d %s after %.1f s", number, outcome, seconds)
         await self._record_outcome(job, outcome)
@@ -213,6 +220,9 @@ class TrainTask:
             while not lease_lost.is_set():
                 job = await self._current(attempt)
                 if job is None:
+                    break
+                if (fault := self._gpus.fault) is not None:
+                    await attempt.record_gpu_fault(fault)
                     break
                 if stopping is None and (job.pausing or self.draining.is_set()):
                     # A separate task, because a job that is stopping may still be cancelled.

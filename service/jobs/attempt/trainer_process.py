@@ -124,6 +124,11 @@ class TrainingAttempt:
         self._phases = Phases()
         self._outcome = Outcome.LOST
 
+    @property
+    def gpu_fault(self) -> str | None:
+        """Why the worker's GPUs cannot be used, if the trainer said so."""
+        return self._recorder.gpu_fault
+
     async def run(self) -> Outcome:
         """Run the training and return its outcome. Raises AttemptSuperseded."""
         async with local_disk.claimed(self._dir.parent):
@@ -193,6 +198,11 @@ class TrainingAttempt:
             log.warning("the trainer did not stop in time and is killed")
             await child.kill()
 
+    async def record_gpu_fault(self, fault: str) -> None:
+        """Record that a GPU failed while the attempt ran on it. The caller then kills it."""
+        text = f"A GPU of the worker failed: {fault}. The worker takes no other training on it"
+        await self._recorder.event(text, "warn")
+
     async def kill(self) -> None:
         """Kill the trainer immediately. Progress since its last checkpoint is lost."""
         if self._child is not None:
@@ -235,6 +245,8 @@ class TrainingAttempt:
             probe_rows=_PROBE_ROWS,
             chat_budget_ms=self._budget_ms,
             sampling=self._sampling,
+            device=self._machine.device,
+            rank_timeout_s=self._settings.trainer_rank_timeout_s,
             **self._devices(chosen.batch_size),
         )
         path = self._dir / "spec.json"

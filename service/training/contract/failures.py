@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -57,8 +58,48 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
             "disk_full",
             f"The worker's disk is full: nothing more could be written while {doing}.",
         )
+    if isinstance(error, RuntimeError):
+        for code, words in _GPU_FAULTS.items():
+            if found := next((text for text in words if text in str(error)), None):
+                return TrainingFailure(code, f"The GPU failed while {doing}: {found}.")
+    if type(error).__name__ in _RANK_ERRORS or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _RANK_TEXTS)
+    ):
+        return TrainingFailure(
+            "interrupted",
+            f"A process of the training lost the others while {doing}, or waited for them longer "
+            "than FINETUNED_TRAINER_RANK_TIMEOUT_S.",
+        )
     return TrainingFailure("internal_error", f"Unexpected {type(error).__name__} while {doing}.")
 
+
+# CUDA's errors, which end all work of a process on its GPU. The first ones have no other cause than
+# the GPU, or its driver; the others can also follow from a kernel's fault.
+_GPU_FAULTS: Final[Mapping[FailureCode, tuple[str, ...]]] = {
+    "gpu_unavailable": (
+        "uncorrectable ECC error encountered",
+        "uncorrectable NVLink error",
+        "GPU is lost",
+        "no CUDA-capable device is detected",
+        "CUDA-capable device(s) is/are busy or unavailable",
+        "no kernel image is available for execution on the device",
+        "driver version is insufficient for CUDA runtime version",
+    ),
+    "interrupted": (
+        "an illegal memory access was encountered",
+        "an illegal instruction was encountered",
+        "device-side assert triggered",
+        "hardware stack error",
+        "misaligned address",
+        "the launch timed out and was terminated",
+        "unspecified launch failure",
+        "CUDA error: unknown error",
+    ),
+}
+
+# Errors of communication between ranks: NCCL's and the store's, and gloo's, which has no type.
+_RANK_ERRORS: Final = ("DistBackendError", "DistNetworkError", "DistStoreError")
+_RANK_TEXTS: Final = ("Timed out waiting", "Connection closed by peer", "Connection reset by peer")
 
 # torch has an exception type only for its own allocator of GPU memory. The libraries below it each
 # word the error differently.

@@ -26,6 +26,8 @@ FailureCode = Literal[
     "invalid_checkpoint",
     "out_of_memory",
     "disk_full",
+    "gpu_unavailable",  # the worker's GPU cannot be used: another worker may train the job
+    "interrupted",  # the GPU failed, or another process of the run: another attempt may succeed
     "loss_not_finite",
     "grading_failed",
     "internal_error",

@@ -113,13 +113,16 @@ class TrainSpec(BaseModel):
     `probe_rows` short rows, taken from the validation rows if there are any, are scored with and
     without the finished adapter, for comparison with the engine that serves it.
 
-    Devices. With `gpus`, that many processes on one machine each compute a share of every batch.
-    The result equals that of one process, except for rounding and for dropout, which each process
-    draws independently. A checkpoint can be resumed with a different number of processes. With
-    `sharding` ``"ddp"``, each device holds the whole base model. With ``"fsdp"``, each holds a part
-    of it, which is slower and meant for models that do not fit on one device (host memory then
-    holds `gpus` quantized copies during loading). `tokens_at_once` and `max_memory_bytes` apply per
-    process. Without CUDA, the processes share the CPU, which is no faster.
+    Devices. A run that was planned for `device` ``"cuda"`` fails with ``gpu_unavailable`` instead
+    of training on a CPU; None takes the GPU if there is one. With `gpus`, that many processes on
+    one machine each compute a share of every batch. The result equals that of one process, except
+    for rounding and for dropout, which each process draws independently. A checkpoint can be
+    resumed with a different number of processes. With `sharding` ``"ddp"``, each device holds the
+    whole base model. With ``"fsdp"``, each holds a part of it, which is slower and meant for models
+    that do not fit on one device (host memory then holds `gpus` quantized copies during loading).
+    `tokens_at_once` and `max_memory_bytes` apply per process. Without CUDA, the processes share the
+    CPU, which is no faster. A process that waits longer than `rank_timeout_s` for the others ends
+    the run.
 
     `template_date` is the date that a chat template prints when it asks for today's date, so that
     every attempt of a job renders the same text. None means the day (UTC) of the run.
@@ -164,7 +167,9 @@ class TrainSpec(BaseModel):
     gradient_checkpointing: bool = False
     inputs_on_host: bool = False
     probe_rows: int = Field(default=0, ge=0, le=64)
+    device: Literal["cuda", "cpu"] | None = None
     gpus: int = Field(default=1, ge=1, le=64)
+    rank_timeout_s: float = Field(default=3600.0, gt=0)
     sharding: Sharding = "ddp"
     sampling: Sampling = "engine"
     chat_budget_ms: int | None = Field(default=None, ge=1)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,8 +101,8 @@ def run(
     any exception of a library.
     """
     _silence_libraries()
-    device = choose_dtype(choose_device(), spec)
-    ranks = join(rank, spec.gpus, device)
+    device = choose_dtype(choose_device(spec.device), spec)
+    ranks = join(rank, spec.gpus, device, timedelta(seconds=spec.rank_timeout_s))
     pacer = _make_pacer(spec, device, ranks, traffic, flag)
     if pacer:
         ranks = replace(ranks, waiting=pacer.waiting)

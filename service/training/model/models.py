@@ -5,6 +5,7 @@ Nothing is downloaded, and no code from the folder is run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,7 @@ from transformers import (
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from service.training.contract.failures import is_out_of_memory
+from service.training.contract.failures import TrainingFailure, is_out_of_memory
 from service.training.contract.spec import TrainSpec
 from service.training.model.base_folder import invalid_model, is_converted
 from service.training.model.nf4_kernel import use_fast_kernel
@@ -57,16 +58,47 @@ class ComputeDevice:
         return str(self.dtype).removeprefix("torch.")
 
 
-def choose_device() -> ComputeDevice:
-    """Choose CUDA if available, else the CPU, with the dtype of most models there.
+def choose_device(planned: str | None = None) -> ComputeDevice:
+    """Choose the planned device, or CUDA if available, with the dtype of most models there.
 
-    `choose_dtype` changes it for the others.
+    `choose_dtype` changes it for the others. Raises `TrainingFailure` (gpu_unavailable) if the run
+    was planned for CUDA, and torch cannot use it.
     """
-    if torch.cuda.is_available():
+    if planned == "cuda":
+        _require_cuda()
+    if planned != "cpu" and torch.cuda.is_available():
         device, has_bf16 = "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         device, has_bf16 = "cpu", cpu_has_bf16()
     return ComputeDevice(device, getattr(torch, dtype_of(device, None, has_bf16=has_bf16)))
+
+
+def _require_cuda() -> None:
+    """Raise `TrainingFailure` unless torch has kernels for the first GPU and can start CUDA."""
+    try:
+        torch.cuda.init()
+        major, minor = torch.cuda.get_device_capability(0)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch is built for CPUs
+        reason = str(error).partition("\n")[0].partition(". ")[0].strip().removesuffix(".")
+        hides = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+        raise _gpu_unavailable(
+            "CUDA_VISIBLE_DEVICES hides all GPUs" if hides else f"torch says: {reason}"
+        ) from error
+    kernels = [int(arch[3:]) for arch in torch.cuda.get_arch_list() if arch[3:].isdecimal()]
+    if kernels and 10 * major + minor < min(kernels):
+        raise _gpu_unavailable(
+            f"it has compute capability {major}.{minor}, and this torch has kernels from "
+            f"{min(kernels) // 10}.{min(kernels) % 10} on"
+        )
+
+
+def _gpu_unavailable(reason: str) -> TrainingFailure:
+    return TrainingFailure(
+        "gpu_unavailable",
+        "The training was planned for a GPU, and this process cannot use one. Nothing was trained. "
+        f"The reason: {reason}. On the worker's machine, 'finetuned-server doctor' says how to fix "
+        "it.",
+    )
 
 
 def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:

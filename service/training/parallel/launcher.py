@@ -269,17 +269,19 @@ def judge(ranks: Sequence[RankOutput]) -> Failed | int:
     """Return the outcome of the run: rank 0's exit code if it succeeded, else the best known cause.
 
     Causes in order of preference: a reported failure with a known code, the signal that killed a
-    rank (as a negative number), any other failure.
+    rank (as a negative number), an unknown failure, and that a rank lost the others, which follows
+    from any of them.
     """
     if (code := ranks[0].code) is not None and code in _EXPECTED_CODES:
         return code
     failures = [rank.failed for rank in ranks if rank.failed]
-    if known := [failed for failed in failures if failed.code != "internal_error"]:
+    unclear = ("internal_error", "interrupted")
+    if known := [failed for failed in failures if failed.code not in unclear]:
         return known[0]
     if killed := [rank.code for rank in ranks if rank.code is not None and rank.code < 0]:
         return killed[0]
     if failures:
-        return failures[0]
+        return min(failures, key=lambda failed: unclear.index(failed.code))
     codes = ", ".join(f"{rank.index}: {rank.code}" for rank in ranks if rank.code is not None)
     return Failed(
         code="internal_error",

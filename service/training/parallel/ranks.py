@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -29,9 +29,6 @@ from service.training.contract.child_process import StopFlag
 from service.training.contract.failures import TrainingFailure
 from service.training.model.models import ComputeDevice
 from service.training.parallel.launcher import RankSpec
-
-# Ranks read the data and load the model at different speeds; all wait for the slowest.
-_PATIENCE: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +131,13 @@ class _AgreedFlag(StopFlag):
         return requested > 0
 
 
-def join(at: RankSpec | None, count: int, device: ComputeDevice) -> Ranks:
+def join(
+    at: RankSpec | None, count: int, device: ComputeDevice, patience: timedelta = timedelta(hours=1)
+) -> Ranks:
     """Connect to the other ranks.
+
+    `patience` is how long one waits for the slowest: they read the data and load the model at
+    different speeds.
 
     Raises `TrainingFailure` (invalid_spec) if the machine has fewer devices than ranks, and torch's
     own errors.
@@ -149,7 +151,7 @@ def join(at: RankSpec | None, count: int, device: ComputeDevice) -> Ranks:
         count,
         is_master=at.rank == 0,
         master_listen_fd=at.listen_fd,
-        timeout=_PATIENCE,
+        timeout=patience,
     )
     store.set(f"device/{at.rank}", device.type)
     devices = [store.get(f"device/{index}").decode() for index in range(count)]
@@ -165,7 +167,7 @@ def join(at: RankSpec | None, count: int, device: ComputeDevice) -> Ranks:
         store=store,
         rank=at.rank,
         world_size=count,
-        timeout=_PATIENCE,
+        timeout=patience,
         device_id=torch.device("cuda", 0) if device.type == "cuda" else None,
     )
     return Ranks(at.rank, count, device.type, store)

@@ -61,7 +61,7 @@ def _force(path: CodePath) -> None:
     if path == "packed":
         vars(run)["can_join"] = lambda *_: False
     elif path == "float32":
-        vars(run)["choose_device"] = lambda: ComputeDevice("cpu", torch.float32)
+        vars(run)["choose_device"] = lambda *_: ComputeDevice("cpu", torch.float32)
 
 
 def _train(spec: TrainSpec, channel: Channel) -> None:
