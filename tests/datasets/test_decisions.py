@@ -56,8 +56,10 @@ def test_rows_are_dropped_and_edited(tmp_path):
 
 def test_a_kept_row_is_not_dropped_as_a_duplicate_or_contradiction(tmp_path):
     keep = [{"line": line, "action": "keep"} for line in (2, 3)]
-    _, answers, _ = run(tmp_path, *keep, contradictions="first")
+    _, answers, diff = run(tmp_path, *keep, contradictions="first")
     assert answers[:3] == ["At nine.", "At nine.", "At ten."]
+    kept = [(d["line"], d["action"]) for d in diff if d["reason"] == "decision"]
+    assert kept == [(2, "kept"), (3, "kept")]
 
 
 def test_a_broken_row_is_edited_in_its_place_or_dropped(tmp_path):

@@ -62,7 +62,7 @@ class Decisions:
     def __init__(self, path: Path, row_format: RowFormat) -> None:
         self.dropped: set[int] = set()
         self.edited: dict[int, bytes] = {}
-        self._kept: set[int] = set()
+        self.kept: set[int] = set()
         with path.open("rb") as lines:
             for number, data in enumerate(lines, 1):
                 if data.strip():
@@ -71,12 +71,12 @@ class Decisions:
     @property
     def protected(self) -> Collection[int]:
         """Lines of rows that must not be dropped as duplicates or contradictions."""
-        return self._kept | self.edited.keys()
+        return self.kept | self.edited.keys()
 
     def check(self, valid: Iterable[int], broken: Collection[int]) -> None:
         """Raise DatasetError if a decision is about a line without a row, or keeps a broken row."""
         rows = set(valid)
-        for line in sorted(self._kept - rows):
+        for line in sorted(self.kept - rows):
             raise refuse("broken_row_kept" if line in broken else "no_row_at_line", line)
         for line in sorted((self.dropped | self.edited.keys()) - rows.union(broken)):
             raise refuse("no_row_at_line", line)
@@ -95,7 +95,7 @@ class Decisions:
 
     def _add(self, decision: Decision, number: int, row_format: RowFormat) -> None:
         line = decision.line
-        if line in self.dropped or line in self._kept or line in self.edited:
+        if line in self.dropped or line in self.kept or line in self.edited:
             raise _invalid(number, f"there is an earlier one on line {line}")
         if (decision.row is not None) != (decision.action == "edit"):
             raise _invalid(number, "'edit' needs a 'row', and only 'edit' has one")
@@ -105,7 +105,7 @@ class Decisions:
                 raise DatasetError(issue)
             self.edited[line] = data.rstrip(b"\n")
         else:
-            (self._kept if decision.action == "keep" else self.dropped).add(line)
+            (self.kept if decision.action == "keep" else self.dropped).add(line)
 
 
 def _decode_decision(data: bytes, number: int) -> Decision:
@@ -134,7 +134,7 @@ class DiffEntry(NamedTuple):
     """An action on a source row and its reason; the fields in `more` depend on the reason."""
 
     line: int
-    action: Literal["dropped", "changed", "held_out"]
+    action: Literal["dropped", "changed", "kept", "held_out"]
     reason: str
     more: dict[str, Any]
 
@@ -235,6 +235,7 @@ class _Cleaning:
         self.protected = decisions.protected
         self.entries += [DiffEntry(n, "dropped", "decision", {}) for n in decisions.dropped]
         self.entries += [DiffEntry(n, "changed", "decision", {}) for n in decisions.edited]
+        self.entries += [DiffEntry(n, "kept", "decision", {}) for n in decisions.kept]
         if decisions.edited:
             self.changed["edited"] = self.changed_rows = len(decisions.edited)
         target = self.work / "decided"
