@@ -111,7 +111,6 @@ USED = [
         "openpyxl/worksheet/_read_only.py",
         "ReadOnlyWorksheet",
         "_worksheet_path",
-        "service/datasets/formats/xlsx_records.py",
     ),
     internals(
         "transformers",

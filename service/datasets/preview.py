@@ -51,7 +51,7 @@ from service.datasets.formats.csv_records import regular_delimiters
 from service.datasets.formats.detect import binary_container
 from service.datasets.formats.encoding_detection import plausible_codecs
 from service.datasets.formats.encodings import NAMES, decode
-from service.datasets.formats.options import FormatOptions, Record, Shape, row_format_of
+from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import named_like
 from service.datasets.formats.table_layout import TableHead, find_layout, find_message_columns
 from service.datasets.formats.transcode import DecodedFile, to_utf8
@@ -283,10 +283,10 @@ def _unless_used(choices: list[T], used: Callable[[T], bool]) -> list[T]:
 
 
 def _sheets(reading: Reading) -> list[SheetChoice]:
-    if reading.opened is None or reading.opened.container != "xlsx":
+    if reading.opened is None or reading.opened.container not in WORKBOOKS:
         return []
     # The library for workbooks takes long to import.
-    from service.datasets.formats.xlsx_records import first_rows_of_sheets
+    from service.datasets.formats.workbook_records import first_rows_of_sheets
 
     rows = first_rows_of_sheets(reading.opened.path, reading.options)
     choices = [

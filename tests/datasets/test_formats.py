@@ -12,6 +12,7 @@ import json
 import lzma
 import zipfile
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xlwt
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,6 +32,7 @@ from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
 from tests.datasets.support import canonical_form, jsonl
 
+DOCX = {"[Content_Types].xml": b"", "word/document.xml": b"<w/>"}
 PAIRS = [
     ("営業時間は？", "平日の九時から十八時までです。"),
     ('He said "hi",\nthen left', "สวัสดีค่ะ; ยินดีให้บริการ"),
@@ -67,6 +70,55 @@ def workbook(rows: list[list[Any]]) -> bytes:
     book, out = openpyxl.Workbook(), io.BytesIO()
     for row in rows:
         book.active.append(row)
+    book.save(out)
+    return out.getvalue()
+
+
+def zipped(parts: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def xls(rows: list[list[Any]]) -> bytes:
+    book, out = xlwt.Workbook(), io.BytesIO()
+    sheet = book.add_sheet("Sheet")
+    for number, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            sheet.write(number, column, cell)
+    book.save(out)
+    return out.getvalue()
+
+
+def ods(rows: list[list[str]]) -> bytes:
+    names = "urn:oasis:names:tc:opendocument:xmlns"
+    spaces = " ".join(f'xmlns:{one}="{names}:{one}:1.0"' for one in ("office", "table", "text"))
+    start, end = (
+        '<table:table-cell office:value-type="string"><text:p>',
+        "</text:p></table:table-cell>",
+    )
+    cells = "".join(
+        f"<table:table-row>{''.join(start + cell + end for cell in row)}</table:table-row>"
+        for row in rows
+    )
+    content = (
+        f"<office:document-content {spaces}><office:body><office:spreadsheet>"
+        f'<table:table table:name="S">{cells}</table:table>'
+        "</office:spreadsheet></office:body></office:document-content>"
+    )
+    kind = b"application/vnd.oasis.opendocument.spreadsheet"
+    manifest = b"<manifest:manifest/>"
+    return zipped(
+        {"mimetype": kind, "META-INF/manifest.xml": manifest, "content.xml": content.encode()}
+    )
+
+
+def far_cell() -> bytes:
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    book.active.append(["prompt", "completion"])
+    book.active["XFD1048576"] = "x"
     book.save(out)
     return out.getvalue()
 
@@ -291,10 +343,24 @@ def xlsx_with_formulas() -> bytes:
 
 def test_formulas_and_merged_cells_are_reported(tmp_path: Path) -> None:
     rows, result = run(tmp_path, xlsx_with_formulas())
-    assert rows == chats([("a", "b"), ("d", "e")])
+    assert rows == chats([("a", "b"), ("d", "e"), ("d", "g")])
     counts = result.validation.counts
-    assert counts == {"merged_cells": 1, "formula_without_value": 1, "empty_field": 2}
-    assert {i.line for i in result.validation.issues if i.code == "empty_field"} == {3, 5}
+    assert counts == {"merged_cells": 1, "formula_without_value": 1, "empty_field": 1}
+    lines = {issue.code: issue.line for issue in result.validation.issues}
+    assert lines["empty_field"] == lines["formula_without_value"] == 3
+
+
+def test_dates_and_numbers_of_a_workbook_are_as_people_write_them(tmp_path: Path) -> None:
+    cells = [date(2026, 5, 1), datetime.fromisoformat("2026-05-01T09:30"), 7, 2.5]
+    rows, _ = run(tmp_path, workbook([["prompt", "completion"], *(["a", cell] for cell in cells)]))
+    answers = [row["messages"][-1]["content"] for row in rows]
+    assert answers == ["2026-05-01", "2026-05-01T09:30:00", "7", "2.5"]
+
+
+@pytest.mark.parametrize("write", [xls, ods])
+def test_other_kinds_of_workbooks_are_read(tmp_path: Path, write: Any) -> None:
+    rows, _ = run(tmp_path, write([["prompt", "completion"], *map(list, PAIRS)]))
+    assert rows == chats(PAIRS)
 
 
 def test_ragged_rows_are_refused_one_by_one(tmp_path: Path) -> None:
@@ -357,7 +423,10 @@ REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
     ("broken gzip", b"\x1f\x8bnonsense", FormatOptions(), "damaged_archive"),
     ("broken zstd", b"\x28\xb5\x2f\xfdnonsense", FormatOptions(), "damaged_archive"),
     ("prose", b"Dear all,\nplease find attached", FormatOptions(), "unknown_format"),
-    ("pdf", b"%PDF-1.7 1 0 obj", FormatOptions(), "unknown_format"),
+    ("pdf", b"%PDF-1.7 1 0 obj", FormatOptions(), "document"),
+    ("docx", zipped(DOCX), FormatOptions(), "document"),
+    ("web page", b"<!DOCTYPE html><html>", FormatOptions(), "document"),
+    ("far cell", far_cell(), FormatOptions(), "sheet_too_large"),
     ("zip", b"PK\x03\x04nonsense", FormatOptions(), "unknown_format"),
     ("zip of a new version", odd_zip({6: 77}), FormatOptions(), "unknown_format"),
     ("zip without a name", odd_zip({28: 0, 30: 1}), FormatOptions(), "damaged_archive"),

@@ -268,7 +268,7 @@ def test_a_table_in_an_archive(tmp_path: Path) -> None:
     ("data", "code", "container"),
     [
         (b"", "empty_file", None),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "unknown_format", None),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "document", None),
         (b"PAR1 is damaged", "damaged_parquet", "parquet"),
         (b"\x1f\x8b\x08 damaged", "damaged_archive", None),
         (b'[{"prompt": "a", "completion": "b"}, {"prompt": ]', "unmatched_brackets", "json"),

@@ -76,9 +76,14 @@ _CHECKS: Final[dict[str, Check]] = {
     # Formats
     "unknown_format": _error(
         "The format of the file is not recognized.",
-        "Use JSON Lines, a JSON array, CSV, TSV, Parquet or XLSX, uncompressed, compressed with "
-        "gzip, zstd, bzip2 or xz, or as the only data file of a ZIP or TAR archive. To train on a "
-        "plain text, give it a name that ends in .txt or .md.",
+        "Use JSON Lines, a JSON array, CSV, TSV, Parquet, XLSX, XLS or ODS, uncompressed, "
+        "compressed with gzip, zstd, bzip2 or xz, or as the only data file of a ZIP or TAR "
+        "archive. To train on a plain text, give it a name that ends in .txt or .md.",
+    ),
+    "document": _error(
+        "The file is {kind}, and not a file of rows.",
+        "Save its text as .txt or .md to train on it, or to have questions and answers written "
+        "from it. Save a table as CSV or XLSX.",
     ),
     "unknown_columns": _error(
         "No columns are recognized as prompts and answers: {columns}.",
@@ -202,8 +207,12 @@ _CHECKS: Final[dict[str, Check]] = {
     ),
     "damaged_parquet": _error("The Parquet file is damaged or cut off.", "Write the file again."),
     "damaged_workbook": _error(
-        "The workbook is damaged, encrypted or not an XLSX file.",
+        "The workbook is damaged, encrypted, or no XLSX, XLS or ODS file.",
         "Save it as XLSX without a password, or export the sheet as CSV.",
+    ),
+    "sheet_too_large": _error(
+        "A sheet of the workbook extends to cell {cell}, more than {limit} cells.",
+        "Delete the rows and columns that do not belong to the table, or export the sheet as CSV.",
     ),
     "unknown_sheet": _error(
         "The workbook has {count} sheet(s), none with the given name.",
@@ -215,8 +224,8 @@ _CHECKS: Final[dict[str, Check]] = {
         'Name the sheet to read, as in {"sheet": "…"}, or put all rows into one sheet.',
     ),
     "merged_cells": _warning(
-        "The sheet has {count} merged area(s); only the first cell of each holds the value.",
-        "Unmerge the cells and fill in each one.",
+        "The sheet has {count} area(s) merged over several rows; each row gets the area's value.",
+        "If the rows below should be empty, unmerge the cells.",
     ),
     "formula_without_value": _warning(
         "A formula has no stored value, so its cell is empty.",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
 from service.datasets.checks.negative_labels import are_labels
-from service.datasets.formats.options import FormatOptions, Record, Shape, row_format_of
+from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
 from service.datasets.formats.turn_forms import (
@@ -239,7 +239,7 @@ def sample_records(
     if container in ("json", "jsonl", "parquet"):
         records, unfolded = unfold(records, options)
     first = _first(records)
-    as_text = container in ("csv", "xlsx")
+    as_text = container in ("csv", *WORKBOOKS)
     return RecordSample(first, _columns(first), chain(first, records), unfolded, as_text)
 
 

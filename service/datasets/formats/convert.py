@@ -164,16 +164,16 @@ def read_records(
 ) -> Iterator[Record]:
     """Read the records of an opened file. The first rows of a table are noted in `head`."""
     path = opened.path
-    # The libraries for Parquet and XLSX take longer to import than most files take to read.
+    # The libraries for Parquet and workbooks take longer to import than most files take to read.
     match opened.container:
         case "parquet":
             from service.datasets.formats.parquet_records import read_parquet
 
             return read_parquet(path, options)
-        case "xlsx":
-            from service.datasets.formats.xlsx_records import read_xlsx
+        case "xlsx" | "xls" | "ods":
+            from service.datasets.formats.workbook_records import read_workbook
 
-            return read_xlsx(path, options, log, head=head)
+            return read_workbook(path, options, log, head=head)
         case "csv":
             return read_csv(path, options, log, delimiter=opened.delimiter or ",", head=head)
         case "json":

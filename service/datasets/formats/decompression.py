@@ -163,7 +163,18 @@ _READERS: dict[Compression, Callable[[BinaryIO], Iterator[bytes]]] = {
 _MAX_MEMBERS = 10_000
 _DATA = frozenset(
     [
-        *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".parquet", ".xlsx"),
+        *(
+            ".jsonl",
+            ".ndjson",
+            ".json",
+            ".csv",
+            ".tsv",
+            ".tab",
+            ".parquet",
+            ".xlsx",
+            ".xls",
+            ".ods",
+        ),
         *(".gz", ".zst", ".bz2", ".xz"),
     ]
 )

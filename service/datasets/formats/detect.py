@@ -26,25 +26,76 @@ _SAMPLE_LINES = 50
 _JSON = re.compile(rb'\{\s*"|\[\s*\{')
 
 
+_OLE = b"\xd0\xcf\x11\xe0"  # the first bytes of Office files before 2007
+_SIGNATURES = {
+    b"%PDF": "a PDF",
+    b"{\\rtf": "an RTF document",
+    b"\x89PNG": "an image (PNG)",
+    b"\xff\xd8\xff": "an image (JPEG)",
+    b"GIF8": "an image (GIF)",
+    b"SQLite format 3": "an SQLite database",
+    b"OggS": "a sound file",
+    b"ID3": "a sound file",
+    b"\x7fELF": "a program",
+    b"MZ": "a program",
+}
+_PARTS = {
+    "word/document.xml": "a Word document (DOCX)",
+    "ppt/presentation.xml": "a PowerPoint presentation (PPTX)",
+    "META-INF/container.xml": "an e-book (EPUB)",
+    "content.xml": "an OpenDocument file",
+}
+_HTML = re.compile(rb"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
+
+
 def binary_container(path: Path) -> Container | None:
-    """Detect Parquet or XLSX; return None for text. Raises DatasetError for other archives."""
+    """Detect Parquet or a workbook; return None for text.
+
+    Raises DatasetError for other archives, and for documents and media, which it names.
+    """
     with path.open("rb") as file:
-        head = file.read(4)
-    if head == b"PAR1":
+        head = file.read(512)
+    if head.startswith(b"PAR1"):
         return "parquet"
-    if head == b"PK\x03\x04":
-        if _is_workbook(path):
-            return "xlsx"
-        raise refuse("unknown_format")
+    if head.startswith(b"PK\x03\x04"):
+        return _zip_container(path)
+    if head.startswith(_OLE):
+        if _is_xls(path):
+            return "xls"
+        raise refuse("document", kind="an old Word or PowerPoint file")
+    for signature, kind in _SIGNATURES.items():
+        if head.startswith(signature):
+            raise refuse("document", kind=kind)
+    if _HTML.match(head.removeprefix(UTF8_BOM)):
+        raise refuse("document", kind="an HTML page")
     return None
 
 
-def _is_workbook(path: Path) -> bool:
-    """Return whether a ZIP archive is an XLSX workbook."""
+def _zip_container(path: Path) -> Container:
+    """Detect the kind of workbook in a ZIP archive. Raises DatasetError for other archives."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return "xl/workbook.xml" in archive.namelist()
+            names = frozenset(archive.namelist())
+            kind = archive.read("mimetype")[:80] if "mimetype" in names else b""
     except ZIP_DAMAGE:
+        raise refuse("unknown_format") from None
+    if "xl/workbook.xml" in names:
+        return "xlsx"
+    if kind.startswith(b"application/vnd.oasis.opendocument.spreadsheet"):
+        return "ods"
+    for part, document in _PARTS.items():
+        if part in names:
+            raise refuse("document", kind=document)
+    raise refuse("unknown_format")
+
+
+def _is_xls(path: Path) -> bool:
+    """Return whether an Office file of before 2007 is a workbook."""
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        return bool(CalamineWorkbook.from_path(path).sheet_names)
+    except CalamineError:
         return False
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
 from service.datasets.checks.issues import Issue
 
-Container = Literal["jsonl", "json", "csv", "parquet", "xlsx", "text"]
+Container = Literal["jsonl", "json", "csv", "parquet", "xlsx", "xls", "ods", "text"]
+WORKBOOKS: Final = ("xlsx", "xls", "ods")
 Shape = Literal[
     "chat",
     "preference",

@@ -152,10 +152,6 @@ BOMB = gzip.compress(b"\0" * 1024 * 1024, 9) * 300
 DEEP = b'{"messages": ' + b"[" * 5000 + b"]" * 5000 + b"}\n"
 
 
-def merged(sheet) -> None:
-    sheet.merge_cells("A2:A4")
-
-
 def formulas(sheet) -> None:
     sheet["B3"] = "=1+1"
 
@@ -168,7 +164,6 @@ def bad() -> dict[str, tuple[bytes, list[str]]]:
         "ragged.csv": (table([*PAIRS, ("a", "b", "c")]).encode(), ["Line 14", "3 fields"]),
         "wrong.parquet": (parquet({"price": [1.5], "count": [2]}), ["price", "count", "map"]),
         "cut.parquet": (parquet({"prompt": QUESTIONS, "completion": ANSWERS})[:-40], ["parquet"]),
-        "merged.xlsx": (workbook(merged), ["Line 3", "prompt is empty"]),
         "formulas.xlsx": (workbook(formulas), ["Line 3", "completion is empty"]),
         "empty.json": (b"[]", ["no rows"]),
         "plain.jsonl": (b"this is not JSON\n", ["format", "JSON Lines"]),
@@ -194,7 +189,7 @@ def bad() -> dict[str, tuple[bytes, list[str]]]:
             lines([{"messages": [{"role": "tool", "content": "x"}]}]),
             ["Line 1", "/messages/0"],
         ),
-        "image.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), ["format"]),
+        "image.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), ["an image (PNG)"]),
         "archive.zip": (_zip(), ["format"]),
     }
 
