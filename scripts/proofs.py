@@ -178,10 +178,10 @@ PROOFS: Final = {
         "FINETUNED_POLICIES=1 python -m pytest tests/helm/test_checkov.py",
     ),
     "images": Proof(
-        "the images that need no GPU are built, run and inspected (root, buildah)",
+        "the images that need no GPU are built, run and inspected, and compose (root, podman)",
         30,
         "a change of Dockerfile or dependencies",
-        "FINETUNED_IMAGE_TESTS=1 python -m pytest -s tests/image",
+        "FINETUNED_IMAGE_TESTS=1 python -m pytest -s tests/image tests/server/test_compose.py",
     ),
     "server": Proof(
         "a bare Debian without a network: install, reboot, stop, kill, upgrade, restore (root)",

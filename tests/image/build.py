@@ -97,7 +97,7 @@ def _images_here() -> list[dict[str, Any]]:
 
 
 def _images(targets: Sequence[str], *flags: str) -> None:
-    more = [*flags, "--pull=never", *_limits(), *_package_sources(), *_torch()]
+    more = [*flags, "--pull=never", *limits(), *_package_sources(), *_torch()]
     env = environment() | {"FLAGS": " ".join(more), "PREFIX": "localhost/"}
     subprocess.run([ROOT / "scripts" / "images.sh", *targets], env=env, check=True)
 
@@ -112,7 +112,7 @@ def _torch() -> list[str]:
     return []
 
 
-def _limits() -> list[str]:
+def limits() -> list[str]:
     """Lower the limits that buildah requests, because the chroot cannot have higher ones."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]

@@ -87,6 +87,8 @@ class Container:
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[Path, str] = field(default_factory=dict)
     """Folder of this machine → where the container sees it."""
+    user: str = ""
+    """UID:GID in place of the image's own user."""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -170,7 +172,7 @@ class Container:
         return f"=== {self.image.name}\n" + "\n".join(lines)
 
     def _as_user(self) -> list[str]:
-        user, _, group = self.image.config["User"].partition(":")
+        user, _, group = (self.user or self.image.config["User"]).partition(":")
         return [
             *("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"),
             *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"),

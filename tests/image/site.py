@@ -17,7 +17,8 @@ from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
 from tests.image.container import Container, Image
 
-UID = 10001
+UID = 10001  # of the images, to which volumes belong
+ANY_UID = 1_000_660_000  # which a platform chooses, such as OpenShift, with group 0
 DATA, MODEL = "/var/lib/finetuned", "/models/demo"
 _ENGINE_KEY = "engine-key-of-this-test"
 
@@ -42,7 +43,8 @@ class Site:
         entry = {"id": DEMO_MODEL, "path": MODEL, "license": "apache-2.0", "context_length": 2048}
         (self.data / "models.yaml").write_text(yaml.safe_dump({"models": [entry]}), "utf-8")
         for path in (self.data, self.data / "models.yaml"):
-            os.chown(path, UID, UID)
+            os.chown(path, UID, 0)
+            path.chmod(0o770)
 
     @property
     def url(self) -> str:
@@ -64,6 +66,7 @@ class Site:
             }
             | {f"FINETUNED_{r.upper()}_PORT": str(port) for r, port in self.ports.items()}
             | {f"FINETUNED_{r.upper()}_HOST": "127.0.0.1" for r in self.ports},
+            user=f"{ANY_UID}:0",
             mounts={self.data: DATA, self.model: MODEL} if role != "api" else {self.data: DATA},
         )
         self.running[role] = self.stack.enter_context(container)

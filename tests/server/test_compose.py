@@ -1,8 +1,10 @@
-"""Tests of compose.yaml, as podman-compose reads it."""
+"""Tests of compose.yaml, as podman-compose reads it, and with FINETUNED_IMAGE_TESTS=1 runs it."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +16,50 @@ import yaml
 import service
 from service.config import Settings
 from tests.cached import ROOT
+from tests.image import build, stand_in
 
 COMPOSE = ROOT / "deploy" / "compose"
 PROGRAM = Path(sys.executable).with_name("podman-compose")
 VARIABLES = {"MODEL": "tiny", "MODELS_DIR": "/models", "VALKEY_PASSWORD": "p", "ENGINE_KEY": "k"}
 PARTS = {"valkey", "api", "worker-cpu", "worker-gpu", "engine"}
 OURS = PARTS - {"valkey"}
+VALKEY = """
+FROM {base}
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends valkey-server \\
+    valkey-tools && install -d -o 999 -g 999 /data
+WORKDIR /data
+"""
+# Podman in namespaces of its own, on machines without systemd, and without control groups of
+# version 2 alone.
+RUN = """
+set -eu
+umount -l /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tmpfs tmpfs /run
+ip link set lo up
+# As timers of systemd do.
+(while sleep 3; do for id in $(podman ps --quiet); do podman healthcheck run $id; done; done) \
+    >/dev/null 2>&1 &
+compose() { podman-compose --file compose.yaml --file compose.cpu.yaml "$@" </dev/null; }
+trap 'compose logs; compose down --volumes' EXIT
+compose run --rm -T api models add "/models/$FOLDER" --id tiny --license apache-2.0
+compose up --detach
+SECONDS=0
+until curl --silent --fail http://127.0.0.1:8000/readyz; do sleep 1; [ $SECONDS -lt 900 ]; done
+echo "ready after $SECONDS s"
+podman ps --format '{{.Names}} {{.Status}}'
+for name in api worker-cpu worker-gpu engine; do
+    podman exec ${PWD##*/}_${name}_1 sh -c 'id; touch /opt/x; grep CapBnd /proc/1/status' 2>&1
+done
+key=$(compose run --rm -T api keys create --project default | grep -o 'sk-ft-.*')
+curl --silent --fail http://127.0.0.1:8000/v1/chat/completions -H "authorization: Bearer $key" \
+    -H 'content-type: application/json' \
+    -d '{"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}'
+echo
+SECONDS=0
+compose stop
+echo "stopped after $SECONDS s"
+"""
 
 
 def config(tmp_path: Path, *files: str, env: dict[str, str]) -> tuple[int, str, str]:
@@ -104,3 +144,54 @@ def test_each_part_may_end_in_its_own_time(services):
 def test_only_the_api_is_reachable_and_only_from_this_machine(services):
     assert services["api"]["ports"] == ["127.0.0.1:8000:8000"]
     assert not any("ports" in services[name] for name in PARTS - {"api"})
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(
+    os.environ.get("FINETUNED_IMAGE_TESTS") != "1",
+    reason="builds images: FINETUNED_IMAGE_TESTS=1 asks for it",
+)
+def test_it_starts_answers_and_stops(tmp_path: Path, demo_model_path: Path):
+    missing = [name for name in ("podman", "netavark", "ip") if shutil.which(name) is None]
+    if why := build.missing() or (missing and f"not installed: {', '.join(missing)}"):
+        pytest.skip(str(why))
+    build.build(("api", "worker-cpu", "inference-cpu"))
+    (tmp_path / "Dockerfile").write_text(VALKEY.format(base=stand_in.NAME), "utf-8")
+    build.buildah("build", "--pull=never", *build.limits(), "--tag=localhost/valkey", tmp_path)
+    conf = '[containers]\ncgroups = "disabled"\npids_limit = 0\n'
+    (tmp_path / "containers.conf").write_text(conf, "ascii")
+    for file in ("compose.yaml", "compose.cpu.yaml"):
+        shutil.copy(COMPOSE / file, tmp_path)
+    given = {
+        **VARIABLES,
+        "BUILD": "-cpu",
+        "MODELS_DIR": str(demo_model_path.parent),
+        "REGISTRY": "localhost/",
+        "VALKEY_IMAGE": "localhost/valkey",
+    }
+    spaces = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    done = subprocess.run(
+        ["unshare", *spaces, "--propagation=private", "bash", "-c", RUN],
+        cwd=tmp_path,
+        env=build.environment()
+        | given
+        | {
+            "CONTAINERS_CONF": str(tmp_path / "containers.conf"),
+            "FOLDER": demo_model_path.name,
+            "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0
+    for name in PARTS:
+        assert f"{tmp_path.name}_{name}_1 Up" in done.stdout
+    assert done.stdout.count("uid=10001(finetuned)") == len(OURS)
+    assert done.stdout.count("'/opt/x': Read-only file system") == len(OURS)
+    assert done.stdout.count("CapBnd:\t0000000000000000") == len(OURS)
+    answer = next(line for line in done.stdout.splitlines() if '"choices"' in line)
+    assert json.loads(answer)["usage"]["completion_tokens"] > 0
