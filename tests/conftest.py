@@ -206,8 +206,9 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
     models_file = tmp_path / "models.yaml"
     base = tmp_path / "base"  # of unknown dimensions and without a tokenizer
     base.mkdir(exist_ok=True)
-    (base / "config.json").write_text("{}")
-    (base / "model.safetensors").write_bytes(safetensors({}))
+    for name, content in {"config.json": b"{}", "model.safetensors": safetensors({})}.items():
+        if not (base / name).exists():
+            (base / name).write_bytes(content)
     models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {base}, license: mit, "
         "context_length: 2048, parameters: 135000000}\n",

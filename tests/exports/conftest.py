@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,7 @@ async def train(api: Api, engine: Engine, base: Path, folder: Path) -> str:
     """Store an adapter of the tiny model and register it, and have the engine serve it."""
     adapter = folder / "adapter"
     make_adapter(base, adapter, strength=0.3)
+    shutil.rmtree(folder / "base")
     (folder / "base").symlink_to(base)
     storage: Storage = api.app.state.storage
     manifest = await storage.put_folder("adapters/one", adapter)

@@ -77,6 +77,9 @@ def test_certificates_have_the_names_that_clients_verify(render):
     assert mounted["/etc/finetuned-tls"] == set(certificates)
     # The issuer puts its own certificate beside each that it signs.
     assert mounted["/etc/finetuned-ca"] == {"ft-api-tls"}
+    # cert-manager refuses a certificate without names, as before the first model is added.
+    early = render({**ISSUED, "models": []}).one("Certificate", "inference-tls")
+    assert "ft-inference" in early["spec"]["dnsNames"]
 
 
 def test_certificates_of_the_operator(render):

@@ -21,7 +21,7 @@ _ENDED = (
     ("restartFineTuningJobEvaluation", "arrange"),
     ("putAlias", "arrange"),
     ("putAlias", "run"),
-    ("createExport", "run"),
+    ("createModelExport", "run"),
     ("deleteEval", "arrange"),
     ("createDatasetCleaning", "arrange"),
     ("createDatasetCleaning", "run"),
@@ -55,7 +55,8 @@ def _more(world: World) -> tuple[str, ...]:
     return upload, f"{upload}/parts", keys
 
 
-async def _main() -> None:
+async def write(to: Path = FOLDER) -> Path:
+    """Write the snapshot to a folder, and return its file."""
     with (
         ValkeyServer(port=free_port(), appendonly="yes") as server,
         tempfile.TemporaryDirectory() as folder,
@@ -68,10 +69,12 @@ async def _main() -> None:
                 files=files_of(world.storage),
                 answers=await answers_to(world.http, *_more(world)),
             )
-    snapshot.write(FOLDER / f"{__version__}.jsonl")
+    file = to / f"{__version__}.jsonl"
+    snapshot.write(file)
     sizes = len(snapshot.keys), len(snapshot.files), len(snapshot.answers)
     print("{} keys, {} files, {} answers".format(*sizes))
+    return file
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    asyncio.run(write())

@@ -19,16 +19,16 @@
 {{- $found -}}
 {{- end }}
 
-{{/* Names of the Services of a part: dict root, part. */}}
+{{/* Names of the Services of a part, and of the part itself, because there may be no engine: dict root, part. */}}
 {{- define "finetuned.tlsNames" -}}
 {{- $root := .root -}}
-{{- $names := list (printf "%s-%s" (include "finetuned.fullname" $root) .part) -}}
+{{- $names := list -}}
 {{- if eq .part "inference" -}}
-{{- $names = list -}}
 {{- range include "finetuned.engines" $root | fromYamlArray -}}
 {{- $names = append $names (include "finetuned.engineName" (dict "root" $root "model" .)) -}}
 {{- end -}}
 {{- end -}}
+{{- $names = append $names (printf "%s-%s" (include "finetuned.fullname" $root) .part) -}}
 {{- range $names }}
 - {{ . }}.{{ $root.Release.Namespace }}.svc.{{ $root.Values.clusterDomain }}
 - {{ . }}.{{ $root.Release.Namespace }}.svc
