@@ -109,6 +109,7 @@ app.command()(reference.codes)
 app.command("error-codes")(reference.error_codes)
 app.command()(maintenance.doctor)
 app.command()(maintenance.plan)
+app.command()(maintenance.rehearse)
 for _name, _help in (
     ("keys", "API keys."),
     ("models", "Base models."),

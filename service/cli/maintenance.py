@@ -88,6 +88,29 @@ def plan(
         raise typer.Exit(1)
 
 
+def rehearse(
+    model: Annotated[
+        Path, typer.Argument(help="Folder of a base model, such as /models/Qwen3-1.7B.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the report; it must be new.")
+    ] = Path("rehearsal"),
+    data_dir: NewDataDir = Path("var"),
+) -> None:
+    """Run what the first jobs on this machine would, and write a report to compare."""
+    from service.cli.rehearse import rehearse as run
+    from service.models.model_folder import folder_fault
+
+    if (fault := folder_fault(model)) is not None:
+        fail(f"{model} is no base model: {fault}")
+    if output.exists():
+        fail(f"{output} exists: name a new folder with --output")
+    report = run(data_dir, model, output, lambda step: typer.echo(f"{step.name}: {step.found}"))
+    typer.echo(f"\n{report.as_text()}\nAlso in {output}/rehearsal.md and rehearsal.json.")
+    if report.has_failed:
+        raise typer.Exit(1)
+
+
 def rebuild(
     journal: Annotated[
         str | None,

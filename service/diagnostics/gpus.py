@@ -6,6 +6,7 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import re
@@ -50,7 +51,7 @@ def check(environ: Mapping[str, str] = os.environ, pci: Path = _PCI) -> list[Fin
     if not gpus:
         return [] if cuda is None else no_driver(pci, report)
     return [
-        *driver(driver_version(), cuda),
+        *driver(driver_version(), cuda, driver_cuda()),
         *compute_capability(gpus, cuda),
         *library(report),
         *faults(gpus),
@@ -104,8 +105,26 @@ def _has_nvidia(pci: Path) -> bool:
     return False
 
 
-def driver(version: str | None, cuda: tuple[int, int] | None) -> list[Finding]:
-    """Check that the driver is recent enough for torch, which otherwise finds no GPU."""
+def driver_cuda() -> int | None:
+    """Return the major version of CUDA that the driver's library supports; None without one.
+
+    NVIDIA's forward-compatibility packages bring a newer one for an older driver.
+    """
+    version = ctypes.c_int(0)
+    try:
+        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return None
+    return None if failed or version.value < 1000 else version.value // 1000
+
+
+def driver(
+    version: str | None, cuda: tuple[int, int] | None, supported: int | None = None
+) -> list[Finding]:
+    """Check that the driver is recent enough for torch, which otherwise finds no GPU.
+
+    `supported` is the major version of CUDA that the driver's library supports, if known.
+    """
     if importlib.util.find_spec("torch") is not None and cuda is None:
         found = "torch is built for CPUs, so that nothing here uses the GPU"
         how = "install PyPI's torch: delete .venv and run 'make install'"
@@ -114,10 +133,13 @@ def driver(version: str | None, cuda: tuple[int, int] | None) -> list[Finding]:
         return []
     oldest = _OLDEST_DRIVER.get(cuda[0], max(_OLDEST_DRIVER.values()))
     needs = f"{version}; torch is built for CUDA {cuda[0]}.{cuda[1]}"
-    if int(version.partition(".")[0]) >= oldest:
+    if int(version.partition(".")[0]) >= oldest or (supported or 0) >= cuda[0]:
         return [Finding("ok", "GPU driver", needs, code="gpu_driver_ok")]
     found = f"{needs}, which needs {oldest} or later and otherwise finds no GPU"
-    how = f"install NVIDIA's driver {oldest} on the host; an image cannot contain it"
+    how = (
+        f"install NVIDIA's driver {oldest} on the host; for GPUs of data centers, the package "
+        f"cuda-compat-{cuda[0]}-{cuda[1]} also serves with some older drivers"
+    )
     return [Finding("missing", "GPU driver", found, how, "gpu_driver_old")]
 
 

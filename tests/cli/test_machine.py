@@ -62,6 +62,8 @@ def test_the_driver_is_compared_with_the_cuda_of_torch(version, cuda, code):
     assert read == version
     (found,) = gpus.driver(read, cuda)
     assert found.code == code
+    if code == "gpu_driver_old":  # with the library of a forward-compatibility package
+        assert gpus.driver(read, cuda, 13)[0].code == "gpu_driver_ok"
 
 
 def test_the_pinned_torch_needs_the_driver_that_the_docs_name():

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from service.fleet import workers
 from tests.conftest import Api
 from tests.fleet.fake_nvml import LOST, Card, Machine, machine
 from tests.jobs.test_faults import LONG
-from tests.jobs.test_jobs import JOBS, create, until, upload
+from tests.jobs.test_jobs import JOBS, create, upload
 from tests.training.forked import ForkedChild, compute_in
 
 pytestmark = pytest.mark.slow
@@ -28,13 +29,22 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
         yield found
 
 
+async def until(http: httpx.AsyncClient, job_id: str, status: str) -> dict[str, Any]:
+    async with asyncio.timeout(180):
+        while True:
+            job: dict[str, Any] = (await http.get(f"{JOBS}/{job_id}")).json()
+            if job["status"] == status:
+                return job
+            await asyncio.sleep(0.05)
+
+
 async def messages(http: httpx.AsyncClient, job_id: str) -> list[str]:
     answer = await http.get(f"{JOBS}/{job_id}/events", params={"limit": 100})
     return [event["message"] for event in answer.json()["data"]]
 
 
 async def test_a_training_planned_for_a_gpu_does_not_run_on_the_cpu(
-    tiny, api: Api, http, work, chats, fake
+    tiny, forked_trainers, api: Api, http, work, chats, fake
 ):
     """NVML shows a GPU, and torch cannot use it, as with a driver that is too old."""
     job = await create(http, await upload(http, chats(12)))
@@ -44,12 +54,12 @@ async def test_a_training_planned_for_a_gpu_does_not_run_on_the_cpu(
         assert job["attempt"] == 2
         (refused,) = [m for m in await messages(http, job["id"]) if "planned for a GPU" in m]
         assert "Nothing was trained. The reason: torch says: " in refused
-        async with asyncio.timeout(60):
-            while not (await workers.alive(api.redis))[0].fault:
+        async with asyncio.timeout(180):
+            while not (await workers.alive(api.app.state.redis))[0].fault:
                 await asyncio.sleep(0.05)
-        (worker,) = await workers.alive(api.redis)
+        (worker,) = await workers.alive(api.app.state.redis)
         assert (worker.device, worker.busy) == ("cuda", True)
-        (found,) = [f for f in await checks.fleet(api.redis) if f.what == "gpu workers"]
+        (found,) = [f for f in await checks.fleet(api.app.state.redis) if f.what == "gpu workers"]
         assert (found.level, "1 of 1 train nothing" in found.found) == ("missing", True)
         await asyncio.sleep(1.0)
         assert (await http.get(f"{JOBS}/{job['id']}")).json()["status"] == "queued"
@@ -62,7 +72,7 @@ async def test_a_lost_gpu_ends_the_attempt_and_the_next_begins_when_it_is_back(
     job = await create(http, await upload(http, chats(12)), hyperparameters=LONG)
     async with work("cpu", "gpu"):
         await until(http, job["id"], "running")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not any("Step" in message for message in await messages(http, job["id"])):
                 await asyncio.sleep(0.05)
         fake.fail(0, LOST)
