@@ -16,6 +16,7 @@ export { default as PageHead } from "./components/PageHead.svelte";
 export { default as Panel } from "./components/Panel.svelte";
 export { default as Progress } from "./components/Progress.svelte";
 export { default as Search } from "./components/Search.svelte";
+export { default as Select } from "./components/Select.svelte";
 export { default as Skeleton } from "./components/Skeleton.svelte";
 export { default as Status } from "./components/Status.svelte";
 export { default as Tabs } from "./components/Tabs.svelte";
