@@ -5,6 +5,7 @@ export { default as Confirm } from "./components/Confirm.svelte";
 export { default as Copy } from "./components/Copy.svelte";
 export { default as Dialog } from "./components/Dialog.svelte";
 export { default as Empty } from "./components/Empty.svelte";
+export { default as EnglishNote } from "./components/EnglishNote.svelte";
 export { default as Failure } from "./components/Failure.svelte";
 export { default as Field } from "./components/Field.svelte";
 export { default as Forbidden } from "./components/Forbidden.svelte";
