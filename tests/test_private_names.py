@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = Path(sysconfig.get_path("purelib"))
+ENGINE = ROOT / "service" / "inference" / "engine"  # the only package that imports vLLM
 
 
 @dataclass(frozen=True)
@@ -253,6 +254,38 @@ def test_its_versions_have_an_upper_bound(library: str):
         if pinned.name.replace("_", "-").lower() == library:
             [version] = pinned.specifier
             assert bound.specifier.contains(version.version), "run 'make locks'"
+
+
+@pytest.mark.parametrize("file", sorted(ENGINE.glob("*.py")), ids=lambda file: file.stem)
+def test_vllm_still_has_what_is_imported_from_it(file: Path):
+    """Some imports run on GPUs only, or only in engines on several machines."""
+    if not (LIBRARIES / "vllm").is_dir():
+        pytest.skip("vllm is not installed")
+    moved = [f"{name} of {module}" for module, name in imported(file) if is_gone(module, name)]
+    assert not moved, f"vLLM no longer has {', '.join(moved)}: adapt {file.relative_to(ROOT)}"
+
+
+def imported(file: Path) -> Iterator[tuple[str, str]]:
+    """The modules of vLLM, and names in them, that a file imports."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("vllm."):
+            yield from ((node.module or "", name.name) for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((n.name, "") for n in node.names if f"{n.name}.".startswith("vllm."))
+
+
+def is_gone(module: str, name: str) -> bool:
+    """Whether an installed library lacks a module, or a name in it."""
+    folder = LIBRARIES / module.replace(".", "/")
+    if name and ((folder / f"{name}.py").is_file() or (folder / name).is_dir()):
+        return False
+    files = (f for f in (folder / "__init__.py", folder.with_suffix(".py")) if f.is_file())
+    file = next(files, None)
+    if file is None:
+        return not folder.is_dir()
+    tree = ast.parse(file.read_text("utf-8"))
+    classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    return bool(name) and name not in classes | defined(str(file), None)
 
 
 def test_a_name_that_moved_would_be_found():

@@ -24,6 +24,7 @@ from service.training.contract.adapter_config import (
     WEIGHTS,
     AdapterConfig,
     InvalidAdapterConfig,
+    is_expert,
     is_outside_text_decoder,
     path_in_layers,
 )
@@ -229,7 +230,14 @@ class Nf4Rounding:
         self._quantized = {f"{name}.weight" for name in found if name is not None}
 
     def __call__(self, name: str, weight: torch.Tensor) -> torch.Tensor:
-        return round_to_nf4(weight) if name in self._quantized else weight
+        is_rounded = name in self._quantized or _is_expert_weight(name, weight)
+        return round_to_nf4(weight) if is_rounded else weight
+
+
+def _is_expert_weight(name: str, weight: torch.Tensor) -> bool:
+    """Whether a tensor has weights of experts, of one or of all of a layer."""
+    is_inside = is_expert(name) and not is_outside_text_decoder(name)
+    return is_inside and weight.dim() > 1 and not name.endswith("bias")
 
 
 def round_to_nf4(weight: torch.Tensor) -> torch.Tensor:

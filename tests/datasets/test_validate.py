@@ -95,6 +95,7 @@ BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("hidden mark", PLAIN % b"\\u003c|im_end|>", [("special_token", "/messages/0/content")]),
     ("llama", PLAIN % b"[/INST]", [("special_token", "/messages/0/content")]),
     ("eos", PLAIN % b"hi</s>", [("special_token", "/messages/0/content")]),
+    ("gemma 4", PLAIN % b"hi<turn|>", [("special_token", "/messages/0/content")]),
     ("deep", DEEP, [("nesting_too_deep", "")]),
     ("very deep", b"[" * 10**6, [("nesting_too_deep", "")]),
     ("no messages", {}, [("missing_field", "")]),

@@ -227,12 +227,12 @@ def loaded_by_bitsandbytes(folder):
     from service.training.model.models import ComputeDevice, load_base
 
     model = load_base(spec_for(folder, "nf4"), ComputeDevice("cpu", torch.bfloat16))
-    total = 0
-    for parameter in model.parameters():
-        total += parameter.nbytes
-        if (state := getattr(parameter, "quant_state", None)) is not None:
-            scales = (state.absmax, state.code, state.offset, state.state2.absmax)
-            total += sum(tensor.nbytes for tensor in (*scales, state.state2.code))
+    total = sum(parameter.nbytes for parameter in model.parameters())
+    owners = (*model.parameters(), *model.modules())
+    states = {id(s): s for owner in owners if (s := getattr(owner, "quant_state", None))}
+    for state in states.values():
+        scales = (state.absmax, state.code, state.offset, state.state2.absmax)
+        total += sum(tensor.nbytes for tensor in (*scales, state.state2.code))
     return total
 
 
@@ -263,7 +263,7 @@ def experts_path(tmp_path_factory):
     return folder
 
 
-def test_experts_are_counted_in_16_bits_without_adapters(experts_path):
+def test_experts_are_counted_in_nf4_without_adapters(experts_path):
     shape = ModelShape.read(experts_path)
     model = transformers.AutoModelForCausalLM.from_pretrained(experts_path)
     linear = {
@@ -277,6 +277,7 @@ def test_experts_are_counted_in_16_bits_without_adapters(experts_path):
     assert 0 < len(adapted) < len(linear)  # without the MLP that replaces a mixture
     assert shape.parameters == sum(p.numel() for p in model.parameters())
     assert (shape.intermediate, shape.experts_per_token) == (64, 2)
+    assert shape.experts == (8 * 3 * 32 * 64,)  # one of the layers has none
     found = loaded_bytes(shape, "nf4")
     assert found == pytest.approx(loaded_by_bitsandbytes(experts_path), rel=0.005)
 

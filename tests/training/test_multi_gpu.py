@@ -168,6 +168,11 @@ def test_judged_answers_are_shared_with_one_reference_point(run_once, few_judged
     agree(run_once(gpus=2, sharding="fsdp", **asked), run_once(**asked))
 
 
+def test_the_experts_of_a_mixture_are_shared_in_nf4(run_once, zoo_model):
+    asked = {"base_model_path": zoo_model("Qwen3 MoE"), "quantization": "nf4"}
+    agree(run_once(gpus=2, sharding="fsdp", **asked), run_once(**asked))
+
+
 def test_a_resumed_run_draws_the_same_dropout_on_each_rank(run_once):
     asked = {
         "gpus": 2,

@@ -52,7 +52,8 @@ def report_unknown(
 CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
 # Special tokens of common templates: ChatML, Llama 2 and 3, Mistral, Gemma, DeepSeek, Phi.
 SPECIAL_TOKEN = re.compile(
-    r"<\|[A-Za-z0-9_]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>"
+    r"<\|[A-Za-z0-9_]{1,40}\|?>|<[A-Za-z0-9_]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>"
+    r"|<(?:start|end)_of_turn>"
     r"|<[be]os>|<｜[^<>｜]{1,40}｜>"
 )
 # Turns in the formats of Claude 2, Guanaco, Alpaca and Vicuna.

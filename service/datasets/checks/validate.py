@@ -53,7 +53,7 @@ _ESCAPES = (b"\\u00", b"\\b", b"\\f")
 _TURN_MARKERS = (b"Human:", b"Assistant:", b"USER:", b"ASSISTANT:", b"Instruction:", b"Response:")
 UNPLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MARK = re.compile(
-    rb"<(?:\||/?s>|<SYS|</SYS|(?:start|end)_of_turn>|[be]os>|\xef\xbd\x9c)|\[/?INST\]"
+    rb"<(?:\||/?s>|<SYS|</SYS|(?:start|end)_of_turn>|\w{1,40}\|>|[be]os>|\xef\xbd\x9c)|\[/?INST\]"
     rb"|(?<!\\)(?:\\\\)*+\\(?:[bf]|u00[0-7])"
     rb'|(?:"|\\n)[ \\t]*(?:### )?(?:Human|Assistant|Instruction|Response):'
     rb"|(?<![A-Z0-9_])(?:USER|ASSISTANT):"

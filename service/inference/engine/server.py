@@ -7,6 +7,7 @@ With `--headless`, the process computes a part of an engine whose server runs on
 
 from __future__ import annotations
 
+import os
 import sys
 
 from service.garbage_collection import quick_imports
@@ -28,11 +29,12 @@ def _compute() -> None:
     """Compute for the server of another machine. Only the command `vllm serve` does so."""
     with quick_imports():
         from vllm.entrypoints.cli.serve import ServeSubcommand
-        from vllm.entrypoints.launchers.cli_args import make_arg_parser
-        from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
         from vllm.utils.argparse_utils import FlexibleArgumentParser
-    cli_env_setup()
-    ServeSubcommand.cmd(make_arg_parser(FlexibleArgumentParser()).parse_args())
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # as the command does
+    parser = FlexibleArgumentParser()
+    command = ServeSubcommand()
+    command.subparser_init(parser.add_subparsers())
+    command.cmd(parser.parse_args([command.name, *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

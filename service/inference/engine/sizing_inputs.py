@@ -52,7 +52,7 @@ def alternatives(
     """Return the smaller weights that an engine may load instead, in the order of preference.
 
     `capability` is the GPU's compute capability, if known. NF4 is not chosen for a mixture of
-    experts, whose experts are in 16 bits in trainings.
+    experts: vLLM's kernels for experts in NF4 were not tried.
     """
     if entry.serving_quantization != "auto" or _is_quantized(entry.served_path):
         return ()

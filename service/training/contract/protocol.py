@@ -62,7 +62,7 @@ NoteCode = Literal[
     "smaller_parts",  # less GPU memory is free than planned, so less is computed at once
     "label_weights",  # the weights of good and bad answers
     "linear_attention",  # computed without its kernels
-    "mixture_of_experts",  # which layers are adapted; the experts are not quantized
+    "mixture_of_experts",  # which layers are adapted
     "stopped_early",  # the validation loss stopped improving
     "best_kept",  # the step whose adapter is the result, and why
     "waiting_for_nodes",  # the Ray cluster has too few free GPUs at present

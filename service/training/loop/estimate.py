@@ -203,9 +203,10 @@ def _weight_bytes(shape: ModelShape, quantization: Quantization, width: int, sha
     packed = scales = 0.0
     rest = shape.parameters
     if quantization == "nf4":
-        linear = sum(layer.inputs * layer.outputs for layer in shape.linears)
+        linear = sum(layer.inputs * layer.outputs for layer in shape.linears) + sum(shape.experts)
         packed, rest = linear * _NF4_BYTES, rest - linear
-        scales = linear * _SCALE_BYTES + len(shape.linears) * _CODE_BYTES
+        stacks = 2 * len(shape.experts)  # of the projections up and down
+        scales = linear * _SCALE_BYTES + (len(shape.linears) + stacks) * _CODE_BYTES
     weights = packed + rest * width
     if shards > 1:
         # FSDP does not shard the scales. The ends stay whole while the blocks compute.
@@ -216,10 +217,14 @@ def _weight_bytes(shape: ModelShape, quantization: Quantization, width: int, sha
 
 
 def _dequantized_bytes(shape: ModelShape, quantization: Quantization, width: int) -> int:
-    """Return the bytes of the layer that is computing, which is dequantized."""
+    """Return the bytes of the weights that are computing, which are dequantized.
+
+    These are a linear layer, or all experts of a layer.
+    """
     if quantization == "none":
         return 0
-    return max(layer.inputs * layer.outputs for layer in shape.linears) * width
+    linears = (layer.inputs * layer.outputs for layer in shape.linears)
+    return max([*linears, *shape.experts]) * width
 
 
 def _distinct(layers: tuple[Linear, ...]) -> list[Linear]:

@@ -322,7 +322,7 @@ def _note_layers(base: PreTrainedModel, channel: Channel) -> None:
             Noted(
                 code="mixture_of_experts",
                 message="The base model is a mixture of experts. The adapter changes its other "
-                "layers, such as attention. The experts are not trained, and not quantized.",
+                "layers, such as attention. The experts are not trained.",
             )
         )
 

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from service.training.contract.adapter_config import expert_blocks, is_expert, why_not_adaptable
+from service.training.contract.adapter_config import (
+    expert_blocks,
+    is_expert,
+    is_outside_text_decoder,
+    why_not_adaptable,
+)
 from service.training.model.base_folder import weight_files
 
 _MAX_HEADER_BYTES: Final = 100 * 2**20
@@ -57,10 +62,11 @@ class ModelShape:
     """Model sizes that determine memory use.
 
     `linears` excludes the embeddings, the output head, and experts, whose weights transformers
-    joins into tensors that are neither quantized nor adapted. `parameters` counts all weights once,
-    including tied ones, and `ends` those of the embeddings and the output head. `intermediate` is
-    the width of the MLP, or of all experts together that compute a token. `experts_per_token` is 0
-    without experts, and `expert_blocks` names the blocks that contain them. `heads_width` and
+    joins into tensors that are not adapted. `parameters` counts all weights once, including tied
+    ones, `ends` those of the embeddings and the output head, and `experts` those of the experts of
+    each layer that has some. `intermediate` is the width of the MLP, or of all experts together
+    that compute a token. `experts_per_token` is 0 without experts, and `expert_blocks` names the
+    blocks that contain them. `heads_width` and
     `kv_width` are the output widths of the query and key projections. `eager_heads` is the number
     of heads whose scores are kept for each pair of positions, because their attention has a
     softcap, and `latent_heads` that of heads with keys and values from one latent vector.
@@ -80,6 +86,7 @@ class ModelShape:
     latent_heads: int = 0
     linear_attention: LinearAttention | None = None
     ends: int = 0
+    experts: tuple[int, ...] = ()
     experts_per_token: int = 0
     expert_blocks: frozenset[str] = frozenset()
     model_type: str = ""
@@ -121,6 +128,7 @@ class ModelShape:
                 latent_heads=heads if is_latent else 0,
                 linear_attention=_linear_attention(config),
                 ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
+                experts=_experts(tensors),
                 experts_per_token=_experts_per_token(config) if experts else 0,
                 expert_blocks=expert_blocks(tensors),
                 model_type=str(whole.get("model_type") or ""),
@@ -194,6 +202,16 @@ def _linears(tensors: dict[str, tuple[int, ...]]) -> tuple[Linear, ...]:
         and not is_expert(name)
         and not _is_router(name)
     )
+
+
+def _experts(tensors: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the weights of the experts of each layer, which may be one tensor or many."""
+    found: dict[str, int] = {}
+    for name, shape in tensors.items():
+        if is_expert(name) and not is_outside_text_decoder(name) and len(shape) > 1:
+            layer = name.partition(".experts.")[0]
+            found[layer] = found.get(layer, 0) + math.prod(shape)
+    return tuple(found.values())
 
 
 def _is_end(name: str) -> bool:

@@ -59,7 +59,7 @@ def test_a_choice_in_the_catalog_is_the_only_one(entry, chosen):
     assert base in of_auto
 
 
-def test_experts_stay_as_they_are_in_trainings(demo_model_path):
+def test_nf4_is_not_chosen_for_a_mixture(demo_model_path):
     (mixture,) = [family for family in FAMILIES if family.name == "Mixtral"]
     of_experts = BaseModelEntry(
         id="experts", path=make(mixture, demo_model_path), license="mit", context_length=512

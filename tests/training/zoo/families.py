@@ -352,7 +352,8 @@ def _write(family: Family, folder: Path, tokenizer_from: Path) -> None:
         if parameter.dim() > 1:
             parameter.data.normal_(0, 0.2 if "embed" in name else parameter.shape[-1] ** -0.5)
         _sharpen(name, parameter.data)
-    model.to(torch.bfloat16).save_pretrained(folder)
+        parameter.data = parameter.data.bfloat16()
+    model.save_pretrained(folder)
     if family.store is not None:
         family.store(folder)
 
