@@ -276,6 +276,10 @@ _CHECKS: Final[dict[str, Check]] = {
     "unknown_speaker": _error(
         "The speaker {role} is unknown.", 'Map it, for example {"roles": {"agent": "assistant"}}.'
     ),
+    "no_assistant": _error(
+        "The chat has {count} speakers, and nothing says which of them is the assistant.",
+        'Name who answers, for example {"roles": {"Ann": "assistant"}}; all others are users.',
+    ),
     "empty_field": _error("The field {field} is empty.", "Fill it in, or remove the row."),
     # Rows
     "missing_field": _error(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -15,6 +16,13 @@ from service.datasets.checks.negative_labels import are_labels
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
+from service.datasets.formats.tool_exports import (
+    Export,
+    conversations_of,
+    find_export,
+    is_slack_message,
+    slack_posts,
+)
 from service.datasets.formats.turn_forms import (
     are_turns,
     has_openai_messages,
@@ -22,6 +30,7 @@ from service.datasets.formats.turn_forms import (
     role_of,
     standard_role,
 )
+from service.datasets.rows.lines import parse
 
 
 def are_prompts(values: Iterable[Any], roles: Mapping[str, str]) -> bool:
@@ -73,6 +82,12 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
             return Unfolded(_map_values(whole, _wrap_conversation), True)
     if not isinstance(value, dict):
         return Unfolded(whole, False)
+    if (export := find_export(value)) is not None:
+        return Unfolded(_exported_rows(whole, export, options), True)
+    if is_slack_message(value):
+        posts = slack_posts(record.value for record in whole if isinstance(record.value, dict))
+        talks = conversations_of(posts, options.roles)
+        return Unfolded((Record(first[0].line, talk) for talk in talks), True)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
         line = first[0].line
         return Unfolded((Record(line, row) for row in rows), True)
@@ -98,6 +113,37 @@ def _holds_transcripts(value: dict[str, Any], options: FormatOptions) -> bool:
 def _map_values(records: Iterator[Record], change: Callable[[Any], Any]) -> Iterator[Record]:
     for record in records:
         yield record._replace(value=change(record.value)) if record.issue is None else record
+
+
+def _unfold_json_column(records: Iterator[Record], options: FormatOptions) -> Unfolded:
+    """Return the rows in a column of a table with JSON objects, if there is such a column."""
+    first = list(islice(records, 1))
+    whole = chain(first, records)
+    cells = first[0].value if first and isinstance(first[0].value, dict) else {}
+    if forms_shape(list(cells), options):
+        return Unfolded(whole, False)
+    for column, cell in cells.items():
+        row = parse(cell.encode())[0] if isinstance(cell, str) and cell[:1] == "{" else None
+        if isinstance(row, dict) and (forms_shape(list(row), options) or find_export(row)):
+            return unfold(_map_values(whole, partial(_parse_cell, column)), options)
+    return Unfolded(whole, False)
+
+
+def _parse_cell(column: str, value: Any) -> Any:
+    cell = value.get(column) if isinstance(value, dict) else None
+    row = parse(cell.encode())[0] if isinstance(cell, str) else None
+    return value if row is None else row
+
+
+def _exported_rows(
+    records: Iterator[Record], export: Export, options: FormatOptions
+) -> Iterator[Record]:
+    for record in records:
+        if isinstance(record.value, dict) and export.matches(record.value):
+            for row in export.rows(record.value, options.roles):
+                yield record._replace(value=row)
+        else:
+            yield record
 
 
 def _wrap_conversation(value: Any) -> Any:
@@ -238,6 +284,8 @@ def sample_records(
     unfolded = False
     if container in ("json", "jsonl", "parquet"):
         records, unfolded = unfold(records, options)
+    else:
+        records, unfolded = _unfold_json_column(records, options)
     first = _first(records)
     as_text = container in ("csv", *WORKBOOKS)
     return RecordSample(first, _columns(first), chain(first, records), unfolded, as_text)

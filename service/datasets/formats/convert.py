@@ -40,6 +40,7 @@ from service.datasets.formats.options import (
 from service.datasets.formats.shapes import is_known, make_row
 from service.datasets.formats.table_layout import TableHead
 from service.datasets.formats.text_records import read_text
+from service.datasets.formats.tool_exports import is_whatsapp, read_whatsapp
 from service.datasets.formats.transcode import to_utf8, with_newlines
 from service.datasets.limits import MAX_LINE_BYTES, MAX_NESTING
 from service.datasets.output import DigestWriter
@@ -181,6 +182,8 @@ def read_records(
         case "jsonl":
             return read_jsonl(path)
         case "text":
+            if options.shape != "text" and is_whatsapp(path):
+                return read_whatsapp(path, options.roles)
             return read_text(path)
 
 

@@ -16,6 +16,7 @@ from service.datasets.formats.csv_records import is_clearly_table, sniff_delimit
 from service.datasets.formats.decompression import ZIP_DAMAGE
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
+from service.datasets.formats.tool_exports import is_whatsapp
 from service.datasets.formats.turn_forms import are_turns
 from service.datasets.rows.lines import UTF8_BOM, parse
 
@@ -23,6 +24,7 @@ _decoder = json.JSONDecoder()
 _HEAD_BYTES = 256 * 1024
 _SAMPLE_LINES = 50
 # A Markdown document may begin with a link.
+_JSON_COLUMN = re.compile(rb'[^\n",;\t]{1,80}\r?\n"[\[{]')  # a table with one column of JSON
 _JSON = re.compile(rb'\{\s*"|\[\s*\{')
 
 
@@ -62,7 +64,7 @@ def binary_container(path: Path) -> Container | None:
     if head.startswith(_OLE):
         if _is_xls(path):
             return "xls"
-        raise refuse("document", kind="an old Word or PowerPoint file")
+        raise refuse("document", kind="an Office file of before 2007 without a readable sheet")
     for signature, kind in _SIGNATURES.items():
         if head.startswith(signature):
             raise refuse("document", kind=kind)
@@ -109,7 +111,7 @@ def text_container(path: Path, *, is_document: bool = False) -> tuple[Container,
         head = file.read(_HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
     if not head:
         raise refuse("empty_file")
-    if is_document and _is_prose(head):
+    if is_whatsapp(path) or (is_document and _is_prose(head)):
         return "text", None
     if head[:1] == b"[":
         return ("jsonl" if _are_lists(head) else "json"), None
@@ -119,6 +121,8 @@ def text_container(path: Path, *, is_document: bool = False) -> tuple[Container,
         raise refuse("unknown_format")
     if _is_mostly_objects(head):
         return "jsonl", None
+    if _JSON_COLUMN.match(head):
+        return "csv", ","
     if delimiter := sniff_delimiter(head):
         return "csv", delimiter
     raise refuse("unknown_format")

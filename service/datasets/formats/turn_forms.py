@@ -20,15 +20,26 @@ SPEAKERS = {
 _ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 _ROLE_FIELDS = ("role", "from", "speaker", "author")
 _TEXT_FIELDS = ("content", "value", "text", "parts")
-# Markers of turns within one text: hh-rlhf, Guanaco, and ChatML.
+# Markers of turns within one text: hh-rlhf, Guanaco, and the templates of models: ChatML, Llama 3,
+# Gemma, Zephyr and Phi, Mistral and Llama 2.
 _TRANSCRIPTS = (
     re.compile(r"(?:\A|\n\n)(Human|Assistant): ?"),
     re.compile(r"(?:\A|\n)### (Human|User|Assistant|Instruction|Response): ?\n?"),
     re.compile(r"<\|im_start\|>(system|user|assistant)\n"),
+    re.compile(r"<\|start_header_id\|>(system|user|assistant)<\|end_header_id\|>\n*"),
+    re.compile(r"<start_of_turn>(user|model)\n"),
+    re.compile(r"<\|(system|user|assistant)\|>\n"),
+    re.compile(r"\[(/?INST)\] ?"),
 )
-_ENDINGS = re.compile(r"(?:<\|im_end\|>)?\s*\Z")
+_ENDINGS = re.compile(
+    r"(?:<\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<end_of_turn>|<eos>|</s>|<s>|\s)*\Z"
+)
+_BEGINNING = re.compile(
+    r"(?:<\|begin_of_text\|>|<bos>|<s>|Below is an instruction that describes a task[^#]{0,200})"
+)
+_SYSTEM = re.compile(r"<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 _NEXT_TURN = re.compile(r"(?:\n\nHuman:|\n### (?:Human|User|Instruction):?|<\|im_end\|>)\s*\Z")
-_MARKED = {"instruction": "user", "response": "assistant"}
+_MARKED = {"instruction": "user", "response": "assistant", "inst": "user", "/inst": "assistant"}
 
 Row = dict[str, Any]
 
@@ -158,4 +169,7 @@ def _split_at_markers(text: Any) -> Iterator[tuple[str, list[Row]]]:
             content = _ENDINGS.sub("", text[mark.end() : end]).strip()
             role = _MARKED.get(name) or SPEAKERS[name]
             turns.append({"role": role, "content": content})
-        yield text[: found[0].start()].strip(), turns
+        if system := _SYSTEM.match(turns[0]["content"]):
+            turns[0]["content"] = turns[0]["content"][system.end() :]
+            turns.insert(0, {"role": "system", "content": system.group(1).strip()})
+        yield _BEGINNING.sub("", text[: found[0].start()]).strip(), turns

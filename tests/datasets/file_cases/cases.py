@@ -1,6 +1,6 @@
 """Cases of uploaded files, each with the rows that must come out of it.
 
-Topics: `encodings`, `tables`, `json_shapes` and `repairs`, a module each. A case is made in memory;
+Topics are the modules of this package that `all_cases` names. A case is made in memory;
 `rows` is None if the file cannot be read without the user's help, and `remedy` is then a part of
 the fix that the error must name.
 """
@@ -75,6 +75,7 @@ def jsonl(rows: list[Any]) -> bytes:
 @lru_cache(maxsize=1)
 def all_cases() -> tuple[Case, ...]:
     """All cases of all topics."""
-    from tests.datasets.file_cases import encodings, json_shapes, repairs, tables
+    from tests.datasets.file_cases import encodings, json_shapes, repairs, tables, tool_exports
 
-    return (*encodings.cases(), *tables.cases(), *json_shapes.cases(), *repairs.cases())
+    modules = (encodings, tables, json_shapes, tool_exports, repairs)
+    return tuple(case for module in modules for case in module.cases())

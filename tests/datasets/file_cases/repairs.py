@@ -95,12 +95,13 @@ def _fallbacks() -> Iterator[Case]:
 
 def _not_text() -> Iterator[Case]:
     picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 8
-    for name, data in (
-        ("picture", picture),
-        ("random bytes", bytes((at * 197 + at * at * 31) % 256 for at in range(4096))),
-        ("SQLite", b"SQLite format 3\0" + bytes(200)),
+    random = bytes((at * 197 + at * at * 31) % 256 for at in range(4096))
+    for name, data, code in (
+        ("picture", picture, "document"),
+        ("random bytes", random, "unknown_format"),
+        ("SQLite", b"SQLite format 3\0" + bytes(200), "document"),
     ):
-        yield Case("repairs", f"{name} is no table", data, None, finding="unknown_format")
+        yield Case("repairs", f"{name} is no table", data, None, finding=code)
 
 
 def clean_rows(source: Path, folder: Path, options: dict[str, Any]) -> list[Row]:

@@ -276,12 +276,12 @@ def _refused() -> Iterator[Case]:
         (
             "old workbook",
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
-            "unknown_format",
+            "document",
             "XLSX",
         ),
-        ("OpenDocument", _open_document(), "unknown_format", "XLSX"),
+        ("OpenDocument", _open_document(), "damaged_workbook", "XLSX"),
         ("7z", b"7z\xbc\xaf\x27\x1c" + bytes(60), "unknown_format", "ZIP"),
-        ("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "unknown_format", "CSV"),
+        ("PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "document", "CSV"),
         (
             "messages without conversations",
             table([("speaker", "text"), ("human", "Hi"), ("bot", "Hello")]).encode(),
