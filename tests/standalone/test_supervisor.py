@@ -315,7 +315,7 @@ VLLM = """INFO [utils.py:9] no more than `OSError: too many open files`: see uli
 (EngineCore_0 pid=9) Process EngineCore_0:
 (APIServer pid=8) RuntimeError: Engine core initialization failed. See root cause above.
 """
-VLLM_JSON = """{"level": "ERROR", "logger": "vllm.engine", "message": "failed to start", "exc_info":\
+VLLM_JSON = """{"level": "ERROR", "logger": "vllm.engine", "message": "failed", "exc_info":\
  "Traceback (most recent call last):\\nsafetensors_rust.SafetensorError: header too large"}
 (EngineCore_0 pid=9) Process EngineCore_0:
 RuntimeError: Engine core initialization failed. See root cause above.
