@@ -51,6 +51,8 @@ _ERROR = re.compile(
     r"(?:finetuned-server: |(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): )(?P<what>.+)",
     re.MULTILINE,
 )
+_LOGGED_BY_VLLM = '"logger": "vllm'
+_ERROR_LEVELS = ("ERROR", "CRITICAL")
 _RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*: (?P<what>.+)")
 _PYDANTIC = re.compile(r"[0-9]+ validation errors? for ")
 _USER = re.compile(r"(?<=://)[^/@\s]*@")
@@ -347,6 +349,7 @@ def _read_reason(log: Path, start: int) -> str:
             size = file.seek(0, 2)
             file.seek(max(start, size - _MAX_READ_BYTES))
             text = file.read().decode("utf-8", "replace")
+        text = "\n".join(map(_without_json, text.split("\n")))
     except FileNotFoundError:
         return ""
     found = _ERROR.search(text)
@@ -359,13 +362,23 @@ def _read_reason(log: Path, start: int) -> str:
     return what
 
 
+def _without_json(line: str) -> str:
+    """Return the traceback or message of an error that vLLM has logged, and other lines as is."""
+    if _LOGGED_BY_VLLM in line:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            record = json.loads(line)
+            if record["level"] in _ERROR_LEVELS:
+                return str(record.get("exc_info") or record["message"])
+    return line
+
+
 def _last_logged_error(lines: Sequence[str]) -> str:
     """Return the last error in JSON logs, preferably one with a traceback."""
     errors: list[str] = []
     for line in lines:
         with contextlib.suppress(ValueError, TypeError, KeyError):
             record = json.loads(line)
-            if record["level"] in ("ERROR", "CRITICAL"):
+            if record["level"] in _ERROR_LEVELS:
                 errors.append(record.get("exc_info") or record["message"])
     raised = [error for error in errors if "Traceback" in error]
     last = next(reversed(raised or errors), "").strip().rpartition("\n")[2]

@@ -195,7 +195,9 @@ def test_other_users_of_the_server_read_nothing(server):
     assert "only root" in server.run("runuser -u nobody -- finetuned-server doctor", check=False)
 
 
-def test_a_reboot_brings_everything_back(server):
+def test_a_reboot_brings_everything_back_even_with_new_secrets(server):
+    # As docs/rotate.md says.
+    server.run(f"systemctl stop finetuned; cd {DATA}; rm .engine-key .valkey-*")
     with timed("reboot, until the first chat"):
         server.reboot()
         wait_until_ready(server)

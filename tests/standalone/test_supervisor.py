@@ -315,6 +315,11 @@ VLLM = """INFO [utils.py:9] no more than `OSError: too many open files`: see uli
 (EngineCore_0 pid=9) Process EngineCore_0:
 (APIServer pid=8) RuntimeError: Engine core initialization failed. See root cause above.
 """
+VLLM_JSON = """{"level": "ERROR", "logger": "vllm.engine", "message": "failed", "exc_info":\
+ "Traceback (most recent call last):\\nsafetensors_rust.SafetensorError: header too large"}
+(EngineCore_0 pid=9) Process EngineCore_0:
+RuntimeError: Engine core initialization failed. See root cause above.
+"""
 PYDANTIC = """Traceback (most recent call last):
 pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
   Value error, Model architectures ['X'] are not supported for now. [type=value_error]
@@ -337,6 +342,7 @@ LOGGED = """{"level": "ERROR", "message": "an engine is away"}
         ("finetuned-server: the base model 'x' is broken\n", "the base model 'x' is broken"),
         ("ModuleNotFoundError: No module named 'vllm'\n", "No module named 'vllm'"),
         (VLLM, "header too large"),
+        (VLLM_JSON, "header too large"),
         (PYDANTIC, "Value error, Model architectures ['X'] are not supported for now."),
         (LOGGED, "9101 is taken."),
         ('{"level": "ERROR", "message": "no more"}\n{}\n[1]\n', "no more"),
