@@ -92,7 +92,6 @@ def test_other_errors_of_a_gpu_are_internal():
         ("AcceleratorError", "CUDA error: uncorrectable ECC error encountered", "gpu_unavailable"),
         ("RuntimeError", "CUDA error: no CUDA-capable device is detected", "gpu_unavailable"),
         ("AcceleratorError", "CUDA error: unspecified launch failure", "interrupted"),
-        ("AcceleratorError", "CUDA error: an illegal memory access was encountered", "interrupted"),
         ("DistBackendError", "NCCL error in: ProcessGroupNCCL.cpp:94", "interrupted"),
         ("RuntimeError", "[gloo] Timed out waiting 20000ms for recv operation", "interrupted"),
     ],
