@@ -89,3 +89,6 @@ case ",$extras," in
     *,dev,*) install --no-deps --target "$venv/graders" --requirement requirements/locks/graders.txt ;;
 esac
 echo "$wanted" > "$stamp"
+if [ "$inference" = inference ]; then
+    "$venv/bin/python" -m service.diagnostics.gpus
+fi

@@ -201,3 +201,8 @@ def slices(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> list[Finding]:
 def _how_to_mend(fault: str) -> str:
     found = (how for words, how in _HOW_TO_MEND.items() if words.lower() in fault.lower())
     return next(found, "see 'nvidia-smi' and 'dmesg'")
+
+
+if __name__ == "__main__":
+    for one in check():
+        print(one)  # noqa: T201

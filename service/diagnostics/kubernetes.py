@@ -20,6 +20,7 @@ from service import __version__
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
 from service.diagnostics.checks import Finding, fleet, redis_memory, redis_server, storage_of
+from service.diagnostics.gpus import check as check_gpus
 from service.fleet import workers
 from service.fleet.capacity import own_gpus
 
@@ -158,7 +159,8 @@ def _gpus_of(alive: Iterable[workers.Worker], gpus: int) -> list[Finding]:
 
 async def _own_gpus(wanted: int) -> list[Finding]:
     gpus = await asyncio.to_thread(own_gpus)
-    return [_enough("GPUs", len(gpus), wanted, gpus[0].name if gpus else "none")]
+    enough = _enough("GPUs", len(gpus), wanted, gpus[0].name if gpus else "none")
+    return [enough, *await asyncio.to_thread(check_gpus)]
 
 
 def _enough(what: str, found: int, wanted: int, name: str) -> Finding:

@@ -321,7 +321,8 @@ class WorkerProcess:
         """Return the fields of the worker's announcement that change without an event."""
         running = [t for worker in self._arq_workers.values() for t in worker.tasks]
         used = [int(value) for _, value in metrics.GPU_MEMORY_USED_BYTES.values()]
-        found = {"tasks": tuple(running), "memory_used_bytes": tuple(used) or None}
+        found: dict[str, object] = {"tasks": tuple(running)}
+        found["memory_used_bytes"] = tuple(used) or None
         if "gpu" in self._queues and (fault := self._gpus.fault) is not None:
             found |= {"fault": fault, "busy": True}
         return found

@@ -74,3 +74,48 @@ def test_memory_of_a_gpu_grows_in_segments(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
 def test_the_operators_allocator_stays(name):
     assert allocator_variables({name: "max_split_size_mb:512"}) == {}
+
+
+def cuda_fails(torch, monkeypatch):
+    text = "The NVIDIA driver on your system is too old (found version 12080). Please update it"
+
+    def init():
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(torch.cuda, "init", init)
+
+
+def cuda_has_no_kernels(torch, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80", "compute_120"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (cuda_fails, "The NVIDIA driver on your system is too old (found version 12080). On"),
+        (cuda_has_no_kernels, "it has compute capability 7.0, and this torch has kernels from 7.5"),
+    ],
+)
+def test_a_run_that_was_planned_for_a_gpu_does_not_take_the_cpu(monkeypatch, prepare, reason):
+    import torch
+
+    from service.training.contract.failures import TrainingFailure
+    from service.training.model.models import choose_device
+
+    prepare(torch, monkeypatch)
+    with pytest.raises(TrainingFailure) as caught:
+        choose_device("cuda")
+    assert caught.value.code == "gpu_unavailable"
+    assert reason in caught.value.message
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("cpu").type == "cpu"
+
+
+def test_gpus_have_the_numbers_of_nvml(monkeypatch, tmp_path):
+    """A worker names them as NVML numbers them; by itself, CUDA numbers the fastest 0."""
+    monkeypatch.setattr(os, "environ", {})
+    trainer.set_environment(tmp_path)
+    assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"

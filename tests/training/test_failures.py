@@ -86,6 +86,24 @@ def test_other_errors_of_a_gpu_are_internal():
         assert code_of(torch.AcceleratorError(text)) == "internal_error"
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "code"),
+    [
+        ("AcceleratorError", "CUDA error: uncorrectable ECC error encountered", "gpu_unavailable"),
+        ("RuntimeError", "CUDA error: no CUDA-capable device is detected", "gpu_unavailable"),
+        ("AcceleratorError", "CUDA error: unspecified launch failure", "interrupted"),
+        ("DistBackendError", "NCCL error in: ProcessGroupNCCL.cpp:94", "interrupted"),
+        ("RuntimeError", "[gloo] Timed out waiting 20000ms for recv operation", "interrupted"),
+    ],
+)
+def test_a_gpu_that_fails_is_not_the_fault_of_the_job(kind, text, code):
+    failure = classify(
+        type(kind, (RuntimeError,), {})(text), doing="training", output_dir=Path("/")
+    )
+    assert failure.code == code
+    assert failure.message.count("training") >= 1
+
+
 def test_bitsandbytes_prints_that_memory_ran_out():
     """Its kernels end the process, so what they print is all that is known."""
     import bitsandbytes

@@ -217,6 +217,18 @@ def test_the_death_of_one_rank_ends_all_by_the_same_signal(start, make_spec, tmp
     assert not any(rank.is_running() for rank in ranks)
 
 
+def test_a_rank_that_stands_still_ends_the_attempt_and_not_the_job(start, make_spec, tmp_path):
+    """As a GPU does that hangs: the others wait for as long as the spec says."""
+    asked = ALIKE | {"n_epochs": 50, "gpus": 2, "rank_timeout_s": 30.0}
+    trainer = start(make_spec(tmp_path / "out", **asked))
+    trainer.until(StepDone)
+    ranks_of(trainer)[1].suspend()
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert failed.code == "interrupted"
+    assert "FINETUNED_TRAINER_RANK_TIMEOUT_S" in failed.message
+
+
 def test_ranks_do_not_outlive_their_supervisor(start_process, make_spec, tmp_path):
     trainer = start_process(make_spec(tmp_path / "out", **(ALIKE | {"n_epochs": 50, "gpus": 2})))
     # Immediately, while they still load libraries; later, the kernel alone would suffice.

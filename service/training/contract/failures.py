@@ -74,7 +74,8 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
 
 
 # CUDA's errors, which end all work of a process on its GPU. The first ones have no other cause than
-# the GPU, or its driver; the others can also follow from a kernel's fault.
+# the GPU, or its driver; with the others, the GPU may work again. Errors of a kernel, such as an
+# illegal memory access, are not here: the next attempt would make the same ones.
 _GPU_FAULTS: Final[Mapping[FailureCode, tuple[str, ...]]] = {
     "gpu_unavailable": (
         "uncorrectable ECC error encountered",
@@ -86,11 +87,7 @@ _GPU_FAULTS: Final[Mapping[FailureCode, tuple[str, ...]]] = {
         "driver version is insufficient for CUDA runtime version",
     ),
     "interrupted": (
-        "an illegal memory access was encountered",
-        "an illegal instruction was encountered",
-        "device-side assert triggered",
         "hardware stack error",
-        "misaligned address",
         "the launch timed out and was terminated",
         "unspecified launch failure",
         "CUDA error: unknown error",

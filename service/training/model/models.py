@@ -77,7 +77,7 @@ def choose_device(planned: str | None = None) -> ComputeDevice:
 def _require_cuda() -> None:
     """Raise `TrainingFailure` unless torch has kernels for the first GPU and can start CUDA."""
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         major, minor = torch.cuda.get_device_capability(0)
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch is built for CPUs
         reason = str(error).partition("\n")[0].partition(". ")[0].strip().removesuffix(".")
