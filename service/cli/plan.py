@@ -135,6 +135,7 @@ def _training(
         "available_bytes": there.available,
         "tokens_at_once": there.tokens_at_once,
         "gradient_checkpointing": there.gradient_checkpointing,
+        "kept_layers": there.kept_layers,
         "inputs_on_host": there.inputs_on_host,
         "host_bytes": there.host_bytes,
         "advice": None if there.fits else advice(training, shape, machine).text,
@@ -244,6 +245,7 @@ def _training_words(training: dict[str, Any]) -> str:
         return f"✗ {name}: needs {needed}{where}\n    → {training['advice']}"
     how = f", {training['tokens_at_once']:,} tokens at once"
     how += ", with gradient checkpointing" if training["gradient_checkpointing"] else ""
+    how += f" of all but {training['kept_layers']} layers" if training["kept_layers"] else ""
     host = _gib(training["host_bytes"] or 0)
     if training["inputs_on_host"]:
         how += f", inputs of layers in the machine's memory (about {host})"

@@ -204,12 +204,12 @@ def lose(job: JobRecord, own: JobRecord, most_lost: int, now_s: int) -> JobRecor
 def retry_smaller(job: JobRecord, own: JobRecord, smaller: MemorySettings) -> JobRecord:
     """Queue the next attempt with lower memory use, after this one ran out of memory.
 
-    It processes fewer tokens at once, uses gradient checkpointing, keeps inputs of layers on the
-    host, or shards the base model. What `smaller` does not set remains unchanged.
+    It processes fewer tokens at once, uses gradient checkpointing for all layers, keeps inputs of
+    layers on the host, or shards the base model. What `smaller` does not set remains unchanged.
     """
     changed = {name: value for name, value in smaller._asdict().items() if value}
     return _release(require_running(job, own)).model_copy(
-        update={**changed, "memory_retries": job.memory_retries + 1}
+        update={**changed, "kept_layers": 0, "memory_retries": job.memory_retries + 1}
     )
 
 

@@ -54,13 +54,14 @@ class MemorySettings(NamedTuple):
 
     `tokens_at_once` is the number of tokens in the model at a time, and `inputs_on_host` whether
     inputs of layers are in the machine's memory until their backward pass. `sharding` is None for
-    one GPU.
+    one GPU. With gradient checkpointing, the last `kept_layers` keep their activations.
     """
 
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False
     inputs_on_host: bool = False
     sharding: Sharding | None = None
+    kept_layers: int = 0
 
 
 class Status(StrEnum):
@@ -138,6 +139,7 @@ class JobRecord(AttemptedRecord):
     gradient_checkpointing: bool = False
     inputs_on_host: bool = False  # of layers, until their backward pass
     sharding: Sharding | None = None  # as planned, if the worker has several GPUs
+    kept_layers: int = 0  # the last ones, which gradient checkpointing leaves out
     longest_row: int | None = None  # in tokens, of the training file; None if unknown
     awaits_memory: bool = False  # an event says that no online worker has enough memory
     awaits_model: bool = False  # an event says that the base model's files are not complete
@@ -186,7 +188,11 @@ class JobRecord(AttemptedRecord):
     def memory_settings(self) -> MemorySettings:
         """Settings that change the memory use of the training, but not its result."""
         return MemorySettings(
-            self.tokens_at_once, self.gradient_checkpointing, self.inputs_on_host, self.sharding
+            self.tokens_at_once,
+            self.gradient_checkpointing,
+            self.inputs_on_host,
+            self.sharding,
+            self.kept_layers,
         )
 
     @property

@@ -92,7 +92,7 @@ def test_short_rows_have_the_positions_that_engines_give_them(zoo_model, make_sp
 @pytest.mark.parametrize(
     "setting",
     [
-        {"sliding_window": 32},
+        {"sliding_window": 32, "layer_types": ["sliding_attention"] * 2},  # its layers have none
         {"attention_chunk_size": 32},
         {"layer_types": ["full_attention", "linear_attention"]},
     ],
@@ -103,6 +103,88 @@ def test_a_model_whose_layers_see_less_than_a_sample_is_left_as_it_was(model, se
     assert not attention.can_join(model, longest=64)
     assert model.config._attn_implementation == "sdpa"
     assert attention.keeps_apart(model)
+
+
+def test_a_neighbor_in_the_backward_pass_alone_is_found_out(model, places):
+    """As of a kernel that is right in the forward pass only."""
+
+    class Leak(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx, states):
+            ctx.save_for_backward(states)
+            return states.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (states,) = ctx.saved_tensors
+            return gradient + 10 * states[:, :8].repeat(1, 2, 1)
+
+    assert attention.can_join(model, longest=64)
+    assert attention.keeps_apart(model, cu_seq_lens_q=places)
+    leak = Leak.apply
+    model.model.layers[0].register_forward_hook(lambda _module, _inputs, states: leak(states))
+    assert not attention.keeps_apart(model, cu_seq_lens_q=places)
+
+
+WINDOWED = {
+    "Gemma3": {"query_pre_attn_scalar": 32},
+    "Olmo3": {},
+    "Exaone4": {},
+    "Qwen2": {"use_sliding_window": True, "max_window_layers": 0},
+    "Mistral": {},
+    "Cohere2": {},
+}
+
+
+@pytest.mark.parametrize("family", WINDOWED)
+def test_windows_are_those_of_transformers_in_joined_rows(family):
+    """Losses and gradients of samples of which most are longer than the window, and of one not."""
+    torch.manual_seed(0)
+    text = "Text" if family == "Gemma3" else ""
+    config = getattr(transformers, f"{family}{text}Config")(
+        vocab_size=64,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        sliding_window=8,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        **WINDOWED[family],
+    )
+    if getattr(config, "layer_types", None) and family != "Qwen2":
+        config.layer_types = ["sliding_attention", "full_attention", "sliding_attention"]
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1:  # attention as sharp as that of trained models
+            torch.nn.init.normal_(parameter, std=(4 if "q_proj" in name else 1) / 8)
+    lengths = [30, 5, 17]
+    samples = [torch.randint(3, 64, (1, length)) for length in lengths]
+
+    def computed(**inputs):
+        logits = model(use_cache=False, **inputs).logits[0]
+        loss = logits.log_softmax(-1)[:, 7].sum()
+        return logits.detach(), torch.autograd.grad(loss, list(model.parameters()))
+
+    alone = [computed(input_ids=ids) for ids in samples]
+    assert attention.can_join(model, longest=30)
+    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+    joined = computed(
+        input_ids=torch.cat(samples, dim=1),
+        position_ids=positions,
+        cu_seq_lens_q=torch.tensor([0, 30, 35, 52], dtype=torch.int32),
+        max_length_q=30,
+    )
+    torch.testing.assert_close(
+        joined[0], torch.cat([one[0] for one in alone]), rtol=1e-4, atol=1e-4
+    )
+    for found, *parts in zip(joined[1], *(one[1] for one in alone), strict=True):
+        torch.testing.assert_close(found, sum(parts), rtol=1e-3, atol=1e-3)
+    padded = computed(input_ids=samples[0])  # without `cu_seq_lens_q`, as in evaluations
+    torch.testing.assert_close(padded[0], alone[0][0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("budget", [5, 9, 64])
@@ -121,23 +203,27 @@ def test_joined_samples_have_the_losses_of_each_alone(model, budget):
 def attend_one_by_one(
     query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale, window_size, enable_gqa
 ):
-    """What torch documents for `varlen_attn` with a causal window, in (T, heads, width)."""
+    """What torch documents for `varlen_attn` with a window, in (T, heads, width)."""
     assert cu_seq_q.dtype == torch.int32
     assert cu_seq_q is cu_seq_k
     assert (max_q, max_k) == (int(cu_seq_q.diff().max()),) * 2
-    assert window_size == (-1, 0)
+    before, after = window_size
+    assert after == 0  # causal
     outputs = []
     for start, end in zip(cu_seq_q[:-1].tolist(), cu_seq_q[1:].tolist(), strict=True):
         sample = (states[start:end].transpose(0, 1) for states in (query, key, value))
+        seen = torch.ones(end - start, end - start, dtype=torch.bool).tril()
+        seen = seen if before == -1 else seen.triu(-before)
         outputs.append(
             torch.nn.functional.scaled_dot_product_attention(
-                *sample, is_causal=True, scale=scale, enable_gqa=enable_gqa
+                *sample, attn_mask=seen, scale=scale, enable_gqa=enable_gqa
             ).transpose(0, 1)
         )
     return torch.cat(outputs)
 
 
-def test_samples_at_once_are_those_one_after_the_other(monkeypatch):
+@pytest.mark.parametrize("window", [None, 4])
+def test_samples_at_once_are_those_one_after_the_other(monkeypatch, window):
     """The arguments for CUDA's attention, which `test_gpu.py` runs itself."""
     name = "service.training.model.attention.varlen_attn"
     monkeypatch.setattr(name, attend_one_by_one)
@@ -150,9 +236,15 @@ def test_samples_at_once_are_those_one_after_the_other(monkeypatch):
     module = torch.nn.Module()
     module.num_key_value_groups, module.is_causal = 2, True
     apart, _ = attention._attend(
-        module, *states.values(), None, cu_seq_lens_q=places, scaling=0.3, dropout=0.0
+        module,
+        *states.values(),
+        None,
+        cu_seq_lens_q=places,
+        sliding_window=window,
+        scaling=0.3,
+        dropout=0.0,
     )
-    at_once = attention.attend_at_once(*states.values(), places, 14, 0.3)
+    at_once = attention.attend_at_once(*states.values(), places, 14, 0.3, window)
     weights = torch.randn_like(apart)
     torch.testing.assert_close(at_once, apart, rtol=2e-2, atol=1e-2)
     gradients = [

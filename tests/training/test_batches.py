@@ -99,8 +99,9 @@ def losses(model, batch):
 
 def part_losses(model, batch):
     """Return the loss of each supervised token of a part, without gradients."""
-    batch.pop("token_count")
     labels = batch.pop("labels")
+    for name in ("token_count", "scored"):
+        del batch[name]
     with torch.no_grad():
         logits = model(**batch, use_cache=False).logits[:, :-1]
     mask = labels[:, 1:] != IGNORED

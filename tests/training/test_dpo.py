@@ -131,6 +131,7 @@ def test_the_loss_and_its_gradient_are_trls(trainer):
         if parameter.requires_grad:
             torch.testing.assert_close(parameter.grad, ours[name], rtol=1e-3, atol=1e-5)
     rewards = trainer._metrics["train"]
+    trainer.tally.read()
     found = trainer.tally.metrics("train_")
     assert found["train_reward_accuracy"] == pytest.approx(rewards["rewards/accuracies"][-1])
     assert found["train_reward_margin"] == pytest.approx(rewards["rewards/margins"][-1], abs=1e-4)

@@ -1,4 +1,4 @@
-"""Tests that the host can keep the inputs of layers, with the same gradients."""
+"""Tests of what gradient checkpointing keeps, and where, with the same gradients."""
 
 from __future__ import annotations
 
@@ -73,6 +73,29 @@ def test_inputs_leave_the_device_and_the_gradients_stay_the_same(tiny_model_path
     left, found = gradients(model, counted)
     assert left == 0
     assert counted.moved_bytes == shape.layers * ROWS * LENGTH * shape.hidden * model.dtype.itemsize
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], gradient) for name, gradient in wanted.items())
+
+
+@pytest.mark.slow
+def test_the_last_layers_keep_their_activations_and_the_gradients_stay_the_same(
+    tiny_model_path, monkeypatch
+):
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model_path).train()
+    counted = Counted(model, monkeypatch)
+    _, wanted = gradients(model, counted)
+    host_inputs.keep_last_layers(model, 1)
+    usual = {"use_reentrant": False}
+    model.gradient_checkpointing_enable(usual)
+    model.gradient_checkpointing_disable()
+    model.gradient_checkpointing_enable(usual)  # as after a pass through the reference
+    layers = model.model.layers
+    assert [layer.gradient_checkpointing for layer in layers] == [True, False]
+    passes = []
+    for place, layer in enumerate(layers):
+        layer.mlp.register_forward_pre_hook(lambda *_, place=place: passes.append(place))
+    _, found = gradients(model, counted)
+    assert passes == [0, 1, 0]  # the second layer is not recomputed
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], gradient) for name, gradient in wanted.items())
 

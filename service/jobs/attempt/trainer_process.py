@@ -240,6 +240,7 @@ class TrainingAttempt:
             pause_after=job.pause_after,
             tokens_at_once=job.tokens_at_once or self._settings.tokens_at_once,
             gradient_checkpointing=job.gradient_checkpointing,
+            kept_layers=job.kept_layers,
             inputs_on_host=job.inputs_on_host,
             max_memory_bytes=self._settings.trainer_memory_bytes,
             probe_rows=_PROBE_ROWS,

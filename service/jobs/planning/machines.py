@@ -66,7 +66,9 @@ def describe_plan(there: MemoryPlan, worker: Worker) -> list[Note]:
     notes = [Note(text, "memory", figures)]
     if there.gradient_checkpointing:
         text = "gradient checkpointing auto → on: memory would not suffice without it"
-        notes.append(Note(text, "gradient_checkpointing"))
+        if there.kept_layers:
+            text += f"; {there.kept_layers} layers keep their activations, which is faster"
+        notes.append(Note(text, "gradient_checkpointing", {"kept_layers": there.kept_layers}))
     host = f"{(there.host_bytes or 0) / _GIB:.0f} GiB"
     if there.inputs_on_host:
         text = (

@@ -6,6 +6,7 @@ this module chooses them. Changes that affect the result are only suggested.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,6 +32,9 @@ _USABLE = 0.9
 # The same for parts that are larger than the default. They gain a few percent of the time at most,
 # which is less than an attempt costs that runs out of memory.
 _AMPLE = 0.75
+# How many tokens take as long to compute as the weights take to be read, and converted from NF4: an
+# order of magnitude for GPUs.
+_TOKENS_PER_READ = 200
 # A trainer process without model and data: torch, transformers, TRL.
 _IMPORTS_BYTES = 700 * 2**20
 _MIN_LENGTH = 64
@@ -75,6 +79,7 @@ class MemoryPlan:
     gpus: int
     sharding: Sharding
     host_bytes: int | None = None
+    kept_layers: int = 0
 
     @property
     def fits(self) -> bool:
@@ -94,6 +99,7 @@ class MemoryPlan:
             self.gradient_checkpointing,
             self.inputs_on_host,
             self.sharding_used,
+            self.kept_layers,
         )
 
     @property
@@ -112,22 +118,54 @@ def plan(
 
     `limits` are the largest settings to try, after larger ones ran out of memory.
     """
-    candidate = None
+    candidates: list[MemoryPlan] = []
     for sharding in _shardings(training, machine, limits):
-        for settings in _settings_to_try(training, machine.device, limits):
-            candidate = _plan(training, shape, machine, settings, sharding)
-            if candidate.fits and not _leaves_little_memory(candidate, training, machine):
-                return candidate
-    assert candidate is not None
-    return candidate
+        for group in _settings_to_try(training, machine.device, limits):
+            candidates = [_plan(training, shape, machine, each, sharding) for each in group]
+            fitting = [c for c in candidates if _has_room(c, training, machine)]
+            if not limits.gradient_checkpointing:
+                fitting = [_keeping_most(c, training, shape, machine) for c in fitting]
+            if fitting:
+                return min(fitting, key=lambda found: _relative_time(found, shape))
+    return candidates[-1]
 
 
-def _leaves_little_memory(candidate: MemoryPlan, training: Training, machine: Capacity) -> bool:
-    """Return whether the batch parts are larger than usual and leave little memory."""
+def _has_room(candidate: MemoryPlan, training: Training, machine: Capacity) -> bool:
+    """Return whether a plan fits. Parts that are larger than usual must also leave some memory."""
     usual = max(tokens_at_once(machine.device), _least(training))
     if training.tokens_at_once is not None or candidate.tokens_at_once <= usual:
-        return False
-    return machine.memory_bytes is None or candidate.needed > _AMPLE * machine.memory_bytes
+        return candidate.fits
+    known = machine.memory_bytes
+    return known is not None and candidate.needed <= _AMPLE * known
+
+
+def _keeping_most(
+    found: MemoryPlan, training: Training, shape: ModelShape, machine: Capacity
+) -> MemoryPlan:
+    """Return the plan in which as many layers as fit keep their activations."""
+    if not found.gradient_checkpointing or found.inputs_on_host:
+        return found
+
+    def keeping(layers: int) -> MemoryPlan:
+        settings = _Settings(found.tokens_at_once, True, False, layers)
+        return _plan(training, shape, machine, settings, found.sharding)
+
+    most = bisect(
+        range(1, shape.layers),
+        False,
+        key=lambda layers: not _has_room(keeping(layers), training, machine),
+    )
+    return keeping(most)
+
+
+def _relative_time(found: MemoryPlan, shape: ModelShape) -> float:
+    """Return the time of a step relative to other plans, without what they have in common.
+
+    The forward pass, the backward pass, which computes no gradients of frozen weights, and the
+    recomputation take the same time. Each part of a batch reads the weights again.
+    """
+    recomputed = 1 - found.kept_layers / shape.layers if found.gradient_checkpointing else 0
+    return (2 + recomputed) * (1 + _TOKENS_PER_READ / found.tokens_at_once)
 
 
 def fits(training: Training, shape: ModelShape, machine: Capacity, limits: MemorySettings) -> bool:
@@ -192,26 +230,24 @@ class _Settings(NamedTuple):
     tokens_at_once: int
     gradient_checkpointing: bool
     inputs_on_host: bool
+    kept_layers: int = 0
 
 
 def _settings_to_try(
     training: Training, device: Device, limits: MemorySettings
-) -> Iterator[_Settings]:
-    """Yield the settings to try, the fastest first."""
+) -> Iterator[list[_Settings]]:
+    """Yield the settings to try, the smaller ones last. Those of a list differ only in speed."""
     least = _least(training)
     most = training.tokens_at_once or most_tokens_at_once(device)
-    kept = [(False, False), (True, False)]
-    if device == "cuda":
-        kept.append((True, True))
     least_kept = (limits.gradient_checkpointing, limits.inputs_on_host and device == "cuda")
-    for checkpointing, on_host in kept:
-        if (checkpointing, on_host) < least_kept:
-            continue
-        tokens = max(min(most, limits.tokens_at_once or most), least)
-        while tokens > least:
-            yield _Settings(tokens, checkpointing, on_host)
-            tokens //= 2
-        yield _Settings(least, checkpointing, on_host)
+    tokens, sizes = max(min(most, limits.tokens_at_once or most), least), []
+    while tokens > least:
+        sizes.append(tokens)
+        tokens //= 2
+    sizes.append(least)
+    for group in ([(False, False), (True, False)], [(True, True)] if device == "cuda" else []):
+        if allowed := [kept for kept in group if kept >= least_kept]:
+            yield [_Settings(size, *kept) for kept in allowed for size in sizes]
 
 
 def _least(training: Training) -> int:

@@ -165,6 +165,7 @@ class TrainSpec(BaseModel):
     n_checkpoints: int = Field(default=3, ge=1, le=1000)
     pause_after: float | None = Field(default=None, gt=0, lt=1)
     gradient_checkpointing: bool = False
+    kept_layers: int = Field(default=0, ge=0)
     inputs_on_host: bool = False
     probe_rows: int = Field(default=0, ge=0, le=64)
     device: Literal["cuda", "cpu"] | None = None
@@ -196,8 +197,8 @@ class TrainSpec(BaseModel):
                 f'samples of method "{self.method}" cannot be packed: '
                 'set packing to false or "auto"'
             )
-        if self.inputs_on_host and not self.gradient_checkpointing:
-            raise ValueError("inputs_on_host needs gradient_checkpointing")
+        if (self.inputs_on_host or self.kept_layers) and not self.gradient_checkpointing:
+            raise ValueError("inputs_on_host and kept_layers need gradient_checkpointing")
         if chosen.batch_size < self.gpus:
             raise ValueError(
                 f"a batch of {chosen.batch_size} cannot be shared by {self.gpus} GPUs: set gpus to "

@@ -89,9 +89,11 @@ class PaddedCollator:
     """Collates into parts of at most `budget` positions (at least one example each).
 
     Each row is one sample, right-padded to the longest. The result is ``{"parts": [{"input_ids",
-    "labels" of shape (samples, longest), "token_count"}, …], "units"}``. `token_count` excludes
-    padding, and `units` is the number of supervised tokens of the batch. There is no attention
-    mask: a causal model attends only to the left, so no token sees the padding.
+    "labels" of shape (samples, longest), "scored" of shape (2, tokens), "token_count"}, …],
+    "units"}``. `scored` has the row and the column of each position that predicts a label, so that
+    a GPU need not look for them. `token_count` is an int that excludes padding, and `units` is the
+    number of supervised tokens of the batch. There is no attention mask: a causal model attends
+    only to the left, so no token sees the padding.
     """
 
     budget: int
@@ -226,7 +228,7 @@ class AnswerCollator:
         parts = padded_parts([len(sample["input_ids"]) for sample in samples], self.budget)
         return _batch([self._part([samples[index] for index in part]) for part in parts])
 
-    def _part(self, samples: Sequence[Columns]) -> dict[str, Tensor]:
+    def _part(self, samples: Sequence[Columns]) -> dict[str, Any]:
         part = pad_rows(samples)
         sampled = torch.full(part["input_ids"].shape, math.nan)
         for row, sample in enumerate(samples):
@@ -277,14 +279,18 @@ def extent(part: Mapping[str, Any]) -> tuple[int, int]:
     return rows * width, width
 
 
-def pad_rows(samples: Sequence[Columns]) -> dict[str, Tensor]:
-    """Return one row per sample, padded on the right to the longest, and `token_count`."""
+def pad_rows(samples: Sequence[Columns]) -> dict[str, Any]:
+    """Return one row per sample, padded on the right to the longest, as `PaddedCollator` does."""
     lengths = [len(sample["input_ids"]) for sample in samples]
     part = _empty(len(samples), max(lengths))
     for row, sample in enumerate(samples):
         _put(part, row, 0, sample)
-    part["token_count"] = torch.tensor(sum(lengths))
-    return part
+    return part | {"scored": scored_positions(part["labels"]), "token_count": sum(lengths)}
+
+
+def scored_positions(labels: Tensor) -> Tensor:
+    """Return the row and the column of each position that predicts a label, of shape (2, N)."""
+    return (labels[:, 1:] != IGNORED).nonzero().T
 
 
 def numbers_of(samples: Iterable[Columns]) -> list[int]:
@@ -303,10 +309,10 @@ def _answer_start(sample: Columns) -> int:
 
 
 def _batch(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"parts": parts, "units": sum(int((p["labels"] != IGNORED).sum()) for p in parts)}
+    return {"parts": parts, "units": sum(part["scored"].shape[1] for part in parts)}
 
 
-def _pack(samples: Sequence[Columns], rows: list[list[int]]) -> dict[str, Tensor]:
+def _pack(samples: Sequence[Columns], rows: list[list[int]]) -> dict[str, Any]:
     lengths = {index: len(samples[index]["input_ids"]) for row in rows for index in row}
     width = max(sum(lengths[index] for index in row) for row in rows)
     part = _empty(len(rows), width)
@@ -319,9 +325,11 @@ def _pack(samples: Sequence[Columns], rows: list[list[int]]) -> dict[str, Tensor
             at += lengths[index]
         # The padding is treated as a separate sample, without labels.
         positions[number, at:] = torch.arange(width - at)
-    part["position_ids"] = positions
-    part["token_count"] = torch.tensor(sum(lengths.values()))
-    return part
+    return part | {
+        "position_ids": positions,
+        "scored": scored_positions(part["labels"]),
+        "token_count": sum(lengths.values()),
+    }
 
 
 def _join(samples: Sequence[Columns], row: list[int]) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def estimate_memory(
     longest: int,
     tokens_at_once: int,
     gradient_checkpointing: bool = False,
+    kept_layers: int = 0,
     inputs_on_host: bool = False,
     device: Device = "cuda",
     dtype: Dtype = "bfloat16",
@@ -105,7 +106,8 @@ def estimate_memory(
     """Estimate the memory of a run whose batches are as full as these numbers allow.
 
     `longest` is the length in tokens of the longest row that the model sees, with a sampled answer
-    if there is one. With several `gpus`, this is the memory of each.
+    if there is one. The last `kept_layers` keep their activations despite `gradient_checkpointing`.
+    With several `gpus`, this is the memory of each.
     """
     shards = gpus if sharding == "fsdp" else 1
     share = _share(chosen, gpus)
@@ -125,9 +127,11 @@ def estimate_memory(
     inputs = sum(layer.inputs for layer in (layers if copied else _distinct(layers)))
     kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked) + scores
     if gradient_checkpointing:
-        # Each layer keeps its input, and one layer at a time is recomputed.
-        inputs_kept = _INPUTS_ON_GPU if inputs_on_host else shape.layers
-        activations = positions * (inputs_kept * shape.hidden * width + 2 * kept)
+        # Each layer keeps its input, and one at a time is recomputed, once the backward pass is
+        # through with the last layers, which keep everything.
+        inputs_kept = _INPUTS_ON_GPU if inputs_on_host else shape.layers - kept_layers
+        whole = max(2, kept_layers + 1)
+        activations = positions * (inputs_kept * shape.hidden * width + whole * kept)
     else:
         # One layer's gradients exist in addition to all the kept activations.
         activations = positions * (shape.layers + 1) * kept

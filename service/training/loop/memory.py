@@ -174,6 +174,7 @@ def largest_fitting_tokens(
             longest=longest,
             tokens_at_once=tokens,
             gradient_checkpointing=spec.gradient_checkpointing,
+            kept_layers=spec.kept_layers,
             inputs_on_host=spec.inputs_on_host,
             device=device,
             dtype=dtype,

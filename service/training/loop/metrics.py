@@ -6,11 +6,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # TRL adds it to the standard deviation.
 _LEAST_DEVIATION: Final = 1e-4
-_OF_THIS_RANK: Final = ("began", "seconds")
+_OF_THIS_RANK: Final = ("began", "seconds", "on_device")
 
 
 def advantages(rewards: Sequence[float | None]) -> list[float]:
@@ -42,7 +45,8 @@ class Tally:
     `correct` of `judged` tokens were the model's first choice. `tokens` counts all tokens except
     padding. The reward figures apply only to pairs and to labeled answers, and those from `answers`
     on to sampled answers, in groups of those to one prompt; `compared` of their tokens were scored
-    by a reference, too.
+    by a reference, too. Amounts that a part computes stay `on_device` until `read`, because each
+    read waits until a GPU has done all its work.
     """
 
     loss_sum: float = 0.0
@@ -67,27 +71,30 @@ class Tally:
     divergence_sum: float = 0.0
     began: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
+    on_device: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, *, loss_sum: float, units: int, correct: int, judged: int, tokens: int) -> None:
-        self.loss_sum += loss_sum
-        self.units += units
-        self.correct += correct
-        self.judged += judged
-        self.tokens += tokens
+    def add(self, **amounts: int | Tensor) -> None:
+        """Add to the fields of these names: known numbers, or scalars on the device."""
+        for name, amount in amounts.items():
+            if isinstance(amount, int):
+                setattr(self, name, getattr(self, name) + amount)
+            else:
+                exact = amount.detach().double()
+                # A new dict: float16 may return to a copy of this tally.
+                self.on_device = self.on_device | {name: self.on_device.get(name, 0) + exact}
 
-    def add_rewards(self, margins: list[float]) -> None:
-        """Add, for each pair, how much more its better answer gained than its worse one."""
-        self.pairs += len(margins)
-        self.rewarded += sum(margin > 0 for margin in margins)
-        self.margin_sum += sum(margins)
+    def read(self, *others: Tensor) -> list[float]:
+        """Move the amounts on the device to the fields. Also reads and returns `others`."""
+        import torch
 
-    def add_answers(self, *, good: list[float], bad: list[float], right: int) -> None:
-        """Add the rewards of good and of bad answers; `right` of them are on the right side."""
-        self.good += len(good)
-        self.good_reward_sum += sum(good)
-        self.bad += len(bad)
-        self.bad_reward_sum += sum(bad)
-        self.rewarded += right
+        scalars = [*self.on_device.values(), *(other.double() for other in others)]
+        values: list[float] = torch.stack(scalars).tolist() if scalars else []
+        for name, value in zip(self.on_device, values, strict=False):
+            before = getattr(self, name)
+            setattr(self, name, before + type(before)(value))
+        known = len(self.on_device)
+        self.on_device = {}
+        return values[known:]
 
     def add_groups(
         self, rewards: Sequence[Sequence[float | None]], *, answer_tokens: int, prompt_tokens: int
@@ -104,6 +111,7 @@ class Tally:
 
     def merge(self, totals: Callable[[Sequence[float]], list[float]]) -> None:
         """Merge the tallies of all ranks into this one; `totals` sums each value over them."""
+        self.read()
         names = [one.name for one in fields(self) if one.name not in _OF_THIS_RANK]
         own = [getattr(self, name) for name in names]
         for name, mine, total in zip(names, own, totals(own), strict=True):

@@ -67,6 +67,7 @@ from service.training.model.models import (
     add_pause_points,
     choose_device,
     keep_inputs_on_host,
+    keep_last_layers,
     load_base,
     load_tokenizer,
 )
@@ -302,6 +303,8 @@ def _load_adapted(
     _note_layers(base, channel)
     if spec.inputs_on_host:
         keep_inputs_on_host(base)
+    if spec.kept_layers:
+        keep_last_layers(base, spec.kept_layers)
     if pacer:
         add_pause_points(base, pacer.pause)
     return model

@@ -37,20 +37,23 @@ class PreferenceTrainer(ReferenceTrainer, DPOTrainer):
         position on a CPU, computes metrics that are never read, and weights the pairs of a short
         part more than others.
         """
-        tokens, numbers = int(inputs.pop("token_count")), inputs.pop("numbers")
+        tokens, numbers = inputs.pop("token_count"), inputs.pop("numbers")
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         reference = self._reference_sums(inputs, numbers)
         gained = self.beta * (outputs.log_probs.sum(dim=1) - reference)
         better, worse = gained.chunk(2)
-        loss_sum: Tensor = -logsigmoid(better - worse).sum()
+        margins = better - worse
+        loss_sum: Tensor = -logsigmoid(margins).sum()
         # Accuracy covers only the preferred answers, which the model is to learn.
         chosen = len(better)
         self.tally.add(
-            loss_sum=loss_sum.item(),
+            loss_sum=loss_sum,
             units=chosen,
-            correct=int(outputs.is_top1[:chosen].sum()),
-            judged=int(outputs.label_mask[:chosen].sum()),
+            correct=outputs.is_top1[:chosen].sum(),
+            judged=outputs.label_mask[:chosen].sum(),
             tokens=tokens,
+            pairs=chosen,
+            rewarded=(margins > 0).sum(),
+            margin_sum=margins.sum(),
         )
-        self.tally.add_rewards((better - worse).tolist())
         return loss_sum / (chosen if num_items_in_batch is None else num_items_in_batch)

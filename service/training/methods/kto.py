@@ -99,8 +99,8 @@ def _closest_to_1(least: float, most: float) -> float:
 class LabeledTrainer(ReferenceTrainer, KTOTrainer):
     """Trainer with the loss of the KTO paper (arXiv 2402.01306), without dropout."""
 
-    reference_point = 0.0
-    """Of the current batch, in nats."""
+    reference_point: Tensor | float = 0.0
+    """Of the current batch, in nats: a scalar on the device."""
 
     def _arguments(self, plan: Plan) -> KTOConfig:
         chosen = plan.spec.hyperparameters
@@ -121,22 +121,21 @@ class LabeledTrainer(ReferenceTrainer, KTOTrainer):
         yield from super()._parts(inputs)
 
     @torch.no_grad()
-    def _estimate_reference_point(self, inputs: dict[str, Any]) -> float:
+    def _estimate_reference_point(self, inputs: dict[str, Any]) -> Tensor | float:
         """Return the mean log-probability ratio, model to reference, of a batch's mismatches.
 
         In nats, and at least 0.
         """
         own, fillers = inputs["parts"], inputs.get("fillers", ())
-        log_ratio_sum = 0.0
+        log_ratio_sum = torch.zeros((), dtype=torch.float64, device=self.args.device)
         with self.mixed_precision():
             for number, part in enumerate(chain(own, fillers)):
                 self.extent = extent(part["mismatched"])
                 rows = self._prepare_inputs(part["mismatched"])
                 log_ratio = (self._log_probs(rows) - self._reference_log_probs(rows)).sum()
-                log_ratio_sum += float(log_ratio) if number < len(own) else 0.0
-        (total,) = self.plan.ranks.totals([log_ratio_sum])
-        units: int = inputs["units"]
-        return max(total / units, 0.0)
+                if number < len(own):
+                    log_ratio_sum += log_ratio
+        return (self.plan.ranks.total(log_ratio_sum) / inputs["units"]).clamp(min=0)
 
     def compute_loss(
         self,
@@ -146,7 +145,7 @@ class LabeledTrainer(ReferenceTrainer, KTOTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Compute this part's share of the mean loss over the whole batch, and update the tally."""
-        tokens = int(inputs.pop("token_count"))
+        tokens = inputs.pop("token_count")
         is_good = inputs.pop("is_good")
         inputs.pop("mismatched")
         numbers = inputs.pop("numbers")
@@ -155,17 +154,17 @@ class LabeledTrainer(ReferenceTrainer, KTOTrainer):
         surplus = torch.where(is_good, 1, -1) * (log_ratios - self.reference_point)
         weights = torch.where(is_good, self.desirable_weight, self.undesirable_weight)
         loss_sum: Tensor = (weights * torch.sigmoid(-self.beta * surplus)).sum()
+        rewards = self.beta * log_ratios
         self.tally.add(
-            loss_sum=loss_sum.item(),
+            loss_sum=loss_sum,
             units=len(is_good),
-            correct=int(outputs.is_top1.sum()),
-            judged=int(outputs.label_mask.sum()),
+            correct=outputs.is_top1.sum(),
+            judged=inputs["scored"].shape[1],
             tokens=tokens,
-        )
-        rewards = self.beta * log_ratios.detach()
-        self.tally.add_answers(
-            good=rewards[is_good].tolist(),
-            bad=rewards[~is_good].tolist(),
-            right=int((surplus > 0).sum()),
+            good=is_good.sum(),
+            good_reward_sum=rewards.where(is_good, 0).sum(),
+            bad=(~is_good).sum(),
+            bad_reward_sum=rewards.where(~is_good, 0).sum(),
+            rewarded=(surplus > 0).sum(),  # on the right side of the reference point
         )
         return loss_sum / (len(is_good) if num_items_in_batch is None else num_items_in_batch)

@@ -32,23 +32,37 @@ _KEY: Final = "scores"
 
 
 class ReferenceScores:
-    """Log-probabilities of answers under the reference, in nats: [examples, rows of each]."""
+    """Log-probabilities of answers under the reference, in nats: [examples, rows of each].
 
-    def __init__(self, examples: int, rows: int) -> None:
-        self._scores = torch.full((examples, rows), math.nan, dtype=torch.float64)
+    They stay on the device, so that no step waits for it to read or to write them.
+    """
+
+    def __init__(self, examples: int, rows: int, device: torch.device | str = "cpu") -> None:
+        self._scores = torch.full((examples, rows), math.nan, dtype=torch.float64, device=device)
+        self._known = [False] * examples
 
     def get(self, numbers: Sequence[int]) -> Tensor | None:
         """Return the scores of these examples, or None if one is not known yet.
 
         The order is that of a part: the first rows of all examples, then the second ones.
         """
-        found = self._scores[list(numbers)].T.flatten()
-        return None if bool(found.isnan().any()) else found
+        if not all(self._known[number] for number in numbers):
+            return None
+        return self._scores[self._places(numbers)].T.flatten()
 
     def put(self, numbers: Sequence[int], scores: Tensor) -> None:
         """Keep the scores of these examples, in the same order."""
         rows = self._scores.shape[1]
-        self._scores[list(numbers)] = scores.detach().double().cpu().view(rows, -1).T
+        self._scores[self._places(numbers)] = scores.detach().double().view(rows, -1).T
+        for number in numbers:
+            self._known[number] = True
+
+    def _places(self, numbers: Sequence[int]) -> Tensor:
+        return torch.tensor(numbers).to(self._scores.device, non_blocking=True)
+
+    def _set(self, scores: Tensor) -> None:
+        self._scores = scores.to(self._scores.device)
+        self._known = (~scores.isnan().any(dim=1)).tolist()
 
     def share(self, ranks: Ranks) -> None:
         """Share the scores that any rank has with all ranks."""
@@ -57,11 +71,11 @@ class ReferenceScores:
         both = torch.stack([self._scores.nan_to_num(), (~self._scores.isnan()).double()])
         sums = torch.tensor(ranks.totals(both.flatten().tolist()), dtype=torch.float64)
         total, count = sums.view(both.shape)
-        self._scores = total / count  # 0 / 0 is NaN: no rank has it
+        self._set(total / count)  # 0 / 0 is NaN: no rank has it
 
     def write(self, checkpoint: Path) -> None:
         """Add the scores to a checkpoint that is not sealed yet. Raises OSError."""
-        save_file({_KEY: self._scores}, checkpoint / STATE_NAME)
+        save_file({_KEY: self._scores.cpu()}, checkpoint / STATE_NAME)
 
     def read(self, checkpoint: Path) -> None:
         """Restore the scores from a verified checkpoint, if it has those of this run."""
@@ -70,7 +84,7 @@ class ReferenceScores:
         except (OSError, SafetensorError):
             return  # of an older version: they are computed again
         if found is not None and found.shape == self._scores.shape:
-            self._scores = found
+            self._set(found)
 
 
 REFERENCE: Final = "ref"  # TRL's name
@@ -118,7 +132,9 @@ class ReferenceTrainer(ComparingTrainer):
             # A fresh adapter equals the base model, and switching it off takes no memory.
             model.delete_adapter(REFERENCE)
         examples = len(plan.training) + len(plan.validation)
-        self.reference_scores = ReferenceScores(examples, len(plan.training[0].rows))
+        self.reference_scores = ReferenceScores(
+            examples, len(plan.training[0].rows), self.args.device
+        )
         self.add_callback(_Sharing(self))
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
@@ -134,7 +150,7 @@ class ReferenceTrainer(ComparingTrainer):
         if ranks.size > 1:  # with FSDP, all ranks take part in a forward pass, or none
             is_missing = ranks.totals([float(is_missing)])[0] > 0
         if known is not None and not is_missing:
-            return known.to(rows["input_ids"].device, torch.float32)
+            return known.float()
         sums = self._reference_log_probs(rows).sum(dim=1)
         self.reference_scores.put(numbers, sums)
         return sums

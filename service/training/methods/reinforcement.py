@@ -84,7 +84,7 @@ class ReinforcementTrainer(ComparingTrainer):
             # As in TRL, a batch from which nothing can be learned is a step with a gradient of 0.
             parameter.grad = torch.zeros_like(parameter)
         batch = self._batch(prompts, groups)
-        return super().training_step(model, batch, num_items_in_batch).to(self.args.device)
+        return super().training_step(model, batch, num_items_in_batch)
 
     def _ask(self, number: int, purpose: Purpose, prompts: Sequence[Any]) -> list[list[Answer]]:
         if self._rounds is None:
@@ -177,21 +177,14 @@ class ReinforcementTrainer(ComparingTrainer):
         log_probs, mask = outputs.log_probs, outputs.label_mask
         ratio = torch.exp(log_probs - log_probs.detach())  # 1, with the gradient of the logarithm
         losses = -ratio * gains * self._engine_ratio(log_probs.detach(), sampled, mask)
-        units = int(mask.sum())
+        units = inputs["scored"].shape[1]
         if self._chosen.beta > 0:
             change = self._reference_log_probs(inputs) - log_probs
             divergence = (torch.exp(change) - change - 1) * ratio
             losses = losses + self._chosen.beta * divergence
-            self.tally.compared += units
-            self.tally.divergence_sum += float((divergence.detach() * mask).sum())
+            self.tally.add(compared=units, divergence_sum=(divergence * mask).sum())
         loss_sum: Tensor = (losses * mask).sum()
-        self.tally.add(
-            loss_sum=loss_sum.item(),
-            units=units,
-            correct=int(outputs.is_top1.sum()),
-            judged=units,
-            tokens=0,
-        )
+        self.tally.add(loss_sum=loss_sum, units=units, correct=outputs.is_top1.sum(), judged=units)
         return loss_sum / (units if num_items_in_batch is None else num_items_in_batch)
 
     def _engine_ratio(self, log_probs: Tensor, sampled: Tensor, mask: Tensor) -> Tensor:

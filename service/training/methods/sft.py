@@ -33,14 +33,13 @@ class SupervisedTrainer(AdapterTrainer, SFTTrainer):
 
         Also adds the part to the tally.
         """
-        tokens = int(inputs.pop("token_count"))
+        tokens, supervised = inputs.pop("token_count"), inputs["scored"].shape[1]
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss_sum: Tensor = -outputs.log_probs.sum()
-        supervised = int(outputs.label_mask.sum())
         self.tally.add(
-            loss_sum=loss_sum.item(),
+            loss_sum=loss_sum,
             units=supervised,
-            correct=int(outputs.is_top1.sum()),
+            correct=outputs.is_top1.sum(),
             judged=supervised,
             tokens=tokens,
         )

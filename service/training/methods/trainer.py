@@ -82,6 +82,7 @@ class AdapterTrainer(Trainer):
         self.selection = Selection()
         # Step of the newest checkpoint, which may be the one that the run resumed from.
         self.kept_step = 0
+        self._batch_loss = torch.zeros(())
         self.extent = (0, 0)  # of the last part: positions, and length of its longest row or sample
         self._scale = LossScale() if plan.device.dtype == torch.float16 else None
         super().__init__(
@@ -163,7 +164,7 @@ class AdapterTrainer(Trainer):
             total = self._forward_and_backward(model, inputs, self._scale.factor)
             if self._scale.unscale(self._trained()):
                 return total
-            if self._scale.is_exhausted:
+            if self._scale.is_exhausted or not total.isfinite():
                 raise self._not_finite()
             model.zero_grad()
             self.tally = copy.copy(before)
@@ -174,11 +175,10 @@ class AdapterTrainer(Trainer):
         for part, units in self._parts(inputs):
             self.extent = extent(part)
             loss = super().training_step(model, part, num_items_in_batch=units / factor)
-            if not loss.isfinite():
-                raise self._not_finite()
             total = total + loss / factor
         self.plan.ranks.sum_gradients(self._trained())
-        return torch.as_tensor(total)
+        self._batch_loss = torch.as_tensor(total, device=self.args.device)
+        return self._batch_loss
 
     def mixed_precision(self) -> AbstractContextManager[None]:
         """Return the context in which the model computes, with its adapter in fp32.
@@ -212,7 +212,9 @@ class AdapterTrainer(Trainer):
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
-        if not torch.as_tensor(norm).isfinite():
+        # The only time in a step that this process waits for the device.
+        found = self.tally.read(torch.as_tensor(norm), self._batch_loss)
+        if not all(map(math.isfinite, found)):
             # This runs before the optimizer's step: the weights are still intact, but no step
             # follows.
             raise self._not_finite()

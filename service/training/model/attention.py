@@ -8,6 +8,7 @@ GPUs that have it in one call of torch's attention for samples of different leng
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 import torch
@@ -29,6 +30,7 @@ _FLASH_CAPABILITY: Final = (8, 0)
 _FLASH_DTYPES: Final = (torch.bfloat16, torch.float16)
 _FLASH_WIDTH: Final = 256
 _LAYERS: Final = {"full_attention", "sliding_attention"}
+_SAME_GRADIENT: Final = 0.01  # of the largest value
 
 
 def may_join(device: ComputeDevice) -> bool:
@@ -45,27 +47,42 @@ def may_join(device: ComputeDevice) -> bool:
 def can_join(model: PreTrainedModel | PeftModel, longest: int) -> bool:
     """Whether samples of at most `longest` tokens can be joined in one row.
 
-    This requires a model whose layers all attend to the whole of such a sample and keep joined
-    samples apart, and the device's attention for them. If so, the model is prepared for
-    `cu_seq_lens_q`; otherwise it is unchanged.
+    This requires a model whose layers attend to the whole of such a sample or to a sliding window,
+    and keep joined samples apart, and the device's attention for them. If so, the model is prepared
+    for `cu_seq_lens_q`; otherwise it is unchanged.
     """
     config = model.config.get_text_config()
-    window = getattr(config, "sliding_window", None)
     is_plain = (
         (model.device.type == "cpu" or _is_for_flash(model, config))
         and config._attn_implementation == "sdpa"  # noqa: SLF001  # it has no public name
         and set(getattr(config, "layer_types", None) or _LAYERS) <= _LAYERS
         and getattr(config, "attention_chunk_size", None) is None
-        and (window is None or window >= longest)
     )
     if not is_plain:
         return False
-    AttentionInterface.register(_NAME, _attend)
+    windows: dict[int, int | None] = {}
+    AttentionInterface.register(_NAME, functools.partial(_attend, windows=windows))
     model.set_attn_implementation(_NAME)
-    if _keeps_joined_apart(model):
+    is_apart = _keeps_joined_apart(model)
+    AttentionInterface.register(_NAME, _attend)
+    if is_apart and _are_all_windows(windows, config, longest):
         return True
     model.set_attn_implementation("sdpa")
     return False
+
+
+def _are_all_windows(windows: dict[int, int | None], config: Any, longest: int) -> bool:
+    """Whether the layers gave their attention the windows that the config names.
+
+    A layer that leaves its window to the mask, which is not used here, would see whole samples.
+    """
+    window = getattr(config, "sliding_window", None)
+    if window is None or window >= longest:
+        return True
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
+    return windows == {
+        layer: window if kind == "sliding_attention" else None for layer, kind in enumerate(kinds)
+    }
 
 
 def _is_for_flash(model: PreTrainedModel | PeftModel, config: Any) -> bool:
@@ -96,29 +113,56 @@ def _attend(
     *,
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int = 0,
+    sliding_window: int | None = None,
+    windows: dict[int, int | None] | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention function for transformers, (1, heads, T, width) -> (1, T, heads, width).
 
-    Sample i spans `cu_seq_lens_q[i]` to `[i + 1]`. Without `cu_seq_lens_q`, each row is one sample.
-    `max_length_q` is the length of the longest sample.
+    Sample i spans `cu_seq_lens_q[i]` to `[i + 1]`. Without `cu_seq_lens_q`, each row is one sample,
+    and `attention_mask` is that of transformers. `max_length_q` is the length of the longest
+    sample. A position sees itself and those before it, at most `sliding_window` in all. `windows`
+    gets the window of each layer.
     """
+    if windows is not None:
+        windows[getattr(module, "layer_idx", -1)] = sliding_window
     if cu_seq_lens_q is not None and query.is_cuda:
         scaling = options.get("scaling")
-        return attend_at_once(query, key, value, cu_seq_lens_q, max_length_q, scaling), None
+        output = attend_at_once(
+            query, key, value, cu_seq_lens_q, max_length_q, scaling, sliding_window
+        )
+        return output, None
     samples = [(query, key, value)]
     if cu_seq_lens_q is not None:
         lengths = cu_seq_lens_q.diff().tolist()
         parts = (torch.split(states, lengths, dim=2) for states in (query, key, value))
         samples, attention_mask = list(zip(*parts, strict=True)), None
     outputs = [
-        sdpa_attention_forward(module, *one, attention_mask, **options)[0] for one in samples
+        sdpa_attention_forward(
+            module, *one, _mask(one[0], attention_mask, sliding_window), **options
+        )[0]
+        for one in samples
     ]
     return torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0], None
 
 
+def _mask(query: Tensor, given: Tensor | None, window: int | None) -> Tensor | None:
+    """Return the mask of a sample's positions, or None if each sees all before it."""
+    length = query.shape[2]
+    if given is not None or window is None or length <= window:
+        return given
+    seen = torch.ones(length, length, dtype=torch.bool, device=query.device)
+    return seen.tril().triu(1 - window)[None, None]
+
+
 def attend_at_once(
-    query: Tensor, key: Tensor, value: Tensor, starts: Tensor, longest: int, scaling: float | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    starts: Tensor,
+    longest: int,
+    scaling: float | None,
+    window: int | None = None,
 ) -> Tensor:
     """Attend within each sample of a joined row in one call, on CUDA.
 
@@ -138,29 +182,39 @@ def attend_at_once(
         longest,
         longest,
         scale=scaling,
-        window_size=(-1, 0),  # causal
+        # The positions seen before and after each one: causal.
+        window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
     assert isinstance(output, Tensor)
     return output[None]
 
 
-@torch.no_grad()
+@torch.enable_grad()
 def keeps_apart(model: Any, **joined: Tensor | int) -> bool:
-    """Whether a sample is unaffected by its neighbor in the same row.
+    """Whether a sample is unaffected by its neighbor in the same row, in both passes.
 
-    Changes the first of two samples of 8 tokens and compares the model's output for the second.
-    `joined` holds the arguments that, besides the positions, show the model where the samples are.
+    Changes the first of two samples of 8 tokens. Compares the model's output for the second one,
+    and the gradient of its loss with respect to the trained weights. `joined` holds the arguments
+    that, besides the positions, show the model where the samples are.
     """
     was_training = model.training
     model.eval()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = next(model.parameters()).device
     positions = torch.arange(8).repeat(1, 2).to(device)
     second = torch.arange(20, 28)
-    answers = []
+    answers, gradients = [], []
     for first in (torch.arange(1, 9), torch.arange(40, 48)):
         ids = torch.cat([first, second])[None].to(device)
         logits = model(input_ids=ids, position_ids=positions, use_cache=False, **joined).logits
         answers.append(logits[0, 8:].float())
+        if trained:
+            loss = answers[-1].log_softmax(-1)[:, second].diagonal().sum()
+            gradients.append(torch.autograd.grad(loss, trained, allow_unused=True))
     model.train(was_training)
-    return torch.allclose(answers[0], answers[1], rtol=1e-3, atol=1e-3)
+    if not torch.allclose(*answers, rtol=1e-3, atol=1e-3):
+        return False
+    found = [(a, b) for a, b in zip(*gradients, strict=True) if a is not None] if trained else []
+    # Their parts may be summed in another order.
+    return all((a - b).abs().max() <= _SAME_GRADIENT * a.abs().max() for a, b in found)

@@ -20,6 +20,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
+from service.training.data.batches import scored_positions
 from service.training.data.tokenization import IGNORED
 from service.training.model.shape import block_tokens
 
@@ -55,8 +56,9 @@ def use_frozen_head(model: PreTrainedModel) -> None:
     """Make ``model(..., labels=…, fused_lm_head=True)`` score supervised tokens only.
 
     The result is TRL's `FusedCausalLMOutput` with `log_probs`, `is_top1` and `label_mask` of shape
-    (batch, length - 1). A `temperature` divides the logits. Other calls pass through to the
-    original forward.
+    (batch, length - 1). `scored` has the positions of these tokens (see `scored_positions`);
+    without it, they are looked for, for which a GPU must finish its work. A `temperature` divides
+    the logits. Other calls pass through to the original forward.
     """
     before, logits = model.forward, Logits.for_model(model)
     below = _below_head(model)
@@ -67,25 +69,26 @@ def use_frozen_head(model: PreTrainedModel) -> None:
         *args: Any,
         fused_lm_head: bool = False,
         labels: Tensor | None = None,
+        scored: Tensor | None = None,
         temperature: float = 1.0,
         **kwargs: Any,
     ) -> Any:
         if not fused_lm_head or labels is None:
             return before(*args, **kwargs, **({} if labels is None else {"labels": labels}))
-        hidden = below(*args, **kwargs).last_hidden_state[:, :-1]
-        targets = labels[:, 1:]
-        mask = targets != IGNORED
+        rows, columns = scored_positions(labels) if scored is None else scored
+        hidden = below(*args, **kwargs).last_hidden_state
+        mask = labels[:, 1:] != IGNORED
         head = self.get_output_embeddings()
         log_probs, is_top1 = _FrozenHead.apply(  # type: ignore[no-untyped-call]
-            hidden[mask],
-            targets[mask],
+            hidden[rows, columns],
+            labels[rows, columns + 1],
             _whole(head.weight),
             _whole(head.bias),
             replace(logits, temperature=temperature),
         )
         return FusedCausalLMOutput(
-            log_probs=_scatter(log_probs, mask),
-            is_top1=_scatter(is_top1, mask),
+            log_probs=log_probs.new_zeros(mask.shape).index_put((rows, columns), log_probs),
+            is_top1=is_top1.new_zeros(mask.shape).index_put((rows, columns), is_top1),
             label_mask=mask,
         )
 
@@ -103,10 +106,6 @@ def _below_head(model: PreTrainedModel) -> Any:
 def _whole(tensor: Tensor | None) -> Tensor | None:
     """Return the full tensor, of which FSDP may keep only a part on this device."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def _scatter(values: Tensor, mask: Tensor) -> Tensor:
-    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 class _FrozenHead(torch.autograd.Function):

@@ -260,6 +260,22 @@ def keep_inputs_on_host(model: PreTrainedModel) -> None:
     model._set_gradient_checkpointing = set_on_host  # noqa: SLF001
 
 
+def keep_last_layers(model: PreTrainedModel, count: int) -> None:
+    """Have gradient checkpointing, whenever it is enabled, leave out the last layers.
+
+    They keep their activations. The backward pass frees these before it recomputes other layers.
+    """
+    original: Any = model._set_gradient_checkpointing  # noqa: SLF001
+    layers = [m for m in model.get_decoder().modules() if isinstance(m, GradientCheckpointingLayer)]
+
+    def set_for_others(*args: Any, **options: Any) -> None:
+        original(*args, **options)
+        for layer in layers[max(len(layers) - count, 0) :]:
+            layer.gradient_checkpointing = False
+
+    model._set_gradient_checkpointing = set_for_others  # noqa: SLF001
+
+
 def _on_host(checkpointed: Checkpointed, layer: Callable[..., Any], *inputs: Any) -> Any:
     # What the layer saves for its own backward pass has hooks of its own, from checkpoint().
     with saved_tensors_hooks(to_host, to_device):

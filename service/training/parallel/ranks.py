@@ -60,6 +60,13 @@ class Ranks:
         found: list[float] = sums.tolist()
         return found
 
+    def total(self, value: Tensor) -> Tensor:
+        """Sum a tensor on the device over all ranks, without waiting for the device."""
+        if self.size > 1:
+            with self.waiting():
+                dist.all_reduce(value)
+        return value
+
     def least(self, value: int) -> int:
         """Return the lowest value of all ranks."""
         if self.size == 1:

@@ -155,9 +155,8 @@ def tokens_on(shape: ModelShape, gib: float, **fields: Any) -> int:
 
 
 def test_parts_are_as_large_as_the_memory_allows(llama):
-    # With 16 GiB, gradient checkpointing leaves room for larger parts than 24 GiB without it.
     found = [tokens_on(llama, gib) for gib in (16, 24, 48, 80, 192)]
-    assert found == [4096, 2048, 4096, 8192, 16_384]
+    assert found == [2048, 2048, 4096, 8192, 16_384]
 
 
 def test_parts_above_the_usual_size_leave_a_quarter_of_the_memory(llama):
@@ -171,6 +170,23 @@ def test_parts_above_the_usual_size_leave_a_quarter_of_the_memory(llama):
     # More memory never means smaller parts, unless it allows to do without checkpointing.
     without = [there.tokens_at_once for there in plans if not there.gradient_checkpointing]
     assert without == sorted(without)
+
+
+def test_as_many_layers_as_fit_are_not_checkpointed(llama):
+    plans = [plan(training(), llama, gpu(gib)) for gib in range(9, 25)]
+    kept = [llama.layers if not p.gradient_checkpointing else p.kept_layers for p in plans]
+    assert (kept[0], kept[-1]) == (0, llama.layers)
+    # More layers, or larger parts: less memory gives no faster plan.
+    of_2048 = [k for k, there in zip(kept, plans, strict=True) if there.tokens_at_once == 2048]
+    assert of_2048 == sorted(of_2048)
+    for there in plans:
+        assert there.fits
+        if there.gradient_checkpointing:  # one more layer would not fit, or none would be left
+            one_more = (there.memory.activations * 1.1) / max(there.kept_layers + 1, 2)
+            assert there.room < one_more
+    # A job that ran out of memory with checkpointing recomputes all layers.
+    again = plan(training(), llama, gpu(20), Plan(2048, True))
+    assert (again.gradient_checkpointing, again.kept_layers) == (True, 0)
 
 
 def test_unknown_memory_means_parts_of_the_usual_size(llama):
@@ -204,6 +220,7 @@ def spec_of(there: MemoryPlan, folder: Path, tmp_path: Path) -> Any:
         output_dir=tmp_path,
         tokens_at_once=there.tokens_at_once,
         gradient_checkpointing=there.gradient_checkpointing,
+        kept_layers=there.kept_layers,
     )
 
 
