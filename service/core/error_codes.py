@@ -137,7 +137,7 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
             "Correct its name, or leave it out.",
         ),
         "unsupported_document": (
-            "The document is not a text.",
+            "The document is not of a kind that can be read.",
             "Convert it to a format that the message lists.",
         ),
         "unsupported_model": (

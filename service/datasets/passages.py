@@ -1,4 +1,4 @@
-"""Splits documents (plain text, Markdown, HTML) into passages for a model to read.
+"""Splits documents into passages for a model to read.
 
 A document is decoded, reduced to its visible text if it is HTML, and split at headings, paragraphs
 and sentences, in any script. Passages keep their positions in the source.
@@ -17,11 +17,22 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from service.datasets.checks.issues import DatasetError
+from service.datasets.formats.documents import (
+    DocumentText,
+    document_kind,
+    extract_text,
+    signature_of,
+)
 from service.datasets.formats.encoding_detection import codec_by_escapes, guess_legacy
 from service.datasets.formats.encodings import codec_by_mark, codec_for, decode
 
-Fault = Literal["binary", "encoding", "empty"]
-"""Why a document has no passages: it is binary, no encoding fits, or it has too little text."""
+Fault = Literal["binary", "encoding", "empty", "damaged", "scanned"]
+"""Why a document has no passages.
+
+It is binary, no encoding fits, it has too little text, it is damaged or needs a password, or its
+pages are pictures.
+"""
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -34,14 +45,17 @@ class Document(msgspec.Struct, frozen=True):
 class Passage(msgspec.Struct, frozen=True):
     """A part of a document, whose number is `document`.
 
-    `start` and `end` count characters of the decoded document. For an HTML page, they are positions
-    in its source, and `text` is the visible text.
+    `start` and `end` count characters of the decoded document, or of the text of a PDF or Office
+    document. For an HTML page, they are positions in its source, and `text` is the visible text.
+    `page` is that of a PDF or the slide, from 1, and `section` the heading above.
     """
 
     document: int
     start: int
     end: int
     text: str
+    page: int | None = None
+    section: str | None = None
 
 
 class Passages(msgspec.Struct, frozen=True):
@@ -52,23 +66,8 @@ class Passages(msgspec.Struct, frozen=True):
 
 
 HEAD_BYTES: Final = 4096
-ACCEPTED: Final = "plain text, Markdown and HTML, in any common encoding"
+ACCEPTED: Final = "PDF, DOCX, PPTX, EPUB, HTML, Markdown and plain text"
 
-_SIGNATURES: Final = (
-    (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive or an Office document"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
-    (b"{\\rtf", "a rich text (RTF) document"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
-    (b"BZh", "a bzip2 archive"),
-    (b"\xfd7zXZ", "an xz archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"PAR1", "a Parquet file"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
-    (b"GIF8", "a picture"),
-)
 # Control characters that do not occur in text, unlike tab, newline, form feed, carriage return, and
 # the escape of ISO-2022. VISCII and TCVN use a few others as rare letters.
 _CONTROLS: Final = frozenset(range(32)) - {9, 10, 12, 13, 27}
@@ -77,9 +76,8 @@ _MAX_CONTROL_SHARE: Final = 0.02
 
 def binary_kind(head: bytes) -> str | None:
     """Return the kind of a binary file, such as "a PDF", or None if the file may be text."""
-    for signature, kind in _SIGNATURES:
-        if head.startswith(signature):
-            return kind
+    if (kind := signature_of(head)) is not None:
+        return kind
     if codec_by_mark(head):
         return None
     controls = sum(head.count(code) for code in _CONTROLS)
@@ -259,6 +257,8 @@ SENTENCES: Final = re.compile(
 )
 _WORDS: Final = re.compile(r"\s+")
 _LETTERS: Final = re.compile(r"[^\W\d_]")
+_TITLES: Final = re.compile(r"^#{1,6}[^\S\n]+(\S[^\n]*)", re.MULTILINE)
+_SECTION_CHARS: Final = 200
 
 
 class Span(NamedTuple):
@@ -358,8 +358,7 @@ def read_documents(folder: Path, documents: tuple[Document, ...]) -> Passages:
     found: list[Passage] = []
     faults: dict[int, Fault] = {}
     for number, document in enumerate(documents):
-        data = (folder / document.name).read_bytes()
-        passages = _split_document(number, data, document.encoding)
+        passages = _split_document(number, folder / document.name, document.encoding)
         if isinstance(passages, str):
             faults[number] = passages
         else:
@@ -367,20 +366,42 @@ def read_documents(folder: Path, documents: tuple[Document, ...]) -> Passages:
     return Passages(found, faults)
 
 
-def _split_document(number: int, data: bytes, encoding: str | None) -> list[Passage] | Fault:
-    if binary_kind(data[:HEAD_BYTES]) is not None:
-        return "binary"
-    source = decode_document(data, encoding)
-    if source is None:
-        return "encoding"
-    text = extract_page_text(source) if is_page(source) else PlainText(source, [0], [0])
+def _split_document(number: int, path: Path, encoding: str | None) -> list[Passage] | Fault:
+    source = _read(path, encoding)
+    if isinstance(source, str):
+        return source
+    text = PlainText(source.text, [0], [0])
+    if source.is_html or is_page(source.text):
+        text = extract_page_text(source.text)
+    headings = [(match.start(), match.group(1)) for match in _TITLES.finditer(text.text)]
     found = [
         Passage(
             document=number,
             start=text.source_of(start),
             end=text.source_of(end - 1) + 1,
             text=text.text[start:end],
+            page=bisect_right(source.pages, start) or None,
+            section=_section_at(headings, start),
         )
         for start, end in split_passages(text.text)
     ]
     return found or "empty"
+
+
+def _read(path: Path, encoding: str | None) -> DocumentText | Fault:
+    if (kind := document_kind(path)) is not None:
+        try:
+            return extract_text(path, kind)
+        except DatasetError as error:
+            return "scanned" if error.issue.code == "scanned_document" else "damaged"
+    data = path.read_bytes()
+    if binary_kind(data[:HEAD_BYTES]) is not None:
+        return "binary"
+    text = decode_document(data, encoding)
+    return "encoding" if text is None else DocumentText(text)
+
+
+def _section_at(headings: list[tuple[int, str]], place: int) -> str | None:
+    """Return the last heading at or before a place."""
+    before = bisect_right(headings, place, key=lambda heading: heading[0])
+    return headings[before - 1][1].strip()[:_SECTION_CHARS] if before else None

@@ -61,10 +61,10 @@ async def create_file(
 
     A file with the purpose `fine-tune` is then checked line by line. Its status is `uploaded`
     until the check ends, then `processed`, or `error` with the reason in `status_details`.
-    Supported formats are JSON Lines, JSON, CSV, TSV, Parquet, XLSX, XLS and ODS, optionally compressed with
-    gzip, zstd, bzip2 or xz, or in a ZIP or TAR archive. A text or Markdown file becomes rows of
-    texts, for continued pre-training. Set `format` if the columns have custom names. Use
-    `/v1/uploads` for larger files.
+    Supported formats are JSON Lines, JSON, CSV, TSV, Parquet, XLSX, XLS and ODS, optionally
+    compressed with gzip, zstd, bzip2 or xz, or in a ZIP or TAR archive. A text or Markdown file
+    becomes rows of texts, for continued pre-training. Set `format` if the columns have custom
+    names. Use `/v1/uploads` for larger files.
     """
     body = body_of(request, "file")
     async with slots.hold(caller.project_id):

@@ -21,6 +21,8 @@ MAX_BYTES: Final = 20 * 1024 * 1024  # of all documents together
 _PARAM: Final = "documents"
 _FAULTS: Final = {
     "binary": f"is not text. Convert it first: {ACCEPTED} are accepted.",
+    "damaged": "is damaged or needs a password. Save it again, or save its text as .txt or .md.",
+    "scanned": "has only pictures of pages. Run text recognition (OCR) on it first.",
     "encoding": "has no encoding that fits all of it. Convert it to UTF-8, or upload it with "
     "`format[encoding]`.",
 }
@@ -51,8 +53,9 @@ async def check_documents(
             code="input_too_large",
         )
     for file in found:
-        kind = binary_kind(await _head(files.storage, file))
-        if kind is not None:
+        head = await _head(files.storage, file)
+        kind = binary_kind(head)
+        if kind is not None and not head.startswith((b"%PDF", b"PK\x03\x04")):
             raise BadRequest(
                 f"The document {file.id} ('{file.filename}') is {kind}. Convert it first: "
                 f"{ACCEPTED} are accepted.",

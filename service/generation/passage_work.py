@@ -334,6 +334,8 @@ class PassageWork:
                 passage=passage.text,
                 model=self._record.model,
                 verdict=verdict,
+                page=passage.page,
+                section=passage.section,
             )
         )
 

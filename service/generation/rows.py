@@ -86,9 +86,12 @@ class Row(msgspec.Struct, frozen=True):
     passage: str
     model: str
     verdict: str
+    page: int | None = None
+    section: str | None = None
 
     def line(self) -> bytes:
         """Return the row as a line of a training file."""
+        places = {"page": self.page, "section": self.section}
         return msgspec.json.encode(
             {
                 "messages": [
@@ -102,6 +105,7 @@ class Row(msgspec.Struct, frozen=True):
                     "file_id": self.file_id,
                     "start": self.start,
                     "end": self.end,
+                    **{name: value for name, value in places.items() if value is not None},
                     "passage": self.passage,
                     "check": {"facts": "found", "verdict": self.verdict},
                 },

@@ -30,6 +30,7 @@ from service.datasets.contract.tasks import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
+from tests.datasets.office_documents import docx, epub, pdf, pptx
 from tests.datasets.support import canonical_form, jsonl
 
 DOCX = {"[Content_Types].xml": b"", "word/document.xml": b"<w/>"}
@@ -363,6 +364,14 @@ def test_other_kinds_of_workbooks_are_read(tmp_path: Path, write: Any) -> None:
     assert rows == chats(PAIRS)
 
 
+@pytest.mark.parametrize("write", [docx, pptx, epub])
+def test_documents_become_texts(tmp_path: Path, write: Any) -> None:
+    rows, _ = run(tmp_path, write("Returns", "Within 14 days."))
+    assert rows == [{"text": "# Returns\n\nWithin 14 days."}]
+    rows, _ = run(tmp_path, b"<!DOCTYPE html><html><body><h1>Returns</h1><p>Within 14 days.")
+    assert rows == [{"text": "# Returns\n\nWithin 14 days."}]
+
+
 def test_ragged_rows_are_refused_one_by_one(tmp_path: Path) -> None:
     data = b"prompt,completion\na,b\nc\nd,e,f\n\ng,h\n"
     rows, result = run(tmp_path, data)
@@ -423,9 +432,10 @@ REFUSED: list[tuple[str, Data, FormatOptions, str]] = [
     ("broken gzip", b"\x1f\x8bnonsense", FormatOptions(), "damaged_archive"),
     ("broken zstd", b"\x28\xb5\x2f\xfdnonsense", FormatOptions(), "damaged_archive"),
     ("prose", b"Dear all,\nplease find attached", FormatOptions(), "unknown_format"),
-    ("pdf", b"%PDF-1.7 1 0 obj", FormatOptions(), "document"),
-    ("docx", zipped(DOCX), FormatOptions(), "document"),
-    ("web page", b"<!DOCTYPE html><html>", FormatOptions(), "document"),
+    ("pdf", b"%PDF-1.7 1 0 obj", FormatOptions(), "damaged_document"),
+    ("scan", pdf("", ""), FormatOptions(), "scanned_document"),
+    ("docx", zipped(DOCX), FormatOptions(), "damaged_document"),
+    ("rtf", b"{\\rtf1 Hi}", FormatOptions(), "document"),
     ("far cell", far_cell(), FormatOptions(), "sheet_too_large"),
     ("zip", b"PK\x03\x04nonsense", FormatOptions(), "unknown_format"),
     ("zip of a new version", odd_zip({6: 77}), FormatOptions(), "unknown_format"),

@@ -18,6 +18,7 @@ from service.datasets.passages import (
     split_passages,
     weight,
 )
+from tests.datasets.office_documents import docx, epub, pdf, pptx
 
 LONG_WORDS = "The porter keeps the key of this door in his desk. " * 15
 
@@ -122,7 +123,7 @@ def test_the_owner_or_the_page_can_name_the_encoding():
         (b"%PDF-1.7", "a PDF"),
         (b"PK\x03\x04", "a ZIP archive or an Office document"),
         (b"\x89PNG\r\n", "a picture"),
-        (b"\x7fELF\x02\x01\x00", "a binary file"),
+        (b"\x7fELF\x02\x01\x00", "a program"),
         (b"text\x00text\x00", "a binary file"),
         (b"# Text", None),
         ("Text".encode("utf-16"), None),
@@ -134,9 +135,38 @@ def test_binary_files_are_named(head, kind):
     assert binary_kind(head) == kind
 
 
+TEXT = "Books can be returned within 14 days with the receipt, in any of our shops."
+
+
+@pytest.mark.parametrize(
+    ("document", "page"),
+    [(docx("Returns", TEXT), None), (pptx("Returns", TEXT), 1), (epub("Returns", TEXT), None)],
+    ids=["docx", "pptx", "epub"],
+)
+def test_office_documents_and_books_are_read(tmp_path: Path, document, page):
+    (tmp_path / "a").write_bytes(document)
+    passages = read_documents(tmp_path, (Document("a"),)).passages
+    assert [(one.page, one.section) for one in passages] == [(page, "Returns")]
+    assert passages[0].text.split("\n\n", 1)[0] == "# Returns"
+    assert passages[0].text.endswith(TEXT)
+
+
+def test_passages_of_a_pdf_have_their_page(tmp_path: Path):
+    (tmp_path / "a").write_bytes(pdf(*(f"{TEXT} " * 18 for _ in range(3))))
+    passages = read_documents(tmp_path, (Document("a"),)).passages
+    assert [one.page for one in passages] == [1, 2, 3]
+
+
+def test_documents_without_text_have_a_fault(tmp_path: Path):
+    for name, data in {"a": pdf("", ""), "b": b"%PDF-1.4 nonsense"}.items():
+        (tmp_path / name).write_bytes(data)
+    found = read_documents(tmp_path, (Document("a"), Document("b")))
+    assert found.faults == {0: "scanned", 1: "damaged"}
+
+
 def test_documents_are_read_one_by_one(tmp_path: Path):
     (tmp_path / "a").write_text(PAGE)
-    (tmp_path / "b").write_bytes(b"%PDF")
+    (tmp_path / "b").write_bytes(b"{\\rtf1 Hi}")
     (tmp_path / "c").write_text("Short.")
     (tmp_path / "d").write_bytes(b"All text \x81\x8d\x8f\x90\x9d " * 100)
     found = read_documents(tmp_path, tuple(Document(name) for name in "abcd"))

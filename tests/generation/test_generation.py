@@ -12,6 +12,7 @@ from service.core import clock
 from service.inference.background.calls import BATCH_PRIORITY
 from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api
+from tests.datasets.office_documents import pdf
 from tests.evals.conftest import Engine
 from tests.generation.conftest import (
     DONE_S,
@@ -271,6 +272,8 @@ async def test_a_generation_that_waits_is_cancelled_without_a_file(http, model: 
         (None, "file_not_found", "was deleted"),
         (b"All text \x81\x8d\x8f\x90\x9d " * 100, "unsupported_document", "('rules.md') has no"),
         (b"Too short.", "empty_documents", "no text"),
+        (pdf("", ""), "unsupported_document", "text recognition"),
+        (b"%PDF-1.7 nonsense", "unsupported_document", "is damaged"),
     ],
 )  # fmt: skip
 async def test_a_document_that_cannot_be_read_fails_the_generation(
@@ -291,8 +294,7 @@ async def test_a_document_that_cannot_be_read_fails_the_generation(
 async def test_lists_and_refusals(http: httpx.AsyncClient, api: Api):
     file = await document(http, handbook(1))
     for content, name, said in (
-        (b"%PDF-1.7 \x00\x01", "handbook.pdf", "('handbook.pdf') is a PDF"),
-        (b"PK\x03\x04\x14", "a.docx", "Office document"),
+        (b"{\\rtf1 Hi}", "handbook.rtf", "('handbook.rtf') is a rich text"),
         (b"\x00\x01\x02\x03", "a.bin", "a binary file"),
     ):
         status, error = await refused(http, file, await document(http, content, name))

@@ -82,8 +82,15 @@ _CHECKS: Final[dict[str, Check]] = {
     ),
     "document": _error(
         "The file is {kind}, and not a file of rows.",
-        "Save its text as .txt or .md to train on it, or to have questions and answers written "
-        "from it. Save a table as CSV or XLSX.",
+        "Save a table as CSV or XLSX, and a text as DOCX, PDF, .txt or .md.",
+    ),
+    "damaged_document": _error(
+        "The document is damaged, or it needs a password.",
+        "Save it again without a password, or save its text as .txt or .md.",
+    ),
+    "scanned_document": _error(
+        "All {count} page(s) of the PDF are pictures without text.",
+        "Run text recognition (OCR) on it first, for example with ocrmypdf.",
     ),
     "unknown_columns": _error(
         "No columns are recognized as prompts and answers: {columns}.",

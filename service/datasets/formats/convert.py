@@ -28,6 +28,7 @@ from service.datasets.formats.columns import ColumnMeaning, interpret_columns, s
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.decompression import archive_of, compression_of, extract, unpack
 from service.datasets.formats.detect import binary_container, text_container
+from service.datasets.formats.documents import DocumentText, document_kind, extract_text
 from service.datasets.formats.json_records import read_json, read_jsonl
 from service.datasets.formats.options import (
     Container,
@@ -45,6 +46,7 @@ from service.datasets.formats.transcode import to_utf8, with_newlines
 from service.datasets.limits import MAX_LINE_BYTES, MAX_NESTING
 from service.datasets.output import DigestWriter
 from service.datasets.parallel import map_ordered
+from service.datasets.passages import decode_document, extract_page_text
 from service.datasets.rows.canonical import canonical_block, canonical_row, encode
 from service.datasets.rows.lines import content_start, exceeded_limit, line_ranges
 
@@ -141,12 +143,27 @@ def open_container(path: Path, work: Path, options: FormatOptions, log: IssueLog
     Raises DatasetError if the container is unknown, or the encoding does not match the text.
     """
     container = binary_container(path)
+    if container == "document":
+        return OpenedFile(_text_of(path, work / "text", options), container)
     if container is not None:
         return OpenedFile(path, container)
     text = to_utf8(path, work / "text", options, log)
     path = with_newlines(text.path, work / "lines")
     container, delimiter = _text_container(path, options)
     return OpenedFile(path, container, text.encoding, delimiter, text.sample)
+
+
+def _text_of(path: Path, target: Path, options: FormatOptions) -> Path:
+    """Write the text of a document, such as a PDF or an HTML page."""
+    kind = document_kind(path)
+    if kind is None:
+        page = decode_document(path.read_bytes(), options.encoding)
+        found = DocumentText(page or "", is_html=True)
+    else:
+        found = extract_text(path, kind)
+    text = extract_page_text(found.text).text if found.is_html else found.text
+    target.write_text(text, "utf-8", newline="\n")
+    return target
 
 
 def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str | None]:
@@ -181,6 +198,8 @@ def read_records(
             return read_json(path, log)
         case "jsonl":
             return read_jsonl(path)
+        case "document":
+            return read_text(path)
         case "text":
             if options.shape != "text" and is_whatsapp(path):
                 return read_whatsapp(path, options.roles)

@@ -14,6 +14,7 @@ from pathlib import Path
 from service.datasets.checks.issues import refuse
 from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
 from service.datasets.formats.decompression import ZIP_DAMAGE
+from service.datasets.formats.documents import document_kind, signature_of
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
 from service.datasets.formats.tool_exports import is_whatsapp
@@ -27,50 +28,29 @@ _SAMPLE_LINES = 50
 _JSON_COLUMN = re.compile(rb'[^\n",;\t]{1,80}\r?\n"[\[{]')  # a table with one column of JSON
 _JSON = re.compile(rb'\{\s*"|\[\s*\{')
 
-
 _OLE = b"\xd0\xcf\x11\xe0"  # the first bytes of Office files before 2007
-_SIGNATURES = {
-    b"%PDF": "a PDF",
-    b"{\\rtf": "an RTF document",
-    b"\x89PNG": "an image (PNG)",
-    b"\xff\xd8\xff": "an image (JPEG)",
-    b"GIF8": "an image (GIF)",
-    b"SQLite format 3": "an SQLite database",
-    b"OggS": "a sound file",
-    b"ID3": "a sound file",
-    b"\x7fELF": "a program",
-    b"MZ": "a program",
-}
-_PARTS = {
-    "word/document.xml": "a Word document (DOCX)",
-    "ppt/presentation.xml": "a PowerPoint presentation (PPTX)",
-    "META-INF/container.xml": "an e-book (EPUB)",
-    "content.xml": "an OpenDocument file",
-}
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html[\s>])", re.IGNORECASE)
 
 
 def binary_container(path: Path) -> Container | None:
-    """Detect Parquet or a workbook; return None for text.
+    """Detect Parquet, a workbook or a document such as a PDF; return None for text.
 
-    Raises DatasetError for other archives, and for documents and media, which it names.
+    Raises DatasetError for other archives, and for other files that are no text, which it names.
     """
     with path.open("rb") as file:
         head = file.read(512)
     if head.startswith(b"PAR1"):
         return "parquet"
+    if document_kind(path) is not None:
+        return "document"
     if head.startswith(b"PK\x03\x04"):
         return _zip_container(path)
-    if head.startswith(_OLE):
-        if _is_xls(path):
-            return "xls"
-        raise refuse("document", kind="an Office file of before 2007 without a readable sheet")
-    for signature, kind in _SIGNATURES.items():
-        if head.startswith(signature):
-            raise refuse("document", kind=kind)
-    if _HTML.match(head.removeprefix(UTF8_BOM)):
-        raise refuse("document", kind="an HTML page")
-    return None
+    kind = signature_of(head)
+    if kind is None:
+        return "document" if _HTML.match(head.removeprefix(UTF8_BOM)) else None
+    if head.startswith(_OLE) and _is_xls(path):
+        return "xls"
+    raise refuse("unknown_format") if "archive" in kind else refuse("document", kind=kind)
 
 
 def _zip_container(path: Path) -> Container:
@@ -85,9 +65,6 @@ def _zip_container(path: Path) -> Container:
         return "xlsx"
     if kind.startswith(b"application/vnd.oasis.opendocument.spreadsheet"):
         return "ods"
-    for part, document in _PARTS.items():
-        if part in names:
-            raise refuse("document", kind=document)
     raise refuse("unknown_format")
 
 

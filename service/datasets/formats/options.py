@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from service.datasets.checks.issues import Issue
 
-Container = Literal["jsonl", "json", "csv", "parquet", "xlsx", "xls", "ods", "text"]
+Container = Literal["jsonl", "json", "csv", "parquet", "xlsx", "xls", "ods", "document", "text"]
 WORKBOOKS: Final = ("xlsx", "xls", "ods")
 Shape = Literal[
     "chat",

@@ -47,11 +47,11 @@ async def test_a_generation_that_is_not_awaited_can_be_cancelled(cli, client, tm
 
 async def test_what_is_no_document_is_refused(cli, client, work, tmp_path):
     (tmp_path / "note.txt").write_text("Closed.")
-    (tmp_path / "handbook.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / "handbook.rtf").write_bytes(b"{\\rtf1 Hi}")
     unknown = await cli("generations", "create", "note.txt", "--kinds", "poems")
     assert (unknown.code, "poems" in unknown.err) == (2, True)
-    refused = await cli("generations", "create", "handbook.pdf")
-    assert (refused.code, "is a PDF" in refused.err) == (1, True)
+    refused = await cli("generations", "create", "handbook.rtf")
+    assert (refused.code, "rich text" in refused.err) == (1, True)
     async with work("cpu"):
         failed = await cli("generations", "create", "note.txt")
     assert (failed.code, "no text to ask about" in failed.err) == (5, True)

@@ -189,7 +189,7 @@ def bad() -> dict[str, tuple[bytes, list[str]]]:
             lines([{"messages": [{"role": "tool", "content": "x"}]}]),
             ["Line 1", "/messages/0"],
         ),
-        "image.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), ["an image (PNG)"]),
+        "image.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), ["a picture"]),
         "archive.zip": (_zip(), ["format"]),
     }
 

@@ -1,0 +1,195 @@
+"""Extracts the text of documents: PDF, Word, PowerPoint and EPUB. Names other kinds of files."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import unquote
+
+from service.datasets.checks.issues import DatasetError, refuse
+from service.datasets.formats.decompression import ZIP_DAMAGE
+
+DocumentKind = Literal["pdf", "docx", "pptx", "epub"]
+
+SIGNATURES: Final = (
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive or an Office document"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office file of before 2007"),
+    (b"{\\rtf", "a rich text (RTF) document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"PAR1", "a Parquet file"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"\x7fELF", "a program"),
+)
+"""The first bytes of files that are no text, and what they are."""
+
+_PARTS: Final[dict[str, DocumentKind]] = {
+    "word/document.xml": "docx",
+    "ppt/presentation.xml": "pptx",
+    "META-INF/container.xml": "epub",
+}
+_MAX_UNPACKED_BYTES: Final = 512 * 1024**2
+_MIN_PAGE_LETTERS: Final = 20  # a scanned page may have a stamp or a page number
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_ROOT_FILE: Final = re.compile(rb'<rootfile\s[^>]*full-path="([^"]+)"')
+_ITEM: Final = re.compile(rb"<(?:\w+:)?item\s[^>]*>")
+_SPINE: Final = re.compile(rb'<(?:\w+:)?itemref\s[^>]*idref="([^"]+)"')
+_ATTRIBUTE: Final = re.compile(rb'([\w-]+)="([^"]*)"')
+
+
+class DocumentText(NamedTuple):
+    """The text of a document, and where its pages or slides start, if it has them.
+
+    `is_html` is whether the text is HTML.
+    """
+
+    text: str
+    pages: tuple[int, ...] = ()
+    is_html: bool = False
+
+
+def signature_of(head: bytes) -> str | None:
+    """Return the kind of a file by its first bytes, such as "a PDF", or None."""
+    return next((kind for signature, kind in SIGNATURES if head.startswith(signature)), None)
+
+
+def document_kind(path: Path) -> DocumentKind | None:
+    """Return the kind of a document whose text can be extracted, or None."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == b"%PDF":
+        return "pdf"
+    if head != b"PK\x03\x04":
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = frozenset(archive.namelist())
+    except ZIP_DAMAGE:
+        return None
+    return next((kind for part, kind in _PARTS.items() if part in names), None)
+
+
+def extract_text(path: Path, kind: DocumentKind) -> DocumentText:
+    """Return the text of a document.
+
+    Raises DatasetError if it is damaged, encrypted, too large, or consists of scanned pages.
+    """
+    with _refuse_damage():
+        if kind != "pdf":
+            with zipfile.ZipFile(path) as archive:
+                if sum(info.file_size for info in archive.infolist()) > _MAX_UNPACKED_BYTES:
+                    raise refuse("unpacks_too_large", limit=_MAX_UNPACKED_BYTES)
+        match kind:
+            case "pdf":
+                return _pdf(path)
+            case "docx":
+                return _docx(path)
+            case "pptx":
+                return _pptx(path)
+            case "epub":
+                return _epub(path)
+
+
+@contextmanager
+def _refuse_damage() -> Iterator[None]:
+    from xml.parsers.expat import ExpatError
+
+    from lxml.etree import LxmlError
+    from pptx.exc import PythonPptxError
+    from pypdfium2 import PdfiumError
+
+    try:
+        yield
+    except DatasetError:
+        raise
+    except (PdfiumError, LxmlError, ExpatError, PythonPptxError, *ZIP_DAMAGE, KeyError) as error:
+        raise refuse("damaged_document") from error
+
+
+def _pdf(path: Path) -> DocumentText:
+    from pypdfium2 import PdfDocument
+
+    pdf = PdfDocument(path)
+    try:
+        pages = [_pdf_page(page) for page in pdf]
+    finally:
+        pdf.close()
+    if all(len(_LETTER.findall(text)) < _MIN_PAGE_LETTERS for text in pages):
+        raise refuse("scanned_document", count=len(pages))
+    return _join_pages(pages)
+
+
+def _pdf_page(page: Any) -> str:
+    text = page.get_textpage().get_text_bounded()
+    # U+FFFE stands for a hyphen at the end of a line, within a word.
+    return str(text).replace("\ufffe\r\n", "").replace("\ufffe", "").replace("\r\n", "\n").strip()
+
+
+def _join_pages(pages: list[str]) -> DocumentText:
+    starts, at = [], 0
+    for page in pages:
+        starts.append(at)
+        at += len(page) + 2
+    return DocumentText("\n\n".join(pages), tuple(starts))
+
+
+def _docx(path: Path) -> DocumentText:
+    import mammoth
+
+    def no_image(_image: Any) -> list[Any]:
+        return []
+
+    with path.open("rb") as file:
+        page = mammoth.convert_to_html(file, convert_image=no_image).value
+    return DocumentText(f"<html>{page}</html>", is_html=True)
+
+
+def _pptx(path: Path) -> DocumentText:
+    from pptx import Presentation
+
+    return _join_pages([_slide(slide) for slide in Presentation(str(path)).slides])
+
+
+def _slide(slide: Any) -> str:
+    title = slide.shapes.title
+    parts = [f"# {title.text_frame.text.strip()}"] if title is not None else []
+    for shape in slide.shapes:
+        if shape.has_text_frame and (title is None or shape.shape_id != title.shape_id):
+            parts.append(shape.text_frame.text.strip())
+        elif shape.has_table:
+            rows = [[cell.text.strip() for cell in row.cells] for row in shape.table.rows]
+            parts.append("\n".join(" | ".join(row) for row in rows))
+    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
+        parts.append(slide.notes_slide.notes_text_frame.text.strip())
+    return "\n\n".join(part for part in parts if part)
+
+
+def _epub(path: Path) -> DocumentText:
+    """Return the chapters of an e-book in their order, as one HTML page."""
+    with zipfile.ZipFile(path) as archive:
+        found = _ROOT_FILE.search(archive.read("META-INF/container.xml"))
+        if found is None:
+            raise refuse("damaged_document")
+        root = found.group(1).decode()
+        package = archive.read(root)
+        items = [dict(_ATTRIBUTE.findall(item)) for item in _ITEM.findall(package)]
+        places = {item.get(b"id"): unquote(item.get(b"href", b"").decode()) for item in items}
+        folder = root.rpartition("/")[0]
+        chapters = [
+            archive.read(f"{folder}/{places[name]}" if folder else places[name])
+            for name in _SPINE.findall(package)
+            if name in places
+        ]
+    bodies = "\n".join(chapter.decode("utf-8", "replace") for chapter in chapters)
+    return DocumentText(f"<html>{bodies}</html>", is_html=True)
