@@ -215,17 +215,19 @@ add_models() {
     done
 }
 
-activate() { # release
+stop_limit() { # release; how long systemd waits for a stop. Also checks the settings.
+    # shellcheck source=/dev/null
+    (set -a && . "$settings" && "$1/bin/python" -I -B -c \
+        'from service.config import Settings; print(2 * int(Settings().stop_grace_s) + 60)') ||
+        fail "a setting is not valid, see above" "correct $settings"
+}
+
+activate() { # release, its stop_limit
     [ "$(readlink -f "$home/current")" = "$1" ] || rm -rf "$cache/bytecode" # of the other release
     ln -sfn "$1" "$home/current.part"
     mv -T "$home/current.part" "$home/current"
-    local stop_s
-    # shellcheck source=/dev/null
-    stop_s=$(set -a && . "$settings" && "$1/bin/python" -I -B -c \
-        'from service.config import Settings; print(int(Settings().stop_grace_s))') ||
-        fail "a setting is not valid, see above" "correct $settings"
     for unit in "$1"/server/*.service "$1"/server/*.timer; do
-        sed "s/@STOP_S@/$((2 * stop_s + 60))/" "$unit" >"$units/$(basename "$unit")"
+        sed "s/@STOP_S@/$2/" "$unit" >"$units/$(basename "$unit")"
     done
     ln -sfn "$home/current/server/install.sh" "$home/install.sh"
     ln -sfn "$home/current/server/finetuned-server" /usr/local/bin/finetuned-server
@@ -301,12 +303,13 @@ install_command() {
     install_release
     write_settings
     add_models
-    local old=''
+    local old='' limit
+    limit=$(stop_limit "$release")
     if [ -d "$home/current/" ]; then old=$(readlink -f "$home/current"); fi
     if [ -n "$old" ] && [ "$old" != "$release" ]; then
-        upgrade_from "$old"
+        upgrade_from "$old" "$limit"
     else
-        activate "$release"
+        activate "$release" "$limit"
         run_as_service "$release" doctor --data-dir "$data" --port "$(setting PORT)" ||
             say "doctor names what is missing; continuing"
         if [ -z "$no_start" ]; then
@@ -328,8 +331,9 @@ install_command() {
     say "finetuned $VERSION: http$([ -z "$(setting FINETUNED_API_TLS_CERT)" ] || echo s)://$(setting HOST):$(setting PORT)/v1, first admin key in $data/api-key"
 }
 
-upgrade_from() { # release
-    local old=$1
+upgrade_from() { # release, stop_limit of the new one
+    local old=$1 old_limit
+    old_limit=$(stop_limit "$old" 2>/dev/null) || old_limit=$2 # a setting may be new
     say "upgrade: from $(basename "$old") to $(basename "$release")"
     if ! run_as_service "$release" doctor --data-dir "$data" --port "$(setting PORT)"; then
         [ -n "$force" ] || fail "the new version would lack something, see above; nothing was changed" \
@@ -340,14 +344,14 @@ upgrade_from() { # release
             "start the service, or run this with --force"
     fi
     systemctl stop "$service"
-    activate "$release"
+    activate "$release" "$2"
     ln -sfn "$old" "$home/previous"
     [ -z "$no_start" ] || return 0
     start
     wait_until_healthy && return
     say "the new version does not become ready: going back to $(basename "$old")"
     systemctl stop "$service"
-    activate "$old"
+    activate "$old" "$old_limit"
     rm -f "$home/previous"
     start
     wait_until_healthy || fail "neither version becomes ready" \
@@ -359,12 +363,13 @@ upgrade_from() { # release
 rollback_command() {
     need_server
     [ -d "$home/previous/" ] || fail "there is no earlier version" "nothing was changed"
-    local old new
+    local old new limit
     new=$(readlink -f "$home/current") old=$(readlink -f "$home/previous")
     say "rollback: from $(basename "$new") to $(basename "$old")"
+    limit=$(stop_limit "$old")
     back_up || say "no backup could be made; continuing"
     systemctl stop "$service"
-    activate "$old"
+    activate "$old" "$limit"
     ln -sfn "$new" "$home/previous"
     start
     wait_until_healthy || fail "$(basename "$old") does not become ready" \

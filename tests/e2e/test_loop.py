@@ -232,7 +232,10 @@ def test_logs_are_json_with_ids_and_without_text_or_keys(stack: Stack, tuned):
         assert all({"time", "level", "message", "request_id", "job_id"} <= set(p) for p in parsed)
         text += "\n".join(lines)
     assert tuned.id in text
-    text += "\n".join(p.read_text("utf-8", "replace") for p in stack.data_dir.glob("logs/vllm*"))
+    engine = "".join(p.read_text("utf-8") for p in stack.data_dir.glob("logs/vllm*.log"))
+    logged = [json.loads(line) for line in engine.splitlines() if line.startswith("{")]
+    assert {"APIServer", "EngineCore"} <= {one.get("vllm_process_name") for one in logged}
+    text += engine
     assert stack.key not in text
     for secret in ("Ahoy", "lighthouse keeper", QUESTIONS[0]):
         assert secret not in text

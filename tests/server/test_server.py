@@ -189,6 +189,16 @@ def test_timers_back_up_and_check(server):
     assert "intact" in server.run("journalctl -u finetuned-check")
 
 
+def test_logs_have_fields(server):
+    for name in ("api", "worker"):
+        for line in server.run(f"cat {DATA}/logs/{name}.log").splitlines():
+            assert json.loads(line)["level"]
+    engine = server.run(f"cat {DATA}/logs/vllm-{MODEL}.log").splitlines()
+    print(*(line for line in engine if not line.startswith("{")), sep="\n")
+    store = server.run(f"cat {DATA}/logs/valkey.log").splitlines()
+    assert all(" level=" in line for line in store)
+
+
 def test_other_users_of_the_server_read_nothing(server):
     for path in (f"{DATA}/api-key", "/var/backups/finetuned", "/etc/finetuned/finetuned.env"):
         assert "Permission denied" in server.run(f"runuser -u nobody -- head {path}", check=False)

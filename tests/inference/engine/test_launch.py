@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging.config
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +41,13 @@ def settings(monkeypatch, tmp_path):
 def test_the_operator_may_choose_the_cores_of_an_engine(settings, monkeypatch):
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "1")
     assert command(settings).env["VLLM_CPU_OMP_THREADS_BIND"] == "1"
+
+
+def test_the_operator_may_choose_how_an_engine_logs(settings, monkeypatch):
+    ours = Path(command(settings).env["VLLM_LOGGING_CONFIG_PATH"])
+    logging.config.dictConfigClass(json.loads(ours.read_text("utf-8")))
+    monkeypatch.setenv("VLLM_LOGGING_CONFIG_PATH", "/etc/logging.json")
+    assert command(settings).env["VLLM_LOGGING_CONFIG_PATH"] == "/etc/logging.json"
 
 
 def command(settings, machine=CPU, merged=None, model=MODEL, **changes):
