@@ -16,13 +16,16 @@ caller's request must not have that effect, so such streams end with an error ev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
 import math
 import os
+import threading
 import time
 import traceback
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -118,6 +121,9 @@ _ADAPTER = ADAPTER.encode()
 # Retry-After of a sleeping engine. A training may take longer.
 _RETRY_AFTER_S = 30
 _MAX_LEASE_S, _MAX_HOLDER_CHARS = 3600.0, 200
+# For requests that are tokenized, or whose adapter is fetched, when the engine is told to stop.
+_ADMIT_S = 10.0
+_admitted: ContextVar[asyncio.Event | None] = ContextVar("admitted", default=None)
 
 
 class EngineGuard:
@@ -131,6 +137,7 @@ class EngineGuard:
         self._sleeper = process.sleeper()
         self._housekeeping: asyncio.Task[None] | None = None
         self._is_stopping = False
+        self._entering: set[asyncio.Event] = set()  # set once the engine has the request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass allowed requests on and reject the rest."""
@@ -173,7 +180,18 @@ class EngineGuard:
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._is_stopping:
             await _refuse_stopping(send)
-        elif self._sleeper is None:
+            return
+        admitted = asyncio.Event()
+        self._entering.add(admitted)
+        _admitted.set(admitted)
+        try:
+            await self._infer_awake(scope, receive, send)
+        finally:
+            admitted.set()
+            self._entering.discard(admitted)
+
+    async def _infer_awake(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._sleeper is None:
             await self._held(scope, receive, send)
         elif self._sleeper.closed:
             await _refuse_asleep(send)
@@ -182,18 +200,34 @@ class EngineGuard:
                 await self._held(scope, receive, send)
 
     def _note_stop(self, engine: Any) -> None:
-        """Refuse requests once vLLM stops its engine.
+        """Refuse requests once vLLM stops its engine, after it has those that were not refused.
 
         vLLM's server listens until the last answer is complete. It would end new requests at once
         without an answer, or fail on them.
         """
-        stop = engine.shutdown
+        stop, add = engine.shutdown, engine.add_request
+        loop, thread = asyncio.get_running_loop(), threading.get_ident()
+
+        async def add_request(*args: Any, **options: Any) -> Any:
+            try:
+                return await add(*args, **options)
+            finally:
+                if (admitted := _admitted.get()) is not None:
+                    admitted.set()
+
+        async def until_admitted() -> None:
+            async with asyncio.timeout(_ADMIT_S):
+                await asyncio.gather(*(admitted.wait() for admitted in self._entering))
+                await engine.list_loras()  # answered after the requests that were sent before
 
         def shutdown(*args: Any, **options: Any) -> Any:
-            self._is_stopping = True
+            is_first, self._is_stopping = not self._is_stopping, True
+            if is_first and threading.get_ident() != thread:  # of vLLM's executor
+                with contextlib.suppress(Exception):  # vLLM can raise anything
+                    asyncio.run_coroutine_threadsafe(until_admitted(), loop).result(2 * _ADMIT_S)
             return stop(*args, **options)
 
-        engine.shutdown = shutdown
+        engine.add_request, engine.shutdown = add_request, shutdown
 
     async def _held(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = dict(scope["headers"]).get(_ADAPTER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 
@@ -126,3 +127,50 @@ async def test_a_stream_that_fails_ends_with_an_error_and_not_the_connection(
 async def test_a_plain_answer_that_fails_breaks_the_connection(failing):
     with pytest.raises(aiohttp.ClientPayloadError):
         await failing("as=text/plain")
+
+
+class Engine:
+    """What the guard uses of vLLM's client. It notes the calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.is_tokenized = asyncio.Event()
+
+    async def add_request(self) -> None:
+        self.calls.append("add_request")
+
+    async def list_loras(self) -> None:
+        self.calls.append("list_loras")
+
+    def shutdown(self, timeout: int) -> None:
+        self.calls.append(f"shutdown {timeout}")
+
+
+async def test_an_engine_stops_after_it_has_the_requests_that_were_not_refused(serve, monkeypatch):
+    """vLLM fails on requests that it is still tokenizing, and aborts those that it just got."""
+    monkeypatch.setenv("VLLM_API_KEY", "inner")
+    engine, arrived = Engine(), asyncio.Event()
+
+    async def chat(request):
+        arrived.set()
+        await engine.is_tokenized.wait()
+        await engine.add_request()
+        return PlainTextResponse("answer")
+
+    guard = EngineGuard(Starlette(routes=[Route("/{path:path}", chat, methods=["POST"])]))
+    guard._note_stop(engine)
+    async with serve(guard) as url, aiohttp.ClientSession(headers=KEY) as session:
+        first = asyncio.create_task(session.post(url + INFERENCE[0]))
+        await arrived.wait()
+        stopping = asyncio.create_task(asyncio.to_thread(engine.shutdown, timeout=120))
+        async with asyncio.timeout(60):
+            while not guard._is_stopping:
+                await asyncio.sleep(0.01)
+        refused = await session.post(url + INFERENCE[0])
+        assert refused.status == 503
+        assert refused.headers["x-finetuned-stopping"] == "1"
+        assert engine.calls == []
+        engine.is_tokenized.set()
+        await stopping
+        assert engine.calls == ["add_request", "list_loras", "shutdown 120"]
+        assert await (await first).text() == "answer"
