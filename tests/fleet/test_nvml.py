@@ -161,7 +161,7 @@ async def test_the_gauges_of_a_gpu_end_when_it_is_lost_and_return(fake):
         assert monitor.fault == "GPU 1 (NVIDIA L4): GPU is lost"
         assert dict(metrics.GPU_MEMORY_USED_BYTES.values()) == {("0",): 512.0 * 2**20}
         assert dict(metrics.GPU_FAULT.values()) == {("0",): 0, ("1",): 1}
-        fake.write(init=MISMATCH)  # the driver is replaced meanwhile
+        fake.write(init=MISMATCH)  # the driver is being replaced
         await monitor.observe()
         assert "mismatch" in str(monitor.fault)
         fake.write(*TWO, init=0)
