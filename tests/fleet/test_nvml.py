@@ -178,6 +178,14 @@ async def test_a_slice_is_watched_by_its_own_memory(fake):
         assert (metrics.GPU_UTILIZATION.values(), monitor.fault) == ([], None)
 
 
+async def test_a_slice_that_nvml_does_not_know_by_its_name_is_no_fault(fake):
+    fake.write(*SLICED)
+    monitor = GpuMonitor(own_gpus({"CUDA_VISIBLE_DEVICES": "MIG-GPU-a1/1/0"}))
+    await monitor.observe()
+    assert monitor.fault is None
+    metrics.GPU_FAULT.clear()
+
+
 async def test_a_fault_that_only_cuda_sees_is_kept(fake):
     with watching() as monitor:
         monitor.keep("CUDA unknown error")
