@@ -176,7 +176,7 @@ USER 0
 # hadolint ignore=DL3008
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
-    && echo '#include <Python.h>' | gcc -fsyntax-only -x c - \
+    && gcc -fsyntax-only -include Python.h -x c /dev/null \
         "-I$(python -c 'import sysconfig; print(sysconfig.get_paths()["include"])')" \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 USER 10001:10001
@@ -241,7 +241,8 @@ LABEL org.opencontainers.image.title="finetuned-inference-cpu" \
 
 
 # vLLM's official image with our plugin. Its packages are not changed: their versions constrain what
-# is added, and a conflict fails the build. It keeps its compilers, which vLLM's kernels need.
+# is added, and a conflict fails the build. It keeps its compiler and Python's headers, which vLLM's
+# kernels need.
 FROM ${VLLM_IMAGE}${VLLM_DIGEST:+@}${VLLM_DIGEST} AS inference
 USER 0
 WORKDIR /tmp/add
@@ -254,8 +255,6 @@ WORKDIR /
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python3 -m pip install --no-deps --no-cache-dir --break-system-packages /wheels/*.whl \
     && python3 -c 'import service.cli.app, service.inference.engine.guard' \
-    && echo '#include <Python.h>' | gcc -fsyntax-only -x c - \
-        "-I$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["include"])')" \
     && python3 /tmp/add/scripts/sbom.py > /sbom.json \
     && rm -rf /tmp/add \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \

@@ -58,6 +58,13 @@ PROOFS: Final = {
         "FINETUNED_ROLLOUT=1 FINETUNED_ROLLOUT_S=${LENGTH:-120} python -m pytest -q -s "
         "tests/e2e/test_rollout.py",
     ),
+    "rehearse": Proof(
+        "all steps of `rehearse` on this machine, with a tiny model",
+        4,
+        "a change of the trainer, or a new version of vLLM, Triton or PEFT",
+        "FINETUNED_REHEARSAL=1 python -m pytest -q tests/cli/test_rehearse.py "
+        "tests/inference/engine/test_kernels.py",
+    ),
     "egress": Proof(
         "the whole loop works with loopback only and sends no packet elsewhere (root on Linux)",
         10,

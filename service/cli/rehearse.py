@@ -26,25 +26,30 @@ from service.cli.plan import BadGpus
 from service.config import GIB, MIB
 from service.core.child import environment
 from service.fleet.capacity import driver_version, measure, own_gpus
+from service.fleet.workers import Capacity
+from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
+from service.standalone.sharing import LENGTH
+from service.training.contract.hyperparameters import RESOLVED, Resolved
 from service.training.contract.protocol import (
     Failed,
     Message,
-    Started,
     StepDone,
     Stopped,
     Succeeded,
     parse_message,
 )
 from service.training.contract.spec import TrainSpec
-from service.training.loop.estimate import OVERHEAD_BYTES, estimate_memory
-from service.training.model.shape import Dtype, ModelShape, UnknownShape
+from service.training.loop.estimate import OVERHEAD_BYTES
+from service.training.model.shape import ModelShape, UnknownShape
 
 Status = Literal["ok", "differs", "failed", "skipped"]
 _MARKS: Final = {"ok": "✓", "differs": "✗", "failed": "✗", "skipped": "•"}
 _LIBRARIES: Final = ("torch", "triton", "transformers", "peft", "trl", "bitsandbytes", "vllm")
 _CAPABILITIES: Final = ("7.5", "8.0", "8.9", "9.0")
 _ROWS: Final = {"cuda": 256, "cpu": 16}
-_BATCH, _LENGTH, _RANK, _PROBES = 8, 1024, 16, 4
+_LENGTHS: Final = {"cuda": 1024, "cpu": 256}
+_BATCH, _RANK, _PROBES = 8, 16, 4
+_PART_TOKENS: Final = 10  # at least, in a sentence of an answer
 # Largest relative difference between the losses of runs that should agree, and of log-probabilities
 # in nats, in 16 bits. A figure off the plan by more than a fifth is a fault.
 _SAME_LOSS, _SAME_SCORE, _OFF_PLAN = 0.02, 0.05, 0.2
@@ -115,7 +120,7 @@ def rehearse(
     output.mkdir(parents=True, exist_ok=True)
     capacity = measure()
     steps: list[Step] = []
-    runs = _Runs(model, output / "runs", capacity.device)
+    runs = _Runs(model, output / "runs", capacity)
     for name, run in _steps(data_dir, runs):
         began = time.monotonic()
         try:
@@ -183,7 +188,7 @@ def _doctor(data_dir: Path) -> Found:
 
 def _plan(data_dir: Path) -> Found:
     try:
-        made = machine_plan(data_dir, None, _LENGTH)
+        made = machine_plan(data_dir, None, LENGTH)
     except BadGpus as e:
         return "skipped", str(e), {}
     unplaced = [engine["model"] for engine in made["unplaced"]]
@@ -226,7 +231,7 @@ class _Run:
 
     spec_file: Path
     messages: list[Message]
-    seconds: float
+    plan: MemoryPlan | None
 
     def of(self, kind: type[M]) -> M | None:
         """Return the last message of a kind."""
@@ -246,10 +251,10 @@ class _Run:
 class _Runs:
     """Runs of the trainer on the same rows, which are compared with the first in NF4."""
 
-    def __init__(self, model: Path, folder: Path, device: Literal["cuda", "cpu"]) -> None:
+    def __init__(self, model: Path, folder: Path, machine: Capacity) -> None:
         self._model = model
         self._folder = folder
-        self._device = device
+        self._machine = machine.model_copy(update={"gpus": min(machine.gpus, 1)})
         self._done: dict[str, _Run] = {}
 
     def train(self, name: str, quantization: str) -> Found:
@@ -261,15 +266,15 @@ class _Runs:
         figures: dict[str, Any] = {"tokens_per_second": rate, "peak_bytes": peak}
         figures["losses"] = list(run.losses.values())
         found = f"{rate:,.0f} tokens/s, peak {peak / MIB:,.0f} MiB"
-        planned = self._planned_bytes(run)
-        if planned is None:
+        if run.plan is None:
             return "ok", f"{found}; the model's shape is unknown, so nothing was planned", figures
-        figures["planned_bytes"] = planned
-        if self._device == "cpu":  # whose peak has the libraries, and is not planned alone
-            return "ok", f"{found} with the libraries", figures
-        off = (peak + OVERHEAD_BYTES["cuda"]) / planned - 1  # which torch does not count
-        status: Status = "differs" if abs(off) > _OFF_PLAN else "ok"
-        return status, f"{found}, {off:+.0%} of the plan", figures
+        figures["planned_bytes"] = run.plan.needed
+        if self._machine.device == "cuda":
+            peak += OVERHEAD_BYTES["cuda"]  # which torch does not count
+        off = peak / run.plan.needed - 1
+        # A CPU's peak is mostly libraries.
+        is_off = self._machine.device == "cuda" and abs(off) > _OFF_PLAN
+        return "differs" if is_off else "ok", f"{found}, {off:+.0%} of the plan", figures
 
     def compare(self, name: str, **changes: Any) -> Found:
         """Train again, and compare the losses with those of the first run in NF4."""
@@ -319,32 +324,42 @@ class _Runs:
         text = "the same, bit for bit" if gap == 0 else f"the same within {gap:.2%}"
         return "ok" if gap <= _SAME_LOSS else "differs", f"losses are {text}", figures
 
-    def _planned_bytes(self, run: _Run) -> int | None:
-        spec = TrainSpec.model_validate_json(run.spec_file.read_bytes())
-        started = run.of(Started)
-        if started is None:
-            return None
-        dtype: Dtype = started.dtype  # type: ignore[assignment]
+    def _plan(self, chosen: Resolved) -> MemoryPlan | None:
+        """Plan the memory as for a job. Raises _RunFailed if it does not fit."""
+        length = chosen.max_seq_length
         try:
-            shape = ModelShape.read(spec.base_model_path)
+            shape = ModelShape.read(self._model)
         except UnknownShape:
             return None
-        return estimate_memory(
-            shape,
-            spec.hyperparameters,
-            method="supervised",
-            longest=_LENGTH,
-            tokens_at_once=spec.budget(self._device),
-            device=self._device,
-            dtype=dtype,
-        ).total
+        training = Training(chosen, "supervised", length, 4 * length)
+        made = plan(training, shape, self._machine)
+        if not made.fits:
+            raise _RunFailed(
+                f"the plan needs {made.needed / GIB:.1f} GiB of {(made.available or 0) / GIB:.1f}"
+            )
+        return made
 
     def _run(self, name: str, **changes: Any) -> _Run:
+        device = self._machine.device
         folder = self._folder / name
         folder.mkdir(parents=True)
         rows = folder / "rows.jsonl"
-        rows.write_text("\n".join(_chats(_ROWS[self._device])) + "\n", "utf-8")
-        given = {"quantization": "nf4", "packing": False} | changes
+        rows.write_text("\n".join(_chats(_ROWS[device], _LENGTHS[device])) + "\n", "utf-8")
+        given = {"n_checkpoints": 1, "quantization": "nf4", "packing": False} | changes
+        of_the_run = {"n_checkpoints", "resume_from", "pause_after"} & given.keys()
+        chosen = RESOLVED["supervised"].model_validate(
+            {
+                "n_epochs": 2,
+                "batch_size": _BATCH,
+                "lora": {"r": _RANK},
+                "max_seq_length": _LENGTHS[device],
+                "learning_rate": 2e-4,
+                "learning_rate_multiplier": 1,
+                **{key: value for key, value in given.items() if key not in of_the_run},
+            }
+        )
+        made = self._plan(chosen)
+        settings = {} if made is None else made.settings._asdict()
         spec = TrainSpec.model_validate(
             {
                 "job_id": f"rehearsal-{name}",
@@ -352,27 +367,16 @@ class _Runs:
                 "base_model_path": self._model.resolve(),
                 "training_file": rows,
                 "output_dir": folder / "out",
-                "device": self._device,
+                "device": device,
                 "probe_rows": _PROBES,
-                "n_checkpoints": given.pop("n_checkpoints", 1),
-                "resume_from": given.pop("resume_from", None),
-                "pause_after": given.pop("pause_after", None),
-                "hyperparameters": {
-                    "n_epochs": 2,
-                    "batch_size": _BATCH,
-                    "lora": {"r": _RANK},
-                    "max_seq_length": _LENGTH,
-                    "learning_rate": 2e-4,
-                    "learning_rate_multiplier": 1,
-                    **given,
-                },
+                "hyperparameters": chosen,
+                **{key: value for key, value in settings.items() if value is not None},
+                **{key: given[key] for key in of_the_run},
             }
         )
         spec_file = folder / "spec.json"
         spec_file.write_text(spec.model_dump_json(), "utf-8")
-        began = time.monotonic()
-        messages = _train(spec_file)
-        self._done[name] = _Run(spec_file, messages, time.monotonic() - began)
+        self._done[name] = _Run(spec_file, _train(spec_file), made)
         return self._done[name]
 
 
@@ -403,12 +407,12 @@ def _variables() -> dict[str, str]:
     return environment() | {**offline.VARIABLES, "PYTHONUNBUFFERED": "1"}
 
 
-def _chats(count: int) -> Iterator[str]:
-    """Yield chats of different lengths, always the same."""
+def _chats(count: int, length: int) -> Iterator[str]:
+    """Yield chats of different lengths, always the same; the longest have more tokens than used."""
     for number in range(count):
+        parts = 1 + number * 5 % 12 * length // (11 * _PART_TOKENS)
         answer = " ".join(
-            f"Part {part} of order {number} is on shelf {part * 7 % 13}."
-            for part in range(1 + number * 5 % 12)
+            f"Part {part} of order {number} is on shelf {part * 7 % 13}." for part in range(parts)
         )
         turns = [
             {"role": "user", "content": f"Where are the parts of order {number}?"},

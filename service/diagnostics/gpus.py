@@ -28,8 +28,8 @@ _PCI: Final = Path("/sys/bus/pci/devices")
 _NVIDIA, _DISPLAY = "0x10de", "0x03"  # vendor and class of a PCI device
 _ON_PURPOSE: Final = "to train on the CPU on purpose, set CUDA_VISIBLE_DEVICES to an empty text"
 _NEVER_INSTALLED: Final = "NVML Shared Library Not Found"
-# By words of NVML's error: what its cause usually is, and how to mend it.
-_HOW_TO_MEND: Final[Mapping[str, str]] = {
+# By words of NVML's error: what its cause usually is, and how to fix it.
+_HOW_TO_FIX: Final[Mapping[str, str]] = {
     "mismatch": "the driver was upgraded while it was in use: restart the machine",
     "Driver Not Loaded": "load it with 'modprobe nvidia'; after a new kernel, install the driver "
     "again (DKMS)",
@@ -47,15 +47,16 @@ def check(environ: Mapping[str, str] = os.environ, pci: Path = _PCI) -> list[Fin
     if environ.get("CUDA_VISIBLE_DEVICES") == "":
         return []  # the CPU was chosen
     report, cuda = nvml.report(), torch_cuda()
-    gpus = visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
+    installed = list(report.gpus) or installed_gpus()
+    gpus = visible(installed, environ.get("CUDA_VISIBLE_DEVICES"))
     if not gpus:
         return [] if cuda is None else no_driver(pci, report)
     return [
-        *driver(driver_version(), cuda, driver_cuda()),
+        *driver(report.driver or driver_version(), cuda, driver_cuda()),
         *compute_capability(gpus, cuda),
         *library(report),
         *faults(gpus),
-        *slices(installed_gpus(), environ),
+        *slices(installed, environ),
     ]
 
 
@@ -87,7 +88,7 @@ def no_driver(pci: Path, report: Report) -> list[Finding]:
         return []
     is_installed = report.fault not in (None, _NEVER_INSTALLED, NO_BINDINGS)
     found = f"it shows no GPU (NVML: {report.fault})"
-    how = _how_to_mend(report.fault or "Driver Not Loaded")
+    how = _how_to_fix(report.fault or "Driver Not Loaded")
     if is_installed:
         return [Finding("missing", "GPU driver", found, how, "gpu_driver_fails")]
     found = "this machine has an NVIDIA GPU without its driver: the CPU is used"
@@ -169,7 +170,7 @@ def library(report: Report) -> list[Finding]:
     """Check that NVML works where there is a GPU: plans, metrics and faults come from it."""
     if report.fault is None:
         return []
-    how = _how_to_mend(report.fault)
+    how = _how_to_fix(report.fault)
     level: Level = "note" if report.fault == NO_BINDINGS else "missing"
     return [Finding(level, "NVML", report.fault, how, "nvml_fails")]
 
@@ -179,7 +180,7 @@ def faults(gpus: Sequence[Gpu]) -> list[Finding]:
     findings = []
     for gpu in gpus:
         if gpu.fault is not None:
-            how = f"{_how_to_mend(gpu.fault)}; or name the others in CUDA_VISIBLE_DEVICES by UUID"
+            how = f"{_how_to_fix(gpu.fault)}; or name the others in CUDA_VISIBLE_DEVICES by UUID"
             findings.append(Finding("missing", gpu.name, gpu.fault, how, "gpu_fault"))
         elif gpu.is_slowed:
             found = "it lowers its clocks because of heat or its power supply"
@@ -198,8 +199,8 @@ def slices(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> list[Finding]:
     return [Finding("note", "GPU slices", found, how, "gpu_slices")]
 
 
-def _how_to_mend(fault: str) -> str:
-    found = (how for words, how in _HOW_TO_MEND.items() if words.lower() in fault.lower())
+def _how_to_fix(fault: str) -> str:
+    found = (how for words, how in _HOW_TO_FIX.items() if words.lower() in fault.lower())
     return next(found, "see 'nvidia-smi' and 'dmesg'")
 
 

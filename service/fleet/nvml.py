@@ -171,6 +171,7 @@ class GpuMonitor:
         self._reported: str | None = None
         self._fault: str | None = None
         self._is_open = False
+        self._seen: set[str] = set()
         try:
             self._nvml: Any = importlib.import_module("pynvml")
         except ModuleNotFoundError:
@@ -189,13 +190,13 @@ class GpuMonitor:
         """Query the driver in a thread, and give up after a timeout."""
         if self._nvml is None or not self._gpus:
             return
-        if self._querying is None:
+        if self._querying is None or self._querying.done():
             self._querying = asyncio.create_task(asyncio.to_thread(self._query))
             self._began = time.monotonic()
-        await asyncio.wait([self._querying], timeout=_TIMEOUT_S)
-        if self._querying.done():
-            self._set_fault(self._querying.result())
-            self._querying = None
+        querying = self._querying  # a heartbeat and a scrape may wait for the same query
+        await asyncio.wait([querying], timeout=_TIMEOUT_S)
+        if querying.done():
+            self._set_fault(querying.result())
         elif time.monotonic() - self._began > _HANGS_AFTER_S:
             self._set_fault(f"NVIDIA's driver has not answered for {_HANGS_AFTER_S:.0f} s")
 
@@ -214,11 +215,13 @@ class GpuMonitor:
                     nvml.nvmlInit()
                     self._is_open = True
                 found = _usage(nvml, nvml.nvmlDeviceGetHandleByUUID(gpu.uuid))
+                self._seen.add(place)
             except nvml.NVMLError as e:
-                found = {}
-                if _is_fault(nvml, e):
+                # NVML may never know a slice by the name that CUDA has for it.
+                has_failed = place in self._seen and _is_fault(nvml, e)
+                if has_failed:
                     faults.append(f"GPU {place} ({gpu.name}): {_words(e)}")
-                found[metrics.GPU_FAULT] = _is_fault(nvml, e)
+                found = {metrics.GPU_FAULT: float(has_failed)}
             for gauge, value in found.items():
                 values[gauge].append(((place,), value))
         for gauge in _GAUGES:

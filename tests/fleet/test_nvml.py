@@ -161,7 +161,7 @@ async def test_the_gauges_of_a_gpu_end_when_it_is_lost_and_return(fake):
         assert monitor.fault == "GPU 1 (NVIDIA L4): GPU is lost"
         assert dict(metrics.GPU_MEMORY_USED_BYTES.values()) == {("0",): 512.0 * 2**20}
         assert dict(metrics.GPU_FAULT.values()) == {("0",): 0, ("1",): 1}
-        fake.write(init=MISMATCH)  # the driver is replaced meanwhile
+        fake.write(init=MISMATCH)  # the driver is being replaced
         await monitor.observe()
         assert "mismatch" in str(monitor.fault)
         fake.write(*TWO, init=0)
@@ -176,6 +176,14 @@ async def test_a_slice_is_watched_by_its_own_memory(fake):
         await monitor.observe()
         assert dict(metrics.GPU_MEMORY_BYTES.values()) == {("0",): 19968.0 * 2**20}
         assert (metrics.GPU_UTILIZATION.values(), monitor.fault) == ([], None)
+
+
+async def test_a_slice_that_nvml_does_not_know_by_its_name_is_no_fault(fake):
+    fake.write(*SLICED)
+    monitor = GpuMonitor(own_gpus({"CUDA_VISIBLE_DEVICES": "MIG-GPU-a1/1/0"}))
+    await monitor.observe()
+    assert monitor.fault is None
+    metrics.GPU_FAULT.clear()
 
 
 async def test_a_fault_that_only_cuda_sees_is_kept(fake):
