@@ -108,7 +108,7 @@ def test_a_model_whose_layers_see_less_than_a_sample_is_left_as_it_was(model, se
 def test_a_neighbor_in_the_backward_pass_alone_is_found_out(model, places):
     """As of a kernel that is right in the forward pass only."""
 
-    class Leak(torch.autograd.Function):  # type: ignore[misc, name-defined]
+    class Leak(torch.autograd.Function):  # type: ignore[name-defined]
         @staticmethod
         def forward(ctx, states):
             ctx.save_for_backward(states)

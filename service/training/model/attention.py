@@ -213,7 +213,7 @@ def keeps_apart(model: Any, **joined: Tensor | int) -> bool:
             loss = answers[-1].log_softmax(-1)[:, second].diagonal().sum()
             gradients.append(torch.autograd.grad(loss, trained, allow_unused=True))
     model.train(was_training)
-    if not torch.allclose(*answers, rtol=1e-3, atol=1e-3):
+    if not torch.allclose(answers[0], answers[1], rtol=1e-3, atol=1e-3):
         return False
     found = [(a, b) for a, b in zip(*gradients, strict=True) if a is not None] if trained else []
     # Their parts may be summed in another order.
