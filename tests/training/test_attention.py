@@ -265,6 +265,22 @@ def test_a_cpu_joins_samples_and_an_old_gpu_does_not(monkeypatch):
         assert attention.may_join(place("cuda", getattr(torch, dtype))) == joins
 
 
+def test_keys_are_repeated_where_torch_would_compute_all_scores(monkeypatch):
+    """On a T4, whose attention in blocks takes as many heads of keys as of queries."""
+    sdpa = pytest.importorskip("transformers.integrations.sdpa_attention")
+    monkeypatch.setattr(sdpa, "use_gqa_in_sdpa", leaves_to_torch := sdpa.use_gqa_in_sdpa)
+    keys = torch.zeros(1, 2, 8, 64)
+    for capability, dtype, repeats in (
+        ((9, 0), "bfloat16", False),
+        ((7, 5), "float16", True),
+        ((9, 0), "float32", True),
+    ):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda found=capability: found)
+        sdpa.use_gqa_in_sdpa = leaves_to_torch
+        attention.avoid_scores(models.ComputeDevice("cuda", getattr(torch, dtype)))
+        assert sdpa.use_gqa_in_sdpa(None, keys, keys) is not repeats
+
+
 def test_rows_of_one_sample_come_out_as_before(model):
     ids = torch.arange(1, 25).view(2, 12)
     with torch.no_grad():
