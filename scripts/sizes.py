@@ -133,6 +133,7 @@ def row(model: OpenModel, gib: int) -> str:
     trains = "does not fit"
     if alone.fits:
         checkpointed = ", checkpointed" if alone.gradient_checkpointing else ""
+        checkpointed = f", partly{checkpointed[1:]}" if alone.kept_layers else checkpointed
         trains = f"{alone.needed / GIB:.0f} GiB, {alone.tokens_at_once:,} at once{checkpointed}"
     serves = "does not fit"
     if made is not None:

@@ -150,6 +150,13 @@ USED = [
         "_attn_implementation",
         "service/training/model/attention.py",
     ),
+    internals(
+        "transformers",
+        "transformers/integrations/sdpa_attention.py",
+        None,
+        "use_gqa_in_sdpa",
+        "service/training/model/attention.py",
+    ),
     internals("trl", "trl/trainer/sft_trainer.py", "SFTTrainer", "_save_checkpoint", _TRAINER),
     internals(
         "trl",

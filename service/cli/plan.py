@@ -74,7 +74,7 @@ def plan_of(
         "workers": [list(worker) for worker in placement.workers],
         "unplaced": [vars(engine) for engine in placement.unplaced],
         "row_tokens": row_tokens,
-        "trainings": _trainings(placement, entries, settings, has_bf16, row_tokens),
+        "trainings": _trainings(placement, entries, settings, memory_bytes, has_bf16, row_tokens),
     }
 
 
@@ -112,10 +112,13 @@ def _trainings(
     placement: Placement,
     entries: Iterable[BaseModelEntry],
     settings: Settings,
+    memory_bytes: int,
     has_bf16: bool | None,
     row_tokens: int,
 ) -> list[dict[str, Any]]:
+    share = memory_bytes // max(len(placement.workers), 1)
     machine = training_machine(placement, settings, has_bf16)
+    machine = machine.model_copy(update={"host_memory_bytes": share})
     return [_training(entry, machine, settings, row_tokens) for entry in entries]
 
 
@@ -138,6 +141,7 @@ def _training(
         "kept_layers": there.kept_layers,
         "inputs_on_host": there.inputs_on_host,
         "host_bytes": there.host_bytes,
+        "host_available_bytes": there.host_available,
         "advice": None if there.fits else advice(training, shape, machine).text,
     }
 
@@ -241,16 +245,19 @@ def _training_words(training: dict[str, Any]) -> str:
         return f"• {name}: unknown, because the dimensions of the model are unknown"
     needed = f"{_gib(training['needed_bytes'])} of {_gib(training['available_bytes'])}"
     where = f" on each of {training['gpus']} GPUs" if training["gpus"] > 1 else ""
+    host, room = (training[n] or 0 for n in ("host_bytes", "host_available_bytes"))
+    if host > room:
+        needed = f"{_gib(host)} of the machine's own memory, of which {_gib(room)} are available"
+        return f"✗ {name}: needs {needed}\n    → {training['advice']}"
     if not training["fits"]:
         return f"✗ {name}: needs {needed}{where}\n    → {training['advice']}"
     how = f", {training['tokens_at_once']:,} tokens at once"
     how += ", with gradient checkpointing" if training["gradient_checkpointing"] else ""
     how += f" of all but {training['kept_layers']} layers" if training["kept_layers"] else ""
-    host = _gib(training["host_bytes"] or 0)
     if training["inputs_on_host"]:
-        how += f", inputs of layers in the machine's memory (about {host})"
+        how += f", inputs of layers in the machine's memory (about {_gib(host)})"
     if training["sharding"] == "fsdp":
-        how += f", sharded (FSDP; loading takes about {host} of the machine's memory)"
+        how += f", sharded (FSDP; loading takes about {_gib(host)} of the machine's memory)"
     return f"✓ {name}: {needed}{where}{how}"
 
 

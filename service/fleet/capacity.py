@@ -48,6 +48,7 @@ def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
         device_name=gpus[0].name,
         gpus=len(gpus),
         memory_bytes=min(memories, default=None),
+        host_memory_bytes=memory_bytes(),
         has_bf16=all_have_bf16(gpus),
     )
 

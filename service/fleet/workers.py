@@ -33,6 +33,8 @@ class Capacity(BaseModel):
     device_name: str
     gpus: int  # number of GPUs that the worker may use
     memory_bytes: int | None  # of one GPU, if known; without a GPU, of the machine or container
+    # Of the machine or container, for a training on GPUs. None if unknown, as in older workers.
+    host_memory_bytes: int | None = None
     # How one training uses several GPUs. Workers of older versions use one of them.
     sharding: Literal["auto", "ddp", "fsdp"] | None = None
     # Whether it computes in bfloat16; None if unknown, as in workers of older versions.

@@ -108,7 +108,7 @@ def test_a_model_whose_layers_see_less_than_a_sample_is_left_as_it_was(model, se
 def test_a_neighbor_in_the_backward_pass_alone_is_found_out(model, places):
     """As of a kernel that is right in the forward pass only."""
 
-    class Leak(torch.autograd.Function):  # type: ignore[misc, name-defined]
+    class Leak(torch.autograd.Function):  # type: ignore[name-defined]
         @staticmethod
         def forward(ctx, states):
             ctx.save_for_backward(states)
@@ -263,6 +263,22 @@ def test_a_cpu_joins_samples_and_an_old_gpu_does_not(monkeypatch):
     ):
         monkeypatch.setattr("torch.cuda.get_device_capability", lambda found=capability: found)
         assert attention.may_join(place("cuda", getattr(torch, dtype))) == joins
+
+
+def test_keys_are_repeated_where_torch_would_compute_all_scores(monkeypatch):
+    """On a T4, whose attention in blocks takes as many heads of keys as of queries."""
+    sdpa = pytest.importorskip("transformers.integrations.sdpa_attention")
+    monkeypatch.setattr(sdpa, "use_gqa_in_sdpa", leaves_to_torch := sdpa.use_gqa_in_sdpa)
+    keys = torch.zeros(1, 2, 8, 64)
+    for capability, dtype, repeats in (
+        ((9, 0), "bfloat16", False),
+        ((7, 5), "float16", True),
+        ((9, 0), "float32", True),
+    ):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda found=capability: found)
+        sdpa.use_gqa_in_sdpa = leaves_to_torch
+        attention.avoid_scores(models.ComputeDevice("cuda", getattr(torch, dtype)))
+        assert sdpa.use_gqa_in_sdpa(None, keys, keys) is not repeats
 
 
 def test_rows_of_one_sample_come_out_as_before(model):

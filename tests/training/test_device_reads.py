@@ -53,7 +53,7 @@ class Reads:
         self.found: Counter[str] = Counter()
         count = self._count
 
-        class Functions(function_modes.TorchFunctionMode):  # type: ignore[misc, name-defined]
+        class Functions(function_modes.TorchFunctionMode):  # type: ignore[name-defined]
             def __torch_function__(
                 self, func: Any, _: Any, args: Any = (), kwargs: Any = None
             ) -> Any:
@@ -61,7 +61,7 @@ class Reads:
                     count()
                 return func(*args, **(kwargs or {}))
 
-        class Operations(dispatch_modes.TorchDispatchMode):  # type: ignore[misc, name-defined]
+        class Operations(dispatch_modes.TorchDispatchMode):  # type: ignore[name-defined]
             def __torch_dispatch__(
                 self, func: Any, _: Any, args: Any = (), kwargs: Any = None
             ) -> Any:
@@ -99,7 +99,7 @@ def make_trainer(make_spec, tokenizer, few_chats, few_preferences, few_judged, t
         tmp_path / "prompts.jsonl",
         ({"messages": [{"role": "user", "content": f"What is {n}?"}]} for n in range(12)),
     )
-    readers = {
+    readers: dict[str, tuple[Any, Path]] = {
         "sft": (read_chats, few_chats),
         "dpo": (read_preferences, few_preferences),
         "kto": (read_labeled, few_judged),

@@ -260,9 +260,8 @@ def test_the_loss_is_trls(trainer, request):
     inputs = columns_of(part, "") | columns_of(part["mismatched"], "KL_")
     theirs = trainer._compute_loss(trainer.model, inputs | {"label": part["is_good"]}, False)
     assert loss == pytest.approx(theirs.item(), rel=1e-5)
-    assert float(trainer.reference_point) == pytest.approx(
-        trainer._metrics["train"]["kl"][-1], rel=1e-4
-    )
+    point = trainer._metrics["train"]["kl"][-1]
+    assert float(trainer.reference_point) == pytest.approx(point, rel=1e-4)
     trainer.tally.read()
     found = trainer.tally.metrics("train_")
     assert 0 <= found["train_reward_accuracy"] <= 1

@@ -39,11 +39,20 @@ class MachinePlan:
         """Reason why no worker can run the training, with advice; None if it fits."""
         if self.plan.fits or self.plan.available is None:
             return None
+        advice = self.advice.text if self.advice else ""
+        if not self.plan.fits_host:
+            host = (self.plan.host_bytes or 0) / _GIB
+            what = "the base model" if self.plan.sharding == "fsdp" else "the inputs of layers"
+            return (
+                f"The training needs about {host:.0f} GiB of its machine's own memory for {what}, "
+                f"but the largest worker has {(self.plan.host_available or 0) / _GIB:.0f} GiB "
+                f"available. {advice}"
+            )
         needed, gpus = f"{self.plan.needed / _GIB:.1f} GiB", self.plan.gpus
         return (
             f"The training needs about {needed}{f' on each of {gpus} GPUs' if gpus > 1 else ''}, "
             f"but the largest worker has {self.plan.available / _GIB:.1f} GiB available. "
-            f"{self.advice.text if self.advice else ''}"
+            f"{advice}"
         )
 
     def describe(self) -> list[Note]:
@@ -103,7 +112,7 @@ def plan_on_best(
     if not machines:
         return None
     plans = [(worker, plan(training, shape, worker)) for worker in machines]
-    worker, best = max(plans, key=lambda pair: pair[1].room)
+    worker, best = max(plans, key=lambda pair: (pair[1].fits, pair[1].room))
     return MachinePlan(worker, best, None if best.fits else advice(training, shape, worker))
 
 

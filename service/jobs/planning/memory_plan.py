@@ -67,7 +67,7 @@ class MemoryPlan:
 
     With several `gpus`, `memory`, `needed` and `available` are those of each. `host_bytes` is what
     the training takes of the machine's own memory: for loading, if the base model is sharded, and
-    for the inputs of layers, if they are kept there.
+    for the inputs of layers, if they are kept there. `host_available` is what it may take.
     """
 
     memory: MemoryEstimate
@@ -80,11 +80,17 @@ class MemoryPlan:
     sharding: Sharding
     host_bytes: int | None = None
     kept_layers: int = 0
+    host_available: int | None = None  # None if the machine does not report it
 
     @property
     def fits(self) -> bool:
         """Whether the training fits. True if the available memory is unknown."""
-        return self.available is None or self.needed <= self.available
+        return self.fits_host and (self.available is None or self.needed <= self.available)
+
+    @property
+    def fits_host(self) -> bool:
+        """Whether the machine's own memory suffices. True if that is unknown."""
+        return self.host_available is None or (self.host_bytes or 0) <= self.host_available
 
     @property
     def room(self) -> float:
@@ -136,7 +142,7 @@ def _has_room(candidate: MemoryPlan, training: Training, machine: Capacity) -> b
     if training.tokens_at_once is not None or candidate.tokens_at_once <= usual:
         return candidate.fits
     known = machine.memory_bytes
-    return known is not None and candidate.needed <= _AMPLE * known
+    return candidate.fits and known is not None and candidate.needed <= _AMPLE * known
 
 
 def _keeping_most(
@@ -170,10 +176,12 @@ def _relative_time(found: MemoryPlan, shape: ModelShape) -> float:
 
 def fits(training: Training, shape: ModelShape, machine: Capacity, limits: MemorySettings) -> bool:
     """Return whether `plan` finds one that fits. Faster: only the smallest plans are computed."""
-    smallest = _Settings(_least(training), True, machine.device == "cuda")
+    # Inputs on the host need the memory of another place.
+    places = (False, True) if machine.device == "cuda" else (False,)
     return any(
-        _plan(training, shape, machine, smallest, sharding).fits
+        _plan(training, shape, machine, _Settings(_least(training), True, place), sharding).fits
         for sharding in _shardings(training, machine, limits)
+        for place in places
     )
 
 
@@ -276,7 +284,7 @@ def _plan(
         sharding=sharding,
         **settings._asdict(),
     )
-    known = machine.memory_bytes
+    known, host = machine.memory_bytes, machine.host_memory_bytes
     return MemoryPlan(
         memory=memory,
         needed=memory.total + (_IMPORTS_BYTES if machine.device == "cpu" else 0),
@@ -284,6 +292,7 @@ def _plan(
         gpus=gpus,
         sharding=sharding,
         host_bytes=_host_bytes(training, shape, settings, sharding, gpus, dtype),
+        host_available=None if host is None else int(host * _USABLE) - gpus * _IMPORTS_BYTES,
         **settings._asdict(),
     )
 

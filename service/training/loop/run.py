@@ -60,7 +60,7 @@ from service.training.model.adapters import (
     named_base,
     save_adapter,
 )
-from service.training.model.attention import can_join, keeps_apart, may_join
+from service.training.model.attention import avoid_scores, can_join, keeps_apart, may_join
 from service.training.model.base_folder import invalid_model
 from service.training.model.models import (
     ComputeDevice,
@@ -297,6 +297,7 @@ def _load_model(
 def _load_adapted(
     spec: TrainSpec, device: ComputeDevice, shape: LoraShape, channel: Channel, pacer: Pacer | None
 ) -> Any:
+    avoid_scores(device)
     base = load_base(spec, device)
     set_seed(spec.seed)
     model = add_adapter(base, spec, shape)

@@ -135,7 +135,8 @@ class LabeledTrainer(ReferenceTrainer, KTOTrainer):
                 log_ratio = (self._log_probs(rows) - self._reference_log_probs(rows)).sum()
                 if number < len(own):
                     log_ratio_sum += log_ratio
-        return (self.plan.ranks.total(log_ratio_sum) / inputs["units"]).clamp(min=0)
+        units: int = inputs["units"]
+        return (self.plan.ranks.total(log_ratio_sum) / units).clamp(min=0)
 
     def compute_loss(
         self,

@@ -15,6 +15,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations import sdpa_attention
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from service.training.model.models import ComputeDevice
@@ -35,13 +36,26 @@ _SAME_GRADIENT: Final = 0.01  # of the largest value
 
 def may_join(device: ComputeDevice) -> bool:
     """Whether samples can be joined on this device, if the model allows it too (`can_join`)."""
-    if device.type == "cpu":
-        return True
-    return (
-        varlen_attn is not None
-        and device.dtype in _FLASH_DTYPES
-        and torch.cuda.get_device_capability() >= _FLASH_CAPABILITY
-    )
+    return device.type == "cpu" or (varlen_attn is not None and _has_flash(device))
+
+
+def _has_flash(device: ComputeDevice) -> bool:
+    return device.dtype in _FLASH_DTYPES and torch.cuda.get_device_capability() >= _FLASH_CAPABILITY
+
+
+def avoid_scores(device: ComputeDevice) -> None:
+    """Keep torch from computing the scores of all pairs of positions on GPUs like the T4.
+
+    Without FlashAttention, torch's attention in blocks needs as many heads of keys as of queries.
+    transformers would leave their repetition to torch, which then computes all scores: a step of an
+    8B model with rows of 1,024 tokens took half as much memory again.
+    """
+    if device.type == "cuda" and not _has_flash(device):
+        sdpa_attention.use_gqa_in_sdpa = _repeats_keys
+
+
+def _repeats_keys(*_: Any) -> bool:
+    return False
 
 
 def can_join(model: PreTrainedModel | PeftModel, longest: int) -> bool:
@@ -213,7 +227,7 @@ def keeps_apart(model: Any, **joined: Tensor | int) -> bool:
             loss = answers[-1].log_softmax(-1)[:, second].diagonal().sum()
             gradients.append(torch.autograd.grad(loss, trained, allow_unused=True))
     model.train(was_training)
-    if not torch.allclose(*answers, rtol=1e-3, atol=1e-3):
+    if not torch.allclose(answers[0], answers[1], rtol=1e-3, atol=1e-3):
         return False
     found = [(a, b) for a, b in zip(*gradients, strict=True) if a is not None] if trained else []
     # Their parts may be summed in another order.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.planning.machines import fits_on, plan_on
+from service.fleet.workers import Worker
+from service.jobs.planning.machines import MachinePlan, fits_on, plan_on
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.hyperparameters import REQUESTED
@@ -78,3 +79,25 @@ def test_a_job_of_unknown_size_keeps_its_settings(entry):
     assert plan_on(prepared(), elsewhere, gpu(4), None) is None
     assert fits_on(unmeasured, entry, gpu(4), None)
     assert fits_on(prepared(), elsewhere, gpu(4), None)
+
+
+def test_the_machines_own_memory_is_part_of_the_plan(entry):
+    """Four GPUs of 8 GiB share a model of 8B, of which each process loads all of it at first."""
+    divided = prepared(memory_retries=4, tokens_at_once=512, sharding="fsdp")
+    enough, little = (
+        gpus(4, 24).model_copy(update={"host_memory_bytes": gib * 2**30}) for gib in (64, 20)
+    )
+    found = plan_on(divided, entry, enough, None)
+    assert found is not None
+    assert found.fits
+    assert fits_on(divided, entry, enough, None)
+    found = plan_on(divided, entry, little, None)
+    assert found is not None
+    assert not found.fits
+    assert not fits_on(divided, entry, little, None)
+    worker = Worker(name="w", queues=("gpu",), **little.model_dump())
+    refusal = MachinePlan(worker, found, None).refusal
+    assert refusal is not None
+    assert "GiB of its machine's own memory for the base model" in refusal
+    # Without sharding, it takes little there.
+    assert fits_on(prepared(), entry, little, None)
