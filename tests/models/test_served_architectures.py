@@ -23,7 +23,7 @@ TRAINED = ("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MA
 
 def without_adapters() -> set[str]:
     """The architectures that vLLM registers with a class that does not extend SupportsLoRA."""
-    bases = defaultdict(set)
+    bases: dict[str, set[str]] = defaultdict(set)
     for folder in ("model_executor/models", "models"):
         for file in (VLLM / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_bytes())):

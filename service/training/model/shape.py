@@ -118,7 +118,7 @@ class ModelShape:
             return cls(
                 parameters=sum(math.prod(shape) for shape in tensors.values()),
                 linears=_linears(tensors),
-                layers=int(config["num_hidden_layers"]),
+                layers=_layers(config),
                 hidden=hidden,
                 intermediate=_expert_width(config) if experts else int(config["intermediate_size"]),
                 heads_width=heads * head,
@@ -150,10 +150,15 @@ class ModelShape:
         return tuple(layer for layer in layers if f".{layer.name}".endswith(ends))
 
 
+def _layers(config: Mapping[str, Any]) -> int:
+    """Return the number of layers, which some files only list, as those of Nemotron-H do."""
+    return int(config.get("num_hidden_layers") or len(config["layers_block_type"]))
+
+
 def _linear_attention(config: Mapping[str, Any]) -> LinearAttention | None:
     if not config.get("linear_num_value_heads"):
         return None
-    layers = int(config["num_hidden_layers"])
+    layers = _layers(config)
     kinds = config.get("layer_types") or []
     full = kinds.count("full_attention") or layers // int(config.get("full_attention_interval", 4))
     heads, value = int(config["linear_num_value_heads"]), int(config["linear_value_head_dim"])
@@ -224,7 +229,9 @@ def _is_router(name: str) -> bool:
 
 
 def _experts_per_token(config: dict[str, Any]) -> int:
-    found = _first(config, "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk")
+    found = _first(
+        config, "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk", "top_k_experts"
+    )
     if not found:
         raise ValueError("the number of experts of a token")
     return found

@@ -16,6 +16,7 @@ import pytest
 from service.models.adapter_check import check_adapter, modules_of
 from service.training import Noted, Started
 from service.training.contract.adapter_config import is_outside_text_decoder, path_in_layers
+from service.training.model.shape import ModelShape
 from tests.lazy import Lazy
 from tests.training.zoo.table import PAGE, families_table, formats_table, refusals_table
 from tests.training.zoo.train import RELOADED
@@ -62,6 +63,14 @@ def test_its_adapter_changes_the_layers_that_are_served_and_no_others(zoo, famil
     tensors = safetensors.load_file(trained.adapter / "adapter_model.safetensors")
     unmoved = [name for name, tensor in tensors.items() if not tensor.any()]
     assert not unmoved, "without a gradient"
+
+
+@of_family
+def test_its_plan_counts_the_layers_that_are_adapted(zoo, family):
+    shape = ModelShape.read(zoo[family.name].spec.base_model_path)
+    adapted = shape.adapted("all-linear")
+    assert {layer.short_name for layer in adapted} == set(family.layers)
+    assert len(adapted) == len(modules_of(zoo[family.name].adapter))
 
 
 @of_family
