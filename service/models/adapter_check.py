@@ -21,8 +21,8 @@ from service.training.contract.adapter_config import (
     WEIGHTS,
     AdapterConfig,
     InvalidAdapterConfig,
-    expert_blocks,
     fixed_parts,
+    is_expert,
     is_outside_text_decoder,
     path_in_layers,
     select_adaptable,
@@ -91,9 +91,9 @@ class BaseLayout:
         return None if found is None else f"{found}.weight"
 
     @functools.cached_property
-    def expert_blocks(self) -> frozenset[str]:
-        """The blocks that contain the experts of a mixture; empty for other models."""
-        return expert_blocks(self.shapes)
+    def has_experts(self) -> bool:
+        """Whether the model is a mixture of experts."""
+        return any(is_expert(name) and not is_outside_text_decoder(name) for name in self.shapes)
 
     @functools.cached_property
     def fixed_parts(self) -> frozenset[str]:
@@ -102,7 +102,7 @@ class BaseLayout:
 
     def served_layers(self) -> list[str] | None:
         """The last names of the layers that take adapters; None for all, unless experts exist."""
-        if not self.expert_blocks:
+        if not self.has_experts:
             return None
         modules = {name.rpartition(".")[0] for name, shape in self.shapes.items() if len(shape) > 1}
         names = {name.rpartition(".")[2] for name in select_adaptable(modules, self.fixed_parts)}

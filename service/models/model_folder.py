@@ -22,22 +22,33 @@ from service.training.model.base_folder import (
     has_mistral_format,
     read_config,
     stored_format,
+    unknown_architecture,
     weight_files,
 )
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 # Of models whose config.json leaves out what equals the default of their class in transformers.
 _IMPLIED_LENGTHS = {"gemma3_text": 131_072}
-_MAMBA = "PEFT does not adapt the Mamba layers of this architecture: use another base model"
-_GEMMA3N = (
-    "some of its layers take no part in a training, and its need for memory is not known: use "
-    "Gemma 3 or Gemma 4"
+# By `architectures` in config.json. tests/models/test_served_architectures.py finds new ones.
+WITHOUT_ADAPTERS: Final = frozenset(
+    {
+        *("AriaForConditionalGeneration", "BloomForCausalLM", "Cohere2MoeForCausalLM"),
+        *("Cohere2VisionForConditionalGeneration", "Cosmos3EdgeForConditionalGeneration"),
+        *("DbrxForCausalLM", "DiffusionGemmaForBlockDiffusion", "FalconForCausalLM"),
+        *("FalconMambaForCausalLM", "GPT2LMHeadModel", "GPTJForCausalLM", "Gemma3nForCausalLM"),
+        *("Gemma3nForConditionalGeneration", "HrmTextForCausalLM", "KimiLinearForCausalLM"),
+        *("LlavaOnevisionForConditionalGeneration", "Mamba2ForCausalLM", "MambaForCausalLM"),
+        *("MiMoV2FlashForCausalLM", "MiniMaxM3SparseForConditionalGeneration"),
+        *("PaddleOCRVLForConditionalGeneration", "StableLmForCausalLM"),
+        *("Step3p7ForConditionalGeneration", "Zamba2ForCausalLM"),
+    }
 )
-# By model_type in config.json.
-_UNTRAINABLE = {
-    **dict.fromkeys(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), _MAMBA),
-    "ernie4_5_moe": "an engine's scores differ from those of the trainer: use another base model",
-    **dict.fromkeys(("gemma3n", "gemma3n_text"), _GEMMA3N),
+"""Architectures on which vLLM takes no adapters."""
+# By `model_type` in config.json.
+UNTRAINABLE: Final = {
+    "falcon_h1": "its Mamba layers were not tried in engines: use another base model",
+    "mistral4": "vLLM serves it only from Mistral's own format, in which its layers have other "
+    "names than in a training: use Ministral 3",
     "deepseek_v4": "its files and the trainer divide its layers differently, so that no engine "
     "would serve what was trained: use another base model",
 }
@@ -61,6 +72,9 @@ def check_folder(folder: Path, files: Sequence[Path] | None = None) -> int | Non
     config = _require_config(folder)
     _refuse_architecture(folder, config)
     _refuse_code(folder, files)
+    kind = config.get("model_type")
+    if isinstance(kind, str) and (why := unknown_architecture(kind)):
+        raise ModelRefused(f"{folder.name} ({kind[:40]}) cannot be trained here: {why}")
     pickles = [p.name for p in files if p.suffix in PICKLES and p.name != "training_args.bin"]
     if not any(p.suffix == ".safetensors" for p in files):
         raise no_weights(folder.name, pickles)
@@ -109,8 +123,14 @@ def _require_config(folder: Path) -> dict[str, Any]:
 def _refuse_architecture(folder: Path, config: dict[str, Any]) -> None:
     for part in (config, config.get("text_config")):
         kind = part.get("model_type") if isinstance(part, dict) else None
-        if why := _UNTRAINABLE.get(str(kind)):
+        if why := UNTRAINABLE.get(str(kind)):
             raise ModelRefused(f"{folder.name} ({kind}) cannot be trained here: {why}")
+    unserved = WITHOUT_ADAPTERS.intersection(map(str, config.get("architectures") or ()))
+    if unserved:
+        raise ModelRefused(
+            f"{folder.name} cannot be trained here: vLLM takes no adapters on "
+            f"{next(iter(unserved))}, so use another base model"
+        )
 
 
 def _refuse_code(folder: Path, files: Sequence[Path]) -> None:

@@ -97,10 +97,19 @@ def test_bad_ids_are_refused(folder, catalogue, name):
                 "cannot be trained here",
             )
             for kind in (
-                {"model_type": "nemotron_h"},
-                {"model_type": "gemma3n", "text_config": {"model_type": "gemma3n_text"}},
+                {"model_type": "falcon_h1"},
+                {"model_type": "mistral3", "text_config": {"model_type": "mistral4"}},
+                {"architectures": ["Gemma3nForConditionalGeneration"]},
                 {"model_type": "deepseek_v4"},
             )
+        ),
+        (
+            lambda f: (f / "config.json").write_text('{"model_type": "lfm3"}'),
+            r"transformers 5\.\S+ does not know this architecture: it needs 5\.23 or newer",
+        ),
+        (
+            lambda f: (f / "config.json").write_text('{"model_type": "phi9"}'),
+            "which version does is not known here",
         ),
         (
             lambda f: shutil.copy(f / "model.safetensors", f / "consolidated.safetensors"),

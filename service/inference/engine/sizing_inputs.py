@@ -63,7 +63,7 @@ def alternatives(
     found: list[Quantization] = []
     if capability is None or capability >= _FP8_CAPABILITY:
         found.append("fp8")
-    if not shape.expert_blocks:
+    if not shape.experts:
         found.append("nf4")
     return tuple(
         replace(base, quantization=name, weights_bytes=quantized_bytes(shape, name))

@@ -223,9 +223,18 @@ _ROUTERS: Final = frozenset({"gate", "router", "shared_expert_gate", "indexer"})
 # loads the model, so that an adapter on it would not apply to the tokens that it generates.
 _ABSORBED: Final = "kv_b_proj"
 _EXPERTS: Final = "experts"
+# The same in the files of Granite's mixtures.
+_GRANITE_EXPERTS: Final = re.compile(r"\bblock_sparse_moe\.(input|output)_linear\b")
 # In these models, vLLM takes adapters on `gate_proj` and `up_proj` only, which transformers fuses.
 _FUSED: Final = "gate_up_proj"
 _SPLIT_BY_ENGINE: Final = frozenset({"glm", "glm4"})
+# In these models, the kernels of Mamba layers read the weight of this layer themselves, without an
+# adapter. PEFT refuses adapters on it in some of them.
+_READ_BY_KERNELS: Final = "out_proj"
+_WITH_MAMBA: Final = frozenset({"falcon_h1", "granitemoehybrid", "nemotron_h"})
+# The name of every part of a layer in Nemotron-H, and what else the parts with experts contain.
+_MIXER: Final = "mixer"
+_BESIDE_EXPERTS: Final = frozenset({"shared_experts", "fc1_latent_proj", "fc2_latent_proj"})
 
 
 def path_in_layers(module: str) -> str:
@@ -240,8 +249,11 @@ def is_outside_text_decoder(module: str) -> bool:
 
 
 def is_expert(module: str) -> bool:
-    """Whether a module is one or all of the experts of a layer, or inside one."""
-    return _EXPERTS in module.split(".")
+    """Whether a module is one or all of the experts of a layer, or inside one.
+
+    `module` may also be the name of a tensor in the model's files.
+    """
+    return _EXPERTS in module.split(".") or _GRANITE_EXPERTS.search(module) is not None
 
 
 def expert_blocks(modules: Iterable[str]) -> frozenset[str]:
@@ -249,10 +261,11 @@ def expert_blocks(modules: Iterable[str]) -> frozenset[str]:
 
     Empty for other models. `modules` are the names of all modules, or of all tensors.
     """
-    experts = (
-        name.split(".") for name in modules if is_expert(name) and not is_outside_text_decoder(name)
-    )
-    blocks = {path[path.index(_EXPERTS) - 1] for path in experts if path[0] != _EXPERTS}
+    experts = [name for name in modules if is_expert(name) and not is_outside_text_decoder(name)]
+    paths = (_GRANITE_EXPERTS.sub("block_sparse_moe.experts", name).split(".") for name in experts)
+    blocks = {path[path.index(_EXPERTS) - 1] for path in paths if path[0] != _EXPERTS}
+    if _MIXER in blocks:
+        blocks = blocks - {_MIXER} | _BESIDE_EXPERTS
     return frozenset(block for block in blocks if not block.isdigit())  # else it is the layer
 
 
@@ -261,7 +274,9 @@ def fixed_parts(modules: Iterable[str], model_type: str) -> frozenset[str]:
 
     `modules` are the names of all modules, or of all tensors.
     """
-    return expert_blocks(modules) | ({_FUSED} if model_type in _SPLIT_BY_ENGINE else frozenset())
+    fused = {_FUSED} if model_type in _SPLIT_BY_ENGINE else set()
+    read = {_READ_BY_KERNELS} if model_type in _WITH_MAMBA else set()
+    return expert_blocks(modules) | fused | read
 
 
 def why_not_adaptable(module: str, fixed: frozenset[str]) -> str | None:
@@ -283,6 +298,8 @@ def why_not_adaptable(module: str, fixed: frozenset[str]) -> str | None:
         return "is multiplied into other layers when the engine loads the model"
     if parts[-1] == _FUSED and _FUSED in fixed:
         return "consists of two layers in the engine"
+    if parts[-1] == _READ_BY_KERNELS and _READ_BY_KERNELS in fixed:
+        return "is read by the kernels of Mamba layers without its adapter"
     if not fixed.isdisjoint(parts):
         return "is part of a block with experts, or takes the place of one"
     return None

@@ -9,6 +9,7 @@ weights: they are converted to BF16 when they are loaded, which is exact.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,15 @@ FORMATS: Final = (
     ("bitsandbytes", "bitsandbytes (INT8, NF4)"),
 )
 """Common values of `quant_method`, and what people call them."""
+
+# The first versions of transformers that know these values of `model_type`.
+SINCE: Final = {
+    **dict.fromkeys(("kolibri1", "molmo2", "muse_spark"), "5.20"),
+    **dict.fromkeys(("beam", "flint"), "5.21"),
+    "mistral_large4": "5.22",
+    **dict.fromkeys(("dots3_note", "inkling2", "internlm3", "iquestcoder", "lfm3"), "5.23"),
+    **dict.fromkeys(("apertus1p5", "dory", "exaone", "sarvam_mla", "sarvam_moe"), "5.24"),
+}
 
 
 def has_mistral_format(folder: Path) -> bool:
@@ -71,6 +81,26 @@ def stored_format(config: Mapping[str, Any]) -> str | None:
 def is_converted(config: Mapping[str, Any]) -> bool:
     """Whether the weights are converted to BF16 when a training loads them."""
     return stored_format(config) == CONVERTED and config.get("model_type") == "gpt_oss"
+
+
+def unknown_architecture(model_type: str) -> str | None:
+    """Return why transformers cannot load models of this type, and what to do; None if it can.
+
+    None too if transformers is not installed: nothing is trained there.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        return None
+    from transformers import __version__
+    from transformers.models.auto.auto_mappings import CONFIG_MAPPING_NAMES  # without torch
+
+    if model_type in CONFIG_MAPPING_NAMES:
+        return None
+    since = SINCE.get(model_type)
+    return f"transformers {__version__} does not know this architecture: " + (
+        f"it needs {since} or newer"
+        if since
+        else "which version does is not known here, so use another base model"
+    )
 
 
 def untrainable(config: Mapping[str, Any]) -> str | None:

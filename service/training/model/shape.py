@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from service.training.contract.adapter_config import (
-    expert_blocks,
+    fixed_parts,
     is_expert,
     is_outside_text_decoder,
+    path_in_layers,
     why_not_adaptable,
 )
 from service.training.model.base_folder import weight_files
@@ -65,8 +66,8 @@ class ModelShape:
     joins into tensors that are not adapted. `parameters` counts all weights once, including tied
     ones, `ends` those of the embeddings and the output head, and `experts` those of the experts of
     each layer that has some. `intermediate` is the width of the MLP, or of all experts together
-    that compute a token. `experts_per_token` is 0 without experts, and `expert_blocks` names the
-    blocks that contain them. `heads_width` and
+    that compute a token. `experts_per_token` is 0 without experts, and `fixed_parts` names the
+    parts of layers that are not adapted. `heads_width` and
     `kv_width` are the output widths of the query and key projections. `eager_heads` is the number
     of heads whose scores are kept for each pair of positions, because their attention has a
     softcap, and `latent_heads` that of heads with keys and values from one latent vector.
@@ -88,7 +89,7 @@ class ModelShape:
     ends: int = 0
     experts: tuple[int, ...] = ()
     experts_per_token: int = 0
-    expert_blocks: frozenset[str] = frozenset()
+    fixed_parts: frozenset[str] = frozenset()
     model_type: str = ""
 
     @classmethod
@@ -117,7 +118,7 @@ class ModelShape:
             return cls(
                 parameters=sum(math.prod(shape) for shape in tensors.values()),
                 linears=_linears(tensors),
-                layers=int(config["num_hidden_layers"]),
+                layers=_layers(config),
                 hidden=hidden,
                 intermediate=_expert_width(config) if experts else int(config["intermediate_size"]),
                 heads_width=heads * head,
@@ -130,7 +131,7 @@ class ModelShape:
                 ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
                 experts=_experts(tensors),
                 experts_per_token=_experts_per_token(config) if experts else 0,
-                expert_blocks=expert_blocks(tensors),
+                fixed_parts=fixed_parts(tensors, str(whole.get("model_type") or "")),
                 model_type=str(whole.get("model_type") or ""),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -141,7 +142,7 @@ class ModelShape:
         layers = (
             layer
             for layer in self.linears
-            if why_not_adaptable(layer.name, self.expert_blocks) is None
+            if why_not_adaptable(layer.name, self.fixed_parts) is None
         )
         if isinstance(target_modules, str):
             return tuple(layers)
@@ -149,10 +150,15 @@ class ModelShape:
         return tuple(layer for layer in layers if f".{layer.name}".endswith(ends))
 
 
+def _layers(config: Mapping[str, Any]) -> int:
+    """Return the number of layers, which some files only list, as those of Nemotron-H do."""
+    return int(config.get("num_hidden_layers") or len(config["layers_block_type"]))
+
+
 def _linear_attention(config: Mapping[str, Any]) -> LinearAttention | None:
     if not config.get("linear_num_value_heads"):
         return None
-    layers = int(config["num_hidden_layers"])
+    layers = _layers(config)
     kinds = config.get("layer_types") or []
     full = kinds.count("full_attention") or layers // int(config.get("full_attention_interval", 4))
     heads, value = int(config["linear_num_value_heads"]), int(config["linear_value_head_dim"])
@@ -209,7 +215,7 @@ def _experts(tensors: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     found: dict[str, int] = {}
     for name, shape in tensors.items():
         if is_expert(name) and not is_outside_text_decoder(name) and len(shape) > 1:
-            layer = name.partition(".experts.")[0]
+            layer = ".".join(path_in_layers(name).split(".")[:2])
             found[layer] = found.get(layer, 0) + math.prod(shape)
     return tuple(found.values())
 
@@ -223,7 +229,9 @@ def _is_router(name: str) -> bool:
 
 
 def _experts_per_token(config: dict[str, Any]) -> int:
-    found = _first(config, "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk")
+    found = _first(
+        config, "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk", "top_k_experts"
+    )
     if not found:
         raise ValueError("the number of experts of a token")
     return found

@@ -91,7 +91,7 @@ def _score(order: dict[str, Any]) -> Answer:
         model=str(base),
         dtype="bfloat16",
         enforce_eager=True,
-        max_model_len=256,
+        max_model_len=512,
         max_num_seqs=2,
         enable_lora=True,
         max_loras=1,
@@ -99,7 +99,7 @@ def _score(order: dict[str, Any]) -> Answer:
         lora_target_modules=BaseLayout.read(base).served_layers(),
         distributed_executor_backend="uni",
         disable_log_stats=True,
-        limit_mm_per_prompt={"image": 0},
+        language_model_only=True,
     )
     _KEPT.append(model)
     options = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0)

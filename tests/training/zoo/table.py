@@ -6,7 +6,8 @@ import re
 import sys
 from typing import Final
 
-from service.training.model.base_folder import FORMATS, is_converted, untrainable
+from service.models.model_folder import UNTRAINABLE, WITHOUT_ADAPTERS
+from service.training.model.base_folder import FORMATS, SINCE, is_converted, untrainable
 from tests.cached import ROOT
 from tests.training.zoo.families import FAMILIES, Family
 
@@ -23,6 +24,22 @@ def formats_table() -> str:
     """A row for each stored form of weights: whether it can be trained."""
     head = "| `quant_method` in config.json | weights in | trained |"
     return _table(head, [[f"`{method}`", name, _trained(method)] for method, name in FORMATS])
+
+
+def refusals_table() -> str:
+    """A row for each reason for which `models add` refuses a family."""
+    head = "| family | why `models add` refuses it |"
+    unserved = ", ".join(f"`{name}`" for name in sorted(WITHOUT_ADAPTERS))
+    unknown = ", ".join(f"`{kind}` ({version})" for kind, version in SINCE.items())
+    return _table(
+        head,
+        [
+            *([f"`{kind}`", why.partition(":")[0]] for kind, why in UNTRAINABLE.items()),
+            [unserved, "vLLM 0.32 takes no adapters on it"],
+            [unknown, "the installed transformers lacks it; this version has it"],
+            ["any other", "no version of transformers that has it is known here"],
+        ],
+    )
 
 
 def _family(family: Family) -> list[str]:
@@ -45,7 +62,7 @@ def _table(head: str, rows: list[list[str]]) -> str:
 
 def written(text: str) -> str:
     """The page with the tables as they are now."""
-    for table in (families_table(), formats_table()):
+    for table in (families_table(), refusals_table(), formats_table()):
         head = table.partition("\n")[0]
         text = re.sub(re.escape(head) + r"\n(?:\|.*\n)*", lambda _, new=table: new, text)  # type: ignore[misc]
     return text
@@ -55,4 +72,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
         PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
     else:
-        sys.stdout.write(f"{families_table()}\n{formats_table()}")
+        sys.stdout.write(f"{families_table()}\n{refusals_table()}\n{formats_table()}")

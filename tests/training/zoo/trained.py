@@ -95,7 +95,7 @@ def _spec(
             "batch_size": 3,
             "learning_rate": 1e-2,
             "lora": {"r": 4, "alpha": 8},
-            "max_seq_length": 128,
+            "max_seq_length": 256,
             "quantization": family.quantization,
             "packing": True,
             "n_checkpoints": 1,
