@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from service.cli.common import App, fail
 from service.config import Settings
-from service.datasets.contract.tasks import ConvertSpec
+from service.datasets.contract.tasks import ConvertSpec, ReportSpec
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed
 from service.files.records import with_filename_hint
 from service.files.schemas import FormatFields
@@ -31,6 +31,14 @@ def check(
     options: Annotated[
         str, typer.Option(help='Format options as JSON, such as \'{"sheet": "Data"}\'.')
     ] = "{}",
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a report with statistics, duplicates, personal data and advice here: "
+            "HTML, or Markdown if the name ends in .md.",
+            dir_okay=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a training file as an upload is checked. Needs no running service.
@@ -41,7 +49,7 @@ def check(
         given = FormatFields.model_validate_json(options)
     except ValidationError as e:
         fail(f"--options: {e.errors()[0]['msg']}", 2)
-    found = asyncio.run(_check(path, given.stored()))
+    found = asyncio.run(_check(path, given.stored(), report))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -51,8 +59,12 @@ def check(
         raise typer.Exit(5)
 
 
-async def _check(path: Path, format: Mapping[str, Any] | None) -> dict[str, Any]:  # noqa: A002
-    """Return the findings as plain JSON values.
+async def _check(
+    path: Path,
+    format: Mapping[str, Any] | None,  # noqa: A002
+    report_path: Path | None,
+) -> dict[str, Any]:
+    """Return the findings as plain JSON values, and write the report, if there is to be one.
 
     `ok`: whether a job can be trained on the file. `error`: why it cannot be read at all.
     """
@@ -72,6 +84,8 @@ async def _check(path: Path, format: Mapping[str, Any] | None) -> dict[str, Any]
         )
         try:
             converted = await dataset_process.run(spec)
+            if report_path is not None:
+                await dataset_process.run(_report_spec(spec, path.name, report_path.resolve()))
         except DatasetTaskFailed as e:
             return found | {"ok": False, "error": {"code": e.code, "message": e.message}}
     report = converted.validation
@@ -81,6 +95,18 @@ async def _check(path: Path, format: Mapping[str, Any] | None) -> dict[str, Any]
         "found": msgspec.to_builtins(converted.facts),
         "validation": msgspec.to_builtins(report),
     }
+
+
+def _report_spec(spec: ConvertSpec, name: str, target: Path) -> ReportSpec:
+    is_markdown = target.suffix.lower() in (".md", ".markdown")
+    return ReportSpec(
+        path=spec.path,
+        format=spec.format,
+        result=spec.result.with_name("report.json"),
+        title=f"Data set report: {name}",
+        markdown=target if is_markdown else None,
+        html=None if is_markdown else target,
+    )
 
 
 def _describe(found: Mapping[str, Any]) -> Iterator[str]:

@@ -211,6 +211,9 @@ def test_files_are_checked_without_a_service(tmp_path):
         0,
         "good.jsonl: 10 rows, 0 errors, 0 warnings",
     )
+    for name, start in (("report.html", "<!doctype html>"), ("report.md", "# Data set report")):
+        assert run("files", "check", str(good), "--report", str(tmp_path / name)).returncode == 0
+        assert (tmp_path / name).read_text().casefold().startswith(start.casefold())
     refused = run("files", "check", str(broken), "--json")
     found = json.loads(refused.stdout)
     assert (refused.returncode, found["ok"], found["validation"]["errors"]) == (5, False, 1)

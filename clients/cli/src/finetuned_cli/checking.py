@@ -26,6 +26,15 @@ def check(
         Path, typer.Argument(metavar="PATH", exists=True, dir_okay=False, show_default=False)
     ],
     options: FormatOptions = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a report with statistics, duplicates, personal data and advice here: "
+            "HTML, or Markdown if the name ends in .md.",
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a data file on this machine, without uploading it. Exits with 5 if it is refused.
@@ -33,19 +42,25 @@ def check(
     Needs the service (`finetuned-server`) to be installed here; it need not run.
     """
     out = Out(as_json)
-    found = _checked(path, format_of(options))
+    found = _checked(path, format_of(options), report)
     if out.json:
         out.value(found)
     elif found["error"] is None:
         _show(found, path, out)
     else:
         out.line(f"{path.name} cannot be read: {found['error']['message']}")
+    if report is not None and found["error"] is None and not out.json:
+        out.line(f"wrote {report}")
+    if found["ok"] and not out.json:
+        out.line(f"next: finetuned files upload {path}")
     if not found["ok"]:
         raise typer.Exit(_NOT_OK)
 
 
-def _checked(path: Path, options: dict[str, Any]) -> dict[str, Any]:
+def _checked(path: Path, options: dict[str, Any], report: Path | None) -> dict[str, Any]:
     command = [_server(path), "files", "check", str(path), "--json"]
+    if report is not None:
+        command += ["--report", str(report)]
     done = subprocess.run(
         [*command, "--options", json.dumps(options)], capture_output=True, text=True, check=False
     )
