@@ -40,10 +40,11 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph of text."""
+    """A paragraph of text. `lead`: it is what the reader should know first."""
 
     kind: ClassVar[str] = "paragraph"
     text: str
+    lead: bool = False
 
 
 @dataclass(frozen=True)

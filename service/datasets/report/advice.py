@@ -84,17 +84,17 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "conflicting_labels": Wording(
         "{groups} answer(s) are labeled both good and bad",
-        "Conflicting labels cancel each other out. Keep one label for each answer; the clean call "
+        "Conflicting labels cancel each other out. Keep one label for each answer; a cleaning "
         "can do this, by a rule that you choose.",
     ),
     "conflicting_answers": Wording(
         "{groups} question(s) have conflicting answers",
-        "The model learns the average of conflicting answers. Keep one for each question; the "
-        "clean call can do this, by a rule that you choose.",
+        "The model learns the average of conflicting answers. Keep one for each question; a "
+        "cleaning can do this, by a rule that you choose.",
     ),
     "personal_data": Wording(
         "{rows} row(s) contain personal data",
-        "A tuned model can repeat what it saw. Redact it with the clean call, with masks or with "
+        "A tuned model can repeat what it saw. Redact it with a cleaning, by masks or by "
         "pseudonyms that are consistent throughout the file.",
     ),
     "overlap": Wording(
@@ -108,7 +108,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "too_uniform": Wording(
         "{copies} of {rows} rows are copies or near copies of others",
-        "Copies count double. The clean call drops identical rows, and near copies with "
+        "Copies count double. A cleaning drops identical rows, and near copies with "
         "`near_duplicates`. Write rows that ask different things.",
     ),
     "class_imbalance": Wording(

@@ -40,6 +40,15 @@ _PAIRS = {
     "contradiction": "same question, different answer",
     "overlap": "in both files",
 }
+_CLEAN = "finetuned files clean FILE"
+_COMMANDS = {
+    "fix_broken_rows": _CLEAN,
+    "conflicting_labels": f"{_CLEAN} --contradictions most_common",
+    "conflicting_answers": f"{_CLEAN} --contradictions most_common",
+    "personal_data": f"{_CLEAN} --personal-data pseudonym",
+    "too_uniform": f"{_CLEAN} --near-duplicates",
+}
+"""Commands that do what an advice recommends, by the code of its wording."""
 _NO_ROWS = ShownRows([], 0, {})
 _NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
@@ -72,7 +81,7 @@ def parts(report: Report) -> Iterator[Part]:
     what = [source.container, source.shape, source.encoding or "binary"]
     if source.compression:
         what.append(source.compression)
-    yield Paragraph((report.suitability or assess(report)).sentence)
+    yield Paragraph((report.suitability or assess(report)).sentence, lead=True)
     yield Paragraph(
         f"{report.rows:,} of {validation.rows:,} rows ({_share(report.rows, validation.rows)}) can "
         "be trained on. "
@@ -82,9 +91,9 @@ def parts(report: Report) -> Iterator[Part]:
     )
     yield Heading("Advice")
     if report.advice:
-        rows = [[str(i), a.title, a.text, _evidence(a.evidence), _lines(a.lines)]
+        rows = [[str(i), a.title, a.text, _COMMANDS.get(a.variant, ""), _lines(a.lines)]
                 for i, a in enumerate(report.advice, 1)]  # fmt: skip
-        yield Table(["", "What", "Why", "Evidence", "Lines"], rows)
+        yield Table(["", "What", "Why", "Command", "Lines"], rows)
     else:
         yield Paragraph("No problems found. The data is ready for training.")
     yield from _scores(report)
@@ -103,8 +112,8 @@ def _scores(report: Report) -> Iterator[Part]:
     yield Paragraph(
         f"{best:,} of {rows:,} rows ({_share(best, rows)}) have the best score, 1. Each kind of "
         "finding in a row lowers its score by a fixed weight, down to 0, which every broken row "
-        f"has. The mean is {report.scores.mean:.2f}. GET /v1/files/{{id}}/rows?sort=score lists "
-        "the lowest first."
+        f"has. The mean is {report.scores.mean:.2f}. finetuned files rows FILE --sort score "
+        "lists the lowest first."
     )
     if best < rows:
         yield Bars("Rows by score", report.scores.histogram)
@@ -278,7 +287,7 @@ def _issues(report: Report) -> Iterator[Part]:
     yield Table(["Severity", "Line", "Place", "What", "How to fix"], rows)
     if sum(count for _, count in counts) > len(rows):
         yield Paragraph(
-            f"Up to {_MAX_ISSUES_A_CODE} findings of each kind; GET /v1/files/{{id}}/rows lists "
+            f"Up to {_MAX_ISSUES_A_CODE} findings of each kind; finetuned files rows FILE lists "
             "the rows with their texts."
         )
 
@@ -297,15 +306,6 @@ def _all_lines(lines: list[int], count: int) -> str:
     if lines and len(lines) < count:
         shown.append(f"and {count - len(lines):,} more")
     return ", ".join(shown)
-
-
-def _evidence(evidence: dict[str, float]) -> str:
-    return ", ".join(
-        f"{name.replace('_', ' ')} {value:.1%}"
-        if "share" in name
-        else f"{name.replace('_', ' ')} {value:g}"
-        for name, value in evidence.items()
-    )
 
 
 def _lines(lines: list[int]) -> str:

@@ -10,7 +10,7 @@ _COMMANDS = (
     (r"DELETE /v1/aliases/([^\s`]+?)(?=[.,;]?(?:\s|$))", r"`finetuned aliases delete \1`"),
     (r"GET /v1/models\b", "`finetuned models list --json`"),
     (r"set the hyperparameter 'validation_share'", "pass `--holdout SHARE`"),
-    (r"\b[Tt]he clean call", "`finetuned files clean FILE_ID`"),
+    (r"\b[Aa] cleaning", "`finetuned files clean FILE_ID`"),
 )
 
 
