@@ -332,7 +332,8 @@ install_command() {
 }
 
 upgrade_from() { # release, stop_limit of the new one
-    local old=$1 old_limit
+    local old=$1 old_limit previous
+    previous=$(readlink "$home/previous") || true
     old_limit=$(stop_limit "$old" 2>/dev/null) || old_limit=$2 # a setting may be new
     say "upgrade: from $(basename "$old") to $(basename "$release")"
     if ! run_as_service "$release" doctor --data-dir "$data" --port "$(setting PORT)"; then
@@ -353,6 +354,7 @@ upgrade_from() { # release, stop_limit of the new one
     systemctl stop "$service"
     activate "$old" "$old_limit"
     rm -f "$home/previous"
+    [ -z "$previous" ] || ln -s "$previous" "$home/previous"
     start
     wait_until_healthy || fail "neither version becomes ready" \
         "restore the backup of before the upgrade: $home/install.sh restore $(setting BACKUPS)"

@@ -13,6 +13,7 @@ import asyncio
 import fcntl
 import importlib.util
 import itertools
+import logging
 import math
 import os
 import sys
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from service import offline
 from service.config import Settings
-from service.core import tracing
+from service.core import logs, tracing
 from service.core.redis import REDIS_ERRORS, connect
 from service.datasets.chat_templates import content_format
 from service.inference.engine.merged import (
@@ -51,6 +52,8 @@ from service.models.model_folder import folder_fault, serving_fault
 from service.models.parsers import ReasoningParsers, ToolCallParsers
 from service.models.records import base_of
 from service.training.model.base_folder import has_mistral_format
+
+log = logging.getLogger(__name__)
 
 
 def flags() -> list[str]:
@@ -229,6 +232,7 @@ def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
         "--fingerprint-mode=none",
         # A request can reference an image by URL. This allows only data: URLs.
         "--allowed-media-domains=none.invalid",
+        "--no-use-tqdm-on-load",  # progress bars are no log lines
     ]
 
 
@@ -355,6 +359,7 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     a folder that all of them see.
     """
     settings = Settings()
+    logs.configure("inference", settings.log_level)
     catalogue = Catalogue(settings.models_file)
     model, name = _find(catalogue, model_id)
     for folder in {model.path, model.served_path}:
@@ -386,8 +391,7 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
         extra=extra,
     )
     for reason in command.sizes.reasons:
-        sys.stderr.write(f"{model_id}: {reason}\n")
-    sys.stderr.flush()
+        log.info("%s: %s", model_id, reason)
     os.execve(command.argv[0], command.argv, command.environment(os.environ))  # noqa: S606
 
 
@@ -410,8 +414,7 @@ def _folder(
     if name is None:
         return claim_cache(settings.adapter_cache, model.id), None
     home = claim_cache(settings.adapter_cache, folder_name(name))
-    sys.stderr.write(f"{name}: merged weights in {home}, created now if missing\n")
-    sys.stderr.flush()
+    log.info("%s: merged weights in %s, created now if missing", name, home)
     try:
         return home / "adapters", asyncio.run(prepare(settings, model, name, home))
     except ModelGone as e:
