@@ -79,7 +79,8 @@ class WorkerProcess:
         settings = limit_trainer_memory(settings, catalogue, machine)
         self._settings = settings
         self._queues = queues
-        self._gpus = GpuMonitor(own_gpus())
+        # On a Ray cluster, trainings use other GPUs.
+        self._gpus = GpuMonitor([] if settings.ray_address else own_gpus())
         self._redis = connect(
             settings.redis_url.get_secret_value(),
             retries=_REDIS_RETRIES,

@@ -135,7 +135,7 @@ class TrainTask:
         log.info("attempt %d begins: %s", number, job.model)
         began = time.monotonic()
         outcome = await self._run_measured(attempt, lease_lost)
-        if attempt.gpu_fault is not None:
+        if attempt.gpu_fault is not None and self._settings.ray_address is None:
             self._gpus.keep(attempt.gpu_fault)
         seconds = time.monotonic() - began
         log.info("attempt %d %s after %.1f s", number, outcome, seconds)

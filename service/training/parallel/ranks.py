@@ -138,9 +138,7 @@ class _AgreedFlag(StopFlag):
         return requested > 0
 
 
-def join(
-    at: RankSpec | None, count: int, device: ComputeDevice, patience: timedelta = timedelta(hours=1)
-) -> Ranks:
+def join(at: RankSpec | None, count: int, device: ComputeDevice, patience: timedelta) -> Ranks:
     """Connect to the other ranks.
 
     `patience` is how long one waits for the slowest: they read the data and load the model at
