@@ -12,7 +12,11 @@ from service.core.redis import connect
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.adapters import highest_recorded_rank, note_rank, rank_of
 from service.training.contract import adapter_config
-from service.training.contract.adapter_config import AdapterConfig
+from service.training.contract.adapter_config import (
+    AdapterConfig,
+    path_in_layers,
+    select_adaptable,
+)
 
 Q = "model.layers.0.self_attn.q_proj"
 MISSING = object()
@@ -96,6 +100,38 @@ MIXTURE = {
     "model.layers.1.mlp.experts.0.gate_proj.weight": (64, 16),
     "model.layers.1.mlp.shared_experts.gate_proj.weight": (64, 16),
 }
+
+
+@pytest.mark.parametrize(
+    ("model_type", "tensors", "taken"),
+    [
+        (
+            "granitemoehybrid",
+            "block_sparse_moe.input_linear block_sparse_moe.router.layer "
+            "shared_mlp.input_linear mamba.in_proj mamba.out_proj",
+            {"shared_mlp.input_linear", "mamba.in_proj"},
+        ),
+        (
+            "nemotron_h",
+            "mixer.experts.0.up_proj mixer.shared_experts.up_proj mixer.gate mixer.fc1_latent_proj "
+            "mixer.in_proj mixer.out_proj mixer.q_proj",
+            {"mixer.in_proj", "mixer.q_proj"},
+        ),
+        (
+            "gemma4",
+            "experts.gate_up_proj router.proj mlp.gate_proj self_attn.q_proj",
+            {"mlp.gate_proj", "self_attn.q_proj"},
+        ),
+    ],
+)
+def test_experts_are_found_by_the_names_of_their_family(model_type, tensors, taken):
+    shapes = {f"model.layers.0.{name}.weight": (64, 16) for name in tensors.split()}
+    layout = BaseLayout(shapes, quantized=False, model_type=model_type)
+    assert layout.has_experts
+    modules = [name.removesuffix(".weight") for name in shapes]
+    found = select_adaptable(modules, layout.fixed_parts)
+    assert {path_in_layers(name).removeprefix("layers.0.") for name in found} == taken
+    assert layout.served_layers() == sorted({name.rpartition(".")[2] for name in taken})
 
 
 def test_a_mixture_of_experts_takes_adapters_beside_its_experts(base, adapter):

@@ -71,3 +71,26 @@ def test_adapters_of_llama_4_are_reordered_as_its_weights(monkeypatch, tmp_path)
         torch.testing.assert_close(lora.lora_b, wanted)
         assert torch.equal(lora.lora_b, given) is name.endswith("v_proj")
     assert len(model.loras) == 3
+
+
+def test_adapters_of_keys_that_are_values_too_change_both(monkeypatch, tmp_path):
+    made = lora_model.LoRAModel
+    monkeypatch.setattr(made, "from_lora_tensors", made.from_lora_tensors)
+    kinds = ["sliding_attention", "full_attention"]
+    text = {"model_type": "gemma4_text", "attention_k_eq_v": True, "layer_types": kinds}
+    (tmp_path / "config.json").write_text(json.dumps({"text_config": text}))
+    ours.install(tmp_path)
+    attention = "model.language_model.layers.{}.self_attn.{}"
+    given = {
+        f"base_model.model.{attention.format(layer, 'k_proj')}.lora_{side}.weight": torch.randn(
+            4, 4
+        )
+        for layer in (0, 1)
+        for side in "AB"
+    }
+    helper = peft_helper.PEFTHelper(r=4, lora_alpha=4, target_modules=["k_proj"])
+    loras = made.from_lora_tensors(1, given, helper, device="cpu").loras
+    keys, values = (loras[attention.format(1, part)] for part in ("k_proj", "v_proj"))
+    assert torch.equal(keys.lora_a, values.lora_a)
+    assert torch.equal(keys.lora_b, values.lora_b)
+    assert len(loras) == 3  # the values of the other layer have their own

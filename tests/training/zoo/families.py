@@ -171,7 +171,7 @@ _MAMBA: Final = {
     "n_groups": 2,
     "chunk_size": 32,
 }
-_QWEN_PROCESSORS: Final = {
+_QWEN_PROCESSORS: Final[Mapping[str, Mapping[str, Any]]] = {
     "preprocessor_config": {"image_processor_type": "Qwen2VLImageProcessor", "patch_size": 16},
     "video_preprocessor_config": {"video_processor_type": "Qwen3VLVideoProcessor"},
 }
