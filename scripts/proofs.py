@@ -103,6 +103,17 @@ PROOFS: Final = {
         "a change of transformers, PEFT, vLLM or the choice of layers",
         "FINETUNED_ZOO=1 python -m pytest -q -s tests/training/zoo",
     ),
+    "fake-cuda": Proof(
+        "each method's step computes on CUDA tensors without values, in as many bytes as estimated "
+        "(a C compiler, torch's CUDA build in .venv or from PyPI, 5 GB; ONLY=words of a case)",
+        25,
+        "a change of torch, transformers, bitsandbytes, attention or the estimate",
+        "if ! python -c 'import sys, torch; sys.exit(torch.version.cuda is None)'; then "
+        'version=$(python -c "import torch; print(torch.__version__.partition(chr(43))[0])"); '
+        "python -m pip install --quiet --target .cache/torch-cuda torch==$version torchvision && "
+        "export PYTHONPATH=.cache/torch-cuda; fi && "
+        'python -m bench.gpu.fake_cuda --only "$ONLY"',
+    ),
     "exports": Proof(
         "the demo's model answers in its voice in every format of export",
         8,

@@ -169,11 +169,9 @@ def test_out_of_memory_is_answered_by_less_at_once_or_by_checkpointing():
     assert (kept.tokens_at_once, kept.gradient_checkpointing, kept.memory_retries) == (512, True, 2)
     running = kept.model_copy(update={"status": Status.RUNNING})
     divided = lifecycle.retry_smaller(running, running, MemorySettings(256, True, sharding="fsdp"))
-    assert divided.memory_settings == (256, True, False, "fsdp")
+    assert divided.memory_settings == MemorySettings(256, True, sharding="fsdp")
     running = divided.model_copy(update={"status": Status.RUNNING})
-    assert lifecycle.retry_smaller(running, running, MemorySettings(128, True)).memory_settings == (
-        128,
-        True,
-        False,
-        "fsdp",
-    )
+    again = lifecycle.retry_smaller(running, running, MemorySettings(128, True))
+    assert again.memory_settings == MemorySettings(128, True, sharding="fsdp")
+    running = running.model_copy(update={"kept_layers": 5})
+    assert not lifecycle.retry_smaller(running, running, MemorySettings(128, True)).kept_layers

@@ -257,7 +257,7 @@ def _kept_bytes(
     `inputs` is the width of all kept inputs of adapted layers. `masked` is the row length if an
     attention mask is used (packing on a GPU without bfloat16, eager attention), else 0.
     """
-    norms = 2 * shape.hidden * _FP32
+    norms = (shape.norm_width or 2 * shape.hidden) * _FP32
     inner = len(layers) / shape.layers * r * width
     # With a mask, keys and values are repeated for every query head.
     keys = shape.heads_width if masked else shape.kv_width

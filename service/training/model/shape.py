@@ -71,7 +71,7 @@ class ModelShape:
     `kv_width` are the output widths of the query and key projections. `eager_heads` is the number
     of heads whose scores are kept for each pair of positions, because their attention has a
     softcap, and `latent_heads` that of heads with keys and values from one latent vector.
-    `model_type` is that of config.json.
+    `norm_width` is the width of all norms of a layer together. `model_type` is that of config.json.
     """
 
     parameters: int
@@ -90,6 +90,7 @@ class ModelShape:
     experts: tuple[int, ...] = ()
     experts_per_token: int = 0
     fixed_parts: frozenset[str] = frozenset()
+    norm_width: int | None = None  # None: two norms
     model_type: str = ""
 
     @classmethod
@@ -132,6 +133,7 @@ class ModelShape:
                 experts=_experts(tensors),
                 experts_per_token=_experts_per_token(config) if experts else 0,
                 fixed_parts=fixed_parts(tensors, str(whole.get("model_type") or "")),
+                norm_width=_norm_width(tensors, heads * head, kv_heads * head) // _layers(config),
                 model_type=str(whole.get("model_type") or ""),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -153,6 +155,21 @@ class ModelShape:
 def _layers(config: Mapping[str, Any]) -> int:
     """Return the number of layers, which some files only list, as those of Nemotron-H do."""
     return int(config.get("num_hidden_layers") or len(config["layers_block_type"]))
+
+
+def _norm_width(tensors: Mapping[str, tuple[int, ...]], queries: int, keys: int) -> int:
+    """Return the width of what the norms of all layers compute with in fp32.
+
+    Without those of latent attention and of linear attention, which are counted there.
+    """
+    widths = {"q_norm": queries, "k_norm": keys}
+    return sum(
+        widths.get(name.split(".")[-2], math.prod(shape))
+        for name, shape in tensors.items()
+        if name.endswith("norm.weight")
+        and ".layers." in name
+        and not any(part in name for part in ("vision", ".linear_attn.", "_a_layernorm"))
+    )
 
 
 def _linear_attention(config: Mapping[str, Any]) -> LinearAttention | None:
