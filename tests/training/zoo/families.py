@@ -671,6 +671,7 @@ FAMILIES: Final = (
         "Lfm2ForCausalLM",
         "Lfm2Config",
         {
+            "conv_dim": 64,
             "layer_types": ["conv", "full_attention"],
             "block_auto_adjust_ff_dim": False,
             "tie_word_embeddings": True,
