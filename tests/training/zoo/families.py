@@ -622,6 +622,9 @@ FAMILIES: Final = (
             "moe_shared_expert_intermediate_size": 64,
         },
         layers=(*_ATTENTION, "in_proj"),
+        serves="no",
+        why="on CPUs, vLLM has no experts without a gate",
+        engine_error="is_act_and_mul=False is supported only for CUDA",
         packs=False,
         template="nemotron_3_super",
     ),
@@ -668,6 +671,7 @@ FAMILIES: Final = (
         "Lfm2ForCausalLM",
         "Lfm2Config",
         {
+            "conv_dim": 64,
             "layer_types": ["conv", "full_attention"],
             "block_auto_adjust_ff_dim": False,
             "tie_word_embeddings": True,
