@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.datasets.report.advice import WORDINGS
 from service.diagnostics.checks import CODES
 from service.jobs.planning.notes import REASONS
 from service.jobs.records import EVENT_CODES
@@ -31,6 +32,7 @@ def test_each_statement_has_a_sentence(language: str) -> None:
         ("jobs", "event_code.", EVENT_CODES - {"setting"}),
         ("train", "reason.", REASONS),
         ("admin", "health.check.", CODES),
+        ("rows", "advice.", frozenset(WORDINGS)),
     ],
 )
 def test_each_code_has_a_sentence(
