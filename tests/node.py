@@ -53,7 +53,7 @@ def env(**more: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}", **more}
 
 
-def npm(*arguments: str, cwd: Path, timeout_s: float = 300) -> str:
+def npm(*arguments: str, cwd: Path, timeout_s: float = 900) -> str:
     """Run npm in a folder and return its stdout. Raises an error with all output if it fails."""
     done = subprocess.run(
         [NODE, NPM, *arguments],

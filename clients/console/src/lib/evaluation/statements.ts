@@ -48,19 +48,6 @@ export function toneOf(kind: VerdictKind): "success" | "warning" | "danger" | "n
   }
 }
 
-/** The kind of a verdict in two or three words, for lists. */
-export function kindText(kind: VerdictKind): string {
-  return t(`statements.kind.${kind}`);
-}
-
-/** The difference of a verdict in short, such as "+31 [27, 35]"; null if it is about none. */
-export function shortEffect(figures: Figures): string | null {
-  const { points, low, high, rival } = figures;
-  if (rival === undefined || points === undefined) return null;
-  const shown = pointsInterval(points, low, high);
-  return `${points > 0 ? "+" : ""}${shown.points} [${shown.low}, ${shown.high}]`;
-}
-
 function effect(f: Figures, kind = f["metric"] === "chrf" ? "chrf" : "other"): string {
   return t("statements.part.effect", {
     ...pointsInterval(f["points"], f["low"], f["high"]),

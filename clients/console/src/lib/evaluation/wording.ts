@@ -6,8 +6,8 @@ import { i18n, textOf } from "#lib/i18n.svelte.ts";
 const NARROW_POINTS = 5;
 
 /** The metric's name for readers, such as "exact match". */
-export function metricName(metric: string): string {
-  return textOf(`statements.metric.${metric}`) ?? metric.replaceAll("_", " ");
+export function metricName(metric: string | null | undefined): string {
+  return textOf(`statements.metric.${metric}`) ?? (metric ?? "").replaceAll("_", " ");
 }
 
 /** The column's name in a sentence, such as "the best prompt". Checkpoints keep their names. */

@@ -1,7 +1,7 @@
 /** Recommendations of a report in the language of the page, each with what a click does about it. */
 
 import type { ReportAdvice } from "@finetuned/client";
-import { languageName, percent, t } from "#lib/i18n.svelte.ts";
+import { languageName, percent, t, textOf } from "#lib/i18n.svelte.ts";
 import { findingName } from "./findings.ts";
 
 export interface AdviceLink {
@@ -20,110 +20,19 @@ export interface AdviceText {
 type Figures = Record<string, unknown>;
 
 const count = (figures: Figures, name: string): number => Number(figures[name] ?? 0);
-const list = (names: readonly string[]): string => names.join(", ");
 
-/** Title and text by the code of the wording. */
-const WORDINGS: Record<string, (figures: Figures) => { title: string; text: string }> = {
-  fix_broken_rows: (f) => ({
-    title: t("rows.advice.broken", { count: count(f, "rows") }),
-    text: t("rows.advice.broken_text", {
-      error: findingName(String(f["most_common_error"] ?? "")),
-    }),
-  }),
-  too_few_rows_for_a_job: (f) => ({
-    title: t("rows.advice.too_few", { count: count(f, "rows") }),
-    text: t("rows.advice.too_few_text", {
-      needed: count(f, "rows_needed"),
-      suggested: count(f, "rows_suggested"),
-    }),
-  }),
-  few_rows: (f) => ({
-    title: t("rows.advice.few", { count: count(f, "rows") }),
-    text: t("rows.advice.few_text", { suggested: count(f, "rows_suggested") }),
-  }),
-  conflicting_labels: (f) => ({
-    title: t("rows.advice.labels", { count: count(f, "groups") }),
-    text: t("rows.advice.labels_text"),
-  }),
-  conflicting_answers: (f) => ({
-    title: t("rows.advice.contradictions", { count: count(f, "groups") }),
-    text: t("rows.advice.contradictions_text"),
-  }),
-  personal_data: (f) => ({
-    title: t("rows.advice.personal", { count: count(f, "rows") }),
-    text: t("rows.advice.personal_text"),
-  }),
-  overlap: (f) => ({
-    title: t("rows.advice.overlap", { count: count(f, "rows") }),
-    text: t("rows.advice.overlap_text"),
-  }),
-  truncation: (f) => ({
-    title: t("rows.advice.truncation", { count: count(f, "rows"), limit: count(f, "limit") }),
-    text: t("rows.advice.truncation_text", { count: count(f, "unlearnable_rows") }),
-  }),
-  too_uniform: (f) => ({
-    title: t("rows.advice.uniform", { count: count(f, "copies"), rows: count(f, "rows") }),
-    text: t("rows.advice.uniform_text"),
-  }),
-  class_imbalance: (f) => ({
-    title: t("rows.advice.imbalance", { classes: count(f, "classes") }),
-    text: t("rows.advice.imbalance_text", {
-      largest: count(f, "largest"),
-      rows: count(f, "rows"),
-      smallest: count(f, "smallest"),
-    }),
-  }),
-  few_answers: (f) => ({
-    title: t("rows.advice.few_answers", { rows: count(f, "rows"), answers: count(f, "answers") }),
-    text: t("rows.advice.few_answers_text"),
-  }),
-  facts_to_look_up: () => ({
-    title: t("rows.advice.facts"),
-    text: t("rows.advice.facts_text"),
-  }),
-  try_prompting: (f) => ({
-    title: t("rows.advice.prompting"),
-    text: t("rows.advice.prompting_text", { rows: count(f, "rows") }),
-  }),
-  one_system_prompt: (f) => ({
-    title: t("rows.advice.system", { count: count(f, "prompts") }),
-    text: t("rows.advice.system_text"),
-  }),
-  stray_languages: (f) => ({
-    title: t("rows.advice.stray", { language: languageName(String(f["main_language"] ?? "")) }),
-    text: t("rows.advice.stray_text", {
-      languages: list(((f["languages"] as string[] | undefined) ?? []).map(languageName)),
-    }),
-  }),
-  mojibake: (f) => ({
-    title: t("rows.advice.mojibake", { count: count(f, "rows") }),
-    text: t("rows.advice.mojibake_text"),
-  }),
-  answer_quality: (f) => ({
-    title: t("rows.advice.quality", { count: count(f, "rows") }),
-    text: t("rows.advice.quality_text"),
-  }),
-  tokenizer_fits_best: (f) => ({
-    title: t("rows.advice.tokenizer", {
-      model: String(f["model"] ?? ""),
-      language: languageName(String(f["language"] ?? "")),
-    }),
-    text: t("rows.advice.tokenizer_text", { other: String(f["worst_model"] ?? "") }),
-  }),
-  tokenizers_fit_badly: (f) => ({
-    title: t("rows.advice.tokenizers", { language: languageName(String(f["language"] ?? "")) }),
-    text: t("rows.advice.tokenizers_text", {
-      model: String(f["model"] ?? ""),
-      share: percent(count(f, "byte_fallback_share")),
-    }),
-  }),
-  tools_not_supported: (f) => ({
-    title: t("rows.advice.tools", { count: count(f, "rows") }),
-    text: t("rows.advice.tools_text", {
-      models: list((f["models"] as string[] | undefined) ?? []),
-    }),
-  }),
-};
+/** What sentences say about the figures of a recommendation. */
+function wordsOf(figures: Figures): Record<string, string | number> {
+  const names = (name: string): string[] => (figures[name] as string[] | undefined) ?? [];
+  return {
+    ...(figures as Record<string, string | number>),
+    error: findingName(String(figures["most_common_error"] ?? "")),
+    language: languageName(String(figures["language"] ?? figures["main_language"] ?? "")),
+    languages: names("languages").map(languageName).join(", "),
+    models: names("models").join(", "),
+    share: percent(Number(figures["byte_fallback_share"] ?? 0)),
+  };
+}
 
 /** What a click does about a recommendation: show its rows, or open the cleaning that repairs it. */
 function linksOf(advice: ReportAdvice, base: string): AdviceLink[] {
@@ -182,12 +91,13 @@ function linksOf(advice: ReportAdvice, base: string): AdviceLink[] {
 
 /** A recommendation in words. `base` is the address of the file's pages. */
 export function adviceText(advice: ReportAdvice, base: string): AdviceText {
-  const wording = WORDINGS[advice.variant ?? advice.code];
-  const known = advice.figures && wording ? wording(advice.figures) : null;
+  const key = `rows.advice.${advice.variant ?? advice.code}`;
+  const words = advice.figures ? wordsOf(advice.figures) : null;
+  const [title, text] = words ? [textOf(key, words), textOf(`${key}_text`, words)] : [null, null];
   return {
-    title: known?.title ?? advice.title,
-    text: known?.text ?? advice.text,
-    isEnglish: known === null,
+    title: title ?? advice.title,
+    text: text ?? advice.text,
+    isEnglish: title === null || text === null,
     links: linksOf(advice, base),
   };
 }

@@ -51,11 +51,6 @@ export function figuresOf(report: DatasetReportContent): ReportFigures {
   return { ...base, lines, decisions: lines.size, handled: Math.max(0, lowered - lines.size) };
 }
 
-/** Number of rows with personal data; of a kind of finding, each row has at most one. */
-export function personalRows(figures: ReportFigures): number {
-  return figures.counts["personal_data"] ?? 0;
-}
-
 /** Number of rows that still need a decision. */
 export function leftOf(
   figures: ReportFigures,

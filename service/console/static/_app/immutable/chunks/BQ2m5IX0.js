@@ -1,1 +1,0 @@
-import{Ot as e}from"./DVR9uijq.js";e();

@@ -1,0 +1,1 @@
+function e(e){return e.recommendation===`train`?`success`:`warning`}export{e as t};
