@@ -2405,7 +2405,7 @@ export interface FittingSettings {
 /** Format options of a file. They override automatic detection. */
 export interface FileFormat {
   /** Container format of the file. With `text`, plain text or Markdown is cut to rows of texts. */
-  container?: "jsonl" | "json" | "csv" | "parquet" | "xlsx" | "text" | null;
+  container?: "jsonl" | "json" | "csv" | "parquet" | "xlsx" | "xls" | "ods" | "document" | "text" | null;
   /** Structure of a row. */
   shape?: "chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt" | "text" | "reinforcement" | null;
   /** Text encoding, by its Python name. */
@@ -5006,7 +5006,7 @@ export interface Worker {
   object: "organization.worker";
   /** Name of the worker. */
   id: string;
-  /** Status of the worker: `busy` while it has tasks, and while it shuts down. */
+  /** Status of the worker: `busy` while it has tasks, while it shuts down, and while it has a fault. */
   status: "idle" | "busy";
   /** Queues whose tasks the worker takes. Workers of `cpu` also take those of `evals` and `batches`. */
   queues: string[];
@@ -5031,6 +5031,8 @@ export interface Worker {
   memory_used_bytes: number[] | null;
   /** Whether the worker can make exports in the format GGUF. */
   makes_gguf: boolean;
+  /** Why the worker's GPUs cannot be used, so that it takes no trainings. Null if nothing is known to be wrong. */
+  fault: string | null;
 }
 
 /** A task that a worker is doing. */

@@ -262,7 +262,9 @@ class FileFormat(TypedDict):
     Format options of a file. They override automatic detection.
     """
 
-    container: NotRequired[Literal["jsonl", "json", "csv", "parquet", "xlsx", "text"] | None]
+    container: NotRequired[
+        Literal["jsonl", "json", "csv", "parquet", "xlsx", "xls", "ods", "document", "text"] | None
+    ]
     shape: NotRequired[
         Literal[
             "chat",

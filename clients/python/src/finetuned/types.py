@@ -1862,7 +1862,9 @@ class FileFormat(ApiObject):
     Format options of a file. They override automatic detection.
     """
 
-    container: Literal["jsonl", "json", "csv", "parquet", "xlsx", "text"] | None = None
+    container: (
+        Literal["jsonl", "json", "csv", "parquet", "xlsx", "xls", "ods", "document", "text"] | None
+    ) = None
     """
     Container format of the file. With `text`, plain text or Markdown is cut to rows of texts.
     """
@@ -8406,7 +8408,7 @@ class Worker(ApiObject):
     """
     status: Literal["idle", "busy"]
     """
-    Status of the worker: `busy` while it has tasks, and while it shuts down.
+    Status of the worker: `busy` while it has tasks, while it shuts down, and while it has a fault.
     """
     queues: list[str]
     """
@@ -8447,6 +8449,10 @@ class Worker(ApiObject):
     makes_gguf: bool
     """
     Whether the worker can make exports in the format GGUF.
+    """
+    fault: str | None
+    """
+    Why the worker's GPUs cannot be used, so that it takes no trainings. Null if nothing is known to be wrong.
     """
 
 
