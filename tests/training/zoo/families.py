@@ -82,7 +82,7 @@ _PER_LAYER: Final = (
 _TEXT_ONLY: Final = "text only: the part that reads images is loaded, and never adapted"
 _LATENT: Final = ("kv_a_proj_with_mqa", "o_proj", "q_a_proj", "q_b_proj")
 
-Served = Literal["yes", "no"]
+Served = Literal["yes", "no", "not tried"]
 
 
 @dataclass(frozen=True)
@@ -677,6 +677,7 @@ FAMILIES: Final = (
             "tie_word_embeddings": True,
         },
         layers=("in_proj", "k_proj", "out_proj", "q_proj", "v_proj", "w1", "w2", "w3"),
+        serves="not tried",
         packs=False,
         template="lfm2_v2",
     ),

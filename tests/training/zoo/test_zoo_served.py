@@ -56,7 +56,7 @@ def served(demo_model_path, few_chats, tmp_path_factory) -> Served:
 @of_family
 def test_vllm_scores_with_its_adapter_as_the_trainer_does(served: Served, family: Family) -> None:
     trained, answer = served[0][family.name], served[1][family.name]
-    assert family.serves == ("no" if answer.error else "yes"), answer.error
+    assert family.serves in ("not tried", "no" if answer.error else "yes"), answer.error
     if answer.error:
         assert family.engine_error in answer.error
         return
