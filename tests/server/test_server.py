@@ -331,8 +331,9 @@ def test_other_machines_reach_the_api_only(server):
     assert server.accepts_from_outside(9999)
     assert not server.accepts_from_outside(8000), "listens on loopback at first"
     server.run(
-        "cd /root; openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
-        "-addext subjectAltName=DNS:localhost -out chain.pem -keyout key.pem"
+        "cd /root; openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=models.example "
+        "-addext subjectAltName=DNS:models.example -out chain.pem -keyout key.pem; "
+        "echo 127.0.0.1 models.example >> /etc/hosts"
     )
     options = "--host 0.0.0.0 --port 443 --tls-cert /root/chain.pem --tls-key /root/key.pem"
     assert "✗ port" not in install(server, "this", f"{options} --firewall")
@@ -342,7 +343,7 @@ def test_other_machines_reach_the_api_only(server):
     server.run(
         f"export SSL_CERT_FILE=/root/chain.pem; finetuned chat {MODEL} --max-tokens 1 Hi",
         env={
-            "FINETUNED_BASE_URL": "https://localhost",
+            "FINETUNED_BASE_URL": "https://models.example",
             "FINETUNED_API_KEY": server.run(f"cat {DATA}/api-key").strip(),
         },
     )
