@@ -132,7 +132,7 @@ def _pdf(path: Path) -> DocumentText:
 
 def _pdf_page(page: Any) -> str:
     text = page.get_textpage().get_text_bounded()
-    # U+FFFE stands for a hyphen at the end of a line, within a word.
+    # U+FFFE is a hyphen at the end of a line, within a word.
     return str(text).replace("\ufffe\r\n", "").replace("\ufffe", "").replace("\r\n", "\n").strip()
 
 
