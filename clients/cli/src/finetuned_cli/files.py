@@ -48,7 +48,7 @@ def upload(
     resume: Annotated[bool, typer.Option(help="Resume an interrupted upload.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Upload a data file: JSON Lines, JSON, CSV, TSV, Parquet or XLSX."""
+    """Upload a data file: JSON, a table, an export of another tool, or a document such as a PDF."""
     out = Out(as_json)
     form = format_of(options) | given(encoding=encoding, system=system)
     if column:
