@@ -76,12 +76,11 @@ async def test_file_that_cannot_be_trained_on_is_told(client, work):
             (1, None, {"messages": []})
         ]
         other = await client.datasets.preview(
-            file_id=file.id, format={"container": "csv", "header_row": 0}, limit=1, timeout_s=60
+            file_id=file.id, format={"columns": {"prompt": "ask"}}, limit=1, timeout_s=60
         )
         assert isinstance(other, types.DatasetPreviewContent)
         assert other.error is not None
-        assert other.error.code == "unknown_columns"
-        assert other.alternatives.columns[0].names == ["column 1"]
+        assert other.error.code == "missing_column"
 
 
 async def test_waiting_ends(client):

@@ -180,7 +180,7 @@ async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place, en
             assert post(url + path, {}, headers(None))[0] == 404
         assert status(f"{url}/metrics") == 200
         await delete(place.settings)
-        assert process.wait(60) is not None
+        assert process.wait(120) is not None
         assert not (home / "model").exists()
 
     again = place.command("inference", NAME, "--port", str(free_port()))

@@ -48,6 +48,9 @@ class Engine:
         self.calls.append("wake")
         return True
 
+    async def add_request(self) -> None:
+        """Take a request, which the guard notices."""
+
     def shutdown(self) -> None:
         """Stop, which the guard notices."""
 

@@ -49,8 +49,8 @@ SERVER_COMMANDS: Final = frozenset(
             "gc",
             "inference",
         ),
-        *("metrics", "new-master-key", "openapi", "plan", "rebuild", "redis-acl", "restore"),
-        *("rotate-master-key", "up", "worker"),
+        *("metrics", "new-master-key", "openapi", "plan", "rebuild", "redis-acl", "rehearse"),
+        *("restore", "rotate-master-key", "up", "worker"),
     }
 )
 
