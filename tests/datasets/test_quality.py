@@ -68,14 +68,14 @@ def test_the_page_begins_with_the_verdict_and_has_words_and_all_lines(tmp_path):
     asked = chat_line("Where is the shop?", "Sorry, I am not able to answer that question.")
     page = _page(tmp_path, [*rows, asked, asked, asked])
     first = page.split("\n\n")[1]
-    assert first.startswith("Ready for training after a review: ")
+    assert first.startswith("**Ready for training after a review: ")
     assert "15 of 15 rows (100.0%) can be trained on" in page
     assert "| refusal | 3 | 20.0 | 0.4 | 13–15 |" in page
     assert "| exact duplicate | 2 | 13.3 | 0.4 | 14–15 |" in page
     assert "exact_duplicate" not in page
     broken = _page(tmp_path, [*rows, "{broken"])
     assert broken.split("\n\n")[1] == (
-        "Not ready for training: 1 of 13 rows (7.7%) is broken and must be fixed or dropped."
+        "**Not ready for training: 1 of 13 rows (7.7%) is broken and must be fixed or dropped.**"
     )
 
 
