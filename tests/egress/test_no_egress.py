@@ -36,7 +36,7 @@ import contextlib, socket, subprocess, sys
 
 def attempt(kind, address, family=socket.AF_INET):
     with socket.socket(family, kind) as s, contextlib.suppress(OSError):
-        s.settimeout(0.2)
+        s.settimeout(2)  # the recorder looks up who owns the socket
         s.connect(address)
         s.send(b"stolen")
 
