@@ -138,7 +138,7 @@ async def test_a_failed_report_is_an_operation_with_an_error(api: Api, http, wor
         url = f"{REPORTS}/{report['id']}"
         failed = (await http.get(url, params={"wait": 30})).json()
     assert (failed["status"], failed["result"]) == ("failed", None)
-    assert failed["error"]["code"] == "unknown_format"
+    assert failed["error"]["code"] == "document"
     content = await http.get(f"{url}/content")
     assert (content.status_code, content.json()["error"]["code"]) == (409, "invalid_state")
     assert await made(http, REPORTS, **body) == failed
