@@ -108,12 +108,6 @@ USED = [
         "service/inference/engine/process.py",
     ),
     internals(
-        "openpyxl",
-        "openpyxl/worksheet/_read_only.py",
-        "ReadOnlyWorksheet",
-        "_worksheet_path",
-    ),
-    internals(
         "transformers",
         "transformers/quantizers/base.py",
         None,
