@@ -27,6 +27,7 @@ from service.config import GIB, MIB
 from service.core.child import environment
 from service.fleet.capacity import driver_version, measure, own_gpus
 from service.fleet.workers import Capacity
+from service.jobs.checkpoints import installed_versions
 from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
 from service.standalone.sharing import LENGTH
 from service.training.contract.hyperparameters import RESOLVED, Resolved
@@ -133,7 +134,7 @@ def rehearse(
     report = Report(
         version=__version__,
         machine=_machine(capacity.device_name, model),
-        libraries=_versions(),
+        libraries=installed_versions(_LIBRARIES),
         steps=steps,
         unknown=_UNKNOWN_ON_GPU if on_gpu else _UNKNOWN_ON_CPU,
     )
@@ -166,16 +167,6 @@ def _machine(device_name: str, model: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "model": model.name,
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _doctor(data_dir: Path) -> Found:

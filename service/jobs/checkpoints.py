@@ -19,7 +19,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -207,15 +207,16 @@ def write_passport(
         "data": data,
         "spec": spec,
         "spec_sha256": hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest(),
-        "libraries": {"finetuned": __version__, **_versions()},
+        "libraries": {"finetuned": __version__, **installed_versions(_LIBRARIES)},
         "run": run,
     }
     (folder / PASSPORT).write_text(json.dumps(passport, indent=2) + "\n", encoding="utf-8")
 
 
-def _versions() -> dict[str, str]:
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the packages that are installed, by name."""
     found = {}
-    for name in _LIBRARIES:
+    for name in names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

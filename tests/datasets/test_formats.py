@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import lzma
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime
@@ -30,6 +31,7 @@ from service.datasets.contract.tasks import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.tool_exports import is_whatsapp
 from tests.datasets.office_documents import docx, epub, pdf, pptx
 from tests.datasets.support import canonical_form, jsonl
 
@@ -370,6 +372,18 @@ def test_documents_become_texts(tmp_path: Path, write: Any) -> None:
     assert rows == [{"text": "# Returns\n\nWithin 14 days."}]
     rows, _ = run(tmp_path, b"<!DOCTYPE html><html><body><h1>Returns</h1><p>Within 14 days.")
     assert rows == [{"text": "# Returns\n\nWithin 14 days."}]
+
+
+def test_chats_are_detected_by_the_head_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "one-line.json"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        assert not is_whatsapp(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_ragged_rows_are_refused_one_by_one(tmp_path: Path) -> None:

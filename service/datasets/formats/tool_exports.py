@@ -17,16 +17,17 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from service.datasets.checks.issues import refuse
 from service.datasets.formats.options import Record
+from service.datasets.rows.lines import read_lines
 
 Row = dict[str, Any]
 
 _GAP_S: Final = 6 * 3600  # of silence, after which a new conversation begins
+_HEAD_BYTES: Final = 64 * 1024
 _TAG: Final = re.compile(r"<br\s*/?>|</p>|<[^>]{0,500}>")
 
 
@@ -460,15 +461,16 @@ _WHATSAPP: Final = re.compile(
 
 def is_whatsapp(path: Path) -> bool:
     """Return whether a text is a chat that WhatsApp exported."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return sum(_WHATSAPP.match(line.rstrip("\n")) is not None for line in islice(lines, 5)) >= 2
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES).decode("utf-8", "replace")
+    return sum(_WHATSAPP.match(line) is not None for line in head.split("\n")[:5]) >= 2
 
 
 def read_whatsapp(path: Path, roles: Mapping[str, str]) -> Iterator[Record]:
     """Yield the conversations of a chat that WhatsApp exported."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for row in conversations_of(_whatsapp_posts(lines), roles):
-            yield Record(1, row)
+    lines = (line.decode("utf-8", "replace") for _, line in read_lines(path) if line is not None)
+    for row in conversations_of(_whatsapp_posts(lines), roles):
+        yield Record(1, row)
 
 
 def _whatsapp_posts(lines: Iterable[str]) -> Iterator[Post]:

@@ -55,10 +55,7 @@ def read_workbook(
     head = head or TableHead()
     with _refuse_damage():
         book = _open(path, options)
-        name = _choose_sheet(book, options)
-        head.sheet = name
-        if options.sheet is None:
-            _log_other_sheets(book, name, log)
+        name = head.sheet = _choose_sheet(book, options, log)
         _log_formulas(path, book.sheet_names.index(name), log)
         yield from _rows(book.get_sheet_by_name(name), options, log, head)
 
@@ -96,17 +93,19 @@ def _open(path: Path, options: FormatOptions) -> CalamineWorkbook:
 
 def _check_archive(path: Path, options: FormatOptions) -> None:
     with zipfile.ZipFile(path) as archive:
-        unpacked = sum(info.file_size for info in archive.infolist())
-        sheets = [info for info in archive.infolist() if "/worksheets/" in info.filename]
+        parts = archive.infolist()
+    unpacked = sum(info.file_size for info in parts)
     if unpacked > _MAX_UNPACKED_BYTES:
         raise refuse("unpacks_too_large", limit=_MAX_UNPACKED_BYTES)
     # The limit is based on the file's size instead of the parts' compressed sizes, because
     # parts of an archive can overlap and would then be counted twice.
     if unpacked > (limit := options.limit_bytes(path.stat().st_size)):
         raise unpacks_too_much(limit, options)
-    for sheet in sheets:
-        with zipfile.ZipFile(path) as archive, archive.open(sheet) as xml:
-            _check_extent(xml)
+    with zipfile.ZipFile(path) as archive:
+        for info in parts:
+            if "/worksheets/" in info.filename:
+                with archive.open(info) as xml:
+                    _check_extent(xml)
 
 
 def _check_extent(xml: IO[bytes]) -> None:
@@ -124,14 +123,22 @@ def _check_extent(xml: IO[bytes]) -> None:
         raise refuse("sheet_too_large", cell=f"{columns.decode()}{rows}", limit=_MAX_CELLS)
 
 
-def _choose_sheet(book: CalamineWorkbook, options: FormatOptions) -> str:
-    """Return the named sheet, else the first with readable columns, else the first with data."""
+def _choose_sheet(book: CalamineWorkbook, options: FormatOptions, log: IssueLog) -> str:
+    """Return the named sheet, else the first with readable columns, else the first with data.
+
+    Logs the number of nonempty sheets that are not read, unless one is named.
+    """
     names = book.sheet_names
     if options.sheet is not None:
         if options.sheet not in names:
             raise refuse("unknown_sheet", count=len(names))
         return options.sheet
+    if len(names) == 1:
+        return names[0]
+    # Each look at a sheet reads all of it.
     filled = [(name, rows) for name in names if (rows := _first_rows(book, name))]
+    if len(filled) > 1:
+        log.add(make_issue("other_sheets", count=len(filled) - 1))
     for name, rows in filled:
         if any(forms_shape(_texts(row), options) for row in rows):
             return name
@@ -142,13 +149,6 @@ def _first_rows(book: CalamineWorkbook, name: str) -> list[Cells]:
     """Return the first rows of a sheet that are not blank. A chart sheet has none."""
     rows = islice(book.get_sheet_by_name(name).iter_rows(), _SAMPLE_SHEET_ROWS)
     return list(filter(_is_filled, rows))
-
-
-def _log_other_sheets(book: CalamineWorkbook, chosen: str, log: IssueLog) -> None:
-    """Log the number of nonempty sheets that are not read."""
-    filled = sum(name != chosen and bool(_first_rows(book, name)) for name in book.sheet_names)
-    if filled:
-        log.add(make_issue("other_sheets", count=filled))
 
 
 def _log_formulas(path: Path, place: int, log: IssueLog) -> None:
