@@ -1,9 +1,9 @@
 """Converts exports of other tools into rows: model APIs, annotation, support desks and chat apps.
 
-Each `Export` recognizes the first value of a file. Formats follow the tools' documentation and
-code: Anthropic's Messages and OpenAI's Responses API, the data export of claude.ai, SQuAD, Label
-Studio's JSON, Argilla's records, Zendesk's and Intercom's REST APIs, Slack's and Telegram's
-exports, DiscordChatExporter, and chat messages of Microsoft Graph.
+Each `Export` recognizes the first value of a file. Known formats: Anthropic's Messages and OpenAI's
+Responses API, the data export of claude.ai, SQuAD, Label Studio's JSON, Argilla's records,
+Zendesk's and Intercom's REST APIs, Slack's and Telegram's exports, DiscordChatExporter, and chat
+messages of Microsoft Graph.
 
 Messages of a chat app become a conversation until nobody writes for six hours. Who is the assistant
 is known only of bots. Otherwise, `roles` of the format options names who is, and all others are

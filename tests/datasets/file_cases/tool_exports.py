@@ -1,4 +1,4 @@
-"""Exports of other tools, in the forms of their documentation and code."""
+"""Exports of other tools. No file that a tool really exported was at hand."""
 
 from __future__ import annotations
 
