@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -139,9 +140,9 @@ def test_trainings_are_placed_on_the_gpus_that_nvml_finds(fake, tmp_path, monkey
 
 
 @contextmanager
-def watching() -> Iterator[GpuMonitor]:
+def watching(environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[GpuMonitor]:
     try:
-        yield GpuMonitor(own_gpus({}))
+        yield GpuMonitor(own_gpus(environment))
     finally:
         for gauge in (metrics.GPU_FAULT, metrics.GPU_SLOWED, metrics.GPU_UTILIZATION):
             gauge.clear()
@@ -180,10 +181,9 @@ async def test_a_slice_is_watched_by_its_own_memory(fake):
 
 async def test_a_slice_that_nvml_does_not_know_by_its_name_is_no_fault(fake):
     fake.write(*SLICED)
-    monitor = GpuMonitor(own_gpus({"CUDA_VISIBLE_DEVICES": "MIG-GPU-a1/1/0"}))
-    await monitor.observe()
-    assert monitor.fault is None
-    metrics.GPU_FAULT.clear()
+    with watching({"CUDA_VISIBLE_DEVICES": "MIG-GPU-a1/1/0"}) as monitor:
+        await monitor.observe()
+        assert monitor.fault is None
 
 
 async def test_a_fault_that_only_cuda_sees_is_kept(fake):

@@ -20,8 +20,8 @@ _BY_CHANCE = re.compile(
     r"|key_|session_|chatcmpl-|cmpl-|embd-|resp_|msg_|call_|chatcmpl-tool-|sk-ft-…?|ft:[^:\s]+:[^:\s]+:[^:\s]+:"
     r"|ftevent-|export-|batch_req_|batch_|dsgen_|cp_|svc_acct_|eval_|evalrun_|outputitem_|webhook_|audit_log-|evt_|whdelivery-|whsec_…?)|\b|(?<![\w-])(?=-))"
     r"(?P<chance>(?<=whsec_)[0-9A-Za-z+/]{43}=|(?<=whsec_…)[0-9A-Za-z+/]{4}|[0-9]{13}-[0-9]+|[0-9a-f]{64}\b|[0-9a-f]{32}\b|[0-9a-f]{16}\b"
-    r"|[0-9A-Za-z_-]{43}\b"
-    r"|(?<=outputitem_)[0-9a-z]{24}(?=[0-9]{5}\b)|[0-9a-z]{24}\b|(?<=:)[0-9a-z]{12}\b|(?<=…)[0-9A-Za-z_-]{4}\b)"
+    r"|[0-9A-Za-z_-]{43}(?![\w-])"  # a token may end with a hyphen, too
+    r"|(?<=outputitem_)[0-9a-z]{24}(?=[0-9]{5}\b)|[0-9a-z]{24}\b|(?<=:)[0-9a-z]{12}\b|(?<=…)[0-9A-Za-z_-]{4}(?![\w-]))"
 )
 
 
