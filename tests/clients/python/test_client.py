@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import http.server
 import logging
 import pickle
+import ssl
+import threading
+from pathlib import Path
 
 import finetuned
 import httpx2
 import openai
 import pytest
 
+from tests.certificates import make_certificates
 from tests.clients.python.relay import answering
 from tests.conftest import BASE_MODEL, Api
 
@@ -34,6 +39,40 @@ def test_unknown_parameters_are_errors():
         client.fine_tuning.jobs.create(model="m", training_file="f", validaton_file="v")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="limt"):
         client.files.list(limt=1)  # type: ignore[call-arg]
+
+
+class _Models(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b'{"object": "list", "data": [], "has_more": false}'
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_private_certificate_on_loopback_needs_no_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = make_certificates(tmp_path)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Models)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.cert, files.key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.ca))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # where nothing listens
+    try:
+        url = f"https://127.0.0.1:{server.server_port}"
+        with finetuned.Client(api_key="k", base_url=url, max_retries=0) as client:
+            assert client.models.list().data == []
+            assert client.openai.models.list().data == []
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 async def test_with_options_shares_the_connections(client: finetuned.AsyncClient):

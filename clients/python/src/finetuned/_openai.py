@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from finetuned.config import is_loopback
+from finetuned._request import proxies
 from finetuned.errors import ConfigurationError
 
 try:
@@ -47,7 +47,7 @@ def client(
     transport: Transport, http: httpx2.Client | None, timeout_s: float | None
 ) -> openai.OpenAI:
     """Return a client that uses the caller's `http_client`, if there is one."""
-    made = http or openai.DefaultHttpxClient(trust_env=_trusts_env(transport))
+    made = http or openai.DefaultHttpxClient(mounts=proxies(transport.target))
     return _OpenAI(**_options(transport, timeout_s), http_client=made)
 
 
@@ -55,12 +55,8 @@ def async_client(
     transport: AsyncTransport, http: httpx2.AsyncClient | None, timeout_s: float | None
 ) -> openai.AsyncOpenAI:
     """Return a client that uses the caller's `http_client`, if there is one."""
-    made = http or openai.DefaultAsyncHttpxClient(trust_env=_trusts_env(transport))
+    made = http or openai.DefaultAsyncHttpxClient(mounts=proxies(transport.target))
     return _AsyncOpenAI(**_options(transport, timeout_s), http_client=made)
-
-
-def _trusts_env(transport: Transport | AsyncTransport) -> bool:
-    return not is_loopback(transport.target.base_url)
 
 
 def _options(transport: Transport | AsyncTransport, timeout_s: float | None) -> dict[str, Any]:

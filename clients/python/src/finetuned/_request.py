@@ -141,9 +141,16 @@ def http_options(target: Target, timeout_s: float) -> dict[str, Any]:
     return {
         "timeout": timeouts(timeout_s),
         "limits": httpx2.Limits(max_connections=100, keepalive_expiry=_IDLE_S),
-        # Loopback requests never go through a proxy.
-        "trust_env": not is_loopback(target.base_url),
+        "mounts": proxies(target),
     }
+
+
+def proxies(target: Target) -> dict[str, None] | None:
+    """Return the `mounts` of an httpx2 client: loopback requests never go through a proxy.
+
+    Other environment variables count for loopback, too: the certificates of `SSL_CERT_FILE`.
+    """
+    return {"http://": None, "https://": None} if is_loopback(target.base_url) else None
 
 
 def timeouts(seconds: float) -> httpx2.Timeout:
