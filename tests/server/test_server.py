@@ -357,7 +357,7 @@ def test_uninstall_leaves_the_data_and_purge_does_not(server):
     model = tuned_model(server)
     server.run("cp /opt/finetuned/install.sh /root/install.sh")
     server.run("/opt/finetuned/install.sh uninstall")
-    assert server.run("systemctl list-unit-files 'finetuned*' --no-legend") == ""
+    assert server.run("systemctl list-unit-files 'finetuned*' --no-legend", check=False) == ""
     assert server.run("ls /opt /usr/local/bin").split() == ["/opt:", "/usr/local/bin:"]
     assert "finetuned" not in server.run("nft list tables")
     install(server, "this")
