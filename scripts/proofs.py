@@ -108,10 +108,13 @@ PROOFS: Final = {
         "(a C compiler, torch's CUDA build in .venv or from PyPI, 5 GB; ONLY=words of a case)",
         25,
         "a change of torch, transformers, bitsandbytes, attention or the estimate",
-        "if ! python -c 'import sys, torch; sys.exit(torch.version.cuda is None)'; then "
-        'version=$(python -c "import torch; print(torch.__version__.partition(chr(43))[0])"); '
-        "python -m pip install --quiet --target .cache/torch-cuda torch==$version torchvision && "
-        "export PYTHONPATH=.cache/torch-cuda; fi && "
+        "has_cuda='import sys, torch; sys.exit(torch.version.cuda is None)'; "
+        'python -c "$has_cuda" || { export PYTHONPATH=.cache/torch-cuda; python -c "$has_cuda"; } || '
+        # With ===, pip takes no build with a suffix, as CPU builds in a folder of wheels have.
+        "python -m pip install --quiet --upgrade --target .cache/torch-cuda $(python -c "
+        '"from importlib.metadata import version as of; '
+        "print(*(f'{name}==={of(name).partition(chr(43))[0]}' for name in ('torch', 'torchvision')))"
+        '") && '
         'python -m bench.gpu.fake_cuda --only "$ONLY"',
     ),
     "exports": Proof(

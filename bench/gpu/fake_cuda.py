@@ -196,6 +196,34 @@ MODELS: Final = {
         linear_key_head_dim=128,
         linear_value_head_dim=128,
     ),
+    "Nemotron-H-8B": _of(
+        "NemotronH",
+        4096,
+        21504,
+        32,
+        8,
+        vocabulary=131072,
+        head_dim=128,
+        layers_block_type=["linear_attention", "mlp", "linear_attention", "full_attention"],
+    ),
+    "granite-4.0-h-tiny": _of(
+        "GraniteMoeHybrid",
+        1536,
+        512,
+        12,
+        4,
+        vocabulary=100352,
+        layer_types=["linear_attention"] * 3 + ["full_attention"],
+        num_local_experts=64,
+        num_experts_per_tok=6,
+        shared_intermediate_size=1024,
+        mamba_n_heads=48,
+        mamba_d_head=64,
+        mamba_d_state=128,
+        mamba_n_groups=1,
+        position_embedding_type="nope",
+        tie_word_embeddings=True,
+    ),
 }
 
 
@@ -318,6 +346,8 @@ def load(model: Model, folder: Path, case: Case, device: Any) -> Any:
     from bitsandbytes.nn import Linear4bit
     from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
+    from service.training.contract.adapter_config import is_expert
+    from service.training.model.experts import dequantize_when_used
     from service.training.model.models import _nf4, _use_long_rope, attention_implementation
 
     config = transformers.AutoConfig.from_pretrained(folder)
@@ -331,15 +361,20 @@ def load(model: Model, folder: Path, case: Case, device: Any) -> Any:
             settings = _nf4(SimpleNamespace(sharding="ddp"), device)  # type: ignore[arg-type]
             replace_with_bnb_linear(base, ["lm_head"], settings)
     name2qmap["dynamic"] = torch.empty(256, device="cuda")
-    for module in base.modules():
+    experts = {}
+    for path, module in base.named_modules():
         own = list(module.named_parameters(recurse=False))
         for name, weight in own:
             is_nf4 = isinstance(module, Linear4bit) and name == "weight"
+            is_of_experts = case.quantization == "nf4" and is_expert(path) and weight.dim() == 3
             dtype = device.dtype if is_nf4 else weight.dtype
             value: Any = torch.empty(weight.shape, dtype=dtype, device="cuda")
-            if is_nf4:  # Params4bit cannot hold a fake tensor
+            if is_nf4 or is_of_experts:
                 value, state = quantize_4bit(value, compress_statistics=True, quant_type="nf4")
                 value = torch.nn.Parameter(value, requires_grad=False)
+            if is_of_experts:
+                experts[f"{path}.{name}"] = state
+            elif is_nf4:  # Params4bit cannot hold a fake tensor
                 value.quant_state, value.bnb_quantized, value.module = state, True, module
                 value.compress_statistics, value.quant_type, value.blocksize = True, "nf4", 64
                 module.quant_state = state
@@ -348,6 +383,8 @@ def load(model: Model, folder: Path, case: Case, device: Any) -> Any:
             module._parameters[name] = value
         for name, buffer in list(module.named_buffers(recurse=False)):
             module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cuda")
+    if experts:
+        dequantize_when_used(base, experts)
     base.tie_weights()
     base.config.use_cache = False
     return base
@@ -435,6 +472,8 @@ def without_values(packed_rows: bool) -> Iterator[None]:
         mock.patch.object(Tally, "read", read),
         mock.patch.object(LossScale, "unscale", return_value=True),
         mock.patch.object(torch, "allclose", return_value=False),
+        # Of experts on a T4: the number of tokens of each.
+        mock.patch.object(fake.FakeTensor, "tolist", lambda self: [0] * self.numel()),
         mock.patch.object(attention, "keeps_apart", compute_both),
     ):
         yield

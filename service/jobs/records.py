@@ -251,7 +251,7 @@ EVENT_CODES: Final = frozenset(
     {"created", "validating", "validated", "no_held_out_rows", "started", "restarted", "pausing"}
     | {"paused", "resumed", "cancelled", "stopped", "drained", "requeued", "waits_for_sweep"}
     | {"trial_continues", "attempt_lost", "awaits_memory", "awaits_model", "model_created"}
-    | {"completed"}
+    | {"completed", "gpu_failed", "gpu_unavailable"}
     | {"serve_parity", "memory", "gradient_checkpointing", "inputs_on_host", "sharding", "setting"}
 )
 """Codes of events that clients can word, in `data.code`. Their figures are in `data`, too."""

@@ -46,6 +46,11 @@ WITHOUT_ADAPTERS: Final = frozenset(
 """Architectures on which vLLM takes no adapters."""
 # By `model_type` in config.json.
 UNTRAINABLE: Final = {
+    **dict.fromkeys(
+        ("deepseek_v32", "glm_moe_dsa", "glm5_next"),
+        "vLLM has its sparse attention for GPUs only, where no adapter on it was tried: use another "
+        "base model",
+    ),
     "falcon_h1": "its Mamba layers were not tried in engines: use another base model",
     "mistral4": "vLLM serves it only from Mistral's own format, in which its layers have other "
     "names than in a training: use Ministral 3",

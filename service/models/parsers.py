@@ -52,6 +52,8 @@ _CALL_FORMATS: Final = {
     "pythonic": _PYTHON,
 }
 _CALL_PATTERNS: Final = {parser: re.compile(pattern) for parser, pattern in _CALL_FORMATS.items()}
+# With this parser, an engine starts only if the tokenizer has this token. That of Llama 3.0 lacks it.
+_NEEDED_TOKENS: Final = {"llama3_json": "<|python_tag|>"}
 # vLLM's name of each parser, and how its models write a thought. The first match counts.
 _REASONING_FORMATS: Final = {
     "openai_gptoss": rf"<\|channel\|>analysis<\|message\|>{THOUGHT}",
@@ -132,7 +134,15 @@ def detect_tool_call_parser(folder: Path) -> str | None:
     written = rendered_call(folder)
     if written is None:
         return None
-    return next((name for name, form in _CALL_PATTERNS.items() if form.search(written)), None)
+    found = next((name for name, form in _CALL_PATTERNS.items() if form.search(written)), None)
+    return found if found is None or _has_token(folder, _NEEDED_TOKENS.get(found, "")) else None
+
+
+def _has_token(folder: Path, token: str) -> bool:
+    try:
+        return token.encode() in (folder / "tokenizer.json").read_bytes()
+    except OSError:
+        return True  # another check says what is wrong with the folder
 
 
 class ToolCallParsers(Parsers):

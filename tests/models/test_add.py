@@ -101,6 +101,7 @@ def test_bad_ids_are_refused(folder, catalogue, name):
                 {"model_type": "mistral3", "text_config": {"model_type": "mistral4"}},
                 {"architectures": ["Gemma3nForConditionalGeneration"]},
                 {"model_type": "deepseek_v4"},
+                {"model_type": "glm_moe_dsa"},  # GLM-5
             )
         ),
         (

@@ -233,8 +233,9 @@ class AttemptRecorder:
             await self.event(text, "warn")
             return Outcome.LOST
         if message.code in ("gpu_unavailable", "interrupted"):
-            self.gpu_fault = message.message if message.code == "gpu_unavailable" else None
-            await self.event(message.message, "warn")
+            is_of_gpu = message.code == "gpu_unavailable"
+            self.gpu_fault = message.message if is_of_gpu else None
+            await self.event(message.message, "warn", {"code": message.code} if is_of_gpu else {})
             return Outcome.LOST
         if message.code == "out_of_memory":
             return await self._out_of_memory(message)

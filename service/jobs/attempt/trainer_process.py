@@ -201,7 +201,7 @@ class TrainingAttempt:
     async def record_gpu_fault(self, fault: str) -> None:
         """Record that a GPU failed while the attempt ran on it. The caller then kills it."""
         text = f"A GPU of the worker failed: {fault}. The worker takes no other training on it"
-        await self._recorder.event(text, "warn")
+        await self._recorder.event(text, "warn", {"code": "gpu_failed", "gpu": fault})
 
     async def kill(self) -> None:
         """Kill the trainer immediately. Progress since its last checkpoint is lost."""

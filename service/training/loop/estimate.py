@@ -126,15 +126,20 @@ def estimate_memory(
     copied = lora.dropout > 0 or (lora.use_dora and is_converted)
     inputs = sum(layer.inputs for layer in (layers if copied else _distinct(layers)))
     kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked) + scores
+    # Experts in NF4 keep their input only, and compute again before their backward pass.
+    lasting = kept
+    kept += _state_bytes(shape, width) * (1 - _share_with_state(shape))  # the largest layer
+    if chosen.quantization == "nf4" and shape.experts:
+        lasting += (shape.hidden - _expert_values(shape)) * width
     if gradient_checkpointing:
         # Each layer keeps its input, and one at a time is recomputed, once the backward pass is
         # through with the last layers, which keep everything.
         inputs_kept = _INPUTS_ON_GPU if inputs_on_host else shape.layers - kept_layers
-        whole = max(2, kept_layers + 1)
-        activations = positions * (inputs_kept * shape.hidden * width + whole * kept)
+        whole = max(2 * kept, kept_layers * lasting + kept)
+        activations = positions * (inputs_kept * shape.hidden * width + whole)
     else:
         # One layer's gradients exist in addition to all the kept activations.
-        activations = positions * (shape.layers + 1) * kept
+        activations = positions * (shape.layers * lasting + kept)
     if width != _FP32:
         activations += parameters * width  # the copy of the adapter made by autocast
     scored = positions
@@ -264,15 +269,24 @@ def _kept_bytes(
     # Latent attention turns queries and keys in fp32.
     one = _FP32 if shape.latent_heads else width
     attention = 2 * (shape.heads_width + keys) * one + masked * width
-    linear = _linear_bytes(shape, width) / shape.layers
-    # With experts, their outputs are kept too, to be weighted.
-    mlp = (3 * shape.intermediate + shape.experts_per_token * shape.hidden) * width
-    return norms + inputs / shape.layers * width + inner + attention + linear + mlp
+    if shape.attention_layers is not None:
+        attention *= shape.attention_layers / shape.layers
+    state = _state_bytes(shape, width) * _share_with_state(shape)
+    beside_experts = shape.intermediate - shape.experts_per_token * shape.expert_width
+    mlp = (3 * beside_experts + _expert_values(shape)) * width
+    if shape.mlp_layers is not None:
+        mlp *= shape.mlp_layers / shape.layers
+    return norms + inputs / shape.layers * width + inner + attention + state + mlp
+
+
+def _expert_values(shape: ModelShape) -> int:
+    """Return the number of values that the experts of a token keep: outputs are weighted."""
+    return shape.experts_per_token * (3 * shape.expert_width + shape.hidden)
 
 
 def _joins(shape: ModelShape, device: Device, dtype: Dtype) -> bool:
     """Whether samples can be joined in a row, each with its own attention (see `can_join`)."""
-    if shape.eager_heads or shape.linear_attention:
+    if shape.eager_heads or shape.linear_attention or shape.mamba:
         return False
     # FlashAttention takes no values that are narrower than the keys.
     return device == "cpu" or (dtype == "bfloat16" and not shape.latent_heads)
@@ -290,20 +304,32 @@ def _score_bytes(shape: ModelShape, device: Device, width: int) -> int:
     return shape.latent_heads * _FP32 if device == "cpu" else 0
 
 
-def _linear_bytes(shape: ModelShape, width: int) -> float:
-    """Return the bytes per position that all layers with linear attention keep in transformers.
+def _share_with_state(shape: ModelShape) -> float:
+    """Return the share of the layers that have linear attention or Mamba."""
+    found = shape.linear_attention or shape.mamba
+    return found.layers / shape.layers if found else 0.0
 
-    It computes in chunks, in fp32, with products in the width of autocast and a state for each
-    chunk. The kernels that keep less are not installed: they are compiled when they first run.
+
+def _state_bytes(shape: ModelShape, width: int) -> float:
+    """Return the bytes per position that linear attention or Mamba keeps in a layer.
+
+    transformers computes both in chunks, in fp32, with products in the width of autocast and a
+    state for each chunk. The kernels that keep less are not installed: they are compiled when they
+    first run.
     """
-    if (linear := shape.linear_attention) is None:
-        return 0.0
-    key, value = linear.key, linear.value
-    state = key * value / _CHUNK
-    in_fp32 = 5 * value + 6 * key + 2 * _CHUNK + state
-    products = 4 * value + 7 * key + 3 * _CHUNK + 2 * state
-    per_layer = linear.heads * (in_fp32 * _FP32 + products * width) + 2 * linear.mixed * width
-    return linear.layers * per_layer
+    if (linear := shape.linear_attention) is not None:
+        key, value = linear.key, linear.value
+        state = key * value / _CHUNK
+        in_fp32 = 5 * value + 6 * key + 2 * _CHUNK + state
+        products = 4 * value + 7 * key + 3 * _CHUNK + 2 * state
+        return linear.heads * (in_fp32 * _FP32 + products * width) + 2 * linear.mixed * width
+    if (mamba := shape.mamba) is not None:
+        head, state = mamba.head, mamba.state
+        in_fp32 = mamba.chunk + state + 5 * head
+        products = 2 * mamba.chunk + 4 * state + 3 * head + 2 * head * state / mamba.chunk
+        mixed = mamba.heads * (3 * head + 1) + 4 * mamba.groups * state
+        return mamba.heads * (in_fp32 * _FP32 + products * width) + mixed * width
+    return 0.0
 
 
 def _logits_bytes(shape: ModelShape, positions: int, width: int) -> int:

@@ -8,6 +8,7 @@ are loaded, one tensor at a time, and dequantized while their layer computes.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -59,16 +60,7 @@ class _Quantizer(Bnb4BitHfQuantizer):
     def _process_model_after_weight_loading(
         self, model: PreTrainedModel, **options: Any
     ) -> PreTrainedModel:
-        for name, state in self.states.items():
-            module, _, parameter = name.rpartition(".")
-            experts = model.get_submodule(module)
-            parametrize.register_parametrization(
-                experts, parameter, Bnb4bitParametrization(state), unsafe=True
-            )
-            _register_parametrization_hooks(experts, parameter)
-        for layer in model.modules():
-            if isinstance(layer, GradientCheckpointingLayer):
-                _recompute_experts(layer)
+        dequantize_when_used(model, self.states)
         return super()._process_model_after_weight_loading(model, **options)
 
 
@@ -92,6 +84,20 @@ class _Quantize(Bnb4bitQuantize):
         )
         self.hf_quantizer.states[name] = state
         return {name: nn.Parameter(packed, requires_grad=False)}
+
+
+def dequantize_when_used(model: nn.Module, states: Mapping[str, QuantState]) -> None:
+    """Dequantize experts whenever they compute. `states` are by the name of their parameter."""
+    for name, state in states.items():
+        module, _, parameter = name.rpartition(".")
+        experts = model.get_submodule(module)
+        parametrize.register_parametrization(
+            experts, parameter, Bnb4bitParametrization(state), unsafe=True
+        )
+        _register_parametrization_hooks(experts, parameter)
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            _recompute_experts(layer)
 
 
 def _recompute_experts(layer: GradientCheckpointingLayer) -> None:

@@ -59,6 +59,22 @@ class LinearAttention:
 
 
 @dataclass(frozen=True, slots=True)
+class Mamba:
+    """Layers with a state space in place of attention, as in Nemotron-H and Granite 4.
+
+    `head` is the width of a head, and `state` that of its state. The layers compute in chunks of
+    positions, with `groups` of inputs and outputs of the state.
+    """
+
+    layers: int
+    heads: int
+    head: int
+    state: int
+    groups: int
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelShape:
     """Model sizes that determine memory use.
 
@@ -66,11 +82,12 @@ class ModelShape:
     joins into tensors that are not adapted. `parameters` counts all weights once, including tied
     ones, `ends` those of the embeddings and the output head, and `experts` those of the experts of
     each layer that has some. `intermediate` is the width of the MLP, or of all experts together
-    that compute a token. `experts_per_token` is 0 without experts, and `fixed_parts` names the
-    parts of layers that are not adapted. `heads_width` and
+    that compute a token. `experts_per_token` is 0 without experts, `expert_width` is the width of
+    each, and `fixed_parts` names the parts of layers that are not adapted. `heads_width` and
     `kv_width` are the output widths of the query and key projections. `eager_heads` is the number
     of heads whose scores are kept for each pair of positions, because their attention has a
     softcap, and `latent_heads` that of heads with keys and values from one latent vector.
+    `attention_layers` and `mlp_layers` are the numbers of layers with these parts.
     `norm_width` is the width of all norms of a layer together. `model_type` is that of config.json.
     """
 
@@ -86,9 +103,13 @@ class ModelShape:
     eager_heads: int = 0
     latent_heads: int = 0
     linear_attention: LinearAttention | None = None
+    mamba: Mamba | None = None
+    attention_layers: int | None = None  # None: all
+    mlp_layers: int | None = None  # None: all
     ends: int = 0
     experts: tuple[int, ...] = ()
     experts_per_token: int = 0
+    expert_width: int = 0
     fixed_parts: frozenset[str] = frozenset()
     norm_width: int | None = None  # None: two norms
     model_type: str = ""
@@ -121,17 +142,26 @@ class ModelShape:
                 linears=_linears(tensors),
                 layers=_layers(config),
                 hidden=hidden,
-                intermediate=_expert_width(config) if experts else int(config["intermediate_size"]),
+                intermediate=_experts_width(config)
+                if experts
+                else int(config["intermediate_size"]),
                 heads_width=heads * head,
                 kv_width=kv_heads * head,
                 kv_heads=kv_heads,
                 vocabulary=int(config["vocab_size"]),
                 eager_heads=heads if is_softcapped(config) else 0,
                 latent_heads=heads if is_latent else 0,
-                linear_attention=_linear_attention(config),
+                linear_attention=(linear := _linear_attention(config)),
+                mamba=(mamba := _mamba(config)),
+                attention_layers=_layers(config)
+                - (linear.layers if linear else 0)
+                - (mamba.layers if mamba else 0)
+                - _layers_with(config, *_ONLY_MLP),
+                mlp_layers=_layers_with(config, *_ONLY_MLP) or None,
                 ends=sum(math.prod(shape) for name, shape in tensors.items() if _is_end(name)),
                 experts=_experts(tensors),
                 experts_per_token=_experts_per_token(config) if experts else 0,
+                expert_width=_expert_width(config) if experts else 0,
                 fixed_parts=fixed_parts(tensors, str(whole.get("model_type") or "")),
                 norm_width=_norm_width(tensors, heads * head, kv_heads * head) // _layers(config),
                 model_type=str(whole.get("model_type") or ""),
@@ -152,9 +182,21 @@ class ModelShape:
         return tuple(layer for layer in layers if f".{layer.name}".endswith(ends))
 
 
+# Nemotron-H's layers have one part each. Its older files write them as letters.
+_ONLY_MLP: Final = ("mlp", "moe")
+_LETTERS: Final = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
+
+
 def _layers(config: Mapping[str, Any]) -> int:
     """Return the number of layers, which some files only list, as those of Nemotron-H do."""
     return int(config.get("num_hidden_layers") or len(config["layers_block_type"]))
+
+
+def _layers_with(config: Mapping[str, Any], *kinds: str) -> int:
+    """Return the number of layers of these kinds, as config.json lists them."""
+    letters = str(config.get("hybrid_override_pattern") or "")
+    listed = config.get("layer_types") or config.get("layers_block_type")
+    return sum(kind in kinds for kind in listed or map(_LETTERS.get, letters))
 
 
 def _norm_width(tensors: Mapping[str, tuple[int, ...]], queries: int, keys: int) -> int:
@@ -182,6 +224,24 @@ def _linear_attention(config: Mapping[str, Any]) -> LinearAttention | None:
     key = int(config["linear_key_head_dim"])
     mixed = 2 * int(config["linear_num_key_heads"]) * key + heads * value
     return LinearAttention(layers - full, heads, key, value, mixed)
+
+
+def _mamba(config: Mapping[str, Any]) -> Mamba | None:
+    heads = _first(config, "mamba_num_heads", "mamba_n_heads")
+    layers = _layers_with(config, "mamba", "linear_attention")
+    if not heads or not layers:
+        return None
+    head = config.get("mamba_head_dim") or config.get("mamba_d_head") or "auto"
+    if head == "auto":
+        head = _first(config, "mamba_expand", "expand") * int(config["hidden_size"]) // heads
+    return Mamba(
+        layers=layers,
+        heads=heads,
+        head=int(head),
+        state=_first(config, "ssm_state_size", "mamba_d_state"),
+        groups=_first(config, "n_groups", "mamba_n_groups"),
+        chunk=_first(config, "chunk_size", "mamba_chunk_size"),
+    )
 
 
 def is_softcapped(config: Mapping[str, Any]) -> bool:
@@ -255,7 +315,11 @@ def _experts_per_token(config: dict[str, Any]) -> int:
 
 
 def _expert_width(config: dict[str, Any]) -> int:
-    width = _first(config, "moe_intermediate_size", "intermediate_size")
+    return _first(config, "moe_intermediate_size", "intermediate_size")
+
+
+def _experts_width(config: dict[str, Any]) -> int:
+    width = _expert_width(config)
     shared = width * _first(
         config, "n_shared_experts", "moe_num_shared_experts", "num_shared_expert"
     )
@@ -263,7 +327,7 @@ def _expert_width(config: dict[str, Any]) -> int:
     return _experts_per_token(config) * width + shared
 
 
-def _first(config: dict[str, Any], *names: str) -> int:
+def _first(config: Mapping[str, Any], *names: str) -> int:
     """Return the first of these numbers, the largest if layers differ; 0 if there is none."""
     value = next((config[name] for name in names if config.get(name)), 0)
     return max(map(int, value)) if isinstance(value, list) else int(value)

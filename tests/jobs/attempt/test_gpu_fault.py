@@ -20,6 +20,7 @@ from tests.jobs.test_jobs import JOBS, create, upload
 from tests.training.forked import ForkedChild, compute_in
 
 pytestmark = pytest.mark.slow
+UNAVAILABLE = "gpu_unavailable"
 
 
 @pytest.fixture
@@ -38,9 +39,14 @@ async def until(http: httpx.AsyncClient, job_id: str, status: str) -> dict[str, 
             await asyncio.sleep(0.05)
 
 
-async def messages(http: httpx.AsyncClient, job_id: str) -> list[str]:
+async def events(http: httpx.AsyncClient, job_id: str) -> list[dict[str, Any]]:
     answer = await http.get(f"{JOBS}/{job_id}/events", params={"limit": 100})
-    return [event["message"] for event in answer.json()["data"]]
+    found: list[dict[str, Any]] = answer.json()["data"]
+    return found
+
+
+async def messages(http: httpx.AsyncClient, job_id: str) -> list[str]:
+    return [event["message"] for event in await events(http, job_id)]
 
 
 async def test_a_training_planned_for_a_gpu_does_not_run_on_the_cpu(
@@ -52,7 +58,8 @@ async def test_a_training_planned_for_a_gpu_does_not_run_on_the_cpu(
         await until(http, job["id"], "running")
         job = await until(http, job["id"], "queued")
         assert job["attempt"] == 2
-        (refused,) = [m for m in await messages(http, job["id"]) if "planned for a GPU" in m]
+        coded = [e for e in await events(http, job["id"]) if e["data"].get("code") == UNAVAILABLE]
+        (refused,) = [event["message"] for event in coded]
         assert "Nothing was trained. The reason: torch says: " in refused
         async with asyncio.timeout(180):
             while not (await workers.alive(api.app.state.redis))[0].fault:
@@ -77,8 +84,9 @@ async def test_a_lost_gpu_ends_the_attempt_and_the_next_begins_when_it_is_back(
                 await asyncio.sleep(0.05)
         fake.fail(0, LOST)
         assert (await until(http, job["id"], "queued"))["attempt"] == 2
-        (reason,) = [m for m in await messages(http, job["id"]) if "A GPU of the worker" in m]
-        assert "GPU 0 (NVIDIA L4): GPU is lost" in reason
+        coded = [e for e in await events(http, job["id"]) if e["data"].get("code") == "gpu_failed"]
+        (failed,) = [event["data"]["gpu"] for event in coded]
+        assert "GPU 0 (NVIDIA L4): GPU is lost" in failed
         await asyncio.sleep(1.0)
         assert (await http.get(f"{JOBS}/{job['id']}")).json()["status"] == "queued"
         fake.fail(0, 0)

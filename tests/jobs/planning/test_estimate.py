@@ -212,6 +212,7 @@ async def estimated(http, file_id: str, **fields: object) -> dict[str, Any]:
     return answer.json()
 
 
+@pytest.mark.timeout(600)
 async def test_estimate_says_what_the_job_then_does(tiny, forked_trainers, http, work):
     rows = [chat_line(f"What is {i} and {i}? " * 9, f"Aye, it is {2 * i}. " * 9) for i in range(45)]
     file_id = await upload(http, "\n".join(rows).encode())
@@ -220,7 +221,7 @@ async def test_estimate_says_what_the_job_then_does(tiny, forked_trainers, http,
         made = await estimated(http, file_id, **given)
         assert (await http.get(JOBS)).json()["data"] == []
         job = await create(http, file_id, **given)
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(400):
             while (job := (await http.get(f"{JOBS}/{job['id']}")).json())["status"] != "succeeded":
                 assert job["status"] != "failed", job["error"]
                 await asyncio.sleep(0.2)

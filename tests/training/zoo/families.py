@@ -82,7 +82,7 @@ _PER_LAYER: Final = (
 _TEXT_ONLY: Final = "text only: the part that reads images is loaded, and never adapted"
 _LATENT: Final = ("kv_a_proj_with_mqa", "o_proj", "q_a_proj", "q_b_proj")
 
-Served = Literal["yes", "no", "not tried"]
+Served = Literal["yes", "no"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ class Family:
     """Whether transformers keeps samples that share a row from attending to each other."""
     engine_error: str = ""
     """What vLLM says if it does not serve the model on a CPU."""
+    needs_amx: bool = False
+    """Whether vLLM serves it on x86 only with AMX."""
     template: str = ""
     """The name of its chat template in TRL, which has those of the real models."""
     processors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -284,7 +286,6 @@ FAMILIES: Final = (
         "MistralForCausalLM",
         "MistralConfig",
         {"sliding_window": None},
-        serves="yes",
         marks_spaces=True,
     ),
     Family(
@@ -451,7 +452,9 @@ FAMILIES: Final = (
         quantization="none",
         store=_in_mxfp4,
         packs=False,
-        why="experts are converted from MXFP4 to BF16; samples are batched by length, not packed",
+        why="experts are converted from MXFP4 to BF16; samples are batched by length, not packed; on "
+        "CPUs, engines need AMX",
+        needs_amx=True,
         template="gptoss",
     ),
     Family(
@@ -677,7 +680,6 @@ FAMILIES: Final = (
             "tie_word_embeddings": True,
         },
         layers=("in_proj", "k_proj", "out_proj", "q_proj", "v_proj", "w1", "w2", "w3"),
-        serves="not tried",
         packs=False,
         template="lfm2_v2",
     ),

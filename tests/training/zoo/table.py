@@ -31,10 +31,13 @@ def refusals_table() -> str:
     head = "| family | why `models add` refuses it |"
     unserved = ", ".join(f"`{name}`" for name in sorted(WITHOUT_ADAPTERS))
     unknown = ", ".join(f"`{kind}` ({version})" for kind, version in SINCE.items())
+    untrainable: dict[str, list[str]] = {}
+    for kind, why in UNTRAINABLE.items():
+        untrainable.setdefault(why.partition(":")[0], []).append(f"`{kind}`")
     return _table(
         head,
         [
-            *([f"`{kind}`", why.partition(":")[0]] for kind, why in UNTRAINABLE.items()),
+            *([", ".join(kinds), why] for why, kinds in untrainable.items()),
             [unserved, "vLLM 0.32 takes no adapters on it"],
             [unknown, "the installed transformers lacks it; this version has it"],
             ["any other", "no version of transformers that has it is known here"],
