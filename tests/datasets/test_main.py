@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.datasets.support import chat, jsonl
+
 pytestmark = pytest.mark.slow
 
 ROWS = [
@@ -55,6 +57,14 @@ def test_validate(folder: Path) -> None:
     assert (code, lines) == (0, [{"type": "succeeded"}])
     assert (result["rows"], result["valid_rows"]) == (41, 40)
     assert result["issues"][0]["line"] == 41
+
+
+def test_report_on_many_short_rows(folder: Path) -> None:
+    """A library that signs many texts in threads must not do so before the process forks."""
+    pairs = ((f"question {n}", f"answer {n * 7919 % 100_003}") for n in range(12_000))
+    (folder / "data").write_bytes(jsonl([chat(*pair) for pair in pairs]))
+    code, _, result = run(folder, action="report", processes=2)
+    assert (code, result["rows"]) == (0, 12_000)
 
 
 def test_report_and_its_readable_forms(folder: Path, tokenizers: dict[str, Path]) -> None:

@@ -54,6 +54,7 @@ big|small|large|little|high|low|old|young|besar|kecil|lớn|nhỏ
 male|female|men|women|man|woman|男|女|男性|女性|ชาย|หญิง
 red|blue|green|yellow|black|white|orange|purple|pink|brown|gray|grey|merah|biru|hijau|kuning|hitam|putih
 đỏ|xanh|vàng|đen|trắng|红|蓝|绿|黄|黑|白|赤|青|緑|黒|빨간|파란|검은|สีแดง|สีดำ|สีขาว|สีเขียว|สีฟ้า
+👍|👎
 morning|afternoon|evening|night|pagi|siang|sore|malam|sáng|trưa|chiều|tối|早上|中午|晚上|上午|下午|เช้า|บ่าย|ค่ำ
 """.strip().split("\n")
 # Function words that matter only if another one of their line replaces them.
@@ -330,7 +331,7 @@ def _similarity(one: Wording, other: Wording) -> float:
     some, others = some[start:], others[start:]
     end = Postfix.similarity(some, others)
     some, others = some[: len(some) - end], others[: len(others) - end]
-    if _words(max(some, others, key=len)) <= _MAX_FACT_WORDS:
+    if word_count(max(some, others, key=len)) <= _MAX_FACT_WORDS:
         return whole
     between = float(Indel.normalized_similarity(some, others))
     return whole if between >= _MIN_SHARED_BETWEEN else min(whole, between)
@@ -356,7 +357,8 @@ def _differing_facts(one: Wording, other: Wording) -> Facts:
     return tuple(facts)
 
 
-def _words(units: list[str]) -> float:
+def word_count(units: list[str]) -> float:
+    """Return the number of words. A character of a script without spaces is a third of one."""
     characters = sum(1 for unit in units if _IS_CHARACTER.match(unit))
     return len(units) - characters + characters / _CHARACTERS_A_WORD
 
@@ -395,7 +397,7 @@ def _is_reworded(texts: Sequence[Wording], changes: list[list[Change]]) -> bool:
     changed = [(text, found) for text, found in zip(texts, changes, strict=True) if found]
     fewest = 3 if len(texts) == 1 else 2
     if len(changed) < min(len(texts), 2) or any(
-        len(found) < fewest or _words(text.units) < _SHORT_WORDS for text, found in changed
+        len(found) < fewest or word_count(text.units) < _SHORT_WORDS for text, found in changed
     ):
         return False
     every = [change for _, found in changed for change in found if change.facts]

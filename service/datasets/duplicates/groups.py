@@ -8,6 +8,7 @@ same.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,10 +24,12 @@ from service.datasets.duplicates.compare import (
     decisive_terms,
     is_content,
     names,
+    opposed_words,
     opposites,
+    word_count,
 )
-from service.datasets.duplicates.minhash import MIX, PERMUTATIONS, SignatureStack
-from service.datasets.duplicates.wording import normalize_spelling, numbers
+from service.datasets.duplicates.minhash import MIX, PERMUTATIONS, SignatureStack, normalize
+from service.datasets.duplicates.wording import normalize_spelling, numbers, wording
 from service.datasets.parallel import map_ordered
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
@@ -202,6 +205,86 @@ def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) 
         for at in range(len(units) - len(stated) + 1)
     )
     return is_part and not _adds_facts(short, long, question)
+
+
+_SIGNED = re.compile(r"[\u2212+]?\d+")
+# These ask for one value, such as a place. Answers to other questions can differ and both be right.
+_ASKS_VALUE = re.compile(
+    r"\b(?:who|whose|where|when|which|how (?:many|much|long|old|far|often|tall|big|heavy)"
+    r"|what (?:time|day|date|year|color|colour|size|price|is (?:the|our|your)|are the|does)"
+    r"|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy"
+    r"|wer|wo|wann|welche[rsmn]?|wie ?viele?|wie lange|qui|quand|quel(?:le)?s?|combien"
+    r"|quién|dónde|cuándo|cuántos?|cuál)\b"
+    "|誰|だれ|どこ|いつ|どの|どれ|いくら|いくつ|何[時日年人個円回歳月曜]|谁|誰|哪|几|幾|多少|多久|什么时候|什麼時候"
+    "|누구|어디|언제|얼마|몇|ใคร|ที่ไหน|เมื่อไ|เท่าไ|กี่|कौन|कहाँ|कब|कितन|នរណា|ណា|ប៉ុន្មាន"
+)
+_MAX_VALUE_WORDS = 4
+# The space after a Thai clause ends it, like a comma.
+_FIRST_CLAUSE = re.compile(r"(?:[^,.;:!?\n，。、；：！？। ]|(?<![฀-๿]) )+")
+
+
+def contradict(one: Wording, other: Wording, question: Wording, *, threshold: float) -> bool:
+    """Return whether two answers to a question cannot both be right.
+
+    Answers in other words, or about another aspect, do not contradict each other. Contradicting
+    answers say yes and no, differ in a number, date or opposite, are the same sentence with another
+    fact, are data such as JSON, or are short values of which the question wants one.
+    """
+    if agree(one, other, question, threshold=threshold):
+        return False
+    if all(text.text.lstrip()[:1] in ("{", "[") for text in (one, other)):
+        return True
+    if _opposed_clauses(one, other, question) or opposed_words(one.said, other.said):
+        return True
+    if _differ(_quantities(one), _quantities(other)) or compare(one, other, threshold=threshold):
+        return True
+    values = [word_count(_value(text, question)) for text in (one, other)]
+    return max(values) <= _MAX_VALUE_WORDS and (
+        not any(values) or _ASKS_VALUE.search(question.said) is not None
+    )
+
+
+def _differ(one: Counter[str], other: Counter[str]) -> bool:
+    return bool(one and other) and one != other
+
+
+def _quantities(text: Wording) -> Counter[str]:
+    """Return the numbers of an answer with their signs, and its dates and places."""
+    found = Counter(_SIGNED.findall(text.said))
+    found.update(decisive_terms(text.said))
+    return Counter({term: count for term, count in found.items() if term not in _NEGATIVE})
+
+
+def _value(text: Wording, question: Wording) -> list[str]:
+    """Return the content words that an answer adds to its question."""
+    return [unit for unit in text.units if is_content(unit) and unit not in question.units]
+
+
+def _opposed_clauses(one: Wording, other: Wording, question: Wording) -> bool:
+    """Return whether answers begin with yes and no, or with a statement and its negation."""
+    yes, no = sorted((_clause(one), _clause(other)), key=_is_negative)
+    if _is_negative(yes) or not _is_negative(no):
+        return False
+    denied = _without_negation(no)
+    if denied:
+        return denied == yes
+    return yes in _YES_OR_NO or (bool(yes) and yes in question.said)
+
+
+def _clause(text: Wording) -> str:
+    found = _FIRST_CLAUSE.search(normalize(text.text))
+    clause = found.group().strip() if found else ""
+    return wording(clause) or clause
+
+
+def _is_negative(clause: str) -> bool:
+    return not _NEGATIVE.isdisjoint(decisive_terms(clause))
+
+
+def _without_negation(clause: str) -> str:
+    for term in _NEGATIVE & decisive_terms(clause).keys():
+        clause = clause.replace(term, "")
+    return clause.strip()
 
 
 def _stated(text: Wording) -> list[str]:

@@ -7,12 +7,17 @@ so it works in languages that are written without spaces.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+
+# rensa signs 256 texts or more in threads of its own. If a process starts these and then forks, its
+# children wait for them forever.
+os.environ["RAYON_NUM_THREADS"] = "1"
 import rensa  # type: ignore[import-untyped]
 
 PERMUTATIONS = 128

@@ -10,7 +10,7 @@ from service.datasets.duplicates.compare import RowTexts
 from service.datasets.duplicates.groups import (
     Hashes,
     Rows,
-    agree,
+    contradict,
     equal_groups,
     find_classes,
     find_contradictions,
@@ -141,7 +141,7 @@ def _merge_replies(group: Rows, replies: Hashes, texts: RowTexts, threshold: flo
             (
                 other
                 for other in different
-                if agree(
+                if not contradict(
                     texts[int(group[other])].answer, answer, question.question, threshold=threshold
                 )
             ),
