@@ -26,7 +26,7 @@ from service.datasets.personal_data.national_ids import (
     is_taiwan_id,
 )
 from service.datasets.personal_data.redact import Redactor
-from tests.datasets.personal_cases.cases import TOPICS, all_cases
+from tests.datasets.personal_cases.cases import SECOND, TOPICS, all_cases
 from tests.datasets.personal_cases.score import names_by_language, totals
 
 # Kind, language, a text with one example in it (made up, or of the authority's own
@@ -260,7 +260,8 @@ def test_cases_are_the_same_in_each_run_and_have_their_values_in_place() -> None
     for case in cases:
         assert "«" not in "".join(case.turns), case
         assert all(case.turns[one.turn][one.start : one.end].strip() for one in case.truth), case
-        assert bool(case.truth) == (case.topic not in ("clean", "words_like_names")), case
+        if case.topic not in SECOND:
+            assert bool(case.truth) == (case.topic not in ("clean", "words_like_names")), case
 
 
 def test_texts_without_signs_of_a_kind_have_no_findings_of_it() -> None:
@@ -280,6 +281,8 @@ MAX_MISSED = {
     "names_and_addresses": 4,
     "labeled": 2,
     "clean": 0,
+    "second_set": 120,
+    "second_set_secrets": 2,
 }
 
 

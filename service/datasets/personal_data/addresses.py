@@ -23,12 +23,19 @@ def _addresses(guard: str, pattern: str) -> GuardedPattern:
 
 
 _NUMERAL: Final = r"(?:\d{1,4}|[一二三四五六七八九十]{1,3})"
+_JA_BUILDING: Final = (
+    r"(?:\ ?[一-龥ァ-ヶーA-Za-z]{1,15}(?:ビル|マンション|ハイツ|荘|コーポ|タワー|アパート|ハウス|レジデンス)"
+    r"(?:\ ?[A-Z]?\d{1,4}(?:号室?|F|階)?)?)?"
+)
 _JAPANESE: Final = _addresses(
-    "都|道|府|県|丁目|番地|〒",
+    "都|道|府|県|丁目|番地|〒|[市区]..?.?.?.?.?.?[0-9]{1,4}-[0-9]",
     rf"""(?:〒\ ?\d{{3}}-?\d{{4}}\ {{0,2}})?
     (?:東京都|北海道|京都府|大阪府|(?:神奈川|和歌山|鹿児島|[一-龥]{{2}})県)
     [一-龥ぁ-んァ-ヶ々]{{1,8}}?[市区郡町村][一-龥ぁ-んァ-ヶ々\d-]{{0,20}}?
-    {_NUMERAL}(?:丁目|番地?|号|-\d{{1,4}})(?:-?{_NUMERAL}(?:丁目|番地?|号)?){{0,4}}
+    {_NUMERAL}(?:丁目|番地?|号|-\d{{1,4}})(?:-?{_NUMERAL}(?:丁目|番地?|号)?){{0,4}}{_JA_BUILDING}
+    |(?:〒\ ?\d{{3}}-?\d{{4}}\ {{0,2}})?(?:[一-龥]{{1,4}}市(?:[一-龥]{{1,3}}区)?|[一-龥]{{1,3}}区)
+    (?!域|間|分|画|別|切)[一-龥ァ-ヶ々][一-龥ぁ-んァ-ヶ々]{{0,9}}\d{{1,4}}
+    (?:丁目|番地?|-\d{{1,4}}-\d{{1,4}})(?:-?\d{{1,4}}(?:番地?|号)?){{0,4}}{_JA_BUILDING}
     |〒\ ?\d{{3}}-?\d{{4}}(?:\ {{0,2}}[一-龥ぁ-んァ-ヶ々\d-]{{4,40}})?""",
 )
 _ZH_PLACES: Final = (
@@ -55,33 +62,83 @@ _KOREAN: Final = _addresses(
 _THAI: Final = _addresses(
     r"ถนน|ถ\.|ตำบล|ต\.|แขวง|เขต|อำเภอ|หมู่",
     r"""(?:บ้านเลขที่\ ?|เลขที่\ ?)?\d{1,4}(?:/\d{1,4})?\ ?
-    (?:(?:หมู่บ้าน|หมู่ที่|หมู่|ม\.|ซอย|ซ\.|ถนน|ถ\.|ตำบล|ต\.|แขวง|อำเภอ|อ\.|เขต|จังหวัด|จ\.|กรุงเทพ)
+    (?:(?:หมู่บ้าน|หมู่ที่|หมู่|ม\.|ซอย|ซ\.|ถนน|ถ\.|ตำบล|ต\.|แขวง|อำเภอ|อ\.|เขต|จังหวัด|จ\.|กรุงเทพ|กทม\.?)
     \ ?[ก-๙ฯ\d]{0,30}\ ?(?:\d{1,3}\ )?){2,7}(?:\d{5})?""",
 )
 _VI_REST: Final = (
     r"(?:phường|xã|quận|huyện|thị\ xã|thị\ trấn|thành\ phố|tỉnh|[Pp]\.|[Qq]\.|TP\.?"
     r"|Tp\.?|Hà\ Nội|Đà\ Nẵng"
-    r"|Hải\ Phòng|Cần\ Thơ|Sài\ Gòn)"
+    r"|Hải\ Phòng|Cần\ Thơ|Sài\ Gòn|TPHCM|HCM)"
 )
 _VIETNAMESE: Final = _addresses(
-    "đường|phố|phường|quận|huyện|ngõ|hẻm|Phường|Quận",
-    rf"""(?:[Ss]ố\ (?:nhà\ )?)?\d{{1,4}}[A-Z]?(?:/\d{{1,4}}){{0,3}},?[ ]
+    r"đường|phố|phường|quận|huyện|ngõ|hẻm|Phường|Quận|[PQ]\. ?[0-9]|thôn|ấp|xã|TP",
+    rf"""(?:(?:[Ss]ố\ (?:nhà\ )?)?\d{{1,4}}[A-Z]?(?:/\d{{1,4}}){{0,3}},?[ ]
+    (?:(?:[Nn]gõ|[Nn]gách|[Hh]ẻm|[Kk]iệt)\ \d{{1,4}}(?:/\d{{1,4}}){{0,2}},?\ ){{0,2}}
     (?:(?:[Đđ]ường|[Pp]hố|[Nn]gõ|[Nn]gách|[Hh]ẻm)\ )?
     [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [\wÀ-ỹ]{{1,10}}){{0,4}}
-    (?:,\ (?i:{_VI_REST})\.?\ ?[\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ\d][\wÀ-ỹ]{{0,10}}){{0,4}}){{1,4}}""",
+    |(?:[Tt]hôn|[Ấấ]p|[Xx]óm|[Tt]ổ|[Kk]hu\ phố)\ \d{{1,3}}(?=,\ (?:xã|phường|thị|[Pp]\.)))
+    (?:,\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}){{0,3}}(?=,\ (?i:{_VI_REST}))){{0,2}}
+    (?:,\ (?i:{_VI_REST})\.?\ ?[\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ\d][\wÀ-ỹ]{{0,10}}){{0,4}}){{1,4}}
+    (?:,\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}){{0,2}})?""",
 )
 _INDONESIAN: Final = _addresses(
-    "Jl|Jalan|Jln|Gang|Gg|Komplek|Perum",
-    r"""\b(?:Jl\.?|Jalan|Jln\.?|Gg\.?|Gang|Komplek|Perum(?:ahan)?)
+    "Jl|Jalan|Jln|Gang|Gg|Komplek|Perum|Desa|Dusun|Kampung|Kp",
+    r"""\b(?:(?:Jl\.?|Jalan|Jln\.?|Gg\.?|Gang|Komplek|Perum(?:ahan)?)
     \ [A-Z][\w.]{1,20}(?:\ [\w.]{1,20}){0,4}?,?
-    \ (?:[Nn]o\.?|Nomor|Kav\.?|Blok)\ ?[A-Z]?\d{1,4}[A-Z]?
+    (?:\ (?:[Nn]o\.?|Nomor|Kav\.?|Blok)\ ?[A-Z]{0,2}\d{1,4}[A-Z]?(?:/\d{1,4})?){1,2}
     (?:,?\ (?:RT|RW)[ ./]?\d{1,3}(?:/(?:RW\ ?)?\d{1,3})?){0,2}
-    (?:,\ (?:[A-Z][\w.]{1,20})(?:\ [A-Z]\w{1,20}){0,2}){0,4}(?:,?\ \d{5}\b)?""",
+    |(?:Desa|Dusun|Kampung|Kp\.)\ [A-Z]\w{1,20}(?:\ [A-Z]\w{1,20}){0,2},?
+    (?:\ (?:RT|RW)[ ./]?\d{1,3}(?:/(?:RW\ ?)?\d{1,3})?){1,2})
+    (?:,\ (?:[A-Z][\w.]{1,20})(?:\ [A-Z]\w{1,20}){0,2}){0,5}(?:,?\ \d{5}\b)?""",
 )
 _EN_STREET: Final = (
     r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Lane|Ln\.?|Drive|Dr\.?|Boulevard|Blvd\.?|Way"
     r"|Court|Ct\.?"
     r"|Place|Pl\.?|Square|Sq\.?|Terrace|Close|Crescent|Cres\.?|Highway|Hwy\.?|Parkway|Pkwy\.?)"
+)
+# Parts of addresses in India, Nigeria, the Philippines and Cambodia: a house or flat with its
+# number, the parts of the town, and a word that only parts of towns have, or a PIN code.
+_UNIT: Final = (
+    r"(?:(?:Flat|House|Plot|Door|Unit|Shop|Room|Block|Blk\.?|Lot|Phase|Tower|Villa|Purok|H\.?\ ?No\.?"
+    r"|D\.?\ ?No\.?|No\.)(?:\ ?(?:No\.?|\#))?\ ?[A-Z]{0,2}-?\d[\w/-]{0,11}|\#\ ?\d{1,5}[A-Z]?|Block\ [A-Z])"
+)
+_PART: Final = r"[A-Z\d][\w.'’/-]{0,20}(?:\ [A-Z\d][\w.'’/-]{0,20}){0,4}"
+_TOWN: Final = (
+    r"(?:Street|St\.|Road|Rd\.?|Avenue|Ave\.?|Lane|Close|Crescent|Drive|Boulevard|Blvd\.?|Way|Nagar|Marg"
+    r"|Colony|Layout|Sector|Apartments?|Residency|Towers?|Estate|Subd\.?|Subdivision|Brgy\.?|Barangay"
+    r"|City|Hills|Cross|Vihar|Enclave|Puram|Society|Chowk|Salai|Sangkat|Khan|Gardens?|Village)"
+)
+_PIN: Final = r"[1-8]\d{2}\ ?\d{3}"
+_BY_PARTS: Final = rf"""(?<![\w.#-])
+    (?:{_UNIT}(?:,?\ {_UNIT}){{0,3}}(?:,?\ \d{{1,4}}[A-Z]?)?
+    (?=[^\n;:?!]{{0,120}}\b{_TOWN}(?![\w])|[^\n;:?!]{{0,120}}[ -]{_PIN}\b)(?:,?\ {_PART}){{1,8}}
+    (?:\ ?[,-]\ ?{_PIN}\b)?
+    |(?:[A-Z]-?\d{{1,4}}|\d{{1,4}}(?:[/-]\d{{1,4}}){{0,3}}|(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
+    (?:\ {_PART},?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b)"""
+_ENGLISH_PARTS: Final = _addresses(
+    r"(?:Flat|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?|#)? ?[A-Z]?-?[0-9]"
+    r"|Block [A-Z]|#[0-9]|[A-Z]-?[0-9]{1,4}, |[0-9], |Village|Vill\.",
+    _BY_PARTS,
+)
+_DEVANAGARI: Final = r"[ऀ-ॣॱ-ॿ]"
+_HI_UNIT: Final = r"(?:मकान|फ्लैट|प्लॉट|दुकान|घर|वार्ड|गली|कमरा|हाउस|क्वार्टर)"
+_HI_TOWN: Final = (
+    r"(?:मार्ग|रोड|नगर|गली|कॉलोनी|कालोनी|मोहल्ला|सेक्टर|चौक|बाज़?ार|विहार|पुरम|अपार्टमेंट|जिला|ज़िला|ग्राम|पोस्ट"
+    r"|तहसील|एन्क्लेव|सोसायटी|टावर|भवन|स्ट्रीट|गांव|गाँव)"
+)
+_HINDI: Final = _addresses(
+    "मकान|फ्लैट|प्लॉट|वार्ड|हाउस|क्वार्टर|मार्ग|रोड|नगर|ग्राम|जिला|पोस्ट|गली",
+    rf"""(?:{_HI_UNIT}(?:\ (?:नंबर|नं\.?|संख्या|क्रमांक))?\ ?[\w/-]{{0,6}}\d[\w/-]{{0,6}}
+    |(?<![\d/])\d{{1,4}}(?:/\d{{1,4}}){{0,2}}(?=,)|(?<!{_DEVANAGARI})(?:ग्राम|गांव|गाँव)\ {_DEVANAGARI}{{2,20}})
+    (?=[^\n।?!]{{0,120}}{_HI_TOWN}[^\n।?!]{{0,60}}(?:\d{{6}}|{_HI_TOWN}))
+    (?:,\ {_DEVANAGARI}{{1,20}}(?:\ (?:{_DEVANAGARI}|\d){{1,20}}){{0,4}}?(?=,|\ ?-|\ \d{{6}}|[।\n]|$|\ (?:पर|में|है)\b)){{1,7}}
+    (?:\ ?-?\ ?\d{{6}}(?!\d))?""",
+)
+_KHMER: Final = _addresses(
+    "ផ្ទះ|ភូមិ|សង្កាត់|ឃុំ",
+    r"""(?:ផ្ទះ(?:លេខ)?\ ?\d{1,4}[A-Z]{0,2}\d{0,3}|ភូមិ\ ?[ក-៓\d]{1,20})
+    (?:[,\ ]{1,2}(?:ផ្លូវ(?:លេខ)?|ភូមិ|ឃុំ|សង្កាត់|ស្រុក|ខណ្ឌ|ក្រុង|ខេត្ត|រាជធានី)\ ?[ក-៓\d]{1,24}){1,6}
+    (?:[,\ ]{1,2}(?:ភ្នំពេញ|សៀមរាប|បាត់ដំបង))?""",
 )
 _ENGLISH: Final = _addresses(
     "St|Road|Rd|Ave|Lane|Ln|Dr|Boulevard|Blvd|Way|Court|Ct|Pl|Sq|Terrace|Close|Cres"
@@ -92,7 +149,7 @@ _ENGLISH: Final = _addresses(
     (?:,\ (?:Brgy\.?|Barangay|Bgy\.?)?
     \ ?[A-Z][A-Za-z.]{{1,20}}(?:\ [A-Z][a-z.]{{1,20}}){{0,2}}){{0,4}}
     (?:,?\ [A-Z]{{2}}\ \d{{5}}(?:-\d{{4}})?
-    |,?\ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}|,?\ \d{{4,6}}\b)?""",
+    |,?\ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}|(?:,?\ |-)\d{{4,6}}\b)?""",
 )
 _BY_LANGUAGE: Final[PatternsByLanguage] = {
     "ja": (_JAPANESE,),
@@ -103,8 +160,10 @@ _BY_LANGUAGE: Final[PatternsByLanguage] = {
     "vi": (_VIETNAMESE,),
     "id": (_INDONESIAN,),
     "ms": (_INDONESIAN,),
-    "tl": (_ENGLISH,),
-    "en": (_ENGLISH,),
+    "tl": (_ENGLISH_PARTS, _ENGLISH),
+    "en": (_ENGLISH_PARTS, _ENGLISH),
+    "hi": (_HINDI,),
+    "km": (_KHMER,),
 }
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose addresses are detected."""

@@ -12,7 +12,29 @@ from typing import Any, Final, NamedTuple
 # those that vendors publish for secret scanners. Each key ends where its alphabet ends.
 _FORMATS: Final = {
     # clouds and identity
-    "(?:AKIA|ASIA)": "[A-Z0-9]{16}",
+    "A(?:KIA|SIA|BIA|CCA)": "[A-Z0-9]{16}",
+    "ABSK": "[A-Za-z0-9+/]{100,280}={0,2}",  # Bedrock
+    r"[\w~.]{3}[0-9]Q~": r"[\w~.-]{31,34}",  # Entra ID
+    r"v1\.0-": "[a-f0-9]{24}-[a-f0-9]{146}",  # Cloudflare
+    "cf(?:[au]t|k)_": "[A-Za-z0-9]{48}",
+    "GOOG1E": "[A-Z0-9]{55,57}",
+    "DO(?:00|801)": "[A-Z0-9]{16,20}",
+    "HRKU-": r"[\w-]{36,64}",
+    "AQVN": r"[\w-]{35,38}",  # Yandex
+    r"t1\.": r"[\w-]{10,200}={0,2}\.[\w-]{86}={0,2}",
+    "tskey-[a-z]{3,8}-": r"[\w-]{20,80}",
+    "dnkey-": r"[\w=-]{26}-[\w=-]{52}",
+    "fm[12][ar]?_": "[A-Za-z0-9+/=,_-]{100,1000}",  # Fly.io
+    "fo1_": r"[\w-]{43}",
+    "(?:rnd|nfp)_": "[A-Za-z0-9]{28,44}",
+    "napi_": "[a-z0-9]{64}",
+    "sb_secret_": r"[\w-]{20,60}",
+    "4b1d": "[A-Za-z0-9]{38}",  # ClickHouse
+    r"00D[A-Za-z0-9]{12}!": r"[\w.]{80,120}",  # Salesforce
+    r"amzn\.mws\.": "[a-f0-9-]{36}",
+    "ops_eyJ": "[A-Za-z0-9+/=_-]{200,2000}",  # 1Password
+    "A3-[A-Z0-9]{6}-": "(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}",
+    "p8e-": "[A-Za-z0-9-]{32}",  # Adobe
     "AIza": r"[\w-]{35}",
     "GOCSPX-": r"[\w-]{24,40}",
     r"ya29\.": r"[\w-]{20,1000}",
@@ -28,30 +50,64 @@ _FORMATS: Final = {
     # code and packages
     "gh[pousr]_": "[A-Za-z0-9]{36,251}",
     "github_pat_": r"\w{22,255}",
-    "gl(?:pat|ptt|dt|rt|cbt|ft|soat|oas|agent|imt)-": r"[\w-]{20,64}(?:\.[0-9a-z]{2,20})*",
-    "ATATT3": r"[\w\-=]{50,300}",
+    "gl(?:pat|ptt|dt|rt|cbt|ft|ffct|soat|oas|agent|imt)-": r"[\w-]{20,64}(?:\.[0-9a-z]{2,20})*",
+    "GR1348941": r"[\w-]{20}",
+    "AT[AC]TT3": r"[\w\-=+/]{50,300}",
+    "AKCp": "[A-Za-z0-9]{69}",  # Artifactory
+    "cmVmd": "[A-Za-z0-9]{59}",
+    "CLOJARS_": "[a-f0-9a-z]{60}",
+    "oy2": "[a-z0-9]{43}",  # NuGet
+    "bkua_": "[a-f0-9]{40}",
+    "CCIPAT_": "[A-Za-z0-9]{22}_[a-f0-9]{40}",
+    "sgp_": "(?:[a-f0-9]{16}_|local_)?[a-f0-9]{40}",
+    "slk_": "[a-f0-9]{64}",
+    "sq[apu]_": "[a-f0-9]{40}",  # SonarQube
+    "API-": "[A-Z0-9]{26}",  # Octopus Deploy
+    "(?:pat|sat)\\.": r"[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}",  # Harness
+    "rdme_": "[a-z0-9]{70}",
+    "waka_": "[a-f0-9-]{36}",
+    "(?:sdk|api|mob)-": "[a-f0-9]{8}-(?:[a-f0-9]{4}-){3}[a-f0-9]{12}",  # LaunchDarkly
     "ATBB": "[A-Za-z0-9]{28,40}",
     "npm_": "[A-Za-z0-9]{36}",
     "pypi-": r"[\w-]{50,250}",
     "rubygems_": "[a-f0-9]{48}",
     "dckr_[po]at_": r"[\w-]{24,64}",
-    "hf_": "[A-Za-z]{30,40}",
+    "(?:hf|api_org)_": "[A-Za-z]{30,40}",
     "PMAK-": "[a-fA-F0-9]{24}-[a-fA-F0-9]{34}",
     "lin_(?:api|oauth)_": "[A-Za-z0-9]{32,64}",
-    "figd_": r"[\w-]{30,60}",
+    "fig[dp]_": r"[\w-]{30,60}",
+    "fio-u-": r"[\w-]{64}",
+    "CFPAT-": r"[\w-]{43}",
+    "pnu_": "[A-Za-z0-9]{36}",
+    "ico-": "[A-Za-z0-9]{32}",
     "pscale_(?:tkn|oauth|pw)_": r"[\w=.-]{32,64}",
     "sbp_": "[a-f0-9]{40}",
     # language models
     "sk-": r"(?:[a-z0-9]{2,8}-){0,2}[\w-]{20,250}",
     "gsk_": "[A-Za-z0-9]{40,64}",
-    "xai-": "[A-Za-z0-9]{60,100}",
+    "xai-": r"\w{60,100}",
+    "nvapi-": r"[\w-]{60,80}",
+    "csk-": "[a-z0-9]{40,64}",  # Cerebras
+    "fw_": "[A-Za-z0-9]{20,40}",  # Fireworks
+    "sk_[a-f0-9]": "[a-f0-9]{47}",  # ElevenLabs
+    "wandb_v[0-9]_": r"\w{40,120}",
+    "tvly-": r"[\w-]{24,60}",
+    "jina_": r"[\w-]{40,80}",
+    "apify_api_": "[A-Za-z0-9]{36}",
+    "aio_": "[A-Za-z0-9]{28}",  # Adafruit
     "r8_": "[A-Za-z0-9]{37,40}",
     "pplx-": "[A-Za-z0-9]{40,64}",
     "tgp_v1_": r"[\w-]{32,64}",
     "pcsk_": r"\w{40,100}",
     "lsv2_[ps][tk]_": "[a-f0-9]{32}_[a-f0-9]{10}",
     # payments and shops
-    "[sr]k_(?:live|test|prod)_": "[A-Za-z0-9]{16,250}",
+    "[sra]k_(?:live|test|prod|dev)_": r"[\w-]{16,250}",
+    "pi_[A-Za-z0-9]{24}_secret_": "[A-Za-z0-9]{25}",
+    r"access_token\$production\$": r"[a-z0-9]{16}\$[a-f0-9]{32}",  # Braintree
+    "access-(?:sandbox|development|production)-": "[a-f0-9-]{36}",  # Plaid
+    "EZ[AT]K": "[A-Za-z0-9]{54}",
+    "duffel_(?:test|live)_": r"[\w=-]{43}",
+    "shippo_(?:live|test)_": "[a-fA-F0-9]{40}",
     "whsec_": "[A-Za-z0-9+/=]{16,120}",
     "EAAA": r"[\w-]{56,64}",
     "sq0(?:atp|csp|idp)-": r"[\w-]{22,60}",
@@ -64,12 +120,17 @@ _FORMATS: Final = {
     # mail, chat and telephones
     r"SG\.": r"[\w-]{16,32}\.[\w-]{16,64}",
     "key-": "[a-f0-9]{32}",
-    "xkeysib-": "[a-f0-9]{64}-[A-Za-z0-9]{16}",
+    "x(?:key|smtp)sib-": "[a-f0-9]{64}-[A-Za-z0-9]{16}",
+    "[a-f0-9]{32}-us": "[0-9]{1,2}",  # Mailchimp
+    "re_[A-Za-z0-9]{6,12}_": "[A-Za-z0-9]{18,36}",  # Resend
+    r"sk\.eyJ": r"[\w-]{40,200}\.[\w-]{20,40}",  # Mapbox
+    "[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_": "mmk",  # MaxMind
+    r"hooks\.zapier\.com/hooks/catch/": r"[\w/]{8,40}",
     "xox[abeprs]-": r"[\w-]{10,250}",
     "xapp-[0-9]-": r"[\w-]{20,250}",
     r"hooks\.slack\.com/(?:services|workflows|triggers)/": "[A-Za-z0-9/_-]{20,120}",
     r"discord(?:app)?\.com/api/(?:v[0-9]{1,2}/)?webhooks/": r"[0-9]{17,20}/[\w-]{60,80}",
-    r"webhook\.office\.com/webhookb2/": r"[\w@-]{36,80}/IncomingWebhook/[\w-]{32}/[\w-]{36}",
+    r"(?:[a-z0-9-]{1,60}\.)?webhook\.office\.com/webhookb2/": r"[\w@-]{36,80}/IncomingWebhook/[\w-]{32}/[\w-]{36}",
     r"[MNO][\w-]{23,27}\.": r"[\w-]{6}\.[\w-]{27,40}",  # Discord's bots
     r"[0-9]{8,10}:AA": r"[\w-]{33}",  # Telegram's bots
     "SK[a-f0-9]": "[a-f0-9]{31}",  # Twilio
@@ -80,10 +141,16 @@ _FORMATS: Final = {
     "pat-(?:na|eu)[0-9]-": "[a-f0-9-]{36}",
     "gl(?:sa|c)_": r"[\w+/]{32,400}={0,2}",
     "NRAK-": "[A-Z0-9]{27}",
-    "NR(?:JS|II|AA)-": "[A-Za-z0-9]{19,40}",
-    r"dp\.(?:pt|st|ct|sa)\.": r"[\w.-]{40,64}",
+    "NR(?:JS|II|IQ|BR|AA)-": r"[\w-]{19,40}",
+    "[a-f0-9ux]{32}FFFF": "NRAL",
+    r"dp\.(?:pt|st|ct|sa|scim|audit)\.": r"[\w.-]{40,80}",
+    "ph[xs]_": r"\w{40,50}",  # PostHog
+    "dd[pw]_": "[A-Za-z0-9]{36}",
+    "tfp_": r"[\w.=-]{40,64}",
+    r"sl\.(?:u\.)?": r"[\w=-]{130,1500}",  # Dropbox
+    "A{20}": "[A-Za-z0-9%]{80,110}",  # X, formerly Twitter
     r"dt0c01\.": r"[A-Z0-9]{24}\.[A-Z0-9]{64}",
-    "sntry[su]_": r"[\w=+/]{40,400}",
+    "sntry[aisu]_": r"[\w=+/]{40,400}",
     "pul-": "[a-f0-9]{40}",
     r"[A-Za-z0-9]{14}\.atlasv1\.": r"[\w=-]{60,70}",
     "AGE-SECRET-KEY-1": "[A-Z0-9]{58}",
@@ -95,6 +162,8 @@ _PREFIXED: Final = re.compile(
     re.ASCII,
 )
 _PREFIXES: Final = "|".join(_FORMATS)
+_DUMMY: Final = re.compile(r"EXAMPLE|([^A])\1{7}")
+"""A part of keys in documentation. A run of A is zeros in Base64."""
 _PEM: Final = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[\s\S]{16,16000}?"
     r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
@@ -102,21 +171,32 @@ _PEM: Final = re.compile(
 # A value after a name such as api_key, with letters and digits.
 _NAMED: Final = re.compile(
     r"(?:api[ _-]?key|access[ _-]?key(?:[ _-]?id)?|secret[ _-]?(?:access[ _-]?)?key"
-    r"|account[ _-]?key"
+    r"|(?:account|admin|auth|consumer|deploy|encryption|license|master|server|service|signing"
+    r"|storage|subscription)[ _-]?key"
     r"|(?:client|app|shared|webhook|signing)[ _-]?secret|secret"
-    r"|(?:access|auth|api|refresh|bearer|session|bot|id)?[ _-]?token|private[ _-]?key|bearer)"
-    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=]|=>|is)\s{0,3}|\s)[\"'`]{0,2}"
+    r"|(?:access|auth|api|refresh|bearer|session|bot|id)?[ _-]?token|private[ _-]?key|bearer|ssws"
+    r"|_pat|(?:_|[\"'])auth|[?&](?:sig|code|key)|sess(?:ion)?[_-]?(?:id)?|phpsessid|\bsid"
+    r"|api ?キー|(?:アクセス|シークレット)キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰"
+    r"|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น|कुंजी|टोकन|एपीआई की)"
+    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=]|=>|is|は|是|는|은|คือ|là|adalah)\s{0,3}|\s)[\"'`「]{0,2}"
     r"([A-Za-z0-9_\-./+~]{16,512}={0,2})",
     re.IGNORECASE | re.ASCII,
 )
 _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
-_NAME: Final = re.compile("key|secret|token|bearer")
+_NAMES: Final = (
+    "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth\\W|[?&](?:sig|code)=|sess[a-z_-]{0,8}=|\\bsid="
+    "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी|टोकन|एपीआई"
+)
+_NAME: Final = re.compile(_NAMES)
 _PASSWORD: Final = re.compile(
-    r"(?:(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi)?"
-    r"|(?<![a-z])(?:pwd|db_pass)(?![a-z])"
-    r"|(?<![a-z])pass(?=[:=])|비번|รหัส(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
+    r"(?:(?:temporary|new|initial|current|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
+    r"|(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi"
+    r"| (?:for|of|to|on) (?:(?:the|my|our|your) )?[\w-]{2,20}(?: [\w-]{2,20})?(?= is|:))?"
+    r"|(?<![a-z])(?:pwd|db_pass|pw(?= ?[:=]))(?![a-z])"
+    r"|(?<![a-z])pass(?=[:=])|비번|รหัส(?:ผ่าน)?(?= ?wi-?fi| ?:)(?: ?wi-?fi)?"
     r"|パスワード|暗証番号|密[码碼]|口令|비밀번호|패스워드|암호"
-    r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi)?|kata sandi(?: saya)?|sandi(?: saya)?"
+    r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?sandi(?: saya| wi-?fi)?"
+    r"|(?:ពាក្យ|លេខ)សម្ងាត់"
     r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
     r"[\"'`]{0,2}\s{0,3}(?::|=|is|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?"
     r"\s{0,3}[\"'`「『]{0,2}([!-~]{6,64})",
@@ -125,6 +205,11 @@ _PASSWORD: Final = re.compile(
 # A password of letters alone is one only where a separator or a quote announces it, and its line
 # or quote ends after it: "password: sunflower", but not "Password: at least eight characters".
 _ANNOUNCED: Final = re.compile(r"[:=：][\s\"'`「『]*$|[\"'`「『]$")
+# Words with hyphens need no more than "my passphrase is" before them.
+_WORDS_WITH_HYPHENS: Final = re.compile(
+    r"(?!(?:not|case|too|auto|well|self|user|non|hard|two|one|up|out|re|pre)-)[a-z]{4,}(?:-[a-z]{3,})+",
+    re.IGNORECASE,
+)
 _ENDS: Final = re.compile(r"[\"'`」』]|[,;.]?[ \t]*(?:$|[\r\n])|です|입니다|ครับ|ค่ะ")
 _NO_PASSWORD: Final = re.compile(
     "required|optional|missing|(?:in)?correct|invalid|wrong|unknown|expire[ds]|forgotten|hidden"
@@ -144,32 +229,41 @@ _CODE: Final = re.compile(
     r"|認証(?:コード|番号)|確認コード|ワンタイムパスワード|暗証番号|验证码|驗證碼"
     r"|인증 ?번호|보안 ?코드"
     r"|รหัส ?(?:otp|ยืนยัน|pin)|ओटीपी)"
-    r"(?: (?:saya|anda|ko|của tôi|của bạn))?"
+    r"(?: (?:saya|anda|ko|mo|niyo|của tôi|của bạn))?"
     r"(?:\s{0,2}(?::|=|：|is|は|が|是|为|為|은|는|คือ|là|adalah|ay|है))?"
-    r"\s{0,2}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.,][0-9])",
+    r"[\s\[「『【]{0,3}([0-9]{3,4}[ -]?[0-9]{0,4})(?![A-Za-z0-9_-]|[.][0-9]|,[0-9]{3})"
+    r"|(?<![\w.,])(?:G-)?([0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= (?:is|as) your [^.\n]{0,30}?"
+    r"(?:code|otp|pin\b|password)| adalah kode | là mã |は(?:認証|確認)コード|은 인증번호)",
     re.IGNORECASE,
 )
 _CODE_WORDS: Final = (
-    r"\botp|one[- ]time (?:code|pass|pin)|tac code|\bcvv|\bcvc|\bm?-?pin\b"
+    r"\botp|one[- ]time (?:code|pass|pin)|tac code|\bcvv|\bcvc|\bm?-?pin\b|\d (?:is|as) your "
     r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa) code"
     r"|\bkode |\bmã |認証|確認コード|ワンタイム|暗証番号|验证码|驗證碼|인증|보안|รหัส|ओटीपी"
 )
 _CODE_WORD: Final = re.compile(_CODE_WORDS)
-_CURL_LOGIN: Final = re.compile(
+_COMMANDS: Final = "curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
+_COMMAND: Final = re.compile(
     r"\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']{1,64}:([^\s\"']{3,128})"
+    r"|\b(?:mysql|mariadb)[a-z]{0,6}\b[^\n|;&]{0,200}?\s-p([^\s\"'-][^\s\"']{3,64})"
+    r"|\b(?:sshpass -p|redis-cli\b[^\n|;&]{0,100}?\s-a|docker login\b[^\n|;&]{0,100}?\s-p)"
+    r"[ =]?[\"']?([^\s\"'-][^\s\"']{3,64})"
+    r"|\bConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']([^\s\"']{4,64})[\"']",
+    re.IGNORECASE,
 )
+_ANY_COMMAND: Final = re.compile(_COMMANDS)
 _PASSWORD_WORD: Final = re.compile(
-    "passw|pass[:=]|비번|รหัส|passphrase|passcode|pwd|db_pass|パスワード|暗証番号|密[码碼]|口令|비밀번호"
+    r"passw|pass[:=]|\bpw ?[:=]|សម្ងាត់|비번|รหัส|passphrase|passcode|pwd|db_pass|パスワード|暗証番号|密[码碼]|口令|비밀번호"
     "|패스워드|암호|รหัสผ่าน"
     "|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
 _WORDS: Final = (
-    "key|secret|token|bearer|basic|pass|pwd|private|パス|暗証番号|密码|密碼|口令|비밀번호|비번|패스워드|암호"
+    rf"{_NAMES}|basic|pass|\bpw|private|សម្ងាត់|パス|暗証番号|密码|密碼|口令|비밀번호|비번|패스워드|암호"
     "|รหัส|พาส|mật khẩu|sandi|contraseña|mot de pass|kennwort|पास|://|hf_"
 )
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
-SIGNS: Final = f"(?i:{_WORDS}|curl|{_CODE_WORDS})|{_PREFIXES}"
+SIGNS: Final = f"(?i:{_WORDS}|{_COMMANDS}|{_CODE_WORDS})|{_PREFIXES}"
 """Words before secrets and passwords, and the prefixes of keys."""
 _PLACEHOLDER: Final = re.compile(
     r"^[<\[{$%*xX.]|\*{3}|your[_-]|example|placeholder|changeme|^(?:password|passwd|pass|pwd)$",
@@ -194,7 +288,7 @@ def find_secrets(text: str) -> Iterator[Secret]:
     lower = text.lower()
     if _may_hold_key().search(text):
         for match in _PREFIXED.finditer(text):
-            if _is_mixed(match.group()):
+            if _is_mixed(match.group()) and _DUMMY.search(match.group()) is None:
                 yield Secret("secret", *match.span())
     if "PRIVATE KEY" in text:
         yield from (Secret("secret", *match.span()) for match in _PEM.finditer(text))
@@ -221,11 +315,11 @@ def _passwords(text: str, lower: str) -> Iterator[tuple[int, int]]:
     if _PASSWORD_WORD.search(lower):
         yield from _named_passwords(text)
     if _CODE_WORD.search(lower):
-        yield from (match.span(1) for match in _CODE.finditer(text))
+        yield from (match.span(match.lastindex or 0) for match in _CODE.finditer(text))
     if "://" in text:
         yield from _logins(_URL_PASSWORD, text)
-    if "curl" in lower:
-        yield from _logins(_CURL_LOGIN, text)
+    if _ANY_COMMAND.search(lower):
+        yield from _logins(_COMMAND, text)
 
 
 def _named_passwords(text: str) -> Iterator[tuple[int, int]]:
@@ -234,16 +328,18 @@ def _named_passwords(text: str) -> Iterator[tuple[int, int]]:
         start, end = match.start(1), match.start(1) + len(value)
         if _WORD_CHAR.match(text, start - 1):
             continue  # the name is part of a word or a URL, such as PASSWORD@host
-        announced = _ANNOUNCED.search(text, match.start(), start) and _ENDS.match(text, end)
+        announced = (
+            _ANNOUNCED.search(text, match.start(), start) or _WORDS_WITH_HYPHENS.fullmatch(value)
+        ) and _ENDS.match(text, end)
         if len(value) >= 6 and _is_password(value, announced=announced is not None):
             yield start, end
 
 
 def _logins(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
-    """Yield the passwords that follow a user name and a colon."""
+    """Yield the passwords that follow a user name and a colon, or the option of a command."""
     for match in pattern.finditer(text):
-        if _PLACEHOLDER.search(match.group(1)) is None:
-            yield match.span(1)
+        if _PLACEHOLDER.search(match[match.lastindex or 0]) is None:
+            yield match.span(match.lastindex or 0)
 
 
 def _is_password(value: str, *, announced: bool) -> bool:

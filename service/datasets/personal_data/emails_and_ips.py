@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 _EMAIL: Final = re.compile(
-    r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
+    r"(?<![\w.+\-À-ɏ])(?!git@[\w.-]+:)[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@"
+    r"(?:[A-Za-z0-9-]{1,63}\.){1,8}(?!(?:png|jpe?g|gif|svg|webp|js|css|json|pdf|txt)\b)[A-Za-z]{2,24}\b",
     re.ASCII,
 )
 # Addresses with letters of other scripts (RFC 6531). Vowel signs are no word characters, so their
@@ -44,7 +45,7 @@ _IPV6: Final = re.compile(
     re.ASCII,
 )
 _VERSION: Final = re.compile(
-    r"(?:\bv(?:er(?:sion)?)?s?\b|\brelease\b|\bbuild\b|firmware|driver|バージョン|版本|버전"
+    r"(?:\bv(?:er(?:sion)?)?s?\b|\b(?:up|down)graded? (?:from|to)\b|\brelease\b|\bbuild\b|firmware|driver|バージョン|版本|버전"
     r"|เวอร์ชัน|phiên bản|versi|section|chapter|第)\W{0,3}(?:\w{1,10}\W)?$",
     re.IGNORECASE,
 )
@@ -100,6 +101,6 @@ def _is_host_address(written: str) -> bool:
         address = ipaddress.ip_address(written)
     except ValueError:
         return False
-    if address.version == 4 and address.packed[0] == 0:
+    if address.version == 4 and address.packed[0] in (0, 255):  # 255: a network mask
         return False
     return not (address.is_loopback or address.is_unspecified or address.is_multicast)

@@ -24,20 +24,25 @@ class _Labeled(NamedTuple):
 
 _MONTH: Final = (
     "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}|januari|februari|maret|mei|juni"
-    "|juli|agustus|oktober|desember|มกราคม|กุมภาพันธ์|มีนาคม|เมษายน|พฤษภาคม|มิถุนายน|กรกฎาคม|สิงหาคม"
+    "|juli|agustus|oktober|desember|enero|pebrero|marso|abril|mayo|hunyo|hulyo|agosto|setyembre"
+    "|oktubre|nobyembre|disyembre|มกราคม|กุมภาพันธ์|มีนาคม|เมษายน|พฤษภาคม|มิถุนายน|กรกฎาคม|สิงหาคม"
     "|กันยายน|ตุลาคม|พฤศจิกายน|ธันวาคม|[ก-ฮ]{1,2}\\.[ก-ฮ]{1,2}\\.|tháng \\d{1,2}"
     "|जनवरी|फ़?रवरी|मार्च|अप्रैल|मई|जून|जुलाई|अगस्त|सितंबर|अक्टूबर|नवंबर|दिसंबर"
 )
 _DATE: Final = (
     r"(?:19|20|25)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20|25)?\d\d"
-    rf"|\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?i:{_MONTH})(?:,? (?:năm )?\d{{4}})?"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?(?: of| ng)? (?i:{_MONTH})(?:,? (?:năm |พ\.ศ\. ?)?\d{{4}})?"
     rf"|(?i:{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?"
     r"|(?:\d{4}|(?:明治|大正|昭和|平成|令和) ?\d{1,2}|民國 ?\d{2,3})"
     r" ?[年년] ?\d{1,2} ?[月월] ?\d{1,2} ?[日일]"
     r"|(?:19|20)\d{6}"
 )
+_LONG_AGO: Final = re.compile(r"(?<!\d)1[0-8]\d\d(?!\d)|明治")
+"""Years in which nobody was born who is still alive."""
+_NOBODY: Final = re.compile(r"\b(?:app|band|brand|company|firm|idea|project|startup) was $")
 _PLATE: Final = (
-    r"[A-Z]{2}[ -]?\d{1,2}[ -]?[A-Z]{1,3}[ -]?\d{4}|\d{2}[A-Z]{1,2}\d?[ -]?\d{3}\.?\d{2}"
+    r"[A-Z]{2}[ -]?\d{1,2}[A-Z]?[ -]?[A-Z]{1,3}[ -]?\d{4}|[A-Z]{2}\d{2} [A-Z]{3}|\d[A-Z]{3}\d{3}"
+    r"|[A-Z]{3}[ -]?\d{2,3}[ -]?[A-Z]{2}|\d{2}[A-Z]{1,2}\d?[ -]?\d{3}\.?\d{2}"
     r"|[A-Z]{1,3}[ -]?\d{1,4}(?:[ -]?[A-Z]{1,3})?|\d{1,4}[ -]?[A-Z]{2,3}"
     r"|[一-鿿][A-Z] ?[·・]? ?[A-Z0-9]{5,6}|[一-鿿]{1,4} ?\d{2,3} ?[ぁ-ん] ?\d{1,2}-?\d{2}"
     r"|\d{2,3}[가-힣] ?\d{4}|\d?[ก-ฮ]{2}[ -]?\d{1,4}"
@@ -50,31 +55,36 @@ _LABELED: Final = (
         r"|\b(?:account|acct) (?:no|number|#)|\bifsc(?: code)?|\bsort code"
         r"|口座番号|口座|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
         r"|(?:số tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brekening"
-        r"|खाता (?:संख्या|नंबर)|account ko",
-        r"[A-Z]{4}0[A-Z0-9]{6}|\d{2}-\d{2}-\d{2}|\d(?:[ -]?\d){5,17}",
+        r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី"
+        r"|, acc(?:oun)?t|(?:支店|銀行) ?(?:普通|当座)(?:預金)?"
+        r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
+        r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
     ),
     _Labeled("iban", r"\biban\b", r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?"),
     _Labeled(
         "birth_date",
-        r"date of birth|birth ?date|birthday|\bd\.?o\.?b\b\.?|\bborn(?: on)?|生年月日|誕生日|生まれ"
+        r"date of birth|birth ?date|birthday|\bd\.?o\.?b\b\.?|生年月日|誕生日|生まれ"
+        r"|\bborn(?: on)?"
         r"|出生(?:日期|年月日?|于|於)?|生日|생년월일|생일"
         r"|วัน(?: เดือน ปี)?เกิด|เกิด(?:วันที่|เมื่อ)?"
-        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir|\blahir|जन्म ?(?:तिथि|तारीख|दिन)?"
-        r"|kaarawan|kapanganakan|ipinanganak",
+        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir|\blahir(?: di [A-Z][a-z]{2,20},)?"
+        r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
+        r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត",
         _DATE,
     ),
     _Labeled(
         "drivers_license",
-        r"(?:driver'?s?|driving) licen[cs]e|運転免許証?(?:番号)?|免許証番号"
+        r"(?:driver'?s?|driving) licen[cs]e|\bdl (?:no|number)|運転免許証?(?:番号)?|免許証番号"
         r"|驾驶?[证照]|駕[照駛]執?照?|운전면허"
-        r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái xe|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
+        r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái(?: xe)?|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
         r"|lisensya",
-        r"(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}|[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]\d{2}-\d{2}-\d{6}",
+        r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
+        r"|[A-Z]\d{2}-\d{2}-\d{6}",
     ),
     _Labeled(
         "license_plate",
         r"licen[cs]e plate|plate (?:no|number)|number plate"
-        r"|(?:vehicle|car) (?:no|number|registration)|\bplaka"
+        r"|(?:vehicle|car|bike) (?:no|number|reg(?:istration)?)\b|\bplaka|फ़?लाइसेंस प्लेट|ស្លាកលេខ"
         r"|ナンバー(?:プレート)?|車両番号|车牌(?:号码?)?|車牌(?:號碼?)?|차량 ?번호|번호판"
         r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)"
         r"|\bnopol|nomor polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
@@ -82,15 +92,24 @@ _LABELED: Final = (
     ),
     _Labeled(
         "coordinates",
-        r"\bgps\b|coordinates?|\blat(?:itude)?\b|\blocation|緯度|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
+        r"\bgps\b|coordinates?|\blat(?:itude)?\b|\blocation(?: pin)?|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
-        r"(?:lon(?:gitude)?|lng|経度|经度|經度)?[:= ]{0,2}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
+        r"[\"']?(?:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
         rf"|{_DEGREES} ?[NS],? ?{_DEGREES} ?[EW]",
     ),
     _Labeled("us_ssn", r"\bssn\b|social security(?: (?:no|number))?", r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
-    _Labeled("ng_nin", r"\bnin\b|national identification number", r"\d{11}"),
-    _Labeled("ng_bvn", r"\bbvn\b|bank verification number", r"\d{11}"),
+    _Labeled("ng_nin", r"\bnin\b|national identification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
+    _Labeled("ng_bvn", r"\bbvn\b|bank verification number", r"\d{4}[ -]?\d{3}[ -]?\d{4}"),
+    _Labeled("in_gstin", r"\bgst(?:in)?\b", r"(?i:\d{2}[a-z]{5}\d{4}[a-z][1-9a-z]z[0-9a-z])"),
+    _Labeled(
+        "crypto_address",
+        r"\b(?:bitcoin|btc|eth|usdt|trx|tron|xrp|ripple|doge(?:coin)?|litecoin|solana|sol|cardano"
+        r"|ada|wallet|deposit)\b(?: (?:wallet|deposit))?(?: address)?|ウォレット|钱包(?:地址)?|錢包(?:地址)?"
+        r"|지갑(?: ?주소)?|กระเป๋า|địa chỉ ví|dompet",
+        r"(?=[A-Za-z]{0,40}\d)(?=[1-9A-Z]{0,40}[a-z])(?=[1-9a-z]{0,40}[A-Z])"
+        r"[1-9A-HJ-NP-Za-km-z]{25,64}|addr1[0-9a-z]{50,110}",
+    ),
     _Labeled(
         "id_npwp",
         r"\bnpwp\b",
@@ -99,13 +118,17 @@ _LABELED: Final = (
 )
 # Between a word and its value: "number", "is" and "my" in each language, and marks.
 _BETWEEN: Final = (
-    r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
+    r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
     r"is|was|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|the|my|his|her|on"
-    r"|bank|account|vào|ผม|ฉัน){0,8}?"
+    r"|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์|กรุง(?:ไทย|เทพ)"
+    r"|bca|bri|bni|mandiri|bdo|bpi|hdfc|sbi|icici|gtbank|[đd]:|នៃ|គឺ|៖){0,8}?"
 )
 _OWN: Final = {
     "mac_address": r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"
-    r"(?![\w:-])",
+    r"(?![\w:-])|(?<![\w.:-])(?=[0-9.]{0,13}[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![\w.:-])",
+    "coordinates": rf"(?<![\w.]){_DEGREES} ?[NS],? ?{_DEGREES} ?[EW](?!\w)"
+    r"|(?:(?<=[?&]q=)|(?<=ll=)|(?<=/@))-?\d{1,2}\.\d{4,},-?\d{1,3}\.\d{4,}",
+    "birth_date": rf"(?<![\w/.-])(?:{_DATE})(?= ?(?:生まれ|生(?![一-鿿])|出生(?![率地])|생(?:이|입|인|\W|$)))",
     "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
     r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
     "in_gstin": r"(?<!\w)\d{2}[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
@@ -114,7 +137,8 @@ _OWN: Final = {
 
 SIGNS: Final = "(?i:{})|{}".format(
     "|".join(one.words for one in _LABELED),
-    r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9A-Za-z]{26}|\d[A-Z]{5}\d{4}[A-Z]",
+    r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9A-Za-z]{26}|\d[A-Z]{5}\d{4}[A-Z]"
+    r"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]|\d°\d|(?:[?&]q=|ll=|/@)-?\d|\d ?日? ?(?:生|出生)|[일\d] ?생",
 )
 """The words, and parts of values that need none."""
 
@@ -129,16 +153,21 @@ def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
     for index in words.Match(text.encode("utf-8", "replace")) or ():
         one = _LABELED[index]
         for match in _pattern(one).finditer(text):
-            yield one.kind, *match.span(1)
+            if one.kind != "birth_date" or not (
+                _LONG_AGO.search(match[1]) or _NOBODY.search(text, 0, match.start())
+            ):
+                yield one.kind, *match.span(1)
 
 
 def _is_own(kind: str, value: str) -> bool:
     """Return whether a value has the check digits of its kind."""
+    if kind != "crypto_address":
+        return kind != "birth_date" or not _LONG_AGO.search(value)
     if kind == "crypto_address" and value[0] in "13":
         from stdnum import bitcoin
 
         return bool(bitcoin.is_valid(value))
-    return kind != "crypto_address" or any(c.isdigit() for c in value)
+    return any(c.isdigit() for c in value)
 
 
 @lru_cache(maxsize=1)

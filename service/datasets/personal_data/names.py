@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from service.datasets.personal_data.kinds import GuardedPattern, guards_of, patterns_of
-from service.datasets.personal_data.names_by_list import EATERIES, KOREAN_FAMILIES
+from service.datasets.personal_data.names_by_list import EATERIES, KOREAN_FAMILIES, ZH_FAMILY
 
 _TITLES = frozenset(
     [
@@ -28,8 +28,10 @@ _TITLES = frozenset(
 _NAME_FEATURE: Final = "人名"
 # MeCab's output format: for each word, only the field in which the dictionary marks names.
 _ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
-SIGNS: Final = "[ァ-ヺ一-鿿]{2}"
+SIGNS: Final = "[ァ-ヺ一-鿿々]{2}"
 """Characters that are used in Japanese names."""
+_JAPANESE_GAPS: Final = ("", " ", "\u3000")
+_JAPANESE_LABEL: Final = re.compile(r"(?:名前|氏名|担当者?|宛名|名義|カナ|がな|契約者|受取人)[:：は\s]\s?$")
 _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
 
 
@@ -53,16 +55,30 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         if start < 0:  # the tagger changed the spelling
             run = []
             continue
-        glued = bool(run) and run[-1][1] == start
+        # A space may be between the parts of a name, and before a title.
+        glued = bool(run) and text[run[-1][1] : start] in _JAPANESE_GAPS
         at = start + len(word.surface)
         if _is_name(word):
+            if run and not glued and _is_complete(text, run):
+                yield run[0][0], run[-1][1]
             run = [*run, (start, at)] if glued else [(start, at)]
             continue
-        if run and (len(run) > 1 or (glued and word.surface in _TITLES)):
+        titled = glued and word.surface in _TITLES and text[run[0][0] - 1 : run[0][0]] != "@"
+        if run and (titled or _is_complete(text, run)):
             yield run[0][0], run[-1][1]
         run = []
-    if len(run) > 1:
+    if run and _is_complete(text, run):
         yield run[0][0], run[-1][1]
+
+
+def _is_complete(text: str, run: Sequence[tuple[int, int]]) -> bool:
+    """Return whether words are a family and a given name, or one of them where a name must be."""
+    start, end = run[0][0], run[-1][1]
+    return (
+        len(run) > 1
+        or text.startswith(("と申", "と言います"), end)
+        or _JAPANESE_LABEL.search(text, max(start - 8, 0), start) is not None
+    )
 
 
 def find_name_words(text: str) -> Iterator[tuple[int, int]]:
@@ -117,12 +133,17 @@ def _check_room(folder: Path) -> None:
 
 _CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
-    r"(?!(?:Excel|Word|Office|Pepper|Windows|Teams|Access|Outlook|Customer|Support|Service"
-    r"|Sir|Madam"
+    r"(?!(?:Excel|Word|Office|Pepper|Martens|Fields|Coffee|Clean|Muscle|Potato|Oetker|Scholl|Robot"
+    r"|Windows|Teams|Access|Outlook|Customer|Support|Service|Team|Sir|Madam|New|Here|Required|Executive"
+    r"|Financial|Operating|Technology|Justice|Minister|Officer"
     r"|Mr|Mrs|Ms|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
 )
-_NAME: Final = rf"{_NOT_NAMES}{_CAP}(?:(?: [A-Z]\.)? {_NOT_NAMES}{_CAP}){{0,3}}"
-_FULL_NAME: Final = rf"{_NOT_NAMES}{_CAP}(?:(?: [A-Z]\.)? {_NOT_NAMES}{_CAP}){{1,3}}"
+_MORE: Final = (
+    rf"(?:(?: [A-Z]\.)? (?:(?:de la|dela|de los|delos|del|de|da|van der|van|von|bin|binti) )?"
+    rf"{_NOT_NAMES}{_CAP})"
+)
+_NAME: Final = rf"(?:Ma\. )?{_NOT_NAMES}{_CAP}{_MORE}{{0,3}}"
+_FULL_NAME: Final = rf"(?:Ma\. )?{_NOT_NAMES}{_CAP}{_MORE}{{1,3}}"
 
 _VI_WORD: Final = r"[A-ZĐĂÂÊÔƠƯÀ-ÝẠ-Ỹ][a-zà-ýđăơưạ-ỹ]{0,6}"
 _VI_FAMILY: Final = (
@@ -131,18 +152,20 @@ _VI_FAMILY: Final = (
     r"|Tô|Cao|Lâm|Đào|Lương|Trương|Hà|Tạ|Thái|Châu|Quách|La|Phùng|Vương|Tống|Kiều|Chu|Tăng)"
 )
 
-_ZH_FAMILY: Final = (
-    r"(?:欧阳|歐陽|司马|司馬|上官|诸葛|諸葛"
-    r"|[王李张張刘劉陈陳杨楊黄黃赵趙吴吳周徐孙孫马馬朱胡郭何林罗羅郑鄭梁谢謝宋唐许許"
-    r"韩韓冯馮邓鄧曹彭曾肖蕭田董潘袁蔡蒋蔣余于杜叶葉程魏苏蘇吕呂丁任卢盧姚沈钟鍾姜崔谭譚陆陸范汪廖石金贾賈韦韋夏付方邹鄒"
-    r"熊白孟秦邱侯江尹薛闫段雷龙龍黎史陶贺賀毛郝顾顧龚龔邵万萬覃武钱錢戴严嚴莫孔向汤湯])"
-)
 _ZH_GIVEN: Final = r"(?![先小女老经經])[一-龥]{1,2}"
 _ZH_TITLE: Final = r"(?:先生|女士|小姐|老师|老師|经理|經理|太太|同学|同學|医生|醫生|教授|主任)"
 
 _KO_FAMILY: Final = rf"(?:남궁|황보|선우|[{KOREAN_FAMILIES}])"
 _KO_NOT: Final = r"(?![가-힣]{2}자|고객사|임직원|한국인|여러분|우리들|이분들|조합원|전문가)"
 _KO_NAME: Final = rf"{_KO_NOT}{_KO_FAMILY}[가-힣]{{2}}"
+
+_HI_PARTICLE: Final = (
+    "(?:जी|का|की|के|को|से|ने|है|हैं|हूँ|हूं|था|थी|थे|और|या|व|एवं|बोल|में|मैं|पर|तक|द्वारा|नहीं|क्या|यह|वह|सही|गलत|अभी|भी|तो|कौन|मेरा|आपका"
+    "|कब|कहाँ|कहां|कैसे|क्यों|कितना|कितने|आयु|उम्र|नंबर|कंपनी|संस्था|मंदिर|अनिवार्य)"
+)
+_HI_WORD: Final = rf"(?!{_HI_PARTICLE}(?![ऀ-ॿ]))[ऀ-ॣॱ-ॿ]{{2,16}}"
+_HI_END: Final = r"(?![ऀ-ॣॱ-ॿ])"
+_HI_NAME: Final = rf"{_HI_WORD}(?: {_HI_WORD}){{1,3}}{_HI_END}"
 
 _TH_TITLE: Final = r"(?:นางสาว|นาย|นาง|น\.ส\.|(?<!ขอบ)คุณ|ด\.ช\.|ด\.ญ\.|ดร\.)"
 # คุณ also means "you", and starts other words.
@@ -165,20 +188,39 @@ _ID_NOT_AFTER: Final = "".join(
     f"(?<!{word.title()} )" for word in (*EATERIES, "mie", "makan", "bebek", "gudeg")
 )
 
+_PERSONS: Final = (
+    "[Cc]ustomer|[Rr]ecipient|[Pp]atient|[Cc]lient|[Ee]mployee|[Pp]assenger|[Gg]uest|[Ss]tudent|[Ss]ender"
+    "|[Ss]hip to|[Dd]eliver to|[Aa]ttn|[Cc]ontact|[Tt]enant|[Bb]eneficiary|[Nn]ext of [Kk]in"
+)
+_RELATIVES: Final = (
+    "wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother|sister|friend|colleague|boss"
+    "|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|teacher"
+)
+_KM_NAME: Final = r"[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
+
 _ENGLISH: Final = GuardedPattern(
-    r"Mr|Ms|Miss|Dr|Prof|Name|name|I am|I'm|his is|Sincerely|egards|stomer:|cipient:",
-    rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? ({_NAME})",
-    rf"\b(?:[Mm]y name is|[Nn]ame's) ({_NAME})",
-    rf"\b(?:I am|I'm|[Tt]his is|[Nn]ame: ?|[Cc]ustomer: ?|[Rr]ecipient: ?) ?({_FULL_NAME})",
-    rf"\b(?:[Rr]egards|Sincerely),\s{{1,3}}({_FULL_NAME})",
+    r"Mr|Ms|Miss|Dr|Prof|Alhaj|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam|I am|I'm|his is"
+    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS}):|(?:my|[Mm]y|his|her) (?:{_RELATIVES})\b|"
+    r"bol rah",
+    rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty)\.? ({_NAME})",
+    rf"\b(?:[Mm]y (?:full )?name is|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from|calling|here)\b)"
+    rf"|(?:[Ff]irst|[Ll]ast|[Gg]iven|[Ss]ur|[Ff]amily|[Mm]iddle)[ _]?[Nn]ame[\"']?:) [\"']?({_NAME})",
+    rf"\b(?:I am|I'm|[Tt]his is|(?:{_PERSONS}): ?|(?<!Brand )(?<!Product )(?<!File )[Nn]ame: ?"
+    rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee|[Ss]tudent)[ _]?"
+    rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",
+    rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])",
+    rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
+    rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers|[Tt]ruly),\s{{1,3}}({_FULL_NAME})",
 )
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "en": (_ENGLISH,),
     "tl": (
         _ENGLISH,
         GuardedPattern(
-            r"[Ss]i |pangalan|\b[Kk]ay\b|\b(?:Gng|Bb|G)\.",
-            rf"\b(?:[Aa]ko si|[Aa]ng pangalan ko ay|[Pp]angalan:) ({_NAME})",
+            r"[Ss]i |[Pp]angalan|\b[Kk]ay\b|\b(?:Gng|Bb|G)\.|[Ss]alamat",
+            rf"\b(?:[Aa]ko (?:po )?si|[Aa]ng pangalan (?:ko|niya|ng (?:anak|asawa|nanay|tatay|kapatid) ko)"
+            rf" ay|[Pp]angalan:) ({_NAME})",
+            rf"\b[Ss]alamat(?: po)?,\s{{1,3}}({_FULL_NAME})",
             rf"\b(?:G|Gng|Bb)\. ({_NAME})|\b(?:Ginoong|Ginang|Binibining|Aling|Mang|Kuya"
             rf"|Ate) ({_NAME})",
             rf"\b(?:[Ss]i|[Kk]ay|ni) ({_FULL_NAME})",
@@ -201,11 +243,17 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             r"|[Tt]ôi là|[Gg]ửi"
             rf"|[Kk]hách hàng:?|[Hh]ọ (?:và )?tên:?|[Cc]hào) ({_VI_FAMILY}(?: {_VI_WORD}){{1,4}})",
         ),
+        GuardedPattern(
+            " tên ",
+            rf"\b(?:[Ee]m|[Mm]ình|[Tt]ôi|[Cc]on|[Cc]háu|[Cc]hị|[Aa]nh|[Bb]ạn) tên (?:là )?"
+            rf"({_VI_WORD}(?: {_VI_WORD}){{1,3}})",
+        ),
     ),
     "th": (
         GuardedPattern(
             r"นาย|นาง|น\.ส\.|คุณ|ด\.ช\.|ด\.ญ\.|ดร\.|ชื่อ",
             rf"{_TH_TITLE} ?({_TH_NAME})",
+            rf"(?<!ขอบ)คุณ ?({_TH_NOT}[ก-๙]{{4,12}}) (?=โทร|สั่ง|ติดต่อ|แจ้ง|บอก|ส่ง|ขอ|รับ)",
             rf"(?:ผม|ฉัน|หนู|เรา)ชื่อ ?({_TH_NAME})|ชื่อ(?:-นามสกุล|ผู้รับ"
             rf"|ลูกค้า) ?:? ?({_TH_NAME})",
         ),
@@ -221,14 +269,34 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             r"|\W|$)",
         ),
     ),
+    "hi": (
+        GuardedPattern(
+            "नाम|श्री|कुमारी|सुश्री|डॉ|प्रिय|धन्यवाद|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|बोल रह",
+            rf"(?:मेरा|मेरी|उनका|उसका)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= है)",
+            rf"(?<![ऀ-ॿ])(?:श्री|श्रीमती|सुश्री|कुमारी|डॉ\.?|डॉक्टर) (?!कृष्ण|राम |गणेश|हनुमान|सत्य |गुरु )({_HI_NAME})"
+            rf"(?= {_HI_PARTICLE}|[,।.:\n]|$)",
+            rf"(?:नाम|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|प्राप्तकर्ता|प्रेषक) ?[:：–-]\s?({_HI_NAME})",
+            rf"प्रिय ({_HI_WORD}(?: {_HI_WORD}){{0,2}})(?= जी)",
+            rf"मैं ({_HI_WORD}(?: {_HI_WORD}){{0,2}})(?= बोल रह[ाीे])",
+            rf"धन्यवाद,?\s{{1,3}}({_HI_NAME})$",
+        ),
+    ),
+    "ja": (
+        GuardedPattern(
+            "カナ|がな",
+            r"(?:フリ|ふり)(?:ガナ|がな)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
+        ),
+    ),
+    "km": (
+        GuardedPattern(
+            "ឈ្មោះ|លោក|អ្នកស្រី|កញ្ញា",
+            rf"(?:ខ្ញុំឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
+        ),
+    ),
     "zh": (
         GuardedPattern(
-            rf"{_ZH_TITLE}|我叫|我是|姓名|人[：:]|名字",
-            rf"({_ZH_FAMILY}{_ZH_GIVEN})(?={_ZH_TITLE}(?![一-龥]{{0,2}}(?:活动|花)))",
-            rf"(?:我叫|我是|姓名(?:是|[：:])|名字(?:是|叫)|(?:联系|聯絡|收件|收货|收貨)人(?:是"
-            rf"|[：:]))"
-            rf" ?({_ZH_FAMILY}{_ZH_GIVEN})(?![一-龥]|$)",
-            rf"(?:我叫|我是|姓名[：:]|人[：:]) ?({_ZH_FAMILY}{_ZH_GIVEN})$",
+            _ZH_TITLE,
+            rf"({ZH_FAMILY}{_ZH_GIVEN})(?={_ZH_TITLE}(?![一-龥]{{0,2}}(?:活动|花)))",
         ),
     ),
 }

@@ -263,7 +263,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
     _id(
         "in_aadhaar",
         "India",
-        r"[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}",
+        r"\d{4}[ -]?\d{4}[ -]?\d{4}",
         _by_stdnum("in_.aadhaar"),
         "hi",
         r"aa?dhaa?r|uidai|आधार",

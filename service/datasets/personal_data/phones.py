@@ -21,12 +21,15 @@ def _words(*alternatives: str) -> re.Pattern[str]:
 
 
 PHONE: Final = _words(
-    r"\b(?:my|his|her|our) number\b|(?<!philsys )number ko|numero ko(?! sa)"
+    r"\b(?:my|his|her|our|mera|meri) (?:(?:gcash|jio|airtel|mtn|smart|globe"
+    r"|home|office|work|new|old|other|second|personal) )?number\b"
+    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number ko|numero ko(?! sa)|लैंडलाइन|दूरभाष|व्हाट्स"
+    r"|दूरसंचार|លេខខ្ញុំ|លេខទាក់ទង"
     r"|nomor (?:saya|aku)|제 번호|내 번호"
     r"|我的号码|我的號碼|私の番号|微信|打[俾给給]|số (?:của|máy|em|tôi|mình)|เบอร",
     r"\b(?:tele)?phones?\b|\btel(?:e|p)?\b|\bmobiles?\b|\bcell(?:phone)?s?\b|\bwhats ?app\b|\bwa\b",
     r"\bcall(?:ing|ed| me| us)?\b|\bring\b|\bdial\b|\breach (?:me|us|him|her)\b|\btext me\b"
-    r"|\bsms\b",
+    r"|\bsms\b|\bgsm\b|\bmob\b|\bgcash\b|\btelegram\b|\b(?:land|office |home |direct )line\b",
     r"\bfax\b|\bhotline\b|\bcontact(?: no\.?| number)?\b|\bviber\b|\bline id\b",
     r"電話|携帯|ﾃﾙ|℡|連絡先|ダイヤル|ファックス|ケータイ|スマホ",
     r"电话|手机|拨打|致电|联系|座机|來電|电联|電話|手機|撥打|聯絡|致電|傳真|传真",
@@ -36,7 +39,7 @@ PHONE: Final = _words(
     r"telepon|telpon|\btelp\b|\bhp\b|ponsel|hubungi|handphone|kontak|\bno\.? ?wa\b",
     r"telefon|telepono|tawag(?:an|in)?|numero ko|selpon|kontakin|i-text",
     r"téléphone|portable|appelez|teléfono|celular|llam[ae]|telefone|ligue|telefono|cellulare",
-    r"rufnummer|handy|anruf|rufen|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर",
+    r"ទូរ(?:ស័ព្ទ|សព្ទ)|ទំនាក់ទំនង|ទាក់ទង|ហៅ|តេឡេក្រាម|តេលេក្រាម|rufnummer|handy|anruf|rufen|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर",
 )
 OTHER: Final = _words(
     r"\border(?:s|ed)?\b|\binvoices?\b|\bbills?\b|\breceipts?\b|\btrack(?:ing)?\b"
@@ -69,7 +72,8 @@ OTHER: Final = _words(
     r"|pembelian|tagihan|\bseri\b",
     r"resibo|bestell|rechnung|sendung|artikel|commande|facture|colis|pedido|factura|fatura"
     r"|ordine|fattura",
-    r"ऑर्डर|चालान|इनवॉइस|बिल|ट्रैकिंग|उत्पाद|संदर्भ",
+    r"ऑर्डर|चालान|इनवॉइस|बिल|ट्रैकिंग|उत्पाद|संदर्भ|पीएनआर|आईडी|रेफ़?रेंस|शिकायत संख्या|खाता|टिकट|यूटीआर"
+    r"|\bpnr\b|\butr\b|\bmeter\b|\bref(?:erence)? no|បញ្ជាទិញ|វិក្កយបត្រ|លេខកូដ|តម្លៃ|គណនី|ប្រតិបត្តិការ",
 )
 CARD: Final = _words(
     r"\bcards?\b|\bvisa\b|master ?card|\bamex\b|american express|\bjcb\b|union ?pay"
@@ -123,11 +127,11 @@ def _last(pattern: re.Pattern[str], window: str) -> int:
 # Spellings of a telephone number with fewer digits are not searched for.
 _MIN_DIGITS: Final = 8
 _END: Final = r"(?![\w-]|\.\d)"
-_START: Final = r"(?<![\w.\-/#])"
+_START: Final = r"(?<![\w\-/#])(?<!\d\.)"
 # Numbers with a country code or a leading zero; then numbers without either, which need a word
 # before them, except for mobile numbers in China and India.
 _PHONE: Final = re.compile(_START + r"(?:\+\d|\(?0)(?:[ \-.()]{0,2}\d){6,14}" + _END, re.ASCII)
-_SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){7,10}" + _END, re.ASCII)
+_SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){7,12}" + _END, re.ASCII)
 _MOBILE: Final = re.compile(r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}|[6-9]\d{4}[ -]?\d{5}", re.ASCII)
 _ZERO: Final = re.compile(r"(\+\d{1,3}[ \-.]?)\(0\)")
 _DIALED: Final = re.compile(r"(?:001[03]?|002|008|009|0011|010|011|00)[ \-.]?(?=[1-9])")
@@ -144,6 +148,7 @@ _REGIONS: Final[dict[str, tuple[str, ...]]] = {
     "ms": ("MY",),
     "tl": ("PH",),
     "hi": ("IN",),
+    "km": ("KH",),
     "de": ("DE", "AT", "CH"),
     "fr": ("FR",),
     "es": ("ES",),
@@ -153,7 +158,7 @@ _REGIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 # English is used everywhere, so a national number in an English text is valid if it is valid
 # in any of these regions.
-_ENGLISH: Final = ("GB", "SG", "IN", "MY", "PH", "AU", "US")
+_ENGLISH: Final = ("GB", "SG", "IN", "MY", "PH", "AU", "US", "NG", "KH")
 _ALL: Final = tuple(
     dict.fromkeys(region for regions in (*_REGIONS.values(), _ENGLISH) for region in regions)
 )
@@ -184,7 +189,11 @@ def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
             if clue == "other" or _DATE.fullmatch(written):
                 continue
             if clue == "phone":
-                if forms_of(written, at_home) or forms_of(written, _ALL):
+                if (
+                    forms_of(written, at_home)
+                    or forms_of(written, _ALL)
+                    or (pattern is _SHORT and forms_of("+" + written, at_home))
+                ):
                     yield Phone(start, end, possible=False)
             elif pattern is _PHONE or (inland and _MOBILE.fullmatch(written)):
                 if forms_of(written, at_home):

@@ -152,13 +152,15 @@ def _token(prefix: str, count: int, alphabet: str = _LETTERS_AND_DIGITS, tail: s
 _ALPHABETS = {
     "A": _LETTERS_AND_DIGITS,
     "D": string.digits,
+    "B": _LETTERS_AND_DIGITS + "+/",
     "H": _HEX,
+    "L": string.ascii_lowercase + string.digits,
     "U": _UPPER,
     "W": _LETTERS_AND_DIGITS + "_-",
 }
 
 
-def _key(form: str) -> Maker:
+def make_key(form: str) -> Maker:
     """Make keys of a form: parts with a separator between them, such as "gs|k_ A52".
 
     A part is literal, without its bar, or an alphabet's letter and a count.
@@ -419,7 +421,7 @@ VALUES: dict[str, Maker] = {
     "secret.azure": _token("", 86, _LETTERS_AND_DIGITS + "/+", "=="),
     "secret.pem": _pem,
     "secret.ours": _token("sk" + "-ft-", 43),
-    **{f"secret.{vendor}": _key(form) for vendor, form in _VENDOR_KEYS.items()},
+    **{f"secret.{vendor}": make_key(form) for vendor, form in _VENDOR_KEYS.items()},
     "password.words": lambda pick: pick.choice(
         ("sunflower", "correct-horse-battery", "Tr!angle", "OpenSesame", "sakura-hanabi")
     ),
@@ -430,7 +432,7 @@ VALUES: dict[str, Maker] = {
     ),
     "bank_account": lambda pick: _digits(pick, pick.choice((7, 10, 12))),
     "bank_account.grouped": lambda pick: _grouped(_digits(pick, 10), 3, 1, 5, 1),
-    "bank_account.ifsc": _key("ABCD 0 D6"),
+    "bank_account.ifsc": make_key("ABCD 0 D6"),
     "birth_date": lambda pick: _date(pick, pick.choice(("{d:02}/{m:02}/{y}", "{y}-{m:02}-{d:02}"))),
     "birth_date.words": lambda pick: _date(pick, "{d} May {y}"),
     "birth_date.cjk": lambda pick: _date(pick, "{y}年{m}月{d}日"),
@@ -445,7 +447,7 @@ VALUES: dict[str, Maker] = {
     "license_plate.th": lambda pick: "1กข " + _digits(pick, 4),
     "license_plate.vn": lambda pick: "30A-" + _digits(pick, 3) + "." + _digits(pick, 2),
     "mac_address": lambda pick: _grouped(_token("", 12, _HEX)(pick), 2, 2, 2, 2, 2, 2, mark=":"),
-    "crypto_address": _key("0 x H40"),
+    "crypto_address": make_key("0 x H40"),
     "crypto_address.bech": lambda pick: (
         "bc1q" + _token("", 38, "acdefghjklmnpqrstuvwxyz023456789")(pick)
     ),
