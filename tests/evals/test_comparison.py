@@ -10,14 +10,14 @@ from finetuned_cli.app import run
 
 from service.evals.comparison.compare import compare_rows
 from service.evals.item_work import digest_item
-from service.evals.records import ItemFigures, ItemRow
+from service.evals.records import ItemFigures, ItemRow, ItemStatus
 from service.verdict.intervals import Clusters, difference_interval, mean_interval
 from tests.evals.conftest import EVAL, ended, made, output_items, refused, sampled
 
 
 def row(name: str, score: float | None, *, old: bool = False) -> ItemRow:
     """The row of an item that passes from a score of 0.5."""
-    status = "error" if score is None else "pass" if score >= 0.5 else "fail"
+    status: ItemStatus = "error" if score is None else "pass" if score >= 0.5 else "fail"
     figures = ItemFigures(digest_item({"q": name}), (score,), 10, 2, 0.5)
     return ItemRow(status, 1, "c", 0, 1, None if old else figures)
 
