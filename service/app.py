@@ -20,6 +20,7 @@ from service.erasure import deprecated as old_erasure_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
+from service.evals.comparison import routes as comparison_routes
 from service.exports import deprecated as old_export_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
@@ -187,6 +188,7 @@ def _routes() -> list[BaseRoute]:
         session_routes,
         sign_in_routes,
         eval_routes,
+        comparison_routes,
         batch_routes,
         generation_routes,
         old_generation_routes,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from service.core import clock
 from service.core.redis import REDIS_ERRORS
@@ -21,7 +24,7 @@ from service.evals.data_sources import (
 from service.evals.judge import RunJudge
 from service.evals.outcomes import Outcome
 from service.evals.prompts import Message, PromptFailed
-from service.evals.records import ItemStatus
+from service.evals.records import ItemFigures, ItemStatus
 from service.evals.sampling import Sampled, Sampler, parse_given_sample
 from service.evals.tally import CriterionCounts, Tally, count_labels
 from service.grading.errors import GraderError, ItemFailed
@@ -33,6 +36,7 @@ from service.inference.background.calls import EngineCalls, ModelGone, ModelUsag
 from service.work.records import WorkError
 
 log = logging.getLogger(__name__)
+_DIGEST_CHARS: Final = 16  # of 10,000 items, two are equal by chance once in 10^11 runs
 _GRADER_FAILED: Final = GraderResult(
     0.0, passed=False, errors=(GraderError("other_error", "The service failed on this grader."),)
 )
@@ -94,6 +98,13 @@ class ItemWork:
                 "sample": self._show_sample(messages, sampled, failure),
             },
             tally=self._tally(status, results, usage),
+            figures=ItemFigures(
+                digest_item(row["item"]),
+                tuple(None if result.errors else _score(result) for result in results),
+                sampled.usage.prompt_tokens,
+                sampled.usage.completion_tokens,
+                sampled.seconds,
+            ),
         )
 
     def _prompt(self, row: Mapping[str, Any]) -> list[Message]:
@@ -163,6 +174,11 @@ class ItemWork:
                 "cached_tokens": usage.cached_tokens,
             },
         }
+
+
+def digest_item(item: Mapping[str, Any]) -> str:
+    """Return a digest that is equal for equal items."""
+    return hashlib.sha256(msgspec.json.encode(item, order="sorted")).hexdigest()[:_DIGEST_CHARS]
 
 
 def _failure(error: SampleFailed | PromptFailed | ItemFailed) -> WorkError:

@@ -14,7 +14,7 @@ import msgspec
 
 from service.core import ids
 from service.core.storage import Storage, StorageMissing
-from service.evals.records import ItemPage, ItemRow, ItemStatus, RunRecord
+from service.evals.records import ItemFigures, ItemPage, ItemRow, ItemStatus, RunRecord
 from service.evals.tally import Tally
 from service.files.curation.masking import Masking
 
@@ -30,6 +30,7 @@ class Outcome(msgspec.Struct, frozen=True):
     created_at: int
     body: dict[str, Any]
     tally: Tally
+    figures: ItemFigures
 
 
 class OutcomeWriter:
@@ -48,7 +49,7 @@ class OutcomeWriter:
         for outcome in outcomes:
             line = msgspec.json.encode(outcome.body)
             rows[outcome.number] = ItemRow(
-                outcome.status, outcome.created_at, chunk, len(data), len(line)
+                outcome.status, outcome.created_at, chunk, len(data), len(line), outcome.figures
             )
             data += line + b"\n"
         await self._storage.put_bytes(_key(self._run, chunk), bytes(data))

@@ -181,14 +181,32 @@ class RunRecord(ResumedRecord):
         return now_s + round((self.items - self.tally.done) * max(now_s - began, 1) / done)
 
 
+class ItemFigures(msgspec.Struct, frozen=True, array_like=True):
+    """What comparisons of runs need of an item's outcome, so that they read no texts.
+
+    `digest` is equal for equal items. `scores` are those of the graders, in the order of the eval;
+    None if there is none.
+    """
+
+    digest: str
+    scores: tuple[float | None, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_s: float | None = None  # None if the answer was given
+
+
 class ItemRow(msgspec.Struct, frozen=True, array_like=True):
-    """Location of an item's outcome: a range of bytes of a chunk in the run's folder."""
+    """Location of an item's outcome: a range of bytes of a chunk in the run's folder.
+
+    Rows of versions before 0.3 have no figures.
+    """
 
     status: ItemStatus
     created_at: int
     chunk: str
     start: int
     length: int
+    figures: ItemFigures | None = None
 
 
 class ItemPage(msgspec.Struct, frozen=True):
@@ -270,6 +288,11 @@ class Runs(WorkStore[RunRecord]):
     async def finished_items(self, run: RunRecord) -> set[int]:
         """Return the numbers of the items that have an outcome."""
         return {int(number) for number in await reply(self.redis.hkeys(run.ref.items_key))}
+
+    async def all_rows(self, run: RunRecord) -> dict[int, ItemRow]:
+        """Return the rows of all items that have an outcome, by item number."""
+        found = await reply(self.redis.hgetall(run.ref.items_key))
+        return {int(number): _rows.decode(raw) for number, raw in found.items()}
 
     async def item(self, run: RunRecord, number: int) -> ItemRow | None:
         """Return the row of an item, or None if it has no outcome."""

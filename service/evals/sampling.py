@@ -32,6 +32,7 @@ class Sampled:
     sample: Sample | None = None
     model: str = ""
     usage: ModelUsage = field(default_factory=ModelUsage)
+    seconds: float | None = None
 
 
 class Sampler:
@@ -56,7 +57,7 @@ class Sampler:
             self._model, path, {**self._fields, key: messages}, self._max_tokens
         )
         sample = parse_chat(answered) if self._is_chat else parse_response(answered)
-        return Sampled(sample, answered.model, answered.usage)
+        return Sampled(sample, answered.model, answered.usage, answered.seconds)
 
 
 def parse_given_sample(given: Mapping[str, Any]) -> Sample:

@@ -31,8 +31,8 @@ OTHERS: Final = {
     "`personal_data=show`, and `listFileRows` and `listFileDiffRows` of version 0.2",
     AuditEvent.EVALUATION_REVEALED: "`getFineTuningJobEvaluationReport` without "
     "`personal_data=mask`",
-    AuditEvent.EVAL_RUN_ITEMS_REVEALED: "`listEvalRunOutputItems` and `getEvalRunOutputItem` "
-    "without `personal_data=mask`",
+    AuditEvent.EVAL_RUN_ITEMS_REVEALED: "`listEvalRunOutputItems`, `getEvalRunOutputItem` and "
+    "`compareEvalRuns` without `personal_data=mask`",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
     AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",

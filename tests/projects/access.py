@@ -60,6 +60,7 @@ _OPERATIONS: Final = {
         *("putFineTuningJobEvaluationLabel", "deleteFineTuningJobEvaluationLabels"),
         "listFineTuningJobEvaluationLabels",
         *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
+        "compareEvalRuns",
         *("listRowReviews", "getRowReview"),
         *("downloadExport", "getModelExportContent"),
     ),

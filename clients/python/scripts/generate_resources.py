@@ -28,7 +28,7 @@ _LEFT_OUT = frozenset(
 # Last words of paths that are methods, and no collections.
 _ACTIONS = frozenset(
     {
-        *("archive", "cancel", "complete", "content", "deliveries", "events", "history"),
+        *("archive", "cancel", "compare", "complete", "content", "deliveries", "events", "history"),
         *(
             "messages",
             "metrics",

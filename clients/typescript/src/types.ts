@@ -2003,6 +2003,118 @@ export interface FineTuningEstimate {
   duration: FineTuningDurationEstimate | null;
 }
 
+/** Comparison of runs with the first of them, the baseline. */
+export interface EvalComparison {
+  object: "eval.comparison";
+  /** ID of the eval. */
+  eval_id: string;
+  /** Runs as requested. The baseline is first. */
+  runs: EvalComparisonRun[];
+  /** Page of items. Those that got worse are first. */
+  data: EvalComparisonItem[];
+  /** Whether there are more items after this page. */
+  has_more: boolean;
+  /** ID of the last item on the page. Send it as `after` to get the next page. */
+  last_id: string | null;
+  /** Number of labels in place of personal data; null if it is not masked. */
+  masked_values?: number | null;
+}
+
+/**
+ * Mean difference between a run and the baseline, with its 95% confidence interval. It is positive if the run
+ * is better.
+ */
+export interface EvalComparisonDifference {
+  /** `passed`, the share of items that all graders passed, or the name of a grader. */
+  metric: string;
+  /** Mean score; null if there are no scores. */
+  mean: number | null;
+  /** Lower limit of the interval; null if scores are not from 0 to 1. */
+  low: number | null;
+  /** Upper limit of the interval; null if scores are not from 0 to 1. */
+  high: number | null;
+  /** Number of items with a score in both runs. */
+  n: number;
+  /** Number of items without a score in both runs. */
+  missing: number;
+  /** Number of items that got better. */
+  better: number;
+  /** Number of items with equal scores. */
+  equal: number;
+  /** Number of items that got worse. */
+  worse: number;
+}
+
+/** Item of a comparison, with its outcome in each run that has one. */
+export interface EvalComparisonItem {
+  /** ID of the output item in the first of the runs that has it. */
+  id: string;
+  /** Change from the baseline, or the worst one of several runs. `missing`: a run has no score. */
+  change: "worse" | "missing" | "equal" | "better";
+  /** Difference of the mean score, or null. */
+  difference: number | null;
+  /** Item of the data source. */
+  datasource_item: Record<string, unknown>;
+  /** Outcomes in the order of the runs. */
+  outputs: EvalComparisonOutput[];
+}
+
+/** Outcome of an item in one run. */
+export interface EvalComparisonOutput {
+  /** ID of the run. */
+  run_id: string;
+  /** ID of the output item. */
+  output_item_id: string;
+  /** Status of the output item. */
+  status: "pass" | "fail" | "error";
+  /** Text of the answer. */
+  answer: string;
+  /** Scores by grader. */
+  scores: Record<string, number>;
+}
+
+/** Figures of one run of a comparison. */
+export interface EvalComparisonRun {
+  /** ID of the run. */
+  run_id: string;
+  /** Name of the run. */
+  name: string;
+  /** Sampled model; empty if the answers are given. */
+  model: string;
+  /** Status of the run. */
+  status: EvalRunStatus;
+  /** Number of items with an outcome. */
+  items: number;
+  /** Number of items that could not be sampled or graded. */
+  errored: number;
+  /** Mean scores by metric. */
+  scores: EvalComparisonScore[];
+  /** Differences to the baseline by metric; empty for the baseline itself. */
+  differences: EvalComparisonDifference[];
+  /** Mean prompt tokens per sampled answer. */
+  prompt_tokens: number | null;
+  /** Mean generated tokens per sampled answer. */
+  completion_tokens: number | null;
+  /** Mean seconds from a request to its answer; null if nothing was sampled. */
+  latency_s: number | null;
+  /** Seconds within which 95% of the answers came; null if nothing was sampled. */
+  latency_p95_s: number | null;
+}
+
+/** Mean score of a run, with its 95% confidence interval. */
+export interface EvalComparisonScore {
+  /** `passed`, the share of items that all graders passed, or the name of a grader. */
+  metric: string;
+  /** Mean score; null if there are no scores. */
+  mean: number | null;
+  /** Lower limit of the interval; null if scores are not from 0 to 1. */
+  low: number | null;
+  /** Upper limit of the interval; null if scores are not from 0 to 1. */
+  high: number | null;
+  /** Number of items with a score. */
+  n: number;
+}
+
 /** Confirmation that an eval was deleted. */
 export interface EvalDeleted {
   object: "eval.deleted";

@@ -162,6 +162,7 @@ OTHER = (
     "evals show-run {eval} evalrun_x",
     "evals cancel-run {eval} evalrun_x",
     "evals delete-run {eval} evalrun_x --yes",
+    "evals compare {eval} evalrun_x evalrun_y",
     "batches create {file}",
     "batches show batch_x",
     "batches cancel batch_x",

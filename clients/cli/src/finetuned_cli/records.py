@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -225,6 +226,65 @@ def _run_facts(found: EvalRun) -> list[tuple[str, object]]:
 _runs.show("Show a run of an eval, with its counts.", _run_facts, name="show-run")
 _runs.action("cancel-run", "Cancel a run.", lambda r: f"{r.id} is {r.status}", method="cancel")
 _runs.delete("Delete a run.", "Delete {}?", name="delete-run", said=lambda gone: str(gone.run_id))
+
+
+@evals.command()
+def compare(
+    eval_id: Annotated[str, typer.Argument(metavar="EVAL_ID", show_default=False)],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN_ID RUN_ID …", help="Ended runs; the first is the baseline."),
+    ],
+    limit: Annotated[int, typer.Option(help="Number of items to show, up to 50.")] = 10,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the comparison as Markdown.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare runs of an eval: differences with intervals, and the items that got worse."""
+    out, names = Out(as_json), ",".join(runs)
+    with client() as server:
+        found = json.loads(server.evals.compare(eval_id, runs=names, limit=limit))
+        if report is not None:
+            text = server.evals.compare(eval_id, runs=names, limit=limit, format="md")
+            report.write_text(text, "utf-8")
+            out.say(f"The comparison is in {report}.")
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        [
+            *("run", Column("metric", 1), Column("mean", 2), Column("difference", 1)),
+            *(Column("95%", 1), Column("worse", 3), Column("tokens", 4), Column("seconds", 5)),
+        ],
+        [row for run in found["runs"] for row in _compared(run)],
+    )
+    for item in found["data"]:
+        if item["change"] == "equal":
+            break
+        out.line("")
+        out.line(f"{item['change']}: {json.dumps(item['datasource_item'], ensure_ascii=False)}")
+        for output in item["outputs"]:
+            out.line(f"  {output['run_id']} {output['status']}: {output['answer']}")
+
+
+def _compared(run: Any) -> Iterator[tuple[object, ...]]:
+    differences = {one["metric"]: one for one in run["differences"]}
+    for score in run["scores"]:
+        change = differences.get(score["metric"], {})
+        low, high, mean = change.get("low"), change.get("high"), change.get("mean")
+        yield (
+            *(run["run_id"], score["metric"], _rounded(score["mean"])),
+            "" if mean is None else f"{mean:+.3f}",
+            "" if low is None else f"[{low:+.3f}, {high:+.3f}]",
+            change.get("worse", ""),
+            *(_rounded(run["completion_tokens"]), _rounded(run["latency_s"])),
+        )
+
+
+def _rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
 
 # Batches
 batches = App(help="Batches of inference requests.", no_args_is_help=True)

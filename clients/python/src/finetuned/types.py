@@ -1354,6 +1354,104 @@ class ErasureStoredChats(ApiObject):
     """
 
 
+class EvalComparisonDifference(ApiObject):
+    """
+    Mean difference between a run and the baseline, with its 95% confidence interval. It is
+    positive if the run is better.
+    """
+
+    metric: str
+    """
+    `passed`, the share of items that all graders passed, or the name of a grader.
+    """
+    mean: float | None
+    """
+    Mean score; null if there are no scores.
+    """
+    low: float | None
+    """
+    Lower limit of the interval; null if scores are not from 0 to 1.
+    """
+    high: float | None
+    """
+    Upper limit of the interval; null if scores are not from 0 to 1.
+    """
+    n: int
+    """
+    Number of items with a score in both runs.
+    """
+    missing: int
+    """
+    Number of items without a score in both runs.
+    """
+    better: int
+    """
+    Number of items that got better.
+    """
+    equal: int
+    """
+    Number of items with equal scores.
+    """
+    worse: int
+    """
+    Number of items that got worse.
+    """
+
+
+class EvalComparisonOutput(ApiObject):
+    """
+    Outcome of an item in one run.
+    """
+
+    run_id: str
+    """
+    ID of the run.
+    """
+    output_item_id: str
+    """
+    ID of the output item.
+    """
+    status: Literal["pass", "fail", "error"]
+    """
+    Status of the output item.
+    """
+    answer: str
+    """
+    Text of the answer.
+    """
+    scores: dict[str, float]
+    """
+    Scores by grader.
+    """
+
+
+class EvalComparisonScore(ApiObject):
+    """
+    Mean score of a run, with its 95% confidence interval.
+    """
+
+    metric: str
+    """
+    `passed`, the share of items that all graders passed, or the name of a grader.
+    """
+    mean: float | None
+    """
+    Mean score; null if there are no scores.
+    """
+    low: float | None
+    """
+    Lower limit of the interval; null if scores are not from 0 to 1.
+    """
+    high: float | None
+    """
+    Upper limit of the interval; null if scores are not from 0 to 1.
+    """
+    n: int
+    """
+    Number of items with a score.
+    """
+
+
 class EvalDeleted(ApiObject):
     """
     Confirmation that an eval was deleted.
@@ -7154,6 +7252,88 @@ class FineTuningEstimate(ApiObject):
     duration: FineTuningDurationEstimate | None
     """
     Estimated duration of the training from start to end, in seconds.
+    """
+
+
+class EvalComparisonItem(ApiObject):
+    """
+    Item of a comparison, with its outcome in each run that has one.
+    """
+
+    id: str
+    """
+    ID of the output item in the first of the runs that has it.
+    """
+    change: Literal["worse", "missing", "equal", "better"]
+    """
+    Change from the baseline, or the worst one of several runs. `missing`: a run has no score.
+    """
+    difference: float | None
+    """
+    Difference of the mean score, or null.
+    """
+    datasource_item: dict[str, Any]
+    """
+    Item of the data source.
+    """
+    outputs: list[EvalComparisonOutput]
+    """
+    Outcomes in the order of the runs.
+    """
+
+
+class EvalComparisonRun(ApiObject):
+    """
+    Figures of one run of a comparison.
+    """
+
+    run_id: str
+    """
+    ID of the run.
+    """
+    name: str
+    """
+    Name of the run.
+    """
+    model: str
+    """
+    Sampled model; empty if the answers are given.
+    """
+    status: Literal["queued", "in_progress", "completed", "canceled", "failed"]
+    """
+    Status of the run.
+    """
+    items: int
+    """
+    Number of items with an outcome.
+    """
+    errored: int
+    """
+    Number of items that could not be sampled or graded.
+    """
+    scores: list[EvalComparisonScore]
+    """
+    Mean scores by metric.
+    """
+    differences: list[EvalComparisonDifference]
+    """
+    Differences to the baseline by metric; empty for the baseline itself.
+    """
+    prompt_tokens: float | None
+    """
+    Mean prompt tokens per sampled answer.
+    """
+    completion_tokens: float | None
+    """
+    Mean generated tokens per sampled answer.
+    """
+    latency_s: float | None
+    """
+    Mean seconds from a request to its answer; null if nothing was sampled.
+    """
+    latency_p95_s: float | None
+    """
+    Seconds within which 95% of the answers came; null if nothing was sampled.
     """
 
 

@@ -403,6 +403,49 @@ class Evals(Resource):
             types.EvalDeleted, Request("DELETE", at("evals", eval_id), options=options)
         )
 
+    def compare(
+        self,
+        eval_id: str,
+        *,
+        runs: str,
+        after: str | None = None,
+        limit: int | None = None,
+        format: Literal["json", "md"] | None = None,
+        personal_data: Literal["mask", "show"] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> str:
+        """Compare ended runs of an eval: mean scores and paired differences with 95% confidence
+        intervals, tokens and latency, and the items, those that got worse first.
+
+        Items are paired by their content, so the runs may read different files. An item that a run
+        could not sample or grade is missing in the differences.
+
+        Args:
+            eval_id: ID of an eval in the project.
+            runs: IDs of 2 to 5 ended runs, separated by commas. The first is the baseline.
+            after: Cursor for pagination: the `last_id` of the previous page.
+            limit: Maximum number of objects per page.
+            format: Format: JSON or Markdown. Defaults to JSON, or to Markdown if the header
+                `Accept` is `text/markdown`.
+            personal_data: Whether to show personal data in texts, or to replace it by labels such
+                as `[EMAIL]`. The audit log notes who asked for it to be shown.
+        """
+        return self._transport.request(
+            str,
+            Request(
+                "GET",
+                at("evals", eval_id, "compare"),
+                params={
+                    "runs": runs,
+                    "after": after,
+                    "limit": limit,
+                    "format": format,
+                    "personal_data": personal_data,
+                },
+                options=options,
+            ),
+        )
+
     def list(
         self,
         *,
@@ -461,4 +504,5 @@ class EvalsWithRawResponse:
         self.retrieve = raw(resource.retrieve)
         self.update = raw(resource.update)
         self.delete = raw(resource.delete)
+        self.compare = raw(resource.compare)
         self.list = raw_list(resource.list)

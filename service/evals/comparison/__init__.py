@@ -1,0 +1,1 @@
+"""Comparisons of the runs of an eval: rules, routes, and the Markdown form."""
