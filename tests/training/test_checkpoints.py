@@ -55,6 +55,7 @@ def test_it_holds_no_pickled_arguments_and_no_tokenizer(checkpoint):
         "rng_state.pth",
         "run.json",
         "scheduler.pt",
+        "steps.csv",
         "trainer_state.json",
     ]
 

@@ -204,6 +204,7 @@ def test_the_model_learns_to_prefer(whole_dpo):
     assert sorted(path.name for path in Path(done.adapter_path).iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "steps.csv",
     ]
 
 

@@ -321,6 +321,7 @@ def test_the_model_learns_what_people_like(whole_kto):
     assert sorted(path.name for path in Path(done.adapter_path).iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "steps.csv",
     ]
 
 

@@ -48,6 +48,7 @@ def adapter(trainer: Trainer) -> dict[str, Any]:
     assert sorted(path.name for path in Path(done.adapter_path).iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "steps.csv",
     ]
     return safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")
 

@@ -1,9 +1,11 @@
 """Tests of complete runs, as the worker drives them."""
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,10 @@ from service.training import (
     Succeeded,
     Warned,
 )
+from service.training.contract.adapter_config import WEIGHTS
+from service.training.contract.replay import parse_point, read_steps
 from tests.lazy import Lazy
-from tests.training.conftest import assert_same_adapter
+from tests.training.conftest import assert_same_adapter, write_chats
 
 safetensors = Lazy("safetensors.torch")
 
@@ -56,6 +60,7 @@ def test_the_adapter_can_be_served_and_tells_no_path(whole_run, make_spec):
     assert sorted(path.name for path in folder.iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "steps.csv",
     ]
     text = (folder / "adapter_config.json").read_text()
     config = json.loads(text)
@@ -272,3 +277,42 @@ def test_qlora_on_the_demo_model_learns(start, make_spec, demo_model_path, tmp_p
     assert len(losses) == 6
     assert losses[6] < 0.6 * losses[1]
     assert trainer.of(Started)[0].trainable_parameters == 4_884_480
+
+
+def test_kept_states_give_the_last_steps_again(start, make_spec, tmp_path):
+    """From the start of the run too. Nothing is kept unless it is asked for."""
+    whole = start(make_spec(tmp_path / "out", replay_points=2))
+    assert whole.wait() == 0, whole.log.read_text()
+    (done,) = whole.of(Succeeded)
+    assert sorted(os.listdir(done.replay_path)) == ["5-8", "9-12"]
+    assert [message.step for message in whole.of(CheckpointSaved)] == [4, 8, 12]
+    steps = read_steps(Path(done.adapter_path))
+    assert {step: record.loss for step, record in steps.items()} == whole.losses
+
+    windows: list[tuple[dict[str, Any], int]] = [({}, 2)]
+    windows += [({"resume_from": f"{done.replay_path}/{point}"}, end)
+                for point, end in (("5-8", 8), ("9-12", 12))]  # fmt: skip
+    for resumed, end in windows:
+        again = start(make_spec(tmp_path / f"again-{end}", replay_until=end, **resumed))
+        assert again.wait() == 3, again.log.read_text()
+        (stopped,) = again.of(Stopped)
+        assert stopped.step == end
+        assert again.losses.items() <= whole.losses.items()
+        assert read_steps(Path(stopped.path)) == {n: steps[n] for n in range(1, end + 1)}
+        if end > 2:
+            expected = whole.of(CheckpointSaved)[end // 4 - 1].path
+            assert (Path(stopped.path) / WEIGHTS).read_bytes() == (
+                Path(expected) / WEIGHTS
+            ).read_bytes()
+
+
+def test_the_state_before_the_best_adapter_is_kept(start, make_spec, tmp_path):
+    """The loss of an adapter that diverges is best at the first evaluation."""
+    validation = write_chats(tmp_path / "valid.jsonl", [("What is 20 and 20?", "Aye, it is 40.")])
+    alike = {"validation_file": validation, "keep_best": True, "replay_points": 1}
+    run = start(make_spec(tmp_path / "out", learning_rate=0.4, **alike))
+    assert run.wait() == 0, run.log.read_text()
+    (done,) = run.of(Succeeded)
+    ends = {parse_point(name)[1] for name in os.listdir(done.replay_path)}
+    assert done.adapter_step in ends
+    assert ends <= {done.adapter_step, 12}

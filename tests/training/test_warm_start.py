@@ -175,7 +175,9 @@ def test_dpo_after_sft_is_held_to_what_sft_gave(
     # The adapter is not fresh, yet the run starts at its reference.
     assert steps[0].train_loss == pytest.approx(math.log(2), abs=1e-6)
     assert steps[-1].train_loss < steps[0].train_loss - 0.05
-    assert sorted(path.name for path in result(whole).iterdir()) == [CONFIG, WEIGHTS]
+    assert sorted(path.name for path in result(whole).iterdir()) == [
+        *(CONFIG, WEIGHTS, "steps.csv")
+    ]
 
     first = start(spec("first"))
     stopped = first.stop_after(5)

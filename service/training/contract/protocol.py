@@ -229,7 +229,8 @@ class Probe(_Message):
 class Succeeded(_Message):
     """The run succeeded.
 
-    `adapter_path` holds only adapter_config.json and adapter_model.safetensors. `final_step` is the
+    `adapter_path` holds adapter_config.json, adapter_model.safetensors and steps.csv, and
+    `replay_path` the states that a replay can start from, if any are kept. `final_step` is the
     step at which training ended, which precedes `total_steps` if `stopped_early`. `adapter_step` is
     the step whose adapter was kept. `peak_memory_bytes` is the largest resident set size of the
     process, or on CUDA the peak memory allocated on the device. With several processes, it is that
@@ -238,6 +239,7 @@ class Succeeded(_Message):
 
     type: Literal["succeeded"] = "succeeded"
     adapter_path: str
+    replay_path: str | None = None
     trained_tokens: int
     final_step: int
     adapter_step: int | None = None

@@ -49,6 +49,8 @@ class Plan:
     @property
     def evaluated_at(self) -> frozenset[int]:
         """The steps after which validation rows are scored, the last of which ends the run."""
+        if self.spec.replay_until is not None:
+            return frozenset()
         chosen, total = self.spec.hyperparameters, self.run.total_steps
         if isinstance(chosen, ReinforcementHyperparameters) and chosen.eval_interval != "auto":
             return frozenset({*range(chosen.eval_interval, total, chosen.eval_interval), total})

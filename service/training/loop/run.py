@@ -22,6 +22,7 @@ from service.training.contract.child_process import Channel, Inbox, StopFlag, Tr
 from service.training.contract.hyperparameters import LoraShape
 from service.training.contract.methods import SpecMethod
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
+from service.training.contract.replay import REPLAY_FOLDER, StepRecord, write_steps
 from service.training.contract.spec import TrainSpec
 from service.training.data.layout import Rows, checkpoint_steps, choose_packing, pause_step
 from service.training.data.load import Data, load_data
@@ -116,7 +117,9 @@ def run(
     data = _encode_data(spec, tokenizer, channel)
     identity, weights = _identify_run(spec, device, shape, data, channel)
     sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
-    pause_at = pause_step(identity.total_steps, spec.n_checkpoints, spec.pause_after)
+    pause_at = spec.replay_until or pause_step(
+        identity.total_steps, spec.n_checkpoints, spec.pause_after
+    )
     if sealed and pause_at is not None and sealed.step >= pause_at:
         return _stopped_before_a_step(spec, sealed, is_pause_point=True)
     if flag.is_set():
@@ -135,6 +138,8 @@ def run(
         portions=data.training.portions,
     )
     due = checkpoint_steps(identity.total_steps, spec.n_checkpoints)
+    if spec.replay_until is not None:
+        due = frozenset({spec.replay_until})
     trainer = TRAINERS[spec.method](model, plan, tokenizer, flag)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(RunCallback(trainer, channel, flag, due, pause_at, pacer))
@@ -397,6 +402,8 @@ def _is_over(trainer: AdapterTrainer, step: int) -> bool:
 
 def _is_finished(trainer: AdapterTrainer, step: int) -> bool:
     """Whether nothing is left to do, including an evaluation that a stop command cut short."""
+    if trainer.plan.spec.replay_until is not None:
+        return False
     if step < trainer.plan.run.total_steps:
         return trainer.selection.is_over
     return not trainer.plan.spec.selects or trainer.selection.evaluated_step == step
@@ -434,11 +441,13 @@ def _finish(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeeded:
     probes = probe(trainer.model, trainer.probed(), spec.probe_rows)
     result = spec.output_dir / "adapter"
     if plan.ranks.is_first:
-        _save_result(trainer.model, result)
+        _save_result(trainer.model, result, trainer.steps)
+    replay = spec.output_dir / REPLAY_FOLDER
     plan.ranks.wait()
     return Succeeded(
         probes=probes,
         adapter_path=str(result),
+        replay_path=str(replay) if replay.is_dir() else None,
         trained_tokens=trainer.trained_tokens,
         final_step=step,
         adapter_step=adapter_step,
@@ -463,10 +472,11 @@ def _note_perplexity(trainer: AdapterTrainer, channel: Channel) -> None:
     channel.send(Noted(code="perplexity", message=message))
 
 
-def _save_result(model: Any, result: Path) -> None:
-    """Save the finished adapter in its own folder, which appears complete or not at all."""
+def _save_result(model: Any, result: Path, steps: Mapping[int, StepRecord]) -> None:
+    """Save the finished adapter and the steps of its run in its own folder, which appears complete or not at all."""
     partial = result.with_name("adapter.partial")
     for folder in (result, partial):
         shutil.rmtree(folder, ignore_errors=True)
     save_adapter(model, partial)
+    write_steps(partial, steps)
     partial.rename(result)

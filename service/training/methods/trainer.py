@@ -31,6 +31,7 @@ from transformers import (
 from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.child_process import StopFlag
 from service.training.contract.failures import TrainingFailure
+from service.training.contract.replay import StepRecord, read_steps, write_steps
 from service.training.data.batches import (
     Collator,
     JoinedCollator,
@@ -82,6 +83,9 @@ class AdapterTrainer(Trainer):
         self.selection = Selection()
         # Step of the newest checkpoint, which may be the one that the run resumed from.
         self.kept_step = 0
+        self.saves_replay_point = False  # the checkpoint of this step is only for replays
+        self.steps: dict[int, StepRecord] = {}
+        self.gradient_norm = 0.0  # of the last step, before clipping
         self._batch_loss = torch.zeros(())
         self.extent = (0, 0)  # of the last part: positions, and length of its longest row or sample
         self._scale = LossScale() if plan.device.dtype == torch.float16 else None
@@ -113,6 +117,8 @@ class AdapterTrainer(Trainer):
         """Set the state of the steps before the checkpoint that the run resumes from."""
         self.trained_tokens = sealed.trained_tokens
         self.kept_step = sealed.step
+        if self.plan.spec.resume_from and self.plan.ranks.is_first:
+            self.steps = read_steps(self.plan.spec.resume_from)
 
     def _prepare_validation(self) -> None:
         rows = sorted(self.plan.validation, key=lambda example: example.length)
@@ -218,6 +224,7 @@ class AdapterTrainer(Trainer):
             # This runs before the optimizer's step: the weights are still intact, but no step
             # follows.
             raise self._not_finite()
+        self.gradient_norm = found[0]
         return norm
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -320,7 +327,8 @@ class AdapterTrainer(Trainer):
                 for index, state in enumerate(states[1:], start=1):
                     random_state_file(folder, index).write_bytes(state)
                 seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
-            self.kept_step = step
+            if not self.saves_replay_point:
+                self.kept_step = step
         except BaseException:
             # A partial checkpoint is useless, and its disk space may be needed after the failure.
             shutil.rmtree(folder, ignore_errors=True)
@@ -328,6 +336,7 @@ class AdapterTrainer(Trainer):
 
     def _write_state(self, folder: Path, step: int) -> None:
         """Add to a checkpoint what the Trainer does not know. Raises OSError."""
+        write_steps(folder, self.steps)
         if self.plan.spec.selects:
             self.selection.write(folder, step, self.best_weights)
         if self._scale is not None:
