@@ -78,6 +78,12 @@ class Excerpt:
     ended_at: str | None = None
     """The day at which reading ended, because the log is too large; None if it was read whole."""
 
+    @property
+    def entries(self) -> Iterator[Entry]:
+        """All entries, oldest first."""
+        yield from (one.entry for one in self.sealed)
+        yield from (entry for entry, _ in self.unsealed)
+
 
 async def excerpt(storage: Storage, redis: Client, wanted: Wanted, *, since: float) -> Excerpt:
     """Return the wanted entries that were written since a time, in UTC seconds.

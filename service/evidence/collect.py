@@ -43,6 +43,8 @@ _MAX_ENTRIES: Final = 5000
 _MAX_BASES: Final = 20
 MAX_TEXT_BYTES: Final = 64 * 1024 * 1024
 _ABOUT_KEYS: Final = ("api_key.", "service_account.", "project.")
+_NAMING: Final = ("export.", "alias.")
+_STARTS: Final = (*_ABOUT_KEYS, *_NAMING)
 _CURATION: Final = (TaskKind.REPORT, TaskKind.CLEANING, TaskKind.MERGE)
 _LOSSES: Final = re.compile("step|.*loss.*|.*reward.*|learning_rate")
 
@@ -85,9 +87,12 @@ class Collector:
         await self._add_training(job)
         await self._add_evaluation(job)
         self._evidence.parts["approvals"] = {"approvals": []}
-        await self._add_exports()
+        aliases, exports = await self._aliases(), await self._exports()
+        log = await self._excerpt()
+        self._evidence.parts["audit"] = self._shown(log)
+        await self._add_access(aliases, log)
+        self._add_exports(exports, log)
         await self._add_erasures()
-        await self._add_access_and_audit()
         return self._evidence
 
     async def _job(self) -> JobRecord | None:
@@ -259,7 +264,7 @@ class Collector:
         if self._with_text:
             self._evidence.members["text/evaluation.json"] = report
 
-    async def _add_exports(self) -> None:
+    async def _exports(self) -> list[dict[str, Any]]:
         def is_of_model(record: ExportRecord) -> bool:
             return record.model == self._model.id
 
@@ -273,7 +278,21 @@ class Collector:
             for prompt in ("expected_prompt", "rendered_prompt"):
                 (shown["error"] or {}).pop(prompt, None)
             exports.append({**shown, "created_by": record.key_id})
-        self._evidence.parts["exports"] = {"exports": exports}
+        return exports
+
+    def _add_exports(self, kept: list[dict[str, Any]], log: Excerpt) -> None:
+        """Add the exports, of which only the log has those that were deleted or have expired."""
+        known = {export["id"] for export in kept}
+        self._evidence.parts["exports"] = {
+            "exports": kept,
+            "no_longer_kept": [
+                {"id": entry.objects[0], "created_at": int(entry.at), "created_by": entry.actor.id}
+                for entry in log.entries
+                if entry.type == AuditEvent.EXPORT_CREATED
+                and self._model.id in entry.objects
+                and entry.objects[0] not in known
+            ],
+        }
 
     async def _add_erasures(self) -> None:
         def is_related(record: ErasureRecord) -> bool:
@@ -289,8 +308,7 @@ class Collector:
         ]
         self._evidence.parts["erasures"] = {"receipts": receipts}
 
-    async def _add_access_and_audit(self) -> None:
-        aliases = await self._aliases()
+    async def _add_access(self, aliases: list[dict[str, Any]], log: Excerpt) -> None:
         sharing = self._state.registry.sharing.records
         permissions = await sharing.page(
             self._project_id, limit=_MAX_RELATED, where=lambda one: one.model == self._model.id
@@ -303,10 +321,6 @@ class Collector:
             )
             if self._may_request(key, aliases)
         ]
-        self._related |= {alias["id"] for alias in aliases}
-        self._related |= {permission.id for permission in permissions.items}
-        log = await self._excerpt()
-        requests = _count_requests([one.entry for one in log.sealed], log.unsealed)
         shown = {"id", "name", "role", "created_at", "expires_at", "service_account_id", "models"}
         self._evidence.parts["access"] = {
             "roles": [r for r in Role if Permission.MODEL_REQUEST in PERMISSIONS[r]],
@@ -316,9 +330,8 @@ class Collector:
                 for one in permissions.items
             ],
             "aliases": aliases,
-            "requests": requests,
+            "requests": _count_requests(log.entries),
         }
-        self._evidence.parts["audit"] = self._shown(log)
 
     def _may_request(self, key: ApiKey, aliases: Iterable[dict[str, Any]]) -> bool:
         names = {self._model.id, *(alias["id"] for alias in aliases)}
@@ -338,22 +351,39 @@ class Collector:
                 if any(target.model == name for target in (*change.before, *change.after))
             ]
             if changes or any(target.model == name for target in alias.targets):
+                self._related.add(alias.id)
                 targets = [share.model_dump(mode="json") for share in shares(alias.targets)]
                 found.append({"id": alias.id, "targets": targets, "changes": changes})
         return found
 
     async def _excerpt(self) -> Excerpt:
-        related, project_id = frozenset(self._related), self._project_id
+        """Return the entries about what is related, and about keys of the project.
+
+        The first entry about an export or an alias names the model, so that those which no longer
+        exist become related.
+        """
 
         def match(entry: Entry) -> bool:
-            return entry.project_id == project_id and entry.at >= self._since - 1 and (
-                not related.isdisjoint(entry.objects) or entry.type.startswith(_ABOUT_KEYS)
-            )  # fmt: skip
+            return (
+                entry.project_id == self._project_id
+                and entry.at >= self._since - 1
+                and (entry.type.startswith(_STARTS) or not self._related.isdisjoint(entry.objects))
+            )
 
-        texts = [msgspec.json.encode(name) for name in sorted(related)]
-        texts += [b'"' + start.encode() for start in _ABOUT_KEYS]
+        texts = [msgspec.json.encode(name) for name in sorted(self._related)]
+        texts += [b'"' + start.encode() for start in _STARTS]
         wanted = Wanted(texts, match)
-        return await excerpt(self._state.storage, self._state.redis, wanted, since=self._since)
+        log = await excerpt(self._state.storage, self._state.redis, wanted, since=self._since)
+        for entry in log.entries:
+            if entry.type.startswith(_NAMING) and self._model.id in entry.objects:
+                self._related.add(entry.objects[0])
+
+        def is_related(entry: Entry) -> bool:
+            return entry.type.startswith(_ABOUT_KEYS) or not self._related.isdisjoint(entry.objects)
+
+        log.sealed = [one for one in log.sealed if is_related(one.entry)]
+        log.unsealed = [pair for pair in log.unsealed if is_related(pair[0])]
+        return log
 
     def _shown(self, log: Excerpt) -> dict[str, Any]:
         """Return the audit log's entries. Requests to the model are only counted."""
@@ -412,12 +442,10 @@ def _digest_of(value: Any) -> dict[str, str] | None:
     return {"sha256": hashlib.sha256(encoded).hexdigest()}
 
 
-def _count_requests(
-    sealed: Iterable[Entry], unsealed: Iterable[tuple[Entry, bytes]]
-) -> list[dict[str, Any]]:
+def _count_requests(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """Return by key how often the model was requested, as far as the log has such entries."""
     found: dict[str, dict[str, Any]] = {}
-    for entry in (*sealed, *(entry for entry, _ in unsealed)):
+    for entry in entries:
         if entry.type == AuditEvent.MODEL_REQUESTED:
             at, count = int(entry.at), entry.counts.get("requests", 1)
             of_key = found.setdefault(

@@ -175,8 +175,12 @@ def _exports(part: Mapping[str, Any]) -> list[Part]:
          (one["result"] or {}).get("sha256") or ""]
         for one in part["exports"]
     ]  # fmt: skip
+    rows += [
+        [one["id"], "", "deleted or expired", one["created_by"], _time(one["created_at"]), ""]
+        for one in part["no_longer_kept"]
+    ]
     header = ["export", "format", "status", "key", "when", "SHA-256"]
-    return [Heading("Exports"), *_table(header, rows, "No export is kept.")]
+    return [Heading("Exports"), *_table(header, rows, "It was not exported.")]
 
 
 def _erasures(part: Mapping[str, Any]) -> list[Part]:
