@@ -19,6 +19,11 @@ from finetuned_cli.session import client
 app = App(help="Evidence of models: verify an archive.", no_args_is_help=True)
 
 
+@app.callback()
+def evidence() -> None:
+    """Make a group of the only command."""
+
+
 def download(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False)
