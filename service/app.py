@@ -21,6 +21,7 @@ from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.evals.comparison import routes as comparison_routes
+from service.evidence import routes as evidence_routes
 from service.exports import deprecated as old_export_routes
 from service.exports import routes as export_routes
 from service.files import routes as file_routes
@@ -175,6 +176,7 @@ def _routes() -> list[BaseRoute]:
         sweep_routes,
         old_sweep_routes,
         sharing_routes,
+        evidence_routes,  # before model_routes, whose paths match its own
         model_routes,
         export_routes,
         old_export_routes,

@@ -15,6 +15,7 @@ from service.batches.records import Batches
 from service.config import Settings
 from service.console import files as console_files
 from service.core import metrics
+from service.core.encryption.signing import InstallationKey
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
 from service.core.networks import network
@@ -29,6 +30,8 @@ from service.erasure.records import Erasures
 from service.erasure.search.records import Searches
 from service.evals import graders_routes
 from service.evals.records import Evals
+from service.evidence.routes import collecting_slots
+from service.evidence.signing import EvidenceSigner
 from service.exports.records import Exports
 from service.files.curation.masking import Masking
 from service.files.curation.recognizers.records import Recognizers
@@ -199,6 +202,8 @@ def _add_records(state: State, settings: Settings) -> None:
     state.evaluation_labels = Labels(redis, state.storage)
     state.upload_slots = upload_slots(settings.max_uploads_at_once)
     state.running_graders = graders_routes.running_graders()
+    state.evidence_signer = EvidenceSigner(redis, InstallationKey(settings.signing_key))
+    state.collecting_evidence = collecting_slots()
 
 
 def _add_erasure(state: State, settings: Settings) -> None:

@@ -31,9 +31,9 @@ CLIENT_COMMANDS: Final = {
         name: name
         for name in (
             *("admin", "advice", "aliases", "batches", "chat", "chats", "erasures", "evals"),
-            *("exports", "generations", "import-config", "imports", "jobs", "leave-openai"),
-            *("login", "logout", "profiles", "receipts", "recognizers", "sweeps", "train"),
-            *("usage", "webhooks", "whoami"),
+            *("evidence", "exports", "generations", "import-config", "imports", "jobs"),
+            *("leave-openai", "login", "logout", "profiles", "receipts", "recognizers", "sweeps"),
+            *("train", "usage", "webhooks", "whoami"),
         )
     },
 }

@@ -18,6 +18,12 @@ class WorkerSettings(BaseModel):
     worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     worker_port: int = Field(default=9100, ge=0, le=65535)
     worker_host: str = "127.0.0.1"
+    image: str | None = Field(
+        default=None,
+        max_length=512,
+        description="Image that the process runs in, with its digest if it is known, for the "
+        "passports of adapters. The chart sets it.",
+    )
 
     lease_s: float = Field(
         default=30.0, gt=0, description="Time after which a job without lease renewal is lost."

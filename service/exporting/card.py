@@ -131,6 +131,10 @@ _USAGES: Final[dict[Format, str]] = {
     "ollama": _OLLAMA,
 }
 _LLAMA_4: Final = "llama4_text"
+_SHOWN_LIBRARIES: Final = (
+    *("finetuned", "torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers"),
+    "safetensors",
+)
 _LIBRARIES: Final[dict[Format, str]] = {"adapter": "peft", "merged": "transformers"}
 _RELATIONS: Final[dict[Format, str]] = {
     "adapter": "adapter", "gguf-adapter": "adapter", "merged": "finetune",
@@ -274,6 +278,7 @@ def _training(passport: dict[str, Any]) -> str:
     ]
     rows = [(f"{role} rows", section(data, role).get("rows")) for role in data]
     metrics = section(section(passport, "run"), "metrics")
+    libraries = section(passport, "libraries")
     return "\n".join([
         "## Training",
         "",
@@ -286,7 +291,7 @@ def _training(passport: dict[str, Any]) -> str:
         *_table(("input", "SHA-256"), digests),
         "",
         "Libraries: "
-        + ", ".join(f"{name} {value}" for name, value in _plain(section(passport, "libraries")))
+        + ", ".join(f"{name} {libraries[name]}" for name in _SHOWN_LIBRARIES if name in libraries)
         + ".",
     ])  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from service.core.storage import Storage
 MEDIA_TYPE: Final = "application/x-tar"
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
 _MODE: Final = 0o644
+_END: Final = bytes(2 * tarfile.BLOCKSIZE)
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,29 @@ def tar(folder: Path, root: str, time_s: int) -> Iterator[bytes]:
     for file in sorted(folder.rglob("*")):
         if not file.is_file() or file.is_symlink():
             continue
-        entry = tarfile.TarInfo(f"{root}/{file.relative_to(folder).as_posix()}")
-        entry.size, entry.mtime, entry.mode = file.stat().st_size, time_s, _MODE
-        yield entry.tobuf(tarfile.PAX_FORMAT)
+        size = file.stat().st_size
+        yield _header(f"{root}/{file.relative_to(folder).as_posix()}", size, time_s)
         with file.open("rb") as source:
             while chunk := source.read(_CHUNK_BYTES):
                 yield chunk
-        if padding := -entry.size % tarfile.BLOCKSIZE:
-            yield bytes(padding)
-    yield bytes(2 * tarfile.BLOCKSIZE)
+        if padding := _padding(size):
+            yield padding
+    yield _END
+
+
+def pack(members: Mapping[str, bytes], root: str, time_s: int) -> bytes:
+    """Return the archive of small members, by path. The same members give the same bytes."""
+    parts: list[bytes] = []
+    for path, data in sorted(members.items()):
+        parts += [_header(f"{root}/{path}", len(data), time_s), data, _padding(len(data))]
+    return b"".join([*parts, _END])
+
+
+def _header(path: str, size: int, time_s: int) -> bytes:
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mtime, entry.mode = size, time_s, _MODE
+    return entry.tobuf(tarfile.PAX_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)

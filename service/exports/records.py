@@ -19,6 +19,7 @@ from service.core import clock, ids, metrics, queue
 from service.core.leases import Leases
 from service.core.records import PREFIX, Stored
 from service.core.redis import reply, text
+from service.core.redis.transactions import touch
 from service.core.storage import Storage
 from service.work.records import Kind, OperationRecord, RestartedRecord, WorkError
 from service.work.store import WorkStore
@@ -145,6 +146,7 @@ class Exports(WorkStore[ExportRecord]):
 
     def _on_created(self, pipe: Pipeline, record: ExportRecord) -> None:
         super()._on_created(pipe, record)
+        touch(record.model)  # so that the audit log names it after the export is deleted
         pipe.zadd(EXPIRING, {record.member: record.expires_at})
 
     def _on_ended(self, pipe: Pipeline, record: ExportRecord) -> None:

@@ -8,7 +8,7 @@ Every path includes the attempt, such as `a1` or `a2-4k9x0d2m`: its number and n
 that was presumed dead and comes back cannot overwrite the files of its successor.
 
 Each adapter has a passport: digests of the training rows, the base model, the chat template and the
-trainer's spec, library versions and metrics, but no data. Two adapters whose passports differ only
+trainer's spec, the environment, and metrics, but no data. Two adapters whose passports differ only
 in time were made from the same inputs.
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import platform
 import re
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -40,7 +41,6 @@ _ADAPTER_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", 
 # out to be unreadable.
 _STATES_KEPT = 2
 _FOLDER = re.compile(r"(?P<folder>.+/a\d+(?:-\w+)?/(?:(?:step-|rounds/)\d+/)?(?:adapter|state))/.+")
-_LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors")
 # Fields of the spec that depend on the worker or the attempt, not on the adapter.
 _NOT_IN_PASSPORT = {"base_model_path", "training_file", "validation_file", "output_dir",
                     "resume_from", "warm_start_path", "attempt", "job_id",
@@ -185,11 +185,18 @@ def _attempt_folder(job: JobRecord) -> str:
 
 
 def write_passport(
-    folder: Path, *, entry: BaseModelEntry, spec_file: Path, data: dict[str, Any], run: Any
+    folder: Path,
+    *,
+    entry: BaseModelEntry,
+    spec_file: Path,
+    data: dict[str, Any],
+    run: Any,
+    environment: dict[str, str | None],
 ) -> None:
     """Write the passport of the adapter in `folder`.
 
     `data` has the file IDs and digests by role. `run` is the trainer's message about the adapter.
+    `environment` has what only the worker knows, such as its device.
     """
     spec = json.loads(spec_file.read_text("utf-8"))
     spec = {
@@ -207,10 +214,20 @@ def write_passport(
         "data": data,
         "spec": spec,
         "spec_sha256": hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest(),
-        "libraries": {"finetuned": __version__, **installed_versions(_LIBRARIES)},
+        "environment": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            **environment,
+        },
+        "libraries": {"finetuned": __version__, **all_versions()},
         "run": run,
     }
     (folder / PASSPORT).write_text(json.dumps(passport, indent=2) + "\n", encoding="utf-8")
+
+
+def all_versions() -> dict[str, str]:
+    """Return the versions of all installed packages, by name."""
+    return dict(sorted((found.name.lower(), found.version) for found in metadata.distributions()))
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:

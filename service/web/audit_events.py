@@ -123,6 +123,7 @@ class AuditEvent(StrEnum):
     MODEL_IMPORT_CREATED = "model.import.created"
     MODEL_IMPORT_CANCELLED = "model.import.cancelled"
     MODEL_IMPORT_DELETED = "model.import.deleted"
+    MODEL_EVIDENCE_READ = "model.evidence.read"
     MODEL_DELETED = "model.deleted"
     MODEL_SHARED = "model.shared"
     MODEL_UNSHARED = "model.unshared"

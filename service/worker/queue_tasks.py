@@ -9,11 +9,14 @@ from arq.worker import Function, func
 
 from service.batches.records import Batches
 from service.batches.task import RunBatch
+from service.core.encryption.signing import InstallationKey
 from service.erasure.eraser import Eraser
 from service.erasure.search.records import Searches
 from service.erasure.search.task import EraseRows
 from service.evals.records import Evals
 from service.evals.task import RunEval
+from service.evidence.signing import FUNCTION as SIGN_EVIDENCE
+from service.evidence.signing import SignEvidence
 from service.exports.records import Exports
 from service.exports.task import ExportModel
 from service.files.curation.check import CheckFile
@@ -68,6 +71,7 @@ class QueueTasks:
         run_file_task = _file_task_runner(resources)
         erase_rows = EraseRows(files, leases, settings, eraser)
         prepare_job = PrepareTask(jobs, files, catalogue, leases, settings, dispatcher)
+        sign_evidence = SignEvidence(files.redis, InstallationKey(settings.signing_key))
         run_eval = RunEval(resources)
         advise_training = AdviseTraining(resources)
         export_model = ExportModel(jobs, resources)
@@ -79,6 +83,7 @@ class QueueTasks:
                 _work(run_file_task),
                 _work(erase_rows),
                 _function("prepare_job", prepare_job.run, max_tries=_PREPARE_TRIES),
+                _function(SIGN_EVIDENCE, sign_evidence.run),
             ],
             "gpu": [_function("train", train.run)],
             "evals": [

@@ -8,8 +8,13 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import re
+import subprocess
+import sys
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +25,7 @@ from service.inference.upstreams import Upstreams
 from service.jobs.attempt.serving_check import ask_engine, compare
 from service.standalone.up import DEMO_MODEL
 from service.training.contract.protocol import Probe
+from tests.cached import ROOT
 from tests.e2e.conftest import QUESTIONS, VOICE, Stack, wait_for
 from tests.e2e.jobs import imported
 
@@ -265,3 +271,37 @@ def test_the_job_was_evaluated_on_its_validation_file(stack: Stack, sdk, tuned):
     assert VOICE in " ".join(row["answers"]["tuned"]["text"] for row in report["rows"]).lower()
     assert report["forgetting"]["rows"] >= 12
     assert report["memorization"]["rows_probed"] == 1
+
+
+def test_the_evidence_of_the_model_verifies_without_the_service(
+    stack: Stack, tuned, tmp_path: Path
+):
+    """In an empty folder, by a process that has neither the service's code nor an address."""
+    program, server = "from finetuned_cli.app import run", [sys.executable, "-m", "service.cli"]
+    without = f"import sys; sys.modules['service'] = None; {program}; sys.exit(run(sys.argv[1:]))"
+
+    def finetuned(*words: str, **env: str) -> str:
+        command = [sys.executable, "-c", without, *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    address = {"FINETUNED_BASE_URL": stack.url, "FINETUNED_API_KEY": stack.key}
+    finetuned("models", "evidence", tuned.fine_tuned_model, "-o", "evidence.tar", **address)
+    key = subprocess.run(
+        [*server, "audit", "key", "--data-dir", str(stack.data_dir)],
+        capture_output=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    (tmp_path / "finetuned.pem").write_bytes(key.stdout)
+    said = finetuned("evidence", "verify", "evidence.tar", "--key", "finetuned.pem")
+    assert f"{tuned.fine_tuned_model}: valid" in said
+    with tarfile.open(tmp_path / "evidence.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.glob("evidence-*")
+    training = json.loads((folder / "training.json").read_bytes())
+    assert training["job"]["id"] == tuned.id
+    assert training["losses"]
+    evaluation = json.loads((folder / "evaluation.json").read_bytes())
+    assert evaluation["status"] == "completed"

@@ -110,7 +110,7 @@ _OPERATIONS: Final = {
     ("admin", "project_admin", "auditor"): (
         *("getProject", "listApiKeys", "getApiKey", "listAuditLogs"),
         *("listServiceAccounts", "getServiceAccount"),
-        "listFineTuningCheckpointPermissions",
+        *("listFineTuningCheckpointPermissions", "getModelEvidence"),
     ),
     ("admin", "auditor"): (
         *("listProjects", "listAdminApiKeys", "getAdminApiKey"),

@@ -1206,6 +1206,14 @@ export class Sweeps extends APIResource {
   }
 }
 
+export interface ModelsEvidenceParams {
+  /**
+   * Whether to include training rows, prompts, graders, and answers of the evaluation. Needs a role that may read
+   * training data. Default: `false`.
+   */
+  include_text?: boolean;
+}
+
 export interface ModelsListParams extends PageParams {
   /** Text to search in IDs and names, regardless of upper and lower case. */
   search?: string;
@@ -1225,6 +1233,14 @@ export interface ModelsListParams extends PageParams {
 }
 
 export class Models extends APIResource {
+  /**
+   * Download a signed archive of what is known about a trained model of the project: data, training, evaluation,
+   * access, exports, erasures, and the entries of the audit log with proofs.
+   */
+  evidence(model: string, params?: ModelsEvidenceParams, options?: RequestOptions): APIPromise<Response> {
+    return this.client.getContent(path`/models/${model}/evidence`, { query: params, ...options });
+  }
+
   /**
    * List the catalog's base models, the project's aliases, its trained models, and those that other projects
    * share with it, newest first.

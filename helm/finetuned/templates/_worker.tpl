@@ -56,6 +56,8 @@ spec:
           {{- include "finetuned.envOfAll" (dict "root" $root "component" "worker" "env" (merge (dict) ($part.env | default dict) (include "finetuned.trainerEnv" $gpu | fromYaml) (include "finetuned.gpuShare" (dict "root" $root "part" $part) | fromYaml))) | nindent 10 }}
             - name: FINETUNED_WORKER_NAME
               valueFrom: {fieldRef: {fieldPath: metadata.name}}
+            - name: FINETUNED_IMAGE
+              value: {{ include "finetuned.image" (dict "root" $root "which" "worker") }}
             {{- if eq $part.name "ray" }}
             {{- with include "finetuned.rayToken" $root }}
             {{- . | nindent 12 }}

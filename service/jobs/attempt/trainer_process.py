@@ -399,6 +399,11 @@ class TrainingAttempt:
             spec_file=self._dir / "spec.json",
             data=self._data,
             run=run,
+            environment={
+                "device": self._machine.device,
+                "device_name": self._machine.device_name,
+                "image": self._settings.image,
+            },
         )
         return True
 

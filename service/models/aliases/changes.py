@@ -19,7 +19,7 @@ from redis.asyncio.client import Pipeline
 from service.core import clock, ids, invalidation
 from service.core.records import Missing, parse, parse_known
 from service.core.redis import reply
-from service.core.redis.transactions import Decide, Write, commit
+from service.core.redis.transactions import Decide, Write, commit, touch
 from service.models.aliases.gates import GateFailed, failed_conditions, forget_alias, note_change
 from service.models.aliases.records import (
     AliasRecord,
@@ -268,8 +268,10 @@ class Aliases:
             self.records.add(pipe, after)
             note_change(pipe, after)
             for target in before:
+                touch(target.model)
                 pipe.srem(users_key(project_id, target.model), name)
             for target in after.targets:
+                touch(target.model)
                 pipe.sadd(users_key(project_id, target.model), name)
             pipe.lpush(history_key(project_id, name), change.model_dump_json())
             pipe.ltrim(history_key(project_id, name), 0, MAX_HISTORY - 1)
@@ -283,6 +285,7 @@ class Aliases:
         pipe.delete(history_key(project_id, name))
         forget_alias(pipe, project_id, name)
         for target in current.targets:
+            touch(target.model)
             pipe.srem(users_key(project_id, target.model), name)
         invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
 

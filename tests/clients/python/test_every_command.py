@@ -183,13 +183,14 @@ OTHER = (
     "files merge {file} {file}",
     "jobs watch {job}",
     "models delete {model} --yes",
+    "models evidence {model} --output evidence.tar",
     "models share {model} {project}",
     "models shared-with {model}",
     "models unshare {model} {project}",
 )
 # What they ask first is another server's, or no server.
 ELSEWHERE = {
-    *("files check", "leave-openai record", "leave-openai plan"),
+    *("files check", "evidence verify", "leave-openai record", "leave-openai plan"),
     *("leave-openai retrain", "leave-openai report"),
 }
 

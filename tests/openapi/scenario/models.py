@@ -98,6 +98,14 @@ async def models(world: World, base: str, trained: list[str]) -> None:
     ):
         await world.call("getModel", name, summary, path={"model": model})
     await world.call("getModel", expect=404, path={"model": "gpt-4o"})
+    evidence, path = "getModelEvidence", {"model": trained[0]}
+    archive = "(the bytes of the archive)"
+    await world.call(
+        *(evidence, "archive", "Evidence of a trained model"),
+        key="admin", path=path, query={"include_text": False}, cut=lambda _: archive,
+    )  # fmt: skip
+    await world.call(evidence, expect=403, path=path)
+    await world.call(evidence, expect=404, key="admin", path={"model": NO_MODEL})
     await world.call("deleteModel", expect=403, path={"model": base})
     await world.call("deleteModel", expect=400, path={"model": _ALIAS})
     await world.call("deleteModel", expect=404, path={"model": "gpt-4o"})

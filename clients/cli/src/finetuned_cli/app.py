@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "sweeps": ("sweeps", "Sweeps: jobs with different hyperparameters."),
     "models": ("models", "Base models, trained models and aliases."),
     "aliases": ("models:aliases", "Custom names for models."),
+    "evidence": ("evidence", "Evidence of models: verify an archive."),
     "exports": ("operations:exports", "Copies of trained models for other software."),
     "imports": ("operations:imports", "Adapters that were trained elsewhere."),
     "generations": ("generating", "Training rows from documents."),

@@ -19,8 +19,54 @@ from finetuned._raw import async_raw, async_raw_list
 from finetuned._request import Request, at
 
 
+class AsyncModelsEvidence(AsyncResource):
+    """Methods of `client.models.evidence`."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncModelsEvidenceWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncModelsEvidenceWithRawResponse(self)
+
+    async def retrieve(
+        self, model: str, *, include_text: bool | None = None, **options: Unpack[RequestOptions]
+    ) -> bytes:
+        """Download a signed archive of what is known about a trained model of the project: data,
+        training, evaluation, access, exports, erasures, and the entries of the audit log with
+        proofs.
+
+        `finetuned evidence verify` checks it on another machine. By default, it has no text of the
+        data, but names of files and keys. What is missing is listed with the reason.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            include_text: Whether to include training rows, prompts, graders, and answers of the
+                evaluation. Needs a role that may read training data.
+        """
+        return await self._transport.request(
+            bytes,
+            Request(
+                "GET",
+                at("models", model, "evidence"),
+                params={"include_text": include_text},
+                options=options,
+            ),
+        )
+
+
+class AsyncModelsEvidenceWithRawResponse:
+    """Raw responses of `client.models.evidence`."""
+
+    def __init__(self, resource: AsyncModelsEvidence) -> None:
+        self.retrieve = async_raw(resource.retrieve)
+
+
 class AsyncModelsBase(AsyncResource):
     """Methods of `client.models`."""
+
+    @cached_property
+    def evidence(self) -> AsyncModelsEvidence:
+        """Evidence."""
+        return AsyncModelsEvidence(self._transport)
 
     @cached_property
     def with_raw_response(self) -> AsyncModelsWithRawResponse:

@@ -20,8 +20,54 @@ from finetuned._sync.pages import Page
 from finetuned._sync.transport import Resource
 
 
+class ModelsEvidence(Resource):
+    """Methods of `client.models.evidence`."""
+
+    @cached_property
+    def with_raw_response(self) -> ModelsEvidenceWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return ModelsEvidenceWithRawResponse(self)
+
+    def retrieve(
+        self, model: str, *, include_text: bool | None = None, **options: Unpack[RequestOptions]
+    ) -> bytes:
+        """Download a signed archive of what is known about a trained model of the project: data,
+        training, evaluation, access, exports, erasures, and the entries of the audit log with
+        proofs.
+
+        `finetuned evidence verify` checks it on another machine. By default, it has no text of the
+        data, but names of files and keys. What is missing is listed with the reason.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            include_text: Whether to include training rows, prompts, graders, and answers of the
+                evaluation. Needs a role that may read training data.
+        """
+        return self._transport.request(
+            bytes,
+            Request(
+                "GET",
+                at("models", model, "evidence"),
+                params={"include_text": include_text},
+                options=options,
+            ),
+        )
+
+
+class ModelsEvidenceWithRawResponse:
+    """Raw responses of `client.models.evidence`."""
+
+    def __init__(self, resource: ModelsEvidence) -> None:
+        self.retrieve = raw(resource.retrieve)
+
+
 class ModelsBase(Resource):
     """Methods of `client.models`."""
+
+    @cached_property
+    def evidence(self) -> ModelsEvidence:
+        """Evidence."""
+        return ModelsEvidence(self._transport)
 
     @cached_property
     def with_raw_response(self) -> ModelsWithRawResponse:
