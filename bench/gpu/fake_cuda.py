@@ -2,6 +2,8 @@
 
     python -m bench.gpu.fake_cuda [--only TEXT]
 
+Fails if an estimate is below 90% or above 125% of the bytes.
+
 Needs the CUDA build of torch and a C compiler, and no GPU. torch's `FakeTensorMode` computes the
 device, dtype and shape of each tensor, and no value. So this finds operations that CUDA lacks,
 mixed dtypes and devices, and the memory of a step, in models of real widths with a few layers. It
@@ -479,6 +481,9 @@ def without_values(packed_rows: bool) -> Iterator[None]:
         yield
 
 
+# How far an estimate may be from the bytes. It counts a layer more than there is, for gradients.
+LOWEST, HIGHEST = -0.10, 0.25
+
 LENGTH: Final = 1024
 BATCH: Final = 8
 TOKENS: Final = 4096
@@ -615,7 +620,10 @@ def main() -> int:
                     traceback.print_exc()
                 continue
             share = estimate / held - 1
-            print(f"✓ {case}: {held / GIB:.2f} GiB, estimate {share:+.0%}", flush=True)
+            is_near = LOWEST <= share <= HIGHEST
+            failures += not is_near
+            mark = "✓" if is_near else "✗"
+            print(f"{mark} {case}: {held / GIB:.2f} GiB, estimate {share:+.0%}", flush=True)
     return 1 if failures else 0
 
 

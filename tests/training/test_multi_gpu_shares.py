@@ -72,12 +72,13 @@ def test_the_shares_of_a_batch_are_the_batch(packed, samples, size):
 def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec, tmp_path):
     import torch
     import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import DTensor
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     from service.training.model.adapters import add_adapter
     from service.training.model.models import ComputeDevice, load_base
-    from service.training.parallel.ranks import Ranks, shard
+    from service.training.parallel.ranks import shard
 
     spec = make_spec(tmp_path, gpus=2, batch_size=2, sharding="fsdp")
     place = ComputeDevice("cpu", torch.bfloat16)
@@ -85,7 +86,7 @@ def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec,
     before = {name: p.numel() for name, p in model.named_parameters()}
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
     try:
-        shard(model, place, Ranks(0, 2))
+        shard(model, place, init_device_mesh("cpu", (2,)))
         for name, parameter in model.named_parameters():
             assert isinstance(parameter.data, DTensor) is not parameter.requires_grad, name
             held = parameter.to_local() if isinstance(parameter, DTensor) else parameter

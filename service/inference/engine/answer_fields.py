@@ -20,7 +20,20 @@ import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from openai.types.responses import ResponseIncompleteEvent, ResponseTextConfig, ToolChoiceAllowed
+from openai.types import (
+    Completion,
+    CompletionChoice,
+    CreateEmbeddingResponse,
+    completion_usage,
+)
+from openai.types.chat import chat_completion, chat_completion_chunk, chat_completion_message
+from openai.types.responses import (
+    Response,
+    ResponseIncompleteEvent,
+    ResponseTextConfig,
+    ToolChoiceAllowed,
+    response_usage,
+)
 from openai.types.shared import ResponseFormatText
 from vllm.entrypoints.openai.chat_completion import protocol as chat
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
@@ -36,23 +49,25 @@ from vllm.utils import random_uuid
 
 from service.chat_content import join_text_parts, join_texts, merge_system_messages
 
-_NEVER: Final[dict[Any, tuple[str, ...]]] = {
-    usage.PromptTokenUsageInfo: ("created_cache_tokens", "multimodal_tokens"),
-    chat.ChatCompletionResponseChoice: ("stop_reason", "routed_experts"),
-    chat.ChatCompletionResponse: ("kv_transfer_params", "ec_transfer_params"),
-    chat.ChatCompletionResponseStreamChoice: ("stop_reason",),
-    completion.CompletionResponseChoice: ("stop_reason", "routed_experts"),
-    completion.CompletionResponse: ("kv_transfer_params", "ec_transfer_params"),
-    completion.CompletionResponseStreamChoice: ("stop_reason",),
-    responses.InputTokensDetails: ("input_tokens_per_turn", "cached_tokens_per_turn"),
-    responses.OutputTokensDetails: (
-        *("tool_output_tokens", "output_tokens_per_turn", "tool_output_tokens_per_turn"),
-    ),
-    responses.ResponsesResponse: (
-        *("presence_penalty", "frequency_penalty", "kv_transfer_params", "ec_transfer_params"),
-        *("input_messages", "output_messages"),
-    ),
-    embed.EmbeddingResponse: ("id", "created"),
+# vLLM's answers, and OpenAI's, in the order in which vLLM's contain each other: a model copies the
+# schemas in it. Other fields than OpenAI's are left out, except for those below.
+_OPENAI: Final[dict[Any, Any]] = {
+    usage.PromptTokenUsageInfo: completion_usage.PromptTokensDetails,
+    usage.UsageInfo: completion_usage.CompletionUsage,
+    chat.ChatMessage: chat_completion_message.ChatCompletionMessage,
+    chat.ChatCompletionResponseChoice: chat_completion.Choice,
+    chat.ChatCompletionResponse: chat_completion.ChatCompletion,
+    chat.ChatCompletionResponseStreamChoice: chat_completion_chunk.Choice,
+    chat.ChatCompletionStreamResponse: chat_completion_chunk.ChatCompletionChunk,
+    completion.CompletionResponseChoice: CompletionChoice,
+    completion.CompletionResponse: Completion,
+    completion.CompletionResponseStreamChoice: CompletionChoice,
+    completion.CompletionStreamResponse: Completion,
+    responses.InputTokensDetails: response_usage.InputTokensDetails,
+    responses.OutputTokensDetails: response_usage.OutputTokensDetails,
+    responses.ResponseUsage: response_usage.ResponseUsage,
+    responses.ResponsesResponse: Response,
+    embed.EmbeddingResponse: CreateEmbeddingResponse,
 }
 _UNLESS_NULL: Final[dict[Any, tuple[str, ...]]] = {
     usage.UsageInfo: ("completion_tokens", "prompt_tokens_details", "completion_tokens_details"),
@@ -67,32 +82,26 @@ _UNLESS_NULL: Final[dict[Any, tuple[str, ...]]] = {
     completion.CompletionResponseChoice: ("token_ids", "prompt_logprobs", "prompt_token_ids"),
     completion.CompletionResponse: ("service_tier", "system_fingerprint", "metrics"),
     completion.CompletionResponseStreamChoice: ("token_ids", "prompt_token_ids"),
+    completion.CompletionStreamResponse: ("metrics",),
 }
-# In the order in which they contain each other, because a model copies the schemas in it.
-_REBUILT: Final = (
-    *(usage.PromptTokenUsageInfo, usage.UsageInfo, chat.ChatMessage),
-    *(chat.ChatCompletionResponseChoice, chat.ChatCompletionResponse),
-    *(chat.ChatCompletionResponseStreamChoice, chat.ChatCompletionStreamResponse),
-    *(completion.CompletionResponseChoice, completion.CompletionResponse),
-    *(completion.CompletionResponseStreamChoice, completion.CompletionStreamResponse),
-    *(responses.InputTokensDetails, responses.OutputTokensDetails, responses.ResponseUsage),
-    *(responses.ResponsesResponse, responses.ResponseCreatedEvent),
-    *(responses.ResponseInProgressEvent, responses.ResponseCompletedEvent),
-    embed.EmbeddingResponse,
-)
 
 
 def install() -> None:
     """Change vLLM's answers in this process."""
-    for model, names in _NEVER.items():
-        for name in names:
+    for model, openai in _OPENAI.items():
+        known = {*openai.model_fields, *_UNLESS_NULL.get(model, ())}
+        for name in model.model_fields.keys() - known:
             model.model_fields[name].exclude = True
     for model, names in _UNLESS_NULL.items():
         for name in names:
             model.model_fields[name].exclude_if = _is_none
     limit = responses.ResponsesResponse.model_fields["max_output_tokens"]
     limit.annotation = int | None
-    for model in _REBUILT:
+    events = (
+        *(responses.ResponseCreatedEvent, responses.ResponseInProgressEvent),
+        responses.ResponseCompletedEvent,
+    )
+    for model in (*_OPENAI, *events):
         model.model_rebuild(force=True)
     # Dozens of vLLM's modules have imported this function by its name.
     chat_utils.make_tool_call_id.__code__ = _tool_call_id.__code__

@@ -306,7 +306,7 @@ def _host_bytes(
     dtype: Dtype,
 ) -> int | None:
     """Return the most memory of the machine that loading, or then a step, takes, if any does."""
-    loading = gpus * loaded_bytes(shape, training.chosen.quantization, dtype)
+    loading = loaded_bytes(shape, training.chosen.quantization, dtype)  # one process at a time
     inputs = host_bytes(
         shape,
         training.chosen,

@@ -15,6 +15,7 @@ from typing import Any, Final
 import datasets
 import torch
 import transformers
+from torch.distributed.device_mesh import init_device_mesh
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
 
 from service.training.contract.adapter_config import WEIGHTS
@@ -289,9 +290,13 @@ def _load_model(
 ) -> tuple[TrainSpec, Any]:
     """Load the model with its adapter. Also returns the spec for the memory that is left."""
     with report_out_of_memory(spec, device.type, lambda: (0, 0)), raise_conversion_errors():
-        model = _load_adapted(spec, device, shape, channel, pacer)
         if spec.sharding == "fsdp":
-            shard(model, device, ranks)
+            mesh = init_device_mesh(device.type, (ranks.size,))
+            with ranks.load_in_turn():
+                model = _load_adapted(spec, device, shape, channel, pacer)
+                shard(model, device, mesh)
+        else:
+            model = _load_adapted(spec, device, shape, channel, pacer)
     samples = [*data.training.samples, *data.validation.samples]
     fitted, reason = fit_tokens(spec, device, ranks, samples)
     if reason:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from bitsandbytes.functional import QuantState, quantize_4bit
@@ -26,14 +26,19 @@ from transformers.quantizers.quantizer_bnb_4bit import Bnb4BitHfQuantizer
 from service.training.contract.adapter_config import is_expert, is_outside_text_decoder
 
 
-@functools.cache
-def quantize_experts() -> None:
-    """Let transformers quantize experts, too, when it loads a model in NF4 in this process."""
+def quantize_on(device: str) -> None:
+    """Let transformers quantize on this device what it loads in NF4 in this process, and experts.
+
+    Otherwise, a model that is loaded onto the host, to be sharded, would be quantized there.
+    """
+    _Quantizer.computes_on = device
     AUTO_QUANTIZER_MAPPING["bitsandbytes_4bit"] = _Quantizer
 
 
 class _Quantizer(Bnb4BitHfQuantizer):
     """transformers' quantizer, also for the weights of experts."""
+
+    computes_on: ClassVar[str] = "cpu"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -69,21 +74,23 @@ class _Quantize(Bnb4bitQuantize):
         self, input_dict: dict[str, Any], model: nn.Module | None = None, **options: Any
     ) -> dict[str, Tensor]:
         assert model is not None
-        (name,) = input_dict
+        ((name, given),) = input_dict.items()
+        loaded: Tensor = given[0] if isinstance(given, list) else given
+        value = loaded.to(self.hf_quantizer.computes_on)
         module, _, parameter = name.rpartition(".")
         if getattr(model.get_submodule(module), parameter).dim() != 3:
-            done: dict[str, Tensor] = super().convert(input_dict, model=model, **options)
-            return done
-        value = input_dict[name]
+            done: dict[str, Tensor] = super().convert({name: [value]}, model=model, **options)
+            return done if value is loaded else {name: done[name].to(loaded.device)}
         config = self.hf_quantizer.quantization_config
         packed, state = quantize_4bit(
-            value[0] if isinstance(value, list) else value,
+            value,
             compress_statistics=config.bnb_4bit_use_double_quant,
             quant_type=config.bnb_4bit_quant_type,
             quant_storage=config.bnb_4bit_quant_storage,
         )
+        state.to(loaded.device)
         self.hf_quantizer.states[name] = state
-        return {name: nn.Parameter(packed, requires_grad=False)}
+        return {name: nn.Parameter(packed.to(loaded.device), requires_grad=False)}
 
 
 def dequantize_when_used(model: nn.Module, states: Mapping[str, QuantState]) -> None:

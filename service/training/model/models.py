@@ -32,7 +32,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from service.training.contract.failures import TrainingFailure, is_out_of_memory
 from service.training.contract.spec import TrainSpec
 from service.training.model.base_folder import invalid_model, is_converted
-from service.training.model.experts import quantize_experts
+from service.training.model.experts import quantize_on
 from service.training.model.nf4_kernel import use_fast_kernel
 from service.training.model.shape import cpu_has_bf16, dtype_of, is_softcapped
 
@@ -193,7 +193,7 @@ def _model_class(config: Any) -> Any:
 
 def _nf4(spec: TrainSpec, device: ComputeDevice) -> BitsAndBytesConfig:
     use_fast_kernel()
-    quantize_experts()
+    quantize_on(device.type)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

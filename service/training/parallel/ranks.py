@@ -9,8 +9,10 @@ must call these functions in the same order.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +22,7 @@ import torch
 import torch.distributed as dist
 from peft import PeftModel
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn import Parameter
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -75,6 +77,25 @@ class Ranks:
         with self.waiting():
             dist.all_reduce(lowest, op=dist.ReduceOp.MIN)
         return int(lowest.item())
+
+    @contextmanager
+    def load_in_turn(self) -> Iterator[None]:
+        """Wait until the lower ranks of this machine have left this context.
+
+        Each loads the whole base model before it keeps its share. The machine's memory needs to
+        hold one copy then, and all cores work on it.
+        """
+        if self.store is None:
+            yield
+            return
+        hosts = [self.store.get(f"host/{index}") for index in range(self.index + 1)]
+        before = [index for index in range(self.index) if hosts[index] == hosts[self.index]]
+        self.store.wait([f"loaded/{index}" for index in before[-1:]])
+        threads = torch.get_num_threads()
+        torch.set_num_threads(os.cpu_count() or threads)
+        yield
+        torch.set_num_threads(threads)
+        self.store.set(f"loaded/{self.index}", "")
 
     def wait(self) -> None:
         """Wait until all ranks get here."""
@@ -158,6 +179,7 @@ def join(at: RankSpec | None, count: int, device: ComputeDevice, patience: timed
         master_listen_fd=at.listen_fd,
         timeout=patience,
     )
+    store.set(f"host/{at.rank}", socket.gethostname())
     store.set(f"device/{at.rank}", device.type)
     devices = [store.get(f"device/{index}").decode() for index in range(count)]
     if len(set(devices)) > 1:
@@ -207,12 +229,11 @@ def load_random_state(path: Path) -> None:
         torch.cuda.set_rng_state(states["cuda"])
 
 
-def shard(model: PeftModel | Any, device: ComputeDevice, ranks: Ranks) -> None:
-    """Shard the frozen weights of `model` across `ranks` and move it to `device`.
+def shard(model: PeftModel | Any, device: ComputeDevice, mesh: DeviceMesh) -> None:
+    """Shard the frozen weights of `model` across the ranks of `mesh` and move it to `device`.
 
-    Blocks are moved one at a time, so no device ever holds the whole model.
+    Blocks are moved one at a time, so no device ever holds the whole model. Does not communicate.
     """
-    mesh = init_device_mesh(device.type, (ranks.size,))
     move_scales(model, device.type)
     blocks = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer)]
     # Shard the root last: it takes what no block has (the embeddings, the head, the last norm).

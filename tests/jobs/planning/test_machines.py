@@ -82,10 +82,10 @@ def test_a_job_of_unknown_size_keeps_its_settings(entry):
 
 
 def test_the_machines_own_memory_is_part_of_the_plan(entry):
-    """Four GPUs share a model of 8B, all of which each process loads at first."""
+    """Four GPUs share a model of 8B, all of which one process at a time loads."""
     divided = prepared(memory_retries=4, tokens_at_once=512, sharding="fsdp")
     enough, little = (
-        gpus(4, 80).model_copy(update={"host_memory_bytes": gib * 2**30}) for gib in (128, 40)
+        gpus(4, 80).model_copy(update={"host_memory_bytes": gib * 2**30}) for gib in (40, 16)
     )
     found = plan_on(divided, entry, enough, None)
     assert found is not None
