@@ -89,6 +89,9 @@ def exchange_hashes(wordings: list[TurnWording]) -> Iterator[int]:
                 yield hash_text(both)
 
 
+SURE_LANGUAGE_CHARS: Final = 100
+"""The language of a shorter text is a guess among similar languages of its script."""
+
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 _PLACES_A_BLOCK = 50
@@ -405,7 +408,8 @@ def _describe_languages(
     """
     found: list[tuple[str, ...]] = []
     for row, (question, answer) in zip(rows, detected, strict=True):
-        row["other_language"] = _languages_differ(question, answer)
+        is_long = min(row["question_chars"], row["answer_chars"]) >= SURE_LANGUAGE_CHARS
+        row["other_language"] = _languages_differ(question, answer, is_long=is_long)
         best = answer if answer.code != UNKNOWN else question
         row["script"] = SCRIPTS.index(best.script)
         differs = question.code not in (UNKNOWN, best.code)
@@ -439,8 +443,12 @@ def _describe_personal(
     return personal, places
 
 
-def _languages_differ(question: Language, answer: Language) -> bool:
+def _languages_differ(question: Language, answer: Language, *, is_long: bool) -> bool:
+    """Return whether two languages surely differ. Short texts of one script are often confused."""
     if UNKNOWN in (question.code, answer.code):
+        return False
+    scripts = {question.script, answer.script}
+    if not is_long and (len(scripts) == 1 or scripts == {"Han", "Kana"}):
         return False
     return question.code.partition("-")[0] != answer.code.partition("-")[0]
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.datasets.duplicates.compare import (
+    Comparison,
     Facts,
     RowText,
     RowTexts,
@@ -207,18 +208,27 @@ def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) 
     return is_part and not _adds_facts(short, long, question)
 
 
+def disagree(one: Wording, other: Wording, question: Wording, *, threshold: float) -> bool:
+    """Return whether two answers mean something different, although both may be right."""
+    return not agree(one, other, question, threshold=threshold)
+
+
 _SIGNED = re.compile(r"[\u2212+]?\d+")
 # These ask for one value, such as a place. Answers to other questions can differ and both be right.
 _ASKS_VALUE = re.compile(
     r"\b(?:who|whose|where|when|which|how (?:many|much|long|old|far|often|tall|big|heavy)"
-    r"|what (?:time|day|date|year|color|colour|size|price|is (?:the|our|your)|are the|does)"
-    r"|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy"
-    r"|wer|wo|wann|welche[rsmn]?|wie ?viele?|wie lange|qui|quand|quel(?:le)?s?|combien"
-    r"|quién|dónde|cuándo|cuántos?|cuál)\b"
+    r"|what (?:time|day|date|year|color|colour|size|price|is the|does)"
+    r"|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy)\b"
     "|誰|だれ|どこ|いつ|どの|どれ|いくら|いくつ|何[時日年人個円回歳月曜]|谁|誰|哪|几|幾|多少|多久|什么时候|什麼時候"
     "|누구|어디|언제|얼마|몇|ใคร|ที่ไหน|เมื่อไ|เท่าไ|กี่|कौन|कहाँ|कब|कितन|នរណា|ណា|ប៉ុន្មាន"
 )
-_MAX_VALUE_WORDS = 4
+_MAX_VALUE_WORDS = 3
+# Small talk with the assistant, which may say many things about itself.
+_TO_ASSISTANT = re.compile(
+    r"\b(?:you|your|kamu|anda|bạn)\b|[你您妳]|あなた|君|너|당신|คุณ|तुम|आप|អ្នក"
+)
+# Longer answers can have different numbers and dates and both be right.
+_MAX_FACT_WORDS = 12
 # The space after a Thai clause ends it, like a comma.
 _FIRST_CLAUSE = re.compile(r"(?:[^,.;:!?\n，。、；：！？। ]|(?<![฀-๿]) )+")
 
@@ -236,16 +246,26 @@ def contradict(one: Wording, other: Wording, question: Wording, *, threshold: fl
         return True
     if _opposed_clauses(one, other, question) or opposed_words(one.said, other.said):
         return True
-    if _differ(_quantities(one), _quantities(other)) or compare(one, other, threshold=threshold):
+    if _is_one_fact(compare(one, other, threshold=threshold)):
         return True
-    values = [word_count(_value(text, question)) for text in (one, other)]
-    return max(values) <= _MAX_VALUE_WORDS and (
-        not any(values) or _ASKS_VALUE.search(question.said) is not None
-    )
+    added = sorted(word_count(_value(text, question)) for text in (one, other))
+    if added[1] > _MAX_FACT_WORDS:
+        return False
+    quantities = [_quantities(text) for text in (one, other)]
+    if all(quantities):
+        return quantities[0] != quantities[1]
+    if not added[1]:
+        return len(one.units) == len(other.units) == 1
+    if not _ASKS_VALUE.search(question.said) or _TO_ASSISTANT.search(question.said):
+        return False
+    return added[1] <= _MAX_VALUE_WORDS or (any(quantities) and added[0] <= 1)
 
 
-def _differ(one: Counter[str], other: Counter[str]) -> bool:
-    return bool(one and other) and one != other
+def _is_one_fact(found: Comparison | None) -> bool:
+    """Return whether two similar answers differ in numbers, or in one replaced word."""
+    if found is None:
+        return False
+    return not found.same_numbers or sorted(fact[1] for fact in found.facts) == ["+", "-"]
 
 
 def _quantities(text: Wording) -> Counter[str]:
@@ -414,7 +434,7 @@ def _oppose(one: RowText, other: RowText, threshold: float) -> bool:
     found = one.before_answer.compare(other.before_answer, threshold=threshold)
     if found is None or not found.same or found.similarity == 1:
         return False
-    return not agree(one.answer, other.answer, one.question, threshold=threshold)
+    return disagree(one.answer, other.answer, one.question, threshold=threshold)
 
 
 def _stars(

@@ -131,7 +131,7 @@ CHINESE: Replacements = (
             "您好|你好|哈喽|早上好|下午好|晚上好|请问(?:一下)?|請問(?:一下)?|麻烦(?:您|你)?(?:问一下|问下|一下)?|"
             "麻煩(?:您|你)?(?:問一下|一下)?|想问一下|想請問|想问|谢谢(?:您|你|啦)?|謝謝(?:您|你)?|多谢|感谢(?:您|你)?|劳驾|"
             "不好意思|打扰了|打扰一下|(?<![申邀聘])[请請](?!求|假|客|願|愿)|"
-            "(?<=[\u4e00-\u9fff])[呢呀哦喔啊啦哈嘛吧吗嗎的哟噢耶]+(?= |$)"
+            "(?<=[\u4e00-\u9fff])(?<!你(?=呢))[呢呀哦喔啊啦哈嘛吧吗嗎的哟噢耶]+(?= |$)"
         ),
         "",
     ),
@@ -247,6 +247,14 @@ _SIGNS = (
     ("/", re.compile(r"(?<=\d )/(?= \w)"), "\u00f7"),
     ("_", re.compile(r"_(?<!\w_)(?=[a-z]\w*(?<!_)\b)"), "\u02cd"),
 )
+# An operator between operands. A single sign can also be a dash or "and" in prose, so its left
+# operand must be a letter, a number, or `self`. A sign before a word begins an option such as `-v`.
+_OPERATOR = re.compile(
+    r"(?<=\w )(?:[*/&|<>]{2}=?|[-*/&|@^%]=|[@^]"
+    r"|(?:(?<=\b\w )|(?<=\bself )|(?<=\bother ))[-*/&|])(?= \w)|(?<!\S)[-~](?=[a-z])"
+)
+_OPERATOR_SIGNS = ("-", "~", "*", "/", "&", "|", "@", "^", "%=", "<<", ">>")
+_OPERATOR_LETTERS = str.maketrans("-*/&|@^~", "\u2212\u00d7\u00f7\u2227\u2228\u2218\u22bb\u223c")
 _NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")
 _NUMBERS = re.compile(r"(\d+)")
 _OWN_RULES = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
@@ -294,7 +302,15 @@ def _without_punctuation(text: str) -> str:
     for sign, pattern, replacement in _SIGNS:
         if sign in text:
             text = pattern.sub(replacement, text)
+    for sign in _OPERATOR_SIGNS:
+        if sign in text:
+            text = _OPERATOR.sub(_keep_operator, text)
+            break
     return text.translate(_ASCII) if text.isascii() else _PUNCTUATION.sub(" ", text)
+
+
+def _keep_operator(match: re.Match[str]) -> str:
+    return match.group().translate(_OPERATOR_LETTERS)
 
 
 def _spelled_out(match: re.Match[str]) -> str:
