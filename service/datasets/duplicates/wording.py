@@ -256,7 +256,7 @@ _OPERATOR = re.compile(
 _OPERATOR_SIGNS = ("-", "~", "*", "/", "&", "|", "@", "^", "%=", "<<", ">>")
 _OPERATOR_LETTERS = str.maketrans("-*/&|@^~", "\u2212\u00d7\u00f7\u2227\u2228\u2218\u22bb\u223c")
 _NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")
-_NUMBERS = re.compile(r"(\d+)")
+_NUMBERS = re.compile(r"([0-9]+)")  # other digits are ASCII in a wording
 _OWN_RULES = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 _THAI, _KANA, _HAN, _HANGUL = map(
     re.compile, ("[\u0e00-\u0e7f]", "[\u3040-\u30ff]", "[\u4e00-\u9fff]", "[\uac00-\ud7a3]")
