@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 
 from service.datasets.duplicates.minhash import Signatures, normalize, signatures
-from service.datasets.duplicates.wording import split_numbers, strip_punctuation, wording
+from service.datasets.duplicates.wording import split_numbers, strip_punctuation, wordings
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
 from service.datasets.personal_data.marks import Mark
@@ -48,18 +48,35 @@ hash_bytes: Final = xxhash.xxh3_64_intdigest
 """Return a 64-bit hash of bytes."""
 
 
-def turn_wordings(conversation: Conversation, normal: list[str]) -> list[TurnWording]:
-    """Return the wording of each turn, given the normalized texts of the turns."""
+def turn_wordings(
+    conversations: Sequence[Conversation], normal: Sequence[list[str]]
+) -> list[list[TurnWording]]:
+    """Return the wording of each turn of each row, given the normalized texts of the turns.
+
+    A system prompt stays as it is: it is long, and the same in many rows.
+    """
+    said = iter(
+        wordings(
+            [
+                plain
+                for row, texts in zip(conversations, normal, strict=True)
+                for turn, plain in zip(row.turns, texts, strict=True)
+                if turn.role != "system"
+            ]
+        )
+    )
     return [
-        _turn_wording(turn.role, plain)
-        for turn, plain in zip(conversation.turns, normal, strict=True)
+        [
+            TurnWording(turn.role, plain, is_polite_only=False)
+            if turn.role == "system"
+            else _turn_wording(turn.role, next(said), plain)
+            for turn, plain in zip(row.turns, texts, strict=True)
+        ]
+        for row, texts in zip(conversations, normal, strict=True)
     ]
 
 
-def _turn_wording(role: str, plain: str) -> TurnWording:
-    if role == "system":  # a long text, and the same in many rows
-        return TurnWording(role, plain, is_polite_only=False)
-    text = wording(plain)
+def _turn_wording(role: str, text: str, plain: str) -> TurnWording:
     return TurnWording(role, text or strip_punctuation(plain) or plain, is_polite_only=not text)
 
 
@@ -260,13 +277,13 @@ def _make_block(
     signed: list[str] = []
     exchanges: list[tuple[int, int]] = []
     if options.signatures:
-        wordings = [turn_wordings(row, texts) for row, texts in zip(rows, plain, strict=True)]
-        signed = list(map(describe_wording, described, rows, wordings))
+        turns_of = turn_wordings(rows, plain)
+        signed = list(map(describe_wording, described, rows, turns_of))
         exchanges = [
-            (n, found) for n, turns in enumerate(wordings) for found in exchange_hashes(turns)
+            (n, found) for n, turns in enumerate(turns_of) for found in exchange_hashes(turns)
         ]
         if options.quality:
-            _describe_quality(described, sources, rows, wordings)
+            _describe_quality(described, sources, rows, turns_of)
     personal: Counter[str] = Counter()
     places: list[FindingPlace] = []
     marks: list[tuple[int, list[Mark]]] = []
