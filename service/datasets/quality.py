@@ -16,8 +16,8 @@ from service.datasets.rows.conversation import Conversation, TurnWording
 
 _TAIL_CHARS = 80
 _MIN_CUT_CHARS = 8
-_MIN_ECHO_CHARS = 12
-_MIN_ECHO_CHARS_WITHOUT_SPACES = 7
+# Shorter questions are greetings, or topics with which an answer can begin.
+_MIN_ECHO_WORDS, _MIN_ECHO_CHARS, _MIN_ECHO_CHARS_NOT_ASCII = 3, 12, 7
 
 # A comma, an opening bracket, or a word that needs another.
 _CUT = re.compile(
@@ -33,8 +33,9 @@ _CUT = re.compile(
 )
 _CUT_CHARS = 8  # the longest match: a space and a word
 _EMPTY_ITEM = re.compile(r"\n[ \t]*(?:\d{1,3}[.)]|[-*•])$")  # a list number without its item
-# A capital A is a name, as in "It is the letter A".
-_IS_NAME = re.compile(r"\sA$")
+# A capital A is a name, as in "It is the letter A", and :( a sad face.
+_IS_COMPLETE = re.compile(r"\sA$|[:;=]-?[(\[（]$")
+_SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _FENCE = "```"
 
 _WORDS = (
@@ -47,12 +48,16 @@ _WORDS = (
     r"|姓名|客户|客戶|您的|公司名|日期|地址"
     r"|tên|ngày|địa chỉ|số điện thoại"
 )
+# Three X in place of a word. Before a sentence, they are a programmer's remark.
+_MARKERS = r"(?<=\w )X{3,}\b|(?<=\w, )X{3,}\b|\bX{3,}\b(?!\s+\w)|\b(?:TODO|TBD|FIXME)\b"
 _PLACEHOLDER = re.compile(
-    rf"[\[［](?i:{_WORDS})(?:[^\[\]\n\d_]{{0,30}})[\]］]"
+    rf"(?<![A-Za-z0-9_)\]])[\[［](?i:{_WORDS})(?![a-z])(?:[^\[\]\n\d_]{{0,30}})[\]］]"
     r"|<(?i:your|insert|enter) [a-z ]{2,30}>"
     r"|\{\{\s*[A-Za-z_][\w.]*\s*\}\}"
-    r"|\bX{3,}\b|\b(?:TODO|TBD|FIXME)\b|(?i:lorem ipsum)|[〇○◯]{2,}|_{4,}"
+    rf"|(?i:lorem ipsum)|[〇○◯]{{2,}}|_{{4,}}|{_MARKERS}"
 )
+# Names and calls of code. Programmers leave markers for each other in such texts.
+_TECHNICAL = re.compile(r"\w\(|[a-z]\w*_\w|`|>>>|\b[a-z]+[A-Z]\w*|\bRFC ?\d")
 # Each placeholder contains one of these, or "lorem ipsum" in any case.
 _PLACEHOLDER_MARKS = ("[", "［", "<", "{{", "XXX", "TODO", "TBD", "FIXME", "〇", "○", "◯", "____")
 _MASKED = re.compile(r"\[[A-Z_]+(?:_\d+)?\]")  # a label that a cleaning writes
@@ -70,7 +75,9 @@ _TAG = re.compile(
     r"|<br\s*/?>|&(?:nbsp|amp|lt|gt|quot|#\d{2,5});",
     re.IGNORECASE,
 )
-_ASKS_FOR_TAGS = re.compile(r"html|xml|\btags?\b|タグ|标签|標籤|태그|แท็ก|<\w+>", re.IGNORECASE)
+_ASKS_FOR_TAGS = re.compile(
+    r"html|xml|escape|entit(?:y|ies)|\btags?\b|タグ|标签|標籤|태그|แท็ก|<\w+>", re.IGNORECASE
+)
 
 
 def is_cut_off(answer: str) -> bool:
@@ -81,7 +88,7 @@ def is_cut_off(answer: str) -> bool:
         return True
     tail = answer[-_TAIL_CHARS:].rstrip()
     if _CUT.search(tail, max(len(tail) - _CUT_CHARS, 0)) is not None:
-        return not _IS_NAME.search(tail)
+        return not _IS_COMPLETE.search(tail)
     last_line = tail.rfind("\n")
     return last_line >= 0 and _EMPTY_ITEM.match(tail, last_line) is not None
 
@@ -93,8 +100,11 @@ def is_echo(question: str, answer: str, *, is_polite_only: bool) -> bool:
     """
     if is_polite_only or not question:
         return False
-    least = _MIN_ECHO_CHARS if question.isascii() else _MIN_ECHO_CHARS_WITHOUT_SPACES
-    return len(question) >= least and answer.startswith(question)
+    if not answer.startswith(question):
+        return False
+    least = _MIN_ECHO_CHARS if question.isascii() else _MIN_ECHO_CHARS_NOT_ASCII
+    has_words = question.count(" ") + 1 >= _MIN_ECHO_WORDS or _SPACELESS.search(question)
+    return len(question) >= least and bool(has_words)
 
 
 def has_placeholder(answer: str) -> bool:
@@ -102,7 +112,10 @@ def has_placeholder(answer: str) -> bool:
     if _FENCE in answer or not _may_hold_placeholder(answer):
         return False
     found = _PLACEHOLDER.search(answer)
-    return found is not None and not _MASKED.fullmatch(found.group())
+    if found is None or _MASKED.fullmatch(found.group()):
+        return False
+    is_marker = re.fullmatch(_MARKERS, found.group()) is not None
+    return not (is_marker and _TECHNICAL.search(answer))
 
 
 def _may_hold_placeholder(answer: str) -> bool:
@@ -401,7 +414,6 @@ WEIGHTS: Final[Mapping[str, Weight]] = MappingProxyType(
         "undeclared_tool": Weight(2, "The model learns to call a tool that it is not given."),
         "mixed_encoding": Weight(2, "The letters may be wrong."),
         # Unusual, but not wrong by itself.
-        "very_short_answer": Weight(1, "A short answer may be complete."),
         "very_long_row": Weight(1, "A long row may be good, and takes more memory."),
         "system_not_first": Weight(1, "Some chat templates refuse this order."),
         "starts_with_assistant": Weight(1, "Some chat templates refuse this order."),

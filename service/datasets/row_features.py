@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 
 from service.datasets.duplicates.minhash import Signatures, normalize, signatures
-from service.datasets.duplicates.wording import split_numbers, strip_punctuation, wording
+from service.datasets.duplicates.wording import split_numbers, strip_punctuation, wordings
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.personal_data.kinds import POSSIBLE, Recognizer
 from service.datasets.personal_data.marks import Mark
@@ -48,18 +48,35 @@ hash_bytes: Final = xxhash.xxh3_64_intdigest
 """Return a 64-bit hash of bytes."""
 
 
-def turn_wordings(conversation: Conversation, normal: list[str]) -> list[TurnWording]:
-    """Return the wording of each turn, given the normalized texts of the turns."""
+def turn_wordings(
+    conversations: Sequence[Conversation], normal: Sequence[list[str]]
+) -> list[list[TurnWording]]:
+    """Return the wording of each turn of each row, given the normalized texts of the turns.
+
+    A system prompt stays as it is: it is long, and the same in many rows.
+    """
+    said = iter(
+        wordings(
+            [
+                plain
+                for row, texts in zip(conversations, normal, strict=True)
+                for turn, plain in zip(row.turns, texts, strict=True)
+                if turn.role != "system"
+            ]
+        )
+    )
     return [
-        _turn_wording(turn.role, plain)
-        for turn, plain in zip(conversation.turns, normal, strict=True)
+        [
+            TurnWording(turn.role, plain, is_polite_only=False)
+            if turn.role == "system"
+            else _turn_wording(turn.role, next(said), plain)
+            for turn, plain in zip(row.turns, texts, strict=True)
+        ]
+        for row, texts in zip(conversations, normal, strict=True)
     ]
 
 
-def _turn_wording(role: str, plain: str) -> TurnWording:
-    if role == "system":  # a long text, and the same in many rows
-        return TurnWording(role, plain, is_polite_only=False)
-    text = wording(plain)
+def _turn_wording(role: str, text: str, plain: str) -> TurnWording:
     return TurnWording(role, text or strip_punctuation(plain) or plain, is_polite_only=not text)
 
 
@@ -88,6 +105,9 @@ def exchange_hashes(wordings: list[TurnWording]) -> Iterator[int]:
             if len(both) > _MIN_EXCHANGE_CHARS:
                 yield hash_text(both)
 
+
+SURE_LANGUAGE_CHARS: Final = 100
+"""The language of a shorter text is a guess among similar languages of its script."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -257,13 +277,13 @@ def _make_block(
     signed: list[str] = []
     exchanges: list[tuple[int, int]] = []
     if options.signatures:
-        wordings = [turn_wordings(row, texts) for row, texts in zip(rows, plain, strict=True)]
-        signed = list(map(describe_wording, described, rows, wordings))
+        turns_of = turn_wordings(rows, plain)
+        signed = list(map(describe_wording, described, rows, turns_of))
         exchanges = [
-            (n, found) for n, turns in enumerate(wordings) for found in exchange_hashes(turns)
+            (n, found) for n, turns in enumerate(turns_of) for found in exchange_hashes(turns)
         ]
         if options.quality:
-            _describe_quality(described, sources, rows, wordings)
+            _describe_quality(described, sources, rows, turns_of)
     personal: Counter[str] = Counter()
     places: list[FindingPlace] = []
     marks: list[tuple[int, list[Mark]]] = []
@@ -405,7 +425,8 @@ def _describe_languages(
     """
     found: list[tuple[str, ...]] = []
     for row, (question, answer) in zip(rows, detected, strict=True):
-        row["other_language"] = _languages_differ(question, answer)
+        is_long = min(row["question_chars"], row["answer_chars"]) >= SURE_LANGUAGE_CHARS
+        row["other_language"] = _languages_differ(question, answer, is_long=is_long)
         best = answer if answer.code != UNKNOWN else question
         row["script"] = SCRIPTS.index(best.script)
         differs = question.code not in (UNKNOWN, best.code)
@@ -439,8 +460,12 @@ def _describe_personal(
     return personal, places
 
 
-def _languages_differ(question: Language, answer: Language) -> bool:
+def _languages_differ(question: Language, answer: Language, *, is_long: bool) -> bool:
+    """Return whether two languages surely differ. Short texts of one script are often confused."""
     if UNKNOWN in (question.code, answer.code):
+        return False
+    scripts = {question.script, answer.script}
+    if not is_long and (len(scripts) == 1 or scripts == {"Han", "Kana"}):
         return False
     return question.code.partition("-")[0] != answer.code.partition("-")[0]
 

@@ -177,12 +177,12 @@ def test_contradictions_are_resolved_by_the_named_rule(
 ) -> None:
     prompt = "When do you open?"
     rows = [
-        chat(prompt, words(1, 4)),
-        chat(prompt, words(2, 4)),
-        chat(prompt, words(3, 9)),
-        chat(prompt, words(4, 4)),
+        chat(prompt, "At 7."),
+        chat(prompt, "At 8."),
+        chat(prompt, "At 9 on all days but Sunday."),
+        chat(prompt, "At 10."),
         chat(words(5), words(6)),
-        chat(prompt, words(2, 4)),  # the answer of row 2 is the most common
+        chat(prompt, "At 8."),  # the answer of row 2 is the most common
     ]
     _, train, _, diff = run(tmp_path, rows, contradictions=rule)
     assert train == [rows[line - 1] for line in left]

@@ -88,15 +88,16 @@ def test_duplicates_and_contradictions_name_the_lines_of_the_file(tmp_path: Path
         chat("Is it covered?", long + " in all of our shops"),  # 31
         chat("Is it covered, please?", long + " in all of our shops."),  # 32: near 31
         rows[0],  # 33
-        chat(rows[1]["messages"][0]["content"], "Quite another answer."),  # 34
+        chat("When does the desk open?", "At nine."),  # 34
         chat(" " + rows[0]["messages"][0]["content"].upper(), rows[0]["messages"][1]["content"]),
+        chat("When does the desk open?", "At ten."),  # 36
     ]
     report = report_of(tmp_path, rows)
     assert report.exact_duplicates.examples == [[1, 33]]
     assert report.near_duplicates.examples == [[1, 35], [31, 32]]
-    assert report.contradictions.examples == [[2, 34]]
+    assert report.contradictions.examples == [[34, 36]]
     told = {(i.code, i.line) for i in report.findings}
-    assert {("exact_duplicate", 33), ("near_duplicate", 32), ("contradiction", 34)} <= told
+    assert {("exact_duplicate", 33), ("near_duplicate", 32), ("contradiction", 36)} <= told
     assert advice_codes(report)[0] == "fix_broken_rows"
     assert "contradictions" in advice_codes(report)
 

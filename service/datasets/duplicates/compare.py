@@ -50,6 +50,8 @@ on|off|up|down|left|right|kiri|kanan|trái|phải|左|右|上|下|ซ้าย|�
 hot|cold|warm|panas|dingin|nóng|lạnh|ร้อน|หนาว
 minimum|maximum|min|max|以上|以下|最大|最小|above|below|over|under
 enable|disable|enabled|disabled|allowed|forbidden|free|paid|new|used
+floor|ceiling
+least|most|greatest|smallest|largest|fewest|first|last
 big|small|large|little|high|low|old|young|besar|kecil|lớn|nhỏ
 male|female|men|women|man|woman|男|女|男性|女性|ชาย|หญิง
 red|blue|green|yellow|black|white|orange|purple|pink|brown|gray|grey|merah|biru|hijau|kuning|hitam|putih
@@ -269,9 +271,16 @@ def compare(one: Wording, other: Wording, *, threshold: float) -> Comparison | N
 
 
 def compare_all(
-    some: Sequence[Wording], others: Sequence[Wording], *, threshold: float
+    some: Sequence[Wording],
+    others: Sequence[Wording],
+    *,
+    threshold: float,
+    can_be_reworded: bool = True,
 ) -> Comparison | None:
-    """Compare two rows turn by turn. Returns None if any turn is not similar."""
+    """Compare two rows turn by turn. Returns None if any turn is not similar.
+
+    If they cannot be reworded, each other word is another fact.
+    """
     if len(some) != len(others):
         return None
     shared, total = 0.0, 0
@@ -285,7 +294,7 @@ def compare_all(
     facts: list[str] = []
     same_numbers = True
     changes = [_changes(one, other) for one, other in zip(some, others, strict=True)]
-    is_reworded = _is_reworded(some, changes)
+    is_reworded = can_be_reworded and _is_reworded(some, changes)
     for at, (one, other) in enumerate(zip(some, others, strict=True)):
         if one.said != other.said:
             facts += (f"{at}{fact}" for fact in _differing_facts(one, other))
@@ -476,7 +485,11 @@ class RowText(NamedTuple):
         """Compare two rows turn by turn. Returns None if roles or any turns differ."""
         if self.roles != other.roles:
             return None
-        return compare_all(self.turns, other.turns, threshold=threshold)
+        # In a text of its own, nothing tells a rewording from another subject.
+        is_text = self.roles == ("text",)
+        return compare_all(
+            self.turns, other.turns, threshold=threshold, can_be_reworded=not is_text
+        )
 
 
 class RowTexts:

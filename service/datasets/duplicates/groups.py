@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.datasets.duplicates.compare import (
+    Comparison,
     Facts,
     RowText,
     RowTexts,
@@ -41,6 +42,7 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 # one band, 87% of those that share 50%, and 1 in 20 of those that share 20%. Comparing the full
 # signatures rejects the latter.
 _BANDS, _BAND_SIZE = 32, 4
+_BANDS_AT_ONCE = 4
 _PAIRS_AT_ONCE = 20_000
 _ROWS_WORTH_A_FORK = 20_000
 
@@ -70,46 +72,64 @@ def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Row
     about ±0.04. Reduce identical rows to one beforehand.
     """
     parents = np.arange(len(rows))
-    for band in range(_BANDS):
-        for pairs, _ in _similar_pairs(stack, rows, threshold, band):
-            for first, second in pairs.tolist():
-                join(parents, first, second)
+    for first, second in pairs_of(_similar_places(stack, rows, threshold)):
+        join(parents, first, second)
     return connected(parents, rows)
 
 
 def near_pairs(stack: SignatureStack, rows: Rows, threshold: float, *, processes: int = 1) -> Rows:
     """Return pairs of similar rows, the most similar first. Not every pair of a group is listed."""
-    of_band = partial(_similar_pairs, stack, rows, threshold)
-    few = len(rows) < _ROWS_WORTH_A_FORK
-    bands = map_ordered(of_band, range(_BANDS), processes=1 if few else processes)
-    found = [part for band in bands for part in band]
-    if not found:
-        return np.empty((0, 2), dtype=np.int64)
-    pairs = np.sort(np.concatenate([pairs for pairs, _ in found]), axis=1)
-    shared = np.concatenate([shared for _, shared in found])
-    _, firsts = np.unique(pairs[:, 0] * len(rows) + pairs[:, 1], return_index=True)
-    order = np.argsort(-shared[firsts], kind="stable")
-    return np.asarray(rows[pairs[firsts][order]])
+    return np.asarray(rows[_similar_places(stack, rows, threshold, processes=processes)])
 
 
-def _similar_pairs(
-    stack: SignatureStack, rows: Rows, threshold: float, band: int
-) -> list[tuple[Rows, Rows]]:
-    """Return arrays of pairs of positions in `rows`, and how many values each pair shares.
-
-    The pairs are the similar ones among the rows that are equal in one band.
-    """
-    keys = _band_keys(stack, rows, band)
-    order = np.argsort(keys, kind="stable")
-    pairs = _pairs(keys[order], order)
-    found: list[tuple[Rows, Rows]] = []
+def pairs_of(pairs: Rows) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of an array. A list of millions of them would take much memory."""
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-        part = pairs[start : start + _PAIRS_AT_ONCE]
-        one, other = stack.take(rows[part[:, 0]]), stack.take(rows[part[:, 1]])
-        shared = (one == other).sum(axis=1)
-        alike = shared >= threshold * PERMUTATIONS
-        found.append((part[alike], shared[alike]))
-    return found
+        yield from map(tuple, pairs[start : start + _PAIRS_AT_ONCE].tolist())
+
+
+def _similar_places(
+    stack: SignatureStack, rows: Rows, threshold: float, *, processes: int = 1
+) -> Rows:
+    """Return pairs of positions in `rows` of similar rows, the most similar first."""
+    bands = [range(at, at + _BANDS_AT_ONCE) for at in range(0, _BANDS, _BANDS_AT_ONCE)]
+    few = len(rows) < _ROWS_WORTH_A_FORK
+    found = map_ordered(partial(_candidates, stack, rows), bands, processes=1 if few else processes)
+    pairs = _unpack(np.unique(np.concatenate(list(found))))
+    shared = np.empty(len(pairs), dtype=np.uint8)
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        part = slice(start, start + _PAIRS_AT_ONCE)
+        one, other = (stack.take(rows[places]) for places in pairs[part].T)
+        # No more than 255 values can be shared. Summing bytes takes half the time of a count.
+        shared[part] = np.add.reduce((one == other).view(np.uint8), axis=1, dtype=np.uint8)
+    order = np.argsort(PERMUTATIONS - shared, kind="stable")
+    return pairs[order[: np.count_nonzero(shared >= threshold * PERMUTATIONS)]]
+
+
+def _candidates(stack: SignatureStack, rows: Rows, bands: range) -> Hashes:
+    """Return the packed pairs of positions in `rows` that are equal in one of the bands, sorted.
+
+    Similar rows are equal in most bands, so this is a fraction of the pairs of all bands.
+    """
+    found: list[Hashes] = []
+    for band in bands:
+        keys = _band_keys(stack, rows, band)
+        order = np.argsort(keys, kind="stable")
+        found.append(_pack(_pairs(keys[order], order)))
+    return np.unique(np.concatenate(found))
+
+
+_HALF = np.uint64(32)
+
+
+def _pack(pairs: Rows) -> Hashes:
+    first, second = np.sort(pairs, axis=1).astype(np.uint64).T
+    return np.asarray(first << _HALF | second)
+
+
+def _unpack(packed: Hashes) -> Rows:
+    halves = (packed >> _HALF, packed & np.uint64(0xFFFFFFFF))
+    return np.column_stack(halves).astype(np.int64)
 
 
 def connected(parents: Rows, rows: Rows) -> list[Rows]:
@@ -207,18 +227,27 @@ def agree(one: Wording, other: Wording, question: Wording, *, threshold: float) 
     return is_part and not _adds_facts(short, long, question)
 
 
+def disagree(one: Wording, other: Wording, question: Wording, *, threshold: float) -> bool:
+    """Return whether two answers mean something different, although both may be right."""
+    return not agree(one, other, question, threshold=threshold)
+
+
 _SIGNED = re.compile(r"[\u2212+]?\d+")
 # These ask for one value, such as a place. Answers to other questions can differ and both be right.
 _ASKS_VALUE = re.compile(
     r"\b(?:who|whose|where|when|which|how (?:many|much|long|old|far|often|tall|big|heavy)"
-    r"|what (?:time|day|date|year|color|colour|size|price|is (?:the|our|your)|are the|does)"
-    r"|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy"
-    r"|wer|wo|wann|welche[rsmn]?|wie ?viele?|wie lange|qui|quand|quel(?:le)?s?|combien"
-    r"|quién|dónde|cuándo|cuántos?|cuál)\b"
+    r"|what (?:time|day|date|year|color|colour|size|price|is the|does)"
+    r"|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy)\b"
     "|誰|だれ|どこ|いつ|どの|どれ|いくら|いくつ|何[時日年人個円回歳月曜]|谁|誰|哪|几|幾|多少|多久|什么时候|什麼時候"
     "|누구|어디|언제|얼마|몇|ใคร|ที่ไหน|เมื่อไ|เท่าไ|กี่|कौन|कहाँ|कब|कितन|នរណា|ណា|ប៉ុន្មាន"
 )
-_MAX_VALUE_WORDS = 4
+_MAX_VALUE_WORDS = 3
+# Small talk with the assistant, which may say many things about itself.
+_TO_ASSISTANT = re.compile(
+    r"\b(?:you|your|kamu|anda|bạn)\b|[你您妳]|あなた|君|너|당신|คุณ|तुम|आप|អ្នក"
+)
+# Longer answers can have different numbers and dates and both be right.
+_MAX_FACT_WORDS = 12
 # The space after a Thai clause ends it, like a comma.
 _FIRST_CLAUSE = re.compile(r"(?:[^,.;:!?\n，。、；：！？। ]|(?<![฀-๿]) )+")
 
@@ -236,16 +265,26 @@ def contradict(one: Wording, other: Wording, question: Wording, *, threshold: fl
         return True
     if _opposed_clauses(one, other, question) or opposed_words(one.said, other.said):
         return True
-    if _differ(_quantities(one), _quantities(other)) or compare(one, other, threshold=threshold):
+    if _is_one_fact(compare(one, other, threshold=threshold)):
         return True
-    values = [word_count(_value(text, question)) for text in (one, other)]
-    return max(values) <= _MAX_VALUE_WORDS and (
-        not any(values) or _ASKS_VALUE.search(question.said) is not None
-    )
+    added = sorted(word_count(_value(text, question)) for text in (one, other))
+    if added[1] > _MAX_FACT_WORDS:
+        return False
+    quantities = [_quantities(text) for text in (one, other)]
+    if all(quantities):
+        return quantities[0] != quantities[1]
+    if not added[1]:
+        return len(one.units) == len(other.units) == 1
+    if not _ASKS_VALUE.search(question.said) or _TO_ASSISTANT.search(question.said):
+        return False
+    return added[1] <= _MAX_VALUE_WORDS or (any(quantities) and added[0] <= 1)
 
 
-def _differ(one: Counter[str], other: Counter[str]) -> bool:
-    return bool(one and other) and one != other
+def _is_one_fact(found: Comparison | None) -> bool:
+    """Return whether two similar answers differ in numbers, or in one replaced word."""
+    if found is None:
+        return False
+    return not found.same_numbers or sorted(fact[1] for fact in found.facts) == ["+", "-"]
 
 
 def _quantities(text: Wording) -> Counter[str]:
@@ -385,7 +424,7 @@ def _verified(
     failures: dict[int, int] = {}
     opposed: list[Rows] = []
     compared = similar = 0
-    for one, other in pairs.tolist():
+    for one, other in pairs_of(pairs):
         first, second = place[one], place[other]
         is_hopeless = max(failures.get(one, 0), failures.get(other, 0)) >= _MAX_FAILURES_PER_ROW
         if is_hopeless or root(parents, first) == root(parents, second):
@@ -414,7 +453,7 @@ def _oppose(one: RowText, other: RowText, threshold: float) -> bool:
     found = one.before_answer.compare(other.before_answer, threshold=threshold)
     if found is None or not found.same or found.similarity == 1:
         return False
-    return not agree(one.answer, other.answer, one.question, threshold=threshold)
+    return disagree(one.answer, other.answer, one.question, threshold=threshold)
 
 
 def _stars(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from service.datasets.duplicates.compare import RowTexts
+from service.datasets.duplicates.compare import RowTexts, Wording
 from service.datasets.duplicates.groups import (
     Hashes,
     Rows,
     contradict,
+    disagree,
     equal_groups,
     find_classes,
     find_contradictions,
@@ -19,8 +22,12 @@ from service.datasets.duplicates.minhash import MIX, SignatureStack
 from service.datasets.file_features import Collected
 from service.datasets.row_features import UNLABELED, FeatureArray
 
-# Limits on comparing answers in full: groups of conflicting answers, and answers in a group.
-_COMPARED_GROUPS, _COMPARED_ANSWERS = 20_000, 20
+# At most so many groups of different answers are compared in full.
+_COMPARED_GROUPS = 20_000
+# A question with more answers than this is meant to have many.
+_MAX_ANSWERS = 8
+# Answers are labels if each occurs in so many rows on average.
+_ROWS_PER_LABEL = 10
 
 
 class Conflict(NamedTuple):
@@ -112,18 +119,26 @@ def find_conflicts(
     is_asked = (features["label"][rows] != UNLABELED) | (features["question"][rows] != 0)
     asked = rows[is_asked]
     groups = find_contradictions(hash_questions(features)[asked], hash_verdicts(features)[asked])
+    verdicts = hash_verdicts(features)
+    are_labels = len(np.unique(verdicts[rows])) * _ROWS_PER_LABEL <= len(rows)
+    differ = partial(disagree if are_labels else contradict, threshold=threshold)
     found: list[Conflict] = []
     for number, group in enumerate(asked[places] for places in groups):
-        said = hash_verdicts(features)[group]
+        said = verdicts[group]
         if features["label"][group[0]] == UNLABELED and number < _COMPARED_GROUPS:
-            said = _merge_replies(group, said, texts, threshold)
+            said = _merge_replies(group, said, texts, differ)
         if len(np.unique(said)) > 1:
             found.append(Conflict(group, said))
     return found
 
 
-def _merge_replies(group: Rows, replies: Hashes, texts: RowTexts, threshold: float) -> Hashes:
-    """Return the replies of a group, with equal values for replies that mean the same.
+def _merge_replies(
+    group: Rows,
+    replies: Hashes,
+    texts: RowTexts,
+    differ: Callable[[Wording, Wording, Wording], bool],
+) -> Hashes:
+    """Return the replies of a group, with equal values for replies that do not `differ`.
 
     If a question has many right answers, all replies get the same value.
     """
@@ -131,8 +146,8 @@ def _merge_replies(group: Rows, replies: Hashes, texts: RowTexts, threshold: flo
     if not question.asks_one_thing:
         return np.zeros_like(replies)
     _, firsts = np.unique(replies, return_index=True)
-    if len(firsts) > _COMPARED_ANSWERS:
-        return replies
+    if len(firsts) > _MAX_ANSWERS:
+        return np.zeros_like(replies)
     meanings = replies.copy()
     different: list[int] = []
     for place in np.sort(firsts).tolist():
@@ -141,9 +156,7 @@ def _merge_replies(group: Rows, replies: Hashes, texts: RowTexts, threshold: flo
             (
                 other
                 for other in different
-                if not contradict(
-                    texts[int(group[other])].answer, answer, question.question, threshold=threshold
-                )
+                if not differ(texts[int(group[other])].answer, answer, question.question)
             ),
             None,
         )

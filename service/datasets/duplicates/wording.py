@@ -8,10 +8,13 @@ stay.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 # Removed at the start of a text, repeatedly.
 _LEADING = """
@@ -104,14 +107,16 @@ THAI: Replacements = (
         "",
     ),
     Replacement(
-        re.compile("(?:หรือเปล่า|หรือไม่|รึเปล่า|ไหม|มั้ย|หรือยัง)(?= |$)"), "ไหม", ("หรือ", "รึเ", "ไหม", "มั้ย")
+        re.compile("(?m)(?:หรือเปล่า|หรือไม่|รึเปล่า|ไหม|มั้ย|หรือยัง)(?= |$)"),
+        "ไหม",
+        ("หรือ", "รึเ", "ไหม", "มั้ย"),
     ),
     Replacement(re.compile("(?<=[\u0e00-\u0e7f]) +(?=[\u0e00-\u0e7f])"), "", (" ",)),
 )
 JAPANESE: Replacements = (
     Replacement(
         re.compile(
-            "お世話になっております|お世話になります|こんにちは|こんばんは|おはようございます?|はじめまして|もしもし|恐れ入りますが|恐縮ですが|"
+            "(?m)お世話になっております|お世話になります|こんにちは|こんばんは|おはようございます?|はじめまして|もしもし|恐れ入りますが|恐縮ですが|"
             "失礼ですが|失礼します|すみません(?:が)?|すいません|申し訳ありませんが|ありがとうございま(?:す|した)|ありがとう|"
             "よろしくお願い(?:いた)?します|宜しくお願いします|どうか|どうぞ|ぜひ|"
             f"{_JAPANESE_REQUEST}|て(?:{_JAPANESE_REQUEST})|して(?:{_JAPANESE_REQUEST})|"
@@ -128,10 +133,10 @@ JAPANESE: Replacements = (
 CHINESE: Replacements = (
     Replacement(
         re.compile(
-            "您好|你好|哈喽|早上好|下午好|晚上好|请问(?:一下)?|請問(?:一下)?|麻烦(?:您|你)?(?:问一下|问下|一下)?|"
+            "(?m)您好|你好|哈喽|早上好|下午好|晚上好|请问(?:一下)?|請問(?:一下)?|麻烦(?:您|你)?(?:问一下|问下|一下)?|"
             "麻煩(?:您|你)?(?:問一下|一下)?|想问一下|想請問|想问|谢谢(?:您|你|啦)?|謝謝(?:您|你)?|多谢|感谢(?:您|你)?|劳驾|"
             "不好意思|打扰了|打扰一下|(?<![申邀聘])[请請](?!求|假|客|願|愿)|"
-            "(?<=[\u4e00-\u9fff])[呢呀哦喔啊啦哈嘛吧吗嗎的哟噢耶]+(?= |$)"
+            "(?<=[\u4e00-\u9fff])(?<!你(?=呢))[呢呀哦喔啊啦哈嘛吧吗嗎的哟噢耶]+(?= |$)"
         ),
         "",
     ),
@@ -230,7 +235,22 @@ _PUNCTUATION = re.compile(
     "\u060c\u061b\u061f\u0e2f\u0e46\u0e5a\u0e5b\ufe0f\u2728\u2763\u2764\u2b50\U0001f000-\U0001f43f"
     "\U0001f444-\U0001f44c\U0001f44f-\U0001f4c7\U0001f4ca-\U0001f4ff\U0001f600-\U0001f60f\U0001f642\U0001f64b-\U0001f64f\U0001f680\U0001f917\U0001f970]+"
 )
-_ASCII = {code: " " for code in range(128) if _PUNCTUATION.match(chr(code))}
+
+
+@lru_cache(maxsize=1)
+def _plain_characters() -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """Return a table of code points: spaces for punctuation, and ASCII digits for all digits."""
+    table = np.arange(sys.maxunicode + 1, dtype=np.uint32)
+    every = "".join(map(chr, range(_LAST_OF_TABLE)))
+    for match in _PUNCTUATION.finditer(every):
+        table[match.start() : match.end()] = ord(" ")
+    for match in _OTHER_DIGIT.finditer(every):
+        table[match.start()] = ord("0") + unicodedata.decimal(match.group())
+    return table
+
+
+# Punctuation and digits are below this code point, and characters from it on stay as they are.
+_LAST_OF_TABLE = 0x20000
 # Characters that are not punctuation in context: the sign of a number, 1,000, C#, operators, and
 # the underscore of a private name. Full hours become "9 am" in any spelling.
 _SIGNS = (
@@ -247,9 +267,16 @@ _SIGNS = (
     ("/", re.compile(r"(?<=\d )/(?= \w)"), "\u00f7"),
     ("_", re.compile(r"_(?<!\w_)(?=[a-z]\w*(?<!_)\b)"), "\u02cd"),
 )
+# An operator between operands, or a sign before a word, which begins an option such as `-v`. Each
+# begins with a space, which `re` finds fast.
+_OPERATOR = re.compile(r" (?:([-*/&|@^%<>]{1,2}=?) (?=\w)|[-~](?=[a-z]))")
+# A single sign can also be a dash or "and" in prose, if its left operand is an ordinary word.
+_IN_PROSE = frozenset(["--", *"-*/&|"])
+_LEFT_OPERAND = re.compile(r"(?:^|\W)(?:\w|self|other)$")
+_OPERAND_CHARS = 6  # the longest match: a space and a word
+_OPERATOR_LETTERS = str.maketrans("-*/&|@^~", "\u2212\u00d7\u00f7\u2227\u2228\u2218\u22bb\u223c")
 _NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")
-_NUMBERS = re.compile(r"(\d+)")
-_OWN_RULES = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
+_NUMBERS = re.compile(r"([0-9]+)")  # other digits are ASCII in a wording
 _THAI, _KANA, _HAN, _HANGUL = map(
     re.compile, ("[\u0e00-\u0e7f]", "[\u3040-\u30ff]", "[\u4e00-\u9fff]", "[\uac00-\ud7a3]")
 )
@@ -257,44 +284,72 @@ _THAI, _KANA, _HAN, _HANGUL = map(
 
 def wording(normal: str) -> str:
     """Return the wording of a normalized text. It is empty if the text is only polite."""
-    if "n't" in normal or "n’t" in normal or "cannot" in normal:
-        normal = _NOT.sub(_spelled_out, normal)
-    if not normal.isascii():
-        normal = ascii_digits(normal)
-    words = normalize_words(_without_punctuation(normal).split())
-    text = " ".join(words)
-    if text.isascii() or _OWN_RULES.search(text) is None:
-        return _without_polite_words(text, words)
-    for replacements in _for_scripts(text):
+    return wordings([normal])[0]
+
+
+def wordings(normals: Sequence[str]) -> list[str]:
+    """Return the wordings of normalized texts, in half the time of one after the other.
+
+    Normalized texts have no line breaks, so all texts are searched at once as lines of one text.
+    """
+    spelled_out = list(map(_without_contractions, normals))
+    words = [normalize_words(text.split()) for text in _without_punctuation(spelled_out)]
+    texts = [" ".join(one) for one in words]
+    for script, replacements in _OF_SCRIPTS:
+        chosen = [at for at, text in enumerate(texts) if not text.isascii() and script(text)]
+        if not chosen:
+            continue
+        whole = "\n".join([texts[at] for at in chosen])
         for pattern, replacement, signs in replacements:
-            for sign in signs:
-                if sign in text:
-                    text = pattern.sub(replacement, text)
-                    break
-    words = text.split()
-    text = _without_polite_words(" ".join(words), words)
-    return HANGUL_ENDINGS.sub("", text) if _HANGUL.search(text) else text
+            if any(sign in whole for sign in signs):
+                whole = pattern.sub(replacement, whole)
+        for at, text in zip(chosen, whole.split("\n"), strict=True):
+            words[at] = text.split()
+            texts[at] = " ".join(words[at])
+    return list(map(_without_polite_words, texts, words))
 
 
-def _for_scripts(text: str) -> Iterator[Replacements]:
-    if _THAI.search(text):
-        yield THAI
-    if _KANA.search(text):
-        yield JAPANESE
-    elif _HAN.search(text):
-        yield CHINESE
+def _is_chinese(text: str) -> bool:
+    return _HAN.search(text) is not None and _KANA.search(text) is None
+
+
+_OF_SCRIPTS: tuple[tuple[Callable[[str], object], Replacements], ...] = (
+    (_THAI.search, THAI),
+    (_KANA.search, JAPANESE),
+    (_is_chinese, CHINESE),
+)
 
 
 def strip_punctuation(normal: str) -> str:
     """Return a normalized text without punctuation and symbols."""
-    return " ".join(_without_punctuation(normal).split())
+    return " ".join(_without_punctuation([normal])[0].split())
 
 
-def _without_punctuation(text: str) -> str:
+def _without_punctuation(normals: Sequence[str]) -> list[str]:
+    whole = "\n ".join(["", *normals])
     for sign, pattern, replacement in _SIGNS:
-        if sign in text:
-            text = pattern.sub(replacement, text)
-    return text.translate(_ASCII) if text.isascii() else _PUNCTUATION.sub(" ", text)
+        if sign in whole:
+            whole = pattern.sub(replacement, whole)
+    whole = _OPERATOR.sub(_keep_operator, whole)
+    points = np.frombuffer(whole.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    plain = _plain_characters()[points].tobytes().decode("utf-32-le", "surrogatepass")
+    return plain.split("\n")[1:]
+
+
+def _keep_operator(match: re.Match[str]) -> str:
+    operator, start = match[1], match.start()
+    if operator:
+        left = match.string[max(start - _OPERAND_CHARS, 0) : start]
+        is_kept = _LEFT_OPERAND.search(left) if operator in _IN_PROSE else left[-1:].isalnum()
+        if not is_kept:
+            return match[0]
+    return match[0].translate(_OPERATOR_LETTERS)
+
+
+def _without_contractions(text: str) -> str:
+    if "n't" in text or "n’t" in text or "cannot" in text:
+        return _NOT.sub(_spelled_out, text)
+    return text
 
 
 def _spelled_out(match: re.Match[str]) -> str:
@@ -302,8 +357,12 @@ def _spelled_out(match: re.Match[str]) -> str:
 
 
 def _without_polite_words(text: str, words: list[str]) -> str:
-    if POLITE_WORDS.isdisjoint(words):
-        return text
+    if not POLITE_WORDS.isdisjoint(words):
+        text = _without_calls(text, words)
+    return HANGUL_ENDINGS.sub("", text) if not text.isascii() and _HANGUL.search(text) else text
+
+
+def _without_calls(text: str, words: list[str]) -> str:
     while match := LEADING.match(text):  # "hi there good morning" has several
         text = text[match.end() :]
     if CALL_WORDS.isdisjoint(words):

@@ -82,8 +82,20 @@ def plain_email(written: str) -> str:
     return re.sub(r"\s", "", plain)
 
 
+_DOCUMENTATION: Final = [
+    ipaddress.ip_network(written)
+    for written in (
+        *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"),
+        *("2001:db8::/32", "3fff::/20"),
+    )
+]
+
+
 def find_ip_addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the positions of IP addresses, except loopback, multicast and unspecified ones."""
+    """Yield the positions of IP addresses of hosts, except loopback addresses.
+
+    Addresses for documentation (RFC 5737, 3849 and 9637), multicast and netmasks are no hosts'.
+    """
     if text.count(".") >= 3:
         for match in _IPV4.finditer(text):
             before = text[max(match.start() - 24, 0) : match.start()]
@@ -103,4 +115,7 @@ def _is_host_address(written: str) -> bool:
         return False
     if address.version == 4 and address.packed[0] in (0, 255):  # 255: a network mask
         return False
-    return not (address.is_loopback or address.is_unspecified or address.is_multicast)
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return False
+    is_mask = address.version == 4 and address.is_reserved
+    return not is_mask and not any(address in network for network in _DOCUMENTATION)

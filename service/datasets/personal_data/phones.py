@@ -172,6 +172,9 @@ class Phone(NamedTuple):
     possible: bool
 
 
+_DECIMAL: Final = re.compile(r"0\.\d+|\+?\d+\.\d", re.ASCII)
+
+
 def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
     """Find telephone numbers in a text with ASCII digits and marks.
 
@@ -186,7 +189,7 @@ def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
             start, end = match.span()
             written = match.group()
             clue = phone_clue(text, start, end)
-            if clue == "other" or _DATE.fullmatch(written):
+            if clue == "other" or _DATE.fullmatch(written) or _DECIMAL.fullmatch(written):
                 continue
             if clue == "phone":
                 if (

@@ -24,7 +24,7 @@ from service.datasets.contract.tasks import Measures
 from service.datasets.duplicates.groups import Lines
 from service.datasets.file_features import Collected, collect
 from service.datasets.quality import CODES
-from service.datasets.row_features import HASHES_ONLY, TOKEN_KINDS
+from service.datasets.row_features import HASHES_ONLY, SURE_LANGUAGE_CHARS, TOKEN_KINDS
 from service.datasets.text.languages import SCRIPTS, UNKNOWN
 
 _BINS = 20
@@ -157,6 +157,8 @@ _MAIN_SHARE, _RARE_SHARE = 0.9, 0.02
 _PAIR_RARE_SHARE = 0.2
 _FENCE = 3.0  # interquartile ranges of the logarithm: one row in a million, if normal
 _LONG_FACTOR, _SHORT_FACTOR = 4, 8
+# A row of so few characters is not long, however short the others are: about 1,000 tokens.
+_MIN_LONG_CHARS = 4_000
 
 
 def language_shares(collected: Collected) -> list[Share]:
@@ -190,7 +192,11 @@ def log_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
     if shares[0].share >= _MAIN_SHARE:
         rare = [s.name for s in shares[1:] if s.share < _RARE_SHARE and s.name != UNKNOWN]
         numbers = [collected.languages.index(name) for name in rare]
-        for row in np.flatnonzero(np.isin(features["language"], numbers)):
+        usual = script_shares(collected)[0].name
+        usual_scripts = ["Han", "Kana"] if usual in ("Han", "Kana") else [usual]
+        is_usual = np.isin(features["script"], [SCRIPTS.index(name) for name in usual_scripts])
+        is_sure = ~is_usual | (features["answer_chars"] >= SURE_LANGUAGE_CHARS)
+        for row in np.flatnonzero(np.isin(features["language"], numbers) & is_sure):
             language = collected.languages[int(features["language"][row])]
             log.add(make_issue("wrong_language", int(lines[row]), language=language))
     mixed = features["other_language"]
@@ -204,7 +210,8 @@ def log_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
         return
     chars = collected.features["chars"].astype(np.int64)
     high = _fences(chars)[1]
-    for row in np.flatnonzero(chars > max(high, _LONG_FACTOR * float(np.median(chars)))):
+    least = max(high, _LONG_FACTOR * float(np.median(chars)), _MIN_LONG_CHARS)
+    for row in np.flatnonzero(chars > least):
         log.add(make_issue("very_long_row", int(lines[row]), chars=int(chars[row])))
     answers = collected.features["answer_chars"].astype(np.int64)
     low = min(_fences(answers)[0], float(np.median(answers)) / _SHORT_FACTOR)

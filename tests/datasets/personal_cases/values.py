@@ -256,12 +256,12 @@ def _stamp(pick: Random) -> str:
 
 
 def _ipv4(pick: Random) -> str:
-    return pick.choice(("203.0.113.", "198.51.100.", "192.0.2.")) + str(pick.randint(1, 254))
+    return pick.choice(("81.2.69.", "89.160.20.", "175.16.199.")) + str(pick.randint(1, 254))
 
 
 def _ipv6(pick: Random) -> str:
     hexes = [f"{pick.randint(1, 65535):x}" for _ in range(3)]
-    return "2001:db8:" + pick.choice(
+    return "2a02:8071:" + pick.choice(
         (f"{hexes[0]}::{hexes[1]}", f"0:{hexes[0]}:{hexes[1]}:8a2e:370:{hexes[2]}")
     )
 
