@@ -117,7 +117,7 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     (?:\ {_PART},?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b)"""
 _ENGLISH_PARTS: Final = _addresses(
     r"(?:Flat|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?|#)? ?[A-Z]?-?[0-9]"
-    r"|Block [A-Z]|#[0-9]|[A-Z]-?[0-9]{1,4}, |[0-9], |Village|Vill\.",
+    r"|Block [A-Z]|#[0-9]|[0-9], [A-Z][a-z]|Village|Vill\.",
     _BY_PARTS,
 )
 _DEVANAGARI: Final = r"[ऀ-ॣॱ-ॿ]"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from service.datasets.personal_data.kinds import re2_options
+from service.datasets.personal_data.kinds import Guards
 
 
 class _Labeled(NamedTuple):
@@ -135,22 +135,28 @@ _OWN: Final = {
 }
 """Kinds whose values are recognizable without a word."""
 
-SIGNS: Final = "(?i:{})|{}".format(
-    "|".join(one.words for one in _LABELED),
-    r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9A-Za-z]{26}|\d[A-Z]{5}\d{4}[A-Z]"
-    r"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]|\d°\d|(?:[?&]q=|ll=|/@)-?\d|\d ?日? ?(?:生|出生)|[일\d] ?생",
-)
+_OWN_SIGNS: Final = {
+    "mac_address": r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]",
+    "coordinates": r"\d°\d|(?:[?&]q=|ll=|/@)-?\d",
+    "birth_date": r"\d ?日? ?(?:生|出生)|[일\d] ?생",
+    "crypto_address": "[0-9A-Za-z]{26}",
+    "in_gstin": r"\d[A-Z]{5}\d{4}[A-Z]",
+}
+_GUARDS: Final = Guards(*(f"(?i:{one.words})" for one in _LABELED), *_OWN_SIGNS.values())
+SIGNS: Final = "|".join(_GUARDS.patterns)
 """The words, and parts of values that need none."""
 
 
 def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the kind and the position of each value in a text with ASCII digits and marks."""
-    for kind, pattern in _own_patterns():
+    found = _GUARDS.search(text)
+    for kind, pattern in (_own_patterns()[at - len(_LABELED)] for at in found if at >= len(_LABELED)):
         for match in pattern.finditer(text):
             if _is_own(kind, match.group()):
                 yield kind, *match.span()
-    words = _words()
-    for index in words.Match(text.encode("utf-8", "replace")) or ():
+    for index in found:
+        if index >= len(_LABELED):
+            continue
         one = _LABELED[index]
         for match in _pattern(one).finditer(text):
             if one.kind != "birth_date" or not (
@@ -172,18 +178,7 @@ def _is_own(kind: str, value: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _own_patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((kind, re.compile(pattern, re.ASCII)) for kind, pattern in _OWN.items())
-
-
-@lru_cache(maxsize=1)
-def _words() -> Any:
-    import re2
-
-    words = re2.Set.SearchSet(re2_options(64 << 20))
-    for one in _LABELED:
-        words.Add(f"(?i:{one.words})")
-    words.Compile()
-    return words
+    return tuple((kind, re.compile(_OWN[kind], re.ASCII)) for kind in _OWN_SIGNS)
 
 
 @lru_cache(maxsize=len(_LABELED))
