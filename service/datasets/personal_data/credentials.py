@@ -131,7 +131,9 @@ _FORMATS: Final = {
     "xapp-[0-9]-": r"[\w-]{20,250}",
     r"hooks\.slack\.com/(?:services|workflows|triggers)/": "[A-Za-z0-9/_-]{20,120}",
     r"discord(?:app)?\.com/api/(?:v[0-9]{1,2}/)?webhooks/": r"[0-9]{17,20}/[\w-]{60,80}",
-    r"(?:[a-z0-9-]{1,60}\.)?webhook\.office\.com/webhookb2/": r"[\w@-]{36,80}/IncomingWebhook/[\w-]{32}/[\w-]{36}",
+    r"(?:[a-z0-9-]{1,60}\.)?webhook\.office\.com/webhookb2/": (
+        r"[\w@-]{36,80}/IncomingWebhook/[\w-]{32}/[\w-]{36}"
+    ),
     r"[MNO][\w-]{23,27}\.": r"[\w-]{6}\.[\w-]{27,40}",  # Discord's bots
     r"[0-9]{8,10}:AA": r"[\w-]{33}",  # Telegram's bots
     "SK[a-f0-9]": "[a-f0-9]{31}",  # Twilio
@@ -174,8 +176,10 @@ _PEM: Final = re.compile(
 # A value after a name such as api_key, with letters and digits.
 _NAMED: Final = re.compile(
     r"(key(?:[ _-]?id)?|secret|token|bearer|ssws|_pat|auth|sig|code|sess(?:ion)?[_-]?(?:id)?|sid"
-    r"|キー|トークン|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น|कुंजी|टोकन"
-    r"|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:[:=]|=>|is|は|是|는|은|คือ|là|adalah)\s{0,3}|\s)[\"'`「]{0,2}"
+    r"|キー|トークン|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น"
+    r"|कुंजी|टोकन"
+    r"|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:[:=]|=>|is|は|是|는|은|คือ|là|adalah)\s{0,3}"
+    r"|\s)[\"'`「]{0,2}"
     r"([A-Za-z0-9_\-./+~]{16,512}={0,2})",
     re.IGNORECASE | re.ASCII,
 )
@@ -197,7 +201,8 @@ _CERTAIN_NAMES: Final = ("secret", "ssws", "khóa api", "khóa bí mật", "kunc
 _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
 _NAMES: Final = (
     "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth\\W|[?&](?:sig|code)=|sess[a-z_-]{0,8}=|\\bsid="
-    "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी|टोकन|एपीआई"
+    "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी"
+    "|टोकन|एपीआई"
 )
 _PASSWORD: Final = re.compile(
     r"(?:(?:temporary|new|initial|current|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
@@ -261,10 +266,10 @@ _COMMAND: Final = re.compile(
     r"|\bConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']([^\s\"']{4,64})[\"']",
     re.IGNORECASE,
 )
-_PASSWORD_WORDS: Final = (
-    r"passw|pass[:=]|\bpw ?[:=]|សម្ងាត់|비번|รหัส|passphrase|passcode|pwd|db_pass|パスワード|暗証番号|密[码碼]|口令|비밀번호"
-    "|패스워드|암호|รหัสผ่าน"
-    "|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
+_LOGIN_WORDS: Final = (
+    r"passw|pass[:=]|\bpw ?[:=]|សម្ងាត់|비번|รหัส|pass(?:phrase|code)|pwd|db_pass|パスワード"
+    r"|暗証番号|密[码碼]|口令|비밀번호"
+    "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
@@ -273,7 +278,7 @@ _GUARDS: Final = Guards(
     _PREFIXES,
     *(
         f"(?i:{words})"
-        for words in (_NAMES, "basic", _PASSWORD_WORDS, _CODE_WORDS, _COMMANDS, "://|PRIVATE KEY")
+        for words in (_NAMES, "basic", _LOGIN_WORDS, _CODE_WORDS, _COMMANDS, "://|PRIVATE KEY")
     ),
 )
 SIGNS: Final = "|".join(_GUARDS.patterns)

@@ -78,7 +78,8 @@ _LABELED: Final = (
         r"|驾驶?[证照]|駕[照駛]執?照?|운전면허"
         r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái(?: xe)?|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
         r"|lisensya",
-        r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
+        r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}"
+        r"|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
         r"|[A-Z]\d{2}-\d{2}-\d{6}",
     ),
     _Labeled(
@@ -92,7 +93,8 @@ _LABELED: Final = (
     ),
     _Labeled(
         "coordinates",
-        r"\bgps\b|coordinates?|\blat(?:itude)?\b|\blocation(?: pin)?|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
+        r"\bgps\b|coordinates?|\blat(?:itude)?\b|\blocation(?: pin)?|\bpin\b|緯度(?:経度|經度)?"
+        r"|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
         r"[\"']?(?:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
@@ -105,7 +107,8 @@ _LABELED: Final = (
     _Labeled(
         "crypto_address",
         r"\b(?:bitcoin|btc|eth|usdt|trx|tron|xrp|ripple|doge(?:coin)?|litecoin|solana|sol|cardano"
-        r"|ada|wallet|deposit)\b(?: (?:wallet|deposit))?(?: address)?|ウォレット|钱包(?:地址)?|錢包(?:地址)?"
+        r"|ada|wallet|deposit)\b(?: (?:wallet|deposit))?(?: address)?|ウォレット|钱包(?:地址)?"
+        r"|錢包(?:地址)?"
         r"|지갑(?: ?주소)?|กระเป๋า|địa chỉ ví|dompet",
         r"(?=[A-Za-z]{0,40}\d)(?=[1-9A-Z]{0,40}[a-z])(?=[1-9a-z]{0,40}[A-Z])"
         r"[1-9A-HJ-NP-Za-km-z]{25,64}|addr1[0-9a-z]{50,110}",
@@ -128,7 +131,8 @@ _OWN: Final = {
     r"(?![\w:-])|(?<![\w.:-])(?=[0-9.]{0,13}[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![\w.:-])",
     "coordinates": rf"(?<![\w.]){_DEGREES} ?[NS],? ?{_DEGREES} ?[EW](?!\w)"
     r"|(?:(?<=[?&]q=)|(?<=ll=)|(?<=/@))-?\d{1,2}\.\d{4,},-?\d{1,3}\.\d{4,}",
-    "birth_date": rf"(?<![\w/.-])(?:{_DATE})(?= ?(?:生まれ|生(?![一-鿿])|出生(?![率地])|생(?:이|입|인|\W|$)))",
+    "birth_date": rf"(?<![\w/.-])(?:{_DATE})"
+    r"(?= ?(?:生まれ|生(?![一-鿿])|出生(?![率地])|생(?:이|입|인|\W|$)))",
     "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
     r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
     "in_gstin": r"(?<!\w)\d{2}[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
@@ -136,7 +140,8 @@ _OWN: Final = {
 """Kinds whose values are recognizable without a word."""
 
 _OWN_SIGNS: Final = {
-    "mac_address": r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]",
+    "mac_address": r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}"
+    r"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]",
     "coordinates": r"\d°\d|(?:[?&]q=|ll=|/@)-?\d",
     "birth_date": r"\d ?日? ?(?:生|出生)|[일\d] ?생",
     "crypto_address": "[0-9A-Za-z]{26}",
@@ -150,7 +155,9 @@ SIGNS: Final = "|".join(_GUARDS.patterns)
 def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the kind and the position of each value in a text with ASCII digits and marks."""
     found = _GUARDS.search(text)
-    for kind, pattern in (_own_patterns()[at - len(_LABELED)] for at in found if at >= len(_LABELED)):
+    for kind, pattern in (
+        _own_patterns()[at - len(_LABELED)] for at in found if at >= len(_LABELED)
+    ):
         for match in pattern.finditer(text):
             if _is_own(kind, match.group()):
                 yield kind, *match.span()

@@ -31,7 +31,9 @@ _ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
 SIGNS: Final = "[ァ-ヺ一-鿿々]{2}"
 """Characters that are used in Japanese names."""
 _JAPANESE_GAPS: Final = ("", " ", "\u3000")
-_JAPANESE_LABEL: Final = re.compile(r"(?:名前|氏名|担当者?|宛名|名義|カナ|がな|契約者|受取人)[:：は\s]\s?$")
+_JAPANESE_LABEL: Final = re.compile(
+    r"(?:名前|氏名|担当者?|宛名|名義|カナ|がな|契約者|受取人)[:：は\s]\s?$"
+)
 _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
 
 
@@ -199,18 +201,24 @@ _RELATIVES: Final = (
 _KM_NAME: Final = r"[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
-    r"Mr|Ms|Miss|Dr|Prof|Alhaj|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam|I am|I'm|his is"
-    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS}):|(?:my|[Mm]y|his|her) (?:{_RELATIVES})\b|"
+    r"Mr|Ms|Miss|Dr|Prof|Alhaj|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam|I am|I'm"
+    r"|his is"
+    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS}):|(?:my|[Mm]y|his"
+    rf"|her) (?:{_RELATIVES})\b|"
     r"bol rah",
     rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty)\.? ({_NAME})",
-    rf"\b(?:[Mm]y (?:full )?name is|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from|calling|here)\b)"
-    rf"|(?:[Ff]irst|[Ll]ast|[Gg]iven|[Ss]ur|[Ff]amily|[Mm]iddle)[ _]?[Nn]ame[\"']?:) [\"']?({_NAME})",
+    rf"\b(?:[Mm]y (?:full )?name is|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from|calling"
+    rf"|here)\b)"
+    rf"|(?:[Ff]irst|[Ll]ast|[Gg]iven|[Ss]ur|[Ff]amily"
+    rf"|[Mm]iddle)[ _]?[Nn]ame[\"']?:) [\"']?({_NAME})",
     rf"\b(?:I am|I'm|[Tt]his is|(?:{_PERSONS}): ?|(?<!Brand )(?<!Product )(?<!File )[Nn]ame: ?"
-    rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee|[Ss]tudent)[ _]?"
+    rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee"
+    rf"|[Ss]tudent)[ _]?"
     rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])",
     rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
-    rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers|[Tt]ruly),\s{{1,3}}({_FULL_NAME})",
+    rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
+    rf"|[Tt]ruly),\s{{1,3}}({_FULL_NAME})",
 )
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "en": (_ENGLISH,),
@@ -218,7 +226,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         _ENGLISH,
         GuardedPattern(
             r"[Ss]i |[Pp]angalan|\b[Kk]ay\b|\b(?:Gng|Bb|G)\.|[Ss]alamat",
-            rf"\b(?:[Aa]ko (?:po )?si|[Aa]ng pangalan (?:ko|niya|ng (?:anak|asawa|nanay|tatay|kapatid) ko)"
+            rf"\b(?:[Aa]ko (?:po )?si|[Aa]ng pangalan (?:ko|niya|ng (?:anak|asawa|nanay|tatay"
+            rf"|kapatid) ko)"
             rf" ay|[Pp]angalan:) ({_NAME})",
             rf"\b[Ss]alamat(?: po)?,\s{{1,3}}({_FULL_NAME})",
             rf"\b(?:G|Gng|Bb)\. ({_NAME})|\b(?:Ginoong|Ginang|Binibining|Aling|Mang|Kuya"
@@ -273,7 +282,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         GuardedPattern(
             "नाम|श्री|कुमारी|सुश्री|डॉ|प्रिय|धन्यवाद|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|बोल रह",
             rf"(?:मेरा|मेरी|उनका|उसका)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= है)",
-            rf"(?<![ऀ-ॿ])(?:श्री|श्रीमती|सुश्री|कुमारी|डॉ\.?|डॉक्टर) (?!कृष्ण|राम |गणेश|हनुमान|सत्य |गुरु )({_HI_NAME})"
+            rf"(?<![ऀ-ॿ])(?:श्री|श्रीमती|सुश्री|कुमारी|डॉ\.?|डॉक्टर) (?!कृष्ण|राम |गणेश|हनुमान"
+            rf"|सत्य |गुरु )({_HI_NAME})"
             rf"(?= {_HI_PARTICLE}|[,।.:\n]|$)",
             rf"(?:नाम|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|प्राप्तकर्ता|प्रेषक) ?[:：–-]\s?({_HI_NAME})",
             rf"प्रिय ({_HI_WORD}(?: {_HI_WORD}){{0,2}})(?= जी)",
@@ -284,7 +294,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ja": (
         GuardedPattern(
             "カナ|がな",
-            r"(?:フリ|ふり)(?:ガナ|がな)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
+            r"(?:フリ|ふり)(?:ガナ"
+            r"|がな)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
         ),
     ),
     "km": (

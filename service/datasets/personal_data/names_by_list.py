@@ -359,7 +359,9 @@ def _hindi_words(words: Sequence[str]) -> int:
         followed = words[1:2] and words[1] in family and words[2:3] and words[2] in _HI_AFTER
         return 2 if followed and words[0] not in _names("hindi", "no_names") else 0
     size = 1
-    while size < len(words) and (words[size] in _names("hindi", "middle") or words[size] in certain):
+    while size < len(words) and (
+        words[size] in _names("hindi", "middle") or words[size] in certain
+    ):
         size += 1
     if size < len(words) and words[size] in family:
         return size + 1
@@ -388,7 +390,7 @@ _ZH_ROLE: Final = (
 )
 _ZH_TO: Final = (
     "转告|轉告|转交|轉交|交给|交給|发给|發給|寄给|寄給|送给|送給|转给|轉給|通知|联系|聯絡|聯繫|感谢|感謝|请问|請問|叫做|找"
-    "|昨天|今天|刚才|剛才|由|请|請|和|跟|与|與|给|給|叫|让|讓|[（(「“\"，,。！!？?：:；;、\\s]|^"
+    '|昨天|今天|刚才|剛才|由|请|請|和|跟|与|與|给|給|叫|让|讓|[（(「“"，,。！!？?：:；;、\\s]|^'
 )
 _ZH_DOES: Final = (
     "签收|簽收|反映|打过|打過|已[经經]?(?:付|签|簽|下单|下單|收|到|取|完成)|来电|來電|打电话|打電話|打来|打來|致电|致電|投诉|投訴|提交|提出|申请了|申請了|下单|下單|付款|咨询|諮詢|询问|詢問"
@@ -396,7 +398,8 @@ _ZH_DOES: Final = (
     "|的(?:订单|訂單|账号|帳號|電話|电话|地址|快递|快遞|包裹|护照|護照|身份证|身分證|病历|病歷|手机|手機)"
 )
 _ZH_NEXT: Final = (
-    "[今明昨本上下前去刚剛已还還没沒不在的说說称稱反签簽打提申要将將和与與约約订訂请請让讓取等退改]|没有|[女男]|先生|女士|小姐|经理|經理"
+    "[今明昨本上下前去刚剛已还還没沒不在的说說称稱反签簽打提申要将將和与與约約订訂请請让讓取等退改女男]"
+    "|先生|女士|小姐|经理|經理"
 )
 _ZH_GIVEN: Final = "(?!先生|女士|小姐|老师|老師|太太|同学|同學|医生|醫生)([一-龥]{1,2})"
 _ZH_NEAR: Final = re.compile(
@@ -422,10 +425,11 @@ def _chinese_signs() -> str:
 def _find_chinese(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of Chinese names: `text[start:end]`."""
     for match in _ZH_NEAR.finditer(text):
-        role = match["role"]
-        size = _chinese_chars(text, match.end(2), match[2], near_role=role is not None)
-        if not size and role and _ZH_LABELED.search(role) and not _is_chinese_word(match[2] + match[3]):
-            size = 2 if _ZH_WORD_END.match(text, match.end(2) + 2) and len(match[3]) > 1 else 0
+        role, family, given = match["role"], match[2], match[3]
+        size = _chinese_chars(text, match.end(2), family, near_role=role is not None)
+        if not size and role and _ZH_LABELED.search(role) and _ZH_WORD_END.match(text, match.end()):
+            # After a label, any characters are a given name.
+            size = len(given) if len(given) > 1 and not _is_chinese_word(family + given) else 0
         if size:
             yield match.start(2), match.end(2) + size
     if _ZH_CLOSE.search(text):
@@ -439,7 +443,7 @@ def _chinese_chars(text: str, at: int, family: str, *, near_role: bool) -> int:
 
     Next to a role, such as "customer", anything may follow two characters of given names.
     """
-    for size in (1, 2):
+    for size in (2, 1):
         given = text[at : at + size]
         if not (_is_chinese(given, family, size) or (near_role and _is_chinese(given, "", 2))):
             continue
