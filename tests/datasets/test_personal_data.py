@@ -283,6 +283,7 @@ MAX_MISSED = {
     "clean": 0,
     "second_set": 2,
     "second_set_secrets": 2,
+    "third_set": 4,
 }
 
 

@@ -101,7 +101,7 @@ _EN_STREET: Final = (
 # Parts of addresses in India, Nigeria, the Philippines and Cambodia: a house or flat with its
 # number, the parts of the town, and a word that only parts of towns have, or a PIN code.
 _UNIT: Final = (
-    r"(?:(?:Flat|House|Plot|Door|Unit|Shop|Room|Block|Blk\.?|Lot|Phase|Tower|Villa|Purok"
+    r"(?:(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk\.?|Lot|Phase|Tower|Villa|Purok"
     r"|H\.?\ ?No\.?"
     r"|D\.?\ ?No\.?|No\.)(?:\ ?(?:No\.?|\#))?\ ?[A-Z]{0,2}-?\d[\w/-]{0,11}|\#\ ?\d{1,5}[A-Z]?"
     r"|Block\ [A-Z])"
@@ -117,13 +117,13 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     (?:{_UNIT}(?:,?\ {_UNIT}){{0,3}}(?:,?\ \d{{1,4}}[A-Z]?)?
     (?=[^\n;:?!]{{0,120}}\b{_TOWN}(?![\w])|[^\n;:?!]{{0,120}}[ -]{_PIN}\b)(?:,?\ {_PART}){{1,8}}
     (?:\ ?[,-]\ ?{_PIN}\b)?
-    |(?:[A-Z]-?\d{{1,4}}|\d{{1,4}}(?:[/-]\d{{1,4}}){{0,3}}
+    |(?:[A-Z]-?\d{{1,4}}|\d{{1,4}}(?:[/-](?:\d{{1,4}}|[A-Z])){{0,3}}
     |(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
     (?:\ {_PART},?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b)"""
 _ENGLISH_PARTS: Final = _addresses(
-    r"(?:Flat|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
+    r"(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
     r"|#)? ?[A-Z]?-?[0-9]"
-    r"|Block [A-Z]|#[0-9]|[0-9], [A-Z][a-z]|Village|Vill\.",
+    r"|Block [A-Z]|#[0-9]|[0-9](?:/[A-Z])?, [A-Z][a-z]|Village|Vill\.",
     _BY_PARTS,
 )
 _DEVANAGARI: Final = r"[ऀ-ॣॱ-ॿ]"

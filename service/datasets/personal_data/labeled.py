@@ -54,8 +54,8 @@ _LABELED: Final = (
         r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
         r"|\b(?:account|acct) (?:no|number|#)|\bifsc(?: code)?|\bsort code"
         r"|口座番号|口座|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
-        r"|(?:số tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brekening"
-        r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី"
+        r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
+        r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី|\b(?:opay|palmpay|moniepoint|kuda)\b"
         r"|, acc(?:oun)?t|(?:支店|銀行) ?(?:普通|当座)(?:預金)?"
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
@@ -67,7 +67,8 @@ _LABELED: Final = (
         r"|\bborn(?: on)?"
         r"|出生(?:日期|年月日?|于|於)?|生日|생년월일|생일"
         r"|วัน(?: เดือน ปี)?เกิด|เกิด(?:วันที่|เมื่อ)?"
-        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir|\blahir(?: di [A-Z][a-z]{2,20},)?"
+        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir"
+        r"|\blahir(?: tanggal)?(?: di [A-Z][a-z]{2,20},)?"
         r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
         r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត",
         _DATE,
@@ -122,9 +123,9 @@ _LABELED: Final = (
 # Between a word and its value: "number", "is" and "my" in each language, and marks.
 _BETWEEN: Final = (
     r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
-    r"is|was|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|the|my|his|her|on"
+    r"is|was|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|to|the|my|his|her|on"
     r"|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์|กรุง(?:ไทย|เทพ)"
-    r"|bca|bri|bni|mandiri|bdo|bpi|hdfc|sbi|icici|gtbank|[đd]:|នៃ|គឺ|៖){0,8}?"
+    r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})|នៃ|គឺ|៖|លេខ){0,8}?"
 )
 _OWN: Final = {
     "mac_address": r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"

@@ -137,6 +137,7 @@ _CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
     r"(?!(?:Excel|Word|Office|Pepper|Martens|Fields|Coffee|Clean|Muscle|Potato|Oetker|Scholl|Robot"
     r"|Windows|Teams|Access|Outlook|Customer|Support|Service|Team|Sir|Madam|New|Here|Required|Executive"
+    r"|Department|Page|Sales|Desk|Center|Centre|Form|Number|Details|Information|Admin|Looking|Very"
     r"|Financial|Operating|Technology|Justice|Minister|Officer"
     r"|Mr|Mrs|Ms|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
 )
@@ -163,7 +164,7 @@ _KO_NAME: Final = rf"{_KO_NOT}{_KO_FAMILY}[가-힣]{{2}}"
 
 _HI_PARTICLE: Final = (
     "(?:जी|का|की|के|को|से|ने|है|हैं|हूँ|हूं|था|थी|थे|और|या|व|एवं|बोल|में|मैं|पर|तक|द्वारा|नहीं|क्या|यह|वह|सही|गलत|अभी|भी|तो|कौन|मेरा|आपका"
-    "|कब|कहाँ|कहां|कैसे|क्यों|कितना|कितने|आयु|उम्र|नंबर|कंपनी|संस्था|मंदिर|अनिवार्य)"
+    "|कब|कहाँ|कहां|कैसे|क्यों|कितना|कितने|अस्पताल|मार्ग|रोड|नगर|विश्वविद्यालय|कॉलेज|स्टेडियम|भवन|चौक|पार्क|आयु|उम्र|नंबर|कंपनी|संस्था|मंदिर|अनिवार्य)"
 )
 _HI_WORD: Final = rf"(?!{_HI_PARTICLE}(?![ऀ-ॿ]))[ऀ-ॣॱ-ॿ]{{2,16}}"
 _HI_END: Final = r"(?![ऀ-ॣॱ-ॿ])"
@@ -192,22 +193,26 @@ _ID_NOT_AFTER: Final = "".join(
 
 _PERSONS: Final = (
     "[Cc]ustomer|[Rr]ecipient|[Pp]atient|[Cc]lient|[Ee]mployee|[Pp]assenger|[Gg]uest|[Ss]tudent|[Ss]ender"
-    "|[Ss]hip to|[Dd]eliver to|[Aa]ttn|[Cc]ontact|[Tt]enant|[Bb]eneficiary|[Nn]ext of [Kk]in"
+    "|[Cc]ardholder|[Nn]ame on card|[Ss]hip to|[Dd]eliver to|[Aa]ttn|[Cc]ontact|[Tt]enant"
+    "|[Bb]eneficiary|[Nn]ext of [Kk]in"
 )
 _RELATIVES: Final = (
     "wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother|sister|friend|colleague|boss"
     "|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|teacher"
 )
-_KM_NAME: Final = r"[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
+_KM_NAME: Final = r"(?!និង|អ្នក|គឺ)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
-    r"Mr|Ms|Miss|Dr|Prof|Alhaj|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam|I am|I'm"
+    r"Mr|Ms|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam"
+    r"|I am|I'm"
     r"|his is"
     rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS}):|(?:my|[Mm]y|his"
     rf"|her) (?:{_RELATIVES})\b|"
-    r"bol rah",
-    rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty)\.? ({_NAME})",
-    rf"\b(?:[Mm]y (?:full )?name is|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from|calling"
+    r"bol rah| here[.,!]",
+    rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev"
+    rf"|Atty)\.? ({_NAME})",
+    rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
+    rf"|calling"
     rf"|here)\b)"
     rf"|(?:[Ff]irst|[Ll]ast|[Gg]iven|[Ss]ur|[Ff]amily"
     rf"|[Mm]iddle)[ _]?[Nn]ame[\"']?:) [\"']?({_NAME})",
@@ -215,7 +220,7 @@ _ENGLISH: Final = GuardedPattern(
     rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee"
     rf"|[Ss]tudent)[ _]?"
     rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",
-    rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])",
+    rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
     rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
     rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
     rf"|[Tt]ruly),\s{{1,3}}({_FULL_NAME})",
@@ -301,7 +306,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "km": (
         GuardedPattern(
             "ឈ្មោះ|លោក|អ្នកស្រី|កញ្ញា",
-            rf"(?:ខ្ញុំឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
+            rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)"
+            rf"|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
         ),
     ),
     "zh": (
