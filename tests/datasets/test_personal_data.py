@@ -281,8 +281,9 @@ MAX_MISSED = {
     "names_and_addresses": 4,
     "labeled": 2,
     "clean": 0,
-    "second_set": 120,
+    "second_set": 2,
     "second_set_secrets": 2,
+    "third_set": 4,
 }
 
 
@@ -299,7 +300,7 @@ def test_nearly_all_values_are_found_with_few_false_findings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "share"), [("id", 0.8), ("ko", 0.8), ("th", 0.6), ("vi", 0.8)]
+    ("language", "share"), [("id", 0.8), ("ko", 0.8), ("th", 0.6), ("vi", 0.8), ("zh", 0.8)]
 )
 def test_names_without_context_are_found_and_similar_words_are_not(
     language: str, share: float

@@ -24,7 +24,8 @@ def _addresses(guard: str, pattern: str) -> GuardedPattern:
 
 _NUMERAL: Final = r"(?:\d{1,4}|[一二三四五六七八九十]{1,3})"
 _JA_BUILDING: Final = (
-    r"(?:\ ?[一-龥ァ-ヶーA-Za-z]{1,15}(?:ビル|マンション|ハイツ|荘|コーポ|タワー|アパート|ハウス|レジデンス)"
+    r"(?:\ ?[一-龥ァ-ヶーA-Za-z]{1,15}(?:ビル|マンション|ハイツ|荘|コーポ|タワー|アパート|ハウス"
+    r"|レジデンス)"
     r"(?:\ ?[A-Z]?\d{1,4}(?:号室?|F|階)?)?)?"
 )
 _JAPANESE: Final = _addresses(
@@ -77,7 +78,8 @@ _VIETNAMESE: Final = _addresses(
     (?:(?:[Đđ]ường|[Pp]hố|[Nn]gõ|[Nn]gách|[Hh]ẻm)\ )?
     [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [\wÀ-ỹ]{{1,10}}){{0,4}}
     |(?:[Tt]hôn|[Ấấ]p|[Xx]óm|[Tt]ổ|[Kk]hu\ phố)\ \d{{1,3}}(?=,\ (?:xã|phường|thị|[Pp]\.)))
-    (?:,\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}){{0,3}}(?=,\ (?i:{_VI_REST}))){{0,2}}
+    (?:,\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}){{0,3}}
+    (?=,\ (?i:{_VI_REST}))){{0,2}}
     (?:,\ (?i:{_VI_REST})\.?\ ?[\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ\d][\wÀ-ỹ]{{0,10}}){{0,4}}){{1,4}}
     (?:,\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}(?:\ [A-ZĐÀ-Ỹ][\wÀ-ỹ]{{0,10}}){{0,2}})?""",
 )
@@ -99,8 +101,10 @@ _EN_STREET: Final = (
 # Parts of addresses in India, Nigeria, the Philippines and Cambodia: a house or flat with its
 # number, the parts of the town, and a word that only parts of towns have, or a PIN code.
 _UNIT: Final = (
-    r"(?:(?:Flat|House|Plot|Door|Unit|Shop|Room|Block|Blk\.?|Lot|Phase|Tower|Villa|Purok|H\.?\ ?No\.?"
-    r"|D\.?\ ?No\.?|No\.)(?:\ ?(?:No\.?|\#))?\ ?[A-Z]{0,2}-?\d[\w/-]{0,11}|\#\ ?\d{1,5}[A-Z]?|Block\ [A-Z])"
+    r"(?:(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk\.?|Lot|Phase|Tower|Villa|Purok"
+    r"|H\.?\ ?No\.?"
+    r"|D\.?\ ?No\.?|No\.)(?:\ ?(?:No\.?|\#))?\ ?[A-Z]{0,2}-?\d[\w/-]{0,11}|\#\ ?\d{1,5}[A-Z]?"
+    r"|Block\ [A-Z])"
 )
 _PART: Final = r"[A-Z\d][\w.'’/-]{0,20}(?:\ [A-Z\d][\w.'’/-]{0,20}){0,4}"
 _TOWN: Final = (
@@ -113,11 +117,13 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     (?:{_UNIT}(?:,?\ {_UNIT}){{0,3}}(?:,?\ \d{{1,4}}[A-Z]?)?
     (?=[^\n;:?!]{{0,120}}\b{_TOWN}(?![\w])|[^\n;:?!]{{0,120}}[ -]{_PIN}\b)(?:,?\ {_PART}){{1,8}}
     (?:\ ?[,-]\ ?{_PIN}\b)?
-    |(?:[A-Z]-?\d{{1,4}}|\d{{1,4}}(?:[/-]\d{{1,4}}){{0,3}}|(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
+    |(?:[A-Z]-?\d{{1,4}}|\d{{1,4}}(?:[/-](?:\d{{1,4}}|[A-Z])){{0,3}}
+    |(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
     (?:\ {_PART},?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b)"""
 _ENGLISH_PARTS: Final = _addresses(
-    r"(?:Flat|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?|#)? ?[A-Z]?-?[0-9]"
-    r"|Block [A-Z]|#[0-9]|[A-Z]-?[0-9]{1,4}, |[0-9], |Village|Vill\.",
+    r"(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
+    r"|#)? ?[A-Z]?-?[0-9]"
+    r"|Block [A-Z]|#[0-9]|[0-9](?:/[A-Z])?, [A-Z][a-z]|Village|Vill\.",
     _BY_PARTS,
 )
 _DEVANAGARI: Final = r"[ऀ-ॣॱ-ॿ]"
@@ -129,9 +135,11 @@ _HI_TOWN: Final = (
 _HINDI: Final = _addresses(
     "मकान|फ्लैट|प्लॉट|वार्ड|हाउस|क्वार्टर|मार्ग|रोड|नगर|ग्राम|जिला|पोस्ट|गली",
     rf"""(?:{_HI_UNIT}(?:\ (?:नंबर|नं\.?|संख्या|क्रमांक))?\ ?[\w/-]{{0,6}}\d[\w/-]{{0,6}}
-    |(?<![\d/])\d{{1,4}}(?:/\d{{1,4}}){{0,2}}(?=,)|(?<!{_DEVANAGARI})(?:ग्राम|गांव|गाँव)\ {_DEVANAGARI}{{2,20}})
+    |(?<![\d/])\d{{1,4}}(?:/\d{{1,4}}){{0,2}}(?=,)
+    |(?<!{_DEVANAGARI})(?:ग्राम|गांव|गाँव)\ {_DEVANAGARI}{{2,20}})
     (?=[^\n।?!]{{0,120}}{_HI_TOWN}[^\n।?!]{{0,60}}(?:\d{{6}}|{_HI_TOWN}))
-    (?:,\ {_DEVANAGARI}{{1,20}}(?:\ (?:{_DEVANAGARI}|\d){{1,20}}){{0,4}}?(?=,|\ ?-|\ \d{{6}}|[।\n]|$|\ (?:पर|में|है)\b)){{1,7}}
+    (?:,\ {_DEVANAGARI}{{1,20}}(?:\ (?:{_DEVANAGARI}|\d){{1,20}}){{0,4}}?
+    (?=,|\ ?-|\ \d{{6}}|[।\n]|$|\ (?:पर|में|है)\b)){{1,7}}
     (?:\ ?-?\ ?\d{{6}}(?!\d))?""",
 )
 _KHMER: Final = _addresses(

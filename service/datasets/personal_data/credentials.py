@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from service.datasets.personal_data.kinds import Guards
 
 # Keys that are recognizable by their prefix: each prefix, and the rest of the key. The formats are
 # those that vendors publish for secret scanners. Each key ends where its alphabet ends.
@@ -121,16 +122,18 @@ _FORMATS: Final = {
     r"SG\.": r"[\w-]{16,32}\.[\w-]{16,64}",
     "key-": "[a-f0-9]{32}",
     "x(?:key|smtp)sib-": "[a-f0-9]{64}-[A-Za-z0-9]{16}",
-    "[a-f0-9]{32}-us": "[0-9]{1,2}",  # Mailchimp
+    "[a-f0-9]{32}-us[0-9]": "[0-9]?",  # Mailchimp
     "re_[A-Za-z0-9]{6,12}_": "[A-Za-z0-9]{18,36}",  # Resend
     r"sk\.eyJ": r"[\w-]{40,200}\.[\w-]{20,40}",  # Mapbox
-    "[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_": "mmk",  # MaxMind
+    "[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk": "",  # MaxMind
     r"hooks\.zapier\.com/hooks/catch/": r"[\w/]{8,40}",
     "xox[abeprs]-": r"[\w-]{10,250}",
     "xapp-[0-9]-": r"[\w-]{20,250}",
     r"hooks\.slack\.com/(?:services|workflows|triggers)/": "[A-Za-z0-9/_-]{20,120}",
     r"discord(?:app)?\.com/api/(?:v[0-9]{1,2}/)?webhooks/": r"[0-9]{17,20}/[\w-]{60,80}",
-    r"(?:[a-z0-9-]{1,60}\.)?webhook\.office\.com/webhookb2/": r"[\w@-]{36,80}/IncomingWebhook/[\w-]{32}/[\w-]{36}",
+    r"(?:[a-z0-9-]{1,60}\.)?webhook\.office\.com/webhookb2/": (
+        r"[\w@-]{36,80}/IncomingWebhook/[\w-]{32}/[\w-]{36}"
+    ),
     r"[MNO][\w-]{23,27}\.": r"[\w-]{6}\.[\w-]{27,40}",  # Discord's bots
     r"[0-9]{8,10}:AA": r"[\w-]{33}",  # Telegram's bots
     "SK[a-f0-9]": "[a-f0-9]{31}",  # Twilio
@@ -142,7 +145,7 @@ _FORMATS: Final = {
     "gl(?:sa|c)_": r"[\w+/]{32,400}={0,2}",
     "NRAK-": "[A-Z0-9]{27}",
     "NR(?:JS|II|IQ|BR|AA)-": r"[\w-]{19,40}",
-    "[a-f0-9ux]{32}FFFF": "NRAL",
+    "[a-f0-9ux]{32}FFFFNRAL": "",  # New Relic
     r"dp\.(?:pt|st|ct|sa|scim|audit)\.": r"[\w.-]{40,80}",
     "ph[xs]_": r"\w{40,50}",  # PostHog
     "dd[pw]_": "[A-Za-z0-9]{36}",
@@ -161,7 +164,9 @@ _PREFIXED: Final = re.compile(
     + ")(?![A-Za-z0-9])",
     re.ASCII,
 )
-_PREFIXES: Final = "|".join(_FORMATS)
+# A counted class at the start would take a second to search for in a new process.
+_COUNTED: Final = re.compile(r"^(?:\[[^\]]+\]\{[\d,]+\}_?){1,2}(?=.{3})|^\(\?:\[.+?\)\?")
+_PREFIXES: Final = "|".join(_COUNTED.sub("", prefix) for prefix in _FORMATS)
 _DUMMY: Final = re.compile(r"EXAMPLE|([^A])\1{7}")
 """A part of keys in documentation. A run of A is zeros in Base64."""
 _PEM: Final = re.compile(
@@ -170,24 +175,35 @@ _PEM: Final = re.compile(
 )
 # A value after a name such as api_key, with letters and digits.
 _NAMED: Final = re.compile(
-    r"(?:api[ _-]?key|access[ _-]?key(?:[ _-]?id)?|secret[ _-]?(?:access[ _-]?)?key"
-    r"|(?:account|admin|auth|consumer|deploy|encryption|license|master|server|service|signing"
-    r"|storage|subscription)[ _-]?key"
-    r"|(?:client|app|shared|webhook|signing)[ _-]?secret|secret"
-    r"|(?:access|auth|api|refresh|bearer|session|bot|id)?[ _-]?token|private[ _-]?key|bearer|ssws"
-    r"|_pat|(?:_|[\"'])auth|[?&](?:sig|code|key)|sess(?:ion)?[_-]?(?:id)?|phpsessid|\bsid"
-    r"|api ?キー|(?:アクセス|シークレット)キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰"
-    r"|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น|कुंजी|टोकन|एपीआई की)"
-    r"[\"'`]{0,2}(?:\s{0,3}(?:[:=]|=>|is|は|是|는|은|คือ|là|adalah)\s{0,3}|\s)[\"'`「]{0,2}"
+    r"(key(?:[ _-]?id)?|secret|token|bearer|ssws|_pat|auth|sig|code|sess(?:ion)?[_-]?(?:id)?|sid"
+    r"|キー|トークン|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น"
+    r"|कुंजी|टोकन"
+    r"|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:[:=]|=>|is|は|是|는|은|คือ|là|adalah)\s{0,3}"
+    r"|\s)[\"'`「]{0,2}"
     r"([A-Za-z0-9_\-./+~]{16,512}={0,2})",
     re.IGNORECASE | re.ASCII,
 )
+# What must be before a name that has other meanings: any key, but not "primary key".
+_BEFORE: Final = {
+    "k": re.compile(
+        r"(?:(?:api|access|secret|account|admin|auth|consumer|deploy|encryption|license|master|private"
+        r"|server|service|signing|storage|subscription)[ _-]?|[?&]|(?-i:[A-Z0-9]_))$",
+        re.IGNORECASE,
+    ),
+    "キ": re.compile(r"(?:api ?|アクセス|シークレット)$", re.IGNORECASE),
+    "키": re.compile(r"(?:api|비밀|인증|액세스) ?$", re.IGNORECASE),
+    "a": re.compile(r"[_\"']$"),
+    "c": re.compile(r"[?&]$"),
+    "s": re.compile(r"(?<![A-Za-z])(?:[?&]|php|j)?$", re.IGNORECASE),
+}
+_BEFORE_CHARS: Final = 14
+_CERTAIN_NAMES: Final = ("secret", "ssws", "khóa api", "khóa bí mật", "kunci api", "kunci rahasia")
 _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
 _NAMES: Final = (
     "key|secret|token|bearer|ssws|_pat\\W|[_\"']auth\\W|[?&](?:sig|code)=|sess[a-z_-]{0,8}=|\\bsid="
-    "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी|टोकन|एपीआई"
+    "|キー|トークン|密[钥鑰]|令牌|(?:api|비밀|인증|액세스) ?키|토큰|khóa|kunci|คีย์|โทเค็น|कुंजी"
+    "|टोकन|एपीआई"
 )
-_NAME: Final = re.compile(_NAMES)
 _PASSWORD: Final = re.compile(
     r"(?:(?:temporary|new|initial|current|old) password(?: [\w'-]{1,15}){1,4}(?= is)"
     r"|(?:password|passwd|passphrase|passcode)(?: ko| saya| của tôi"
@@ -241,7 +257,6 @@ _CODE_WORDS: Final = (
     r"|(?:verification|security|confirmation|authentication|login|sms|2fa|mfa) code"
     r"|\bkode |\bmã |認証|確認コード|ワンタイム|暗証番号|验证码|驗證碼|인증|보안|รหัส|ओटीपी"
 )
-_CODE_WORD: Final = re.compile(_CODE_WORDS)
 _COMMANDS: Final = "curl|mysql|mariadb|sshpass|redis-cli|docker login|securestring"
 _COMMAND: Final = re.compile(
     r"\bcurl\b[^\n|;&]{0,400}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']{1,64}:([^\s\"']{3,128})"
@@ -251,19 +266,22 @@ _COMMAND: Final = re.compile(
     r"|\bConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']([^\s\"']{4,64})[\"']",
     re.IGNORECASE,
 )
-_ANY_COMMAND: Final = re.compile(_COMMANDS)
-_PASSWORD_WORD: Final = re.compile(
-    r"passw|pass[:=]|\bpw ?[:=]|សម្ងាត់|비번|รหัส|passphrase|passcode|pwd|db_pass|パスワード|暗証番号|密[码碼]|口令|비밀번호"
-    "|패스워드|암호|รหัสผ่าน"
-    "|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
+_LOGIN_WORDS: Final = (
+    r"passw|pass[:=]|\bpw ?[:=]|សម្ងាត់|비번|รหัส|pass(?:phrase|code)|pwd|db_pass|パスワード"
+    r"|暗証番号|密[码碼]|口令|비밀번호"
+    "|패스워드|암호|พาสเวิร์ด|mật khẩu|sandi|contraseña|mot de passe|kennwort|पासवर्ड"
 )
 _URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,64}:([^\s/@]{3,128})@")
-_WORDS: Final = (
-    rf"{_NAMES}|basic|pass|\bpw|private|សម្ងាត់|パス|暗証番号|密码|密碼|口令|비밀번호|비번|패스워드|암호"
-    "|รหัส|พาส|mật khẩu|sandi|contraseña|mot de pass|kennwort|पास|://|hf_"
-)
 _WORD_CHAR: Final = re.compile("[A-Za-z0-9]")
-SIGNS: Final = f"(?i:{_WORDS}|{_COMMANDS}|{_CODE_WORDS})|{_PREFIXES}"
+_KEY, _NAME, _LOGIN, _PASSWORD_WORD, _CODE_WORD, _COMMAND_WORD, _OTHER = range(7)
+_GUARDS: Final = Guards(
+    _PREFIXES,
+    *(
+        f"(?i:{words})"
+        for words in (_NAMES, "basic", _LOGIN_WORDS, _CODE_WORDS, _COMMANDS, "://|PRIVATE KEY")
+    ),
+)
+SIGNS: Final = "|".join(_GUARDS.patterns)
 """Words before secrets and passwords, and the prefixes of keys."""
 _PLACEHOLDER: Final = re.compile(
     r"^[<\[{$%*xX.]|\*{3}|your[_-]|example|placeholder|changeme|^(?:password|passwd|pass|pwd)$",
@@ -285,40 +303,42 @@ class Secret(NamedTuple):
 
 def find_secrets(text: str) -> Iterator[Secret]:
     """Find keys, tokens, private keys, passwords and codes in a text."""
-    lower = text.lower()
-    if _may_hold_key().search(text):
+    found = _GUARDS.search(text)
+    if _KEY in found:
         for match in _PREFIXED.finditer(text):
             if _is_mixed(match.group()) and _DUMMY.search(match.group()) is None:
                 yield Secret("secret", *match.span())
     if "PRIVATE KEY" in text:
         yield from (Secret("secret", *match.span()) for match in _PEM.finditer(text))
-    if _NAME.search(lower):
-        for match in _NAMED.finditer(text):
-            if _is_random(match.group(1)):
-                yield Secret("secret", *match.span(1))
-    if "basic" in lower:
+    if _NAME in found:
+        yield from (Secret("secret", *place) for place in _named(text))
+    if _LOGIN in found:
         for match in _BASIC.finditer(text):
             if _is_login(match.group(1)):
                 yield Secret("secret", *match.span(1))
-    yield from (Secret("password", *place) for place in _passwords(text, lower))
+    yield from (Secret("password", *place) for place in _passwords(text, found))
 
 
-@lru_cache(maxsize=1)
-def _may_hold_key() -> Any:
-    import re2
+def _named(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the positions of values after names such as api_key."""
+    for match in _NAMED.finditer(text):
+        name, start = match[1].lower(), match.start()
+        before = None if name in _CERTAIN_NAMES else _BEFORE.get(name[0])
+        if before is not None and not before.search(text[max(start - _BEFORE_CHARS, 0) : start]):
+            continue
+        if _is_random(match[2]) and text[match.end(2) : match.end(2) + 1] != "(":
+            yield match.span(2)
 
-    return re2.compile(_PREFIXES)
 
-
-def _passwords(text: str, lower: str) -> Iterator[tuple[int, int]]:
+def _passwords(text: str, found: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield the positions of passwords after their word, in logins and URLs, and of codes."""
-    if _PASSWORD_WORD.search(lower):
+    if _PASSWORD_WORD in found:
         yield from _named_passwords(text)
-    if _CODE_WORD.search(lower):
+    if _CODE_WORD in found:
         yield from (match.span(match.lastindex or 0) for match in _CODE.finditer(text))
     if "://" in text:
         yield from _logins(_URL_PASSWORD, text)
-    if _ANY_COMMAND.search(lower):
+    if _COMMAND_WORD in found:
         yield from _logins(_COMMAND, text)
 
 

@@ -38,7 +38,7 @@ from service.datasets.personal_data.names import (
 from service.datasets.personal_data.names_by_list import (
     contains_listed_name,
     find_listed_names,
-    is_historic,
+    is_public,
     listed_name_signs,
 )
 from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId, find_passports
@@ -241,7 +241,7 @@ def _names(text: str, languages: tuple[str, ...], signs: Signs) -> list[Found]:
         found += _outside(named, found)
     if signs.japanese_names:
         found += [Found("person_name", *place) for place in find_names(text)]
-    return [one for one in found if not is_historic(text[one.start : one.end])]
+    return [one for one in found if not is_public(text[one.start : one.end])]
 
 
 def _numbers_after(

@@ -45,7 +45,8 @@ _IPV6: Final = re.compile(
     re.ASCII,
 )
 _VERSION: Final = re.compile(
-    r"(?:\bv(?:er(?:sion)?)?s?\b|\b(?:up|down)graded? (?:from|to)\b|\brelease\b|\bbuild\b|firmware|driver|バージョン|版本|버전"
+    r"(?:\bv(?:er(?:sion)?)?s?\b|\b(?:up|down)graded? (?:from|to)\b|\brelease\b|\bbuild\b"
+    r"|firmware|driver|バージョン|版本|버전"
     r"|เวอร์ชัน|phiên bản|versi|section|chapter|第)\W{0,3}(?:\w{1,10}\W)?$",
     re.IGNORECASE,
 )

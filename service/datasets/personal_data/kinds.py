@@ -54,6 +54,31 @@ class Recognizer(msgspec.Struct, frozen=True):
     terms: tuple[str, ...] = ()
 
 
+# Without room for a single state, the automaton silently finds nothing.
+_GUARDS_BYTES: Final = 64 << 20
+
+
+class Guards:
+    """Patterns in RE2's syntax that are searched for at once, by number."""
+
+    def __init__(self, *patterns: str) -> None:
+        self.patterns = patterns
+
+    @cached_property
+    def _set(self) -> Any:
+        import re2
+
+        searched = re2.Set.SearchSet(re2_options(_GUARDS_BYTES))
+        for pattern in self.patterns:
+            searched.Add(pattern)
+        searched.Compile()
+        return searched
+
+    def search(self, text: str) -> Sequence[int]:
+        """Return the numbers of the patterns that are found in a text."""
+        return self._set.Match(text.encode("utf-8", "replace")) or ()
+
+
 class GuardedPattern:
     """A pattern, and a guard: a cheaper pattern that is found in every text with a match.
 
@@ -61,7 +86,7 @@ class GuardedPattern:
     """
 
     def __init__(self, guard: str, *alternatives: str, flags: int = 0) -> None:
-        self.guard = re.compile(guard)
+        self.guard = Guards(guard)
         self._alternatives = alternatives
         self._flags = flags
 
@@ -71,7 +96,7 @@ class GuardedPattern:
 
     def finditer(self, text: str) -> Iterator[re.Match[str]]:
         """Yield the matches in a text."""
-        if self.guard.search(text) is not None:
+        if self.guard.search(text):
             yield from self._pattern.finditer(text)
 
 
@@ -85,7 +110,7 @@ def patterns_of(patterns: PatternsByLanguage, languages: Iterable[str]) -> Itera
 
 def guards_of(patterns: PatternsByLanguage, languages: Iterable[str]) -> str:
     """Return the guards of languages as one pattern. It may be empty."""
-    return "|".join(one.guard.pattern for one in patterns_of(patterns, languages))
+    return "|".join(one.guard.patterns[0] for one in patterns_of(patterns, languages))
 
 
 _START = 2  # first characters by which strings are indexed

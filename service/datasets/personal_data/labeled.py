@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from service.datasets.personal_data.kinds import re2_options
+from service.datasets.personal_data.kinds import Guards
 
 
 class _Labeled(NamedTuple):
@@ -54,8 +54,8 @@ _LABELED: Final = (
         r"bank (?:account|acct?|a/c)(?: (?:no|number))?|\ba/c(?: no| number)?"
         r"|\b(?:account|acct) (?:no|number|#)|\bifsc(?: code)?|\bsort code"
         r"|口座番号|口座|银行卡号?|银行账[号户]|账号|銀行帳號|帳號|계좌(?: ?번호)?|เลข(?:ที่)?บัญชี"
-        r"|(?:số tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brekening"
-        r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី"
+        r"|(?:tài khoản|\bstk)(?: ngân hàng)?|(?:nomor|no\.?) ?rek(?:ening)?|\brek(?:ening)?\b"
+        r"|खाता (?:संख्या|नंबर)|account ko|लेखा संख्या|आईएफएससी|គណនី|\b(?:opay|palmpay|moniepoint|kuda)\b"
         r"|, acc(?:oun)?t|(?:支店|銀行) ?(?:普通|当座)(?:預金)?"
         r"|(?:[가-힣]{2}|농협|카카오)(?:은행|뱅크)|บัญชี(?:ธนาคาร)?",
         r"(?i:[a-z]{4}0[a-z0-9]{6})|\d{2}-\d{2}-\d{2}(?!-?\d)|\d(?:[ -]?\d){5,17}",
@@ -67,7 +67,8 @@ _LABELED: Final = (
         r"|\bborn(?: on)?"
         r"|出生(?:日期|年月日?|于|於)?|生日|생년월일|생일"
         r"|วัน(?: เดือน ปี)?เกิด|เกิด(?:วันที่|เมื่อ)?"
-        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir|\blahir(?: di [A-Z][a-z]{2,20},)?"
+        r"|ngày sinh|sinh (?:ngày|nhật)|(?:tanggal|tgl\.?) lahir"
+        r"|\blahir(?: tanggal)?(?: di [A-Z][a-z]{2,20},)?"
         r"|जन्म ?(?:तिथि|तारीख|दिन|दिनांक)?|kaarawan|kapanganakan|ipinanganak(?: (?:ako )?noong)?"
         r"|ថ្ងៃ(?:ខែឆ្នាំ)?កំណើត",
         _DATE,
@@ -78,7 +79,8 @@ _LABELED: Final = (
         r"|驾驶?[证照]|駕[照駛]執?照?|운전면허"
         r"|ใบ(?:อนุญาต)?ขับ(?:ขี่|รถ)|(?:giấy phép|bằng) lái(?: xe)?|\bgplx|\bsim [abc]\b|ड्राइविंग लाइसेंस"
         r"|lisensya",
-        r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
+        r"[A-Z]{2}\d{2}[ -]?\d{11}|[A-Z]{3}\d{5}[A-Z]{2}\d{2}"
+        r"|(?:[A-Z]{1,3}[ -]?)?\d(?:[ -]?\d){5,15}"
         r"|[A-Z]\d{2}-\d{2}-\d{6}",
     ),
     _Labeled(
@@ -92,7 +94,8 @@ _LABELED: Final = (
     ),
     _Labeled(
         "coordinates",
-        r"\bgps\b|coordinates?|\blat(?:itude)?\b|\blocation(?: pin)?|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
+        r"\bgps\b|coordinates?|\blat(?:itude)?\b|\blocation(?: pin)?|\bpin\b|緯度(?:経度|經度)?"
+        r"|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
         r"[\"']?(?:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
@@ -105,7 +108,8 @@ _LABELED: Final = (
     _Labeled(
         "crypto_address",
         r"\b(?:bitcoin|btc|eth|usdt|trx|tron|xrp|ripple|doge(?:coin)?|litecoin|solana|sol|cardano"
-        r"|ada|wallet|deposit)\b(?: (?:wallet|deposit))?(?: address)?|ウォレット|钱包(?:地址)?|錢包(?:地址)?"
+        r"|ada|wallet|deposit)\b(?: (?:wallet|deposit))?(?: address)?|ウォレット|钱包(?:地址)?"
+        r"|錢包(?:地址)?"
         r"|지갑(?: ?주소)?|กระเป๋า|địa chỉ ví|dompet",
         r"(?=[A-Za-z]{0,40}\d)(?=[1-9A-Z]{0,40}[a-z])(?=[1-9a-z]{0,40}[A-Z])"
         r"[1-9A-HJ-NP-Za-km-z]{25,64}|addr1[0-9a-z]{50,110}",
@@ -119,38 +123,48 @@ _LABELED: Final = (
 # Between a word and its value: "number", "is" and "my" in each language, and marks.
 _BETWEEN: Final = (
     r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
-    r"is|was|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|the|my|his|her|on"
+    r"is|was|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|to|the|my|his|her|on"
     r"|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์|กรุง(?:ไทย|เทพ)"
-    r"|bca|bri|bni|mandiri|bdo|bpi|hdfc|sbi|icici|gtbank|[đd]:|នៃ|គឺ|៖){0,8}?"
+    r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})|នៃ|គឺ|៖|លេខ){0,8}?"
 )
 _OWN: Final = {
     "mac_address": r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"
     r"(?![\w:-])|(?<![\w.:-])(?=[0-9.]{0,13}[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![\w.:-])",
     "coordinates": rf"(?<![\w.]){_DEGREES} ?[NS],? ?{_DEGREES} ?[EW](?!\w)"
     r"|(?:(?<=[?&]q=)|(?<=ll=)|(?<=/@))-?\d{1,2}\.\d{4,},-?\d{1,3}\.\d{4,}",
-    "birth_date": rf"(?<![\w/.-])(?:{_DATE})(?= ?(?:生まれ|生(?![一-鿿])|出生(?![率地])|생(?:이|입|인|\W|$)))",
+    "birth_date": rf"(?<![\w/.-])(?:{_DATE})"
+    r"(?= ?(?:生まれ|生(?![一-鿿])|出生(?![率地])|생(?:이|입|인|\W|$)))",
     "crypto_address": r"(?<!\w)(?:0x[0-9a-fA-F]{40}|(?:bc|ltc)1[ac-hj-np-z02-9]{25,59}"
     r"|[13][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33})(?!\w)",
     "in_gstin": r"(?<!\w)\d{2}[A-Z]{5}\d{4}[A-Z][1-9A-Z]Z[0-9A-Z](?!\w)",
 }
 """Kinds whose values are recognizable without a word."""
 
-SIGNS: Final = "(?i:{})|{}".format(
-    "|".join(one.words for one in _LABELED),
-    r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}|[0-9A-Za-z]{26}|\d[A-Z]{5}\d{4}[A-Z]"
-    r"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]|\d°\d|(?:[?&]q=|ll=|/@)-?\d|\d ?日? ?(?:生|出生)|[일\d] ?생",
-)
+_OWN_SIGNS: Final = {
+    "mac_address": r"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}"
+    r"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]",
+    "coordinates": r"\d°\d|(?:[?&]q=|ll=|/@)-?\d",
+    "birth_date": r"\d ?日? ?(?:生|出生)|[일\d] ?생",
+    "crypto_address": "[0-9A-Za-z]{26}",
+    "in_gstin": r"\d[A-Z]{5}\d{4}[A-Z]",
+}
+_GUARDS: Final = Guards(*(f"(?i:{one.words})" for one in _LABELED), *_OWN_SIGNS.values())
+SIGNS: Final = "|".join(_GUARDS.patterns)
 """The words, and parts of values that need none."""
 
 
 def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the kind and the position of each value in a text with ASCII digits and marks."""
-    for kind, pattern in _own_patterns():
+    found = _GUARDS.search(text)
+    for kind, pattern in (
+        _own_patterns()[at - len(_LABELED)] for at in found if at >= len(_LABELED)
+    ):
         for match in pattern.finditer(text):
             if _is_own(kind, match.group()):
                 yield kind, *match.span()
-    words = _words()
-    for index in words.Match(text.encode("utf-8", "replace")) or ():
+    for index in found:
+        if index >= len(_LABELED):
+            continue
         one = _LABELED[index]
         for match in _pattern(one).finditer(text):
             if one.kind != "birth_date" or not (
@@ -172,18 +186,7 @@ def _is_own(kind: str, value: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _own_patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((kind, re.compile(pattern, re.ASCII)) for kind, pattern in _OWN.items())
-
-
-@lru_cache(maxsize=1)
-def _words() -> Any:
-    import re2
-
-    words = re2.Set.SearchSet(re2_options(64 << 20))
-    for one in _LABELED:
-        words.Add(f"(?i:{one.words})")
-    words.Compile()
-    return words
+    return tuple((kind, re.compile(_OWN[kind], re.ASCII)) for kind in _OWN_SIGNS)
 
 
 @lru_cache(maxsize=len(_LABELED))

@@ -31,7 +31,9 @@ _ONLY_MARKS: Final = '-O "" -F "%f[2] " -U "%f[2] " -E ""'
 SIGNS: Final = "[ァ-ヺ一-鿿々]{2}"
 """Characters that are used in Japanese names."""
 _JAPANESE_GAPS: Final = ("", " ", "\u3000")
-_JAPANESE_LABEL: Final = re.compile(r"(?:名前|氏名|担当者?|宛名|名義|カナ|がな|契約者|受取人)[:：は\s]\s?$")
+_JAPANESE_LABEL: Final = re.compile(
+    r"(?:名前|氏名|担当者?|宛名|名義|カナ|がな|契約者|受取人)[:：は\s]\s?$"
+)
 _HAS_KANJI_OR_KATAKANA = re.compile(SIGNS)
 
 
@@ -135,6 +137,7 @@ _CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
     r"(?!(?:Excel|Word|Office|Pepper|Martens|Fields|Coffee|Clean|Muscle|Potato|Oetker|Scholl|Robot"
     r"|Windows|Teams|Access|Outlook|Customer|Support|Service|Team|Sir|Madam|New|Here|Required|Executive"
+    r"|Department|Page|Sales|Desk|Center|Centre|Form|Number|Details|Information|Admin|Looking|Very"
     r"|Financial|Operating|Technology|Justice|Minister|Officer"
     r"|Mr|Mrs|Ms|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
 )
@@ -161,7 +164,7 @@ _KO_NAME: Final = rf"{_KO_NOT}{_KO_FAMILY}[가-힣]{{2}}"
 
 _HI_PARTICLE: Final = (
     "(?:जी|का|की|के|को|से|ने|है|हैं|हूँ|हूं|था|थी|थे|और|या|व|एवं|बोल|में|मैं|पर|तक|द्वारा|नहीं|क्या|यह|वह|सही|गलत|अभी|भी|तो|कौन|मेरा|आपका"
-    "|कब|कहाँ|कहां|कैसे|क्यों|कितना|कितने|आयु|उम्र|नंबर|कंपनी|संस्था|मंदिर|अनिवार्य)"
+    "|कब|कहाँ|कहां|कैसे|क्यों|कितना|कितने|अस्पताल|मार्ग|रोड|नगर|विश्वविद्यालय|कॉलेज|स्टेडियम|भवन|चौक|पार्क|आयु|उम्र|नंबर|कंपनी|संस्था|मंदिर|अनिवार्य)"
 )
 _HI_WORD: Final = rf"(?!{_HI_PARTICLE}(?![ऀ-ॿ]))[ऀ-ॣॱ-ॿ]{{2,16}}"
 _HI_END: Final = r"(?![ऀ-ॣॱ-ॿ])"
@@ -190,27 +193,37 @@ _ID_NOT_AFTER: Final = "".join(
 
 _PERSONS: Final = (
     "[Cc]ustomer|[Rr]ecipient|[Pp]atient|[Cc]lient|[Ee]mployee|[Pp]assenger|[Gg]uest|[Ss]tudent|[Ss]ender"
-    "|[Ss]hip to|[Dd]eliver to|[Aa]ttn|[Cc]ontact|[Tt]enant|[Bb]eneficiary|[Nn]ext of [Kk]in"
+    "|[Cc]ardholder|[Nn]ame on card|[Ss]hip to|[Dd]eliver to|[Aa]ttn|[Cc]ontact|[Tt]enant"
+    "|[Bb]eneficiary|[Nn]ext of [Kk]in"
 )
 _RELATIVES: Final = (
     "wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother|sister|friend|colleague|boss"
     "|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|teacher"
 )
-_KM_NAME: Final = r"[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
+_KM_NAME: Final = r"(?!និង|អ្នក|គឺ)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
-    r"Mr|Ms|Miss|Dr|Prof|Alhaj|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam|I am|I'm|his is"
-    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS}):|(?:my|[Mm]y|his|her) (?:{_RELATIVES})\b|"
-    r"bol rah",
-    rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty)\.? ({_NAME})",
-    rf"\b(?:[Mm]y (?:full )?name is|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from|calling|here)\b)"
-    rf"|(?:[Ff]irst|[Ll]ast|[Gg]iven|[Ss]ur|[Ff]amily|[Mm]iddle)[ _]?[Nn]ame[\"']?:) [\"']?({_NAME})",
+    r"Mr|Ms|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam"
+    r"|I am|I'm"
+    r"|his is"
+    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS}):|(?:my|[Mm]y|his"
+    rf"|her) (?:{_RELATIVES})\b|"
+    r"bol rah| here[.,!]",
+    rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev"
+    rf"|Atty)\.? ({_NAME})",
+    rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
+    rf"|calling"
+    rf"|here)\b)"
+    rf"|(?:[Ff]irst|[Ll]ast|[Gg]iven|[Ss]ur|[Ff]amily"
+    rf"|[Mm]iddle)[ _]?[Nn]ame[\"']?:) [\"']?({_NAME})",
     rf"\b(?:I am|I'm|[Tt]his is|(?:{_PERSONS}): ?|(?<!Brand )(?<!Product )(?<!File )[Nn]ame: ?"
-    rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee|[Ss]tudent)[ _]?"
+    rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee"
+    rf"|[Ss]tudent)[ _]?"
     rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",
-    rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])",
+    rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
     rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
-    rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers|[Tt]ruly),\s{{1,3}}({_FULL_NAME})",
+    rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
+    rf"|[Tt]ruly),\s{{1,3}}({_FULL_NAME})",
 )
 _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "en": (_ENGLISH,),
@@ -218,7 +231,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         _ENGLISH,
         GuardedPattern(
             r"[Ss]i |[Pp]angalan|\b[Kk]ay\b|\b(?:Gng|Bb|G)\.|[Ss]alamat",
-            rf"\b(?:[Aa]ko (?:po )?si|[Aa]ng pangalan (?:ko|niya|ng (?:anak|asawa|nanay|tatay|kapatid) ko)"
+            rf"\b(?:[Aa]ko (?:po )?si|[Aa]ng pangalan (?:ko|niya|ng (?:anak|asawa|nanay|tatay"
+            rf"|kapatid) ko)"
             rf" ay|[Pp]angalan:) ({_NAME})",
             rf"\b[Ss]alamat(?: po)?,\s{{1,3}}({_FULL_NAME})",
             rf"\b(?:G|Gng|Bb)\. ({_NAME})|\b(?:Ginoong|Ginang|Binibining|Aling|Mang|Kuya"
@@ -273,7 +287,8 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
         GuardedPattern(
             "नाम|श्री|कुमारी|सुश्री|डॉ|प्रिय|धन्यवाद|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|बोल रह",
             rf"(?:मेरा|मेरी|उनका|उसका)(?: पूरा)? नाम ({_HI_WORD}(?: {_HI_WORD}){{0,3}})(?= है)",
-            rf"(?<![ऀ-ॿ])(?:श्री|श्रीमती|सुश्री|कुमारी|डॉ\.?|डॉक्टर) (?!कृष्ण|राम |गणेश|हनुमान|सत्य |गुरु )({_HI_NAME})"
+            rf"(?<![ऀ-ॿ])(?:श्री|श्रीमती|सुश्री|कुमारी|डॉ\.?|डॉक्टर) (?!कृष्ण|राम |गणेश|हनुमान"
+            rf"|सत्य |गुरु )({_HI_NAME})"
             rf"(?= {_HI_PARTICLE}|[,।.:\n]|$)",
             rf"(?:नाम|खाताधारक|आवेदक|ग्राहक|रोगी|मरीज|प्राप्तकर्ता|प्रेषक) ?[:：–-]\s?({_HI_NAME})",
             rf"प्रिय ({_HI_WORD}(?: {_HI_WORD}){{0,2}})(?= जी)",
@@ -284,13 +299,15 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ja": (
         GuardedPattern(
             "カナ|がな",
-            r"(?:フリ|ふり)(?:ガナ|がな)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
+            r"(?:フリ|ふり)(?:ガナ"
+            r"|がな)[:：\s]\s?([ァ-ヶーぁ-ん]{2,8}[ \u3000][ァ-ヶーぁ-ん]{2,8})",
         ),
     ),
     "km": (
         GuardedPattern(
             "ឈ្មោះ|លោក|អ្នកស្រី|កញ្ញា",
-            rf"(?:ខ្ញុំឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
+            rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)"
+            rf"|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
         ),
     ),
     "zh": (

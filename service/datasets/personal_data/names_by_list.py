@@ -175,8 +175,8 @@ def _korean_syllables() -> tuple[frozenset[str], frozenset[str]]:
 # Spaces separate phrases in Thai, so the family name must not start with a word that starts
 # phrases. After an unlisted given name, it must contain a typical part of family names.
 
-_TH_SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}"
-"""Two Thai words with a space between them."""
+_TH_SIGNS: Final = "[ก-๙]{2} {1,2}[ก-๙]{3}|คุณ|นาง|นาย|พี่|น้อง|ชื่อ|โดย|ทีมงาน"
+"""Two Thai words with a space between them, or a title."""
 _TH_PAIR: Final = re.compile(r"(?<![ก-๙])([ก-๙]{2,28}) {1,2}(?=([ก-๙]{3,28}))")
 # Words that are written before a given name without a space.
 _TH_TITLE: Final = re.compile(
@@ -194,6 +194,13 @@ _TH_PHRASE: Final = re.compile(
 # What may follow a family name without a space.
 _TH_NEXT: Final = re.compile(r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|เบอร์|ยัง|ไม่|ได้|จะ")
 _TH_LEAST_CHARS: Final = 4
+# A given name alone counts after a title, if a space or one of these words follows.
+_TH_SINGLE: Final = re.compile(
+    r"(?:(?<!ขอบ)คุณ|นางสาว|นาย|นาง|พี่|น้อง|ชื่อ|โดย|ทีมงาน:|,) ?([ก-๙]{4,28})(?! {1,2}[ก-๙]{4})"
+)
+_TH_THEN: Final = re.compile(
+    r"เป็น|ค่ะ|ครับ|คะ|นะ|สั่ง|โทร|ติดต่อ|ต้องการ|ขอ|แจ้ง|ยัง|ไม่|ได้|จะ|ตอบ|บอก|ส่ง|มา"
+)
 
 
 def _find_thai(text: str) -> Iterator[tuple[int, int]]:
@@ -205,6 +212,19 @@ def _find_thai(text: str) -> Iterator[tuple[int, int]]:
             given = given[title.end() :]
         if family and _is_thai(given, family):
             yield pair.end(1) - len(given), pair.start(2) + len(family)
+    for title in _TH_SINGLE.finditer(text):
+        given = _thai_given(title[1])
+        if given:
+            yield title.start(1), title.start(1) + len(given)
+
+
+def _thai_given(word: str) -> str:
+    """Return the listed given name with which a word after a title starts, or nothing."""
+    for size in range(len(word), _TH_LEAST_CHARS - 1, -1):
+        ends = size == len(word) or _TH_THEN.match(word, size)
+        if ends and word[:size] in _names("thai", "given"):
+            return word[:size]
+    return ""
 
 
 def _is_thai(given: str, family: str) -> bool:
@@ -359,7 +379,9 @@ def _hindi_words(words: Sequence[str]) -> int:
         followed = words[1:2] and words[1] in family and words[2:3] and words[2] in _HI_AFTER
         return 2 if followed and words[0] not in _names("hindi", "no_names") else 0
     size = 1
-    while size < len(words) and (words[size] in _names("hindi", "middle") or words[size] in certain):
+    while size < len(words) and (
+        words[size] in _names("hindi", "middle") or words[size] in certain
+    ):
         size += 1
     if size < len(words) and words[size] in family:
         return size + 1
@@ -383,12 +405,12 @@ _ZH_ROLE: Final = (
     "|(?:报案|報案|申请|申請|当事|當事|联系|聯絡|聯繫|负责|負責|委托|委託|担保|擔保|借款|投保|被保险|被保險|受益|经办|經辦|承办|承辦"
     "|法定代表|收件|寄件|收货|收貨|发件|投诉|投訴|代理|推荐|推薦|监护|監護)人|原告|被告|代表|本人|户主|戶主"
     "|(?:我|我的|他|她|我们|我們|你)?(?:太太|老婆|老公|妻子|丈夫|女儿|女兒|儿子|兒子|妈妈|媽媽|爸爸|父亲|父親|母亲|母親|哥哥|姐姐|弟弟|妹妹"
-    "|老板|老闆|领导|領導|爷爷|奶奶|外公|外婆|孩子|爱人|愛人|妈|爸)|师傅|師傅|班主任|乘客|车主|車主|旅客|顾问|顧問|教练|教練|店员|志愿者"
+    "|老板|老闆|领导|領導|爷爷|奶奶|外公|外婆|孩子|爱人|愛人|妈|爸)|我先生|师傅|師傅|班主任|乘客|车主|車主|旅客|顾问|顧問|教练|教練|店员|志愿者"
     "|签名|簽名|姓名|名字|[户戶]名|持卡人|车主|[^本别有个]人[：:\\s]|(?:参会|參會)人[员員]|抬头写|改成|我是|我叫|名叫"
 )
 _ZH_TO: Final = (
     "转告|轉告|转交|轉交|交给|交給|发给|發給|寄给|寄給|送给|送給|转给|轉給|通知|联系|聯絡|聯繫|感谢|感謝|请问|請問|叫做|找"
-    "|昨天|今天|刚才|剛才|由|请|請|和|跟|与|與|给|給|叫|让|讓|[（(「“\"，,。！!？?：:；;、\\s]|^"
+    '|昨天|今天|刚才|剛才|由|请|請|和|跟|与|與|给|給|叫|让|讓|[（(「“"，,。！!？?：:；;、\\s]|^'
 )
 _ZH_DOES: Final = (
     "签收|簽收|反映|打过|打過|已[经經]?(?:付|签|簽|下单|下單|收|到|取|完成)|来电|來電|打电话|打電話|打来|打來|致电|致電|投诉|投訴|提交|提出|申请了|申請了|下单|下單|付款|咨询|諮詢|询问|詢問"
@@ -396,7 +418,8 @@ _ZH_DOES: Final = (
     "|的(?:订单|訂單|账号|帳號|電話|电话|地址|快递|快遞|包裹|护照|護照|身份证|身分證|病历|病歷|手机|手機)"
 )
 _ZH_NEXT: Final = (
-    "[今明昨本上下前去刚剛已还還没沒不在的说說称稱反签簽打提申要将將和与與约約订訂请請让讓取等退改]|没有|[女男]|先生|女士|小姐|经理|經理"
+    "[今明昨本上下前去刚剛已还還没沒不在的说說称稱反签簽打提申要将將和与與约約订訂请請让讓取等退改女男]"
+    "|先生|女士|小姐|经理|經理"
 )
 _ZH_GIVEN: Final = "(?!先生|女士|小姐|老师|老師|太太|同学|同學|医生|醫生)([一-龥]{1,2})"
 _ZH_NEAR: Final = re.compile(
@@ -422,10 +445,11 @@ def _chinese_signs() -> str:
 def _find_chinese(text: str) -> Iterator[tuple[int, int]]:
     """Yield the positions of Chinese names: `text[start:end]`."""
     for match in _ZH_NEAR.finditer(text):
-        role = match["role"]
-        size = _chinese_chars(text, match.end(2), match[2], near_role=role is not None)
-        if not size and role and _ZH_LABELED.search(role) and not _is_chinese_word(match[2] + match[3]):
-            size = 2 if _ZH_WORD_END.match(text, match.end(2) + 2) and len(match[3]) > 1 else 0
+        role, family, given = match["role"], match[2], match[3]
+        size = _chinese_chars(text, match.end(2), family, near_role=role is not None)
+        if not size and role and _ZH_LABELED.search(role) and _ZH_WORD_END.match(text, match.end()):
+            # After a label, any characters are a given name.
+            size = len(given) if len(given) > 1 and not _is_chinese_word(family + given) else 0
         if size:
             yield match.start(2), match.end(2) + size
     if _ZH_CLOSE.search(text):
@@ -439,15 +463,14 @@ def _chinese_chars(text: str, at: int, family: str, *, near_role: bool) -> int:
 
     Next to a role, such as "customer", anything may follow two characters of given names.
     """
-    for size in (1, 2):
-        given = text[at : at + size]
-        if not (_is_chinese(given, family, size) or (near_role and _is_chinese(given, "", 2))):
+    for size in (2, 1):
+        if not _is_chinese(text[at : at + size], family, size):
             continue
         if _ZH_ACTS.match(text, at + size) is not None:
             return size
         if (near_role or size + len(family) > _ZH_FEW_CHARS) and _ZH_ENDS.match(text, at + size):
             return size
-    return 2 if near_role and _is_chinese(text[at : at + 2], "", 2) else 0
+    return 2 if near_role and _is_chinese(text[at : at + 2], family, 2) else 0
 
 
 def _is_chinese(given: str, family: str, size: int) -> bool:
@@ -462,7 +485,9 @@ def _is_chinese(given: str, family: str, size: int) -> bool:
 
 
 def _is_chinese_word(name: str) -> bool:
-    return not _names("chinese", "words").isdisjoint({name, name[:2]})
+    """Return whether a name is a word, or begins with one that no name begins with."""
+    words = _names("chinese", "words")
+    return name in words or (name[:2] in words and name[:2] not in _names("chinese", "begin_names"))
 
 
 @cache
@@ -493,9 +518,9 @@ LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose names are found without a title."""
 
 
-def is_historic(name: str) -> bool:
-    """Return whether a name is that of a person of history or literature."""
-    return name in _phrases("historic", "names")
+def is_public(name: str) -> bool:
+    """Return whether a name is that of a person of history or public life, or of a brand."""
+    return name in _phrases("public", "names")
 
 
 def find_listed_names(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:

@@ -23,12 +23,14 @@ def _words(*alternatives: str) -> re.Pattern[str]:
 PHONE: Final = _words(
     r"\b(?:my|his|her|our|mera|meri) (?:(?:gcash|jio|airtel|mtn|smart|globe"
     r"|home|office|work|new|old|other|second|personal) )?number\b"
-    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number ko|numero ko(?! sa)|लैंडलाइन|दूरभाष|व्हाट्स"
-    r"|दूरसंचार|លេខខ្ញុំ|លេខទាក់ទង"
+    r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number ko|numero ko(?! sa)|लैंडलाइन"
+    r"|दूरभाष|व्हाट्स"
+    r"|\bmy no\b|मो\.|दूरसंचार|លេខខ្ញុំ|លេខទាក់ទង"
     r"|nomor (?:saya|aku)|제 번호|내 번호"
     r"|我的号码|我的號碼|私の番号|微信|打[俾给給]|số (?:của|máy|em|tôi|mình)|เบอร",
     r"\b(?:tele)?phones?\b|\btel(?:e|p)?\b|\bmobiles?\b|\bcell(?:phone)?s?\b|\bwhats ?app\b|\bwa\b",
-    r"\bcall(?:ing|ed| me| us)?\b|\bring\b|\bdial\b|\breach (?:me|us|him|her)\b|\btext me\b"
+    r"\bcall(?:ing|ed| me| us)?\b(?! (?:stack|center|duration|log|id)\b)|\bring\b|\bdial\b"
+    r"|\breach (?:me|us|him|her)\b|\btext me\b"
     r"|\bsms\b|\bgsm\b|\bmob\b|\bgcash\b|\btelegram\b|\b(?:land|office |home |direct )line\b",
     r"\bfax\b|\bhotline\b|\bcontact(?: no\.?| number)?\b|\bviber\b|\bline id\b",
     r"電話|携帯|ﾃﾙ|℡|連絡先|ダイヤル|ファックス|ケータイ|スマホ",
@@ -39,7 +41,8 @@ PHONE: Final = _words(
     r"telepon|telpon|\btelp\b|\bhp\b|ponsel|hubungi|handphone|kontak|\bno\.? ?wa\b",
     r"telefon|telepono|tawag(?:an|in)?|numero ko|selpon|kontakin|i-text",
     r"téléphone|portable|appelez|teléfono|celular|llam[ae]|telefone|ligue|telefono|cellulare",
-    r"ទូរ(?:ស័ព្ទ|សព្ទ)|ទំនាក់ទំនង|ទាក់ទង|ហៅ|តេឡេក្រាម|តេលេក្រាម|rufnummer|handy|anruf|rufen|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर",
+    r"ទូរ(?:ស័ព្ទ|សព្ទ)|ទំនាក់ទំនង|ទាក់ទង|ហៅ|តេឡេក្រាម|តេលេក្រាម|rufnummer|handy|anruf|rufen"
+    r"|फ़?ोन|मोबाइल|कॉल|संपर्क|मेरा नंबर",
 )
 OTHER: Final = _words(
     r"\border(?:s|ed)?\b|\binvoices?\b|\bbills?\b|\breceipts?\b|\btrack(?:ing)?\b"
@@ -135,7 +138,9 @@ _SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){7,12}" + _END,
 _MOBILE: Final = re.compile(r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}|[6-9]\d{4}[ -]?\d{5}", re.ASCII)
 _ZERO: Final = re.compile(r"(\+\d{1,3}[ \-.]?)\(0\)")
 _DIALED: Final = re.compile(r"(?:001[03]?|002|008|009|0011|010|011|00)[ \-.]?(?=[1-9])")
-_DATE: Final = re.compile(r"0?\d{1,2}[-. ]\d{1,2}[-. ](?:19|20)\d\d(?: \d{1,2}){0,2}")
+_DATE: Final = re.compile(
+    r"[+0]\d*\.\d+|0(?:\.\d{1,3}){3}|0?\d{1,2}[-. ]\d{1,2}[-. ](?:19|20)\d\d(?: \d{1,2}){0,2}"
+)
 
 _REGIONS: Final[dict[str, tuple[str, ...]]] = {
     "ja": ("JP",),
