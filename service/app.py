@@ -20,6 +20,7 @@ from service.erasure import deprecated as old_erasure_routes
 from service.erasure import routes as erasure_routes
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
+from service.evals.alias_checks import routes as alias_check_routes
 from service.evals.comparison import routes as comparison_routes
 from service.evidence import routes as evidence_routes
 from service.exports import deprecated as old_export_routes
@@ -191,6 +192,7 @@ def _routes() -> list[BaseRoute]:
         sign_in_routes,
         eval_routes,
         comparison_routes,
+        alias_check_routes,
         batch_routes,
         generation_routes,
         old_generation_routes,

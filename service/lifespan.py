@@ -29,6 +29,8 @@ from service.erasure.eraser import Eraser
 from service.erasure.records import Erasures
 from service.erasure.search.records import Searches
 from service.evals import graders_routes
+from service.evals.alias_checks.records import AliasChecks
+from service.evals.alias_checks.routes import suite_requirement
 from service.evals.records import Evals
 from service.evidence.routes import collecting_slots
 from service.evidence.signing import EvidenceSigner
@@ -194,6 +196,8 @@ def _add_records(state: State, settings: Settings) -> None:
     state.jobs_needing_file = _unfinished_work_of_file(state.jobs, state.batches, state.generations)
     state.evaluations, state.advice_store = Evaluations(redis), AdviceStore(redis)
     state.sweeps, state.evals, state.exports = Sweeps(state.jobs), Evals(redis), Exports(redis)
+    state.alias_checks = AliasChecks(redis)
+    state.require_suite = suite_requirement(state.evals)
     state.dispatcher = Dispatcher(state.jobs, redis, settings)
     state.uploads, state.curation = Uploads(redis, state.files), Tasks(redis)
     state.recognizers, state.webhooks = Recognizers(redis), Webhooks(redis)

@@ -95,7 +95,8 @@ class AuditLogObject(BaseModel):
     """Entry of the audit log.
 
     As in OpenAI's format, a field named after the entry's `type` has the `id` of the object, or the
-    `error_code` of a rejection. Entries contain IDs and numbers, never content.
+    `error_code` of a rejection. Entries contain IDs and numbers, and the reason
+    of an override, never content.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -117,6 +118,9 @@ class AuditLogObject(BaseModel):
     )
     request: AuditRequest
     result: AuditResult
+    reason: str | None = Field(
+        default=None, description="Reason that the caller gave for an override, or null."
+    )
 
     @classmethod
     def from_entry(cls, entry: Entry) -> Self:
@@ -140,6 +144,7 @@ class AuditLogObject(BaseModel):
             result=AuditResult(
                 outcome=entry.outcome, status=entry.status or None, code=entry.code or None
             ),
+            reason=entry.reason or None,
             **fields,
         )
 

@@ -407,7 +407,7 @@ EXPORTS_UNFINISHED = _ALL_EXPORTS.gauge(
 _OPERATIONS = (
     *("advice", "sweep", "model.import", "model.export", "organization.erasure"),
     *("dataset.report", "dataset.preview", "dataset.cleaning", "dataset.diff", "dataset.merge"),
-    "dataset.generation",
+    *("dataset.generation", "alias.check"),
 )
 _OPERATION_EVENTS: dict[tuple[str, ...], str] = {
     (kind, status): f"{kind}.{status}"

@@ -45,7 +45,7 @@ class Eraser:
         self._files = files
         self._storage = files.storage
         self._jobs = jobs
-        self._registry = registry
+        self.registry = registry
         self._exports = Exports(files.redis)
         self._evals = Evals(files.redis)
         self._evaluations = Evaluations(files.redis)
@@ -92,7 +92,7 @@ class Eraser:
 
     async def erase_model(self, project_id: str, name: str, key_id: str) -> str | None:
         """Delete a trained model and its exports. Raises ModelInUse."""
-        record = await self._registry.get(project_id, name)
+        record = await self.registry.get(project_id, name)
         if record is None:
             return None
         exports = await self._exports_of(project_id, name)
@@ -114,7 +114,7 @@ class Eraser:
             if record.job_id is not None and not record.checkpoint:
                 pipe.delete(labels_key(project_id, record.job_id))
 
-        if await self._registry.delete(project_id, name, also=together) is None:
+        if await self.registry.delete(project_id, name, also=together) is None:
             return None
         for export in exports:
             await self._exports.delete(export)
@@ -220,7 +220,7 @@ class Eraser:
     async def _remove_adapter(self, record: ModelRecord) -> None:
         try:
             await self._storage.delete_prefix(record.artifact)
-            await self._registry.leftovers.removed(record.artifact)
+            await self.registry.leftovers.removed(record.artifact)
         except (*REDIS_ERRORS, StorageError) as e:
             # The model is already gone for all callers; only its files remain, and they are swept.
             log.warning("files of a deleted model cannot be removed from storage yet: %s", e)
@@ -234,7 +234,7 @@ class Eraser:
         return {f"{folder}/{entry.path}": entry.sha256 for entry in manifest.files}
 
     async def _descendants(self, record: FileRecord) -> Descendants:
-        return await find_descendants(record, self._files, self._jobs, self._registry)
+        return await find_descendants(record, self._files, self._jobs, self.registry)
 
     async def _check_aliases(self, project_id: str, models: Sequence[str]) -> None:
         for model in models:

@@ -122,7 +122,7 @@ async def create_run(
         model=None if isinstance(source, JsonlDataSource) else source.model,
         trace=dict(tracing.carrier()) or None,
     )
-    await _check_room(record, evals, settings)
+    await check_room(record, evals, settings)
     return await _store(run, items_of(body), evals, files.storage, claim)
 
 
@@ -265,7 +265,8 @@ def _without_items(body: CreateEvalRun) -> dict[str, Any]:
     return stored
 
 
-async def _check_room(record: EvalRecord, evals: Evals, settings: Settings) -> None:
+async def check_room(record: EvalRecord, evals: Evals, settings: Settings) -> None:
+    """Raise LimitReached or RateLimited if the eval or its project has too many runs."""
     if await evals.runs.count(record.project_id, record.id) >= settings.max_runs_per_eval:
         raise LimitReached(
             f"The eval has {settings.max_runs_per_eval} runs, the maximum. Delete some."

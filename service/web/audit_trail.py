@@ -7,7 +7,8 @@ Each recorded request has a trail in a context variable. A transaction
 them, so that neither exists without the other. If a request changes nothing, because it reads or is
 refused, its entry is written before the response (web/request_audit.py).
 
-An entry has IDs and counts. It never has contents, secrets or messages.
+An entry has IDs and counts, and the reason that a caller gave for an override. It never has
+contents, secrets or other messages.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int = 0
     code: str = ""
     origin: Origin = Origin()
+    reason: str = ""  # that the caller gave for an override
 
     def encode(self) -> bytes:
         """Return the entry as a line of JSON, without the line's end."""
@@ -128,6 +130,7 @@ class Trail:
         self._objects = tuple(objects)
         self._origin = origin or Origin()
         self._counts: dict[str, int] = {}
+        self.reason = ""
         self._recorded: set[str] = set()
         self._touched: dict[str, None] = {}
 
@@ -182,6 +185,7 @@ class Trail:
             counts=counts,
             status=status,
             origin=self._origin,
+            reason=self.reason,
         )
 
 
@@ -235,6 +239,12 @@ def count(**counts: int) -> None:
     """Add counts of what the current request reads to its entry."""
     if (trail := current()) is not None:
         trail.count(**counts)
+
+
+def give_reason(reason: str) -> None:
+    """Add the caller's reason for an override to the entry of the current request."""
+    if (trail := current()) is not None:
+        trail.reason = reason
 
 
 def reveal(event: AuditEvent, names: Iterable[str] = ()) -> None:

@@ -56,6 +56,8 @@ def sample_subject(event_type: EventType | str) -> str:
     kinds = {
         "fine_tuning.sweep": ids.SWEEP,
         "eval.run": ids.EVAL_RUN,
+        "alias": ids.ALIAS_CHECK,
+        "alias.check": ids.ALIAS_CHECK,
         "export": ids.EXPORT,
         "batch": ids.BATCH,
         "dataset.generation": ids.GENERATION,

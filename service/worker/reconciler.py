@@ -30,6 +30,8 @@ from service.core.records import PREFIX, Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, Purpose, why, writing_for
 from service.core.storage import StorageError
 from service.erasure.eraser import Eraser
+from service.evals.alias_checks.advance import CheckRunner
+from service.evals.records import Evals
 from service.files.curation.outputs import Outputs
 from service.files.records import Files
 from service.files.stored_chats.records import StoredChats
@@ -42,6 +44,7 @@ from service.jobs.recovery import JobRecovery, observe
 from service.jobs.result_files import remove_old_metrics
 from service.jobs.sweeps.halving import advance
 from service.jobs.sweeps.records import Sweeps
+from service.models.aliases.changes import Aliases
 from service.models.aliases.gates import read_gains
 from service.models.registry import adapter_leftovers
 from service.models.sharing import Sharing
@@ -100,6 +103,12 @@ class Reconciler:
         self._outputs = Outputs(files)
         self._sweeps = Sweeps(jobs)
         self._eraser = eraser
+        self._alias_checks = CheckRunner(
+            Evals(redis),
+            Aliases(redis, eraser.registry, max_per_project=settings.max_aliases_per_project),
+            files.storage,
+            settings,
+        )
         self._stored_chats = StoredChats(redis, files.storage)
         self._leases = leases
         self._projects = Projects(redis)
@@ -183,6 +192,7 @@ class Reconciler:
             yield store.kind.function, partial(self._recovery.continue_all, store)
         yield "jobs", self._continue_jobs
         yield "sweeps", self._continue_sweeps
+        yield "alias checks", partial(self._alias_checks.continue_all, self._logged_errors)
         yield "dead queue entries", self._dead_entries.sweep
         yield "dispatch", self._dispatcher.dispatch
         yield "gauges of aliases", self._observe_aliases

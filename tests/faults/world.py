@@ -325,6 +325,7 @@ async def _world(redis_url: str, folder: Path) -> AsyncIterator[World]:
         redis_url=SecretStr(redis_url),
         storage_url=(folder / "storage").as_uri(),
         storage_patience_s=0,
+        eval_engine_patience_s=0,
         data_dir=folder,
         signing_key_file=signing_key(folder),
         models_file=models_file,

@@ -121,6 +121,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     evaluated = await evals.create(world, api.base_url, DEMO_MODEL)
     async with _worker(settings):
         await evals.look(world, evaluated)
+    await models.checks(world, api.app.state.evals, acme.id, evaluated, DEMO_MODEL)
     batched = await batches.create(world, DEMO_MODEL)
     async with _worker(settings):
         state = api.app.state

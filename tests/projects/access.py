@@ -44,6 +44,7 @@ _OPERATIONS: Final = {
         *("listEvals", "getEval", "validateGrader", "listBatches", "getBatch"),
         *("listExports", "retrieveExport", "listErasureReceipts", "getErasureReceipt"),
         *("listAliases", "getAlias", "listAliasHistory"),
+        *("listAliasChecks", "getAliasCheck", "listAliasCheckEvents"),
         *("listWebhookEndpoints", "getWebhookEndpoint"),
         *("listWebhookEndpointDeliveries", "listWebhookEventTypes"),
         "getCompletionsUsage",
@@ -91,6 +92,7 @@ _OPERATIONS: Final = {
     # What users of the project's models notice, and what leaves the installation.
     _DEPLOY: (
         *("importModel", "deleteModel", "putAlias", "rollbackAlias", "deleteAlias"),
+        *("createAliasCheck", "cancelAliasCheck", "deleteAliasCheck"),
         *("createModelImport", "cancelModelImport", "deleteModelImport"),
         *("createExport", "cancelExport", "deleteExport"),
         *("createModelExport", "cancelModelExport", "deleteModelExport"),

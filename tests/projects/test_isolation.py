@@ -11,6 +11,7 @@ import pytest
 
 from service.batches.records import BatchRecord
 from service.core import clock, ids
+from service.evals.alias_checks.records import new_check
 from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
 from service.exports.records import ExportRecord, ExportStatus
@@ -88,6 +89,8 @@ async def owned(api: Api, chats) -> dict[str, str]:
     async with await api.client("acme") as acme:
         alias = await acme.put("/v1/aliases/gpt-4o-mini", json={"model": model})
         assert alias.status_code == 200, alias.text
+        record = await state.aliases.get(project_id, "gpt-4o-mini")
+        check = await state.alias_checks.create(new_check(record, (), 1, key_id="key_a"))
         recognizer = await acme.put("/v1/recognizers/customer", json={"terms": ["Acme"]})
         assert recognizer.status_code == 200, recognizer.text
         review = await acme.put(f"/v1/files/{file_id}/reviews/1", json={"label": "approved"})
@@ -105,6 +108,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         **of_file,
         "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
+        "alias_check": check.id,
         "recognizer": "customer",
         "line": "1",
         "row": "1",
@@ -322,6 +326,7 @@ def _named(path: str) -> str:
 OPERATIONS = {
     "/v1/advice": "advice",
     "/v1/dataset_cleanings": "cleaning",
+    "/v1/alias_checks": "alias_check",
     "/v1/dataset_diffs": "diff",
     "/v1/dataset_generations": "generation",
     "/v1/dataset_merges": "merge",
@@ -341,6 +346,7 @@ def unknown_ids() -> dict[str, str]:
         job="ftjob-" + "z" * 24,
         advice="ftadvice-" + "z" * 24,
         sweep="ftsweep-" + "z" * 24,
+        alias_check="aliascheck-" + "z" * 24,
         export="export-" + "z" * 24,
         batch="batch_" + "z" * 24,
         generation="dsgen_" + "z" * 24,

@@ -2032,6 +2032,91 @@ export class Evals extends APIResource {
   }
 }
 
+export interface AliasChecksListParams extends PageParams {
+  /** Status to filter by. */
+  status?: T.OperationStatus;
+  /** Sort order by creation time. `desc` returns the newest first. Default: `desc`. */
+  order?: "asc" | "desc";
+  /** Text to search in IDs and names, regardless of upper and lower case. */
+  search?: string;
+  /** Only objects created at this time or later (Unix seconds). */
+  created_after?: number;
+  /** Only objects created before this time (Unix seconds). */
+  created_before?: number;
+  /**
+   * ID of the API key that created the objects, or of a service account, for those created with its keys. Files,
+   * models and evals of versions before 0.3 do not say who created them.
+   */
+  created_by?: string;
+  /** `counts`: return the number of objects that match. */
+  include?: "counts"[];
+  /** Name of the alias. */
+  alias?: string;
+}
+
+export interface AliasChecksRetrieveParams {
+  /** Longest time to wait for the end of the operation, in seconds. Default: `0`. */
+  wait?: number;
+}
+
+export class AliasChecks extends APIResource {
+  /**
+   * Run the suites of an alias with a model, and compare the runs with the suites' baselines. With `move`, the
+   * alias then points at the model if no lower limit of an interval is below its bound. Otherwise a `PUT` of the
+   * alias can use the result.
+   */
+  create(params: T.CreateAliasCheck, options?: RequestOptions): APIPromise<T.AliasCheck> {
+    return this.client.post("/alias_checks", { body: params, repeatable: true, ...options });
+  }
+
+  /** Create an object, and return it once it has ended. Check its `status`. */
+  async createAndWait(params: T.CreateAliasCheck, options?: WaitOptions<T.AliasCheck> & RequestOptions): Promise<T.AliasCheck> {
+    const { id } = await this.create(params, options);
+    return this.wait(id, options);
+  }
+
+  /** List the project's alias checks, newest first by default. */
+  list(params?: AliasChecksListParams, options?: RequestOptions): PagePromise<T.AliasCheck> {
+    return this.client.getPage("/alias_checks", { query: params, ...options });
+  }
+
+  /**
+   * Get an alias check: its status, its progress, and its result once it is completed. With `wait`, the response
+   * is sent when it ends.
+   */
+  retrieve(id: string, params?: AliasChecksRetrieveParams, options?: RequestOptions): APIPromise<T.AliasCheck> {
+    return this.client.get(path`/alias_checks/${id}`, { query: params, ...options });
+  }
+
+  /** Return the object once it has ended. Check its `status`. */
+  wait(id: string, options?: WaitOptions<T.AliasCheck>): Promise<T.AliasCheck> {
+    return waitFor((request, wait) => this.retrieve(id, { wait }, pollOf(wait, request)), options);
+  }
+
+  /** Delete an alias check. If it is in progress, it stops. The runs that it created are kept. */
+  delete(id: string, options?: RequestOptions): APIPromise<T.OperationDeleted> {
+    return this.client.delete(path`/alias_checks/${id}`, options);
+  }
+
+  /**
+   * Cancel an alias check. The status is `cancelling` while its work is still being stopped. Returns 409 if it
+   * has already completed or failed.
+   */
+  cancel(id: string, options?: RequestOptions): APIPromise<T.AliasCheck> {
+    return this.client.post(path`/alias_checks/${id}/cancel`, options);
+  }
+
+  /** List the changes of the status of an alias check, oldest first. */
+  listEvents(id: string, options?: RequestOptions): PagePromise<T.OperationEvent> {
+    return this.client.getPage(path`/alias_checks/${id}/events`, options);
+  }
+
+  /** Yield its events as they happen, until the last one, across broken connections. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<T.OperationEvent, void, undefined> {
+    return watchEvents(this.client, path`/alias_checks/${id}/events`, options);
+  }
+}
+
 export interface BatchesListParams extends PageParams {
   /** Text to search in IDs and names, regardless of upper and lower case. */
   search?: string;
@@ -2407,6 +2492,7 @@ export class Resources extends APIClient {
   readonly admin = new Admin(this);
   readonly session = new SessionResource(this);
   readonly evals = new Evals(this);
+  readonly aliasChecks = new AliasChecks(this);
   readonly batches = new Batches(this);
   readonly datasetGenerations = new DatasetGenerations(this);
   readonly webhookEndpoints = new WebhookEndpoints(this);

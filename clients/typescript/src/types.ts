@@ -177,6 +177,77 @@ export interface AliasChange {
   forced?: boolean;
   /** Conditions that the targets did not meet; empty unless `forced`. */
   failed_conditions?: FailedCondition[];
+  /** Reason why the conditions were overridden, or null. */
+  reason?: string | null;
+}
+
+/** Check of an alias: its suites, run with a model. */
+export interface AliasCheck {
+  /** ID of the check. Starts with `aliascheck-`. */
+  id: string;
+  object: "alias.check";
+  /** `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`. */
+  status: OperationStatus;
+  /** Creation time, in Unix seconds. */
+  created_at: number;
+  /** Time at which the work began, in Unix seconds; null while it is queued. */
+  started_at: number | null;
+  /** Time at which the work ended, in Unix seconds; null until then. */
+  finished_at: number | null;
+  /**
+   * Progress of the work; null if it is not measured, and in some kinds of operations also before and after the
+   * work.
+   */
+  progress: OperationProgress | null;
+  /** Reason for the status `failed`, or null. */
+  error: OperationError | null;
+  /** Key-value pairs attached to the operation. */
+  metadata: Record<string, string> | null;
+  /** Name of the alias. */
+  alias: string;
+  /** Whether the alias moves to the model if it passes. */
+  move: boolean;
+  /** Whether the alias's schedule created the check. */
+  scheduled: boolean;
+  /** Runs of the suites. */
+  runs: AliasCheckRun[];
+  /** Outcome; null unless the status is `completed`. */
+  result: AliasCheckResult | null;
+}
+
+/** Outcome of a completed check. */
+export interface AliasCheckResult {
+  /** Whether no lower limit is below its bound. */
+  passed: boolean;
+  /** Whether the alias points at the model because of the check. */
+  moved: boolean;
+}
+
+/** Run of a suite with a model. */
+export interface AliasCheckRun {
+  /** Model that was checked. */
+  model: string;
+  /** ID of the suite's eval. */
+  eval_id: string;
+  /** ID of the run that the suite compares with. */
+  baseline_run_id: string;
+  /** ID of the run. It is created when there is room for it. */
+  run_id: string;
+  /** `passed`, or the name of a grader. */
+  metric: string;
+  /** Bound of `difference_low`, or null. */
+  min_difference: number | null;
+  /** Bound of `score_low`, or null. */
+  min_score: number | null;
+  /**
+   * Lower limit of the 95% interval of the difference to the baseline; null until it is known, and if an item
+   * could not be answered or graded.
+   */
+  difference_low: number | null;
+  /** Lower limit of the 95% interval of the mean score; null like the other. */
+  score_low: number | null;
+  /** Whether no limit is below its bound. */
+  passed: boolean;
 }
 
 /** A project-defined name for a model, or for a split between two models. */
@@ -199,6 +270,30 @@ export interface Alias {
    * none.
    */
   gate?: Record<string, string>;
+  /** Evals that a new model must pass before the alias points at it. */
+  suites?: AliasSuite[];
+  /** Cron expression in UTC of the times at which the suites are run again; null if there is none. */
+  schedule?: string | null;
+}
+
+/** An eval that a new model must pass before the alias points at it. */
+export interface AliasSuite {
+  /** ID of the eval. */
+  eval_id: string;
+  /**
+   * ID of a completed run of the eval, the baseline. Its items, prompt and parameters are used again with the new
+   * model.
+   */
+  run_id: string;
+  /**
+   * `passed`, the share of items that all graders pass, or the name of a grader whose scores are from 0 to 1.
+   * Default: `passed`.
+   */
+  metric?: string;
+  /** Bound for the lower limit of the 95% interval of the mean difference to the baseline. */
+  min_difference?: number | null;
+  /** Bound for the lower limit of the 95% interval of the mean score. */
+  min_score?: number | null;
 }
 
 /** Limits that apply to an API key or a project, and how much of them is used. */
@@ -247,6 +342,8 @@ export interface AuditLog {
   request: AuditLogRequest;
   /** Result of the request. */
   result: AuditLogResult;
+  /** Reason that the caller gave for an override, or null. */
+  reason?: string | null;
   [key: string]: unknown;
 }
 
@@ -678,6 +775,21 @@ export interface CreateAdvice {
   /** ID of the base model. An engine must serve it. */
   model: string;
   /** Key-value pairs attached to the advice; up to 16. */
+  metadata?: Record<string, string> | null;
+}
+
+/** Request to run the suites of an alias. */
+export interface CreateAliasCheck {
+  /** Name of the alias. */
+  alias: string;
+  /** Model to check: a base model or a trained model. Defaults to the models that the alias points at. */
+  model?: string | null;
+  /**
+   * Whether to point the alias at `model` if it passes. The alias must not change in the meantime. Default:
+   * `false`.
+   */
+  move?: boolean;
+  /** Key-value pairs attached to the check; up to 16. */
   metadata?: Record<string, string> | null;
 }
 
@@ -2315,7 +2427,7 @@ export interface FineTuningJobEvent {
 }
 
 /** Event types that an endpoint can subscribe to. */
-export type WebhookEventType = "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "sweep.completed" | "sweep.failed" | "sweep.cancelled" | "advice.completed" | "advice.failed" | "advice.cancelled" | "dataset.report.completed" | "dataset.report.failed" | "dataset.report.cancelled" | "dataset.preview.completed" | "dataset.preview.failed" | "dataset.preview.cancelled" | "dataset.cleaning.completed" | "dataset.cleaning.failed" | "dataset.cleaning.cancelled" | "dataset.diff.completed" | "dataset.diff.failed" | "dataset.diff.cancelled" | "dataset.merge.completed" | "dataset.merge.failed" | "dataset.merge.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled" | "model.import.completed" | "model.import.failed" | "model.import.cancelled" | "model.export.completed" | "model.export.failed" | "model.export.cancelled" | "organization.erasure.completed" | "organization.erasure.failed" | "organization.erasure.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "export.succeeded" | "export.failed" | "export.cancelled";
+export type WebhookEventType = "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "sweep.completed" | "sweep.failed" | "sweep.cancelled" | "advice.completed" | "advice.failed" | "advice.cancelled" | "dataset.report.completed" | "dataset.report.failed" | "dataset.report.cancelled" | "dataset.preview.completed" | "dataset.preview.failed" | "dataset.preview.cancelled" | "dataset.cleaning.completed" | "dataset.cleaning.failed" | "dataset.cleaning.cancelled" | "dataset.diff.completed" | "dataset.diff.failed" | "dataset.diff.cancelled" | "dataset.merge.completed" | "dataset.merge.failed" | "dataset.merge.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled" | "model.import.completed" | "model.import.failed" | "model.import.cancelled" | "model.export.completed" | "model.export.failed" | "model.export.cancelled" | "alias.check.completed" | "alias.check.failed" | "alias.check.cancelled" | "alias.worsened" | "organization.erasure.completed" | "organization.erasure.failed" | "organization.erasure.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "export.succeeded" | "export.failed" | "export.cancelled";
 
 /** Gain of earlier models of the project over the best prompt, on the same base model. */
 export interface ExpectedGain {
@@ -2386,8 +2498,8 @@ export interface FailedCondition {
   measured: number | string | null;
   /** Reason why the figure was not measured; otherwise null. */
   reason: string | null;
-  /** Owner of the gate: the alias, or the job that trained the model. Default: `alias`. */
-  gate?: "alias" | "job";
+  /** Owner of the gate: the alias, the job that trained the model, or a suite. Default: `alias`. */
+  gate?: "alias" | "job" | "suite";
 }
 
 /** Items given in the request. */
@@ -4375,10 +4487,22 @@ export interface PutAlias {
    */
   gate?: Record<string, string> | null;
   /**
-   * Whether to change the targets even if they do not meet the gate of the alias or that of their job. The
-   * history records the failed conditions. Default: `false`.
+   * Whether to change the targets even if they do not meet the gate of the alias or that of their job, or the
+   * bounds of the suites. The history records the failed conditions. Default: `false`.
    */
   force?: boolean;
+  /**
+   * Evals that a new model must pass before the alias points at it. An alias check runs them. The alias keeps its
+   * suites if the field is missing; `[]` removes them.
+   */
+  suites?: AliasSuite[] | null;
+  /**
+   * Cron expression in UTC of the times at which the suites are run again on the alias's models. The alias keeps
+   * its schedule if the field is missing; null removes it.
+   */
+  schedule?: string | null;
+  /** Reason for `force`, required to override suites. The history and the audit log record it. */
+  reason?: string | null;
 }
 
 /** Request to set a recognizer: `pattern`, `terms`, or both. */

@@ -20,7 +20,13 @@ from service.core import clock, ids, invalidation
 from service.core.records import Missing, parse, parse_known
 from service.core.redis import reply
 from service.core.redis.transactions import Decide, Write, commit, touch
-from service.models.aliases.gates import GateFailed, failed_conditions, forget_alias, note_change
+from service.models.aliases.gates import (
+    GateFailed,
+    failed_conditions,
+    failed_suites,
+    forget_alias,
+    note_change,
+)
 from service.models.aliases.records import (
     AliasRecord,
     Change,
@@ -29,6 +35,7 @@ from service.models.aliases.records import (
     history_key,
     is_name,
 )
+from service.models.aliases.suites import Schedule, Suite, lows_key, schedule_next
 from service.models.records import base_of
 from service.models.registry import ModelRegistry, users_key
 
@@ -46,6 +53,10 @@ class UnknownTarget(Exception):
     def __init__(self, model: str) -> None:
         super().__init__(model)
         self.model = model
+
+
+class ReasonMissing(Exception):
+    """Suites are overridden without a reason."""
 
 
 class TooManyAliases(Exception):
@@ -104,13 +115,17 @@ class Aliases:
         *,
         key_id: str,
         gate: Mapping[str, str] | None = None,
+        suites: tuple[Suite, ...] | None = None,
+        schedule: Schedule | Literal["keep"] | None = "keep",
         force: bool = False,
+        reason: str | None = None,
         expected: Precondition = ANY_STATE,
     ) -> AliasRecord:
         """Point an alias at these targets, creating it if needed.
 
-        The alias keeps its gate if `gate` is None. If the targets change, the trained models among
-        them must meet the gate, unless `force` is set; the history then records the failures.
+        The alias keeps its gate if `gate` is None, and its suites if `suites` is. If the targets
+        change, the trained models among them must meet the gate, and new models the bounds of the
+        suites, unless `force` is set; the history then records the failures and the `reason`.
 
         Setting the current targets and gate again changes nothing, so a repeated request does not
         alter the history that rollback uses. Raises ValueError for an invalid name, NameReserved,
@@ -127,13 +142,19 @@ class Aliases:
             if current is None:
                 await self._refuse_too_many(pipe, project_id)
             after = _with_targets(current, project_id, name, targets, gate, change_id)
+            if suites is not None:
+                after = after.model_copy(update={"suites": suites})
+            if schedule != "keep":
+                after = after.model_copy(update={"schedule": schedule})
             if current is not None and _same(current, after):
                 return current, None
             await self._watch_targets(pipe, after)
             failed = await self._failed(pipe, current, after)
             if failed and not force:
                 raise GateFailed(failed)
-            return after, self._write(current, after, "set", key_id, failed)
+            if reason is None and any(one.gate == "suite" for one in failed):
+                raise ReasonMissing
+            return after, self._write(current, after, "set", key_id, failed, reason)
 
         return await self._commit(project_id, name, change_id, decide, key_id)
 
@@ -237,9 +258,12 @@ class Aliases:
         """Return the conditions that new targets do not meet. A change of the gate alone passes."""
         if current is not None and current.targets == after.targets:
             return ()
-        return await failed_conditions(
+        failed = await failed_conditions(
             pipe, self._registry, after.project_id, after.targets, after.gate
         )
+        if current is None:
+            return failed
+        return failed + await failed_suites(pipe, current, after)
 
     def _write(
         self,
@@ -248,6 +272,7 @@ class Aliases:
         action: Literal["set", "rollback"],
         key_id: str,
         failed: tuple[FailedCondition, ...] = (),
+        reason: str | None = None,
     ) -> Write:
         """Return what writes an alias, its history and its targets' alias sets."""
         project_id, name = after.project_id, after.id
@@ -262,11 +287,14 @@ class Aliases:
             after=after.targets,
             gate=after.gate,
             failed=failed,
+            reason=reason if failed else None,
         )
 
         def write(pipe: Pipeline) -> None:
             self.records.add(pipe, after)
             note_change(pipe, after)
+            if current is None or current.schedule != after.schedule:
+                schedule_next(pipe, project_id, name, after.schedule)
             for target in before:
                 touch(target.model)
                 pipe.srem(users_key(project_id, target.model), name)
@@ -282,7 +310,8 @@ class Aliases:
     def _write_deletion(self, current: AliasRecord, pipe: Pipeline) -> None:
         project_id, name = current.project_id, current.id
         self.records.remove(pipe, project_id, name)
-        pipe.delete(history_key(project_id, name))
+        pipe.delete(history_key(project_id, name), lows_key(project_id, name))
+        schedule_next(pipe, project_id, name, None)
         forget_alias(pipe, project_id, name)
         for target in current.targets:
             touch(target.model)
@@ -309,8 +338,11 @@ def _with_targets(
         etag=etag,
         targets=targets,
         gate=kept if gate is None else dict(gate),
+        suites=() if current is None else current.suites,
+        schedule=None if current is None else current.schedule,
     )
 
 
 def _same(current: AliasRecord, after: AliasRecord) -> bool:
-    return (current.targets, current.gate) == (after.targets, after.gate)
+    changed = ("targets", "gate", "suites", "schedule")
+    return all(getattr(current, name) == getattr(after, name) for name in changed)

@@ -16,6 +16,7 @@ from redis.asyncio.client import Pipeline
 from service.core.records import PREFIX, parse, parse_known
 from service.core.redis import Client, reply, text
 from service.models.aliases.records import AliasRecord, FailedCondition, Target, collection
+from service.models.aliases.suites import lows_key, read_lows
 from service.models.records import (
     NAME,
     Figures,
@@ -28,7 +29,8 @@ from service.models.records import (
 from service.models.registry import ModelRegistry
 from service.verdict.gate import GAIN, apply_gate, describe_fault, parse_gate
 
-_GATES: Final = {"alias": "the gate", "job": "the gate of its job"}
+_GATES: Final = {"alias": "the gate", "job": "the gate of its job", "suite": "the suites"}
+_NOT_RUN: Final = "{} was not measured for all items: POST /v1/alias_checks runs the suites"
 _CHANGED = f"{PREFIX}:aliases-changed"
 
 
@@ -64,6 +66,36 @@ async def failed_conditions(
             measured = await read_figures(pipe, project_id, target.model)
             failed += _failed(record, measured, gate, "alias")
             failed += _failed(record, measured, record.gate, "job")
+    return tuple(failed)
+
+
+async def failed_suites(
+    pipe: Pipeline, current: AliasRecord, after: AliasRecord
+) -> tuple[FailedCondition, ...]:
+    """Return the bounds of the alias's suites that its new models do not meet.
+
+    These are the suites before the change, which a request cannot remove while it changes the
+    models. `pipe` must be in the mode that executes commands immediately. Models that are already
+    behind the alias pass.
+    """
+    served = {target.model for target in current.targets}
+    failed: list[FailedCondition] = []
+    await pipe.watch(lows_key(after.project_id, after.id))
+    for model in (target.model for target in after.targets if target.model not in served):
+        lows = await read_lows(pipe, after.project_id, after.id, model)
+        for key, bound in (pair for suite in current.suites for pair in suite.figures()):
+            low = lows.get(key)
+            if low is None or low < bound:
+                failed.append(
+                    FailedCondition(
+                        model=model,
+                        key=key,
+                        condition=f">={bound:g}",
+                        measured=low,
+                        reason=_NOT_RUN.format(key) if low is None else None,
+                        gate="suite",
+                    )
+                )
     return tuple(failed)
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from redis.asyncio import Redis
 
 from service.core.records import PREFIX, Collection, Record, Stored
+from service.models.aliases.suites import Schedule, Suite
 
 MAX_NAME_CHARS = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
@@ -33,7 +34,7 @@ class FailedCondition(Stored):
     """A condition of a gate that a target model did not meet.
 
     `measured` is None if the figure was not measured; `reason` then explains it. `gate` is the
-    owner of the gate: the alias, or the job that trained the model.
+    owner of the gate: the alias, the job that trained the model, or a suite of the alias.
     """
 
     model: str
@@ -41,7 +42,7 @@ class FailedCondition(Stored):
     condition: str
     measured: float | str | None = None
     reason: str | None = None
-    gate: Literal["alias", "job"] = "alias"
+    gate: Literal["alias", "job", "suite"] = "alias"
 
 
 class AliasRecord(Record):
@@ -52,6 +53,8 @@ class AliasRecord(Record):
     etag: str  # random and new with each change; unlike a generation, it never repeats
     targets: tuple[Target, ...]
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on trained models, by key
+    suites: tuple[Suite, ...] = ()  # evals that new models must pass
+    schedule: Schedule | None = None  # when the suites are run again
 
 
 class Change(Stored):
@@ -69,6 +72,7 @@ class Change(Stored):
     after: tuple[Target, ...]
     gate: dict[str, str] = Field(default_factory=dict)  # after the change
     failed: tuple[FailedCondition, ...] = ()  # conditions that `force` overrode
+    reason: str | None = None  # why they were overridden
 
 
 def is_name(value: str) -> bool:

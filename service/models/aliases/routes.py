@@ -7,6 +7,7 @@ all projects.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Response
@@ -27,12 +28,14 @@ from service.models.aliases.changes import (
     NameReserved,
     NoPreviousTargets,
     Precondition,
+    ReasonMissing,
     TooManyAliases,
     UnknownTarget,
 )
 from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord
-from service.models.aliases.schemas import AliasChange, AliasObject, SetAlias
+from service.models.aliases.schemas import AliasChange, AliasObject, AliasSuite, SetAlias
+from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.openapi.parts import headers
@@ -41,6 +44,10 @@ from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, lis
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
 Store = Annotated[Aliases, Depends(resource("aliases"))]
+RequireSuite = Annotated[
+    Callable[[str, AliasSuite], Awaitable[None]], Depends(resource("require_suite"))
+]
+"""Raises NotFound or BadRequest if a suite of a project cannot be run."""
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {
     200: {"description": "Alias object.", "headers": headers("etag")}
 }
@@ -178,6 +185,7 @@ async def set_alias(
     store: Store,
     expected: IfMatchOrNew,
     response: Response,
+    require_suite: RequireSuite,
 ) -> AliasObject:
     """Point an alias at a model, or split its requests between two models, in one atomic step.
 
@@ -186,8 +194,13 @@ async def set_alias(
     format of trained models, cannot.
 
     If the targets change, the trained models among them must meet the alias's gate. Otherwise the
-    request fails with 409 `gate_failed`, and the message lists the failed conditions.
+    request fails with 409 `gate_failed`, and the message lists the failed conditions. So it does if
+    the alias has suites, and a new model was not checked or is below a bound.
     """
+    for suite in body.suites or ():
+        await require_suite(caller.project_id, suite)
+    if body.force and body.reason is not None:
+        audit_trail.give_reason(body.reason)
     try:
         record = await store.put(
             caller.project_id,
@@ -195,10 +208,16 @@ async def set_alias(
             body.chosen(),
             key_id=caller.key_id,
             gate=body.gate,
+            suites=body.chosen_suites(),
+            schedule=body.chosen_schedule(caller.key_id),
             force=body.force,
+            reason=body.reason,
             expected=expected,
         )
-    except (ValueError, NameReserved, UnknownTarget, GateFailed, TooManyAliases, AliasChanged) as e:
+    except (
+        *(ValueError, NameReserved, UnknownTarget, GateFailed, TooManyAliases, AliasChanged),
+        ReasonMissing,
+    ) as e:
         raise _refusal(name, body, e) from e
     return _respond(record, response)
 
@@ -255,6 +274,12 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
                 '"force": true; the history of the alias records it.',
                 param="model" if body.targets is None else "targets",
                 code="gate_failed",
+            )
+        case ReasonMissing():
+            return BadRequest(
+                "To override the suites of an alias, send the reason with 'force'.",
+                param="reason",
+                code="missing_required_parameter",
             )
         case TooManyAliases():
             return LimitReached(

@@ -14,8 +14,11 @@ from pydantic import (
     model_validator,
 )
 
+from service.core import clock
 from service.models.aliases.records import AliasRecord, Change, Target
+from service.models.aliases.suites import Schedule, ScheduleInvalid, Suite, next_time
 from service.verdict.gate import MAX_CONDITIONS, GateInvalid, parse_gate
+from service.web.names import VisibleName
 
 _EXAMPLE = "ft:smollm2-135m-instruct:acme:support:{}"
 GATE_EXAMPLE = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}
@@ -36,6 +39,54 @@ Gate = Annotated[
     AfterValidator(_readable),
 ]
 """Conditions on the figures of an evaluation, of an alias or a job."""
+
+
+def _cron(text: str) -> str:
+    try:
+        next_time(text, clock.now_s())
+    except ScheduleInvalid as e:
+        raise ValueError(str(e)) from e
+    return text
+
+
+Cron = Annotated[str, Field(max_length=128, examples=["0 3 * * *"]), AfterValidator(_cron)]
+MAX_SUITES = 10
+
+
+class AliasSuite(BaseModel):
+    """An eval that a new model must pass before the alias points at it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, from_attributes=True)
+
+    eval_id: str = Field(max_length=128, description="ID of the eval.")
+    run_id: str = Field(
+        max_length=128,
+        description="ID of a completed run of the eval, the baseline. Its items, prompt and "
+        "parameters are used again with the new model.",
+    )
+    metric: str = Field(
+        default="passed",
+        max_length=256,
+        description="`passed`, the share of items that all graders pass, or the name of a grader "
+        "whose scores are from 0 to 1.",
+    )
+    min_difference: Annotated[float, Field(ge=-1, le=1)] | None = Field(
+        default=None,
+        description="Bound for the lower limit of the 95% interval of the mean difference to the "
+        "baseline.",
+        examples=[-0.05],
+    )
+    min_score: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="Bound for the lower limit of the 95% interval of the mean score.",
+        examples=[0.8],
+    )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.min_difference is None and self.min_score is None:
+            raise ValueError("give 'min_difference', 'min_score' or both")
+        return self
 
 
 class TargetShare(BaseModel):
@@ -83,7 +134,23 @@ class SetAlias(BaseModel):
     force: StrictBool = Field(
         default=False,
         description="Whether to change the targets even if they do not meet the gate of the alias "
-        "or that of their job. The history records the failed conditions.",
+        "or that of their job, or the bounds of the suites. The history records the failed "
+        "conditions.",
+    )
+    suites: Annotated[list[AliasSuite], Field(max_length=MAX_SUITES)] | None = Field(
+        default=None,
+        description="Evals that a new model must pass before the alias points at it. An alias "
+        "check runs them. The alias keeps its suites if the field is missing; `[]` removes them.",
+    )
+    schedule: Cron | None = Field(
+        default=None,
+        description="Cron expression in UTC of the times at which the suites are run again on the "
+        "alias's models. The alias keeps its schedule if the field is missing; null removes it.",
+    )
+    reason: Annotated[VisibleName, Field(min_length=1, max_length=500)] | None = Field(
+        default=None,
+        description="Reason for `force`, required to override suites. The history and the audit "
+        "log record it.",
     )
 
     @model_validator(mode="after")
@@ -96,6 +163,18 @@ class SetAlias(BaseModel):
             if len({t.model for t in self.targets}) < len(self.targets):
                 raise ValueError("'targets' names one model twice")
         return self
+
+    def chosen_suites(self) -> tuple[Suite, ...] | None:
+        """The suites as records; None to keep them."""
+        if self.suites is None:
+            return None
+        return tuple(Suite(**suite.model_dump()) for suite in self.suites)
+
+    def chosen_schedule(self, key_id: str) -> Schedule | Literal["keep"] | None:
+        """The schedule as a record, for which this key pays."""
+        if "schedule" not in self.model_fields_set:
+            return "keep"
+        return None if self.schedule is None else Schedule(cron=self.schedule, key_id=key_id)
 
     def chosen(self) -> tuple[Target, ...]:
         """The targets as records."""
@@ -123,6 +202,14 @@ class AliasObject(BaseModel):
         "points at it; empty if there are none.",
         examples=[GATE_EXAMPLE],
     )
+    suites: list[AliasSuite] = Field(
+        default=[], description="Evals that a new model must pass before the alias points at it."
+    )
+    schedule: str | None = Field(
+        default=None,
+        description="Cron expression in UTC of the times at which the suites are run again; null "
+        "if there is none.",
+    )
 
     @classmethod
     def from_record(cls, record: AliasRecord) -> Self:
@@ -135,6 +222,8 @@ class AliasObject(BaseModel):
             etag=record.etag,
             targets=shares(record.targets),
             gate=record.gate,
+            suites=[AliasSuite.model_validate(suite) for suite in record.suites],
+            schedule=record.schedule and record.schedule.cron,
         )
 
 
@@ -150,9 +239,9 @@ class FailedConditionObject(BaseModel):
     reason: str | None = Field(
         description="Reason why the figure was not measured; otherwise null."
     )
-    gate: Literal["alias", "job"] = Field(
+    gate: Literal["alias", "job", "suite"] = Field(
         default="alias",
-        description="Owner of the gate: the alias, or the job that trained the model.",
+        description="Owner of the gate: the alias, the job that trained the model, or a suite.",
     )
 
 
@@ -181,6 +270,9 @@ class AliasChange(BaseModel):
     failed_conditions: list[FailedConditionObject] = Field(
         default=[], description="Conditions that the targets did not meet; empty unless `forced`."
     )
+    reason: str | None = Field(
+        default=None, description="Reason why the conditions were overridden, or null."
+    )
 
     @classmethod
     def from_record(cls, change: Change) -> Self:
@@ -196,6 +288,7 @@ class AliasChange(BaseModel):
             gate=change.gate,
             forced=bool(change.failed),
             failed_conditions=[FailedConditionObject(**one.model_dump()) for one in change.failed],
+            reason=change.reason,
         )
 
 

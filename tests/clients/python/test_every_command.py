@@ -96,6 +96,7 @@ USED = (
     "aliases list",
     "aliases show team/support",
     "aliases history team/support",
+    "aliases set team/support {model} --no-suites --reason none",
     "aliases delete team/support --yes",
     "jobs list",
     "jobs show {job}",
@@ -133,6 +134,7 @@ USED = (
 # Commands that wait for a worker or an engine, or that need a trained model.
 OTHER = (
     "aliases rollback team/support",
+    "aliases check team/support --move",
     "advice create {file}",
     "train {file}",
     "sweeps create {file}",

@@ -9,7 +9,9 @@ from typing import Any
 
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
+from service.evals.alias_checks.records import new_check
 from service.files.records import Purpose, new_record
+from service.models.aliases.suites import SCHEDULES
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL
 from tests.faults.actor.base import Actor, answered, both, key, make, one, requests, send, works
@@ -453,6 +455,86 @@ async def _batches(world: World) -> int:
     return len(await listed(world, "/v1/batches"))
 
 
+async def _suite_is_set(world: World) -> None:
+    """Give an alias a suite, whose baseline and whose items need no engine to be created."""
+    await _run_ended(world)
+    notes, evals = world.notes, world.app.state.evals
+    run = await evals.runs.get_run(notes["project"], notes["eval"], notes["run"])
+    messages = {"type": "template", "template": [{"role": "user", "content": "hi"}]}
+    source = {"type": "completions", "source": {"type": "file_content"}, "model": BASE_MODEL}
+    sampled = {"model": BASE_MODEL, "data_source": {**source, "input_messages": messages}}
+    await evals.runs.change(run, lambda current: current.model_copy(update=sampled))
+    await imported_model(world)
+    suite = {"eval_id": notes["eval"], "run_id": notes["run"], "min_difference": -1}
+    body = {"model": notes["model"], "suites": [suite], "schedule": "0 3 * * *"}
+    await send(world, "PUT", "/v1/aliases/voice", json=body)
+
+
+_CHECKS = "/v1/alias_checks"
+
+
+async def _create_check(world: World) -> None:
+    body = {"alias": "voice", "model": BASE_MODEL, "move": True}
+    await make(world, _CHECKS, "check", json=body, headers=key("check"))
+
+
+async def _checks(world: World) -> int:
+    return len(await listed(world, _CHECKS))
+
+
+async def _check_waits(world: World) -> None:
+    await _suite_is_set(world)
+    await _create_check(world)
+
+
+async def _check_is_measured(world: World) -> None:
+    """Have a check whose run has ended, and whose model passes."""
+    await _suite_is_set(world)
+    await make(world, _eval(world, "/runs"), "other_run", json=_RUN)
+    await world.settle()
+    state, notes = world.app.state, world.notes
+    alias = await state.aliases.get(notes["project"], "voice")
+    check = new_check(alias, (BASE_MODEL,), 1, key_id="key_a", move=True)
+    [run] = check.runs
+    runs = (run.model_copy(update={"run_id": notes["other_run"]}),)
+    await state.alias_checks.create(check.model_copy(update={"runs": runs}))
+
+
+async def _check_is_due(world: World) -> None:
+    await _suite_is_set(world)
+    await world.redis.zadd(SCHEDULES, {f"{world.notes['project']}/voice": 1})
+
+
+async def _continue_checks(world: World) -> None:
+    with contextlib.suppress(*REDIS_ERRORS, StorageError):
+        await world.worker._reconciler._alias_checks.continue_all(
+            lambda _: contextlib.nullcontext()
+        )
+
+
+async def _alias_has_moved(world: World) -> AsyncIterator[str]:
+    answer = await world.http.get("/v1/aliases/voice")
+    if [one["model"] for one in answer.json()["targets"]] != [BASE_MODEL]:
+        yield "the alias did not move to a model that passed"
+    if len(await listed(world, "/v1/aliases/voice/history")) != 2:
+        yield "the alias moved more than once"
+
+
+async def _checked_once(world: World) -> AsyncIterator[str]:
+    if await _checks(world) != 1:
+        yield "a due check was not created once"
+    if await _runs(world) != 2:
+        yield "the run of a check was not created once"
+
+
+async def _cancel_check(world: World) -> None:
+    await send(world, "POST", f"{_CHECKS}/{world.notes['check']}/cancel")
+
+
+async def _delete_check(world: World) -> None:
+    await send(world, "DELETE", f"{_CHECKS}/{world.notes['check']}")
+
+
 MODELS = (
     requests("deleteModel", _delete_model, arrange=imported_model, check=_model_stays_gone),
     requests("putAlias", _set_alias, arrange=imported_model, check=answered(200)),
@@ -493,6 +575,11 @@ EVALS = (
     Actor("run-eval", works("evals"), _run_waits, acts={"delete": _delete_eval}),
     requests("deleteEval", _delete_eval, arrange=_run_ended),
     requests("updateEval", _update_eval, arrange=_create_eval, check=answered(200)),
+    requests("createAliasCheck", _create_check, arrange=_suite_is_set, check=one(_checks, "check")),
+    requests("cancelAliasCheck", _cancel_check, arrange=_check_waits),
+    requests("deleteAliasCheck", _delete_check, arrange=_check_waits),
+    Actor("move-alias", _continue_checks, _check_is_measured, check=_alias_has_moved),
+    Actor("check-alias", _continue_checks, _check_is_due, check=_checked_once),
     requests("cancelEvalRun", _cancel_run, arrange=_run_waits),
     requests("cancelEvalRunByPath", _cancel_run_by_path, arrange=_run_waits),
     requests("deleteEvalRun", _delete_run, arrange=_run_ended),

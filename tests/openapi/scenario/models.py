@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.openapi.scenario.data import NO_MODEL, NO_PERMISSION, NO_PROJECT
+from service.evals.alias_checks.records import MAX_UNFINISHED, AliasChecks, CheckStatus
+from service.evals.records import Evals
+from tests.openapi.scenario.data import NO_CHECK, NO_MODEL, NO_PERMISSION, NO_PROJECT
+from tests.openapi.scenario.evals import Evaluated
 from tests.openapi.world import World
 
 _ALIAS = "gpt-4o-mini"
@@ -73,6 +76,50 @@ async def aliases(world: World, models: list[str]) -> None:
     await world.call("listAliasHistory", "three", path=path)
     await _refused(world, old)
     await world.call("rollbackAlias", "back", path=path)
+
+
+async def checks(
+    world: World, evals: Evals, project_id: str, evaluated: Evaluated, model: str
+) -> None:
+    """Give an alias a suite, and check it with the run of the suite in place of a new one."""
+    run = await evals.runs.get_run(project_id, evaluated.eval, evaluated.given)
+    assert run is not None
+    sampled = {"model": model}
+    await evals.runs.change(run, lambda current: current.model_copy(update=sampled))
+    suite = {"eval_id": evaluated.eval, "run_id": evaluated.given, "min_difference": -0.05}
+    body = {"model": model, "suites": [suite], "schedule": "0 3 * * *"}
+    create, path = "createAliasCheck", {"name": "support"}
+    await world.call("putAlias", path=path, json={"model": model})
+    await world.call(create, expect=400, json={"alias": "support"})
+    await world.call("putAlias", "suites", "Compare new models with a run", path=path, json=body)
+    reused, asked = {"idempotency-key": "check-1"}, {"alias": "support", "model": model}
+    made = await world.call(create, "created", "Check a model", headers=reused, json=asked)
+    await world.call(create, expect=409, headers=reused, json={**asked, "move": True})
+    await world.call(create, expect=404, json={**asked, "alias": "none"})
+    for _ in range(MAX_UNFINISHED - 1):
+        await world.call(create, json=asked)
+    await world.call(create, expect=429, json=asked)
+    one = {"id": made.json()["id"]}
+    await world.call("listAliasChecks", "newest", query={"limit": 1})
+    await world.call("listAliasChecks", expect=400, query={"after": NO_CHECK})
+    await world.call("getAliasCheck", "in_progress", path=one)
+    await world.call("getAliasCheck", expect=400, path=one, query={"wait": 31})
+    await world.call("cancelAliasCheck", "cancelled", path=one)
+    events = "listAliasCheckEvents"
+    await world.call(events, "list", "Changes of the status of a check", path=one)
+    await world.call(events, "stream", "Event stream", path=one, query={"stream": True})
+    await world.call(events, expect=400, path=one, query={"stream": "?"})
+    await world.call("deleteAliasCheck", "deleted", path=one)
+    rest = await world.call("listAliasChecks", query={"limit": 100})
+    store = AliasChecks(evals.redis)
+    for left in rest.json()["data"]:
+        check = await store.get(project_id, left["id"])
+        assert check is not None
+        await store.change(check, lambda c: c.end(CheckStatus.COMPLETED, c.created_at + 60))
+    ended = {"id": rest.json()["data"][0]["id"]}
+    await world.call("cancelAliasCheck", expect=409, path=ended)
+    for operation in ("getAliasCheck", events, "cancelAliasCheck", "deleteAliasCheck"):
+        await world.call(operation, expect=404, path={"id": NO_CHECK})
 
 
 async def _refused(world: World, model: str) -> None:

@@ -6,13 +6,22 @@ from typing import Annotated, Any
 
 import typer
 from finetuned import omit
-from finetuned.types import Alias, AliasChange, AliasTarget, Model, ModelOrigin
+from finetuned.errors import OperationFailed
+from finetuned.types import (
+    Alias,
+    AliasChange,
+    AliasCheck,
+    AliasSuite,
+    AliasTarget,
+    Model,
+    ModelOrigin,
+)
 
 from finetuned_cli import complete, evidence, sharing
-from finetuned_cli.failures import WrongUsage
+from finetuned_cli.failures import GateFailed, WrongUsage
 from finetuned_cli.gates import parse_gate
 from finetuned_cli.listing import After, Limit, listed
-from finetuned_cli.nouns import Noun, show
+from finetuned_cli.nouns import Noun, say, show
 from finetuned_cli.options import App
 from finetuned_cli.output import Json, Out, Wide, when
 from finetuned_cli.session import client, pairs
@@ -126,9 +135,35 @@ def set_alias(
         ),
     ] = None,
     no_gate: Annotated[bool, typer.Option("--no-gate", help="Remove the gate.")] = False,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EVAL_ID/RUN_ID",
+            help="Run that a new model must repeat well enough; repeatable. Replaces the alias's "
+            "suites.",
+        ),
+    ] = None,
+    min_difference: Annotated[
+        float | None,
+        typer.Option(help="Bound of the suites for the difference to the run, such as -0.05."),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Bound of the suites for the share of passed items.")
+    ] = None,
+    no_suites: Annotated[bool, typer.Option("--no-suites", help="Remove the suites.")] = False,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CRON",
+            help="When the suites run again, in UTC, such as '0 3 * * *'; '' for never.",
+        ),
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Change the alias even if the gate fails.")
+        bool, typer.Option("--force", help="Change the alias even if the gate or a suite fails.")
     ] = False,
+    reason: Annotated[
+        str | None, typer.Option(help="Reason for --force, for the audit log.")
+    ] = None,
     if_match: IfMatch = None,
     as_json: Json = False,
 ) -> None:
@@ -142,17 +177,75 @@ def set_alias(
         targets: Any = [{"model": name, "weight": int(share)} for name, share in shares]
     except ValueError:
         raise WrongUsage("--split takes MODEL=PERCENT with a whole number.") from None
+    runs = [name.partition("/") for name in suite or []]
+    bounds = {"min_difference": min_difference, "min_score": min_score}
+    suites: Any = [
+        {"eval_id": eval_id, "run_id": run_id}
+        | {name: bound for name, bound in bounds.items() if bound is not None}
+        for eval_id, _, run_id in runs
+    ]
+    if not (suites or no_suites):
+        suites = omit
     with client() as server:
         changed = server.aliases.set(
             name,
             model=omit if model is None else model,
             targets=targets if split else omit,
             gate=parse_gate(gate or []) if gate or no_gate else omit,
+            suites=suites,
+            schedule=omit if schedule is None else schedule or None,
             force=force or omit,
+            reason=reason or omit,
             if_none_match="*" if new else None,
             if_match=if_match,
         )
     show(changed, _alias_facts, Out(as_json))
+
+
+@aliases.command()
+def check(
+    name: Name,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False),
+    ] = None,
+    move: Annotated[
+        bool, typer.Option("--move", help="Point the alias at the model if it passes.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until the check has ended.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Run the suites of an alias with a model. Exits with 1 if the model does not pass."""
+    out = Out(as_json)
+    with client() as server:
+        made = server.alias_checks.create(alias=name, model=model, move=move)
+        if not wait:
+            say(made, made.id, out)
+            return
+        out.say(f"created {made.id}")
+        found = server.alias_checks.wait(made.id)
+    show(found, _check_facts, out)
+    if found.result is None:
+        error = found.error
+        raise OperationFailed(
+            f"The check ended early: {error.message if error else found.status}",
+            code=error.code if error else found.status,
+        )
+    if not found.result.passed:
+        raise GateFailed(f"{name} does not pass its suites.", code="gate_failed")
+
+
+def _check_facts(found: AliasCheck) -> list[tuple[str, object]]:
+    limits = [
+        f"{run.run_id} with {run.model}: {run.metric} from {run.score_low}, difference from "
+        f"{run.difference_low}, {'passed' if run.passed else 'not passed'}"
+        for run in found.runs
+    ]
+    return [
+        *(("check", found.id), ("alias", found.alias), ("status", found.status)),
+        *(("run", limit) for limit in limits),
+        ("moved", found.result and found.result.moved),
+    ]
 
 
 @aliases.command()
@@ -194,6 +287,8 @@ def _alias_facts(found: Alias) -> list[tuple[str, object]]:
         ("alias", found.id),
         ("target", _shares(found.targets)),
         ("gate", ", ".join(f"{key} {text}" for key, text in (found.gate or {}).items())),
+        *(("suite", f"{s.eval_id}/{s.run_id} {_bounds(s)}") for s in found.suites or ()),
+        ("schedule", found.schedule),
         ("changes", found.generation),
         ("changed", when(found.updated_at)),
         ("etag", found.etag),
@@ -203,6 +298,12 @@ def _alias_facts(found: Alias) -> list[tuple[str, object]]:
 _aliases = Noun(aliases, "aliases", "NAME", complete=complete.aliases)
 _aliases.show("Show an alias: its target and its ETag.", _alias_facts)
 _aliases.delete("Delete an alias. Its target models are kept.", "Delete the alias {}?")
+
+
+def _bounds(suite: AliasSuite) -> str:
+    bounds = {"difference": suite.min_difference, "score": suite.min_score}
+    shown = (f"{name} >= {bound}" for name, bound in bounds.items() if bound is not None)
+    return f"{suite.metric} {', '.join(shown)}"
 
 
 def _action(change: AliasChange) -> str:

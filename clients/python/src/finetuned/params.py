@@ -7,6 +7,18 @@ from typing import Any, Literal, TypedDict
 from typing_extensions import NotRequired
 
 
+class AliasSuite(TypedDict):
+    """
+    An eval that a new model must pass before the alias points at it.
+    """
+
+    eval_id: str
+    run_id: str
+    metric: NotRequired[str]
+    min_difference: NotRequired[float | None]
+    min_score: NotRequired[float | None]
+
+
 class BatchOutputExpiresAfter(TypedDict):
     """
     Lifetime of the files of a batch.
@@ -96,6 +108,17 @@ class CreateAdvice(TypedDict):
 
     training_file_id: str
     model: str
+    metadata: NotRequired[dict[str, str] | None]
+
+
+class CreateAliasCheck(TypedDict):
+    """
+    Request to run the suites of an alias.
+    """
+
+    alias: str
+    model: NotRequired[str | None]
+    move: NotRequired[bool]
     metadata: NotRequired[dict[str, str] | None]
 
 
@@ -656,6 +679,10 @@ class TestWebhookEndpoint(TypedDict):
         "model.export.completed",
         "model.export.failed",
         "model.export.cancelled",
+        "alias.check.completed",
+        "alias.check.failed",
+        "alias.check.cancelled",
+        "alias.worsened",
         "organization.erasure.completed",
         "organization.erasure.failed",
         "organization.erasure.cancelled",
@@ -820,6 +847,10 @@ class UpdateWebhookEndpoint(TypedDict):
                 "model.export.completed",
                 "model.export.failed",
                 "model.export.cancelled",
+                "alias.check.completed",
+                "alias.check.failed",
+                "alias.check.cancelled",
+                "alias.worsened",
                 "organization.erasure.completed",
                 "organization.erasure.failed",
                 "organization.erasure.cancelled",
@@ -1105,6 +1136,10 @@ class CreateWebhookEndpoint(TypedDict):
             "model.export.completed",
             "model.export.failed",
             "model.export.cancelled",
+            "alias.check.completed",
+            "alias.check.failed",
+            "alias.check.cancelled",
+            "alias.worsened",
             "organization.erasure.completed",
             "organization.erasure.failed",
             "organization.erasure.cancelled",
@@ -1262,6 +1297,9 @@ class PutAlias(TypedDict):
     targets: NotRequired[list[AliasTarget] | None]
     gate: NotRequired[dict[str, str] | None]
     force: NotRequired[bool]
+    suites: NotRequired[list[AliasSuite] | None]
+    schedule: NotRequired[str | None]
+    reason: NotRequired[str | None]
 
 
 class SupervisedMethod(TypedDict):

@@ -213,6 +213,95 @@ class AdviceScore(ApiObject):
     """
 
 
+class AliasCheckResult(ApiObject):
+    """
+    Outcome of a completed check.
+    """
+
+    passed: bool
+    """
+    Whether no lower limit is below its bound.
+    """
+    moved: bool
+    """
+    Whether the alias points at the model because of the check.
+    """
+
+
+class AliasCheckRun(ApiObject):
+    """
+    Run of a suite with a model.
+    """
+
+    model: str
+    """
+    Model that was checked.
+    """
+    eval_id: str
+    """
+    ID of the suite's eval.
+    """
+    baseline_run_id: str
+    """
+    ID of the run that the suite compares with.
+    """
+    run_id: str
+    """
+    ID of the run. It is created when there is room for it.
+    """
+    metric: str
+    """
+    `passed`, or the name of a grader.
+    """
+    min_difference: float | None
+    """
+    Bound of `difference_low`, or null.
+    """
+    min_score: float | None
+    """
+    Bound of `score_low`, or null.
+    """
+    difference_low: float | None
+    """
+    Lower limit of the 95% interval of the difference to the baseline; null until it is known, and if an item could not be answered or graded.
+    """
+    score_low: float | None
+    """
+    Lower limit of the 95% interval of the mean score; null like the other.
+    """
+    passed: bool
+    """
+    Whether no limit is below its bound.
+    """
+
+
+class AliasSuite(ApiObject):
+    """
+    An eval that a new model must pass before the alias points at it.
+    """
+
+    eval_id: str
+    """
+    ID of the eval.
+    """
+    run_id: str
+    """
+    ID of a completed run of the eval, the baseline. Its items, prompt and parameters are used again with the new model.
+    """
+    metric: str = "passed"
+    """
+    `passed`, the share of items that all graders pass, or the name of a grader whose scores are from 0 to 1.
+    """
+    min_difference: float | None = None
+    """
+    Bound for the lower limit of the 95% interval of the mean difference to the baseline.
+    """
+    min_score: float | None = None
+    """
+    Bound for the lower limit of the 95% interval of the mean score.
+    """
+
+
 class Liveness(ApiObject):
     """
     Liveness of the API process.
@@ -721,6 +810,29 @@ class CreateAdvice(ApiObject):
     metadata: dict[str, str] | None = None
     """
     Key-value pairs attached to the advice; up to 16.
+    """
+
+
+class CreateAliasCheck(ApiObject):
+    """
+    Request to run the suites of an alias.
+    """
+
+    alias: str
+    """
+    Name of the alias.
+    """
+    model: str | None = None
+    """
+    Model to check: a base model or a trained model. Defaults to the models that the alias points at.
+    """
+    move: bool = False
+    """
+    Whether to point the alias at `model` if it passes. The alias must not change in the meantime.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Key-value pairs attached to the check; up to 16.
     """
 
 
@@ -1804,9 +1916,9 @@ class FailedCondition(ApiObject):
     """
     Reason why the figure was not measured; otherwise null.
     """
-    gate: Literal["alias", "job"] = "alias"
+    gate: Literal["alias", "job", "suite"] = "alias"
     """
-    Owner of the gate: the alias, or the job that trained the model.
+    Owner of the gate: the alias, the job that trained the model, or a suite.
     """
 
 
@@ -4328,6 +4440,10 @@ class TestWebhookEndpoint(ApiObject):
         "model.export.completed",
         "model.export.failed",
         "model.export.cancelled",
+        "alias.check.completed",
+        "alias.check.failed",
+        "alias.check.cancelled",
+        "alias.worsened",
         "organization.erasure.completed",
         "organization.erasure.failed",
         "organization.erasure.cancelled",
@@ -4631,6 +4747,10 @@ class UpdateWebhookEndpoint(ApiObject):
                 "model.export.completed",
                 "model.export.failed",
                 "model.export.cancelled",
+                "alias.check.completed",
+                "alias.check.failed",
+                "alias.check.cancelled",
+                "alias.worsened",
                 "organization.erasure.completed",
                 "organization.erasure.failed",
                 "organization.erasure.cancelled",
@@ -5830,6 +5950,73 @@ class AliasChange(ApiObject):
     """
     Conditions that the targets did not meet; empty unless `forced`.
     """
+    reason: str | None = None
+    """
+    Reason why the conditions were overridden, or null.
+    """
+
+
+class AliasCheck(ApiObject):
+    """
+    Check of an alias: its suites, run with a model.
+    """
+
+    id: str
+    """
+    ID of the check. Starts with `aliascheck-`.
+    """
+    object: Literal["alias.check"]
+    """
+    Type of the object. Always `alias.check`.
+    """
+    status: Literal["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+    """
+    `queued`, `in_progress` or `cancelling`, and finally `completed`, `failed` or `cancelled`.
+    """
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    started_at: int | None
+    """
+    Time at which the work began, in Unix seconds; null while it is queued.
+    """
+    finished_at: int | None
+    """
+    Time at which the work ended, in Unix seconds; null until then.
+    """
+    progress: OperationProgress | None
+    """
+    Progress of the work; null if it is not measured, and in some kinds of operations also before and after the work.
+    """
+    error: OperationError | None
+    """
+    Reason for the status `failed`, or null.
+    """
+    metadata: dict[str, str] | None
+    """
+    Key-value pairs attached to the operation.
+    """
+    alias: str
+    """
+    Name of the alias.
+    """
+    move: bool
+    """
+    Whether the alias moves to the model if it passes.
+    """
+    scheduled: bool
+    """
+    Whether the alias's schedule created the check.
+    """
+    runs: list[AliasCheckRun]
+    """
+    Runs of the suites.
+    """
+    result: AliasCheckResult | None
+    """
+    Outcome; null unless the status is `completed`.
+    """
 
 
 class Alias(ApiObject):
@@ -5868,6 +6055,14 @@ class Alias(ApiObject):
     gate: dict[str, str] | None = None
     """
     Conditions that the evaluation of a trained model must meet before the alias points at it; empty if there are none.
+    """
+    suites: Annotated[list[AliasSuite], Field(validate_default=True)] = []
+    """
+    Evals that a new model must pass before the alias points at it.
+    """
+    schedule: str | None = None
+    """
+    Cron expression in UTC of the times at which the suites are run again; null if there is none.
     """
 
 
@@ -5918,7 +6113,8 @@ class AuditLog(ApiObject):
     Entry of the audit log.
 
     As in OpenAI's format, a field named after the entry's `type` has the `id` of the object, or the
-    `error_code` of a rejection. Entries contain IDs and numbers, never content.
+    `error_code` of a rejection. Entries contain IDs and numbers, and the reason
+    of an override, never content.
     """
 
     object: Literal["organization.audit_log"]
@@ -5960,6 +6156,10 @@ class AuditLog(ApiObject):
     result: AuditLogResult
     """
     Result of the request.
+    """
+    reason: str | None = None
+    """
+    Reason that the caller gave for an override, or null.
     """
 
 
@@ -6677,6 +6877,10 @@ class CreateWebhookEndpoint(ApiObject):
             "model.export.completed",
             "model.export.failed",
             "model.export.cancelled",
+            "alias.check.completed",
+            "alias.check.failed",
+            "alias.check.cancelled",
+            "alias.worsened",
             "organization.erasure.completed",
             "organization.erasure.failed",
             "organization.erasure.cancelled",
@@ -8292,7 +8496,19 @@ class PutAlias(ApiObject):
     """
     force: bool = False
     """
-    Whether to change the targets even if they do not meet the gate of the alias or that of their job. The history records the failed conditions.
+    Whether to change the targets even if they do not meet the gate of the alias or that of their job, or the bounds of the suites. The history records the failed conditions.
+    """
+    suites: list[AliasSuite] | None = None
+    """
+    Evals that a new model must pass before the alias points at it. An alias check runs them. The alias keeps its suites if the field is missing; `[]` removes them.
+    """
+    schedule: str | None = None
+    """
+    Cron expression in UTC of the times at which the suites are run again on the alias's models. The alias keeps its schedule if the field is missing; null removes it.
+    """
+    reason: str | None = None
+    """
+    Reason for `force`, required to override suites. The history and the audit log record it.
     """
 
 
@@ -8554,6 +8770,10 @@ class WebhookEvent(ApiObject):
         "model.export.completed",
         "model.export.failed",
         "model.export.cancelled",
+        "alias.check.completed",
+        "alias.check.failed",
+        "alias.check.cancelled",
+        "alias.worsened",
         "organization.erasure.completed",
         "organization.erasure.failed",
         "organization.erasure.cancelled",

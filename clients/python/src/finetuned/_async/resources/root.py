@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from finetuned._async.files import AsyncFiles
     from finetuned._async.jobs import AsyncAdvice
     from finetuned._async.models import AsyncModelExports, AsyncModels
+    from finetuned._async.resources.alias_checks import AsyncAliasChecks
     from finetuned._async.resources.aliases import AsyncAliases
     from finetuned._async.resources.batches import AsyncBatches
     from finetuned._async.resources.chat import AsyncChat
@@ -47,6 +48,13 @@ class AsyncResources:
         from finetuned._async.jobs import AsyncAdvice
 
         return AsyncAdvice(self._transport)
+
+    @cached_property
+    def alias_checks(self) -> AsyncAliasChecks:
+        """Alias checks."""
+        from finetuned._async.resources.alias_checks import AsyncAliasChecks
+
+        return AsyncAliasChecks(self._transport)
 
     @cached_property
     def aliases(self) -> AsyncAliases:

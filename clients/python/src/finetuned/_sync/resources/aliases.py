@@ -81,6 +81,9 @@ class Aliases(Resource):
         targets: Sequence[types.AliasTarget | params.AliasTarget] | Omit | None = omit,
         gate: Mapping[str, str] | Omit | None = omit,
         force: bool | Omit = omit,
+        suites: Sequence[types.AliasSuite | params.AliasSuite] | Omit | None = omit,
+        schedule: str | Omit | None = omit,
+        reason: str | Omit | None = omit,
         if_none_match: str | None = None,
         if_match: str | None = None,
         **options: Unpack[RequestOptions],
@@ -92,7 +95,8 @@ class Aliases(Resource):
         format of trained models, cannot.
 
         If the targets change, the trained models among them must meet the alias's gate. Otherwise
-        the request fails with 409 `gate_failed`, and the message lists the failed conditions.
+        the request fails with 409 `gate_failed`, and the message lists the failed conditions. So it
+        does if the alias has suites, and a new model was not checked or is below a bound.
 
         Args:
             name: Name of an alias. Send `/` as is or as `%2F`.
@@ -103,7 +107,15 @@ class Aliases(Resource):
                 `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked`
                 for `parity`. The alias keeps its gate if the field is missing; `{}` removes it.
             force: Whether to change the targets even if they do not meet the gate of the alias or
-                that of their job. The history records the failed conditions.
+                that of their job, or the bounds of the suites. The history records the failed
+                conditions.
+            suites: Evals that a new model must pass before the alias points at it. An alias check
+                runs them. The alias keeps its suites if the field is missing; `[]` removes them.
+            schedule: Cron expression in UTC of the times at which the suites are run again on the
+                alias's models. The alias keeps its schedule if the field is missing; null removes
+                it.
+            reason: Reason for `force`, required to override suites. The history and the audit log
+                record it.
             if_none_match: Only `*` is accepted. The request fails with 412 if the alias exists.
             if_match: Expected etag of the alias. The request fails with 412 if the alias has
                 changed since. `*` requires that the alias exists.
@@ -113,7 +125,15 @@ class Aliases(Resource):
             Request(
                 "PUT",
                 at("aliases", name),
-                json=changes_of(model=model, targets=targets, gate=gate, force=force),
+                json=changes_of(
+                    model=model,
+                    targets=targets,
+                    gate=gate,
+                    force=force,
+                    suites=suites,
+                    schedule=schedule,
+                    reason=reason,
+                ),
                 headers={"if-none-match": etag(if_none_match), "if-match": etag(if_match)},
                 options=options,
             ),

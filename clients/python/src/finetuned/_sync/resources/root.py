@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from finetuned._sync.files import Files
     from finetuned._sync.jobs import Advice
     from finetuned._sync.models import ModelExports, Models
+    from finetuned._sync.resources.alias_checks import AliasChecks
     from finetuned._sync.resources.aliases import Aliases
     from finetuned._sync.resources.batches import Batches
     from finetuned._sync.resources.chat import Chat
@@ -48,6 +49,13 @@ class Resources:
         from finetuned._sync.jobs import Advice
 
         return Advice(self._transport)
+
+    @cached_property
+    def alias_checks(self) -> AliasChecks:
+        """Alias checks."""
+        from finetuned._sync.resources.alias_checks import AliasChecks
+
+        return AliasChecks(self._transport)
 
     @cached_property
     def aliases(self) -> Aliases:
