@@ -110,6 +110,7 @@ app.command("error-codes")(reference.error_codes)
 app.command()(maintenance.doctor)
 app.command()(maintenance.plan)
 app.command()(maintenance.rehearse)
+app.command()(maintenance.replay)
 for _name, _help in (
     ("keys", "API keys."),
     ("models", "Base models."),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.common import DataDir, NewDataDir, fail
+from service.cli.common import DataDir, Json, NewDataDir, fail
 
 if TYPE_CHECKING:
     from service.diagnostics.checks import Finding
@@ -109,6 +109,39 @@ def rehearse(
     typer.echo(f"\n{report.as_text()}\nAlso in {output}/rehearsal.md and rehearsal.json.")
     if report.has_failed:
         raise typer.Exit(1)
+
+
+def replay(
+    job: Annotated[str, typer.Argument(help="ID of a job that succeeded.")],
+    steps: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Number of steps from the start of the run.")
+    ] = 3,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Compute steps of a finished training again, and compare them with what is recorded.
+
+    Exits with 5 if they differ.
+    """
+    from service.cli import replay as commands
+    from service.core.storage import StorageError
+    from service.jobs.attempt.replay import NotReplayable
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=as_json)
+
+    try:
+        trained, found = asyncio.run(commands.replay(data_dir, job, steps, tell))
+    except (NotReplayable, StorageError, ValueError) as e:
+        fail(e)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        for finding in found.findings:
+            typer.echo(f"✗ {finding.message}")
+        typer.echo(f"{commands.summary(found)}. It took {commands.time_spent(trained, found)}.")
+    if found.outcome == "different":
+        raise typer.Exit(5)
 
 
 def rebuild(

@@ -3,6 +3,8 @@
     {project}/jobs/{job}/{attempt}/step-{N}/adapter   served; kept
     {project}/jobs/{job}/{attempt}/step-{N}/state     also needed to resume
     {project}/jobs/{job}/{attempt}/adapter            the job's result
+    {project}/jobs/{job}/{attempt}/adapter/replay/{N}-{M}  the state of step N, from which a replay
+                                                      computes step M again
 
 Every path includes the attempt, such as `a1` or `a2-4k9x0d2m`: its number and nonce. So an attempt
 that was presumed dead and comes back cannot overwrite the files of its successor.
@@ -30,9 +32,11 @@ from service import __version__
 from service.core.leases import Leases
 from service.core.storage import Manifest, Storage, StorageCorrupt, StorageMissing
 from service.core.storage.leftovers import Leftovers
+from service.fleet.workers import Capacity
 from service.jobs.records import CheckpointRecord, JobRecord, Jobs
 from service.models.catalogue import BaseModelEntry
 from service.models.model_folder import template_digest
+from service.training.contract.replay import REPLAY_FOLDER
 from service.training.model.base_folder import base_digest
 
 PASSPORT = "passport.json"
@@ -41,10 +45,12 @@ _ADAPTER_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", 
 # out to be unreadable.
 _STATES_KEPT = 2
 _FOLDER = re.compile(r"(?P<folder>.+/a\d+(?:-\w+)?/(?:(?:step-|rounds/)\d+/)?(?:adapter|state))/.+")
+# Those on which the results of a training depend.
+_LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors")
 # Fields of the spec that depend on the worker or the attempt, not on the adapter.
 _NOT_IN_PASSPORT = {"base_model_path", "training_file", "validation_file", "output_dir",
                     "resume_from", "warm_start_path", "attempt", "job_id",
-                    "max_memory_bytes"}  # fmt: skip
+                    "max_memory_bytes", "replay_points", "replay_until"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -125,10 +131,19 @@ async def _download(storage: Storage, record: CheckpointRecord, target: Path) ->
 
 
 async def put_adapter(
-    storage: Storage, job: JobRecord, folder: Path, meta: dict[str, Any]
+    storage: Storage,
+    job: JobRecord,
+    folder: Path,
+    meta: dict[str, Any],
+    replay: Path | None = None,
 ) -> tuple[str, Manifest]:
-    """Upload the job's final adapter and return its storage prefix and manifest."""
+    """Upload the job's final adapter and return its storage prefix and manifest.
+
+    `replay` is the folder with the states for replays.
+    """
     prefix = f"{_attempt_folder(job)}/adapter"
+    for point in sorted(replay.iterdir()) if replay else ():
+        await storage.put_folder(f"{prefix}/{REPLAY_FOLDER}/{point.name}", point)
     return prefix, await storage.put_folder(prefix, folder, meta=meta)
 
 
@@ -198,12 +213,7 @@ def write_passport(
     `data` has the file IDs and digests by role. `run` is the trainer's message about the adapter.
     `environment` has what only the worker knows, such as its device.
     """
-    spec = json.loads(spec_file.read_text("utf-8"))
-    spec = {
-        k: v
-        for k, v in {**spec.pop("hyperparameters"), **spec}.items()
-        if k not in _NOT_IN_PASSPORT
-    }
+    spec = passport_spec(json.loads(spec_file.read_text("utf-8")))
     passport = {
         "version": 1,
         "base_model": {
@@ -228,6 +238,22 @@ def write_passport(
 def all_versions() -> dict[str, str]:
     """Return the versions of all installed packages, by name."""
     return dict(sorted((found.name.lower(), found.version) for found in metadata.distributions()))
+
+
+def passport_spec(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a spec that a passport has; those of hyperparameters are beside them."""
+    fields = {**spec["hyperparameters"], **spec}
+    return {k: v for k, v in fields.items() if k not in {*_NOT_IN_PASSPORT, "hyperparameters"}}
+
+
+def passport_machine(machine: Capacity) -> dict[str, str | None]:
+    """Return what a passport says about the machine: two that are equal should compute alike."""
+    return {"device": machine.device, "device_name": machine.device_name}
+
+
+def own_libraries() -> dict[str, str]:
+    """Return the versions of the libraries that a training depends on."""
+    return {"finetuned": __version__, **installed_versions(_LIBRARIES)}
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:

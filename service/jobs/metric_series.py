@@ -99,8 +99,8 @@ def _short(value: float) -> float:
 async def read_rows(jobs: Jobs, files: Files, job: JobRecord) -> list[dict[str, Any]]:
     """Return the metrics of a job by step, as they are stored."""
     rows = await jobs.metrics_of(job.project_id, job.id)
-    if not rows and job.result_files:
-        rows = await _read_results(files, job)
+    if not rows:
+        rows = await read_results(files, job)
     return rows
 
 
@@ -143,8 +143,10 @@ def _point(row: Mapping[str, Any], names: Container[str]) -> Point:
     return Point(row["step"], steps, figures)
 
 
-async def _read_results(files: Files, job: JobRecord) -> list[dict[str, Any]]:
-    """Read the result file of a job, whose metrics are no longer in its events."""
+async def read_results(files: Files, job: JobRecord) -> list[dict[str, Any]]:
+    """Return the metrics in the result file of a job; none if it has been deleted."""
+    if not job.result_files:
+        return []
     record = await files.records.get(job.project_id, job.result_files[0])
     if record is None:
         return []

@@ -101,6 +101,56 @@ class MixedFile(Stored):
     weight: float
 
 
+class ReplayFinding(Stored):
+    """A difference between what is recorded of a training and what a replay found."""
+
+    code: Literal[
+        "adapter_changed",  # the stored adapter is not the registered one
+        "spec_changed",  # the job's record has other settings than the adapter's passport
+        "rows_changed",  # a file has other rows than those that were trained on
+        "metrics_changed",  # the job's metrics differ from the steps that the trainer wrote
+        "state_refused",  # a kept state is damaged, or of another run
+        "step_differs",  # a step has another loss or gradient
+        "checkpoint_differs",  # the steps lead to another adapter
+    ]
+    message: str
+
+
+class ReplayedWindow(Stored):
+    """Steps that were computed again. Errors are the largest relative differences.
+
+    `weights_error` is relative to the change of the weights in these steps. It is None if the
+    window does not end at an adapter that is stored.
+    """
+
+    first_step: int
+    last_step: int
+    loss_error: float
+    gradient_error: float
+    weights_error: float | None = None
+
+
+class ReplayRecord(Stored):
+    """Result of one replay of a job's training.
+
+    `rows_gone`: files were deleted since, so that no step could be computed again; `findings`
+    cover the rest. `is_same_machine` is whether it has the device and the library versions of the
+    training, which makes any difference on a CPU a finding.
+    """
+
+    created_at: int
+    outcome: Literal["equal", "within_tolerance", "different", "rows_gone"]
+    model: str
+    digest: str  # of the model's folder
+    findings: tuple[ReplayFinding, ...] = ()
+    windows: tuple[ReplayedWindow, ...] = ()
+    gone_files: tuple[str, ...] = ()
+    is_same_machine: bool
+    machine: dict[str, Any]
+    libraries: dict[str, str]
+    seconds: float
+
+
 class JobRecord(AttemptedRecord):
     """A fine-tuning job."""
 
@@ -133,6 +183,7 @@ class JobRecord(AttemptedRecord):
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on the job's evaluation, by key
     baseline_prompt: str | None = None  # the user's, which the evaluation compares with the model
     mlflow_run: MlflowRun | None = None  # receives the metrics
+    replays: tuple[ReplayRecord, ...] = ()  # the last ones, oldest first
     trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None

@@ -91,6 +91,7 @@ class AuditEvent(StrEnum):
     JOB_CANCELLED = "fine_tuning.job.cancelled"
     JOB_PAUSED = "fine_tuning.job.paused"
     JOB_RESUMED = "fine_tuning.job.resumed"
+    JOB_REPLAYED = "fine_tuning.job.replayed"
     EVALUATION_READ = "fine_tuning.job.evaluation.read"
     EVALUATION_REVEALED = "fine_tuning.job.evaluation.revealed"
     EVALUATION_RESTARTED = "fine_tuning.job.evaluation.restarted"

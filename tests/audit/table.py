@@ -37,6 +37,7 @@ OTHERS: Final = {
     AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",
     AuditEvent.MODEL_UNMERGED: "`finetuned-server models unmerge`",
+    AuditEvent.JOB_REPLAYED: "`finetuned-server replay`",
     AuditEvent.MODEL_SIGNED: "`finetuned-server models sign`",
     AuditEvent.BACKUP_CREATED: "`finetuned-server backup`",
     AuditEvent.BACKUP_RESTORED: "`finetuned-server restore`",

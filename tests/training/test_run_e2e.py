@@ -1,7 +1,6 @@
 """Tests of complete runs, as the worker drives them."""
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -284,14 +283,14 @@ def test_kept_states_give_the_last_steps_again(start, make_spec, tmp_path):
     whole = start(make_spec(tmp_path / "out", replay_points=2))
     assert whole.wait() == 0, whole.log.read_text()
     (done,) = whole.of(Succeeded)
-    assert sorted(os.listdir(done.replay_path)) == ["5-8", "9-12"]
+    points = sorted(point.name for point in Path(done.replay_path).iterdir())
+    assert points == ["5-8", "9-12"]
     assert [message.step for message in whole.of(CheckpointSaved)] == [4, 8, 12]
     steps = read_steps(Path(done.adapter_path))
     assert {step: record.loss for step, record in steps.items()} == whole.losses
 
     windows: list[tuple[dict[str, Any], int]] = [({}, 2)]
-    windows += [({"resume_from": f"{done.replay_path}/{point}"}, end)
-                for point, end in (("5-8", 8), ("9-12", 12))]  # fmt: skip
+    windows += [({"resume_from": f"{done.replay_path}/{at}"}, parse_point(at)[1]) for at in points]
     for resumed, end in windows:
         again = start(make_spec(tmp_path / f"again-{end}", replay_until=end, **resumed))
         assert again.wait() == 3, again.log.read_text()
@@ -307,12 +306,12 @@ def test_kept_states_give_the_last_steps_again(start, make_spec, tmp_path):
 
 
 def test_the_state_before_the_best_adapter_is_kept(start, make_spec, tmp_path):
-    """The loss of an adapter that diverges is best at the first evaluation."""
-    validation = write_chats(tmp_path / "valid.jsonl", [("What is 20 and 20?", "Aye, it is 40.")])
+    """What is learned by heart makes other answers less likely."""
+    validation = write_chats(tmp_path / "valid.jsonl", [("Name a fish.", "Haddock, or cod.")])
     alike = {"validation_file": validation, "keep_best": True, "replay_points": 1}
-    run = start(make_spec(tmp_path / "out", learning_rate=0.4, **alike))
+    run = start(make_spec(tmp_path / "out", n_epochs=9, **alike))
     assert run.wait() == 0, run.log.read_text()
     (done,) = run.of(Succeeded)
-    ends = {parse_point(name)[1] for name in os.listdir(done.replay_path)}
-    assert done.adapter_step in ends
-    assert ends <= {done.adapter_step, 12}
+    assert done.adapter_step < 36
+    ends = {parse_point(point.name)[1] for point in Path(done.replay_path).iterdir()}
+    assert ends == {done.adapter_step, 36}

@@ -176,6 +176,7 @@ class AttemptRecorder:
             self.job,
             Path(message.adapter_path),
             self._meta(self.model, message.final_step),
+            Path(message.replay_path) if message.replay_path else None,
         )
         results = await write_results(self.job, self._jobs, self._files)
         model = self._model_record(self.model, artifact, manifest.digest, message.final_step, False)

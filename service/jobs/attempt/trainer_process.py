@@ -31,7 +31,7 @@ from service.jobs.attempt.progress import Phases
 from service.jobs.attempt.recorder import AttemptRecorder, Outcome
 from service.jobs.attempt.reinforcement.rounds import Rounds, create_rounds
 from service.jobs.attempt.serving_check import ServingCheck
-from service.jobs.checkpoints import get_newest_checkpoint, write_passport
+from service.jobs.checkpoints import get_newest_checkpoint, passport_machine, write_passport
 from service.jobs.graders import parse_grader
 from service.jobs.planning.mixture import build_mixture, join_rows, training_files
 from service.jobs.records import JobFailure, JobRecord, Jobs
@@ -153,11 +153,7 @@ class TrainingAttempt:
         if self._is_stopping:
             return Outcome.STOPPED
         self._phases.enter("loading")
-        self._child = await Child.start(
-            [sys.executable, "-m", "service.training", str(spec_file), *self._cluster()],
-            env=environment() | {**offline.VARIABLES, "PYTHONUNBUFFERED": "1"},
-            stderr=self._dir / "trainer.log",
-        )
+        self._child = await self._start_trainer(spec_file)
         if self._is_stopping:  # a stop may arrive while the child is starting
             await self._child.send(encode(StopCommand()))
         try:
@@ -173,6 +169,13 @@ class TrainingAttempt:
         if self._outcome is Outcome.LOST:
             await self._end_after_death(code)
         return self._outcome
+
+    async def _start_trainer(self, spec_file: Path) -> Child:
+        return await Child.start(
+            [sys.executable, "-m", "service.training", str(spec_file), *self._cluster()],
+            env=environment() | {**offline.VARIABLES, "PYTHONUNBUFFERED": "1"},
+            stderr=self._dir / "trainer.log",
+        )
 
     def _report_chats(self, child: Child) -> contextlib.AbstractAsyncContextManager[None]:
         return self._pacing.report_chats_to(child) if self._pacing else contextlib.nullcontext()
@@ -209,6 +212,18 @@ class TrainingAttempt:
             await self._child.kill()
 
     async def _write_spec(self) -> Path:
+        path = self._dir / "spec.json"
+        spec = await self._build_spec(
+            resume_from=await get_newest_checkpoint(
+                self._storage, self._jobs, self.job, self._dir, warn=self._warn
+            ),
+            replay_points=0 if self.job.grader else self._settings.replay_points,
+        )
+        path.write_text(spec.model_dump_json(), encoding="utf-8")
+        return path
+
+    async def _build_spec(self, **more: Any) -> TrainSpec:
+        """Download what the trainer reads, and return its spec with the fields of `more`."""
         job, chosen = self.job, self.job.resolved
         training, mixture = await self._training_rows()
         validation = None
@@ -218,7 +233,7 @@ class TrainingAttempt:
             )
             self._data["validation"] = _provenance(record)
         self._row_files = {"training": training, "validation": validation or training}
-        spec = TrainSpec(
+        return TrainSpec(
             job_id=job.id,
             attempt=job.attempt,
             base_model=job.model,
@@ -228,9 +243,6 @@ class TrainingAttempt:
             validation_file=validation,
             keeps_test_rows=job.keeps_test_rows,
             output_dir=self._dir / "out",
-            resume_from=await get_newest_checkpoint(
-                self._storage, self._jobs, job, self._dir, warn=self._warn
-            ),
             seed=job.seed,
             method=METHODS[job.method].spec_name,
             hyperparameters=chosen,
@@ -249,10 +261,8 @@ class TrainingAttempt:
             device=self._machine.device,
             rank_timeout_s=self._settings.trainer_rank_timeout_s,
             **self._devices(chosen.batch_size),
+            **more,
         )
-        path = self._dir / "spec.json"
-        path.write_text(spec.model_dump_json(), encoding="utf-8")
-        return path
 
     async def _training_rows(self) -> tuple[Path, tuple[MixedRows, ...]]:
         """Download the rows of all training files to one file."""
@@ -391,7 +401,8 @@ class TrainingAttempt:
         """Check that the engine can serve the adapter, and write its passport."""
         if not await self._fits(adapter):
             return False
-        run = message.model_dump(exclude={"type", "path", "adapter_path"}, exclude_none=True)
+        hidden = {"type", "path", "adapter_path", "replay_path"}
+        run = message.model_dump(exclude=hidden, exclude_none=True)
         await asyncio.to_thread(
             write_passport,
             adapter,
@@ -400,8 +411,7 @@ class TrainingAttempt:
             data=self._data,
             run=run,
             environment={
-                "device": self._machine.device,
-                "device_name": self._machine.device_name,
+                **passport_machine(self._machine),
                 "image": self._settings.image,
             },
         )
@@ -475,7 +485,7 @@ class TrainingAttempt:
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         log.warning("the trainer %s; its last output is in the log", how)
-        _log_tail(self._dir / "trainer.log")
+        log_tail(self._dir / "trainer.log")
         await self._recorder.event(
             f"The trainer {how} before it finished", "warn", {"exit_code": code}
         )
@@ -490,7 +500,7 @@ def _provenance(file: FileRecord) -> dict[str, Any]:
     }
 
 
-def _log_tail(path: Path, lines: int = 20) -> None:
+def log_tail(path: Path, lines: int = 20) -> None:
     """Log the end of the trainer's stderr; by the trainer's own rule, it has no training text."""
     for line in _read(path).splitlines()[-lines:]:
         log.warning("trainer: %s", line[:500])

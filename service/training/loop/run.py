@@ -478,7 +478,10 @@ def _note_perplexity(trainer: AdapterTrainer, channel: Channel) -> None:
 
 
 def _save_result(model: Any, result: Path, steps: Mapping[int, StepRecord]) -> None:
-    """Save the finished adapter and the steps of its run in its own folder, which appears complete or not at all."""
+    """Save the finished adapter and the steps of its run in a folder.
+
+    It appears complete or not at all.
+    """
     partial = result.with_name("adapter.partial")
     for folder in (result, partial):
         shutil.rmtree(folder, ignore_errors=True)

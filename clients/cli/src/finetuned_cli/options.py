@@ -50,7 +50,7 @@ SERVER_COMMANDS: Final = frozenset(
             "inference",
         ),
         *("metrics", "new-master-key", "openapi", "plan", "rebuild", "redis-acl", "rehearse"),
-        *("restore", "rotate-master-key", "up", "worker"),
+        *("replay", "restore", "rotate-master-key", "up", "worker"),
     }
 )
 
