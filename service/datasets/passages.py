@@ -164,6 +164,19 @@ def extract_page_text(source: str) -> PlainText:
     return PlainText("".join(reader.parts), reader.starts, reader.sources)
 
 
+_TAG: Final = re.compile(r"<[a-zA-Z/!]")
+_BLANK_LINES: Final = re.compile(r"\s*\n\s*\n\s*")
+_LINE_END: Final = re.compile(r" *\n *")
+
+
+def html_text(source: str) -> str:
+    """Return the text of a message in HTML, with a blank line between paragraphs."""
+    if _TAG.search(source) is None:
+        return html.unescape(source).strip()
+    text = _LINE_END.sub("\n", extract_page_text(source).text.replace("\xa0", " "))
+    return _BLANK_LINES.sub("\n\n", text).strip()
+
+
 class _Reader(HTMLParser):
     def __init__(self, source: str) -> None:
         super().__init__(convert_charrefs=False)

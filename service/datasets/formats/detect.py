@@ -12,12 +12,12 @@ import zipfile
 from pathlib import Path
 
 from service.datasets.checks.issues import refuse
+from service.datasets.formats.chat_apps import is_whatsapp
 from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
 from service.datasets.formats.decompression import ZIP_DAMAGE
 from service.datasets.formats.documents import document_kind, signature_of
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
-from service.datasets.formats.tool_exports import is_whatsapp
 from service.datasets.formats.turn_forms import are_turns
 from service.datasets.rows.lines import UTF8_BOM, parse
 
