@@ -95,12 +95,12 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> Iterato
     named = {author for author, role in roles.items() if role == "assistant"}
     if posts and not named and not any(post.is_bot for post in posts):
         raise refuse("no_assistant", count=len({post.names[0] for post in posts}))
-    chats: dict[tuple[str | None, str | None], list[Post]] = {}
+    chats: dict[tuple[str, str], list[Post]] = {}
     for post in posts:
-        chats.setdefault((post.room, post.thread), []).append(post)
-    for (_, thread), chat in chats.items():
-        chat = _in_order(chat)
-        for talk in [chat] if thread is not None else _at_silences(chat):
+        chats.setdefault((str(post.room), str(post.thread)), []).append(post)
+    for unordered in chats.values():
+        chat = _in_order(unordered)
+        for talk in [chat] if chat[0].thread is not None else _at_silences(chat):
             turns: list[Row] = []
             for post in talk:
                 is_assistant = bool(named.intersection(post.names)) if named else post.is_bot
@@ -192,7 +192,7 @@ _DISCORD_NOTES: Final = frozenset(
 
 
 def _discord(value: Row) -> Iterator[Post]:
-    if value.get("type") in _DISCORD_NOTES:
+    if str(value.get("type")) in _DISCORD_NOTES:
         return
     author = value["author"]
     texts = [value.get("content") or at_path(value, "forwardedMessage", "content")]
@@ -249,10 +249,10 @@ def _teams(value: Row) -> Iterator[Post]:
         if at_path(body, "contentType") != "text":
             text = html_text(_EMOJI.sub(r"\1", text))
         sender = one.get("from")
-        user, bot = (at_path(sender, kind) or {} for kind in ("user", "application"))
+        user, bot = (at_path(sender, kind) for kind in ("user", "application"))
         in_channel = value.get("channelIdentity") is not None or value.get("replyToId") is not None
         yield Post(
-            _names(*(who.get(key) for who in (user, bot) for key in ("displayName", "id"))),
+            _names(*(at_path(who, key) for who in (user, bot) for key in ("displayName", "id"))),
             text if not one.get("subject") else f"{one['subject']}\n\n{text}",
             seconds(one.get("createdDateTime")),
             is_bot=not user and bool(bot),
@@ -279,7 +279,8 @@ _WHATSAPP: Final = re.compile(
     r"[\u200e\u200f]*(\[)?(\d{1,4}[./-] ?\d{1,2}[./-] ?\d{1,4})[.,]?(?: (?:klo|um|kl\.))? "
     r"(?P<before>上午|下午|午前|午後|오전|오후)? ?"
     r"(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.]\d{2})?"
-    r"(?:\s?(?P<after>[AaPp])\.?\s?[Mm]\.?)?(?(1)\]|(?: -|:)) (?P<text>.*)"
+    r"(?:\s?(?P<after>[AaPp])\.?\s?[Mm]\.?)?(?(1)\]|(?: -|:)) "
+    r"(?!(?:DEBUG|INFO|WARN|ERROR|CRITICAL)\w*:)(?P<text>.*)"  # the last are logs of programs
 )
 _AFTERNOON: Final = ("P", "p", "下午", "午後", "오후")
 # Texts of the app in place of a message, a file without its name, and a mark after the text. On

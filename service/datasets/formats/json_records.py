@@ -50,7 +50,7 @@ def read_json(path: Path, log: IssueLog) -> Iterator[Record]:
         file.seek(start)
         head = file.read(_HEAD_BYTES)
     rows_at = find_rows(head) or 0
-    if rows_at > 0:
+    if rows_at > 0 and _ROWS_KEY.search(head[:rows_at].rstrip()[-40:]):
         _check_arrays(path, start, log)
     cutter = _Cutter(1 + head.count(b"\n", 0, rows_at), is_embedded=rows_at > 0)
     with FileSlice(path, start + rows_at) as stream:

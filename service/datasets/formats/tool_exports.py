@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 from service.datasets.formats.chat_apps import (
@@ -50,13 +51,30 @@ def _joined(blocks: Any, *types: str) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
+def _spoken(blocks: Any, *types: str) -> str:
+    """Return the text of a model's answer, whose sentences continue in the next block.
+
+    Other blocks between them, such as calls, end a paragraph.
+    """
+    if isinstance(blocks, str):
+        return blocks
+    runs = [""]
+    for block in objects(blocks):
+        text = block.get("text", block.get("refusal"))
+        if block.get("type") in types and isinstance(text, str):
+            runs[-1] += text
+        else:
+            runs.append("")
+    return "\n\n".join(run for run in runs if run.strip())
+
+
 # Chats with models
 
 
 def _path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
     """Return the nodes from the root to a leaf. Nodes aside are edited or repeated messages."""
     path: list[Row] = []
-    while (node := nodes.get(leaf)) is not None and len(path) < min(_MAX_PATH, len(nodes)):
+    while (node := nodes.get(str(leaf))) is not None and len(path) < min(_MAX_PATH, len(nodes)):
         path.append(node)
         leaf = node.get(parent)
     return path[::-1]
@@ -64,13 +82,15 @@ def _path_to(leaf: Any, nodes: Mapping[Any, Row], parent: str) -> list[Row]:
 
 def _chatgpt(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
     nodes = {name: node for name, node in value["mapping"].items() if isinstance(node, dict)}
-    turns = []
+    turns: list[Row] = []
     for node in _path_to(value["current_node"], nodes, "parent"):
         role = at_path(node, "message", "author", "role")
         parts = at_path(node, "message", "content", "parts")
         if role in ("user", "assistant") and isinstance(parts, list):
             text = "".join(part for part in parts if isinstance(part, str))
-            if text.strip():
+            if text.strip() and role == "assistant" and turns and turns[-1]["role"] == role:
+                turns[-1]["content"] += f"\n\n{text}"  # it went on after a tool
+            elif text.strip():
                 turns.append({"role": role, "content": text})
     yield {"conversations": turns}
 
@@ -78,7 +98,7 @@ def _chatgpt(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
 def _claude(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
     messages = objects(value["chat_messages"])
     if any(message.get("parent_message_uuid") for message in messages):
-        nodes = {message.get("uuid"): message for message in messages}
+        nodes = {str(message.get("uuid")): message for message in messages}
         leaf = value.get("current_leaf_message_uuid") or messages[-1].get("uuid")
         messages = _path_to(leaf, nodes, "parent_message_uuid")
     turns = [{"from": one.get("sender"), "value": _claude_text(one)} for one in messages]
@@ -89,7 +109,7 @@ def _claude(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
 def _claude_text(message: Row) -> str:
     # The field `text` has "This block is not supported" in place of blocks with tools.
     blocks = message.get("content")
-    texts = [_joined(blocks, "text") if blocks else message.get("text")]
+    texts = [_spoken(blocks, "text") if blocks else message.get("text")]
     texts += [one.get("extracted_content") for one in objects(message.get("attachments"))]
     return "\n\n".join(text for text in texts if isinstance(text, str) and text.strip())
 
@@ -131,7 +151,7 @@ def _with_tools(messages: list[Row], tools: Any, schema: str) -> Row:
 
 
 _FUNCTIONS: Final = ("function", "custom")
-_ANTHROPIC: Final = frozenset(("tool_use", "tool_result", "thinking", "redacted_thinking"))
+_ANTHROPIC: Final = ("tool_use", "tool_result", "thinking", "redacted_thinking")
 # Reasoning, and calls of tools that the provider runs. Other blocks stay, for the checks.
 _LEFT_OUT: Final = (*_ANTHROPIC, "server_tool_use", "fallback")
 
@@ -143,8 +163,7 @@ def _is_anthropic(value: Row) -> bool:
         for block in objects(message.get("content"))
     ]
     return any(
-        block.get("type") in _ANTHROPIC or str(block.get("type")).startswith("server_tool")
-        for block in blocks
+        str(block.get("type")).startswith((*_ANTHROPIC, "server_tool")) for block in blocks
     ) or any("input_schema" in tool for tool in objects(value.get("tools")))
 
 
@@ -152,7 +171,7 @@ def _anthropic(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
     messages: list[Row] = []
     if system := _joined(value.get("system"), "text"):
         messages.append({"role": "system", "content": system})
-    said = objects(value["messages"])
+    said = objects(value.get("messages"))
     if value.get("role") == "assistant" and isinstance(value.get("content"), list):
         said = [*said, value]  # a request with its response
     for message in said:
@@ -162,7 +181,7 @@ def _anthropic(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
                 answer = _joined(block.get("content"), "text")
                 call = block.get("tool_use_id")
                 messages.append({"role": "tool", "tool_call_id": call, "content": answer})
-        content = _anthropic_content(blocks)
+        content = _anthropic_content(blocks, _spoken if role == "assistant" else _joined)
         if content or isinstance(blocks, str):
             messages.append({"role": role, "content": content})
         calls = [
@@ -175,7 +194,7 @@ def _anthropic(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
     yield _with_tools(messages, value.get("tools"), "input_schema")
 
 
-def _anthropic_content(blocks: Any) -> Any:
+def _anthropic_content(blocks: Any, join: Callable[..., str]) -> Any:
     """Return the text of blocks, or the blocks if one is neither text nor left out."""
     if isinstance(blocks, str):
         return blocks
@@ -187,7 +206,11 @@ def _anthropic_content(blocks: Any) -> Any:
             kept.append({"type": "text", "text": at_path(source, "data")})
         elif kind not in _LEFT_OUT and not kind.endswith("_tool_result"):
             kept.append(block)
-    return kept if any(block.get("type") != "text" for block in kept) else _joined(kept, "text")
+        elif kept:
+            kept.append({"type": "left_out"})
+    if any(block.get("type") not in ("text", "left_out") for block in kept):
+        return [block for block in kept if block.get("type") != "left_out"]
+    return join(kept, "text")
 
 
 _RESPONSE_ITEMS: Final = frozenset(
@@ -195,11 +218,14 @@ _RESPONSE_ITEMS: Final = frozenset(
 )
 
 
+_RESPONSE_TEXTS: Final = ("input_text", "output_text", "text", "refusal")
+
+
 def _is_responses(value: Row) -> bool:
     items = [one for key in ("input", "items", "output") for one in objects(value.get(key))]
-    kinds = {item.get("type") for item in items}
-    texts = {block.get("type") for item in items for block in objects(item.get("content"))}
-    return bool(kinds & _RESPONSE_ITEMS) or bool(texts & {"input_text", "output_text"})
+    kinds = {str(item.get("type")) for item in items}
+    texts = {str(block.get("type")) for item in items for block in objects(item.get("content"))}
+    return bool(kinds & _RESPONSE_ITEMS) or bool(texts & {"input_text", "output_text", "refusal"})
 
 
 def _responses(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
@@ -230,10 +256,9 @@ def _responses(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
 def _item_content(item: Row) -> Any:
     """Return the text of a message, or its blocks if one is a picture or a file."""
     blocks = item.get("content")
-    kinds = {block.get("type") for block in objects(blocks)}
-    if kinds <= {"input_text", "output_text", "text", "refusal"}:
-        refusals = [str(block["refusal"]) for block in objects(blocks) if "refusal" in block]
-        return "\n".join([_joined(blocks, "input_text", "output_text", "text"), *refusals]).strip()
+    if all(block.get("type") in _RESPONSE_TEXTS for block in objects(blocks)):
+        join = _spoken if item.get("role") == "assistant" else _joined
+        return join(blocks, *_RESPONSE_TEXTS)
     return blocks
 
 
@@ -264,7 +289,7 @@ def _gemini_text(parts: list[Row]) -> Any:
     """Return the text of parts without thoughts, or the parts if one is a picture or a file."""
     kept = [part for part in parts if not part.get("thought")]
     texts = [part.get("text") for part in kept]
-    return "\n".join(map(str, texts)) if all(isinstance(one, str) for one in texts) else kept
+    return "".join(map(str, texts)) if all(isinstance(one, str) for one in texts) else kept
 
 
 def _add_gemini(messages: list[Row], turn: Row) -> None:
@@ -324,6 +349,20 @@ def _lower_types(schema: Any) -> Any:
     }
 
 
+def _logged(value: Row, roles: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the row of a request with its response, in a log or in the result of a batch."""
+    call: Row = {}
+    for key in ("request", "response"):
+        body = value[key].get("body")
+        call |= body if isinstance(body, dict) else value[key]
+    if choices := objects(call.get("choices")):
+        messages = [*objects(call.get("messages")), choices[0].get("message")]
+        tools = {"tools": call["tools"]} if call.get("tools") else {}
+        yield {"messages": messages, **tools}
+    elif (export := find_export(call)) is not None:
+        yield from export.rows(call, roles)
+
+
 def _is_llama_factory(value: Row) -> bool:
     return any(
         isinstance(block.get("value"), str) and "type" in block
@@ -355,6 +394,8 @@ def _pairs(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
 
 # Trees of answers
 
+_MAX_DEPTH: Final = 60  # of a thread
+
 
 def is_tree_message(value: Any) -> bool:
     """Return whether a value is a single message of Open Assistant."""
@@ -363,11 +404,15 @@ def is_tree_message(value: Any) -> bool:
 
 def join_trees(messages: Iterable[Row]) -> Iterator[Row]:
     """Yield the conversations in single messages of Open Assistant, which name their parents."""
-    replies: dict[Any, list[Row]] = {}
+    replies: dict[str | None, list[Row]] = {}
+    seen: set[str] = set()
     for message in messages:
-        replies.setdefault(message.get("parent_id"), []).append(message)
+        parent, name = message.get("parent_id"), str(message["message_id"])
+        if name not in seen:  # or a tree could have loops
+            seen.add(name)
+            replies.setdefault(None if parent is None else str(parent), []).append(message)
     for root in replies.get(None, []):
-        yield from _threads([], root, lambda node: replies.get(node.get("message_id"), []))
+        yield from _threads([], root, lambda node: replies.get(str(node["message_id"]), []))
 
 
 def _tree(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
@@ -379,9 +424,10 @@ def _threads(before: list[Row], node: Row, replies: Callable[[Row], list[Row]]) 
     turns = [*before, {"from": node.get("role"), "value": node.get("text")}]
     good = [one for one in replies(node) if not one.get("deleted")]
     good = [one for one in good if one.get("review_result") is not False]
+    good = good if len(turns) < _MAX_DEPTH else []
     if node.get("role") == "prompter":
         good = sorted(good, key=_rank)[:1]
-    elif not good or len(turns) >= _MAX_DEPTH:
+    elif not good:
         yield {"conversations": turns}
         return
     found = [row for one in good for row in _threads(turns, one, replies)]
@@ -391,16 +437,14 @@ def _threads(before: list[Row], node: Row, replies: Callable[[Row], list[Row]]) 
         yield {"conversations": turns}
 
 
-_MAX_DEPTH: Final = 60
-
-
 def _rank(message: Row) -> float:
     rank = seconds(message.get("rank"))  # pandas writes NaN for no rank
     return math.inf if rank is None or math.isnan(rank) else rank
 
 
 def _thread(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
-    turns = [{"from": one.get("role"), "value": one.get("text")} for one in value["thread"]]
+    said = objects(value["thread"])
+    turns = [{"from": one.get("role"), "value": one.get("text")} for one in said]
     yield {"conversations": turns}
 
 
@@ -522,12 +566,11 @@ def _argilla_flat(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
     responses: dict[str, list[Row]] = {}
     for column, values in value.items():
         if column.endswith(_FLAT):
-            states = value.get(f"{column}.status") or []
-            listed = values if isinstance(values, list) else [values]
-            responses[column.removesuffix(_FLAT)] = [
-                {"value": one, "status": states[at] if at < len(states) else None}
-                for at, one in enumerate(listed)
-            ]
+            states = value.get(f"{column}.status")
+            if isinstance(values, list) and isinstance(states, list):
+                responses[column.removesuffix(_FLAT)] = [
+                    {"value": one, "status": status} for one, status in zip_longest(values, states)
+                ]
     fields = {
         name: one
         for name, one in value.items()
@@ -549,14 +592,13 @@ def _desk(posts: Iterable[Post]) -> Iterator[Row]:
 
 def _zendesk(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
     ticket = value["ticket"] if isinstance(value.get("ticket"), dict) else value
-    people = {user.get("id"): user.get("role") for user in objects(value.get("users"))}
-    copied = ("collaborator_ids", "email_cc_ids", "follower_ids")
-    customers = {one for key in copied for one in ticket.get(key) or ()}
-    customers -= {ticket.get("assignee_id")}
-    requester = ticket.get("requester")
-    customers |= {ticket.get("requester_id"), at_path(requester, "id")} - {None}
+    people = {str(user.get("id")): user.get("role") for user in objects(value.get("users"))}
+    copied = [ticket.get(key) for key in ("collaborator_ids", "email_cc_ids", "follower_ids")]
+    customers = {str(one) for ids in copied if isinstance(ids, list) for one in ids}
+    customers -= {str(ticket.get("assignee_id"))}
+    customers |= {str(ticket.get("requester_id")), str(at_path(ticket, "requester", "id"))}
 
-    def is_staff(author: Any) -> bool:
+    def is_staff(author: str) -> bool:
         role = people.get(author)
         return role in ("agent", "admin") if role else author not in customers
 
@@ -566,7 +608,7 @@ def _zendesk(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:
             str(comment.get("plain_body") or comment.get("body") or "").replace("&nbsp;", " ")
             or html_text(str(comment.get("html_body") or "")),
             seconds(comment.get("created_at")),
-            is_bot=is_staff(comment.get("author_id")),
+            is_bot=is_staff(str(comment.get("author_id"))),
             thread="",
         )
         for comment in objects(value.get("comments") or ticket.get("comments"))
@@ -609,6 +651,10 @@ _EXPORTS: Final = (
     Export(lambda v: isinstance(v.get("chat_messages"), list), _claude),
     Export(lambda v: "current_node" in v and isinstance(v.get("mapping"), dict), _chatgpt),
     Export(lambda v: bool(messages_inside(v)), _chats_inside),
+    Export(
+        lambda v: isinstance(v.get("request"), dict) and isinstance(v.get("response"), dict),
+        _logged,
+    ),
     Export(_is_anthropic, _anthropic),
     Export(_is_responses, _responses),
     Export(_is_gemini, _gemini),

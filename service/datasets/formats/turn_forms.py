@@ -165,7 +165,7 @@ def parse_prompt(text: Any) -> list[Row] | None:
 
 def strip_next_turn(text: str) -> str:
     """Return an answer without the marker of a next turn at its end."""
-    return _NEXT_TURN.sub("", text).strip()
+    return _ENDINGS.sub("", _NEXT_TURN.sub("", text)).strip()
 
 
 def _split_at_markers(text: Any) -> Iterator[tuple[str, list[Row]]]:

@@ -63,6 +63,8 @@ def _iso(at: int) -> str:
 def _model_chats() -> Iterator[Case]:
     # claude.ai's data export: schema/claude-json-schema.json of brandtcormorant/claude-json-schema;
     # parents, and the text in place of other blocks, as published programs that read it expect
+    rows = [chat(SHOP[0][0], f"Let me look.\n\n{SHOP[0][1]}")]
+    yield Case(TOPIC, "ChatGPT with a tool", _json([_chatgpt()]), rows)
     talks = [_claude(*pair) for pair in SHOP]
     empty = {"uuid": "0", "name": "", "account": {"uuid": "2"}, "chat_messages": []}
     yield Case(TOPIC, "claude.ai", _json([empty, *talks], 2), chats(SHOP))
@@ -87,6 +89,20 @@ def _model_chats() -> Iterator[Case]:
     ]
     rows = [chat(f"{SHOP[0][0]}\n\nMon closed", SHOP[0][1])]
     yield Case(TOPIC, "claude.ai with a pasted text", _json([pasted]), rows)
+
+
+def _chatgpt() -> Row:
+    """An answer that went on after a tool, and one that was written again."""
+    said = [("user", SHOP[0][0]), ("assistant", "Let me look."), ("tool", "closed")]
+    said += [("assistant", SHOP[0][1])]
+    nodes: Row = {"root": {"id": "root", "message": None, "parent": None, "children": ["0"]}}
+    for at, (role, text) in enumerate(said):
+        content = {"content_type": "text", "parts": [text]}
+        message = {"id": str(at), "author": {"role": role, "name": None}, "content": content}
+        node = {"id": str(at), "message": message, "parent": str(at - 1) if at else "root"}
+        nodes[str(at)] = node | {"children": []}
+    nodes["old"] = {**nodes["1"], "id": "old"}
+    return {"title": "Shop", "create_time": 1.0, "mapping": nodes, "current_node": "3"}
 
 
 def _claude(ask: str, answer: str) -> Row:
@@ -155,6 +171,13 @@ def _model_apis() -> Iterator[Case]:
     picture = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
     shown = {**anthropic, "messages": [{"role": "user", "content": [picture]}, answer]}
     yield Case(TOPIC, "Anthropic's picture", jsonl([shown]), None, {}, "unsupported_content")
+    pieces = [{"type": "text", "text": text} for text in ("It opens ", "at nine", ".")]
+    cited: Row = {
+        "messages": [*_messages("When?", "")[:1], {"role": "assistant", "content": pieces}]
+    }
+    cited["messages"][1]["content"].insert(0, {"type": "thinking", "thinking": "…"})
+    rows = [chat("When?", "It opens at nine.")]
+    yield Case(TOPIC, "Anthropic's text in cited pieces", jsonl([cited]), rows)
     # OpenAI's Responses API: openai 3.57, types/responses/response_output_item.py,
     # response_input_item.py, function_tool.py
     responses = _responses()
@@ -166,9 +189,28 @@ def _model_apis() -> Iterator[Case]:
     responses["input"] = [{"type": "message", "role": "user", "content": asked}]
     rows = [_truth("Let me look.")]
     yield Case(TOPIC, "OpenAI's response with a text and a call", jsonl([responses]), rows)
+    refused: Row = {"type": "message", "role": "assistant", "id": "msg_2", "status": "completed"}
+    refused |= {"content": [{"type": "refusal", "refusal": "I cannot say."}]}
+    rows = [chat("Who?", "I cannot say.")]
+    yield Case(TOPIC, "OpenAI's refusal", jsonl([{"input": "Who?", "output": [refused]}]), rows)
+    # A request with its response: openai 3.57, types/chat/chat_completion.py, and batch lines of
+    # Gemini's API
+    calls: list[Row] = [
+        {"request": {"model": "m", "messages": said[:1]}, "response": {"choices": [choice]}}
+        for said in (_messages(*pair) for pair in SHOP)
+        for choice in [{"index": 0, "finish_reason": "stop", "message": said[1]}]
+    ]
+    yield Case(TOPIC, "logged calls", jsonl(calls), chats(SHOP))
+    answered = [_gemini(*pair) for pair in SHOP]
+    keys = ("systemInstruction", "contents")
+    batch = [
+        {"key": "1", "request": {key: line[key] for key in keys}, "response": line}
+        for line in answered
+    ]
+    kind = [chat(*pair, system=SYSTEM) for pair in SHOP]
+    yield Case(TOPIC, "Gemini's batches", jsonl(batch), kind)
     # Gemini's API: google/genai/types.py (Content, Part, FunctionCall, FunctionResponse, Tool) of
     # googleapis/python-genai
-    kind = [chat(*pair, system=SYSTEM) for pair in SHOP]
     yield Case(TOPIC, "Gemini", jsonl([_gemini(*pair) for pair in SHOP]), kind)
     yield Case(TOPIC, "Gemini's functions", jsonl([_gemini_call()]), [_truth(call_id="call_1")])
     # LLaMA-Factory: data/README.md (sharegpt), data/glaive_toolcall_en_demo.json,
@@ -367,6 +409,17 @@ def _templates() -> Iterator[Case]:
     text = f"{given}### Instruction:\nTranslate.\n\n### Input:\nGuten Tag\n\n### Response:\nHello"
     rows = [chat("Translate.\n\nGuten Tag", "Hello")]
     yield Case(TOPIC, "Alpaca's template with an input", jsonl([{"text": text}]), rows)
+    for name, template in TEMPLATES.items():
+        if name in ("Phi 3's", "Gemma's", "Qwen's", "Llama 3's", "Zephyr's"):
+            head, turn, _ = _parts_of(template)
+            first, second, _ = turn.split("{}")
+            ended = [
+                (head + first + ask + second, answer + turn.split("{}")[2]) for ask, answer in SHOP
+            ]
+            pairs = [{"prompt": ask, "completion": answer} for ask, answer in ended]
+            system = SYSTEM if SYSTEM in template else None
+            rows = [chat(*pair, system=system) for pair in SHOP]
+            yield Case(TOPIC, f"prompts in {name} template", jsonl(pairs), rows)
     tool = "<|im_start|>user\nQ<|im_end|>\n<|im_start|>tool\nclosed<|im_end|>\n"
     kept = [{"text": tool + "<|im_start|>assistant\nNo.<|im_end|>"}]
     yield Case(TOPIC, "a template with a role that is not read", jsonl(kept), kept)
@@ -847,6 +900,9 @@ def _whatsapp() -> Iterator[Case]:
     }
     for name, form in forms.items():
         yield Case(TOPIC, f"WhatsApp {name}", _lines(said, form).encode(), rows, ROLES)
+    log = "2026-05-01 10:00:00 - INFO: started\n2026-05-01 10:00:01 - WARNING: slow\n"
+    text = [{"text": log.strip()}]
+    yield Case(TOPIC, "a log", log.encode(), text, {"container": "text"})
     notes = [
         ("Shop", "\u200eMessages and calls are end-to-end encrypted.", 0),
         ("Ann", "<Media omitted>", 0),
