@@ -20,9 +20,9 @@ import msgspec
 from service.datasets.checks.issues import DatasetError
 from service.datasets.formats.documents import (
     DocumentText,
+    binary_kind,
     document_kind,
     extract_text,
-    signature_of,
 )
 from service.datasets.formats.encoding_detection import codec_by_escapes, guess_legacy
 from service.datasets.formats.encodings import codec_by_mark, codec_for, decode
@@ -67,22 +67,6 @@ class Passages(msgspec.Struct, frozen=True):
 
 HEAD_BYTES: Final = 4096
 ACCEPTED: Final = "PDF, DOCX, PPTX, EPUB, HTML, Markdown and plain text"
-
-# Control characters that do not occur in text, unlike tab, newline, form feed, carriage return, and
-# the escape of ISO-2022. VISCII and TCVN use a few others as rare letters.
-_CONTROLS: Final = frozenset(range(32)) - {9, 10, 12, 13, 27}
-_MAX_CONTROL_SHARE: Final = 0.02
-
-
-def binary_kind(head: bytes) -> str | None:
-    """Return the kind of a binary file, such as "a PDF", or None if the file may be text."""
-    if (kind := signature_of(head)) is not None:
-        return kind
-    if codec_by_mark(head):
-        return None
-    controls = sum(head.count(code) for code in _CONTROLS)
-    return "a binary file" if b"\0" in head or controls > _MAX_CONTROL_SHARE * len(head) else None
-
 
 _META_CHARSET: Final = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE
@@ -164,6 +148,19 @@ def extract_page_text(source: str) -> PlainText:
     return PlainText("".join(reader.parts), reader.starts, reader.sources)
 
 
+_TAG: Final = re.compile(r"<[a-zA-Z/!]")
+_BLANK_LINES: Final = re.compile(r"\s*\n\s*\n\s*")
+_LINE_END: Final = re.compile(r" *\n *")
+
+
+def html_text(source: str) -> str:
+    """Return the text of a message in HTML, with a blank line between paragraphs."""
+    if _TAG.search(source) is None:
+        return html.unescape(source).strip()
+    text = _LINE_END.sub("\n", extract_page_text(source).text.replace("\xa0", " "))
+    return _BLANK_LINES.sub("\n\n", text).strip()
+
+
 class _Reader(HTMLParser):
     def __init__(self, source: str) -> None:
         super().__init__(convert_charrefs=False)
@@ -173,6 +170,7 @@ class _Reader(HTMLParser):
         self._source = source
         self._length = 0
         self._hidden: list[str] = []
+        self._preformatted = 0
         self._lines = [0, *(match.end() for match in re.finditer("\n", source))]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -182,6 +180,7 @@ class _Reader(HTMLParser):
         elif tag in _HIDDEN:
             self._hidden.append(tag)
         elif tag in _BLOCKS:
+            self._preformatted += tag == "pre"
             self._between(f"\n\n{_HEADINGS[tag]} " if tag in _HEADINGS else "\n\n")
         elif tag == "br":
             self._between("\n")
@@ -193,12 +192,16 @@ class _Reader(HTMLParser):
             if tag == self._hidden[-1]:
                 self._hidden.pop()
         elif tag in _BLOCKS:
+            self._preformatted = max(0, self._preformatted - (tag == "pre"))
             self._between("\n\n")
 
     def handle_data(self, data: str) -> None:
         if self._hidden:
             return
         at = self._at()
+        if self._preformatted:
+            self._add(data, at)
+            return
         end = 0
         for space in _SPACES.finditer(data):
             self._add(data[end : space.start()], at + end)

@@ -11,7 +11,8 @@ from service.core import clock, ids
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import Storage
 from service.datasets.contract.tasks import PassagesSpec
-from service.datasets.passages import ACCEPTED, HEAD_BYTES, Document, Passage, binary_kind
+from service.datasets.formats.documents import binary_kind
+from service.datasets.passages import ACCEPTED, HEAD_BYTES, Document, Passage
 from service.files.curation.dataset_process import DatasetProcess, DatasetTaskFailed, fetch
 from service.files.records import FileRecord, Files, Purpose
 from service.generation.records import GenerationFault, GenerationRecord

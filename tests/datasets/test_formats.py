@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 
 from service.datasets.checks.issues import DatasetError, IssueLog
 from service.datasets.contract.tasks import ConvertResult
+from service.datasets.formats.chat_apps import is_whatsapp
 from service.datasets.formats.convert import convert
 from service.datasets.formats.decompression import extract, unpack
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.tool_exports import is_whatsapp
 from tests.datasets.office_documents import docx, epub, pdf, pptx
 from tests.datasets.support import canonical_form, jsonl
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import openpyxl
 import pytest
 
@@ -17,6 +20,7 @@ from service.datasets.contract.tasks import CleanOptions, ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.encodings import decode
 from service.datasets.formats.options import FormatOptions
+from tests.datasets.file_cases import tool_exports
 from tests.datasets.file_cases.encodings import encoded
 from tests.datasets.file_cases.score import verdicts
 from tests.datasets.support import clean, jsonl
@@ -547,13 +551,42 @@ def test_tools_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     assert first(tmp_path, jsonl([row])) == ([{"role": "system", "content": "s"}, QUESTION], [])
 
 
+ODD: list[Any] = [None, -1.5, True, "x", [], {}, [[]], ["x"], [None], [{}], {"type": None}]
+
+
+def test_no_value_of_an_export_stops_the_reading(tmp_path: Path) -> None:
+    draw, source = random.Random(9), tmp_path / "source"
+    for case in tool_exports.cases():
+        is_json = case.data[:1] in (b"[", b"{") and not case.name.startswith("WhatsApp")
+        if not is_json or len(case.data) > 100_000:
+            continue
+        for _ in range(4):
+            lines = case.data.splitlines() if b"}\n{" in case.data else [case.data]
+            values = [json.loads(line) for line in lines]
+            for value in values:
+                change(value, draw)
+            source.write_bytes(b"\n".join(json.dumps(value).encode() for value in values))
+            with contextlib.suppress(DatasetError):
+                convert(source, tmp_path / "out", msgspec.convert(case.options, FormatOptions))
+
+
+def change(value: Any, draw: random.Random) -> None:
+    """Replace one value inside another."""
+    while isinstance(value, dict | list) and value:
+        key = draw.choice(list(value) if isinstance(value, dict) else range(len(value)))
+        if draw.random() < 0.2 or not isinstance(value[key], dict | list):
+            value[key] = json.loads(json.dumps(draw.choice(ODD)))
+            return
+        value = value[key]
+
+
 # Maximum number of files per topic that may be refused or misread.
 MAX_MISSED = {"encodings": 0, "tables": 1, "json_shapes": 0, "tool_exports": 0, "repairs": 12}
 
 
 def test_real_world_files_are_read_correctly() -> None:
     made = verdicts()
-    assert len({(case.topic, case.name) for case, _, _ in made}) == len(made) >= 224
+    assert len({(case.topic, case.name) for case, _, _ in made}) == len(made) >= 322
     wrong = [(case.topic, case.name, what) for case, what, _ in made if what != "right"]
     missed = Counter(topic for topic, _, _ in wrong)
     more = {topic for topic, most in MAX_MISSED.items() if missed[topic] > most}

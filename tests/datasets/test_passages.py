@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from service.datasets.formats.documents import binary_kind
 from service.datasets.passages import (
     LONGEST,
     Document,
-    binary_kind,
     decode_document,
     extract_page_text,
     is_page,

@@ -209,6 +209,9 @@ _CHECKS: Final[dict[str, Check]] = {
         "The archive holds {count} data files.",
         "Pack one data file alone, or join the rows in one file.",
     ),
+    "several_channels": _error(
+        "The archive has the days of {count} channels.", "Pack the folder of one channel alone."
+    ),
     "other_files": _info(
         "{count} other file(s) of the archive were not read.", "Nothing to do if they hold no rows."
     ),

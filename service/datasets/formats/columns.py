@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, printable, refuse
 from service.datasets.checks.negative_labels import are_labels
+from service.datasets.formats.chat_apps import find_app, read_messages
 from service.datasets.formats.options import WORKBOOKS, FormatOptions, Record, Shape, row_format_of
 from service.datasets.formats.shapes import find_shape, has_prompt, is_known
 from service.datasets.formats.table_layout import find_message_columns, forms_shape, group_messages
 from service.datasets.formats.tool_exports import (
     Export,
-    conversations_of,
     find_export,
-    is_slack_message,
-    slack_posts,
+    is_tree_message,
+    join_trees,
 )
 from service.datasets.formats.turn_forms import (
     are_turns,
@@ -60,7 +60,6 @@ def _roles(value: Any, roles: Mapping[str, str]) -> list[str | None] | None:
 Row = dict[str, Any]
 
 _VIEWER_FIELDS = {"row_idx", "row", "truncated_cells"}
-_MAX_PATH = 10_000  # messages of a ChatGPT conversation, which a loop must not exceed
 
 
 class Unfolded(NamedTuple):
@@ -72,8 +71,8 @@ class Unfolded(NamedTuple):
 
 def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
     """Return the rows inside the records of a JSON file, or the records if these are rows."""
-    first = list(islice(records, 2))
-    whole = chain(first, records)
+    first = _first(records)
+    whole: Iterator[Record] = chain(first, records)
     value = first[0].value if first else None
     if isinstance(value, list):
         if all(isinstance(name, str) for name in value) and forms_shape(value, options):
@@ -82,19 +81,22 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
             return Unfolded(_map_values(whole, _wrap_conversation), True)
     if not isinstance(value, dict):
         return Unfolded(whole, False)
-    if (export := find_export(value)) is not None:
+    if len(first) == 1 and (inside := _exports_inside(value)):
+        first = [first[0]._replace(value=one) for one in inside]
+        whole = iter(first)
+    # The first value can be one without anything special to the tool.
+    if (export := next(filter(None, (find_export(one.value) for one in first)), None)) is not None:
         return Unfolded(_exported_rows(whole, export, options), True)
-    if is_slack_message(value):
-        posts = slack_posts(record.value for record in whole if isinstance(record.value, dict))
-        talks = conversations_of(posts, options.roles)
-        return Unfolded((Record(first[0].line, talk) for talk in talks), True)
+    if any(find_app(one.value) for one in first):
+        return Unfolded(read_messages(whole, options.roles), True)
+    if is_tree_message(value):
+        trees = join_trees(one.value for one in whole if is_tree_message(one.value))
+        return Unfolded((Record(first[0].line, row) for row in trees), True)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
         line = first[0].line
         return Unfolded((Record(line, row) for row in rows), True)
     if value.keys() <= _VIEWER_FIELDS and isinstance(value.get("row"), dict):
         return Unfolded(_map_values(whole, _unwrap_viewer_row), True)
-    if "current_node" in value and isinstance(value.get("mapping"), dict):
-        return Unfolded(_map_values(whole, _chatgpt_path), True)
     if _holds_transcripts(value, options):
         return Unfolded(_map_values(whole, _convert_transcript), True)
     return Unfolded(whole, False)
@@ -146,6 +148,14 @@ def _exported_rows(
             yield record
 
 
+def _exports_inside(value: Row) -> list[Row]:
+    """Return the exports in the only array of a document, such as the tickets of an API's list."""
+    arrays = [one for one in value.values() if isinstance(one, list) and one]
+    if len(arrays) != 1 or find_export(value) is not None:
+        return []
+    return arrays[0] if find_export(arrays[0][0]) is not None else []
+
+
 def _wrap_conversation(value: Any) -> Any:
     return {"conversations": value} if isinstance(value, list) else value
 
@@ -159,36 +169,6 @@ def _convert_transcript(value: Any) -> Any:
     if turns is None:
         return value
     return {key: kept for key, kept in value.items() if key != "text"} | {"conversations": turns}
-
-
-def _chatgpt_path(value: Any) -> Any:
-    """Convert an exported ChatGPT conversation: the path from its last message up to the root."""
-    nodes = value.get("mapping") if isinstance(value, dict) else None
-    if not isinstance(nodes, dict):
-        return value
-    turns: list[Row] = []
-    seen: set[str] = set()
-    name = value.get("current_node")
-    while isinstance(name, str) and name not in seen and len(turns) < _MAX_PATH:
-        seen.add(name)
-        node = nodes.get(name)
-        if not isinstance(node, dict):
-            break
-        message = node.get("message")
-        if isinstance(message, dict) and (turn := _chatgpt_turn(message)) is not None:
-            turns.append(turn)
-        name = node.get("parent")
-    return {"conversations": turns[::-1]}
-
-
-def _chatgpt_turn(message: Row) -> Row | None:
-    author, content = message.get("author"), message.get("content")
-    role = author.get("role") if isinstance(author, dict) else None
-    parts = content.get("parts") if isinstance(content, dict) else None
-    if role not in ("user", "assistant") or not isinstance(parts, list):
-        return None
-    text = "".join(part for part in parts if isinstance(part, str))
-    return {"role": role, "content": text} if text.strip() else None
 
 
 def _rows_below_names(records: Iterator[Record]) -> Iterator[Record]:

@@ -24,6 +24,7 @@ from service.datasets.checks.negative_labels import LabelsSeen, check_negative_f
 from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import ValidationReport, make_report, validate_file
 from service.datasets.contract.tasks import ConvertResult
+from service.datasets.formats.chat_apps import is_whatsapp, read_whatsapp
 from service.datasets.formats.columns import ColumnMeaning, interpret_columns, sample_records
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.decompression import archive_of, compression_of, extract, unpack
@@ -41,7 +42,6 @@ from service.datasets.formats.options import (
 from service.datasets.formats.shapes import is_known, make_row
 from service.datasets.formats.table_layout import TableHead
 from service.datasets.formats.text_records import read_text
-from service.datasets.formats.tool_exports import is_whatsapp, read_whatsapp
 from service.datasets.formats.transcode import to_utf8, with_newlines
 from service.datasets.limits import MAX_LINE_BYTES, MAX_NESTING
 from service.datasets.output import DigestWriter

@@ -5,12 +5,13 @@ from __future__ import annotations
 import bz2
 import errno
 import lzma
+import re
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, Final, Literal
@@ -178,6 +179,7 @@ _DATA = frozenset(
         *(".gz", ".zst", ".bz2", ".xz"),
     ]
 )
+_SLACK_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
 _TAR_MAGIC_AT = 257
 _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError)
 
@@ -194,6 +196,7 @@ def archive_of(path: Path) -> str | None:
 def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: IssueLog) -> None:
     """Write the data file of an archive to `out`, and log how many other files it has.
 
+    The days of a Slack channel are joined: their arrays follow each other.
     Raises DatasetError if the archive is damaged, holds no data file or several, or unpacks to
     too many bytes, and OSError if the disk is full.
     """
@@ -201,9 +204,9 @@ def extract(path: Path, out: Path, kind: str, options: FormatOptions, log: Issue
     try:
         with (
             _archive_members(path, kind) as (names, open_member),
-            open_member(_choose_member(names, log)) as source,
+            closing(_read_members(_choose_members(names, log), open_member)) as blocks,
         ):
-            write_within(limit, iter(partial(source.read, BLOCK), b""), out, options)
+            write_within(limit, blocks, out, options)
     except DatasetError:
         raise
     except _DAMAGE as error:
@@ -234,17 +237,31 @@ def _require_file(file: IO[bytes] | None) -> IO[bytes]:
     return file
 
 
-def _choose_member(names: list[str], log: IssueLog) -> str:
-    """Return the only visible file, or the only one with the suffix of a data file."""
+def _choose_members(names: list[str], log: IssueLog) -> list[str]:
+    """Return the only visible file, or the only one with the suffix of a data file.
+
+    From a folder of Slack's export, which has a file a day, return all days.
+    """
     seen = [name for name in names if not _is_hidden(PurePosixPath(name))]
     data = [name for name in seen if PurePosixPath(name).suffix.lower() in _DATA] or seen
-    if len(data) > 1:
+    days = sorted(name for name in data if _SLACK_DAY.fullmatch(PurePosixPath(name).name))
+    channels = {PurePosixPath(name).parent for name in days}
+    if len(channels) > 1:
+        raise refuse("several_channels", count=len(channels))
+    chosen = days or data
+    if len(data) > 1 and not days:
         raise refuse("several_files", count=len(data))
     if not data:
         raise refuse("unknown_format")
-    if len(seen) > 1:
-        log.add(make_issue("other_files", count=len(seen) - 1))
-    return data[0]
+    if len(seen) > len(chosen):
+        log.add(make_issue("other_files", count=len(seen) - len(chosen)))
+    return chosen
+
+
+def _read_members(names: list[str], open_member: Any) -> Generator[bytes]:
+    for name in names:
+        with open_member(name) as source:
+            yield from iter(partial(source.read, BLOCK), b"")
 
 
 def _is_hidden(name: PurePosixPath) -> bool:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from pathlib import Path
 
 from service.datasets.checks.issues import refuse
+from service.datasets.formats.chat_apps import is_whatsapp
 from service.datasets.formats.csv_records import is_clearly_table, sniff_delimiter
-from service.datasets.formats.decompression import ZIP_DAMAGE
-from service.datasets.formats.documents import document_kind, signature_of
+from service.datasets.formats.documents import UNKNOWN_BINARY, binary_kind, office_kind
 from service.datasets.formats.json_records import find_rows
 from service.datasets.formats.options import Container
-from service.datasets.formats.tool_exports import is_whatsapp
 from service.datasets.formats.turn_forms import are_turns
 from service.datasets.rows.lines import UTF8_BOM, parse
 
@@ -41,31 +39,15 @@ def binary_container(path: Path) -> Container | None:
         head = file.read(512)
     if head.startswith(b"PAR1"):
         return "parquet"
-    if document_kind(path) is not None:
-        return "document"
-    if head.startswith(b"PK\x03\x04"):
-        return _zip_container(path)
-    kind = signature_of(head)
-    if kind is None:
+    office = office_kind(path)
+    if office is not None:
+        return office if office in ("xlsx", "ods") else "document"
+    kind = binary_kind(head)
+    if kind is None or kind == UNKNOWN_BINARY:  # the latter may be UTF-16 without a mark
         return "document" if _HTML.match(head.removeprefix(UTF8_BOM)) else None
     if head.startswith(_OLE) and _is_xls(path):
         return "xls"
     raise refuse("unknown_format") if "archive" in kind else refuse("document", kind=kind)
-
-
-def _zip_container(path: Path) -> Container:
-    """Detect the kind of workbook in a ZIP archive. Raises DatasetError for other archives."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = frozenset(archive.namelist())
-            kind = archive.read("mimetype")[:80] if "mimetype" in names else b""
-    except ZIP_DAMAGE:
-        raise refuse("unknown_format") from None
-    if "xl/workbook.xml" in names:
-        return "xlsx"
-    if kind.startswith(b"application/vnd.oasis.opendocument.spreadsheet"):
-        return "ods"
-    raise refuse("unknown_format")
 
 
 def _is_xls(path: Path) -> bool:

@@ -12,8 +12,10 @@ from urllib.parse import unquote
 
 from service.datasets.checks.issues import DatasetError, refuse
 from service.datasets.formats.decompression import ZIP_DAMAGE
+from service.datasets.formats.encodings import codec_by_mark
 
 DocumentKind = Literal["pdf", "docx", "pptx", "epub"]
+WorkbookKind = Literal["xlsx", "ods"]
 
 SIGNATURES: Final = (
     (b"%PDF", "a PDF"),
@@ -34,7 +36,14 @@ SIGNATURES: Final = (
 )
 """The first bytes of files that are no text, and what they are."""
 
-_PARTS: Final[dict[str, DocumentKind]] = {
+UNKNOWN_BINARY: Final = "a binary file"
+# Control characters that do not occur in text, unlike tab, newline, form feed, carriage return, and
+# the escape of ISO-2022. VISCII and TCVN use a few others as rare letters.
+_CONTROLS: Final = frozenset(range(32)) - {9, 10, 12, 13, 27}
+_MAX_CONTROL_SHARE: Final = 0.02
+
+_PARTS: Final[dict[str, DocumentKind | WorkbookKind]] = {
+    "xl/workbook.xml": "xlsx",
     "word/document.xml": "docx",
     "ppt/presentation.xml": "pptx",
     "META-INF/container.xml": "epub",
@@ -59,13 +68,32 @@ class DocumentText(NamedTuple):
     is_html: bool = False
 
 
-def signature_of(head: bytes) -> str | None:
-    """Return the kind of a file by its first bytes, such as "a PDF", or None."""
-    return next((kind for signature, kind in SIGNATURES if head.startswith(signature)), None)
+def binary_kind(head: bytes) -> str | None:
+    """Return the kind of a binary file by its first bytes, or None if the file may be text.
+
+    The kind is a noun such as "a PDF", or `UNKNOWN_BINARY`.
+    """
+    for signature, kind in SIGNATURES:
+        if head.startswith(signature):
+            return kind
+    if codec_by_mark(head):
+        return None
+    controls = sum(head.count(code) for code in _CONTROLS)
+    is_binary = b"\0" in head or controls > _MAX_CONTROL_SHARE * len(head)
+    return UNKNOWN_BINARY if is_binary else None
 
 
 def document_kind(path: Path) -> DocumentKind | None:
     """Return the kind of a document whose text can be extracted, or None."""
+    match office_kind(path):
+        case "xlsx" | "ods" | None:
+            return None
+        case kind:
+            return kind
+
+
+def office_kind(path: Path) -> DocumentKind | WorkbookKind | None:
+    """Return the kind of a document whose text can be extracted, or of a workbook, or None."""
     with path.open("rb") as file:
         head = file.read(4)
     if head == b"%PDF":
@@ -75,8 +103,11 @@ def document_kind(path: Path) -> DocumentKind | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = frozenset(archive.namelist())
+            kind = archive.read("mimetype")[:80] if "mimetype" in names else b""
     except ZIP_DAMAGE:
         return None
+    if kind.startswith(b"application/vnd.oasis.opendocument.spreadsheet"):
+        return "ods"
     return next((kind for part, kind in _PARTS.items() if part in names), None)
 
 

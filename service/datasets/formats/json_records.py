@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from service.datasets.checks.issues import IssueLog, make_issue, printable, refuse
+from service.datasets.formats.chat_apps import find_app
 from service.datasets.formats.options import Record
 from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, content_start, parse, read_lines
@@ -21,7 +23,9 @@ _ROWS_KEY = re.compile(
     rb'examples|records|samples|dataset|instances|entries|results|pairs|qa|faq|faqs|questions)"\s*:\Z',
     re.IGNORECASE,
 )
+_CHAT_KEY = re.compile(rb'"(?:messages|value)"\s*:\Z')
 _HEAD_BYTES = 256 * 1024
+_decoder = json.JSONDecoder()
 _MAX_LISTED_NAMES = 10  # in a message
 
 
@@ -46,7 +50,7 @@ def read_json(path: Path, log: IssueLog) -> Iterator[Record]:
         file.seek(start)
         head = file.read(_HEAD_BYTES)
     rows_at = find_rows(head) or 0
-    if rows_at > 0:
+    if rows_at > 0 and _ROWS_KEY.search(head[:rows_at].rstrip()[-40:]):
         _check_arrays(path, start, log)
     cutter = _Cutter(1 + head.count(b"\n", 0, rows_at), is_embedded=rows_at > 0)
     with FileSlice(path, start + rows_at) as stream:
@@ -69,12 +73,29 @@ def find_rows(head: bytes) -> int | None:
         kind = head[token.start()]
         if kind in b"[{":
             before, after = head[: token.start()].rstrip(), head[token.end() :].lstrip()[:1]
-            if depth == 1 and kind in b"[" and after == b"{" and _ROWS_KEY.search(before[-40:]):
+            if (
+                depth == 1
+                and kind in b"["
+                and after == b"{"
+                and (
+                    _ROWS_KEY.search(before[-40:])
+                    or (_CHAT_KEY.search(before[-40:]) and _holds_messages(head[token.end() :]))
+                )
+            ):
                 return token.start()
             depth += 1
         elif kind in b"]}":
             depth -= 1
     return None
+
+
+def _holds_messages(data: bytes) -> bool:
+    """Return whether the first object is a message of a chat app, whose chats can be long."""
+    try:
+        first, _ = _decoder.raw_decode(data.decode("utf-8", "replace").lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return find_app(first) is not None
 
 
 def _check_arrays(path: Path, start: int, log: IssueLog) -> None:

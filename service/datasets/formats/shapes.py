@@ -401,7 +401,7 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
     if all(isinstance(turn, str) for turn in turns):
         turns = [_turn(("user", "assistant")[at % 2], text) for at, text in enumerate(turns)]
     messages: list[Row] = []
-    calls = 0
+    calls = answered = 0
     for index, turn in enumerate(turns):
         at = f"/conversations/{index}"
         if not isinstance(turn, dict):
@@ -416,10 +416,12 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
             check_negative_fields(found, turn, at, ("weight",))
         content = turn["value"] if "value" in turn else content_of(turn)
         if role == "function_call":
-            calls += 1
-            messages.append(_convert_call(content, f"call_{calls}"))
+            answered = calls
+            messages.append(_convert_calls(content, calls))
+            calls += len(messages[-1]["tool_calls"])
         elif role == "tool" and calls:
-            messages.append(_turn("tool", content) | {"tool_call_id": f"call_{calls}"})
+            answered = min(answered + 1, calls)
+            messages.append(_turn("tool", content) | {"tool_call_id": f"call_{answered}"})
         else:
             message = _turn(role, content)
             messages.append(message | {"weight": turn["weight"]} if "weight" in turn else message)
@@ -434,13 +436,23 @@ def _make_sharegpt(found: RowIssues, taken: Row, options: FormatOptions) -> Row 
     return row | {"tools": tools} if tools else row
 
 
-def _convert_call(content: Any, call_id: str) -> Row:
-    """Convert a ShareGPT call, which is JSON text: {"name": …, "arguments": {…}}."""
-    call = _parse_json_text(content)
-    function = call if isinstance(call, dict) else {"name": None, "arguments": content}
-    function = {key: function.get(key) for key in ("name", "arguments")}
-    call = {"id": call_id, "type": "function", "function": function}
-    return {"role": "assistant", "tool_calls": [call]}
+def _convert_calls(content: Any, before: int) -> Row:
+    """Convert ShareGPT's calls, JSON text of one or several: {"name": …, "arguments": {…}}."""
+    given = _parse_json_text(content)
+    calls = given if isinstance(given, list) and given else [given]
+    if not all(isinstance(call, dict) for call in calls):
+        calls = [{"name": None, "arguments": content}]
+    return {
+        "role": "assistant",
+        "tool_calls": [
+            {
+                "id": f"call_{number}",
+                "type": "function",
+                "function": {key: call.get(key) for key in ("name", "arguments")},
+            }
+            for number, call in enumerate(calls, before + 1)
+        ],
+    }
 
 
 def _make_preference(found: RowIssues, taken: Row, _options: FormatOptions) -> Row | None:

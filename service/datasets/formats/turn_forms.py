@@ -20,23 +20,35 @@ SPEAKERS = {
 _ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 _ROLE_FIELDS = ("role", "from", "speaker", "author")
 _TEXT_FIELDS = ("content", "value", "text", "parts")
-# Markers of turns within one text: hh-rlhf, Guanaco, and the templates of models: ChatML, Llama 3,
-# Gemma, Zephyr and Phi, Mistral and Llama 2.
+_DEEPSEEK = re.compile(r"<｜(User|Assistant)｜>")  # the system message is before the first marker
+# Markers of turns within one text: hh-rlhf, Guanaco, and the templates of models: ChatML and Phi 4,
+# Llama 3, Gemma, Gemma 4, Cohere, DeepSeek, Zephyr, Phi 3 and GLM, and Mistral and Llama 2.
 _TRANSCRIPTS = (
     re.compile(r"(?:\A|\n\n)(Human|Assistant): ?"),
     re.compile(r"(?:\A|\n)### (Human|User|Assistant|Instruction|Response): ?\n?"),
-    re.compile(r"<\|im_start\|>(system|user|assistant)\n"),
+    re.compile(r"<\|im_start\|>(system|user|assistant)(?:\n|<\|im_sep\|>)"),
     re.compile(r"<\|start_header_id\|>(system|user|assistant)<\|end_header_id\|>\n*"),
     re.compile(r"<start_of_turn>(user|model)\n"),
+    re.compile(r"<\|turn>(system|user|model)\n"),
+    re.compile(r"<\|START_OF_TURN_TOKEN\|><\|(SYSTEM|USER|CHATBOT)_TOKEN\|>"),
+    _DEEPSEEK,
     re.compile(r"<\|(system|user|assistant)\|>\n"),
     re.compile(r"\[(/?INST)\] ?"),
 )
 _ENDINGS = re.compile(
-    r"(?:<\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<end_of_turn>|<eos>|</s>|<s>|\s)*\Z"
+    r"(?:<\|(?:im_end|eot_id|end|endoftext|end_of_text|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<turn\|>"
+    r"|<｜end▁of▁sentence｜>|<eos>|</s>|<s>|\s)*\Z"
 )
 _BEGINNING = re.compile(
-    r"(?:<\|begin_of_text\|>|<bos>|<s>|Below is an instruction that describes a task[^#]{0,200})"
+    r"(?:<\|begin_of_text\|>|<bos>|<s>|\[gMASK\]<sop>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>"
+    r"|Below is an instruction that describes a task[^#]{0,200})"
 )
+# What templates add to turns by themselves: no reasoning, and the dates of Llama 3.1.
+_ADDED = re.compile(
+    r"\A(?:<think>\s*</think>|Cutting Knowledge Date: [^\n]*\nToday Date: [^\n]*\n)\s*"
+)
+_INPUT = "\n\n### Input:\n"  # of Alpaca's template
+_SPECIAL = re.compile(r"<\|(?:im_start|start_header_id|turn|START_OF_TURN_TOKEN)\b|<start_of_turn>")
 _SYSTEM = re.compile(r"<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 _NEXT_TURN = re.compile(r"(?:\n\nHuman:|\n### (?:Human|User|Instruction):?|<\|im_end\|>)\s*\Z")
 _MARKED = {"instruction": "user", "response": "assistant", "inst": "user", "/inst": "assistant"}
@@ -128,6 +140,8 @@ def parse_transcript(text: Any) -> list[Row] | None:
     """Return the turns of a text with markers between turns, or None."""
     for before, turns in _split_at_markers(text):
         roles = {turn["role"] for turn in turns}
+        if any(_SPECIAL.search(turn["content"]) for turn in turns):
+            return None  # a turn of another role
         if not before and ({"user", "assistant"} <= roles or len(turns) == 1):
             return turns
     return None
@@ -151,7 +165,7 @@ def parse_prompt(text: Any) -> list[Row] | None:
 
 def strip_next_turn(text: str) -> str:
     """Return an answer without the marker of a next turn at its end."""
-    return _NEXT_TURN.sub("", text).strip()
+    return _ENDINGS.sub("", _NEXT_TURN.sub("", text)).strip()
 
 
 def _split_at_markers(text: Any) -> Iterator[tuple[str, list[Row]]]:
@@ -167,9 +181,17 @@ def _split_at_markers(text: Any) -> Iterator[tuple[str, list[Row]]]:
         for mark, end in zip(found, ends, strict=True):
             name = mark.group(1).casefold()
             content = _ENDINGS.sub("", text[mark.end() : end]).strip()
+            content = _ADDED.sub("", f"{content}\n").strip()
             role = _MARKED.get(name) or SPEAKERS[name]
-            turns.append({"role": role, "content": content})
+            if role != "system" or content:
+                turns.append({"role": role, "content": content.replace(_INPUT, "\n\n")})
+        if not turns:
+            continue
         if system := _SYSTEM.match(turns[0]["content"]):
             turns[0]["content"] = turns[0]["content"][system.end() :]
             turns.insert(0, {"role": "system", "content": system.group(1).strip()})
-        yield _BEGINNING.sub("", text[: found[0].start()]).strip(), turns
+        before = _BEGINNING.sub("", text[: found[0].start()]).strip()
+        if before and markers is _DEEPSEEK:
+            turns.insert(0, {"role": "system", "content": before})
+            before = ""
+        yield before, turns
