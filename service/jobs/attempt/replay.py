@@ -142,9 +142,10 @@ class Replay(TrainingAttempt):
                 "the model was trained by an older version, which did not record its steps: train "
                 "it again to be able to replay it"
             )
-        own = (passport_machine(self._machine), own_libraries())
-        then = (passport["environment"], passport["libraries"])
-        self._is_same_machine = all(a.items() <= b.items() for a, b in zip(own, then, strict=True))
+        self._is_same_machine = (
+            passport_machine(self._machine).items() <= passport["environment"].items()
+            and own_libraries().items() <= passport["libraries"].items()
+        )
         await self._compare_metrics(recorded)
         await self._compare_rows(passport["data"])
         spec = None if self._gone else await self._spec(passport["spec"])
