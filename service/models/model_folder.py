@@ -48,8 +48,8 @@ WITHOUT_ADAPTERS: Final = frozenset(
 UNTRAINABLE: Final = {
     **dict.fromkeys(
         ("deepseek_v32", "glm_moe_dsa", "glm5_next"),
-        "vLLM has its sparse attention for GPUs only, where no adapter on it was tried: use another "
-        "base model",
+        "vLLM has its sparse attention for GPUs only, where no adapter on it was tried: use "
+        "another base model",
     ),
     "falcon_h1": "its Mamba layers were not tried in engines: use another base model",
     "mistral4": "vLLM serves it only from Mistral's own format, in which its layers have other "

@@ -452,8 +452,8 @@ FAMILIES: Final = (
         quantization="none",
         store=_in_mxfp4,
         packs=False,
-        why="experts are converted from MXFP4 to BF16; samples are batched by length, not packed; on "
-        "CPUs, engines need AMX",
+        why="experts are converted from MXFP4 to BF16; samples are batched by length, not packed; "
+        "on CPUs, engines need AMX",
         needs_amx=True,
         template="gptoss",
     ),
