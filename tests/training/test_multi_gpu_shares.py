@@ -103,7 +103,7 @@ def test_the_ranks_of_a_machine_load_one_after_another():
 
     from service.training.parallel.ranks import Ranks
 
-    store = dist.HashStore()
+    store = dist.HashStore()  # type: ignore[attr-defined]
     for index, host in enumerate(("a", "a", "b")):
         store.set(f"host/{index}", host)
     seen = []

@@ -675,6 +675,7 @@ FAMILIES: Final = (
         "Lfm2Config",
         {
             "conv_dim": 64,
+            "block_dim": 64,  # vLLM reads it from the file, where real models have it
             "layer_types": ["conv", "full_attention"],
             "block_auto_adjust_ff_dim": False,
             "tie_word_embeddings": True,
