@@ -109,11 +109,13 @@ PROOFS: Final = {
         25,
         "a change of torch, transformers, bitsandbytes, attention or the estimate",
         "has_cuda='import sys, torch; sys.exit(torch.version.cuda is None)'; "
-        'python -c "$has_cuda" || { export PYTHONPATH=.cache/torch-cuda; python -c "$has_cuda"; } || '
-        # With ===, pip takes no build with a suffix, as CPU builds in a folder of wheels have.
+        'python -c "$has_cuda" || { export PYTHONPATH=.cache/torch-cuda; '
+        'python -c "$has_cuda"; } || '
+        # With ===, pip takes no build with a suffix, such as a CPU build in a folder of wheels.
         "python -m pip install --quiet --upgrade --target .cache/torch-cuda $(python -c "
         '"from importlib.metadata import version as of; '
-        "print(*(f'{name}==={of(name).partition(chr(43))[0]}' for name in ('torch', 'torchvision')))"
+        "print(*(f'{name}==={of(name).partition(chr(43))[0]}' "
+        "for name in ('torch', 'torchvision')))"
         '") && '
         'python -m bench.gpu.fake_cuda --only "$ONLY"',
     ),

@@ -52,7 +52,7 @@ _CALL_FORMATS: Final = {
     "pythonic": _PYTHON,
 }
 _CALL_PATTERNS: Final = {parser: re.compile(pattern) for parser, pattern in _CALL_FORMATS.items()}
-# With this parser, an engine starts only if the tokenizer has this token: Llama 3.0's lacks it.
+# With this parser, an engine starts only if the tokenizer has this token. Llama 3.0's lacks it.
 _NEEDED_TOKENS: Final = {"llama3_json": "<|python_tag|>"}
 # vLLM's name of each parser, and how its models write a thought. The first match counts.
 _REASONING_FORMATS: Final = {

@@ -73,7 +73,7 @@ def test_the_tool_call_parser_follows_from_the_template(template, parser, tmp_pa
 
 
 def test_a_parser_without_its_token_is_not_chosen(tmp_path):
-    """vLLM's engine would not start: as for models with Llama 3.0's tokenizer and a newer template."""
+    """An engine would not start. Some models have Llama 3.0's tokenizer and a newer template."""
     tokenizer = with_template(tmp_path, "llama3_1") / "tokenizer.json"
     tokenizer.write_text('{"added_tokens": [{"content": "<|eot_id|>"}]}')
     assert detect_tool_call_parser(tmp_path) is None

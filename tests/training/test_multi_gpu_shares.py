@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from pydantic import ValidationError
 
@@ -94,6 +96,29 @@ def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec,
             assert held.numel() * share == before[name], name
     finally:
         dist.destroy_process_group()
+
+
+def test_the_ranks_of_a_machine_load_one_after_another():
+    import torch.distributed as dist
+
+    from service.training.parallel.ranks import Ranks
+
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    for index, host in enumerate(("a", "a", "b")):
+        store.set(f"host/{index}", host)
+    seen = []
+
+    def load(index: int) -> None:
+        with Ranks(index, 3, "cpu", store).load_in_turn():
+            seen.append(("begins", index))
+            seen.append(("ends", index))
+
+    second = threading.Thread(target=load, args=(1,))
+    second.start()
+    for index in (2, 0):  # the first on another machine
+        load(index)
+    second.join(60)
+    assert seen == [(what, index) for index in (2, 0, 1) for what in ("begins", "ends")]
 
 
 def test_the_scales_of_4_bit_weights_move_to_the_device():

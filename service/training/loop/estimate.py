@@ -268,12 +268,12 @@ def _kept_bytes(
     keys = shape.heads_width if masked else shape.kv_width
     # Latent attention turns queries and keys in fp32.
     one = _FP32 if shape.latent_heads else width
-    attention = 2 * (shape.heads_width + keys) * one + masked * width
+    attention: float = 2 * (shape.heads_width + keys) * one + masked * width
     if shape.attention_layers is not None:
         attention *= shape.attention_layers / shape.layers
     state = _state_bytes(shape, width) * _share_with_state(shape)
     beside_experts = shape.intermediate - shape.experts_per_token * shape.expert_width
-    mlp = (3 * beside_experts + _expert_values(shape)) * width
+    mlp: float = (3 * beside_experts + _expert_values(shape)) * width
     if shape.mlp_layers is not None:
         mlp *= shape.mlp_layers / shape.layers
     return norms + inputs / shape.layers * width + inner + attention + state + mlp

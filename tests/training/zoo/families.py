@@ -452,8 +452,8 @@ FAMILIES: Final = (
         quantization="none",
         store=_in_mxfp4,
         packs=False,
-        why="experts are converted from MXFP4 to BF16; samples are batched by length, not packed; on "
-        "CPUs, engines need AMX",
+        why="experts are converted from MXFP4 to BF16; samples are batched by length, not packed; "
+        "on CPUs, engines need AMX",
         needs_amx=True,
         template="gptoss",
     ),
@@ -675,6 +675,7 @@ FAMILIES: Final = (
         "Lfm2Config",
         {
             "conv_dim": 64,
+            "block_dim": 64,  # vLLM reads it from the file, where real models have it
             "layer_types": ["conv", "full_attention"],
             "block_auto_adjust_ff_dim": False,
             "tie_word_embeddings": True,

@@ -62,6 +62,7 @@ def test_vllm_scores_with_its_adapter_as_the_trainer_does(served: Served, family
         _require_amx("MXFP4")
     assert family.serves == ("no" if answer.error else "yes"), answer.error
     if answer.error:
+        assert family.engine_error
         assert family.engine_error in answer.error
         return
     parity = compare(trained.done.probes, answer.tuned, answer.base)
