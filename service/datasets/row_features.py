@@ -410,7 +410,9 @@ def _describe(conversation: Conversation, plain: list[str], options: FeatureOpti
         "answer": hash_bytes(normals[last] if last < len(normals) else b""),
         "label": UNLABELED if conversation.label is None else GOOD if conversation.label else BAD,
         "system": hash_text(system) if system else 0,
-        "factual": options.quality and bool(question) and _is_factual(question, _answer(turns, last)),
+        "factual": options.quality
+        and bool(question)
+        and _is_factual(question, _answer(turns, last)),
         "tools": conversation.has_tools,
         "mojibake": options.mojibake and _has_mojibake(turns),
     }

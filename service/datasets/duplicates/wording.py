@@ -154,7 +154,13 @@ OPEN_REQUESTS = re.compile(
     r"|cerpen|lelucon|dongeng|bài thơ|câu chuyện|truyện cười|câu đố)\b|"
     "俳句|短歌|川柳|物語|小話|ダジャレ|なぞなぞ|"
     "笑话|笑話|故事|诗|詩|谜语|口号|시를|시 한|농담|이야기를|동화|슬로건|"
-    "กลอน|นิทาน|มุกตลก|เรื่องตลก|บทกวี|คำขวัญ"
+    "กลอน|นิทาน|มุกตลก|เรื่องตลก|บทกวี|คำขวัญ|"
+    # A choice, an example or an idea of many
+    r"^(?:pick|choose|guess|roll|flip|toss|name|suggest|recommend|invent|imagine|write|compose)\b|"
+    r"\b(?:random|fun fact|examples?|ideas?|acak|contoh|ide|rekomendasi|ngẫu nhiên|ví dụ|ý tưởng"
+    r"|gợi ý)\b|"
+    "ランダム|適当|サイコロ|例を|アイデア|おすすめ|随机|隨機|随便|隨便|骰子|举例|例子|舉例|点子|點子|推荐|推薦|"
+    "랜덤|아무|주사위|예를|예시|아이디어|추천|สุ่ม|ตัวอย่าง|ไอเดีย|แนะนำ|उदाहरण|सुझाव|ឧទាហរណ៍"
 )
 
 
