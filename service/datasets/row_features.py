@@ -80,21 +80,25 @@ def _turn_wording(role: str, text: str, plain: str) -> TurnWording:
     return TurnWording(role, text or strip_punctuation(plain) or plain, is_polite_only=not text)
 
 
-def describe_wording(
-    row: dict[str, int], conversation: Conversation, wordings: list[TurnWording]
-) -> str:
-    """Fill in features of a row. Returns the text to sign: the form without the system prompt."""
-    turns = [one for one in wordings if one.role != "system"]
-    form, figures = split_numbers("\0".join([one.text for one in turns]))
-    row["form"] = hash_text("\0".join([form, *[one.role for one in turns]]))
-    row["figures"] = hash_text(" ".join(figures)) if figures else 0
-    last = conversation.last_answer
-    row["reply"] = hash_text(wordings[last].text if last < len(wordings) else "")
-    before = wordings[:last]
-    asks = [one for one in before if one.role == "user" and not one.is_polite_only]
-    parts = [part for one in before for part in (one.role, one.text)]
-    row["question"] = hash_text("\0".join([*parts, conversation.tools])) if asks else 0
-    return form.replace("\0", " ")
+def describe_wordings(
+    described: Sequence[dict[str, int]],
+    conversations: Sequence[Conversation],
+    wordings: Sequence[list[TurnWording]],
+) -> list[str]:
+    """Fill in features of rows. Returns the texts to sign: forms without the system prompt."""
+    turns_of = [[one for one in row if one.role != "system"] for row in wordings]
+    forms, figures = split_numbers(["\0".join([one.text for one in row]) for row in turns_of])
+    for row, turns, form, numbers in zip(described, turns_of, forms, figures, strict=True):
+        row["form"] = hash_text("\0".join([form, *[one.role for one in turns]]))
+        row["figures"] = hash_text(numbers.rstrip()) if numbers else 0
+    for row, conversation, turns in zip(described, conversations, wordings, strict=True):
+        last = conversation.last_answer
+        row["reply"] = hash_text(turns[last].text if last < len(turns) else "")
+        before = turns[:last]
+        asks = [one for one in before if one.role == "user" and not one.is_polite_only]
+        parts = [part for one in before for part in (one.role, one.text)]
+        row["question"] = hash_text("\0".join([*parts, conversation.tools])) if asks else 0
+    return [form.replace("\0", " ") for form in forms]
 
 
 def exchange_hashes(wordings: list[TurnWording]) -> Iterator[int]:
@@ -278,7 +282,7 @@ def _make_block(
     exchanges: list[tuple[int, int]] = []
     if options.signatures:
         turns_of = turn_wordings(rows, plain)
-        signed = list(map(describe_wording, described, rows, turns_of))
+        signed = describe_wordings(described, rows, turns_of)
         exchanges = [
             (n, found) for n, turns in enumerate(turns_of) for found in exchange_hashes(turns)
         ]
@@ -406,7 +410,9 @@ def _describe(conversation: Conversation, plain: list[str], options: FeatureOpti
         "answer": hash_bytes(normals[last] if last < len(normals) else b""),
         "label": UNLABELED if conversation.label is None else GOOD if conversation.label else BAD,
         "system": hash_text(system) if system else 0,
-        "factual": bool(question) and _is_factual(question, _answer(turns, last)),
+        "factual": options.quality
+        and bool(question)
+        and _is_factual(question, _answer(turns, last)),
         "tools": conversation.has_tools,
         "mojibake": options.mojibake and _has_mojibake(turns),
     }

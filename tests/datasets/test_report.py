@@ -267,7 +267,8 @@ def test_rows_that_stand_out(tmp_path: Path) -> None:
     rows = varied(120)
     rows[50] = chat(
         "Wie ändere ich bitte die Lieferadresse meiner Bestellung?",
-        "Das geht in Ihrem Konto unter Bestellungen, solange sie nicht verschickt ist.",
+        "Das geht in Ihrem Konto unter Bestellungen, solange die Ware noch nicht verschickt ist. "
+        "Danach hilft nur ein Anruf.",
     )
     rows[60] = chat(
         "Please explain " + "the long story " * 400, "It is told in the appendix of the book."

@@ -22,11 +22,12 @@ from service.datasets.duplicates.wording import (
 from service.datasets.rows.conversation import Conversation, split_row
 
 # Negations, months and days, and numbers, in the languages that the service knows.
-_WORDS = """
+_NEGATIONS = """
 no not never none nothing nobody without neither nor except unless non false wrong
 incorrect tidak tak bukan belum jangan nggak enggak gak ga ndak tanpa kecuali dilarang
 không chưa chẳng đừng trừ cấm nein nicht kein keine keinen pas sans sin jamás
-
+"""
+_WORDS = """
 january february march april may june july august september october november december
 jan feb mar apr jun jul aug sep sept oct nov dec januari februari maret mei juni juli
 agustus oktober desember monday tuesday wednesday thursday friday saturday sunday
@@ -39,7 +40,10 @@ double twice once quarter dozen satu dua tiga empat lima enam tujuh delapan semb
 sepuluh sebelas belas puluh ratus seratus ribu seribu juta setengah một hai ba bốn năm
 sáu bảy tám chín mười mươi trăm nghìn ngàn triệu nửa
 """
-_FACT_WORDS = frozenset(_WORDS.split())
+NEGATIONS = frozenset(_NEGATIONS.split())
+"""Negations in languages that are written with spaces."""
+
+_FACT_WORDS = NEGATIONS | frozenset(_WORDS.split())
 # Opposites: a word matters only if another one of its line replaces it. A synonym does not matter.
 _OPPOSITES = """
 before|after|sebelum|sesudah|setelah|trước|sau|之前|之后|之後|以前|以后|以後|の前|の後|前に|後に|이전|이후|ก่อน|หลัง
@@ -92,7 +96,7 @@ _SPACELESS_FACTS = re.compile(
     # Japanese
     "[月火水木金土日]曜|今日|本日|明日|昨日|午前|午後|今週|来週|先週|今月|来月|先月|今年|来年|去年|平日|週末|祝日|ません|ない|なかった|なし|"
     "いいえ|禁止|"
-    "[一二三四五六七八九十百千万半]+(?=[時日月年個円人回分週歳階番点つ本枚])|"
+    "[一二三四五六七八九十百千万半两兩]+(?=[時日月年個円人回分週歳階番点つ本枚])|"
     # Chinese
     "(?:星期|周|週|礼拜|禮拜)[一二三四五六天日]|今天|明天|昨天|后天|後天|"
     "[一二三四五六七八九十百千万萬两兩半]+(?=[点點号號个個元块塊次天岁歲件小])|不|没|沒|别|別(?=[的])|未|非|勿|无|無|"
@@ -118,10 +122,17 @@ _SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"
 @lru_cache(maxsize=4096)
 def decisive_terms(wording: str) -> Counter[str]:
     """Return the facts of a wording, except numbers and capitalized names."""
+    found = dates_and_numbers(wording)
+    if _SPACELESS.search(wording):
+        found.update("".join(match.groups("")) for match in _TITLED.finditer(wording))
+    return found
+
+
+def dates_and_numbers(wording: str) -> Counter[str]:
+    """Return the dates, number words and negations of a wording, and its well-known places."""
     found = Counter(word for word in wording.split() if word in _FACT_WORDS)
     if _SPACELESS.search(wording):
         found.update(_SPACELESS_FACTS.findall(wording))
-        found.update("".join(match.groups("")) for match in _TITLED.finditer(wording))
     return found
 
 

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.datasets.duplicates.compare import (
+    NEGATIONS,
     Comparison,
     Facts,
     RowText,
     RowTexts,
     Wording,
     compare,
+    dates_and_numbers,
     decisive_terms,
     is_content,
     names,
@@ -232,16 +234,21 @@ def disagree(one: Wording, other: Wording, question: Wording, *, threshold: floa
     return not agree(one, other, question, threshold=threshold)
 
 
+# "am" is far more often a verb than a time.
+_NO_QUANTITIES = NEGATIONS | _NEGATIVE | {"am"}
+_FREE = re.compile(
+    r"\b(?:free|gratis|miễn phí|kostenlos)\b|無料|免费|免費|包邮|包郵|무료|ฟรี|निःशुल्क|मुफ़्त|ឥតគិតថ្លៃ"
+)
 _SIGNED = re.compile(r"[\u2212+]?\d+")
 # These ask for one value, such as a place. Answers to other questions can differ and both be right.
 _ASKS_VALUE = re.compile(
     r"\b(?:who|whose|where|when|which|how (?:many|much|long|old|far|often|tall|big|heavy)"
-    r"|what (?:time|day|date|year|color|colour|size|price|is the|does)"
+    r"|what (?:time|day|date|year|color|colour|size|price)|(what is the)"
     r"|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy)\b"
     "|誰|だれ|どこ|いつ|どの|どれ|いくら|いくつ|何[時日年人個円回歳月曜]|谁|誰|哪|几|幾|多少|多久|什么时候|什麼時候"
     "|누구|어디|언제|얼마|몇|ใคร|ที่ไหน|เมื่อไ|เท่าไ|กี่|कौन|कहाँ|कब|कितन|នរណា|ណា|ប៉ុន្មាន"
 )
-_MAX_VALUE_WORDS = 3
+_MAX_VALUE_WORDS, _MAX_UNITS, _MAX_UNITS_OF_NAME = 3, 6, 2
 # Small talk with the assistant, which may say many things about itself.
 _TO_ASSISTANT = re.compile(
     r"\b(?:you|your|kamu|anda|bạn)\b|[你您妳]|あなた|君|너|당신|คุณ|तुम|आप|អ្នក"
@@ -275,9 +282,11 @@ def contradict(one: Wording, other: Wording, question: Wording, *, threshold: fl
         return quantities[0] != quantities[1]
     if not added[1]:
         return len(one.units) == len(other.units) == 1
-    if not _ASKS_VALUE.search(question.said) or _TO_ASSISTANT.search(question.said):
+    asked = _ASKS_VALUE.search(question.said)
+    if asked is None or _TO_ASSISTANT.search(question.said):
         return False
-    return added[1] <= _MAX_VALUE_WORDS or (any(quantities) and added[0] <= 1)
+    most = _MAX_UNITS_OF_NAME if asked[1] else _MAX_UNITS
+    return added[1] <= _MAX_VALUE_WORDS and max(len(one.units), len(other.units)) <= most
 
 
 def _is_one_fact(found: Comparison | None) -> bool:
@@ -289,9 +298,9 @@ def _is_one_fact(found: Comparison | None) -> bool:
 
 def _quantities(text: Wording) -> Counter[str]:
     """Return the numbers of an answer with their signs, and its dates and places."""
-    found = Counter(_SIGNED.findall(text.said))
-    found.update(decisive_terms(text.said))
-    return Counter({term: count for term, count in found.items() if term not in _NEGATIVE})
+    found = Counter(_SIGNED.findall(text.said) or ("0" for _ in _FREE.findall(text.said)))
+    found.update(dates_and_numbers(text.said))
+    return Counter({term: count for term, count in found.items() if term not in _NO_QUANTITIES})
 
 
 def _value(text: Wording, question: Wording) -> list[str]:

@@ -154,7 +154,13 @@ OPEN_REQUESTS = re.compile(
     r"|cerpen|lelucon|dongeng|bài thơ|câu chuyện|truyện cười|câu đố)\b|"
     "俳句|短歌|川柳|物語|小話|ダジャレ|なぞなぞ|"
     "笑话|笑話|故事|诗|詩|谜语|口号|시를|시 한|농담|이야기를|동화|슬로건|"
-    "กลอน|นิทาน|มุกตลก|เรื่องตลก|บทกวี|คำขวัญ"
+    "กลอน|นิทาน|มุกตลก|เรื่องตลก|บทกวี|คำขวัญ|"
+    # A choice, an example or an idea of many
+    r"^(?:pick|choose|guess|roll|flip|toss|name|suggest|recommend|invent|imagine|write|compose)\b|"
+    r"\b(?:random|fun fact|examples?|ideas?|acak|contoh|ide|rekomendasi|ngẫu nhiên|ví dụ|ý tưởng"
+    r"|gợi ý)\b|"
+    "ランダム|適当|サイコロ|例を|アイデア|おすすめ|随机|隨機|随便|隨便|骰子|举例|例子|舉例|点子|點子|推荐|推薦|"
+    "랜덤|아무|주사위|예를|예시|아이디어|추천|สุ่ม|ตัวอย่าง|ไอเดีย|แนะนำ|उदाहरण|सुझाव|ឧទាហរណ៍"
 )
 
 
@@ -191,6 +197,9 @@ _VARIANTS = (
     (re.compile(r"(?<=\w{4})ll(?=(?:ed|ing|ers?)$)"), "l"),
     (re.compile(r"(?<=\w{3})ence$"), "ense"),
 )
+
+
+_TRIGGERS = frozenset([*_VALUES, *_SAME])
 
 
 def normalize_words(words: list[str]) -> list[str]:
@@ -238,19 +247,28 @@ _PUNCTUATION = re.compile(
 
 
 @lru_cache(maxsize=1)
-def _plain_characters() -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """Return a table of code points: spaces for punctuation, and ASCII digits for all digits."""
+def _plain_characters() -> tuple[
+    np.ndarray[Any, np.dtype[np.uint32]], np.ndarray[Any, np.dtype[np.uint8]]
+]:
+    """Return tables of code points: their plain form, and their script if it has own rules.
+
+    Punctuation becomes a space, and a digit an ASCII digit.
+    """
     table = np.arange(sys.maxunicode + 1, dtype=np.uint32)
     every = "".join(map(chr, range(_LAST_OF_TABLE)))
     for match in _PUNCTUATION.finditer(every):
         table[match.start() : match.end()] = ord(" ")
     for match in _OTHER_DIGIT.finditer(every):
         table[match.start()] = ord("0") + unicodedata.decimal(match.group())
-    return table
+    scripts = np.zeros(len(table), dtype=np.uint8)
+    for script, first, last in _SCRIPT_RANGES:
+        scripts[first : last + 1] = script
+    return table, scripts
 
 
 # Punctuation and digits are below this code point, and characters from it on stay as they are.
 _LAST_OF_TABLE = 0x20000
+_LINE_BREAK = ord("\n")
 # Characters that are not punctuation in context: the sign of a number, 1,000, C#, operators, and
 # the underscore of a private name. Full hours become "9 am" in any spelling.
 _SIGNS = (
@@ -277,8 +295,12 @@ _OPERAND_CHARS = 6  # the longest match: a space and a word
 _OPERATOR_LETTERS = str.maketrans("-*/&|@^~", "\u2212\u00d7\u00f7\u2227\u2228\u2218\u22bb\u223c")
 _NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")
 _NUMBERS = re.compile(r"([0-9]+)")  # other digits are ASCII in a wording
-_THAI, _KANA, _HAN, _HANGUL = map(
-    re.compile, ("[\u0e00-\u0e7f]", "[\u3040-\u30ff]", "[\u4e00-\u9fff]", "[\uac00-\ud7a3]")
+_THAI, _KANA, _HAN, _HANGUL = 1, 2, 4, 8
+_SCRIPT_RANGES = (
+    (_THAI, 0x0E00, 0x0E7F),
+    (_KANA, 0x3040, 0x30FF),
+    (_HAN, 0x4E00, 0x9FFF),
+    (_HANGUL, 0xAC00, 0xD7A3),
 )
 
 
@@ -293,10 +315,15 @@ def wordings(normals: Sequence[str]) -> list[str]:
     Normalized texts have no line breaks, so all texts are searched at once as lines of one text.
     """
     spelled_out = list(map(_without_contractions, normals))
-    words = [normalize_words(text.split()) for text in _without_punctuation(spelled_out)]
-    texts = [" ".join(one) for one in words]
-    for script, replacements in _OF_SCRIPTS:
-        chosen = [at for at, text in enumerate(texts) if not text.isascii() and script(text)]
+    plain, scripts = _without_punctuation(spelled_out)
+    words = [text.split() for text in plain]
+    texts: list[str] = []
+    for at, one in enumerate(words):
+        if not _TRIGGERS.isdisjoint(one):
+            words[at] = one = normalize_words(one)
+        texts.append(" ".join(one))
+    for has_rules, replacements in _OF_SCRIPTS:
+        chosen = [at for at, found in enumerate(scripts) if found and has_rules(found)]
         if not chosen:
             continue
         whole = "\n".join([texts[at] for at in chosen])
@@ -306,34 +333,49 @@ def wordings(normals: Sequence[str]) -> list[str]:
         for at, text in zip(chosen, whole.split("\n"), strict=True):
             words[at] = text.split()
             texts[at] = " ".join(words[at])
-    return list(map(_without_polite_words, texts, words))
+    for at, one in enumerate(words):
+        if not POLITE_WORDS.isdisjoint(one):
+            texts[at] = _without_calls(texts[at], one)
+        if scripts[at] & _HANGUL:
+            texts[at] = HANGUL_ENDINGS.sub("", texts[at])
+    return texts
 
 
-def _is_chinese(text: str) -> bool:
-    return _HAN.search(text) is not None and _KANA.search(text) is None
-
-
-_OF_SCRIPTS: tuple[tuple[Callable[[str], object], Replacements], ...] = (
-    (_THAI.search, THAI),
-    (_KANA.search, JAPANESE),
-    (_is_chinese, CHINESE),
+_OF_SCRIPTS: tuple[tuple[Callable[[int], int | bool], Replacements], ...] = (
+    (lambda found: found & _THAI, THAI),
+    (lambda found: found & _KANA, JAPANESE),
+    (lambda found: found & (_HAN | _KANA) == _HAN, CHINESE),
 )
 
 
 def strip_punctuation(normal: str) -> str:
     """Return a normalized text without punctuation and symbols."""
-    return " ".join(_without_punctuation([normal])[0].split())
+    (plain,), _ = _without_punctuation([normal])
+    return " ".join(plain.split())
 
 
-def _without_punctuation(normals: Sequence[str]) -> list[str]:
+def _without_punctuation(normals: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Return texts with spaces for punctuation, and the scripts of each that have own rules."""
     whole = "\n ".join(["", *normals])
     for sign, pattern, replacement in _SIGNS:
         if sign in whole:
             whole = pattern.sub(replacement, whole)
     whole = _OPERATOR.sub(_keep_operator, whole)
-    points = np.frombuffer(whole.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    plain = _plain_characters()[points].tobytes().decode("utf-32-le", "surrogatepass")
-    return plain.split("\n")[1:]
+    points = code_points(whole)
+    table, scripts = _plain_characters()
+    plain = as_text(table[points])
+    lines = np.flatnonzero(points == _LINE_BREAK)
+    return plain.split("\n")[1:], np.bitwise_or.reduceat(scripts[points], lines).tolist()
+
+
+def code_points(text: str) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """Return the code points of a text."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def as_text(points: np.ndarray[Any, np.dtype[np.uint32]]) -> str:
+    """Return the text of code points."""
+    return points.tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def _keep_operator(match: re.Match[str]) -> str:
@@ -356,12 +398,6 @@ def _spelled_out(match: re.Match[str]) -> str:
     return "can not" if match.group().startswith("ca") else " not"
 
 
-def _without_polite_words(text: str, words: list[str]) -> str:
-    if not POLITE_WORDS.isdisjoint(words):
-        text = _without_calls(text, words)
-    return HANGUL_ENDINGS.sub("", text) if not text.isascii() and _HANGUL.search(text) else text
-
-
 def _without_calls(text: str, words: list[str]) -> str:
     while match := LEADING.match(text):  # "hi there good morning" has several
         text = text[match.end() :]
@@ -370,10 +406,17 @@ def _without_calls(text: str, words: list[str]) -> str:
     return " ".join(CALLS.sub(" ", text).split())
 
 
-def split_numbers(text: str) -> tuple[str, list[str]]:
-    """Return a wording with each number replaced by 0, and the numbers in order."""
-    parts = _NUMBERS.split(text)
-    return "0".join(parts[::2]), parts[1::2]
+def split_numbers(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return wordings with each number replaced by 0, and the numbers of each wording in order."""
+    points = code_points("\n".join([*texts, ""]))
+    is_digit = (points >= ord("0")) & (points <= ord("9"))
+    follows = np.zeros_like(is_digit)  # a character after a digit
+    follows[1:] = is_digit[:-1]
+    forms = np.where(is_digit, np.uint32(ord("0")), points)[~is_digit | ~follows]
+    is_line_break = points == _LINE_BREAK
+    figures = np.where(is_digit | is_line_break, points, np.uint32(ord(" ")))
+    figures = figures[is_digit | follows | is_line_break]
+    return as_text(forms).split("\n")[:-1], as_text(figures).split("\n")[:-1]
 
 
 def numbers(text: str) -> list[str]:

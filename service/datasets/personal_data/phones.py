@@ -177,7 +177,7 @@ class Phone(NamedTuple):
     possible: bool
 
 
-_DECIMAL: Final = re.compile(r"0\.\d+|\+?\d+\.\d", re.ASCII)
+_DECIMAL: Final = re.compile(r"0\.\d+(?:\.\d+)*|\+?\d+\.\d", re.ASCII)
 
 
 def find_phones(text: str, languages: tuple[str, ...]) -> Iterator[Phone]:
