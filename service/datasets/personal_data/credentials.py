@@ -347,7 +347,7 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
             strong = name == "key" and is_given and _STRONG.fullmatch(match[2])
             if not strong or _OPEN_KEY.search(text[max(start - _BEFORE_CHARS, 0) : start]):
                 continue
-        if match[2].isupper() and "," in text[match.end(1) : match.start(2)]:
+        if "_" in match[2] and "," in text[match.end(1) : match.start(2)]:
             continue  # constants in a list
         if _is_random(match[2]) and text[match.end(2) : match.end(2) + 1] != "(":
             yield match.span(2)
