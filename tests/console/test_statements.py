@@ -13,6 +13,11 @@ from service.jobs.planning.notes import REASONS
 from service.jobs.records import EVENT_CODES
 from service.verdict.statements import SENTENCES
 
+UNREADABLE = frozenset(
+    {"unknown_format", "document", "damaged_document", "scanned_document", "sheet_too_large"}
+    | {"no_assistant", "unknown_columns", "empty_file"}
+)
+"""Faults for which a whole file that someone has uploaded cannot be read."""
 MESSAGES = Path(__file__).parents[2] / "clients/console/src/messages"
 LANGUAGES = sorted(folder.name for folder in MESSAGES.iterdir() if folder.is_dir())
 
@@ -31,6 +36,8 @@ def test_each_statement_has_a_sentence(language: str) -> None:
         ("train", "reason.", REASONS),
         ("admin", "health.check.", CODES),
         ("rows", "advice.", frozenset(WORDINGS)),
+        ("files", "fault_of.", UNREADABLE),
+        ("files", "fix_of.", UNREADABLE),
     ],
 )
 def test_each_code_has_a_sentence(

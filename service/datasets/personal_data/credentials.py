@@ -15,6 +15,7 @@ _FORMATS: Final = {
     # clouds and identity
     "A(?:KIA|SIA|BIA|CCA)": "[A-Z0-9]{16}",
     "ABSK": "[A-Za-z0-9+/]{100,280}={0,2}",  # Bedrock
+    "bedrock-api-key-": "[A-Za-z0-9+/=]{30,2000}",
     r"[\w~.]{3}[0-9]Q~": r"[\w~.-]{31,34}",  # Entra ID
     r"v1\.0-": "[a-f0-9]{24}-[a-f0-9]{146}",  # Cloudflare
     "cf(?:[au]t|k)_": "[A-Za-z0-9]{48}",
@@ -58,16 +59,16 @@ _FORMATS: Final = {
     "cmVmd": "[A-Za-z0-9]{59}",
     "CLOJARS_": "[a-f0-9a-z]{60}",
     "oy2": "[a-z0-9]{43}",  # NuGet
-    "bkua_": "[a-f0-9]{40}",
+    "bkua_": "[a-z0-9]{40}",
     "CCIPAT_": "[A-Za-z0-9]{22}_[a-f0-9]{40}",
-    "sgp_": "(?:[a-f0-9]{16}_|local_)?[a-f0-9]{40}",
+    "sgp_": "(?:[a-fA-F0-9]{16}_|local_)?[a-fA-F0-9]{40}",
     "slk_": "[a-f0-9]{64}",
     "sq[apu]_": "[a-f0-9]{40}",  # SonarQube
     "API-": "[A-Z0-9]{26}",  # Octopus Deploy
     "(?:pat|sat)\\.": r"[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}",  # Harness
     "rdme_": "[a-z0-9]{70}",
     "waka_": "[a-f0-9-]{36}",
-    "(?:sdk|api|mob)-": "[a-f0-9]{8}-(?:[a-f0-9]{4}-){3}[a-f0-9]{12}",  # LaunchDarkly
+    "(?:sdk|api|mob)-": "[a-z0-9]{8}-(?:[a-z0-9]{4}-){3}[a-z0-9]{12}",  # LaunchDarkly
     "ATBB": "[A-Za-z0-9]{28,40}",
     "npm_": "[A-Za-z0-9]{36}",
     "pypi-": r"[\w-]{50,250}",
@@ -136,7 +137,7 @@ _FORMATS: Final = {
     ),
     r"[MNO][\w-]{23,27}\.": r"[\w-]{6}\.[\w-]{27,40}",  # Discord's bots
     r"[0-9]{8,10}:AA": r"[\w-]{33}",  # Telegram's bots
-    "SK[a-f0-9]": "[a-f0-9]{31}",  # Twilio
+    "SK[a-fA-F0-9]": "[a-fA-F0-9]{31}",  # Twilio
     "EAA[A-Z]": "[A-Za-z0-9]{90,400}",  # Facebook
     # notes, tables and operations
     "(?:ntn_|secret_)": "[A-Za-z0-9]{40,60}",
@@ -149,10 +150,17 @@ _FORMATS: Final = {
     r"dp\.(?:pt|st|ct|sa|scim|audit)\.": r"[\w.-]{40,80}",
     "ph[xs]_": r"\w{40,50}",  # PostHog
     "dd[pw]_": "[A-Za-z0-9]{36}",
+    "(?:alcht|bb_(?:pr|ma)|rootly)_": "[A-Za-z0-9]{30,64}",
+    "[su]-s4t2(?:ud|af)-": "[a-f0-9]{64}",  # 42
+    "tk-us-": r"[\w-]{48}",  # Scalingo
+    "sm_[aps]at_": "[A-Za-z0-9]{16}",  # SettleMint
+    r"(?:sc|ext|scauth|authress)_[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-]": (
+        r"[a-z0-9-]{10,32}\.[\w+/=-]{30,120}"
+    ),
     "tfp_": r"[\w.=-]{40,64}",
     r"sl\.(?:u\.)?": r"[\w=-]{130,1500}",  # Dropbox
     "A{20}": "[A-Za-z0-9%]{80,110}",  # X, formerly Twitter
-    r"dt0c01\.": r"[A-Z0-9]{24}\.[A-Z0-9]{64}",
+    r"dt0c01\.": r"[A-Za-z0-9]{24}\.[A-Za-z0-9]{64}",
     "sntry[aisu]_": r"[\w=+/]{40,400}",
     "pul-": "[a-f0-9]{40}",
     r"[A-Za-z0-9]{14}\.atlasv1\.": r"[\w=-]{60,70}",
@@ -177,9 +185,8 @@ _PEM: Final = re.compile(
 _NAMED: Final = re.compile(
     r"(key(?:[ _-]?id)?|secret|token|bearer|ssws|_pat|auth|sig|code|sess(?:ion)?[_-]?(?:id)?|sid"
     r"|キー|トークン|密[钥鑰]|令牌|키|토큰|khóa (?:api|bí mật)|kunci (?:api|rahasia)|คีย์|โทเค็น"
-    r"|कुंजी|टोकन"
-    r"|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:[:=]|=>|is|は|是|는|은|คือ|là|adalah)\s{0,3}"
-    r"|\s)[\"'`「]{0,2}"
+    r"|कुंजी|टोकन|एपीआई की)[\"'`]{0,2}(?:\s{0,3}(?:=>|:?=|:|is|は|是|는|은|คือ|là|adalah)\s{0,3}"
+    r"|(?<=[\"']),\s?(?=[\"'])|\s)[\"'`「]{0,2}"
     r"([A-Za-z0-9_\-./+~]{16,512}={0,2})",
     re.IGNORECASE | re.ASCII,
 )
@@ -197,6 +204,17 @@ _BEFORE: Final = {
     "s": re.compile(r"(?<![A-Za-z])(?:[?&]|php|j)?$", re.IGNORECASE),
 }
 _BEFORE_CHARS: Final = 14
+# Another key counts if its value is random beyond doubt, unless the word before says what it is.
+_STRONG: Final = re.compile(
+    r"(?=(?:[A-Za-z]*\d){4})(?=(?:\d*[A-Za-z]){4})[A-Za-z0-9]{24,128}"
+    r"|(?=(?:[A-Za-z_-]*\d){5})[A-Za-z0-9]{4,64}(?:[_-]{1,2}[A-Za-z0-9]{8,64}){1,3}(?<=.{36})"
+)
+_IS_GIVEN: Final = re.compile("[:=,]| is ")
+_OPEN_KEY: Final = re.compile(
+    r"(?:pub[a-z]*|primary|foreign|cache|sort|partition|row|object|event|idempotency|dedup[a-z]*"
+    r"|composite|index|hash|lookup|routing|storage)[ _-]?$",
+    re.IGNORECASE,
+)
 _CERTAIN_NAMES: Final = ("secret", "ssws", "khóa api", "khóa bí mật", "kunci api", "kunci rahasia")
 _BASIC: Final = re.compile(r"\bbasic\s{1,3}([A-Za-z0-9+/]{8,512}={0,2})", re.IGNORECASE | re.ASCII)
 _NAMES: Final = (
@@ -214,7 +232,7 @@ _PASSWORD: Final = re.compile(
     r"|รหัสผ่าน|พาสเวิร์ด|mật khẩu(?: của tôi| wi-?fi)?|(?:kata )?sandi(?: saya| wi-?fi)?"
     r"|(?:ពាក្យ|លេខ)សម្ងាត់"
     r"|contraseña|mot de passe|kennwort|passwort|पासवर्ड)"
-    r"[\"'`]{0,2}\s{0,3}(?::|=|is|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?"
+    r"[\"'`]{0,2}\s{0,3}(?::|=|value=|is|は|が|是|为|為|：|은|는|คือ|là|adalah|ay|है|ist|est|es)?"
     r"\s{0,3}[\"'`「『]{0,2}([!-~]{6,64})",
     re.IGNORECASE,
 )
@@ -284,7 +302,7 @@ _GUARDS: Final = Guards(
 SIGNS: Final = "|".join(_GUARDS.patterns)
 """Words before secrets and passwords, and the prefixes of keys."""
 _PLACEHOLDER: Final = re.compile(
-    r"^[<\[{$%*xX.]|\*{3}|your[_-]|example|placeholder|changeme|^(?:password|passwd|pass|pwd)$",
+    r"^(?:[<\[{$%*.]|xx)|\*{3}|your[_-]|example|placeholder|changeme|^(?:password|passwd|pass|pwd)$",
     re.I,
 )
 _CODE_LIKE: Final = re.compile(
@@ -325,7 +343,12 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
         name, start = match[1].lower(), match.start()
         before = None if name in _CERTAIN_NAMES else _BEFORE.get(name[0])
         if before is not None and not before.search(text[max(start - _BEFORE_CHARS, 0) : start]):
-            continue
+            is_given = _IS_GIVEN.search(text, match.end(1), match.start(2))
+            strong = name == "key" and is_given and _STRONG.fullmatch(match[2])
+            if not strong or _OPEN_KEY.search(text[max(start - _BEFORE_CHARS, 0) : start]):
+                continue
+        if "_" in match[2] and "," in text[match.end(1) : match.start(2)]:
+            continue  # constants in a list
         if _is_random(match[2]) and text[match.end(2) : match.end(2) + 1] != "(":
             yield match.span(2)
 
