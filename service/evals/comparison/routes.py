@@ -37,7 +37,7 @@ _SHOWN_CHARS: Final = 300  # of a text in Markdown
 
 @router.get(
     "/{eval_id}/compare",
-    operation_id="compareEvalRuns",
+    operation_id="getEvalComparison",
     summary="Compare runs",
     response_class=Response,
     responses={
