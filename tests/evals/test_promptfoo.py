@@ -253,7 +253,41 @@ def test_texts_are_read_as_yaml_1_2_reads_them(tmp_path):
     assert item == {"a": "Yes", "b": "12:30", "c": "2026-01-02", "d": "on"}
 
 
-@pytest.mark.parametrize("text", ["- 1", "a: [", "tests: []", "a: &a [*a]"])
+def test_code_and_patterns_that_cannot_be_read_are_named(tmp_path):
+    checks = [
+        {"type": "python", "value": "len(output) <"},
+        {"type": "python", "value": "file://none.py"},
+        {"type": "regex", "value": "("},
+        {"type": "word-count", "value": "many"},
+        {"type": "is-json", "value": "file://none.json"},
+        {"type": "contains"},
+        {"type": "classifier", "value": "x"},
+    ]
+    found = read(config(tmp_path, tests=[{"vars": {"n": "1"}, "assert": checks}]))
+    assert sorted(fault.what for fault in found.faults) == [
+        *("classifier", "contains", "file://none.json", "python", "python", "regex", "word-count")
+    ]
+    assert found.evals == []
+
+
+def test_weights_and_thresholds_are_one_grader(tmp_path):
+    checks = [{"type": "contains", "value": "a", "weight": 3}, {"type": "is-json"}]
+    test = {"vars": {"n": "1"}, "assert": checks, "threshold": 0.7}
+    [grader] = read(config(tmp_path, tests=[test])).evals[0].graders
+    assert grader["calculate_output"] == "(3 * c0 + 1 * c1) / 4"
+    assert (grader["type"], grader["pass_threshold"]) == ("multi", 0.7)
+
+
+_ENDLESS = "prompts: [x]\ntests: [{assert: &a [{type: assert-set, assert: *a}]}]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("- 1", "a: [", "tests: []", "a: &a [*a]", _ENDLESS),
+        *("prompts: [x]\ntests: [{vars: 3}]", "prompts: [x]\ndefaultTest: {options: [1]}"),
+    ],
+)
 def test_what_is_no_configuration_is_refused(tmp_path, text):
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(ConfigurationInvalid):

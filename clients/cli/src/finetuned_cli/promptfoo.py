@@ -43,7 +43,7 @@ _CONDITIONS: Final = {  # by type, in Python
     "starts-with": "text.startswith(value)",
     "regex": "re.search(value, text) is not None",
     "is-json": "fits(text, value)",
-    "contains-json": "any(fits(text[at:], value, part=True) for at in range(len(text)))",
+    "contains-json": "any(fits(text[at:], value, part=True) for at in openings(text))",
     "levenshtein": "rapidfuzz.distance.Levenshtein.distance(text, value) <= {threshold}",
     "word-count": "value['min'] <= len(text.split()) <= value['max']",
     "finish-reason": "sample['finish_reason'] == value",
@@ -78,6 +78,10 @@ def fits(text, schema, part=False):
     if part and not isinstance(found, (dict, list)):
         return False
     return schema is None or jsonschema_rs.is_valid(schema, found)
+
+
+def openings(text):
+    return (at for at, char in enumerate(text) if char in "[{")
 
 
 def check(text, value, sample):
@@ -197,7 +201,10 @@ def read(path: Path, *, judge: str | None = None, embeddings: str | None = None)
 
     Raises ConfigurationInvalid.
     """
-    return _Reader(path, judge, embeddings).read()
+    try:
+        return _Reader(path, judge, embeddings).read()
+    except (AttributeError, LookupError, OSError, TypeError, ValueError, RecursionError) as e:
+        raise ConfigurationInvalid(f"{path} does not have promptfoo's structure: {e}") from e
 
 
 class _Reader:
@@ -458,10 +465,12 @@ class _Checks:
                 self._reader.fault(line, f"{whole} with `{name}`", "it has no equivalent")
                 return None
         value = self._value(one.get("value"), kind, line)
+        if kind != "python" and isinstance(value, str) and value.startswith("file://"):
+            return None  # there is no such file, which is noted
         name = str(one.get("metric") or whole)
         try:
             found = self._mapped(kind, whole != kind, value, one.get("threshold"), name)
-        except (LookupError, TypeError, ValueError, re.error) as e:
+        except (LookupError, OSError, SyntaxError, TypeError, ValueError, re.error) as e:
             reason = _REASONS.get(kind) or str(e) or "no grader corresponds"
             self._reader.fault(line, whole, reason)
             return None
@@ -612,7 +621,7 @@ def _prepared(kind: str, value: Any) -> Any:
         return [_text(one).strip() for one in given]
     if kind == "word-count":
         bounds = value if isinstance(value, dict) else {"min": value, "max": value}
-        return {"min": bounds.get("min", 0), "max": bounds.get("max", 10**9)}
+        return {"min": int(bounds.get("min", 0)), "max": int(bounds.get("max", 10**9))}
     if kind in ("is-json", "contains-json"):
         return value
     if kind == "equals" and isinstance(value, (dict, list)):
