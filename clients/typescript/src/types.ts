@@ -2123,7 +2123,7 @@ export interface EvalComparison {
   /** Runs as requested. The baseline is first. */
   runs: EvalComparisonRun[];
   /** Page of items. Those that got worse are first. */
-  data: EvalComparisonItem[];
+  items: EvalComparisonItem[];
   /** Whether there are more items after this page. */
   has_more: boolean;
   /** ID of the last item on the page. Send it as `after` to get the next page. */

@@ -259,7 +259,7 @@ def compare(
         ],
         [row for run in found["runs"] for row in _compared(run)],
     )
-    for item in found["data"]:
+    for item in found["items"]:
         if item["change"] == "equal":
             break
         out.line("")

@@ -9511,6 +9511,41 @@ class ErasureResult(ApiObject):
     """
 
 
+class EvalComparison(ApiObject):
+    """
+    Comparison of runs with the first of them, the baseline.
+    """
+
+    object: Literal["eval.comparison"]
+    """
+    Type of the object. Always `eval.comparison`.
+    """
+    eval_id: str
+    """
+    ID of the eval.
+    """
+    runs: list[EvalComparisonRun]
+    """
+    Runs as requested. The baseline is first.
+    """
+    items: list[EvalComparisonItem]
+    """
+    Page of items. Those that got worse are first.
+    """
+    has_more: bool
+    """
+    Whether there are more items after this page.
+    """
+    last_id: str | None
+    """
+    ID of the last item on the page. Send it as `after` to get the next page.
+    """
+    masked_values: int | None = None
+    """
+    Number of labels in place of personal data; null if it is not masked.
+    """
+
+
 class HumanReview(ApiObject):
     """
     Summary of the labels that people gave to the answers of an evaluation.
