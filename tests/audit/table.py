@@ -32,7 +32,7 @@ OTHERS: Final = {
     AuditEvent.EVALUATION_REVEALED: "`getFineTuningJobEvaluationReport` without "
     "`personal_data=mask`",
     AuditEvent.EVAL_RUN_ITEMS_REVEALED: "`listEvalRunOutputItems`, `getEvalRunOutputItem` and "
-    "`compareEvalRuns` without `personal_data=mask`",
+    "`getEvalComparison` without `personal_data=mask`",
     AuditEvent.BASE_MODEL_ADDED: "`finetuned-server models add`",
     AuditEvent.ENCODER_ADDED: "`finetuned-server models add-encoder`, in versions up to 0.1",
     AuditEvent.MODEL_MERGED: "`finetuned-server models merge`",

@@ -100,7 +100,7 @@ async def test_runs_are_compared(http, eval_id, engine, work, api, monkeypatch, 
         await ended(http, unfinished)
     compare = f"{path}/compare?runs={before['id']},{after['id']}"
     shown = (await http.get(f"{compare}&limit=1")).json()
-    item = shown["data"][0]
+    item = shown["items"][0]
     assert (item["change"], item["difference"]) == ("worse", -1)
     assert [o["answer"] for o in item["outputs"]] == ["yes", "no"]
     assert item["outputs"][1]["output_item_id"] == next(
@@ -110,7 +110,7 @@ async def test_runs_are_compared(http, eval_id, engine, work, api, monkeypatch, 
     assert (passed["mean"], passed["n"]) == (0, 4)
     assert passed["low"] < 0 < passed["high"]
     rest = (await http.get(f"{compare}&after={shown['last_id']}")).json()
-    assert [one["change"] for one in rest["data"]] == ["equal", "equal", "better"]
+    assert [one["change"] for one in rest["items"]] == ["equal", "equal", "better"]
     assert (shown["has_more"], rest["has_more"]) == (True, False)
 
     masked = (await http.get(f"{compare}&personal_data=mask")).json()

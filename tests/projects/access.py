@@ -61,7 +61,7 @@ _OPERATIONS: Final = {
         *("putFineTuningJobEvaluationLabel", "deleteFineTuningJobEvaluationLabels"),
         "listFineTuningJobEvaluationLabels",
         *("listEvalRuns", "getEvalRun", "listEvalRunOutputItems", "getEvalRunOutputItem"),
-        "compareEvalRuns",
+        "getEvalComparison",
         *("listRowReviews", "getRowReview"),
         *("downloadExport", "getModelExportContent"),
     ),

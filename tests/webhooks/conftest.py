@@ -30,6 +30,7 @@ OPERATIONS = [
     "dataset.generation",
     "model.import",
     "model.export",
+    "alias.check",
     "organization.erasure",
 ]
 EVENT_TYPES = [
@@ -43,6 +44,7 @@ EVENT_TYPES = [
     "batch.failed",
     "batch.expired",
     "batch.cancelled",
+    "alias.worsened",
     *(f"{one}.{status}" for one in OPERATIONS for status in ("completed", "failed", "cancelled")),
     "fine_tuning.sweep.succeeded",
     "fine_tuning.sweep.failed",

@@ -1954,28 +1954,6 @@ export class EvalsRuns extends APIResource {
   }
 }
 
-export interface EvalsCompareListParams extends PageParams {
-  /** IDs of 2 to 5 ended runs, separated by commas. The first is the baseline. */
-  runs: string;
-  /** Format: JSON or Markdown. Defaults to JSON, or to Markdown if the header `Accept` is `text/markdown`. */
-  format?: "json" | "md";
-  /**
-   * Whether to show personal data in texts, or to replace it by labels such as `[EMAIL]`. The audit log notes who
-   * asked for it to be shown. Default: `show`.
-   */
-  personal_data?: "mask" | "show";
-}
-
-export class EvalsCompare extends APIResource {
-  /**
-   * Compare ended runs of an eval: mean scores and paired differences with 95% confidence intervals, tokens and
-   * latency, and the items, those that got worse first.
-   */
-  list(evalId: string, params: EvalsCompareListParams, options?: RequestOptions): APIPromise<Response> {
-    return this.client.getContent(path`/evals/${evalId}/compare`, { query: params, ...options });
-  }
-}
-
 export interface EvalsListParams extends PageParams {
   /** Time to order by. Default: `created_at`. */
   order_by?: "created_at" | "updated_at";
@@ -1996,9 +1974,20 @@ export interface EvalsListParams extends PageParams {
   include?: "counts"[];
 }
 
+export interface EvalsCompareParams extends PageParams {
+  /** IDs of 2 to 5 ended runs, separated by commas. The first is the baseline. */
+  runs: string;
+  /** Format: JSON or Markdown. Defaults to JSON, or to Markdown if the header `Accept` is `text/markdown`. */
+  format?: "json" | "md";
+  /**
+   * Whether to show personal data in texts, or to replace it by labels such as `[EMAIL]`. The audit log notes who
+   * asked for it to be shown. Default: `show`.
+   */
+  personal_data?: "mask" | "show";
+}
+
 export class Evals extends APIResource {
   readonly runs = new EvalsRuns(this.client);
-  readonly compare = new EvalsCompare(this.client);
 
   /**
    * Create an eval: the schema of its items, and the graders that judge each item. Then create runs of it, for
@@ -2029,6 +2018,14 @@ export class Evals extends APIResource {
    */
   delete(evalId: string, options?: RequestOptions): APIPromise<T.EvalDeleted> {
     return this.client.delete(path`/evals/${evalId}`, options);
+  }
+
+  /**
+   * Compare ended runs of an eval: mean scores and paired differences with 95% confidence intervals, tokens and
+   * latency, and the items, those that got worse first.
+   */
+  compare(evalId: string, params: EvalsCompareParams, options?: RequestOptions): APIPromise<Response> {
+    return this.client.getContent(path`/evals/${evalId}/compare`, { query: params, ...options });
   }
 }
 

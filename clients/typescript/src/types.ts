@@ -2123,7 +2123,7 @@ export interface EvalComparison {
   /** Runs as requested. The baseline is first. */
   runs: EvalComparisonRun[];
   /** Page of items. Those that got worse are first. */
-  data: EvalComparisonItem[];
+  items: EvalComparisonItem[];
   /** Whether there are more items after this page. */
   has_more: boolean;
   /** ID of the last item on the page. Send it as `after` to get the next page. */
@@ -2427,7 +2427,7 @@ export interface FineTuningJobEvent {
 }
 
 /** Event types that an endpoint can subscribe to. */
-export type WebhookEventType = "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "sweep.completed" | "sweep.failed" | "sweep.cancelled" | "advice.completed" | "advice.failed" | "advice.cancelled" | "dataset.report.completed" | "dataset.report.failed" | "dataset.report.cancelled" | "dataset.preview.completed" | "dataset.preview.failed" | "dataset.preview.cancelled" | "dataset.cleaning.completed" | "dataset.cleaning.failed" | "dataset.cleaning.cancelled" | "dataset.diff.completed" | "dataset.diff.failed" | "dataset.diff.cancelled" | "dataset.merge.completed" | "dataset.merge.failed" | "dataset.merge.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled" | "model.import.completed" | "model.import.failed" | "model.import.cancelled" | "model.export.completed" | "model.export.failed" | "model.export.cancelled" | "alias.check.completed" | "alias.check.failed" | "alias.check.cancelled" | "alias.worsened" | "organization.erasure.completed" | "organization.erasure.failed" | "organization.erasure.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "export.succeeded" | "export.failed" | "export.cancelled";
+export type WebhookEventType = "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "batch.completed" | "batch.failed" | "batch.expired" | "batch.cancelled" | "alias.worsened" | "sweep.completed" | "sweep.failed" | "sweep.cancelled" | "advice.completed" | "advice.failed" | "advice.cancelled" | "dataset.report.completed" | "dataset.report.failed" | "dataset.report.cancelled" | "dataset.preview.completed" | "dataset.preview.failed" | "dataset.preview.cancelled" | "dataset.cleaning.completed" | "dataset.cleaning.failed" | "dataset.cleaning.cancelled" | "dataset.diff.completed" | "dataset.diff.failed" | "dataset.diff.cancelled" | "dataset.merge.completed" | "dataset.merge.failed" | "dataset.merge.cancelled" | "dataset.generation.completed" | "dataset.generation.failed" | "dataset.generation.cancelled" | "model.import.completed" | "model.import.failed" | "model.import.cancelled" | "model.export.completed" | "model.export.failed" | "model.export.cancelled" | "alias.check.completed" | "alias.check.failed" | "alias.check.cancelled" | "organization.erasure.completed" | "organization.erasure.failed" | "organization.erasure.cancelled" | "fine_tuning.sweep.succeeded" | "fine_tuning.sweep.failed" | "fine_tuning.sweep.cancelled" | "export.succeeded" | "export.failed" | "export.cancelled";
 
 /** Gain of earlier models of the project over the best prompt, on the same base model. */
 export interface ExpectedGain {

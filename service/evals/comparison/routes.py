@@ -37,7 +37,7 @@ _SHOWN_CHARS: Final = 300  # of a text in Markdown
 
 @router.get(
     "/{eval_id}/compare",
-    operation_id="compareEvalRuns",
+    operation_id="getEvalComparison",
     summary="Compare runs",
     response_class=Response,
     responses={
@@ -94,7 +94,7 @@ async def compare(
     shown = EvalComparison(
         eval_id=record.id,
         runs=[EvalComparisonRun.of(run, one) for run, one in zip(named, found.runs, strict=True)],
-        data=items,
+        items=items,
         has_more=start + limit < len(found.items),
         last_id=_id_of(some[-1], named) if some else None,
         masked_values=masked,
@@ -211,7 +211,7 @@ def to_markdown(record: EvalRecord, shown: EvalComparison) -> str:
             "title": f"{item.change}: {_short(str(item.datasource_item))}",
             "outputs": [(names[o.run_id], o.status, _short(o.answer)) for o in item.outputs],
         }
-        for item in shown.data
+        for item in shown.items
     ]
     parts = [
         Table(

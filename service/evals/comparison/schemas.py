@@ -133,7 +133,7 @@ class EvalComparison(BaseModel):
     object: Literal["eval.comparison"] = "eval.comparison"
     eval_id: str = Field(description="ID of the eval.")
     runs: list[EvalComparisonRun] = Field(description="Runs as requested. The baseline is first.")
-    data: list[EvalComparisonItem] = Field(
+    items: list[EvalComparisonItem] = Field(
         description="Page of items. Those that got worse are first."
     )
     has_more: bool = Field(description="Whether there are more items after this page.")

@@ -165,6 +165,8 @@ OTHER = (
     "evals cancel-run {eval} evalrun_x",
     "evals delete-run {eval} evalrun_x --yes",
     "evals compare {eval} evalrun_x evalrun_y",
+    "evals import eval.json",
+    "evals export {eval} --output exported.yaml",
     "batches create {file}",
     "batches show batch_x",
     "batches cancel batch_x",

@@ -29,6 +29,8 @@ async def test_promote_and_roll_back(http, new_model):
         "etag": "",
         "targets": [{"model": one, "weight": 100}],
         "gate": {},
+        "suites": [],
+        "schedule": None,
     }
     second = (await put(http, two)).json()
     assert second["generation"] == 2

@@ -165,15 +165,17 @@ async def look(world: World, evaluated: Evaluated) -> None:
     sampled = evaluated.path(evaluated.sampled)
     await _until(world, sampled, _counted)
     both = {"runs": f"{evaluated.given},{evaluated.sampled}"}
-    await world.call("compareEvalRuns", expect=409, path=evaluated.path(), query=both)
+    await world.call("getEvalComparison", expect=409, path=evaluated.path(), query=both)
     await world.call("cancelEvalRun", "canceled", path=sampled)
     await world.call("cancelEvalRun", expect=409, path=sampled)
     await world.call("cancelEvalRunByPath", expect=409, path=sampled)
     canceled = {"status": ["canceled"]}
     await world.call("listEvalRuns", "canceled", path=evaluated.path(), query=canceled)
-    await world.call("compareEvalRuns", "compared", path=evaluated.path(), query=both)
+    await world.call("getEvalComparison", "compared", path=evaluated.path(), query=both)
+    markdown = {**both, "format": "md"}
+    await world.call("getEvalComparison", "markdown", path=evaluated.path(), query=markdown)
     one = {"runs": evaluated.given}
-    await world.call("compareEvalRuns", expect=400, path=evaluated.path(), query=one)
+    await world.call("getEvalComparison", expect=400, path=evaluated.path(), query=one)
     await world.call("listEvalRuns", expect=400, path=evaluated.path(), query={"after": NO_RUN})
     await _again(world, evaluated)
     await world.call("getEval", "one", path=evaluated.path())
@@ -221,7 +223,7 @@ async def _unknown(world: World) -> None:
     await world.call("deleteEval", expect=404, path=path)
     await world.call("createEvalRun", expect=404, path=path, json={})
     await world.call("listEvalRuns", expect=404, path=path)
-    await world.call("compareEvalRuns", expect=404, path=path, query={"runs": "a,b"})
+    await world.call("getEvalComparison", expect=404, path=path, query={"runs": "a,b"})
     run = {**path, "run_id": NO_RUN}
     for operation in (
         *("getEvalRun", "cancelEvalRun", "cancelEvalRunByPath", "deleteEvalRun"),

@@ -11,7 +11,7 @@ import typer
 from finetuned.errors import OperationFailed
 from finetuned.types import Batch, ErasureReceipt, Eval, EvalRun
 
-from finetuned_cli import complete
+from finetuned_cli import complete, eval_files
 from finetuned_cli.failures import WrongUsage
 from finetuned_cli.nouns import Noun, Table, say
 from finetuned_cli.options import App
@@ -259,7 +259,7 @@ def compare(
         ],
         [row for run in found["runs"] for row in _compared(run)],
     )
-    for item in found["data"]:
+    for item in found["items"]:
         if item["change"] == "equal":
             break
         out.line("")
@@ -285,6 +285,8 @@ def _compared(run: Any) -> Iterator[tuple[object, ...]]:
 def _rounded(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
+
+eval_files.add_to(evals)
 
 # Batches
 batches = App(help="Batches of inference requests.", no_args_is_help=True)

@@ -4410,6 +4410,7 @@ class TestWebhookEndpoint(ApiObject):
         "batch.failed",
         "batch.expired",
         "batch.cancelled",
+        "alias.worsened",
         "sweep.completed",
         "sweep.failed",
         "sweep.cancelled",
@@ -4443,7 +4444,6 @@ class TestWebhookEndpoint(ApiObject):
         "alias.check.completed",
         "alias.check.failed",
         "alias.check.cancelled",
-        "alias.worsened",
         "organization.erasure.completed",
         "organization.erasure.failed",
         "organization.erasure.cancelled",
@@ -4717,6 +4717,7 @@ class UpdateWebhookEndpoint(ApiObject):
                 "batch.failed",
                 "batch.expired",
                 "batch.cancelled",
+                "alias.worsened",
                 "sweep.completed",
                 "sweep.failed",
                 "sweep.cancelled",
@@ -4750,7 +4751,6 @@ class UpdateWebhookEndpoint(ApiObject):
                 "alias.check.completed",
                 "alias.check.failed",
                 "alias.check.cancelled",
-                "alias.worsened",
                 "organization.erasure.completed",
                 "organization.erasure.failed",
                 "organization.erasure.cancelled",
@@ -6847,6 +6847,7 @@ class CreateWebhookEndpoint(ApiObject):
             "batch.failed",
             "batch.expired",
             "batch.cancelled",
+            "alias.worsened",
             "sweep.completed",
             "sweep.failed",
             "sweep.cancelled",
@@ -6880,7 +6881,6 @@ class CreateWebhookEndpoint(ApiObject):
             "alias.check.completed",
             "alias.check.failed",
             "alias.check.cancelled",
-            "alias.worsened",
             "organization.erasure.completed",
             "organization.erasure.failed",
             "organization.erasure.cancelled",
@@ -8740,6 +8740,7 @@ class WebhookEvent(ApiObject):
         "batch.failed",
         "batch.expired",
         "batch.cancelled",
+        "alias.worsened",
         "sweep.completed",
         "sweep.failed",
         "sweep.cancelled",
@@ -8773,7 +8774,6 @@ class WebhookEvent(ApiObject):
         "alias.check.completed",
         "alias.check.failed",
         "alias.check.cancelled",
-        "alias.worsened",
         "organization.erasure.completed",
         "organization.erasure.failed",
         "organization.erasure.cancelled",
@@ -9508,6 +9508,41 @@ class ErasureResult(ApiObject):
     rewrite: ErasureRewrite | None
     """
     Rewrite of the files of Redis, which then contain neither what was searched for nor what was deleted; null until it is done, seconds after the erasure has ended.
+    """
+
+
+class EvalComparison(ApiObject):
+    """
+    Comparison of runs with the first of them, the baseline.
+    """
+
+    object: Literal["eval.comparison"]
+    """
+    Type of the object. Always `eval.comparison`.
+    """
+    eval_id: str
+    """
+    ID of the eval.
+    """
+    runs: list[EvalComparisonRun]
+    """
+    Runs as requested. The baseline is first.
+    """
+    items: list[EvalComparisonItem]
+    """
+    Page of items. Those that got worse are first.
+    """
+    has_more: bool
+    """
+    Whether there are more items after this page.
+    """
+    last_id: str | None
+    """
+    ID of the last item on the page. Send it as `after` to get the next page.
+    """
+    masked_values: int | None = None
+    """
+    Number of labels in place of personal data; null if it is not masked.
     """
 
 

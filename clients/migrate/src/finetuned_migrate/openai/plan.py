@@ -205,7 +205,7 @@ class Planner:
             (
                 len(others),
                 "evals",
-                "`report --eval` uses their graders; create them here if you need them regularly",
+                "`report --eval` uses their graders; `finetuned evals import` creates them here",
             ),
         ]
         return [LeftBehind(what=f"{n} {what}", reason=why) for n, what, why in found if n]
