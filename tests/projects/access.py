@@ -43,7 +43,7 @@ _OPERATIONS: Final = {
         *("listModelExports", "getModelExport", "listModelExportEvents"),
         *("listEvals", "getEval", "validateGrader", "listBatches", "getBatch"),
         *("listExports", "retrieveExport", "listErasureReceipts", "getErasureReceipt"),
-        *("listAliases", "getAlias", "listAliasHistory"),
+        *("listAliases", "getAlias", "listAliasHistory", "listModelApprovals"),
         *("listWebhookEndpoints", "getWebhookEndpoint"),
         *("listWebhookEndpointDeliveries", "listWebhookEventTypes"),
         "getCompletionsUsage",
@@ -90,6 +90,7 @@ _OPERATIONS: Final = {
     # What users of the project's models notice, and what leaves the installation.
     _DEPLOY: (
         *("importModel", "deleteModel", "putAlias", "rollbackAlias", "deleteAlias"),
+        *("createModelApproval", "deleteModelApproval"),
         *("createModelImport", "cancelModelImport", "deleteModelImport"),
         *("createExport", "cancelExport", "deleteExport"),
         *("createModelExport", "cancelModelExport", "deleteModelExport"),

@@ -21,6 +21,7 @@ from service.core.errors import (
     PreconditionFailed,
 )
 from service.core.records import Missing
+from service.models import approvals
 from service.models.aliases.changes import (
     AliasChanged,
     Aliases,
@@ -145,6 +146,8 @@ async def rollback_alias(
         raise Conflict(
             f"The previous model, '{e.model}', no longer exists. Point the alias at another one."
         ) from e
+    except approvals.NotApproved as e:
+        raise _not_approved(name, e.model, "name") from e
     except (AliasChanged, Missing) as e:
         raise _lost_race(name) from e
     return _respond(record, response)
@@ -186,7 +189,9 @@ async def set_alias(
     format of trained models, cannot.
 
     If the targets change, the trained models among them must meet the alias's gate. Otherwise the
-    request fails with 409 `gate_failed`, and the message lists the failed conditions.
+    request fails with 409 `gate_failed`, and the message lists the failed conditions. In a project
+    with `four_eyes`, a second person must have approved them: otherwise, it fails with 409
+    `approval_required`.
     """
     try:
         record = await store.put(
@@ -198,6 +203,8 @@ async def set_alias(
             force=body.force,
             expected=expected,
         )
+    except approvals.NotApproved as e:
+        raise _not_approved(name, e.model, "model" if body.targets is None else "targets") from e
     except (ValueError, NameReserved, UnknownTarget, GateFailed, TooManyAliases, AliasChanged) as e:
         raise _refusal(name, body, e) from e
     return _respond(record, response)
@@ -268,6 +275,14 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
         "'/rollback'.",
         param="name",
         code="invalid_value",
+    )
+
+
+def _not_approved(name: str, model: str, param: str) -> Conflict:
+    return Conflict(
+        f"The alias '{name}' was not changed. {approvals.explain(model)}",
+        param=param,
+        code=approvals.NEEDS_APPROVAL,
     )
 
 

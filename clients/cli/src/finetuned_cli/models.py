@@ -8,7 +8,7 @@ import typer
 from finetuned import omit
 from finetuned.types import Alias, AliasChange, AliasTarget, Model, ModelOrigin
 
-from finetuned_cli import complete, sharing
+from finetuned_cli import approving, complete, sharing
 from finetuned_cli.failures import WrongUsage
 from finetuned_cli.gates import parse_gate
 from finetuned_cli.listing import After, Limit, listed
@@ -84,6 +84,7 @@ _models = Noun(app, "models", "MODEL", complete=complete.models)
 _models.show("Show a model.", _facts)
 _models.delete("Delete a trained model. Its name is never reused.", "Delete {}?")
 sharing.add_to(app)
+approving.add_to(app)
 
 
 @aliases.command("list")

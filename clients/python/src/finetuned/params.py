@@ -99,6 +99,14 @@ class CreateAdvice(TypedDict):
     metadata: NotRequired[dict[str, str] | None]
 
 
+class CreateApproval(TypedDict):
+    """
+    Request to approve a trained model.
+    """
+
+    note: NotRequired[str | None]
+
+
 class CreateBatch(TypedDict):
     """
     Request body to create a batch.
@@ -750,6 +758,7 @@ class UpdateProject(TypedDict):
     limits: NotRequired[ProjectLimits]
     capture: NotRequired[CaptureSettings | None]
     capture_managed_by: NotRequired[Literal["organization", "project"] | None]
+    four_eyes: NotRequired[bool | None]
     name: NotRequired[str | None]
 
 

@@ -92,7 +92,9 @@ class Aliases(Resource):
         format of trained models, cannot.
 
         If the targets change, the trained models among them must meet the alias's gate. Otherwise
-        the request fails with 409 `gate_failed`, and the message lists the failed conditions.
+        the request fails with 409 `gate_failed`, and the message lists the failed conditions. In a
+        project with `four_eyes`, a second person must have approved them: otherwise, it fails with
+        409 `approval_required`.
 
         Args:
             name: Name of an alias. Send `/` as is or as `%2F`.
