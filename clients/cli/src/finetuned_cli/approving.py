@@ -8,10 +8,11 @@ import typer
 from finetuned.types import Approval
 
 from finetuned_cli import complete
-from finetuned_cli.nouns import Noun, Table, say, show
+from finetuned_cli.nouns import say, show
 from finetuned_cli.options import App
-from finetuned_cli.output import Json, Out, when
+from finetuned_cli.output import Json, Out, Wide, when
 from finetuned_cli.session import client
+from finetuned_cli.tables import Column
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False)
@@ -21,16 +22,7 @@ Model = Annotated[
 def add_to(app: App) -> None:
     """Add the commands to a group."""
     app.command("approve")(approve)
-    Noun(app, "models.approvals", "MODEL", complete=complete.models).list(
-        "List the approvals of a trained model.",
-        Table(
-            ["approval", "by", "at", "note"],
-            lambda one: (one.id, one.approved_by, when(one.created_at), one.note),
-            "nobody has approved it",
-        ),
-        name="approvals",
-        within=True,
-    )
+    app.command("approvals")(list_approvals)
     app.command("revoke-approval")(revoke)
 
 
@@ -44,6 +36,22 @@ def approve(
     with client() as server:
         made = server.models.approvals.create(model, note=note)
     show(made, _facts, Out(as_json))
+
+
+def list_approvals(model: Model, wide: Wide = False, as_json: Json = False) -> None:
+    """List the approvals of a trained model, oldest first."""
+    out = Out(as_json)
+    with client() as server:
+        found = list(server.models.approvals.list(model))
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        ["approval", Column("by", 1), Column("at", 2), Column("note", 3)],
+        [(one.id, one.approved_by, when(one.created_at), one.note) for one in found],
+        empty="nobody has approved it",
+        wide=wide,
+    )
 
 
 def revoke(
