@@ -68,7 +68,7 @@ class ApprovalObject(BaseModel):
     openapi_extra=needs(Permission.MODEL_APPROVE, AuditEvent.MODEL_APPROVED),
 )
 async def create_approval(
-    model: str, body: CreateApproval, caller: Caller, registry: Registry
+    model: str, caller: Caller, registry: Registry, body: CreateApproval | None = None
 ) -> ApprovalObject:
     """Approve a trained model of the key's project. Projects with `four_eyes` require it before an
     alias points at the model or an export of it is created or downloaded.
@@ -79,7 +79,7 @@ async def create_approval(
     if await registry.get(caller.project_id, model) is None:
         raise _no_model(model)
     try:
-        made = await approvals.approve(registry, caller, model, body.note)
+        made = await approvals.approve(registry, caller, model, body.note if body else None)
     except Missing as e:
         raise _no_model(model) from e
     except approvals.SelfApproval as e:

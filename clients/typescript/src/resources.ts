@@ -1211,7 +1211,7 @@ export class ModelsApprovals extends APIResource {
    * Approve a trained model of the key's project. Projects with `four_eyes` require it before an alias points at
    * the model or an export of it is created or downloaded.
    */
-  create(model: string, params: T.CreateApproval, options?: RequestOptions): APIPromise<T.Approval> {
+  create(model: string, params?: T.CreateApproval, options?: RequestOptions): APIPromise<T.Approval> {
     return this.client.post(path`/models/${model}/approvals`, { body: params, ...options });
   }
 

@@ -43,7 +43,10 @@ class AsyncModelsApprovals(AsyncResource):
         return await self._transport.request(
             types.Approval,
             Request(
-                "POST", at("models", model, "approvals"), json=body_of(note=note), options=options
+                "POST",
+                at("models", model, "approvals"),
+                json=body_of(note=note) or None,
+                options=options,
             ),
         )
 
@@ -54,6 +57,7 @@ class AsyncModelsApprovals(AsyncResource):
 
         Args:
             model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            approval_id: ID of an approval of the model.
         """
         return await self._transport.request(
             types.ProjectObjectDeleted,

@@ -44,7 +44,10 @@ class ModelsApprovals(Resource):
         return self._transport.request(
             types.Approval,
             Request(
-                "POST", at("models", model, "approvals"), json=body_of(note=note), options=options
+                "POST",
+                at("models", model, "approvals"),
+                json=body_of(note=note) or None,
+                options=options,
             ),
         )
 
@@ -55,6 +58,7 @@ class ModelsApprovals(Resource):
 
         Args:
             model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            approval_id: ID of an approval of the model.
         """
         return self._transport.request(
             types.ProjectObjectDeleted,
