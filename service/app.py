@@ -50,8 +50,8 @@ from service.jobs.evaluation.labels import routes as label_routes
 from service.jobs.sweeps import deprecated as old_sweep_routes
 from service.jobs.sweeps import routes as sweep_routes
 from service.lifespan import open_resources
+from service.models import approval_routes, sharing_routes
 from service.models import routes as model_routes
-from service.models import sharing_routes
 from service.models.aliases import routes as alias_routes
 from service.projects import account_routes, admin_key_routes, session_routes, sign_in_routes
 from service.projects import routes as project_routes
@@ -178,6 +178,7 @@ def _routes() -> list[BaseRoute]:
         old_sweep_routes,
         sharing_routes,
         evidence_routes,  # before model_routes, whose paths match its own
+        approval_routes,
         model_routes,
         export_routes,
         old_export_routes,

@@ -141,6 +141,7 @@ class Rebuild:
                 step=manifest.meta["step"],
                 checkpoint=place.groupdict().get("step") is not None,
                 gate=manifest.meta.get("gate", {}),
+                created_by=manifest.meta.get("created_by", ""),
             )
         except (KeyError, ValidationError, StorageCorrupt, StorageMissing):
             log.warning("the manifest in %s cannot be read: the model is not restored", artifact)

@@ -203,6 +203,10 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
             "The session's CSRF token is missing or wrong.",
             "Send the `csrf_token` of `GET /v1/session` in the header `X-CSRF-Token`.",
         ),
+        "own_model": (
+            "Who trained or imported a model cannot approve it.",
+            "Have another person approve it, with a login or a service account of their own.",
+        ),
         "not_the_owner": ("The model belongs to another project.", "Use a key of that project."),
     },
     404: {
@@ -237,6 +241,10 @@ CODES: Final[Mapping[int, Mapping[str, tuple[str, str]]]] = {
         "request_timeout": ("The request did not arrive completely in time.", "Send it again."),
     },
     409: {
+        "approval_required": (
+            "The project requires that a second person approves the model.",
+            "Have someone who did not train it approve it.",
+        ),
         "gate_failed": (
             "The model does not meet the alias's gate.",
             "Train a better model, or send `force`, which the history records.",

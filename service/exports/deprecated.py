@@ -177,10 +177,14 @@ async def retrieve_export(export: Existing) -> ExportObject:
     openapi_extra=needs(Permission.DATA_READ, AuditEvent.EXPORT_CONTENT_READ),
 )
 async def download_export(
-    export: Existing, storage: Artifacts, range_: RangeHeader = None, if_range: IfRange = None
+    export: Existing,
+    storage: Artifacts,
+    registry: Registry,
+    range_: RangeHeader = None,
+    if_range: IfRange = None,
 ) -> StreamingResponse:
     """Use `getModelExportContent`."""
-    return await send_content(export, storage, range_, if_range, param="export_id")
+    return await send_content(export, storage, registry, range_, if_range, param="export_id")
 
 
 @router.post(

@@ -11,3 +11,4 @@ class ImportOptions(msgspec.Struct, frozen=True):
     base_model: str
     suffix: str | None
     model: str
+    created_by: str = ""  # see `Principal.identity`

@@ -134,4 +134,4 @@ def _options(body: Adapter, caller: Principal, registry: ModelRegistry) -> Impor
         )
     suffix = clean_suffix(body.suffix)
     name = model_name(entry.id, caller.project_name, suffix or "", new_tag())
-    return ImportOptions(base_model=entry.id, suffix=suffix, model=name)
+    return ImportOptions(base_model=entry.id, suffix=suffix, model=name, created_by=caller.identity)

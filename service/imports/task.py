@@ -77,6 +77,7 @@ class ImportAdapter:
             artifact=stored.folder,
             digest=stored.manifest.digest,
             step=0,
+            created_by=options.created_by or task.key_id,
         )
         await self._finish(task, record, rank, stored, _result(record, unpacked))
 
@@ -157,6 +158,7 @@ def _meta(task: Task, options: ImportOptions, origin: ModelOrigin) -> dict[str, 
         "base_model": options.base_model,
         "project_id": task.project_id,
         "origin": origin.model_dump(mode="json"),
+        "created_by": options.created_by or task.key_id,
         "step": 0,
     }
 

@@ -107,6 +107,7 @@ async def build_job(
         metadata=body.metadata,
         priority=body.priority,
         key_id=caller.key_id,
+        created_by=caller.identity,
         method=body.method_name,
         grader=grader,
         hyperparameters=hyperparameters,

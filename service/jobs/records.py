@@ -180,6 +180,7 @@ class JobRecord(AttemptedRecord):
     fruitless_attempts: int = 0  # attempts lost since the last checkpoint
     priority: int = 0  # higher runs first
     key_id: str = ""  # the key that created the job, for usage; empty in older records
+    created_by: str = ""  # see `Principal.identity`; empty in older records
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on the job's evaluation, by key
     baseline_prompt: str | None = None  # the user's, which the evaluation compares with the model
     mlflow_run: MlflowRun | None = None  # receives the metrics

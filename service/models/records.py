@@ -19,7 +19,7 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids
 from service.core.errors import BadRequest
-from service.core.records import PREFIX, Record
+from service.core.records import PREFIX, Record, Stored
 from service.core.redis import reply, text
 
 # All marks except the variation selectors of plane 14, which are not part of words.
@@ -79,6 +79,17 @@ class ModelOrigin(BaseModel):
     )
 
 
+class Approval(Stored):
+    """A person's approval of the adapter with a digest."""
+
+    id: str
+    created_at: int
+    approved_by: str  # see `Principal.identity`
+    key_id: str
+    note: str | None = None
+    digest: str
+
+
 class ModelRecord(Record):
     """An adapter whose weights never change. Its ID is the model name."""
 
@@ -91,7 +102,15 @@ class ModelRecord(Record):
     checkpoint: bool = False  # saved during the run rather than as its result
     gate: dict[str, str] = Field(default_factory=dict)  # of the job, checked by aliases
     key_id: str = ""  # the key that created its job; empty in records of versions before 0.3
+    # Who trained or imported it, see `Principal.identity`; empty in older records.
+    created_by: str = ""
+    approvals: tuple[Approval, ...] = ()
     signature: str | None = None  # of the worker that registered it, see signatures.py
+
+    @property
+    def valid_approvals(self) -> tuple[Approval, ...]:
+        """The approvals of the weights that the model has."""
+        return tuple(one for one in self.approvals if one.digest == self.digest)
 
 
 def base_of(name: str) -> str | None:

@@ -62,6 +62,8 @@ class Project(Record):
     capture: Capture | None = None
     """Settings for storing its chats; None if none are stored."""
     capture_managed_by: CaptureManager = "organization"
+    four_eyes: bool = False
+    """Whether aliases and exports need models that a second person approved."""
 
 
 class OldSecret(Stored):
@@ -422,6 +424,7 @@ class Projects:
             project_name=project.name,
             role=key.role,
             models=None if key.models is None else frozenset(key.models),
+            service_account_id=key.service_account_id,
             expires_at=key.expiry_of(digest),
             networks=None if key.allowed_ips is None else tuple(map(network, key.allowed_ips)),
             key_limits=key.limits,

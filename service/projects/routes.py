@@ -209,6 +209,8 @@ def _apply_project_update(caller: Principal, body: UpdateProject, project: Proje
     change: dict[str, Any] = {"limits": project.limits.changed(body.limits)}
     if body.capture_managed_by is not None:
         change["capture_managed_by"] = body.capture_managed_by
+    if body.four_eyes is not None:
+        change["four_eyes"] = body.four_eyes
     if "capture" in body.model_fields_set:
         change["capture"] = _capture(caller, body.capture, project)
     return project.model_copy(update=change)

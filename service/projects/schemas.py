@@ -98,6 +98,11 @@ class UpdateProject(BaseModel):
         "`admin`; with `project`, also keys of the project with the role `project_admin`. "
         "`null` changes nothing.",
     )
+    four_eyes: bool | None = Field(
+        default=None,
+        description="Whether a second person must approve a trained model before an alias points "
+        "at it or an export of it is created or downloaded. `null` changes nothing.",
+    )
     name: str | None = Field(
         default=None,
         description="Current name of the project. Any other name is rejected, because it is part "
@@ -132,6 +137,11 @@ class ProjectObject(BaseModel):
         default="organization",
         description="Who can enable capture. Administrators of the project can always disable it.",
     )
+    four_eyes: bool = Field(
+        default=False,
+        description="Whether a second person must approve trained models before aliases and "
+        "exports can use them.",
+    )
     storage_bytes_used: int = Field(
         description="Bytes of the project in storage, including uploads in progress."
     )
@@ -151,6 +161,7 @@ class ProjectObject(BaseModel):
             limits=project.limits,
             capture=_shown_capture(project.capture),
             capture_managed_by=project.capture_managed_by,
+            four_eyes=project.four_eyes,
             storage_bytes_used=storage_bytes,
         )
 

@@ -126,6 +126,8 @@ class AuditEvent(StrEnum):
     MODEL_IMPORT_DELETED = "model.import.deleted"
     MODEL_EVIDENCE_READ = "model.evidence.read"
     MODEL_DELETED = "model.deleted"
+    MODEL_APPROVED = "model.approved"
+    MODEL_APPROVAL_REVOKED = "model.approval.deleted"
     MODEL_SHARED = "model.shared"
     MODEL_UNSHARED = "model.unshared"
     ALIAS_UPDATED = "alias.updated"

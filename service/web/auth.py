@@ -66,6 +66,15 @@ class Principal:
     """When the session of a browser ends, with which the caller was found; None without one."""
     capture: Capture | None = None
     """Which chats of the project are stored; None if none are."""
+    service_account_id: str | None = None
+    """The service account that has the key; None without one."""
+
+    @property
+    def identity(self) -> str:
+        """Who calls, as far as is known: the ID of the service account, of the bearer of tokens of
+        an identity provider, or of the key.
+        """
+        return self.service_account_id or self.key_id
 
     @cached_property
     def is_conditional(self) -> bool:

@@ -53,6 +53,7 @@ class Permission(StrEnum):
     MODEL_REQUEST = "model.request"
     MODEL_READ = "model.read"
     MODEL_WRITE = "model.write"  # import and delete models
+    MODEL_APPROVE = "model.approve"  # as the second person, in projects with four_eyes
     MODEL_SHARE = "model.share"  # let other projects use a model
     ALIASES_READ = "aliases.read"
     ALIASES_WRITE = "aliases.write"
@@ -90,7 +91,9 @@ _READER = _RECORDS | {_P.DATA_READ}
 _TRAINER = (
     _READER | _INFERENCE | {_P.FILES_WRITE, _P.FINE_TUNING_WRITE, _P.EVALS_WRITE, _P.BATCHES_WRITE}
 )
-_MEMBER = _TRAINER | {_P.MODEL_WRITE, _P.ALIASES_WRITE, _P.EXPORTS_WRITE, _P.WEBHOOKS_WRITE}
+_MEMBER = _TRAINER | {
+    *(_P.MODEL_WRITE, _P.MODEL_APPROVE, _P.ALIASES_WRITE, _P.EXPORTS_WRITE, _P.WEBHOOKS_WRITE),
+}
 _PROJECT_ADMIN = _MEMBER | {
     *(_P.PROJECT_READ, _P.PROJECT_WRITE, _P.API_KEYS_READ, _P.API_KEYS_WRITE),
     *(_P.AUDIT_LOGS_READ, _P.DATA_ERASE, _P.MODEL_SHARE),

@@ -100,6 +100,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await installation.look(world)
     trained = await _trained(api, waiting)
     await models.shared(world, trained[0])
+    await models.approved(world, trained[0])
     await models.aliases(world, trained)
     await _evaluated(api, waiting[0], trained[0])
     await jobs.unknown_format(world, waiting[0])
@@ -260,6 +261,7 @@ async def _trained(api: Api, waiting: list[str]) -> list[str]:
     names = []
     for job_id in waiting:
         name = f"ft:{DEMO_MODEL}:acme:bookshop:{ids.random_part(12)}"
+        job = await api.app.state.jobs.get(project.id, job_id)
         record = ModelRecord(
             id=name,
             project_id=project.id,
@@ -269,6 +271,7 @@ async def _trained(api: Api, waiting: list[str]) -> list[str]:
             artifact=f"{project.id}/jobs/{job_id}/a1/adapter",
             digest="0" * 64,
             step=1,
+            created_by=job.created_by,
         )
         await api.app.state.registry.register(record)
         names.append(name)

@@ -43,7 +43,7 @@ _OPERATIONS: Final = {
         *("listModelExports", "getModelExport", "listModelExportEvents"),
         *("listEvals", "getEval", "validateGrader", "listBatches", "getBatch"),
         *("listExports", "retrieveExport", "listErasureReceipts", "getErasureReceipt"),
-        *("listAliases", "getAlias", "listAliasHistory"),
+        *("listAliases", "getAlias", "listAliasHistory", "listModelApprovals"),
         *("listAliasChecks", "getAliasCheck", "listAliasCheckEvents"),
         *("listWebhookEndpoints", "getWebhookEndpoint"),
         *("listWebhookEndpointDeliveries", "listWebhookEventTypes"),
@@ -93,6 +93,7 @@ _OPERATIONS: Final = {
     _DEPLOY: (
         *("importModel", "deleteModel", "putAlias", "rollbackAlias", "deleteAlias"),
         *("createAliasCheck", "cancelAliasCheck", "deleteAliasCheck"),
+        *("createModelApproval", "deleteModelApproval"),
         *("createModelImport", "cancelModelImport", "deleteModelImport"),
         *("createExport", "cancelExport", "deleteExport"),
         *("createModelExport", "cancelModelExport", "deleteModelExport"),

@@ -87,6 +87,8 @@ async def owned(api: Api, chats) -> dict[str, str]:
         project_id, name="acme's", url="https://hooks.example", event_types=()
     )
     async with await api.client("acme") as acme:
+        approval = await acme.post(f"/v1/models/{model}/approvals", json={})
+        assert approval.status_code == 200, approval.text
         alias = await acme.put("/v1/aliases/gpt-4o-mini", json={"model": model})
         assert alias.status_code == 200, alias.text
         record = await state.aliases.get(project_id, "gpt-4o-mini")
@@ -104,6 +106,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "file": file_id,
         "job": job_id,
         "model": model,
+        "approval": approval.json()["id"],
         "upload": upload.json()["id"],
         **of_file,
         "import": await imported(api, project_id, file_id),
@@ -353,6 +356,7 @@ def unknown_ids() -> dict[str, str]:
         receipt="erasure-" + "z" * 24,
         completion="chatcmpl-" + "z" * 24,
         model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
+        approval="approval_" + "z" * 24,
         upload="upload_" + "z" * 24,
         cleaning="fileclean-" + "z" * 24,
         report="filereport-" + "z" * 24,
@@ -463,6 +467,8 @@ async def assert_everything_is_still_there(acme: httpx.AsyncClient, owned: dict[
     assert (await acme.get(f"/v1/files/{owned['file']}")).status_code == 200
     assert (await acme.get(f"/v1/uploads/{owned['upload']}")).json()["status"] == "pending"
     assert (await acme.get(f"/v1/models/{owned['model']}")).status_code == 200
+    approvals = await acme.get(f"/v1/models/{owned['model']}/approvals")
+    assert [one["id"] for one in approvals.json()["data"]] == [owned["approval"]]
     assert (await acme.get(f"/v1/aliases/{owned['name']}")).json()["generation"] == 1
     assert (await acme.get(f"/v1/recognizers/{owned['recognizer']}")).status_code == 200
     endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")

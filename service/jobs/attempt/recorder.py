@@ -307,6 +307,7 @@ class AttemptRecorder:
             "mixed_files": [mixed.model_dump() for mixed in self.job.mixed_files],
             "hyperparameters": self.job.hyperparameters.model_dump(mode="json"),
             "gate": self.job.gate,
+            "created_by": self.job.created_by or self.job.key_id,
         }
 
     def _model_record(
@@ -323,6 +324,7 @@ class AttemptRecorder:
             step=step,
             checkpoint=checkpoint,
             key_id=self.job.key_id,
+            created_by=self.job.created_by or self.job.key_id,
             gate=self.job.gate,
         )
 

@@ -137,10 +137,10 @@ class Replay(TrainingAttempt):
         except (OSError, ValueError) as e:
             self._find("adapter_changed", f"A file of the stored adapter cannot be read: {e}.")
             return
-        if not recorded or "environment" not in passport:
+        if 1 not in recorded or "environment" not in passport:
             raise NotReplayable(
-                "the model was trained by an older version, which did not record its steps: train "
-                "it again to be able to replay it"
+                "the model was trained by an older version, at least in part, which did not record "
+                "its steps: train it again to be able to replay it"
             )
         self._is_same_machine = (
             passport_machine(self._machine).items() <= passport["environment"].items()

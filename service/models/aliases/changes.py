@@ -36,6 +36,7 @@ from service.models.aliases.records import (
     is_name,
 )
 from service.models.aliases.suites import Schedule, Suite, lows_key, schedule_next
+from service.models.approvals import require_approvals
 from service.models.records import base_of
 from service.models.registry import ModelRegistry, users_key
 
@@ -129,7 +130,7 @@ class Aliases:
 
         Setting the current targets and gate again changes nothing, so a repeated request does not
         alter the history that rollback uses. Raises ValueError for an invalid name, NameReserved,
-        UnknownTarget, GateFailed, TooManyAliases or AliasChanged.
+        UnknownTarget, NotApproved, GateFailed, TooManyAliases or AliasChanged.
         """
         if not is_name(name):
             raise ValueError(name)
@@ -149,6 +150,8 @@ class Aliases:
             if current is not None and _same(current, after):
                 return current, None
             await self._watch_targets(pipe, after)
+            if current is None or current.targets != after.targets:
+                await self._require_approvals(pipe, after)
             failed = await self._failed(pipe, current, after)
             if failed and not force:
                 raise GateFailed(failed)
@@ -164,9 +167,9 @@ class Aliases:
         """Restore the targets from before the last change. A second rollback undoes the first.
 
         The gate is kept and does not apply, because the previous targets were served before.
-        Raises Missing, NoPreviousTargets, UnknownTarget if a previous model no longer exists, or
-        AliasChanged, also for a concurrent change, after which the previous targets are no longer
-        those that the caller saw.
+        Raises Missing, NoPreviousTargets, UnknownTarget if a previous model no longer exists,
+        NotApproved, or AliasChanged, also for a concurrent change, after which the previous targets
+        are no longer those that the caller saw.
         """
         change_id = ids.random_part()
         seen: str | None = None
@@ -183,6 +186,7 @@ class Aliases:
             targets = await self._before(pipe, project_id, name)
             after = _with_targets(current, project_id, name, targets, None, change_id)
             await self._watch_targets(pipe, after)
+            await self._require_approvals(pipe, after)
             return after, self._write(current, after, "rollback", key_id)
 
         return await self._commit(project_id, name, change_id, decide, key_id)
@@ -251,6 +255,10 @@ class Aliases:
         for target in after.targets:
             if not await self._registry.watch_target(pipe, after.project_id, target.model):
                 raise UnknownTarget(target.model)
+
+    async def _require_approvals(self, pipe: Pipeline, after: AliasRecord) -> None:
+        models = [target.model for target in after.targets]
+        await require_approvals(pipe, self._registry, after.project_id, models)
 
     async def _failed(
         self, pipe: Pipeline, current: AliasRecord | None, after: AliasRecord

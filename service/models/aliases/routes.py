@@ -22,6 +22,7 @@ from service.core.errors import (
     PreconditionFailed,
 )
 from service.core.records import Missing
+from service.models import approvals
 from service.models.aliases.changes import (
     AliasChanged,
     Aliases,
@@ -152,6 +153,8 @@ async def rollback_alias(
         raise Conflict(
             f"The previous model, '{e.model}', no longer exists. Point the alias at another one."
         ) from e
+    except approvals.NotApproved as e:
+        raise _not_approved(name, e.model, "name") from e
     except (AliasChanged, Missing) as e:
         raise _lost_race(name) from e
     return _respond(record, response)
@@ -195,7 +198,9 @@ async def set_alias(
 
     If the targets change, the trained models among them must meet the alias's gate. Otherwise the
     request fails with 409 `gate_failed`, and the message lists the failed conditions. So it does if
-    the alias has suites, and a new model was not checked or is below a bound.
+    the alias has suites, and a new model was not checked or is below a bound. In a project with
+    `four_eyes`, a second person must have approved them: otherwise, it fails with 409
+    `approval_required`.
     """
     for suite in body.suites or ():
         await require_suite(caller.project_id, suite)
@@ -214,6 +219,8 @@ async def set_alias(
             reason=body.reason,
             expected=expected,
         )
+    except approvals.NotApproved as e:
+        raise _not_approved(name, e.model, "model" if body.targets is None else "targets") from e
     except (
         *(ValueError, NameReserved, UnknownTarget, GateFailed, TooManyAliases, AliasChanged),
         ReasonMissing,
@@ -293,6 +300,14 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
         "'/rollback'.",
         param="name",
         code="invalid_value",
+    )
+
+
+def _not_approved(name: str, model: str, param: str) -> Conflict:
+    return Conflict(
+        f"The alias '{name}' was not changed. {approvals.explain(model)}",
+        param=param,
+        code=approvals.NEEDS_APPROVAL,
     )
 
 

@@ -252,6 +252,7 @@ _PARAMETERS: dict[str, tuple[str, Json]] = {
     "receipt_id": ("ID of an erasure receipt of the project.", {"maxLength": 128}),
     "output_item_id": _id("outputitem_", "ID of an output item of the run."),
     "key_id": _id("key_", "ID of an API key."),
+    "approval_id": _id("approval_", "ID of an approval of the model."),
     "permission_id": _id("cp_", "ID of a permission to use the model."),
     "service_account_id": _id("svc_acct_", "ID of a service account of the project."),
     "model": (

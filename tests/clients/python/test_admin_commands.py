@@ -189,3 +189,32 @@ async def test_the_audit_log_is_shown_between_two_times(api: Api, cli: Cli):
     for wrong in ("yesterday", "2026-02-30"):
         refused = await cli(*audit, "--since", wrong)
         assert (refused.code, wrong in refused.err) == (2, True)
+
+
+async def test_a_second_person_approves_a_model(api: Api, cli: Cli):
+    owner = await project_of(api, "acme")
+    await api.app.state.registry.register(
+        ModelRecord(
+            id=SHARED,
+            project_id=owner,
+            created_at=clock.now_s(),
+            base_model=BASE_MODEL,
+            artifact=f"{owner}/jobs/x/a1/adapter",
+            digest="0" * 64,
+            step=1,
+        )
+    )
+    await api.app.state.projects.change(
+        owner, lambda project: project.model_copy(update={"four_eyes": True})
+    )
+    refused = await cli("aliases", "set", "support", SHARED)
+    assert (refused.code, "finetuned models approve" in refused.err) == (1, True)
+    made = await cli("models", "approve", SHARED, "--note", "read 20 answers", "--json")
+    approval = json.loads(made.out)["id"]
+    listed = await cli("models", "approvals", SHARED)
+    assert listed.out.startswith(approval)
+    assert "read 20 answers" in listed.out
+    assert (await cli("aliases", "set", "support", SHARED)).code == 0
+    revoked = await cli("models", "revoke-approval", SHARED, approval)
+    assert revoked.out == f"{approval}\n"
+    assert (await cli("models", "approvals", SHARED)).out == ""

@@ -70,6 +70,41 @@ async def _delete_alias(world: World) -> None:
     await send(world, "DELETE", "/v1/aliases/voice")
 
 
+def _approvals(world: World) -> str:
+    return f"/v1/models/{world.notes['model']}/approvals"
+
+
+async def _foreign_model(world: World) -> None:
+    """A model that someone else imported."""
+    await imported_model(world)
+    registry = world.app.state.registry
+    name = world.notes["model"]
+    owner = await registry.owner(name)
+    await registry.models.update(
+        owner, name, lambda record: record.model_copy(update={"created_by": "key_other"})
+    )
+
+
+async def _approve(world: World) -> None:
+    await send(world, "POST", _approvals(world), json={"note": "read 20 answers"})
+
+
+async def _approved(world: World) -> None:
+    await _foreign_model(world)
+    await _approve(world)
+    [made] = await listed(world, _approvals(world))
+    world.notes["approval"] = made["id"]
+
+
+async def _approved_once(world: World) -> AsyncIterator[str]:
+    if len(await listed(world, _approvals(world))) > 1:
+        yield "a model has two approvals of one person"
+
+
+async def _revoke_approval(world: World) -> None:
+    await send(world, "DELETE", f"{_approvals(world)}/{world.notes['approval']}")
+
+
 async def _create_project(world: World) -> None:
     await send(world, "POST", "/v1/organization/projects", json={"name": "other"})
 
@@ -539,6 +574,13 @@ MODELS = (
     requests("deleteModel", _delete_model, arrange=imported_model, check=_model_stays_gone),
     requests("putAlias", _set_alias, arrange=imported_model, check=answered(200)),
     requests("deleteAlias", _delete_alias, arrange=_aliased),
+    requests(
+        "createModelApproval",
+        _approve,
+        arrange=_foreign_model,
+        check=both(answered(200), _approved_once),
+    ),
+    requests("deleteModelApproval", _revoke_approval, arrange=_approved),
     requests(
         "createFineTuningCheckpointPermission",
         _share,

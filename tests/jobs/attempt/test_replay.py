@@ -25,6 +25,7 @@ from service.jobs.records import JobRecord, Jobs, ReplayRecord
 from service.models.registry import ModelRegistry
 from service.training.contract.adapter_config import WEIGHTS
 from service.training.contract.replay import STEPS_FILE
+from tests.audit.test_operator import entries
 from tests.conftest import Api
 from tests.jobs.test_faults import rows
 from tests.jobs.test_jobs import JOBS, create, upload
@@ -187,6 +188,13 @@ async def test_a_replay_is_bit_equal_and_recorded(trained, http):
     assert job.replays == (await trained.job()).replays == (found,)
     events = (await http.get(f"{JOBS}/{trained.job_id}/events")).json()["data"]
     assert events[0]["message"] == "Replay: 6 steps are bit-equal to the training"
+    entry = (await entries(trained.api.app.state.redis))[-1]
+    assert (entry.type, entry.actor.kind) == ("fine_tuning.job.replayed", "operator")
+    assert {trained.job_id, found.model} <= set(entry.objects)
+    assert entry.counts == {"windows": 2, "findings": 0}
+    _, whole = await commands.replay(None, trained.job_id, 100, lines.append)
+    first = whole.windows[0]
+    assert (first.last_step, first.weights_error, whole.outcome) == (12, 0.0, "equal")
 
 
 async def test_what_was_changed_is_found(trained, tmp_path):

@@ -37,6 +37,21 @@ async def shared(world: World, model: str) -> None:
         await world.call(operation, expect=403, path=at, json=sent)
 
 
+async def approved(world: World, model: str) -> None:
+    """Approve a model as a second person, and revoke that."""
+    path, body = {"model": model}, {"note": "Read 20 held-out answers: no personal data."}
+    create, every, delete = "createModelApproval", "listModelApprovals", "deleteModelApproval"
+    await world.call(create, expect=403, path=path, json=body)
+    made = await world.call(create, "note", "Approve", key="project_admin", path=path, json=body)
+    await world.call(create, expect=400, path=path, json={"note": ""})
+    await world.call(every, "all", path=path)
+    one = {**path, "approval_id": made.json()["id"]}
+    await world.call(delete, "revoked", path=one)
+    await world.call(delete, expect=404, path=one)
+    for operation, sent in ((create, body), (every, None)):
+        await world.call(operation, expect=404, path={"model": NO_MODEL}, json=sent)
+
+
 async def aliases(world: World, models: list[str]) -> None:
     """Point an alias at a model, split it, and roll back."""
     old, new = models

@@ -17,7 +17,7 @@ from finetuned.types import (
     ModelOrigin,
 )
 
-from finetuned_cli import complete, evidence, sharing
+from finetuned_cli import approving, complete, evidence, sharing
 from finetuned_cli.failures import GateFailed, WrongUsage
 from finetuned_cli.gates import parse_gate
 from finetuned_cli.listing import After, Limit, listed
@@ -94,6 +94,7 @@ _models.show("Show a model.", _facts)
 _models.delete("Delete a trained model. Its name is never reused.", "Delete {}?")
 sharing.add_to(app)
 app.command("evidence")(evidence.download)
+approving.add_to(app)
 
 
 @aliases.command("list")

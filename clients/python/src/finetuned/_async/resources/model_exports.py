@@ -120,7 +120,7 @@ class AsyncModelExportsBase(AsyncResource):
     async def content(self, id: str, **options: Unpack[RequestOptions]) -> bytes:
         """Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in
         hexadecimal digits, and `repr-digest` the same in base64. Returns 409 if the export is not
-        completed.
+        completed, or if the project requires an approval that the model does not have.
 
         Args:
             id: ID of the export.

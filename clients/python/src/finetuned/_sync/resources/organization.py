@@ -953,6 +953,7 @@ class OrganizationProjects(Resource):
         limits: types.ProjectLimits | params.ProjectLimits | Omit = omit,
         capture: types.CaptureSettings | params.CaptureSettings | Omit | None = omit,
         capture_managed_by: Literal["organization", "project"] | Omit | None = omit,
+        four_eyes: bool | Omit | None = omit,
         name: str | Omit | None = omit,
         **options: Unpack[RequestOptions],
     ) -> types.Project:
@@ -974,6 +975,8 @@ class OrganizationProjects(Resource):
             capture_managed_by: Who can enable capture: with `organization`, only keys with the role
                 `admin`; with `project`, also keys of the project with the role `project_admin`.
                 `null` changes nothing.
+            four_eyes: Whether a second person must approve a trained model before an alias points
+                at it or an export of it is created or downloaded. `null` changes nothing.
             name: Current name of the project. Any other name is rejected, because it is part of the
                 names of the project's models.
         """
@@ -983,7 +986,11 @@ class OrganizationProjects(Resource):
                 "POST",
                 at("organization", "projects", project_id),
                 json=changes_of(
-                    limits=limits, capture=capture, capture_managed_by=capture_managed_by, name=name
+                    limits=limits,
+                    capture=capture,
+                    capture_managed_by=capture_managed_by,
+                    four_eyes=four_eyes,
+                    name=name,
                 ),
                 repeatable=True,
                 options=options,
