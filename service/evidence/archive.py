@@ -21,6 +21,7 @@ from service import __version__
 from service.core.encryption.signing import Signature
 from service.evidence.collect import Evidence
 from service.evidence.page import render
+from service.jobs.checkpoints import PASSPORT
 
 FORMAT: Final = "finetuned evidence 1"
 MANIFEST, SIGNATURE, PAGE = "manifest.json", "manifest.sig", "index.html"
@@ -31,7 +32,8 @@ def members_of(evidence: Evidence, about: dict[str, Any]) -> dict[str, bytes]:
     parts = {name: {"model": about["model"], **part} for name, part in evidence.parts.items()}
     members = {f"{name}.json": _encode(part) for name, part in parts.items()}
     members |= evidence.members
-    members[PAGE] = render(about, parts, evidence.missing).encode()
+    passport = msgspec.json.decode(members.get(PASSPORT, b"{}"), type=dict[str, Any])
+    members[PAGE] = render(about, parts, passport, evidence.missing).encode()
     listed = [
         {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for path, data in sorted(members.items())

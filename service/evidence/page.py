@@ -20,14 +20,16 @@ td { overflow-wrap: anywhere }
 }
 """
 _SHOWN_LOSSES: Final = 40
+_SHOWN_LIBRARIES: Final = ("finetuned", "torch", "transformers", "peft", "trl", "bitsandbytes")
 
 
 def render(
     about: Mapping[str, Any],
     parts: Mapping[str, Mapping[str, Any]],
+    passport: Mapping[str, Any],
     missing: Sequence[Mapping[str, str]],
 ) -> str:
-    """Return the page as HTML, which loads nothing."""
+    """Return the page as HTML, which loads nothing. `passport` is that of the adapter, or empty."""
     verify = "finetuned evidence verify ARCHIVE --key PUBLIC_KEY"
     shown: list[Part] = [
         Paragraph(
@@ -38,6 +40,7 @@ def render(
         *_model(parts["model"]),
         *_lineage(parts["lineage"]),
         *(_training(parts["training"]) if "training" in parts else ()),
+        *_environment(passport),
         *(_evaluation(parts["evaluation"]) if "evaluation" in parts else ()),
         Heading("Approvals"),
         *_table(["who", "when"], [], "No approval was required of this model."),
@@ -118,7 +121,7 @@ def _training(part: Mapping[str, Any]) -> list[Part]:
         ["seed", str(job["seed"])],
         ["attempts", str(job["attempt"])],
         ["trained tokens", f"{job['trained_tokens'] or 0:,}"],
-        *([name, str(value)] for name, value in method.items() if value is not None),
+        *([name, _flat(value)] for name, value in method.items() if value is not None),
     ]
     every = max(1, -(-len(losses) // _SHOWN_LOSSES))
     names = [*dict.fromkeys(name for row in losses for name in row)]
@@ -129,6 +132,19 @@ def _training(part: Mapping[str, Any]) -> list[Part]:
         *_table(["setting", "value"], facts, ""),
         *_table(names, rows, "The losses are not known."),
     ]
+
+
+def _environment(passport: Mapping[str, Any]) -> list[Part]:
+    base, libraries = passport.get("base_model") or {}, passport.get("libraries") or {}
+    facts = [
+        ["SHA-256 of the base model", base.get("sha256")],
+        ["SHA-256 of its chat template", base.get("chat_template_sha256")],
+        *([name, value] for name, value in (passport.get("environment") or {}).items()),
+        *([name, libraries[name]] for name in _SHOWN_LIBRARIES if name in libraries),
+        ["packages in all", str(len(libraries)) if libraries else None],
+    ]
+    rows = [[name, str(value)] for name, value in facts if value]
+    return [Heading("Environment"), *_table(["fact", "value"], rows, "It is not known.")]
 
 
 def _evaluation(part: Mapping[str, Any]) -> list[Part]:
