@@ -16,6 +16,7 @@ from service.core.encryption.signing import InstallationKey
 from service.evidence import collect, signing
 from service.models.records import ModelOrigin
 from service.projects.records import Role
+from tests.clients.python.commands import Cli
 from tests.evidence.conftest import SECRET, Site
 
 
@@ -231,3 +232,27 @@ async def test_a_damaged_part_of_the_log_is_named(site: Site, tmp_path: Path, fa
     (tmp_path / "one.tar").write_bytes(await site.evidence())
     found = site.check(tmp_path / "one.tar")
     assert any(reason.startswith("audit: 1 parts of the log") for reason in found.missing)
+
+
+async def test_the_commands_name_what_is_wrong(site: Site, tmp_path: Path):
+    secret = site.admin.headers["authorization"].removeprefix("Bearer ")
+    address = {"FINETUNED_BASE_URL": site.api.base_url, "FINETUNED_API_KEY": secret}
+    cli = Cli({"HOME": str(tmp_path), **address}, tmp_path)
+    done = await cli("models", "evidence", site.model, "-o", "evidence.tar")
+    assert (done.code, done.out) == (0, "evidence.tar\n")
+    assert (await cli("models", "evidence", site.model, "-o", "evidence.tar")).code == 2
+    (tmp_path / "key.pem").write_text(site.key.public.pem)
+    verify = ("evidence", "verify", "evidence.tar", "--key")
+    done = await cli(*verify, "key.pem")
+    assert done.code == 0, done.err
+    assert f"{site.model}: valid" in done.out
+    assert "not in the archive: evaluation" in done.out
+    shown: Any = (await cli(*verify, "key.pem", "--json")).json()
+    assert (shown["problems"], shown["model"]) == ([], site.model)
+    assert (await cli(*verify, "evidence.tar")).code == 3  # which is no key
+    data = (tmp_path / "evidence.tar").read_bytes()
+    (tmp_path / "evidence.tar").write_bytes(
+        data.replace(b'"train_loss": 1.0', b'"train_loss": 0.1')
+    )
+    done = await cli(*verify, "key.pem")
+    assert (done.code, "problem: training.json was changed" in done.out) == (5, True)
