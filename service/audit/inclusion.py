@@ -99,6 +99,7 @@ async def excerpt(storage: Storage, redis: Client, wanted: Wanted, *, since: flo
         if wanted.match(entry)
     }
     folders = await _folders_since(storage, day_of(max(0.0, since - _CLOCK_SKEW_S)))
+    sealed_until = folders[-1:]
     if len(folders) > MAX_FOLDERS:
         found.ended_at = folders[MAX_FOLDERS].day
         folders = folders[:MAX_FOLDERS]
@@ -115,6 +116,8 @@ async def excerpt(storage: Storage, redis: Client, wanted: Wanted, *, since: flo
             elif entries:
                 found.sealed += entries
                 found.checkpoints[entries[0].size] = note
+    if found.ended_at is not None and CHECKPOINT in sealed_until[0].names:
+        newest = await _note_in(storage, sealed_until[0])
     if newest:
         found.checkpoints[Checkpoint.parse(newest).size] = newest
     sealed = {one.entry.id for one in found.sealed}

@@ -166,6 +166,8 @@ async def models(world: World, base: str, trained: list[str]) -> None:
         *(evidence, "archive", "Evidence of a trained model"),
         key="admin", path=path, query={"include_text": False}, cut=lambda _: archive,
     )  # fmt: skip
+    wrong = {"include_text": "some"}
+    await world.call(evidence, expect=400, key="admin", path=path, query=wrong)
     await world.call(evidence, expect=403, path=path)
     await world.call(evidence, expect=404, key="admin", path={"model": NO_MODEL})
     await world.call("deleteModel", expect=403, path={"model": base})

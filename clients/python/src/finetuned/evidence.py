@@ -181,6 +181,11 @@ class _Verifier:
     def _check_model(self) -> None:
         """Check that the adapter's files, its digest and its passport belong together."""
         model = self._parts.get("model", {})
+        content = {name: model.get(name) for name in ("base_model", "digest", "model")}
+        if (signed := model.get("signature")) is None:
+            self.found.notes.append("the registration of the adapter is not signed")
+        elif not any(key.verifies(_message("adapter", content), signed) for key in self._keys):
+            self._problem("model.json: the signature of the adapter's registration is wrong")
         files = list(_objects(model, "files"))
         if not files:
             return
@@ -191,12 +196,6 @@ class _Verifier:
         data = self._members.get(_PASSPORT)
         if passport and data and hashlib.sha256(data).hexdigest() != passport.get("sha256"):
             self._problem("passport.json is not that of the adapter")
-        content = {"base_model": model.get("base_model"), "digest": model.get("digest"),
-                   "model": model.get("model")}  # fmt: skip
-        if (signed := model.get("signature")) is None:
-            self.found.notes.append("the registration of the adapter is not signed")
-        elif not any(key.verifies(_message("adapter", content), signed) for key in self._keys):
-            self._problem("model.json: the signature of the adapter's registration is wrong")
 
     def check_adapter(self, folder: Path) -> None:
         """Compare the files of a folder with those that the evidence is about."""
