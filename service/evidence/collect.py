@@ -30,6 +30,7 @@ from service.jobs.metric_series import latest, read_rows
 from service.jobs.records import JobRecord
 from service.jobs.schemas.jobs import EventObject, JobObject
 from service.models.aliases.schemas import AliasChange, shares
+from service.models.approval_routes import ApprovalObject
 from service.models.records import ModelRecord
 from service.projects.records import ApiKey
 from service.web.audit_events import AuditEvent
@@ -86,7 +87,7 @@ class Collector:
         await self._add_lineage(job)
         await self._add_training(job)
         await self._add_evaluation(job)
-        self._evidence.parts["approvals"] = {"approvals": []}
+        await self._add_approvals(job)
         aliases, exports = await self._aliases(), await self._exports()
         log = await self._excerpt()
         self._evidence.parts["audit"] = self._shown(log)
@@ -263,6 +264,22 @@ class Collector:
         self._evidence.parts["evaluation"]["report_sha256"] = hashlib.sha256(report).hexdigest()
         if self._with_text:
             self._evidence.members["text/evaluation.json"] = report
+
+    async def _add_approvals(self, job: JobRecord | None) -> None:
+        project = await self._state.projects.get(self._project_id)
+        replays = () if job is None else job.replays
+        self._evidence.parts["approvals"] = {
+            "is_required": project is not None and project.four_eyes,
+            "approvals": [
+                ApprovalObject.from_record(one).model_dump(mode="json")
+                for one in self._model.valid_approvals
+            ],
+            "replays": [
+                replay.model_dump(mode="json")
+                for replay in replays
+                if (replay.model, replay.digest) == (self._model.id, self._model.digest)
+            ],
+        }
 
     async def _exports(self) -> list[dict[str, Any]]:
         def is_of_model(record: ExportRecord) -> bool:

@@ -42,8 +42,7 @@ def render(
         *(_training(parts["training"]) if "training" in parts else ()),
         *_environment(passport),
         *(_evaluation(parts["evaluation"]) if "evaluation" in parts else ()),
-        Heading("Approvals"),
-        *_table(["who", "when"], [], "No approval was required of this model."),
+        *_approvals(parts["approvals"]),
         *_access(parts["access"]),
         *_exports(parts["exports"]),
         *_erasures(parts["erasures"]),
@@ -156,6 +155,28 @@ def _evaluation(part: Mapping[str, Any]) -> list[Part]:
         Heading("Evaluation"),
         Paragraph(f"{verdict.get('sentence', part['status'])} Gate of the job: {outcome}."),
         *_table(["figure", "value"], figures, "No figures."),
+    ]
+
+
+def _approvals(part: Mapping[str, Any]) -> list[Part]:
+    rows = [
+        [one["approved_by"], _time(one["created_at"]), one["note"] or ""]
+        for one in part["approvals"]
+    ]
+    rule = "requires" if part["is_required"] else "does not require"
+    replays = [
+        [_time(one["created_at"]), one["outcome"], ", ".join(f["code"] for f in one["findings"])]
+        for one in part["replays"]
+    ]
+    return [
+        Heading("Approvals"),
+        *_table(
+            ["who", "when", "note"],
+            rows,
+            f"Nobody approved it. The project {rule} approvals.",
+        ),
+        Heading("Replays of the training"),
+        *_table(["when", "outcome", "findings"], replays, "The training was not replayed."),
     ]
 
 

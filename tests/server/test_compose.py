@@ -153,7 +153,9 @@ def test_only_the_api_is_reachable_and_only_from_this_machine(services):
     reason="builds images: FINETUNED_IMAGE_TESTS=1 asks for it",
 )
 def test_it_starts_answers_and_stops(tmp_path: Path, demo_model_path: Path):
-    missing = [name for name in ("podman", "netavark", "ip") if shutil.which(name) is None]
+    path = f"{os.environ['PATH']}:/usr/lib/podman:/usr/libexec/podman"
+    tools = ("podman", "netavark", "ip")
+    missing = [name for name in tools if shutil.which(name, path=path) is None]
     if why := build.missing() or (missing and f"not installed: {', '.join(missing)}"):
         pytest.skip(str(why))
     build.build(("api", "worker-cpu", "inference-cpu"))

@@ -109,6 +109,8 @@ USED = (
     "admin projects show {project}",
     "admin projects limit {project} --requests-per-minute 9",
     "admin projects capture {project} --sampling 0.1",
+    "admin projects require-approvals {project}",
+    "admin projects require-approvals {project} --off",
     "admin projects delegate-capture {project} --to project",
     "admin audit --event project.created",
     "admin keys create {project} --to api-key",

@@ -101,6 +101,18 @@ def limit_project(
     say(project, f"{project.id}  {in_words(project.limits)}", out)
 
 
+@app.command("require-approvals")
+def require_approvals(
+    project_id: ProjectId,
+    off: Annotated[bool, typer.Option("--off", help="Require no more approvals.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Require a second person's approval before models get an alias or are exported."""
+    with client() as server:
+        project = server.organization.projects.update(project_id, four_eyes=not off)
+    say(project, f"{project.id}  approvals {'off' if off else 'required'}", Out(as_json))
+
+
 @app.command("capture")
 def capture_chats(
     project_id: ProjectId,
