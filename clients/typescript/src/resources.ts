@@ -1206,6 +1206,27 @@ export class Sweeps extends APIResource {
   }
 }
 
+export class ModelsApprovals extends APIResource {
+  /**
+   * Approve a trained model of the key's project. Projects with `four_eyes` require it before an alias points at
+   * the model or an export of it is created or downloaded.
+   */
+  create(model: string, params?: T.CreateApproval, options?: RequestOptions): APIPromise<T.Approval> {
+    return this.client.post(path`/models/${model}/approvals`, { body: params, ...options });
+  }
+
+  /** List the approvals of a trained model of the key's project, oldest first. */
+  list(model: string, options?: RequestOptions): PagePromise<T.Approval> {
+    return this.client.getPage(path`/models/${model}/approvals`, options);
+  }
+
+  /** Revoke an approval of a trained model. Aliases that point at the model keep doing so. */
+  delete(approvalId: string, params: { model: string }, options?: RequestOptions): APIPromise<T.ProjectObjectDeleted> {
+    const { model } = params;
+    return this.client.delete(path`/models/${model}/approvals/${approvalId}`, options);
+  }
+}
+
 export interface ModelsEvidenceParams {
   /**
    * Whether to include training rows, prompts, graders, and answers of the evaluation. Needs a role that may read
@@ -1233,6 +1254,8 @@ export interface ModelsListParams extends PageParams {
 }
 
 export class Models extends APIResource {
+  readonly approvals = new ModelsApprovals(this.client);
+
   /**
    * Download a signed archive of what is known about a trained model of the project: data, training, evaluation,
    * access, exports, erasures, and the entries of the audit log with proofs.
@@ -1353,7 +1376,8 @@ export class ModelExports extends APIResource {
 
   /**
    * Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in hexadecimal digits, and
-   * `repr-digest` the same in base64. Returns 409 if the export is not completed.
+   * `repr-digest` the same in base64. Returns 409 if the export is not completed, or if the project requires an
+   * approval that the model does not have.
    */
   content(id: string, options?: RequestOptions): APIPromise<Response> {
     return this.client.getContent(path`/model_exports/${id}/content`, options);

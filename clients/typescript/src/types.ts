@@ -311,6 +311,26 @@ export interface ApiKeyLimitUsage {
 /** Outcome of a rewrite for the append-only file of Redis. */
 export type ErasureAppendOnlyFile = "rewritten" | "off" | "not_permitted";
 
+/** A person's approval of a trained model. */
+export interface Approval {
+  object: "model.approval";
+  /** ID of the approval, prefixed with `approval_`. */
+  id: string;
+  /** Time of the approval, as a Unix timestamp in seconds. */
+  created_at: number;
+  /**
+   * ID of the service account that approved the model; otherwise of the bearer of a token of the identity
+   * provider, or of the API key.
+   */
+  approved_by: string;
+  /** ID of the API key that approved the model. */
+  api_key_id: string;
+  /** What was checked; null if nothing was said. */
+  note: string | null;
+  /** SHA-256 digest of the manifest of the approved weights, in hexadecimal digits. */
+  digest: string;
+}
+
 /** Actor of an event: an API key, or a session without one. */
 export interface AuditLogActor {
   /** Type of the actor. `api_key`: a valid key was sent. `session`: none was. */
@@ -791,6 +811,12 @@ export interface CreateAliasCheck {
   move?: boolean;
   /** Key-value pairs attached to the check; up to 16. */
   metadata?: Record<string, string> | null;
+}
+
+/** Request to approve a trained model. */
+export interface CreateApproval {
+  /** What was checked, and how. */
+  note?: string | null;
 }
 
 /** Request body to create a batch. */
@@ -3833,7 +3859,7 @@ export interface EvalRunOutputItemSample {
 }
 
 /** What a route can need. `read` changes nothing. */
-export type Permission = "caller.read" | "model.request" | "model.read" | "model.write" | "model.share" | "aliases.read" | "aliases.write" | "files.read" | "files.write" | "data.read" | "data.erase" | "fine_tuning.read" | "fine_tuning.write" | "evals.read" | "evals.write" | "batches.read" | "batches.write" | "exports.read" | "exports.write" | "webhooks.read" | "webhooks.write" | "usage.read" | "project.read" | "project.write" | "api_keys.read" | "api_keys.write" | "audit_logs.read" | "organization.read" | "organization.write";
+export type Permission = "caller.read" | "model.request" | "model.read" | "model.write" | "model.approve" | "model.share" | "aliases.read" | "aliases.write" | "files.read" | "files.write" | "data.read" | "data.erase" | "fine_tuning.read" | "fine_tuning.write" | "evals.read" | "evals.write" | "batches.read" | "batches.write" | "exports.read" | "exports.write" | "webhooks.read" | "webhooks.write" | "usage.read" | "project.read" | "project.write" | "api_keys.read" | "api_keys.write" | "audit_logs.read" | "organization.read" | "organization.write";
 
 /** Response to revoking a permission. */
 export interface CheckpointPermissionDeleted {
@@ -4009,6 +4035,11 @@ export interface Project {
   capture?: CaptureSettings | null;
   /** Who can enable capture. Administrators of the project can always disable it. Default: `organization`. */
   capture_managed_by?: "organization" | "project";
+  /**
+   * Whether a second person must approve trained models before aliases and exports can use them. Default:
+   * `false`.
+   */
+  four_eyes?: boolean;
   /** Bytes of the project in storage, including uploads in progress. */
   storage_bytes_used: number;
 }
@@ -4904,6 +4935,11 @@ export interface UpdateProject {
    * the project with the role `project_admin`. `null` changes nothing.
    */
   capture_managed_by?: "organization" | "project" | null;
+  /**
+   * Whether a second person must approve a trained model before an alias points at it or an export of it is
+   * created or downloaded. `null` changes nothing.
+   */
+  four_eyes?: boolean | null;
   /**
    * Current name of the project. Any other name is rejected, because it is part of the names of the project's
    * models.

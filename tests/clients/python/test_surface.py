@@ -41,7 +41,7 @@ def test_packages_need_the_client_of_their_minor_version(package: str):
     major, minor, *_ = finetuned.__version__.split(".")
     wanted = f">={major}.{minor},<{major}.{int(minor) + 1}"
     project = (ROOT / "clients" / package / "pyproject.toml").read_text("utf-8")
-    assert re.findall(r'"finetuned-[a-z]+(?:\[openai\])?([<>=][^"]+)"', project) == [wanted]
+    assert re.findall(r'"finetuned-[a-z]+(?:\[[a-z,]+\])?([<>=][^"]+)"', project) == [wanted]
 
 
 def test_exports_are_sorted_and_there():

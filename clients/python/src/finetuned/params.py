@@ -122,6 +122,14 @@ class CreateAliasCheck(TypedDict):
     metadata: NotRequired[dict[str, str] | None]
 
 
+class CreateApproval(TypedDict):
+    """
+    Request to approve a trained model.
+    """
+
+    note: NotRequired[str | None]
+
+
 class CreateBatch(TypedDict):
     """
     Request body to create a batch.
@@ -777,6 +785,7 @@ class UpdateProject(TypedDict):
     limits: NotRequired[ProjectLimits]
     capture: NotRequired[CaptureSettings | None]
     capture_managed_by: NotRequired[Literal["organization", "project"] | None]
+    four_eyes: NotRequired[bool | None]
     name: NotRequired[str | None]
 
 

@@ -313,6 +313,41 @@ class Liveness(ApiObject):
     """
 
 
+class Approval(ApiObject):
+    """
+    A person's approval of a trained model.
+    """
+
+    object: Literal["model.approval"]
+    """
+    Type of the object. Always `model.approval`.
+    """
+    id: str
+    """
+    ID of the approval, prefixed with `approval_`.
+    """
+    created_at: int
+    """
+    Time of the approval, as a Unix timestamp in seconds.
+    """
+    approved_by: str
+    """
+    ID of the service account that approved the model; otherwise of the bearer of a token of the identity provider, or of the API key.
+    """
+    api_key_id: str
+    """
+    ID of the API key that approved the model.
+    """
+    note: str | None
+    """
+    What was checked; null if nothing was said.
+    """
+    digest: str
+    """
+    SHA-256 digest of the manifest of the approved weights, in hexadecimal digits.
+    """
+
+
 class AuditLogProject(ApiObject):
     """
     Project that the entry is about.
@@ -833,6 +868,17 @@ class CreateAliasCheck(ApiObject):
     metadata: dict[str, str] | None = None
     """
     Key-value pairs attached to the check; up to 16.
+    """
+
+
+class CreateApproval(ApiObject):
+    """
+    Request to approve a trained model.
+    """
+
+    note: str | None = None
+    """
+    What was checked, and how.
     """
 
 
@@ -3401,6 +3447,10 @@ class Project(ApiObject):
     """
     Who can enable capture. Administrators of the project can always disable it.
     """
+    four_eyes: bool = False
+    """
+    Whether a second person must approve trained models before aliases and exports can use them.
+    """
     storage_bytes_used: int
     """
     Bytes of the project in storage, including uploads in progress.
@@ -4658,6 +4708,10 @@ class UpdateProject(ApiObject):
     capture_managed_by: Literal["organization", "project"] | None = None
     """
     Who can enable capture: with `organization`, only keys with the role `admin`; with `project`, also keys of the project with the role `project_admin`. `null` changes nothing.
+    """
+    four_eyes: bool | None = None
+    """
+    Whether a second person must approve a trained model before an alias points at it or an export of it is created or downloaded. `null` changes nothing.
     """
     name: str | None = None
     """
@@ -10315,6 +10369,7 @@ class Caller(ApiObject):
             "model.request",
             "model.read",
             "model.write",
+            "model.approve",
             "model.share",
             "aliases.read",
             "aliases.write",

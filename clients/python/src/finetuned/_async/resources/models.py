@@ -13,10 +13,75 @@ from typing_extensions import Unpack
 
 from finetuned import types
 from finetuned._async.transport import AsyncResource
-from finetuned._options import RequestOptions
+from finetuned._options import RequestOptions, body_of
 from finetuned._paginator import AsyncPaginator
 from finetuned._raw import async_raw, async_raw_list
 from finetuned._request import Request, at
+
+
+class AsyncModelsApprovals(AsyncResource):
+    """Methods of `client.models.approvals`."""
+
+    @cached_property
+    def with_raw_response(self) -> AsyncModelsApprovalsWithRawResponse:
+        """The same methods, which return responses with status and headers."""
+        return AsyncModelsApprovalsWithRawResponse(self)
+
+    async def create(
+        self, model: str, *, note: str | None = None, **options: Unpack[RequestOptions]
+    ) -> types.Approval:
+        """Approve a trained model of the key's project. Projects with `four_eyes` require it before
+        an alias points at the model or an export of it is created or downloaded.
+
+        Who trained or imported the model cannot approve it, nor can another key of the same service
+        account. Approving a model again returns the first approval.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            note: What was checked, and how.
+        """
+        return await self._transport.request(
+            types.Approval,
+            Request(
+                "POST",
+                at("models", model, "approvals"),
+                json=body_of(note=note) or None,
+                options=options,
+            ),
+        )
+
+    async def delete(
+        self, model: str, approval_id: str, **options: Unpack[RequestOptions]
+    ) -> types.ProjectObjectDeleted:
+        """Revoke an approval of a trained model. Aliases that point at the model keep doing so.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+            approval_id: ID of an approval of the model.
+        """
+        return await self._transport.request(
+            types.ProjectObjectDeleted,
+            Request("DELETE", at("models", model, "approvals", approval_id), options=options),
+        )
+
+    def list(self, model: str, **options: Unpack[RequestOptions]) -> AsyncPaginator[types.Approval]:
+        """List the approvals of a trained model of the key's project, oldest first.
+
+        Args:
+            model: ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
+        """
+        return self._transport.pages(
+            types.Approval, Request("GET", at("models", model, "approvals"), options=options)
+        )
+
+
+class AsyncModelsApprovalsWithRawResponse:
+    """Raw responses of `client.models.approvals`."""
+
+    def __init__(self, resource: AsyncModelsApprovals) -> None:
+        self.create = async_raw(resource.create)
+        self.delete = async_raw(resource.delete)
+        self.list = async_raw_list(resource.list)
 
 
 class AsyncModelsEvidence(AsyncResource):
@@ -62,6 +127,11 @@ class AsyncModelsEvidenceWithRawResponse:
 
 class AsyncModelsBase(AsyncResource):
     """Methods of `client.models`."""
+
+    @cached_property
+    def approvals(self) -> AsyncModelsApprovals:
+        """Approvals."""
+        return AsyncModelsApprovals(self._transport)
 
     @cached_property
     def evidence(self) -> AsyncModelsEvidence:
