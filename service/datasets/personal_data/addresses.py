@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from service.datasets.personal_data.kinds import (
+    UNKNOWN,
     GuardedPattern,
-    PatternsByLanguage,
     guards_of,
     patterns_of,
 )
@@ -123,7 +124,7 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
 _ENGLISH_PARTS: Final = _addresses(
     r"(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
     r"|#)? ?[A-Z]?-?[0-9]"
-    r"|Block [A-Z]|#[0-9]|[0-9](?:/[A-Z])?, [A-Z][a-z]|Village|Vill\.",
+    r"|Block [A-Z]|# ?[0-9]{1,5}[A-Z]?,? [A-Z0-9]|[0-9](?:/[A-Z])?, [A-Z][a-z]|Village|Vill\.",
     _BY_PARTS,
 )
 _DEVANAGARI: Final = r"[ऀ-ॣॱ-ॿ]"
@@ -159,10 +160,10 @@ _ENGLISH: Final = _addresses(
     (?:,?\ [A-Z]{{2}}\ \d{{5}}(?:-\d{{4}})?
     |,?\ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}|(?:,?\ |-)\d{{4,6}}\b)?""",
 )
-_BY_LANGUAGE: Final[PatternsByLanguage] = {
+_BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ja": (_JAPANESE,),
-    "zh-Hans": (_CHINESE,),
-    "zh-Hant": (_CHINESE,),
+    "zh-Hans": (_CHINESE, _JAPANESE),  # a Japanese address without kana looks Chinese
+    "zh-Hant": (_CHINESE, _JAPANESE),
     "ko": (_KOREAN,),
     "th": (_THAI,),
     "vi": (_VIETNAMESE,),
@@ -175,6 +176,8 @@ _BY_LANGUAGE: Final[PatternsByLanguage] = {
 }
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose addresses are detected."""
+_BY_LANGUAGE[UNKNOWN] = tuple(dict.fromkeys(chain.from_iterable(_BY_LANGUAGE.values())))
+_BY_LANGUAGE["mr"] = _BY_LANGUAGE["hi"]
 
 
 def address_signs(languages: Iterable[str]) -> str:

@@ -13,10 +13,16 @@ import mmap
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from service.datasets.personal_data.kinds import GuardedPattern, guards_of, patterns_of
+from service.datasets.personal_data.kinds import (
+    UNKNOWN,
+    GuardedPattern,
+    guards_of,
+    patterns_of,
+)
 from service.datasets.personal_data.names_by_list import EATERIES, KOREAN_FAMILIES, ZH_FAMILY
 
 _TITLES = frozenset(
@@ -318,10 +324,12 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
 }
 _BY_LANGUAGE["ms"] = _BY_LANGUAGE["id"]
-_BY_LANGUAGE["zh-Hans"] = _BY_LANGUAGE["zh-Hant"] = _BY_LANGUAGE["zh"]
+_BY_LANGUAGE["zh-Hans"] = _BY_LANGUAGE["zh-Hant"] = _BY_LANGUAGE.pop("zh")
 
-LANGUAGES: Final = tuple(sorted({*_BY_LANGUAGE} - {"zh"}))
+LANGUAGES: Final = tuple(sorted(_BY_LANGUAGE))
 """Codes of the languages whose names are detected by patterns."""
+_BY_LANGUAGE[UNKNOWN] = tuple(dict.fromkeys(chain.from_iterable(_BY_LANGUAGE.values())))
+_BY_LANGUAGE["mr"] = _BY_LANGUAGE["hi"]
 
 
 def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:

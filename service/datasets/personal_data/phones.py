@@ -153,6 +153,7 @@ _REGIONS: Final[dict[str, tuple[str, ...]]] = {
     "ms": ("MY",),
     "tl": ("PH",),
     "hi": ("IN",),
+    "mr": ("IN",),
     "km": ("KH",),
     "de": ("DE", "AT", "CH"),
     "fr": ("FR",),
