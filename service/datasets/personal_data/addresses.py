@@ -120,11 +120,14 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     (?:\ ?[,-]\ ?{_PIN}\b)?
     |(?:[A-Z]-?\d{{1,4}}|\d{{1,4}}(?:[/-](?:\d{{1,4}}|[A-Z])){{0,3}}
     |(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
-    (?:\ {_PART},?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b)"""
+    (?=[^\n;:?!]{{0,160}}[ -]{_PIN}\b)
+    (?:\ {_PART}(?=,|\ ?-|\ {_PIN}),?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b
+    |(?:Sitio|Purok)\ [A-Z\d]\w{{0,20}},(?=\ (?:Brgy|Barangay|Bgy))(?:\ {_PART},?){{1,5}})"""
 _ENGLISH_PARTS: Final = _addresses(
     r"(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
     r"|#)? ?[A-Z]?-?[0-9]"
-    r"|Block [A-Z]|# ?[0-9]{1,5}[A-Z]?,? [A-Z0-9]|[0-9](?:/[A-Z])?, [A-Z][a-z]|Village|Vill\.",
+    r"|Block [A-Z]|# ?[0-9]{1,5}[A-Z]?,? [A-Z0-9]|[0-9](?:/[A-Z])?, [A-Z]|Sitio|Purok|Village"
+    r"|Vill\.",
     _BY_PARTS,
 )
 _DEVANAGARI: Final = r"[ऀ-ॣॱ-ॿ]"
@@ -152,10 +155,10 @@ _KHMER: Final = _addresses(
 _ENGLISH: Final = _addresses(
     "St|Road|Rd|Ave|Lane|Ln|Dr|Boulevard|Blvd|Way|Court|Ct|Pl|Sq|Terrace|Close|Cres"
     "|Highway|Hwy|Parkway|Pkwy",
-    rf"""\b\d{{1,5}}[A-Z]?
+    rf"""(?<![\d/])\b\d{{1,5}}(?:/\d{{1,4}})?[A-Z]?
     \ (?:(?:[A-Z][a-z'’.]{{1,20}}|\d{{1,3}}(?:st|nd|rd|th)|[NSEW]\.?)\ ){{1,3}}{_EN_STREET}(?!\w)
     (?:,?\ (?:Apt|Unit|Suite|Ste|Flat|Floor|\#)\.?\ ?\w{{1,6}})?
-    (?:,\ (?:Brgy\.?|Barangay|Bgy\.?)?
+    (?:,\ (?:Brgy\.?|Barangay|Bgy\.?)\ \d{{1,4}}|,\ (?:Brgy\.?|Barangay|Bgy\.?)?
     \ ?[A-Z][A-Za-z.]{{1,20}}(?:\ [A-Z][a-z.]{{1,20}}){{0,2}}){{0,4}}
     (?:,?\ [A-Z]{{2}}\ \d{{5}}(?:-\d{{4}})?
     |,?\ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}|(?:,?\ |-)\d{{4,6}}\b)?""",
