@@ -229,6 +229,13 @@ def test_japanese_names_are_found_and_ordinary_words_are_not(text: str, names: l
         ("th", "พี่รัชตพงษ์ มั่นคง", ["รัชตพงษ์ มั่นคง"]),
         ("th", "สมชาย สั่งแล้ว สัญลักษณ์ ทองคำ อรุณี เชียงใหม่", []),
         ("en", "Budi Santoso, 김민수, Nguyễn Hoàng Nam", []),
+        ("und", "Salam, Budi Santoso", ["Budi Santoso"]),
+        ("und", "收件人：王芳", ["王芳"]),
+        ("mr", "नाम: राजेश शर्मा", ["राजेश शर्मा"]),
+        ("hi", "इंदिरा गांधी और नेहरू मार्ग, शर्मा स्वीट्स", []),
+        ("hi", "कृपया सुरेश यादव को बताएं", ["सुरेश यादव"]),
+        ("zh-Hans", "客户杨秀英反映故障，客户说明天来，高兴、周一、鲁迅", ["杨秀英"]),
+        ("zh-Hant", "請交給蔡佩珊簽收，黃金會員", ["蔡佩珊"]),
     ],
 )
 def test_names_without_context_are_found_by_lists(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from service.datasets.personal_data.kinds import (
+    UNKNOWN,
     GuardedPattern,
-    PatternsByLanguage,
     guards_of,
     patterns_of,
 )
@@ -119,11 +120,14 @@ _BY_PARTS: Final = rf"""(?<![\w.#-])
     (?:\ ?[,-]\ ?{_PIN}\b)?
     |(?:[A-Z]-?\d{{1,4}}|\d{{1,4}}(?:[/-](?:\d{{1,4}}|[A-Z])){{0,3}}
     |(?:Village|Vill\.|At|Near)\ [A-Z][a-z]{{2,20}}),
-    (?:\ {_PART},?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b)"""
+    (?=[^\n;:?!]{{0,160}}[ -]{_PIN}\b)
+    (?:\ {_PART}(?=,|\ ?-|\ {_PIN}),?){{1,7}}(?:\ ?-\ ?|\ ){_PIN}\b
+    |(?:Sitio|Purok)\ [A-Z\d]\w{{0,20}},(?=\ (?:Brgy|Barangay|Bgy))(?:\ {_PART},?){{1,5}})"""
 _ENGLISH_PARTS: Final = _addresses(
     r"(?:Flat|Suite|House|Plot|Door|Unit|Shop|Room|Block|Blk|Lot|Purok|No)\.? ?(?:No\.?"
     r"|#)? ?[A-Z]?-?[0-9]"
-    r"|Block [A-Z]|#[0-9]|[0-9](?:/[A-Z])?, [A-Z][a-z]|Village|Vill\.",
+    r"|Block [A-Z]|# ?[0-9]{1,5}[A-Z]?,? [A-Z0-9]|[0-9](?:/[A-Z])?, [A-Z]|Sitio|Purok|Village"
+    r"|Vill\.",
     _BY_PARTS,
 )
 _DEVANAGARI: Final = r"[ऀ-ॣॱ-ॿ]"
@@ -151,18 +155,18 @@ _KHMER: Final = _addresses(
 _ENGLISH: Final = _addresses(
     "St|Road|Rd|Ave|Lane|Ln|Dr|Boulevard|Blvd|Way|Court|Ct|Pl|Sq|Terrace|Close|Cres"
     "|Highway|Hwy|Parkway|Pkwy",
-    rf"""\b\d{{1,5}}[A-Z]?
+    rf"""(?<![\d/])\b\d{{1,5}}(?:/\d{{1,4}})?[A-Z]?
     \ (?:(?:[A-Z][a-z'’.]{{1,20}}|\d{{1,3}}(?:st|nd|rd|th)|[NSEW]\.?)\ ){{1,3}}{_EN_STREET}(?!\w)
     (?:,?\ (?:Apt|Unit|Suite|Ste|Flat|Floor|\#)\.?\ ?\w{{1,6}})?
-    (?:,\ (?:Brgy\.?|Barangay|Bgy\.?)?
+    (?:,\ (?:Brgy\.?|Barangay|Bgy\.?)\ \d{{1,4}}|,\ (?:Brgy\.?|Barangay|Bgy\.?)?
     \ ?[A-Z][A-Za-z.]{{1,20}}(?:\ [A-Z][a-z.]{{1,20}}){{0,2}}){{0,4}}
     (?:,?\ [A-Z]{{2}}\ \d{{5}}(?:-\d{{4}})?
     |,?\ [A-Z]{{1,2}}\d[A-Z\d]?\ \d[A-Z]{{2}}|(?:,?\ |-)\d{{4,6}}\b)?""",
 )
-_BY_LANGUAGE: Final[PatternsByLanguage] = {
+_BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     "ja": (_JAPANESE,),
-    "zh-Hans": (_CHINESE,),
-    "zh-Hant": (_CHINESE,),
+    "zh-Hans": (_CHINESE, _JAPANESE),  # a Japanese address without kana looks Chinese
+    "zh-Hant": (_CHINESE, _JAPANESE),
     "ko": (_KOREAN,),
     "th": (_THAI,),
     "vi": (_VIETNAMESE,),
@@ -175,6 +179,8 @@ _BY_LANGUAGE: Final[PatternsByLanguage] = {
 }
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose addresses are detected."""
+_BY_LANGUAGE[UNKNOWN] = tuple(dict.fromkeys(chain.from_iterable(_BY_LANGUAGE.values())))
+_BY_LANGUAGE["mr"] = _BY_LANGUAGE["hi"]
 
 
 def address_signs(languages: Iterable[str]) -> str:

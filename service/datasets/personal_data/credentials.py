@@ -57,7 +57,7 @@ _FORMATS: Final = {
     "AT[AC]TT3": r"[\w\-=+/]{50,300}",
     "AKCp": "[A-Za-z0-9]{69}",  # Artifactory
     "cmVmd": "[A-Za-z0-9]{59}",
-    "CLOJARS_": "[a-f0-9a-z]{60}",
+    "CLOJARS_": "[a-z0-9]{60}",
     "oy2": "[a-z0-9]{43}",  # NuGet
     "bkua_": "[a-z0-9]{40}",
     "CCIPAT_": "[A-Za-z0-9]{22}_[a-f0-9]{40}",

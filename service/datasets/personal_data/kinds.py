@@ -15,6 +15,9 @@ import msgspec
 
 from service.datasets.personal_data.characters import to_ascii
 
+UNKNOWN: Final = "und"
+"""The language of a text that is too short to tell."""
+
 RedactMode = Literal["keep", "mask", "pseudonym"]
 
 POSSIBLE: Final = "possible_"

@@ -86,7 +86,8 @@ _LABELED: Final = (
     _Labeled(
         "license_plate",
         r"licen[cs]e plate|plate (?:no|number)|number plate"
-        r"|(?:vehicle|car|bike) (?:no|number|reg(?:istration)?)\b|\bplaka|फ़?लाइसेंस प्लेट|ស្លាកលេខ"
+        r"|(?:vehicle|car|bike) (?:no|number|reg(?:istration)?)\b|\breg\.? no\b|\bplaka"
+        r"|फ़?लाइसेंस प्लेट|ស្លាកលេខ"
         r"|ナンバー(?:プレート)?|車両番号|车牌(?:号码?)?|車牌(?:號碼?)?|차량 ?번호|번호판"
         r"|ทะเบียน(?:รถ)?|biển (?:số|kiểm soát)(?: xe)?|plat (?:nomor|mobil|motor)"
         r"|\bnopol|nomor polisi|(?:गाड़ी|वाहन)(?: का)? नंबर",
@@ -94,8 +95,8 @@ _LABELED: Final = (
     ),
     _Labeled(
         "coordinates",
-        r"\bgps\b|coordinates?|\blat(?:itude)?\b|\blocation(?: pin)?|\bpin\b|緯度(?:経度|經度)?"
-        r"|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
+        r"\bgps\b|coordinates?|\blat(?:itude)?\b(?:/lo?ng(?:itude)?\b)?|\blocation(?: pin)?"
+        r"|\bpin\b|緯度(?:経度|經度)?|座標|位置|坐标|纬度|緯度|위도|좌표|พิกัด"
         r"|tọa độ|toạ độ|koordinat|निर्देशांक",
         r"-?\d{1,3}\.\d{3,}°?(?: ?[NS])?\s{0,2}[,;/]?\s{0,2}"
         r"[\"']?(?:lon(?:gitude)?|lng|経度|经度|經度)?[\"':= ]{0,4}-?\d{1,3}\.\d{3,}(?:°? ?[EW])?"
@@ -109,8 +110,7 @@ _LABELED: Final = (
         "crypto_address",
         r"\b(?:bitcoin|btc|eth|usdt|trx|tron|xrp|ripple|doge(?:coin)?|litecoin|solana|sol|cardano"
         r"|ada|wallet|deposit)\b(?: (?:wallet|deposit))?(?: address)?|ウォレット|钱包(?:地址)?"
-        r"|錢包(?:地址)?"
-        r"|지갑(?: ?주소)?|กระเป๋า|địa chỉ ví|dompet",
+        r"|錢包(?:地址)?|지갑(?: ?주소)?|กระเป๋า|địa chỉ ví|dompet",
         r"(?=[A-Za-z]{0,40}\d)(?=[1-9A-Z]{0,40}[a-z])(?=[1-9a-z]{0,40}[A-Z])"
         r"[1-9A-HJ-NP-Za-km-z]{25,64}|addr1[0-9a-z]{50,110}",
     ),
@@ -125,7 +125,7 @@ _BETWEEN: Final = (
     r"(?:[\s:=：#*_|\"'`「『（(]|\.\s|\([^()\d]{1,20}\)|no\.?|number|nomor|numero|番号|号码?|號碼?|번호|เลขที่|số|"
     r"is|was|saya|ko|ay|adalah|của tôi|là|คือ|は|が|是|为|為|은|는|है|मेरी|मेरा|of|to|the|my|his|her|on"
     r"|bank|account|vào|ผม|ฉัน|code|कोड|संख्या|नंबर|16[- ]digit|กสิกร(?:ไทย)?|ไทยพาณิชย์|กรุง(?:ไทย|เทพ)"
-    r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})|នៃ|គឺ|៖|លេខ){0,8}?"
+    r"|(?!order|invoice|ref|ticket)(?-i:[A-Z][A-Za-z]{1,14})(?![A-Za-z])|នៃ|គឺ|៖|លេខ){0,8}?"
 )
 _OWN: Final = {
     "mac_address": r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"
@@ -168,7 +168,8 @@ def find_labeled(text: str) -> Iterator[tuple[str, int, int]]:
         one = _LABELED[index]
         for match in _pattern(one).finditer(text):
             if one.kind != "birth_date" or not (
-                _LONG_AGO.search(match[1]) or _NOBODY.search(text, 0, match.start())
+                _LONG_AGO.search(match[1])
+                or _NOBODY.search(text, max(match.start() - 16, 0), match.start())
             ):
                 yield one.kind, *match.span(1)
 

@@ -13,10 +13,16 @@ import mmap
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from service.datasets.personal_data.kinds import GuardedPattern, guards_of, patterns_of
+from service.datasets.personal_data.kinds import (
+    UNKNOWN,
+    GuardedPattern,
+    guards_of,
+    patterns_of,
+)
 from service.datasets.personal_data.names_by_list import EATERIES, KOREAN_FAMILIES, ZH_FAMILY
 
 _TITLES = frozenset(
@@ -137,7 +143,9 @@ _CAP: Final = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿA-Z'’-]{1,20}"
 _NOT_NAMES: Final = (
     r"(?!(?:Excel|Word|Office|Pepper|Martens|Fields|Coffee|Clean|Muscle|Potato|Oetker|Scholl|Robot"
     r"|Windows|Teams|Access|Outlook|Customer|Support|Service|Team|Sir|Madam|New|Here|Required|Executive"
-    r"|Department|Page|Sales|Desk|Center|Centre|Form|Number|Details|Information|Admin|Looking|Very"
+    r"|Hiring|Manager|Department|Page|Ltd|Inc|LLC|Corp|Company|Industries|Pvt|Limited|Bank|Store|Group|Services"
+    r"|Solutions|Technologies|Enterprises|Trading|Payable|Receivable|World|All|Everyone|Folks|Friends"
+    r"|Guys|Valued|Bean|Doubtfire|Strange|Seuss|Both|Sales|Desk|Center|Centre|Form|Number|Details|Information|Admin|Looking|Very"
     r"|Financial|Operating|Technology|Justice|Minister|Officer"
     r"|Mr|Mrs|Ms|Bapak|Ibu|Pak|Bu|Saudara|Kota|Negara|Pertiwi|Mayor|Hall|Not|The|A|An|In|On|At)\b)"
 )
@@ -193,14 +201,15 @@ _ID_NOT_AFTER: Final = "".join(
 
 _PERSONS: Final = (
     "[Cc]ustomer|[Rr]ecipient|[Pp]atient|[Cc]lient|[Ee]mployee|[Pp]assenger|[Gg]uest|[Ss]tudent|[Ss]ender"
-    "|[Cc]ardholder|[Nn]ame on card|[Ss]hip to|[Dd]eliver to|[Aa]ttn|[Cc]ontact|[Tt]enant"
+    "|[Cc]ardholder|[Cc]ontact [Pp]erson|[Aa]ssigned to|[Cc]c|[Nn]ame on card|[Ss]hip to"
+    "|[Dd]eliver to|[Aa]ttn|[Cc]ontact|[Tt]enant"
     "|[Bb]eneficiary|[Nn]ext of [Kk]in"
 )
 _RELATIVES: Final = (
     "wife|husband|spouse|son|daughter|mother|father|mom|mum|dad|brother|sister|friend|colleague|boss"
     "|manager|doctor|lawyer|landlord|neighbou?r|partner|assistant|nanny|teacher"
 )
-_KM_NAME: Final = r"(?!និង|អ្នក|គឺ)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
+_KM_NAME: Final = r"(?!និង|អ្នក|គឺ|សូម)[ក-៓]{2,12} [ក-៓]{2,14}(?![ក-៓])"
 
 _ENGLISH: Final = GuardedPattern(
     r"Mr|Ms|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam"
@@ -208,7 +217,7 @@ _ENGLISH: Final = GuardedPattern(
     r"|his is"
     rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS}):|(?:my|[Mm]y|his"
     rf"|her) (?:{_RELATIVES})\b|"
-    r"bol rah| here[.,!]",
+    r"^(?:Hi|Hello|Dear) |(?:igned|pproved|repared|eviewed) by |bol rah| here[.,!]",
     rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev"
     rf"|Atty)\.? ({_NAME})",
     rf"\b(?:[Mm]y (?:full )?name (?:is|na)|[Nn]ame's|[Mm]era naam|[Tt]his is(?= {_CAP} (?:from"
@@ -220,6 +229,8 @@ _ENGLISH: Final = GuardedPattern(
     rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee"
     rf"|[Ss]tudent)[ _]?"
     rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",
+    rf"\b(?:[Ss]igned|[Aa]pproved|[Pp]repared|[Rr]eviewed) by ({_FULL_NAME})",
+    rf"^(?:Hi|Hello|Dear) ({_NAME}),\s*\n",
     rf"\b[Mm]ain ({_FULL_NAME})(?= bol rah[aei])|(?:^|[.,!] )({_FULL_NAME})(?= here[.,!])",
     rf"\b(?:[Mm]y|[Hh]is|[Hh]er) (?:{_RELATIVES}),? ({_FULL_NAME})",
     rf"\b(?:[Rr]egards|[Ss]incerely|[Tt]hanks|[Tt]hank you|Yours|Cheers"
@@ -233,7 +244,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
             r"[Ss]i |[Pp]angalan|\b[Kk]ay\b|\b(?:Gng|Bb|G)\.|[Ss]alamat",
             rf"\b(?:[Aa]ko (?:po )?si|[Aa]ng pangalan (?:ko|niya|ng (?:anak|asawa|nanay|tatay"
             rf"|kapatid) ko)"
-            rf" ay|[Pp]angalan:) ({_NAME})",
+            rf" ay|[Pp]angalan(?: ng \w{{3,15}})?:) ({_NAME})",
             rf"\b[Ss]alamat(?: po)?,\s{{1,3}}({_FULL_NAME})",
             rf"\b(?:G|Gng|Bb)\. ({_NAME})|\b(?:Ginoong|Ginang|Binibining|Aling|Mang|Kuya"
             rf"|Ate) ({_NAME})",
@@ -305,9 +316,9 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
     "km": (
         GuardedPattern(
-            "ឈ្មោះ|លោក|អ្នកស្រី|កញ្ញា",
+            "ឈ្មោះ|៖|លោក|អ្នកស្រី|កញ្ញា",
             rf"(?:(?:ខ្ញុំ|អតិថិជន|គាត់|នាង)ឈ្មោះ|ឈ្មោះ(?:របស់ខ្ញុំ|អតិថិជន|អ្នកទទួល)?(?:គឺ|៖|:)"
-            rf"|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
+            rf"|(?:អតិថិជន|អ្នកទទួល)៖|លោកស្រី|លោក|អ្នកស្រី|កញ្ញា) ({_KM_NAME})",
         ),
     ),
     "zh": (
@@ -318,10 +329,12 @@ _BY_LANGUAGE: Final[dict[str, tuple[GuardedPattern, ...]]] = {
     ),
 }
 _BY_LANGUAGE["ms"] = _BY_LANGUAGE["id"]
-_BY_LANGUAGE["zh-Hans"] = _BY_LANGUAGE["zh-Hant"] = _BY_LANGUAGE["zh"]
+_BY_LANGUAGE["zh-Hans"] = _BY_LANGUAGE["zh-Hant"] = _BY_LANGUAGE.pop("zh")
 
-LANGUAGES: Final = tuple(sorted({*_BY_LANGUAGE} - {"zh"}))
+LANGUAGES: Final = tuple(sorted(_BY_LANGUAGE))
 """Codes of the languages whose names are detected by patterns."""
+_BY_LANGUAGE[UNKNOWN] = tuple(dict.fromkeys(chain.from_iterable(_BY_LANGUAGE.values())))
+_BY_LANGUAGE["mr"] = _BY_LANGUAGE["hi"]
 
 
 def find_names_by_pattern(text: str, languages: Iterable[str]) -> Iterator[tuple[int, int]]:

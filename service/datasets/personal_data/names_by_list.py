@@ -14,6 +14,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from service.datasets.personal_data.kinds import UNKNOWN
+
 _MOST_WORDS: Final = 5  # of an Indonesian or Vietnamese name
 
 # Indonesian and Malay: a run of capitalized words that starts with a given name or ends with a
@@ -352,11 +354,15 @@ def _without_diacritics(which: str) -> frozenset[str]:
 # Hindi: a listed given name, and a family name or a second part such as सिंह after it.
 
 _HI_LETTER: Final = "[ऀ-ॣॱ-ॿ]"
-_HI_SIGNS: Final = r"[\x{900}-\x{963}]{2} [\x{900}-\x{963}]{2}"
-"""Two words in Devanagari."""
 _HI_RUN: Final = re.compile(rf"{_HI_LETTER}{{2,16}}(?: {_HI_LETTER}{{2,16}}){{1,40}}")
 # Words between which any word and a family name are a name.
 _HI_AFTER: Final = frozenset({"को", "ने", "जी", "के", "की", "का", "से", "द्वारा"})
+
+
+def _hindi_signs() -> str:
+    """Return a pattern of a given name or a family name between other words."""
+    listed = "|".join(sorted(_names("hindi", "given") | _names("hindi", "family")))
+    return rf"(?:^|[^\x{{900}}-\x{{963}}])(?:{listed})(?:$|[^\x{{900}}-\x{{963}}])"
 
 
 def _find_hindi(text: str) -> Iterator[tuple[int, int]]:
@@ -414,7 +420,7 @@ _ZH_TO: Final = (
 )
 _ZH_DOES: Final = (
     "签收|簽收|反映|打过|打過|已[经經]?(?:付|签|簽|下单|下單|收|到|取|完成)|来电|來電|打电话|打電話|打来|打來|致电|致電|投诉|投訴|提交|提出|申请了|申請了|下单|下單|付款|咨询|諮詢|询问|詢問"
-    "|预约|預約|预订|預訂|要求|表示|说|說|称|稱|回复|回覆|在吗|在嗎|在不在|已签|已簽|已付|收到|取件|收件|联系不|聯絡不|没来|沒來|入住|报名|報名"
+    "|预约|預約|预订|預訂|要求|表示|说|說|称|稱|回复|回覆|您好|你好|代收|代[签簽]|代[领領]|在吗|在嗎|在不在|已签|已簽|已付|收到|取件|收件|联系不|聯絡不|没来|沒來|入住|报名|報名"
     "|的(?:订单|訂單|账号|帳號|電話|电话|地址|快递|快遞|包裹|护照|護照|身份证|身分證|病历|病歷|手机|手機)"
 )
 _ZH_NEXT: Final = (
@@ -437,9 +443,12 @@ _ZH_CLOSE: Final = re.compile("此致|敬[礼禮]|敬祝|谢谢|謝謝|感谢|�
 
 
 def _chinese_signs() -> str:
-    """Return a pattern of a family name with given names, and of persons and what they do."""
-    given = "".join(sorted(_chinese_characters("given")))
-    return f"[{_ZH_FAMILIES}][{given}]{{2}}|{_ZH_ROLE}|{_ZH_DOES}|{_ZH_CLOSE.pattern}"
+    """Return a pattern of a family name with given names, next to a person or to what one does."""
+    family, given = f"[{_ZH_FAMILIES}]", "".join(sorted(_chinese_characters("given")))
+    return (
+        rf"{family}[{given}]{{2}}|{family}[{given}](?:{_ZH_DOES})"
+        rf"|(?:{_ZH_ROLE})(?:[是叫为為：:\s（(]\s?)?{family}|{_ZH_CLOSE.pattern}\s+{family}"
+    )
 
 
 def _find_chinese(text: str) -> Iterator[tuple[int, int]]:
@@ -505,7 +514,7 @@ class _Language(NamedTuple):
 _INDONESIAN: Final = _Language(_find_indonesian, lambda: _ID_SIGNS)
 _CHINESE: Final = _Language(_find_chinese, _chinese_signs)
 _BY_LANGUAGE: Final = {
-    "hi": _Language(_find_hindi, lambda: _HI_SIGNS),
+    "hi": _Language(_find_hindi, _hindi_signs),
     "id": _INDONESIAN,
     "ko": _Language(_find_korean, lambda: _KO_SIGNS),
     "ms": _INDONESIAN,
@@ -516,6 +525,8 @@ _BY_LANGUAGE: Final = {
 }
 LANGUAGES: Final = tuple(_BY_LANGUAGE)
 """Codes of the languages whose names are found without a title."""
+# A text too short to tell its language is searched for the names of all of them.
+_ALSO: Final = {UNKNOWN: ("hi", "id", "ko", "th", "vi", "zh-Hans"), "mr": ("hi",)}
 
 
 def is_public(name: str) -> bool:
@@ -540,7 +551,8 @@ def contains_listed_name(text: str) -> bool:
 
 
 def _languages(codes: Iterable[str]) -> Iterable[_Language]:
-    return dict.fromkeys(_BY_LANGUAGE[code] for code in codes if code in _BY_LANGUAGE)
+    every = (code for one in codes for code in _ALSO.get(one, (one,)))
+    return dict.fromkeys(_BY_LANGUAGE[code] for code in every if code in _BY_LANGUAGE)
 
 
 @cache

@@ -24,14 +24,15 @@ PHONE: Final = _words(
     r"\b(?:my|his|her|our|mera|meri) (?:(?:gcash|jio|airtel|mtn|smart|globe"
     r"|home|office|work|new|old|other|second|personal) )?number\b"
     r"|(?<!philsys )(?<!order )(?<!tracking )(?<!account )number ko|numero ko(?! sa)|लैंडलाइन"
-    r"|दूरभाष|व्हाट्स"
+    r"|दूरभाष|(?:वा|वॉ|व्हा)ट्स"
     r"|\bmy no\b|मो\.|दूरसंचार|លេខខ្ញុំ|លេខទាក់ទង"
     r"|nomor (?:saya|aku)|제 번호|내 번호"
     r"|我的号码|我的號碼|私の番号|微信|打[俾给給]|số (?:của|máy|em|tôi|mình)|เบอร",
     r"\b(?:tele)?phones?\b|\btel(?:e|p)?\b|\bmobiles?\b|\bcell(?:phone)?s?\b|\bwhats ?app\b|\bwa\b",
     r"\bcall(?:ing|ed| me| us)?\b(?! (?:stack|center|duration|log|id)\b)|\bring\b|\bdial\b"
     r"|\breach (?:me|us|him|her)\b|\btext me\b"
-    r"|\bsms\b|\bgsm\b|\bmob\b|\bgcash\b|\btelegram\b|\b(?:land|office |home |direct )line\b",
+    r"|\bsms\b|\bgsm\b|\bph\b|\bmob\b|\bgcash\b|\btelegram\b|\b(?:land|office |home "
+    r"|direct )line\b",
     r"\bfax\b|\bhotline\b|\bcontact(?: no\.?| number)?\b|\bviber\b|\bline id\b",
     r"電話|携帯|ﾃﾙ|℡|連絡先|ダイヤル|ファックス|ケータイ|スマホ",
     r"电话|手机|拨打|致电|联系|座机|來電|电联|電話|手機|撥打|聯絡|致電|傳真|传真",
@@ -153,6 +154,7 @@ _REGIONS: Final[dict[str, tuple[str, ...]]] = {
     "ms": ("MY",),
     "tl": ("PH",),
     "hi": ("IN",),
+    "mr": ("IN",),
     "km": ("KH",),
     "de": ("DE", "AT", "CH"),
     "fr": ("FR",),

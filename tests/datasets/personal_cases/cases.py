@@ -5,7 +5,7 @@ In a template, `«phone.th»` is replaced by a made-up value of `values.VALUES` 
 (`values.make_key`), and `«-sku»` is something that is not personal. A text can also be a list of
 turns. `times` is how often a template is filled.
 
-The topics of `SECOND` were written before their rules, against the detection of that time.
+The topics of `SECOND` were written before the rules that they led to.
 """
 
 from __future__ import annotations
