@@ -194,8 +194,8 @@ async def set_alias(
     format of trained models, cannot.
 
     If the targets change, the trained models among them must meet the alias's gate. Otherwise the
-    request fails with 409 `gate_failed`, and the message lists the failed conditions. So it does if
-    the alias has suites, and a new model was not checked or is below a bound.
+    request fails with 409 `gate_failed`, and the message lists the failed conditions. It also fails
+    if the alias has suites, and a new model was not checked or is below a bound.
     """
     for suite in body.suites or ():
         await require_suite(caller.project_id, suite)

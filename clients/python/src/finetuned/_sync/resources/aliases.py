@@ -95,8 +95,8 @@ class Aliases(Resource):
         format of trained models, cannot.
 
         If the targets change, the trained models among them must meet the alias's gate. Otherwise
-        the request fails with 409 `gate_failed`, and the message lists the failed conditions. So it
-        does if the alias has suites, and a new model was not checked or is below a bound.
+        the request fails with 409 `gate_failed`, and the message lists the failed conditions. It
+        also fails if the alias has suites, and a new model was not checked or is below a bound.
 
         Args:
             name: Name of an alias. Send `/` as is or as `%2F`.
