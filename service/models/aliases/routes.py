@@ -197,10 +197,10 @@ async def set_alias(
     format of trained models, cannot.
 
     If the targets change, the trained models among them must meet the alias's gate. Otherwise the
-    request fails with 409 `gate_failed`, and the message lists the failed conditions. So it does if
-    the alias has suites, and a new model was not checked or is below a bound. In a project with
-    `four_eyes`, a second person must have approved them: otherwise, it fails with 409
-    `approval_required`.
+    request fails with 409 `gate_failed`, and the message lists the failed conditions. It also fails
+    if the alias has suites, and a new model was not checked or is below a bound. In a project with
+    `four_eyes`, a second person must have approved the models: otherwise, the request fails with
+    409 `approval_required`.
     """
     for suite in body.suites or ():
         await require_suite(caller.project_id, suite)

@@ -84,6 +84,7 @@ USED = (
     "generations list",
     "evals create eval.json",
     "evals list",
+    "evals import promptfooconfig.yaml",
     "evals show {eval}",
     "evals runs {eval}",
     "evals delete {eval} --yes",
@@ -167,7 +168,6 @@ OTHER = (
     "evals cancel-run {eval} evalrun_x",
     "evals delete-run {eval} evalrun_x --yes",
     "evals compare {eval} evalrun_x evalrun_y",
-    "evals import eval.json",
     "evals export {eval} --output exported.yaml",
     "batches create {file}",
     "batches show batch_x",
@@ -332,6 +332,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "terms.txt").write_text("Acme Trading\n")
     (tmp_path / "eval.json").write_text(json.dumps(EVAL))
     (tmp_path / "job.yaml").write_text("model: tiny-base\ntraining_file: file-x\n")
+    (tmp_path / "promptfooconfig.yaml").write_text("prompts: [Hi]\n")
     (tmp_path / "axolotl.yaml").write_text("base_model: tiny\nadapter: lora\ndatasets: []\n")
     return tmp_path
 
