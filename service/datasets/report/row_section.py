@@ -313,8 +313,8 @@ def _rest(shown: ShownRows) -> str:
     if len(shown.rows) == shown.total:
         return ""
     return (
-        f"Of {shown.total:,} such rows, {len(shown.rows):,} are shown, some of each kind; GET "
-        "/v1/files/{id}/rows lists all."
+        f"Of {shown.total:,} such rows, {len(shown.rows):,} are shown, some of each kind; "
+        "finetuned files rows FILE lists all."
     )
 
 
