@@ -22,10 +22,11 @@ from service.datasets.report.row_section import (
     ShownRows,
     finding_cells,
     finding_counts,
+    kind_words,
+    message_of,
     row_section,
     run_text,
     runs,
-    words,
 )
 from service.datasets.text.languages import UNKNOWN, language_name
 from service.reports.render import (
@@ -107,6 +108,7 @@ def to_html(report: Report, *, shown: ShownRows = _NO_ROWS, title: str = "Data s
         section=section,
         columns=COLUMNS,
         unknown=UNKNOWN,
+        message_of=message_of,
     )
 
 
@@ -308,7 +310,11 @@ def _kinds(found: list[PersonalData]) -> Table:
     return Table(
         ["Kind", "Found", "Lines"],
         [
-            [words(p.kind), f"{p.count:,}", _all_lines([line for line, _ in p.places], p.count)]
+            [
+                kind_words(p.kind),
+                f"{p.count:,}",
+                _all_lines([line for line, _ in p.places], p.count),
+            ]
             for p in found
         ],
     )
@@ -340,7 +346,7 @@ def _issues(report: Report) -> Iterator[Part]:
         seen[i.code] += 1
         if seen[i.code] <= _MAX_ISSUES_A_CODE:
             line = "" if i.line is None else str(i.line)
-            rows.append([i.severity, line, i.pointer, i.message, i.fix])
+            rows.append([i.severity, line, i.pointer, message_of(i), i.fix])
     yield Table(["Severity", "Line", "Place", "What", "How to fix"], rows)
     if sum(count for _, count in counts) > len(rows):
         yield Paragraph(

@@ -7,6 +7,7 @@ are forbidden, as in the API's sandbox.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -194,6 +195,30 @@ _NAMED = {
 def words(code: str) -> str:
     """Return the code of a finding or of a kind of personal data in words."""
     return _NAMED.get(code, code.replace("_", " "))
+
+
+_ACRONYMS = frozenset(
+    ("bvn", "cccd", "gstin", "id", "nik", "nin", "npwp", "nric", "pan", "rrn", "ssn", "tin")
+)
+
+
+def kind_words(kind: str) -> str:
+    """Return a kind of personal data in words, such as "TH national ID"."""
+    first, *rest = kind.split("_")
+    if kind in _NAMED or not rest:
+        return words(kind)
+    country = first.upper() if len(first) == 2 else first
+    return " ".join([country, *(word.upper() if word in _ACRONYMS else word for word in rest)])
+
+
+def message_of(issue: Issue) -> str:
+    """Return the message of a finding, with kinds of personal data in words."""
+    if issue.code != "personal_data":
+        return issue.message
+    return _KIND.sub(lambda found: kind_words(found.group()), issue.message)
+
+
+_KIND = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b")
 
 
 def runs(lines: Iterable[int]) -> list[tuple[int, int]]:
