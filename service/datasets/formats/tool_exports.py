@@ -22,6 +22,7 @@ from service.datasets.formats.chat_apps import (
     read_chats,
     seconds,
 )
+from service.datasets.formats.options import Record
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -402,17 +403,30 @@ def is_tree_message(value: Any) -> bool:
     return isinstance(value, dict) and {"message_id", "text", "role"} <= value.keys()
 
 
-def join_trees(messages: Iterable[Row]) -> Iterator[Row]:
-    """Yield the conversations in single messages of Open Assistant, which name their parents."""
-    replies: dict[str | None, list[Row]] = {}
+def join_trees(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield the conversations in single messages of Open Assistant, which name their parents.
+
+    Each is at the line of its tree's first message. Unreadable records are yielded, too.
+    """
+    replies: dict[str, list[Row]] = {}
+    roots: list[Record] = []
     seen: set[str] = set()
-    for message in messages:
+    for record in records:
+        message = record.value
+        if not is_tree_message(message):
+            if record.issue is not None:
+                yield record
+            continue
         parent, name = message.get("parent_id"), str(message["message_id"])
         if name not in seen:  # or a tree could have loops
             seen.add(name)
-            replies.setdefault(None if parent is None else str(parent), []).append(message)
-    for root in replies.get(None, []):
-        yield from _threads([], root, lambda node: replies.get(str(node["message_id"]), []))
+            if parent is None:
+                roots.append(record)
+            else:
+                replies.setdefault(str(parent), []).append(message)
+    for root in roots:
+        for row in _threads([], root.value, lambda node: replies.get(str(node["message_id"]), [])):
+            yield root._replace(value=row)
 
 
 def _tree(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:

@@ -845,7 +845,7 @@ def _teams() -> Iterator[Case]:
     }
     gone = _teams_message(110, "Shop", "") | {"deletedDateTime": _iso(111)}
     listed = [gone, renamed, *messages][::-1]
-    yield Case(TOPIC, "Teams", _json(head | {"value": listed}, 4), rows, ROLES)
+    yield Case(TOPIC, "Teams", _json(head | {"value": listed}, 4), rows[::-1], ROLES)
     (ask, answer), (more, reply) = SHOP[:2]
     place = {"chatId": None, "channelIdentity": {"teamId": "t", "channelId": "c"}}
     posted = []
