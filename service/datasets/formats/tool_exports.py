@@ -400,7 +400,10 @@ _MAX_DEPTH: Final = 60  # of a thread
 
 def is_tree_message(value: Any) -> bool:
     """Return whether a value is a single message of Open Assistant."""
-    return isinstance(value, dict) and {"message_id", "text", "role"} <= value.keys()
+    if not isinstance(value, dict) or not {"message_id", "text"} <= value.keys():
+        return False
+    role = value.get("role")
+    return role == "prompter" or (role == "assistant" and "parent_id" in value)
 
 
 def join_trees(records: Iterable[Record]) -> Iterator[Record]:
