@@ -134,6 +134,9 @@ def _add_calls(messages: list[Row], calls: list[Row]) -> None:
     messages[-1].setdefault("tool_calls", []).extend(calls)
 
 
+_FUNCTIONS: Final = ("function", "custom")
+
+
 def _with_tools(messages: list[Row], tools: Any, schema: str) -> Row:
     """Return a row with the functions among the tools, but not those that the provider runs."""
     declared = [
@@ -151,10 +154,9 @@ def _with_tools(messages: list[Row], tools: Any, schema: str) -> Row:
     return {"messages": messages, **({"tools": declared} if declared else {})}
 
 
-_FUNCTIONS: Final = ("function", "custom")
 _ANTHROPIC: Final = ("tool_use", "tool_result", "thinking", "redacted_thinking")
 # Reasoning, and calls of tools that the provider runs. Other blocks stay, for the checks.
-_LEFT_OUT: Final = (*_ANTHROPIC, "server_tool_use", "fallback")
+_LEFT_OUT: Final = (*_ANTHROPIC, "server_tool_use")
 
 
 def _is_anthropic(value: Row) -> bool:
@@ -208,7 +210,7 @@ def _anthropic_content(blocks: Any, join: Callable[..., str]) -> Any:
         elif kind not in _LEFT_OUT and not kind.endswith("_tool_result"):
             kept.append(block)
         elif kept:
-            kept.append({"type": "left_out"})
+            kept.append({"type": "left_out"})  # a new paragraph of the answer
     if any(block.get("type") not in ("text", "left_out") for block in kept):
         return [block for block in kept if block.get("type") != "left_out"]
     return join(kept, "text")
