@@ -68,6 +68,32 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Something to do: what, why, the command that does it, and the lines of the rows.
+
+    `lines` has a text for each run of lines, and the ID of the element to link it to, or None.
+    """
+
+    title: str
+    text: str
+    command: str
+    lines: list[tuple[str, str | None]]
+
+    @property
+    def place(self) -> str:
+        """The word before the lines."""
+        return "Line" if len(self.lines) == 1 and self.lines[0][0].isdecimal() else "Lines"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A numbered list of things to do."""
+
+    kind: ClassVar[str] = "steps"
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
 class Bar:
     """A bar of a histogram. `share` is its height relative to the highest, from 0 to 1."""
 
@@ -101,7 +127,7 @@ class Bars:
         ]
 
 
-Part = Heading | Paragraph | Table | Bars
+Part = Heading | Paragraph | Table | Steps | Bars
 
 
 def render_html(

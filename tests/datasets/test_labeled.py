@@ -182,7 +182,8 @@ def test_an_answer_with_both_labels_is_a_contradiction(tmp_path: Path) -> None:
     assert [issue.line for issue in told] == [4, 5, 6]
     assert "line 3 but the other label" in told[0].message
     (advice,) = (a for a in report.advice if a.code == "contradictions")
-    assert (advice.title, advice.lines) == ("1 answer(s) are labeled both good and bad", [3])
+    assert advice.title == "1 answer is labeled both good and bad"
+    assert advice.lines == [3, 4, 5, 6]
     assert "same answer, both labels" in to_markdown(report, title="t")
     source.write_bytes(jsonl(VERDICTS[:3] + VERDICTS[6:]))
     assert analyze(source, work=tmp_path).contradictions.groups == 0

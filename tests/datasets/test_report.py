@@ -309,6 +309,34 @@ def test_advice_follows_from_the_evidence(tmp_path: Path) -> None:
     assert "too_uniform" in advice_codes(report_of(tmp_path, copies))
 
 
+def test_each_advice_on_rows_has_their_lines_and_one_command(tmp_path: Path) -> None:
+    rows = varied(30, system="Be kind.") + varied(60, system="Be terse.")[30:]
+    rows[4] = chat("Who?", "Write to ann.smith@example.com or call +44 20 7946 0958.")
+    rows[5] = chat("Where?", "CafÃ© MÃ¼ller, near the station, on the left side.")
+    rows[6] = {"broken": 1}
+    rows[7] = chat(rows[8]["messages"][1]["content"], "Quite another answer.", "Be kind.")
+    rows[9] = chat("And you?", "As an AI language model, I cannot help with that.")
+    rows += rows[10:40]
+    report = report_of(tmp_path, rows)
+    lines = {advice.code: advice.lines for advice in report.advice}
+    assert lines["personal_data"] == [5]
+    assert lines["mojibake"] == [6]
+    assert lines["fix_broken_rows"] == [7]
+    assert lines["contradictions"] == [8, 9]
+    assert lines["answer_quality"] == [10]
+    assert lines["too_uniform"] == list(range(61, 71))
+    assert "1 row contains personal data" in [advice.title for advice in report.advice]
+    page, text = to_html(report), to_markdown(report)
+    for command in ("--personal-data pseudonym", "--mend-mojibake", "--issue refusal"):
+        words = "".join(f"<span>{word}</span> " for word in command.split())
+        assert words in page
+        assert f"{command}`" in text
+    assert "Line 5\n" in text
+    assert "Lines 61–70, …" in text
+    for jargon in ("mend_mojibake", "near_duplicates", "prompt_completion", "/v1/", "(s)"):
+        assert jargon not in page.partition("<h2>Findings")[0]
+
+
 def test_processes_change_nothing(
     tmp_path: Path, tokenizers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -281,7 +281,7 @@ _CHECKS: Final[dict[str, Check]] = {
     ),
     "mojibake": _warning(
         "The text appears to have been decoded with the wrong encoding.",
-        "Export the data again as UTF-8, or repair it with mend_mojibake in a cleaning.",
+        "Export the data again as UTF-8, or let a cleaning repair the letters.",
     ),
     "unknown_speaker": _error(
         "The speaker {role} is unknown.", 'Map it, for example {"roles": {"agent": "assistant"}}.'

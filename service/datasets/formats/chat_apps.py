@@ -86,11 +86,12 @@ def read_messages(records: Iterable[Record], roles: Mapping[str, str]) -> Iterat
     yield from conversations_of(posts, roles)
 
 
-def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> Iterator[Record]:
-    """Yield the conversations in the messages of a chat, each at the line of its first message.
+def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> list[Record]:
+    """Return the conversations in the messages of a chat, in the order of their first lines.
 
     Raises DatasetError if it is unknown who is the assistant.
     """
+    found: list[Record] = []
     posts = [post for post in posts if post.text.strip()]
     named = {author for author, role in roles.items() if role == "assistant"}
     if posts and not named and not any(post.is_bot for post in posts):
@@ -112,7 +113,8 @@ def conversations_of(posts: Iterable[Post], roles: Mapping[str, str]) -> Iterato
             while turns and turns[-1]["from"] == "human":
                 turns.pop()
             if len(turns) > 1:
-                yield Record(talk[0].line, {"conversations": turns})
+                found.append(Record(min(post.line for post in talk), {"conversations": turns}))
+    return sorted(found, key=lambda record: record.line)
 
 
 def _in_order(posts: list[Post]) -> list[Post]:
@@ -141,7 +143,7 @@ def seconds(written: Any) -> float | None:
         pass
     try:
         return float(written)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -297,13 +299,14 @@ def is_whatsapp(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES).decode("utf-8", "replace").removeprefix("\ufeff")
     lines = [line for line in head.split("\n") if line.strip()][:_HEAD_LINES]
-    found = [_WHATSAPP.match(line) is not None for line in lines]
-    return sum(found) >= 2 and found[0]
+    found = [_WHATSAPP.match(line) for line in lines]
+    said = sum(match is not None and ": " in match["text"] for match in found)
+    return said >= 2 and found[0] is not None
 
 
 def read_whatsapp(path: Path, roles: Mapping[str, str]) -> Iterator[Record]:
     """Yield the conversations of a chat that WhatsApp exported."""
-    return conversations_of(_whatsapp_posts(path), roles)
+    yield from conversations_of(_whatsapp_posts(path), roles)
 
 
 def _whatsapp_posts(path: Path) -> Iterator[Post]:

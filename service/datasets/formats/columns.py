@@ -90,8 +90,7 @@ def unfold(records: Iterator[Record], options: FormatOptions) -> Unfolded:
     if any(find_app(one.value) for one in first):
         return Unfolded(read_messages(whole, options.roles), True)
     if is_tree_message(value):
-        trees = join_trees(one.value for one in whole if is_tree_message(one.value))
-        return Unfolded((Record(first[0].line, row) for row in trees), True)
+        return Unfolded(join_trees(whole), True)
     if len(first) == 1 and (rows := _rows_of_document(value, options)):
         line = first[0].line
         return Unfolded((Record(line, row) for row in rows), True)

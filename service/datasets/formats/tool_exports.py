@@ -22,6 +22,7 @@ from service.datasets.formats.chat_apps import (
     read_chats,
     seconds,
 )
+from service.datasets.formats.options import Record
 from service.datasets.passages import html_text
 
 Row = dict[str, Any]
@@ -133,6 +134,9 @@ def _add_calls(messages: list[Row], calls: list[Row]) -> None:
     messages[-1].setdefault("tool_calls", []).extend(calls)
 
 
+_FUNCTIONS: Final = ("function", "custom")
+
+
 def _with_tools(messages: list[Row], tools: Any, schema: str) -> Row:
     """Return a row with the functions among the tools, but not those that the provider runs."""
     declared = [
@@ -150,10 +154,9 @@ def _with_tools(messages: list[Row], tools: Any, schema: str) -> Row:
     return {"messages": messages, **({"tools": declared} if declared else {})}
 
 
-_FUNCTIONS: Final = ("function", "custom")
 _ANTHROPIC: Final = ("tool_use", "tool_result", "thinking", "redacted_thinking")
 # Reasoning, and calls of tools that the provider runs. Other blocks stay, for the checks.
-_LEFT_OUT: Final = (*_ANTHROPIC, "server_tool_use", "fallback")
+_LEFT_OUT: Final = (*_ANTHROPIC, "server_tool_use")
 
 
 def _is_anthropic(value: Row) -> bool:
@@ -207,7 +210,7 @@ def _anthropic_content(blocks: Any, join: Callable[..., str]) -> Any:
         elif kind not in _LEFT_OUT and not kind.endswith("_tool_result"):
             kept.append(block)
         elif kept:
-            kept.append({"type": "left_out"})
+            kept.append({"type": "left_out"})  # a new paragraph of the answer
     if any(block.get("type") not in ("text", "left_out") for block in kept):
         return [block for block in kept if block.get("type") != "left_out"]
     return join(kept, "text")
@@ -399,20 +402,36 @@ _MAX_DEPTH: Final = 60  # of a thread
 
 def is_tree_message(value: Any) -> bool:
     """Return whether a value is a single message of Open Assistant."""
-    return isinstance(value, dict) and {"message_id", "text", "role"} <= value.keys()
+    if not isinstance(value, dict) or not {"message_id", "text"} <= value.keys():
+        return False
+    role = value.get("role")
+    return role == "prompter" or (role == "assistant" and "parent_id" in value)
 
 
-def join_trees(messages: Iterable[Row]) -> Iterator[Row]:
-    """Yield the conversations in single messages of Open Assistant, which name their parents."""
-    replies: dict[str | None, list[Row]] = {}
+def join_trees(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield the conversations in single messages of Open Assistant, which name their parents.
+
+    Each is at the line of its tree's first message. Unreadable records are yielded, too.
+    """
+    replies: dict[str, list[Row]] = {}
+    roots: list[Record] = []
     seen: set[str] = set()
-    for message in messages:
+    for record in records:
+        message = record.value
+        if not is_tree_message(message):
+            if record.issue is not None:
+                yield record
+            continue
         parent, name = message.get("parent_id"), str(message["message_id"])
         if name not in seen:  # or a tree could have loops
             seen.add(name)
-            replies.setdefault(None if parent is None else str(parent), []).append(message)
-    for root in replies.get(None, []):
-        yield from _threads([], root, lambda node: replies.get(str(node["message_id"]), []))
+            if parent is None:
+                roots.append(record)
+            else:
+                replies.setdefault(str(parent), []).append(message)
+    for root in roots:
+        for row in _threads([], root.value, lambda node: replies.get(str(node["message_id"]), [])):
+            yield root._replace(value=row)
 
 
 def _tree(value: Row, _roles: Mapping[str, str]) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -46,7 +47,7 @@ def log_tool_rows(
 
 _MIN_ROWS, _FEW_ROWS = 10, 50
 _PROMPTING_ROWS = 200
-_LINES = 10
+MAX_LINES: Final = 10
 _MAX_CLASSES, _UNBALANCED = 50, 4
 _QUALITY = {
     "refusal": "refusals",
@@ -108,8 +109,8 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "too_uniform": Wording(
         "{copies} of {rows} rows are copies or near copies of others",
-        "Copies count double. A cleaning drops identical rows, and near copies with "
-        "`near_duplicates`. Write rows that ask different things.",
+        "Copies count double. A cleaning drops identical rows, and near copies if you ask it to. "
+        "Write rows that ask different things.",
     ),
     "class_imbalance": Wording(
         "The {classes} classes are not balanced",
@@ -145,7 +146,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "mojibake": Wording(
         "{rows} row(s) were damaged by a wrong encoding",
-        "Export the data again as UTF-8, or repair it with mend_mojibake in a cleaning.",
+        "Export the data again as UTF-8, or let a cleaning repair the letters.",
     ),
     "answer_quality": Wording(
         "Correct {rows} row(s) with answers that should not be learned",
@@ -183,7 +184,7 @@ SUITABILITY: Final[Mapping[str, str]] = {
 """Sentences that say whether a data set is ready for training, by code."""
 
 _PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
-    "error": lambda f: f["most_common_error"].replace("_", " "),
+    "error": lambda f: f["most_common_error"].replace("_", " ").replace("json", "JSON"),
     "fix": lambda f: CHECKS[f["most_common_error"]].fix if f["most_common_error"] else "",
     "main_language_name": lambda f: language_name(f["main_language"]),
     "language_name": lambda f: language_name(f["language"]),
@@ -207,6 +208,21 @@ def _others(more: int) -> str:
     return f", and {more} more point{'s' * (more > 1)} below" if more else ""
 
 
+# "1 row(s) contain", "2 broken row(s)"
+_COUNTED: Final = re.compile(
+    r"\b(\d+)((?: [a-z]+)?) (row|question|answer)\(s\)(?: (are|contain|have|keep|were)\b)?"
+)
+_SINGULAR: Final = {"are": "is", "have": "has", "were": "was"}
+
+
+def _counted(found: re.Match[str]) -> str:
+    """Return a number with its noun and its verb, in the singular or the plural."""
+    number, adjective, noun, verb = found.groups()
+    one = number == "1"
+    said = _SINGULAR.get(verb, f"{verb}s") if one else verb
+    return f"{number}{adjective} {noun}{'' if one else 's'}" + (f" {said}" if verb else "")
+
+
 class _Parts(dict[str, Any]):
     def __missing__(self, name: str) -> str:
         return _PARTS[name](self)
@@ -223,19 +239,23 @@ def _advice(
     """Return a recommendation with the wording of the variant, by default that of the code."""
     wording = WORDINGS[variant or code]
     parts = _Parts(figures)
+    title, text = (_COUNTED.sub(_counted, one.format_map(parts)) for one in wording)
     return Advice(
         code,
-        wording.title.format_map(parts),
-        wording.text.format_map(parts),
+        title,
+        text,
         evidence,
-        list(lines)[:_LINES],
+        sorted(set(lines))[:MAX_LINES],
         variant or code,
         dict(figures),
     )
 
 
 class Figures(NamedTuple):
-    """Inputs of the rules: the report so far, and figures that it does not contain."""
+    """Inputs of the rules: the report so far, and figures that it does not contain.
+
+    `found` has the first lines with each finding, by its code.
+    """
 
     report: Report
     distinct_answers: int
@@ -247,6 +267,7 @@ class Figures(NamedTuple):
     mojibake_rows: int
     quality_rows: dict[str, list[int]]
     tool_rows: ToolRows
+    found: Mapping[str, list[int]]
 
 
 def advise(figures: Figures) -> list[Advice]:
@@ -322,7 +343,7 @@ def _contradictions(f: Figures) -> Iterator[Advice]:
         "contradictions",
         {"groups": found.groups},
         {"questions": found.groups, "rows": found.rows},
-        [lines[0] for lines in found.examples],
+        [line for lines in found.examples for line in lines],
         variant="conflicting_labels" if is_labeled else "conflicting_answers",
     )
 
@@ -333,6 +354,7 @@ def _personal(f: Figures) -> Iterator[Advice]:
             "personal_data",
             {"rows": f.personal_rows},
             {"rows": f.personal_rows, "share": _share(f.personal_rows, f.report.rows)},
+            f.found.get("personal_data", ()),
         )
 
 
@@ -363,6 +385,7 @@ def _truncation(f: Figures) -> Iterator[Advice]:
                 "truncation",
                 {"rows": rows, "limit": limit, "unlearnable_rows": stats.unlearnable_rows[limit]},
                 {"limit": limit, "rows": rows, "share": _share(rows, stats.rows)},
+                f.found.get("truncated", ()),
             )
 
 
@@ -378,7 +401,7 @@ def _uniform(f: Figures) -> Iterator[Advice]:
                 "near": near.extra_rows,
                 "share": _share(extra, f.report.rows),
             },
-            [lines[0] for lines in exact.examples + near.examples],
+            [line for lines in exact.examples + near.examples for line in lines[1:]],
         )
     elif f.report.rows >= _FEW_ROWS and f.distinct_answers * 10 <= f.report.rows:
         yield _few_answers(f)
@@ -428,6 +451,7 @@ def _prompting(f: Figures) -> Iterator[Advice]:
             "one_system_prompt",
             {"prompts": prompts.distinct},
             {"distinct": prompts.distinct, "top_share": prompts.top_share},
+            f.found.get("system_prompt_varies", ()),
         )
 
 
@@ -444,12 +468,14 @@ def _languages(f: Figures) -> Iterator[Advice]:
                 "languages": [share.name for share in odd],
             },
             {share.name: share.rows for share in odd},
+            f.found.get("wrong_language", ()),
         )
 
 
 def _mojibake(f: Figures) -> Iterator[Advice]:
     if f.mojibake_rows:
-        yield _advice("mojibake", {"rows": f.mojibake_rows}, {"rows": f.mojibake_rows})
+        figures = {"rows": f.mojibake_rows}
+        yield _advice("mojibake", figures, {**figures}, f.found.get("mojibake", ()))
 
 
 def _quality(f: Figures) -> Iterator[Advice]:

@@ -265,9 +265,18 @@ def _report(
         mojibake_rows=int(features["mojibake"].sum()),
         quality_rows=_quality_rows(collected, lines),
         tool_rows=tool_rows,
+        found=_lines_by_code(log),
     )
     advised = msgspec.structs.replace(report, advice=advise(figures))
     return msgspec.structs.replace(advised, suitability=assess(advised))
+
+
+def _lines_by_code(log: IssueLog) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for issue in log.issues:
+        if issue.line is not None:
+            found.setdefault(issue.code, []).append(issue.line)
+    return found
 
 
 def _rare_forms(similar: SimilarRows, rows: int) -> list[Rows]:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import starmap
+from typing import Any
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.contract.report import Distribution, GroupStats, PersonalData, Report
-from service.datasets.report.advice import assess
+from service.datasets.contract.report import (
+    Advice,
+    Distribution,
+    GroupStats,
+    PersonalData,
+    Report,
+)
+from service.datasets.report.advice import MAX_LINES, assess
 from service.datasets.report.row_section import (
     COLUMNS,
     FINDING_COLUMNS,
     ShownRows,
     finding_cells,
     finding_counts,
+    kind_words,
+    message_of,
     row_section,
     run_text,
     runs,
-    words,
 )
 from service.datasets.text.languages import UNKNOWN, language_name
 from service.reports.render import (
@@ -26,6 +34,8 @@ from service.reports.render import (
     Heading,
     Paragraph,
     Part,
+    Step,
+    Steps,
     Table,
     read_template,
     render_html,
@@ -41,21 +51,48 @@ _PAIRS = {
     "overlap": "in both files",
 }
 _CLEAN = "finetuned files clean FILE"
-_COMMANDS = {
-    "fix_broken_rows": _CLEAN,
-    "conflicting_labels": f"{_CLEAN} --contradictions most_common",
-    "conflicting_answers": f"{_CLEAN} --contradictions most_common",
-    "personal_data": f"{_CLEAN} --personal-data pseudonym",
-    "too_uniform": f"{_CLEAN} --near-duplicates",
+_ROWS = "finetuned files rows FILE"
+_COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "fix_broken_rows": lambda _: _CLEAN,
+    "conflicting_labels": lambda _: f"{_CLEAN} --contradictions most_common",
+    "conflicting_answers": lambda _: f"{_CLEAN} --contradictions most_common",
+    "personal_data": lambda _: f"{_CLEAN} --personal-data pseudonym",
+    "too_uniform": lambda _: f"{_CLEAN} --near-duplicates",
+    "mojibake": lambda _: f"{_CLEAN} --mend-mojibake",
+    "truncation": lambda _: f"{_ROWS} --issue truncated",
+    "answer_quality": lambda f: (
+        f"{_ROWS} --sort score"
+        if len(f["problems"]) > 1
+        else f"{_ROWS} --issue {next(iter(f['problems']))}"
+    ),
+    "stray_languages": lambda f: f"{_ROWS} --language {f['languages'][0]}",
+    "one_system_prompt": lambda _: f"{_ROWS} --issue system_prompt_varies",
+    "tools_not_supported": lambda _: f"{_ROWS} --issue tools_not_supported",
 }
-"""Commands that do what an advice recommends, by the code of its wording."""
+"""Commands that do what an advice recommends, or list its rows, by the code of its wording."""
+_CONTAINERS = {
+    "jsonl": "JSON Lines",
+    "document": "text of a document",
+    "text": "plain text",
+    "parquet": "Parquet",
+}
+_SHAPES = {
+    "chat": "chats",
+    "preference": "pairs of a better and a worse answer",
+    "labeled": "answers labeled good or bad",
+    "prompt_completion": "prompts with answers",
+    "alpaca": "instructions with answers",
+    "sharegpt": "conversations",
+    "text": "texts",
+    "reinforcement": "prompts for a grader",
+}
 _NO_ROWS = ShownRows([], 0, {})
 _NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
 
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:
     """Render the report as Markdown."""
-    body = [*parts(report), *_issues(report)]
+    body = [*parts(report, frozenset()), *_issues(report)]
     return render_markdown("report.md.jinja", package=_PACKAGE, title=title, parts=body)
 
 
@@ -67,18 +104,25 @@ def to_html(report: Report, *, shown: ShownRows = _NO_ROWS, title: str = "Data s
         package=_PACKAGE,
         title=title,
         style=read_template("rows.css", _PACKAGE) + section.style,
-        parts=list(parts(report)),
+        parts=list(parts(report, frozenset(row.line for row in shown.rows))),
         section=section,
         columns=COLUMNS,
         unknown=UNKNOWN,
+        message_of=message_of,
     )
 
 
-def parts(report: Report) -> Iterator[Part]:
-    """Yield the parts of the report before the findings: summary, advice, then figures."""
+def parts(report: Report, shown: frozenset[int]) -> Iterator[Part]:
+    """Yield the parts of the report before the findings: summary, advice, then figures.
+
+    `shown` has the lines of the rows that the page shows, to which lines are linked.
+    """
     source, validation = report.source, report.validation
     found = by_severity(report.finding_counts)
-    what = [source.container, source.shape, source.encoding or "binary"]
+    container = _CONTAINERS.get(source.container, source.container.upper())
+    what = [container, _SHAPES.get(source.shape, source.shape)]
+    if source.encoding:
+        what.append(source.encoding)
     if source.compression:
         what.append(source.compression)
     yield Paragraph((report.suitability or assess(report)).sentence, lead=True)
@@ -91,9 +135,8 @@ def parts(report: Report) -> Iterator[Part]:
     )
     yield Heading("Advice")
     if report.advice:
-        rows = [[str(i), a.title, a.text, _COMMANDS.get(a.variant, ""), _lines(a.lines)]
-                for i, a in enumerate(report.advice, 1)]  # fmt: skip
-        yield Table(["", "What", "Why", "Command", "Lines"], rows)
+        yield Steps([_step(advice, shown) for advice in report.advice])
+        yield Paragraph("FILE is the ID that finetuned files upload prints.")
     else:
         yield Paragraph("No problems found. The data is ready for training.")
     yield from _scores(report)
@@ -102,6 +145,19 @@ def parts(report: Report) -> Iterator[Part]:
     yield from _alike(report)
     yield from _pairs(report)
     yield from _personal(report)
+
+
+def _step(advice: Advice, shown: frozenset[int]) -> Step:
+    command = _COMMANDS.get(advice.variant)
+    linked = shown if advice.code != "overlap" else frozenset()  # those are of another file
+    lines = [
+        (run_text(first, last), f"row-{first}" if first in linked else None)
+        for first, last in runs(advice.lines)
+    ]
+    if len(advice.lines) >= MAX_LINES:
+        lines.append(("…", None))
+    text = "" if command is None else command(advice.figures)
+    return Step(advice.title, advice.text, text, lines)
 
 
 def _scores(report: Report) -> Iterator[Part]:
@@ -197,10 +253,13 @@ def _alike(report: Report) -> Iterator[Part]:
             f"conversations, and {o.same_prompt:,} ask one of its questions."
         )
     p = report.system_prompts
-    yield Paragraph(
-        f"{p.distinct:,} different system prompts; the most common one is in {p.top_share:.1%} of "
-        f"the rows; {p.rows_without:,} rows have none."
-    )
+    if p.distinct == 0:
+        yield Paragraph("No row has a system prompt.")
+    else:
+        yield Paragraph(
+            f"{_counted(p.distinct, 'system prompt')}; the most common one is in "
+            f"{p.top_share:.1%} of the rows; {_counted(p.rows_without, 'row')} without one."
+        )
 
 
 def _group_row(name: str, stats: GroupStats, *, removable: bool = True) -> list[str]:
@@ -251,7 +310,11 @@ def _kinds(found: list[PersonalData]) -> Table:
     return Table(
         ["Kind", "Found", "Lines"],
         [
-            [words(p.kind), f"{p.count:,}", _all_lines([line for line, _ in p.places], p.count)]
+            [
+                kind_words(p.kind),
+                f"{p.count:,}",
+                _all_lines([line for line, _ in p.places], p.count),
+            ]
             for p in found
         ],
     )
@@ -283,7 +346,7 @@ def _issues(report: Report) -> Iterator[Part]:
         seen[i.code] += 1
         if seen[i.code] <= _MAX_ISSUES_A_CODE:
             line = "" if i.line is None else str(i.line)
-            rows.append([i.severity, line, i.pointer, i.message, i.fix])
+            rows.append([i.severity, line, i.pointer, message_of(i), i.fix])
     yield Table(["Severity", "Line", "Place", "What", "How to fix"], rows)
     if sum(count for _, count in counts) > len(rows):
         yield Paragraph(

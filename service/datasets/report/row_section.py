@@ -7,6 +7,7 @@ are forbidden, as in the API's sandbox.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -196,6 +197,30 @@ def words(code: str) -> str:
     return _NAMED.get(code, code.replace("_", " "))
 
 
+_ACRONYMS = frozenset(
+    ("bvn", "cccd", "gstin", "id", "nik", "nin", "npwp", "nric", "pan", "rrn", "ssn", "tin")
+)
+
+
+def kind_words(kind: str) -> str:
+    """Return a kind of personal data in words, such as "TH national ID"."""
+    first, *rest = kind.split("_")
+    if kind in _NAMED or not rest:
+        return words(kind)
+    country = first.upper() if len(first) == 2 else first
+    return " ".join([country, *(word.upper() if word in _ACRONYMS else word for word in rest)])
+
+
+def message_of(issue: Issue) -> str:
+    """Return the message of a finding, with kinds of personal data in words."""
+    if issue.code != "personal_data":
+        return issue.message
+    return _KIND.sub(lambda found: kind_words(found.group()), issue.message)
+
+
+_KIND = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b")
+
+
 def runs(lines: Iterable[int]) -> list[tuple[int, int]]:
     """Return the first and last line of each run of consecutive lines."""
     found: list[tuple[int, int]] = []
@@ -313,8 +338,8 @@ def _rest(shown: ShownRows) -> str:
     if len(shown.rows) == shown.total:
         return ""
     return (
-        f"Of {shown.total:,} such rows, {len(shown.rows):,} are shown, some of each kind; GET "
-        "/v1/files/{id}/rows lists all."
+        f"Of {shown.total:,} such rows, {len(shown.rows):,} are shown, some of each kind; "
+        "finetuned files rows FILE lists all."
     )
 
 

@@ -472,6 +472,13 @@ def _trees() -> Iterator[Case]:
         {**one, "message_tree_id": "1", "tree_state": "ready"} for one in _flattened(tree, None)
     ]
     yield Case(TOPIC, "Open Assistant's messages", jsonl(flat), rows)
+    own = [
+        {"conversation_id": at, "message_id": f"{at}-{turn['role']}", "role": turn["role"]}
+        | {"text": turn["content"]}
+        for at, pair in enumerate(SHOP)
+        for turn in _messages(*pair)
+    ]
+    yield Case(TOPIC, "messages with an ID of the conversation", jsonl(own), chats(SHOP))
 
 
 def _node(message_id: str, text: str, *replies: Row, **more: Any) -> Row:
@@ -845,7 +852,7 @@ def _teams() -> Iterator[Case]:
     }
     gone = _teams_message(110, "Shop", "") | {"deletedDateTime": _iso(111)}
     listed = [gone, renamed, *messages][::-1]
-    yield Case(TOPIC, "Teams", _json(head | {"value": listed}, 4), rows, ROLES)
+    yield Case(TOPIC, "Teams", _json(head | {"value": listed}, 4), rows[::-1], ROLES)
     (ask, answer), (more, reply) = SHOP[:2]
     place = {"chatId": None, "channelIdentity": {"teamId": "t", "channelId": "c"}}
     posted = []

@@ -228,6 +228,10 @@ def clean(
         bool,
         typer.Option(help="Also drop rows that say the same as an earlier one in other words."),
     ] = False,
+    mend_mojibake: Annotated[
+        bool,
+        typer.Option("--mend-mojibake", help="Repair letters that a wrong encoding damaged."),
+    ] = False,
     validation_share: Annotated[
         float | None, typer.Option(help="Share of rows for a validation file.", min=0, max=0.5)
     ] = None,
@@ -260,6 +264,7 @@ def clean(
             personal_data=personal_data,
             possible_personal_data=possible,
             near_duplicates=near_duplicates,
+            mend_mojibake=mend_mojibake,
         )
     if out.json:
         out.value(done)
