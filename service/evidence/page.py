@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from service.exporting.folder import SHOWN_LIBRARIES
 from service.reports.render import Heading, Paragraph, Part, Table, render_html
 from service.web import audit_trail
 
@@ -20,7 +21,6 @@ td { overflow-wrap: anywhere }
 }
 """
 _SHOWN_LOSSES: Final = 40
-_SHOWN_LIBRARIES: Final = ("finetuned", "torch", "transformers", "peft", "trl", "bitsandbytes")
 
 
 def render(
@@ -139,7 +139,7 @@ def _environment(passport: Mapping[str, Any]) -> list[Part]:
         ["SHA-256 of the base model", base.get("sha256")],
         ["SHA-256 of its chat template", base.get("chat_template_sha256")],
         *([name, value] for name, value in (passport.get("environment") or {}).items()),
-        *([name, libraries[name]] for name in _SHOWN_LIBRARIES if name in libraries),
+        *([name, libraries[name]] for name in SHOWN_LIBRARIES if name in libraries),
         ["packages in all", str(len(libraries)) if libraries else None],
     ]
     rows = [[name, str(value)] for name, value in facts if value]

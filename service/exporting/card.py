@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from service.exporting.contract import Evaluation, ExportSpec, Format, MergedOnto, Proof
-from service.exporting.folder import read_passport, section
+from service.exporting.folder import SHOWN_LIBRARIES, read_passport, section
 from service.exporting.gguf.ollama import sampling
 from service.exporting.proof import percent
 from service.training.contract.hyperparameters import RANKS
@@ -131,10 +131,6 @@ _USAGES: Final[dict[Format, str]] = {
     "ollama": _OLLAMA,
 }
 _LLAMA_4: Final = "llama4_text"
-_SHOWN_LIBRARIES: Final = (
-    *("finetuned", "torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers"),
-    "safetensors",
-)
 _LIBRARIES: Final[dict[Format, str]] = {"adapter": "peft", "merged": "transformers"}
 _RELATIONS: Final[dict[Format, str]] = {
     "adapter": "adapter", "gguf-adapter": "adapter", "merged": "finetune",
@@ -291,7 +287,7 @@ def _training(passport: dict[str, Any]) -> str:
         *_table(("input", "SHA-256"), digests),
         "",
         "Libraries: "
-        + ", ".join(f"{name} {libraries[name]}" for name in _SHOWN_LIBRARIES if name in libraries)
+        + ", ".join(f"{name} {libraries[name]}" for name in SHOWN_LIBRARIES if name in libraries)
         + ".",
     ])  # fmt: skip
 

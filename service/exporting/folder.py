@@ -11,6 +11,11 @@ from typing import Any, Final
 from service.exporting.contract import OutputFile
 
 PASSPORT: Final = "passport.json"
+SHOWN_LIBRARIES: Final = (
+    *("finetuned", "torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers"),
+    "safetensors",
+)
+"""The libraries of a passport, which has all installed packages, that people are shown."""
 _NF4: Final = "nf4"
 
 
