@@ -215,7 +215,7 @@ _ENGLISH: Final = GuardedPattern(
     r"Mr|Ms|Miss|Dr|Prof|Alhaj|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev|Atty|[Nn]ame|NAME|naam"
     r"|I am|I'm"
     r"|his is"
-    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS}):|(?:my|[Mm]y|his"
+    rf"|Sincerely|egards|[Tt]hanks|Yours|Cheers|(?:{_PERSONS})(?: \d{{1,2}})?:|(?:my|[Mm]y|his"
     rf"|her) (?:{_RELATIVES})\b|"
     r"^(?:Hi|Hello|Dear) |(?:igned|pproved|repared|eviewed) by |bol rah| here[.,!]",
     rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Alhaj[ia]|Shri|Smt|Mallam|Chief|Engr|Barr|Pastor|Rev"
@@ -225,7 +225,8 @@ _ENGLISH: Final = GuardedPattern(
     rf"|here)\b)"
     rf"|(?:[Ff]irst|[Ll]ast|[Gg]iven|[Ss]ur|[Ff]amily"
     rf"|[Mm]iddle)[ _]?[Nn]ame[\"']?:) [\"']?({_NAME})",
-    rf"\b(?:I am|I'm|[Tt]his is|(?:{_PERSONS}): ?|(?<!Brand )(?<!Product )(?<!File )[Nn]ame: ?"
+    rf"\b(?:I am|I'm|[Tt]his is|(?:{_PERSONS})(?: \d{{1,2}})?: ?"
+    rf"|(?<!Brand )(?<!Product )(?<!File )[Nn]ame: ?"
     rf"|(?:[Ff]ull|[Cc]ustomer|[Pp]atient|[Cc]ontact|[Aa]ccount|[Rr]ecipient|[Ee]mployee"
     rf"|[Ss]tudent)[ _]?"
     rf"[Nn]ame[\"']?[:=] ?[\"']?) ?({_FULL_NAME})",

@@ -69,6 +69,19 @@ def totals() -> dict[str, Counter[str]]:
     return counts
 
 
+def by_kind() -> dict[str, Counter[str]]:
+    """Return the number of values, found, missed and false findings by kind."""
+    counts: dict[str, Counter[str]] = {}
+    for case in all_cases():
+        missed, false = score(case)
+        for truth in case.truth:
+            count = counts.setdefault(truth.kind, Counter())
+            count.update(values=1, missed=truth in missed, found=truth not in missed)
+        for _, found in false:
+            counts.setdefault(found.kind, Counter()).update(false=1)
+    return dict(sorted(counts.items()))
+
+
 def names_by_language() -> dict[str, Counter[str]]:
     """Return what `totals` does, of names that stand by themselves, by language.
 
@@ -103,6 +116,7 @@ def main() -> None:
         return
     started = time.process_time()
     _print_table("topic", totals(), ("cases", "values", "found", "missed", "false"))
+    _print_table("kind", by_kind(), ("values", "found", "missed", "false"))
     _print_table("names in", names_by_language(), ("values", "found", "missed", "clean", "false"))
     print(f"{time.process_time() - started:.1f} CPU s")
 
