@@ -128,14 +128,14 @@ def estimate_memory(
     kept = _kept_bytes(shape, layers, inputs, lora.r, width, masked=masked) + scores
     # Experts in NF4 keep their input only, and compute again before their backward pass.
     lasting = kept
-    kept += _state_bytes(shape, width) * (1 - _share_with_state(shape))  # the largest layer
     if chosen.quantization == "nf4" and shape.experts:
         lasting += (shape.hidden - _expert_values(shape)) * width
     if gradient_checkpointing:
         # Each layer keeps its input, and one at a time is recomputed, once the backward pass is
         # through with the last layers, which keep everything.
         inputs_kept = _INPUTS_ON_GPU if inputs_on_host else shape.layers - kept_layers
-        whole = max(2 * kept, kept_layers * lasting + kept)
+        largest = kept + _state_bytes(shape, width) * (1 - _share_with_state(shape))
+        whole = max(largest, kept_layers * lasting) + kept
         activations = positions * (inputs_kept * shape.hidden * width + whole)
     else:
         # One layer's gradients exist in addition to all the kept activations.

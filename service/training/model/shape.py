@@ -240,7 +240,7 @@ def _mamba(config: Mapping[str, Any]) -> Mamba | None:
         head=int(head),
         state=_first(config, "ssm_state_size", "mamba_d_state"),
         groups=_first(config, "n_groups", "mamba_n_groups"),
-        chunk=_first(config, "chunk_size", "mamba_chunk_size"),
+        chunk=_first(config, "chunk_size", "mamba_chunk_size") or 256,
     )
 
 
