@@ -38,7 +38,10 @@ EMAIL_SIGNS: Final = f"@|{_MAY_HIDE.pattern}"
 """An @, or a disguised one."""
 IP_SIGNS: Final = r"\d\.\d{1,3}\.\d|[0-9A-Fa-f]:{1,2}[0-9A-Fa-f]{1,4}:"
 """Parts of an IP address."""
-_IPV4: Final = re.compile(r"(?<![\w.-])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w-]|\.\d|\.in-addr)(?!(?<=\.0)/\d)", re.ASCII)
+_IPV4: Final = re.compile(
+    r"(?<![\w.-])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w-]|\.\d|\.in-addr)(?!(?<=\.0)/\d)",
+    re.ASCII,
+)
 _IPV6: Final = re.compile(
     r"(?<![\w.])(?<![0-9A-Fa-f:]:)[0-9A-Fa-f]{1,4}(?::{1,2}[0-9A-Fa-f]{1,4}){2,7}(?![\w:])",
     re.ASCII,
