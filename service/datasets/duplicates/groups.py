@@ -243,10 +243,10 @@ _SIGNED = re.compile(r"[\u2212+]?\d+")
 # These ask for one value, such as a place. Answers to other questions can differ and both be right.
 _ASKS_VALUE = re.compile(
     r"\b(?:who|whose|where|when|which|how (?:many|much|long|old|far|often|tall|big|heavy)"
-    r"|what (?:time|day|date|year|color|colour|size|price)|(what is the)"
-    r"|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy)\b"
-    "|誰|だれ|どこ|いつ|どの|どれ|いくら|いくつ|何[時日年人個円回歳月曜]|谁|誰|哪|几|幾|多少|多久|什么时候|什麼時候"
-    "|누구|어디|언제|얼마|몇|ใคร|ที่ไหน|เมื่อไ|เท่าไ|กี่|कौन|कहाँ|कब|कितन|នរណា|ណា|ប៉ុន្មាន"
+    r"|what (?:time|day|date|year|color|colour|size)|prices?|costs?|(what is the)"
+    r"|harga|giá|siapa|di ?mana|ke ?mana|kapan|berapa|ai là|ở đâu|khi nào|bao nhiêu|bao lâu|mấy)\b"
+    "|誰|だれ|どこ|いつ|どの|どれ|いくら|いくつ|くらい|料金|値段|送料|何[時日年人個円回歳月曜]|谁|誰|哪|几|幾|多少|多久|什么时候|什麼時候|价格|價格|运费|運費"
+    "|누구|어디|언제|얼마|몇|가격|요금|ใคร|ที่ไหน|เมื่อไ|เท่าไ|กี่|ราคา|कौन|कहाँ|कब|कितन|នរណា|ណា|ប៉ុន្មាន"
 )
 _MAX_VALUE_WORDS, _MAX_UNITS, _MAX_UNITS_OF_NAME = 3, 6, 2
 # Small talk with the assistant, which may say many things about itself.
@@ -256,7 +256,7 @@ _TO_ASSISTANT = re.compile(
 # Longer answers can have different numbers and dates and both be right.
 _MAX_FACT_WORDS = 12
 # The space after a Thai clause ends it, like a comma.
-_FIRST_CLAUSE = re.compile(r"(?:[^,.;:!?\n，。、；：！？। ]|(?<![฀-๿]) )+")
+_FIRST_CLAUSE = re.compile(r"(?:[^,.;:!?\n，。、；：！？। ]|(?<![\u0e00-\u0e7f]) )+")
 
 
 def contradict(one: Wording, other: Wording, question: Wording, *, threshold: float) -> bool:
@@ -270,23 +270,26 @@ def contradict(one: Wording, other: Wording, question: Wording, *, threshold: fl
         return False
     if all(text.text.lstrip()[:1] in ("{", "[") for text in (one, other)):
         return True
-    if _opposed_clauses(one, other, question) or opposed_words(one.said, other.said):
+    if _opposed_clauses(one, other, question) or _is_one_fact(
+        compare(one, other, threshold=threshold)
+    ):
         return True
-    if _is_one_fact(compare(one, other, threshold=threshold)):
-        return True
-    added = sorted(word_count(_value(text, question)) for text in (one, other))
-    if added[1] > _MAX_FACT_WORDS:
+    added = max(word_count(_value(text, question)) for text in (one, other))
+    if added > _MAX_FACT_WORDS:
         return False
+    if opposed_words(one.said, other.said):
+        return True
+    longest = max(len(one.units), len(other.units))
+    asked = _ASKS_VALUE.search(question.said)
     quantities = [_quantities(text) for text in (one, other)]
     if all(quantities):
-        return quantities[0] != quantities[1]
-    if not added[1]:
-        return len(one.units) == len(other.units) == 1
-    asked = _ASKS_VALUE.search(question.said)
+        is_value = asked is not None or longest <= _MAX_UNITS_OF_NAME
+        return is_value and quantities[0] != quantities[1]
+    if not added:
+        return longest == 1
     if asked is None or _TO_ASSISTANT.search(question.said):
         return False
-    most = _MAX_UNITS_OF_NAME if asked[1] else _MAX_UNITS
-    return added[1] <= _MAX_VALUE_WORDS and max(len(one.units), len(other.units)) <= most
+    return added <= _MAX_VALUE_WORDS and longest <= (_MAX_UNITS_OF_NAME if asked[1] else _MAX_UNITS)
 
 
 def _is_one_fact(found: Comparison | None) -> bool:

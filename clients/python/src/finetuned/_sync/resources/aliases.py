@@ -95,10 +95,10 @@ class Aliases(Resource):
         format of trained models, cannot.
 
         If the targets change, the trained models among them must meet the alias's gate. Otherwise
-        the request fails with 409 `gate_failed`, and the message lists the failed conditions. So it
-        does if the alias has suites, and a new model was not checked or is below a bound. In a
-        project with `four_eyes`, a second person must have approved them: otherwise, it fails with
-        409 `approval_required`.
+        the request fails with 409 `gate_failed`, and the message lists the failed conditions. It
+        also fails if the alias has suites, and a new model was not checked or is below a bound. In
+        a project with `four_eyes`, a second person must have approved the models: otherwise, the
+        request fails with 409 `approval_required`.
 
         Args:
             name: Name of an alias. Send `/` as is or as `%2F`.
