@@ -119,7 +119,7 @@ def test_on_a_cpu(settings):
     assert engine.env["VLLM_CPU_KVCACHE_SPACE"] == "3"
     assert engine.env["VLLM_CPU_OMP_THREADS_BIND"] == "0,1"
     assert engine.env["TORCHDYNAMO_DISABLE"] == "1"
-    assert not any("gpu" in flag for flag in engine.argv)
+    assert not any(flag.startswith("--gpu") for flag in engine.argv)
 
 
 def test_on_a_cpu_without_bfloat16(settings):

@@ -17,13 +17,7 @@ export function wordsOf({ data, level, message }: FineTuningJobEvent): Words {
   const own = level === "info" || WARNINGS.includes(String(data.code)) ? localized(data) : null;
   return own ?? { text: message, lang: "en" };
 }
-const WARNINGS = [
-  "attempt_lost",
-  "awaits_memory",
-  "awaits_model",
-  "gpu_failed",
-  "gpu_unavailable",
-];
+const WARNINGS = ["attempt_lost", "awaits_memory", "awaits_model", "gpu_failed", "gpu_unavailable"];
 const SIZES = ["needed", "available", "bytes"];
 
 function localized(data: FineTuningJobEvent["data"]): Words | null {
