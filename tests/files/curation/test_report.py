@@ -23,7 +23,7 @@ DATA = "\n".join(
     [
         *ROWS,
         ROWS[0],
-        chat_line("注文 1 はどこですか?", "存じません。"),
+        chat_line("注文 1 はどこですか?", "注文 9 は倉庫を出ました。"),
         chat_line("Card?", f"{SECRET} 4111 1111 1111 1111, mail a.b@example.com"),
         "{broken",
     ]

@@ -241,9 +241,7 @@ def _reader(folder: Path, lengths: list[int], flagged: set[int]) -> tuple[RowRea
     named = zip(lengths, languages, strict=True)
     rows = [ValidRow(line, length, name) for line, (length, name) in enumerate(named, 1)]
     issues = [make_issue("mojibake", line) for line in sorted(flagged)]
-    issues += [
-        make_issue("very_short_answer", line, chars=1) for line in sorted(flagged) if line % 2
-    ]
+    issues += [make_issue("very_long_row", line, chars=1) for line in sorted(flagged) if line % 2]
     write_index(folder / task.folder, rows, len(rows), issues, has_texts=False)
     with (folder / file.content_key).open("wb") as out:
         for row in rows:
