@@ -6,6 +6,7 @@ import random
 import re
 import string
 import time
+from collections import Counter
 from typing import Any
 
 _LETTERS = string.digits + string.ascii_lowercase
@@ -31,7 +32,7 @@ class Stable:
     def __init__(self) -> None:
         self._began_s = time.time()
         self._names: dict[str, str] = {}
-        self._digests: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
         self._kept: set[str] = set()
         self._shown: dict[str, str] = {}
 
@@ -79,16 +80,16 @@ class Stable:
         prefix, chance = match["prefix"], match["chance"]
         if chance in self._kept:
             return match[0]
-        # Digests are counted on their own, so that a new one does not rename all later ids.
-        names = self._digests if len(chance) == _DIGEST_CHARS else self._names
-        if chance not in names:
-            names[chance] = self._new(prefix, chance, len(names))
-        return prefix + names[chance]
+        if chance not in self._names:
+            # Each kind is counted on its own, so that one more event renames no other object.
+            kind = "digest" if len(chance) == _DIGEST_CHARS else prefix
+            self._names[chance] = self._new(prefix, chance, self._counts[kind])
+            self._counts[kind] += 1
+        return prefix + self._names[chance]
 
     def _new(self, prefix: str, chance: str, number: int) -> str:
         if prefix in {"ftevent-", "whdelivery-"}:
-            count = sum(name.startswith(str(_EPOCH_S)) for name in self._names.values())
-            return f"{_EPOCH_S * 1000 + count}-0"
+            return f"{_EPOCH_S * 1000 + number}-0"
         seed = random.Random(f"{prefix} {number}")
         letters = "0123456789abcdef" if re.fullmatch("[0-9a-f]{16,64}", chance) else _LETTERS
         return "".join(seed.choice(letters) for _ in chance)
