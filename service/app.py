@@ -177,7 +177,7 @@ def _routes() -> list[BaseRoute]:
         sweep_routes,
         old_sweep_routes,
         sharing_routes,
-        evidence_routes,  # before model_routes, whose paths match its own
+        evidence_routes,
         approval_routes,
         model_routes,
         export_routes,

@@ -22,6 +22,7 @@ from service.web.audit_events import AuditEvent
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
 from service.web.filters import CountedList, ListCounts, ListFilter, by_status, list_counts
+from service.web.path_names import MODEL
 from service.web.permissions import Permission, needs
 from service.web.resources import Paging, Resource, long_list, paging
 
@@ -220,7 +221,7 @@ def _model_object(
 
 
 @router.get(
-    "/{model:path}",
+    MODEL,
     operation_id="getModel",
     summary="Retrieve a model",
     openapi_extra=needs(Permission.MODEL_READ),
@@ -255,7 +256,7 @@ async def retrieve_model(
 
 
 @router.delete(
-    "/{model:path}",
+    MODEL,
     operation_id="deleteModel",
     summary="Delete a trained model",
     openapi_extra=needs(Permission.MODEL_WRITE, AuditEvent.MODEL_DELETED),

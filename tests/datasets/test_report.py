@@ -314,7 +314,9 @@ def test_each_advice_on_rows_has_their_lines_and_one_command(tmp_path: Path) -> 
     rows[4] = chat("Who?", "Write to ann.smith@example.com or call +44 20 7946 0958.")
     rows[5] = chat("Where?", "CafÃ© MÃ¼ller, near the station, on the left side.")
     rows[6] = {"broken": 1}
-    rows[7] = chat(rows[8]["messages"][1]["content"], "Quite another answer.", "Be kind.")
+    rows[7], rows[8] = (
+        chat("Where is platform 9?", where, "Be kind.") for where in ("Left.", "Right.")
+    )
     rows[9] = chat("And you?", "As an AI language model, I cannot help with that.")
     rows += rows[10:40]
     report = report_of(tmp_path, rows)

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Response
-from starlette.convertors import Convertor, register_url_convertor
 
 from service.core.errors import (
     ApiError,
@@ -40,6 +39,7 @@ from service.web import audit_trail
 from service.web.audit_events import AuditEvent
 from service.web.deps import Caller, resource
 from service.web.openapi.parts import headers
+from service.web.path_names import ALIAS
 from service.web.permissions import Permission, needs
 from service.web.resources import Deleted, ListOf, Paged, Resource, deleted, list_of
 
@@ -52,21 +52,6 @@ RequireSuite = Annotated[
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {
     200: {"description": "Alias object.", "headers": headers("etag")}
 }
-
-
-class _AliasName(Convertor[str]):
-    """A name in a path, which may contain `/` but does not end as the paths about aliases do."""
-
-    regex = "(?:(?!/(?:history|rollback)$).)*"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("alias", _AliasName())
 
 
 def _expected(
@@ -116,7 +101,7 @@ async def list_aliases(caller: Caller, store: Store, paging: Paged) -> ListOf[Al
 
 
 @router.get(
-    "/{name:alias}/history",
+    f"{ALIAS}/history",
     operation_id="listAliasHistory",
     summary="List an alias's changes",
     openapi_extra=needs(Permission.ALIASES_READ),
@@ -129,7 +114,7 @@ async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasC
 
 
 @router.post(
-    "/{name:alias}/rollback",
+    f"{ALIAS}/rollback",
     operation_id="rollbackAlias",
     summary="Roll back an alias",
     responses=_WITH_ETAG,
@@ -161,7 +146,7 @@ async def rollback_alias(
 
 
 @router.get(
-    "/{name:alias}",
+    ALIAS,
     operation_id="getAlias",
     summary="Retrieve an alias",
     responses=_WITH_ETAG,
@@ -175,7 +160,7 @@ async def retrieve_alias(
 
 
 @router.put(
-    "/{name:alias}",
+    ALIAS,
     operation_id="putAlias",
     summary="Set an alias",
     responses=_WITH_ETAG,
@@ -230,7 +215,7 @@ async def set_alias(
 
 
 @router.delete(
-    "/{name:alias}",
+    ALIAS,
     operation_id="deleteAlias",
     summary="Delete an alias",
     openapi_extra=needs(Permission.ALIASES_WRITE, AuditEvent.ALIAS_DELETED),

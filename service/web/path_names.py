@@ -1,0 +1,26 @@
+"""Parameters of paths that are names with slashes, such as those of models and aliases."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.convertors import Convertor, register_url_convertor
+
+
+class _Name(Convertor[str]):
+    """A name that may contain `/`, but does not end as the paths about such objects do."""
+
+    def __init__(self, *endings: str) -> None:
+        self.regex = f"(?:(?!/(?:{'|'.join(endings)})$).)*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+ALIAS: Final = "/{name:alias}"
+MODEL: Final = "/{model:model}"
+register_url_convertor("alias", _Name("history", "rollback"))
+register_url_convertor("model", _Name("evidence", "approvals", "approvals/[^/]*"))
