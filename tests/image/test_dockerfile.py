@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -52,6 +53,43 @@ def stages() -> dict[str, list[tuple[str, str]]]:
 
 def last(stage: str, instruction: str) -> str:
     return [words for name, words in stages()[stage] if name == instruction][-1]
+
+
+# Imports modules where only the packages of a list of names can be imported.
+_IMPORT = """
+import importlib, re, sys
+from importlib import metadata
+
+installed, *modules = sys.argv[1:]
+names = {re.split("[=[ ]", line)[0].lower() for line in open(installed) if "==" in line}
+names.add("finetuned-server")
+owners = metadata.packages_distributions().items()
+missing = {m for m, of in owners if not {re.sub("[-_.]+", "-", o).lower() for o in of} & names}
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+assert "torch" in missing
+for module in modules:
+    importlib.import_module(module)
+"""
+
+
+def test_the_api_and_the_guard_of_engines_import_what_their_images_have():
+    modules = ("service.server", "service.models.add", "service.inference.engine.server")
+    core = ROOT / "requirements" / "locks" / "core.txt"
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT, str(core), *modules],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_hadolint_finds_nothing():

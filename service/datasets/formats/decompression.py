@@ -6,7 +6,6 @@ import bz2
 import errno
 import lzma
 import re
-import struct
 import tarfile
 import zipfile
 import zlib
@@ -14,11 +13,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO, Final, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 import zstandard
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
+from service.datasets.formats.documents import ZIP_DAMAGE
 from service.datasets.formats.options import FormatOptions
 
 Compression = Literal["gzip", "zstd", "bzip2", "xz"]
@@ -26,17 +26,6 @@ Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 BLOCK = 256 * 1024
 _MAX_ZSTD_WINDOW = 128 * 1024**2
 _MAX_XZ_MEMORY_BYTES = 256 * 1024**2
-# Exceptions that `zipfile` raises for invalid archives.
-ZIP_DAMAGE: Final = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    OSError,
-    EOFError,
-    IndexError,  # an empty name
-    ValueError,
-    RuntimeError,  # a password; its subclass NotImplementedError: an unknown compression
-)
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 

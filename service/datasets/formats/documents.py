@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +13,22 @@ from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote
 
 from service.datasets.checks.issues import DatasetError, refuse
-from service.datasets.formats.decompression import ZIP_DAMAGE
 from service.datasets.formats.encodings import codec_by_mark
 
 DocumentKind = Literal["pdf", "docx", "pptx", "epub"]
 WorkbookKind = Literal["xlsx", "ods"]
 
+# Exceptions that `zipfile` raises for invalid archives.
+ZIP_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    IndexError,  # an empty name
+    ValueError,
+    RuntimeError,  # a password; its subclass NotImplementedError: an unknown compression
+)
 SIGNATURES: Final = (
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive or an Office document"),

@@ -14,7 +14,8 @@ from typing import IO, Any
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from service.datasets.checks.issues import DatasetError, IssueLog, make_issue, refuse
-from service.datasets.formats.decompression import ZIP_DAMAGE, unpacks_too_much
+from service.datasets.formats.decompression import unpacks_too_much
+from service.datasets.formats.documents import ZIP_DAMAGE
 from service.datasets.formats.options import FormatOptions, Record
 from service.datasets.formats.table_layout import (
     NumberedRow,
