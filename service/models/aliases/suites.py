@@ -8,12 +8,12 @@ Runs are compared in evals/alias_checks. This module has what a change of an ali
 
 from __future__ import annotations
 
-from calendar import monthrange
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+from cronsim import CronSim, CronSimError
 from pydantic import Field
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -23,14 +23,6 @@ from service.core.records import PREFIX, Stored
 from service.core.redis import reply
 
 SCHEDULES: Final = f"{PREFIX}:alias-schedules"
-_MAX_YEARS: Final = 9  # 29 February is 8 years away around 2100
-_FIELDS: Final = (
-    ("minute", 0, 59),
-    ("hour", 0, 23),
-    ("day of the month", 1, 31),
-    ("month", 1, 12),
-    ("day of the week", 0, 7),
-)
 Lows = dict[str, float]
 """Lower limits of intervals, by `Suite.figures`."""
 
@@ -94,50 +86,12 @@ def schedule_next(pipe: Pipeline, project_id: str, name: str, schedule: Schedule
 
 
 def next_time(cron: str, after_s: int) -> int:
-    """Return the first Unix time after `after_s` that a cron expression in UTC matches.
-
-    The expression has five fields: minute, hour, day of the month, month and day of the week (0 or
-    7 is Sunday). A field is `*`, a number, a range, either with a step (`*/15`), or a list of them.
-    As in cron, a day matches either field of days if both are restricted.
-    """
-    fields = cron.split()
-    if len(fields) != len(_FIELDS):
+    """Return the first Unix time after `after_s` that a cron expression in UTC matches."""
+    if len(fields := cron.split()) != 5:
         raise ScheduleInvalid(f"a cron expression has 5 fields, but {cron!r} has {len(fields)}")
-    given = zip(fields, _FIELDS, strict=True)
-    minutes, hours, days, months, weekdays = (_values(text, *field) for text, field in given)
-    weekdays = [day % 7 for day in weekdays]
-    either = not fields[2].startswith("*") and not fields[4].startswith("*")
-    after = datetime.fromtimestamp(after_s, UTC)
-    for year in range(after.year, after.year + _MAX_YEARS):
-        for month in months:
-            if (year, month) < (after.year, after.month):
-                continue
-            for day in range(1, monthrange(year, month)[1] + 1):
-                date = datetime(year, month, day, tzinfo=UTC)
-                if date + timedelta(days=1) <= after:
-                    continue
-                matches = day in days, date.isoweekday() % 7 in weekdays
-                if not (any(matches) if either else all(matches)):
-                    continue
-                times = (date.replace(hour=h, minute=m) for h in hours for m in minutes)
-                if found := next((time for time in times if time > after), None):
-                    return int(found.timestamp())
-    raise ScheduleInvalid(f"{cron!r} matches no time")
-
-
-def _values(text: str, name: str, least: int, most: int) -> Sequence[int]:
-    found: set[int] = set()
-    for part in text.split(","):
-        span, _, step = part.partition("/")
-        first, dash, last = span.partition("-")
-        bounds = (str(least), str(most)) if span == "*" else (first, last if dash else first)
-        if step and not dash and span != "*":
-            bounds = (first, str(most))
-        numbers = (*bounds, step or "1")
-        if not all(one.isascii() and one.isdigit() and len(one) <= 2 for one in numbers):
-            raise ScheduleInvalid(f"the {name} {text!r} is not a field of a cron expression")
-        low, high, every = map(int, numbers)
-        if not (least <= low <= high <= most and every):
-            raise ScheduleInvalid(f"the {name} {text!r} is not from {least} to {most}")
-        found.update(range(low, high + 1, every))
-    return sorted(found)
+    try:
+        return int(next(CronSim(cron.upper(), datetime.fromtimestamp(after_s, UTC))).timestamp())
+    except CronSimError as e:
+        raise ScheduleInvalid(f"{cron!r} is not a cron expression: {e}") from e
+    except StopIteration:
+        raise ScheduleInvalid(f"{cron!r} matches no time") from None
