@@ -452,7 +452,7 @@ def _sources(file: FileRecord | None) -> list[str]:
 
 
 def _digest_of(value: Any) -> dict[str, str] | None:
-    """Return what stands for a text that is left out."""
+    """Return the digest of a text that is left out."""
     if value is None:
         return None
     encoded = msgspec.json.encode(value, order="sorted")
