@@ -17,7 +17,7 @@ from tests.e2e.jobs import attempt_of, messages, small_file, wait_for_success
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-ROWS, EPOCHS, BATCH = 64, 64, 4
+ROWS, EPOCHS, BATCH = 64, 48, 4
 STEPS = ROWS * EPOCHS // BATCH  # long enough to be killed midway
 
 
