@@ -7,11 +7,10 @@ from typing import Final
 from starlette.convertors import Convertor, register_url_convertor
 
 
-class _Name(Convertor[str]):
+class _Alias(Convertor[str]):
     """A name that may contain `/`, but does not end as the paths about such objects do."""
 
-    def __init__(self, *endings: str) -> None:
-        self.regex = f"(?:(?!/(?:{'|'.join(endings)})$).)*"
+    regex = "(?:(?!/(?:history|rollback)$).)*"
 
     def convert(self, value: str) -> str:
         return value
@@ -20,7 +19,11 @@ class _Name(Convertor[str]):
         return value
 
 
+class _Model(_Alias):
+    regex = "(?:(?!/(?:evidence|approvals|approvals/[^/]*)$).)*"
+
+
 ALIAS: Final = "/{name:alias}"
 MODEL: Final = "/{model:model}"
-register_url_convertor("alias", _Name("history", "rollback"))
-register_url_convertor("model", _Name("evidence", "approvals", "approvals/[^/]*"))
+register_url_convertor("alias", _Alias())
+register_url_convertor("model", _Model())

@@ -17,7 +17,7 @@ _TIME = re.compile(r"(?:.*_at|created|(?:start|end)_time)")
 _SIGNED = frozenset({"public_key", "value"})  # in Base64
 # A prefix, which is kept, and a random part. A token in Base64 may begin with a hyphen.
 _BY_CHANCE = re.compile(
-    r"(?P<prefix>(?:file-|fileclean-|filemerge-|filereport-|filepreview-|filediff-|filemeasure-|fileoverlap-|upload_|part_|ftjob-|ftadvice-|ftsweep-|ftckpt_|proj_"
+    r"(?P<prefix>(?:file-|fileclean-|filemerge-|filereport-|filepreview-|filediff-|filemeasure-|fileoverlap-|upload_|part_|ftjob-|ftadvice-|ftsweep-|approval_|aliascheck-|ftckpt_|proj_"
     r"|key_|session_|chatcmpl-|cmpl-|embd-|resp_|msg_|call_|chatcmpl-tool-|sk-ft-…?|ft:[^:\s]+:[^:\s]+:[^:\s]+:"
     r"|ftevent-|export-|batch_req_|batch_|dsgen_|cp_|svc_acct_|eval_|evalrun_|outputitem_|webhook_|audit_log-|evt_|whdelivery-|whsec_…?)|\b|(?<![\w-])(?=-))"
     r"(?P<chance>(?<=whsec_)[0-9A-Za-z+/]{43}=|(?<=whsec_…)[0-9A-Za-z+/]{4}|[0-9]{13}-[0-9]+|[0-9a-f]{64}\b|[0-9a-f]{32}\b|[0-9a-f]{16}\b"
@@ -54,17 +54,17 @@ class Stable:
             case str() if key in _SIGNED and value.endswith("="):
                 return _base64(key, len(value))
             case str():
-                return self._text(value)
+                return self._text(value, key)
             case int() if key == "estimated_finish":
                 return _EPOCH_S + _ESTIMATE_S
             case int() if _TIME.fullmatch(key) and value > _EPOCH_S:
                 return self._time(value)
         return value
 
-    def _text(self, text: str) -> str:
+    def _text(self, text: str, key: str) -> str:
         for old, new in self._shown.items():
             text = text.replace(old, new)
-        text = _BY_CHANCE.sub(self._name, text)
+        text = _BY_CHANCE.sub(lambda match: self._name(match, key), text)
         text = re.sub(r"try again in [0-9.]+s", "try again in 59.9s", text)
         return re.sub(
             r'("(?:[a-z_]+_at|created)": ?)([0-9]{10})(\.[0-9]+)?',
@@ -76,21 +76,22 @@ class Stable:
         # To the hour, which no run takes.
         return _EPOCH_S + round((seconds - self._began_s) / 3600) * 3600
 
-    def _name(self, match: re.Match[str]) -> str:
+    def _name(self, match: re.Match[str], key: str) -> str:
         prefix, chance = match["prefix"], match["chance"]
         if chance in self._kept:
             return match[0]
         if chance not in self._names:
-            # Each kind is counted on its own, so that one more event renames no other object.
-            kind = "digest" if len(chance) == _DIGEST_CHARS else prefix
-            self._names[chance] = self._new(prefix, chance, self._counts[kind])
+            # Each kind is counted on its own, so that one more event renames no other object, nor
+            # does a part of a key or signature that looks like an ID by chance.
+            kind = "digest" if len(chance) == _DIGEST_CHARS else prefix or f"{key}:"
+            self._names[chance] = self._new(kind, chance, self._counts[kind])
             self._counts[kind] += 1
         return prefix + self._names[chance]
 
-    def _new(self, prefix: str, chance: str, number: int) -> str:
-        if prefix in {"ftevent-", "whdelivery-"}:
+    def _new(self, kind: str, chance: str, number: int) -> str:
+        if kind in {"ftevent-", "whdelivery-"}:
             return f"{_EPOCH_S * 1000 + number}-0"
-        seed = random.Random(f"{prefix} {number}")
+        seed = random.Random(f"{kind} {number}")
         letters = "0123456789abcdef" if re.fullmatch("[0-9a-f]{16,64}", chance) else _LETTERS
         return "".join(seed.choice(letters) for _ in chance)
 
