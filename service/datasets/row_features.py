@@ -53,7 +53,7 @@ def turn_wordings(
 ) -> list[list[TurnWording]]:
     """Return the wording of each turn of each row, given the normalized texts of the turns.
 
-    A system prompt stays as it is: it is long, and the same in many rows.
+    A system prompt remains unchanged: it is long, and the same in many rows.
     """
     said = iter(
         wordings(

@@ -36,7 +36,7 @@ from service.inference.background.calls import EngineCalls, ModelGone, ModelUsag
 from service.work.records import WorkError
 
 log = logging.getLogger(__name__)
-_DIGEST_CHARS: Final = 16  # of 10,000 items, two are equal by chance once in 10^11 runs
+_DIGEST_CHARS: Final = 16  # of 10,000 items, two are equal once in 10^11 runs
 _GRADER_FAILED: Final = GraderResult(
     0.0, passed=False, errors=(GraderError("other_error", "The service failed on this grader."),)
 )

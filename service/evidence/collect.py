@@ -1,7 +1,7 @@
 """Collects what is known about a trained model, from the records of all packages below.
 
 A part is a JSON object, and each fact has one source: the schemas of the API, or the passport.
-Parts have no text of the data or of prompts, unless it is asked for.
+Parts have no text of the data or of prompts, unless it is requested.
 """
 
 from __future__ import annotations

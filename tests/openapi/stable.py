@@ -82,7 +82,7 @@ class Stable:
             return match[0]
         if chance not in self._names:
             # Each kind is counted on its own, so that one more event renames no other object, nor
-            # does a part of a key or signature that looks like an ID by chance.
+            # does a part of a key or signature that looks like an ID.
             kind = "digest" if len(chance) == _DIGEST_CHARS else prefix or f"{key}:"
             self._names[chance] = self._new(kind, chance, self._counts[kind])
             self._counts[kind] += 1

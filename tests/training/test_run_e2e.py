@@ -279,7 +279,7 @@ def test_qlora_on_the_demo_model_learns(start, make_spec, demo_model_path, tmp_p
 
 
 def test_kept_states_give_the_last_steps_again(start, make_spec, tmp_path):
-    """From the start of the run too. Nothing is kept unless it is asked for."""
+    """From the start of the run too. Nothing is kept unless it is requested."""
     whole = start(make_spec(tmp_path / "out", replay_points=2))
     assert whole.wait() == 0, whole.log.read_text()
     (done,) = whole.of(Succeeded)

@@ -22,11 +22,11 @@ from service.datasets.duplicates.minhash import MIX, SignatureStack
 from service.datasets.file_features import Collected
 from service.datasets.row_features import UNLABELED, FeatureArray
 
-# At most so many groups of different answers are compared in full.
+# At most this many groups of different answers are compared in full.
 _COMPARED_GROUPS = 20_000
 # A question with more answers than this is meant to have many.
 _MAX_ANSWERS = 8
-# Answers are labels if each occurs in so many rows on average.
+# Answers are labels if each occurs in this many rows on average.
 _ROWS_PER_LABEL = 10
 
 

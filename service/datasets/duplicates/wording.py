@@ -266,7 +266,7 @@ def _plain_characters() -> tuple[
     return table, scripts
 
 
-# Punctuation and digits are below this code point, and characters from it on stay as they are.
+# Punctuation and digits are below this code point, and characters from it on remain unchanged.
 _LAST_OF_TABLE = 0x20000
 _LINE_BREAK = ord("\n")
 # Characters that are not punctuation in context: the sign of a number, 1,000, C#, operators, and

@@ -210,7 +210,7 @@ def _run(server: finetuned.Client, eval_id: str, run: Mapping[str, Any], model: 
     data_source: Any = {**asked, "model": model, "source": source}
     name = run["name"] or None
     while True:
-        with contextlib.suppress(RateLimited):  # a project may have so many unfinished runs
+        with contextlib.suppress(RateLimited):  # a project may have this many unfinished runs
             return str(server.evals.runs.create(eval_id, data_source=data_source, name=name).id)
         time.sleep(_WAIT_S)
 
