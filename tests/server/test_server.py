@@ -355,6 +355,7 @@ def test_other_machines_reach_the_api_only(server):
 
 def test_uninstall_leaves_the_data_and_purge_does_not(server):
     model = tuned_model(server)
+    server.run("systemctl start finetuned-backup")
     server.run("cp /opt/finetuned/install.sh /root/install.sh")
     server.run("/opt/finetuned/install.sh uninstall")
     assert server.run("systemctl list-unit-files 'finetuned*' --no-legend", check=False) == ""
