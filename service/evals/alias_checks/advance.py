@@ -70,24 +70,23 @@ class CheckRunner:
 
     async def continue_all(self, logged: Callable[[str], AbstractContextManager[None]]) -> None:
         """Create the checks that are due, and continue all. `logged` handles errors of one."""
-        for member in await reply(self.checks.redis.zrangebyscore(SCHEDULES, 0, clock.now_s())):
-            with logged(text(member)):
-                await self._start_due(*text(member).split("/", 1))
+        due = await reply(self.checks.redis.zrangebyscore(SCHEDULES, 0, clock.now_s()))
+        unfinished = await self.checks.unfinished() if due else []
+        busy = {(one.project_id, one.alias) for one in unfinished if one.scheduled}
+        for member in map(text, due):
+            with logged(member):
+                project_id, name = member.split("/", 1)
+                await self._start_due(project_id, name, is_busy=(project_id, name) in busy)
         for check in await self.checks.unfinished():
             with logged(check.id):
                 await self.advance(check)
 
-    async def _start_due(self, project_id: str, name: str) -> None:
+    async def _start_due(self, project_id: str, name: str, *, is_busy: bool) -> None:
         """Create the check of an alias that is due, and note the time of the next one.
 
-        None is created while the last one is unfinished.
+        None is created if `is_busy`: the last one is unfinished.
         """
         redis, member = self.checks.redis, f"{project_id}/{name}"
-        unfinished = await self.checks.unfinished()
-        is_busy = any(
-            one.scheduled and (one.project_id, one.alias) == (project_id, name)
-            for one in unfinished
-        )
 
         async def decide(pipe: Pipeline) -> tuple[None, Write | None]:
             now_s = clock.now_s()

@@ -9,7 +9,6 @@ creates none twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
@@ -51,12 +50,10 @@ class SuiteRun(Stored):
         names = [(key, found[key.rpartition(".")[2]]) for key, _ in self.suite.figures()]
         return {key: low for key, low in names if low is not None}
 
-    def faults(self) -> Iterator[str]:
-        """Yield the names of the limits that are below their bounds, or unknown."""
-        lows = self.lows()
-        for key, bound in self.suite.figures():
-            if key not in lows or lows[key] < bound:
-                yield key
+    @property
+    def passed(self) -> bool:
+        """Whether all limits are known, and none is below its bound."""
+        return not any(self.suite.unmet(self.lows()))
 
 
 class CheckRecord(OperationRecord):
@@ -90,7 +87,7 @@ class CheckRecord(OperationRecord):
     @property
     def passed(self) -> bool:
         """Whether no lower limit of a completed check is below its bound."""
-        return not any(fault for run in self.runs for fault in run.faults())
+        return all(run.passed for run in self.runs)
 
 
 def new_check(

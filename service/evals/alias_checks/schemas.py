@@ -95,7 +95,7 @@ class AliasCheck(Operation):
                         **run.model_dump(exclude={"suite"}),
                         **run.suite.model_dump(exclude={"run_id"}),
                         "baseline_run_id": run.suite.run_id,
-                        "passed": not any(run.faults()),
+                        "passed": run.passed,
                     }
                     for run in record.runs
                 ],

@@ -83,19 +83,18 @@ async def failed_suites(
     await pipe.watch(lows_key(after.project_id, after.id))
     for model in (target.model for target in after.targets if target.model not in served):
         lows = await read_lows(pipe, after.project_id, after.id, model)
-        for key, bound in (pair for suite in current.suites for pair in suite.figures()):
+        for key, bound in (pair for suite in current.suites for pair in suite.unmet(lows)):
             low = lows.get(key)
-            if low is None or low < bound:
-                failed.append(
-                    FailedCondition(
-                        model=model,
-                        key=key,
-                        condition=f">={bound:g}",
-                        measured=low,
-                        reason=_NOT_RUN.format(key) if low is None else None,
-                        gate="suite",
-                    )
+            failed.append(
+                FailedCondition(
+                    model=model,
+                    key=key,
+                    condition=f">={bound:g}",
+                    measured=low,
+                    reason=_NOT_RUN.format(key) if low is None else None,
+                    gate="suite",
                 )
+            )
     return tuple(failed)
 
 

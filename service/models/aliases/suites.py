@@ -48,6 +48,12 @@ class Suite(Stored):
         if self.min_score is not None:
             yield f"{name}.score_low", self.min_score
 
+    def unmet(self, lows: Lows) -> Iterator[tuple[str, float]]:
+        """Yield those of `figures` whose limit is below the bound, or unknown."""
+        for key, bound in self.figures():
+            if key not in lows or lows[key] < bound:
+                yield key, bound
+
 
 class Schedule(Stored):
     """When an alias's models are checked, and the key that pays."""

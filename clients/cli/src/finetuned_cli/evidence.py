@@ -11,7 +11,7 @@ from finetuned.errors import OperationFailed
 from finetuned.evidence import verify as verify_evidence
 
 from finetuned_cli import complete
-from finetuned_cli.failures import WrongUsage
+from finetuned_cli.failures import require_new
 from finetuned_cli.options import App
 from finetuned_cli.output import Json, Out, when
 from finetuned_cli.session import client
@@ -41,8 +41,7 @@ def download(
 ) -> None:
     """Download the signed evidence of a trained model. Requires the role project_admin, admin or
     auditor. `finetuned evidence verify` checks it."""
-    if output.exists():
-        raise WrongUsage(f"{output} exists already.", next_step="Choose another --output.")
+    require_new(output)
     with client() as server:
         data = server.models.evidence.retrieve(model, include_text=include_text or None)
     output.write_bytes(data)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from finetuned import errors
 from finetuned._request import error_of
@@ -78,6 +79,12 @@ class EvaluationInProgress(FinetunedError):
 
 class GateFailed(FinetunedError):
     """Raised when an evaluation does not meet the gate of the command."""
+
+
+def require_new(output: Path | None) -> None:
+    """Raise WrongUsage if the path to write to exists."""
+    if output is not None and output.exists():
+        raise WrongUsage(f"{output} exists already.", next_step="Choose another --output.")
 
 
 _ENDED = (

@@ -13,7 +13,7 @@ from finetuned import Client
 from finetuned.types import ExportMergedOnto, ModelExport
 
 from finetuned_cli import complete
-from finetuned_cli.failures import ExportEnded, WrongUsage
+from finetuned_cli.failures import ExportEnded, require_new
 from finetuned_cli.nouns import Noun, Table, say, show
 from finetuned_cli.options import App
 from finetuned_cli.output import Json, Out, size, when
@@ -55,7 +55,7 @@ def create_export(
     The server loads the export and compares its answers with those that it serves.
     """
     out = Out(as_json)
-    _check(output)
+    require_new(output)
     with client() as server:
         made = server.model_exports.create(model=model, format=format, quantization=quantization)
         if output is None:
@@ -72,14 +72,9 @@ def download_export(
     as_json: Json = False,
 ) -> None:
     """Wait for an export, and download it."""
-    _check(output)
+    require_new(output)
     with client() as server:
         _download(server, export_id, output, Out(as_json))
-
-
-def _check(output: Path | None) -> None:
-    if output is not None and output.exists():
-        raise WrongUsage(f"{output} exists already.", next_step="Choose another --output.")
 
 
 def _download(server: Client, export_id: str, output: Path, out: Out) -> None:
