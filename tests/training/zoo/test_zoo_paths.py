@@ -53,14 +53,28 @@ def in_float32(trained: Callable[..., Zoo]) -> Zoo:
     return trained("float32", path="float32")
 
 
+@pytest.fixture(scope="module")
+def packed_in_float32(trained: Callable[..., Zoo]) -> Zoo:
+    """Samples in rows with a mask, without autocast."""
+    return trained("packed-float32", path="packed in float32")
+
+
 @of_family
-@pytest.mark.parametrize("path", ["packed", "in_float32"])
-def test_its_losses_do_not_depend_on_the_path(
-    request: pytest.FixtureRequest, joined: Zoo, path: str, family: Family
+def test_its_losses_do_not_depend_on_packing(
+    joined: Zoo, packed: Zoo, in_float32: Zoo, packed_in_float32: Zoo, family: Family
 ) -> None:
-    found: Zoo = request.getfixturevalue(path)
-    (started,) = found[family.name].of(Started)
+    (started,) = packed[family.name].of(Started)
     assert started.packing is family.packs
-    assert started.dtype == ("float32" if path == "in_float32" else "bfloat16")
-    # The steps after the first follow weights that differ by rounding.
-    assert found[family.name].losses == pytest.approx(joined[family.name].losses, rel=0.03)
+    assert started.dtype == "bfloat16"
+    # After the first step, weights differ by the rounding of bfloat16, and losses by up to 4%.
+    assert packed[family.name].losses[0] == pytest.approx(joined[family.name].losses[0], rel=1e-3)
+    assert packed_in_float32[family.name].losses == pytest.approx(
+        in_float32[family.name].losses, rel=1e-3
+    )
+
+
+@of_family
+def test_its_losses_do_not_depend_on_autocast(joined: Zoo, in_float32: Zoo, family: Family) -> None:
+    (started,) = in_float32[family.name].of(Started)
+    assert started.dtype == "float32"
+    assert in_float32[family.name].losses == pytest.approx(joined[family.name].losses, rel=0.03)
